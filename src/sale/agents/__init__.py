@@ -1,0 +1,1 @@
+"""Contractors: agents that bid, judge and do the work; their tools; verification of what they did."""

@@ -1,0 +1,1 @@
+"""Tools a contractor can work with."""

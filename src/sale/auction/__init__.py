@@ -1,0 +1,1 @@
+"""The auction itself: bids, jury, scoring, refinement. Knows no provider, no database, no web."""

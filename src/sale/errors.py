@@ -1,0 +1,198 @@
+"""Every error `sale` raises on purpose, in one tree.
+
+    SaleError
+    ├── ConfigError            the configuration is wrong: fix `sale.toml` or the environment
+    │   ├── UnpricedAgentError     an agent has no price, so it cannot enter an auction
+    │   └── MissingExtraError      a feature needs an optional dependency
+    ├── InputError             an argument is wrong: an unknown id, an unreadable file, an empty task
+    ├── CallError              a model could not be reached or did not answer properly
+    │   ├── UnreachableError       no connection, or it broke                      (retryable)
+    │   ├── CallTimeoutError       no answer in time                               (retryable)
+    │   ├── RateLimitedError       the endpoint asks for fewer requests            (retryable)
+    │   ├── ServerError            the endpoint failed                             (retryable)
+    │   ├── RejectedError          the endpoint refuses this request: key, model name, context length
+    │   └── BadReplyError          the answer is not what the protocol promises
+    ├── AuctionError           the market could not hold the auction
+    │   ├── CapError               a hard cap on calls, tokens, dollars or seconds forbids it
+    │   └── NoBidsError            no bid stands
+    ├── ExecutionError         the winner's work could not be carried out
+    │   └── SandboxError           code cannot be isolated on this machine
+    ├── ModelFileError         a weights file could not be fetched, verified or stored
+    │   ├── DigestError            the bytes are not the ones the catalogue names
+    │   ├── DiskFullError          there is no room
+    │   └── SourcesError           no source could deliver the file               (retryable)
+    └── StoreError             the auction memory could not be read or written
+
+Each error says what was wrong (`message`), where (`where`) and what to do (`hint`), and carries a stable
+`code` for programs. `retryable` tells whether the same call may succeed later without a change.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SaleError(Exception):
+    """The root. `str(error)` is one readable sentence, then the hint.
+
+    Attributes:
+        message: What was wrong, with the offending value.
+        where: The file, key, agent or stage it happened at; empty where the message says it already.
+        hint: What to do about it.
+        code: Stable, dotted, for programs and records.
+        retryable: Whether the same request may succeed later unchanged.
+    """
+
+    code: ClassVar[str] = "sale"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        self.message = message
+        self.where = where
+        self.hint = hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """`<where>: <message> <hint>`, leaving out what is empty."""
+        place = f"{self.where}: " if self.where else ""
+        advice = f" {self.hint}" if self.hint else ""
+        return f"{place}{self.message}{advice}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy with all three fields (the default keeps positional arguments only)."""
+        return (_rebuild, (type(self), self.message, self.where, self.hint))
+
+
+def _rebuild(kind: type[SaleError], message: str, where: str, hint: str) -> SaleError:
+    return kind(message, where=where, hint=hint)
+
+
+class ConfigError(SaleError):
+    """`sale.toml` or the environment is wrong."""
+
+    code = "config"
+
+
+class UnpricedAgentError(ConfigError):
+    """An agent without a price cannot be compared with the others, so it is refused, never taken as free."""
+
+    code = "config.unpriced"
+
+
+class MissingExtraError(ConfigError):
+    """The feature needs an optional dependency that is not installed."""
+
+    code = "config.missing_extra"
+
+
+class InputError(SaleError):
+    """An argument is wrong."""
+
+    code = "input"
+
+
+class CallError(SaleError):
+    """A model call failed. The auction drops the agent or the score and goes on."""
+
+    code = "call"
+
+
+class UnreachableError(CallError):
+    """No connection, or it broke before the answer was whole."""
+
+    code = "call.unreachable"
+    retryable = True
+
+
+class CallTimeoutError(CallError):
+    """No whole answer within the time allowed."""
+
+    code = "call.timeout"
+    retryable = True
+
+
+class RateLimitedError(CallError):
+    """The endpoint refused for now: too many requests, or the account's quota is used up."""
+
+    code = "call.rate_limited"
+    retryable = True
+
+
+class ServerError(CallError):
+    """The endpoint failed on its side (5xx)."""
+
+    code = "call.server"
+    retryable = True
+
+
+class RejectedError(CallError):
+    """The endpoint refuses this very request: wrong key, unknown model, too long a context."""
+
+    code = "call.rejected"
+
+
+class BadReplyError(CallError):
+    """The answer is malformed or empty."""
+
+    code = "call.bad_reply"
+
+
+class AuctionError(SaleError):
+    """The auction could not be held."""
+
+    code = "auction"
+
+
+class CapError(AuctionError):
+    """A hard cap forbids the call or the whole auction."""
+
+    code = "auction.cap"
+
+
+class NoBidsError(AuctionError):
+    """Every agent dropped out; `reasons` of each are in the message."""
+
+    code = "auction.no_bids"
+
+
+class ExecutionError(SaleError):
+    """The award was made but the work could not be carried out."""
+
+    code = "execution"
+
+
+class SandboxError(ExecutionError):
+    """Code cannot be run in isolation here."""
+
+    code = "execution.sandbox"
+
+
+class ModelFileError(SaleError):
+    """A weights file could not be fetched, verified or stored."""
+
+    code = "model_file"
+
+
+class DigestError(ModelFileError):
+    """The bytes do not have the SHA-256 the catalogue names."""
+
+    code = "model_file.digest"
+
+
+class DiskFullError(ModelFileError):
+    """There is no room for the file."""
+
+    code = "model_file.disk_full"
+
+
+class SourcesError(ModelFileError):
+    """No source could deliver the file."""
+
+    code = "model_file.sources"
+    retryable = True
+
+
+class StoreError(SaleError):
+    """The auction memory could not be read or written."""
+
+    code = "store"

@@ -1,0 +1,1 @@
+"""Reaching a model: endpoints, log-probabilities, prices, embeddings, the embedded pool."""

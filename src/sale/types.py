@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 Verdict = Literal["success", "failure", "unknown"]
 JuryMode = Literal["panel", "per-bid"]
@@ -50,6 +50,78 @@ class Price:
     def dollars(self, usage: Usage) -> float:
         """What `usage` costs, in dollars, at the real input and output prices (not the blended one)."""
         return (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A rendered prompt, ready to send."""
+
+    system: str
+    user: str
+    template: str
+    """Name and digest of the template it was rendered from, `bid@1a2b3c4d`, for the record."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenLogprobs:
+    """One generated token and the alternatives the endpoint reported."""
+
+    token: str
+    logprob: float
+    """Natural logarithm of its probability."""
+    top: tuple[tuple[str, float], ...] = ()
+    """The k most likely tokens with their log-probabilities; may or may not hold `token` itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What a model answered."""
+
+    text: str
+    usage: Usage
+    seconds: float
+    logprobs: tuple[TokenLogprobs, ...] | None = None
+    """`None` where the endpoint gives none."""
+    truncated: bool = False
+    """The token cap cut it off."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caps:
+    """Hard limits of one auction, bids, jury and refinement together. None is ever exceeded."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    calls: int = 200
+    """Model calls."""
+    tokens: int = 400_000
+    """Tokens, input and output."""
+    dollars: float = 1.0
+    """Dollars."""
+    seconds: float = 300.0
+    """Wall time. At the deadline the auction goes on with the bids and votes it has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuctionRules:
+    """How an auction is held."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    jury: JuryMode = "panel"
+    """`panel`: each juror scores all strategies in one call. `per-bid`: one call for each juror and strategy."""
+    strategy_tokens: int = 300
+    """The longest strategy a bidder may write, in tokens."""
+    bid_seconds: float = 120.0
+    """The longest a bid may take."""
+    judge_seconds: float = 60.0
+    """The longest a judgement may take."""
+    refine: bool = True
+    """Whether cheaper agents may refine their bid from the auction memory."""
+    examples: int = 8
+    """k: how many contrastive pairs a refining agent is shown at most."""
+    caps: Caps = field(default_factory=Caps)
+    """Hard limits of one auction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

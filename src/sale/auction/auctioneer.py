@@ -1,0 +1,158 @@
+"""One auction from first bids to award, readable top to bottom (method, section 2, steps 1 to 7).
+
+    bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury -> award
+
+The auctioneer knows bidders, jurors and a memory by the protocols beside it; what wins is decided by `scoring` alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass
+
+from sale.auction import scoring
+from sale.auction.bidding import first_strategy, refined_strategy
+from sale.auction.events import AgentDropped, AuctionOpened, Awarded, LeaderFound, Observer, StrategyArrived
+from sale.auction.fanout import check_fan_out
+from sale.auction.jury import Sitting, convene
+from sale.auction.ledger import Ledger
+from sale.auction.protocols import Bidder, Juror, Recall
+from sale.errors import NoBidsError
+from sale.types import (
+    Auction,
+    AuctionRules,
+    Bid,
+    Dropout,
+    Pair,
+    Refinement,
+    Stage,
+    Strategy,
+    Task,
+    Vote,
+    Weights,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Auctioneer:
+    """Holds auctions among a fixed pool under fixed rules and weights."""
+
+    bidders: Sequence[Bidder]
+    jurors: Sequence[Juror]
+    rules: AuctionRules
+    weights: Weights
+    memory: Recall | None = None
+
+    async def hold(self, auction_id: str, task: Task, ledger: Ledger, observe: Observer) -> Auction:
+        """Hold one auction.
+
+        Args:
+            auction_id: Given by the caller, who stores the record.
+            task: What is auctioned.
+            ledger: Takes every call; the caller can read the spending from it even if this raises.
+            observe: Called with every event, in order.
+
+        Raises:
+            CapError: The pool and the rules could exceed the caps; nothing was spent.
+            NoBidsError: Not one agent bid.
+        """
+        check_fan_out(self.bidders, self.jurors, task, self.rules)
+        observe(AuctionOpened(auction_id=auction_id, task=task, agents=tuple(b.name for b in self.bidders)))
+        first = [first_strategy(bidder, task, self.rules, ledger) for bidder in self.bidders]
+        bids, dropouts = await self._round(task, first, "judge", ledger, observe)
+        if not bids:
+            reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in dropouts)
+            raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
+        leader = scoring.provisional_winner(bids)
+        refinements, late_dropouts = await self._refine(task, bids, leader, ledger, observe)
+        auction = Auction(
+            id=auction_id,
+            task=task,
+            bids=tuple(bids),
+            provisional=leader.agent,
+            refinements=refinements,
+            winner=scoring.award(leader, [r.bid for r in refinements if r.bid is not None]),
+            dropouts=tuple(dropouts + late_dropouts),
+            weights=self.weights,
+            jury=self.rules.jury,
+            settlement=ledger.settlement,
+            seconds=ledger.seconds,
+        )
+        observe(Awarded(auction=auction))
+        return auction
+
+    async def _round(
+        self,
+        task: Task,
+        asked: Sequence[Coroutine[object, object, Strategy | Dropout]],
+        stage: Stage,
+        ledger: Ledger,
+        observe: Observer,
+    ) -> tuple[list[Bid], list[Dropout]]:
+        """Collect strategies, have each judged, and weigh them; in the pool's order whatever order they came in."""
+        strategies: list[Strategy] = []
+        dropouts: list[Dropout] = []
+
+        async def arriving(tasks: Sequence[asyncio.Task[Strategy | Dropout]]) -> AsyncIterator[Strategy]:
+            for done in asyncio.as_completed(tasks):
+                result = await done
+                if isinstance(result, Dropout):
+                    dropouts.append(result)
+                    observe(AgentDropped(dropout=result))
+                else:
+                    strategies.append(result)
+                    observe(StrategyArrived(strategy=result))
+                    yield result
+
+        sitting = Sitting(task=task, stage=stage, rules=self.rules, ledger=ledger, observe=observe)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in asked]
+            votes = await convene(self.rules.jury, self.jurors).sit(sitting, arriving(tasks))
+        order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
+        strategies.sort(key=lambda strategy: order[strategy.agent])
+        dropouts.sort(key=lambda dropout: order[dropout.agent])
+        return self._weigh(strategies, votes), dropouts
+
+    def _weigh(self, strategies: Sequence[Strategy], votes: Sequence[Vote]) -> list[Bid]:
+        prices = {bidder.name: bidder.price.blended for bidder in self.bidders}
+        scores = scoring.impute(votes)
+        return [
+            scoring.weigh(
+                strategy,
+                prices[strategy.agent],
+                [score for score in scores if score.bidder == strategy.agent],
+                self.weights,
+            )
+            for strategy in strategies
+        ]
+
+    async def _refine(
+        self, task: Task, bids: Sequence[Bid], leader: Bid, ledger: Ledger, observe: Observer
+    ) -> tuple[tuple[Refinement, ...], list[Dropout]]:
+        """Cheaper agents that have something to learn from bid once more and are judged like first bids."""
+        cheaper = scoring.may_refine(bids, leader)
+        memory = self.memory if self.rules.refine else None
+        refining: dict[str, tuple[Pair, ...]] = {}
+        if memory is not None:
+            for bid in cheaper:
+                refining[bid.agent] = await memory.recall(task, bid.agent, self.rules.examples)
+        able = tuple(agent for agent, pairs in refining.items() if pairs)
+        observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
+        own = {bid.agent: bid.strategy for bid in cheaper}
+        asked = [
+            refined_strategy(bidder, task, own[bidder.name], refining[bidder.name], self.rules, ledger)
+            for bidder in self.bidders
+            if bidder.name in able
+        ]
+        refined, dropouts = await self._round(task, asked, "rejudge", ledger, observe) if asked else ([], [])
+        by_agent = {bid.agent: bid for bid in refined}
+        reasons = {dropout.agent: dropout.reason for dropout in dropouts}
+        notes = {agent: reasons.get(agent) if pairs else "nothing in memory" for agent, pairs in refining.items()}
+        return (
+            tuple(
+                Refinement(agent=agent, pairs=pairs, bid=by_agent.get(agent), note=notes[agent])
+                for agent, pairs in refining.items()
+            ),
+            dropouts,
+        )

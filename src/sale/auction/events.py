@@ -1,0 +1,102 @@
+"""What happens during a task, as it happens: typed events for whoever watches (command line, dashboard, log)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sale.types import Auction, Bid, Call, Dropout, Execution, Outcome, Strategy, Task, Vote
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuctionOpened:
+    """The task is out; every agent is writing its bid."""
+
+    auction_id: str
+    task: Task
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StrategyArrived:
+    """A first or refined strategy is in."""
+
+    strategy: Strategy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentDropped:
+    """An agent left the auction."""
+
+    dropout: Dropout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VoteArrived:
+    """A juror answered about one strategy, or failed to."""
+
+    vote: Vote
+    refined: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeaderFound:
+    """The provisional winner, and who may still refine."""
+
+    leader: Bid
+    bids: tuple[Bid, ...]
+    refining: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Awarded:
+    """The auction is over."""
+
+    auction: Auction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkStarted:
+    """The winner is at work."""
+
+    agent: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkFinished:
+    """The winner handed in."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """The outcome is known, or known to be unknown."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallSettled:
+    """A model call came back and was paid for."""
+
+    call: Call
+
+
+Event = (
+    AuctionOpened
+    | StrategyArrived
+    | AgentDropped
+    | VoteArrived
+    | LeaderFound
+    | Awarded
+    | WorkStarted
+    | WorkFinished
+    | Judged
+    | CallSettled
+)
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The observer that watches nothing."""

@@ -1,0 +1,150 @@
+"""The jury: every juror scores every strategy from 0 to 5, its own included (method, section 2 step 3).
+
+Jurors see plans without names or prices, between marks, and are told that they are text to be judged. Two ways of
+sitting: `PerBidJury` asks each juror about each strategy as soon as it exists (the paper's |A|² calls); `PanelJury`
+shows each juror all strategies at once in an order of its own (|A| calls). A juror whose answer is no ballot is asked
+once more; then its vote is missing, with the reason, and scoring imputes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import string
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sale.auction.ballots import SINGLE, BallotError, ballot_schema, expected_scores, read_ballot
+from sale.auction.events import Observer, VoteArrived
+from sale.auction.ledger import Ledger, Payer
+from sale.auction.prompts import judge_prompt, panel_prompt
+from sale.auction.protocols import JudgeRequest, Juror
+from sale.errors import CallError, CapError
+from sale.types import AuctionRules, JuryMode, Prompt, Stage, Strategy, Task, Vote
+
+ATTEMPTS = 2
+# {"A": 5, "B": 4, …} takes about six tokens a label; white space and a fence need room too.
+TOKENS_PER_LABEL = 8
+TOKENS_AROUND = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """What a jury needs to know while it sits."""
+
+    task: Task
+    stage: Stage
+    rules: AuctionRules
+    ledger: Ledger
+    observe: Observer
+
+
+class Jury(Protocol):
+    """A way of turning strategies, as they arrive, into votes."""
+
+    async def sit(self, sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+        """One vote for each juror and strategy."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PerBidJury:
+    """Each bid is judged as soon as it exists, so the slowest bid and the slowest judgement bound the time."""
+
+    jurors: Sequence[Juror]
+
+    async def sit(self, sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+        """One call for each juror and strategy."""
+        tasks: list[asyncio.Task[list[Vote]]] = []
+        async with asyncio.TaskGroup() as group:
+            async for strategy in strategies:
+                prompt = judge_prompt(sitting.task, strategy.text)
+                tasks += [group.create_task(_vote(juror, sitting, prompt, {SINGLE: strategy})) for juror in self.jurors]
+        return tuple(vote for task in tasks for vote in task.result())
+
+
+@dataclass(frozen=True, slots=True)
+class PanelJury:
+    """Each juror compares all bids in one call, shuffled for each juror so that position favours nobody."""
+
+    jurors: Sequence[Juror]
+
+    async def sit(self, sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+        """One call for each juror."""
+        ballot = [strategy async for strategy in strategies]
+        if not ballot:
+            return ()
+        tasks: list[asyncio.Task[list[Vote]]] = []
+        async with asyncio.TaskGroup() as group:
+            for juror in self.jurors:
+                plans = dict(zip(_labels(len(ballot)), shuffled(ballot, juror.name, sitting.task.id), strict=True))
+                prompt = panel_prompt(sitting.task, {label: plan.text for label, plan in plans.items()})
+                tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
+        return tuple(vote for task in tasks for vote in task.result())
+
+
+def convene(mode: JuryMode, jurors: Sequence[Juror]) -> Jury:
+    """The jury for a mode."""
+    return PanelJury(jurors) if mode == "panel" else PerBidJury(jurors)
+
+
+def shuffled(strategies: Sequence[Strategy], juror: str, seed: str) -> list[Strategy]:
+    """An order that depends on juror, task and texts only: another run asks the same question again."""
+
+    def key(strategy: Strategy) -> bytes:
+        return hashlib.sha256("\0".join((seed, juror, strategy.agent, strategy.text)).encode()).digest()
+
+    return sorted(strategies, key=key)
+
+
+def _labels(count: int) -> list[str]:
+    letters = string.ascii_uppercase
+    return [letters[i] if count <= len(letters) else f"{letters[i // 26]}{letters[i % 26]}" for i in range(count)]
+
+
+async def _vote(juror: Juror, sitting: Sitting, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:
+    """One juror's votes on the labelled plans; asked once more if the first answer is no ballot."""
+    labels = list(plans)
+    request = JudgeRequest(
+        prompt=prompt,
+        max_tokens=TOKENS_AROUND + TOKENS_PER_LABEL * len(labels),
+        schema=ballot_schema(labels),
+    )
+    payer = Payer(stage=sitting.stage, agent=juror.name, price=juror.price)
+    reason = ""
+    for _ in range(ATTEMPTS):
+        try:
+            reply = await sitting.ledger.pay(
+                payer,
+                prompt,
+                request.max_tokens,
+                seconds=sitting.rules.judge_seconds,
+                ask=lambda: juror.judge(request),
+            )
+            scores = read_ballot(reply.text, labels)
+        except BallotError as error:
+            reason = f"no ballot: {error}"
+            continue
+        except CapError as error:
+            reason = f"{error.code}: {error.message}"
+            break
+        except CallError as error:
+            reason = f"{error.code}: {error.message}"
+            if not error.retryable:
+                break
+            continue
+        expected = expected_scores(reply.logprobs, labels)
+        votes = [
+            Vote(juror=juror.name, bidder=plan.agent, value=scores[label], expected=expected.get(label))
+            for label, plan in plans.items()
+        ]
+        return _announce(votes, sitting)
+    missing = [Vote(juror=juror.name, bidder=plan.agent, value=None, note=reason) for plan in plans.values()]
+    return _announce(missing, sitting)
+
+
+def _announce(votes: list[Vote], sitting: Sitting) -> list[Vote]:
+    for vote in votes:
+        sitting.observe(VoteArrived(vote=vote, refined=sitting.stage == "rejudge"))
+    return votes

@@ -1,0 +1,164 @@
+"""The money and time of one auction: every call is reserved before it is made and settled after.
+
+A reservation is pessimistic: the whole token cap of the answer, and at least as many prompt tokens as any tokenizer
+makes of the text. So concurrent calls cannot overspend a cap together. A call whose bill is unknown (it timed out, the
+connection broke) keeps its reservation against the caps for the rest of the auction: it may have been charged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from sale.auction.events import CallSettled, Observer, ignore
+from sale.errors import CallError, CallTimeoutError, CapError, RateLimitedError, RejectedError
+from sale.types import Call, Caps, Price, Prompt, Reply, Settlement, Stage, Usage
+
+# No tokenizer in use makes more tokens than this of a byte of ordinary text; prose has about 0.25.
+TOKENS_PER_BYTE = 0.5
+# Chat templates wrap messages in a few dozen tokens.
+TEMPLATE_TOKENS = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Payer:
+    """For whom and for what a call is made."""
+
+    stage: Stage
+    agent: str
+    price: Price
+
+
+def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
+    """The most a call can consume."""
+    size = len(prompt.system.encode()) + len(prompt.user.encode())
+    return Usage(input_tokens=int(size * TOKENS_PER_BYTE) + TEMPLATE_TOKENS, output_tokens=max_tokens)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one auction has spent and may still spend."""
+
+    caps: Caps
+    observe: Observer = ignore
+    _calls: list[Call] = field(default_factory=list[Call])
+    _count: int = 0
+    _tokens: int = 0
+    _dollars: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def settlement(self) -> Settlement:
+        """Everything settled so far."""
+        return Settlement(calls=tuple(self._calls))
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the auction began."""
+        return time.monotonic() - self._started
+
+    async def pay(
+        self,
+        payer: Payer,
+        prompt: Prompt,
+        max_tokens: int,
+        *,
+        seconds: float,
+        ask: Callable[[], Awaitable[Reply]],
+    ) -> Reply:
+        """Make one call within the caps and put it on the record, whatever becomes of it.
+
+        Args:
+            payer: Who is asked, at which stage, at what price.
+            prompt: What is sent; its size decides the reservation.
+            max_tokens: The cap on the answer, in tokens.
+            seconds: The longest the call may take; the auction's own deadline may come first.
+            ask: Makes the call.
+
+        Raises:
+            CapError: A cap leaves no room for the call; it is not made.
+            CallError: The call failed or took too long.
+        """
+        worst = worst_usage(prompt, max_tokens)
+        dollars = payer.price.dollars(worst)
+        allowed = min(seconds, self._admit(worst, dollars, payer))
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(allowed):
+                reply = await ask()
+        except asyncio.CancelledError:
+            self._failed(payer, prompt, time.monotonic() - began, CallError("cancelled"))
+            raise
+        except TimeoutError:
+            error = CallTimeoutError(f"no answer within {allowed:.0f} s", where=payer.agent)
+            self._failed(payer, prompt, time.monotonic() - began, error)
+            raise error from None
+        except CallError as error:
+            if isinstance(error, RejectedError | RateLimitedError):  # refused before any work: nothing to pay
+                self._release(worst, dollars)
+            self._failed(payer, prompt, time.monotonic() - began, error)
+            raise
+        self._release(worst, dollars)
+        actual = payer.price.dollars(reply.usage)
+        self._tokens += reply.usage.total
+        self._dollars += actual
+        self._record(
+            Call(
+                stage=payer.stage,
+                agent=payer.agent,
+                usage=reply.usage,
+                dollars=actual,
+                seconds=time.monotonic() - began,
+                prompt=prompt.template,
+            )
+        )
+        return reply
+
+    def _admit(self, worst: Usage, dollars: float, payer: Payer) -> float:
+        """Reserve, or raise; returns the seconds left. No await between check and reservation: it is atomic."""
+        left = self.caps.seconds - self.seconds
+        wants = (
+            ("calls", self._count + 1, self.caps.calls),
+            ("tokens", self._tokens + worst.total, self.caps.tokens),
+            ("dollars", self._dollars + dollars, self.caps.dollars),
+        )
+        for name, wanted, cap in wants:
+            if wanted > cap:
+                raise CapError(
+                    f"the call would bring the auction to {wanted:,.6g} {name}, over the cap of {cap:,.6g}",
+                    where=f"{payer.agent}, {payer.stage}",
+                    hint=f"Raise auction.caps.{name} in sale.toml, or use fewer agents or the panel jury.",
+                )
+        if left <= 0:
+            raise CapError(
+                f"the auction has used its {self.caps.seconds:g} s",
+                where=f"{payer.agent}, {payer.stage}",
+                hint="Raise auction.caps.seconds in sale.toml.",
+            )
+        self._count += 1
+        self._tokens += worst.total
+        self._dollars += dollars
+        return left
+
+    def _release(self, worst: Usage, dollars: float) -> None:
+        self._tokens -= worst.total
+        self._dollars -= dollars
+
+    def _failed(self, payer: Payer, prompt: Prompt, seconds: float, error: CallError) -> None:
+        self._record(
+            Call(
+                stage=payer.stage,
+                agent=payer.agent,
+                usage=Usage(),
+                dollars=0.0,
+                seconds=seconds,
+                prompt=prompt.template,
+                error=f"{error.code}: {error}",
+            )
+        )
+
+    def _record(self, call: Call) -> None:
+        self._calls.append(call)
+        self.observe(CallSettled(call=call))

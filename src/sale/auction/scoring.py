@@ -1,0 +1,135 @@
+"""Costs, values, the winner: equations 2 to 6 of the method as pure functions of frozen values.
+
+Same bids, same weights: same winner, whatever the order the bids came in. No input or output, no clock, no chance.
+
+Units. π is in dollars per million tokens and |s| in tokens, so C is in micro-dollars times w_c; the weights w_h and
+w_j say what a unit of entropy and a point of a juror are worth in the same unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from sale.types import Bid, Price, Score, Strategy, Vote, Weights
+
+MAX_SCORE = 5
+"""Jurors score from 0 to this."""
+
+# The default weights, a stated prior for a pool nobody has fitted weights for yet. A unanimous jury's full marks are
+# worth as much as PRIOR_BUDGET plans of PRIOR_PLAN_TOKENS tokens at the pool's highest price; entropy has a tenth.
+PRIOR_BUDGET = 2.0
+PRIOR_PLAN_TOKENS = 200
+PRIOR_ENTROPY_SHARE = 0.1
+
+
+def default_weights(prices: Mapping[str, Price], jurors: Sequence[str]) -> Weights:
+    """The prior for a pool: in proportion to its highest price, so that the unit of money does not matter.
+
+    Args:
+        prices: Every agent's price.
+        jurors: The names of those who judge. With none, plans compete on cost and entropy alone.
+    """
+    highest = max((price.blended for price in prices.values()), default=0.0)
+    worth = PRIOR_BUDGET * PRIOR_PLAN_TOKENS * (highest or 1.0)  # where all is free, any positive worth does
+    points = (1.0 - PRIOR_ENTROPY_SHARE) * worth / MAX_SCORE
+    return Weights(
+        cost=1.0,
+        entropy=PRIOR_ENTROPY_SHARE * worth,
+        jurors={juror: points / len(jurors) for juror in jurors},
+        source="default",
+    )
+
+
+def cost_of(strategy: Strategy, price: float, weights: Weights) -> float:
+    """C = w_c · π(a) · |s| (equation 2)."""
+    return weights.cost * price * strategy.tokens
+
+
+def value_of(strategy: Strategy, scores: Sequence[Score], weights: Weights) -> tuple[float, tuple[str, ...]]:
+    """V = w_h · H(s) + Σ_j w_j · γ_j(s) (equation 3), and a note on anything done differently.
+
+    Where H is unknown its term is left out and the juror weights are scaled up, so that the largest value a bid can
+    reach stays w_h + 5·Σ w_j. A negative w_h lowers no ceiling, so nothing is scaled then.
+    """
+    jury = math.fsum(weights.jurors.get(score.juror, 0.0) * score.value for score in scores)
+    if strategy.entropy is not None:
+        return weights.entropy * strategy.entropy.normalised + jury, ()
+    if weights.entropy == 0.0:
+        return jury, ()
+    ceiling = MAX_SCORE * math.fsum(weights.jurors.get(score.juror, 0.0) for score in scores)
+    scale = 1.0 + max(weights.entropy, 0.0) / ceiling if ceiling > 0.0 else 1.0
+    note = f"entropy unknown ({strategy.entropy_note or 'no log-probabilities'}): term left out, jury × {scale:.3g}"
+    return jury * scale, (note,)
+
+
+def weigh(strategy: Strategy, price: float, scores: Sequence[Score], weights: Weights) -> Bid:
+    """A strategy and its scores become a bid with C and V."""
+    value, notes = value_of(strategy, scores, weights)
+    return Bid(
+        strategy=strategy,
+        price=price,
+        cost=cost_of(strategy, price, weights),
+        value=value,
+        scores=tuple(scores),
+        notes=notes,
+    )
+
+
+def rank(bids: Iterable[Bid]) -> list[Bid]:
+    """Bids, best first: smallest C − V; ties go to the cheaper agent, then to the name that sorts first."""
+    return sorted(bids, key=lambda bid: (bid.net_cost, bid.price, bid.agent))
+
+
+def provisional_winner(bids: Iterable[Bid]) -> Bid:
+    """Argmin C − V over the first bids (equation 4).
+
+    Raises:
+        ValueError: There is no bid; callers check that first, so this is a programming error.
+    """
+    ranked = rank(bids)
+    if not ranked:
+        raise ValueError("provisional_winner needs at least one bid")
+    return ranked[0]
+
+
+def may_refine(bids: Iterable[Bid], leader: Bid) -> tuple[Bid, ...]:
+    """The bids of agents strictly cheaper than the provisional winner; none if the cheapest leads (step 5)."""
+    return tuple(bid for bid in bids if bid.price < leader.price)
+
+
+def award(leader: Bid, refined: Iterable[Bid]) -> Bid:
+    """The best refined bid where its C − V is strictly below the leader's, else the leader (equations 5 and 6)."""
+    ranked = rank(refined)
+    return ranked[0] if ranked and ranked[0].net_cost < leader.net_cost else leader
+
+
+def impute(votes: Iterable[Vote]) -> tuple[Score, ...]:
+    """Every vote as a score: a missing one becomes the mean of the other jurors' votes on the same strategy.
+
+    A juror that fails must not punish the bidder, so missing is never 0. Where nobody scored a strategy it gets the
+    mean of all votes, and the middle of the scale where there is no vote at all.
+    """
+    ballots = list(votes)
+    given = [vote for vote in ballots if vote.value is not None]
+    overall = _mean([vote.value for vote in given if vote.value is not None], MAX_SCORE / 2)
+    scores: list[Score] = []
+    for vote in ballots:
+        if vote.value is not None:
+            scores.append(Score(juror=vote.juror, bidder=vote.bidder, value=vote.value, expected=vote.expected))
+            continue
+        others = [other.value for other in given if other.bidder == vote.bidder and other.value is not None]
+        scores.append(
+            Score(
+                juror=vote.juror,
+                bidder=vote.bidder,
+                value=_mean(others, overall),
+                imputed=True,
+                note=vote.note,
+            )
+        )
+    return tuple(scores)
+
+
+def _mean(values: Sequence[float], default: float) -> float:
+    return math.fsum(values) / len(values) if values else default

@@ -1,0 +1,46 @@
+"""What an agent's tokens cost: the user's own price first, then the public price list, and never a guess."""
+
+from __future__ import annotations
+
+from genai_prices import Usage as ListedUsage
+from genai_prices import calc_price
+
+from sale.errors import UnpricedAgentError
+from sale.types import Price
+
+MILLION = 1_000_000
+# Agent traffic reads about three tokens for each it writes; the usual blend of published price comparisons.
+INPUT_SHARE = 0.75
+
+
+def price_of(input_price: float, output_price: float, blended: float | None = None) -> Price:
+    """A price in dollars per million tokens; π(a) is three parts input, one part output unless `blended` is given."""
+    blend = INPUT_SHARE * input_price + (1 - INPUT_SHARE) * output_price if blended is None else blended
+    return Price(input=input_price, output=output_price, blended=blend)
+
+
+def listed_price(agent: str, model: str, endpoint: str | None = None) -> Price:
+    """The price `genai-prices` lists for a model, at the first price tier.
+
+    Args:
+        agent: Named in the error.
+        model: The model's name at its endpoint.
+        endpoint: The base URL, which tells providers apart that sell the same model.
+
+    Raises:
+        UnpricedAgentError: The list does not know the model. An unpriced agent would win every auction.
+    """
+    one_million_each = ListedUsage(input_tokens=MILLION, output_tokens=MILLION)
+    urls = [endpoint, None] if endpoint else [None]
+    for url in urls:
+        try:
+            found = calc_price(one_million_each, model, provider_api_url=url)
+        except LookupError:
+            continue
+        return price_of(float(found.input_price), float(found.output_price))
+    raise UnpricedAgentError(
+        f"no price is known for model {model!r}",
+        where=f"agent {agent!r}",
+        hint="Give it one in dollars per million tokens: price = { input = 0.10, output = 0.40 }; "
+        "for a model of your own, what its electricity or rent comes to.",
+    )

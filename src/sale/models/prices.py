@@ -19,28 +19,25 @@ def price_of(input_price: float, output_price: float, blended: float | None = No
     return Price(input=input_price, output=output_price, blended=blend)
 
 
-def listed_price(agent: str, model: str, endpoint: str | None = None) -> Price:
+def listed_price(agent: str, model: str, endpoint: str) -> Price:
     """The price `genai-prices` lists for a model, at the first price tier.
 
     Args:
         agent: Named in the error.
         model: The model's name at its endpoint.
-        endpoint: The base URL, which tells providers apart that sell the same model.
+        endpoint: The base URL. A model of the same name elsewhere has another price, so only this provider counts.
 
     Raises:
         UnpricedAgentError: The list does not know the model. An unpriced agent would win every auction.
     """
     one_million_each = ListedUsage(input_tokens=MILLION, output_tokens=MILLION)
-    urls = [endpoint, None] if endpoint else [None]
-    for url in urls:
-        try:
-            found = calc_price(one_million_each, model, provider_api_url=url)
-        except LookupError:
-            continue
-        return price_of(float(found.input_price), float(found.output_price))
-    raise UnpricedAgentError(
-        f"no price is known for model {model!r}",
-        where=f"agent {agent!r}",
-        hint="Give it one in dollars per million tokens: price = { input = 0.10, output = 0.40 }; "
-        "for a model of your own, what its electricity or rent comes to.",
-    )
+    try:
+        found = calc_price(one_million_each, model, provider_api_url=endpoint)
+    except LookupError as error:
+        raise UnpricedAgentError(
+            f"no price is known for model {model!r} at {endpoint}",
+            where=f"agent {agent!r}",
+            hint="Give it one in dollars per million tokens: price = { input = 0.10, output = 0.40 }; "
+            "for a model of your own, what its electricity or rent comes to.",
+        ) from error
+    return price_of(float(found.input_price), float(found.output_price))

@@ -10,64 +10,18 @@ carry a digest of that very text, which its author cannot know beforehand, and l
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2.meta import find_referenced_templates
-
+from sale.auction.prompts.templates import folder
 from sale.types import Pair, Prompt, Strategy, Task, ToolInfo
 
-_MARK = re.compile(r"<(/?)\s*(task|plan)\b", re.IGNORECASE)
 
-
-def _harmless(text: str) -> str:
-    """Break anything in untrusted text that looks like one of our marks."""
-    return _MARK.sub(r"‹\1\2", text.strip())
+def _render(name: str, values: Mapping[str, object]) -> Prompt:
+    return folder("sale.auction.prompts").render(name, values)
 
 
 def _nonce(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("sale.auction", "prompts"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  plain text for a model, not HTML
-    )
-    environment.filters["harmless"] = _harmless
-    return environment
-
-
-def _sources(name: str) -> list[str]:
-    """The source of a template and of all it includes, depth first."""
-    environment = _environment()
-    source = files("sale.auction.prompts").joinpath(name).read_text(encoding="utf-8")
-    included = sorted(part for part in find_referenced_templates(environment.parse(source)) if part)
-    return [source, *(text for part in included for text in _sources(part))]
-
-
-@cache
-def _label(name: str) -> str:
-    """`name@digest`, over the template, what it includes, and the system text."""
-    text = "\0".join([*_sources(f"{name}.md.j2"), *_sources("system.md.j2")])
-    return f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _render(name: str, values: Mapping[str, object]) -> Prompt:
-    environment = _environment()
-    return Prompt(
-        system=environment.get_template("system.md.j2").render().strip(),
-        user=environment.get_template(f"{name}.md.j2").render(values).strip(),
-        template=_label(name),
-    )
 
 
 def bid_prompt(task: Task, tools: Sequence[ToolInfo], max_tokens: int) -> Prompt:

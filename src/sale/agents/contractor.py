@@ -1,0 +1,82 @@
+"""A language model as an agent of the market: it bids, judges and works over one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sale.agents.execution import Shift, answer_directly, work_with_tools
+from sale.agents.prompts import work_prompt
+from sale.agents.protocol import Tool
+from sale.auction.protocols import BidRequest, JudgeRequest, Juror
+from sale.config import AgentSettings
+from sale.models.protocol import Model
+from sale.types import Execution, Price, Reply, Task, ToolInfo
+
+
+class Contractor:
+    """One agent of `sale.toml`, ready for work. How it bids, judges and executes is in its settings."""
+
+    def __init__(self, settings: AgentSettings, *, price: Price, model: Model, tools: Sequence[Tool] = ()) -> None:
+        """Nothing is opened; the model opens on the first call.
+
+        Args:
+            settings: Its section of `sale.toml`.
+            price: Dollars per million tokens.
+            model: What it thinks with.
+            tools: What the environment offers; used only with `execution = "tools"`.
+        """
+        self._settings = settings
+        self._price = price
+        self._model = model
+        self._tools = tuple(tools) if settings.execution == "tools" else ()
+
+    @property
+    def name(self) -> str:
+        """Unique in the pool."""
+        return self._settings.name
+
+    @property
+    def price(self) -> Price:
+        """Dollars per million tokens."""
+        return self._price
+
+    @property
+    def tools(self) -> tuple[ToolInfo, ...]:
+        """What it can work with."""
+        return tuple(tool.info for tool in self._tools)
+
+    @property
+    def juror(self) -> Juror | None:
+        """Itself, unless its settings say `judge = false`."""
+        return self if self._settings.judge else None
+
+    async def bid(self, request: BidRequest, /) -> Reply:
+        """Write a strategy, with log-probabilities where the endpoint gives them."""
+        return await self._model.generate(request.prompt, max_tokens=request.max_tokens, measure=True)
+
+    async def judge(self, request: JudgeRequest, /) -> Reply:
+        """Score strategies, held to the request's schema where the endpoint can."""
+        return await self._model.generate(
+            request.prompt, max_tokens=request.max_tokens, schema=request.schema, measure=True
+        )
+
+    async def execute(self, task: Task, strategy: str | None) -> Execution:
+        """Do the task directly or with tools, as the settings say."""
+        shown = strategy if self._settings.follow_strategy else None
+        shift = Shift(
+            agent=self.name,
+            price=self._price,
+            prompt=work_prompt(task, strategy=shown, tools=self.tools),
+            followed_strategy=shown is not None,
+            answer_tokens=self._settings.answer_tokens,
+            seconds=self._settings.seconds,
+            turns=self._settings.turns,
+            temperature=self._settings.temperature,
+        )
+        if self._tools:
+            return await work_with_tools(self._model, self._tools, shift)
+        return await answer_directly(self._model, shift)
+
+    async def aclose(self) -> None:
+        """Close the model."""
+        await self._model.aclose()

@@ -1,0 +1,22 @@
+"""The prompts of execution and verification, one Jinja file each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from sale.auction.prompts.templates import folder
+from sale.types import Prompt, Task, ToolInfo
+
+
+def work_prompt(task: Task, *, strategy: str | None, tools: Sequence[ToolInfo] = ()) -> Prompt:
+    """Ask the winner to do the task; `strategy` is its own plan, or `None` to work without one."""
+    values = {"task": task.text, "strategy": strategy, "tools": tools, "code": task.domain == "coding"}
+    return folder("sale.agents.prompts").render("work", values)
+
+
+def verify_prompt(task: Task, answer: str, reference: str | None) -> Prompt:
+    """Ask a model whether an answer is right, against a reference where there is one."""
+    nonce = hashlib.sha256(f"{answer}\0{reference}".encode()).hexdigest()[:8]
+    values = {"task": task.text, "answer": answer, "reference": reference, "nonce": nonce}
+    return folder("sale.agents.prompts").render("verify", values)

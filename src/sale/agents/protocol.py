@@ -1,0 +1,53 @@
+"""What the market asks of an agent, a tool and a verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from sale.auction.protocols import Bidder, Juror
+from sale.types import Execution, Outcome, Task, ToolInfo
+
+
+class Agent(Bidder, Protocol):
+    """A contractor: bids, may judge, and does the work when it wins."""
+
+    @property
+    def juror(self) -> Juror | None:
+        """Itself as a juror, or `None` where it does not judge."""
+        ...
+
+    async def execute(self, task: Task, strategy: str | None) -> Execution:
+        """Do the task. What goes wrong is in `Execution.error`; only bugs raise.
+
+        Args:
+            task: What is to be done.
+            strategy: Its winning strategy.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and weights."""
+        ...
+
+
+class Tool(Protocol):
+    """Something an agent can use while it works. `run` takes named arguments and returns what the agent is shown."""
+
+    @property
+    def info(self) -> ToolInfo:
+        """Name and description, as bidders and workers see it."""
+        ...
+
+    @property
+    def run(self) -> Callable[..., Awaitable[str]]:
+        """The call; its signature and docstring become the tool's schema."""
+        ...
+
+
+class Verifier(Protocol):
+    """Says whether an answer is right."""
+
+    async def verify(self, task: Task, answer: str) -> Outcome:
+        """Judge one answer; where it cannot, the verdict is `unknown` and `detail` says why."""
+        ...

@@ -1,0 +1,111 @@
+"""Was the work good? Verifiers settle an outcome: by a reference answer, a function, or a judging model.
+
+Tests are run by `code_tests.RunTests`. A verifier that cannot tell says `unknown` and why: it never guesses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import unicodedata
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from sale.agents.prompts import verify_prompt
+from sale.auction.protocols import JudgeRequest, Juror
+from sale.errors import CallError
+from sale.types import Call, Outcome, Task, Verdict
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_LABEL = re.compile(r"^\W*(the\s+)?(final\s+)?answer(\s+is)?\s*:?\W*", re.IGNORECASE)
+VERDICT_TOKENS = 24
+VERDICT_SCHEMA: dict[str, object] = {
+    "type": "object",
+    "properties": {"correct": {"type": "boolean"}},
+    "required": ["correct"],
+    "additionalProperties": False,
+}
+
+
+def normalised(text: str) -> str:
+    """A short answer without case, accents' form, punctuation, articles and white space, as question answering does."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = "".join(" " if character in string.punctuation else character for character in plain)
+    return " ".join(_ARTICLES.sub(" ", plain).split())
+
+
+@dataclass(frozen=True, slots=True)
+class ExactMatch:
+    """The whole answer, or its last line, equals the reference or an alias once both are normalised."""
+
+    reference: str
+    aliases: Sequence[str] = ()
+
+    async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002  the shape is the Verifier's
+        """Compare; a leading `Answer:` is not held against anybody."""
+        accepted = {normalised(text) for text in (self.reference, *self.aliases)}
+        lines = [line for line in answer.splitlines() if line.strip()] or [""]
+        given = {normalised(_LABEL.sub("", text)) for text in (answer, lines[-1])} | {normalised(answer)}
+        good = bool(given & accepted)
+        detail = "" if good else f"expected {self.reference!r}, got {lines[-1][:120]!r}"
+        return Outcome(verdict="success" if good else "failure", judged_by="exact match", detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A function of yours: true, false, or `None` where it cannot tell."""
+
+    function: Callable[[Task, str], Awaitable[bool | None]]
+
+    async def verify(self, task: Task, answer: str) -> Outcome:
+        """Call it; if it raises, the outcome is unknown and says so."""
+        try:
+            good = await self.function(task, answer)
+        except Exception as error:  # noqa: BLE001  somebody else's function
+            return Outcome(verdict="unknown", judged_by="callable", detail=f"{type(error).__name__}: {error}")
+        verdict: Verdict = "unknown" if good is None else "success" if good else "failure"
+        return Outcome(verdict=verdict, judged_by="callable")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelJudge:
+    """A judging model, with the reference answer where there is one. Its call is on the settlement."""
+
+    juror: Juror
+    reference: str | None = None
+
+    async def verify(self, task: Task, answer: str) -> Outcome:
+        """Ask; an answer that is no verdict makes the outcome unknown."""
+        prompt = verify_prompt(task, answer, self.reference)
+        judged_by = f"model:{self.juror.name}"
+        request = JudgeRequest(prompt=prompt, max_tokens=VERDICT_TOKENS, schema=VERDICT_SCHEMA)
+        try:
+            reply = await self.juror.judge(request)
+        except CallError as error:
+            return Outcome(verdict="unknown", judged_by=judged_by, detail=f"{error.code}: {error.message}")
+        call = Call(
+            stage="verify",
+            agent=self.juror.name,
+            usage=reply.usage,
+            dollars=self.juror.price.dollars(reply.usage),
+            seconds=reply.seconds,
+            prompt=prompt.template,
+        )
+        verdict = _verdict(reply.text)
+        detail = "" if verdict != "unknown" else f"no verdict in {reply.text[:80]!r}"
+        return Outcome(verdict=verdict, judged_by=judged_by, detail=detail, calls=(call,))
+
+
+def _verdict(text: str) -> Verdict:
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return "unknown"
+    match found:
+        case {"correct": True}:
+            return "success"
+        case {"correct": False}:
+            return "failure"
+        case _:
+            return "unknown"

@@ -1,0 +1,71 @@
+"""Rendering prompt files: strict variables, untrusted text made harmless, a digest for the record."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.meta import find_referenced_templates
+
+from sale.types import Prompt
+
+_MARK = re.compile(r"<(/?)\s*(task|plan|answer|reference)\b", re.IGNORECASE)
+
+
+def harmless(text: str) -> str:
+    """Break anything in untrusted text that looks like one of our marks."""
+    return _MARK.sub(r"‹\1\2", text.strip())
+
+
+class PromptFolder:
+    """The prompt files of one package: `system.md.j2`, and one `<name>.md.j2` for each prompt."""
+
+    def __init__(self, package: str) -> None:
+        """Nothing is read yet.
+
+        Args:
+            package: The package that holds the files, `sale.auction.prompts`.
+        """
+        parent, _, folder = package.rpartition(".")
+        self._files = files(package)
+        self._environment = Environment(
+            loader=PackageLoader(parent, folder),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,  # noqa: S701  plain text for a model, not HTML
+        )
+        self._environment.filters["harmless"] = harmless
+        self._labels: dict[str, str] = {}
+
+    def render(self, name: str, values: Mapping[str, object]) -> Prompt:
+        """Render a prompt; a variable the template names and `values` lacks is a `jinja2.UndefinedError`."""
+        return Prompt(
+            system=self._environment.get_template("system.md.j2").render().strip(),
+            user=self._environment.get_template(f"{name}.md.j2").render(values).strip(),
+            template=self._label(name),
+        )
+
+    def _label(self, name: str) -> str:
+        """`name@digest`, over the template, what it includes, and the system text."""
+        if name not in self._labels:
+            text = "\0".join([*self._sources(f"{name}.md.j2"), *self._sources("system.md.j2")])
+            self._labels[name] = f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return self._labels[name]
+
+    def _sources(self, file: str) -> list[str]:
+        """The source of a template and of all it includes, depth first."""
+        source = self._files.joinpath(file).read_text(encoding="utf-8")
+        included = sorted(part for part in find_referenced_templates(self._environment.parse(source)) if part)
+        return [source, *(text for part in included for text in self._sources(part))]
+
+
+@cache
+def folder(package: str) -> PromptFolder:
+    """The folder of a package, read once."""
+    return PromptFolder(package)

@@ -1,0 +1,45 @@
+"""What it is to be a model here: a prompt in, a reply out, with usage and, where offered, log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pydantic_ai.models import Model as ToolModel
+
+from sale.types import Prompt, Reply
+
+__all__ = ["Model", "ToolModel"]
+
+
+class Model(Protocol):
+    """A language model that can be asked. Failures are raised as `CallError`."""
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        measure: bool = False,
+    ) -> Reply:
+        """Ask once.
+
+        Args:
+            prompt: System and user text.
+            max_tokens: The longest answer, in tokens.
+            schema: JSON schema to hold the answer to, where the endpoint can.
+            measure: Whether log-probabilities are wanted; the reply has them where the endpoint gives them.
+
+        Raises:
+            CallError: No usable answer; the subclass says why and whether to try again.
+        """
+        ...
+
+    async def for_tools(self) -> ToolModel:
+        """The same model as Pydantic AI knows it, for its tool loop."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and weights. The model can be asked again afterwards, at the cost of opening anew."""
+        ...

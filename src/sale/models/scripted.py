@@ -1,0 +1,133 @@
+"""A model that says what it is told to: for tests and documentation, public and strict.
+
+It is asked exactly as a real one is. Each reply is chosen by a function of the prompt, so a script can look at what it
+is shown; `persona` makes the common one, an agent with a plan, opinions and an answer. Nothing is estimated: usage is
+counted in words, and log-probabilities are given only where the script has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from sale.errors import CallError
+from sale.types import Prompt, Reply, TokenLogprobs, Usage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One scripted reply."""
+
+    text: str
+    tokens: int | None = None
+    """Output tokens to report; the number of words unless given."""
+    logprobs: tuple[TokenLogprobs, ...] | None = None
+    seconds: float = 0.0
+    """How long to wait before answering."""
+
+
+Script = Callable[[Prompt, Mapping[str, object] | None], "Line | str | CallError"]
+
+
+def persona(
+    *,
+    plan: str,
+    opinion: Callable[[str], int] | int = 3,
+    answer: str = "",
+    refined: str | None = None,
+    certainty: float | None = None,
+) -> Script:
+    """An agent with a plan, an opinion of plans, and an answer.
+
+    Args:
+        plan: Its strategy.
+        opinion: The score it gives a plan, or a function of the plan's text.
+        answer: What it answers when it works.
+        refined: Its strategy after a look at the memory; the same plan unless given.
+        certainty: Probability it gives each word of its plans, which decides their entropy; no log-probabilities
+            unless given.
+    """
+
+    def script(prompt: Prompt, schema: Mapping[str, object] | None) -> Line | str:
+        stage = prompt.template.partition("@")[0]
+        if stage in {"judge", "judge_panel"} and schema is not None:
+            plans = plans_in(prompt.user).items()
+            scores = {label or "score": opinion if isinstance(opinion, int) else opinion(text) for label, text in plans}
+            return json.dumps(scores)
+        if stage in {"bid", "refine"}:
+            text = refined if stage == "refine" and refined is not None else plan
+            return Line(text=text, logprobs=_certain(text, certainty) if certainty else None)
+        return answer
+
+    return script
+
+
+def plans_in(prompt: str) -> dict[str, str]:
+    """The plans a juror is shown, by label; the label is empty where there is only one to judge."""
+    found: dict[str, str] = {}
+    for chunk in prompt.split("<plan ")[1:]:
+        head, _, rest = chunk.partition(">\n")
+        words = head.split()
+        found[words[0] if len(words) > 1 else ""] = rest.partition("\n</plan")[0]
+    return found
+
+
+def _certain(text: str, probability: float) -> tuple[TokenLogprobs, ...]:
+    from_one = math.log(probability)
+    return tuple(TokenLogprobs(token=word, logprob=from_one, top=((word, from_one),)) for word in text.split())
+
+
+@dataclass(slots=True)
+class ScriptedModel:
+    """A `Model` that follows a script and remembers what it was asked."""
+
+    script: Script
+    asked: list[Prompt] = field(default_factory=list[Prompt])
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        measure: bool = False,
+    ) -> Reply:
+        """The script's line; see `Model.generate`."""
+        self.asked.append(prompt)
+        line = self.script(prompt, schema)
+        if isinstance(line, CallError):
+            raise line
+        line = Line(text=line) if isinstance(line, str) else line
+        await asyncio.sleep(line.seconds)
+        words = len(line.text.split())
+        return Reply(
+            text=line.text,
+            usage=Usage(
+                input_tokens=len(prompt.system.split()) + len(prompt.user.split()),
+                output_tokens=min(max_tokens, words if line.tokens is None else line.tokens),
+            ),
+            seconds=line.seconds,
+            logprobs=line.logprobs if measure else None,
+            truncated=(words if line.tokens is None else line.tokens) > max_tokens,
+        )
+
+    async def for_tools(self) -> FunctionModel:
+        """A tool-loop model that answers at once with the script's line for a `work` prompt."""
+
+        def respond(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
+            shown = "\n".join(str(getattr(part, "content", "")) for message in messages for part in message.parts)
+            line = self.script(Prompt(system="", user=shown, template="work"), None)
+            if isinstance(line, CallError):
+                raise line
+            return ModelResponse(parts=[TextPart(line.text if isinstance(line, Line) else line)])
+
+        return FunctionModel(respond, model_name="scripted")
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""

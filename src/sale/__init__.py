@@ -1,1 +1,105 @@
-"""A market for language-model agents."""
+"""A market for language-model agents: they bid with plans, a jury scores them, the best plan for its price works.
+
+Everything a user imports is here, and is loaded when it is first used: `import sale` alone is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sale.agents.adapters import FunctionAgent, Work
+    from sale.agents.code_tests import RunTests
+    from sale.agents.contractor import Contractor
+    from sale.agents.protocol import Agent, Tool, Verifier
+    from sale.agents.verify import Check, ExactMatch, ModelJudge
+    from sale.config import Settings
+    from sale.errors import SaleError
+    from sale.market import Market
+    from sale.types import (
+        Auction,
+        AuctionRules,
+        Bid,
+        Caps,
+        Execution,
+        Outcome,
+        Price,
+        Result,
+        Score,
+        Settlement,
+        Strategy,
+        Task,
+        ToolInfo,
+        Usage,
+        Weights,
+    )
+
+_HOMES = {
+    "sale.agents.adapters": ("FunctionAgent", "Work"),
+    "sale.agents.code_tests": ("RunTests",),
+    "sale.agents.contractor": ("Contractor",),
+    "sale.agents.protocol": ("Agent", "Tool", "Verifier"),
+    "sale.agents.verify": ("Check", "ExactMatch", "ModelJudge"),
+    "sale.config": ("Settings",),
+    "sale.errors": ("SaleError",),
+    "sale.market": ("Market",),
+    "sale.types": (
+        "Auction",
+        "AuctionRules",
+        "Bid",
+        "Caps",
+        "Execution",
+        "Outcome",
+        "Price",
+        "Result",
+        "Score",
+        "Settlement",
+        "Strategy",
+        "Task",
+        "ToolInfo",
+        "Usage",
+        "Weights",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Agent",
+    "Auction",
+    "AuctionRules",
+    "Bid",
+    "Caps",
+    "Check",
+    "Contractor",
+    "ExactMatch",
+    "Execution",
+    "FunctionAgent",
+    "Market",
+    "ModelJudge",
+    "Outcome",
+    "Price",
+    "Result",
+    "RunTests",
+    "SaleError",
+    "Score",
+    "Settings",
+    "Settlement",
+    "Strategy",
+    "Task",
+    "Tool",
+    "ToolInfo",
+    "Usage",
+    "Verifier",
+    "Weights",
+    "Work",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module on first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'sale' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -44,6 +44,10 @@ class Auctioneer:
     weights: Weights
     memory: Recall | None = None
 
+    def check(self, task: Task) -> None:
+        """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
+        check_fan_out(self.bidders, self.jurors, task, self.rules)
+
     async def hold(self, auction_id: str, task: Task, ledger: Ledger, observe: Observer) -> Auction:
         """Hold one auction.
 
@@ -57,7 +61,7 @@ class Auctioneer:
             CapError: The pool and the rules could exceed the caps; nothing was spent.
             NoBidsError: Not one agent bid.
         """
-        check_fan_out(self.bidders, self.jurors, task, self.rules)
+        self.check(task)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=tuple(b.name for b in self.bidders)))
         first = [first_strategy(bidder, task, self.rules, ledger) for bidder in self.bidders]
         bids, dropouts = await self._round(task, first, "judge", ledger, observe)

@@ -1,0 +1,272 @@
+"""The market: the life of a task on one page.
+
+    task -> auction -> award -> execution -> verification -> settlement -> memory
+
+A record is opened before anything is spent, holds every strategy and score from the award on, and is settled with the
+outcome. A process that dies in between leaves a record that says how far it came; nothing settled is ever lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sale import config
+from sale.agents.pool import hire
+from sale.agents.protocol import Agent, Verifier
+from sale.auction import scoring
+from sale.auction.auctioneer import Auctioneer
+from sale.auction.events import Judged, Observer, WorkFinished, WorkStarted, ignore
+from sale.auction.ledger import Ledger
+from sale.errors import ConfigError, InputError, SaleError
+from sale.memory.open import open_memory
+from sale.memory.store import AuctionMemory
+from sale.types import (
+    Auction,
+    AuctionRules,
+    Baseline,
+    Execution,
+    Outcome,
+    Result,
+    Settlement,
+    Task,
+    Usage,
+    Verdict,
+    Weights,
+)
+
+T = TypeVar("T")
+MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
+
+
+class Market:
+    """A pool of agents, the rules they compete under, and what they remember.
+
+    Use it as an async context manager, or close it with `aclose` (`close` after `run_sync`): it holds weights,
+    connections and a database.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Agent],
+        *,
+        rules: AuctionRules | None = None,
+        weights: Weights | None = None,
+        memory: MemoryOpener | None = None,
+    ) -> None:
+        """Nothing is opened or loaded before the first task.
+
+        Args:
+            agents: The pool.
+            rules: How auctions are held.
+            weights: The stated prior for this pool unless given.
+            memory: Opens the auction memory; without one nothing is recorded and nobody refines.
+
+        Raises:
+            ConfigError: The pool is empty.
+        """
+        if not agents:
+            raise ConfigError("the pool has no agents", hint="Name at least one.")
+        self._agents = {agent.name: agent for agent in agents}
+        self._pool = tuple(agents)
+        self._rules = rules or AuctionRules()
+        self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
+        prices = {agent.name: agent.price for agent in agents}
+        self._weights = weights or scoring.default_weights(prices, [juror.name for juror in self._jurors])
+        self._open_memory = memory
+        self._memory: AuctionMemory | None = None
+        self._memory_lock = asyncio.Lock()
+        self._runner: asyncio.Runner | None = None
+
+    @classmethod
+    def from_config(cls, path: Path | str | None = None, *, settings: config.Settings | None = None) -> Self:
+        """The market that `sale.toml` describes; the embedded pool where there is none.
+
+        Args:
+            path: The file; looked for in the usual places unless given.
+            settings: Settings in place of a file.
+
+        Raises:
+            ConfigError: The file is wrong, a key is not in the environment, or an agent has no price.
+        """
+        found = settings or config.load(Path(path) if path is not None else None)
+        given = found.weights
+        return cls(
+            hire(found),
+            rules=found.auction,
+            weights=Weights(cost=given.cost, entropy=given.entropy, jurors=given.jurors, source=found.origin)
+            if given
+            else None,
+            memory=open_memory(found) if found.memory.enabled else None,
+        )
+
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        """The pool, in the order it was given."""
+        return self._pool
+
+    @property
+    def largest(self) -> Agent:
+        """The dearest agent, which "always using the largest" would use."""
+        return max(self._pool, key=lambda agent: (agent.price.blended, agent.name))
+
+    async def run(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+        """One task through the market.
+
+        Args:
+            task: What is to be done.
+            verifier: Says whether the answer is right; without one the outcome is unknown until `feedback`.
+            observe: Called with every event as it happens.
+
+        Raises:
+            SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written.
+                A failed execution does not raise: it is in the result.
+        """
+        began = time.monotonic()
+        auction = await self._hold(_as_task(task), observe)
+        execution = await self._work(auction, observe)
+        outcome = await self._judge(auction.task, execution, verifier, observe)
+        return await self._settle(auction, execution, outcome, began)
+
+    async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:
+        """An auction without the work: who would do it, and why. Recorded, with no outcome."""
+        auction = await self._hold(_as_task(task), observe)
+        if memory := await self.memory():
+            await memory.close_unexecuted(auction.id)
+        return auction
+
+    def run_sync(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+        """`run` for programs without an event loop.
+
+        Raises:
+            InputError: There is a running event loop; await `run` instead.
+        """
+        return self._sync(self.run(task, verifier=verifier, observe=observe))
+
+    async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "") -> None:
+        """Set the outcome of a past auction by hand. The earlier outcome stays on record beneath it.
+
+        Raises:
+            InputError: There is no such auction, or this market has no memory.
+        """
+        memory = await self.memory()
+        if memory is None:
+            raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
+        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail)
+
+    async def memory(self) -> AuctionMemory | None:
+        """The auction memory, opened; `None` where the market has none."""
+        if self._open_memory is None:
+            return None
+        async with self._memory_lock:
+            if self._memory is None:
+                self._memory = await self._open_memory()
+            return self._memory
+
+    async def _hold(self, task: Task, observe: Observer) -> Auction:
+        """Auction and award, on record from before the first call."""
+        memory = await self.memory()
+        auction_id = uuid.uuid4().hex
+        auctioneer = Auctioneer(
+            bidders=self._pool, jurors=self._jurors, rules=self._rules, weights=self._weights, memory=memory
+        )
+        auctioneer.check(task)
+        if memory:
+            await memory.begin(auction_id, task)
+        ledger = Ledger(caps=self._rules.caps, observe=observe)
+        try:
+            auction = await auctioneer.hold(auction_id, task, ledger, observe)
+        except (SaleError, asyncio.CancelledError) as error:
+            if memory:
+                reason = f"{error.code}: {error}" if isinstance(error, SaleError) else "cancelled"
+                await memory.abandon(auction_id, reason, ledger.settlement.calls)
+            raise
+        if memory:
+            await memory.award(auction)
+        return auction
+
+    async def _work(self, auction: Auction, observe: Observer) -> Execution:
+        """The winner does the task, following its strategy."""
+        observe(WorkStarted(agent=auction.winner.agent))
+        execution = await self._agents[auction.winner.agent].execute(auction.task, auction.winner.strategy.text)
+        observe(WorkFinished(execution=execution))
+        return execution
+
+    async def _judge(self, task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
+        """The outcome: work without an answer has failed; an answer is as good as the verifier says."""
+        if not execution.answer.strip():
+            outcome = Outcome(verdict="failure", judged_by="execution", detail=execution.error or "no answer")
+        elif verifier is None:
+            outcome = Outcome(verdict="unknown", judged_by="nobody")
+        else:
+            outcome = await verifier.verify(task, execution.answer)
+        observe(Judged(outcome=outcome))
+        return outcome
+
+    async def _settle(self, auction: Auction, execution: Execution, outcome: Outcome, began: float) -> Result:
+        """Add up what it cost, compare with always using the largest agent, and put it on record."""
+        result = Result(
+            auction=auction,
+            execution=execution,
+            outcome=outcome,
+            settlement=auction.settlement + Settlement(calls=execution.calls + outcome.calls),
+            always_largest=self._always_largest(execution),
+            seconds=time.monotonic() - began,
+        )
+        if memory := await self.memory():
+            await memory.settle(auction.id, execution, outcome, result.always_largest)
+        return result
+
+    def _always_largest(self, execution: Execution) -> Baseline:
+        """The same work at the largest agent's prices, without an auction: an estimate, unless it did the work."""
+        usage = sum((call.usage for call in execution.calls), Usage())
+        largest = self.largest
+        own = largest.name == execution.agent
+        return Baseline(
+            agent=largest.name,
+            dollars=largest.price.dollars(usage),
+            basis="its own execution" if own else f"the tokens {execution.agent} took, at {largest.name}'s price",
+        )
+
+    def _sync(self, work: Coroutine[object, object, T]) -> T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            # One loop for all calls: connections and the database belong to the loop that opened them.
+            self._runner = self._runner or asyncio.Runner()
+            return self._runner.run(work)
+        work.close()
+        raise InputError("run_sync was called inside a running event loop", hint="Use `await market.run(…)`.")
+
+    def close(self) -> None:
+        """Close after `run_sync`."""
+        self._sync(self.aclose())
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    async def aclose(self) -> None:
+        """Close agents and memory; the market can be used again, at the cost of opening anew."""
+        for agent in self._pool:
+            await agent.aclose()
+        async with self._memory_lock:
+            memory, self._memory = self._memory, None
+            if memory is not None:
+                await memory.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _as_task(task: Task | str) -> Task:
+    return Task(text=task) if isinstance(task, str) else task

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_core import ErrorDetails
 
 from sale.errors import ConfigError
-from sale.types import AuctionRules, Caps
+from sale.types import AuctionRules, Caps, JuryMode
 
 APP = "sale"
 FILE = "sale.toml"
@@ -160,6 +160,10 @@ class Settings(_Section):
     sandbox: SandboxSettings = SandboxSettings()
     """Where code runs."""
     origin: Annotated[str, Field(exclude=True)] = "given"
+
+    def with_jury(self, mode: JuryMode) -> Settings:
+        """The same settings with another way for the jury to sit."""
+        return self.model_copy(update={"auction": replace(self.auction, jury=mode)})
 
     @field_validator("agents")
     @classmethod

@@ -58,6 +58,7 @@ class Market:
         rules: AuctionRules | None = None,
         weights: Weights | None = None,
         memory: MemoryOpener | None = None,
+        scoring_rule: scoring.ScoringRule = scoring.weigh,
     ) -> None:
         """Nothing is opened or loaded before the first task.
 
@@ -66,6 +67,7 @@ class Market:
             rules: How auctions are held.
             weights: The stated prior for this pool unless given.
             memory: Opens the auction memory; without one nothing is recorded and nobody refines.
+            scoring_rule: How a strategy and its scores become C and V; the published linear rule unless given.
 
         Raises:
             ConfigError: The pool is empty.
@@ -78,6 +80,7 @@ class Market:
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
         prices = {agent.name: agent.price for agent in agents}
         self._weights = weights or scoring.default_weights(prices, [juror.name for juror in self._jurors])
+        self._scoring_rule = scoring_rule
         self._open_memory = memory
         self._memory: AuctionMemory | None = None
         self._memory_lock = asyncio.Lock()
@@ -173,7 +176,12 @@ class Market:
         memory = await self.memory()
         auction_id = uuid.uuid4().hex
         auctioneer = Auctioneer(
-            bidders=self._pool, jurors=self._jurors, rules=self._rules, weights=self._weights, memory=memory
+            bidders=self._pool,
+            jurors=self._jurors,
+            rules=self._rules,
+            weights=self._weights,
+            memory=memory,
+            weigh=self._scoring_rule,
         )
         auctioneer.check(task)
         if memory:

@@ -32,7 +32,8 @@ def normalised(text: str) -> str:
     """A short answer without case, accents' form, punctuation, articles and white space, as question answering does."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = "".join(" " if character in string.punctuation else character for character in plain)
-    return " ".join(_ARTICLES.sub(" ", plain).split())
+    # "A" can be a choice or a grade: articles are dropped only from what is more than an article.
+    return " ".join(_ARTICLES.sub(" ", plain).split()) or " ".join(plain.split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class Auctioneer:
     rules: AuctionRules
     weights: Weights
     memory: Recall | None = None
+    weigh: scoring.ScoringRule = scoring.weigh
+    """How a strategy and its scores become C and V; the published linear rule unless given."""
 
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
@@ -122,7 +124,7 @@ class Auctioneer:
         prices = {bidder.name: bidder.price.blended for bidder in self.bidders}
         scores = scoring.impute(votes)
         return [
-            scoring.weigh(
+            self.weigh(
                 strategy,
                 prices[strategy.agent],
                 [score for score in scores if score.bidder == strategy.agent],

@@ -9,7 +9,7 @@ w_j say what a unit of entropy and a point of a juror are worth in the same unit
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sale.types import Bid, Price, Score, Strategy, Vote, Weights
 
@@ -74,6 +74,10 @@ def weigh(strategy: Strategy, price: float, scores: Sequence[Score], weights: We
         scores=tuple(scores),
         notes=notes,
     )
+
+
+ScoringRule = Callable[[Strategy, float, Sequence[Score], Weights], Bid]
+"""What can stand in for `weigh`: strategy, π, the strategy's scores and the weights to a bid. Must be pure."""
 
 
 def rank(bids: Iterable[Bid]) -> list[Bid]:

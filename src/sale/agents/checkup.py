@@ -1,0 +1,103 @@
+"""One tiny call to an agent, and what it shows: is it there, and does it give the auction what the auction can use?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sale.agents.contractor import Contractor
+from sale.auction.ballots import SINGLE, BallotError, ballot_schema, read_ballot
+from sale.auction.entropy import strategy_entropy
+from sale.auction.protocols import JudgeRequest
+from sale.errors import CallError, ModelFileError, RejectedError, SaleError
+from sale.types import Price, Prompt, Reply
+
+# The schema wants a score, the words do not ask for one: only an endpoint that enforces schemas gives it.
+PROBE = Prompt(system="You answer briefly.", user="Say hello.", template="probe")
+PROBE_TOKENS = 24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lack:
+    """Something an agent does not give, and what that costs the auction."""
+
+    what: str
+    costs: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkup:
+    """What one call to an agent has shown."""
+
+    agent: str
+    price: Price
+    reachable: bool
+    logprobs: bool
+    json_schema: bool
+    seconds: float | None
+    dollars: float | None
+    lacks: tuple[Lack, ...]
+
+
+async def examine(contractor: Contractor) -> Checkup:
+    """Call an agent once and read what comes back; never raises for what the agent does."""
+    request = JudgeRequest(prompt=PROBE, max_tokens=PROBE_TOKENS, schema=ballot_schema([SINGLE]))
+    try:
+        reply = await contractor.judge(request)
+    except (CallError, ModelFileError) as error:
+        return _unreachable(contractor, error)
+    logprobs = reply.logprobs is not None and strategy_entropy(reply.logprobs) is not None
+    schema = _is_ballot(reply)
+    lacks = [
+        *([] if logprobs else [_NO_LOGPROBS]),
+        *([] if schema else [_NO_SCHEMA]),
+    ]
+    return Checkup(
+        agent=contractor.name,
+        price=contractor.price,
+        reachable=True,
+        logprobs=logprobs,
+        json_schema=schema,
+        seconds=reply.seconds,
+        dollars=contractor.price.dollars(reply.usage),
+        lacks=tuple(lacks),
+    )
+
+
+def _unreachable(contractor: Contractor, error: SaleError) -> Checkup:
+    remedy = error.hint
+    if isinstance(error, RejectedError) and "logprob" in error.message.lower():
+        remedy = "The endpoint refuses log-probabilities: set logprobs = 0 for this agent."
+    lack = Lack(
+        what=f"no answer ({error.code}): {error.message}", costs="the agent drops out of every auction", remedy=remedy
+    )
+    return Checkup(
+        agent=contractor.name,
+        price=contractor.price,
+        reachable=False,
+        logprobs=False,
+        json_schema=False,
+        seconds=None,
+        dollars=None,
+        lacks=(lack,),
+    )
+
+
+def _is_ballot(reply: Reply) -> bool:
+    try:
+        read_ballot(reply.text, [SINGLE])
+    except BallotError:
+        return False
+    return True
+
+
+_NO_LOGPROBS = Lack(
+    what="no log-probabilities",
+    costs="the entropy term is left out of its bids, and the jury's weight scaled up in its place",
+    remedy="Nothing to do if the endpoint has none; set logprobs = 0 to stop asking.",
+)
+_NO_SCHEMA = Lack(
+    what="no JSON-schema output",
+    costs="as a juror it may answer in prose; it is asked once more, and then its score is imputed from the others",
+    remedy="Nothing to do if the endpoint has none; judge = false keeps it off the jury.",
+)

@@ -1,0 +1,112 @@
+"""From settings to a pool: each agent of `sale.toml` becomes a contractor with a price, a model and its tools."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from sale.agents.contractor import Contractor
+from sale.agents.protocol import Tool
+from sale.agents.tools.python import PythonTool
+from sale.agents.tools.sandbox import Limits, find_sandbox
+from sale.config import AgentSettings, Settings, api_key, models_path
+from sale.errors import ConfigError
+from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.local.catalogue import find as find_model
+from sale.models.local.engine import LocalEngine
+from sale.models.local.weights import WeightStore, check_gguf
+from sale.models.prices import listed_price, price_of
+from sale.types import Price
+
+MEGABYTE = 1024 * 1024
+
+
+def hire(settings: Settings) -> tuple[Contractor, ...]:
+    """Every agent of the settings, ready but not yet opened: no weights are loaded and nobody is called.
+
+    Raises:
+        ConfigError: A key is not in the environment, an embedded model is unknown, or an agent has no price.
+        SandboxError: An agent works with tools and code cannot be isolated here.
+    """
+    engines = _Engines(WeightStore(models_path()))
+    tools = _tools(settings) if any(agent.execution == "tools" for agent in settings.agents) else ()
+    return tuple(
+        Contractor(agent, price=agent_price(agent), model=_model(agent, engines), tools=tools)
+        for agent in settings.agents
+    )
+
+
+def agent_price(agent: AgentSettings) -> Price:
+    """The price the settings name, else the listed one of its endpoint.
+
+    Raises:
+        UnpricedAgentError: Neither is known.
+    """
+    if agent.price is not None:
+        return price_of(agent.price.input, agent.price.output, agent.price.blended)
+    if agent.endpoint is None or agent.model is None:
+        raise ConfigError("a price is needed", where=f"agent {agent.name!r}", hint="Add price = 0.05.")
+    return listed_price(agent.name, agent.model, agent.endpoint)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The sandbox limits of the settings."""
+    box = settings.sandbox
+    return Limits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
+
+
+def _tools(settings: Settings) -> tuple[Tool, ...]:
+    if not settings.tools.python:
+        return ()
+    sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
+    return (PythonTool(sandbox, limits=limits_of(settings)),)
+
+
+def _model(agent: AgentSettings, engines: _Engines) -> EndpointModel:
+    manner = Manner(temperature=agent.temperature, logprobs=agent.logprobs, json_schema=agent.json_schema)
+    if agent.endpoint is not None and agent.model is not None:
+        address = Address(base_url=agent.endpoint, model=agent.model, api_key=api_key(agent))
+        return EndpointModel(agent.name, at(address), manner=manner)
+    locate, release = engines.of(agent)
+    return EndpointModel(agent.name, locate, manner=manner, release=release)
+
+
+class _Engines:
+    """The in-process engines of one pool: one for each weights file and context, shared by agents that use it."""
+
+    def __init__(self, weights: WeightStore) -> None:
+        self._weights = weights
+        self._engines: dict[tuple[str, int | None], LocalEngine] = {}
+        self._users: dict[LocalEngine, int] = {}
+        self._lock = asyncio.Lock()
+
+    def of(self, agent: AgentSettings) -> tuple[Callable[[], Awaitable[Address]], Callable[[], Awaitable[None]]]:
+        """How to reach an agent's engine, and how to let go of it."""
+        if agent.local is not None:
+            find_model(agent.local)
+        key = (agent.local or str(agent.gguf), agent.context)
+
+        async def locate() -> Address:
+            async with self._lock:
+                if key not in self._engines:
+                    self._engines[key] = LocalEngine(await self._file(agent), context=agent.context)
+                engine = self._engines[key]
+                endpoint = await engine.start()
+                self._users[engine] = self._users.get(engine, 0) + 1
+                return Address(base_url=endpoint.base_url, model=key[0], api_key=endpoint.api_key)
+
+        async def release() -> None:
+            async with self._lock:
+                engine = self._engines[key]
+                self._users[engine] -= 1
+                if self._users[engine] == 0:
+                    await engine.aclose()
+                    del self._engines[key]
+
+        return locate, release
+
+    async def _file(self, agent: AgentSettings) -> Path:
+        if agent.gguf is not None:
+            return await asyncio.to_thread(check_gguf, agent.gguf)
+        return await asyncio.to_thread(self._weights.ensure, agent.local or "")

@@ -1,0 +1,174 @@
+"""The auction board: who bid what, who judged it how, what it costs, and why the winner won."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sale.types import Auction, Bid, Outcome, Result, Score
+
+VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
+TASK_LENGTH = 400
+TOLERANCE = 5e-10
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def money(dollars: float) -> str:
+    """Dollars, with as many digits as small sums need."""
+    if abs(dollars) < TOLERANCE:
+        return "$0"
+    return f"${dollars:,.2f}" if abs(dollars) >= 1 else f"${dollars:.2g}" if abs(dollars) >= 1e-4 else f"${dollars:.2e}"
+
+
+def plain(text: str) -> str:
+    """Text of a model without control characters, so that it cannot drive the reader's terminal."""
+    return _CONTROL.sub("�", text)
+
+
+def clip(text: str, length: int = TASK_LENGTH) -> str:
+    """The beginning of a text."""
+    text = text.strip()
+    return text if len(text) <= length else f"{text[:length].rstrip()} …"
+
+
+def auction_board(auction: Auction) -> RenderableType:
+    """The whole auction as a table with its notes."""
+    parts: list[RenderableType] = [_heading(auction), _table(auction)]
+    parts += [Text(f"  {plain(line)}", style="dim") for line in _notes(auction)]
+    parts += [Text(), Text(f"Plan of {auction.winner.agent}", style="bold")]
+    parts.append(Padding(Text(plain(auction.winner.strategy.text)), (0, 0, 0, 2)))
+    return Group(*parts)
+
+
+def result_board(result: Result) -> RenderableType:
+    """The auction, the answer, the outcome and the money."""
+    return Group(auction_board(result.auction), Text(), answer_part(result), Text(), money_part(result))
+
+
+def answer_part(result: Result) -> RenderableType:
+    """The winner's answer, and whether it is right."""
+    execution = result.execution
+    followed = "following its plan" if execution.followed_strategy else "without its plan"
+    heading = Text.assemble(
+        (f"Answer of {execution.agent}", "bold"), (f" ({execution.mode}, {followed}, {execution.seconds:.1f} s)", "dim")
+    )
+    parts: list[RenderableType] = [heading]
+    if execution.answer.strip():
+        parts.append(Padding(Markdown(plain(execution.answer)), (0, 0, 0, 2)))
+    if execution.error:
+        parts.append(Text(f"  {plain(execution.error)}", style="red"))
+    parts += [Text(), outcome_line(result.outcome)]
+    return Group(*parts)
+
+
+def outcome_line(outcome: Outcome) -> Text:
+    """`Outcome: success, by tests`."""
+    detail = f": {plain(outcome.detail)}" if outcome.detail else ""
+    style = VERDICT_STYLE[outcome.verdict]
+    return Text.assemble(("Outcome  ", "bold"), (outcome.verdict, style), f", by {outcome.judged_by}{detail}")
+
+
+def money_part(result: Result) -> RenderableType:
+    """What it cost, against always using the largest agent."""
+    settlement, largest = result.settlement, result.always_largest
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    overhead = settlement.overhead
+    share = f"{overhead:.0%} of the total" if overhead is not None else "nothing was spent"
+    table.add_row(
+        "Auction", money(settlement.auction_dollars), f"{share}, {len(result.auction.settlement.calls)} calls"
+    )
+    table.add_row("Work", money(settlement.work_dollars), f"{settlement.usage.total:,} tokens in all")
+    table.add_row("Total", money(settlement.dollars), f"{result.seconds:.1f} s")
+    table.add_row(f"Always {largest.agent}", money(largest.dollars), f"no auction; {largest.basis}")
+    word, style = ("Saved", "green") if result.saved >= 0 else ("Lost", "red")
+    table.add_row(
+        Text(word, style=style), Text(money(abs(result.saved)), style=style), f"auction {result.auction.id[:8]}"
+    )
+    return table
+
+
+def _heading(auction: Auction) -> Text:
+    return Text.assemble(
+        ("Auction ", "bold"),
+        (auction.id[:8], "bold cyan"),
+        (f" · {auction.jury} jury · weights: {auction.weights.source} · {auction.seconds:.1f} s", "dim"),
+    )
+
+
+def _table(auction: Auction) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("agent", overflow="fold")
+    table.add_column("$/Mtok", justify="right")
+    table.add_column("tokens", justify="right")
+    table.add_column("entropy", justify="right")
+    jurors = list(dict.fromkeys(score.juror for bid in auction.bids for score in bid.scores))
+    for juror in jurors:
+        table.add_column(f"γ {juror}", justify="right", overflow="fold")
+    for heading in ("C", "V", "C − V"):
+        table.add_column(heading, justify="right")
+    for bid in auction.contenders:
+        won = bid is auction.winner or bid == auction.winner
+        table.add_row(*_row(bid, jurors, _mark(bid, auction, won=won)), style="bold green" if won else None)
+    return table
+
+
+def _mark(bid: Bid, auction: Auction, *, won: bool) -> str:
+    if won:
+        return "★"
+    return "☆" if not bid.strategy.refined and bid.agent == auction.provisional else ""
+
+
+def _row(bid: Bid, jurors: Sequence[str], mark: str) -> list[str]:
+    strategy = bid.strategy
+    by_juror = {score.juror: score for score in bid.scores}
+    return [
+        mark,
+        f"{bid.agent} (refined)" if strategy.refined else bid.agent,
+        f"{bid.price:g}",
+        f"{strategy.tokens}{'+' if strategy.truncated else ''}",
+        f"{strategy.entropy.normalised:.2f}" if strategy.entropy else "–",
+        *(_score(by_juror.get(juror)) for juror in jurors),
+        f"{bid.cost:.2f}",
+        f"{bid.value:.2f}",
+        f"{bid.net_cost:.2f}",
+    ]
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return "–"
+    return f"({score.value:.1f})" if score.imputed else f"{score.value:.0f}"
+
+
+def _notes(auction: Auction) -> list[str]:
+    lines = ["★ winner, ☆ provisional winner; C, V in micro-dollars; smallest C − V wins."]
+    lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
+    for bid in auction.contenders:
+        lines += [f"{bid.agent}: {note}" for note in bid.notes]
+        if bid.strategy.truncated:
+            lines.append(f"{bid.agent}: its plan was cut at the token cap (+)")
+    missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed}
+    lines += [f"{juror} gave no score, so others' mean counts (in brackets): {note}" for juror, note in missing.items()]
+    lines += [_refinement(auction, one.agent, len(one.pairs), one.note) for one in auction.refinements]
+    if not auction.refinements:
+        lines.append("No cheaper agent could refine its bid.")
+    return lines
+
+
+def _refinement(auction: Auction, agent: str, pairs: int, note: str | None) -> str:
+    if not pairs:
+        return f"{agent} may refine but has {note}."
+    failed = f", and failed: {note}" if note else ""
+    won = " and won the task" if auction.flipped and auction.winner.agent == agent else ""
+    return f"{agent} refined its bid from {pairs} past auction{'s' if pairs > 1 else ''}{failed}{won}."

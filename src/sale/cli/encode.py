@@ -1,0 +1,31 @@
+"""Results as JSON, for machines: every field of the value, and the figures derived from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import cast
+
+# Derived values that repeat others at length.
+LEFT_OUT = frozenset({"contenders"})
+
+
+def encode(value: object) -> object:
+    """A frozen value as plain JSON: dataclass fields first, then its properties, in the order they are declared."""
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value)]
+        derived = [name for name, member in vars(type(value)).items() if isinstance(member, property)]
+        return {name: encode(getattr(value, name)) for name in (*names, *derived) if name not in LEFT_OUT}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in cast("list[object]", value)]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
+
+
+def document(kind: str, value: object) -> str:
+    """One JSON document with its schema's name, `sale.<kind>/1`; the number changes when a field changes meaning."""
+    return json.dumps({"schema": f"sale.{kind}/1", kind: encode(value)}, ensure_ascii=False, indent=2)

@@ -1,0 +1,92 @@
+"""Task files, and the thirty example tasks that come with the package.
+
+A task file is JSON lines. Each line: `id`, `text`, optional `domain` (`coding` runs tests), `tests` with optional
+`prelude`, or `reference` with optional `aliases`; and for tasks of others `source` and `licence`. The examples are
+from HumanEval (MIT), MBPP sanitized (CC BY 4.0), MMLU (MIT) and PopQA (MIT), drawn with a fixed seed.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sale.errors import InputError
+from sale.types import Task
+
+FIRST = "mbpp/606"
+"""The example `sale run` shows when it is given nothing to do."""
+
+
+class TaskLine(BaseModel):
+    """One line of a task file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    text: str
+    domain: str | None = None
+    tests: str | None = None
+    prelude: str = ""
+    reference: str | None = None
+    aliases: tuple[str, ...] = ()
+    source: str | None = None
+    licence: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """What the market is given."""
+        return Task(text=self.text, id=self.id, domain=self.domain)
+
+
+def read_tasks(path: Path) -> list[TaskLine]:
+    """All tasks of a file.
+
+    Raises:
+        InputError: The file cannot be read, or a line is no task; the message names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the task file: {error}", where=str(path)) from error
+    return parse_tasks(text, str(path))
+
+
+def examples() -> list[TaskLine]:
+    """The example tasks of the package."""
+    return parse_tasks(files("sale.cli").joinpath("examples.jsonl").read_text(encoding="utf-8"), "examples.jsonl")
+
+
+def parse_tasks(text: str, origin: str) -> list[TaskLine]:
+    """Tasks from JSON lines; see `read_tasks`."""
+    tasks: list[TaskLine] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            tasks.append(TaskLine.model_validate_json(line))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"])) or "the line"
+            raise InputError(f"{place}: {fault['msg']}", where=f"{origin}:{number}") from error
+    if not tasks:
+        raise InputError("there are no tasks in it", where=origin)
+    return tasks
+
+
+def pick(tasks: list[TaskLine], task_id: str | None, origin: str) -> TaskLine:
+    """The task of that id; without one, the file must hold just one.
+
+    Raises:
+        InputError: There is no such task, or it is not clear which one is meant.
+    """
+    known = ", ".join(task.id for task in tasks[:40])
+    if task_id is None:
+        if len(tasks) == 1:
+            return tasks[0]
+        raise InputError(f"the file has {len(tasks)} tasks", where=origin, hint=f"Name one with --id: {known}.")
+    found = [task for task in tasks if task.id == task_id]
+    if not found:
+        raise InputError(f"no task {task_id!r}", where=origin, hint=f"There are: {known}.")
+    return found[0]

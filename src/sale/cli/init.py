@@ -1,0 +1,127 @@
+"""`sale init`: a sale.toml from what this machine has."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+import click
+
+from sale import config
+from sale.cli.options import json_option, output
+from sale.errors import InputError
+
+OLLAMA = "http://127.0.0.1:11434"
+ANSWER_SECONDS = 1.0
+# What stands for the computing of a model nobody bills for; the embedded pool's rate.
+DOLLARS_PER_BILLION = 0.06
+MAX_OLLAMA = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A hosted endpoint, offered where its key is in the environment. Prices come from the public list."""
+
+    key: str
+    endpoint: str
+    models: tuple[str, ...]
+
+
+HOSTS = (
+    Host("OPENAI_API_KEY", "https://api.openai.com/v1", ("gpt-5-nano", "gpt-5-mini", "gpt-5")),
+    Host("MISTRAL_API_KEY", "https://api.mistral.ai/v1", ("mistral-small-latest", "mistral-large-latest")),
+    Host("DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", ("deepseek-chat",)),
+    Host("GROQ_API_KEY", "https://api.groq.com/openai/v1", ("llama-3.1-8b-instant", "llama-3.3-70b-versatile")),
+)
+
+
+@click.command()
+@click.option("--output", "target", type=click.Path(path_type=Path, dir_okay=False), default=Path(config.FILE))
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--ollama", default=OLLAMA, show_default=True, help="Where Ollama would be.")
+@json_option
+def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
+    """Write a sale.toml from what this machine has: the local pool, a running Ollama, keys in the environment."""
+    if target.exists() and not force:
+        raise InputError("the file is there already", where=str(target), hint="--force overwrites it.")
+    found = {"local": _local(), "ollama": _ollama(ollama), "hosted": _hosted()}
+    sections = [section for sections in found.values() for section in sections]
+    if not sections:
+        raise InputError(
+            "there is nothing to make a pool of: no local models, no running Ollama, no API key",
+            hint="pip install 'sale[local]' brings three small models that run in this process.",
+        )
+    text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
+    config.parse(text, origin=str(target))
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error}", where=str(target)) from error
+    counts = {kind: len(sections) for kind, sections in found.items()}
+    if as_json:
+        click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}))
+        return
+    what = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    output().print(f"{target} written: {what}. `sale doctor` checks every agent.")
+
+
+def _local() -> list[str]:
+    """The agents of the shipped file, where the engine is installed."""
+    if find_spec("xllamacpp") is None:
+        return []
+    return [
+        _agent(agent.name, f'local = "{agent.local}"', f"price = {agent.price.input:g}")
+        for agent in config.parse(config.shipped()).agents
+        if agent.price is not None
+    ]
+
+
+def _ollama(base: str) -> list[str]:
+    """The models of a running Ollama, smallest first; priced by their size, which the comment says."""
+    try:
+        with urllib.request.urlopen(f"{base}/api/tags", timeout=ANSWER_SECONDS) as answer:  # noqa: S310  http by design
+            found: object = json.load(answer)
+    except (urllib.error.URLError, OSError, ValueError):
+        return []
+    models = cast("dict[str, object]", found).get("models") if isinstance(found, dict) else None
+    sized = sorted((size, name) for name, size in map(_sized, cast("list[object]", models or [])) if name)
+    return [
+        _agent(
+            f"ollama-{name.replace(':latest', '')}",
+            f'endpoint = "{base}/v1"\nmodel = "{name}"',
+            f"price = {size * DOLLARS_PER_BILLION:.3g}  # {DOLLARS_PER_BILLION:g} dollars a billion parameters",
+        )
+        for size, name in sized[:MAX_OLLAMA]
+    ]
+
+
+def _sized(model: object) -> tuple[str, float]:
+    """Name and billions of parameters; an empty name where either is not told."""
+    fields = cast("dict[str, object]", model) if isinstance(model, dict) else {}
+    details = fields.get("details")
+    size = str(cast("dict[str, object]", details).get("parameter_size", "")) if isinstance(details, dict) else ""
+    units = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
+    try:
+        return str(fields["name"]), float(size[:-1]) * units[size[-1:].upper()]
+    except (KeyError, ValueError):
+        return "", 0.0
+
+
+def _hosted() -> list[str]:
+    return [
+        _agent(
+            model, f'endpoint = "{host.endpoint}"\nmodel = "{model}"\napi_key_env = "{host.key}"', 'execution = "tools"'
+        )
+        for host in HOSTS
+        if config.is_set(host.key)
+        for model in host.models
+    ]
+
+
+def _agent(name: str, reach: str, rest: str) -> str:
+    return f'[[agents]]\nname = "{name}"\n{reach}\n{rest}\n'

@@ -1,0 +1,131 @@
+"""Watching an auction: a live table in a terminal, plain lines elsewhere. On stderr: stdout is for results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from sale.auction.events import (
+    AgentDropped,
+    AuctionOpened,
+    Awarded,
+    CallSettled,
+    Event,
+    Judged,
+    LeaderFound,
+    Observer,
+    StrategyArrived,
+    VoteArrived,
+    WorkFinished,
+    WorkStarted,
+    ignore,
+)
+from sale.cli.board import money, plain
+
+
+class Progress:
+    """What has happened so far, as something to look at."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self._votes: dict[str, list[str]] = {}
+        self._stage = "starting"
+        self._dollars = 0.0
+        self._calls = 0
+        self._began = time.monotonic()
+        self._spinner = Spinner("dots")
+
+    def see(self, event: Event) -> str | None:
+        """Take an event in; returns a line for those who watch no table, where the event is worth one."""
+        match event:
+            case AuctionOpened():
+                self._stage = "bidding"
+                self._states = dict.fromkeys(event.agents, "writing its plan …")
+                return f"auction {event.auction_id[:8]}: {len(event.agents)} agents are bidding"
+            case StrategyArrived(strategy=strategy):
+                what = "refined plan" if strategy.refined else "plan"
+                self._states[strategy.agent] = f"{what} of {strategy.tokens} tokens"
+                if strategy.refined:
+                    self._votes[strategy.agent] = []
+                return f"{strategy.agent}: {what} of {strategy.tokens} tokens"
+            case AgentDropped(dropout=dropout):
+                self._states[dropout.agent] = f"dropped out: {plain(dropout.reason)}"
+                return f"{dropout.agent} dropped out ({dropout.stage}): {plain(dropout.reason)}"
+            case VoteArrived(vote=vote):
+                self._stage = "judging"
+                shown = "–" if vote.value is None else str(vote.value)
+                self._votes.setdefault(vote.bidder, []).append(shown)
+                return f"{vote.juror} gives {vote.bidder} {shown}"
+            case CallSettled(call=call):
+                self._dollars += call.dollars
+                self._calls += 1
+                return None
+            case _:
+                return self._later(event)
+
+    def _later(self, event: Event) -> str | None:
+        match event:
+            case LeaderFound(leader=leader, refining=refining):
+                self._states[leader.agent] += ", leads"
+                self._stage = "refining" if refining else "awarding"
+                for agent in refining:
+                    self._states[agent] = "refining its plan from memory …"
+                refine = f"; {', '.join(refining)} may refine" if refining else ""
+                return f"{leader.agent} leads{refine}"
+            case Awarded(auction=auction):
+                self._stage = "awarded"
+                return f"the task goes to {auction.winner.agent}"
+            case WorkStarted(agent=agent):
+                self._stage = "working"
+                self._states[agent] = "won, and is at work …"
+                return f"{agent} is at work"
+            case WorkFinished(execution=execution):
+                self._stage = "verifying"
+                self._states[execution.agent] = f"done in {execution.seconds:.1f} s"
+                return f"{execution.agent} is done in {execution.seconds:.1f} s"
+            case Judged(outcome=outcome):
+                self._stage = "done"
+                return f"outcome: {outcome.verdict}, by {outcome.judged_by}"
+            case _:
+                return None
+
+    def __rich__(self) -> RenderableType:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for agent, state in self._states.items():
+            votes = " ".join(self._votes.get(agent, ()))
+            table.add_row(Text(agent, style="bold"), state, Text(f"scores {votes}" if votes else "", style="cyan"))
+        seconds = time.monotonic() - self._began
+        status = f"{self._stage} · {seconds:.0f} s · {self._calls} calls · {money(self._dollars)}"
+        self._spinner.update(text=Text(status, style="dim"))
+        return Group(table, self._spinner)
+
+
+@contextmanager
+def watching(*, quiet: bool = False) -> Generator[Observer]:
+    """An observer for the length of a task: a live table on a terminal, lines otherwise, nothing if quiet."""
+    console = Console(stderr=True, markup=False, emoji=False)
+    if quiet:
+        yield ignore
+        return
+    progress = Progress()
+    if not console.is_terminal:
+        yield _lines(progress, lambda line: console.print(line, style="dim", highlight=False, soft_wrap=True))
+        return
+    with Live(progress, console=console, transient=True, refresh_per_second=8):
+        yield _lines(progress, lambda _: None)
+
+
+def _lines(progress: Progress, say: Callable[[str], None]) -> Observer:
+    def observe(event: Event) -> None:
+        line = progress.see(event)
+        if line is not None:
+            say(line)
+
+    return observe

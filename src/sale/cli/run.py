@@ -1,0 +1,146 @@
+"""`sale run` and `sale bid`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+import sale
+from sale import config
+from sale.cli.board import auction_board, clip, result_board
+from sale.cli.encode import document
+from sale.cli.examples import FIRST, TaskLine, examples, pick, read_tasks
+from sale.cli.live import watching
+from sale.cli.models import pull_missing
+from sale.cli.options import F, config_option, json_option, output
+from sale.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What the command line asks for."""
+
+    line: TaskLine
+    settings: config.Settings
+    as_json: bool
+    quiet: bool
+
+
+def task_options(command: F) -> F:
+    """Where the task comes from, and under which rules it is auctioned."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    for option in (
+        click.argument("task", required=False),
+        click.option("--file", "task_file", type=file, help="A task file (JSON lines); see docs/tasks.md."),
+        click.option("--id", "task_id", help="Which task of the file."),
+        click.option("--example", help="One of the tasks that come with sale: an id, or `list`."),
+        click.option("--jury", type=click.Choice(["panel", "per-bid"]), help="How the jury sits."),
+        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+    ):
+        command = option(command)
+    return config_option(json_option(command))
+
+
+@click.command()
+@task_options
+@click.option("--tests", type=click.Path(path_type=Path, dir_okay=False), help="Python tests the answer must pass.")
+@click.option("--expect", help="The right answer, compared after normalisation.")
+@click.option("--judge", help="An agent that judges the answer.")
+def run(tests: Path | None, expect: str | None, judge: str | None, **given: object) -> None:
+    """Run a task through the market: auction, work, verification, settlement.
+
+    TASK is the text of the task, or - to read it from standard input. Without a task, an example is run.
+    """
+    request = _request(given, tests=tests, expect=expect)
+    if request is None:
+        return
+    result = asyncio.run(_run(request, judge))
+    if request.as_json:
+        click.echo(document("result", result))
+    else:
+        output().print(result_board(result))
+
+
+@click.command()
+@task_options
+def bid(**given: object) -> None:
+    """Hold the auction only: who would do the task, and why. Nothing is executed."""
+    request = _request(given)
+    if request is None:
+        return
+    auction = asyncio.run(_bid(request))
+    if request.as_json:
+        click.echo(document("auction", auction))
+    else:
+        output().print(auction_board(auction))
+
+
+async def _run(request: Request, judge: str | None) -> sale.Result:
+    async with sale.Market.from_config(settings=request.settings) as market:
+        verifier = _verifier(request, market, judge)
+        with watching(quiet=request.quiet) as observe:
+            return await market.run(request.line.task, verifier=verifier, observe=observe)
+
+
+async def _bid(request: Request) -> sale.Auction:
+    async with sale.Market.from_config(settings=request.settings) as market:
+        with watching(quiet=request.quiet) as observe:
+            return await market.auction(request.line.task, observe=observe)
+
+
+def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.Verifier | None:
+    """Tests before a reference answer, a reference answer before a judging model."""
+    line = request.line
+    if line.tests is not None:
+        return sale.RunTests.under(request.settings, line.tests, prelude=line.prelude)
+    if judge is not None:
+        jurors = {agent.name: agent.juror for agent in market.agents if agent.juror is not None}
+        if judge not in jurors:
+            raise InputError(f"no agent {judge!r} on the jury", hint=f"There are: {', '.join(jurors)}.")
+        return sale.ModelJudge(jurors[judge], line.reference)
+    return sale.ExactMatch(line.reference, line.aliases) if line.reference is not None else None
+
+
+def _request(given: dict[str, object], *, tests: Path | None = None, expect: str | None = None) -> Request | None:
+    """The command line as a request; `None` if it only asked for the list of examples."""
+    if given["example"] == "list":
+        for line in examples():
+            click.echo(f"{line.id:<42} {line.source:<18} {clip(line.text.splitlines()[0], 70)}")
+        return None
+    line = _line(given)
+    if tests is not None:
+        line = line.model_copy(update={"tests": _read(tests), "domain": "coding"})
+    if expect is not None:
+        line = line.model_copy(update={"reference": expect})
+    config_file = given["config_file"]
+    settings = config.load(config_file if isinstance(config_file, Path) else None)
+    if given["jury"] is not None:
+        settings = settings.with_jury("panel" if given["jury"] == "panel" else "per-bid")
+    pull_missing(settings, quiet=bool(given["quiet"]))
+    return Request(line=line, settings=settings, as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
+
+
+def _line(given: dict[str, object]) -> TaskLine:
+    task, task_file, example = given["task"], given["task_file"], given["example"]
+    task_id = given["task_id"] if isinstance(given["task_id"], str) else None
+    if sum(source is not None for source in (task, task_file, example)) > 1:
+        raise InputError("several tasks were given", hint="Give a text, or --file, or --example.")
+    if isinstance(task_file, Path):
+        return pick(read_tasks(task_file), task_id, str(task_file))
+    if task is None:
+        return pick(examples(), str(example or FIRST), "the examples")
+    text = sys.stdin.read() if task == "-" else str(task)
+    if not text.strip():
+        raise InputError("the task is empty", hint="Say what is to be done.")
+    return TaskLine(id=sale.Task(text=text).id, text=text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the tests: {error}", where=str(path)) from error

@@ -1,0 +1,18 @@
+"""The auction memory the settings name, opened on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from sale.config import Settings, memory_path
+from sale.memory.store import AuctionMemory
+from sale.models.embedding import MiniLMEmbedder
+
+
+def open_memory(settings: Settings) -> Callable[[], Awaitable[AuctionMemory]]:
+    """An opener for the memory at the path the settings, or the environment, name."""
+
+    async def opener() -> AuctionMemory:
+        return await AuctionMemory.open(memory_path(settings), embedder=MiniLMEmbedder())
+
+    return opener

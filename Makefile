@@ -33,7 +33,7 @@ format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 
 docs: $(READY) ## Write the generated pages again
-	$(BIN)/python -m docs.generate
+	$(BIN)/python scripts/generate_docs.py
 
 bench: $(READY) ## What the market itself costs
 	$(BIN)/python -m benchmarks.auction

@@ -1,4 +1,8 @@
-"""Getting strategies out of agents: one call each, capped, and a clear reason where none comes."""
+"""Getting strategies out of agents: one call each, capped, and a clear reason where none comes.
+
+What comes must be a plan. The prompt asks for steps, and the smallest models write code or an answer instead (method,
+section 7 c): such a text would win on its low price alone, so its author drops out.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from sale.auction.protocols import Bidder, BidRequest
 from sale.errors import BadReplyError, CallError, CapError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
 
+_STEP = re.compile(r"^\W*(?:[-*•]\s|\(?\d+\s*[.):]|step\s+\w+)", re.IGNORECASE | re.MULTILINE)
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+MOST_CODE = 0.5
 _THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
@@ -45,8 +52,9 @@ async def _strategy(
 def _read(agent: str, reply: Reply, *, refined: bool) -> Strategy:
     """A reply as a strategy. Private reasoning is no part of the plan, but its tokens were paid for and count."""
     text = _THINKING.sub("", reply.text).strip()
-    if not text:
-        raise BadReplyError("the strategy is empty", where=agent)
+    fault = plan_fault(text)
+    if fault is not None:
+        raise BadReplyError(fault, where=agent)
     entropy = strategy_entropy(reply.logprobs) if reply.logprobs else None
     return Strategy(
         agent=agent,
@@ -57,3 +65,15 @@ def _read(agent: str, reply: Reply, *, refined: bool) -> Strategy:
         refined=refined,
         truncated=reply.truncated,
     )
+
+
+def plan_fault(text: str) -> str | None:
+    """Why a text is no plan, or `None` if it is one: it needs a step, and must not be mostly code."""
+    if not text:
+        return "the strategy is empty"
+    prose = _CODE.sub("", text)
+    if len(prose) < (1 - MOST_CODE) * len(text):
+        return "the strategy is code, not a plan"
+    if not _STEP.search(prose):
+        return "the strategy has no steps"
+    return None

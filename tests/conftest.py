@@ -1,0 +1,82 @@
+"""What every test stands on: none sees the user's files, keys or settings, and none leaves anything running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from inspect import iscoroutinefunction
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from sale.config import models_path
+
+# Read before the environment is changed: tests that run the real models must not fetch their weights again.
+REAL_MODELS = models_path().absolute()
+SECRETS = ("_API_KEY", "_TOKEN", "_SECRET")
+USER_DIRECTORIES = ("CONFIG", "DATA", "CACHE", "STATE")
+STRAGGLERS = 2.0
+"""Seconds a thread or task may take to end after its test."""
+
+# The machine may be busy: how long one example takes says nothing.
+settings.register_profile("sale", deadline=None, print_blob=True)
+settings.load_profile("sale")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A user without files, settings or keys, for session-wide fixtures too. Only the model cache is the real one."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("SALE_") or name.endswith(SECRETS):
+                patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        for kind in USER_DIRECTORIES:
+            patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+        patch.setenv("SALE_MODELS", str(REAL_MODELS))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_directories(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory, a model cache and a working directory for each test; `slow` tests keep the real model cache."""
+    away = tmp_path / "away"
+    away.mkdir()
+    monkeypatch.chdir(away)
+    monkeypatch.setenv("SALE_MEMORY", str(tmp_path / "memory.sqlite3"))
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setenv("SALE_MODELS", str(tmp_path / "models"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread that keeps the process alive or, where the test is async, a task behind."""
+    before = set(threading.enumerate())
+    if iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("no_task_left")
+    yield
+    until = time.monotonic() + STRAGGLERS
+    while (left := _threads() - before) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not left, f"threads left running: {left}"
+
+
+@pytest.fixture
+async def no_task_left() -> AsyncIterator[None]:
+    """Every task the test started has ended when the test ends."""
+    before = asyncio.all_tasks()
+    yield
+    until = time.monotonic() + STRAGGLERS
+    while (left := asyncio.all_tasks() - before - {asyncio.current_task()}) and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+    assert not left, f"tasks left running: {left}"
+
+
+def _threads() -> set[threading.Thread]:
+    """Threads that would keep the process alive; an event loop ends its own pool when it closes, after the test."""
+    return {thread for thread in threading.enumerate() if not thread.daemon and not thread.name.startswith("asyncio_")}

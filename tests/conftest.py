@@ -71,9 +71,9 @@ async def no_task_left() -> AsyncIterator[None]:
     """Every task the test started has ended when the test ends."""
     before = asyncio.all_tasks()
     yield
-    until = time.monotonic() + STRAGGLERS
-    while (left := asyncio.all_tasks() - before - {asyncio.current_task()}) and time.monotonic() < until:
-        await asyncio.sleep(0.01)
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    if left:
+        _, left = await asyncio.wait(left, timeout=STRAGGLERS)
     assert not left, f"tasks left running: {left}"
 
 

@@ -1,0 +1,259 @@
+"""Runs one command under a watch: output is kept up to a cap, time and memory are limited, nothing outlives the call.
+
+Knows nothing of how the command is confined: it is told how to kill it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sale.agents.tools.processes import memory_bytes
+from sale.agents.tools.runs import KilledReason, Limits, RunReport
+from sale.errors import SandboxError
+
+MEMORY_PERIOD = 0.05
+"""Seconds between two looks at the memory in use."""
+
+KILL_PATIENCE = 1.0
+"""Seconds the orderly way of killing gets before the process itself is killed."""
+
+PIPE_PATIENCE = 0.5
+"""Seconds output may still come once the command has ended; more only where something escaped with the pipe."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """What to start. The environment is given whole: nothing is inherited."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    kill: Callable[[int], bool]
+    """Kills everything that the process with this number has started; false where that ends it not."""
+    report: int
+    """Read end of the launcher's report (see `launcher`), not blocking."""
+    pass_fds: Sequence[int] = ()
+    directory: Path | None = None
+    sweep: Callable[[int], object] = lambda _: None
+    """Kills what the process with this number left behind when it ended by itself."""
+
+
+async def supervise(command: Command, *, stdin: str, limits: Limits) -> RunReport:
+    """Run the command to its end, or to the first limit it hits. If cancelled, it kills everything first.
+
+    Raises:
+        SandboxError: The confinement could not be set up, so the code did not run.
+    """
+    started = time.monotonic()
+    over: asyncio.Future[KilledReason | None] = asyncio.get_running_loop().create_future()
+    async with _Streams(limits.output_bytes, over, stdin.encode(errors="replace")) as streams:
+        process = await streams.start(command)
+        reason = await _until_over(process, command, over, limits)
+        await streams.drained()
+    seconds = time.monotonic() - started
+    status = process.returncode or 0
+    code = status if status >= 0 else 128 - status
+    if reason is None and not _reported(command.report):
+        raise _setup_failed(code, streams.stderr.text)
+    if reason is None and _spent_its_cpu(code, seconds, limits):
+        reason = "time"
+    return RunReport(
+        exit_code=code,
+        stdout=streams.stdout.text,
+        stderr=streams.stderr.text,
+        killed_reason=reason,
+        truncated=streams.stdout.overflowed or streams.stderr.overflowed,
+        seconds=seconds,
+    )
+
+
+async def _until_over(
+    process: Process, command: Command, over: asyncio.Future[KilledReason | None], limits: Limits
+) -> KilledReason | None:
+    """Wait for the end, whatever ends it, and leave nothing running."""
+    ended = asyncio.create_task(process.wait())
+    ended.add_done_callback(lambda _: over.done() or over.set_result(None))
+    memory = asyncio.create_task(_watch_memory(process.pid, limits.memory_bytes, over))
+    try:
+        async with asyncio.timeout(limits.wall_seconds):
+            return await over
+    except TimeoutError:
+        return "time"
+    finally:
+        memory.cancel()
+        await _end(process, ended, command)
+
+
+async def _end(process: Process, ended: asyncio.Task[int], command: Command) -> None:
+    """Kill what is left. A further cancellation is heard once everything is dead, which takes a moment only."""
+    if not ended.done() and not command.kill(process.pid):
+        _kill(process)
+    interrupted = False
+    patience: float | None = KILL_PATIENCE
+    while not ended.done():
+        try:
+            await asyncio.wait([ended], timeout=patience)
+        except asyncio.CancelledError:
+            interrupted = True
+        if not ended.done():
+            _kill(process)
+            patience = None
+    command.sweep(process.pid)
+    if interrupted:
+        raise asyncio.CancelledError
+
+
+def _kill(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+
+
+async def _watch_memory(pid: int, limit: int, over: asyncio.Future[KilledReason | None]) -> None:
+    while not over.done():
+        await asyncio.sleep(MEMORY_PERIOD)
+        held = await asyncio.to_thread(memory_bytes, pid, limit)
+        if held > limit and not over.done():
+            over.set_result("memory")
+
+
+def _reported(report: int) -> bool:
+    try:
+        return os.read(report, 1) == b"1"
+    except BlockingIOError:
+        return False
+
+
+def _spent_its_cpu(code: int, seconds: float, limits: Limits) -> bool:
+    """Whether the kernel ended it for processor time: by its own signal, or by killing what handles that signal."""
+    if code == 128 + signal.SIGXCPU:
+        return True
+    return code == 128 + signal.SIGKILL and seconds >= limits.cpu_seconds
+
+
+def _setup_failed(code: int, stderr: str) -> SandboxError:
+    said = stderr.strip()[-500:] or f"exit status {code} and no word why"
+    return SandboxError(
+        f"The sandbox could not be set up, so the code did not run: {said}",
+        hint="`sale doctor` shows what the sandbox needs.",
+    )
+
+
+class _Capture(asyncio.Protocol):
+    """Keeps what comes out of a pipe up to a cap, so that endless output costs no memory here."""
+
+    def __init__(self, cap: int, overflow: Callable[[], None]) -> None:
+        self._cap = cap
+        self._overflow = overflow
+        self._kept = bytearray()
+        self.overflowed = False
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what fits; the first byte that does not is the overflow."""
+        room = self._cap - len(self._kept)
+        self._kept += data[:room]
+        if len(data) > room and not self.overflowed:
+            self.overflowed = True
+            self._overflow()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the shape is asyncio's
+        """All writers are gone, or we closed it."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    @property
+    def text(self) -> str:
+        """What was kept."""
+        return self._kept.decode("utf-8", errors="replace")
+
+
+class _Feed(asyncio.BaseProtocol):
+    """Knows whether the input's pipe is still open: aborting a transport that has closed itself fails."""
+
+    open = True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the shape is asyncio's
+        """All is written, or nobody reads any more."""
+        self.open = False
+
+
+class _Streams:
+    """The three standard streams of one process, as pipes of our own.
+
+    The event loop's own subprocess pipes would make the end of the process wait for the end of its output, which never
+    comes where something escaped and holds the pipe.
+    """
+
+    def __init__(self, cap: int, over: asyncio.Future[KilledReason | None], stdin: bytes) -> None:
+        def overflow() -> None:
+            if not over.done():
+                over.set_result("output")
+
+        self.stdout = _Capture(cap, overflow)
+        self.stderr = _Capture(cap, overflow)
+        self._stdin = stdin
+        self._ours: list[asyncio.BaseTransport] = []
+        self._feed: tuple[asyncio.WriteTransport, _Feed] | None = None
+
+    async def __aenter__(self) -> _Streams:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._feed is not None and self._feed[1].open:
+            self._feed[0].abort()
+        for transport in self._ours:
+            transport.close()
+        # Closing is done in the loop's next round; without it the pipes would be open when the call returns.
+        await asyncio.sleep(0)
+
+    async def start(self, command: Command) -> Process:
+        """Start the command on the pipes, and feed it its input.
+
+        Raises:
+            SandboxError: It could not be started.
+        """
+        with contextlib.ExitStack() as theirs:
+            feed = await self._writer(theirs)
+            output = await self._reader(theirs, self.stdout)
+            errors = await self._reader(theirs, self.stderr)
+            try:
+                return await asyncio.create_subprocess_exec(
+                    *command.argv,
+                    stdin=feed,
+                    stdout=output,
+                    stderr=errors,
+                    env=dict(command.environment),
+                    cwd=command.directory,
+                    pass_fds=tuple(command.pass_fds),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise _setup_failed(error.errno or 1, f"{command.argv[0]}: {error.strerror}") from error
+
+    async def drained(self) -> None:
+        """Wait until all output of the ended process has been read."""
+        await asyncio.wait([self.stdout.closed, self.stderr.closed], timeout=PIPE_PATIENCE)
+
+    async def _reader(self, theirs: contextlib.ExitStack, capture: _Capture) -> int:
+        ours, write_end = os.pipe()
+        theirs.callback(os.close, write_end)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: capture, os.fdopen(ours, "rb", 0))
+        self._ours.append(transport)
+        return write_end
+
+    async def _writer(self, theirs: contextlib.ExitStack) -> int:
+        read_end, ours = os.pipe()
+        theirs.callback(os.close, read_end)
+        loop = asyncio.get_running_loop()
+        transport, feed = await loop.connect_write_pipe(_Feed, os.fdopen(ours, "wb", 0))
+        self._feed = transport, feed
+        transport.write(self._stdin)
+        transport.write_eof()
+        return read_end

@@ -7,6 +7,7 @@ is `None` or `"unknown"` with the reason beside it.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -46,6 +47,12 @@ class Price:
     output: float
     blended: float
     """π(a), the one figure bids are costed with (method, equation 2)."""
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "blended"):
+            value: float = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a price from 0 up, got {value!r}")
 
     def dollars(self, usage: Usage) -> float:
         """What `usage` costs, in dollars, at the real input and output prices (not the blended one)."""
@@ -94,12 +101,17 @@ class Caps:
 
     calls: int = 200
     """Model calls."""
-    tokens: int = 400_000
+    tokens: int = 1_000_000
     """Tokens, input and output."""
     dollars: float = 1.0
     """Dollars."""
     seconds: float = 300.0
     """Wall time. At the deadline the auction goes on with the bids and votes it has."""
+
+    def __post_init__(self) -> None:
+        _above(self, 0, "calls", "tokens", "seconds")
+        if not self.dollars >= 0:
+            raise ValueError(f"dollars must not be negative, got {self.dollars!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +135,18 @@ class AuctionRules:
     caps: Caps = field(default_factory=Caps)
     """Hard limits of one auction."""
 
+    def __post_init__(self) -> None:
+        _above(self, 0, "strategy_tokens", "bid_seconds", "judge_seconds")
+        if self.examples < 0:
+            raise ValueError(f"examples must not be negative, got {self.examples!r}")
+
+
+def _above(settings: object, least: float, *names: str) -> None:
+    for name in names:
+        value: float = getattr(settings, name)
+        if not value > least:  # in this form it refuses NaN too
+            raise ValueError(f"{name} must be above {least}, got {value!r}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolInfo:
@@ -142,7 +166,8 @@ class Task:
 
     def __post_init__(self) -> None:
         if not self.id:
-            digest = hashlib.sha256(self.text.encode()).hexdigest()[:16]
+            # What is not valid text gets an id too; the auction refuses it, with a readable reason.
+            digest = hashlib.sha256(self.text.encode(errors="surrogatepass")).hexdigest()[:16]
             object.__setattr__(self, "id", digest)
 
 
@@ -214,6 +239,11 @@ class Weights:
     """w_j, per point of juror j's score. A juror that is not named weighs nothing."""
     source: str = "given"
     """Where they come from, for the record: `default`, `sale.toml`, a fit's id."""
+
+    def __post_init__(self) -> None:
+        for name, value in {"cost": self.cost, "entropy": self.entropy, **self.jurors}.items():
+            if not math.isfinite(value):
+                raise ValueError(f"the weight of {name} must be a finite number, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

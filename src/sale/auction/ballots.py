@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from sale.auction.scoring import MAX_SCORE
 from sale.types import TokenLogprobs
 
 SINGLE = "score"
 """The key of a per-bid answer."""
+
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n([^`]*)```", re.IGNORECASE)
+EXCERPT = 80
+"""How much of a bad answer is quoted, in characters."""
 
 
 class BallotError(ValueError):
@@ -30,39 +34,44 @@ def ballot_schema(labels: Sequence[str]) -> dict[str, object]:
 
 
 def read_ballot(text: str, labels: Sequence[str]) -> dict[str, int]:
-    """The scores in an answer: one JSON object with exactly these labels, alone or in a single code fence.
+    """The scores in an answer, in its own order: one JSON object with exactly these labels, each once.
+
+    It stands alone or in a single code fence.
 
     Raises:
         BallotError: Anything else. A lenient reader would let a strategy speak through its juror.
     """
-    found = _load(_unfenced(text))
-    if set(found) != set(labels):
-        raise BallotError(f"expected scores for {', '.join(labels)}, got {', '.join(map(str, found)) or 'none'}")
+    found = _load(text)
+    names = [name for name, _ in found]
+    if sorted(names) != sorted(labels):
+        raise BallotError(f"expected scores for {', '.join(labels)}, got {_excerpt(', '.join(names))}")
     scores: dict[str, int] = {}
-    for label in labels:
-        value = found[label]
+    for label, value in found:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SCORE:
-            raise BallotError(f"score of {label} is {value!r}, not a whole number from 0 to {MAX_SCORE}")
+            raise BallotError(f"score of {label} is {_excerpt(value)}, not a whole number from 0 to {MAX_SCORE}")
         scores[label] = value
     return scores
 
 
-def expected_scores(tokens: Sequence[TokenLogprobs] | None, labels: Sequence[str]) -> dict[str, float]:
-    """Expectation of each score over the digits 0 to 5 at the token that states it; labels without one are left out.
+def expected_scores(tokens: Sequence[TokenLogprobs] | None, scores: Mapping[str, int]) -> dict[str, float]:
+    """Expectation of each score over the digits 0 to 5 at the token that states it; scores without one are left out.
 
     Sharper than the whole number where a juror hesitates between two (method, section 7 d).
+
+    Args:
+        tokens: The answer, token by token.
+        scores: The ballot that was read from it, in the answer's own order.
     """
-    if not tokens:
-        return {}
-    digits = [token for token in tokens if token.token.strip().isdigit()]
-    if len(digits) != len(labels):
+    digits = [token for token in tokens or () if token.token.strip().isdigit()]
+    if [token.token.strip() for token in digits] != [str(score) for score in scores.values()]:
         return {}  # a label or a comment held a digit token too: which one states the score is not certain
     found: dict[str, float] = {}
-    for label, token in zip(labels, digits, strict=True):
+    for label, token in zip(scores, digits, strict=True):
         masses = _digit_masses(token)
         total = math.fsum(masses.values())
         if total > 0.0:
-            found[label] = math.fsum(score * mass for score, mass in masses.items()) / total
+            mean = math.fsum(score * mass for score, mass in masses.items()) / total
+            found[label] = min(mean, float(MAX_SCORE))
     return found
 
 
@@ -70,24 +79,29 @@ def _digit_masses(token: TokenLogprobs) -> dict[int, float]:
     masses: dict[int, float] = {}
     for text, logprob in token.top or ((token.token, token.logprob),):
         digit = text.strip()
-        if len(digit) == 1 and digit in "012345":
-            masses[int(digit)] = masses.get(int(digit), 0.0) + math.exp(logprob)
+        if len(digit) == 1 and digit in "012345" and not math.isnan(logprob):
+            masses[int(digit)] = masses.get(int(digit), 0.0) + math.exp(min(logprob, 0.0))
     return masses
 
 
-def _unfenced(text: str) -> str:
+def _load(text: str) -> list[tuple[str, object]]:
+    """The members of a JSON object, a repeated one as often as it stands there."""
     stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and stripped.count("```") == 2:
-        _, _, body = stripped[3:-3].partition("\n")
-        return body.strip()
-    return stripped
-
-
-def _load(text: str) -> Mapping[str, object]:
+    fenced = _FENCED.fullmatch(stripped)
     try:
-        found: object = json.loads(text)
+        found: object = json.loads(fenced[1] if fenced else stripped, object_pairs_hook=_Members)
     except (ValueError, RecursionError):
-        raise BallotError(f"not JSON: {text[:80]!r}") from None
-    if not isinstance(found, dict):
-        raise BallotError(f"not a JSON object: {text[:80]!r}")
-    return cast("Mapping[str, object]", found)
+        raise BallotError(f"not JSON: {_excerpt(text)}") from None
+    if not isinstance(found, _Members):
+        raise BallotError(f"not a JSON object: {_excerpt(text)}")
+    return found
+
+
+class _Members(list[tuple[str, object]]):
+    """The members of a JSON object, as against the items of an array."""
+
+
+def _excerpt(value: object) -> str:
+    """What goes on record of a bad answer: short, and (as `repr` makes it) in characters any store can keep."""
+    plain = isinstance(value, str | int | float | None)
+    return repr(value)[:EXCERPT] if plain else type(value).__name__

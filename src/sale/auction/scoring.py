@@ -81,8 +81,15 @@ ScoringRule = Callable[[Strategy, float, Sequence[Score], Weights], Bid]
 
 
 def rank(bids: Iterable[Bid]) -> list[Bid]:
-    """Bids, best first: smallest C − V; ties go to the cheaper agent, then to the name that sorts first."""
-    return sorted(bids, key=lambda bid: (bid.net_cost, bid.price, bid.agent))
+    """Bids, best first: smallest C − V; ties go to the cheaper agent, then to the name that sorts first.
+
+    A scoring rule of one's own may give no number at all (NaN): such a bid comes last.
+    """
+
+    def key(bid: Bid) -> tuple[float, float, str]:
+        return (math.inf if math.isnan(bid.net_cost) else bid.net_cost, bid.price, bid.agent)
+
+    return sorted(bids, key=key)
 
 
 def provisional_winner(bids: Iterable[Bid]) -> Bid:
@@ -102,9 +109,18 @@ def may_refine(bids: Iterable[Bid], leader: Bid) -> tuple[Bid, ...]:
     return tuple(bid for bid in bids if bid.price < leader.price)
 
 
+def is_judged(bid: Bid) -> bool:
+    """Whether some juror really scored it, or there is no jury at all."""
+    return not bid.scores or any(not score.imputed for score in bid.scores)
+
+
 def award(leader: Bid, refined: Iterable[Bid]) -> Bid:
-    """The best refined bid where its C − V is strictly below the leader's, else the leader (equations 5 and 6)."""
-    ranked = rank(refined)
+    """The best refined bid where its C − V is strictly below the leader's, else the leader (equations 5 and 6).
+
+    A refined bid that no juror scored has only the middle of the scale for a value: that takes no task from a leader
+    whose value is known.
+    """
+    ranked = rank(bid for bid in refined if is_judged(bid))
     return ranked[0] if ranked and ranked[0].net_cost < leader.net_cost else leader
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sale.auction import scoring
 from sale.auction.bidding import first_strategy, refined_strategy
@@ -18,7 +18,7 @@ from sale.auction.fanout import check_fan_out
 from sale.auction.jury import Sitting, convene
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Bidder, Juror, Recall
-from sale.errors import NoBidsError
+from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
     AuctionRules,
@@ -48,7 +48,8 @@ class Auctioneer:
 
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
-        check_fan_out(self.bidders, self.jurors, task, self.rules)
+        rules = self.rules if self.memory is not None else replace(self.rules, refine=False)
+        check_fan_out(self.bidders, self.jurors, task, rules)
 
     async def hold(self, auction_id: str, task: Task, ledger: Ledger, observe: Observer) -> Auction:
         """Hold one auction.
@@ -138,27 +139,38 @@ class Auctioneer:
     ) -> tuple[tuple[Refinement, ...], list[Dropout]]:
         """Cheaper agents that have something to learn from bid once more and are judged like first bids."""
         cheaper = scoring.may_refine(bids, leader)
-        memory = self.memory if self.rules.refine else None
-        refining: dict[str, tuple[Pair, ...]] = {}
-        if memory is not None:
-            for bid in cheaper:
-                refining[bid.agent] = await memory.recall(task, bid.agent, self.rules.examples)
-        able = tuple(agent for agent, pairs in refining.items() if pairs)
-        observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
         own = {bid.agent: bid.strategy for bid in cheaper}
+        memory = self.memory if self.rules.refine else None
+        found: dict[str, tuple[tuple[Pair, ...], str | None]] = {}
+        if memory is not None:
+            found = {agent: await self._recall(memory, task, agent, ledger) for agent in own}
+        able = tuple(agent for agent, (pairs, _) in found.items() if pairs)
+        observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
         asked = [
-            refined_strategy(bidder, task, own[bidder.name], refining[bidder.name], self.rules, ledger)
+            refined_strategy(bidder, task, own[bidder.name], found[bidder.name][0], self.rules, ledger)
             for bidder in self.bidders
             if bidder.name in able
         ]
         refined, dropouts = await self._round(task, asked, "rejudge", ledger, observe) if asked else ([], [])
         by_agent = {bid.agent: bid for bid in refined}
-        reasons = {dropout.agent: dropout.reason for dropout in dropouts}
-        notes = {agent: reasons.get(agent) if pairs else "nothing in memory" for agent, pairs in refining.items()}
-        return (
-            tuple(
-                Refinement(agent=agent, pairs=pairs, bid=by_agent.get(agent), note=notes[agent])
-                for agent, pairs in refining.items()
-            ),
-            dropouts,
+        notes = {agent: note for agent, (_, note) in found.items()}
+        notes |= {dropout.agent: dropout.reason for dropout in dropouts}
+        notes |= {bid.agent: "no juror scored it, so it cannot win" for bid in refined if not scoring.is_judged(bid)}
+        refinements = tuple(
+            Refinement(agent=agent, pairs=pairs, bid=by_agent.get(agent), note=notes[agent])
+            for agent, (pairs, _) in found.items()
         )
+        return refinements, dropouts
+
+    async def _recall(
+        self, memory: Recall, task: Task, agent: str, ledger: Ledger
+    ) -> tuple[tuple[Pair, ...], str | None]:
+        """What an agent can learn from, or why there is nothing. A memory that fails costs refinement, no more."""
+        try:
+            async with asyncio.timeout(max(0.0, ledger.seconds_left)):
+                pairs = await memory.recall(task, agent, self.rules.examples)
+        except TimeoutError:
+            return (), "the auction's time was up"
+        except SaleError as error:
+            return (), f"{error.code}: {error.message}"
+        return pairs[: self.rules.examples], None if pairs else "nothing in memory"

@@ -10,15 +10,17 @@ import re
 
 from sale.auction.entropy import strategy_entropy
 from sale.auction.ledger import Ledger, Payer
-from sale.auction.prompts import bid_prompt, refine_prompt
+from sale.auction.prompts import bid_prompt, longest_plan, refine_prompt
 from sale.auction.protocols import Bidder, BidRequest
-from sale.errors import BadReplyError, CallError, CapError
+from sale.auction.text import clipped, storable
+from sale.errors import BadReplyError, SaleError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
 
-_STEP = re.compile(r"^\W*(?:[-*•]\s|\(?\d+\s*[.):]|step\s+\w+)", re.IGNORECASE | re.MULTILINE)
+_STEP = re.compile(r"^[^\w\n]*(?:[-*•]\s|\(?\d+\s*[.):]|step\s+\w+)", re.IGNORECASE | re.MULTILINE)
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 MOST_CODE = 0.5
-_THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL | re.IGNORECASE)
+# Some chat templates open the reasoning themselves, so that the reply holds nothing but its end.
+_THINKING = re.compile(r"<think>.*?(</think>|\Z)|\A(?:(?!<think>).)*</think>", re.DOTALL | re.IGNORECASE)
 
 
 async def first_strategy(bidder: Bidder, task: Task, rules: AuctionRules, ledger: Ledger) -> Strategy | Dropout:
@@ -44,26 +46,29 @@ async def _strategy(
         reply = await ledger.pay(
             payer, prompt, rules.strategy_tokens, seconds=rules.bid_seconds, ask=lambda: bidder.bid(request)
         )
-        return _read(bidder.name, reply, refined=stage == "refine")
-    except (CallError, CapError) as error:
+        return _read(bidder.name, reply, rules, refined=stage == "refine")
+    except SaleError as error:
         return Dropout(agent=bidder.name, stage=stage, code=error.code, reason=error.message)
 
 
-def _read(agent: str, reply: Reply, *, refined: bool) -> Strategy:
+def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> Strategy:
     """A reply as a strategy. Private reasoning is no part of the plan, but its tokens were paid for and count."""
-    text = _THINKING.sub("", reply.text).strip()
+    whole = storable(_THINKING.sub("", reply.text).strip())
+    # Whatever an agent counts as a token: nobody may flood the jury, whose prompts hold every plan.
+    text = clipped(whole, longest_plan(rules.strategy_tokens)).rstrip()
     fault = plan_fault(text)
     if fault is not None:
         raise BadReplyError(fault, where=agent)
     entropy = strategy_entropy(reply.logprobs) if reply.logprobs else None
+    unknown = "the endpoint gives no log-probabilities" if not reply.logprobs else "its log-probabilities are unusable"
     return Strategy(
         agent=agent,
         text=text,
         tokens=max(1, reply.usage.output_tokens),
         entropy=entropy,
-        entropy_note=None if entropy else "the endpoint gives no log-probabilities",
+        entropy_note=None if entropy else unknown,
         refined=refined,
-        truncated=reply.truncated,
+        truncated=reply.truncated or len(text) < len(whole),
     )
 
 

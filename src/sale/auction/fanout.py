@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sale.auction.jury import ATTEMPTS, TOKENS_AROUND, TOKENS_PER_LABEL
-from sale.auction.ledger import TEMPLATE_TOKENS, TOKENS_PER_BYTE
+from sale.auction.jury import ATTEMPTS, ballot_tokens, labels_for
+from sale.auction.ledger import worst_usage
+from sale.auction.prompts import EXAMPLE_TASK_BYTES, bid_prompt, judge_prompt, longest_plan, panel_prompt, refine_prompt
 from sale.auction.protocols import Bidder, Juror
 from sale.errors import CapError, ConfigError, InputError
-from sale.types import AuctionRules, Price, Task, Usage
-
-# What the templates add around task and plans, in tokens; see tests/auction/test_fanout.py, which renders them.
-PROMPT_TOKENS = 700
+from sale.types import AuctionRules, Pair, Strategy, Task, Usage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,21 +23,19 @@ class FanOut:
 
 
 def fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules) -> FanOut:
-    """Worst case: every agent bids, every juror is asked again, all but the dearest agent refine and are re-judged."""
+    """Worst case: every agent bids, every juror is asked again, all but the dearest agent refine and are re-judged.
+
+    The prompts are rendered with plans of the greatest length, and reserved for as the ledger does it.
+    """
     refining = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine else []
-    plan = rules.strategy_tokens
-    text = int(len(task.text.encode()) * TOKENS_PER_BYTE) + PROMPT_TOKENS + TEMPLATE_TOKENS
-    calls: list[tuple[Price, Usage]] = []
-    calls += [(bidder.price, Usage(input_tokens=text, output_tokens=plan)) for bidder in bidders]
-    examples = rules.examples * (2 * plan + PROMPT_TOKENS)
-    calls += [(bidder.price, Usage(input_tokens=text + plan + examples, output_tokens=plan)) for bidder in refining]
+    calls = [
+        (bidder.price, worst_usage(bid_prompt(task, bidder.tools, rules.strategy_tokens), rules.strategy_tokens))
+        for bidder in bidders
+    ]
+    calls += [(bidder.price, _worst_refinement(bidder, task, rules)) for bidder in refining]
     for plans in (len(bidders), len(refining)):
-        in_call, times = (plans, 1) if rules.jury == "panel" else (1, plans)
-        usage = Usage(
-            input_tokens=text + in_call * plan,
-            output_tokens=TOKENS_AROUND + TOKENS_PER_LABEL * in_call,
-        )
-        calls += [(juror.price, usage) for juror in jurors] * (times if plans else 0) * ATTEMPTS
+        judgements = _worst_judgements(plans, task, rules)
+        calls += [(juror.price, usage) for juror in jurors for usage in judgements]
     return FanOut(
         calls=len(calls),
         tokens=sum(usage.total for _, usage in calls),
@@ -47,22 +43,49 @@ def fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rule
     )
 
 
+def _worst_refinement(bidder: Bidder, task: Task, rules: AuctionRules) -> Usage:
+    plan = _longest(rules)
+    own = Strategy(agent="", text=plan, tokens=0, entropy=None)
+    past = "x" * EXAMPLE_TASK_BYTES
+    pair = Pair(auction_id="", task=past, similarity=0.0, losing=plan, winning=plan, own="both")
+    prompt = refine_prompt(task, bidder.tools, rules.strategy_tokens, own=own, pairs=[pair] * rules.examples)
+    return worst_usage(prompt, rules.strategy_tokens)
+
+
+def _worst_judgements(plans: int, task: Task, rules: AuctionRules) -> list[Usage]:
+    """What one juror is asked about so many plans."""
+    if plans == 0:
+        return []
+    if rules.jury == "panel":
+        prompt = panel_prompt(task, dict.fromkeys(labels_for(plans), _longest(rules)))
+        return [worst_usage(prompt, ballot_tokens(plans))] * ATTEMPTS
+    return [worst_usage(judge_prompt(task, _longest(rules)), ballot_tokens(1))] * ATTEMPTS * plans
+
+
+def _longest(rules: AuctionRules) -> str:
+    return "x" * longest_plan(rules.strategy_tokens)
+
+
 def check_fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules) -> None:
     """Refuse an auction that could exceed its caps, or that makes no sense.
 
     Raises:
-        InputError: The task is empty.
-        ConfigError: The pool is empty or holds a name twice.
+        InputError: The task is empty or no text.
+        ConfigError: The pool is empty, or the pool or the jury holds a name twice.
         CapError: The worst case is over a cap; the message has the figures.
     """
     if not task.text.strip():
         raise InputError("the task is empty", hint="Say what is to be done.")
-    names = [bidder.name for bidder in bidders]
-    if not names:
+    try:
+        task.text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the task is not valid text: {error.reason} at {error.start}", hint="Use UTF-8.") from None
+    if not bidders:
         raise ConfigError("the pool has no agents", hint="Name at least one under [[agents]] in sale.toml.")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"agents share a name: {', '.join(twice)}", hint="Give each agent a name of its own.")
+    for names in ([bidder.name for bidder in bidders], [juror.name for juror in jurors]):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"agents share a name: {', '.join(twice)}", hint="Give each agent a name of its own.")
     worst = fan_out(bidders, jurors, task, rules)
     caps = rules.caps
     for name, wanted, cap in (
@@ -72,7 +95,7 @@ def check_fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task
     ):
         if wanted > cap:
             raise CapError(
-                f"an auction of {len(names)} agents with the {rules.jury} jury could take {wanted:,.6g} {name}, "
+                f"an auction of {len(bidders)} agents with the {rules.jury} jury could take {wanted:,.6g} {name}, "
                 f"over the cap of {cap:,.6g}",
                 hint=f"Use fewer agents, the panel jury or a shorter task, or raise auction.caps.{name}.",
             )

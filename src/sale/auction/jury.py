@@ -13,6 +13,7 @@ import hashlib
 import string
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Protocol
 
 from sale.auction.ballots import SINGLE, BallotError, ballot_schema, expected_scores, read_ballot
@@ -20,7 +21,7 @@ from sale.auction.events import Observer, VoteArrived
 from sale.auction.ledger import Ledger, Payer
 from sale.auction.prompts import judge_prompt, panel_prompt
 from sale.auction.protocols import JudgeRequest, Juror
-from sale.errors import CallError, CapError
+from sale.errors import SaleError
 from sale.types import AuctionRules, JuryMode, Prompt, Stage, Strategy, Task, Vote
 
 ATTEMPTS = 2
@@ -78,7 +79,7 @@ class PanelJury:
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             for juror in self.jurors:
-                plans = dict(zip(_labels(len(ballot)), shuffled(ballot, juror.name, sitting.task.id), strict=True))
+                plans = dict(zip(labels_for(len(ballot)), shuffled(ballot, juror.name, sitting.task.id), strict=True))
                 prompt = panel_prompt(sitting.task, {label: plan.text for label, plan in plans.items()})
                 tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
         return tuple(vote for task in tasks for vote in task.result())
@@ -98,9 +99,17 @@ def shuffled(strategies: Sequence[Strategy], juror: str, seed: str) -> list[Stra
     return sorted(strategies, key=key)
 
 
-def _labels(count: int) -> list[str]:
-    letters = string.ascii_uppercase
-    return [letters[i] if count <= len(letters) else f"{letters[i // 26]}{letters[i % 26]}" for i in range(count)]
+def ballot_tokens(labels: int) -> int:
+    """The longest answer about so many plans, in tokens."""
+    return TOKENS_AROUND + TOKENS_PER_LABEL * labels
+
+
+def labels_for(count: int) -> list[str]:
+    """A, B, …; two or more letters, as many for all, where one is not enough."""
+    width = 1
+    while len(string.ascii_uppercase) ** width < count:
+        width += 1
+    return ["".join(letters) for letters in islice(product(string.ascii_uppercase, repeat=width), count)]
 
 
 async def _vote(juror: Juror, sitting: Sitting, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:
@@ -108,7 +117,7 @@ async def _vote(juror: Juror, sitting: Sitting, prompt: Prompt, plans: dict[str,
     labels = list(plans)
     request = JudgeRequest(
         prompt=prompt,
-        max_tokens=TOKENS_AROUND + TOKENS_PER_LABEL * len(labels),
+        max_tokens=ballot_tokens(len(labels)),
         schema=ballot_schema(labels),
     )
     payer = Payer(stage=sitting.stage, agent=juror.name, price=juror.price)
@@ -126,15 +135,12 @@ async def _vote(juror: Juror, sitting: Sitting, prompt: Prompt, plans: dict[str,
         except BallotError as error:
             reason = f"no ballot: {error}"
             continue
-        except CapError as error:
-            reason = f"{error.code}: {error.message}"
-            break
-        except CallError as error:
+        except SaleError as error:
             reason = f"{error.code}: {error.message}"
             if not error.retryable:
                 break
             continue
-        expected = expected_scores(reply.logprobs, labels)
+        expected = expected_scores(reply.logprobs, scores)
         votes = [
             Vote(juror=juror.name, bidder=plan.agent, value=scores[label], expected=expected.get(label))
             for label, plan in plans.items()

@@ -1,7 +1,7 @@
 """The money and time of one auction: every call is reserved before it is made and settled after.
 
-A reservation is pessimistic: the whole token cap of the answer, and at least as many prompt tokens as any tokenizer
-makes of the text. So concurrent calls cannot overspend a cap together. A call whose bill is unknown (it timed out, the
+A reservation is pessimistic: the whole token cap of the answer, and as many prompt tokens as the worst tokenizer makes
+of the text. So concurrent calls cannot overspend a cap together. A call whose bill is unknown (it timed out, the
 connection broke) keeps its reservation against the caps for the rest of the auction: it may have been charged.
 """
 
@@ -13,13 +13,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from sale.auction.events import CallSettled, Observer, ignore
-from sale.errors import CallError, CallTimeoutError, CapError, RateLimitedError, RejectedError
+from sale.auction.text import clipped, storable
+from sale.errors import (
+    BadReplyError,
+    CallError,
+    CallTimeoutError,
+    CapError,
+    RateLimitedError,
+    RejectedError,
+    SaleError,
+)
 from sale.types import Call, Caps, Price, Prompt, Reply, Settlement, Stage, Usage
 
-# No tokenizer in use makes more tokens than this of a byte of ordinary text; prose has about 0.25.
-TOKENS_PER_BYTE = 0.5
+# Prose takes about 0.25, but many tokenizers make a token of every digit and of every byte of a rare character.
+TOKENS_PER_BYTE = 1
 # Chat templates wrap messages in a few dozen tokens.
 TEMPLATE_TOKENS = 64
+# Refused before any work, so there is nothing to pay; the same goes for what fails before a call is made (no weights).
+FREE = (RejectedError, RateLimitedError)
+FOREIGN_MESSAGE_BYTES = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +46,7 @@ class Payer:
 def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
     """The most a call can consume."""
     size = len(prompt.system.encode()) + len(prompt.user.encode())
-    return Usage(input_tokens=int(size * TOKENS_PER_BYTE) + TEMPLATE_TOKENS, output_tokens=max_tokens)
+    return Usage(input_tokens=size * TOKENS_PER_BYTE + TEMPLATE_TOKENS, output_tokens=max_tokens)
 
 
 @dataclass(slots=True)
@@ -59,6 +71,11 @@ class Ledger:
         """Wall time since the auction began."""
         return time.monotonic() - self._started
 
+    @property
+    def seconds_left(self) -> float:
+        """Wall time until the deadline; not above 0 once it has passed."""
+        return self.caps.seconds - self.seconds
+
     async def pay(
         self,
         payer: Payer,
@@ -79,24 +96,19 @@ class Ledger:
 
         Raises:
             CapError: A cap leaves no room for the call; it is not made.
-            CallError: The call failed or took too long.
+            SaleError: The call failed or took too long. Whatever else the agent raises comes as a `CallError`.
         """
         worst = worst_usage(prompt, max_tokens)
         dollars = payer.price.dollars(worst)
         allowed = min(seconds, self._admit(worst, dollars, payer))
         began = time.monotonic()
         try:
-            async with asyncio.timeout(allowed):
-                reply = await ask()
+            reply = await _answer(ask, allowed, payer.agent)
         except asyncio.CancelledError:
             self._failed(payer, prompt, time.monotonic() - began, CallError("cancelled"))
             raise
-        except TimeoutError:
-            error = CallTimeoutError(f"no answer within {allowed:.0f} s", where=payer.agent)
-            self._failed(payer, prompt, time.monotonic() - began, error)
-            raise error from None
-        except CallError as error:
-            if isinstance(error, RejectedError | RateLimitedError):  # refused before any work: nothing to pay
+        except SaleError as error:
+            if isinstance(error, FREE) or not isinstance(error, CallError):
                 self._release(worst, dollars)
             self._failed(payer, prompt, time.monotonic() - began, error)
             raise
@@ -118,7 +130,7 @@ class Ledger:
 
     def _admit(self, worst: Usage, dollars: float, payer: Payer) -> float:
         """Reserve, or raise; returns the seconds left. No await between check and reservation: it is atomic."""
-        left = self.caps.seconds - self.seconds
+        left = self.seconds_left
         wants = (
             ("calls", self._count + 1, self.caps.calls),
             ("tokens", self._tokens + worst.total, self.caps.tokens),
@@ -146,7 +158,7 @@ class Ledger:
         self._tokens -= worst.total
         self._dollars -= dollars
 
-    def _failed(self, payer: Payer, prompt: Prompt, seconds: float, error: CallError) -> None:
+    def _failed(self, payer: Payer, prompt: Prompt, seconds: float, error: SaleError) -> None:
         self._record(
             Call(
                 stage=payer.stage,
@@ -162,3 +174,26 @@ class Ledger:
     def _record(self, call: Call) -> None:
         self._calls.append(call)
         self.observe(CallSettled(call=call))
+
+
+async def _answer(ask: Callable[[], Awaitable[Reply]], allowed: float, agent: str) -> Reply:
+    """The reply, or a `SaleError`: what somebody else's agent raises is its own failure, never the auction's."""
+    clock = asyncio.timeout(allowed)
+    try:
+        async with clock:
+            reply = await ask()
+        if min(reply.usage.input_tokens, reply.usage.output_tokens) < 0:
+            raise BadReplyError(f"the usage is negative: {reply.usage!r}", where=agent)
+        return reply
+    except SaleError:
+        raise
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise CallError("the agent itself cancelled the call", where=agent) from None
+    except Exception as error:
+        if isinstance(error, TimeoutError) and clock.expired():
+            raise CallTimeoutError(f"no answer within {allowed:.3g} s", where=agent) from None
+        text = clipped(storable(f"{type(error).__name__}: {error}"), FOREIGN_MESSAGE_BYTES)
+        raise CallError(text, where=agent) from error

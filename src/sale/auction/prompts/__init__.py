@@ -13,7 +13,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from sale.auction.prompts.templates import folder
+from sale.auction.text import clipped
 from sale.types import Pair, Prompt, Strategy, Task, ToolInfo
+
+PLAN_BYTES_PER_TOKEN = 8
+"""The longest plan shown to others, per token it may have: prose has four to five bytes, some scripts up to eight."""
+EXAMPLE_TASK_BYTES = 240
+"""How much of a past task is shown."""
+
+
+def longest_plan(max_tokens: int) -> int:
+    """The longest plan of so many tokens, in bytes."""
+    return max_tokens * PLAN_BYTES_PER_TOKEN
 
 
 def _render(name: str, values: Mapping[str, object]) -> Prompt:
@@ -32,9 +43,21 @@ def bid_prompt(task: Task, tools: Sequence[ToolInfo], max_tokens: int) -> Prompt
 def refine_prompt(
     task: Task, tools: Sequence[ToolInfo], max_tokens: int, *, own: Strategy, pairs: Sequence[Pair]
 ) -> Prompt:
-    """Show an agent its first bid and what won and lost on similar tasks, and ask for a better bid."""
-    nonce = _nonce([own.text, *(text for pair in pairs for text in (pair.losing, pair.winning))])
-    values = {"task": task.text, "tools": tools, "words": _words(max_tokens), "own": own.text, "pairs": pairs}
+    """Show an agent its first bid and what won and lost on similar tasks, and ask for a better bid.
+
+    Past plans may have been written under other rules: they are cut to the length of today's.
+    """
+    size = longest_plan(max_tokens)
+    shown = [
+        {
+            "task": clipped(" ".join(pair.task.split()), EXAMPLE_TASK_BYTES),
+            "losing": clipped(pair.losing, size),
+            "winning": clipped(pair.winning, size),
+        }
+        for pair in pairs
+    ]
+    nonce = _nonce([own.text, *(text for pair in shown for text in pair.values())])
+    values = {"task": task.text, "tools": tools, "words": _words(max_tokens), "own": own.text, "pairs": shown}
     return _render("refine", {**values, "nonce": nonce})
 
 
@@ -50,4 +73,5 @@ def panel_prompt(task: Task, plans: Mapping[str, str]) -> Prompt:
 
 def _words(max_tokens: int) -> int:
     """A round number of words that fits the token cap with room to spare: models overshoot."""
-    return max(20, int(max_tokens * 0.5) // 10 * 10)
+    words = max_tokens // 2
+    return words // 10 * 10 or max(1, words)

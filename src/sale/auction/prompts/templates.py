@@ -13,12 +13,12 @@ from jinja2.meta import find_referenced_templates
 
 from sale.types import Prompt
 
-_MARK = re.compile(r"<(/?)\s*(task|plan|answer|reference)\b", re.IGNORECASE)
+_MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference))\b", re.IGNORECASE)
 
 
 def harmless(text: str) -> str:
-    """Break anything in untrusted text that looks like one of our marks."""
-    return _MARK.sub(r"‹\1\2", text.strip())
+    """Break anything in untrusted text that looks like one of our marks. The text never gets longer."""
+    return _MARK.sub(r"(\1", text.strip())
 
 
 class PromptFolder:

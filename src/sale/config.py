@@ -27,12 +27,16 @@ from sale.types import AuctionRules, Caps, JuryMode
 APP = "sale"
 FILE = "sale.toml"
 
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[int, Field(gt=0)]
+# Strict: TOML has types of its own, so `true` or `"5"` where a number belongs is a mistake.
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Weight = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Positive = Annotated[int, Field(gt=0, strict=True)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Inputs stay out of Pydantic's own messages: a key written in the wrong place must not end up in a traceback.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 class PriceSettings(_Section):
@@ -59,7 +63,7 @@ class AgentSettings(_Section):
     """Base URL of any OpenAI-compatible endpoint, usually ending in `/v1`."""
     model: str | None = None
     """The model's name at its endpoint; required with `endpoint`."""
-    api_key_env: str | None = None
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """The environment variable that holds the endpoint's key. Keys are never written in this file."""
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
@@ -70,17 +74,17 @@ class AgentSettings(_Section):
     """Whether it is shown its winning strategy while it works."""
     judge: bool = True
     """Whether it sits on the jury."""
-    logprobs: Annotated[int, Field(ge=0, le=20)] = 20
+    logprobs: Annotated[int, Field(ge=0, le=20, strict=True)] = 20
     """How many alternatives per token to ask for; 0 where the endpoint offers none (entropy is then left out)."""
     json_schema: bool = True
     """Whether the endpoint can hold an answer to a JSON schema."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=2, strict=True)] = 0.0
     """Sampling temperature of bids, judgements and work."""
     answer_tokens: Positive = 1024
     """The longest answer, in tokens; in a tool loop, the longest of each turn."""
     context: Positive | None = None
     """Context window in tokens, for a `local` or `gguf` model; the model's own by default."""
-    seconds: Annotated[float, Field(gt=0)] = 600.0
+    seconds: Seconds = 600.0
     """The longest an execution may take."""
     turns: Positive = 12
     """The most model calls of one tool loop."""
@@ -107,11 +111,11 @@ class AgentSettings(_Section):
 class WeightSettings(_Section):
     """Weights of the auction, in place of the default prior. Costs are in micro-dollars."""
 
-    cost: Annotated[float, Field(ge=0)] = 1.0
+    cost: Annotated[Weight, Field(ge=0)] = 1.0
     """w_c, per micro-dollar of plan."""
-    entropy: float = 0.0
+    entropy: Weight = 0.0
     """w_h, per unit of normalised entropy; may be negative."""
-    jurors: dict[str, Annotated[float, Field(ge=0)]]
+    jurors: dict[str, Annotated[Weight, Field(ge=0)]]
     """w_j, per point, by agent name; agents left out weigh nothing."""
 
 
@@ -138,7 +142,7 @@ class SandboxSettings(_Section):
     """Where bubblewrap is missing, run code in a plain subprocess, which isolates NOTHING. Off: it is refused."""
     cpu_seconds: Positive = 10
     """CPU time of one run."""
-    wall_seconds: Annotated[float, Field(gt=0)] = 15.0
+    wall_seconds: Seconds = 15.0
     """Wall time of one run."""
     memory_mb: Positive = 512
     """Memory of one process."""
@@ -200,7 +204,7 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigError("there is no such file", where=str(found), hint="`sale init` writes one.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", where=str(found)) from error
-    return parse(text, origin=str(found), base=found.parent)
+    return parse(text, origin=str(found), base=found.absolute().parent)
 
 
 def find(path: Path | None = None) -> Path | None:
@@ -228,7 +232,7 @@ def parse(text: str, *, origin: str = "given", base: Path | None = None) -> Sett
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not valid TOML: {error}", where=origin) from error
     if "origin" in document:
         raise ConfigError("unknown key 'origin'", where=origin)
@@ -236,7 +240,10 @@ def parse(text: str, *, origin: str = "given", base: Path | None = None) -> Sett
         settings = Settings.model_validate({**document, "origin": origin})
     except ValidationError as error:
         raise ConfigError(_faults(error), where=origin, hint="docs/configuration.md lists every key.") from error
-    return _anchored(settings, base) if base else settings
+    try:
+        return _anchored(settings, base) if base else settings
+    except RuntimeError as error:  # ~somebody
+        raise ConfigError(f"no such user in a path: {error}", where=origin) from error
 
 
 def _anchored(settings: Settings, base: Path) -> Settings:
@@ -299,6 +306,8 @@ def _fault(fault: ErrorDetails) -> str:
     steps = [str(part + 1) if isinstance(part, int) else part for part in fault["loc"]]
     where = ".".join(steps) or "the file"
     if fault["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
+        if "api_key_env" in steps:  # most likely the key itself, which must not end up in a log
+            return f"{where}: must be the name of an environment variable, not the key"
         message = fault["msg"].removeprefix("Value error, ")
         value: object = fault["input"]
         shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""

@@ -8,7 +8,9 @@ from genai_prices import calc_price
 from sale.errors import UnpricedAgentError
 from sale.types import Price
 
-MILLION = 1_000_000
+# Long prompts of some models cost more: the first tier's price is that of a short call.
+SHORT = 1_000
+PER_MILLION = 1_000_000 // SHORT
 # Agent traffic reads about three tokens for each it writes; the usual blend of published price comparisons.
 INPUT_SHARE = 0.75
 
@@ -30,9 +32,9 @@ def listed_price(agent: str, model: str, endpoint: str) -> Price:
     Raises:
         UnpricedAgentError: The list does not know the model. An unpriced agent would win every auction.
     """
-    one_million_each = ListedUsage(input_tokens=MILLION, output_tokens=MILLION)
+    short_call = ListedUsage(input_tokens=SHORT, output_tokens=SHORT)
     try:
-        found = calc_price(one_million_each, model, provider_api_url=endpoint)
+        found = calc_price(short_call, model, provider_api_url=endpoint)
     except LookupError as error:
         raise UnpricedAgentError(
             f"no price is known for model {model!r} at {endpoint}",
@@ -40,4 +42,5 @@ def listed_price(agent: str, model: str, endpoint: str) -> Price:
             hint="Give it one in dollars per million tokens: price = { input = 0.10, output = 0.40 }; "
             "for a model of your own, what its electricity or rent comes to.",
         ) from error
-    return price_of(float(found.input_price), float(found.output_price))
+    # Decimal until the end: 14.999999999999998 is not what anybody would find in a price list.
+    return price_of(float(found.input_price * PER_MILLION), float(found.output_price * PER_MILLION))

@@ -5,20 +5,25 @@ Tests are run by `code_tests.RunTests`. A verifier that cannot tell says `unknow
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-import string
+import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sale.agents.prompts import verify_prompt
 from sale.auction.protocols import JudgeRequest, Juror
-from sale.errors import CallError
-from sale.types import Call, Outcome, Task, Verdict
+from sale.errors import CallTimeoutError, SaleError
+from sale.types import Call, Outcome, Task, Usage, Verdict
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_LABEL = re.compile(r"^\W*(the\s+)?(final\s+)?answer(\s+is)?\s*:?\W*", re.IGNORECASE)
+_LABEL = re.compile(r"^\W*(the\s+)?(final\s+)?answer(\s+is)?\s*:?[\s*_`'\"]*", re.IGNORECASE)
+_MINUS = re.compile(r"[\u2212\ufe63]")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# What carries meaning: the sign and the decimal point of a number, and the marks of names such as C++ and C#.
+_MEANT = re.compile(r"(?<![\w)])-(?=\.?\d)|(?<=\d)\.(?=\d)|(?<=\w)[+#]+")
 VERDICT_TOKENS = 24
 VERDICT_SCHEMA: dict[str, object] = {
     "type": "object",
@@ -29,11 +34,20 @@ VERDICT_SCHEMA: dict[str, object] = {
 
 
 def normalised(text: str) -> str:
-    """A short answer without case, accents' form, punctuation, articles and white space, as question answering does."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    plain = "".join(" " if character in string.punctuation else character for character in plain)
+    """A short answer without case, punctuation, articles and white space, as question answering does.
+
+    Signs and decimal points of numbers stay: -5 is not 5, and 1.5 is not 15. An answer of nothing but marks, such as
+    an operator, stays as it is.
+    """
+    plain = _MINUS.sub("-", unicodedata.normalize("NFKC", text)).casefold().strip()
+    plain = _THOUSANDS.sub("", plain)
+    meant = {at for found in _MEANT.finditer(plain) for at in range(*found.span())}
+    words = "".join(
+        " " if unicodedata.category(character)[0] in "PSCZ" and at not in meant else character
+        for at, character in enumerate(plain)
+    ).split()
     # "A" can be a choice or a grade: articles are dropped only from what is more than an article.
-    return " ".join(_ARTICLES.sub(" ", plain).split()) or " ".join(plain.split())
+    return " ".join(_ARTICLES.sub(" ", " ".join(words)).split()) or " ".join(words) or plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +89,44 @@ class ModelJudge:
 
     juror: Juror
     reference: str | None = None
+    seconds: float = 60.0
+    """The longest it may take."""
 
     async def verify(self, task: Task, answer: str) -> Outcome:
         """Ask; an answer that is no verdict makes the outcome unknown."""
         prompt = verify_prompt(task, answer, self.reference)
         judged_by = f"model:{self.juror.name}"
         request = JudgeRequest(prompt=prompt, max_tokens=VERDICT_TOKENS, schema=VERDICT_SCHEMA)
+        began = time.monotonic()
+        usage, failure, text = Usage(), None, ""
         try:
-            reply = await self.juror.judge(request)
-        except CallError as error:
-            return Outcome(verdict="unknown", judged_by=judged_by, detail=f"{error.code}: {error.message}")
+            async with asyncio.timeout(self.seconds):
+                reply = await self.juror.judge(request)
+            usage, text = reply.usage, reply.text
+        except TimeoutError:
+            failure = f"{CallTimeoutError.code}: no answer within {self.seconds:g} s"
+        except SaleError as error:
+            failure = f"{error.code}: {error.message}"
         call = Call(
             stage="verify",
             agent=self.juror.name,
-            usage=reply.usage,
-            dollars=self.juror.price.dollars(reply.usage),
-            seconds=reply.seconds,
+            usage=usage,
+            dollars=self.juror.price.dollars(usage),
+            seconds=time.monotonic() - began,
             prompt=prompt.template,
+            error=failure,
         )
-        verdict = _verdict(reply.text)
-        detail = "" if verdict != "unknown" else f"no verdict in {reply.text[:80]!r}"
+        if failure is not None:
+            return Outcome(verdict="unknown", judged_by=judged_by, detail=failure, calls=(call,))
+        verdict = _verdict(text)
+        detail = "" if verdict != "unknown" else f"no verdict in {text[:80]!r}"
         return Outcome(verdict=verdict, judged_by=judged_by, detail=detail, calls=(call,))
 
 
 def _verdict(text: str) -> Verdict:
     try:
         found: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "unknown"
     match found:
         case {"correct": True}:

@@ -121,6 +121,8 @@ class FunctionAgent:
 def _as_work(made: str | Work, read: str) -> Work:
     if isinstance(made, Work):
         return made
+    if not isinstance(made, str):  # pyright: ignore[reportUnnecessaryIsInstance]  somebody else's function
+        raise TypeError(f"the function must return str or Work, got {made!r}")
     return Work(text=made, usage=Usage(input_tokens=_count(read), output_tokens=_count(made)))
 
 

@@ -17,8 +17,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from sale import config
-from sale.agents.pool import hire
+from sale.agents.code_tests import RunTests
+from sale.agents.pool import hire, limits_of
 from sale.agents.protocol import Agent, Verifier
+from sale.agents.tools.sandbox import find_sandbox
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.events import Judged, Observer, WorkFinished, WorkStarted, ignore
@@ -59,6 +61,7 @@ class Market:
         weights: Weights | None = None,
         memory: MemoryOpener | None = None,
         scoring_rule: scoring.ScoringRule = scoring.weigh,
+        sandbox: config.SandboxSettings | None = None,
     ) -> None:
         """Nothing is opened or loaded before the first task.
 
@@ -68,6 +71,7 @@ class Market:
             weights: The stated prior for this pool unless given.
             memory: Opens the auction memory; without one nothing is recorded and nobody refines.
             scoring_rule: How a strategy and its scores become C and V; the published linear rule unless given.
+            sandbox: Where tests of answers run; bubblewrap with the default limits unless given.
 
         Raises:
             ConfigError: The pool is empty.
@@ -81,6 +85,7 @@ class Market:
         prices = {agent.name: agent.price for agent in agents}
         self._weights = weights or scoring.default_weights(prices, [juror.name for juror in self._jurors])
         self._scoring_rule = scoring_rule
+        self._sandbox = sandbox or config.SandboxSettings()
         self._open_memory = memory
         self._memory: AuctionMemory | None = None
         self._memory_lock = asyncio.Lock()
@@ -106,6 +111,7 @@ class Market:
             if given
             else None,
             memory=open_memory(found) if found.memory.enabled else None,
+            sandbox=found.sandbox,
         )
 
     @property
@@ -150,6 +156,20 @@ class Market:
             InputError: There is a running event loop; await `run` instead.
         """
         return self._sync(self.run(task, verifier=verifier, observe=observe))
+
+    def tests(self, tests: str, *, prelude: str = "") -> RunTests:
+        """A verifier that runs Python tests after an answer's code, in this market's sandbox.
+
+        Args:
+            tests: Python that raises where the answer is wrong, `assert f(2) == 4`.
+            prelude: Code the answer was asked to complete, if any.
+
+        Raises:
+            SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
+        """
+        box = self._sandbox
+        sandbox = find_sandbox(allow_unsafe=box.unsafe_subprocess)
+        return RunTests(tests=tests, sandbox=sandbox, limits=limits_of(box), prelude=prelude)
 
     async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "") -> None:
         """Set the outcome of a past auction by hand. The earlier outcome stays on record beneath it.

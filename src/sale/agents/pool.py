@@ -10,7 +10,7 @@ from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import Limits, find_sandbox
-from sale.config import AgentSettings, Settings, api_key, models_path
+from sale.config import AgentSettings, SandboxSettings, Settings, api_key, models_path
 from sale.errors import ConfigError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.local.catalogue import find as find_model
@@ -50,9 +50,8 @@ def agent_price(agent: AgentSettings) -> Price:
     return listed_price(agent.name, agent.model, agent.endpoint)
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(box: SandboxSettings) -> Limits:
     """The sandbox limits of the settings."""
-    box = settings.sandbox
     return Limits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
 
 
@@ -60,7 +59,7 @@ def _tools(settings: Settings) -> tuple[Tool, ...]:
     if not settings.tools.python:
         return ()
     sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
-    return (PythonTool(sandbox, limits=limits_of(settings)),)
+    return (PythonTool(sandbox, limits=limits_of(settings.sandbox)),)
 
 
 def _model(agent: AgentSettings, engines: _Engines) -> EndpointModel:

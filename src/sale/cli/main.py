@@ -18,7 +18,7 @@ VERBS = {
     "init": ("init", "Write a sale.toml from what this machine has."),
     "doctor": ("doctor", "Check every agent with one tiny call."),
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
-    "memory": ("memory", "The auction memory: list, show, search, export, import, forget."),
+    "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
     "feedback": ("feedback", "Set the outcome of a past auction."),
 }
 USAGE_FAULT = 2

@@ -96,7 +96,7 @@ def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.
     """Tests before a reference answer, a reference answer before a judging model."""
     line = request.line
     if line.tests is not None:
-        return sale.RunTests.under(request.settings, line.tests, prelude=line.prelude)
+        return market.tests(line.tests, prelude=line.prelude)
     if judge is not None:
         jurors = {agent.name: agent.juror for agent in market.agents if agent.juror is not None}
         if judge not in jurors:

@@ -1,0 +1,177 @@
+"""`sale memory`: the auction memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from sale import config
+from sale.cli.board import VERDICT_STYLE, auction_board, clip, money, outcome_line, plain
+from sale.cli.encode import document
+from sale.cli.options import config_option, json_option, output
+from sale.cli.store import opened
+from sale.memory.records import Record, Summary
+from sale.memory.store import AuctionMemory
+from sale.types import Verdict
+
+T = TypeVar("T")
+
+
+@click.group()
+def memory() -> None:
+    """The auction memory: list, show, search, export, import, forget, stats."""
+
+
+@memory.command("list")
+@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option("--agent", help="Only auctions this agent bid in.")
+@click.option(
+    "--verdict", type=click.Choice(["success", "failure", "unknown"]), help="Only auctions with this outcome."
+)
+@config_option
+@json_option
+def list_auctions(
+    limit: int, agent: str | None, verdict: Verdict | None, config_file: Path | None, *, as_json: bool
+) -> None:
+    """The latest auctions."""
+    found = _with(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict))
+    if as_json:
+        click.echo(document("summaries", found))
+    else:
+        output().print(_table([(one, None) for one in found]))
+
+
+@memory.command()
+@click.argument("auction")
+@config_option
+@json_option
+def show(auction: str, config_file: Path | None, *, as_json: bool) -> None:
+    """One auction in full. AUCTION is its id or the beginning of it."""
+    record = _with(config_file, lambda store: store.load(auction))
+    if as_json:
+        click.echo(document("record", record))
+    else:
+        output().print(_record(record))
+
+
+@memory.command()
+@click.argument("text")
+@click.option("--limit", default=8, show_default=True, help="How many, most similar first.")
+@config_option
+@json_option
+def search(text: str, limit: int, config_file: Path | None, *, as_json: bool) -> None:
+    """Auctions of tasks like TEXT."""
+    found = _with(config_file, lambda store: store.search(text, limit))
+    if as_json:
+        click.echo(document("found", found))
+    else:
+        output().print(_table([(one.summary, one.similarity) for one in found]))
+
+
+@memory.command("export")
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+def export_records(target: Path, config_file: Path | None) -> None:
+    """Write every record to TARGET as JSON lines."""
+    count = _with(config_file, lambda store: store.export(target))
+    output().print(f"{count} records written to {target}")
+
+
+@memory.command("import")
+@click.argument("source", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--skip-bad", is_flag=True, help="Leave out lines that are no records, instead of importing nothing.")
+@config_option
+def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) -> None:
+    """Add the records of SOURCE; those that are here already stay as they are."""
+    report = _with(config_file, lambda store: store.import_(source, skip_bad=skip_bad))
+    output().print(f"{report.added} records added, {report.present} were here already, {len(report.bad)} skipped")
+    for fault in report.bad:
+        output().print(f"  {plain(fault)}")
+
+
+@memory.command()
+@click.argument("auctions", nargs=-1)
+@click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Those begun before this day (UTC).")
+@click.option("--source", help="Those imported from there; `sale memory list --json` shows sources.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+def forget(
+    auctions: tuple[str, ...], before: datetime | None, source: str | None, config_file: Path | None, *, yes: bool
+) -> None:
+    """Delete auctions for good: AUCTIONS by id, or all before a day, or all from a source."""
+    day = before.replace(tzinfo=UTC) if before else None
+    if not auctions and not yes and (day or source):
+        click.confirm("Delete them for good?", abort=True)
+    gone = _with(config_file, lambda store: store.forget(*auctions, before=day, source=source))
+    output().print(f"{gone.auctions} auctions forgotten, and {gone.tasks} tasks nothing is left of")
+
+
+@memory.command()
+@config_option
+@json_option
+def stats(config_file: Path | None, *, as_json: bool) -> None:
+    """How much is remembered, and where."""
+    settings = config.load(config_file)
+    found = _with(config_file, lambda store: store.stats())
+    if as_json:
+        click.echo(document("stats", found))
+        return
+    by_status = ", ".join(f"{count} {status}" for status, count in found.auctions.items()) or "none"
+    by_verdict = ", ".join(f"{count} {verdict}" for verdict, count in found.verdicts.items()) or "none judged"
+    output().print(f"Auctions: {by_status}\nOutcomes: {by_verdict}\nTasks: {found.tasks}, plans: {found.strategies}")
+    output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB in {config.memory_path(settings)}")
+
+
+def _with(config_file: Path | None, act: Callable[[AuctionMemory], Awaitable[T]]) -> T:
+    """Open the memory, do one thing, close it."""
+
+    async def go() -> T:
+        async with opened(config.load(config_file)) as store:
+            return await act(store)
+
+    return asyncio.run(go())
+
+
+def _table(found: Sequence[tuple[Summary, float | None]]) -> Table | str:
+    if not found:
+        return "Nothing is on record."
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("auction", "when (UTC)", "task", "winner", "status", "outcome", "cost"):
+        table.add_column(heading)
+    if found[0][1] is not None:
+        table.add_column("like", justify="right")
+    for one, similarity in found:
+        verdict = one.verdict or "unknown"
+        cells = (
+            one.id[:8],
+            f"{one.started_at:%Y-%m-%d %H:%M}",
+            plain(clip(" ".join(one.task.split()), 60)),
+            f"{one.winner or '–'}{' (refined)' if one.flipped else ''}",
+            one.status,
+            Text(verdict, style=VERDICT_STYLE[verdict]),
+            money(one.dollars),
+        )
+        table.add_row(*cells, *(() if similarity is None else (f"{similarity:.2f}",)))
+    return table
+
+
+def _record(record: Record) -> Group:
+    if record.auction is None:
+        heading = f"Auction {record.id[:8]}: {record.status}. {plain(record.reason or '')}"
+        return Group(Text(heading), Text(plain(clip(record.task.text))))
+    parts = [Text(plain(clip(record.task.text))), Text(), auction_board(record.auction), Text()]
+    if record.execution is not None:
+        heading = Text(f"Answer of {record.execution.agent}", style="bold")
+        parts += [heading, Text(plain(record.execution.answer)), Text()]
+    parts += [outcome_line(judgement.outcome) for judgement in record.outcomes]
+    parts.append(Text(f"Cost     {money(record.settlement.dollars)}, {record.status}"))
+    return Group(*parts)

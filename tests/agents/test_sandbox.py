@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -149,7 +150,7 @@ async def test_leaves_no_process_and_no_descriptor(sandbox: BubblewrapSandbox) -
     assert (descriptors(), children(os.getpid())) == before
 
 
-async def test_cancelling_kills_the_run(sandbox: BubblewrapSandbox, running, wait_until) -> None:
+async def test_cancelling_kills_the_run(sandbox: BubblewrapSandbox, running: Running, wait_until: WaitUntil) -> None:
     marker = uuid4().hex
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)', '{marker}'])"
     task = asyncio.create_task(sandbox.run(code))
@@ -171,7 +172,7 @@ async def test_cancelling_at_any_moment_leaves_nothing(sandbox: BubblewrapSandbo
     assert children(os.getpid()) == before
 
 
-async def test_cancelling_twice_still_waits_for_the_end(sandbox: BubblewrapSandbox, running) -> None:
+async def test_cancelling_twice_still_waits_for_the_end(sandbox: BubblewrapSandbox, running: Running) -> None:
     marker = uuid4().hex
     task = asyncio.create_task(sandbox.run(f"import time\ntime.sleep(60)  # {marker}", limits=Limits(wall_seconds=30)))
     await asyncio.sleep(0.2)
@@ -185,7 +186,7 @@ async def test_cancelling_twice_still_waits_for_the_end(sandbox: BubblewrapSandb
 
 
 async def test_dies_with_the_process_that_runs_it(
-    running, wait_until, sandbox: BubblewrapSandbox, tmp_path: Path
+    running: Running, wait_until: WaitUntil, sandbox: BubblewrapSandbox, tmp_path: Path
 ) -> None:
     marker = uuid4().hex
     program = tmp_path / "program.py"
@@ -200,6 +201,10 @@ asyncio.run(find_sandbox().run(code))
     process.kill()
     await process.wait()
     assert await asyncio.to_thread(wait_until, lambda: running(marker) == [], 5.0)
+
+
+Running = Callable[[str], list[int]]
+WaitUntil = Callable[[Callable[[], bool], float], bool]
 
 
 async def test_memory_is_seen_over_the_whole_family(sandbox: BubblewrapSandbox) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +19,8 @@ import sale
 from sale.agents.tools.bubblewrap import SHARED_MEMORY_BYTES, BubblewrapSandbox
 from sale.agents.tools.processes import children
 from sale.agents.tools.runs import Limits
+
+Running = Callable[[str], list[int]]
 
 PROJECT = Path(sale.__file__).resolve().parents[2]
 HOME = Path.home()
@@ -244,9 +246,7 @@ os.kill(-1, signal.SIGKILL)
     assert (await sandbox.run("print('and so are we')")).stdout == "and so are we\n"
 
 
-async def test_sees_no_secret_of_our_environment(
-    sandbox: BubblewrapSandbox, monkeypatch: pytest.MonkeyPatch, wait_until
-) -> None:
+async def test_sees_no_secret_of_our_environment(sandbox: BubblewrapSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = uuid4().hex
     monkeypatch.setenv("OPENAI_API_KEY", secret)
     code = """
@@ -485,7 +485,7 @@ print("away")
 
 
 @pytest.mark.parametrize("ending", ["", "os._exit(1)", "time.sleep(60)", "os.kill(os.getpid(), 9)"])
-async def test_daemon_does_not_outlive_the_run(sandbox: BubblewrapSandbox, running, ending: str) -> None:
+async def test_daemon_does_not_outlive_the_run(sandbox: BubblewrapSandbox, running: Running, ending: str) -> None:
     marker = uuid4().hex
     code = DAEMON.replace("MARKER", marker) + ending
     task = asyncio.create_task(sandbox.run(code, limits=Limits(wall_seconds=2)))

@@ -241,7 +241,7 @@ class Weights:
     """Where they come from, for the record: `default`, `sale.toml`, a fit's id."""
 
     def __post_init__(self) -> None:
-        for name, value in {"cost": self.cost, "entropy": self.entropy, **self.jurors}.items():
+        for name, value in (("cost", self.cost), ("entropy", self.entropy), *self.jurors.items()):
             if not math.isfinite(value):
                 raise ValueError(f"the weight of {name} must be a finite number, got {value!r}")
 

@@ -104,4 +104,4 @@ class _Members(list[tuple[str, object]]):
 def _excerpt(value: object) -> str:
     """What goes on record of a bad answer: short, and (as `repr` makes it) in characters any store can keep."""
     plain = isinstance(value, str | int | float | None)
-    return repr(value)[:EXCERPT] if plain else type(value).__name__
+    return repr(value)[:EXCERPT] if plain else "something nested"

@@ -1,0 +1,195 @@
+"""The file behind the memory: opened, migrated, read and written, and closed, with errors a user can act on.
+
+Reads see one snapshot and run side by side; writes of one process queue here and those of several at the database.
+What has begun is finished even if its caller is cancelled, so a cancelled task never loses what it paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from sale.errors import StoreError
+from sale.memory import sqlite
+from sale.memory.presence import Presence
+from sale.memory.schema import HEAD, VERSION_TABLE
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+
+class Database:
+    """An open database file at the newest revision."""
+
+    def __init__(self, path: Path, engine: AsyncEngine, presence: Presence, busy_seconds: float) -> None:
+        """Use `open`."""
+        self.path = path
+        self.presence = presence
+        self._engine = engine
+        self._busy_seconds = busy_seconds
+        self._writer = asyncio.Lock()
+        self._running: set[asyncio.Task[object]] = set()
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, busy_seconds: float) -> Database:
+        """Open the file, make or upgrade its tables, and announce this process as alive.
+
+        Raises:
+            StoreError: It cannot be opened, is no auction memory, or is newer than this version of `sale`.
+        """
+        path = absolute(path)
+        database = cls(path, sqlite.create(path, busy_seconds), Presence(path), busy_seconds)
+        try:
+            await database._prepare()
+        except BaseException as error:
+            await database.close()
+            if isinstance(error, SQLAlchemyError | OSError | sqlite3.Error):
+                raise sqlite.explain(error, path) from error
+            raise
+        return database
+
+    async def _prepare(self) -> None:
+        async with self.presence.gate(self._busy_seconds):
+            async with self._engine.connect() as connection:
+                version = await connection.run_sync(_version, self.path)
+            await sqlite.use_write_ahead_log(self._engine)
+            if version != HEAD:
+                async with self._engine.connect() as connection:
+                    writing = await connection.execution_options(**sqlite.WRITING)
+                    async with writing.begin():
+                        await writing.run_sync(_upgrade, version, self.path)
+            self.presence.announce()
+
+    async def read(self, work: Work[T]) -> T:
+        """Do `work` on one snapshot of the database.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        return await self.finish(self._read(work))
+
+    async def write(self, work: Work[T]) -> T:
+        """Do `work` in one transaction: all of it lands on disk, or nothing.
+
+        Raises:
+            StoreError: The database cannot be written.
+        """
+        return await self.finish(self._write(work))
+
+    def write_later(self, work: Work[object]) -> None:
+        """Like `write`, after the writes that wait already and without waiting; errors are nobody's."""
+        if not self._closed:
+            self.start(self._write(work))
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sqlite.size(self.path)
+
+    async def finish(self, work: Coroutine[object, object, T]) -> T:
+        """Await `work`; it goes on in the background if the caller is cancelled, and `close` waits for it.
+
+        Raises:
+            StoreError: The database is closed.
+        """
+        return await asyncio.shield(self.start(work))
+
+    def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Have `work` done in the background; `close` waits for it.
+
+        Raises:
+            StoreError: The database is closed.
+        """
+        if self._closed:
+            work.close()
+            raise StoreError("it is closed", where=f"the auction memory {self.path}", hint="Open it again.")
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._forget_task)
+        return task
+
+    def _forget_task(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # where the caller has left, nobody else looks at it
+
+    async def _read(self, work: Work[T]) -> T:
+        try:
+            async with self._engine.connect() as connection, connection.begin():
+                return await work(connection)
+        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+            raise sqlite.explain(error, self.path) from error
+
+    async def _write(self, work: Work[T]) -> T:
+        try:
+            async with self._writer, self._engine.connect() as connection:
+                writing = await connection.execution_options(**sqlite.WRITING)
+                async with writing.begin():
+                    return await work(writing)
+        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+            raise sqlite.explain(error, self.path) from error
+
+    async def erase(self, work: Work[T]) -> T:
+        """Like `write`, and leave no trace of what `work` deleted, in the log either."""
+        deleted = await self.write(work)
+        await self.finish(self._empty_log())
+        return deleted
+
+    async def _empty_log(self) -> None:
+        try:
+            async with self._writer:
+                await sqlite.empty_log(self._engine)
+        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+            raise sqlite.explain(error, self.path) from error
+
+    async def sweeping(self, sweep: Callable[[], Awaitable[T]]) -> T:
+        """Do `sweep` while no other process opens or sweeps.
+
+        Raises:
+            StoreError: The lock is kept by another process, or the directory cannot be written.
+        """
+        try:
+            async with self.presence.gate(self._busy_seconds):
+                return await sweep()
+        except OSError as error:
+            raise sqlite.explain(error, self.path) from error
+
+    async def close(self) -> None:
+        """Wait for what is under way, then let go of the file. A second call does nothing."""
+        self._closed = True
+        while self._running:
+            await asyncio.wait(self._running)
+        await self._engine.dispose()
+        self.presence.leave()
+
+
+def absolute(path: Path) -> Path:
+    """The one name of a file: links are followed, so that all who open it agree on its locks."""
+    return path.expanduser().resolve()
+
+
+def _version(connection: Connection, path: Path) -> str | None:
+    """The stored revision; `None` for an empty file."""
+    tables = inspect(connection).get_table_names()
+    if VERSION_TABLE in tables:
+        return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608  a constant
+    if tables:
+        raise StoreError(
+            f"it is a database of something else (tables {', '.join(sorted(tables)[:3])!r})",
+            where=f"the auction memory {path}",
+            hint="Name another file: memory.path in sale.toml, or SALE_MEMORY.",
+        )
+    return None
+
+
+def _upgrade(connection: Connection, version: str | None, path: Path) -> None:
+    # Loaded here only: Alembic takes longer to import than everything else takes to open a memory.
+    import_module("sale.memory.migrate").upgrade(connection, version, path)

@@ -1,0 +1,292 @@
+"""Export and import: one auction a line, as JSON, complete in itself.
+
+A line is an object with three keys:
+
+    schema      1. Raised when a line of the new kind can no longer be read by the rules below.
+    record      The fields of `sale.memory.records.Record`, nested values field by field under their own names
+                (`sale.types`): id, task, status, source, started_at, awarded_at, settled_at, abandoned_at, reason,
+                auction, execution, outcomes, baseline, stray_calls. Times are ISO 8601 with a zone. What is unknown is
+                null; what does not apply may be left out where it has a default.
+    embedding   null, or {"embedder": name, "vector": base64 of float32, little-endian}. Used if the reader's embedder
+                has this name and the vector is a unit vector of its length; else the task is embedded again.
+
+Auctions still open are not exported: there is nothing in them yet. A character that is no valid Unicode (a lone
+surrogate) is written as `?`. A file from elsewhere is not trusted: a line that breaks the rules is refused by its
+number, and what is imported carries its source, so that it can be forgotten as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import os
+import uuid
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import datetime
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Final, Literal, TextIO, cast
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import and_, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sale.errors import InputError
+from sale.memory import sqlite, writing
+from sale.memory.database import Database, absolute
+from sale.memory.following import Encoder
+from sale.memory.reading import read_records
+from sale.memory.records import Imported, Record
+from sale.memory.schema import auctions, embeddings
+
+SCHEMA: Final = 1
+BATCH: Final = 100
+LARGEST: Final = 2**63
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedding:
+    """A vector in a line."""
+
+    embedder: str
+    vector: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line of the file."""
+
+    schema: Literal[1]
+    record: Record
+    embedding: Embedding | None = None
+
+
+@cache
+def _adapter() -> TypeAdapter[Line]:
+    return TypeAdapter(Line)
+
+
+async def export(database: Database, encoder: Encoder, target: Path | str | TextIO) -> int:
+    """Write all finished records, oldest first, as they are at one moment; see `AuctionMemory.export`."""
+    if isinstance(target, Path | str):
+        path = absolute(Path(target))
+        if path == database.path:
+            raise InputError(f"{str(path)!r} is the memory itself", hint="Export to another file.")
+        try:
+            async with _replacing(path) as stream:
+                return await database.read(lambda connection: _write(connection, encoder, stream))
+        except OSError as error:
+            raise sqlite.explain_file(error, path) from error
+    return await database.read(lambda connection: _write(connection, encoder, target))
+
+
+@asynccontextmanager
+async def _replacing(path: Path) -> AsyncGenerator[TextIO]:
+    """A stream to a new file beside `path`, which takes its place only if all goes well."""
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    stream = await asyncio.to_thread(partial.open, "x", encoding="utf-8", newline="\n")
+    try:
+        with stream:
+            yield stream
+            await asyncio.to_thread(_to_disk, stream)
+        await asyncio.to_thread(partial.replace, path)
+    except BaseException:
+        await asyncio.to_thread(partial.unlink, missing_ok=True)
+        raise
+
+
+def _to_disk(stream: TextIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+async def _write(connection: AsyncConnection, encoder: Encoder, stream: TextIO) -> int:
+    finished = select(auctions.c.key).where(auctions.c.status != "open").order_by(auctions.c.key)
+    keys = list((await connection.execute(finished)).scalars())
+    for start in range(0, len(keys), BATCH):
+        part = keys[start : start + BATCH]
+        records = await read_records(connection, part)
+        vectors = await _vectors(connection, encoder.name, part)
+        lines = [_encode(record, encoder.name, vectors.get(record.id)) for record in records]
+        await asyncio.to_thread(stream.writelines, lines)
+    return len(keys)
+
+
+async def _vectors(connection: AsyncConnection, embedder: str, keys: Sequence[int]) -> dict[str, bytes]:
+    mine = and_(embeddings.c.task == auctions.c.task, embeddings.c.embedder == embedder)
+    found = select(auctions.c.id, embeddings.c.vector).join(embeddings, mine).where(auctions.c.key.in_(keys))
+    return {row.id: row.vector for row in (await connection.execute(found)).all()}
+
+
+def _encode(record: Record, embedder: str, vector: bytes | None) -> str:
+    line = {
+        "schema": SCHEMA,
+        "record": asdict(record),
+        "embedding": {"embedder": embedder, "vector": base64.b64encode(vector).decode()} if vector else None,
+    }
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat)
+    return text.encode(errors="replace").decode() + "\n"
+
+
+async def import_file(database: Database, encoder: Encoder, path: Path, source: str, *, skip_bad: bool) -> Imported:
+    """Check the whole file, then add what is not there yet, a batch a transaction; see `AuctionMemory.import_`."""
+    faults: list[str] = []
+    try:
+        await asyncio.to_thread(_check, path, faults, skip_bad=skip_bad)
+        added = present = 0
+        with closing(_lines(path, faults=None)) as lines:
+            while batch := await asyncio.to_thread(lambda: list(islice(lines, BATCH))):
+                new = await _add(database, encoder, batch, source)
+                added += new
+                present += len(batch) - new
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}", hint="Check the path.") from error
+    return Imported(added=added, present=present, bad=tuple(faults))
+
+
+def _check(path: Path, faults: list[str], *, skip_bad: bool) -> None:
+    """Read the whole file once, keeping nothing but the faults."""
+    for _ in _lines(path, faults):
+        pass
+    if faults and not skip_bad:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError(faults[0] + more, hint="Nothing was imported. To leave out bad lines, ask to skip them.")
+
+
+def _lines(path: Path, faults: list[str] | None) -> Generator[Line]:
+    """The good lines of the file; what is wrong with the others is appended to `faults`."""
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, start=1):
+            if not raw.strip():
+                continue
+            try:
+                yield _decode(raw)
+            except InputError as error:
+                if faults is not None:
+                    faults.append(f"{path}:{number}: {error.message}")
+
+
+def _decode(raw: bytes) -> Line:
+    """One line as values that can be stored.
+
+    Raises:
+        InputError: It cannot.
+    """
+    try:
+        line = _adapter().validate_json(raw, strict=True)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(step) for step in fault["loc"])
+        raise InputError(f"{place}: {fault['msg']}" if place else fault["msg"]) from None
+    if fault := _fault(line.record) or _unstorable(line.record, "record"):
+        raise InputError(fault)
+    return line
+
+
+def _fault(record: Record) -> str | None:
+    """What in a record contradicts itself."""
+    times = (record.started_at, record.awarded_at, record.settled_at, record.abandoned_at)
+    auction = record.auction
+    faults = {
+        "record.id: it is empty": not record.id,
+        "record.status: an open auction cannot be imported": record.status == "open",
+        "record: a time without a zone": any(time is not None and time.tzinfo is None for time in times),
+        "record.outcomes: a time without a zone": any(judged.at.tzinfo is None for judged in record.outcomes),
+        "record.auction and awarded_at: one without the other": (auction is None) != (record.awarded_at is None),
+        f"record.status: {record.status!r} without an auction": record.status != "abandoned" and auction is None,
+        "record.status: settled without settled_at, execution and outcome": record.status == "settled"
+        and not (record.settled_at and record.execution and record.outcomes),
+        "record.execution: without an auction": record.execution is not None and auction is None,
+        "record.outcomes: without an auction": bool(record.outcomes) and auction is None,
+        "record.baseline: without an execution": record.baseline is not None and record.execution is None,
+        "record.auction.id: not the record's": auction is not None and auction.id != record.id,
+        "record.auction.task: not the record's": auction is not None and auction.task != record.task,
+        "record.auction.winner: none of the bids": auction is not None and auction.winner not in auction.contenders,
+    }
+    return next((fault for fault, holds in faults.items() if holds), None)
+
+
+def _unstorable(value: object, place: str) -> str | None:
+    """Where in a value there is a whole number that no column holds."""
+    if isinstance(value, int):
+        return None if -LARGEST <= value < LARGEST else f"{place}: too large a number"
+    if place.endswith(".trace"):  # kept as JSON, whatever it is
+        return None
+    inner: list[tuple[str, object]] = []
+    if is_dataclass(value) and not isinstance(value, type):
+        inner = [(field.name, getattr(value, field.name)) for field in fields(value)]
+    elif isinstance(value, Mapping):
+        inner = [(str(key), item) for key, item in cast("Mapping[object, object]", value).items()]
+    elif isinstance(value, tuple):
+        inner = [(str(number), item) for number, item in enumerate(cast("tuple[object, ...]", value))]
+    found = (_unstorable(item, f"{place}.{name}") for name, item in inner)
+    return next((fault for fault in found if fault), None)
+
+
+async def _add(database: Database, encoder: Encoder, batch: Sequence[Line], source: str) -> int:
+    """Add those of a batch that are not there yet; gives back how many."""
+    ids = [line.record.id for line in batch]
+
+    async def look(connection: AsyncConnection) -> set[str]:
+        return set((await connection.execute(select(auctions.c.id).where(auctions.c.id.in_(ids)))).scalars())
+
+    known = await database.read(look)
+    new: dict[str, Line] = {}
+    for line in batch:
+        if line.record.id not in known:
+            new.setdefault(line.record.id, line)
+    vectors = await _embed(encoder, list(new.values()))
+
+    async def store(connection: AsyncConnection) -> int:
+        there = await look(connection)
+        missing = [line for name, line in new.items() if name not in there]
+        for line in missing:
+            await _add_record(connection, line.record, source, (encoder.name, vectors[line.record.task.text]))
+        return len(missing)
+
+    return await database.write(store) if new else 0
+
+
+async def _embed(encoder: Encoder, lines: Sequence[Line]) -> dict[str, bytes]:
+    vectors: dict[str, bytes] = {}
+    for line in lines:
+        given = line.embedding
+        if given is None or given.embedder != encoder.name:
+            continue
+        with suppress(binascii.Error, ValueError):
+            vector = base64.b64decode(given.vector, validate=True)
+            if encoder.accepts(vector):
+                vectors[line.record.task.text] = vector
+    others = list(dict.fromkeys(text for line in lines if (text := line.record.task.text) not in vectors))
+    vectors.update(zip(others, await encoder.many(others), strict=True))
+    return vectors
+
+
+async def _add_record(connection: AsyncConnection, record: Record, source: str, embedding: tuple[str, bytes]) -> None:
+    revision = await writing.next_revision(connection)
+    task = await writing.put_task(connection, record.task, revision)
+    if task == revision:
+        await writing.put_embedding(connection, task, *embedding)
+    head = {
+        "key": revision,
+        "id": record.id,
+        "task": task,
+        "revision": revision,
+        "status": "open",
+        "source": source,
+        "started_at": record.started_at,
+    }
+    await connection.execute(insert(auctions), head)
+    if record.auction is not None:
+        await writing.put_award(connection, revision, record.auction, record.awarded_at)
+    if record.execution is not None:
+        await writing.put_work(connection, revision, record.execution, record.baseline)
+    for judgement in record.outcomes:
+        await writing.put_outcome(connection, revision, judgement.outcome, judgement.at)
+    await writing.put_calls(connection, revision, "stray", record.stray_calls)
+    await writing.put_end(connection, revision, record)

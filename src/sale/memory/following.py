@@ -1,0 +1,242 @@
+"""Keeping the index current: reads what the database has that it has not, and embeds what nobody embedded yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sale.errors import StoreError
+from sale.memory.database import Database
+from sale.memory.finding import latest_verdict
+from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
+from sale.memory.schema import auctions, embeddings, state, strategies, tasks
+from sale.memory.writing import put_embedding
+from sale.types import Pair
+
+CHUNK = 2000
+BATCH = 64
+KEPT = 128
+ROUNDING = 1e-3
+"""How far from 1 the norm of a float32 vector may be, generously."""
+
+
+class Encoder:
+    """Vectors of texts as they are stored, with the latest ones at hand: one task is looked up by several agents."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        """Nothing is loaded yet."""
+        self._embedder = embedder
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """The embedder's."""
+        return self._embedder.name
+
+    @property
+    def dimensions(self) -> int:
+        """The embedder's."""
+        return self._embedder.dimensions
+
+    def accepts(self, vector: bytes) -> bool:
+        """Whether a stored vector is one of this embedder's length, finite and of unit norm."""
+        if len(vector) != self.dimensions * STORED.itemsize:
+            return False
+        norm = float(np.linalg.norm(np.frombuffer(vector, dtype=STORED).astype(np.float64)))
+        return bool(np.isfinite(norm)) and abs(norm - 1.0) < ROUNDING
+
+    async def one(self, text: str) -> bytes:
+        """The vector of one text."""
+        if text not in self._kept:
+            (self._kept[text],) = await self.many([text])
+        self._kept.move_to_end(text)
+        vector = self._kept[text]
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return vector
+
+    async def many(self, texts: Sequence[str]) -> list[bytes]:
+        """The vectors of some texts.
+
+        Raises:
+            StoreError: The embedder did not give one vector of its declared length for each.
+        """
+        vectors: list[bytes] = []
+        for start in range(0, len(texts), BATCH):
+            batch = texts[start : start + BATCH]
+            made = np.asarray(await self._embedder.embed(batch), dtype=STORED)
+            if made.shape != (len(batch), self.dimensions):
+                raise StoreError(
+                    f"it gave an array of shape {made.shape}, not {(len(batch), self.dimensions)}",
+                    where=f"embedder {self.name!r}",
+                    hint="`embed` gives one row of `dimensions` numbers for each text.",
+                )
+            batch_vectors = [row.tobytes() for row in made]
+            if not all(map(self.accepts, batch_vectors)):
+                raise StoreError(
+                    "it gave vectors that are not of unit length",
+                    where=f"embedder {self.name!r}",
+                    hint="Divide each by its norm.",
+                )
+            vectors += batch_vectors
+        return vectors
+
+
+class Follower:
+    """An index that follows the database."""
+
+    def __init__(self, database: Database, encoder: Encoder) -> None:
+        """Nothing is read before the first question."""
+        self._database = database
+        self._encoder = encoder
+        self._generation = -1
+        self._lock = asyncio.Lock()
+        self.index = Index(encoder.dimensions)
+
+    async def examples(self, text: str, agent: str, k: int, *, require_success: bool) -> list[tuple[int, float]]:
+        """`Index.examples` on the present state of the database."""
+        vector = _vector(await self._encoder.one(text))
+        return await self._database.finish(self._ask_examples(vector, agent, k, require_success))
+
+    async def similar(self, text: str, k: int) -> list[tuple[int, float]]:
+        """`Index.similar` on the present state of the database."""
+        vector = _vector(await self._encoder.one(text))
+        return await self._database.finish(self._ask_similar(vector, k))
+
+    async def _ask_examples(self, vector: Vector, agent: str, k: int, success: bool) -> list[tuple[int, float]]:
+        async with self._lock:
+            await self._follow()
+            return await asyncio.to_thread(self.index.examples, vector, agent, k, require_success=success)
+
+    async def _ask_similar(self, vector: Vector, k: int) -> list[tuple[int, float]]:
+        async with self._lock:
+            await self._follow()
+            return await asyncio.to_thread(self.index.similar, vector, k)
+
+    async def _follow(self) -> None:
+        """Catch up. Rows are written once and read by rising keys, so a look at one row tells whether there is more."""
+        missing = await self._database.read(self._catch_up)
+        while missing:
+            await self._embed(missing)
+            missing = await self._database.read(self._catch_up)
+
+    async def _catch_up(self, connection: AsyncConnection) -> list[tuple[int, str]]:
+        """Take in what is new; or, where tasks lack a vector of this embedder, give those back as (key, text)."""
+        revision, generation = (await connection.execute(select(state.c.revision, state.c.generation))).one()
+        if generation != self._generation:
+            self.index = Index(self._encoder.dimensions)
+            self._generation = generation
+        if revision == self.index.revision:
+            return []
+        missing = await self._read_tasks(connection)
+        if missing:
+            return missing
+        await self._read_auctions(connection, revision)
+        self.index.revision = revision
+        return []
+
+    async def _read_tasks(self, connection: AsyncConnection) -> list[tuple[int, str]]:
+        mine = and_(embeddings.c.task == tasks.c.key, embeddings.c.embedder == self._encoder.name)
+        new = select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector).outerjoin(embeddings, mine)
+        lacking: list[int] = []
+        while True:
+            query = new.where(tasks.c.key > self.index.last_task).order_by(tasks.c.key).limit(CHUNK)
+            rows = (await connection.execute(query)).all()
+            for row in rows:
+                if row.vector is None or not self._encoder.accepts(row.vector):
+                    lacking.append(row.key)
+                elif not lacking:  # what follows a gap is read again once the gap is closed
+                    self.index.put_task(row.key, row.text_digest, row.vector)
+            if lacking or len(rows) < CHUNK:
+                break
+        texts = select(tasks.c.key, tasks.c.text).where(tasks.c.key.in_(lacking))
+        return [(row.key, row.text) for row in (await connection.execute(texts)).all()] if lacking else []
+
+    async def _embed(self, missing: Sequence[tuple[int, str]]) -> None:
+        vectors = await self._encoder.many([text for _, text in missing])
+
+        async def store(connection: AsyncConnection) -> None:
+            keys = [key for key, _ in missing]
+            left = set((await connection.execute(select(tasks.c.key).where(tasks.c.key.in_(keys)))).scalars())
+            for key, vector in zip(keys, vectors, strict=True):
+                if key in left:
+                    await put_embedding(connection, key, self._encoder.name, vector)
+
+        await self._database.write(store)
+
+    async def _read_auctions(self, connection: AsyncConnection, upto: int) -> None:
+        changed = select(
+            auctions.c.key,
+            auctions.c.task,
+            auctions.c.revision,
+            auctions.c.started_at,
+            auctions.c.status,
+            latest_verdict().label("verdict"),
+        ).order_by(auctions.c.revision)
+        seen = self.index.revision
+        while seen < upto:
+            rows = (await connection.execute(changed.where(auctions.c.revision > seen).limit(CHUNK))).all()
+            last = rows[-1].revision if len(rows) == CHUNK else upto
+            bids = (
+                select(strategies.c.auction, strategies.c.agent)
+                .join(auctions, auctions.c.key == strategies.c.auction)
+                .where(auctions.c.revision > seen, auctions.c.revision <= last)
+            )
+            bidders: dict[int, list[str]] = {}
+            for auction, agent in (await connection.execute(bids)).all():
+                bidders.setdefault(auction, []).append(agent)
+            for row in rows:
+                entry = Entry(
+                    auction=row.key,
+                    task=row.task,
+                    started=row.started_at.timestamp(),
+                    awarded=row.status in {"awarded", "settled"},
+                    verdict=row.verdict,
+                    bidders=bidders.get(row.key, ()),
+                )
+                self.index.put(entry)
+            seen = last
+
+
+async def read_pairs(connection: AsyncConnection, agent: str, chosen: Sequence[tuple[int, float]]) -> tuple[Pair, ...]:
+    """The contrastive pairs of past auctions for an agent, in the order given.
+
+    Args:
+        connection: Reading.
+        agent: Who is to learn.
+        chosen: Auctions as (key, similarity). One forgotten in the meantime gives none.
+    """
+    keys = [key for key, _ in chosen]
+    heads = select(auctions.c.key, auctions.c.id, tasks.c.text).join(tasks).where(auctions.c.key.in_(keys))
+    by_key = {row.key: row for row in (await connection.execute(heads)).all()}
+    bids = select(strategies).where(strategies.c.auction.in_(keys))
+    candidates: dict[int, list[Candidate]] = {}
+    ordered = bids.order_by(strategies.c.auction, strategies.c.position)
+    for row in (await connection.execute(ordered)).all():
+        one = Candidate(
+            agent=row.agent,
+            text=row.text,
+            net_cost=row.cost - row.value,
+            refined=row.refinement is not None,
+            won=row.won,
+        )
+        candidates.setdefault(row.auction, []).append(one)
+    pairs: list[Pair] = []
+    for key, similarity in chosen:
+        found = contrast(candidates.get(key, ()), agent)
+        if key in by_key and found is not None:
+            losing, winning, own = found
+            past = by_key[key]
+            pairs.append(
+                Pair(auction_id=past.id, task=past.text, similarity=similarity, losing=losing, winning=winning, own=own)
+            )
+    return tuple(pairs)
+
+
+def _vector(stored: bytes) -> Vector:
+    return np.frombuffer(stored, dtype=STORED).astype(np.float32)

@@ -1,0 +1,73 @@
+"""Real deletion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, delete, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sale.errors import InputError
+from sale.memory import finding
+from sale.memory.records import Forgotten
+from sale.memory.schema import auctions, pairs, state, tasks
+from sale.memory.writing import next_revision
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """What to forget: the auctions named, and those for which all conditions that are given hold."""
+
+    ids: tuple[str, ...] = ()
+    before: datetime | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.ids and self.before is None and self.source is None:
+            raise InputError("nothing to forget is named", hint="Give ids, `before` or `source`.")
+        if self.before is not None and self.before.tzinfo is None:
+            raise InputError(f"a time without a zone: {self.before!r}", hint="Use datetime(…, tzinfo=UTC).")
+
+
+async def forget(connection: AsyncConnection, chosen: Chosen) -> Forgotten:
+    """Delete, inside the caller's writing transaction. Auctions being held are spared, and refused where named.
+
+    Raises:
+        InputError: A name is not found or not unique, or the auction is being held right now.
+    """
+    doomed = await _doomed(connection, chosen)
+    quoted = 0
+    keys = sorted(doomed)
+    for start in range(0, len(keys), CHUNK):
+        part = keys[start : start + CHUNK]
+        names = [doomed[key] for key in part]
+        quoted += (await connection.execute(delete(pairs).where(pairs.c.past_auction.in_(names)))).rowcount
+        await connection.execute(delete(auctions).where(auctions.c.key.in_(part)))
+    orphans = delete(tasks).where(~exists(select(1).where(auctions.c.task == tasks.c.key).correlate(tasks)))
+    gone = (await connection.execute(orphans)).rowcount if keys else 0
+    if keys:
+        await next_revision(connection)
+        await connection.execute(update(state).values(generation=state.c.generation + 1))
+    return Forgotten(auctions=len(keys), tasks=gone, pairs=quoted)
+
+
+async def _doomed(connection: AsyncConnection, chosen: Chosen) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for name in chosen.ids:
+        key = await finding.resolve(connection, name)
+        head = (await connection.execute(select(auctions.c.id, auctions.c.owner).where(auctions.c.key == key))).one()
+        if head.owner is not None:
+            raise InputError(f"the auction {head.id!r} is being held right now", hint="Wait until it is over.")
+        found[key] = head.id
+    conditions: list[ColumnElement[bool]] = [auctions.c.owner.is_(None)]
+    if chosen.before is not None:
+        conditions.append(auctions.c.started_at < chosen.before)
+    if chosen.source is not None:
+        conditions.append(auctions.c.source == chosen.source)
+    if len(conditions) > 1:
+        rows = await connection.execute(select(auctions.c.key, auctions.c.id).where(and_(*conditions)))
+        found.update((row.key, row.id) for row in rows.all())
+    return found

@@ -1,0 +1,164 @@
+"""The steps of an auction's life on record. Each runs inside one writing transaction of its caller.
+
+open -> awarded -> settled        and from open or awarded -> abandoned
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sale.errors import InputError
+from sale.memory import writing
+from sale.memory.schema import auctions, tasks
+from sale.types import Auction, Baseline, Call, Execution, Outcome, Task
+
+Head = Row[*tuple[Any, ...]]
+
+
+async def begin(
+    connection: AsyncConnection, auction_id: str, task: Task, owner: str, embedding: tuple[str, bytes]
+) -> None:
+    """A new record, `open`.
+
+    Args:
+        connection: Writing.
+        auction_id: Its id.
+        task: What is auctioned.
+        owner: The token of the memory that holds it.
+        embedding: The embedder's name, and its vector of the task.
+
+    Raises:
+        InputError: The id is taken.
+    """
+    taken = select(auctions.c.key).where(auctions.c.id == auction_id)
+    if (await connection.execute(taken)).scalar() is not None:
+        raise InputError(f"there is already an auction {auction_id!r}", hint="Give each auction its own id.")
+    revision = await writing.next_revision(connection)
+    key = await writing.put_task(connection, task, revision)
+    if key == revision:  # a task nobody had before; one that was there is embedded, or will be when it is looked for
+        await writing.put_embedding(connection, key, *embedding)
+    row = {
+        "key": revision,
+        "id": auction_id,
+        "task": key,
+        "revision": revision,
+        "status": "open",
+        "owner": owner,
+        "source": "",
+        "started_at": _now(),
+    }
+    await connection.execute(insert(auctions), row)
+
+
+async def award(connection: AsyncConnection, auction: Auction, owner: str) -> None:
+    """From `open` to `awarded`. From `abandoned` too: if the auction was taken for dead, what it paid for is kept.
+
+    Raises:
+        InputError: It was not begun, or for another task, or has its award; or the winner is none of the bids.
+    """
+    head = await _head(connection, auctions.c.id == auction.id, auction.id)
+    _expect(head, head.status in {"open", "abandoned"} and head.awarded_at is None, "awarded")
+    if (head.task_id, head.text, head.domain) != (auction.task.id, auction.task.text, auction.task.domain):
+        raise InputError(f"the auction {auction.id!r} was begun for another task", hint="Begin a new auction.")
+    await _change(connection, head.key, owner=owner)
+    await writing.put_award(connection, head.key, auction, _now())
+
+
+async def settle(
+    connection: AsyncConnection, auction_id: str, execution: Execution, outcome: Outcome, baseline: Baseline | None
+) -> None:
+    """From `awarded` to `settled`. From `abandoned` too, after an award.
+
+    Raises:
+        InputError: It has no award yet, or is settled already.
+    """
+    head = await _head(connection, auctions.c.id == auction_id, auction_id)
+    _expect(head, head.awarded_at is not None and head.settled_at is None, "settled")
+    now = _now()
+    await _change(connection, head.key, owner=None, status="settled", settled_at=now, abandoned_at=None, reason=None)
+    await writing.put_work(connection, head.key, execution, baseline)
+    await writing.put_outcome(connection, head.key, outcome, now)
+
+
+async def abandon(connection: AsyncConnection, auction_id: str, reason: str, calls: Sequence[Call]) -> None:
+    """From `open` or `awarded` to `abandoned`.
+
+    Raises:
+        InputError: There is no such auction, or it is settled.
+    """
+    head = await _head(connection, auctions.c.id == auction_id, auction_id)
+    _expect(head, head.settled_at is None, "abandoned")
+    await _change(connection, head.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
+    await writing.put_calls(connection, head.key, "stray", calls)
+
+
+async def release(connection: AsyncConnection, auction_id: str) -> None:
+    """`awarded` for good: nobody works on it any more.
+
+    Raises:
+        InputError: There is no such auction, or it is not `awarded`.
+    """
+    head = await _head(connection, auctions.c.id == auction_id, auction_id)
+    _expect(head, head.status == "awarded", "closed")
+    await _change(connection, head.key, owner=None)
+
+
+async def judge(connection: AsyncConnection, key: int, outcome: Outcome) -> None:
+    """One more judgement.
+
+    Raises:
+        InputError: There is no award to judge.
+    """
+    head = await _head(connection, auctions.c.key == key, str(key))
+    _expect(head, head.awarded_at is not None, "judged")
+    await _change(connection, key)
+    await writing.put_outcome(connection, key, outcome, _now())
+
+
+async def unfinished_owners(connection: AsyncConnection) -> list[str]:
+    """The tokens that unfinished auctions name."""
+    owners = select(auctions.c.owner).where(auctions.c.owner.is_not(None)).distinct()
+    return [row.owner for row in (await connection.execute(owners)).all()]
+
+
+async def abandon_all_of(connection: AsyncConnection, owners: Sequence[str]) -> int:
+    """To `abandoned`, whatever these owners left unfinished; gives back how many auctions."""
+    left = select(auctions.c.key, auctions.c.status).where(auctions.c.owner.in_(owners))
+    rows = (await connection.execute(left)).all()
+    for row in rows:
+        reason = f"its process ended before the {'award' if row.status == 'open' else 'work was settled'}"
+        await _change(connection, row.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
+    return len(rows)
+
+
+async def _head(connection: AsyncConnection, which: Any, name: str) -> Head:  # noqa: ANN401  a condition of any kind
+    columns = (*auctions.c, tasks.c.id.label("task_id"), tasks.c.text, tasks.c.domain)
+    found = (await connection.execute(select(*columns).join(tasks).where(which))).one_or_none()
+    if found is None:
+        raise InputError(f"there is no auction {name!r} in the memory", hint="Begin it first.")
+    return found
+
+
+def _expect(head: Head, possible: bool, what: str) -> None:
+    if not possible:
+        raise InputError(
+            f"the auction {head.id!r} is {head.status} and cannot be {what}",
+            hint="An outcome can be given by feedback, once there is an award."
+            if what != "judged"
+            else "It has no award.",
+        )
+
+
+async def _change(connection: AsyncConnection, key: int, **values: Any) -> None:  # noqa: ANN401  columns of any type
+    """Change the head, under a new revision, so that every index notices."""
+    revision = await writing.next_revision(connection)
+    await connection.execute(update(auctions).where(auctions.c.key == key).values(revision=revision, **values))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,95 @@
+"""Who is alive: a lock for each open memory, which the operating system drops when its process ends, however it ends.
+
+An unfinished auction names the token of the memory that holds it. Whoever opens the memory later asks whether that
+token is still locked; process ids would not do, because they are used again and mean nothing in another container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sale.errors import StoreError
+
+POLL_SECONDS = 0.01
+
+
+class Presence:
+    """One open memory, as other processes see it."""
+
+    def __init__(self, database: Path) -> None:
+        """Nothing is locked yet."""
+        self._directory = database.with_name(database.name + "-locks")
+        self.token = uuid.uuid4().hex
+        self._held: FileLock | None = None
+
+    @asynccontextmanager
+    async def gate(self, seconds: float) -> AsyncGenerator[None]:
+        """Only one process at a time: for opening, migrating and sweeping.
+
+        Raises:
+            StoreError: Others kept it for longer than `seconds`.
+            OSError: The directory cannot be written.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._directory / "open.lock", thread_local=False)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                break
+            except Timeout:
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"another process is still opening it after {seconds:g} s",
+                        where=f"the auction memory beside {self._directory}",
+                        hint="Look for a `sale` process that hangs.",
+                    ) from None
+            await asyncio.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def announce(self) -> None:
+        """Be alive from now on. To be called inside the gate."""
+        self._held = FileLock(self._path(self.token), thread_local=False)
+        self._held.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """Be gone."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+            self._remove(self.token)
+
+    def is_alive(self, token: str) -> bool:
+        """Whether the memory of this token is open in any process. To be called inside the gate."""
+        if not self._path(token).exists():
+            return False
+        lock = FileLock(self._path(token), thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def tidy(self) -> None:
+        """Remove what dead processes left behind. To be called inside the gate."""
+        for path in self._directory.glob("*.lock"):
+            if path.stem not in {"open", self.token} and not self.is_alive(path.stem):
+                self._remove(path.stem)
+
+    def _path(self, token: str) -> Path:
+        return self._directory / f"{token}.lock"
+
+    def _remove(self, token: str) -> None:
+        with suppress(OSError):
+            self._path(token).unlink()

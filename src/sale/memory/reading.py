@@ -1,0 +1,245 @@
+"""From rows to values. What was stored comes back equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sale.memory.records import Judgement, Record, Status
+from sale.memory.schema import (
+    auctions,
+    baselines,
+    calls,
+    dropouts,
+    executions,
+    juror_weights,
+    outcomes,
+    pairs,
+    refinements,
+    scores,
+    strategies,
+    tasks,
+)
+from sale.types import (
+    Auction,
+    Baseline,
+    Bid,
+    Call,
+    Dropout,
+    Entropy,
+    Execution,
+    Outcome,
+    Pair,
+    Refinement,
+    Score,
+    Settlement,
+    Strategy,
+    Task,
+    Usage,
+    Weights,
+)
+
+Row = RowMapping
+
+
+async def read_records(connection: AsyncConnection, keys: Sequence[int]) -> list[Record]:
+    """The records of these auctions, in this order; keys that are gone are left out."""
+    columns = (*auctions.c, tasks.c.id.label("task_id"), tasks.c.text, tasks.c.domain)
+    heads = select(*columns).join(tasks, tasks.c.key == auctions.c.task).where(auctions.c.key.in_(keys))
+    by_key = {row["key"]: row for row in (await connection.execute(heads)).mappings()}
+    parts = [_Parts(by_key[key]) for key in keys if key in by_key]
+    for table in _PARTS:
+        grouped: dict[int, list[Row]] = {}
+        for row in (await connection.execute(_of(table, keys))).mappings():
+            grouped.setdefault(row["auction"], []).append(row)
+        for part in parts:
+            part.rows[table.name] = grouped.get(part.head["key"], [])
+    return [part.record() for part in parts]
+
+
+_PARTS = (
+    juror_weights,
+    refinements,
+    strategies,
+    scores,
+    pairs,
+    dropouts,
+    executions,
+    outcomes,
+    baselines,
+    calls,
+)
+
+
+def _of(table: Table, keys: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    order = (table.c.auction, table.c.position) if "position" in table.c else (table.c.auction,)
+    return select(table).where(table.c.auction.in_(keys)).order_by(*order)
+
+
+class _Parts:
+    """The rows of one auction."""
+
+    def __init__(self, head: Row) -> None:
+        self.head = head
+        self.rows: dict[str, list[Row]] = {}
+
+    def record(self) -> Record:
+        head = self.head
+        status: Status = head["status"]
+        return Record(
+            id=head["id"],
+            task=self._task(),
+            status=status,
+            source=head["source"],
+            started_at=head["started_at"],
+            awarded_at=head["awarded_at"],
+            settled_at=head["settled_at"],
+            abandoned_at=head["abandoned_at"],
+            reason=head["reason"],
+            auction=self._auction() if head["jury"] is not None else None,
+            execution=self._execution(),
+            outcomes=self._outcomes(),
+            baseline=self._baseline(),
+            stray_calls=self._calls("stray"),
+        )
+
+    def _task(self) -> Task:
+        return Task(id=self.head["task_id"], text=self.head["text"], domain=self.head["domain"])
+
+    def _auction(self) -> Auction:
+        head = self.head
+        rows = self.rows["strategies"]
+        bids = [self._bid(row) for row in rows]
+        refined = {row["refinement"]: bid for row, bid in zip(rows, bids, strict=True)}
+        return Auction(
+            id=head["id"],
+            task=self._task(),
+            bids=tuple(bid for row, bid in zip(rows, bids, strict=True) if row["refinement"] is None),
+            provisional=head["provisional"],
+            refinements=tuple(
+                Refinement(
+                    agent=row["agent"],
+                    pairs=self._pairs(row["position"]),
+                    bid=refined.get(row["position"]),
+                    note=row["note"],
+                )
+                for row in self.rows["refinements"]
+            ),
+            winner=next(bid for row, bid in zip(rows, bids, strict=True) if row["won"]),
+            dropouts=tuple(
+                Dropout(agent=row["agent"], stage=row["stage"], code=row["code"], reason=row["reason"])
+                for row in self.rows["dropouts"]
+            ),
+            weights=Weights(
+                cost=head["weight_cost"],
+                entropy=head["weight_entropy"],
+                jurors={row["juror"]: row["weight"] for row in self.rows["juror_weights"]},
+                source=head["weights_source"],
+            ),
+            jury=head["jury"],
+            settlement=Settlement(calls=self._calls("auction")),
+            seconds=head["seconds"],
+        )
+
+    def _bid(self, row: Row) -> Bid:
+        measured = row["entropy_tokens"] is not None
+        strategy = Strategy(
+            agent=row["agent"],
+            text=row["text"],
+            tokens=row["tokens"],
+            entropy=Entropy(
+                normalised=row["entropy_normalised"],
+                nats=row["entropy_nats"],
+                top_k=row["entropy_top_k"],
+                tokens=row["entropy_tokens"],
+            )
+            if measured
+            else None,
+            entropy_note=row["entropy_note"],
+            refined=row["refined"],
+            truncated=row["truncated"],
+        )
+        return Bid(
+            strategy=strategy,
+            price=row["price"],
+            cost=row["cost"],
+            value=row["value"],
+            scores=tuple(
+                Score(
+                    juror=score["juror"],
+                    bidder=score["bidder"],
+                    value=score["value"],
+                    imputed=score["imputed"],
+                    expected=score["expected"],
+                    note=score["note"],
+                )
+                for score in self.rows["scores"]
+                if score["strategy"] == row["position"]
+            ),
+            notes=tuple(row["notes"]),
+        )
+
+    def _pairs(self, refinement: int) -> tuple[Pair, ...]:
+        return tuple(
+            Pair(
+                auction_id=row["past_auction"],
+                task=row["task"],
+                similarity=row["similarity"],
+                losing=row["losing"],
+                winning=row["winning"],
+                own=row["own"],
+            )
+            for row in self.rows["pairs"]
+            if row["refinement"] == refinement
+        )
+
+    def _execution(self) -> Execution | None:
+        for row in self.rows["executions"]:
+            return Execution(
+                agent=row["agent"],
+                answer=row["answer"],
+                mode=row["mode"],
+                followed_strategy=row["followed_strategy"],
+                trace=tuple(row["trace"]),
+                calls=self._calls("execution"),
+                seconds=row["seconds"],
+                error=row["error"],
+            )
+        return None
+
+    def _outcomes(self) -> tuple[Judgement, ...]:
+        return tuple(
+            Judgement(
+                outcome=Outcome(
+                    verdict=row["verdict"],
+                    judged_by=row["judged_by"],
+                    detail=row["detail"],
+                    calls=self._calls("outcome", row["position"]),
+                ),
+                at=row["at"],
+            )
+            for row in self.rows["outcomes"]
+        )
+
+    def _baseline(self) -> Baseline | None:
+        for row in self.rows["baselines"]:
+            return Baseline(agent=row["agent"], dollars=row["dollars"], basis=row["basis"])
+        return None
+
+    def _calls(self, part: str, outcome: int | None = None) -> tuple[Call, ...]:
+        return tuple(
+            Call(
+                stage=row["stage"],
+                agent=row["agent"],
+                usage=Usage(input_tokens=row["input_tokens"], output_tokens=row["output_tokens"]),
+                dollars=row["dollars"],
+                seconds=row["seconds"],
+                prompt=row["prompt"],
+                error=row["error"],
+            )
+            for row in self.rows["calls"]
+            if row["part"] == part and row["outcome"] == outcome
+        )

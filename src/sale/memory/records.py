@@ -1,0 +1,133 @@
+"""What the auction memory gives back: whole records, short summaries, counts. Frozen values, like all nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sale.types import Auction, Baseline, Call, Execution, Outcome, Settlement, Task, Verdict
+
+Status = Literal["open", "awarded", "settled", "abandoned"]
+"""How far an auction came. `open`: begun, no winner yet. `awarded`: a winner, no outcome of its work yet (or the work
+was never asked for). `settled`: executed and judged. `abandoned`: it failed, or its process died."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """An outcome, and when it was given. The last of a record counts."""
+
+    outcome: Outcome
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """Everything on record about one auction."""
+
+    id: str
+    task: Task
+    status: Status
+    source: str
+    """Empty where the auction was held here; else where it was imported from."""
+    started_at: datetime
+    awarded_at: datetime | None = None
+    settled_at: datetime | None = None
+    abandoned_at: datetime | None = None
+    reason: str | None = None
+    """Why it was abandoned."""
+    auction: Auction | None = None
+    """`None` until the award."""
+    execution: Execution | None = None
+    outcomes: tuple[Judgement, ...] = ()
+    """Every judgement, oldest first."""
+    baseline: Baseline | None = None
+    stray_calls: tuple[Call, ...] = ()
+    """Calls of an abandoned auction that belong to no finished part of it. They were paid for all the same."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The outcome that counts: the latest."""
+        return self.outcomes[-1].outcome if self.outcomes else None
+
+    @property
+    def settlement(self) -> Settlement:
+        """All calls on record, whatever became of them."""
+        auction = self.auction.settlement.calls if self.auction else ()
+        work = self.execution.calls if self.execution else ()
+        judging = tuple(call for judgement in self.outcomes for call in judgement.outcome.calls)
+        return Settlement(calls=auction + work + judging + self.stray_calls)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """One line about an auction."""
+
+    id: str
+    task: str
+    """The beginning of the task's text."""
+    task_id: str
+    domain: str | None
+    status: Status
+    source: str
+    started_at: datetime
+    bids: int
+    """Strategies on record, first and refined."""
+    winner: str | None
+    provisional: str | None
+    flipped: bool
+    verdict: Verdict | None
+    """The latest; `None` where nothing was judged, or there was nothing to judge."""
+    judged_by: str | None
+    dollars: float
+    """Everything paid for, auction and work."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A search hit."""
+
+    summary: Summary
+    similarity: float
+    """Cosine similarity of the task to the text searched for, in [-1, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forgotten:
+    """What was deleted."""
+
+    auctions: int
+    tasks: int
+    """Tasks no auction is left of."""
+    pairs: int
+    """Quotations of the forgotten auctions in the refinements of others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """What an import did."""
+
+    added: int
+    present: int
+    """Records that were there already; they were left as they are."""
+    bad: tuple[str, ...] = ()
+    """Lines that were skipped, and why: `<file>:<line>: <fault>`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """How much there is."""
+
+    auctions: Mapping[str, int]
+    """By status."""
+    verdicts: Mapping[str, int]
+    """By the latest verdict; auctions without one are left out."""
+    tasks: int
+    strategies: int
+    dollars: float
+    """Everything ever paid for."""
+    file_bytes: int
+    """On disk, with the write-ahead log."""
+    index_bytes: int
+    """In this process, for recall."""

@@ -1,0 +1,218 @@
+"""What is worth showing again: the most similar past tasks, by exact cosine over vectors held in this process.
+
+The index is a copy of what recall needs to choose: one vector for each distinct text, and for each auction who bid,
+when, and whether it may serve as an example. It follows the database by its revision, so what another process settles
+is seen by the next call, at the price of the new rows only. Only forgetting makes it start anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = TypeVar("Kind", bound=np.generic)
+Vector = NDArray[np.float32]
+STORED: Final = np.dtype("<f4")
+# Scores from the matrix product may differ in the last bits for equal rows; candidates this close are scored again.
+NEAR: Final = np.float32(1e-5)
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors whose inner product is their similarity."""
+
+    @property
+    def name(self) -> str:
+        """Vectors of embedders with different names are never compared."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        ...
+
+    async def embed(self, texts: Sequence[str], /) -> Vector:
+        """Unit vectors, one row a text: shape (texts, dimensions)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What the index needs to know about one auction."""
+
+    auction: int
+    task: int
+    started: float
+    """Seconds since 1970."""
+    awarded: bool
+    """It has a winner and was not abandoned."""
+    verdict: str | None
+    bidders: Sequence[str]
+    """Who wrote each of its strategies."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A past strategy, as far as the choice of a pair depends on it."""
+
+    agent: str
+    text: str
+    net_cost: float
+    refined: bool
+    """Entered as a refined bid."""
+    won: bool
+
+
+Own = Literal["losing", "winning", "both"]
+
+
+def contrast(candidates: Sequence[Candidate], agent: str) -> tuple[str, str, Own] | None:
+    """The losing and the winning strategy of a past auction that teach `agent` most, and which of them it wrote.
+
+    Where the agent lost: its best losing strategy against the winner's. Where it won: the best of the others against
+    its own; but if its refined strategy won, its own first one, which differs in what refinement changed. "Best" is the
+    smallest C − V, the earlier bid first among equals.
+
+    Args:
+        candidates: All strategies of the auction, in their order on record.
+        agent: Who is to learn.
+
+    Returns:
+        `None` where the agent has no part in it, or there is nothing to compare with.
+    """
+    winner = next((one for one in candidates if one.won), None)
+    if winner is None:
+        return None
+    losing = [one for one in candidates if not one.won]
+    own = [one for one in losing if one.agent == agent]
+    if winner.agent != agent:
+        return (_best(own).text, winner.text, "losing") if own else None
+    if own and (winner.refined or len(own) == len(losing)):
+        return _best([one for one in own if not one.refined] or own).text, winner.text, "both"
+    others = [one for one in losing if one.agent != agent]
+    return (_best(others).text, winner.text, "winning") if others else None
+
+
+def _best(candidates: Sequence[Candidate]) -> Candidate:
+    return min(candidates, key=lambda one: (math.isnan(one.net_cost), one.net_cost))
+
+
+class Index:
+    """The vectors and marks recall chooses by. Not for use by several threads at once."""
+
+    def __init__(self, dimensions: int) -> None:
+        """Empty, at revision 0."""
+        self.revision = 0
+        self.last_task = 0
+        self._texts: dict[str, int] = {}
+        self._tasks: dict[int, int] = {}
+        self._vectors: Vector = np.zeros((0, dimensions), dtype=np.float32)
+        self._places: dict[int, int] = {}
+        self._auction = np.zeros(0, dtype=np.int64)
+        self._row = np.zeros(0, dtype=np.int64)
+        self._started = np.zeros(0, dtype=np.float64)
+        self._usable = np.zeros(0, dtype=np.bool_)
+        self._succeeded = np.zeros(0, dtype=np.bool_)
+        self._bid: dict[str, NDArray[np.bool_]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the arrays take."""
+        arrays = (self._vectors, self._auction, self._row, self._started, self._usable, self._succeeded)
+        return sum(array.nbytes for array in (*arrays, *self._bid.values()))
+
+    def put_task(self, task: int, digest: str, vector: bytes) -> None:
+        """Take in a task; a second task with the same text shares its row.
+
+        Args:
+            task: Its key.
+            digest: Of its text.
+            vector: As stored.
+        """
+        row = self._texts.setdefault(digest, len(self._texts))
+        if row >= len(self._vectors):
+            self._vectors = _grown(self._vectors, row + 1)
+        self._vectors[row] = np.frombuffer(vector, dtype=STORED)
+        self._tasks[task] = row
+        self.last_task = max(self.last_task, task)
+
+    def put(self, entry: Entry) -> None:
+        """Take in an auction, or what has changed about it. Its task must be there."""
+        place = self._places.setdefault(entry.auction, len(self._places))
+        if place >= len(self._auction):
+            self._grow(place + 1)
+        self._auction[place] = entry.auction
+        self._row[place] = self._tasks[entry.task]
+        self._started[place] = entry.started
+        # With one strategy alone there is nothing to contrast; a failure is no example of winning.
+        usable = entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure"
+        self._usable[place] = usable
+        self._succeeded[place] = usable and entry.verdict == "success"
+        for agent in entry.bidders:
+            if agent not in self._bid:
+                self._bid[agent] = np.zeros(len(self._auction), dtype=np.bool_)
+            self._bid[agent][place] = True
+
+    def examples(self, vector: Vector, agent: str, k: int, *, require_success: bool) -> list[tuple[int, float]]:
+        """Up to k auctions to learn from, as (key, similarity), the most similar first.
+
+        Of auctions with the same text only the most recent counts; it also goes first among equally similar ones.
+
+        Args:
+            vector: Of the present task.
+            agent: Who is to learn; only auctions it bid in.
+            k: How many.
+            require_success: Only auctions whose work was a success, not merely no failure.
+        """
+        bid = self._bid.get(agent)
+        if bid is None:
+            return []
+        able = (self._succeeded if require_success else self._usable) & bid
+        return self._nearest(vector, np.flatnonzero(able), k)
+
+    def similar(self, vector: Vector, k: int) -> list[tuple[int, float]]:
+        """Like `examples`, among all auctions whatever became of them."""
+        return self._nearest(vector, np.arange(len(self._places)), k)
+
+    def _nearest(self, vector: Vector, places: NDArray[np.int64], k: int) -> list[tuple[int, float]]:
+        if k <= 0 or not len(places):
+            return []
+        rough = (self._vectors[: len(self._texts)] @ vector)[self._row[places]]
+        wanted = 4 * k
+        while True:
+            # The candidates: everything as similar as the last of `wanted`. Several auctions may share a text.
+            everything = wanted >= len(places)
+            bound = -np.inf if everything else np.partition(rough, len(rough) - wanted)[len(rough) - wanted] - NEAR
+            chosen = self._one_a_text(vector, places[rough >= bound])
+            if everything or len(chosen) >= k:
+                return chosen[:k]
+            wanted *= 4
+
+    def _one_a_text(self, vector: Vector, places: NDArray[np.int64]) -> list[tuple[int, float]]:
+        """The most recent auction of each text, the most similar text first; scored in double precision."""
+        rows, text = np.unique(self._row[places], return_inverse=True)
+        exact = np.sum(self._vectors[rows].astype(np.float64) * vector.astype(np.float64), axis=1)
+        similarity = np.clip(exact, -1.0, 1.0)[text]
+        order = np.lexsort((-self._auction[places], -self._started[places], -similarity))
+        _, first = np.unique(text[order], return_index=True)
+        kept = order[np.sort(first)]
+        return [(int(self._auction[places[i]]), float(similarity[i])) for i in kept]
+
+    def _grow(self, size: int) -> None:
+        self._auction = _grown(self._auction, size)
+        self._row = _grown(self._row, size)
+        self._started = _grown(self._started, size)
+        self._usable = _grown(self._usable, size)
+        self._succeeded = _grown(self._succeeded, size)
+        self._bid = {agent: _grown(marks, len(self._auction)) for agent, marks in self._bid.items()}
+
+
+def _grown(array: NDArray[Kind], size: int) -> NDArray[Kind]:
+    """A copy with room to spare: appending one by one stays cheap."""
+    larger = np.zeros((max(size, 64, len(array) * 3 // 2), *array.shape[1:]), dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger

@@ -1,0 +1,244 @@
+"""The tables of the auction memory.
+
+Types are portable; nothing here is SQLite's alone. Rules that hold throughout:
+
+- `auction` and `task` columns hold integer keys. A key is the memory's revision at which the row was written: one
+  counter, in one row, which every writing transaction raises. So keys are never used twice, and rows become visible in
+  the order of their keys on any database, because the counter's row is locked until the transaction ends. Readers
+  follow what other processes write by asking for revisions above the last one they saw.
+- Rows of an auction are numbered by `position` in the order of the tuple they come from.
+- Deleting an auction deletes everything about it, by cascade.
+- `outcomes` is append-only: the highest position counts, earlier ones stay.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
+
+from sale.memory.columns import ExactText, JsonText, Real, UtcTime
+
+HEAD: Final = "0001"
+"""The newest revision in `migrations/versions`; a test compares."""
+VERSION_TABLE: Final = "memory_version"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+# SQLite keeps rows by INTEGER primary key without a second index; PostgreSQL's INTEGER would be too short.
+KEY = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _key() -> Column[int]:
+    return Column("key", KEY, primary_key=True, autoincrement=False)
+
+
+def _of_auction(*, alone: bool = False) -> tuple[Column[int], ...]:
+    """The auction a row belongs to, and its number there unless the auction has only one such row."""
+    of = Column("auction", KEY, ForeignKey("auctions.key", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    return (of,) if alone else (of, Column("position", Integer, primary_key=True, autoincrement=False))
+
+
+state = Table(
+    "memory_state",  # one row
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),  # raised by every write
+    Column("generation", BigInteger, nullable=False),  # raised when something is forgotten
+    CheckConstraint("one = 1", name="single"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    _key(),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of id, text and domain
+    Column("text_digest", String(64), nullable=False),  # SHA-256 of the text
+    Column("id", ExactText, nullable=False),
+    Column("domain", ExactText),
+    Column("text", ExactText, nullable=False),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("task", KEY, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("embedder", ExactText, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),  # float32, little-endian, unit length
+)
+
+auctions = Table(
+    "auctions",
+    metadata,
+    _key(),
+    Column("id", ExactText, nullable=False, unique=True),
+    Column("task", KEY, ForeignKey("tasks.key"), nullable=False, index=True),
+    Column("revision", BigInteger, nullable=False, index=True),  # of its last change
+    Column("status", String(16), nullable=False),
+    Column("owner", String(32), index=True),  # whose work it is, while it is unfinished
+    Column("source", ExactText, nullable=False),  # empty: held here; else where it was imported from
+    Column("started_at", UtcTime, nullable=False, index=True),
+    Column("awarded_at", UtcTime),
+    Column("settled_at", UtcTime),
+    Column("abandoned_at", UtcTime),
+    Column("reason", ExactText),  # why it was abandoned
+    Column("jury", String(16)),
+    Column("provisional", ExactText),
+    Column("weight_cost", Double),
+    Column("weight_entropy", Double),
+    Column("weights_source", ExactText),
+    Column("seconds", Real),
+    CheckConstraint("status IN ('open', 'awarded', 'settled', 'abandoned')", name="status"),
+)
+
+juror_weights = Table(
+    "juror_weights",
+    metadata,
+    *_of_auction(),
+    Column("juror", ExactText, nullable=False),
+    Column("weight", Real),
+)
+
+refinements = Table(
+    "refinements",
+    metadata,
+    *_of_auction(),
+    Column("agent", ExactText, nullable=False),
+    Column("note", ExactText),
+)
+
+strategies = Table(
+    "strategies",
+    metadata,
+    *_of_auction(),
+    Column("refinement", Integer),  # null: a first bid
+    Column("agent", ExactText, nullable=False),
+    Column("text", ExactText, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("entropy_normalised", Real),
+    Column("entropy_nats", Real),
+    Column("entropy_top_k", Integer),
+    Column("entropy_tokens", BigInteger),
+    Column("entropy_note", ExactText),
+    Column("refined", Boolean, nullable=False),
+    Column("truncated", Boolean, nullable=False),
+    Column("price", Real),
+    Column("cost", Real),
+    Column("value", Real),
+    Column("notes", JsonText, nullable=False),
+    Column("won", Boolean, nullable=False),
+    ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
+    Index("ix_strategies_auction_agent", "auction", "agent"),
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    *_of_auction(),
+    Column("strategy", Integer, nullable=False),
+    Column("juror", ExactText, nullable=False),
+    Column("bidder", ExactText, nullable=False),
+    Column("value", Real),
+    Column("imputed", Boolean, nullable=False),
+    Column("expected", Double),
+    Column("note", ExactText),
+    ForeignKeyConstraint(["auction", "strategy"], ["strategies.auction", "strategies.position"]),
+)
+
+pairs = Table(
+    "pairs",
+    metadata,
+    *_of_auction(),
+    Column("refinement", Integer, nullable=False),
+    Column("past_auction", ExactText, nullable=False, index=True),
+    Column("task", ExactText, nullable=False),
+    Column("similarity", Real),
+    Column("losing", ExactText, nullable=False),
+    Column("winning", ExactText, nullable=False),
+    Column("own", String(16), nullable=False),
+    ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
+)
+
+dropouts = Table(
+    "dropouts",
+    metadata,
+    *_of_auction(),
+    Column("agent", ExactText, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("code", ExactText, nullable=False),
+    Column("reason", ExactText, nullable=False),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    *_of_auction(alone=True),
+    Column("agent", ExactText, nullable=False),
+    Column("answer", ExactText, nullable=False),
+    Column("mode", ExactText, nullable=False),
+    Column("followed_strategy", Boolean, nullable=False),
+    Column("trace", JsonText, nullable=False),
+    Column("seconds", Real),
+    Column("error", ExactText),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    *_of_auction(),
+    Column("verdict", String(16), nullable=False),
+    Column("judged_by", ExactText, nullable=False),
+    Column("detail", ExactText, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    CheckConstraint("verdict IN ('success', 'failure', 'unknown')", name="verdict"),
+)
+
+baselines = Table(
+    "baselines",
+    metadata,
+    *_of_auction(alone=True),
+    Column("agent", ExactText, nullable=False),
+    Column("dollars", Real),
+    Column("basis", ExactText, nullable=False),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    *_of_auction(),
+    Column("part", String(16), nullable=False),
+    Column("outcome", Integer),  # which judgement it was made for, where part is outcome
+    Column("stage", String(16), nullable=False),
+    Column("agent", ExactText, nullable=False),
+    Column("prompt", ExactText, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("dollars", Real),
+    Column("seconds", Real),
+    Column("error", ExactText),
+    ForeignKeyConstraint(["auction", "outcome"], ["outcomes.auction", "outcomes.position"]),
+    CheckConstraint("part IN ('auction', 'execution', 'outcome', 'stray')", name="part"),
+)

@@ -1,0 +1,123 @@
+"""The one place that knows SQLite: how a connection is set up, how a transaction begins, what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from sale.errors import StoreError
+
+WRITING: Final[dict[str, Any]] = {"sale_begin": "BEGIN IMMEDIATE"}
+"""Execution options of a connection that is going to write. It takes its lock at once and waits its turn: one that
+starts as a reader could find its snapshot outdated and would have to fail."""
+BARE: Final[dict[str, Any]] = {"sale_begin": None}
+"""Execution options of a connection for statements that cannot run in a transaction."""
+CONNECTIONS: Final = 4
+POOL_SECONDS: Final = 600
+
+_FULL = "Free some space, or move the memory: memory.path in sale.toml, or SALE_MEMORY."
+_PLACE = "Check the directory and its permissions, or set memory.path in sale.toml, or SALE_MEMORY."
+_RESCUE = (
+    "Restore a copy of the file, or rescue it with `sqlite3 FILE .recover`; a new one is made if you move it away."
+)
+FAULTS: Final[dict[int, tuple[str, str]]] = {
+    sqlite3.SQLITE_PERM: ("permission denied", _PLACE),
+    sqlite3.SQLITE_BUSY: ("another program keeps it locked", "Close the program that has it open, or try again."),
+    sqlite3.SQLITE_LOCKED: ("another program keeps it locked", "Close the program that has it open, or try again."),
+    sqlite3.SQLITE_READONLY: ("it cannot be written", _PLACE),
+    sqlite3.SQLITE_IOERR: ("reading or writing failed", "Check the disk, and that there is space on it."),
+    sqlite3.SQLITE_CORRUPT: ("the file is damaged", _RESCUE),
+    sqlite3.SQLITE_FULL: ("the disk is full", _FULL),
+    sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", _PLACE),
+    sqlite3.SQLITE_NOTADB: ("it is not a database", "Name another file: memory.path in sale.toml, or SALE_MEMORY."),
+    sqlite3.SQLITE_TOOBIG: ("a value is too long to store", "A strategy, an answer or a trace is beyond a gigabyte."),
+}
+"""What SQLite's result codes mean to a user, and what to do."""
+
+
+def create(path: Path, busy_seconds: float) -> AsyncEngine:
+    """An engine for the file. Nothing is opened yet.
+
+    Args:
+        path: The database file.
+        busy_seconds: How long a connection waits for another one's lock.
+    """
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(path)),
+        # Transactions are begun by hand below; left to itself the driver begins them too late to be of use.
+        connect_args={"timeout": busy_seconds, "isolation_level": None},
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_SECONDS,
+    )
+    event.listen(engine.sync_engine, "connect", _set_up)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _set_up(connection: DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")  # what is committed survives a loss of power
+    cursor.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    statement = connection.get_execution_options().get("sale_begin", "BEGIN")
+    if statement is not None:
+        connection.exec_driver_sql(statement)
+
+
+async def use_write_ahead_log(engine: AsyncEngine) -> None:
+    """Let readers and a writer work at the same time. Kept in the file; no other connection may be open the first time.
+
+    Raises:
+        SQLAlchemyError: The file cannot be changed.
+    """
+    async with engine.connect() as connection:
+        bare = await connection.execution_options(**BARE)
+        if (await bare.exec_driver_sql("PRAGMA journal_mode")).scalar() != "wal":
+            await bare.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+async def empty_log(engine: AsyncEngine) -> None:
+    """Move everything from the write-ahead log into the file, so that no deleted text stays behind in the log.
+
+    Raises:
+        SQLAlchemyError: The file cannot be written.
+    """
+    async with engine.connect() as connection:
+        bare = await connection.execution_options(**BARE)
+        await bare.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def size(path: Path) -> int:
+    """Bytes on disk: the file, the write-ahead log and its index."""
+    parts = (path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm"))
+    return sum(part.stat().st_size for part in parts if part.exists())
+
+
+def explain_file(error: OSError, path: Path) -> StoreError:
+    """The error about a file that is not the memory's."""
+    return StoreError(f"{path} cannot be written: {error.strerror or error}", hint="Check the directory and the disk.")
+
+
+def explain(error: SQLAlchemyError | OSError | sqlite3.Error, path: Path) -> StoreError:
+    """The error as a user should see it."""
+    where = f"the auction memory {path}"
+    if isinstance(error, OSError):
+        return StoreError(f"{error.strerror or error}", where=where, hint=_PLACE)
+    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    # The low byte is the kind of fault, the rest its circumstances.
+    known = FAULTS.get(code & 0xFF) if isinstance(code, int) else None
+    if known is None:
+        return StoreError(f"{cause}", where=where, hint="This should not happen: please report it.")
+    return StoreError(f"{known[0]} ({cause})", where=where, hint=known[1])

@@ -1,0 +1,335 @@
+"""The auction memory: every auction on record, from before its first call to its last judgement.
+
+    begin (open) -> award (awarded) -> settle (settled) -> feedback, as often as one likes
+    begin (open) or award (awarded) -> abandon (abandoned), also when the process died
+
+Each step is one transaction, on disk when the call returns. The memory refuses to lose: nothing settled is ever
+changed, judgements are added and never replaced, money spent on what failed stays on record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sale.errors import InputError
+from sale.memory import exchange, finding, forgetting, lifecycle
+from sale.memory.database import Database
+from sale.memory.following import Encoder, Follower, read_pairs
+from sale.memory.reading import read_records
+from sale.memory.records import Forgotten, Found, Imported, Record, Stats, Status, Summary
+from sale.memory.retrieval import Embedder
+from sale.types import Auction, Baseline, Call, Execution, Outcome, Pair, Task, Verdict
+
+BUSY_SECONDS = 60.0
+"""How long a write waits for another process's, before it is an error."""
+
+
+class AuctionMemory:
+    """The memory in one file, shared by any number of tasks and processes. Use it as an async context manager."""
+
+    def __init__(self, database: Database, embedder: Embedder) -> None:
+        """Use `open`."""
+        self._database = database
+        self._encoder = Encoder(embedder)
+        self._follower = Follower(database, self._encoder)
+
+    @classmethod
+    async def open(cls, path: Path | str, *, embedder: Embedder, busy_seconds: float = BUSY_SECONDS) -> Self:
+        """Open the memory in a file; made where there is none, upgraded where it is older than this version.
+
+        Auctions that dead processes left unfinished are marked abandoned.
+
+        Args:
+            path: The SQLite file.
+            embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
+            busy_seconds: How long to wait for other processes.
+
+        Raises:
+            StoreError: The file cannot be opened or written, is no auction memory, or is newer than this version.
+        """
+        memory = cls(await Database.open(Path(path), busy_seconds), embedder)
+        try:
+            await memory.sweep()
+        except BaseException:
+            await memory.aclose()
+            raise
+        return memory
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._database.path
+
+    async def begin(self, auction_id: str, task: Task) -> None:
+        """Put on record that an auction is about to be held, before anything is spent on it.
+
+        Raises:
+            InputError: The id is empty or taken.
+            StoreError: The memory cannot be written.
+        """
+        if not auction_id:
+            raise InputError("an auction needs an id", hint="uuid.uuid4().hex is a good one.")
+        embedding = (self._encoder.name, await self._encoder.one(task.text))
+        owner = self._database.presence.token
+        begun = False
+
+        async def work(connection: AsyncConnection) -> None:
+            nonlocal begun
+            await lifecycle.begin(connection, auction_id, task, owner, embedding)
+            begun = True
+
+        async def undo(connection: AsyncConnection) -> None:
+            if begun:
+                await lifecycle.abandon(connection, auction_id, "cancelled", ())
+
+        try:
+            await self._database.write(work)
+        except asyncio.CancelledError:
+            # The record may still come to be, and nobody is left to close it.
+            self._database.write_later(undo)
+            raise
+
+    async def award(self, auction: Auction) -> None:
+        """Put on record everything an auction came to, before the winner starts to work.
+
+        Raises:
+            InputError: It was not begun, was begun for another task, or has its award; or the winner is none of the
+                bids.
+            StoreError: The memory cannot be written; then nothing of this is.
+        """
+        owner = self._database.presence.token
+        await self._database.write(lambda connection: lifecycle.award(connection, auction, owner))
+
+    async def settle(
+        self, auction_id: str, execution: Execution, outcome: Outcome, baseline: Baseline | None = None
+    ) -> None:
+        """Put on record the winner's work, its outcome, and what it is compared with.
+
+        Raises:
+            InputError: The auction has no award yet, or is settled already.
+            StoreError: The memory cannot be written; then nothing of this is.
+        """
+        await self._database.write(
+            lambda connection: lifecycle.settle(connection, auction_id, execution, outcome, baseline)
+        )
+
+    async def abandon(self, auction_id: str, reason: str, calls: Sequence[Call] = ()) -> None:
+        """Put on record that an auction, or the work it awarded, came to nothing, and what was spent on it.
+
+        Args:
+            auction_id: Which.
+            reason: Why.
+            calls: Calls that are not on record yet.
+
+        Raises:
+            InputError: There is no such auction, or it is settled.
+            StoreError: The memory cannot be written.
+        """
+        await self._database.write(lambda connection: lifecycle.abandon(connection, auction_id, reason, calls))
+
+    async def close_unexecuted(self, auction_id: str) -> None:
+        """The award stands, but nobody will do the work: the auction was held for its own sake.
+
+        It stays `awarded`, may serve as an example, and can still be given an outcome by `feedback`.
+
+        Raises:
+            InputError: There is no such auction, or it is not in the state `awarded`.
+            StoreError: The memory cannot be written.
+        """
+        await self._database.write(lambda connection: lifecycle.release(connection, auction_id))
+
+    async def feedback(self, auction_id: str, verdict: Verdict, *, judged_by: str = "user", detail: str = "") -> None:
+        """Add a judgement. It counts from now on; the earlier ones stay on record.
+
+        Args:
+            auction_id: The id, or the beginning of it where that is enough.
+            verdict: How the work was.
+            judged_by: Who says so.
+            detail: Why.
+
+        Raises:
+            InputError: There is no such auction, several begin like this, or there is no award to judge.
+            StoreError: The memory cannot be written.
+        """
+
+        async def work(connection: AsyncConnection) -> None:
+            key = await finding.resolve(connection, auction_id)
+            await lifecycle.judge(connection, key, Outcome(verdict=verdict, judged_by=judged_by, detail=detail))
+
+        await self._database.write(work)
+
+    async def sweep(self) -> int:
+        """Mark as abandoned what processes that are no more left unfinished. Called by `open`.
+
+        Returns:
+            How many auctions.
+
+        Raises:
+            StoreError: The memory cannot be written.
+        """
+        return await self._database.sweeping(self._sweep)
+
+    async def _sweep(self) -> int:
+        presence = self._database.presence
+        owners = await self._database.read(lifecycle.unfinished_owners)
+        dead = [owner for owner in owners if not presence.is_alive(owner)]
+        swept = 0
+        if dead:
+            swept = await self._database.write(lambda connection: lifecycle.abandon_all_of(connection, dead))
+        presence.tidy()
+        return swept
+
+    async def recall(self, task: Task, agent: str, k: int, *, require_success: bool = False) -> tuple[Pair, ...]:
+        """Contrastive pairs for a refining agent, from the past tasks most similar to this one.
+
+        From each past task, of those the agent bid on, one pair: its most recent auction that was awarded and not
+        judged a failure. Texts are given as they were written; whoever renders a prompt must fence them.
+
+        Args:
+            task: The present one.
+            agent: Who is to learn; at least one strategy of each pair is its own.
+            k: How many pairs at most.
+            require_success: Only from auctions whose work was judged a success; else unknown outcomes do too.
+
+        Returns:
+            The most similar first.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        if k <= 0:
+            return ()
+        chosen = await self._follower.examples(task.text, agent, k, require_success=require_success)
+        if not chosen:
+            return ()
+        return await self._database.read(lambda connection: read_pairs(connection, agent, chosen))
+
+    async def search(self, text: str, k: int = 10) -> tuple[Found, ...]:
+        """The latest auctions of the k tasks most similar to a text, the most similar first.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        near = await self._follower.similar(text, k)
+        keys = [key for key, _ in near]
+        found = await self._database.read(lambda connection: finding.by_keys(connection, keys))
+        return tuple(Found(summary=found[key], similarity=likeness) for key, likeness in near if key in found)
+
+    async def list(
+        self,
+        limit: int = 20,
+        *,
+        offset: int = 0,
+        status: Status | None = None,
+        agent: str | None = None,
+        verdict: Verdict | None = None,
+        domain: str | None = None,
+    ) -> tuple[Summary, ...]:
+        """One line about each auction, the newest first.
+
+        Args:
+            limit: How many.
+            offset: How many of the newest to leave out.
+            status: Only those that came this far.
+            agent: Only those it bid in.
+            verdict: Only those whose latest verdict this is.
+            domain: Only tasks of this domain.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        chosen = finding.Filter(status=status, agent=agent, verdict=verdict, domain=domain)
+        return await self._database.read(lambda connection: finding.latest(connection, chosen, limit, offset))
+
+    async def load(self, auction_id: str) -> Record:
+        """Everything on record about one auction.
+
+        Args:
+            auction_id: The id, or the beginning of it where that is enough.
+
+        Raises:
+            InputError: There is no such auction, or several begin like this.
+            StoreError: The memory cannot be read.
+        """
+
+        async def work(connection: AsyncConnection) -> Record:
+            return (await read_records(connection, [await finding.resolve(connection, auction_id)]))[0]
+
+        return await self._database.read(work)
+
+    async def forget(self, *auction_ids: str, before: datetime | None = None, source: str | None = None) -> Forgotten:
+        """Delete auctions for good: texts, vectors, quotations in the refinements of others, and their traces on disk.
+
+        Args:
+            auction_ids: These; each an id or the beginning of one.
+            before: Those begun earlier than this. With `source`, both must hold.
+            source: Those imported from there.
+
+        Raises:
+            InputError: Nothing is named, a name is not found or not unique, or one named is being held right now.
+            StoreError: The memory cannot be written; then nothing is deleted.
+        """
+        chosen = forgetting.Chosen(ids=auction_ids, before=before, source=source)
+        return await self._database.erase(lambda connection: forgetting.forget(connection, chosen))
+
+    async def export(self, target: Path | str | TextIO) -> int:
+        """Write every finished record as one line of JSON; the format is in `sale.memory.exchange`.
+
+        Args:
+            target: A file, replaced only once the whole is written; or an open text stream.
+
+        Returns:
+            How many records.
+
+        Raises:
+            InputError: The target is the memory's own file.
+            StoreError: The memory cannot be read, or the file not written.
+        """
+        return await exchange.export(self._database, self._encoder, target)
+
+    async def import_(self, path: Path | str, *, source: str | None = None, skip_bad: bool = False) -> Imported:
+        """Add the records of an exported file. Those whose id is present are left as they are.
+
+        Args:
+            path: The file.
+            source: Where they come from, for `forget(source=…)`; `import:<file name>` unless given.
+            skip_bad: Leave out lines that are wrong, instead of importing nothing.
+
+        Raises:
+            InputError: The file cannot be read, or a line is wrong (`<file>:<line>`); nothing is imported.
+            StoreError: The memory cannot be written.
+        """
+        path = Path(path)
+        return await exchange.import_file(
+            self._database, self._encoder, path, source or f"import:{path.name}", skip_bad=skip_bad
+        )
+
+    async def stats(self) -> Stats:
+        """How much there is.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        index = self._follower.index
+        return await self._database.read(
+            lambda connection: finding.count(connection, file_bytes=self._database.size(), index_bytes=index.nbytes)
+        )
+
+    async def aclose(self) -> None:
+        """Finish what is under way and let go of the file. Auctions of this memory still unfinished are swept later."""
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,106 @@
+"""What is stored comes back equal, whatever it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tests.memory import builders
+from tests.memory.builders import HashEmbedder
+
+from sale.memory.store import AuctionMemory
+from sale.types import Auction, Baseline, Call, Execution, Outcome, Settlement, Task
+
+ONE_MEMORY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@ONE_MEMORY
+@given(
+    auction=builders.auctions(builders.texts),
+    execution=builders.executions(builders.texts),
+    outcome=builders.outcomes(builders.texts),
+    baseline=builders.baselines(builders.texts),
+)
+async def test_a_settled_auction_comes_back_equal(
+    tmp_path: Path, auction: Auction, execution: Execution, outcome: Outcome, baseline: Baseline | None
+):
+    auction = replace(auction, id=uuid4().hex)
+    async with await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder()) as memory:
+        await memory.begin(auction.id, auction.task)
+        await memory.award(auction)
+        await memory.settle(auction.id, execution, outcome, baseline)
+    async with await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder()) as memory:
+        record = await memory.load(auction.id)
+    assert record.auction == auction
+    assert record.execution == execution
+    assert record.outcome == outcome
+    assert [judgement.outcome for judgement in record.outcomes] == [outcome]
+    assert record.baseline == baseline
+    assert record.task == auction.task
+    assert record.settlement == Settlement(calls=auction.settlement.calls + execution.calls + outcome.calls)
+    assert record.status == "settled"
+
+
+@ONE_MEMORY
+@given(
+    task=builders.tasks(builders.texts, builders.sound_texts),
+    reason=builders.texts,
+    calls=st.lists(builders.calls(builders.texts), max_size=3),
+)
+async def test_what_an_abandoned_auction_spent_comes_back(tmp_path: Path, task: Task, reason: str, calls: list[Call]):
+    name = uuid4().hex
+    async with await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder()) as memory:
+        await memory.begin(name, task)
+        await memory.abandon(name, reason, calls)
+        record = await memory.load(name)
+    assert (record.task, record.reason, record.auction, record.status) == (task, reason, None, "abandoned")
+    assert record.settlement == Settlement(calls=tuple(calls))
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "\x10", "\x100000", "\ud83d", "𝒜\ud83d\x10\0", "\x10\x10", "'; DROP TABLE tasks"]
+)
+async def test_characters_a_database_has_not_come_back(memory: AuctionMemory, text: str):
+    auction = builders.auction(text, Task(id="1", text=text, domain=text), [builders.bid("a", 1.0, text)])
+    await memory.begin(text, auction.task)
+    await memory.award(auction)
+    assert (await memory.load(text)).auction == auction
+    assert [one.id for one in await memory.list(domain=text)] == [text]
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=40))
+@example("\x10\x10")
+@example("\x100010")
+def test_text_is_escaped_reversibly_into_what_every_database_holds(text: str):
+    from sqlalchemy.dialects import sqlite
+
+    from sale.memory.columns import ExactText
+
+    column, dialect = ExactText(), sqlite.dialect()
+    stored = column.process_bind_param(text, dialect)
+    assert stored is not None
+    assert b"\0" not in stored.encode()
+    assert column.process_result_value(stored, dialect) == text
+
+
+async def test_not_a_number_is_kept_as_such(memory: AuctionMemory):
+    bids = (builders.bid("a", 1.0), builders.nan_bid("b"))
+    auction = await builders.remember(memory, "x", "task", bids)
+    loaded = (await memory.load("x")).auction
+    assert loaded is not None
+    assert math.isnan(loaded.bids[1].cost)
+    assert loaded.bids[0] == auction.bids[0]
+
+
+async def test_a_trace_that_is_not_json_is_kept_as_text(memory: AuctionMemory):
+    await builders.remember(memory, "x", "task", verdict=None)
+    odd = replace(builders.execution(), trace=({"path": Path("a/b")},))
+    await memory.settle("x", odd, builders.outcome())
+    loaded = (await memory.load("x")).execution
+    assert loaded is not None
+    assert loaded.trace == ({"path": "a/b"},)

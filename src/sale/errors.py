@@ -11,7 +11,8 @@
     │   ├── RateLimitedError       the endpoint asks for fewer requests            (retryable)
     │   ├── ServerError            the endpoint failed                             (retryable)
     │   ├── RejectedError          the endpoint refuses this request: key, model name, context length
-    │   └── BadReplyError          the answer is not what the protocol promises
+    │   ├── BadReplyError          the answer is not what the protocol promises
+    │   └── NotReadyError          the model could not be made ready: its weights, its engine
     ├── AuctionError           the market could not hold the auction
     │   ├── CapError               a hard cap on calls, tokens, dollars or seconds forbids it
     │   └── NoBidsError            no bid stands
@@ -135,6 +136,12 @@ class BadReplyError(CallError):
     """The answer is malformed or empty."""
 
     code = "call.bad_reply"
+
+
+class NotReadyError(CallError):
+    """The model could not be made ready to be asked: its weights are missing or broken, its engine did not start."""
+
+    code = "call.not_ready"
 
 
 class AuctionError(SaleError):

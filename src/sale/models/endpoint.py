@@ -7,33 +7,23 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from openai import AsyncOpenAI
-from pydantic import SecretStr
 from pydantic_ai.direct import model_request
 from pydantic_ai.messages import ModelRequest, ModelResponse, SystemPromptPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
+from pydantic_ai.models.openai import OpenAIChatModelSettings
 from pydantic_ai.output import OutputObjectDefinition
-from pydantic_ai.profiles.openai import OpenAIModelProfile
-from pydantic_ai.providers.openai import OpenAIProvider
 
-from sale.errors import BadReplyError
+from sale.errors import CallError, NotReadyError, SaleError
+from sale.models.chat import ChatModel
+from sale.models.connection import Address, connect
 from sale.models.errors import mapped
 from sale.models.logprobs import read_logprobs
 from sale.types import Prompt, Reply, Usage
 
+__all__ = ["Address", "EndpointModel", "Manner", "at"]
+
 # Transport hiccups are retried by the client (it honours Retry-After); what still fails goes to the caller.
 TRANSPORT_RETRIES = 2
-OPENAI = "api.openai.com"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
-    """Where a model answers."""
-
-    base_url: str
-    model: str
-    api_key: SecretStr | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +38,10 @@ class Manner:
 
 
 class EndpointModel:
-    """A model behind an OpenAI-compatible URL. Opened on first use, one connection pool each."""
+    """A model behind an OpenAI-compatible URL, found and opened on first use.
+
+    It may be used from one event loop after another: connections belong to a loop, so a new loop gets new ones.
+    """
 
     def __init__(
         self,
@@ -70,32 +63,39 @@ class EndpointModel:
         self._locate = locate
         self._release = release
         self._manner = manner or Manner()
+        self._address: Address | None = None
+        self._model: ChatModel | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
-        self._open: tuple[AsyncOpenAI, OpenAIChatModel] | None = None
 
-    async def for_tools(self) -> OpenAIChatModel:
-        """The Pydantic AI model, opened if need be."""
-        async with self._lock:
-            if self._open is None:
-                self._open = self._connect(await self._locate())
-            return self._open[1]
+    async def for_tools(self) -> ChatModel:
+        """The Pydantic AI model, opened if need be. What it raises are `CallError`s.
 
-    def _connect(self, address: Address) -> tuple[AsyncOpenAI, OpenAIChatModel]:
-        client = AsyncOpenAI(
-            base_url=address.base_url,
-            # The client insists on a key; endpoints that need none ignore it.
-            api_key=address.api_key.get_secret_value() if address.api_key else "none",
-            max_retries=self._manner.retries,
-        )
-        # OpenAI itself wants `max_completion_tokens`; everything that imitates it knows `max_tokens`.
-        profile = OpenAIModelProfile(
-            supports_json_schema_output=True,
-            openai_chat_supports_max_completion_tokens=OPENAI in address.base_url,
-        )
-        provider = OpenAIProvider(openai_client=client)
-        if OPENAI in address.base_url:
-            return client, OpenAIChatModel(address.model, provider=provider)
-        return client, OpenAIChatModel(address.model, provider=provider, profile=profile)
+        Raises:
+            NotReadyError: It could not be opened: its weights are missing, say.
+        """
+        async with self._locked():
+            if self._model is None:
+                if self._address is None:
+                    self._address = await self._located()
+                self._model = connect(self._address, agent=self._name, retries=self._manner.retries)
+            return self._model
+
+    def _locked(self) -> asyncio.Lock:
+        """The lock of the running loop; what belonged to another loop is left to it."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._lock, self._model = loop, asyncio.Lock(), None
+        return self._lock
+
+    async def _located(self) -> Address:
+        try:
+            return await self._locate()
+        except CallError:
+            raise
+        except SaleError as error:
+            place = f"{error.where}: " if error.where else ""
+            raise NotReadyError(f"{error.code}: {place}{error.message}", where=self._name, hint=error.hint) from error
 
     async def generate(
         self,
@@ -115,7 +115,7 @@ class EndpointModel:
                 model_settings=self._settings(max_tokens, measure=measure),
                 model_request_parameters=self._parameters(schema),
             )
-        return read_response(response, self._name, time.monotonic() - began)
+        return read_response(response, time.monotonic() - began)
 
     def _settings(self, max_tokens: int, *, measure: bool) -> OpenAIChatModelSettings:
         settings = OpenAIChatModelSettings(max_tokens=max_tokens, temperature=self._manner.temperature)
@@ -134,11 +134,14 @@ class EndpointModel:
 
     async def aclose(self) -> None:
         """Close the connection pool and release what `locate` took."""
-        async with self._lock:
-            opened, self._open = self._open, None
-            if opened is not None:
-                await opened[0].close()
-                if self._release is not None:
+        async with self._locked():
+            model, self._model = self._model, None
+            address, self._address = self._address, None
+            try:
+                if model is not None:
+                    await model.client.close()
+            finally:
+                if address is not None and self._release is not None:
                     await self._release()
 
 
@@ -151,19 +154,11 @@ def at(address: Address) -> Callable[[], Awaitable[Address]]:
     return locate
 
 
-def read_response(response: ModelResponse, name: str, seconds: float) -> Reply:
-    """A Pydantic AI response as a reply.
-
-    Raises:
-        BadReplyError: There is no text, or the endpoint does not say what was used: without usage nothing can be
-            settled, and unknown is not zero.
-    """
-    usage = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
-    if response.text and usage.output_tokens == 0:
-        raise BadReplyError("the endpoint reports no token usage", where=name, hint="It must send `usage`.")
+def read_response(response: ModelResponse, seconds: float) -> Reply:
+    """A Pydantic AI response as a reply."""
     return Reply(
         text=response.text or "",
-        usage=usage,
+        usage=Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens),
         seconds=seconds,
         logprobs=read_logprobs(response.provider_details),
         truncated=response.finish_reason == "length",

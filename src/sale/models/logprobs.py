@@ -1,4 +1,4 @@
-"""What providers return as log-probabilities, to one shape. Anything else than numbers is left out, not guessed."""
+"""What providers return as log-probabilities, to one shape. What cannot be one is left out, not guessed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,33 @@ from typing import cast
 
 from sale.types import TokenLogprobs
 
+# Rounding can put a certain token's a little above zero; below the floor, infinities included, is no measurement.
+HIGHEST = 0.01
+LOWEST = -1e6
+
 
 def read_logprobs(details: Mapping[str, object] | None) -> tuple[TokenLogprobs, ...] | None:
     """From the `provider_details` of a Pydantic AI response; `None` where there are none."""
-    found = (details or {}).get("logprobs")
-    if not isinstance(found, list):
-        return None
-    entries = cast("list[object]", found)
-    tokens = tuple(token for entry in entries if (token := _token(entry)) is not None)
-    return tokens or None
+    return _tokens((details or {}).get("logprobs")) or None
+
+
+def usable(content: object) -> list[dict[str, object]]:
+    """A list as in `choices[].logprobs.content` with only what is a token and its log-probability."""
+    return [
+        {
+            "token": token.token,
+            "logprob": token.logprob,
+            "top_logprobs": [{"token": text, "logprob": logprob} for text, logprob in token.top],
+        }
+        for token in _tokens(content)
+    ]
+
+
+def _tokens(content: object) -> tuple[TokenLogprobs, ...]:
+    if not isinstance(content, list):
+        return ()
+    entries = cast("list[object]", content)
+    return tuple(token for entry in entries if (token := _token(entry)) is not None)
 
 
 def _token(entry: object) -> TokenLogprobs | None:
@@ -38,4 +56,6 @@ def _pair(entry: object) -> tuple[str, float] | None:
     token, logprob = values.get("token"), values.get("logprob")
     if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
         return None
-    return token, float(logprob)
+    if not LOWEST <= logprob <= HIGHEST:  # false for NaN too
+        return None
+    return token, min(float(logprob), 0.0)

@@ -35,6 +35,8 @@ def listed_price(agent: str, model: str, endpoint: str) -> Price:
     short_call = ListedUsage(input_tokens=SHORT, output_tokens=SHORT)
     try:
         found = calc_price(short_call, model, provider_api_url=endpoint)
+        if getattr(found.model_price, "output_mtok", None) is None:
+            raise LookupError(f"{model} is listed without a price for what it writes")  # a speech model, say: not free
     except LookupError as error:
         raise UnpricedAgentError(
             f"no price is known for model {model!r} at {endpoint}",

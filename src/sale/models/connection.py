@@ -1,0 +1,119 @@
+"""Opening a client for one endpoint: what it may take from the environment, and what it is told about the endpoint.
+
+The OpenAI client reads `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_CUSTOM_HEADERS` and `OPENAI_ADMIN_KEY` on its own.
+They are for OpenAI and are sent nowhere else. Proxies of the environment are used, but never on the way to this very
+machine.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from pydantic import SecretStr
+from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+from sale.errors import RejectedError
+from sale.models.chat import ChatModel
+from sale.models.errors import mapped
+
+OPENAI = "api.openai.com"
+# The client insists on a key; endpoints that need none ignore it.
+NO_KEY = "none"
+# The headers a request to anybody but OpenAI may have, or how their names begin.
+SENT = ("accept", "authorization", "connection", "content-", "host", "trace", "transfer-", "user-agent", "x-stainless-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where a model answers."""
+
+    base_url: str
+    model: str
+    api_key: SecretStr | None = None
+
+
+def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
+    """A model at its address; nothing is sent yet. Close it with `await model.client.close()`.
+
+    Args:
+        address: Where, and with which key.
+        agent: For error messages.
+        retries: How often the client tries again where that can help; it honours `Retry-After`.
+
+    Raises:
+        RejectedError: The URL or the key cannot be used.
+    """
+    with mapped(agent):
+        url = httpx2.URL(address.base_url)
+    key = _sendable(address.api_key, agent)
+    openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
+    http_client = _http_client(url)
+    if not openai:
+        http_client.event_hooks = {"request": [_only_ours(url, key)]}
+    client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
+    hide = tuple(secret for secret in (key if key != NO_KEY else "", url.password) if secret)
+    if openai:
+        provider = OpenAIProvider(openai_client=client)
+        return ChatModel(address.model, provider=provider, profile=None, agent=agent, hide=hide)
+    # OpenAI itself wants `max_completion_tokens`; everything that imitates it knows `max_tokens`.
+    profile = OpenAIModelProfile(supports_json_schema_output=True, openai_chat_supports_max_completion_tokens=False)
+    imitator = OpenAICompatibleProvider("endpoint", openai_client=client)
+    return ChatModel(address.model, provider=imitator, profile=profile, agent=agent, hide=hide)
+
+
+def _sendable(key: SecretStr | None, agent: str) -> str:
+    if key is None:
+        return NO_KEY
+    value = key.get_secret_value()
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise RejectedError(
+            "the key cannot be sent: it is empty, or holds a space, a line break or a character outside ASCII",
+            where=agent,
+            hint="Look at the environment variable that api_key_env names.",
+        )
+    return value
+
+
+def _only_ours(url: httpx2.URL, key: str) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Takes from a request what is not on the list: whatever the client found in the environment, by any name."""
+
+    async def strip(request: httpx2.Request) -> None:
+        for name in [name for name in request.headers if not name.startswith(SENT)]:
+            del request.headers[name]
+        # The environment's headers may hold another key. After a redirect to elsewhere there is none, and stays none.
+        if "authorization" in request.headers and request.url.host == url.host:
+            request.headers["authorization"] = f"Bearer {key}"
+
+    return strip
+
+
+def _http_client(url: httpx2.URL) -> httpx2.AsyncClient:
+    """An HTTP client with the OpenAI client's own limits, that goes to this machine directly."""
+    if not is_loopback(url.host):
+        return DefaultAsyncHttpxClient()
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    options: dict[str, Any] = {"mounts": {f"all://{host}": None}}
+    if url.scheme == "http":
+        # Nothing to verify: spares the reading of all certificates, which blocks the event loop for a while.
+        options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return DefaultAsyncHttpxClient(**options)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine: `localhost`, 127.0.0.0/8, ::1, or the unspecified address."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

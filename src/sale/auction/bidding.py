@@ -16,7 +16,7 @@ from sale.auction.text import clipped, storable
 from sale.errors import BadReplyError, SaleError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
 
-_STEP = re.compile(r"^[^\w\n]*(?:[-*•]\s|\(?\d+\s*[.):]|step\s+\w+)", re.IGNORECASE | re.MULTILINE)
+_STEP = re.compile(r"^[^\w\n]*(?:[-*•][ \t]|\(?\d+[ \t]*[.):]|step[ \t]+\w+)", re.IGNORECASE | re.MULTILINE)
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 MOST_CODE = 0.5
 # Some chat templates open the reasoning themselves, so that the reply holds nothing but its end.

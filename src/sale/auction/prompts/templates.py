@@ -38,6 +38,7 @@ class PromptFolder:
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
+            auto_reload=False,  # the digest is taken once, so the text must stay what it was
             autoescape=False,  # noqa: S701  plain text for a model, not HTML
         )
         self._environment.filters["harmless"] = harmless

@@ -106,21 +106,20 @@ def _heading(auction: Auction) -> Text:
 
 
 def _table(auction: Auction) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    table.add_column("agent", overflow="fold")
-    table.add_column("$/Mtok", justify="right")
-    table.add_column("tokens", justify="right")
-    table.add_column("entropy", justify="right")
-    jurors = list(dict.fromkeys(score.juror for bid in auction.bids for score in bid.scores))
-    for juror in jurors:
-        table.add_column(f"γ {juror}", justify="right", overflow="fold")
-    for heading in ("C", "V", "C − V"):
-        table.add_column(heading, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("", no_wrap=True)
+    table.add_column("agent", overflow="ellipsis", no_wrap=True)
+    for heading in ("$/Mtok", "plan", "H", "jury", "C", "V", "C − V"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for bid in auction.contenders:
-        won = bid is auction.winner or bid == auction.winner
-        table.add_row(*_row(bid, jurors, _mark(bid, auction, won=won)), style="bold green" if won else None)
+        won = bid == auction.winner
+        table.add_row(*_row(bid, _jurors(auction), _mark(bid, auction, won=won)), style="bold green" if won else None)
     return table
+
+
+def _jurors(auction: Auction) -> list[str]:
+    """Who gave or owed a score, in the order the board shows them."""
+    return list(dict.fromkeys(score.juror for bid in auction.bids for score in bid.scores))
 
 
 def _mark(bid: Bid, auction: Auction, *, won: bool) -> str:
@@ -134,11 +133,11 @@ def _row(bid: Bid, jurors: Sequence[str], mark: str) -> list[str]:
     by_juror = {score.juror: score for score in bid.scores}
     return [
         mark,
-        f"{bid.agent} (refined)" if strategy.refined else bid.agent,
+        f"{bid.agent} ↻" if strategy.refined else bid.agent,
         f"{bid.price:g}",
         f"{strategy.tokens}{'+' if strategy.truncated else ''}",
         f"{strategy.entropy.normalised:.2f}" if strategy.entropy else "–",
-        *(_score(by_juror.get(juror)) for juror in jurors),
+        " ".join(_score(by_juror.get(juror)) for juror in jurors),
         f"{bid.cost:.2f}",
         f"{bid.value:.2f}",
         f"{bid.net_cost:.2f}",
@@ -152,14 +151,19 @@ def _score(score: Score | None) -> str:
 
 
 def _notes(auction: Auction) -> list[str]:
-    lines = ["★ winner, ☆ provisional winner; C, V in micro-dollars; smallest C − V wins."]
+    lines = [
+        "★ winner, ☆ provisional winner, ↻ refined; the smallest C − V wins (micro-dollars).",
+        f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.",
+    ]
     lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     for bid in auction.contenders:
         lines += [f"{bid.agent}: {note}" for note in bid.notes]
         if bid.strategy.truncated:
             lines.append(f"{bid.agent}: its plan was cut at the token cap (+)")
     missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed}
-    lines += [f"{juror} gave no score, so others' mean counts (in brackets): {note}" for juror, note in missing.items()]
+    lines += [
+        f"{juror} gave no score; the others' mean stands in (brackets): {note}" for juror, note in missing.items()
+    ]
     lines += [_refinement(auction, one.agent, len(one.pairs), one.note) for one in auction.refinements]
     if not auction.refinements:
         lines.append("No cheaper agent could refine its bid.")

@@ -1,0 +1,228 @@
+"""The command, as a user runs it: a process of its own, over real HTTP, with a memory on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.support.endpoint import Endpoint
+
+COMMON = """
+[auction.caps]
+seconds = 60
+"""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `sale` with the settings under test."""
+
+    folder: Path
+
+    def __call__(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "sale.cli.main", *arguments],
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, **(env or {})},
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with Endpoint() as served:
+        yield served
+
+
+def settings(endpoint: Endpoint, *models: str, more: str = COMMON) -> str:
+    agents = "\n".join(
+        f'[[agents]]\nname = "agent-{place}"\nendpoint = "{endpoint.base_url}"\nmodel = "{model}"\nprice = {place / 10}\n'
+        for place, model in enumerate(models, start=1)
+    )
+    return agents + more
+
+
+@pytest.fixture
+def shell(tmp_path: Path, endpoint: Endpoint) -> Shell:
+    (tmp_path / "sale.toml").write_text(settings(endpoint, "good@a", "good@b", "good@c"), encoding="utf-8")
+    return Shell(tmp_path)
+
+
+def test_run_shows_board_answer_outcome_and_money(shell: Shell) -> None:
+    done = shell("run", "Say hello.", "--expect", "something else")
+    assert done.code == 0, done.err
+    for sign in ("★", "agent-1", "C − V", "Outcome", "failure", "by exact match", "Always agent-3"):
+        assert sign in done.out
+    assert "bidding" in done.err, "progress goes to stderr"
+
+
+def test_run_json_adds_up(shell: Shell) -> None:
+    done = shell("run", "Say hello.", "--json", "--quiet")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    result = json.loads(done.out)["result"]
+    settlement = result["settlement"]
+    assert settlement["dollars"] == pytest.approx(sum(call["dollars"] for call in settlement["calls"]))
+    assert settlement["dollars"] == pytest.approx(settlement["auction_dollars"] + settlement["work_dollars"])
+    assert result["saved"] == pytest.approx(result["always_largest"]["dollars"] - settlement["dollars"])
+    assert result["outcome"] == {"verdict": "unknown", "judged_by": "nobody", "detail": "", "calls": []}
+
+
+def test_bid_holds_the_auction_only(shell: Shell, endpoint: Endpoint) -> None:
+    done = shell("bid", "Say hello.", "--json", "--jury", "per-bid")
+    assert done.code == 0, done.err
+    auction = json.loads(done.out)["auction"]
+    assert auction["jury"] == "per-bid"
+    stages = [call["stage"] for call in auction["settlement"]["calls"]]
+    assert stages.count("bid") == 3
+    assert stages.count("judge") == 9
+    assert len(endpoint.requests()) == 12, "nobody worked"
+
+
+def test_the_task_from_standard_input_and_from_a_file(shell: Shell) -> None:
+    assert json.loads(shell("bid", "-", "--json", stdin="Count to three.").out)["auction"]["task"]["text"]
+    tasks = shell.folder / "tasks.jsonl"
+    tasks.write_text('{"id": "one", "text": "First."}\n{"id": "two", "text": "Second."}\n', encoding="utf-8")
+    done = shell("bid", "--file", "tasks.jsonl", "--id", "two", "--json")
+    assert json.loads(done.out)["auction"]["task"]["id"] == "two"
+
+
+def test_memory_from_list_to_forget(shell: Shell) -> None:
+    assert shell("run", "Name a prime number.", "--quiet").code == 0
+    assert shell("bid", "Name an even number.", "--quiet").code == 0
+    listed = json.loads(shell("memory", "list", "--json").out)["summaries"]
+    assert [one["task"] for one in listed] == ["Name an even number.", "Name a prime number."]
+    settled = listed[1]["id"]
+    assert shell("feedback", settled[:8], "success", "--detail", "7 is prime").code == 0
+    record = json.loads(shell("memory", "show", settled[:8], "--json").out)["record"]
+    assert [one["outcome"]["verdict"] for one in record["outcomes"]] == ["unknown", "success"]
+    assert "7 is prime" in shell("memory", "show", settled).out
+    found = json.loads(shell("memory", "search", "a prime number", "--limit", "1", "--json").out)["found"]
+    assert found[0]["summary"]["id"] == settled
+    assert shell("memory", "export", "records.jsonl").code == 0
+    assert "1 auctions forgotten" in shell("memory", "forget", settled).out
+    assert "1 records added, 1 were here already" in shell("memory", "import", "records.jsonl").out
+    assert json.loads(shell("memory", "stats", "--json").out)["stats"]["tasks"] == 2
+
+
+def test_doctor_says_what_is_missing_and_what_it_costs(tmp_path: Path, endpoint: Endpoint) -> None:
+    models = ("good", "no-logprobs", "prose-ballot", "401")
+    (tmp_path / "sale.toml").write_text(settings(endpoint, *models), encoding="utf-8")
+    done = Shell(tmp_path)("doctor", "--json")
+    assert done.code == 1, "an agent that cannot be reached is a failed checkup"
+    checkups = json.loads(done.out)["doctor"]
+    assert [one["reachable"] for one in checkups] == [True, True, True, False]
+    assert [one["logprobs"] for one in checkups] == [True, False, True, False]
+    assert [one["json_schema"] for one in checkups] == [True, True, False, False]
+    assert "entropy" in checkups[1]["lacks"][0]["costs"]
+    assert "entropy" in Shell(tmp_path)("doctor").out
+
+
+def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    done = shell("init", "--json", env={"OPENAI_API_KEY": "sk-canary"})
+    assert done.code == 0, done.err
+    agents = json.loads(done.out)["agents"]
+    assert agents["local"] == 3
+    assert agents["hosted"] == 3
+    text = (tmp_path / "sale.toml").read_text(encoding="utf-8")
+    assert "sk-canary" not in text
+    again = shell("init")
+    assert again.code == 2
+    assert "--force" in again.err
+
+
+def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) -> None:
+    (tmp_path / "sale.toml").write_text(settings(endpoint, "empty-text", "404-model"), encoding="utf-8")
+    shell = Shell(tmp_path)
+    done = shell("run", "Say hello.", "--quiet")
+    assert done.code == 1
+    assert "agent-1" in done.err
+    assert "empty" in done.err
+    listed = json.loads(shell("memory", "list", "--json").out)["summaries"]
+    assert [one["status"] for one in listed] == ["abandoned"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "x", "--config", "nowhere.toml"), "there is no such file"),
+        (("run", ""), "the task is empty"),
+        (("run", "x", "--example", "mbpp/606"), "several tasks"),
+        (("run", "--example", "nope"), "no task 'nope'"),
+        (("run", "x", "--tests", "nowhere.py"), "cannot read the tests"),
+        (("run", "x", "--judge", "nobody"), "no agent 'nobody'"),
+        (("memory", "show", "ffff"), "ffff"),
+        (("memory", "import", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("feedback", "ffff", "success"), "ffff"),
+        (("models", "pull", "gpt-9"), "gpt-9"),
+        (("frobnicate",), "frobnicate"),
+        (("run", "x", "--jury", "twelve"), "twelve"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_code_2(shell: Shell, arguments: tuple[str, ...], says: str) -> None:
+    done = shell(*arguments)
+    assert done.code == 2, done.err
+    assert says in done.err
+    assert done.out == ""
+
+
+def test_settings_faults_name_the_key_and_the_nearest_one(shell: Shell) -> None:
+    path = shell.folder / "sale.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("price = 0.1", "prize = 0.1"), encoding="utf-8")
+    done = shell("run", "x")
+    assert done.code == 2
+    assert "agents.1.prize: unknown key; did you mean 'price'?" in done.err
+
+
+def test_a_fan_out_over_the_cap_is_refused_before_any_call(shell: Shell, endpoint: Endpoint) -> None:
+    path = shell.folder / "sale.toml"
+    path.write_text(path.read_text(encoding="utf-8") + "calls = 5\n", encoding="utf-8")
+    done = shell("run", "x", "--quiet")
+    assert done.code == 1
+    assert "cap of 5" in done.err
+    assert "auction.caps.calls" in done.err
+    assert endpoint.requests() == []
+
+
+def test_a_missing_key_names_the_variable(tmp_path: Path, endpoint: Endpoint) -> None:
+    text = settings(endpoint, "good").replace('model = "good"', 'model = "good"\napi_key_env = "MY_KEY"')
+    (tmp_path / "sale.toml").write_text(text, encoding="utf-8")
+    done = Shell(tmp_path)("run", "x")
+    assert done.code == 2
+    assert "MY_KEY is not set" in done.err
+
+
+def test_what_a_model_writes_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    with Endpoint(say=lambda _: "1. \x1b[2J\x1b]0;owned\x07 Do it and check [bold]it[/bold].") as endpoint:
+        (tmp_path / "sale.toml").write_text(settings(endpoint, "good"), encoding="utf-8")
+        done = Shell(tmp_path)("run", "Say hello.")
+    assert "\x1b[2J" not in done.out + done.err
+    assert "\x07" not in done.out + done.err
+    assert "[bold]it[/bold]" in done.out, "markup of a model's is shown, not obeyed"
+
+
+def test_examples_are_listed_and_help_is_quick_to_the_point(shell: Shell) -> None:
+    assert len(shell("run", "--example", "list").out.splitlines()) == 30
+    text = shell("--help").out
+    for verb in ("run", "bid", "init", "doctor", "models", "memory", "feedback"):
+        assert verb in text

@@ -149,7 +149,9 @@ class Endpoint:
         self.say, self.raw = None, b"{}"
 
     def __enter__(self) -> Self:
-        self._socket = socket.create_server((self.host, 0))
+        # With the protocol named, the event loop turns Nagle's algorithm off; without, every other answer takes 40 ms.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind((self.host, 0))
         config = uvicorn.Config(
             self._app(),
             log_level="critical",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
 from typing import cast
 
 from pydantic_ai import Agent as ToolLoop
 from pydantic_ai import Tool as LoopTool
 from pydantic_ai import capture_run_messages
-from pydantic_ai.exceptions import UsageLimitExceeded
+from pydantic_ai.agent import AgentRetries
+from pydantic_ai.exceptions import ToolFailed, UnexpectedModelBehavior, UsageLimitExceeded
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRequest, ModelResponse
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
@@ -19,8 +22,12 @@ from pydantic_ai.usage import UsageLimits
 from sale.agents.protocol import Tool
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.errors import mapped
-from sale.models.protocol import Model
+from sale.models.protocol import Model, ToolModel
 from sale.types import Call, Execution, Price, Prompt, Usage
+
+OUT_OF_TURNS = "execution.turns"
+FAILURE_CHARACTERS = 2000
+"""How much of a tool's exception the model is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,36 +69,70 @@ async def answer_directly(model: Model, shift: Shift) -> Execution:
 
 
 async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> Execution:
-    """Pydantic AI's tool loop, within limits on turns and time."""
+    """Pydantic AI's tool loop, within limits on turns and time. A tool that raises is an observation, not the end."""
     began = time.monotonic()
     error: str | None = None
     answer = ""
-    loop_tools = [
-        LoopTool[object](tool.run, takes_ctx=False, name=tool.info.name, description=tool.info.description)
-        for tool in tools
-    ]
     with capture_run_messages() as messages:
         try:
-            loop = ToolLoop(await model.for_tools(), instructions=shift.prompt.system, tools=loop_tools)
             async with asyncio.timeout(shift.seconds):
-                with mapped(shift.agent):
-                    run = await loop.run(
-                        shift.prompt.user,
-                        model_settings=ModelSettings(max_tokens=shift.answer_tokens, temperature=shift.temperature),
-                        usage_limits=UsageLimits(request_limit=shift.turns),
-                    )
-            answer = run.output
+                answer = await _loop(await model.for_tools(), tools, shift)
+            error = _shortfall(answer, truncated=_cut_off(messages), tokens=shift.answer_tokens)
         except TimeoutError:
             error = _describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
         except CallError as failure:
-            limit = isinstance(failure.__cause__, UsageLimitExceeded)
-            error = f"execution.turns: not done within {shift.turns} turns" if limit else _describe(failure)
-    trace = cast("Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json"))
+            error = _stopped(failure, messages, shift)
     seconds = time.monotonic() - began
-    calls = _calls_of(messages, shift)
-    if not calls:
-        calls = (_call(shift, Usage(), seconds, error),)
+    trace = cast("Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json"))
+    calls = _calls_of(messages, shift, error)
     return _execution(shift, "tools", answer or _last_text(messages), tuple(trace), calls, seconds, error)
+
+
+async def _loop(model: ToolModel, tools: Sequence[Tool], shift: Shift) -> str:
+    loop_tools = [
+        LoopTool[object](_failing_gently(tool), takes_ctx=False, name=tool.info.name, description=tool.info.description)
+        for tool in tools
+    ]
+    # A call with bad arguments is shown to the model; how often it may try again is a matter of turns alone.
+    retries = AgentRetries(tools=shift.turns, output=1)
+    with mapped(shift.agent):
+        loop = ToolLoop(model, instructions=shift.prompt.system, tools=loop_tools, retries=retries)
+        run = await loop.run(
+            shift.prompt.user,
+            model_settings=ModelSettings(max_tokens=shift.answer_tokens, temperature=shift.temperature),
+            usage_limits=UsageLimits(request_limit=shift.turns),
+        )
+    return run.output
+
+
+def _failing_gently(tool: Tool) -> Callable[..., Awaitable[str]]:
+    """The tool's call, with what it raises turned into something the model is shown."""
+
+    @wraps(tool.run)
+    async def call(*args: object, **kwargs: object) -> str:
+        try:
+            return await tool.run(*args, **kwargs)
+        except Exception as error:
+            shown = str(error) if isinstance(error, SaleError) else f"{type(error).__name__}: {error}"
+            raise ToolFailed(shown[:FAILURE_CHARACTERS]) from error
+
+    return call
+
+
+def _stopped(failure: CallError, messages: Sequence[ModelMessage], shift: Shift) -> str:
+    """Why the loop ended early, for the record."""
+    if isinstance(failure.__cause__, UsageLimitExceeded):
+        return f"{OUT_OF_TURNS}: not done within {shift.turns} turns"
+    shortfall = None
+    if isinstance(failure.__cause__, UnexpectedModelBehavior) and messages and isinstance(messages[-1], ModelResponse):
+        last = messages[-1].text or ""
+        shortfall = _shortfall(last, truncated=_cut_off(messages), tokens=shift.answer_tokens)
+    return shortfall or _describe(failure)
+
+
+def _cut_off(messages: Sequence[ModelMessage]) -> bool:
+    last = messages[-1] if messages else None
+    return isinstance(last, ModelResponse) and last.finish_reason == "length"
 
 
 def _execution(
@@ -116,23 +157,34 @@ def _execution(
 
 
 def _shortfall(answer: str, *, truncated: bool, tokens: int) -> str | None:
-    if not answer.strip():
-        return "call.bad_reply: the answer is empty"
-    return f"execution.tokens: the answer was cut at {tokens} tokens" if truncated else None
+    if truncated:
+        early = "" if answer.strip() else ", before it began"
+        return f"execution.tokens: the answer was cut at {tokens} tokens{early}"
+    return None if answer.strip() else "call.bad_reply: the answer is empty"
 
 
-def _calls_of(messages: Sequence[ModelMessage], shift: Shift) -> tuple[Call, ...]:
-    """One settlement line for each answer of the model; time from its request to its response."""
+def _calls_of(messages: Sequence[ModelMessage], shift: Shift, error: str | None) -> tuple[Call, ...]:
+    """One settlement line for each answer of the model, from its request to its response, and one for a failed call."""
     calls: list[Call] = []
-    asked = None
+    asked: ModelRequest | None = None
     for message in messages:
         if isinstance(message, ModelRequest):
-            asked = message.timestamp
-        elif isinstance(message, ModelResponse):  # pyright: ignore[reportUnnecessaryIsInstance]  the union may grow
-            usage = Usage(input_tokens=message.usage.input_tokens, output_tokens=message.usage.output_tokens)
-            seconds = max(0.0, (message.timestamp - asked).total_seconds()) if asked else 0.0
-            calls.append(_call(shift, usage, seconds, None))
+            asked = message
+            continue
+        usage = Usage(input_tokens=message.usage.input_tokens, output_tokens=message.usage.output_tokens)
+        calls.append(_call(shift, usage, _seconds(asked, message.timestamp), None))
+        asked = None
+    # A request that a tool was still working on is interrupted; one that is complete was on its way to the model.
+    on_its_way = asked is not None and asked.state == "complete"
+    if error is not None and (not calls or (on_its_way and not error.startswith(OUT_OF_TURNS))):
+        calls.append(_call(shift, Usage(), _seconds(asked, datetime.now(UTC)), error))
     return tuple(calls)
+
+
+def _seconds(asked: ModelRequest | None, answered: datetime) -> float:
+    if asked is None or asked.timestamp is None:
+        return 0.0
+    return max(0.0, (answered - asked.timestamp).total_seconds())
 
 
 def _call(shift: Shift, usage: Usage, seconds: float, error: str | None) -> Call:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.usage import RequestUsage
 
 from sale.errors import CallError
 from sale.types import Prompt, Reply, TokenLogprobs, Usage
@@ -118,14 +120,18 @@ class ScriptedModel:
         )
 
     async def for_tools(self) -> FunctionModel:
-        """A tool-loop model that answers at once with the script's line for a `work` prompt."""
+        """A tool-loop model that answers, without a tool, with the script's line for a `work` prompt."""
 
-        def respond(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
+        async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
             shown = "\n".join(str(getattr(part, "content", "")) for message in messages for part in message.parts)
-            line = self.script(Prompt(system="", user=shown, template="work"), None)
-            if isinstance(line, CallError):
-                raise line
-            return ModelResponse(parts=[TextPart(line.text if isinstance(line, Line) else line)])
+            prompt = Prompt(system=info.instructions or "", user=shown, template="work")
+            limit = (info.model_settings or {}).get("max_tokens", sys.maxsize)
+            reply = await self.generate(prompt, max_tokens=limit)
+            return ModelResponse(
+                parts=[TextPart(reply.text)],
+                usage=RequestUsage(input_tokens=reply.usage.input_tokens, output_tokens=reply.usage.output_tokens),
+                finish_reason="length" if reply.truncated else "stop",
+            )
 
         return FunctionModel(respond, model_name="scripted")
 

@@ -125,7 +125,8 @@ class ScriptedModel:
         async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
             shown = "\n".join(str(getattr(part, "content", "")) for message in messages for part in message.parts)
             prompt = Prompt(system=info.instructions or "", user=shown, template="work")
-            limit = (info.model_settings or {}).get("max_tokens", sys.maxsize)
+            settings = info.model_settings
+            limit = settings["max_tokens"] if settings and "max_tokens" in settings else sys.maxsize
             reply = await self.generate(prompt, max_tokens=limit)
             return ModelResponse(
                 parts=[TextPart(reply.text)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.support.pool import acts, asked, contractor
+from tests.support.scripted import acts, asked, contractor
 from tests.support.values import PLAN, TASK, pair, price, strategy, token
 
 from sale.agents.adapters import FunctionAgent, Work

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from tests.support.pool import acts, asked, contractor
+from tests.support.scripted import acts, asked, contractor
 from tests.support.values import TASK, strategy, token
 
 from sale.auction.events import Event, VoteArrived

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.support.pool import Watch
+from tests.support.scripted import Watch
 
 from sale.auction.events import CallSettled
 from sale.auction.ledger import FOREIGN_MESSAGE_BYTES, TEMPLATE_TOKENS, Ledger, Payer, worst_usage

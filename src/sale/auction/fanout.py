@@ -10,7 +10,7 @@ from sale.auction.ledger import worst_usage
 from sale.auction.prompts import EXAMPLE_TASK_BYTES, bid_prompt, judge_prompt, longest_plan, panel_prompt, refine_prompt
 from sale.auction.protocols import Bidder, Juror
 from sale.errors import CapError, ConfigError, InputError
-from sale.types import AuctionRules, Pair, Strategy, Task, Usage
+from sale.types import AuctionRules, Pair, Strategy, Task, ToolInfo, Usage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,11 +28,13 @@ def fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rule
     The prompts are rendered with plans of the greatest length, and reserved for as the ledger does it.
     """
     refining = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine else []
-    calls = [
-        (bidder.price, worst_usage(bid_prompt(task, bidder.tools, rules.strategy_tokens), rules.strategy_tokens))
-        for bidder in bidders
-    ]
-    calls += [(bidder.price, _worst_refinement(bidder, task, rules)) for bidder in refining]
+    kits = {tuple(bidder.tools) for bidder in bidders}
+    first = {
+        tools: worst_usage(bid_prompt(task, tools, rules.strategy_tokens), rules.strategy_tokens) for tools in kits
+    }
+    again = {tools: _worst_refinement(tools, task, rules) for tools in kits if refining}
+    calls = [(bidder.price, first[tuple(bidder.tools)]) for bidder in bidders]
+    calls += [(bidder.price, again[tuple(bidder.tools)]) for bidder in refining]
     for plans in (len(bidders), len(refining)):
         judgements = _worst_judgements(plans, task, rules)
         calls += [(juror.price, usage) for juror in jurors for usage in judgements]
@@ -43,12 +45,12 @@ def fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rule
     )
 
 
-def _worst_refinement(bidder: Bidder, task: Task, rules: AuctionRules) -> Usage:
+def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules) -> Usage:
     plan = _longest(rules)
     own = Strategy(agent="", text=plan, tokens=0, entropy=None)
     past = "x" * EXAMPLE_TASK_BYTES
     pair = Pair(auction_id="", task=past, similarity=0.0, losing=plan, winning=plan, own="both")
-    prompt = refine_prompt(task, bidder.tools, rules.strategy_tokens, own=own, pairs=[pair] * rules.examples)
+    prompt = refine_prompt(task, tools, rules.strategy_tokens, own=own, pairs=[pair] * rules.examples)
     return worst_usage(prompt, rules.strategy_tokens)
 
 

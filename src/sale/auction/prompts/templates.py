@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -47,10 +47,14 @@ class PromptFolder:
     def render(self, name: str, values: Mapping[str, object]) -> Prompt:
         """Render a prompt; a variable the template names and `values` lacks is a `jinja2.UndefinedError`."""
         return Prompt(
-            system=self._environment.get_template("system.md.j2").render().strip(),
+            system=self._system,
             user=self._environment.get_template(f"{name}.md.j2").render(values).strip(),
             template=self._label(name),
         )
+
+    @cached_property
+    def _system(self) -> str:
+        return self._environment.get_template("system.md.j2").render().strip()
 
     def _label(self, name: str) -> str:
         """`name@digest`, over the template, what it includes, and the system text."""

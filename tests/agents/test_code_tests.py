@@ -195,3 +195,10 @@ async def test_as_a_verifier(sandbox: BubblewrapSandbox) -> None:
     bad = await verifier.verify(task, "def f(x): return x")
     assert (bad.verdict, bad.judged_by) == ("failure", "tests")
     assert bad.detail == "AssertionError (tests line 1: assert f(1) == 2)"
+
+
+async def test_a_verifier_without_a_sandbox_does_not_know(tmp_path: Path) -> None:
+    broken = BubblewrapSandbox(bwrap=tmp_path / "missing")
+    outcome = await RunTests(tests=TESTS, sandbox=broken).verify(Task(text="Write f."), "def f(x): return x + 1")
+    assert outcome.verdict == "unknown"
+    assert "execution.sandbox" in outcome.detail

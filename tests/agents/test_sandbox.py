@@ -207,6 +207,11 @@ Running = Callable[[str], list[int]]
 WaitUntil = Callable[[Callable[[], bool], float], bool]
 
 
+async def test_runs_from_an_event_loop_in_a_thread(sandbox: BubblewrapSandbox) -> None:
+    report = await asyncio.to_thread(lambda: asyncio.run(sandbox.run("import time; time.sleep(0.2); print('done')")))
+    assert report.stdout == "done\n"
+
+
 async def test_memory_is_seen_over_the_whole_family(sandbox: BubblewrapSandbox) -> None:
     code = "import os, time; os.fork(); x = bytearray(b'x') * 50_000_000; time.sleep(30)"
     task = asyncio.create_task(sandbox.run(code))

@@ -69,24 +69,75 @@ def extract_code(answer: str) -> str:
 def complete(code: str, prelude: str) -> list[tuple[str, str]]:
     """The program that an answer's code makes with the given beginning, as (name, source) parts to run in order.
 
+    A prelude begins a function if that comes last in it, alone or in a class, with no more than a docstring or imports
+    for a body.
+
     Args:
         code: The answer's code.
-        prelude: What the answer was asked to go on from, such as imports and the head of a function with its docstring;
-            may be empty. Its last function at the top level is the one to be completed.
+        prelude: What the answer was asked to go on from, such as imports and the head of a function; may be empty.
 
     Returns:
-        Where the code defines that function, or the prelude begins none, the prelude and then the code. Else the
-        prelude with the code as the function's body, indented as it takes; if it takes none, the two apart.
+        Where the prelude begins no function, or the code defines that function (or its class), the prelude and then the
+        code. Else the prelude with the code as the function's body, indented as it takes; if it takes none, the two
+        apart.
     """
     if not prelude.strip():
         return [("answer", code)]
     head = prelude if prelude.endswith("\n") else f"{prelude}\n"
-    begun = _last_function(head)
-    if begun is not None and begun not in _definitions(code):
-        for body in _as_body(code):
-            if _statements(head + body, begun) > _statements(head, begun):
+    endings = ("", f"{_INDENT}pass\n", f"{_INDENT * 2}pass\n")
+    whole = next((head + ending for ending in endings if _parses(head + ending)), head)
+    begun = _begun(whole)
+    if begun is not None and begun.name not in _definitions(code):
+        for body in _as_body(code, _INDENT * begun.depth):
+            if begun.grows(head + body):
                 return [("answer", head + body)]
-    return [("prelude", head if _parses(head) else f"{head}{_INDENT}pass\n"), ("answer", code)]
+    return [("prelude", whole), ("answer", code)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Begun:
+    """A function that a prelude begins and leaves to be completed."""
+
+    name: str
+    """Its own, or its class's."""
+    depth: int
+    """How many levels its body is indented: 1, or 2 in a class."""
+    position: tuple[int, ...]
+    """Where it is: which statement of the module and, in a class, of that."""
+    statements: int
+
+    def grows(self, program: str) -> bool:
+        """Whether the function has more of a body in this program."""
+        nodes: list[ast.stmt] = getattr(_tree(program), "body", [])
+        for place in self.position:
+            if place >= len(nodes):
+                return False
+            nodes = getattr(nodes[place], "body", [])
+        return _length(nodes) > self.statements
+
+
+def _begun(prelude: str) -> _Begun | None:
+    tree = _tree(prelude)
+    nodes = tree.body if tree else []
+    position = [len(nodes) - 1]
+    last = outer = nodes[-1] if nodes else None
+    if isinstance(last, ast.ClassDef):
+        position.append(len(last.body) - 1)
+        last = last.body[-1]
+    if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) or any(map(_does_something, last.body)):
+        return None
+    name = outer.name if isinstance(outer, ast.ClassDef) else last.name
+    return _Begun(name=name, depth=len(position), position=tuple(position), statements=_length(last.body))
+
+
+def _length(body: Sequence[ast.stmt]) -> int:
+    return sum(not isinstance(node, ast.Pass) for node in body)
+
+
+def _does_something(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr):
+        return not isinstance(node.value, ast.Constant)
+    return not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def _blocks(text: str) -> list[_Block]:
@@ -215,18 +266,6 @@ def _only_imports(code: str) -> bool:
     return tree is not None and all(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body)
 
 
-def _last_function(prelude: str) -> str | None:
-    names = re.findall(r"^(?:async )?def (\w+)", prelude, flags=re.MULTILINE)
-    return names[-1] if names else None
-
-
-def _as_body(code: str) -> list[str]:
+def _as_body(code: str, indent: str) -> list[str]:
     """The code as it may follow a function's head: as it is; indented; or with the indentation its first line lost."""
-    return [code, textwrap.indent(textwrap.dedent(code), _INDENT), _INDENT + code.lstrip()]
-
-
-def _statements(program: str, name: str) -> int:
-    """How long the body of the program's last function of this name is; 0 where the program does not parse."""
-    tree = _tree(program)
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)] if tree else []
-    return next((len(node.body) for node in reversed(functions) if node.name == name), 0)
+    return [code, textwrap.indent(textwrap.dedent(code), indent), indent + code.lstrip()]

@@ -9,7 +9,8 @@ from importlib import resources
 
 from sale.agents.code_answer import complete, extract_code
 from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, RunReport, Sandbox
-from sale.types import Outcome, Task
+from sale.errors import SandboxError
+from sale.types import Outcome, Task, Verdict
 
 _HARNESS = resources.files("sale.agents").joinpath("harness.py").read_text(encoding="utf-8")
 _LIMIT_NAMES = {"time": "the time limit", "memory": "the memory limit", "output": "the output limit"}
@@ -64,13 +65,12 @@ class RunTests:
     prelude: str = ""
 
     async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002 - the shape is the Verifier's
-        """Run the tests.
-
-        Raises:
-            SandboxError: The sandbox itself could not be set up.
-        """
-        report = await run_tests(answer, self.tests, sandbox=self.sandbox, limits=self.limits, prelude=self.prelude)
-        verdict = "success" if report.passed else "failure"
+        """Run the tests. Where they cannot be run the outcome is unknown, and says so."""
+        try:
+            report = await run_tests(answer, self.tests, sandbox=self.sandbox, limits=self.limits, prelude=self.prelude)
+        except SandboxError as error:
+            return Outcome(verdict="unknown", judged_by="tests", detail=f"{error.code}: {error.message}")
+        verdict: Verdict = "success" if report.passed else "failure"
         return Outcome(verdict=verdict, judged_by="tests", detail=report.detail)
 
 

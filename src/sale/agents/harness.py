@@ -147,4 +147,5 @@ def main() -> None:
     del keep
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,8 @@ class Limits:
     processes: int = 32
     """Processes and threads at one time. Not enforced by `SubprocessSandbox`."""
     file_bytes: int = 64 * 2**20
-    """Size of the largest file; in `BubblewrapSandbox` also of all files together."""
+    """Size of the largest file; in `BubblewrapSandbox`, where files are in memory and count apart from
+    `memory_bytes`, also of all files together."""
     open_files: int = 64
     """Open file descriptors of each process."""
 

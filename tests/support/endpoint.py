@@ -27,6 +27,7 @@ with the same traits apart: `slow-200+no-logprobs@alice`. Traits:
     reject-logprobs         400 where log-probabilities are asked for
     reject-schema           400 where `response_format` is sent
     reject-max-tokens       400 where `max_tokens` is sent, as OpenAI's reasoning models do
+    redirect                307 to the same path at another host name (`localhost`), where the model is `good`
     malformed-json          200 and half a JSON document
     garbage                 200 and bytes that are not UTF-8
     html                    200 and a web page
@@ -81,7 +82,7 @@ from starlette.types import Receive, Scope, Send
 from tests.support.replies import THOUGHTS, Ask, Json, chunks, completion, embedding, text_for, tool_calls_for
 
 _NAMES = """
-good hang stall cut 429-then-good 429-always quota 500-then-good 500-always 503-always 401 404-model echo-key
+good hang stall cut redirect 429-then-good 429-always quota 500-then-good 500-always 503-always 401 404-model echo-key
 context-too-long reject-logprobs reject-schema reject-max-tokens malformed-json garbage html not-openai error-in-200
 raw empty-text null-text empty-choices null-choices refusal no-usage zero-usage negative-usage odd-usage no-logprobs
 weird-logprobs truncated thinking thinking-cut thinking-headless reasoning-field prose-ballot fenced-ballot
@@ -141,6 +142,13 @@ class Endpoint:
         with self._lock:
             return [one for one in self._received if model is None or one.model == model]
 
+    def wait(self, condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+        """Wait until something is so; from async code, `await asyncio.to_thread(endpoint.wait, …)`."""
+        until = time.monotonic() + seconds
+        while not (met := condition()) and time.monotonic() < until:
+            time.sleep(0.005)
+        return met
+
     def reset(self) -> None:
         """Forget every request and start all counts anew."""
         with self._lock:
@@ -167,10 +175,8 @@ class Endpoint:
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="test-endpoint", daemon=True
         )
         self._thread.start()
-        until = time.monotonic() + START_SECONDS
-        while not self._server.started:
-            assert time.monotonic() < until, "the endpoint did not start"
-            time.sleep(0.005)
+        server = self._server
+        assert self.wait(lambda: server.started, START_SECONDS), "the endpoint did not start"
         return self
 
     def __exit__(
@@ -236,6 +242,9 @@ class Endpoint:
 
     def _no_completion(self, ask: Ask) -> Response | None:
         """Two hundred, and nothing of use."""
+        if ask.has("redirect") and not ask.headers.get("host", "").startswith("localhost"):
+            elsewhere = f"{self.origin.replace(self.host, 'localhost')}/v1/chat/completions"
+            return Response(status_code=307, headers={"location": elsewhere})
         if ask.has("malformed-json"):
             return Response(b'{"id": "chatcmpl-1", "choices": [{"message"', media_type="application/json")
         if ask.has("garbage"):

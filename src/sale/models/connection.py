@@ -51,15 +51,14 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     Raises:
         RejectedError: The URL or the key cannot be used.
     """
-    with mapped(agent):
-        url = httpx2.URL(address.base_url)
+    url = _usable(address.base_url, agent)
     key = _sendable(address.api_key, agent)
     openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
     http_client = _http_client(url)
     if not openai:
         http_client.event_hooks = {"request": [_only_ours(url, key)]}
     client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
-    hide = tuple(secret for secret in (key if key != NO_KEY else "", url.password) if secret)
+    hide = (key,) if key != NO_KEY else ()
     if openai:
         provider = OpenAIProvider(openai_client=client)
         return ChatModel(address.model, provider=provider, profile=None, agent=agent, hide=hide)
@@ -67,6 +66,19 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     profile = OpenAIModelProfile(supports_json_schema_output=True, openai_chat_supports_max_completion_tokens=False)
     imitator = OpenAICompatibleProvider("endpoint", openai_client=client)
     return ChatModel(address.model, provider=imitator, profile=profile, agent=agent, hide=hide)
+
+
+def _usable(base_url: str, agent: str) -> httpx2.URL:
+    with mapped(agent):
+        url = httpx2.URL(base_url)
+    # The client logs URLs, and a query would end up in the middle of the path.
+    if url.userinfo or url.query or url.fragment or not url.host:
+        raise RejectedError(
+            "the endpoint's URL may hold a host, a port and a path, and nothing else",
+            where=agent,
+            hint="Correct it in sale.toml; keys go into the environment variable that api_key_env names.",
+        )
+    return url
 
 
 def _sendable(key: SecretStr | None, agent: str) -> str:

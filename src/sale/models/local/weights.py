@@ -137,7 +137,7 @@ class WeightStore:
             size = partial.stat().st_size
             _discard(partial)
             raise DigestError(
-                f"{label} gave {size:,} bytes with SHA-256 {digest[:12]}…, not {entry.size:,} with {entry.sha256[:12]}…",
+                f"{label} gave {size:,} bytes with SHA-256 {digest[:12]}, not {entry.size:,} with {entry.sha256[:12]}",
                 where=entry.id,
                 hint="The file was deleted. Try again, or another source.",
             )

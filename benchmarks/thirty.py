@@ -1,10 +1,11 @@
 """The thirty example tasks through the embedded pool: what jury, entropy and refinement do at this model size.
 
     python -m benchmarks.thirty run       # resumable: each task is recorded as it ends (about an hour on two cores)
+    python -m benchmarks.thirty direct    # resumable: every agent on every task without a plan
     python -m benchmarks.thirty report    # writes the tables of docs/small-models.md from the record
 
-Beside the market's own run, every standing bid is executed twice, with its plan and without, so that each plan can be
-compared with what its author then achieved. Those executions are not part of the market and cost it nothing.
+Beside the market's own run, every standing first bid is executed by its author, so that each plan can be compared with
+what came of it; and `direct` executes each agent without a plan. Those executions are no part of the market.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from sale.cli.examples import TaskLine, examples
 from sale.types import Execution, Outcome, Task
 
 ROOT = Path(__file__).parent.parent
-RECORD = ROOT / "benchmarks" / "records" / "thirty.jsonl.gz"
+RECORDS = ROOT / "benchmarks" / "records"
+RECORD, DIRECT = RECORDS / "thirty.jsonl.gz", RECORDS / "thirty-direct.jsonl.gz"
 PAGE = ROOT / "docs" / "small-models.md"
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
@@ -39,16 +41,43 @@ async def run(record: Path, memory: Path) -> None:
     done = {line["id"] for line in read(record)}
     settings = config.parse(config.shipped(), origin="the embedded pool")
     settings = settings.model_copy(update={"memory": config.MemorySettings(path=memory)})
-    record.parent.mkdir(parents=True, exist_ok=True)
     async with Market.from_config(settings=settings) as market:
         for number, line in enumerate(interleaved(examples()), start=1):
             if line.id in done:
                 continue
             entry = await one(market, line)
-            with gzip.open(record, "at", encoding="utf-8") as file:
-                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            verdicts = {name: both["with_plan"]["verdict"] for name, both in entry["executions"].items()}
+            append(record, entry)
+            verdicts = {name: done["verdict"] for name, done in entry["executions"].items()}
             print(f"{number:2} {line.id:42} {entry['result']['auction']['winner']['agent']:16} {verdicts}", flush=True)
+
+
+async def direct(record: Path) -> None:
+    """Every agent on every task without a plan: what it can do when nobody asks it to plan first."""
+    done = {(line["id"], line["agent"]) for line in read(record)}
+    settings = config.parse(config.shipped(), origin="the embedded pool")
+    settings = settings.model_copy(update={"memory": config.MemorySettings(enabled=False)})
+    async with Market.from_config(settings=settings) as market:
+        for line in interleaved(examples()):
+            for agent in market.agents:
+                if (line.id, agent.name) in done:
+                    continue
+                entry = {"id": line.id, "agent": agent.name, **await work(agent, line.task, None, judge(market, line))}
+                append(record, entry)
+                print(f"{line.id:42} {agent.name:16} {entry['verdict']}", flush=True)
+
+
+def judge(market: Market, line: TaskLine) -> Verifier:
+    """Tests where the task has them, else its reference answer."""
+    if line.tests is not None:
+        return market.tests(line.tests, prelude=line.prelude)
+    return ExactMatch(line.reference or "", line.aliases)
+
+
+def append(record: Path, entry: dict[str, Any]) -> None:
+    """Add a line to a record."""
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(record, "at", encoding="utf-8") as file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def interleaved(lines: list[TaskLine]) -> list[TaskLine]:
@@ -61,22 +90,17 @@ def interleaved(lines: list[TaskLine]) -> list[TaskLine]:
 
 
 async def one(market: Market, line: TaskLine) -> dict[str, Any]:
-    """One task: the market's run, then every standing bid executed with its plan and without."""
-    verifier = (
-        market.tests(line.tests, prelude=line.prelude)
-        if line.tests is not None
-        else ExactMatch(line.reference or "", line.aliases)
-    )
+    """One task: the market's run, then every standing first bid executed by its author."""
+    verifier = judge(market, line)
     result = await market.run(line.task, verifier=verifier)
+    won = result.auction.winner
     executions: dict[str, dict[str, Any]] = {}
-    plans = {bid.agent: bid.strategy.text for bid in result.auction.bids}
-    for agent in market.agents:
-        ran = {"without_plan": await work(agent, line.task, None, verifier)}
-        if agent.name in plans:
-            ran["with_plan"] = await work(agent, line.task, plans[agent.name], verifier)
+    for bid in result.auction.bids:
+        agent = next(agent for agent in market.agents if agent.name == bid.agent)
+        if bid == won:  # the market has done this very work already
+            executions[bid.agent] = kept(result.execution, result.outcome)
         else:
-            ran["with_plan"] = ran["without_plan"] | {"note": "no standing plan"}
-        executions[agent.name] = ran
+            executions[bid.agent] = await work(agent, line.task, bid.strategy.text, verifier)
     return {
         "id": line.id,
         "source": line.source,
@@ -89,8 +113,12 @@ async def one(market: Market, line: TaskLine) -> dict[str, Any]:
 
 async def work(agent: Agent, task: Task, plan: str | None, verifier: Verifier) -> dict[str, Any]:
     """One execution and its outcome, for the record."""
-    execution: Execution = await agent.execute(task, plan)
-    outcome: Outcome = await verifier.verify(task, execution.answer)
+    execution = await agent.execute(task, plan)
+    return kept(execution, await verifier.verify(task, execution.answer))
+
+
+def kept(execution: Execution, outcome: Outcome) -> dict[str, Any]:
+    """What the record keeps of an execution."""
     return {
         "verdict": outcome.verdict if execution.answer.strip() else "failure",
         "detail": outcome.detail or execution.error or "",
@@ -119,7 +147,7 @@ def report(record: Path, page: Path, *, check: bool) -> int:
     text = page.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    made = f"{head}{BEGIN}\n{tables(read(record))}\n{END}{tail}"
+    made = f"{head}{BEGIN}\n{tables(read(record), read(DIRECT))}\n{END}{tail}"
     if check:
         return int(made != text)
     page.write_text(made, encoding="utf-8")
@@ -129,12 +157,15 @@ def report(record: Path, page: Path, *, check: bool) -> int:
 def main() -> int:
     """Run, or report."""
     parser = argparse.ArgumentParser(description="Thirty tasks through the embedded pool.")
-    parser.add_argument("act", choices=["run", "report", "check"])
+    parser.add_argument("act", choices=["run", "direct", "report", "check"])
     parser.add_argument("--record", type=Path, default=RECORD)
     parser.add_argument("--memory", type=Path, default=Path("thirty-memory.sqlite3"))
     arguments = parser.parse_args()
     if arguments.act == "run":
         asyncio.run(run(arguments.record, arguments.memory))
+        return 0
+    if arguments.act == "direct":
+        asyncio.run(direct(DIRECT))
         return 0
     return report(arguments.record, PAGE, check=arguments.act == "check")
 

@@ -12,38 +12,52 @@ Record = dict[str, Any]
 Z = NormalDist().inv_cdf(0.975)
 
 
-def tables(records: Sequence[Record]) -> str:
+def tables(records: Sequence[Record], direct: Sequence[Record]) -> str:
     """All tables, as Markdown."""
-    parts = [success(records), money(records), signals(records), votes(records), refinement(records), log(records)]
+    parts = [
+        success(records, direct),
+        money(records),
+        signals(records),
+        votes(records),
+        refinement(records),
+        log(records),
+    ]
     return "\n\n".join(parts)
 
 
-def success(records: Sequence[Record]) -> str:
+def success(records: Sequence[Record], direct: Sequence[Record]) -> str:
     """Who solves what."""
-    names = agents(records)
-    rows = [
-        ["the market (winner's work)", share(market_solved(r) for r in records), *by_kind(records, market_solved)],
-    ]
-    for name in names:
-        for way, words in (("without_plan", "directly"), ("with_plan", "with its own plan")):
+    rows = [["the market (the winner's work)", share(map(solved, records)), *by_kind(records, solved)]]
+    alone = {(line["id"], line["agent"]): line["verdict"] == "success" for line in direct}
+    for name in agents(records):
 
-            def solved(record: Record, name: str = name, way: str = way) -> bool:
-                return record["executions"][name][way]["verdict"] == "success"
+        def planned(record: Record, name: str = name) -> bool:
+            return planned_success(record, name)
 
-            rows.append([f"always {name}, {words}", share(map(solved, records)), *by_kind(records, solved)])
+        def unplanned(record: Record, name: str = name) -> bool:
+            return alone.get((record["id"], name), False)
+
+        rows.append([f"{name}, with its own first plan", share(map(planned, records)), *by_kind(records, planned)])
+        if any(who == name for _, who in alone):
+            rows.append([f"{name}, without a plan", share(map(unplanned, records)), *by_kind(records, unplanned)])
 
     def anybody(record: Record) -> bool:
-        return any(record["executions"][name]["with_plan"]["verdict"] == "success" for name in names)
+        return any(planned_success(record, name) for name in agents(records))
 
-    rows.append(["oracle (any agent, with its plan)", share(map(anybody, records)), *by_kind(records, anybody)])
+    rows.append(
+        ["any agent with its first plan (the oracle)", share(map(anybody, records)), *by_kind(records, anybody)]
+    )
     kinds = [f"{kind} (n = {count})" for kind, count in Counter(r["source"] for r in records).items()]
-    return f"**Solved**, n = {len(records)} tasks\n\n" + table(["", "all", *kinds], rows)
+    return (
+        f"**Solved**, n = {len(records)} tasks; an agent that dropped out of an auction has not solved its task\n\n"
+        + table(["", "all", *kinds], rows)
+    )
 
 
-def by_kind(records: Sequence[Record], solved: Callable[[Record], bool]) -> list[str]:
-    """Solved of each source, as counts."""
+def by_kind(records: Sequence[Record], good: Callable[[Record], bool]) -> list[str]:
+    """How many of each source, as counts."""
     kinds = dict.fromkeys(r["source"] for r in records)
-    return [str(sum(bool(solved(r)) for r in records if r["source"] == kind)) for kind in kinds]
+    return [str(sum(good(r) for r in records if r["source"] == kind)) for kind in kinds]
 
 
 def money(records: Sequence[Record]) -> str:
@@ -66,7 +80,7 @@ def money(records: Sequence[Record]) -> str:
 def signals(records: Sequence[Record]) -> str:
     """Does a signal about a first bid rank plans whose author succeeded above plans whose author failed?"""
     bids = [
-        (bid, record["executions"][bid["agent"]]["with_plan"]["verdict"] == "success")
+        (bid, planned_success(record, bid["agent"]))
         for record in records
         for bid in record["result"]["auction"]["bids"]
     ]
@@ -144,8 +158,11 @@ def refinement(records: Sequence[Record]) -> str:
         ["refined bids", f"{len(refined)}, and {failed} that came to nothing"],
         ["refined bids with a lower C − V than the agent's first", f"{better} of {len(refined)}"],
         ["auctions that refinement decided", str(len(flips))],
-        ["of these, solved", str(sum(market_solved(r) for r in flips))],
-        ["of these, the provisional winner would have solved", str(sum(provisional_solved(r) for r in flips))],
+        ["of these, solved", str(sum(solved(r) for r in flips))],
+        [
+            "of these, the provisional winner would have solved",
+            str(sum(planned_success(r, r["result"]["auction"]["provisional"]) for r in flips)),
+        ],
     ]
     drops = Counter(f"{d['agent']}: {d['reason']}" for r in records for d in r["result"]["auction"]["dropouts"])
     dropped = "; ".join(f"{reason} ({count})" for reason, count in drops.most_common())
@@ -158,9 +175,9 @@ def log(records: Sequence[Record]) -> str:
     rows: list[list[str]] = []
     for record in records:
         auction = record["result"]["auction"]
-        marks = ["✓" if record["executions"][n]["with_plan"]["verdict"] == "success" else "·" for n in names]
+        marks = ["✓" if planned_success(record, n) else "·" if n in record["executions"] else "–" for n in names]
         winner = auction["winner"]["agent"] + (" (refined)" if auction["flipped"] else "")
-        rows.append([record["id"], winner, "✓" if market_solved(record) else "·", *marks])
+        rows.append([record["id"], winner, "✓" if solved(record) else "·", *marks])
     return (
         "**Every task**: who won it, whether it was solved, and which agents solve it with their first plan\n\n"
         + table(["task", "winner", "solved", *names], rows)
@@ -169,17 +186,17 @@ def log(records: Sequence[Record]) -> str:
 
 def agents(records: Sequence[Record]) -> list[str]:
     """The pool, cheapest first."""
-    return list(records[0]["executions"]) if records else []
+    return list(records[0]["result"]["auction"]["weights"]["jurors"]) if records else []
 
 
-def market_solved(record: Record) -> bool:
+def solved(record: Record) -> bool:
     """Whether the winner's work was right."""
     return record["result"]["outcome"]["verdict"] == "success"
 
 
-def provisional_solved(record: Record) -> bool:
-    """Whether the provisional winner's first plan led to success."""
-    return record["executions"][record["result"]["auction"]["provisional"]]["with_plan"]["verdict"] == "success"
+def planned_success(record: Record, agent: str) -> bool:
+    """Whether an agent's first plan led to success; an agent that dropped out has none."""
+    return record["executions"].get(agent, {}).get("verdict") == "success"
 
 
 def auc(pairs: Sequence[tuple[float, bool]]) -> str:

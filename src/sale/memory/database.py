@@ -59,15 +59,19 @@ class Database:
 
     async def _prepare(self) -> None:
         async with self.presence.gate(self._busy_seconds):
-            async with self._engine.connect() as connection:
-                version = await connection.run_sync(_version, self.path)
-            await sqlite.use_write_ahead_log(self._engine)
-            if version != HEAD:
-                async with self._engine.connect() as connection:
-                    writing = await connection.execution_options(**sqlite.WRITING)
-                    async with writing.begin():
-                        await writing.run_sync(_upgrade, version, self.path)
+            await self.finish(self._bring_up_to_date())
             self.presence.announce()
+
+    async def _bring_up_to_date(self) -> None:
+        await asyncio.to_thread(sqlite.probe, self.path, self._busy_seconds)
+        async with self._engine.connect() as connection:
+            version = await connection.run_sync(_version, self.path)
+        await sqlite.use_write_ahead_log(self._engine)
+        if version != HEAD:
+            async with self._engine.connect() as connection:
+                writing = await connection.execution_options(**sqlite.WRITING)
+                async with writing.begin():
+                    await writing.run_sync(_upgrade, self.path)
 
     async def read(self, work: Work[T]) -> T:
         """Do `work` on one snapshot of the database.
@@ -190,6 +194,6 @@ def _version(connection: Connection, path: Path) -> str | None:
     return None
 
 
-def _upgrade(connection: Connection, version: str | None, path: Path) -> None:
+def _upgrade(connection: Connection, path: Path) -> None:
     # Loaded here only: Alembic takes longer to import than everything else takes to open a memory.
-    import_module("sale.memory.migrate").upgrade(connection, version, path)
+    import_module("sale.memory.migrate").upgrade(connection, _version(connection, path), path)

@@ -30,7 +30,7 @@ from datetime import datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, TextIO, cast
+from typing import ClassVar, Final, Literal, TextIO, cast
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import and_, insert, select
@@ -59,7 +59,9 @@ class Embedding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One line of the file."""
+    """One line of the file. What it does not know, here or further in, it refuses rather than drops."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
 
     schema: Literal[1]
     record: Record
@@ -178,7 +180,7 @@ def _decode(raw: bytes) -> Line:
         InputError: It cannot.
     """
     try:
-        line = _adapter().validate_json(raw, strict=True)
+        line = _adapter().validate_json(raw)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(step) for step in fault["loc"])

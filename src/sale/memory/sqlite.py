@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,17 +63,33 @@ def create(path: Path, busy_seconds: float) -> AsyncEngine:
 
 
 def _set_up(connection: DBAPIConnection, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA synchronous = FULL")  # what is committed survives a loss of power
-    cursor.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA synchronous = FULL")  # what is committed survives a loss of power
+        cursor.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
+        cursor.close()
+    except sqlite3.Error:
+        connection.close()  # the pool does not know it yet, and would leave its thread behind
+        raise
 
 
 def _begin(connection: Connection) -> None:
     statement = connection.get_execution_options().get("sale_begin", "BEGIN")
     if statement is not None:
         connection.exec_driver_sql(statement)
+
+
+def probe(path: Path, busy_seconds: float) -> None:
+    """Open the file once and look at its first page, so that what can be wrong with it comes out here.
+
+    A connection of the engine that fails to open leaves a thread that may outlive the event loop.
+
+    Raises:
+        sqlite3.Error: It cannot be opened, or is no database.
+    """
+    with closing(sqlite3.connect(path, timeout=busy_seconds)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
 
 
 async def use_write_ahead_log(engine: AsyncEngine) -> None:

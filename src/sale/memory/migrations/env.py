@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from sale.memory.schema import VERSION_TABLE, metadata
+from sale.memory.schema import VERSION_TABLE
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    version_table=VERSION_TABLE,
-    render_as_batch=True,
-)
+# Without the present tables: what a revision does must not depend on them.
+context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
 context.run_migrations()

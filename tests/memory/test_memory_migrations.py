@@ -1,0 +1,113 @@
+"""The tables: what the revisions make is what the code expects, and they run only where there is something to do."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Dialect, create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateIndex, CreateTable
+from tests.memory.builders import HashEmbedder, remember
+
+from sale.memory import migrate
+from sale.memory.schema import HEAD, VERSION_TABLE, metadata
+from sale.memory.store import AuctionMemory
+
+OPEN = """
+import asyncio, sys
+from tests.memory.builders import HashEmbedder
+from sale.memory.store import AuctionMemory
+
+async def main():
+    async with await AuctionMemory.open(sys.argv[1], embedder=HashEmbedder()) as memory:
+        await memory.list()
+
+asyncio.run(main())
+print("alembic" in sys.modules)
+"""
+
+
+def test_the_code_names_the_newest_revision():
+    scripts = ScriptDirectory.from_config(migrate.configuration())
+    assert scripts.get_heads() == [HEAD]
+    assert all(one.doc for one in scripts.walk_revisions())
+
+
+async def test_the_revisions_make_the_tables_the_code_expects(memory: AuctionMemory):
+    engine = create_engine(f"sqlite:///{memory.path}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+    expected = ddl(sqlite_dialect.dialect())
+    with closing(sqlite3.connect(memory.path)) as raw:
+        made = [sql for (sql,) in raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+    assert constraints(made) == constraints(expected)
+
+
+def ddl(dialect: Dialect) -> list[str]:
+    tables = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
+    indexes = [
+        str(CreateIndex(index).compile(dialect=dialect)) for table in metadata.sorted_tables for index in table.indexes
+    ]
+    return tables + indexes
+
+
+def constraints(statements: list[str]) -> set[str]:
+    """Every named thing with its definition: keys, checks, indexes; comparing metadata does not look at them all."""
+    lines = [line.strip(" \t,)") for statement in statements for line in statement.splitlines()]
+    marks = ("CONSTRAINT", "CREATE INDEX")
+    return {line for line in lines if line.startswith(marks) and VERSION_TABLE not in line}
+
+
+def test_the_tables_can_be_made_on_postgresql():
+    statements = ddl(postgresql.dialect())
+    assert len(statements) > len(metadata.tables)
+    names = [line.split()[1] for statement in statements for line in statement.splitlines() if "CONSTRAINT" in line]
+    assert len(names) > 20
+    assert len({name.strip('"') for name in names}) == len(names), "PostgreSQL wants names once"
+
+
+def test_a_memory_at_the_newest_revision_is_opened_without_alembic(tmp_path: Path):
+    root = Path(__file__).parents[2]
+    said = [
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", OPEN, str(tmp_path / "m")],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert said == ["True", "False"]
+
+
+async def test_opening_again_changes_nothing(tmp_path: Path):
+    for _ in range(2):
+        async with await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder()) as memory:
+            if not await memory.list():
+                await remember(memory, "x", "sort")
+            assert (await memory.load("x")).status == "settled"
+    with closing(sqlite3.connect(tmp_path / "m")) as raw:
+        assert raw.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [(HEAD,)]
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_the_connections_keep_their_promises(memory: AuctionMemory):
+    async def pragmas(connection: AsyncConnection) -> list[object]:
+        names = ("foreign_keys", "synchronous", "secure_delete", "journal_mode", "busy_timeout")
+        return [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in names]
+
+    assert await memory._database.read(pragmas) == [1, 2, 1, "wal", 60_000]

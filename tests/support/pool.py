@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from pydantic import SecretStr
 from tests.support.endpoint import Endpoint
 
@@ -36,14 +39,16 @@ def contractor(
     price: float = 1.0,
     tools: tuple[Tool, ...] = (),
     retries: int = 0,
-    **settings: object,
+    base_url: str | None = None,
+    settings: Mapping[str, object] = MappingProxyType({}),
 ) -> Contractor:
-    """An agent on the endpoint; `settings` are those of its section in `sale.toml`."""
+    """An agent on the endpoint; `settings` are further ones of its section in `sale.toml`."""
+    url = base_url or endpoint.base_url
     of = AgentSettings.model_validate(
-        {"name": name, "endpoint": endpoint.base_url, "model": f"{behaviour}@{name}", "price": price, **settings}
+        {"name": name, "endpoint": url, "model": f"{behaviour}@{name}", "price": price, **settings}
     )
     manner = Manner(temperature=of.temperature, logprobs=of.logprobs, json_schema=of.json_schema, retries=retries)
-    address = Address(base_url=endpoint.base_url, model=f"{behaviour}@{name}", api_key=SecretStr(KEY))
+    address = Address(base_url=url, model=f"{behaviour}@{name}", api_key=SecretStr(KEY))
     return Contractor(of, price=_price(price), model=EndpointModel(name, at(address), manner=manner), tools=tools)
 
 

@@ -83,8 +83,8 @@ async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> 
         except CallError as failure:
             error = _stopped(failure, messages, shift)
     seconds = time.monotonic() - began
-    trace = cast("Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json"))
     calls = _calls_of(messages, shift, error)
+    trace = cast("Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json"))
     return _execution(shift, "tools", answer or _last_text(messages), tuple(trace), calls, seconds, error)
 
 

@@ -57,9 +57,8 @@ def app() -> None:
 def main() -> None:
     """Run the command. A mistake of the user's ends in one clear line and exit code 2, never in a traceback."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        code: object = app(standalone_mode=False)  # what a verb ends with by click's Exit comes back as a number
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -14,6 +14,8 @@ with the same traits apart: `slow-200+no-logprobs@alice`. Traits:
     slow-<ms>               waits that long before it answers
     hang                    never answers; ends when the client leaves
     stall                   sends half the body, then nothing more until the client leaves
+    hang-as-juror, 500-as-juror, 401-as-juror
+                            good, but as a juror it never answers, fails, is refused
     cut                     closes the connection in the middle of the body
     429-then-good           429 at first (retry-after-ms: 20), then good
     429-always              429 with `Retry-After: 1`
@@ -82,11 +84,12 @@ from starlette.types import Receive, Scope, Send
 from tests.support.replies import THOUGHTS, Ask, Json, chunks, completion, embedding, text_for, tool_calls_for
 
 _NAMES = """
-good hang stall cut redirect 429-then-good 429-always quota 500-then-good 500-always 503-always 401 404-model echo-key
-context-too-long reject-logprobs reject-schema reject-max-tokens malformed-json garbage html not-openai error-in-200
-raw empty-text null-text empty-choices null-choices refusal no-usage zero-usage negative-usage odd-usage no-logprobs
-weird-logprobs truncated thinking thinking-cut thinking-headless reasoning-field prose-ballot fenced-ballot
-out-of-range-ballot prose-then-ballot tool-caller tool-loops-forever tool-bad-arguments tool-unknown
+good hang stall hang-as-juror 500-as-juror 401-as-juror cut redirect 429-then-good 429-always quota 500-then-good
+500-always 503-always 401 404-model echo-key context-too-long reject-logprobs reject-schema reject-max-tokens
+malformed-json garbage html not-openai error-in-200 raw empty-text null-text empty-choices null-choices refusal
+no-usage zero-usage negative-usage odd-usage no-logprobs weird-logprobs truncated thinking thinking-cut
+thinking-headless reasoning-field prose-ballot fenced-ballot out-of-range-ballot prose-then-ballot tool-caller
+tool-loops-forever tool-bad-arguments tool-unknown
 """
 TRAITS = frozenset(_NAMES.split())
 NUMBERED = re.compile(r"(score|slow|500-after)-\d+")
@@ -221,7 +224,7 @@ class Endpoint:
 
     async def _answer(self, ask: Ask, received: Received, request: Request) -> Response:
         wait = ask.number("slow-")
-        if ask.has("hang") or wait is not None:
+        if ask.has("hang") or (ask.has("hang-as-juror") and ask.judging) or wait is not None:
             received.cancelled = await _left(request, None if wait is None else wait / 1000)
             if received.cancelled:
                 return Response(status_code=499)
@@ -280,6 +283,8 @@ def refusal(ask: Ask) -> Response | None:
         (ask.has("429-always"), 429, "Slow down.", "rate_limit_exceeded", {"retry-after": "1"}),
         (ask.has("quota"), 429, "You exceeded your current quota.", "insufficient_quota", {}),
         (ask.has("500-then-good") and ask.turn == 1, 500, "Oops.", None, {"retry-after-ms": SOON}),
+        (ask.has("500-as-juror") and ask.judging, 500, "Oops.", None, {}),
+        (ask.has("401-as-juror") and ask.judging, 401, "Incorrect API key provided.", "invalid_api_key", {}),
         (ask.has("500-always"), 500, "Oops.", None, {"retry-after-ms": SOON}),
         (ask.has("503-always"), 503, "Overloaded.", None, {"retry-after-ms": SOON}),
         (after is not None and ask.turn > after, 500, "Oops.", None, {"retry-after-ms": SOON}),

@@ -61,13 +61,17 @@ class Ask:
         return (wanted.get("json_schema") or {}).get("schema")
 
     @property
+    def judging(self) -> bool:
+        return self.schema is not None or "JSON only" in self.prompt
+
+    @property
     def max_tokens(self) -> int:
         return int(self.body.get("max_completion_tokens") or self.body.get("max_tokens") or 10**9)
 
 
 def text_for(ask: Ask) -> str:
     """What the model has to say: a ballot, a plan or an answer, by what it is asked for."""
-    if ask.schema is not None or "JSON only" in ask.prompt:
+    if ask.judging:
         return _ballot(ask)
     if "numbered steps" in ask.prompt:
         return PLAN.format(name=ask.body.get("model"))

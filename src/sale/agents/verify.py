@@ -18,12 +18,13 @@ from sale.auction.protocols import JudgeRequest, Juror
 from sale.errors import CallTimeoutError, SaleError
 from sale.types import Call, Outcome, Task, Usage, Verdict
 
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_ARTICLES = frozenset({"a", "an", "the"})
 _LABEL = re.compile(r"^\W*(the\s+)?(final\s+)?answer(\s+is)?\s*:?[\s*_`'\"]*", re.IGNORECASE)
 _MINUS = re.compile(r"[\u2212\ufe63]")
+_BARE_POINT = re.compile(r"(?<![^\W_])(?<!\.)\.(?=\d)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # What carries meaning: the sign and the decimal point of a number, and the marks of names such as C++ and C#.
-_MEANT = re.compile(r"(?<![\w)])-(?=\.?\d)|(?<=\d)\.(?=\d)|(?<=\w)[+#]+")
+_MEANT = re.compile(r"(?<![^\W_])(?<!\))-(?=\d)|(?<=\d)\.(?=\d)|(?<=[^\W_])[+#]+")
 VERDICT_TOKENS = 24
 VERDICT_SCHEMA: dict[str, object] = {
     "type": "object",
@@ -40,14 +41,14 @@ def normalised(text: str) -> str:
     an operator, stays as it is.
     """
     plain = _MINUS.sub("-", unicodedata.normalize("NFKC", text)).casefold().strip()
-    plain = _THOUSANDS.sub("", plain)
+    plain = _BARE_POINT.sub("0.", _THOUSANDS.sub("", plain))
     meant = {at for found in _MEANT.finditer(plain) for at in range(*found.span())}
     words = "".join(
         " " if unicodedata.category(character)[0] in "PSCZ" and at not in meant else character
         for at, character in enumerate(plain)
     ).split()
     # "A" can be a choice or a grade: articles are dropped only from what is more than an article.
-    return " ".join(_ARTICLES.sub(" ", " ".join(words)).split()) or " ".join(words) or plain
+    return " ".join([word for word in words if word not in _ARTICLES] or words) or plain
 
 
 @dataclass(frozen=True, slots=True)

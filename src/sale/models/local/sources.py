@@ -96,7 +96,7 @@ class Hub:
             with target.open("r+b" if target.exists() else "wb") as file:
                 file.truncate(have)
                 file.seek(have)
-                while have < size and (chunk := answer.read(min(CHUNK, size - have))):
+                while have < size and (chunk := answer.read1(min(CHUNK, size - have))):
                     file.write(chunk)
                     have += len(chunk)
                     advance(have)

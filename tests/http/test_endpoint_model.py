@@ -63,6 +63,7 @@ FAILURES: list[tuple[str, type[CallError], str, str, int]] = [
     ("empty-choices", BadReplyError, "no choices", "OpenAI protocol", 1),
     ("null-choices", BadReplyError, "no choices", "OpenAI protocol", 1),
     ("no-usage", BadReplyError, "usage", "OpenAI protocol", 1),
+    ("no-usage+empty-text", BadReplyError, "usage", "OpenAI protocol", 1),
     ("zero-usage", BadReplyError, "usage", "OpenAI protocol", 1),
     ("negative-usage", BadReplyError, "usage", "OpenAI protocol", 1),
     ("odd-usage", BadReplyError, "usage", "OpenAI protocol", 1),

@@ -121,6 +121,11 @@ def encoded(answer: object) -> bytes:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(answer=bent() | anything)
 @example(answer=[])
+@example(answer=whole() | {"usage": {"prompt_tokens": 3, "completion_tokens": 10**26}})
+@example(
+    answer=whole()
+    | {"usage": {"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": -1}}}
+)
 @example(answer={"choices": {"0": 1}})
 @example(answer=whole() | {"created": 10**18})
 @example(answer=whole() | {"created": -(10**18)})

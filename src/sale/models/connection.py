@@ -56,7 +56,7 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
     http_client = _http_client(url)
     if not openai:
-        http_client.event_hooks = {"request": [_only_ours(url, key)]}
+        http_client.event_hooks = {"request": [_only_ours(key)]}
     client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
     hide = (key,) if key != NO_KEY else ()
     if openai:
@@ -94,14 +94,14 @@ def _sendable(key: SecretStr | None, agent: str) -> str:
     return value
 
 
-def _only_ours(url: httpx2.URL, key: str) -> Callable[[httpx2.Request], Awaitable[None]]:
+def _only_ours(key: str) -> Callable[[httpx2.Request], Awaitable[None]]:
     """Takes from a request what is not on the list: whatever the client found in the environment, by any name."""
 
     async def strip(request: httpx2.Request) -> None:
         for name in [name for name in request.headers if not name.startswith(SENT)]:
             del request.headers[name]
         # The environment's headers may hold another key. After a redirect to elsewhere there is none, and stays none.
-        if "authorization" in request.headers and request.url.host == url.host:
+        if "authorization" in request.headers:
             request.headers["authorization"] = f"Bearer {key}"
 
     return strip

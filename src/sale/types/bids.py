@@ -1,0 +1,170 @@
+"""Tasks, strategies, votes and bids."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sale.types.calls import Stage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolInfo:
+    """A tool of the environment, as it is described to a bidder."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What is to be done. The id is the SHA-256 of the text (first 16 hex digits) unless given."""
+
+    text: str
+    id: str = ""
+    domain: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            # What is not valid text gets an id too; the auction refuses it, with a readable reason.
+            digest = hashlib.sha256(self.text.encode(errors="surrogatepass")).hexdigest()[:16]
+            object.__setattr__(self, "id", digest)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entropy:
+    """Mean per-token entropy of a strategy, from top-k log-probabilities with one tail bucket."""
+
+    normalised: float
+    """Mean over tokens of H_t / log(k_t + 1), in [0, 1]. The H of equation 3."""
+    nats: float
+    """Mean over tokens of H_t in nats; a lower bound of the true entropy, as the tail is one bucket."""
+    top_k: int
+    """The largest number of alternatives the endpoint returned for a token."""
+    tokens: int
+    """How many tokens it was measured on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strategy:
+    """An agent's plan for a task."""
+
+    agent: str
+    text: str
+    tokens: int
+    """|s|, as counted by the endpoint that wrote it."""
+    entropy: Entropy | None
+    """`None` where the endpoint gives no log-probabilities; `entropy_note` then says so."""
+    entropy_note: str | None = None
+    refined: bool = False
+    truncated: bool = False
+    """The token cap cut it off."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vote:
+    """One juror's answer about one strategy, as it came, before anything is imputed."""
+
+    juror: str
+    bidder: str
+    value: int | None
+    """γ ∈ {0, …, 5}; `None` where the juror failed to answer, and `note` says why."""
+    expected: float | None = None
+    """Expectation of the score over the distribution of the score token, where log-probabilities were given."""
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """A vote that counts: γ_j(s), imputed where the juror gave none."""
+
+    juror: str
+    bidder: str
+    value: float
+    """In [0, 5]; whole numbers unless imputed."""
+    imputed: bool = False
+    expected: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """w = (w_c, w_h, {w_j}) of equations 2 and 3."""
+
+    cost: float
+    """w_c, per micro-dollar: π is in dollars per million tokens, so π·|s| is micro-dollars."""
+    entropy: float
+    """w_h, per unit of normalised entropy. May be negative: its sign is learnt, not assumed."""
+    jurors: Mapping[str, float]
+    """w_j, per point of juror j's score. A juror that is not named weighs nothing."""
+    source: str = "given"
+    """Where they come from, for the record: `default`, `sale.toml`, a fit's id."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("cost", self.cost), ("entropy", self.entropy), *self.jurors.items()):
+            if not math.isfinite(value):
+                raise ValueError(f"the weight of {name} must be a finite number, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bid:
+    """A strategy with what it costs (C), what the market thinks it is worth (V), and why."""
+
+    strategy: Strategy
+    price: float
+    """π(a), dollars per million tokens."""
+    cost: float
+    """C = w_c · π(a) · |s| (equation 2)."""
+    value: float
+    """V = w_h · H(s) + Σ_j w_j · γ_j(s) (equation 3)."""
+    scores: tuple[Score, ...]
+    notes: tuple[str, ...] = ()
+    """Anything the scoring had to do differently for this bid, in words."""
+
+    @property
+    def agent(self) -> str:
+        """Who bids."""
+        return self.strategy.agent
+
+    @property
+    def net_cost(self) -> float:
+        """C − V. The smallest wins (equation 4)."""
+        return self.cost - self.value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dropout:
+    """An agent that left the auction at some stage, and why."""
+
+    agent: str
+    stage: Stage
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A contrastive pair from the auction memory: a losing and the winning strategy of one past auction."""
+
+    auction_id: str
+    task: str
+    similarity: float
+    """Cosine similarity of the past task to this one, in [-1, 1]."""
+    losing: str
+    winning: str
+    own: Literal["losing", "winning", "both"]
+    """Which of the two the refining agent wrote itself; at least one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refinement:
+    """What a cheaper agent made of its bid after looking at the auction memory."""
+
+    agent: str
+    pairs: tuple[Pair, ...]
+    bid: Bid | None
+    """`None` where it had nothing to learn from or failed; `note` says which."""
+    note: str | None = None

@@ -1,0 +1,133 @@
+"""Prompts, replies, and what a call to a model costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["bid", "judge", "refine", "rejudge", "execute", "verify"]
+AUCTION_STAGES: frozenset[Stage] = frozenset({"bid", "judge", "refine", "rejudge"})
+"""The stages that are the market's overhead, as against the work itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What a call consumed."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        """Input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """Dollars per million tokens, input and output apart."""
+
+    input: float
+    output: float
+    blended: float
+    """π(a), the one figure bids are costed with (method, equation 2)."""
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "blended"):
+            value: float = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a price from 0 up, got {value!r}")
+
+    def dollars(self, usage: Usage) -> float:
+        """What `usage` costs, in dollars, at the real input and output prices (not the blended one)."""
+        return (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A rendered prompt, ready to send."""
+
+    system: str
+    user: str
+    template: str
+    """Name and digest of the template it was rendered from, `bid@1a2b3c4d`, for the record."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenLogprobs:
+    """One generated token and the alternatives the endpoint reported."""
+
+    token: str
+    logprob: float
+    """Natural logarithm of its probability."""
+    top: tuple[tuple[str, float], ...] = ()
+    """The k most likely tokens with their log-probabilities; may or may not hold `token` itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What a model answered."""
+
+    text: str
+    usage: Usage
+    seconds: float
+    logprobs: tuple[TokenLogprobs, ...] | None = None
+    """`None` where the endpoint gives none."""
+    truncated: bool = False
+    """The token cap cut it off."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One line of a settlement: a model call and what it cost."""
+
+    stage: Stage
+    agent: str
+    usage: Usage
+    dollars: float
+    seconds: float
+    prompt: str = ""
+    """Name and digest of the prompt template, `bid@1a2b3c4d`; empty where none was used."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """What the task cost, call by call."""
+
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens of all calls."""
+        return sum((c.usage for c in self.calls), Usage())
+
+    @property
+    def dollars(self) -> float:
+        """All dollars of all calls."""
+        return sum(c.dollars for c in self.calls)
+
+    @property
+    def auction_dollars(self) -> float:
+        """Dollars of bids, jury and refinement."""
+        return sum(c.dollars for c in self.calls if c.stage in AUCTION_STAGES)
+
+    @property
+    def work_dollars(self) -> float:
+        """Dollars of execution and verification."""
+        return self.dollars - self.auction_dollars
+
+    @property
+    def overhead(self) -> float | None:
+        """The auction's share of the dollars, in [0, 1]; `None` where nothing was spent."""
+        return self.auction_dollars / self.dollars if self.dollars > 0 else None
+
+    def __add__(self, other: Settlement) -> Settlement:
+        return Settlement(calls=self.calls + other.calls)

@@ -1,0 +1,103 @@
+"""The auction as a whole, the work, and how it came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sale.types.bids import Bid, Dropout, Refinement, Task, Weights
+from sale.types.calls import Call, Settlement
+from sale.types.rules import JuryMode
+
+Verdict = Literal["success", "failure", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Auction:
+    """Everything about one auction: who bid what, who judged it how, who won and why."""
+
+    id: str
+    task: Task
+    bids: tuple[Bid, ...]
+    """First bids that stood, in the pool's order."""
+    provisional: str
+    """The provisional winner (equation 4)."""
+    refinements: tuple[Refinement, ...]
+    winner: Bid
+    """The bid that is awarded: a refined one where it beats the provisional winner (equations 5 and 6)."""
+    dropouts: tuple[Dropout, ...]
+    weights: Weights
+    jury: JuryMode
+    settlement: Settlement
+    seconds: float
+
+    @property
+    def contenders(self) -> tuple[Bid, ...]:
+        """First and refined bids together."""
+        return self.bids + tuple(r.bid for r in self.refinements if r.bid is not None)
+
+    @property
+    def flipped(self) -> bool:
+        """Whether refinement took the task from the provisional winner."""
+        return self.winner.strategy.refined
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """The winner's work."""
+
+    agent: str
+    answer: str
+    mode: str
+    """How it worked: `direct` (one answer) or `tools` (a tool loop)."""
+    followed_strategy: bool
+    trace: tuple[Mapping[str, object], ...] = ()
+    """The messages exchanged, in order, as JSON-ready values."""
+    calls: tuple[Call, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+    """Why there is no whole answer, where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """Whether the work was good, and who says so."""
+
+    verdict: Verdict
+    judged_by: str
+    """`tests`, `exact match`, `callable`, `model:<agent>`, `user`, or `nobody`."""
+    detail: str = ""
+    calls: tuple[Call, ...] = ()
+    """Model calls the judging itself took."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """What the task would have cost without a market. An estimate, and it says how it was made."""
+
+    agent: str
+    dollars: float
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """One task through the market, from bids to outcome."""
+
+    auction: Auction
+    execution: Execution
+    outcome: Outcome
+    settlement: Settlement
+    always_largest: Baseline
+    seconds: float
+    saved: float = field(init=False)
+    """Dollars saved against `always_largest`; negative where the market cost more."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "saved", self.always_largest.dollars - self.settlement.dollars)
+
+    @property
+    def answer(self) -> str:
+        """The winner's answer."""
+        return self.execution.answer

@@ -1,0 +1,63 @@
+"""How an auction is held, and what it may take at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+JuryMode = Literal["panel", "per-bid"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caps:
+    """Hard limits of one auction, bids, jury and refinement together. None is ever exceeded."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    calls: int = 200
+    """Model calls."""
+    tokens: int = 1_000_000
+    """Tokens, input and output."""
+    dollars: float = 1.0
+    """Dollars."""
+    seconds: float = 300.0
+    """Wall time. At the deadline the auction goes on with the bids and votes it has."""
+
+    def __post_init__(self) -> None:
+        _above(self, 0, "calls", "tokens", "seconds")
+        if not self.dollars >= 0:
+            raise ValueError(f"dollars must not be negative, got {self.dollars!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuctionRules:
+    """How an auction is held."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    jury: JuryMode = "panel"
+    """`panel`: each juror scores all strategies in one call. `per-bid`: one call for each juror and strategy."""
+    strategy_tokens: int = 300
+    """The longest strategy a bidder may write, in tokens."""
+    bid_seconds: float = 120.0
+    """The longest a bid may take."""
+    judge_seconds: float = 60.0
+    """The longest a judgement may take."""
+    refine: bool = True
+    """Whether cheaper agents may refine their bid from the auction memory."""
+    examples: int = 8
+    """k: how many contrastive pairs a refining agent is shown at most."""
+    caps: Caps = field(default_factory=Caps)
+    """Hard limits of one auction."""
+
+    def __post_init__(self) -> None:
+        _above(self, 0, "strategy_tokens", "bid_seconds", "judge_seconds")
+        if self.examples < 0:
+            raise ValueError(f"examples must not be negative, got {self.examples!r}")
+
+
+def _above(settings: object, least: float, *names: str) -> None:
+    for name in names:
+        value: float = getattr(settings, name)
+        if not value > least:  # in this form it refuses NaN too
+            raise ValueError(f"{name} must be above {least}, got {value!r}")

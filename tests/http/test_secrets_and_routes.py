@@ -124,6 +124,13 @@ async def test_a_url_with_a_secret_in_it_is_refused_without_being_shown(
     await found.aclose()
 
 
+async def test_a_placeholder_for_a_key_garbles_no_message(endpoint: Endpoint) -> None:
+    found = model(endpoint, "401", key="1")
+    with pytest.raises(RejectedError, match="HTTP 401 for model '401': Incorrect API key provided"):
+        await found.generate(PLAN, max_tokens=20)
+    await found.aclose()
+
+
 # --- proxies ---
 
 

@@ -27,6 +27,8 @@ from sale.models.errors import mapped
 OPENAI = "api.openai.com"
 # The client insists on a key; endpoints that need none ignore it.
 NO_KEY = "none"
+# Shorter ones (`none`, `EMPTY`, `1`) are placeholders: hiding them would only garble the messages.
+SHORTEST_SECRET = 8
 # The headers a request to anybody but OpenAI may have, or how their names begin.
 SENT = ("accept", "authorization", "connection", "content-", "host", "trace", "transfer-", "user-agent", "x-stainless-")
 
@@ -58,7 +60,7 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     if not openai:
         http_client.event_hooks = {"request": [_only_ours(key)]}
     client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
-    hide = (key,) if key != NO_KEY else ()
+    hide = (key,) if len(key) >= SHORTEST_SECRET else ()
     if openai:
         provider = OpenAIProvider(openai_client=client)
         return ChatModel(address.model, provider=provider, profile=None, agent=agent, hide=hide)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import get_args
+from typing import Protocol, get_args
 
 import numpy as np
 from hypothesis import strategies as st
@@ -55,6 +56,12 @@ class HashEmbedder:
             digest = hashlib.sha256(f"{self.name} {word}".encode(errors="surrogatepass")).digest()
             total += np.random.default_rng(int.from_bytes(digest[:8], "little")).normal(size=self.dimensions)
         return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+class Fresh(Protocol):
+    """Opens an empty memory."""
+
+    def __call__(self, embedder: HashEmbedder | None = None) -> AbstractAsyncContextManager[AuctionMemory]: ...
 
 
 # ---------------------------------------------------------------------------------------------------- by hand

@@ -6,18 +6,16 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.memory import builders
-from tests.memory.builders import HashEmbedder, auction, bid, call, execution, outcome, remember
+from tests.memory.builders import Fresh, HashEmbedder, auction, bid, call, execution, outcome, remember
 
 from sale.errors import InputError, StoreError
 from sale.memory.records import Imported
@@ -25,13 +23,7 @@ from sale.memory.store import AuctionMemory
 from sale.types import Auction, Baseline, Execution, Outcome, Pair, Task
 
 TASK = Task(text="sort the list", domain="code")
-ONE_MEMORY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@asynccontextmanager
-async def another(tmp_path: Path, embedder: HashEmbedder | None = None) -> AsyncGenerator[AuctionMemory]:
-    async with await AuctionMemory.open(tmp_path / uuid4().hex, embedder=embedder or HashEmbedder()) as memory:
-        yield memory
+ONE_MEMORY = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def fill(memory: AuctionMemory) -> None:
@@ -52,12 +44,12 @@ async def records(memory: AuctionMemory) -> dict[str, object]:
     return {one.id: replace(await memory.load(one.id), source="") for one in await memory.list(100)}
 
 
-async def test_what_goes_out_comes_back_in(memory: AuctionMemory, tmp_path: Path):
+async def test_what_goes_out_comes_back_in(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     await fill(memory)
     assert await memory.export(tmp_path / "all.jsonl") == 4
     there = await records(memory)
     del there["open"]
-    async with another(tmp_path) as other:
+    async with fresh() as other:
         assert await other.import_(tmp_path / "all.jsonl") == Imported(added=4, present=0)
         assert await records(other) == there
         assert await other.import_(tmp_path / "all.jsonl") == Imported(added=0, present=4)
@@ -75,9 +67,9 @@ async def test_what_goes_out_comes_back_in(memory: AuctionMemory, tmp_path: Path
     baseline=builders.baselines(builders.sound_texts),
 )
 async def test_any_record_survives_the_journey(
-    tmp_path: Path, auction: Auction, execution: Execution, outcome: Outcome, baseline: Baseline | None
+    fresh: Fresh, tmp_path: Path, auction: Auction, execution: Execution, outcome: Outcome, baseline: Baseline | None
 ):
-    async with another(tmp_path) as one, another(tmp_path) as other:
+    async with fresh() as one, fresh() as other:
         await one.begin(auction.id, auction.task)
         await one.award(auction)
         await one.settle(auction.id, execution, outcome, baseline)
@@ -102,10 +94,10 @@ async def test_the_file_is_lines_of_json_as_documented(memory: AuctionMemory, em
     assert lines[0]["record"]["outcomes"][1]["outcome"]["verdict"] == "failure"
 
 
-async def test_half_a_character_is_written_as_a_question_mark(memory: AuctionMemory, tmp_path: Path):
+async def test_half_a_character_is_written_as_a_question_mark(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     await remember(memory, "x", "sort", (bid("a", 1.0, "half \ud83d"), bid("b", 2.0)))
     await memory.export(tmp_path / "x.jsonl")
-    async with another(tmp_path) as other:
+    async with fresh() as other:
         await other.import_(tmp_path / "x.jsonl")
         held = (await other.load("x")).auction
     assert held is not None
@@ -139,13 +131,13 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
         await memory.export(memory.path)
 
 
-async def test_vectors_of_another_embedder_are_made_anew(memory: AuctionMemory, tmp_path: Path):
+async def test_vectors_of_another_embedder_are_made_anew(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     for number in range(5):
         await remember(memory, f"x{number}", f"task {number}")
     await memory.export(tmp_path / "all.jsonl")
     same, other_name = HashEmbedder(), HashEmbedder("other", dimensions=9)
     for embedder, embedded in ((same, 0), (other_name, 5)):
-        async with another(tmp_path, embedder) as other:
+        async with fresh(embedder) as other:
             await other.import_(tmp_path / "all.jsonl")
             assert embedder.embedded == embedded
             assert len(await other.recall(TASK, "a", 8)) == 5
@@ -164,16 +156,18 @@ def vector(*numbers: float) -> dict[str, str]:
         vector(*[9.0] * 48),
         vector(*[float("nan")] * 48),
         vector(*[0.0] * 48),
+        vector(*[3e38] * 48),
+        {"embedder": "hash", "vector": base64.b64encode(b"\x01\x00\x80\x7f" * 48).decode()},  # a signalling NaN
         None,
     ],
 )
 async def test_a_vector_that_is_none_is_made_anew(
-    memory: AuctionMemory, tmp_path: Path, planted: dict[str, str] | None
+    memory: AuctionMemory, fresh: Fresh, tmp_path: Path, planted: dict[str, str] | None
 ):
     await remember(memory, "x", "sort")
     file = await changed(memory, tmp_path, put("embedding", value=planted))
     embedder = HashEmbedder()
-    async with another(tmp_path, embedder) as other:
+    async with fresh(embedder) as other:
         await other.import_(file)
         assert embedder.embedded == 1
         pair = (await other.recall(Task(text="sort"), "a", 8))[0]
@@ -235,11 +229,11 @@ BAD = [
 
 @pytest.mark.parametrize(("change", "fault"), BAD, ids=[fault for _, fault in BAD])
 async def test_a_wrong_line_is_named_and_nothing_is_imported(
-    memory: AuctionMemory, tmp_path: Path, change: Callable[[dict[str, Any]], object], fault: str
+    memory: AuctionMemory, fresh: Fresh, tmp_path: Path, change: Callable[[dict[str, Any]], object], fault: str
 ):
     await remember(memory, "x", "sort")
     file = await changed(memory, tmp_path, change)
-    async with another(tmp_path) as other:
+    async with fresh() as other:
         with pytest.raises(InputError) as caught:
             await other.import_(file)
         assert caught.value.message.startswith(f"{file}:2: ")
@@ -281,23 +275,23 @@ async def test_a_file_that_cannot_be_read_or_is_empty(memory: AuctionMemory, tmp
     assert await memory.import_(tmp_path / "empty") == Imported(added=0, present=0)
 
 
-async def test_one_id_twice_in_a_file_is_taken_once(memory: AuctionMemory, tmp_path: Path):
+async def test_one_id_twice_in_a_file_is_taken_once(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     await remember(memory, "x", "sort")
     await memory.export(tmp_path / "x.jsonl")
     line = (tmp_path / "x.jsonl").read_text()
     (tmp_path / "twice.jsonl").write_text(line + line)
-    async with another(tmp_path) as other:
+    async with fresh() as other:
         assert await other.import_(tmp_path / "twice.jsonl") == Imported(added=1, present=1)
 
 
-async def test_more_than_a_batch_and_two_imports_at_once(memory: AuctionMemory, tmp_path: Path):
+async def test_more_than_a_batch_and_two_imports_at_once(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     template = await remember(memory, "x", "sort")
     assert template.id == "x"
     await memory.export(tmp_path / "x.jsonl")
     line = (tmp_path / "x.jsonl").read_text()
     many = [line.replace('"id":"x"', f'"id":"x{number}"') for number in range(230)]
     (tmp_path / "many.jsonl").write_text("".join(many))
-    async with another(tmp_path) as other:
+    async with fresh() as other:
         async with asyncio.TaskGroup() as group:
             both = [group.create_task(other.import_(tmp_path / "many.jsonl")) for _ in range(2)]
         assert sum(one.result().added for one in both) == 230
@@ -306,9 +300,9 @@ async def test_more_than_a_batch_and_two_imports_at_once(memory: AuctionMemory, 
         assert await other.export(tmp_path / "again.jsonl") == 230
 
 
-async def test_a_poisoned_source_is_forgotten_as_a_whole(memory: AuctionMemory, tmp_path: Path):
+async def test_a_poisoned_source_is_forgotten_as_a_whole(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     await remember(memory, "mine", "sort")
-    async with another(tmp_path) as other:
+    async with fresh() as other:
         for number in range(5):
             await remember(other, f"theirs{number}", f"sort {number}")
         await other.export(tmp_path / "theirs.jsonl")
@@ -319,10 +313,10 @@ async def test_a_poisoned_source_is_forgotten_as_a_whole(memory: AuctionMemory, 
     assert [pair.auction_id for pair in await memory.recall(TASK, "a", 8)] == ["mine"]
 
 
-async def test_an_imported_record_goes_on_living(memory: AuctionMemory, tmp_path: Path):
+async def test_an_imported_record_goes_on_living(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     await remember(memory, "x", "sort", verdict=None)
     await memory.export(tmp_path / "x.jsonl")
-    async with another(tmp_path) as other:
+    async with fresh() as other:
         await other.import_(tmp_path / "x.jsonl")
         assert await other.sweep() == 0
         await other.settle("x", execution(), outcome())

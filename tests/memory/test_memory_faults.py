@@ -169,13 +169,13 @@ async def test_a_step_that_fails_half_way_leaves_nothing_of_itself(tmp_path: Pat
     async with opened(tmp_path / "m") as memory:
         await remember(memory, "x", "sort", verdict=None)
         before = await memory.load("x")
-        written = writing.put_outcome
+        written = writing.Rows.insert
 
         async def fail(*args: Any) -> None:
             await written(*args)
             raise sqlite3.OperationalError("disk I/O error")
 
-        monkeypatch.setattr(writing, "put_outcome", fail)
+        monkeypatch.setattr(writing.Rows, "insert", fail)
         with pytest.raises(StoreError):
             await memory.settle("x", execution(), outcome())
         monkeypatch.undo()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, execution, outcome, remember
+from tests.memory.builders import BASELINE, Fresh, HashEmbedder, auction, bid, execution, outcome, remember
 
 from sale.errors import StoreError
 from sale.memory.retrieval import Candidate, Entry, Index, contrast
@@ -244,10 +243,10 @@ past_auctions = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(past_auctions, agents, st.integers(1, 5), st.booleans())
 async def test_recall_follows_the_rules(
-    tmp_path: Path,
+    fresh: Fresh,
     drawn: list[tuple[str, list[str], bool, Verdict | None]],
     agent: str,
     k: int,
@@ -255,7 +254,7 @@ async def test_recall_follows_the_rules(
 ):
     embedder = HashEmbedder()
     past: list[Past] = []
-    async with await AuctionMemory.open(tmp_path / uuid4().hex, embedder=embedder) as memory:
+    async with fresh(embedder) as memory:
         for number, (text, bidders, flipped, verdict) in enumerate(drawn):
             bids = [bid(name, 1.0 + place) for place, name in enumerate(bidders)]
             refined = [bid(bidders[-1], 0.5, refined=True)] if flipped else []
@@ -282,7 +281,7 @@ def test_near_ties_at_the_edge_are_not_lost():
     vector = (vector / np.linalg.norm(vector)).astype("<f4")
     index = Index(dimensions)
     for number in range(1, 501):
-        index.put_task(number, f"text {number}", vector.tobytes())
+        index.put_tasks([(number, f"text {number}")], vector[None])
         index.put(
             Entry(auction=number, task=number, started=float(number), awarded=True, verdict=None, bidders=("a", "b"))
         )
@@ -295,7 +294,7 @@ def test_the_index_takes_changes_and_new_agents_at_any_size():
     index = Index(4)
     unit = np.array([1, 0, 0, 0], dtype="<f4")
     for number in range(1, 300):
-        index.put_task(number, f"text {number}", unit.tobytes())
+        index.put_tasks([(number, f"text {number}")], unit[None])
         bidders = ("a", f"agent {number}")
         index.put(Entry(auction=number, task=number, started=0.0, awarded=True, verdict=None, bidders=bidders))
     query = unit.astype(np.float32)

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.memory import builders
-from tests.memory.builders import HashEmbedder
 
 from sale.memory.store import AuctionMemory
 from sale.types import Auction, Baseline, Call, Execution, Outcome, Settlement, Task
 
-ONE_MEMORY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONE_MEMORY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @ONE_MEMORY
@@ -27,15 +26,13 @@ ONE_MEMORY = settings(max_examples=60, suppress_health_check=[HealthCheck.functi
     baseline=builders.baselines(builders.texts),
 )
 async def test_a_settled_auction_comes_back_equal(
-    tmp_path: Path, auction: Auction, execution: Execution, outcome: Outcome, baseline: Baseline | None
+    memory: AuctionMemory, auction: Auction, execution: Execution, outcome: Outcome, baseline: Baseline | None
 ):
     auction = replace(auction, id=uuid4().hex)
-    async with await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder()) as memory:
-        await memory.begin(auction.id, auction.task)
-        await memory.award(auction)
-        await memory.settle(auction.id, execution, outcome, baseline)
-    async with await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder()) as memory:
-        record = await memory.load(auction.id)
+    await memory.begin(auction.id, auction.task)
+    await memory.award(auction)
+    await memory.settle(auction.id, execution, outcome, baseline)
+    record = await memory.load(auction.id)
     assert record.auction == auction
     assert record.execution == execution
     assert record.outcome == outcome
@@ -52,12 +49,13 @@ async def test_a_settled_auction_comes_back_equal(
     reason=builders.texts,
     calls=st.lists(builders.calls(builders.texts), max_size=3),
 )
-async def test_what_an_abandoned_auction_spent_comes_back(tmp_path: Path, task: Task, reason: str, calls: list[Call]):
+async def test_what_an_abandoned_auction_spent_comes_back(
+    memory: AuctionMemory, task: Task, reason: str, calls: list[Call]
+):
     name = uuid4().hex
-    async with await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder()) as memory:
-        await memory.begin(name, task)
-        await memory.abandon(name, reason, calls)
-        record = await memory.load(name)
+    await memory.begin(name, task)
+    await memory.abandon(name, reason, calls)
+    record = await memory.load(name)
     assert (record.task, record.reason, record.auction, record.status) == (task, reason, None, "abandoned")
     assert record.settlement == Settlement(calls=tuple(calls))
 

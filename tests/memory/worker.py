@@ -23,6 +23,7 @@ from typing import Any
 
 import alembic.op
 import pytest
+import sqlalchemy
 from sqlalchemy import Table
 from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, execution, outcome, remember
 
@@ -68,7 +69,11 @@ async def inside(memory: AuctionMemory, step: str) -> None:
             await wait()
 
         if step == "award":  # after the strategies, before the scores
-            patch.setattr(writing, "_scores", hang)
+
+            def insert_or_hang(table: Table) -> object:
+                return hang() if table.name == "scores" else sqlalchemy.insert(table)
+
+            patch.setattr(writing, "insert", insert_or_hang)
         else:
             patch.setattr(lifecycle, step, half)
         await step_by_step(memory, "x", step)

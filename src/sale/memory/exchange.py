@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, TextIO, cast
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import and_, insert, select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
@@ -42,7 +42,8 @@ from sale.memory.database import Database, absolute
 from sale.memory.following import Encoder
 from sale.memory.reading import read_records
 from sale.memory.records import Imported, Record
-from sale.memory.schema import auctions, embeddings
+from sale.memory.schema import auctions, calls, embeddings
+from sale.memory.writing import Fields, Rows
 
 SCHEMA: Final = 1
 BATCH: Final = 100
@@ -246,12 +247,53 @@ async def _add(database: Database, encoder: Encoder, batch: Sequence[Line], sour
 
     async def store(connection: AsyncConnection) -> int:
         there = await look(connection)
-        missing = [line for name, line in new.items() if name not in there]
-        for line in missing:
-            await _add_record(connection, line.record, source, (encoder.name, vectors[line.record.task.text]))
+        missing = [line.record for name, line in new.items() if name not in there]
+        await _insert(connection, missing, source, encoder.name, vectors)
         return len(missing)
 
     return await database.write(store) if new else 0
+
+
+async def _insert(
+    connection: AsyncConnection, records: Sequence[Record], source: str, embedder: str, vectors: Mapping[str, bytes]
+) -> None:
+    """Records with new ids, and the tasks that are not there yet."""
+    revision = await writing.next_revision(connection, by=max(len(records), 1))
+    digests = [writing.task_digest(record.task) for record in records]
+    keys = await writing.task_keys(connection, digests)
+    rows = Rows()
+    for key, (record, digest) in enumerate(zip(records, digests, strict=True), start=revision):
+        if digest not in keys:
+            keys[digest] = key
+            writing.add_task(rows, key, record.task, embedder, vectors[record.task.text])
+        _add_record(rows, key, keys[digest], record, source)
+    await rows.insert(connection)
+
+
+def _add_record(rows: Rows, key: int, task: int, record: Record, source: str) -> None:
+    head: Fields = {
+        "id": record.id,
+        "task": task,
+        "status": record.status,
+        "source": source,
+        "started_at": record.started_at,
+        "awarded_at": record.awarded_at,
+        "settled_at": record.settled_at,
+        "abandoned_at": record.abandoned_at,
+        "reason": record.reason,
+    }
+    writing.add_record(rows, key, head, record.auction)
+    lines: list[Fields] = []
+    if record.auction is not None:
+        writing.add_award(rows, key, record.auction)
+        lines += writing.call_rows("auction", record.auction.settlement.calls)
+    if record.execution is not None:
+        writing.add_work(rows, key, record.execution, record.baseline)
+        lines += writing.call_rows("execution", record.execution.calls)
+    for number, judged in enumerate(record.outcomes):
+        writing.add_outcome(rows, key, judged.outcome, judged.at, number)
+        lines += writing.call_rows("outcome", judged.outcome.calls, number)
+    rows.number(calls, key, lines + writing.call_rows("stray", record.stray_calls))
 
 
 async def _embed(encoder: Encoder, lines: Sequence[Line]) -> dict[str, bytes]:
@@ -262,33 +304,8 @@ async def _embed(encoder: Encoder, lines: Sequence[Line]) -> dict[str, bytes]:
             continue
         with suppress(binascii.Error, ValueError):
             vector = base64.b64decode(given.vector, validate=True)
-            if encoder.accepts(vector):
+            if all(encoder.sound([vector])):
                 vectors[line.record.task.text] = vector
     others = list(dict.fromkeys(text for line in lines if (text := line.record.task.text) not in vectors))
     vectors.update(zip(others, await encoder.many(others), strict=True))
     return vectors
-
-
-async def _add_record(connection: AsyncConnection, record: Record, source: str, embedding: tuple[str, bytes]) -> None:
-    revision = await writing.next_revision(connection)
-    task = await writing.put_task(connection, record.task, revision)
-    if task == revision:
-        await writing.put_embedding(connection, task, *embedding)
-    head = {
-        "key": revision,
-        "id": record.id,
-        "task": task,
-        "revision": revision,
-        "status": "open",
-        "source": source,
-        "started_at": record.started_at,
-    }
-    await connection.execute(insert(auctions), head)
-    if record.auction is not None:
-        await writing.put_award(connection, revision, record.auction, record.awarded_at)
-    if record.execution is not None:
-        await writing.put_work(connection, revision, record.execution, record.baseline)
-    for judgement in record.outcomes:
-        await writing.put_outcome(connection, revision, judgement.outcome, judgement.at)
-    await writing.put_calls(connection, revision, "stray", record.stray_calls)
-    await writing.put_end(connection, revision, record)

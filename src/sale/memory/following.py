@@ -43,12 +43,18 @@ class Encoder:
         """The embedder's."""
         return self._embedder.dimensions
 
-    def accepts(self, vector: bytes) -> bool:
-        """Whether a stored vector is one of this embedder's length, finite and of unit norm."""
-        if len(vector) != self.dimensions * STORED.itemsize:
-            return False
-        norm = float(np.linalg.norm(np.frombuffer(vector, dtype=STORED).astype(np.float64)))
-        return bool(np.isfinite(norm)) and abs(norm - 1.0) < ROUNDING
+    def matrix(self, vectors: Sequence[bytes]) -> Vector:
+        """Stored vectors as the rows of an array."""
+        return np.frombuffer(b"".join(vectors), dtype=STORED).reshape(len(vectors), self.dimensions)
+
+    def sound(self, vectors: Sequence[bytes | None]) -> list[bool]:
+        """Which of some stored vectors are there and of this embedder's length, finite and of unit norm."""
+        size = self.dimensions * STORED.itemsize
+        none = bytes(size)
+        found = self.matrix([one if one is not None and len(one) == size else none for one in vectors])
+        with np.errstate(invalid="ignore"):  # what is not a number is just not sound
+            norms = np.sqrt(np.einsum("ij,ij->i", found, found, dtype=np.float64))
+            return [bool(good) for good in np.abs(norms - 1.0) < ROUNDING]
 
     async def one(self, text: str) -> bytes:
         """The vector of one text."""
@@ -76,14 +82,13 @@ class Encoder:
                     where=f"embedder {self.name!r}",
                     hint="`embed` gives one row of `dimensions` numbers for each text.",
                 )
-            batch_vectors = [row.tobytes() for row in made]
-            if not all(map(self.accepts, batch_vectors)):
+            vectors += [row.tobytes() for row in made]
+            if not all(self.sound(vectors[start:])):
                 raise StoreError(
                     "it gave vectors that are not of unit length",
                     where=f"embedder {self.name!r}",
                     hint="Divide each by its norm.",
                 )
-            vectors += batch_vectors
         return vectors
 
 
@@ -143,15 +148,17 @@ class Follower:
     async def _read_tasks(self, connection: AsyncConnection) -> list[tuple[int, str]]:
         mine = and_(embeddings.c.task == tasks.c.key, embeddings.c.embedder == self._encoder.name)
         new = select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector).outerjoin(embeddings, mine)
-        lacking: list[int] = []
         while True:
             query = new.where(tasks.c.key > self.index.last_task).order_by(tasks.c.key).limit(CHUNK)
             rows = (await connection.execute(query)).all()
-            for row in rows:
-                if row.vector is None or not self._encoder.accepts(row.vector):
-                    lacking.append(row.key)
-                elif not lacking:  # what follows a gap is read again once the gap is closed
-                    self.index.put_task(row.key, row.text_digest, row.vector)
+            sound = self._encoder.sound([row.vector for row in rows])
+            lacking = [row.key for row, good in zip(rows, sound, strict=True) if not good]
+            # What follows a gap is read again once the gap is closed: the index takes tasks by rising keys.
+            whole = [row for row in rows if not lacking or row.key < lacking[0]]
+            if whole:
+                self.index.put_tasks(
+                    [(row.key, row.text_digest) for row in whole], self._encoder.matrix([row.vector for row in whole])
+                )
             if lacking or len(rows) < CHUNK:
                 break
         texts = select(tasks.c.key, tasks.c.text).where(tasks.c.key.in_(lacking))

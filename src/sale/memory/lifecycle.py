@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
 from sale.memory import writing
-from sale.memory.schema import auctions, tasks
+from sale.memory.schema import auctions, outcomes, tasks
+from sale.memory.writing import Fields, Rows
 from sale.types import Auction, Baseline, Call, Execution, Outcome, Task
 
 Head = Row[*tuple[Any, ...]]
@@ -39,20 +40,23 @@ async def begin(
     if (await connection.execute(taken)).scalar() is not None:
         raise InputError(f"there is already an auction {auction_id!r}", hint="Give each auction its own id.")
     revision = await writing.next_revision(connection)
-    key = await writing.put_task(connection, task, revision)
-    if key == revision:  # a task nobody had before; one that was there is embedded, or will be when it is looked for
-        await writing.put_embedding(connection, key, *embedding)
+    digest = writing.task_digest(task)
+    known = (await writing.task_keys(connection, [digest])).get(digest)
+    rows = Rows()
+    if known is None:  # one that was there is embedded, or will be when it is looked for
+        writing.add_task(rows, revision, task, *embedding)
     row = {
         "key": revision,
         "id": auction_id,
-        "task": key,
+        "task": revision if known is None else known,
         "revision": revision,
         "status": "open",
         "owner": owner,
         "source": "",
         "started_at": _now(),
     }
-    await connection.execute(insert(auctions), row)
+    rows.add(auctions, row)
+    await rows.insert(connection)
 
 
 async def award(connection: AsyncConnection, auction: Auction, owner: str) -> None:
@@ -65,8 +69,12 @@ async def award(connection: AsyncConnection, auction: Auction, owner: str) -> No
     _expect(head, head.status in {"open", "abandoned"} and head.awarded_at is None, "awarded")
     if (head.task_id, head.text, head.domain) != (auction.task.id, auction.task.text, auction.task.domain):
         raise InputError(f"the auction {auction.id!r} was begun for another task", hint="Begin a new auction.")
-    await _change(connection, head.key, owner=owner)
-    await writing.put_award(connection, head.key, auction, _now())
+    rows = Rows()
+    writing.add_award(rows, head.key, auction)
+    await writing.add_calls(connection, rows, head.key, writing.call_rows("auction", auction.settlement.calls))
+    now: Fields = {"status": "awarded", "owner": owner, "awarded_at": _now(), "abandoned_at": None, "reason": None}
+    await _change(connection, head.key, **now, **writing.award_fields(auction))
+    await rows.insert(connection)
 
 
 async def settle(
@@ -80,9 +88,15 @@ async def settle(
     head = await _head(connection, auctions.c.id == auction_id, auction_id)
     _expect(head, head.awarded_at is not None and head.settled_at is None, "settled")
     now = _now()
-    await _change(connection, head.key, owner=None, status="settled", settled_at=now, abandoned_at=None, reason=None)
-    await writing.put_work(connection, head.key, execution, baseline)
-    await writing.put_outcome(connection, head.key, outcome, now)
+    settled: Fields = {"status": "settled", "owner": None, "settled_at": now, "abandoned_at": None, "reason": None}
+    await _change(connection, head.key, **settled)
+    rows = Rows()
+    writing.add_work(rows, head.key, execution, baseline)
+    number = await writing.next_position(connection, outcomes, head.key)
+    writing.add_outcome(rows, head.key, outcome, now, number)
+    lines = writing.call_rows("execution", execution.calls) + writing.call_rows("outcome", outcome.calls, number)
+    await writing.add_calls(connection, rows, head.key, lines)
+    await rows.insert(connection)
 
 
 async def abandon(connection: AsyncConnection, auction_id: str, reason: str, calls: Sequence[Call]) -> None:
@@ -94,7 +108,9 @@ async def abandon(connection: AsyncConnection, auction_id: str, reason: str, cal
     head = await _head(connection, auctions.c.id == auction_id, auction_id)
     _expect(head, head.settled_at is None, "abandoned")
     await _change(connection, head.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
-    await writing.put_calls(connection, head.key, "stray", calls)
+    rows = Rows()
+    await writing.add_calls(connection, rows, head.key, writing.call_rows("stray", calls))
+    await rows.insert(connection)
 
 
 async def release(connection: AsyncConnection, auction_id: str) -> None:
@@ -117,7 +133,11 @@ async def judge(connection: AsyncConnection, key: int, outcome: Outcome) -> None
     head = await _head(connection, auctions.c.key == key, str(key))
     _expect(head, head.awarded_at is not None, "judged")
     await _change(connection, key)
-    await writing.put_outcome(connection, key, outcome, _now())
+    rows = Rows()
+    number = await writing.next_position(connection, outcomes, key)
+    writing.add_outcome(rows, key, outcome, _now(), number)
+    await writing.add_calls(connection, rows, key, writing.call_rows("outcome", outcome.calls, number))
+    await rows.insert(connection)
 
 
 async def unfinished_owners(connection: AsyncConnection) -> list[str]:

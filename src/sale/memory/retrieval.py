@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Kind = TypeVar("Kind", bound=np.generic)
 Vector = NDArray[np.float32]
 STORED: Final = np.dtype("<f4")
-# Scores from the matrix product may differ in the last bits for equal rows; candidates this close are scored again.
+# Single-precision products may differ in the last bits for equal rows; candidates this close are scored again.
 NEAR: Final = np.float32(1e-5)
 
 
@@ -125,20 +125,22 @@ class Index:
         arrays = (self._vectors, self._auction, self._row, self._started, self._usable, self._succeeded)
         return sum(array.nbytes for array in (*arrays, *self._bid.values()))
 
-    def put_task(self, task: int, digest: str, vector: bytes) -> None:
-        """Take in a task; a second task with the same text shares its row.
+    def put_tasks(self, tasks: Sequence[tuple[int, str]], vectors: Vector) -> None:
+        """Take in tasks, by rising keys; those with the same text share a row.
 
         Args:
-            task: Its key.
-            digest: Of its text.
-            vector: As stored.
+            tasks: The key of each and the digest of its text.
+            vectors: Of the texts, shape (tasks, dimensions).
         """
-        row = self._texts.setdefault(digest, len(self._texts))
-        if row >= len(self._vectors):
-            self._vectors = _grown(self._vectors, row + 1)
-        self._vectors[row] = np.frombuffer(vector, dtype=STORED)
-        self._tasks[task] = row
-        self.last_task = max(self.last_task, task)
+        rows: list[int] = []
+        for task, digest in tasks:
+            row = self._texts.setdefault(digest, len(self._texts))
+            self._tasks[task] = row
+            self.last_task = task
+            rows.append(row)
+        if len(self._texts) > len(self._vectors):
+            self._vectors = _grown(self._vectors, len(self._texts))
+        self._vectors[rows] = vectors
 
     def put(self, entry: Entry) -> None:
         """Take in an auction, or what has changed about it. Its task must be there."""
@@ -181,7 +183,8 @@ class Index:
     def _nearest(self, vector: Vector, places: NDArray[np.int64], k: int) -> list[tuple[int, float]]:
         if k <= 0 or not len(places):
             return []
-        rough = (self._vectors[: len(self._texts)] @ vector)[self._row[places]]
+        # Not `@`: a threaded product gains nothing here and, where other work keeps the cores busy, waits for them.
+        rough = np.vecdot(self._vectors[: len(self._texts)], vector)[self._row[places]]
         wanted = 4 * k
         while True:
             # The candidates: everything as similar as the last of `wanted`. Several auctions may share a text.

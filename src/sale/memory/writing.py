@@ -1,10 +1,10 @@
-"""From values to rows. Every function works inside the caller's writing transaction."""
+"""From values to rows, and from rows into the tables. Rows are collected first and inserted a table at a time."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,7 +12,6 @@ from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
-from sale.memory.records import Record
 from sale.memory.schema import (
     auctions,
     baselines,
@@ -21,6 +20,7 @@ from sale.memory.schema import (
     embeddings,
     executions,
     juror_weights,
+    metadata,
     outcomes,
     pairs,
     refinements,
@@ -32,7 +32,44 @@ from sale.memory.schema import (
 from sale.types import Auction, Baseline, Bid, Call, Execution, Outcome, Task
 
 Part = Literal["auction", "execution", "outcome", "stray"]
-Rows = list[dict[str, Any]]
+Fields = dict[str, Any]
+
+
+class Rows:
+    """Rows to be inserted together, each table's after those it refers to."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Table, list[Fields]] = {}
+
+    def add(self, table: Table, *rows: Fields) -> None:
+        """Collect."""
+        self._rows.setdefault(table, []).extend(rows)
+
+    def number(self, table: Table, auction: int, rows: Sequence[Fields], *, first: int = 0) -> None:
+        """Collect rows of an auction, numbered from `first`."""
+        self.add(
+            table, *({"auction": auction, "position": place, **row} for place, row in enumerate(rows, start=first))
+        )
+
+    async def insert(self, connection: AsyncConnection) -> None:
+        """Insert all."""
+        for table in metadata.sorted_tables:
+            if rows := self._rows.get(table):
+                await connection.execute(insert(table), rows)
+
+
+async def next_revision(connection: AsyncConnection, by: int = 1) -> int:
+    """Raise the memory's revision. Its row stays locked until the transaction ends, so commits follow its order.
+
+    Args:
+        connection: Writing.
+        by: How many revisions to take.
+
+    Returns:
+        The first of those taken.
+    """
+    await connection.execute(update(state).values(revision=state.c.revision + by))
+    return (await connection.execute(select(state.c.revision))).scalar_one() - by + 1
 
 
 def text_digest(text: str) -> str:
@@ -40,40 +77,53 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-async def next_revision(connection: AsyncConnection) -> int:
-    """Raise the memory's revision. Its row stays locked until the transaction ends, so commits follow its order."""
-    await connection.execute(update(state).values(revision=state.c.revision + 1))
-    return (await connection.execute(select(state.c.revision))).scalar_one()
+def task_digest(task: Task) -> str:
+    """SHA-256 of everything about a task, in hex. Tasks with the same share a row."""
+    return text_digest(json.dumps([task.id, task.text, task.domain]))
 
 
-async def put_task(connection: AsyncConnection, task: Task, revision: int) -> int:
-    """The task's key; the row is made where there is none yet. `revision` becomes the key of a new row."""
-    digest = text_digest(json.dumps([task.id, task.text, task.domain]))
-    key = (await connection.execute(select(tasks.c.key).where(tasks.c.digest == digest))).scalar()
-    if key is not None:
-        return int(key)
-    row = {
-        "key": revision,
-        "digest": digest,
-        "text_digest": text_digest(task.text),
-        "id": task.id,
-        "domain": task.domain,
-        "text": task.text,
-    }
-    await connection.execute(insert(tasks), row)
-    return revision
+async def task_keys(connection: AsyncConnection, digests: Sequence[str]) -> dict[str, int]:
+    """The keys of the tasks that are there, by digest."""
+    found = select(tasks.c.digest, tasks.c.key).where(tasks.c.digest.in_(digests))
+    return {row.digest: row.key for row in (await connection.execute(found)).all()}
+
+
+def add_task(rows: Rows, key: int, task: Task, embedder: str, vector: bytes) -> None:
+    """A task that is not there yet."""
+    row = {"key": key, "digest": task_digest(task), "text_digest": text_digest(task.text)}
+    rows.add(tasks, {**row, "id": task.id, "domain": task.domain, "text": task.text})
+    rows.add(embeddings, {"task": key, "embedder": embedder, "vector": vector})
 
 
 async def put_embedding(connection: AsyncConnection, task: int, embedder: str, vector: bytes) -> None:
-    """Store the vector of a task, replacing one by the same embedder."""
+    """Store the vector of a task that is there, replacing one by the same embedder."""
     mine = (embeddings.c.task == task) & (embeddings.c.embedder == embedder)
     changed = await connection.execute(update(embeddings).where(mine).values(vector=vector))
     if not changed.rowcount:
         await connection.execute(insert(embeddings), {"task": task, "embedder": embedder, "vector": vector})
 
 
-async def put_award(connection: AsyncConnection, key: int, auction: Auction, at: datetime | None) -> None:
-    """Everything an auction came to.
+async def next_position(connection: AsyncConnection, table: Table, auction: int) -> int:
+    """The number of the next row of an auction."""
+    last = select(func.max(table.c.position)).where(table.c.auction == auction)
+    found = (await connection.execute(last)).scalar()
+    return 0 if found is None else int(found) + 1
+
+
+def award_fields(auction: Auction) -> Fields:
+    """What the head of an auction says from the award on."""
+    return {
+        "jury": auction.jury,
+        "provisional": auction.provisional,
+        "weight_cost": auction.weights.cost,
+        "weight_entropy": auction.weights.entropy,
+        "weights_source": auction.weights.source,
+        "seconds": auction.seconds,
+    }
+
+
+def add_award(rows: Rows, key: int, auction: Auction) -> None:
+    """Everything an auction came to, but its calls.
 
     Raises:
         InputError: The winner is none of the bids.
@@ -86,56 +136,27 @@ async def put_award(connection: AsyncConnection, key: int, auction: Auction, at:
             where=f"auction {auction.id!r}",
             hint="`winner` must be one of `bids` or of the refined bids.",
         )
-    await connection.execute(
-        update(auctions)
-        .where(auctions.c.key == key)
-        .values(
-            status="awarded",
-            awarded_at=at,
-            abandoned_at=None,
-            reason=None,
-            jury=auction.jury,
-            provisional=auction.provisional,
-            weight_cost=auction.weights.cost,
-            weight_entropy=auction.weights.entropy,
-            weights_source=auction.weights.source,
-            seconds=auction.seconds,
-        )
-    )
-    weights = [{"juror": juror, "weight": weight} for juror, weight in auction.weights.jurors.items()]
-    await _put(connection, juror_weights, key, weights)
-    await _put(connection, refinements, key, [{"agent": r.agent, "note": r.note} for r in auction.refinements])
     owners: list[int | None] = [None] * len(auction.bids)
     owners += [number for number, refinement in enumerate(auction.refinements) if refinement.bid is not None]
     bids = [
         _strategy(bid, refinement, won=place == won)
         for place, (bid, refinement) in enumerate(zip(contenders, owners, strict=True))
     ]
-    await _put(connection, strategies, key, bids)
-    await _put(connection, scores, key, [row for place, bid in enumerate(contenders) for row in _scores(place, bid)])
-    await _put(connection, pairs, key, _pairs(auction))
-    left = [{"agent": d.agent, "stage": d.stage, "code": d.code, "reason": d.reason} for d in auction.dropouts]
-    await _put(connection, dropouts, key, left)
-    await put_calls(connection, key, "auction", auction.settlement.calls)
+    rows.number(juror_weights, key, _weights(auction.weights.jurors))
+    rows.number(refinements, key, [{"agent": one.agent, "note": one.note} for one in auction.refinements])
+    rows.number(strategies, key, bids)
+    rows.number(scores, key, [row for place, bid in enumerate(contenders) for row in _scores(place, bid)])
+    rows.number(pairs, key, _pairs(auction))
+    left = [
+        {"agent": one.agent, "stage": one.stage, "code": one.code, "reason": one.reason} for one in auction.dropouts
+    ]
+    rows.number(dropouts, key, left)
 
 
-async def put_end(connection: AsyncConnection, key: int, record: Record) -> None:
-    """How far a record of another memory came."""
-    await connection.execute(
-        update(auctions)
-        .where(auctions.c.key == key)
-        .values(
-            status=record.status,
-            settled_at=record.settled_at,
-            abandoned_at=record.abandoned_at,
-            reason=record.reason,
-        )
-    )
-
-
-async def put_work(connection: AsyncConnection, key: int, execution: Execution, baseline: Baseline | None) -> None:
-    """The winner's work, and what it is compared with."""
-    row = {
+def add_work(rows: Rows, key: int, execution: Execution, baseline: Baseline | None) -> None:
+    """The winner's work and what it is compared with, but its calls."""
+    work = {
+        "auction": key,
         "agent": execution.agent,
         "answer": execution.answer,
         "mode": execution.mode,
@@ -144,28 +165,27 @@ async def put_work(connection: AsyncConnection, key: int, execution: Execution, 
         "seconds": execution.seconds,
         "error": execution.error,
     }
-    await connection.execute(insert(executions), {"auction": key, **row})
-    await put_calls(connection, key, "execution", execution.calls)
+    rows.add(executions, work)
     if baseline is not None:
         compared = {"agent": baseline.agent, "dollars": baseline.dollars, "basis": baseline.basis}
-        await connection.execute(insert(baselines), {"auction": key, **compared})
+        rows.add(baselines, {"auction": key, **compared})
 
 
-async def put_outcome(connection: AsyncConnection, key: int, outcome: Outcome, at: datetime) -> None:
-    """One more judgement; the earlier ones stay."""
-    number = await _next_position(connection, outcomes, key)
+def add_outcome(rows: Rows, key: int, outcome: Outcome, at: datetime, number: int) -> None:
+    """One more judgement, but its calls. Those before `number` stay."""
     row = {"verdict": outcome.verdict, "judged_by": outcome.judged_by, "detail": outcome.detail, "at": at}
-    await connection.execute(insert(outcomes), {"auction": key, "position": number, **row})
-    await put_calls(connection, key, "outcome", outcome.calls, outcome=number)
+    rows.number(outcomes, key, [row], first=number)
 
 
-async def put_calls(
-    connection: AsyncConnection, key: int, part: Part, made: Sequence[Call], *, outcome: int | None = None
-) -> None:
-    """Lines of the settlement, after those that are there."""
-    if not made:
-        return
-    rows = [
+def call_rows(part: Part, made: Sequence[Call], outcome: int | None = None) -> list[Fields]:
+    """Lines of the settlement.
+
+    Args:
+        part: What they belong to.
+        made: The calls.
+        outcome: The number of the judgement they were made for, where that is the part.
+    """
+    return [
         {
             "part": part,
             "outcome": outcome,
@@ -180,22 +200,27 @@ async def put_calls(
         }
         for call in made
     ]
-    await _put(connection, calls, key, rows, first=await _next_position(connection, calls, key))
 
 
-async def _next_position(connection: AsyncConnection, table: Table, key: int) -> int:
-    last = select(func.max(table.c.position)).where(table.c.auction == key)
-    found = (await connection.execute(last)).scalar()
-    return 0 if found is None else int(found) + 1
+async def add_calls(connection: AsyncConnection, rows: Rows, key: int, lines: Sequence[Fields]) -> None:
+    """Lines of the settlement, after those that are there."""
+    if lines:
+        rows.number(calls, key, lines, first=await next_position(connection, calls, key))
 
 
-async def _put(connection: AsyncConnection, table: Table, key: int, rows: Rows, *, first: int = 0) -> None:
-    if rows:
-        numbered = [{"auction": key, "position": place, **row} for place, row in enumerate(rows, start=first)]
-        await connection.execute(insert(table), numbered)
+def add_record(rows: Rows, key: int, head: Fields, auction: Auction | None) -> None:
+    """A whole head at once, for records of another memory."""
+    rows.add(auctions, {**_NO_AWARD, **head, "key": key, "revision": key, **(award_fields(auction) if auction else {})})
 
 
-def _strategy(bid: Bid, refinement: int | None, *, won: bool) -> dict[str, Any]:
+_NO_AWARD: Fields = dict.fromkeys(("jury", "provisional", "weight_cost", "weight_entropy", "weights_source", "seconds"))
+
+
+def _weights(jurors: Mapping[str, float]) -> list[Fields]:
+    return [{"juror": juror, "weight": weight} for juror, weight in jurors.items()]
+
+
+def _strategy(bid: Bid, refinement: int | None, *, won: bool) -> Fields:
     strategy = bid.strategy
     entropy = strategy.entropy
     return {
@@ -218,7 +243,7 @@ def _strategy(bid: Bid, refinement: int | None, *, won: bool) -> dict[str, Any]:
     }
 
 
-def _scores(place: int, bid: Bid) -> Rows:
+def _scores(place: int, bid: Bid) -> list[Fields]:
     return [
         {
             "strategy": place,
@@ -233,7 +258,7 @@ def _scores(place: int, bid: Bid) -> Rows:
     ]
 
 
-def _pairs(auction: Auction) -> Rows:
+def _pairs(auction: Auction) -> list[Fields]:
     return [
         {
             "refinement": number,

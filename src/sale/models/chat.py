@@ -23,7 +23,7 @@ from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
 
 from sale.models.errors import mapped
-from sale.models.logprobs import usable
+from sale.models.logprobs import HIGHEST, LOWEST, usable
 
 # A count beyond it is not a count; it would not fit the records either.
 MOST_TOKENS = 10**9
@@ -90,9 +90,10 @@ class ChatModel(OpenAIChatModel):
 
 def mend(choice: Choice, position: int) -> None:
     """Bring a decoded but not yet validated choice to the shape the protocol promises, where that loses nothing."""
-    logprobs: object = choice.logprobs
-    kept = usable(logprobs.model_dump(warnings=False).get("content")) if isinstance(logprobs, BaseModel) else []
-    choice.logprobs = ChoiceLogprobs.model_validate({"content": kept}) if kept else None
+    if not sound(choice.logprobs):
+        logprobs: object = choice.logprobs
+        kept = usable(logprobs.model_dump(warnings=False).get("content")) if isinstance(logprobs, BaseModel) else []
+        choice.logprobs = ChoiceLogprobs.model_validate({"content": kept}) if kept else None
     choice.index = position
     message = choice.message
     message.role = "assistant"
@@ -105,6 +106,19 @@ def mend(choice: Choice, position: int) -> None:
         thoughts, message.content = split_thinking(message.content)
         if thoughts:
             setattr(message, REASONING_FIELDS[-1], thoughts)
+
+
+def sound(logprobs: ChoiceLogprobs | None) -> bool:
+    """Whether every log-probability is one. Cheap: an answer has thousands, and nearly always they are."""
+    try:
+        entries = logprobs.content or () if logprobs is not None else ()
+        return all(
+            type(one.logprob) in (float, int) and LOWEST <= one.logprob <= HIGHEST
+            for entry in entries
+            for one in (entry, *entry.top_logprobs)
+        )
+    except (AttributeError, TypeError):
+        return False
 
 
 def split_thinking(text: str) -> tuple[str, str]:

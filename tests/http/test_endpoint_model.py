@@ -200,7 +200,7 @@ async def test_the_schema_is_sent_word_for_word_whatever_the_model_is_called(end
     schema = ballot_schema(["A", "B"])
     found = model(endpoint, name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.support.endpoint.TRAITS", {name})
+        patch.setattr("tests.support.refusals.TRAITS", {name})
         reply = await found.generate(PLAN, max_tokens=64, schema=schema, measure=True)
     assert reply.text == '{"A": 3, "B": 4}'
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}

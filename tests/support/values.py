@@ -16,7 +16,7 @@ def price(blended: float = 1.0) -> Price:
 def strategy(
     agent: str = "a", text: str = PLAN, *, tokens: int = 100, entropy: float | None = None, refined: bool = False
 ) -> Strategy:
-    measured = None if entropy is None else Entropy(normalised=entropy, nats=entropy, top_k=20, tokens=tokens)
+    measured = None if entropy is None else Entropy(normalised=entropy, nats=3 * entropy, top_k=20, tokens=tokens)
     return Strategy(agent=agent, text=text, tokens=tokens, entropy=measured, refined=refined)
 
 

@@ -240,7 +240,9 @@ async def test_recall_follows_what_another_process_writes(path: Path, others: Ot
 
         assert await memory.export(tmp_path / "all.jsonl") == 10
         await asyncio.to_thread(others.start("forget", "there2").ends_well)
-        assert "there2" not in {pair.auction_id for pair in await memory.recall(NOW, "a", 50)}
+        assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == found - {"there2"}
+        assert "there2" not in {one.summary.id for one in await memory.search(NOW.text, 50)}
+        assert memory._follower.index is index
         await asyncio.to_thread(others.start("import", tmp_path / "all.jsonl").ends_well)
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == found
         assert embedder.embedded == embedded

@@ -18,6 +18,7 @@ from sale.types import Verdict
 SHOWN = 240
 """Characters of a task's text in a summary."""
 CANDIDATES = 5
+CHUNK = 500
 
 _last_judgement = (
     select(func.max(outcomes.c.position)).where(outcomes.c.auction == auctions.c.key).correlate(auctions)
@@ -76,8 +77,12 @@ async def latest(connection: AsyncConnection, chosen: Filter, limit: int, offset
 
 async def by_keys(connection: AsyncConnection, keys: Sequence[int]) -> dict[int, Summary]:
     """Summaries of these auctions; keys that are gone are left out."""
-    rows = (await connection.execute(_summaries().where(auctions.c.key.in_(keys)))).all()
-    return {int(row.key): _summary(row) for row in rows}
+    found: dict[int, Summary] = {}
+    for start in range(0, len(keys), CHUNK):
+        chosen = auctions.c.key.in_(keys[start : start + CHUNK])
+        rows = (await connection.execute(_summaries().where(chosen))).all()
+        found.update((int(row.key), _summary(row)) for row in rows)
+    return found
 
 
 async def count(connection: AsyncConnection, *, file_bytes: int, index_bytes: int) -> Stats:

@@ -74,7 +74,8 @@ class Encoder:
         """
         vectors: list[bytes] = []
         for start in range(0, len(texts), BATCH):
-            batch = texts[start : start + BATCH]
+            # Half a character, which a model may write, is more than most tokenizers can take.
+            batch = [text.encode(errors="replace").decode() for text in texts[start : start + BATCH]]
             made = np.asarray(await self._embedder.embed(batch), dtype=STORED)
             if made.shape != (len(batch), self.dimensions):
                 raise StoreError(
@@ -99,7 +100,7 @@ class Follower:
         """Nothing is read before the first question."""
         self._database = database
         self._encoder = encoder
-        self._generation = -1
+        self._generation = 0
         self._lock = asyncio.Lock()
         self.index = Index(encoder.dimensions)
 
@@ -134,7 +135,9 @@ class Follower:
         """Take in what is new; or, where tasks lack a vector of this embedder, give those back as (key, text)."""
         revision, generation = (await connection.execute(select(state.c.revision, state.c.generation))).one()
         if generation != self._generation:
-            self.index = Index(self._encoder.dimensions)
+            left = set((await connection.execute(select(auctions.c.key))).scalars())
+            if self.index.retain(left):
+                self.index = Index(self._encoder.dimensions)
             self._generation = generation
         if revision == self.index.revision:
             return []

@@ -2,13 +2,13 @@
 
 The index is a copy of what recall needs to choose: one vector for each distinct text, and for each auction who bid,
 when, and whether it may serve as an example. It follows the database by its revision, so what another process settles
-is seen by the next call, at the price of the new rows only. Only forgetting makes it start anew.
+is seen by the next call, at the price of the new rows only; what was forgotten is dropped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeVar
 
@@ -115,6 +115,7 @@ class Index:
         self._auction = np.zeros(0, dtype=np.int64)
         self._row = np.zeros(0, dtype=np.int64)
         self._started = np.zeros(0, dtype=np.float64)
+        self._there = np.zeros(0, dtype=np.bool_)
         self._usable = np.zeros(0, dtype=np.bool_)
         self._succeeded = np.zeros(0, dtype=np.bool_)
         self._bid: dict[str, NDArray[np.bool_]] = {}
@@ -122,8 +123,8 @@ class Index:
     @property
     def nbytes(self) -> int:
         """Bytes the arrays take."""
-        arrays = (self._vectors, self._auction, self._row, self._started, self._usable, self._succeeded)
-        return sum(array.nbytes for array in (*arrays, *self._bid.values()))
+        marks = (self._there, self._usable, self._succeeded, *self._bid.values())
+        return sum(array.nbytes for array in (self._vectors, self._auction, self._row, self._started, *marks))
 
     def put_tasks(self, tasks: Sequence[tuple[int, str]], vectors: Vector) -> None:
         """Take in tasks, by rising keys; those with the same text share a row.
@@ -150,6 +151,7 @@ class Index:
         self._auction[place] = entry.auction
         self._row[place] = self._tasks[entry.task]
         self._started[place] = entry.started
+        self._there[place] = True
         # With one strategy alone there is nothing to contrast; a failure is no example of winning.
         usable = entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure"
         self._usable[place] = usable
@@ -158,6 +160,17 @@ class Index:
             if agent not in self._bid:
                 self._bid[agent] = np.zeros(len(self._auction), dtype=np.bool_)
             self._bid[agent][place] = True
+
+    def retain(self, auctions: Collection[int]) -> bool:
+        """Drop all auctions but these. Their room is not won back.
+
+        Returns:
+            Whether so little is left that it is better to start anew.
+        """
+        gone = [place for auction, place in self._places.items() if auction not in auctions]
+        for marks in (self._there, self._usable, self._succeeded):
+            marks[gone] = False
+        return 2 * len(gone) > len(self._places)
 
     def examples(self, vector: Vector, agent: str, k: int, *, require_success: bool) -> list[tuple[int, float]]:
         """Up to k auctions to learn from, as (key, similarity), the most similar first.
@@ -178,7 +191,7 @@ class Index:
 
     def similar(self, vector: Vector, k: int) -> list[tuple[int, float]]:
         """Like `examples`, among all auctions whatever became of them."""
-        return self._nearest(vector, np.arange(len(self._places)), k)
+        return self._nearest(vector, np.flatnonzero(self._there), k)
 
     def _nearest(self, vector: Vector, places: NDArray[np.int64], k: int) -> list[tuple[int, float]]:
         if k <= 0 or not len(places):
@@ -209,6 +222,7 @@ class Index:
         self._auction = _grown(self._auction, size)
         self._row = _grown(self._row, size)
         self._started = _grown(self._started, size)
+        self._there = _grown(self._there, size)
         self._usable = _grown(self._usable, size)
         self._succeeded = _grown(self._succeeded, size)
         self._bid = {agent: _grown(marks, len(self._auction)) for agent, marks in self._bid.items()}

@@ -9,6 +9,7 @@ outcome. A process that dies in between leaves a record that says how far it cam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -204,6 +205,9 @@ class Market:
             weigh=self._scoring_rule,
         )
         auctioneer.check(task)
+        async with asyncio.TaskGroup() as group:
+            for agent in self._pool:
+                group.create_task(_prepare(agent))
         if memory:
             await memory.begin(auction_id, task)
         ledger = Ledger(caps=self._rules.caps, observe=observe)
@@ -294,6 +298,12 @@ class Market:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+async def _prepare(agent: Agent) -> None:
+    """Have an agent ready before the clock starts; one that cannot be says why when it is asked for its bid."""
+    with contextlib.suppress(SaleError):
+        await agent.prepare()
 
 
 def _as_task(task: Task | str) -> Task:

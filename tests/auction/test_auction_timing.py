@@ -102,7 +102,7 @@ class TestDeadline:
         (dropout,) = held.auction.dropouts
         assert (dropout.agent, dropout.code) == ("slow", "call.timeout")
         assert not any(score.imputed for score in held.auction.winner.scores)  # it was judged in the meantime
-        assert 0.3 <= held.auction.seconds < 3
+        assert 0.14 <= held.auction.seconds < 3  # half of the time is the bids', the rest the jury's
 
     async def test_votes_that_are_not_in_are_imputed(self) -> None:
         agents = [contractor("a", acts(judge=5)), contractor("slow", acts(seconds={"judge": 30}))]
@@ -112,15 +112,15 @@ class TestDeadline:
         assert all((score.note or "").startswith("auction.cap: the auction has used its 0.3 s") for score in late)
         assert held.auction.seconds < 3
 
-    async def test_a_panel_that_gets_no_time_leaves_the_cheapest(self) -> None:
+    async def test_a_panel_has_time_to_sit_although_a_bid_never_comes(self) -> None:
         agents = [
             contractor("dear", acts(judge=lambda plan: 5), price=2.0),
             contractor("cheap", price=1.0),
             contractor("slow", acts(seconds={"bid": 30}), price=0.1),
         ]
         held = await hold(agents, rules=AuctionRules(jury="panel", caps=Caps(seconds=0.2)))
-        assert held.auction.winner.agent == "cheap"
-        assert all(score.imputed for bid in held.auction.bids for score in bid.scores)
+        assert held.auction.dropouts[0].agent == "slow"
+        assert not any(score.imputed for bid in held.auction.bids for score in bid.scores)
 
     @pytest.mark.parametrize("mode", BOTH)
     async def test_a_slow_refinement_leaves_the_leader(self, mode: JuryMode) -> None:

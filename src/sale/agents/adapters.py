@@ -76,6 +76,9 @@ class FunctionAgent:
         """It does not judge."""
         return None
 
+    async def prepare(self) -> None:
+        """Nothing to get ready."""
+
     async def bid(self, request: BidRequest, /) -> Reply:
         """Call the planner; it sees the task, or for a refinement the same task once more."""
         began = time.monotonic()

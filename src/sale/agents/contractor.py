@@ -50,6 +50,10 @@ class Contractor:
         """Itself, unless its settings say `judge = false`."""
         return self if self._settings.judge else None
 
+    async def prepare(self) -> None:
+        """Open the model: for one of the embedded pool, this loads its weights."""
+        await self._model.for_tools()
+
     async def bid(self, request: BidRequest, /) -> Reply:
         """Write a strategy, with log-probabilities where the endpoint gives them."""
         return await self._model.generate(request.prompt, max_tokens=request.max_tokens, measure=True)

@@ -17,6 +17,14 @@ class Agent(Bidder, Protocol):
         """Itself as a juror, or `None` where it does not judge."""
         ...
 
+    async def prepare(self) -> None:
+        """Get ready to be asked: fetch and load weights, open connections. Done before an auction's clock starts.
+
+        Raises:
+            SaleError: It cannot; its bid will fail for the same reason and go on record.
+        """
+        ...
+
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Do the task. What goes wrong is in `Execution.error`; only bugs raise.
 

@@ -19,6 +19,8 @@ from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strate
 _STEP = re.compile(r"^[^\w\n]*(?:[-*•][ \t]|\(?\d+[ \t]*[.):]|step[ \t]+\w+)", re.IGNORECASE | re.MULTILINE)
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 MOST_CODE = 0.5
+# Of the auction's time that is left: a jury that waits for the slowest bid needs time to sit, too.
+BID_SHARE = 0.5
 # Some chat templates open the reasoning themselves, so that the reply holds nothing but its end.
 _THINKING = re.compile(r"<think>.*?(</think>|\Z)|\A(?:(?!<think>).)*</think>", re.DOTALL | re.IGNORECASE)
 
@@ -43,9 +45,8 @@ async def _strategy(
     request = BidRequest(task=task, prompt=prompt, max_tokens=rules.strategy_tokens, refining=stage == "refine")
     payer = Payer(stage=stage, agent=bidder.name, price=bidder.price)
     try:
-        reply = await ledger.pay(
-            payer, prompt, rules.strategy_tokens, seconds=rules.bid_seconds, ask=lambda: bidder.bid(request)
-        )
+        seconds = min(rules.bid_seconds, BID_SHARE * ledger.seconds_left)
+        reply = await ledger.pay(payer, prompt, rules.strategy_tokens, seconds=seconds, ask=lambda: bidder.bid(request))
         return _read(bidder.name, reply, rules, refined=stage == "refine")
     except SaleError as error:
         return Dropout(agent=bidder.name, stage=stage, code=error.code, reason=error.message)

@@ -44,6 +44,7 @@ def test_where_long_prompts_cost_more_it_is_the_price_of_a_short_one(
         ("gpt-4o-mini", "http://127.0.0.1:11434/v1"),  # the same name elsewhere is another price
         ("llama3.2", "http://localhost:11434/v1"),
         ("", OPENAI),
+        ("text-embedding-3-small", OPENAI),  # listed, but not for writing
     ],
 )
 def test_an_unknown_model_is_refused_never_free(model: str, endpoint: str) -> None:

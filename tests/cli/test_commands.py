@@ -55,7 +55,8 @@ def endpoint() -> Iterator[Endpoint]:
 
 def settings(endpoint: Endpoint, *models: str, more: str = COMMON) -> str:
     agents = "\n".join(
-        f'[[agents]]\nname = "agent-{place}"\nendpoint = "{endpoint.base_url}"\nmodel = "{model}"\nprice = {place / 10}\n'
+        f'[[agents]]\nname = "agent-{place}"\nprice = {place / 10}\n'
+        f'endpoint = "{endpoint.base_url}"\nmodel = "{model}"\n'
         for place, model in enumerate(models, start=1)
     )
     return agents + more

@@ -85,8 +85,10 @@ async def test_the_second_auction_learns_from_the_first(settings_file: Path) -> 
 
 def test_the_command_line_in_json(settings_file: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "sale.cli.main", "run", "What is 2 + 2? Answer with the number only.", "--expect", "4"]
-        + ["--config", str(settings_file), "--json", "--quiet"],
+        [
+            *(sys.executable, "-m", "sale.cli.main", "run", "What is 2 + 2? Answer with the number only."),
+            *("--expect", "4", "--config", str(settings_file), "--json", "--quiet"),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -16,11 +17,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
-from tests.memory.builders import HashEmbedder, remember
+from tests.memory.builders import HashEmbedder, bid, remember
 
 from sale.memory import migrate
 from sale.memory.schema import HEAD, VERSION_TABLE, metadata
 from sale.memory.store import AuctionMemory
+from sale.types import Pair
 
 OPEN = """
 import asyncio, sys
@@ -92,6 +94,48 @@ def test_a_memory_at_the_newest_revision_is_opened_without_alembic(tmp_path: Pat
         for _ in range(2)
     ]
     assert said == ["True", "False"]
+
+
+async def test_a_memory_of_the_first_revision_is_upgraded_with_what_it_holds(tmp_path: Path):
+    """It has a pair whose texts were copied; they stay. What comes after refers to what is on record."""
+    path = tmp_path / "m"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = migrate.configuration()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as old:
+        for table, row in FIRST_REVISION:
+            old.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        old.execute("UPDATE memory_state SET revision = 1")
+        old.commit()
+    async with await AuctionMemory.open(path, embedder=HashEmbedder()) as memory:
+        held = (await memory.load("old")).auction
+        assert held is not None
+        assert held.refinements[0].pairs == (PAIR,)
+        assert held.winner.strategy.text == "1. Think."
+        await remember(memory, "new", "sort", refined=[bid("b", 3.0, refined=True)], pairs=(PAIR,))
+        assert (await memory.forget("old")).auctions == 1
+        new = (await memory.load("new")).auction
+        assert new is not None
+        assert new.refinements[0].pairs == (PAIR,)
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+PAIR = Pair(auction_id="older", task="add", similarity=0.5, losing="guess", winning="count", own="losing")
+NOW = "2026-01-01 00:00:00.000000"
+FIRST_REVISION: list[tuple[str, tuple[object, ...]]] = [
+    ("tasks", (1, "d", "t", "id", None, "sort")),
+    (
+        "auctions",
+        (1, "old", 1, 1, "awarded", None, "", NOW, NOW, None, None, None, "panel", "a", 1.0, 0.0, "given", 2.0),
+    ),
+    ("refinements", (1, 0, "b", None)),
+    ("strategies", (1, 0, None, "a", "1. Think.", 3, None, None, None, None, None, 0, 0, 1.0, 1.0, 0.0, "[]", 1)),
+    ("pairs", (1, 0, 0, "older", "add", 0.5, "guess", "count", "losing")),
+]
 
 
 async def test_opening_again_changes_nothing(tmp_path: Path):

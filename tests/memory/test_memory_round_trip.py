@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from tests.memory import builders
 
 from sale.memory.store import AuctionMemory
-from sale.types import Auction, Baseline, Call, Execution, Outcome, Settlement, Task
+from sale.types import Auction, Baseline, Call, Execution, Outcome, Pair, Settlement, Task
 
 ONE_MEMORY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -84,6 +86,30 @@ def test_text_is_escaped_reversibly_into_what_every_database_holds(text: str):
     assert stored is not None
     assert b"\0" not in stored.encode()
     assert column.process_result_value(stored, dialect) == text
+
+
+async def test_quoted_strategies_are_kept_once(memory: AuctionMemory):
+    """And those that are not on record as they are quoted are kept in full."""
+    plan = "a plan to be quoted " * 20
+    past = await builders.remember(memory, "past", "add", (builders.bid("a", 1.0, plan), builders.bid("b", 2.0)))
+    known = Pair(auction_id="past", task="add", similarity=0.5, losing="first plan of b", winning=plan, own="both")
+    odd = (
+        replace(known, task="another task"),
+        replace(known, losing="not what b wrote"),
+        replace(known, winning="not what a wrote"),
+        replace(known, auction_id="nowhere"),
+    )
+    assert plan in {one.strategy.text for one in past.bids}
+    refined = builders.bid("b", 0.5, refined=True)
+    held = await builders.remember(memory, "x", "sort", refined=[refined], pairs=(known, *odd, known))
+    assert (await memory.load("x")).auction == held
+    with closing(sqlite3.connect(memory.path)) as raw:
+        kept = raw.execute("SELECT winning FROM pairs ORDER BY position").fetchall()
+    assert [winning is None for (winning,) in kept] == [True, False, False, False, False, True]
+    await memory.forget("past")
+    left = (await memory.load("x")).auction
+    assert left is not None
+    assert left.refinements[0].pairs == (odd[3],)
 
 
 async def test_not_a_number_is_kept_as_such(memory: AuctionMemory):

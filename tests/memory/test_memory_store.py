@@ -155,6 +155,8 @@ async def test_an_id_may_be_cut_short_where_it_stays_unique(memory: AuctionMemor
     with pytest.raises(InputError, match="several auctions") as caught:
         await memory.load("ab")
     assert str(caught.value) == "several auctions begin with 'ab': abc, abcd, abx Give more of the id."
+    with pytest.raises(InputError, match="unknown verdict 'fine'"):
+        await memory.feedback("abc", "fine")  # pyright: ignore[reportArgumentType]  a caller without types
     for unknown in ("zz", "", "_", "%"):
         with pytest.raises(InputError, match=f"no auction '{unknown}' in the memory"):
             await memory.feedback(unknown, "success")
@@ -168,6 +170,7 @@ async def test_lists_are_narrowed_and_newest_first(memory: AuctionMemory):
     await memory.begin("x4", TASK)
     every = await memory.list()
     assert [one.id for one in every] == ["x4", "x3", "x2", "x1"]
+    assert await memory.list(-1) == await memory.list(0) == ()
     assert [one.id for one in await memory.list(2)] == ["x4", "x3"]
     assert [one.id for one in await memory.list(2, offset=1)] == ["x3", "x2"]
     assert [one.id for one in await memory.list(agent="b")] == ["x2", "x1"]

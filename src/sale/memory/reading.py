@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sale.memory.quotations import Quoted, quoted_by
 from sale.memory.records import Judgement, Record, Status
 from sale.memory.schema import (
     auctions,
@@ -51,13 +52,16 @@ async def read_records(connection: AsyncConnection, keys: Sequence[int]) -> list
     heads = select(*columns).join(tasks, tasks.c.key == auctions.c.task).where(auctions.c.key.in_(keys))
     by_key = {row["key"]: row for row in (await connection.execute(heads)).mappings()}
     parts = [_Parts(by_key[key]) for key in keys if key in by_key]
+    quoted = Quoted()
     for table in _PARTS:
         grouped: dict[int, list[Row]] = {}
         for row in (await connection.execute(_of(table, keys))).mappings():
             grouped.setdefault(row["auction"], []).append(row)
+        if table is pairs:
+            quoted = await quoted_by(connection, [row for rows in grouped.values() for row in rows])
         for part in parts:
             part.rows[table.name] = grouped.get(part.head["key"], [])
-    return [part.record() for part in parts]
+    return [part.record(quoted) for part in parts]
 
 
 _PARTS = (
@@ -86,7 +90,7 @@ class _Parts:
         self.head = head
         self.rows: dict[str, list[Row]] = {}
 
-    def record(self) -> Record:
+    def record(self, quoted: Quoted) -> Record:
         head = self.head
         status: Status = head["status"]
         return Record(
@@ -99,7 +103,7 @@ class _Parts:
             settled_at=head["settled_at"],
             abandoned_at=head["abandoned_at"],
             reason=head["reason"],
-            auction=self._auction() if head["jury"] is not None else None,
+            auction=self._auction(quoted) if head["jury"] is not None else None,
             execution=self._execution(),
             outcomes=self._outcomes(),
             baseline=self._baseline(),
@@ -109,7 +113,7 @@ class _Parts:
     def _task(self) -> Task:
         return Task(id=self.head["task_id"], text=self.head["text"], domain=self.head["domain"])
 
-    def _auction(self) -> Auction:
+    def _auction(self, quoted: Quoted) -> Auction:
         head = self.head
         rows = self.rows["strategies"]
         bids = [self._bid(row) for row in rows]
@@ -122,7 +126,7 @@ class _Parts:
             refinements=tuple(
                 Refinement(
                     agent=row["agent"],
-                    pairs=self._pairs(row["position"]),
+                    pairs=self._pairs(row["position"], quoted),
                     bid=refined.get(row["position"]),
                     note=row["note"],
                 )
@@ -182,19 +186,8 @@ class _Parts:
             notes=tuple(row["notes"]),
         )
 
-    def _pairs(self, refinement: int) -> tuple[Pair, ...]:
-        return tuple(
-            Pair(
-                auction_id=row["past_auction"],
-                task=row["task"],
-                similarity=row["similarity"],
-                losing=row["losing"],
-                winning=row["winning"],
-                own=row["own"],
-            )
-            for row in self.rows["pairs"]
-            if row["refinement"] == refinement
-        )
+    def _pairs(self, refinement: int, quoted: Quoted) -> tuple[Pair, ...]:
+        return tuple(_pair(row, quoted) for row in self.rows["pairs"] if row["refinement"] == refinement)
 
     def _execution(self) -> Execution | None:
         for row in self.rows["executions"]:
@@ -243,3 +236,16 @@ class _Parts:
             for row in self.rows["calls"]
             if row["part"] == part and row["outcome"] == outcome
         )
+
+
+def _pair(row: Row, quoted: Quoted) -> Pair:
+    past = row["past"]
+    known = past is not None
+    return Pair(
+        auction_id=row["past_auction"],
+        task=quoted.tasks[past] if known else row["task"],
+        similarity=row["similarity"],
+        losing=quoted.strategies[past, row["losing_of"]] if known else row["losing"],
+        winning=quoted.strategies[past, row["winning_of"]] if known else row["winning"],
+        own=row["own"],
+    )

@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -174,12 +174,17 @@ pairs = Table(
     *_of_auction(),
     Column("refinement", Integer, nullable=False),
     Column("past_auction", ExactText, nullable=False, index=True),
-    Column("task", ExactText, nullable=False),
+    Column("task", ExactText),  # this and the other texts are null where the past auction has them
     Column("similarity", Real),
-    Column("losing", ExactText, nullable=False),
-    Column("winning", ExactText, nullable=False),
+    Column("losing", ExactText),
+    Column("winning", ExactText),
     Column("own", String(16), nullable=False),
+    Column("past", KEY, index=True),  # the past auction's key, where the texts are its own
+    Column("losing_of", Integer),  # the positions of its strategies
+    Column("winning_of", Integer),
     ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
+    ForeignKeyConstraint(["past", "losing_of"], ["strategies.auction", "strategies.position"]),
+    ForeignKeyConstraint(["past", "winning_of"], ["strategies.auction", "strategies.position"]),
 )
 
 dropouts = Table(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self, TextIO, get_args
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -155,9 +155,12 @@ class AuctionMemory:
             detail: Why.
 
         Raises:
-            InputError: There is no such auction, several begin like this, or there is no award to judge.
+            InputError: There is no such auction or verdict, several auctions begin like this, or there is no award to
+                judge.
             StoreError: The memory cannot be written.
         """
+        if verdict not in get_args(Verdict):
+            raise InputError(f"unknown verdict {verdict!r}", hint=f"One of {', '.join(get_args(Verdict))}.")
 
         async def work(connection: AsyncConnection) -> None:
             key = await finding.resolve(connection, auction_id)
@@ -246,7 +249,9 @@ class AuctionMemory:
             StoreError: The memory cannot be read.
         """
         chosen = finding.Filter(status=status, agent=agent, verdict=verdict, domain=domain)
-        return await self._database.read(lambda connection: finding.latest(connection, chosen, limit, offset))
+        return await self._database.read(
+            lambda connection: finding.latest(connection, chosen, max(limit, 0), max(offset, 0))
+        )
 
     async def load(self, auction_id: str) -> Record:
         """Everything on record about one auction.

@@ -12,6 +12,7 @@ from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
+from sale.memory.quotations import shorten
 from sale.memory.schema import (
     auctions,
     baselines,
@@ -55,6 +56,8 @@ class Rows:
         """Insert all."""
         for table in metadata.sorted_tables:
             if rows := self._rows.get(table):
+                if table is pairs:
+                    rows = await shorten(connection, rows)
                 await connection.execute(insert(table), rows)
 
 

@@ -1,1 +1,1 @@
-"""The embedded pool: catalogue, weights on disk, the in-process llama.cpp engine."""
+"""The embedded pool: catalogue, weights on disk, llama.cpp in a process for each model."""

@@ -1,33 +1,55 @@
-"""llama.cpp in this process: one engine for each weights file, answering the OpenAI protocol on the loopback.
+"""llama.cpp on this machine: one engine for each weights file, answering the OpenAI protocol on the loopback.
 
 The engine is reached like any other endpoint, so there is one way to call a model. It listens on 127.0.0.1 only, on a
 port of the system's choice, behind a key that no other process knows.
+
+It runs in a process of its own (`host.py`). Inside this one it would stop the event loop for as long as it loads, and
+closing it would wait for the calls it is in with everything stopped; and a fault in native code would take the market
+with it. The process ends with this one, however this one ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import math
 import os
+import re
 import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from threading import Lock, Timer
+from typing import IO
 
 from pydantic import SecretStr
 
 from sale.errors import MissingExtraError, ModelFileError
+from sale.models.local.weights import check_gguf
 
-# Room for four calls of about four thousand tokens at once; they share it, so one long call may take more.
-CONTEXT = 16_384
-PARALLEL = 4
+CONTEXT = 8192
+"""Tokens of one call, prompt and answer: all SmolLM2 can read, and half a gigabyte of memory for the 1.5B."""
+PARALLEL = 2
+"""Two calls at a time generate faster than one after the other. With more, calls that begin alike are read in several
+places instead of once, which costs more than is won."""
+BATCH = 256
+"""Prompt tokens read in one go. A call that was given up is noticed in between, and others get their turn."""
 CACHE_MB = 256
 """Prompt prefixes kept for later calls: bid, judgement and refinement open with the same task."""
-
 # Several engines think at once on the same cores. Threads that spin while they wait then take turns away from those
-# that work, and everything crawls; a short spin costs a lone engine next to nothing.
+# that work, and everything crawls; a short spin costs a lone engine little.
 SPIN = "1000"
+
+START_SECONDS = 300.0
+STOP_SECONDS = 5.0
+HOST = Path(__file__).with_name("host.py")
+_REASON = re.compile(r" E .*?error loading model: (.+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +61,7 @@ class LocalEndpoint:
 
 
 class LocalEngine:
-    """One weights file, loaded on first use."""
+    """One weights file, loaded on first use. It can be used from any thread and any event loop."""
 
     def __init__(
         self, gguf: Path, *, context: int | None = None, threads: int | None = None, parallel: int = PARALLEL
@@ -48,74 +70,173 @@ class LocalEngine:
 
         Args:
             gguf: The weights.
-            context: Tokens that all calls at one time share; `CONTEXT` unless given.
+            context: Tokens one call may take, prompt and answer; `CONTEXT` unless given. Never more than the model was
+                trained for. Memory is taken for all of `parallel` such calls.
             threads: One for each core this process may use, unless given.
             parallel: How many calls are answered at one time; more wait.
         """
         self._gguf = gguf
         self._context = context or CONTEXT
-        self._threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._threads = threads or usable_cores()
         self._parallel = parallel
-        self._lock = asyncio.Lock()
-        self._server: Any = None
-        self._endpoint: LocalEndpoint | None = None
+        self._lock = Lock()
+        self._running: _Running | None = None
 
     async def start(self) -> LocalEndpoint:
-        """Load the weights if they are not; returns where the engine answers.
+        """Load the weights if they are not; returns where the engine answers. An engine that died is started again.
 
         Raises:
             MissingExtraError: llama.cpp is not installed.
             ModelFileError: The file cannot be loaded.
         """
-        async with self._lock:
-            if self._endpoint is None:
-                key = secrets.token_urlsafe(24)
-                self._server = await asyncio.to_thread(self._load, key)
-                self._endpoint = LocalEndpoint(base_url=f"{self._server.listening_address}/v1", api_key=SecretStr(key))
-            return self._endpoint
+        running = self._running
+        if running is not None and running.alive:
+            return running.endpoint
+        return await asyncio.to_thread(self._start)
 
     async def aclose(self) -> None:
-        """Unload; it can be started again."""
-        async with self._lock:
-            self._endpoint = None
-            server, self._server = self._server, None
-            if server is not None:
-                await asyncio.to_thread(_drop, [server])
-                del server
+        """Unload, with calls in flight or not; it can be started again."""
+        await asyncio.to_thread(self._stop)
 
-    def _load(self, key: str) -> object:
-        llama = _llama()
-        wanted = llama.CommonParams()
-        wanted.model.path = str(self._gguf)
-        wanted.n_ctx = self._context
-        wanted.n_parallel = self._parallel
-        wanted.kv_unified = True
-        wanted.cpuparams.n_threads = self._threads
-        wanted.cpuparams_batch.n_threads = self._threads
-        wanted.cache_ram_mib = CACHE_MB
-        wanted.api_keys = [key]
-        wanted.hostnames = ["127.0.0.1"]
-        wanted.port = 0
-        wanted.ui = False
-        wanted.verbosity = -1
+    def _start(self) -> LocalEndpoint:
+        with self._lock:
+            if self._running is None or not self._running.alive:
+                self._drop()
+                self._running = self._spawn()
+                # Also when the engine is forgotten, and when the interpreter ends.
+                weakref.finalize(self, self._running.stop)
+            return self._running.endpoint
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
+
+    def _spawn(self) -> _Running:
+        if find_spec("xllamacpp") is None:
+            raise MissingExtraError(
+                "the embedded pool needs llama.cpp", hint="pip install 'sale[local]', or use agents with an endpoint."
+            )
+        key = secrets.token_urlsafe(24)
+        settings = {
+            "gguf": str(check_gguf(self._gguf)),
+            "alias": self._gguf.stem,
+            "context": self._context,
+            "parallel": self._parallel,
+            "threads": self._threads,
+            "batch": BATCH,
+            "cache_mb": CACHE_MB,
+            "spin": SPIN,
+            "key": key,
+        }
+        log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        command = [sys.executable, "-P", str(HOST)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)  # noqa: S603
+        running = _Running(process, log, key=SecretStr(key))
         try:
-            return llama.Server(wanted)
-        except (RuntimeError, ValueError, OSError) as error:
+            running.hear(settings, where=str(self._gguf))
+        except BaseException:
+            running.stop()
+            raise
+        return running
+
+
+class _Running:
+    """An engine's process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], *, key: SecretStr) -> None:
+        self._process = process
+        self._log = log
+        self._key = key
+        self._address = ""
+        self._slow = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    @property
+    def endpoint(self) -> LocalEndpoint:
+        """Where it answers."""
+        return LocalEndpoint(base_url=f"{self._address}/v1", api_key=self._key)
+
+    def hear(self, settings: dict[str, str | int], where: str) -> None:
+        """Tell it what to load, and wait until it answers."""
+        # The key goes through the pipe: other users can read command lines.
+        timer = Timer(START_SECONDS, self._give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            line = self._exchange(json.dumps(settings).encode() + b"\n")
+        finally:
+            timer.cancel()
+        answer: dict[str, str] = json.loads(line) if line else {}
+        if "address" not in answer:
             raise ModelFileError(
-                f"llama.cpp cannot load it: {error}", where=str(self._gguf), hint="Is it a whole GGUF file?"
-            ) from error
+                f"llama.cpp cannot load it: {self._reason(answer.get('error', ''))}",
+                where=where,
+                hint="Is it a whole GGUF file, and is there memory for it? A smaller `context` needs less.",
+            )
+        self._address = answer["address"]
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing; nothing where it has ended."""
+        self._close(self._process.stdin)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._close(self._process.stdout)
+        self._close(self._log)
+
+    def _exchange(self, line: bytes) -> bytes:
+        given, got = self._process.stdin, self._process.stdout
+        if given is None or got is None:
+            return b""
+        try:
+            given.write(line)
+            given.flush()
+        except BrokenPipeError:
+            return b""
+        return got.readline()
+
+    def _give_up(self) -> None:
+        self._slow = True
+        self._process.kill()
+
+    def _reason(self, said: str) -> str:
+        """The most telling of: what llama.cpp logged, what it said, how its process ended."""
+        self._log.seek(0)
+        log = self._log.read().decode(errors="replace")
+        if found := _REASON.search(log):
+            return found[1]
+        if self._slow:
+            return f"it took more than {START_SECONDS:.0f} s"
+        if said:
+            return said
+        code = self._process.wait()
+        if code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return (log.strip().splitlines() or [f"its process ended with code {code}"])[-1]
+
+    @staticmethod
+    def _close(file: IO[bytes] | None) -> None:
+        if file is not None:
+            with contextlib.suppress(OSError):  # a pipe that broke has nothing left to say
+                file.close()
 
 
-def _llama() -> Any:  # noqa: ANN401  the extension has no types
-    """The extension, imported when the first engine starts: it is heavy, and it is an extra."""
-    if find_spec("xllamacpp") is None:
-        raise MissingExtraError(
-            "the embedded pool needs llama.cpp", hint="pip install 'sale[local]', or use agents with an endpoint."
-        )
-    os.putenv("GOMP_SPINCOUNT", SPIN)  # read once, when the library is loaded
-    return import_module("xllamacpp")
-
-
-def _drop(held: list[object]) -> None:
-    """Let the last reference go in a thread: stopping an engine waits for the call it is in."""
-    held.clear()
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores this process may use: those it is bound to, or fewer where a container has a quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        limit, period = quota.read_text(encoding="ascii").split()
+        return max(1, min(cores, math.ceil(int(limit) / int(period))))
+    except (OSError, ValueError):  # no control groups, or `max`
+        return cores

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,9 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exchange, "_encode", fail)
-    with pytest.raises(StoreError, match="No space left on device"):
+    with pytest.raises(StoreError, match="No space left on device") as caught:
         await memory.export(target)
+    assert str(caught.value).startswith(f"{target} cannot be written")
     monkeypatch.undo()
     assert target.read_text() == "the last export\n"
     assert list(target.parent.iterdir()) == [target]
@@ -129,6 +130,21 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
     assert len(target.read_text().splitlines()) == 4
     with pytest.raises(InputError, match="is the memory itself"):
         await memory.export(memory.path)
+
+
+async def test_a_reader_that_leaves_is_the_callers_business(memory: AuctionMemory):
+    class Left(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        def writelines(self, lines: Iterable[str]) -> None:
+            for line in lines:
+                self.write(line)
+
+    await fill(memory)
+    with pytest.raises(BrokenPipeError):
+        await memory.export(Left())
+    assert await memory.export(io.StringIO()) == 4
 
 
 async def test_vectors_of_another_embedder_are_made_anew(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):

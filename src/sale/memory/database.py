@@ -129,7 +129,7 @@ class Database:
         try:
             async with self._engine.connect() as connection, connection.begin():
                 return await work(connection)
-        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise sqlite.explain(error, self.path) from error
 
     async def _write(self, work: Work[T]) -> T:
@@ -138,7 +138,7 @@ class Database:
                 writing = await connection.execution_options(**sqlite.WRITING)
                 async with writing.begin():
                     return await work(writing)
-        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise sqlite.explain(error, self.path) from error
 
     async def erase(self, work: Work[T]) -> T:
@@ -151,7 +151,7 @@ class Database:
         try:
             async with self._writer:
                 await sqlite.empty_log(self._engine)
-        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise sqlite.explain(error, self.path) from error
 
     async def sweeping(self, sweep: Callable[[], Awaitable[T]]) -> T:

@@ -296,6 +296,7 @@ class AuctionMemory:
         Raises:
             InputError: The target is the memory's own file.
             StoreError: The memory cannot be read, or the file not written.
+            OSError: The stream cannot be written.
         """
         return await exchange.export(self._database, self._encoder, target)
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.values import TASK, bid, pair, weights
 
 from sale import types
 from sale.types import (
@@ -34,6 +33,7 @@ from sale.types import (
     Usage,
     Weights,
 )
+from tests.support.values import TASK, bid, pair, weights
 
 NOUNS = [noun for _, noun in inspect.getmembers(types, inspect.isclass) if dataclasses.is_dataclass(noun)]
 usages = st.builds(Usage, input_tokens=st.integers(0, 10**9), output_tokens=st.integers(0, 10**9))

@@ -13,6 +13,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -26,6 +27,7 @@ from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.events import Judged, Observer, WorkFinished, WorkStarted, ignore
 from sale.auction.ledger import Ledger
+from sale.auction.text import storable
 from sale.errors import ConfigError, InputError, SaleError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
@@ -225,7 +227,8 @@ class Market:
     async def _work(self, auction: Auction, observe: Observer) -> Execution:
         """The winner does the task, following its strategy."""
         observe(WorkStarted(agent=auction.winner.agent))
-        execution = await self._agents[auction.winner.agent].execute(auction.task, auction.winner.strategy.text)
+        done = await self._agents[auction.winner.agent].execute(auction.task, auction.winner.strategy.text)
+        execution = replace(done, answer=storable(done.answer), error=storable(done.error) if done.error else None)
         observe(WorkFinished(execution=execution))
         return execution
 
@@ -302,7 +305,7 @@ class Market:
 
 async def _prepare(agent: Agent) -> None:
     """Have an agent ready before the clock starts; one that cannot be says why when it is asked for its bid."""
-    with contextlib.suppress(SaleError):
+    with contextlib.suppress(Exception):  # it may be anybody's agent
         await agent.prepare()
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.support.scripted import Remembered, acts, contractor, hold
-from tests.support.values import TASK, pair
 
 from sale.agents.adapters import FunctionAgent, Work
 from sale.auction.prompts import bid_prompt
 from sale.auction.protocols import BidRequest
 from sale.errors import BadReplyError, InputError, RateLimitedError
 from sale.types import AuctionRules, Price, Task, ToolInfo, Usage
+from tests.support.scripted import Remembered, acts, contractor, hold
+from tests.support.values import TASK, pair
 
 RATE = Price(input=1.0, output=4.0, blended=2.0)
 REQUEST = BidRequest(task=TASK, prompt=bid_prompt(TASK, [], 300), max_tokens=300)

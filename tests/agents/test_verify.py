@@ -8,12 +8,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.values import TASK, price
 
 from sale.agents.verify import VERDICT_SCHEMA, Check, ExactMatch, ModelJudge, normalised
 from sale.auction.protocols import JudgeRequest
 from sale.errors import RejectedError, SaleError, SourcesError
 from sale.types import Reply, Task, Usage
+from tests.support.values import TASK, price
 
 
 class TestNormalised:

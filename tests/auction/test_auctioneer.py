@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.scripted import Remembered, Watch, acts, asked, auctioneer, contractor, hold
-from tests.support.tastes import BETTER, BOTH, GOOD, OPINION, POOR, likes, pool
-from tests.support.values import PLAN, TASK, pair, weights
 
 from sale.agents.contractor import Contractor
 from sale.auction import scoring
@@ -22,6 +19,9 @@ from sale.auction.ledger import Ledger
 from sale.errors import NoBidsError, RejectedError, ServerError, UnreachableError
 from sale.models.scripted import Line, persona
 from sale.types import AuctionRules, Bid, Caps, Dropout, JuryMode, Strategy, Usage, Weights
+from tests.support.scripted import Remembered, Watch, acts, asked, auctioneer, contractor, hold
+from tests.support.tastes import BETTER, BOTH, GOOD, OPINION, POOR, likes, pool
+from tests.support.values import PLAN, TASK, pair, weights
 
 
 @pytest.mark.parametrize("mode", BOTH)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.support.values import token
 
 from sale.auction.ballots import BallotError, ballot_schema, expected_scores, read_ballot
+from tests.support.values import token
 
 
 class TestReading:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.support.scripted import acts, asked, contractor
-from tests.support.values import PLAN, TASK, pair, price, strategy, token
 
 from sale.agents.adapters import FunctionAgent, Work
 from sale.auction.bidding import first_strategy, plan_fault, refined_strategy
@@ -15,6 +13,8 @@ from sale.auction.protocols import Bidder
 from sale.errors import RejectedError, SourcesError
 from sale.models.scripted import Line, Script
 from sale.types import AuctionRules, Caps, Dropout, Strategy, Task, Usage
+from tests.support.scripted import acts, asked, contractor
+from tests.support.values import PLAN, TASK, pair, price, strategy, token
 
 RULES = AuctionRules(strategy_tokens=20)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.support.values import token
 
 from sale.auction.entropy import strategy_entropy, token_entropy
+from tests.support.values import token
 
 HALF, THIRD, QUARTER = math.log(1 / 2), math.log(1 / 3), math.log(1 / 4)
 

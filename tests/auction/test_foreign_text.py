@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.generators import hostile_text
 
 from sale.auction.text import clipped, storable
+from tests.support.generators import hostile_text
 
 
 def test_half_characters_and_nul_are_gone() -> None:

@@ -6,8 +6,6 @@ import json
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from tests.support.scripted import acts, asked, contractor
-from tests.support.values import TASK, strategy, token
 
 from sale.auction.events import Event, VoteArrived
 from sale.auction.jury import PanelJury, PerBidJury, Sitting, ballot_tokens, convene, labels_for, shuffled
@@ -16,6 +14,8 @@ from sale.auction.protocols import Juror
 from sale.errors import RateLimitedError, RejectedError, ServerError, SourcesError
 from sale.models.scripted import Line, plans_in
 from sale.types import AuctionRules, Caps, JuryMode, Stage, Strategy, Vote
+from tests.support.scripted import acts, asked, contractor
+from tests.support.values import TASK, strategy, token
 
 PLANS = [strategy(agent, f"1. The plan of number {at}.") for at, agent in enumerate(["a", "b", "c"])]
 

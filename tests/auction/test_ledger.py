@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.support.scripted import Watch
 
 from sale.auction.events import CallSettled
 from sale.auction.ledger import FOREIGN_MESSAGE_BYTES, TEMPLATE_TOKENS, Ledger, Payer, worst_usage
@@ -25,6 +24,7 @@ from sale.errors import (
     UnreachableError,
 )
 from sale.types import Caps, Price, Prompt, Reply, Usage
+from tests.support.scripted import Watch
 
 PROMPT = Prompt(system="sys", user="ask me", template="bid@12345678")
 PAYER = Payer(stage="bid", agent="a", price=Price(input=1.0, output=4.0, blended=2.0))

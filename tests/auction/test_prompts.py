@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
-from tests.support.values import PLAN, TASK, pair, strategy
 
 from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_prompt
 from sale.auction.prompts.templates import PromptFolder, folder, harmless
 from sale.types import Task, ToolInfo
+from tests.support.values import PLAN, TASK, pair, strategy
 
 TOOLS = [ToolInfo(name="python", description="runs Python"), ToolInfo(name="search", description="finds pages")]
 

@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 
 import pytest
-from tests.support.values import bid, price, score, strategy, vote, weights
 
 from sale.auction import scoring
 from sale.types import Score
+from tests.support.values import bid, price, score, strategy, vote, weights
 
 
 class TestCost:

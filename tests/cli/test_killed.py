@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.cli.test_commands import Shell, settings
 from tests.support.endpoint import Endpoint
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.support.endpoint import Endpoint
-from tests.support.pool import KEY, contractor
 
 from sale.agents.contractor import Contractor
 from sale.auction.auctioneer import Auctioneer
@@ -20,6 +18,8 @@ from sale.auction.protocols import Recall
 from sale.auction.scoring import default_weights
 from sale.errors import NoBidsError
 from sale.types import Auction, AuctionRules, Caps, JuryMode, Pair, Task
+from tests.support.endpoint import Endpoint
+from tests.support.pool import KEY, contractor
 
 TASK = Task(text="Write a function that sorts a list of names.")
 RULES = AuctionRules(strategy_tokens=200, bid_seconds=20.0, judge_seconds=20.0, examples=2, caps=Caps(seconds=60.0))

@@ -9,8 +9,6 @@ import warnings
 from dataclasses import replace
 
 import pytest
-from tests.support.endpoint import Endpoint
-from tests.support.pool import ONCE, PLAN, model
 
 from sale.auction.ballots import ballot_schema
 from sale.auction.entropy import strategy_entropy
@@ -27,6 +25,8 @@ from sale.errors import (
 )
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.types import Reply
+from tests.support.endpoint import Endpoint
+from tests.support.pool import ONCE, PLAN, model
 
 RETRIED = Manner(retries=2)
 SECONDS = 20.0

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.endpoint import Endpoint
-from tests.support.pool import KEY, contractor
 
 from sale.agents.contractor import Contractor
 from sale.errors import SandboxError
 from sale.types import Execution, Task, ToolInfo
+from tests.support.endpoint import Endpoint
+from tests.support.pool import KEY, contractor
 
 INFO = ToolInfo(name="double", description="Doubles a number.")
 TASK = Task(text="What is six times seven?")

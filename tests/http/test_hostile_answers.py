@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.support.endpoint import Endpoint
-from tests.support.pool import PLAN, model
 
 from sale.auction.ballots import expected_scores
 from sale.auction.entropy import strategy_entropy
@@ -19,6 +17,8 @@ from sale.errors import CallError
 from sale.models.chat import split_thinking
 from sale.models.logprobs import read_logprobs, usable
 from sale.types import Reply
+from tests.support.endpoint import Endpoint
+from tests.support.pool import PLAN, model
 
 MOST = 10**9
 scalars = (

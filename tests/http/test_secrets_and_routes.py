@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.support.endpoint import Endpoint
-from tests.support.pool import KEY, PLAN, model
 
 from sale.errors import CallError, RejectedError, ServerError
 from sale.models.connection import Address, is_loopback
 from sale.models.endpoint import EndpointModel, at
+from tests.support.endpoint import Endpoint
+from tests.support.pool import KEY, PLAN, model
 
 CANARY = "env-canary-51b0"
 OURS = {

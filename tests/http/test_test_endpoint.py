@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 from openai import APIConnectionError, AsyncOpenAI
+
 from tests.support.endpoint import Endpoint
 
 

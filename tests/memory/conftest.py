@@ -10,9 +10,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.memory.builders import Fresh, HashEmbedder
 
 from sale.memory.store import AuctionMemory
+from tests.memory.builders import Fresh, HashEmbedder
 
 
 @pytest.fixture

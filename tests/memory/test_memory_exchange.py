@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.memory import builders
-from tests.memory.builders import Fresh, HashEmbedder, auction, bid, call, execution, outcome, remember
 
 from sale.errors import InputError, StoreError
 from sale.memory.records import Imported
 from sale.memory.store import AuctionMemory
 from sale.types import Auction, Baseline, Execution, Outcome, Pair, Task
+from tests.memory import builders
+from tests.memory.builders import Fresh, HashEmbedder, auction, bid, call, execution, outcome, remember
 
 TASK = Task(text="sort the list", domain="code")
 ONE_MEMORY = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
-from tests.memory.builders import HashEmbedder, bid, execution, outcome, remember
 
 from sale.errors import InputError, StoreError
 from sale.memory import sqlite
 from sale.memory.store import AuctionMemory
 from sale.types import Task
+from tests.memory.builders import HashEmbedder, bid, execution, outcome, remember
 
 TASK = Task(text="sort the list")
 

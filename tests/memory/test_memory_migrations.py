@@ -17,12 +17,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
-from tests.memory.builders import HashEmbedder, bid, remember
 
 from sale.memory import migrate
 from sale.memory.schema import HEAD, VERSION_TABLE, metadata
 from sale.memory.store import AuctionMemory
 from sale.types import Pair
+from tests.memory.builders import HashEmbedder, bid, remember
 
 OPEN = """
 import asyncio, sys

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.memory.builders import remember
 
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 from sale.types import Task
+from tests.memory.builders import remember
 
 TASKS = {
     "sort": "Write a function that sorts a list of names alphabetically.",

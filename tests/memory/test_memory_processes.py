@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from tests.memory.builders import HashEmbedder, auction, bid, execution, outcome, remember
 
 from sale.memory.records import Record
 from sale.memory.store import AuctionMemory
 from sale.types import Task
+from tests.memory.builders import HashEmbedder, auction, bid, execution, outcome, remember
 
 ROOT = Path(__file__).parents[2]
 NOW = Task(text="sort the list of names")

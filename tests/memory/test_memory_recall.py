@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.memory.builders import BASELINE, Fresh, HashEmbedder, auction, bid, execution, outcome, remember
 
 from sale.errors import StoreError
 from sale.memory.retrieval import Candidate, Entry, Index, contrast
 from sale.memory.store import AuctionMemory
 from sale.types import Auction, Pair, Task, Verdict
+from tests.memory.builders import BASELINE, Fresh, HashEmbedder, auction, bid, execution, outcome, remember
 
 NOW = Task(text="sort the list of names")
 

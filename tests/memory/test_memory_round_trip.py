@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.memory import builders
 
 from sale.memory.store import AuctionMemory
 from sale.types import Auction, Baseline, Call, Execution, Outcome, Pair, Settlement, Task
+from tests.memory import builders
 
 ONE_MEMORY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, call, execution, outcome, remember
 
 from sale.errors import InputError, StoreError
 from sale.memory.store import AuctionMemory
 from sale.types import Outcome, Pair, Settlement, Task
+from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, call, execution, outcome, remember
 
 TASK = Task(text="sort the list", domain="code")
 

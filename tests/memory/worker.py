@@ -25,11 +25,11 @@ import alembic.op
 import pytest
 import sqlalchemy
 from sqlalchemy import Table
-from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, execution, outcome, remember
 
 from sale.memory import lifecycle, writing
 from sale.memory.store import AuctionMemory
 from sale.types import Task
+from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, execution, outcome, remember
 
 NAMED = {"begin": "begun", "award": "awarded", "settle": "settled"}
 TASK = Task(text="sort the list")

@@ -17,11 +17,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.support.tiny_gguf import CONTEXT, write_tiny_gguf
 
 from sale.errors import MissingExtraError, ModelFileError
 from sale.models.local import engine as engine_module
 from sale.models.local.engine import LocalEndpoint, LocalEngine, usable_cores
+from tests.support.tiny_gguf import CONTEXT, write_tiny_gguf
 
 VOTE = {
     "type": "object",

@@ -10,8 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_ai import Agent as ToolLoop
-from tests.support.generators import utf8_text
-from tests.support.values import TASK, pair, strategy, token
 
 from sale.agents.prompts import work_prompt
 from sale.auction.entropy import strategy_entropy
@@ -20,6 +18,8 @@ from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_
 from sale.errors import RateLimitedError
 from sale.models.scripted import Line, ScriptedModel, persona, plans_in
 from sale.types import Prompt, Usage
+from tests.support.generators import utf8_text
+from tests.support.values import TASK, pair, strategy, token
 
 BID = bid_prompt(TASK, [], 300)
 REFINE = refine_prompt(TASK, [], 300, own=strategy(), pairs=[pair()])

@@ -15,13 +15,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.support.hub import FileServer, serving
 
 from sale.errors import DigestError, DiskFullError, InputError, ModelFileError, SourcesError
 from sale.models.local import catalogue, weights
 from sale.models.local.catalogue import Entry, HubFile, Wheels
 from sale.models.local.sources import Hub, PartWheels
 from sale.models.local.weights import Progress, WeightStore, check_gguf
+from tests.support.hub import FileServer, serving
 
 CONTENT = b"GGUF" + random.Random(7).randbytes(700_000)
 PLACE = HubFile(repo="some/repo", revision="abc", file="weights.gguf")

@@ -7,11 +7,11 @@ import string
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.generators import hostile_text, points, token_logprobs
 
 from sale.auction.ballots import BallotError, expected_scores, read_ballot
 from sale.auction.jury import labels_for
 from sale.types import TokenLogprobs
+from tests.support.generators import hostile_text, points, token_logprobs
 
 Told = tuple[int, list[tuple[str, float]]]
 """A score and the alternatives to its token."""

@@ -6,11 +6,11 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.generators import token_logprobs
-from tests.support.values import token
 
 from sale.auction.entropy import strategy_entropy, token_entropy
 from sale.types import TokenLogprobs
+from tests.support.generators import token_logprobs
+from tests.support.values import token
 
 
 def distribution(masses: list[float]) -> TokenLogprobs:

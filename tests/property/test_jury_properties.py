@@ -6,10 +6,10 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.generators import names, pools
-from tests.support.values import strategy
 
 from sale.auction.jury import ballot_tokens, labels_for, shuffled
+from tests.support.generators import names, pools
+from tests.support.values import strategy
 
 
 @given(st.integers(0, 700))

@@ -7,14 +7,14 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.generators import utf8_text
-from tests.support.values import pair, strategy
 
 from sale.auction.bidding import plan_fault
 from sale.auction.jury import labels_for
 from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_prompt
 from sale.auction.prompts.templates import harmless
 from sale.types import Prompt, Task, ToolInfo
+from tests.support.generators import utf8_text
+from tests.support.values import pair, strategy
 
 LOOKS_LIKE_A_MARK = re.compile(r"<\s*/?\s*(task|plan|answer|reference)\b", re.IGNORECASE)
 tasks = utf8_text.map(lambda text: Task(text=text or "x"))

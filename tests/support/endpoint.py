@@ -80,6 +80,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+
 from tests.support.refusals import refusal
 from tests.support.replies import THOUGHTS, Ask, Json, chunks, completion, embedding, text_for, tool_calls_for
 

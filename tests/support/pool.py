@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pydantic import SecretStr
-from tests.support.endpoint import Endpoint
 
 from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
@@ -14,6 +13,7 @@ from sale.config import AgentSettings
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.prices import price_of
 from sale.types import Price, Prompt
+from tests.support.endpoint import Endpoint
 
 KEY = "sk-canary-7f3a9c"
 """A key that must never be seen anywhere but in the request's own header."""

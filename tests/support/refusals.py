@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from starlette.responses import JSONResponse, Response
+
 from tests.support.replies import Ask
 
 _NAMES = """

@@ -9,9 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tests.support.values import PLAN, TASK
-from tests.support.values import price as one_price
-
 from sale.agents.contractor import Contractor
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
@@ -22,6 +19,8 @@ from sale.config import AgentSettings
 from sale.errors import CallError, SaleError
 from sale.models.scripted import Line, Script, ScriptedModel, plans_in
 from sale.types import Auction, AuctionRules, Pair, Price, Prompt, Task, Weights
+from tests.support.values import PLAN, TASK
+from tests.support.values import price as one_price
 
 Said = Line | str | CallError
 Opinion = Callable[[str], int]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support.scripted import Opinion, acts, contractor
-
 from sale.agents.contractor import Contractor
 from sale.types import JuryMode
+from tests.support.scripted import Opinion, acts, contractor
 
 BOTH: list[JuryMode] = ["panel", "per-bid"]
 GOOD = "1. Add them up.\n2. Check with n(n+1)/2."

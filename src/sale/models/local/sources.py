@@ -117,13 +117,16 @@ class Hub:
             if (mark := answer.headers.get("ETag", "")).startswith('"') and mark.isascii():
                 tag.write_text(mark, encoding="ascii")
             # Neither end waits for a whole chunk: what has come is kept when the process is killed.
+            told = 0.0
             with target.open("r+b" if target.exists() else "wb", buffering=0) as file:
                 file.truncate(have)
                 file.seek(have)
                 while have < size and (chunk := answer.read1(min(CHUNK, size - have))):
                     _write_all(file, chunk)
                     have += len(chunk)
-                    advance(have)
+                    if have >= size or time.monotonic() - told > BEAT_SECONDS / 2:
+                        told = time.monotonic()
+                        advance(have)
         return "it ended early"
 
 

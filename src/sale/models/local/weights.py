@@ -244,15 +244,17 @@ class WeightStore:
         partial = self._partial(entry)
         partial.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(partial.with_suffix(".lock"))
-        while not lock.is_locked:
+        while True:
             try:
                 lock.acquire(timeout=BEAT_SECONDS)
+                break
             except Timeout:
                 if watch is not None:
                     watch(_at(entry, partial.stat().st_size if partial.exists() else 0, WAITING))
-        with lock:
-            lock.release()  # the one of the loop; the block holds its own
+        try:
             yield
+        finally:
+            lock.release()
 
     @contextmanager
     def _explained(self, entry: Entry) -> Generator[None]:

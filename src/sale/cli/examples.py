@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sale.errors import InputError
 from sale.types import Task
 
-FIRST = "mbpp/606"
+FIRST = "humaneval/46"
 """The example `sale run` shows when it is given nothing to do."""
 
 

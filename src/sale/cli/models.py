@@ -38,8 +38,8 @@ def list_models(*, as_json: bool) -> None:
         click.echo(document("models", rows))
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "parameters", "context", "size", "licence", "on this machine"):
-        table.add_column(heading)
+    for heading in ("id", "parameters", "context", "size", "licence", "here"):
+        table.add_column(heading, no_wrap=True)
     for entry in entries:
         here = "yes" if store.installed(entry.id) else "no"
         size = f"{entry.size / 1e6:,.0f} MB"

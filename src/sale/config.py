@@ -58,7 +58,7 @@ class AgentSettings(_Section):
     local: str | None = None
     """A model of the embedded catalogue, by its id; `sale models list` shows them."""
     gguf: Path | None = None
-    """A GGUF file of your own, run in this process."""
+    """A GGUF file of your own, run on this machine."""
     endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
     """Base URL of any OpenAI-compatible endpoint, usually ending in `/v1`."""
     model: str | None = None
@@ -83,7 +83,7 @@ class AgentSettings(_Section):
     answer_tokens: Positive = 1024
     """The longest answer, in tokens; in a tool loop, the longest of each turn."""
     context: Positive | None = None
-    """Context window in tokens, for a `local` or `gguf` model; the model's own by default."""
+    """Tokens one call may take, for a `local` or `gguf` model; 8192 by default, and never more than it was trained for."""
     seconds: Seconds = 600.0
     """The longest an execution may take."""
     turns: Positive = 12

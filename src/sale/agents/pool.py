@@ -72,7 +72,7 @@ def _model(agent: AgentSettings, engines: _Engines) -> EndpointModel:
 
 
 class _Engines:
-    """The in-process engines of one pool: one for each weights file and context, shared by agents that use it."""
+    """The engines of one pool: one for each weights file and context, shared by agents that use it."""
 
     def __init__(self, weights: WeightStore) -> None:
         self._weights = weights
@@ -108,4 +108,4 @@ class _Engines:
     async def _file(self, agent: AgentSettings) -> Path:
         if agent.gguf is not None:
             return await asyncio.to_thread(check_gguf, agent.gguf)
-        return await asyncio.to_thread(self._weights.ensure, agent.local or "")
+        return await self._weights.fetch(agent.local or "")

@@ -54,7 +54,7 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
     if not sections:
         raise InputError(
             "there is nothing to make a pool of: no local models, no running Ollama, no API key",
-            hint="pip install 'sale[local]' brings three small models that run in this process.",
+            hint="pip install 'sale[local]' brings three small models that run here.",
         )
     text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     config.parse(text, origin=str(target))

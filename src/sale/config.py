@@ -83,7 +83,7 @@ class AgentSettings(_Section):
     answer_tokens: Positive = 1024
     """The longest answer, in tokens; in a tool loop, the longest of each turn."""
     context: Positive | None = None
-    """Tokens one call may take, for a `local` or `gguf` model; 8192 by default, and never more than it was trained for."""
+    """Tokens one call may take, for a `local` or `gguf` model; 8192 unless given, never more than it was trained on."""
     seconds: Seconds = 600.0
     """The longest an execution may take."""
     turns: Positive = 12

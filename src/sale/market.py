@@ -52,7 +52,7 @@ MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
 class Market:
     """A pool of agents, the rules they compete under, and what they remember.
 
-    Use it as an async context manager, or close it with `aclose` (`close` after `run_sync`): it holds weights,
+    Use it in `async with`, or in `with` for `run_sync`; or close it with `aclose` or `close`: it holds weights,
     connections and a database.
     """
 
@@ -293,6 +293,14 @@ class Market:
             memory, self._memory = self._memory, None
             if memory is not None:
                 await memory.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -133,6 +133,20 @@ async def test_a_pair_is_as_written(memory: AuctionMemory):
     )
 
 
+async def test_a_refined_winner_teaches_itself_what_refinement_changed(memory: AuctionMemory):
+    better = bid("b", 0.5, refined=True)
+    bids = (bid("a", 1.0), bid("b", 2.0), bid("c", 3.0))
+    await remember(memory, "x", "sort", bids, refined=[bid("c", 2.5, refined=True), better], winner=better)
+    seen = {
+        agent: (pair.losing, pair.winning, pair.own) for agent in "abc" for pair in await memory.recall(NOW, agent, 8)
+    }
+    assert seen == {
+        "a": ("first plan of a", "refined plan of b", "losing"),
+        "b": ("first plan of b", "refined plan of b", "both"),
+        "c": ("refined plan of c", "refined plan of b", "losing"),
+    }
+
+
 async def test_who_took_no_part_learns_nothing(memory: AuctionMemory):
     await remember(memory, "x", "sort")
     assert await memory.recall(NOW, "c", 8) == ()

@@ -41,7 +41,7 @@ async def shorten(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -
         known = select(auctions.c.id, auctions.c.key).where(auctions.c.id.in_(names[start : start + CHUNK]))
         keys.update((row.id, row.key) for row in (await connection.execute(known)).all())
     quoted = await _read(connection, sorted(keys.values()))
-    places = {(key, text): place for (key, place), text in reversed(quoted.strategies.items())}
+    places = {(key, text): place for (key, place), text in quoted.strategies.items()}
     return [{**row, **_reference(row, keys.get(row["past_auction"]), quoted, places)} for row in rows]
 
 

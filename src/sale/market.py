@@ -141,8 +141,13 @@ class Market:
         """
         began = time.monotonic()
         auction = await self._hold(_as_task(task), observe)
-        execution = await self._work(auction, observe)
-        outcome = await self._judge(auction.task, execution, verifier, observe)
+        try:
+            execution = await self._work(auction, observe)
+            outcome = await self._judge(auction.task, execution, verifier, observe)
+        except asyncio.CancelledError:
+            if memory := await self.memory():
+                await memory.abandon(auction.id, "cancelled at work")
+            raise
         return await self._settle(auction, execution, outcome, began)
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:

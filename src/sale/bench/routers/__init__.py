@@ -1,0 +1,1 @@
+"""Every router of the comparison behind one interface (method, section 6)."""

@@ -68,8 +68,9 @@ class AgentSettings(_Section):
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
     public; required otherwise."""
-    execution: Literal["direct", "tools"] = "direct"
-    """How it works when it wins: `direct`, one answer; `tools`, a loop with the tools of `[tools]`."""
+    execution: Literal["direct", "tools", "steps"] = "direct"
+    """How it works when it wins: `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
+    one JSON step at a time, for models that know no tool calls."""
     follow_strategy: bool = True
     """Whether it is shown its winning strategy while it works."""
     judge: bool = True
@@ -129,7 +130,7 @@ class MemorySettings(_Section):
 
 
 class ToolSettings(_Section):
-    """Tools of the environment, for agents with `execution = "tools"`."""
+    """Tools of the environment, for agents that do not work directly."""
 
     python: bool = True
     """Run Python in the sandbox."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sale.agents.execution import Shift, answer_directly, work_with_tools
 from sale.agents.prompts import work_prompt
 from sale.agents.protocol import Tool
+from sale.agents.steps import check_tools, work_in_steps
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
 from sale.config import AgentSettings
 from sale.models.protocol import Model
@@ -23,12 +24,17 @@ class Contractor:
             settings: Its section of `sale.toml`.
             price: Dollars per million tokens.
             model: What it thinks with.
-            tools: What the environment offers; used only with `execution = "tools"`.
+            tools: What the environment offers; not used with `execution = "direct"`.
+
+        Raises:
+            ConfigError: It works in steps, and a tool takes more than one input.
         """
         self._settings = settings
         self._price = price
         self._model = model
-        self._tools = tuple(tools) if settings.execution == "tools" else ()
+        self._tools = () if settings.execution == "direct" else tuple(tools)
+        if settings.execution == "steps":
+            check_tools(self._tools)
 
     @property
     def name(self) -> str:
@@ -65,7 +71,7 @@ class Contractor:
         )
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
-        """Do the task directly or with tools, as the settings say."""
+        """Do the task directly, with tools or in steps, as the settings say."""
         shown = strategy if self._settings.follow_strategy else None
         shift = Shift(
             agent=self.name,
@@ -77,6 +83,8 @@ class Contractor:
             turns=self._settings.turns,
             temperature=self._settings.temperature,
         )
+        if self._settings.execution == "steps":
+            return await work_in_steps(self._model, self._tools, shift, task, shown)
         if self._tools:
             return await work_with_tools(self._model, self._tools, shift)
         return await answer_directly(self._model, shift)

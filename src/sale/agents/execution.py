@@ -55,17 +55,17 @@ async def answer_directly(model: Model, shift: Shift) -> Execution:
         answer, usage = reply.text, reply.usage
         error = _shortfall(answer, truncated=reply.truncated, tokens=shift.answer_tokens)
     except TimeoutError:
-        error = _describe(CallTimeoutError(f"no answer within {shift.seconds:g} s"))
+        error = describe(CallTimeoutError(f"no answer within {shift.seconds:g} s"))
     except CallError as failure:
-        error = _describe(failure)
+        error = describe(failure)
     seconds = time.monotonic() - began
     trace = (
         {"role": "system", "content": shift.prompt.system},
         {"role": "user", "content": shift.prompt.user},
         {"role": "assistant", "content": answer},
     )
-    call = _call(shift, usage, seconds, error if not answer else None)
-    return _execution(shift, "direct", answer, trace, (call,), seconds, error)
+    call = line_of(shift, usage, seconds, error if not answer else None)
+    return execution_of(shift, "direct", answer, trace, (call,), seconds, error)
 
 
 async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> Execution:
@@ -79,13 +79,13 @@ async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> 
                 answer = await _loop(await model.for_tools(), tools, shift)
             error = _shortfall(answer, truncated=_cut_off(messages), tokens=shift.answer_tokens)
         except TimeoutError:
-            error = _describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
+            error = describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
         except CallError as failure:
             error = _stopped(failure, messages, shift)
     seconds = time.monotonic() - began
     calls = _calls_of(messages, shift, error)
     trace = cast("Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json"))
-    return _execution(shift, "tools", answer or _last_text(messages), tuple(trace), calls, seconds, error)
+    return execution_of(shift, "tools", answer or _last_text(messages), tuple(trace), calls, seconds, error)
 
 
 async def _loop(model: ToolModel, tools: Sequence[Tool], shift: Shift) -> str:
@@ -127,7 +127,7 @@ def _stopped(failure: CallError, messages: Sequence[ModelMessage], shift: Shift)
     if isinstance(failure.__cause__, UnexpectedModelBehavior) and messages and isinstance(messages[-1], ModelResponse):
         last = messages[-1].text or ""
         shortfall = _shortfall(last, truncated=_cut_off(messages), tokens=shift.answer_tokens)
-    return shortfall or _describe(failure)
+    return shortfall or describe(failure)
 
 
 def _cut_off(messages: Sequence[ModelMessage]) -> bool:
@@ -135,7 +135,7 @@ def _cut_off(messages: Sequence[ModelMessage]) -> bool:
     return isinstance(last, ModelResponse) and last.finish_reason == "length"
 
 
-def _execution(
+def execution_of(
     shift: Shift,
     mode: str,
     answer: str,
@@ -144,6 +144,7 @@ def _execution(
     seconds: float,
     error: str | None,
 ) -> Execution:
+    """What a shift came to."""
     return Execution(
         agent=shift.agent,
         answer=answer,
@@ -172,12 +173,12 @@ def _calls_of(messages: Sequence[ModelMessage], shift: Shift, error: str | None)
             asked = message
             continue
         usage = Usage(input_tokens=message.usage.input_tokens, output_tokens=message.usage.output_tokens)
-        calls.append(_call(shift, usage, _seconds(asked, message.timestamp), None))
+        calls.append(line_of(shift, usage, _seconds(asked, message.timestamp), None))
         asked = None
     # A request that a tool was still working on is interrupted; one that is complete was on its way to the model.
     on_its_way = asked is not None and asked.state == "complete"
     if error is not None and (not calls or (on_its_way and not error.startswith(OUT_OF_TURNS))):
-        calls.append(_call(shift, Usage(), _seconds(asked, datetime.now(UTC)), error))
+        calls.append(line_of(shift, Usage(), _seconds(asked, datetime.now(UTC)), error))
     return tuple(calls)
 
 
@@ -187,7 +188,8 @@ def _seconds(asked: ModelRequest | None, answered: datetime) -> float:
     return max(0.0, (answered - asked.timestamp).total_seconds())
 
 
-def _call(shift: Shift, usage: Usage, seconds: float, error: str | None) -> Call:
+def line_of(shift: Shift, usage: Usage, seconds: float, error: str | None) -> Call:
+    """One line of the settlement."""
     return Call(
         stage="execute",
         agent=shift.agent,
@@ -205,5 +207,6 @@ def _last_text(messages: Sequence[ModelMessage]) -> str:
     return next((text for text in reversed(texts) if text), "")
 
 
-def _describe(error: SaleError) -> str:
+def describe(error: SaleError) -> str:
+    """An error on record: code and message."""
     return f"{error.code}: {error.message}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from sale.agents.contractor import Contractor
@@ -14,27 +14,45 @@ from sale.config import AgentSettings, SandboxSettings, Settings, api_key, model
 from sale.errors import ConfigError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.local.catalogue import find as find_model
-from sale.models.local.engine import LocalEngine
+from sale.models.local.engine import PARALLEL, LocalEngine
 from sale.models.local.weights import WeightStore, check_gguf
 from sale.models.prices import listed_price, price_of
+from sale.models.protocol import Model
 from sale.types import Price
 
 MEGABYTE = 1024 * 1024
 
 
-def hire(settings: Settings) -> tuple[Contractor, ...]:
+Wrapper = Callable[[AgentSettings, Model], Model]
+"""Something between an agent and its model: a recorder, say."""
+
+
+def hire(
+    settings: Settings, *, wrap: Wrapper | None = None, tools: Sequence[Tool] = (), parallel: int = PARALLEL
+) -> tuple[Contractor, ...]:
     """Every agent of the settings, ready but not yet opened: no weights are loaded and nobody is called.
+
+    Args:
+        settings: The pool, and what it works with.
+        wrap: Put around every agent's model.
+        tools: Beside the tools the settings name.
+        parallel: Calls an embedded engine answers at one time.
 
     Raises:
         ConfigError: A key is not in the environment, an embedded model is unknown, or an agent has no price.
         SandboxError: An agent works with tools and code cannot be isolated here.
     """
-    engines = _Engines(WeightStore(models_path()))
-    tools = _tools(settings) if any(agent.execution == "tools" for agent in settings.agents) else ()
+    engines = _Engines(WeightStore(models_path()), parallel=parallel)
+    kit = (*_tools(settings), *tools) if any(agent.execution != "direct" for agent in settings.agents) else ()
     return tuple(
-        Contractor(agent, price=agent_price(agent), model=_model(agent, engines), tools=tools)
+        Contractor(agent, price=agent_price(agent), model=_wrapped(agent, engines, wrap), tools=kit)
         for agent in settings.agents
     )
+
+
+def _wrapped(agent: AgentSettings, engines: _Engines, wrap: Wrapper | None) -> Model:
+    model = _model(agent, engines)
+    return wrap(agent, model) if wrap else model
 
 
 def agent_price(agent: AgentSettings) -> Price:
@@ -74,8 +92,9 @@ def _model(agent: AgentSettings, engines: _Engines) -> EndpointModel:
 class _Engines:
     """The engines of one pool: one for each weights file and context, shared by agents that use it."""
 
-    def __init__(self, weights: WeightStore) -> None:
+    def __init__(self, weights: WeightStore, *, parallel: int) -> None:
         self._weights = weights
+        self._parallel = parallel
         self._engines: dict[tuple[str, int | None], LocalEngine] = {}
         self._users: dict[LocalEngine, int] = {}
         self._lock = asyncio.Lock()
@@ -89,7 +108,9 @@ class _Engines:
         async def locate() -> Address:
             async with self._lock:
                 if key not in self._engines:
-                    self._engines[key] = LocalEngine(await self._file(agent), context=agent.context)
+                    self._engines[key] = LocalEngine(
+                        await self._file(agent), context=agent.context, parallel=self._parallel
+                    )
                 engine = self._engines[key]
                 endpoint = await engine.start()
                 self._users[engine] = self._users.get(engine, 0) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sale.auction.prompts.templates import folder
 from sale.types import Prompt, Task, ToolInfo
@@ -20,3 +21,20 @@ def verify_prompt(task: Task, answer: str, reference: str | None) -> Prompt:
     nonce = hashlib.sha256(f"{answer}\0{reference}".encode()).hexdigest()[:8]
     values = {"task": task.text, "answer": answer, "reference": reference, "nonce": nonce}
     return folder("sale.agents.prompts").render("verify", values)
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """A step of work and what came of it, as the next prompt shows them."""
+
+    action: str
+    result: str
+
+
+def step_prompt(
+    task: Task, *, strategy: str | None, tools: Sequence[ToolInfo], steps: Sequence[StepTaken], last: bool
+) -> Prompt:
+    """Ask for the next step of work; what came before is in the prompt, so that its beginning can be cached."""
+    nonce = hashlib.sha256(task.text.encode()).hexdigest()[:8]
+    values = {"task": task.text, "strategy": strategy, "tools": tools, "steps": steps, "last": last, "nonce": nonce}
+    return folder("sale.agents.prompts").render("step", values)

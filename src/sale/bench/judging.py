@@ -1,0 +1,112 @@
+"""Is an answer right? Tests are run, options compared, short answers matched as text, then shown to a judging model.
+
+The string rule decides what it can: equal to the reference or an alias once both are normalised, or, as PopQA's
+authors count (Mallen et al. 2023), naming it in a short answer. What it refuses a judging model may look at, with the
+reference; how often that model agrees with the rule is reported beside every figure that uses it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sale.agents.code_tests import RunTests
+from sale.agents.protocol import Verifier
+from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, Sandbox
+from sale.agents.verify import ExactMatch, normalised
+from sale.bench.tasks.schema import BenchTask
+from sale.types import Outcome, Task
+
+MOST_WORDS = 20
+"""A longer answer must be the reference itself: who names everything names the answer, too."""
+_CLOSED = frozenset({"yes", "no"})
+_LETTER = re.compile(
+    r"(?:\b(?:answer|option|choice)\b(?:\s+is)?\s*:?\s*|^\W*)[(\[*`'\"]*([A-Z])\b(?!['’]|\s+[a-z])", re.IGNORECASE
+)
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class NamesIt:
+    """The string rule for short answers."""
+
+    reference: str
+    aliases: tuple[str, ...] = ()
+
+    async def verify(self, task: Task, answer: str) -> Outcome:
+        """Equal, or a short answer that holds the reference or an alias as whole words."""
+        exact = await ExactMatch(self.reference, self.aliases).verify(task, answer)
+        if exact.verdict == "success":
+            return exact
+        given = normalised(answer).split()
+        for accepted in (self.reference, *self.aliases):
+            wanted = normalised(accepted).split()
+            if _named(wanted, given):
+                return Outcome(verdict="success", judged_by="named in a short answer", detail=accepted)
+        return Outcome(verdict="failure", judged_by="string rule", detail=exact.detail)
+
+
+def _named(wanted: list[str], given: list[str]) -> bool:
+    if not wanted or len(given) > MOST_WORDS:
+        return False
+    if len(wanted) == 1 and wanted[0] in _CLOSED:
+        return given[:1] == wanted and not (_CLOSED - set(wanted)) & set(given)
+    return any(given[at : at + len(wanted)] == wanted for at in range(len(given) - len(wanted) + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChosen:
+    """The option of a multiple-choice question, by its letter or by its text."""
+
+    letter: str
+    options: dict[str, str]
+    """Letter to text, as the question shows them."""
+
+    async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002  the shape is the Verifier's
+        """One option must be named, and be the right one."""
+        chosen = chosen_option(answer, self.options)
+        good = chosen == self.letter
+        detail = "" if good else f"expected {self.letter}, got {chosen or 'no option'}"
+        return Outcome(verdict="success" if good else "failure", judged_by="option", detail=detail)
+
+
+def chosen_option(answer: str, options: dict[str, str]) -> str | None:
+    """The letter an answer settles on, or `None`: its last line that names one, else the option it repeats."""
+    text = _THINKING.sub("", answer)
+    for line in reversed([line for line in text.splitlines() if line.strip()]):
+        letters = {found.upper() for found in _LETTER.findall(line)} & set(options)
+        if len(letters) == 1:
+            return letters.pop()
+    said = normalised(text)
+    repeated = [letter for letter, option in options.items() if normalised(option) and normalised(option) == said]
+    return repeated[0] if len(repeated) == 1 else None
+
+
+_OPTION_LINE = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
+
+
+def options_of(task: BenchTask) -> dict[str, str]:
+    """The options a question shows, letter to text."""
+    return dict(_OPTION_LINE.findall(task.prompt))
+
+
+def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: Limits = DEFAULT_LIMITS) -> Verifier:
+    """How this task's answers are judged.
+
+    Args:
+        task: The task.
+        sandbox: Where code runs; needed for tasks judged by tests.
+        limits: What a run may use.
+
+    Raises:
+        ValueError: The task is judged by tests, and there is no sandbox.
+    """
+    match task.kind:
+        case "tests":
+            if sandbox is None or task.tests is None:
+                raise ValueError(f"{task.id} is judged by running code: a sandbox is needed")
+            return RunTests(tests=task.tests, sandbox=sandbox, limits=limits, prelude=task.prelude)
+        case "choice":
+            return OptionChosen(task.reference or "", options_of(task))
+        case "short":
+            return NamesIt(task.reference or "", task.aliases)

@@ -1,0 +1,225 @@
+"""A model whose calls are recorded, and answered from the record where the same call was made before.
+
+The same call is the same model, messages and settings. Everything above this line of the code is the product's own: the
+real auctioneer, contractors and memory run over recorded calls as over live ones, so a replay is the market itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sale.bench.recording.log import RecordWriter, read_record
+from sale.errors import CallError, SaleError
+from sale.models.protocol import Model, ToolModel
+from sale.types import Prompt, Reply, TokenLogprobs, Usage
+
+LEAST_LOGPROB = math.log(0.005)
+"""Alternatives below half a percent are not kept one by one: their probability goes into the tail, as that of tokens
+the endpoint does not name."""
+DECIMALS = 3
+
+
+class NotRecordedError(SaleError):
+    """A replay needs a call that is not on record."""
+
+    code = "bench.not_recorded"
+
+
+@dataclass(slots=True)
+class Turns:
+    """One model at a time, `width` calls of it at once: engines that share cores must not think against each other."""
+
+    width: int
+    _condition: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _current: str = ""
+    _running: int = 0
+    _waiting: Counter[str] = field(default_factory=Counter[str])
+
+    @asynccontextmanager
+    async def of(self, model: str) -> AsyncGenerator[None]:
+        """Wait for the model's turn, and hold it."""
+        async with self._condition:
+            self._waiting[model] += 1
+            try:
+                await self._condition.wait_for(lambda: self._may(model))
+            finally:
+                self._waiting[model] -= 1
+            self._current = model
+            self._running += 1
+        try:
+            yield
+        finally:
+            async with self._condition:
+                self._running -= 1
+                self._condition.notify_all()
+
+    def _may(self, model: str) -> bool:
+        if self._running == 0:
+            return self._current == model or self._waiting[self._current] == 0
+        return self._current == model and self._running < self.width
+
+
+class CallLog:
+    """All calls of a record, by key. Without a writer nothing new can be asked: that is a replay."""
+
+    def __init__(self, path: Path, writer: RecordWriter | None, turns: Turns | None = None) -> None:
+        """Read what is there."""
+        self._writer = writer
+        self._replies = {line["key"]: line["reply"] for line in read_record(path) if line["kind"] == "call"}
+        self._pending: dict[str, asyncio.Task[Reply]] = {}
+        self.turns = turns or Turns(width=1)
+        self.made = 0
+        """Calls made and not found."""
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def found(self, key: str) -> Reply | None:
+        """The reply to a call that was made before."""
+        stored = self._replies.get(key)
+        return None if stored is None else reply_of(stored)
+
+    async def ask(self, key: str, line: Mapping[str, Any], model: str, call: Any) -> Reply:  # noqa: ANN401
+        """The recorded reply, or a new one, recorded before it is used. Two who ask the same at once share one call.
+
+        Raises:
+            NotRecordedError: It is not on record, and this is a replay.
+        """
+        if (known := self.found(key)) is not None:
+            return known
+        if self._writer is None:
+            raise NotRecordedError(
+                f"the {line['stage']} call of {line['agent']} is not on record", hint="Record the run further first."
+            )
+        if key not in self._pending:
+            self._pending[key] = asyncio.create_task(self._make(key, line, model, call))
+        return await asyncio.shield(self._pending[key])
+
+    async def _make(self, key: str, line: Mapping[str, Any], model: str, call: Any) -> Reply:  # noqa: ANN401
+        try:
+            async with self.turns.of(model):
+                reply: Reply = await call()
+            stored = stored_reply(reply)
+            self._write({"kind": "call", "key": key, **line, "reply": stored})
+            self._replies[key] = stored
+            self.made += 1
+            return reply_of(stored)
+        finally:
+            del self._pending[key]
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._writer is not None:
+            self._writer.append(line)
+
+
+class RecordedModel:
+    """A model between an agent and the record."""
+
+    def __init__(self, model: Model, log: CallLog, *, agent: str, identity: str, temperature: float) -> None:
+        """Wrap a model.
+
+        Args:
+            model: The real one; never asked for what is on record.
+            log: The record's calls.
+            agent: Whose it is, for readers of the record.
+            identity: What makes it the same model another time: weights, or endpoint and name.
+            temperature: Its sampling temperature, part of every key.
+        """
+        self._model = model
+        self._log = log
+        self._agent = agent
+        self._identity = identity
+        self._temperature = temperature
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        measure: bool = False,
+    ) -> Reply:
+        """The reply on record, or the model's."""
+        settings = {
+            "model": self._identity,
+            "system": prompt.system,
+            "user": prompt.user,
+            "max_tokens": max_tokens,
+            "schema": schema,
+            "measure": measure,
+            "temperature": self._temperature,
+        }
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
+        line = {
+            "agent": self._agent,
+            "stage": prompt.template.partition("@")[0],
+            "template": prompt.template,
+            "model": self._identity,
+            "prompt": {"system": prompt.system, "user": prompt.user},
+            "max_tokens": max_tokens,
+            "schema": schema is not None,
+            "temperature": self._temperature,
+        }
+
+        async def call() -> Reply:
+            return await self._model.generate(prompt, max_tokens=max_tokens, schema=schema, measure=measure)
+
+        return await self._log.ask(key, line, self._identity, call)
+
+    async def for_tools(self) -> ToolModel:
+        """Not recorded: agents of recorded runs work directly or in steps.
+
+        Raises:
+            CallError: Always.
+        """
+        raise CallError("calls of the tool loop are not recorded", where=self._agent, hint='Use execution = "steps".')
+
+    async def aclose(self) -> None:
+        """Close the model."""
+        await self._model.aclose()
+
+
+def stored_reply(reply: Reply) -> dict[str, Any]:
+    """A reply as the record keeps it. Log-probabilities of an answer held to a schema keep their tokens, others not."""
+    return {
+        "text": reply.text,
+        "usage": [reply.usage.input_tokens, reply.usage.output_tokens],
+        "seconds": round(reply.seconds, 3),
+        "truncated": reply.truncated,
+        "logprobs": None if reply.logprobs is None else [_stored_token(token) for token in reply.logprobs],
+    }
+
+
+def _stored_token(token: TokenLogprobs) -> list[Any]:
+    kept = [[text, round(value, DECIMALS)] for text, value in token.top if value >= LEAST_LOGPROB]
+    flat = [part for pair in kept for part in pair]
+    return [token.token, round(token.logprob, DECIMALS), len(token.top), *flat]
+
+
+def reply_of(stored: Mapping[str, Any]) -> Reply:
+    """A stored reply as it came, but for alternatives of hardly any probability."""
+    read, written = stored["usage"]
+    given = stored["logprobs"]
+    return Reply(
+        text=stored["text"],
+        usage=Usage(input_tokens=read, output_tokens=written),
+        seconds=stored["seconds"],
+        truncated=stored["truncated"],
+        logprobs=None if given is None else tuple(_token_of(token) for token in given),
+    )
+
+
+def _token_of(stored: list[Any]) -> TokenLogprobs:
+    token, logprob, width, *flat = stored
+    kept = list(zip(flat[::2], flat[1::2], strict=True))
+    # The width counts in the normalisation of entropy: what was not kept stands there with no probability.
+    return TokenLogprobs(token=token, logprob=logprob, top=(*kept, *((("", -math.inf),) * (width - len(kept)))))

@@ -1,0 +1,294 @@
+"""Recording a run: every agent on every task, with and without its plan, and the market over several task orders.
+
+It goes through the product's own market and contractors; only their models are wrapped. Waiting costs nothing here, so
+time limits are lifted: what a slow machine would have cut short is on record whole. Everything can be stopped at any
+time and taken up again: calls, executions and auctions that are on record are not made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sale.agents.contractor import Contractor
+from sale.agents.pool import hire, limits_of
+from sale.agents.protocol import Tool
+from sale.agents.tools.runs import Sandbox
+from sale.bench.judging import verifier_of
+from sale.bench.recording.calls import CallLog, RecordedModel, Turns
+from sale.bench.recording.log import RecordWriter, read_record
+from sale.bench.tasks.schema import BenchTask, Domain
+from sale.config import AgentSettings, MemorySettings, Settings
+from sale.market import Market
+from sale.memory.open import open_memory
+from sale.models.local.catalogue import find as find_model
+from sale.models.protocol import Model
+from sale.types import Auction, AuctionRules, Execution, Outcome, Task
+
+NO_LIMIT = 1e7
+"""Seconds: longer than any run."""
+SEARCH_TURNS = 3
+SEARCH_TOKENS = 160
+PACKAGES = ("sale", "xllamacpp", "pydantic-ai-slim", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    of: int
+    what: str
+    calls: int
+    """Calls made since it was taken up, those on record not counted."""
+
+
+Report = Callable[[Progress], None]
+
+
+def for_recording(settings: Settings, domain: Domain) -> Settings:
+    """The settings of a recorded run: the pool's own, with no limits of time, and search done in steps."""
+    rules = replace(
+        settings.auction,
+        bid_seconds=NO_LIMIT,
+        judge_seconds=NO_LIMIT,
+        caps=replace(settings.auction.caps, seconds=NO_LIMIT),
+    )
+    change: dict[str, Any] = {"seconds": NO_LIMIT}
+    if domain == "search":
+        change |= {"execution": "steps", "turns": SEARCH_TURNS, "answer_tokens": SEARCH_TOKENS}
+    agents = tuple(agent.model_copy(update=change) for agent in settings.agents)
+    tools = settings.tools.model_copy(update={"python": False})
+    return settings.model_copy(update={"auction": rules, "agents": agents, "tools": tools})
+
+
+class Recorder:
+    """One domain's tasks through one pool, onto one record."""
+
+    def __init__(
+        self,
+        record: Path,
+        tasks: Sequence[BenchTask],
+        settings: Settings,
+        *,
+        sandbox: Sandbox | None,
+        tools: Sequence[Tool] = (),
+        width: int = 4,
+        replay: bool = False,
+    ) -> None:
+        """Open the record and read what is on it; no model is loaded.
+
+        Args:
+            record: The file; made where it is not there.
+            tasks: Of one domain.
+            settings: The pool, as `for_recording` gives it.
+            sandbox: Where code runs.
+            tools: What search tasks are done with.
+            width: Calls of one model made at once.
+            replay: Make no new call: what is not on record is an error.
+        """
+        self._tasks = tuple(tasks)
+        self._settings = settings
+        self._sandbox = sandbox
+        self._width = width
+        self._writer = None if replay else RecordWriter(record)
+        self._log = CallLog(record, self._writer, Turns(width=width))
+        self._outcomes: dict[tuple[str, str], Outcome] = {}
+        self._executed: set[tuple[str, str, str]] = set()
+        self._auctioned: set[tuple[str, str]] = set()
+        for line in read_record(record):
+            self._take_in(line)
+        self.agents = hire(settings, wrap=self._wrap, tools=tools, parallel=width)
+
+    def _take_in(self, line: dict[str, Any]) -> None:
+        if line["kind"] == "execution":
+            self._executed.add((line["task"], line["agent"], line["strategy"] or ""))
+            self._outcomes[line["task"], line["answer"]] = _outcome(line["outcome"])
+        elif line["kind"] == "auction":
+            self._auctioned.add((line["task"], line["order"]))
+
+    def _wrap(self, agent: AgentSettings, model: Model) -> Model:
+        return RecordedModel(
+            model, self._log, agent=agent.name, identity=identity(agent), temperature=agent.temperature
+        )
+
+    @property
+    def calls(self) -> CallLog:
+        """The record's calls."""
+        return self._log
+
+    def begin(self, note: str) -> None:
+        """Say on the record what is being run, and on what."""
+        self._append(
+            {
+                "kind": "run",
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "note": note,
+                "settings": self._settings.model_dump(mode="json"),
+                "models": {agent.name: identity(agent) for agent in self._settings.agents},
+                "tasks": digest_of(self._tasks),
+                "calls at once": self._width,
+                "versions": {package: version(package) for package in PACKAGES},
+                "machine": machine(),
+            }
+        )
+
+    async def base(self, report: Report, *, in_flight: int = 12) -> None:
+        """Every agent's bid, judged by all; every plan executed by its author; every agent without a plan."""
+        places = asyncio.Semaphore(in_flight)
+        market = Market(self.agents, rules=self._rules(refine=False))
+        done = 0
+
+        async def one(task: BenchTask) -> None:
+            nonlocal done
+            async with places:
+                await self._base(market, task)
+            done += 1
+            report(Progress(done=done, of=len(self._tasks), what=task.id, calls=self._log.made))
+
+        async with asyncio.TaskGroup() as group:
+            for task in self._tasks:
+                group.create_task(one(task))
+
+    async def _base(self, market: Market, task: BenchTask) -> None:
+        async with asyncio.TaskGroup() as group:
+            for agent in self.agents:
+                group.create_task(self._execute(agent, task, None))
+            held = group.create_task(market.auction(task.task))
+        auction = held.result()
+        self._auction(auction, task, order="first bids")
+        by_name = {agent.name: agent for agent in self.agents}
+        async with asyncio.TaskGroup() as group:
+            for bid in auction.bids:
+                group.create_task(self._execute(by_name[bid.agent], task, bid.strategy.text))
+
+    async def order(self, seed: int, scratch: Path, report: Report) -> None:
+        """The whole market, memory and refinement too, over the tasks in one random order, starting with no memory.
+
+        It is gone through from the start every time, over recorded calls as far as they go: the memory is the same.
+
+        Args:
+            seed: Of the order.
+            scratch: A directory for the memory's database; a new file each time.
+            report: Told after every task.
+        """
+        tasks = list(self._tasks)
+        random.Random(seed).shuffle(tasks)  # noqa: S311  an order, not a secret
+        fresh = MemorySettings(path=scratch / f"order-{seed}-{uuid.uuid4().hex[:8]}.sqlite3")
+        settings = self._settings.model_copy(update={"memory": fresh})
+        market = Market(self.agents, rules=self._rules(refine=True), memory=open_memory(settings))
+        for position, task in enumerate(tasks):
+            verifier = _Remembered(self, task)
+            result = await market.run(task.task, verifier=verifier)
+            strategy = result.auction.winner.strategy.text
+            self._execution(task, result.execution, strategy, result.outcome)
+            self._auction(result.auction, task, order=f"order {seed}", position=position)
+            report(Progress(done=position + 1, of=len(tasks), what=f"order {seed}: {task.id}", calls=self._log.made))
+        if (opened := await market.memory()) is not None:
+            await opened.aclose()
+
+    def _rules(self, *, refine: bool) -> AuctionRules:
+        return replace(self._settings.auction, refine=refine)
+
+    async def _execute(self, agent: Contractor, task: BenchTask, strategy: str | None) -> None:
+        if (task.id, agent.name, strategy or "") in self._executed:
+            return
+        execution = await agent.execute(task.task, strategy)
+        outcome = await self.judge(task, execution.answer)
+        self._execution(task, execution, strategy, outcome)
+
+    async def judge(self, task: BenchTask, answer: str) -> Outcome:
+        """The outcome on record for this very answer, else judged now."""
+        if (known := self._outcomes.get((task.id, answer))) is not None:
+            return known
+        if not answer.strip():
+            return Outcome(verdict="failure", judged_by="execution", detail="no answer")
+        return await verifier_of(task, sandbox=self._sandbox, limits=limits_of(self._settings.sandbox)).verify(
+            task.task, answer
+        )
+
+    def _execution(self, task: BenchTask, execution: Execution, strategy: str | None, outcome: Outcome) -> None:
+        key = (task.id, execution.agent, strategy or "")
+        self._outcomes[task.id, execution.answer] = outcome
+        if key in self._executed:
+            return
+        self._executed.add(key)
+        line = asdict(execution)
+        # The messages are on the lines of its calls.
+        line |= {"kind": "execution", "task": task.id, "strategy": strategy, "outcome": asdict(outcome), "trace": None}
+        self._append(line)
+
+    def _auction(self, auction: Auction, task: BenchTask, *, order: str, position: int | None = None) -> None:
+        if (task.id, order) in self._auctioned:
+            return
+        self._auctioned.add((task.id, order))
+        line = asdict(auction)
+        del line["task"], line["id"]
+        self._append({"kind": "auction", "task": task.id, "order": order, "position": position, "auction": line})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        if self._writer is not None:
+            self._writer.append(line)
+
+    async def aclose(self) -> None:
+        """Close models and file."""
+        for agent in self.agents:
+            await agent.aclose()
+        if self._writer is not None:
+            self._writer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """The verifier of a recorded run: an answer that was judged before is not judged again."""
+
+    recorder: Recorder
+    task: BenchTask
+
+    async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002  the shape is the Verifier's
+        """Look it up, or judge it."""
+        return await self.recorder.judge(self.task, answer)
+
+
+def _outcome(stored: Mapping[str, Any]) -> Outcome:
+    return Outcome(verdict=stored["verdict"], judged_by=stored["judged_by"], detail=stored["detail"])
+
+
+def identity(agent: AgentSettings) -> str:
+    """What makes a model the same another time: the digest of its weights, or where it answers under which name."""
+    if agent.local is not None:
+        return f"{agent.local}@{find_model(agent.local).sha256[:12]}"
+    if agent.gguf is not None:
+        return f"{agent.gguf.name}@{hashlib.sha256(agent.gguf.read_bytes()).hexdigest()[:12]}"
+    return f"{agent.model} at {agent.endpoint}"
+
+
+def digest_of(tasks: Sequence[BenchTask]) -> str:
+    """SHA-256 over the digests of tasks, in order of their ids."""
+    digests = {task.id: task.digest for task in sorted(tasks, key=lambda task: task.id)}
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+def machine() -> dict[str, Any]:
+    """What a run was made on, without naming the machine."""
+    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}

@@ -1,0 +1,53 @@
+"""Task files: JSON lines, one `BenchTask` each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sale.bench.tasks.schema import BenchTask
+from sale.errors import InputError
+
+
+def read_tasks(path: Path) -> list[BenchTask]:
+    """All tasks of a file.
+
+    Raises:
+        InputError: The file cannot be read, a line is no task, or an id is there twice; the message names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the task file: {error}", where=str(path)) from error
+    return parse_tasks(text, str(path))
+
+
+def parse_tasks(text: str, origin: str) -> list[BenchTask]:
+    """Tasks from JSON lines; see `read_tasks`."""
+    tasks: dict[str, BenchTask] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{origin}:{number}"
+        try:
+            task = BenchTask.model_validate_json(line)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"])) or "the line"
+            raise InputError(f"{place}: {fault['msg']}", where=where) from error
+        if task.id in tasks:
+            raise InputError(f"the task {task.id!r} is there twice", where=where)
+        tasks[task.id] = task
+    if not tasks:
+        raise InputError("there are no tasks in it", where=origin)
+    return list(tasks.values())
+
+
+def write_tasks(tasks: Iterable[BenchTask], path: Path) -> None:
+    """Write tasks; the file is whole or not there."""
+    partial = path.with_name(path.name + ".part")
+    lines = (task.model_dump_json(exclude_defaults=True) + "\n" for task in tasks)
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(path)

@@ -9,6 +9,7 @@ from statistics import NormalDist, fmean
 from typing import Any
 
 Record = dict[str, Any]
+FEWEST = 5
 Z = NormalDist().inv_cdf(0.975)
 
 
@@ -17,7 +18,12 @@ def tables(records: Sequence[Record], direct: Sequence[Record]) -> str:
     parts = [
         success(records, direct),
         money(records),
-        signals(records),
+        signals(records, "all tasks"),
+        *(
+            signals([r for r in records if r["source"] == kind], f"{kind} alone")
+            for kind in dict.fromkeys(r["source"] for r in records)
+            if telling([r for r in records if r["source"] == kind])
+        ),
         votes(records),
         refinement(records),
         log(records),
@@ -44,9 +50,14 @@ def success(records: Sequence[Record], direct: Sequence[Record]) -> str:
     def anybody(record: Record) -> bool:
         return any(planned_success(record, name) for name in agents(records))
 
+    def anyhow(record: Record) -> bool:
+        return any(alone.get((record["id"], name), False) for name in agents(records))
+
     rows.append(
         ["any agent with its first plan (the oracle)", share(map(anybody, records)), *by_kind(records, anybody)]
     )
+    if alone:
+        rows.append(["any agent without a plan", share(map(anyhow, records)), *by_kind(records, anyhow)])
     kinds = [f"{kind} (n = {count})" for kind, count in Counter(r["source"] for r in records).items()]
     return (
         f"**Solved**, n = {len(records)} tasks; an agent that dropped out of an auction has not solved its task\n\n"
@@ -77,7 +88,13 @@ def money(records: Sequence[Record]) -> str:
     return "**Money**\n\n" + table(["", ""], rows)
 
 
-def signals(records: Sequence[Record]) -> str:
+def telling(records: Sequence[Record]) -> bool:
+    """Whether there are plans of both outcomes, some of each: an area from fewer says nothing."""
+    won = [planned_success(record, bid["agent"]) for record in records for bid in record["result"]["auction"]["bids"]]
+    return min(won.count(True), won.count(False)) >= FEWEST
+
+
+def signals(records: Sequence[Record], which: str) -> str:
     """Does a signal about a first bid rank plans whose author succeeded above plans whose author failed?"""
     bids = [
         (bid, planned_success(record, bid["agent"]))
@@ -120,7 +137,8 @@ def signals(records: Sequence[Record]) -> str:
     ]
     return (
         f"**What ranks plans by the success of their author** (area under the ROC curve; 0.5 is chance), "
-        f"n = {len(bids)} standing first bids\n\n" + table(["", "all bids", *(f"bids of {n}" for n in names)], rows)
+        f"{which}: n = {len(bids)} standing first bids\n\n"
+        + table(["", "all bids", *(f"bids of {n}" for n in names)], rows)
     )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from importlib.metadata import version
 
 import click
 from rich.console import Console
 
+from sale.cli.lazy import Verbs
 from sale.errors import ConfigError, InputError, SaleError
 
-# verb: (module of `sale.cli`, what it is for). The module has a click command or group of the verb's name.
 VERBS = {
     "run": ("run", "Run a task through the market: auction, work, verification, settlement."),
     "bid": ("run", "Hold the auction only: who would do the task, and why."),
@@ -20,32 +19,13 @@ VERBS = {
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
     "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
     "feedback": ("feedback", "Set the outcome of a past auction."),
+    "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
 USAGE_FAULT = 2
 INTERRUPTED = 130
 
 
-class Verbs(click.Group):
-    """A group that knows its verbs by name and loads one when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the shape is click's
-        """In the order of the table."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Load the verb."""
-        if cmd_name not in VERBS:
-            return None
-        command = getattr(import_module(f"sale.cli.{VERBS[cmd_name][0]}"), cmd_name)
-        return command if isinstance(command, click.Command) else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The table, without loading a verb."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, purpose) for verb, (_, purpose) in VERBS.items()])
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("sale"), prog_name="sale")
 def app() -> None:
     """A market for language-model agents.

@@ -1,0 +1,21 @@
+"""`sale bench`: the tasks, recorded runs, and what they say."""
+
+from __future__ import annotations
+
+import click
+
+from sale.cli.lazy import Verbs
+
+VERBS = {
+    "tasks": ("bench_tasks", "List tasks of HST-open or of any source, and write them to a file."),
+    "run": ("bench_run", "Record every agent on every task, and the market over several task orders."),
+    "pack": ("bench_run", "Compress a finished record."),
+    "report": ("bench_report", "Tables and figures from recorded runs."),
+    "annotate": ("bench_annotate", "A page on which people solve tasks against the clock."),
+    "times": ("bench_annotate", "Human times, and how far people agree, from annotations."),
+}
+
+
+@click.group(cls=Verbs, verbs=VERBS)
+def bench() -> None:
+    """Benchmark tasks, recorded runs, routers replayed over them, reports."""

@@ -1,0 +1,138 @@
+"""`sale bench run` and `pack`: recorded runs."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import platformdirs
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from sale import config
+from sale.agents.protocol import Tool
+from sale.agents.tools.sandbox import find_sandbox
+from sale.bench.corpus import CorpusSearch, open_corpus
+from sale.bench.recording.log import pack as pack_record
+from sale.bench.recording.log import unpack
+from sale.bench.recording.run import Progress, Recorder, for_recording
+from sale.bench.tasks.files import read_tasks
+from sale.bench.tasks.hst_open import corpus_path, hst_open
+from sale.bench.tasks.schema import BenchTask, Domain, Split
+from sale.cli.options import config_option, output
+from sale.errors import InputError
+from sale.models.embedding import MiniLMEmbedder
+
+PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("record", type=PATH)
+@click.option("--domain", type=click.Choice(["coding", "search"]), required=True, help="Which tasks.")
+@click.option("--split", type=click.Choice(["dev", "test"]), default="test", show_default=True, help="Which tasks.")
+@click.option("--tasks", "task_file", type=PATH, help="A task file in place of HST-open.")
+@click.option("--corpus", type=PATH, help="Passages to search in place of HST-open's.")
+@click.option("--first", type=click.IntRange(min=1), help="Only so many tasks, in the file's order.")
+@click.option("--orders", default=0, show_default=True, help="Also the whole market over so many random task orders.")
+@click.option("--width", default=4, show_default=True, help="Calls of one model made at once.")
+@config_option
+def run(  # noqa: PLR0913  each is an option
+    record: Path,
+    domain: Domain,
+    split: Split,
+    task_file: Path | None,
+    corpus: Path | None,
+    first: int | None,
+    orders: int,
+    width: int,
+    config_file: Path | None,
+) -> None:
+    """Record a run in RECORD, a file of JSON lines.
+
+    Every agent bids and judges; every agent does every task without a plan, and with its own. Stop it at any time: the
+    same command goes on where it stopped. A RECORD that is not there is unpacked from RECORD.xz, if that is.
+    """
+    tasks = read_tasks(task_file) if task_file else hst_open(domain=domain, split=split)
+    chosen = spread([task for task in tasks if task.domain == domain and task.split == split], first)
+    if not chosen:
+        raise InputError(f"there are no {domain} tasks in the {split} split", where=str(task_file or "HST-open"))
+    packed = record.with_name(record.name + ".xz")
+    if not record.exists() and packed.exists():
+        unpack(packed, record)
+    asyncio.run(_run(record, chosen, config_file, corpus, orders, width))
+
+
+@click.command()
+@click.argument("record", type=PATH)
+def pack(record: Path) -> None:
+    """Compress RECORD to RECORD.xz."""
+    if not record.exists():
+        raise InputError("there is no such record", where=str(record))
+    packed = pack_record(record)
+    output().print(f"{packed}: {packed.stat().st_size / 1e6:.1f} MB, from {record.stat().st_size / 1e6:.1f} MB")
+
+
+def spread(tasks: Sequence[BenchTask], first: int | None) -> list[BenchTask]:
+    """Tasks with their sources mixed evenly, so that a run that is stopped has some of each."""
+    by_source: dict[str, list[BenchTask]] = {}
+    for task in tasks:
+        by_source.setdefault(task.source, []).append(task)
+    placed = [
+        ((at + 0.5) / len(part), source, task) for source, part in by_source.items() for at, task in enumerate(part)
+    ]
+    return [task for _, _, task in sorted(placed, key=lambda place: place[:2])][:first]
+
+
+async def _run(
+    record: Path, tasks: Sequence[BenchTask], config_file: Path | None, corpus: Path | None, orders: int, width: int
+) -> None:
+    settings = config.load(config_file)
+    domain = tasks[0].domain
+    with ExitStack() as stack:
+        tools: tuple[Tool, ...] = ()
+        if domain == "search":
+            cache = platformdirs.user_cache_path(config.APP) / "corpora"
+            found = await open_corpus(corpus or corpus_path(), embedder=MiniLMEmbedder(), cache=cache)
+            tools = (CorpusSearch(stack.enter_context(found)),)
+        sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if domain == "coding" else None
+        recorder = Recorder(record, tasks, for_recording(settings, domain), sandbox=sandbox, tools=tools, width=width)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bar = stack.enter_context(_bar())
+        async with recorder:
+            recorder.begin(f"{domain}, {len(tasks)} tasks, {orders} orders")
+            await recorder.base(_Shown(bar, "first bids and work", len(tasks)))
+            for seed in range(1, orders + 1):
+                await recorder.order(seed, scratch, _Shown(bar, f"order {seed}", len(tasks)))
+
+
+def _bar() -> Bar:
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[calls]} new calls  ${task.fields[dollars]:.4f}  {task.fields[what]}"),
+    )
+    return Bar(*columns, console=Console(stderr=True))
+
+
+class _Shown:
+    """A run's progress on the screen."""
+
+    def __init__(self, bar: Bar, name: str, total: int) -> None:
+        self._bar = bar
+        self._row = bar.add_task(name, total=total, calls=0, dollars=0.0, what="")
+
+    def __call__(self, progress: Progress) -> None:
+        self._bar.update(
+            self._row,
+            completed=progress.done,
+            calls=progress.calls,
+            dollars=progress.dollars,
+            what=progress.what,
+        )

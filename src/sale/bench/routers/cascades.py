@@ -1,0 +1,207 @@
+"""The arithmetic of a cascade: who is called, whose answer counts, what it costs, and the best thresholds in a budget.
+
+Pure functions over arrays. Source: FrugalGPT (Chen, Zaharia and Zou 2023, arXiv 2305.05176) and its published code
+(github.com/stanford-futuredata/FrugalGPT, Apache-2.0): an answer is accepted where its score is above the stage's
+threshold; thresholds are quantiles, each over the tasks that reach the stage, for shares sent on that do not decrease
+along the chain; a grid of 40 shares for each stage, then a simplex search from its best point.
+
+Adapted: chains of one to three agents (theirs have one length), so that one agent alone is always among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from scipy import optimize
+
+from sale.bench.routers.protocol import Bools, Floats, Ints
+
+# The function is annotated nowhere; its result is turned into an array below.
+_fmin: Any = vars(optimize)["fmin"]
+
+STEPS = 40
+EDGE = 1e-5
+TOO_DEAR = 1e4
+DEPTH = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chain:
+    """Agents in the order they are called, and the scores their answers must exceed."""
+
+    agents: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    """One fewer than agents: the last answer is always accepted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """What a chain does on T tasks."""
+
+    chosen: Ints
+    """(T,): the agent whose answer is accepted."""
+    called: Bools
+    """(T, A): every agent that was called on the way; all of them are paid."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A chain with shares to send on, and what it does on the tasks it was tried on."""
+
+    agents: tuple[int, ...]
+    shares: tuple[float, ...]
+    success: float
+    dollars: float
+    """A task, over all agents called."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trials:
+    """What thresholds are tuned on: T tasks by A agents, scores of answers the scorer was not fitted on."""
+
+    scores: Floats
+    success: Floats
+    dollars: Floats
+
+    def of(self, agents: tuple[int, ...], shares: tuple[float, ...]) -> Point:
+        """What a chain does here."""
+        done = follow(thresholds_of(agents, shares, self.scores), self.scores.shape, self._score)
+        rows = np.arange(len(self.scores))
+        return Point(
+            agents=agents,
+            shares=shares,
+            success=float(self.success[rows, done.chosen].mean()),
+            dollars=float((self.dollars * done.called).sum(axis=1).mean()),
+        )
+
+    def _score(self, agent: int, rows: Ints) -> Floats:
+        return self.scores[rows, agent]
+
+
+def follow(chain: Chain, shape: tuple[int, ...], score: Callable[[int, Ints], Floats]) -> Followed:
+    """Call one agent after the other until an answer's score exceeds its threshold.
+
+    Args:
+        chain: Whom to call.
+        shape: (T, A).
+        score: Given an agent and the rows it was called for, the scores of its answers there. It is asked about no
+            other answer.
+    """
+    total = shape[0]
+    chosen = np.full(total, chain.agents[-1], dtype=np.intp)
+    called = np.zeros((total, shape[1]), dtype=np.bool_)
+    going = np.arange(total)
+    for agent, threshold in zip(chain.agents[:-1], chain.thresholds, strict=True):
+        called[going, agent] = True
+        accepted = score(agent, going) > threshold
+        chosen[going[accepted]] = agent
+        going = going[~accepted]
+    called[going, chain.agents[-1]] = True
+    return Followed(chosen=chosen, called=called)
+
+
+def thresholds_of(agents: tuple[int, ...], shares: tuple[float, ...], scores: Floats) -> Chain:
+    """The chain that sends on about `shares` of the tasks that reach each of its stages, by these scores."""
+    going = np.arange(len(scores))
+    thresholds: list[float] = []
+    for agent, share in zip(agents[:-1], shares, strict=True):
+        reached = scores[going, agent]
+        # Where nothing reaches a stage in training, any score will do there.
+        threshold = float(np.quantile(reached, min(max(share, 0.0), 1.0))) if len(reached) else 0.0
+        thresholds.append(threshold)
+        going = going[reached <= threshold]
+    return Chain(agents=agents, thresholds=tuple(thresholds))
+
+
+def grid(trials: Trials, agents: tuple[int, ...]) -> list[Point]:
+    """Every chain of at most three of these agents, in every order, with every grid of shares; the best first.
+
+    The more successful are better, where equal the cheaper, then the shorter.
+    """
+    steps = np.linspace(EDGE, 1 - EDGE, STEPS)
+    points = [
+        point
+        for depth in range(1, min(DEPTH, len(agents)) + 1)
+        for chain in permutations(agents, depth)
+        for point in _Walk(trials, chain, steps).points()
+    ]
+    return sorted(points, key=lambda point: (-point.success, point.dollars, len(point.agents)))
+
+
+def best(points: list[Point], trials: Trials, budget: float) -> Chain:
+    """The first of these points (see `grid`) whose mean dollars stay in the budget, its shares searched further.
+
+    Where none does, the cheapest of all.
+    """
+    found = next((point for point in points if point.dollars <= budget), None)
+    if found is None:
+        cheapest = min(points, key=lambda point: (point.dollars, len(point.agents)))
+        return thresholds_of(cheapest.agents, cheapest.shares, trials.scores)
+    return thresholds_of(found.agents, _polished(found, trials, budget), trials.scores)
+
+
+def _polished(start: Point, trials: Trials, budget: float) -> tuple[float, ...]:
+    if not start.shares:
+        return ()
+
+    def loss(shares: Floats) -> float:
+        if np.any(np.diff(shares) < 0):
+            return TOO_DEAR
+        point = trials.of(start.agents, tuple(float(share) for share in shares))
+        return TOO_DEAR if point.dollars > budget else -point.success
+
+    shares = np.asarray(_fmin(loss, np.array(start.shares), disp=False), dtype=np.float64)
+    return tuple(float(share) for share in shares) if loss(shares) < -start.success else start.shares
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """All points of one chain: at each stage one more share, over the tasks the earlier ones sent on."""
+
+    trials: Trials
+    agents: tuple[int, ...]
+    steps: Floats
+
+    def points(self) -> Iterator[Point]:
+        every = np.arange(len(self.trials.scores))
+        if len(self.agents) == 1:
+            right, cost = self._each(0, every)
+            yield self._point((), float(right.sum()), float(cost.sum()))
+        else:
+            yield from self._stage(0, every, 0, (0.0, 0.0), ())
+
+    def _stage(
+        self, depth: int, going: Ints, first: int, sums: tuple[float, float], shares: tuple[float, ...]
+    ) -> Iterator[Point]:
+        """Every way on from the stage `depth`, which calls its agent for the tasks `going`."""
+        right, cost = self._each(depth, going)
+        dollars = sums[1] + float(cost.sum())
+        reached = self.trials.scores[going, self.agents[depth]]
+        levels = np.quantile(reached, self.steps[first:]) if len(reached) else np.zeros(len(self.steps) - first)
+        accepted = reached > levels[:, None]
+        successes = sums[0] + accepted @ right
+        places = range(first, len(self.steps))
+        if depth < len(self.agents) - 2:
+            for row, place in enumerate(places):
+                so_far = (float(successes[row]), dollars)
+                step = (*shares, float(self.steps[place]))
+                yield from self._stage(depth + 1, going[~accepted[row]], place, so_far, step)
+            return
+        last_right, last_cost = self._each(depth + 1, going)
+        successes = successes + ~accepted @ last_right
+        totals = dollars + ~accepted @ last_cost
+        for row, place in enumerate(places):
+            step = (*shares, float(self.steps[place]))
+            yield self._point(step, float(successes[row]), float(totals[row]))
+
+    def _each(self, depth: int, rows: Ints) -> tuple[Floats, Floats]:
+        agent = self.agents[depth]
+        return self.trials.success[rows, agent], self.trials.dollars[rows, agent]
+
+    def _point(self, shares: tuple[float, ...], success: float, dollars: float) -> Point:
+        tasks = len(self.trials.scores)
+        return Point(agents=self.agents, shares=shares, success=success / tasks, dollars=dollars / tasks)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import signature
+from typing import cast
 
 from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, Shift, describe, execution_of, line_of
 from sale.agents.prompts import StepTaken, step_prompt
@@ -120,15 +121,13 @@ async def _use(tool: Tool | None, given: str) -> str:
 
 
 def _schema(tools: Sequence[str]) -> dict[str, object]:
-    return {
-        "type": "object",
-        "properties": {
-            "use": {"type": "string", "enum": [*tools, ANSWER]},
-            "input": {"type": "string", "maxLength": INPUT_CHARACTERS},
-        },
-        "required": ["use", "input"],
-        "additionalProperties": False,
-    }
+    """One object with one key: a tool's name, or the answer."""
+    given = {"type": "string", "maxLength": INPUT_CHARACTERS}
+    steps = [
+        {"type": "object", "properties": {name: given}, "required": [name], "additionalProperties": False}
+        for name in (*tools, ANSWER)
+    ]
+    return {"anyOf": steps} if len(steps) > 1 else dict(steps[0])
 
 
 def _read(text: str) -> tuple[str, str]:
@@ -137,8 +136,10 @@ def _read(text: str) -> tuple[str, str]:
         found: object = json.loads(text)
     except (ValueError, RecursionError):
         return ANSWER, text
-    match found:
-        case {"use": str(use), "input": str(given)}:
-            return use, given
-        case _:
-            return ANSWER, text
+    if isinstance(found, dict):
+        steps = cast("dict[str, object]", found)
+        if len(steps) == 1:
+            name, given = next(iter(steps.items()))
+            if isinstance(given, str):
+                return name, given
+    return ANSWER, text

@@ -74,7 +74,12 @@ class CallLog:
     def __init__(self, path: Path, writer: RecordWriter | None, turns: Turns | None = None) -> None:
         """Read what is there."""
         self._writer = writer
-        self._replies = {line["key"]: line["reply"] for line in read_record(path) if line["kind"] == "call"}
+        self._replies: dict[str, dict[str, Any]] = {}
+        self.usage: dict[str, Usage] = {}
+        """What every agent has read and written in all calls on record."""
+        for line in read_record(path):
+            if line["kind"] == "call":
+                self._keep(line["key"], line["agent"], line["reply"])
         self._pending: dict[str, asyncio.Task[Reply]] = {}
         self.turns = turns or Turns(width=1)
         self.made = 0
@@ -82,6 +87,11 @@ class CallLog:
 
     def __len__(self) -> int:
         return len(self._replies)
+
+    def _keep(self, key: str, agent: str, stored: dict[str, Any]) -> None:
+        self._replies[key] = stored
+        read, written = stored["usage"]
+        self.usage[agent] = self.usage.get(agent, Usage()) + Usage(input_tokens=read, output_tokens=written)
 
     def found(self, key: str) -> Reply | None:
         """The reply to a call that was made before."""
@@ -110,7 +120,7 @@ class CallLog:
                 reply: Reply = await call()
             stored = stored_reply(reply)
             self._write({"kind": "call", "key": key, **line, "reply": stored})
-            self._replies[key] = stored
+            self._keep(key, line["agent"], stored)
             self.made += 1
             return reply_of(stored)
         finally:

@@ -53,6 +53,8 @@ class Progress:
     what: str
     calls: int
     """Calls made since it was taken up, those on record not counted."""
+    dollars: float
+    """What all calls on record cost."""
 
 
 Report = Callable[[Progress], None]
@@ -156,7 +158,7 @@ class Recorder:
             async with places:
                 await self._base(market, task)
             done += 1
-            report(Progress(done=done, of=len(self._tasks), what=task.id, calls=self._log.made))
+            report(self._progress(done, task.id))
 
         async with asyncio.TaskGroup() as group:
             for task in self._tasks:
@@ -195,9 +197,14 @@ class Recorder:
             strategy = result.auction.winner.strategy.text
             self._execution(task, result.execution, strategy, result.outcome)
             self._auction(result.auction, task, order=f"order {seed}", position=position)
-            report(Progress(done=position + 1, of=len(tasks), what=f"order {seed}: {task.id}", calls=self._log.made))
+            report(self._progress(position + 1, task.id))
         if (opened := await market.memory()) is not None:
             await opened.aclose()
+
+    def _progress(self, done: int, what: str) -> Progress:
+        prices = {agent.name: agent.price for agent in self.agents}
+        dollars = sum(prices[name].dollars(usage) for name, usage in self._log.usage.items() if name in prices)
+        return Progress(done=done, of=len(self._tasks), what=what, calls=self._log.made, dollars=dollars)
 
     def _rules(self, *, refine: bool) -> AuctionRules:
         return replace(self._settings.auction, refine=refine)

@@ -30,7 +30,7 @@ def gaia(row: Row, *, split: Split) -> BenchTask:
     question, answer = filled(row, "Question", where).strip(), filled(row, "Final answer", where).strip()
     if answer == "?":
         raise UnusableRowError("its answer is withheld: only the validation split has answers", where=where)
-    if text(row, "file_name", where).strip():
+    if row.get("file_name"):
         raise UnusableRowError("a file belongs to it, which a task cannot hand over", where=where)
     return BenchTask(
         id=f"gaia/{filled(row, 'task_id', where)}",
@@ -80,7 +80,7 @@ def hle(row: Row, *, split: Split) -> BenchTask:
 
 def _annotated(row: Row, where: str) -> HumanTime:
     metadata = mapping(row.get(METADATA) or {}, METADATA, where)
-    written = text(metadata, HOW_LONG, where).strip() if HOW_LONG in metadata else ""
+    written = text(metadata, HOW_LONG, where).strip() if metadata.get(HOW_LONG) is not None else ""
     minutes = minutes_of(written)
     if minutes is None:
         return by_source("gaia")

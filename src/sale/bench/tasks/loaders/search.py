@@ -61,11 +61,11 @@ def popqa(row: Row, *, split: Split) -> BenchTask:
     answers = _possible_answers(row, where)
     if row.get("obj") is not None:
         answers = [text(row, "obj", where), *answers]
-    if "gold_paragraph_titles" in row:
+    if row.get("gold_paragraph_titles") is not None:
         evidence = texts(row, "gold_paragraph_titles", where)
     else:
         paragraphs = [
-            mapping(item, "paragraphs", where) for item in sequence(row.get("paragraphs", ()), "paragraphs", where)
+            mapping(item, "paragraphs", where) for item in sequence(row.get("paragraphs") or (), "paragraphs", where)
         ]
         evidence = [text(passage, "title", where) for passage in paragraphs if passage.get("is_supporting")]
     return _short("popqa", digest(question), question, answers, split=split, licence="MIT", evidence=evidence)
@@ -86,8 +86,8 @@ def hotpotqa(row: Row, *, split: Split) -> BenchTask:
     """
     where = place("hotpotqa", row, "_id", "question")
     question, answer = filled(row, "question", where).strip(), filled(row, "answer", where).strip()
-    own = filled(row, "_id", where) if "_id" in row else digest(question)
-    facts = sequence(row.get("supporting_facts", ()), "supporting_facts", where)
+    own = filled(row, "_id", where) if row.get("_id") is not None else digest(question)
+    facts = sequence(row.get("supporting_facts") or (), "supporting_facts", where)
     evidence = [_title(fact, where) for fact in facts]
     return _short("hotpotqa", own, question, (answer,), split=split, licence="CC BY-SA 4.0", evidence=evidence)
 

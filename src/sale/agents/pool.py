@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sale.agents.contractor import Contractor
@@ -27,8 +28,18 @@ Wrapper = Callable[[AgentSettings, Model], Model]
 """Something between an agent and its model: a recorder, say."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engines:
+    """How embedded models are run."""
+
+    parallel: int = PARALLEL
+    """Calls one engine answers at one time."""
+    turns: bool = False
+    """One engine at a time is asked: the caller sees to that."""
+
+
 def hire(
-    settings: Settings, *, wrap: Wrapper | None = None, tools: Sequence[Tool] = (), parallel: int = PARALLEL
+    settings: Settings, *, wrap: Wrapper | None = None, tools: Sequence[Tool] = (), engines: Engines | None = None
 ) -> tuple[Contractor, ...]:
     """Every agent of the settings, ready but not yet opened: no weights are loaded and nobody is called.
 
@@ -36,22 +47,22 @@ def hire(
         settings: The pool, and what it works with.
         wrap: Put around every agent's model.
         tools: Beside the tools the settings name.
-        parallel: Calls an embedded engine answers at one time.
+        engines: How embedded models are run.
 
     Raises:
         ConfigError: A key is not in the environment, an embedded model is unknown, or an agent has no price.
         SandboxError: An agent works with tools and code cannot be isolated here.
     """
-    engines = _Engines(WeightStore(models_path()), parallel=parallel)
+    running = _Running(WeightStore(models_path()), engines or Engines())
     kit = (*_tools(settings), *tools) if any(agent.execution != "direct" for agent in settings.agents) else ()
     return tuple(
-        Contractor(agent, price=agent_price(agent), model=_wrapped(agent, engines, wrap), tools=kit)
+        Contractor(agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit)
         for agent in settings.agents
     )
 
 
-def _wrapped(agent: AgentSettings, engines: _Engines, wrap: Wrapper | None) -> Model:
-    model = _model(agent, engines)
+def _wrapped(agent: AgentSettings, running: _Running, wrap: Wrapper | None) -> Model:
+    model = _model(agent, running)
     return wrap(agent, model) if wrap else model
 
 
@@ -80,21 +91,21 @@ def _tools(settings: Settings) -> tuple[Tool, ...]:
     return (PythonTool(sandbox, limits=limits_of(settings.sandbox)),)
 
 
-def _model(agent: AgentSettings, engines: _Engines) -> EndpointModel:
+def _model(agent: AgentSettings, running: _Running) -> EndpointModel:
     manner = Manner(temperature=agent.temperature, logprobs=agent.logprobs, json_schema=agent.json_schema)
     if agent.endpoint is not None and agent.model is not None:
         address = Address(base_url=agent.endpoint, model=agent.model, api_key=api_key(agent))
         return EndpointModel(agent.name, at(address), manner=manner)
-    locate, release = engines.of(agent)
+    locate, release = running.of(agent)
     return EndpointModel(agent.name, locate, manner=manner, release=release)
 
 
-class _Engines:
+class _Running:
     """The engines of one pool: one for each weights file and context, shared by agents that use it."""
 
-    def __init__(self, weights: WeightStore, *, parallel: int) -> None:
+    def __init__(self, weights: WeightStore, how: Engines) -> None:
         self._weights = weights
-        self._parallel = parallel
+        self._how = how
         self._engines: dict[tuple[str, int | None], LocalEngine] = {}
         self._users: dict[LocalEngine, int] = {}
         self._lock = asyncio.Lock()
@@ -109,7 +120,10 @@ class _Engines:
             async with self._lock:
                 if key not in self._engines:
                     self._engines[key] = LocalEngine(
-                        await self._file(agent), context=agent.context, parallel=self._parallel
+                        await self._file(agent),
+                        context=agent.context,
+                        parallel=self._how.parallel,
+                        alone=self._how.turns,
                     )
                 engine = self._engines[key]
                 endpoint = await engine.start()

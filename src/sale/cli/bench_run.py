@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import click
 import platformdirs
@@ -18,6 +19,7 @@ from sale import config
 from sale.agents.protocol import Tool
 from sale.agents.tools.sandbox import find_sandbox
 from sale.bench.corpus import CorpusSearch, open_corpus
+from sale.bench.recording.calls import RunStoppedError
 from sale.bench.recording.log import pack as pack_record
 from sale.bench.recording.log import unpack
 from sale.bench.recording.run import Progress, Recorder, for_recording
@@ -25,7 +27,7 @@ from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.cli.options import config_option, output
-from sale.errors import InputError
+from sale.errors import InputError, SaleError
 from sale.models.embedding import MiniLMEmbedder
 
 PATH = click.Path(path_type=Path, dir_okay=False)
@@ -64,7 +66,13 @@ def run(  # noqa: PLR0913  each is an option
     packed = record.with_name(record.name + ".xz")
     if not record.exists() and packed.exists():
         unpack(packed, record)
-    asyncio.run(_run(record, chosen, config_file, corpus, orders, width))
+    try:
+        asyncio.run(_run(record, chosen, config_file, corpus, orders, width))
+    except* RunStoppedError as stopped:
+        reason = next(iter(_leaves(stopped)))
+        raise SaleError(
+            f"the run stopped: {reason}", hint="What is done is on record: the same command goes on."
+        ) from None
 
 
 @click.command()
@@ -86,6 +94,14 @@ def spread(tasks: Sequence[BenchTask], first: int | None) -> list[BenchTask]:
         ((at + 0.5) / len(part), source, task) for source, part in by_source.items() for at, task in enumerate(part)
     ]
     return [task for _, _, task in sorted(placed, key=lambda place: place[:2])][:first]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(cast("BaseExceptionGroup[BaseException]", error))
+        else:
+            yield error
 
 
 async def _run(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sale.bench.recording.log import RecordWriter, read_record
-from sale.errors import CallError, SaleError
+from sale.errors import BadReplyError, CallError
 from sale.models.protocol import Model, ToolModel
 from sale.types import Prompt, Reply, TokenLogprobs, Usage
 
@@ -28,10 +28,16 @@ the endpoint does not name."""
 DECIMALS = 3
 
 
-class NotRecordedError(SaleError):
+class RunEndedError(BaseException):
+    """The run cannot go on. No `Exception`: the market contains those, and would put it down to the agent."""
+
+
+class NotRecordedError(RunEndedError):
     """A replay needs a call that is not on record."""
 
-    code = "bench.not_recorded"
+
+class RunStoppedError(RunEndedError):
+    """A model cannot be reached."""
 
 
 @dataclass(slots=True)
@@ -103,13 +109,12 @@ class CallLog:
 
         Raises:
             NotRecordedError: It is not on record, and this is a replay.
+            RunStoppedError: The model cannot be reached.
         """
         if (known := self.found(key)) is not None:
             return known
         if self._writer is None:
-            raise NotRecordedError(
-                f"the {line['stage']} call of {line['agent']} is not on record", hint="Record the run further first."
-            )
+            raise NotRecordedError(f"the {line['stage']} call of {line['agent']} is not on record")
         if key not in self._pending:
             self._pending[key] = asyncio.create_task(self._make(key, line, model, call))
         return await asyncio.shield(self._pending[key])
@@ -181,7 +186,12 @@ class RecordedModel:
         }
 
         async def call() -> Reply:
-            return await self._model.generate(prompt, max_tokens=max_tokens, schema=schema, measure=measure)
+            try:
+                return await self._model.generate(prompt, max_tokens=max_tokens, schema=schema, measure=measure)
+            except BadReplyError:
+                raise  # the agent's own doing
+            except CallError as error:
+                raise RunStoppedError(f"{self._agent}: {error.code}: {error.message}") from error
 
         return await self._log.ask(key, line, self._identity, call)
 

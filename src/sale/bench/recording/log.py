@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from filelock import FileLock, Timeout
+
 from sale.errors import InputError
 
 Line = Mapping[str, Any]
@@ -65,11 +67,16 @@ class RecordWriter:
         """Open for appending; a last line that was cut is taken off first.
 
         Raises:
-            InputError: The file is compressed: it is finished.
+            InputError: The file is compressed: it is finished. Or somebody else is writing to it.
         """
         if path.suffix in {".xz", ".gz"}:
             raise InputError("a compressed record is finished", where=str(path), hint="Unpack it to go on with it.")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path.with_name(path.name + ".lock"), blocking=False)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise InputError("another run is being recorded in it", where=str(path)) from None
         self._file = path.open("ab+")
         self._mend()
 
@@ -92,6 +99,7 @@ class RecordWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -14,16 +14,16 @@ import os
 import platform
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
-from sale.agents.pool import hire, limits_of
+from sale.agents.pool import Engines, hire, limits_of
 from sale.agents.protocol import Tool
 from sale.agents.tools.runs import Sandbox
 from sale.bench.judging import verifier_of
@@ -31,12 +31,14 @@ from sale.bench.recording.calls import CallLog, RecordedModel, Turns
 from sale.bench.recording.log import RecordWriter, read_record
 from sale.bench.tasks.schema import BenchTask, Domain
 from sale.config import AgentSettings, MemorySettings, Settings
+from sale.errors import NoBidsError
 from sale.market import Market
 from sale.memory.open import open_memory
 from sale.models.local.catalogue import find as find_model
 from sale.models.protocol import Model
 from sale.types import Auction, AuctionRules, Execution, Outcome, Task
 
+T = TypeVar("T")
 NO_LIMIT = 1e7
 """Seconds: longer than any run."""
 SEARCH_TURNS = 3
@@ -112,7 +114,7 @@ class Recorder:
         self._auctioned: set[tuple[str, str]] = set()
         for line in read_record(record):
             self._take_in(line)
-        self.agents = hire(settings, wrap=self._wrap, tools=tools, parallel=width)
+        self.agents = hire(settings, wrap=self._wrap, tools=tools, engines=Engines(parallel=width, turns=True))
 
     def _take_in(self, line: dict[str, Any]) -> None:
         if line["kind"] == "execution":
@@ -168,8 +170,11 @@ class Recorder:
         async with asyncio.TaskGroup() as group:
             for agent in self.agents:
                 group.create_task(self._execute(agent, task, None))
-            held = group.create_task(market.auction(task.task))
+            held = group.create_task(_held(market.auction(task.task)))
         auction = held.result()
+        if isinstance(auction, NoBidsError):
+            self._nobody(auction, task, order="first bids")
+            return
         self._auction(auction, task, order="first bids")
         by_name = {agent.name: agent for agent in self.agents}
         async with asyncio.TaskGroup() as group:
@@ -193,11 +198,14 @@ class Recorder:
         market = Market(self.agents, rules=self._rules(refine=True), memory=open_memory(settings))
         for position, task in enumerate(tasks):
             verifier = _Remembered(self, task)
-            result = await market.run(task.task, verifier=verifier)
+            result = await _held(market.run(task.task, verifier=verifier))
+            report(self._progress(position + 1, task.id))
+            if isinstance(result, NoBidsError):
+                self._nobody(result, task, order=f"order {seed}", position=position)
+                continue
             strategy = result.auction.winner.strategy.text
             self._execution(task, result.execution, strategy, result.outcome)
             self._auction(result.auction, task, order=f"order {seed}", position=position)
-            report(self._progress(position + 1, task.id))
         if (opened := await market.memory()) is not None:
             await opened.aclose()
 
@@ -245,6 +253,14 @@ class Recorder:
         del line["task"], line["id"]
         self._append({"kind": "auction", "task": task.id, "order": order, "position": position, "auction": line})
 
+    def _nobody(self, error: NoBidsError, task: BenchTask, *, order: str, position: int | None = None) -> None:
+        """An auction without a bid is a result too: nobody does the task."""
+        if (task.id, order) in self._auctioned:
+            return
+        self._auctioned.add((task.id, order))
+        line = {"kind": "auction", "task": task.id, "order": order, "position": position, "auction": None}
+        self._append({**line, "error": error.message})
+
     def _append(self, line: dict[str, Any]) -> None:
         if self._writer is not None:
             self._writer.append(line)
@@ -275,6 +291,13 @@ class _Remembered:
     async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002  the shape is the Verifier's
         """Look it up, or judge it."""
         return await self.recorder.judge(self.task, answer)
+
+
+async def _held(auction: Awaitable[T]) -> T | NoBidsError:
+    try:
+        return await auction
+    except NoBidsError as error:
+        return error
 
 
 def _outcome(stored: Mapping[str, Any]) -> Outcome:

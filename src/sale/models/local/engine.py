@@ -45,6 +45,8 @@ CACHE_MB = 256
 # Several engines think at once on the same cores. Threads that spin while they wait then take turns away from those
 # that work, and everything crawls; a short spin costs a lone engine little.
 SPIN = "1000"
+# Where engines take turns, a thread that sleeps while it waits only lets in whatever else the machine does.
+SPIN_ALONE = "1000000"
 
 START_SECONDS = 300.0
 STOP_SECONDS = 5.0
@@ -64,7 +66,13 @@ class LocalEngine:
     """One weights file, loaded on first use. It can be used from any thread and any event loop."""
 
     def __init__(
-        self, gguf: Path, *, context: int | None = None, threads: int | None = None, parallel: int = PARALLEL
+        self,
+        gguf: Path,
+        *,
+        context: int | None = None,
+        threads: int | None = None,
+        parallel: int = PARALLEL,
+        alone: bool = False,
     ) -> None:
         """Nothing is loaded yet.
 
@@ -74,11 +82,13 @@ class LocalEngine:
                 trained for. Memory is taken for all of `parallel` such calls.
             threads: One for each core this process may use, unless given.
             parallel: How many calls are answered at one time; more wait.
+            alone: No other engine works at the same time: threads wait for each other without sleeping.
         """
         self._gguf = gguf
         self._context = context or CONTEXT
         self._threads = threads or usable_cores()
         self._parallel = parallel
+        self._spin = SPIN_ALONE if alone else SPIN
         self._lock = Lock()
         self._running: _Running | None = None
 
@@ -130,7 +140,7 @@ class LocalEngine:
             "threads": self._threads,
             "batch": BATCH,
             "cache_mb": CACHE_MB,
-            "spin": SPIN,
+            "spin": self._spin,
             "key": key,
         }
         log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process

@@ -1,0 +1,208 @@
+"""A record as tables: what every agent bid, how the jury voted, what every execution cost and came to.
+
+Nothing is called here and nothing is judged again. That the recorded auctions are what the market makes of the recorded
+calls is checked by running the market over them (`Recorder` with `replay=True`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sale.bench.recording.log import read_record
+from sale.bench.routers.protocol import OutcomeTable
+from sale.bench.tasks.schema import BenchTask
+from sale.errors import InputError
+from sale.types import AUCTION_STAGES, Bid, Entropy, Score, Strategy
+
+FIRST_BIDS = "first bids"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """One execution."""
+
+    agent: str
+    success: bool
+    judged: bool
+    """False where nobody could tell; it then counts as no success."""
+    dollars: float
+    tokens: int
+    seconds: float
+    answer: str
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuctionRow:
+    """One recorded auction."""
+
+    task: str
+    position: int | None
+    bids: tuple[Bid, ...]
+    """First bids that stood, as they were weighed."""
+    refined: tuple[Bid, ...]
+    winner: str | None
+    """`None` where nobody bid."""
+    strategy: str
+    provisional: str | None
+    dollars: float
+    """Of bids, jury and refinement together."""
+    first_dollars: float
+    """Of first bids and their jury alone."""
+    tokens: int
+    first_tokens: int
+    dropouts: tuple[tuple[str, str], ...]
+    """Agent and reason."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What one record holds of the tasks given, those that are whole on it."""
+
+    agents: tuple[str, ...] = ()
+    """From the cheapest to the dearest."""
+    prices: tuple[float, ...] = ()
+    tasks: list[BenchTask] = field(default_factory=list[BenchTask])
+    works: dict[tuple[str, str, str], Work] = field(default_factory=dict[tuple[str, str, str], Work])
+    """By task, agent and strategy; the strategy is empty for work without a plan."""
+    auctions: dict[tuple[str, str], AuctionRow] = field(default_factory=dict[tuple[str, str], AuctionRow])
+    """By order and task."""
+    runs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """Task orders with memory that are whole: every task has its auction and the winner's work in them."""
+        names = sorted({order for order, _ in self.auctions} - {FIRST_BIDS})
+        return tuple(name for name in names if all((name, task.id) in self.auctions for task in self.tasks))
+
+    def table(self, *, planned: bool) -> OutcomeTable:
+        """Outcomes as routers see them.
+
+        Args:
+            planned: Of work that follows the agent's own first plan; an agent without one has not done the task, at
+                no cost. Else of work without a plan.
+        """
+        rows = [[self._work(task.id, agent, planned=planned) for agent in self.agents] for task in self.tasks]
+        return OutcomeTable(
+            agents=self.agents,
+            prices=np.array(self.prices),
+            ids=tuple(task.id for task in self.tasks),
+            texts=tuple(task.prompt for task in self.tasks),
+            success=np.array([[float(work.success) if work else 0.0 for work in row] for row in rows]),
+            dollars=np.array([[work.dollars if work else 0.0 for work in row] for row in rows]),
+            tokens=np.array([[float(work.tokens) if work else 0.0 for work in row] for row in rows]),
+            answers=tuple(tuple(work.answer if work else "" for work in row) for row in rows),
+            groups=tuple(task.time.label for task in self.tasks),
+        )
+
+    def _work(self, task: str, agent: str, *, planned: bool) -> Work | None:
+        if not planned:
+            return self.works[task, agent, ""]
+        bid = next((bid for bid in self.auctions[FIRST_BIDS, task].bids if bid.agent == agent), None)
+        return None if bid is None else self.works[task, agent, bid.strategy.text]
+
+
+def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> Recorded:
+    """The tables of a record, of those tasks that are whole on it: all work and the auction of first bids.
+
+    Raises:
+        InputError: The record cannot be read, or was not made with these tasks' pool.
+    """
+    found = Recorded()
+    for line in read_record(path):
+        match line["kind"]:
+            case "run":
+                found.runs.append(line)
+            case "execution":
+                work = _work(line)
+                found.works[line["task"], work.agent, line["strategy"] or ""] = work
+            case "auction":
+                found.auctions[line["order"], line["task"]] = _auction(line)
+            case _:
+                pass
+    if not found.runs:
+        raise InputError("there is no run on this record", where=str(path))
+    prices = {agent["name"]: agent["price"]["blended"] for agent in found.runs[-1]["settings"]["agents"]}
+    found.agents = tuple(sorted(prices, key=lambda name: (prices[name], name)))
+    found.prices = tuple(prices[name] for name in found.agents)
+    found.tasks = [task for task in tasks if _whole(found, task.id)]
+    return found
+
+
+def _whole(found: Recorded, task: str) -> bool:
+    auction = found.auctions.get((FIRST_BIDS, task))
+    if auction is None:
+        return False
+    wanted = [(agent, "") for agent in found.agents] + [(bid.agent, bid.strategy.text) for bid in auction.bids]
+    return all((task, agent, strategy) in found.works for agent, strategy in wanted)
+
+
+def _work(line: Mapping[str, Any]) -> Work:
+    calls: Sequence[Mapping[str, Any]] = line["calls"]
+    return Work(
+        agent=line["agent"],
+        success=line["outcome"]["verdict"] == "success",
+        judged=line["outcome"]["verdict"] != "unknown",
+        dollars=sum(call["dollars"] for call in calls),
+        tokens=sum(call["usage"]["input_tokens"] + call["usage"]["output_tokens"] for call in calls),
+        seconds=line["seconds"],
+        answer=line["answer"],
+        error=line["error"],
+    )
+
+
+def _auction(line: Mapping[str, Any]) -> AuctionRow:
+    held = line["auction"]
+    if held is None:
+        return AuctionRow(
+            task=line["task"],
+            position=line["position"],
+            bids=(),
+            refined=(),
+            winner=None,
+            strategy="",
+            provisional=None,
+            dollars=0.0,
+            first_dollars=0.0,
+            tokens=0,
+            first_tokens=0,
+            dropouts=(),
+        )
+    calls = [call for call in held["settlement"]["calls"] if call["stage"] in AUCTION_STAGES]
+    first = [call for call in calls if call["stage"] in {"bid", "judge"}]
+    return AuctionRow(
+        task=line["task"],
+        position=line["position"],
+        bids=tuple(_bid(bid) for bid in held["bids"]),
+        refined=tuple(_bid(one["bid"]) for one in held["refinements"] if one["bid"] is not None),
+        winner=held["winner"]["strategy"]["agent"],
+        strategy=held["winner"]["strategy"]["text"],
+        provisional=held["provisional"],
+        dollars=sum(call["dollars"] for call in calls),
+        first_dollars=sum(call["dollars"] for call in first),
+        tokens=sum(map(_tokens, calls)),
+        first_tokens=sum(map(_tokens, first)),
+        dropouts=tuple((one["agent"], one["reason"]) for one in held["dropouts"]),
+    )
+
+
+def _tokens(call: Mapping[str, Any]) -> int:
+    return int(call["usage"]["input_tokens"] + call["usage"]["output_tokens"])
+
+
+def _bid(line: Mapping[str, Any]) -> Bid:
+    strategy: dict[str, Any] = dict(line["strategy"])
+    entropy = strategy.pop("entropy")
+    return Bid(
+        strategy=Strategy(**strategy, entropy=Entropy(**entropy) if entropy else None),
+        price=line["price"],
+        cost=line["cost"],
+        value=line["value"],
+        scores=tuple(Score(**score) for score in line["scores"]),
+        notes=tuple(line["notes"]),
+    )

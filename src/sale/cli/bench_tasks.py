@@ -1,0 +1,67 @@
+"""`sale bench tasks`: what there is to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+
+from sale.bench.tasks.files import write_tasks
+from sale.bench.tasks.hst_open import hst_open
+from sale.bench.tasks.load import Loaded, load
+from sale.bench.tasks.schema import Split
+from sale.cli.encode import document
+from sale.cli.options import json_option, output
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", default="hst-open")
+@click.option("--from", "path", type=PATH, help="A local copy: a file, or a directory with the source's files.")
+@click.option("--split", type=click.Choice(["dev", "test"]), help="Only this split; `test` where a source is named.")
+@click.option("--first", type=click.IntRange(min=1), help="Only so many.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the tasks there, as JSON lines.")
+@json_option
+def tasks(
+    source: str, path: Path | None, split: Split | None, first: int | None, out: Path | None, *, as_json: bool
+) -> None:
+    """The tasks of SOURCE: hst-open, which comes with the package, or a source of HST-Bench.
+
+    Without --from a source is read from the public hub, which needs `pip install 'sale[bench]'`.
+    """
+    if source == "hst-open":
+        loaded = Loaded(tasks=tuple(hst_open(split=split)[:first]))
+    else:
+        loaded = load(source, path=path, split=split or "test", limit=first)
+    if out is not None:
+        write_tasks(loaded.tasks, out)
+    counts = Counter((task.domain, task.split, task.source, task.time.label) for task in loaded.tasks)
+    if as_json:
+        rows = [
+            dict(zip(("domain", "split", "source", "bin", "tasks"), (*key, n), strict=True))
+            for key, n in counts.items()
+        ]
+        click.echo(document("tasks", {"counts": rows, "dropped": loaded.dropped, "notes": loaded.notes}))
+        return
+    output().print(_table(counts))
+    for reason, count in loaded.dropped.items():
+        output().print(f"left out, {count}: {reason}")
+    for note in loaded.notes:
+        output().print(note)
+    if out is not None:
+        output().print(f"{len(loaded.tasks)} tasks in {out}")
+
+
+def _table(counts: Mapping[tuple[str, str, str, str], int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("domain", "split", "source", "human minutes"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("tasks", justify="right")
+    for key, count in counts.items():
+        table.add_row(*key, str(count))
+    return table

@@ -1,0 +1,87 @@
+"""Judging: what counts as the right option, and as naming the answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from sale.agents.tools.sandbox import find_sandbox
+from sale.bench.judging import MOST_WORDS, NamesIt, chosen_option, options_of, verifier_of
+from sale.bench.tasks.hst_open import hst_open
+from sale.types import Task
+
+TASK = Task(text="Who?")
+OPTIONS = {"A": "a list", "B": "a tuple", "C": "a set", "D": "none of them"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B", "B"),
+        ("b", "B"),
+        ("(C)", "C"),
+        ("C.", "C"),
+        ("**D**", "D"),
+        ("Answer: A", "A"),
+        ("The answer is B.", "B"),
+        ("The correct answer is (B)", "B"),
+        ("It is mutable, so it is no tuple.\n\nAnswer: C", "C"),
+        ("B. a tuple", "B"),
+        ("a set", "C"),
+        ("<think>A? No.</think>B", "B"),
+        ("", None),
+        ("A or B", None),
+        ("A list is what it is", None),
+        ("I do not know", None),
+        ("Z", None),
+    ],
+)
+def test_an_option_is_chosen_by_letter_or_text(answer: str, letter: str | None) -> None:
+    assert chosen_option(answer, OPTIONS) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "good"),
+    [
+        ("Gotham City", True),
+        ("gotham city.", True),
+        ("Batman was born in Gotham City.", True),
+        ("Gotham", True),
+        ("Metropolis", False),
+        ("Gothamburg", False),
+        ("", False),
+        ("Gotham City " + "or another city " * MOST_WORDS, False),
+    ],
+)
+async def test_a_short_answer_may_name_the_reference(answer: str, good: bool) -> None:
+    outcome = await NamesIt("Gotham City", ("Gotham",)).verify(TASK, answer)
+    assert (outcome.verdict == "success") == good
+
+
+@pytest.mark.parametrize(
+    ("answer", "good"),
+    [("yes", True), ("Yes, both are.", True), ("no", False), ("yes and no", False), ("They are, yes", False)],
+)
+async def test_yes_is_said_at_once_and_not_taken_back(answer: str, good: bool) -> None:
+    outcome = await NamesIt("yes").verify(TASK, answer)
+    assert (outcome.verdict == "success") == good
+
+
+def test_every_question_of_the_set_shows_the_option_that_is_right() -> None:
+    for task in hst_open():
+        if task.kind == "choice":
+            assert task.reference in options_of(task)
+
+
+async def test_the_reference_of_every_question_is_judged_right() -> None:
+    for task in hst_open():
+        if task.kind == "tests":
+            continue
+        outcome = await verifier_of(task, sandbox=None).verify(task.task, task.reference or "")
+        assert outcome.verdict == "success", task.id
+
+
+def test_code_needs_a_sandbox() -> None:
+    coded = next(task for task in hst_open() if task.kind == "tests")
+    with pytest.raises(ValueError, match="sandbox"):
+        verifier_of(coded, sandbox=None)
+    assert verifier_of(coded, sandbox=find_sandbox())

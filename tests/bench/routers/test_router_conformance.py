@@ -42,14 +42,12 @@ def check(routing: Routing, table: OutcomeTable) -> None:
 def test_same_table_same_router(name: str) -> None:
     first, second = called(name, TRAIN), called(name, TRAIN)
     first.fit(TRAIN)
-    second.fit(TRAIN)
     routing = first.route(TEST)
     check(routing, TEST)
-    assert same(routing, second.route(TEST))
     assert same(routing, first.route(TEST))
-    first.fit(separable(10, 9))
-    first.fit(TRAIN)
-    assert same(routing, first.route(TEST)), "what was learnt before must be forgotten"
+    second.fit(separable(8, 9))
+    second.fit(TRAIN)
+    assert same(routing, second.route(TEST)), "what was learnt before must be forgotten"
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "oracle" not in name])

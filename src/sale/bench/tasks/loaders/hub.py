@@ -65,11 +65,9 @@ def _stream(hub: HubSet, config: str | None, split: str, place: str) -> Iterator
             where=hub.repository,
             hint="pip install 'sale[bench]', or give the path of a local copy.",
         )
-    library, errors = import_module("datasets"), import_module("huggingface_hub.errors")
+    library = import_module("datasets")
     # A set that is not there, gated, or changed; RuntimeError is said of a repository that has turned into a script.
     refusals: tuple[type[Exception], ...] = (library.exceptions.DatasetsError, ValueError, RuntimeError)
-    # HTTPError is of the client that the hub's library happens to use; not all of its errors are OSErrors.
-    failures: tuple[type[Exception], ...] = (OSError, getattr(errors, "HTTPError", OSError))
     try:
         dataset = library.load_dataset(hub.repository, config, split=split, streaming=True)
         given = cast("Sequence[str] | None", dataset.column_names)
@@ -80,12 +78,17 @@ def _stream(hub: HubSet, config: str | None, split: str, place: str) -> Iterator
         yield from cast("Iterable[Row]", dataset)
     except refusals as error:
         raise _refused(hub, error, place) from error
-    except failures as error:
+    except _failures() as error:
         raise SourcesError(
             f"the hub did not answer: {_said(error)}",
             where=place,
             hint="Try again with a connection, or give the path of a local copy.",
         ) from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What is raised where the hub does not answer. HTTPError is of whichever client the hub's library uses."""
+    return (OSError, getattr(import_module("huggingface_hub.errors"), "HTTPError", OSError))
 
 
 def _check_columns(hub: HubSet, given: Sequence[str], place: str) -> None:

@@ -1,0 +1,162 @@
+"""A real browser, driven as the W3C WebDriver protocol says: a few JSON requests to `chromedriver`.
+
+    with Browser() as browser:
+        browser.open("http://127.0.0.1:8127/")
+        browser.press("Start")
+        browser.type("#answer", "Paris")
+
+`missing()` says why there is none. Chromium comes from the system's packages (`chromium`, `chromium-driver`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+SECONDS = 30.0
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+
+def missing() -> str:
+    """Why no browser can be driven here; empty if one can."""
+    names = [name for name in ("chromedriver", "chromium") if shutil.which(name) is None]
+    return f"not installed: {', '.join(names)} (packages chromium, chromium-driver)" if names else ""
+
+
+class Browser:
+    """One window of headless Chromium with a profile of its own."""
+
+    def __init__(self, *, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True) -> None:
+        self._home = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        options = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+        options += [f"--user-data-dir={self._home.name}/profile", "--force-device-scale-factor=1"]
+        options += ["--no-sandbox"] if os.geteuid() == 0 else []
+        options += ["--blink-settings=preferredColorScheme=0"] if dark else []
+        preferences = {} if scripts else {"profile.managed_default_content_settings.javascript": 2}
+        self._options = {"args": options, "binary": shutil.which("chromium"), "prefs": preferences}
+        self._size = (width, height)
+        self.dark = dark
+
+    def __enter__(self) -> Self:
+        self._driver = subprocess.Popen(
+            [shutil.which("chromedriver") or "", "--port=0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "HOME": self._home.name},
+        )
+        assert self._driver.stdout is not None
+        port = next(found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
+        self._client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=SECONDS)
+        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self._options}}
+        self._session = ""
+        self._session = f"/session/{self._ask('POST', '/session', {'capabilities': capabilities})['sessionId']}"
+        width, height = self._size
+        self._cdp(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+        if self.dark:
+            feature = {"name": "prefers-color-scheme", "value": "dark"}
+            self._cdp("Emulation.setEmulatedMedia", {"features": [feature]})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session:
+            self._ask("DELETE", "")
+        self._client.close()
+        self._driver.terminate()
+        self._driver.wait(SECONDS)
+        assert self._driver.stdout is not None
+        self._driver.stdout.close()
+        self._home.cleanup()
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        content = None if method != "POST" else json.dumps(body or {})
+        reply = self._client.request(method, f"{self._session}{path}", content=content)
+        value = reply.json()["value"]
+        assert reply.status_code == 200, value
+        return value
+
+    def _cdp(self, command: str, parameters: object) -> Any:
+        return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def open(self, address: str) -> None:
+        self._ask("POST", "/url", {"url": address})
+
+    def reload(self) -> None:
+        self._ask("POST", "/refresh")
+
+    def back(self) -> None:
+        self._ask("POST", "/back")
+
+    def tab(self) -> str:
+        """The window in front."""
+        return self._ask("GET", "/window")
+
+    def new_tab(self) -> str:
+        """Open one and bring it to the front."""
+        handle: str = self._ask("POST", "/window/new", {"type": "tab"})["handle"]
+        self.switch(handle)
+        return handle
+
+    def switch(self, handle: str) -> None:
+        self._ask("POST", "/window", {"handle": handle})
+
+    def _find(self, css: str) -> str:
+        found: list[dict[str, str]] = self._ask("POST", "/elements", {"using": "css selector", "value": css})
+        assert found, f"{css} is not on the page: {self.text()}"
+        return found[0][_ELEMENT]
+
+    def press(self, label: str) -> None:
+        """The button with this text."""
+        buttons: list[dict[str, str]] = self._ask("POST", "/elements", {"using": "css selector", "value": "button"})
+        for button in buttons:
+            place = f"/element/{button[_ELEMENT]}"
+            if self._ask("GET", f"{place}/text") == label:
+                self._ask("POST", f"{place}/click")
+                return
+        raise AssertionError(f"no button {label!r} on the page: {self.text()}")
+
+    def click(self, css: str) -> None:
+        self._ask("POST", f"/element/{self._find(css)}/click")
+
+    def type(self, css: str, keys: str) -> None:
+        self._ask("POST", f"/element/{self._find(css)}/value", {"text": keys})
+
+    def keys(self, *keys: str) -> None:
+        """Press keys wherever the focus is."""
+        steps = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": steps}]})
+
+    def text(self, css: str = "body") -> str:
+        return self._ask("GET", f"/element/{self._find(css)}/text")
+
+    def value(self, css: str) -> str:
+        return self._ask("GET", f"/element/{self._find(css)}/property/value")
+
+    def script(self, source: str) -> Any:
+        return self._ask("POST", "/execute/sync", {"script": source, "args": []})
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < until, f"it did not come to pass; the page: {self.text()}"
+            time.sleep(0.05)
+
+    def picture(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._ask("GET", "/screenshot")))

@@ -16,7 +16,7 @@ from sale.bench.recording.calls import LEAST_LOGPROB, NotRecordedError, RunStopp
 from sale.bench.recording.log import RecordWriter, pack, read_record, unpack
 from sale.bench.recording.run import Progress, Recorder, for_recording
 from sale.bench.replay import FIRST_BIDS, load_recorded
-from sale.bench.routers.sale import ablations, default_weights, order_table
+from sale.bench.market_router import ablations, default_weights, order_table
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from sale.types import Reply, TokenLogprobs, Usage
@@ -167,6 +167,23 @@ async def test_refinement_with_memory_is_on_record(endpoint: Endpoint, tmp_path:
     assert (routing.extra_dollars > 0).all()
     positions = [found.auctions["order 1", one.id].position for one in found.tasks]
     assert sorted(position for position in positions if position is not None) == [0, 1, 2, 3]
+
+
+async def test_a_judging_model_says_what_it_thinks_of_every_short_answer(endpoint: Endpoint, tmp_path: Path) -> None:
+    record = tmp_path / "run.jsonl"
+    of = settings(endpoint, "good", "good")
+    await run(record, of, tmp_path)
+    for _ in range(2):  # the second time nothing is asked again
+        async with recorder(record, of) as found:
+            await found.opinions("b", nothing)
+    with pytest.raises(InputError, match="'z'"):
+        async with recorder(record, of) as found:
+            await found.opinions("z", nothing)
+    lines = [line for line in read_record(record) if line["kind"] == "opinion"]
+    answers = {(line["task"], line["answer"]) for line in read_record(record) if line["kind"] == "execution"}
+    assert len(lines) == len(answers)
+    assert set(load_recorded(record, TASKS).opinions) == answers
+    assert {line["verdict"] for line in lines} <= {"success", "failure", "unknown"}
 
 
 async def test_an_auction_without_bids_is_a_result(endpoint: Endpoint, tmp_path: Path) -> None:

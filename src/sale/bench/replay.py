@@ -72,6 +72,8 @@ class Recorded:
     """By task, agent and strategy; the strategy is empty for work without a plan."""
     auctions: dict[tuple[str, str], AuctionRow] = field(default_factory=dict[tuple[str, str], AuctionRow])
     """By order and task."""
+    opinions: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """By task and answer: the judging model's verdict."""
     runs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
@@ -123,6 +125,8 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> Recorded:
                 found.works[line["task"], work.agent, line["strategy"] or ""] = work
             case "auction":
                 found.auctions[line["order"], line["task"]] = _auction(line)
+            case "opinion":
+                found.opinions[line["task"], line["answer"]] = line["verdict"]
             case _:
                 pass
     if not found.runs:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, Unpack, cast
 
 import click
 import platformdirs
@@ -33,6 +33,18 @@ from sale.models.embedding import MiniLMEmbedder
 PATH = click.Path(path_type=Path, dir_okay=False)
 
 
+class _Options(TypedDict):
+    domain: Domain
+    split: Split
+    task_file: Path | None
+    corpus: Path | None
+    first: int | None
+    orders: int
+    judge: str | None
+    width: int
+    config_file: Path | None
+
+
 @click.command()
 @click.argument("record", type=PATH)
 @click.option("--domain", type=click.Choice(["coding", "search"]), required=True, help="Which tasks.")
@@ -41,38 +53,29 @@ PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--corpus", type=PATH, help="Passages to search in place of HST-open's.")
 @click.option("--first", type=click.IntRange(min=1), help="Only so many tasks, in the file's order.")
 @click.option("--orders", default=0, show_default=True, help="Also the whole market over so many random task orders.")
+@click.option("--judge", help="Also ask this agent, shown the reference, about every short answer.")
 @click.option("--width", default=4, show_default=True, help="Calls of one model made at once.")
 @config_option
-def run(  # noqa: PLR0913  each is an option
-    record: Path,
-    domain: Domain,
-    split: Split,
-    task_file: Path | None,
-    corpus: Path | None,
-    first: int | None,
-    orders: int,
-    width: int,
-    config_file: Path | None,
-) -> None:
+def run(record: Path, **options: Unpack[_Options]) -> None:
     """Record a run in RECORD, a file of JSON lines.
 
     Every agent bids and judges; every agent does every task without a plan, and with its own. Stop it at any time: the
     same command goes on where it stopped. A RECORD that is not there is unpacked from RECORD.xz, if that is.
     """
+    task_file, domain, split = options["task_file"], options["domain"], options["split"]
     tasks = read_tasks(task_file) if task_file else hst_open(domain=domain, split=split)
-    chosen = spread([task for task in tasks if task.domain == domain and task.split == split], first)
+    chosen = spread([task for task in tasks if task.domain == domain and task.split == split], options["first"])
     if not chosen:
         raise InputError(f"there are no {domain} tasks in the {split} split", where=str(task_file or "HST-open"))
     packed = record.with_name(record.name + ".xz")
     if not record.exists() and packed.exists():
         unpack(packed, record)
     try:
-        asyncio.run(_run(record, chosen, config_file, corpus, orders, width))
+        asyncio.run(_run(record, chosen, options))
     except* RunStoppedError as stopped:
         reason = next(iter(_leaves(stopped)))
-        raise SaleError(
-            f"the run stopped: {reason}", hint="What is done is on record: the same command goes on."
-        ) from None
+        hint = "What is done is on record: the same command goes on."
+        raise SaleError(f"the run stopped: {reason}", hint=hint) from None
 
 
 @click.command()
@@ -104,19 +107,19 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-async def _run(
-    record: Path, tasks: Sequence[BenchTask], config_file: Path | None, corpus: Path | None, orders: int, width: int
-) -> None:
-    settings = config.load(config_file)
-    domain = tasks[0].domain
+async def _run(record: Path, tasks: Sequence[BenchTask], options: _Options) -> None:
+    settings = config.load(options["config_file"])
+    domain, orders, judge = options["domain"], options["orders"], options["judge"]
     with ExitStack() as stack:
         tools: tuple[Tool, ...] = ()
         if domain == "search":
             cache = platformdirs.user_cache_path(config.APP) / "corpora"
-            found = await open_corpus(corpus or corpus_path(), embedder=MiniLMEmbedder(), cache=cache)
+            found = await open_corpus(options["corpus"] or corpus_path(), embedder=MiniLMEmbedder(), cache=cache)
             tools = (CorpusSearch(stack.enter_context(found)),)
         sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if domain == "coding" else None
-        recorder = Recorder(record, tasks, for_recording(settings, domain), sandbox=sandbox, tools=tools, width=width)
+        recorder = Recorder(
+            record, tasks, for_recording(settings, domain), sandbox=sandbox, tools=tools, width=options["width"]
+        )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bar = stack.enter_context(_bar())
         async with recorder:
@@ -124,6 +127,8 @@ async def _run(
             await recorder.base(_Shown(bar, "first bids and work", len(tasks)))
             for seed in range(1, orders + 1):
                 await recorder.order(seed, scratch, _Shown(bar, f"order {seed}", len(tasks)))
+            if judge is not None:
+                await recorder.opinions(judge, _Shown(bar, "opinions", len(tasks)))
 
 
 def _bar() -> Bar:
@@ -148,6 +153,7 @@ class _Shown:
         self._bar.update(
             self._row,
             completed=progress.done,
+            total=progress.of,
             calls=progress.calls,
             dollars=progress.dollars,
             what=progress.what,

@@ -26,12 +26,13 @@ from sale.agents.contractor import Contractor
 from sale.agents.pool import Engines, hire, limits_of
 from sale.agents.protocol import Tool
 from sale.agents.tools.runs import Sandbox
+from sale.agents.verify import ModelJudge
 from sale.bench.judging import verifier_of
 from sale.bench.recording.calls import CallLog, RecordedModel, Turns
 from sale.bench.recording.log import RecordWriter, read_record
 from sale.bench.tasks.schema import BenchTask, Domain
 from sale.config import AgentSettings, MemorySettings, Settings
-from sale.errors import NoBidsError
+from sale.errors import InputError, NoBidsError
 from sale.market import Market
 from sale.memory.open import open_memory
 from sale.models.local.catalogue import find as find_model
@@ -112,6 +113,7 @@ class Recorder:
         self._outcomes: dict[tuple[str, str], Outcome] = {}
         self._executed: set[tuple[str, str, str]] = set()
         self._auctioned: set[tuple[str, str]] = set()
+        self._opinions: set[tuple[str, str, str]] = set()
         for line in read_record(record):
             self._take_in(line)
         self.agents = hire(settings, wrap=self._wrap, tools=tools, engines=Engines(parallel=width, turns=True))
@@ -122,6 +124,8 @@ class Recorder:
             self._outcomes[line["task"], line["answer"]] = _outcome(line["outcome"])
         elif line["kind"] == "auction":
             self._auctioned.add((line["task"], line["order"]))
+        elif line["kind"] == "opinion":
+            self._opinions.add((line["task"], line["answer"], line["judge"]))
 
     def _wrap(self, agent: AgentSettings, model: Model) -> Model:
         return RecordedModel(
@@ -208,6 +212,42 @@ class Recorder:
             self._auction(result.auction, task, order=f"order {seed}", position=position)
         if (opened := await market.memory()) is not None:
             await opened.aclose()
+
+    async def opinions(self, judge: str, report: Report) -> None:
+        """What a judging model, shown the reference, says of every short answer on record, right or wrong by the rule.
+
+        Args:
+            judge: The agent that judges.
+            report: Told after every answer.
+
+        Raises:
+            InputError: There is no such agent.
+        """
+        juror = next((agent for agent in self.agents if agent.name == judge), None)
+        if juror is None:
+            raise InputError(
+                f"there is no agent {judge!r}", hint=f"There are: {', '.join(a.name for a in self.agents)}."
+            )
+        short = {task.id: task for task in self._tasks if task.kind == "short"}
+        asked = [(task, answer) for task, answer in self._outcomes if task in short and answer.strip()]
+        done = 0
+        places = asyncio.Semaphore(self._width)
+
+        async def one(task: BenchTask, answer: str) -> None:
+            nonlocal done
+            async with places:
+                verifier = ModelJudge(juror, reference=task.reference, seconds=NO_LIMIT)
+                outcome = await verifier.verify(task.task, answer)
+            if (task.id, answer, judge) not in self._opinions:
+                self._opinions.add((task.id, answer, judge))
+                line = {"kind": "opinion", "task": task.id, "answer": answer, "judge": judge}
+                self._append({**line, "verdict": outcome.verdict, "detail": outcome.detail})
+            done += 1
+            report(replace(self._progress(done, task.id), of=len(asked)))
+
+        async with asyncio.TaskGroup() as group:
+            for task_id, answer in asked:
+                group.create_task(one(short[task_id], answer))
 
     def _progress(self, done: int, what: str) -> Progress:
         prices = {agent.name: agent.price for agent in self.agents}

@@ -29,6 +29,8 @@ Statistic = Callable[[Floats], Floats]
 
 CHUNK = 4_000_000
 """Most counts held at once: 32 MB."""
+ROUNDING = 1e-12
+"""Differences this small against the largest are rounding, not differences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,7 +198,8 @@ def paired_statistic(
     if found[0] is None:
         return None
     defined = drawn[np.isfinite(drawn[:, 0]), 0]
-    smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    zero = ROUNDING * float(np.abs(defined).max(initial=0.0))
+    smaller = min(int((defined <= zero).sum()), int((defined >= -zero).sum()))
     return Comparison(difference=found[0], p=min(1.0, 2 * (smaller + 1) / (len(defined) + 1)))
 
 

@@ -58,7 +58,9 @@ class Browser:
             env={**os.environ, "HOME": self._home.name},
         )
         assert self._driver.stdout is not None
-        port = next(found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
+        port = next(
+            found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line))
+        )
         self._client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=SECONDS)
         capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self._options}}
         self._session = ""

@@ -251,7 +251,11 @@ class Session:
 
     def judged(self, task: str, right: bool | None) -> None:
         """Put a verdict on record."""
-        self._note(Judged(**self._stamped(self._clock()), task=task, right=right))
+        verdict = Judged(**self._stamped(self._clock()), task=task, right=right)
+        if self.current is None:  # the last page says how many are still to be judged
+            self._step(verdict)
+        else:
+            self._note(verdict)
 
     # Writing
 
@@ -299,7 +303,9 @@ def _recorded(path: Path) -> list[Event]:
     """The events of a record; a file of another kind is refused before anything is appended to it."""
     events = read_events(path)
     if not events and path.exists() and path.stat().st_size:
-        raise InputError("the file is not empty, and no record of annotations", where=str(path))
+        raise InputError(
+            "the file is not empty, and no record of annotations", where=str(path), hint="Give another --record."
+        )
     return events
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Literal
 
-from sale.bench.annotate.agreement import Agreement, agreement
+from sale.bench.annotate.agreement import RESAMPLES, Agreement, agreement
 from sale.bench.annotate.attempts import OPEN, Attempt
 from sale.bench.annotate.events import digest
 from sale.bench.tasks.schema import BIN_EDGES, BenchTask, HumanTime, bin_of
@@ -153,7 +153,9 @@ def task_times(task: str, attempts: Sequence[Attempt]) -> TaskTimes:
     )
 
 
-def times(attempts: Sequence[Attempt], tasks: Sequence[BenchTask] | None = None) -> Times:
+def times(
+    attempts: Sequence[Attempt], tasks: Sequence[BenchTask] | None = None, *, resamples: int = RESAMPLES
+) -> Times:
     """Times of all tasks, and how far people agree.
 
     Of several attempts of one person at one task the first counts, finished or not: after it the task is known.
@@ -163,6 +165,7 @@ def times(attempts: Sequence[Attempt], tasks: Sequence[BenchTask] | None = None)
     Args:
         attempts: Of any number of records, in any order.
         tasks: The tasks to report on; without them, all that were attempted.
+        resamples: Of tasks, for the interval of agreement.
 
     Raises:
         InputError: There are no `tasks`, and people were shown different texts under one id.
@@ -177,9 +180,10 @@ def times(attempts: Sequence[Attempt], tasks: Sequence[BenchTask] | None = None)
         of_task[attempt.task].append(attempt)
     found = tuple(task_times(task, people) for task, people in of_task.items())
     valid = [one for one in found if one.status != "invalid"]
+    units = [[minutes for minutes in (*one.kept, *one.dropped) if minutes > 0] for one in valid]
     return Times(
         tasks=found,
-        agreement=agreement([[minutes for minutes in (*one.kept, *one.dropped) if minutes > 0] for one in valid]),
+        agreement=agreement(units, resamples=resamples),
         annotators=tuple(sorted({attempt.annotator for attempt in attempts})),
         repeated=len(same) - len(firsts),
         unfinished=len(firsts) - len(ended),

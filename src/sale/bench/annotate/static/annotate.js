@@ -76,7 +76,10 @@ if (running) {
     }
   });
 }
-if (page.phase !== "done") setInterval(beat, Number(page.beat) * 1000);
-document.addEventListener("visibilitychange", () => beat(document.hidden));
+const every = Number(page.beat) * 1000; // 0 where all is done and judged
+if (every) {
+  setInterval(beat, every);
+  document.addEventListener("visibilitychange", () => beat(document.hidden));
+}
 addEventListener("pagehide", () => { if (!leaving && answer() !== sent) beat(true); });
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

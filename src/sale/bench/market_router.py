@@ -15,7 +15,8 @@ import numpy as np
 
 from sale.auction import scoring
 from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
-from sale.bench.routers.protocol import OutcomeTable, Routing
+from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
+from sale.bench.shapley import coalitions
 from sale.types import Bid, Price, Score, Weights
 
 Change = Callable[[Sequence[Bid]], Sequence[Bid]]
@@ -96,6 +97,23 @@ def ablations(recorded: Recorded, weights: Weights) -> list[SaleRouter]:
         left = {name: weight for name, weight in weights.jurors.items() if name != juror}
         found.append(SaleRouter(f"without juror {juror}", auctions, _same_total(weights, left)))
     return found
+
+
+def coalition_success(recorded: Recorded) -> Floats:
+    """(2^N, T): what SALE without memory reaches with the members of each coalition, in `shapley.coalitions`' order.
+
+    The votes are those of the whole jury on the whole pool's plans: what it would have said of fewer is not known.
+    """
+    whole = ablations(recorded, default_weights(recorded))[0]
+    table = recorded.table(planned=True)
+    values = np.zeros((1 << len(table.agents), len(table)))
+    for place, members in enumerate(coalitions(len(table.agents))):
+        some = replace(whole, agents=frozenset(table.agents[number] for number in members))
+        for row, task in enumerate(table.ids):
+            winner = some.winner(whole.auctions[task])
+            if winner is not None:
+                values[place, row] = table.success[row, table.agents.index(winner)]
+    return values
 
 
 def _keep(wanted: Callable[[Score], bool]) -> Change:

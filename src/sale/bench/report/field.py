@@ -1,0 +1,134 @@
+"""Everybody who takes part in a comparison, run over one record: single agents, baselines, the market, its ablations.
+
+Baselines work as they would without a market: no plan is written, and the chosen agent answers directly. The market's
+winner follows its plan, as the method has it; "plan as a signal" is the same choice with the work done directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sale.bench.market_router import ablations, default_weights, order_table
+from sale.bench.metrics import Settled, settle
+from sale.bench.replay import Recorded
+from sale.bench.routers.baselines import fixed, learnt
+from sale.bench.routers.estimators import folds
+from sale.bench.routers.features import Features
+from sale.bench.routers.fixed import Oracle, Random, SingleAgent
+from sale.bench.routers.protocol import OutcomeTable, Router, Routing
+
+FOLDS = 5
+SEED = 7
+FEWEST_TRAINING = 30
+"""Fewer training tasks than this are no training set: baselines are then fitted on the test tasks they do not route."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contender:
+    """One row of the comparison."""
+
+    name: str
+    settled: Settled
+    runs: int = 1
+    """Task orders, where it ran over several."""
+    baseline: bool = True
+    """Whether it is compared with the best single agent: not the oracle, which is out of competition."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """One domain's comparison."""
+
+    recorded: Recorded
+    direct: OutcomeTable
+    planned: OutcomeTable
+    contenders: tuple[Contender, ...]
+    ablations: tuple[Contender, ...]
+    orders: tuple[tuple[OutcomeTable, Routing], ...]
+    trained_on: str
+    """In words: the dev tasks, or how else."""
+
+    def named(self, name: str) -> Contender:
+        """A contender by its name."""
+        return next(one for one in (*self.contenders, *self.ablations) if one.name == name)
+
+
+def compare(recorded: Recorded, dev: Recorded | None, features: Features) -> Field:
+    """Everybody over one record.
+
+    Args:
+        recorded: The test tasks.
+        dev: The training tasks; with fewer than `FEWEST_TRAINING` of them baselines are cross-fitted on the test ones.
+        features: Shared sentence embeddings.
+    """
+    direct, planned = recorded.table(planned=False), recorded.table(planned=True)
+    train = dev.table(planned=False) if dev is not None and len(dev.tasks) >= FEWEST_TRAINING else None
+    # "Always the cheapest" and its like are one of the single agents under another name.
+    plain = [router for router in fixed(direct.agents) if isinstance(router, Random) or type(router) is SingleAgent]
+    contenders = [_alone(router, direct) for router in plain]
+    for router in learnt(features, answers=True):
+        routing = _trained(router, train, direct) if train is not None else cross_fitted(router, direct)
+        contenders.append(Contender(name=router.name, settled=settle((direct, routing))))
+    found = ablations(recorded, default_weights(recorded))
+    market = found[0].route(planned)
+    contenders.append(Contender(name="SALE without memory", settled=settle((planned, market))))
+    contenders.append(Contender(name="SALE without memory, plan as a signal", settled=settle((direct, market))))
+    orders = tuple(order_table(recorded, order) for order in recorded.orders)
+    if orders:
+        contenders.append(Contender(name="SALE", settled=settle(*orders), runs=len(orders)))
+    oracle = Oracle()
+    oracle.fit(direct)
+    contenders.append(Contender(name="oracle", settled=settle((direct, oracle.route(direct))), baseline=False))
+    return Field(
+        recorded=recorded,
+        direct=direct,
+        planned=planned,
+        contenders=tuple(contenders),
+        ablations=tuple(Contender(name=one.name, settled=settle((planned, one.route(planned)))) for one in found),
+        orders=orders,
+        trained_on=f"{len(train)} dev tasks"
+        if train is not None
+        else f"the test tasks themselves, cross-fitted in {FOLDS} folds: too few dev tasks are on record",
+    )
+
+
+def _alone(router: Router, table: OutcomeTable) -> Contender:
+    router.fit(table)
+    return Contender(name=router.name, settled=settle((table, router.route(table))))
+
+
+def _trained(router: Router, train: OutcomeTable, test: OutcomeTable) -> Routing:
+    router.fit(train)
+    return router.route(test)
+
+
+def cross_fitted(router: Router, table: OutcomeTable) -> Routing:
+    """Every task routed by a router that was fitted on the other folds."""
+    whole = Routing.of(np.zeros(len(table), dtype=np.intp), len(table.agents))
+    chosen, called = whole.chosen.copy(), np.zeros_like(whole.called)
+    dollars, tokens = whole.extra_dollars.copy(), whole.extra_tokens.copy()
+    for train, test in folds(len(table), FOLDS, SEED):
+        part = _trained(router, table.take(train), table.take(test))
+        chosen[test], called[test] = part.chosen, part.called
+        dollars[test], tokens[test] = part.extra_dollars, part.extra_tokens
+    return replace(whole, chosen=chosen, called=called, extra_dollars=dollars, extra_tokens=tokens)
+
+
+def together(fields: Sequence[Field], name: str) -> Settled | None:
+    """A contender over all domains, where it ran in all."""
+    parts = [one.settled for field in fields for one in field.contenders if one.name == name]
+    if len(parts) < len(fields):
+        return None
+    tokens = [part.tokens for part in parts if part.tokens is not None]
+    return Settled(
+        agents=parts[0].agents,
+        ids=tuple(task for part in parts for task in part.ids),
+        chosen=np.concatenate([part.chosen for part in parts]),
+        success=np.concatenate([part.success for part in parts]),
+        dollars=np.concatenate([part.dollars for part in parts]),
+        extra=np.concatenate([part.extra for part in parts]),
+        tokens=np.concatenate(tokens) if len(tokens) == len(parts) else None,
+    )

@@ -1,0 +1,108 @@
+"""A whole report: records in, tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sale.bench.metrics import Settled
+from sale.bench.replay import Recorded, load_recorded
+from sale.bench.report import tables
+from sale.bench.report.field import Field, compare, together
+from sale.bench.report.sheet import Sheet
+from sale.bench.routers.features import Features
+from sale.bench.tasks.schema import BenchTask, Domain
+from sale.errors import InputError
+
+DOMAINS: tuple[Domain, ...] = ("coding", "search")
+SUFFIXES = ("", ".xz", ".gz")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """The comparison of each domain, and its tables in the order they are shown."""
+
+    fields: Mapping[str, Field]
+    sheets: tuple[Sheet, ...]
+
+    def markdown(self) -> str:
+        """All tables."""
+        return "\n\n".join(sheet.markdown() for sheet in self.sheets)
+
+    def write(self, folder: Path) -> list[Path]:
+        """The report and every table as a file of its own; returns what was written."""
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "report.md"
+        page.write_text(self.markdown() + "\n", encoding="utf-8")
+        written = [page]
+        for sheet in self.sheets:
+            path = folder / f"{sheet.key}.csv"
+            path.write_text(sheet.csv(), encoding="utf-8")
+            written.append(path)
+        return written
+
+
+def make(folder: Path, tasks: Iterable[BenchTask], features: Features) -> Report:
+    """The report on the records of a folder: `coding-test.jsonl`, `search-dev.jsonl.xz` and so on.
+
+    Args:
+        folder: Where the records are; one for each domain and split, those that are there.
+        tasks: What was run; those that are whole on record are reported.
+        features: Sentence embeddings for the baselines.
+
+    Raises:
+        InputError: There is no record of test tasks with two whole tasks on it.
+    """
+    given = list(tasks)
+    fields: dict[str, Field] = {}
+    trained: dict[str, int] = {}
+    for domain in DOMAINS:
+        test = _recorded(folder, domain, "test", given)
+        if test is None or len(test.tasks) < 2:
+            continue
+        dev = _recorded(folder, domain, "dev", given)
+        trained[domain] = 0 if dev is None else len(dev.tasks)
+        fields[domain] = compare(test, dev, features)
+    if not fields:
+        raise InputError(
+            "there is nothing to report on: no record has two whole test tasks",
+            where=str(folder),
+            hint="`sale bench run` records them, as coding-test.jsonl and search-test.jsonl.",
+        )
+    return Report(fields=fields, sheets=tuple(_sheets(fields, trained)))
+
+
+def _recorded(folder: Path, domain: str, split: str, tasks: list[BenchTask]) -> Recorded | None:
+    for suffix in SUFFIXES:
+        path = folder / f"{domain}-{split}.jsonl{suffix}"
+        if path.exists():
+            return load_recorded(path, [task for task in tasks if task.domain == domain and task.split == split])
+    return None
+
+
+def _sheets(fields: Mapping[str, Field], trained: Mapping[str, int]) -> Iterable[Sheet]:
+    yield tables.record_table(fields, trained)
+    joined = _joined(fields)
+    if len(fields) > 1:
+        yield tables.overall_table(fields, joined)
+    for domain, field in fields.items():
+        yield tables.main_table(field, domain)
+        yield tables.plan_table(field, domain)
+        yield tables.bin_table(field, domain)
+        yield tables.workload_table(field, domain)
+        yield tables.escalation_table(field, domain)
+        yield tables.shapley_table(field, domain)
+        yield tables.ablation_table(field, domain)
+        yield tables.signal_table(field, domain, planned=True)
+        yield tables.signal_table(field, domain, planned=False)
+        if (opinions := tables.opinion_table(field, domain)) is not None:
+            yield opinions
+
+
+def _joined(fields: Mapping[str, Field]) -> dict[str, Settled]:
+    found: dict[str, Settled] = {}
+    for one in next(iter(fields.values())).contenders:
+        if (both := together(list(fields.values()), one.name)) is not None:
+            found[one.name] = both
+    return found

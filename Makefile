@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := .make/ready
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 
-.PHONY: run test test-fast check format bench docs help system
+.PHONY: run test test-fast check format bench docs results help system
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -34,6 +34,9 @@ format: $(READY) ## Format and fix what can be fixed
 
 docs: $(READY) ## Write the generated pages again
 	$(BIN)/python scripts/generate_docs.py
+
+results: $(READY) ## The tables and figures of docs/results.md again, from the committed records
+	$(BIN)/python scripts/generate_results.py
 
 bench: $(READY) ## What the market itself costs
 	$(BIN)/python -m benchmarks.auction

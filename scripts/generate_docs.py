@@ -32,7 +32,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ),
     ("[weights]", config.WeightSettings, "In place of the default prior."),
     ("[memory]", config.MemorySettings, "The auction memory."),
-    ("[tools]", config.ToolSettings, 'The environment of agents with `execution = "tools"`.'),
+    ("[tools]", config.ToolSettings, "The environment of agents that do not work directly."),
     ("[sandbox]", config.SandboxSettings, "Where code written by models runs."),
 )
 

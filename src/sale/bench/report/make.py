@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sale.bench.report import tables
 from sale.bench.report.field import Field, compare, together
 from sale.bench.report.sheet import Sheet
 from sale.bench.routers.features import Features
-from sale.bench.tasks.schema import BenchTask, Domain
+from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.errors import InputError
 
 DOMAINS: tuple[Domain, ...] = ("coding", "search")
@@ -43,13 +43,14 @@ class Report:
         return written
 
 
-def make(folder: Path, tasks: Iterable[BenchTask], features: Features) -> Report:
+def make(folder: Path, tasks: Iterable[BenchTask], features: Features, *, suffixes: Sequence[str] = SUFFIXES) -> Report:
     """The report on the records of a folder: `coding-test.jsonl`, `search-dev.jsonl.xz` and so on.
 
     Args:
         folder: Where the records are; one for each domain and split, those that are there.
         tasks: What was run; those that are whole on record are reported.
         features: Sentence embeddings for the baselines.
+        suffixes: Of record files, after `.jsonl`; the first that is there is read.
 
     Raises:
         InputError: There is no record of test tasks with two whole tasks on it.
@@ -58,10 +59,10 @@ def make(folder: Path, tasks: Iterable[BenchTask], features: Features) -> Report
     fields: dict[str, Field] = {}
     trained: dict[str, int] = {}
     for domain in DOMAINS:
-        test = _recorded(folder, domain, "test", given)
+        test = _recorded(folder, f"{domain}-test", _of(given, domain, "test"), suffixes)
         if test is None or len(test.tasks) < 2:
             continue
-        dev = _recorded(folder, domain, "dev", given)
+        dev = _recorded(folder, f"{domain}-dev", _of(given, domain, "dev"), suffixes)
         trained[domain] = 0 if dev is None else len(dev.tasks)
         fields[domain] = compare(test, dev, features)
     if not fields:
@@ -73,11 +74,15 @@ def make(folder: Path, tasks: Iterable[BenchTask], features: Features) -> Report
     return Report(fields=fields, sheets=tuple(_sheets(fields, trained)))
 
 
-def _recorded(folder: Path, domain: str, split: str, tasks: list[BenchTask]) -> Recorded | None:
-    for suffix in SUFFIXES:
-        path = folder / f"{domain}-{split}.jsonl{suffix}"
+def _of(tasks: Sequence[BenchTask], domain: Domain, split: Split) -> list[BenchTask]:
+    return [task for task in tasks if task.domain == domain and task.split == split]
+
+
+def _recorded(folder: Path, name: str, tasks: Sequence[BenchTask], suffixes: Sequence[str]) -> Recorded | None:
+    for suffix in suffixes:
+        path = folder / f"{name}.jsonl{suffix}"
         if path.exists():
-            return load_recorded(path, [task for task in tasks if task.domain == domain and task.split == split])
+            return load_recorded(path, tasks)
     return None
 
 

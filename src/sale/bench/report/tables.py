@@ -225,7 +225,10 @@ def ablation_table(field: Field, domain: str) -> Sheet:
             "awards changed, %",
         ),
         rows=tuple(rows),
-        note="Changed: tasks awarded to another agent. Default weights. What a variant saves by asking fewer jurors is not taken off its cost.",
+        note=(
+            "Default weights; changed are tasks awarded to another agent. What a variant would save by asking fewer "
+            "jurors is not taken off its cost."
+        ),
     )
 
 

@@ -1,0 +1,63 @@
+"""Write the tables and figures of docs/results.md anew from the committed records, in under two minutes.
+
+The page's prose is written by hand. Between `<!-- sheet: KEY -->` and `<!-- end -->` stands the table of that key;
+every table is also a CSV file in docs/results/. `--check` writes nothing and ends with code 1 where something is out of
+date. Only packed records are read: those that are committed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from sale.bench.report.make import Report, make
+from sale.bench.routers.features import Embeddings
+from sale.bench.tasks.hst_open import hst_open
+from sale.models.embedding import MiniLMEmbedder
+
+ROOT = Path(__file__).parent.parent
+RECORDS = ROOT / "benchmarks" / "records" / "hst-open"
+PAGE = ROOT / "docs" / "results.md"
+TABLES = ROOT / "docs" / "results"
+_SHEET = re.compile(r"(<!-- sheet: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def page(text: str, report: Report) -> str:
+    """The page with its tables made anew; a table that is not made any more says so."""
+    sheets = {sheet.key: sheet for sheet in report.sheets}
+
+    def filled(found: re.Match[str]) -> str:
+        sheet = sheets.get(found[2])
+        return f"{found[1]}{sheet.markdown() if sheet else 'Not on record yet.'}\n{found[3]}"
+
+    return _SHEET.sub(filled, text)
+
+
+def files(report: Report) -> dict[Path, str]:
+    """Every generated file with its content."""
+    tables = {TABLES / f"{sheet.key}.csv": sheet.csv() for sheet in report.sheets}
+    return {PAGE: page(PAGE.read_text(encoding="utf-8"), report), **tables}
+
+
+def main() -> int:
+    """Write, or check."""
+    wanted = files(make(RECORDS, hst_open(), Embeddings(MiniLMEmbedder()), suffixes=(".xz",)))
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stale += [path for path in TABLES.glob("*") if path not in wanted]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            sys.stdout.write(f"out of date: {path.relative_to(ROOT)}\n")
+        return 1 if stale else 0
+    TABLES.mkdir(exist_ok=True)
+    for path in stale:
+        if path in wanted:
+            path.write_text(wanted[path], encoding="utf-8")
+        else:
+            path.unlink()
+        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -132,7 +132,7 @@ def within(
     tail = (1 - resampling.level) / 2
     low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail])
     value = float(won.sum() / total.sum())
-    return Interval(value=value, low=float(low), high=float(high), tasks=len(names), how="percentile")
+    return Interval(value=value, low=float(low), high=float(high), tasks=len(names), how="bootstrap")
 
 
 def _mean(bid: Bid, wanted: Callable[[str], bool]) -> float | None:

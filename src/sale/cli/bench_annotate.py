@@ -131,8 +131,9 @@ def _attempts(records: Sequence[Path]) -> list[Attempt]:
     for path in records:
         if not path.exists():
             raise InputError("there is no such record", where=str(path))
+        events = read_events(path)
         try:
-            attempts += attempts_of(read_events(path)).values()
+            attempts += attempts_of(events).values()
         except InputError as error:
             raise InputError(error.message, where=f"{path}, {error.where}", hint=error.hint) from error
     return attempts

@@ -125,14 +125,18 @@ class Browser:
         return found[0][_ELEMENT]
 
     def press(self, label: str) -> None:
-        """The button with this text."""
-        buttons: list[dict[str, str]] = self._ask("POST", "/elements", {"using": "css selector", "value": "button"})
-        for button in buttons:
-            place = f"/element/{button[_ELEMENT]}"
-            if self._ask("GET", f"{place}/text") == label:
-                self._ask("POST", f"{place}/click")
-                return
-        raise AssertionError(f"no button {label!r} on the page: {self.text()}")
+        """The button with this text; comes back when the page that it leads to is there."""
+        where = {"using": "xpath", "value": f"//button[normalize-space()='{label}']"}
+        until = time.monotonic() + SECONDS
+        while not (found := self._ask("POST", "/elements", where)):
+            assert time.monotonic() < until, f"no button {label!r} on the page: {self.text()}"
+            time.sleep(0.05)
+        button = f"{self._session}/element/{found[0][_ELEMENT]}"
+        self._ask("POST", f"/element/{found[0][_ELEMENT]}/click")
+        while self._client.get(f"{button}/name").status_code == 200:  # until the old page is gone
+            assert time.monotonic() < until, f"{label!r} leads nowhere: {self.text()}"
+            time.sleep(0.02)
+        self.wait(lambda: self.script("return document.readyState") == "complete")
 
     def click(self, css: str) -> None:
         self._ask("POST", f"/element/{self._find(css)}/click")
@@ -140,13 +144,16 @@ class Browser:
     def type(self, css: str, keys: str) -> None:
         self._ask("POST", f"/element/{self._find(css)}/value", {"text": keys})
 
-    def keys(self, *keys: str) -> None:
-        """Press keys wherever the focus is."""
+    def keys(self, *keys: str, holding: str = "") -> None:
+        """Press keys wherever the focus is, while another is held down."""
         steps = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        if holding:
+            steps = [{"type": "keyDown", "value": holding}, *steps, {"type": "keyUp", "value": holding}]
         self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": steps}]})
 
     def text(self, css: str = "body") -> str:
-        return self._ask("GET", f"/element/{self._find(css)}/text")
+        """As a reader sees it; in one step, since the page may be drawn anew at any moment."""
+        return self.script(f"return document.querySelector({json.dumps(css)})?.innerText ?? ''")
 
     def value(self, css: str) -> str:
         return self._ask("GET", f"/element/{self._find(css)}/property/value")

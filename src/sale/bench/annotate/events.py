@@ -158,9 +158,10 @@ def read_events(path: Path) -> list[Event]:
             events.append(_LINE.validate_python(entry))
         except ValidationError as error:
             fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"])) or "the line"
+            place = ".".join(map(str, fault["loc"])) or "kind"
             raise InputError(
-                f"{place}: {fault['msg']}", where=f"{path}, entry {number}", hint="Is it a record of annotations?"
+                f"no event of an annotation: {place}: {fault['msg']}",
+                where=f"{path}, entry {number}",
             ) from error
     return events
 

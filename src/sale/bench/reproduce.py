@@ -24,7 +24,7 @@ from sale.bench.reproduction import (
     bootstrap,
     exactly,
     mean_of,
-    repeated,
+    spread,
     write,
 )
 from sale.bench.routers import outside
@@ -209,24 +209,25 @@ def routellm(folder: Path) -> Iterator[Reproduction]:
             ours=mean_of((weak + strong) / 2, scale),
             explanation="Half of the gap is what CPT(50 %) means; the paper prints the score of a router there.",
         )
-        random = partial(repeated, lambda seed, weak=weak, strong=strong: random_curve(weak, strong, seed=seed))
+        curves = [random_curve(weak, strong, seed=seed) for seed in range(DRAWS)]
         printed = partial(Published, source=PAPER + f"row Random of the table for {name}", checked="not read again")
         row = partial(Reproduction, n=len(table), explanation=f"Our random router, by their evaluation: {RANDOM}")
         yield row(
             name=f"RouteLLM {name}, random: APGR",
             unit="",
             published=printed(value=apgr[0], error=apgr[1]),
-            ours=random(lambda curve: curve.apgr()),
+            ours=spread([curve.apgr() for curve in curves]),
         )
         for share, (value, error) in ((50, cpt50), (80, cpt80)):
             yield row(
                 name=f"RouteLLM {name}, random: CPT({share} %)",
                 unit="% strong calls",
                 published=printed(value=value, error=error),
-                ours=random(lambda curve, share=share: 100 * curve.cpt(share / 100)),
+                ours=spread([100 * curve.cpt(share / 100) for curve in curves]),
             )
 
 
+DRAWS = 200
 RANDOM = "deciles of chance scores, the mean of ten curves; the interval is over 200 such means."
 
 

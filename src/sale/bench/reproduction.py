@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from sale.errors import InputError
 Checked = Literal["at the source", "second hand", "not read again"]
 """How the published figure was read: in the publication or its repository; in another work that quotes it; or not
 again for this record, so that it may be misquoted and does not count as reproduced."""
-T = TypeVar("T")
 RESAMPLES = 2000
 SEED = 1234
 LOW, HIGH = 2.5, 97.5
@@ -94,11 +93,10 @@ def bootstrap(tasks: int, measure: Callable[[Ints], float], resamples: int = RES
     return Figure(value=float(measure(np.arange(tasks))), low=float(low), high=float(high))
 
 
-def repeated(draw: Callable[[int], T], measure: Callable[[T], float], times: int = 200) -> Figure:
-    """A measure of something drawn by seed: its mean over draws, and where 95 % of them lie."""
-    values = np.array([measure(draw(seed)) for seed in range(times)])
+def spread(values: Sequence[float]) -> Figure:
+    """The mean of repeated draws, and where 95 % of them lie."""
     low, high = np.percentile(values, [LOW, HIGH])
-    return Figure(value=float(values.mean()), low=float(low), high=float(high))
+    return Figure(value=float(np.mean(values)), low=float(low), high=float(high))
 
 
 def mean_of(values: Floats, scale: float = 1.0) -> Figure:

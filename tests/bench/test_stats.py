@@ -35,7 +35,7 @@ numbers = st.lists(st.floats(0, 100), min_size=2, max_size=30)
 
 
 def test_every_resample_draws_as_many_tasks_as_there_are() -> None:
-    counts = np.concatenate(draws(17, FAST))
+    counts = np.concatenate(list(draws(17, FAST)))
     assert counts.shape == (500, 17)
     assert (counts.sum(axis=1) == 17).all()
     assert abs(counts.mean() - 1) < 1e-12
@@ -43,7 +43,7 @@ def test_every_resample_draws_as_many_tasks_as_there_are() -> None:
 
 
 def test_many_tasks_are_drawn_in_chunks_that_fit() -> None:
-    counts = draws(12_000, Resampling(seed=1, resamples=1_000))
+    counts = list(draws(12_000, Resampling(seed=1, resamples=1_000)))
     assert len(counts) > 1
     assert sum(map(len, counts)) == 1_000
     assert all((chunk.sum(axis=1) == 12_000).all() for chunk in counts)
@@ -58,6 +58,10 @@ def test_the_mean_agrees_with_scipys_bootstrap() -> None:
     assert ours.high == pytest.approx(theirs.confidence_interval.high, rel=0.02)
 
 
+def _of_sums(above: np.ndarray, below: np.ndarray, axis: int) -> np.ndarray:
+    return above.sum(axis=axis) / below.sum(axis=axis)
+
+
 def test_a_ratio_agrees_with_scipys_bootstrap_of_pairs() -> None:
     rng = np.random.default_rng(4)
     tokens = rng.lognormal(size=60)
@@ -65,7 +69,7 @@ def test_a_ratio_agrees_with_scipys_bootstrap_of_pairs() -> None:
     ours = ratio(dollars, tokens, FULL)
     theirs = scipy_stats.bootstrap(
         (dollars, tokens),
-        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+        _of_sums,
         paired=True,
         n_resamples=10_000,
         method="percentile",
@@ -282,6 +286,7 @@ def test_without_a_difference_the_test_keeps_its_level() -> None:
 
 def test_the_detectable_difference_has_the_power_it_promises() -> None:
     found = detectable_difference(220, 0.2)
+    assert found is not None
     assert found == pytest.approx(0.087, abs=0.002)
     assert mcnemar_power(220, 0.2, found) == pytest.approx(0.8, abs=1e-3)
 

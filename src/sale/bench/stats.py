@@ -9,7 +9,7 @@ Two calls with one seed and as many tasks draw the same resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,8 +27,8 @@ _optimize: Any = scipy_optimize
 Statistic = Callable[[Floats], Floats]
 """From (N, K) column sums to (N, M) values; what cannot be computed is not finite."""
 
-CHUNK = 4_000_000
-"""Most counts held at once: 32 MB."""
+CHUNK = 250_000
+"""Most counts made at once: 2 MB, so that they stay in the processor's cache."""
 ROUNDING = 1e-12
 """Differences this small against the largest are rounding, not differences."""
 
@@ -292,35 +292,25 @@ def totals(columns: ArrayLike, clusters: Sequence[Hashable] | None = None) -> Fl
     return summed
 
 
-def draws(units: int, resampling: Resampling) -> list[Floats]:
+def draws(units: int, resampling: Resampling) -> Iterator[Floats]:
     """How often each of `units` is drawn in each resample: chunks of shape (some resamples, units)."""
     rng = np.random.default_rng(resampling.seed)
     step = max(1, CHUNK // units)
-    chunks: list[Floats] = []
     for start in range(0, resampling.resamples, step):
         rows = min(step, resampling.resamples - start)
         drawn = rng.integers(units, size=(rows, units)) + np.arange(rows)[:, None] * units
-        chunks.append(np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64))
-    return chunks
+        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def _resampled(units: Floats, statistic: Statistic, resampling: Resampling) -> tuple[list[Interval | None], Floats]:
-    """Intervals of the M values, and the values on all resamples, shape (R, M)."""
-    value = _evaluate(statistic, units.sum(axis=0, keepdims=True))[0]
-    drawn = np.concatenate([_evaluate(statistic, counts @ units) for counts in draws(len(units), resampling)])
-    found = [
-        _interval(float(point), column, resampling, len(units)) for point, column in zip(value, drawn.T, strict=True)
-    ]
-    return found, drawn
+def percentiles(value: float, drawn: Floats, resampling: Resampling, tasks: int) -> Interval | None:
+    """The interval of a figure from its values on the resamples; `None` where the figure itself is not finite.
 
-
-def _evaluate(statistic: Statistic, sums: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        values = np.asarray(statistic(sums), dtype=np.float64)
-    return values[:, None] if values.ndim == 1 else values
-
-
-def _interval(value: float, drawn: Floats, resampling: Resampling, tasks: int) -> Interval | None:
+    Args:
+        value: On the tasks as they are.
+        drawn: Shape (R,): on the resamples; not finite where undefined.
+        resampling: Whose level is used.
+        tasks: Independent tasks behind the figure.
+    """
     if not np.isfinite(value):
         return None
     defined = drawn[np.isfinite(drawn)]
@@ -329,6 +319,22 @@ def _interval(value: float, drawn: Floats, resampling: Resampling, tasks: int) -
     tail = (1 - resampling.level) / 2
     low, high = np.quantile(defined, (tail, 1 - tail))
     return Interval(value=value, low=float(low), high=float(high), tasks=tasks, how="bootstrap")
+
+
+def _resampled(units: Floats, statistic: Statistic, resampling: Resampling) -> tuple[list[Interval | None], Floats]:
+    """Intervals of the M values, and the values on all resamples, shape (R, M)."""
+    value = _evaluate(statistic, units.sum(axis=0, keepdims=True))[0]
+    drawn = np.concatenate([_evaluate(statistic, counts @ units) for counts in draws(len(units), resampling)])
+    found = [
+        percentiles(float(point), column, resampling, len(units)) for point, column in zip(value, drawn.T, strict=True)
+    ]
+    return found, drawn
+
+
+def _evaluate(statistic: Statistic, sums: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        values = np.asarray(statistic(sums), dtype=np.float64)
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _matrix(columns: ArrayLike) -> Floats:

@@ -150,8 +150,11 @@ def _show(found: Times) -> None:
         if listed:
             console.print(f"\n{status.capitalize()} timed:" if status == "not yet" else f"\n{status.capitalize()}:")
             for one in listed:
-                console.print(f"  {one.task}: {one.missing}")
-    console.print(f"\n{len(timed)} of {len(found.tasks)} tasks timed, by {', '.join(found.annotators) or 'nobody'}")
+                console.print(f"  {one.task}: {one.missing}", soft_wrap=True)
+    console.print(
+        f"\n{len(timed)} of {len(found.tasks)} tasks timed, by {', '.join(found.annotators) or 'nobody'}",
+        soft_wrap=True,
+    )
     for count, what in (
         (found.repeated, "by somebody who had tried the task before"),
         (found.unfinished, "without an end"),
@@ -162,7 +165,7 @@ def _show(found: Times) -> None:
             console.print(f"Left out: {count} {'attempt' if count == 1 else 'attempts'} {what}")
     console.print("\nKrippendorff's α over right answers, outliers included:")
     for one in found.agreement:
-        console.print(f"  {_agreement(one)}")
+        console.print(f"  {_agreement(one)}", soft_wrap=True)
 
 
 def _table(timed: Sequence[TaskTimes]) -> Table:
@@ -182,6 +185,8 @@ def _agreement(one: Agreement) -> str:
         return f"{one.level}: none. {one.note}"
     drawn = f"{one.resamples} of {RESAMPLES} resamples" if one.resamples < RESAMPLES else f"{RESAMPLES} resamples"
     caution = f". Mind: {one.note}" if one.note else ""
+    if one.low is None:
+        return f"{one.level}: {one.alpha:.3f}, no interval ({one.tasks} tasks, {one.times} times){caution}"
     return (
         f"{one.level}: {one.alpha:.3f}, 95 % interval {one.low:.3f} to {one.high:.3f} "
         f"({one.tasks} tasks, {one.times} times; {drawn} of tasks, seed {one.seed}){caution}"

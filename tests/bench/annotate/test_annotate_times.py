@@ -262,7 +262,7 @@ def test_perfect_agreement_is_one(values: list[float], people: int) -> None:
     assume(max(values) / min(values) > 1.01)
     interval, ordinal = quick([[value] * people for value in values])
     assert interval.alpha == pytest.approx(1)
-    assert (interval.low, interval.high) == (pytest.approx(1), pytest.approx(1))
+    assert interval.low is None or (interval.low, interval.high) == (pytest.approx(1), pytest.approx(1))
     assert ordinal.alpha is None or ordinal.alpha == pytest.approx(1)
 
 
@@ -287,9 +287,10 @@ def test_there_is_a_figure_or_a_reason_and_never_nan(units: list[list[float]]) -
         if one.alpha is None:
             assert one.note
             assert (one.low, one.high) == (None, None)
+        elif one.low is None or one.high is None:
+            assert (one.low, one.high, one.resamples) == (None, None, 0)
+            assert "no interval" in one.note
         else:
-            assert one.low is not None
-            assert one.high is not None
             assert math.isfinite(one.low)
             assert one.low <= one.high
             assert one.alpha <= 1 + 1e-9
@@ -316,6 +317,17 @@ def test_one_bin_says_nothing_about_bins_though_times_differ() -> None:
     assert interval.alpha > 0.9
     assert "interval over 3 tasks says little" in interval.note
     assert "one bin" in ordinal.note
+
+
+def test_resamples_in_which_it_is_not_defined_are_counted_and_said() -> None:
+    """Of two tasks, half the resamples draw the same one twice, in which all times of these are equal."""
+    interval = agreement([[1.0, 1.0], [2.0, 2.0]], resamples=200)[0]
+    assert interval.alpha == pytest.approx(1)
+    assert 70 < interval.resamples < 130
+    assert f"not defined in {200 - interval.resamples} of 200 resamples" in interval.note
+    (none, _unused) = agreement([[1.0, 1.0], [2.0, 2.0]], resamples=0)
+    assert (none.low, none.high) == (None, None)
+    assert "no interval" in none.note
 
 
 def test_the_interval_holds_the_figure_and_narrows_with_tasks() -> None:

@@ -33,6 +33,8 @@ SEED = 20260202
 CONFIDENCE = 95.0
 FEW_TASKS = 10
 """With fewer tasks, an interval over tasks is reported with a warning."""
+MANY_UNDEFINED = 0.05
+"""So large a share of resamples without a defined α is warned of: the interval is over the others only."""
 _SAME = 1e-9
 """Log-minutes closer than this are equal: stopwatches are not better."""
 
@@ -132,8 +134,13 @@ def _measured(
         note = f"{statistic.constant}: without differences α is not defined"
         return Agreement(**blank, alpha=None, low=None, high=None, resamples=0, note=note)
     drawn = _drawn(alpha_of, len(units), resamples, seed)
+    if not len(drawn):
+        note = "α is not defined in any resample, so there is no interval"
+        return Agreement(**blank, alpha=alpha, low=None, high=None, resamples=0, note=note)
     low, high = (float(end) for end in np.percentile(drawn, [50 - CONFIDENCE / 2, 50 + CONFIDENCE / 2]))
-    return Agreement(**blank, alpha=alpha, low=low, high=high, resamples=len(drawn), note=_caution(len(units)))
+    return Agreement(
+        **blank, alpha=alpha, low=low, high=high, resamples=len(drawn), note=_caution(len(units), len(drawn), resamples)
+    )
 
 
 def _drawn(alpha_of: Callable[[NDArray[np.intp]], float | None], tasks: int, resamples: int, seed: int) -> Floats:
@@ -143,5 +150,10 @@ def _drawn(alpha_of: Callable[[NDArray[np.intp]], float | None], tasks: int, res
     return np.array([alpha for alpha in found if alpha is not None and math.isfinite(alpha)])
 
 
-def _caution(tasks: int) -> str:
-    return f"an interval over {tasks} tasks says little" if tasks < FEW_TASKS else ""
+def _caution(tasks: int, defined: int, drawn: int) -> str:
+    cautions: list[str] = []
+    if tasks < FEW_TASKS:
+        cautions.append(f"an interval over {tasks} tasks says little")
+    if drawn - defined > MANY_UNDEFINED * drawn:
+        cautions.append(f"α is not defined in {drawn - defined} of {drawn} resamples, which the interval leaves out")
+    return "; ".join(cautions)

@@ -62,8 +62,16 @@ class Browser:
             found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line))
         )
         self._client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=SECONDS)
-        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self._options}}
         self._session = ""
+        try:
+            self._begin()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self._options}}
         self._session = f"/session/{self._ask('POST', '/session', {'capabilities': capabilities})['sessionId']}"
         width, height = self._size
         self._cdp(
@@ -73,15 +81,17 @@ class Browser:
         if self.dark:
             feature = {"name": "prefers-color-scheme", "value": "dark"}
             self._cdp("Emulation.setEmulatedMedia", {"features": [feature]})
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         if self._session:
             self._ask("DELETE", "")
         self._client.close()
-        self._driver.terminate()
+        self._driver.terminate()  # it takes with it a browser that it was still starting
         self._driver.wait(SECONDS)
         assert self._driver.stdout is not None
         self._driver.stdout.close()

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := .make/ready
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 
-.PHONY: run test test-fast check format bench docs results help system
+.PHONY: browser run test test-fast check format bench docs results help system
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -16,7 +16,7 @@ run: $(READY) ## Run TASK (or an example) through the market on the embedded poo
 	@$(BIN)/sale run $(if $(TASK),"$$TASK") $(ARGS)
 run: export TASK := $(TASK)
 
-test: $(READY) check ## Everything: style, types, import contracts, all tests with the real small models, coverage
+test: $(READY) browser check ## Everything: style, types, import contracts, all tests with the real small models, coverage
 	$(BIN)/pytest --cov --cov-report=term --durations=10
 
 test-fast: $(READY) ## The tests that need no weights
@@ -54,3 +54,9 @@ system:
 	  && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq bubblewrap >/dev/null; } \
 	  || echo "bubblewrap is not here and could not be installed: install it with your package manager" \
 	          "to run code that agents write" >&2
+
+# Pages are tested in a real browser; where none can be installed those tests are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { command -v apt-get >/dev/null \
+	  && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium chromium-driver >/dev/null; } \
+	  || echo "chromium and chromedriver are not here and could not be installed: tests of pages will be skipped" >&2

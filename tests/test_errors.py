@@ -35,7 +35,7 @@ class TestEveryError:
     def test_carries_what_where_and_what_to_do(self, kind: type[SaleError]) -> None:
         made = error(kind)
         assert (made.message, made.where, made.hint) == ("what 'was' wrong", "sale.toml", "Do this.")
-        assert str(made) == "sale.toml: what 'was' wrong Do this."
+        assert str(made) == "sale.toml: what 'was' wrong. Do this."
         assert made.args == ("what 'was' wrong",)
 
     def test_may_leave_out_where_and_hint(self, kind: type[SaleError]) -> None:

@@ -54,9 +54,10 @@ class SaleError(Exception):
         super().__init__(message)
 
     def __str__(self) -> str:
-        """`<where>: <message> <hint>`, leaving out what is empty."""
+        """`<where>: <message>. <hint>`, leaving out what is empty; a message with an end of its own keeps it."""
         place = f"{self.where}: " if self.where else ""
-        advice = f" {self.hint}" if self.hint else ""
+        stop = "" if not self.hint or self.message.endswith((".", "!", "?", ":")) else "."
+        advice = f"{stop} {self.hint}" if self.hint else ""
         return f"{place}{self.message}{advice}"
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -12,11 +12,11 @@ import pytest
 
 from sale import config
 from sale.agents.tools.sandbox import find_sandbox
+from sale.bench.market_router import ablations, default_weights, order_table
 from sale.bench.recording.calls import LEAST_LOGPROB, NotRecordedError, RunStoppedError, Turns, reply_of, stored_reply
 from sale.bench.recording.log import RecordWriter, pack, read_record, unpack
 from sale.bench.recording.run import Progress, Recorder, for_recording
 from sale.bench.replay import FIRST_BIDS, load_recorded
-from sale.bench.market_router import ablations, default_weights, order_table
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from sale.types import Reply, TokenLogprobs, Usage

@@ -62,8 +62,8 @@ def _reproductions(found: Mapping[str, Any]) -> Sheet:
         head=("figure", "unit", "published", "ours (95 %)", "tasks", "agrees", "notes", "source"),
         rows=tuple(rows),
         note=(
-            "Agrees: the published figure, within its own error or rounding, meets our interval. Where the training data "
-            "differ the two stand side by side and nothing is claimed."
+            "Agrees: the published figure, within its own error or rounding, meets our interval. Where the training "
+            "data differ the two stand side by side and nothing is claimed."
         ),
     )
 
@@ -117,5 +117,10 @@ def _interval(found: Mapping[str, float] | None) -> str:
     if found is None:
         return "–"
     low, high = found.get("low"), found.get("high")
-    shown = f"{found['value']:.2g}"
-    return shown if low is None or high is None else f"{shown} ({low:.2g} to {high:.2g})"
+    shown = _short(found["value"])
+    return shown if low is None or high is None else f"{shown} ({_short(low)} to {_short(high)})"
+
+
+def _short(value: float) -> str:
+    """Two figures that count, or all before the point."""
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"

@@ -37,18 +37,19 @@ def page(text: str, made: Sequence[Sheet]) -> str:
     return _SHEET.sub(filled, text)
 
 
-def files() -> dict[Path, str]:
+def files() -> dict[Path, bytes]:
     """Every generated file with its content."""
     report = make(RECORDS / "hst-open", hst_open(), Embeddings(MiniLMEmbedder()), suffixes=(".xz",))
     sheets = [*report.sheets, *outside_sheets(RECORDS)]
-    tables = {TABLES / f"{sheet.key}.csv": sheet.csv() for sheet in sheets}
-    return {PAGE: page(PAGE.read_text(encoding="utf-8"), sheets), **tables}
+    tables = {TABLES / f"{sheet.key}.csv": sheet.csv().encode() for sheet in sheets}
+    figures = {TABLES / name: content for name, content in report.figures().items()}
+    return {PAGE: page(PAGE.read_text(encoding="utf-8"), sheets).encode(), **tables, **figures}
 
 
 def main() -> int:
     """Write, or check."""
     wanted = files()
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stale = [path for path, content in wanted.items() if not path.exists() or path.read_bytes() != content]
     stale += [path for path in TABLES.glob("*") if path not in wanted]
     if "--check" in sys.argv[1:]:
         for path in stale:
@@ -57,7 +58,7 @@ def main() -> int:
     TABLES.mkdir(exist_ok=True)
     for path in stale:
         if path in wanted:
-            path.write_text(wanted[path], encoding="utf-8")
+            path.write_bytes(wanted[path])
         else:
             path.unlink()
         sys.stdout.write(f"{path.relative_to(ROOT)}\n")

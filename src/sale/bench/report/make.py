@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sale.bench.figure_style import svg
 from sale.bench.metrics import Settled
 from sale.bench.replay import Recorded, load_recorded
 from sale.bench.report import tables
+from sale.bench.report.drawings import drawings
 from sale.bench.report.field import Field, compare, together
 from sale.bench.report.sheet import Sheet
 from sale.bench.routers.features import Features
@@ -30,8 +32,16 @@ class Report:
         """All tables."""
         return "\n\n".join(sheet.markdown() for sheet in self.sheets)
 
+    def figures(self) -> dict[str, bytes]:
+        """Every figure as SVG, by the name of its file."""
+        return {
+            f"{name}.svg": svg(figure)
+            for domain, field in self.fields.items()
+            for name, figure in drawings(field, domain)
+        }
+
     def write(self, folder: Path) -> list[Path]:
-        """The report and every table as a file of its own; returns what was written."""
+        """The report, and every table and figure as a file of its own; returns what was written."""
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "report.md"
         page.write_text(self.markdown() + "\n", encoding="utf-8")
@@ -40,6 +50,9 @@ class Report:
             path = folder / f"{sheet.key}.csv"
             path.write_text(sheet.csv(), encoding="utf-8")
             written.append(path)
+        for name, content in self.figures().items():
+            (folder / name).write_bytes(content)
+            written.append(folder / name)
         return written
 
 

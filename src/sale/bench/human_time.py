@@ -167,7 +167,11 @@ def _metr_model(model: str, tasks: list[list[MetrRun]], resampling: Resampling) 
         "ours_in_published": None if ours is None or theirs is None else theirs[1] <= ours.value <= theirs[2],
         "published_in_ours": None if ours is None or theirs is None else _holds(ours, theirs[0]),
         "by_bin": [
-            {"bin": _minutes_label(place), "pass_at_1": rate(rates[places == place], resampling)}
+            {
+                "bin": _minutes_label(place),
+                "minutes": float(np.exp2(np.log2(minutes[places == place]).mean())),
+                "pass_at_1": rate(rates[places == place], resampling),
+            }
             for place in range(len(MINUTE_EDGES))
             if (places == place).any()
         ],

@@ -1,0 +1,400 @@
+"""The bench's figures, one function each: data in, a `Figure` out; `figure_style` writes them.
+
+Agents are coloured light to dark from the cheapest to the dearest. Names stand beside what they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+
+from sale.bench.figure_style import (
+    COLUMN,
+    FAINT,
+    GREY,
+    HUES,
+    INK,
+    MARKERS,
+    OURS,
+    Axes,
+    canvas,
+    end_labels,
+    error_bars,
+    faded,
+    ink_on,
+    legible,
+    point_labels,
+    ramp,
+    shade,
+    styled,
+    whiskers,
+)
+from sale.bench.frontier import hull
+from sale.bench.metrics import Escalation, Workload
+from sale.bench.routers.protocol import Floats
+from sale.bench.stats import Interval
+
+Kind = Literal["agent", "router", "ours", "oracle"]
+LOOKS: dict[Kind, tuple[str, str]] = {
+    "agent": (GREY, "s"),
+    "router": (HUES[0], "o"),
+    "ours": (OURS, "D"),
+    "oracle": (INK, "*"),
+}
+TICKS_IN_MINUTES = (1 / 60, 8 / 60, 1, 8, 60, 480)
+LEGIBLE = 0.055
+"""Share of a bar below which its number is left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A router or an agent in the plane of cost and success."""
+
+    name: str
+    cost: Interval
+    success: Interval
+    kind: Kind = "router"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeCurve:
+    """One agent's success against human time."""
+
+    name: str
+    intercept: float
+    slope: float
+    """Of the logistic in log2 minutes."""
+    points: Sequence[tuple[float, Interval]] = field(default=())
+    """Minutes and success of bins."""
+
+
+@styled
+def pareto_plot(points: Sequence[Point], *, tasks: int = 1_000, height: float = 2.6) -> Figure:
+    """Success against cost with intervals; the grey line is what mixing single agents at random reaches.
+
+    Args:
+        points: Costs in dollars a task.
+        tasks: Costs are shown for so many.
+        height: Inches.
+
+    Raises:
+        ValueError: There are no points.
+    """
+    _needed(points)
+    figure, axes = canvas(height=height)
+    costs = np.array([_ends(point.cost) for point in points]) * tasks
+    rates = np.array([_ends(point.success) for point in points])
+    right = float(costs[:, 2].max()) * 1.05 or 1.0
+    alone = np.array([place for place, point in enumerate(points) if point.kind == "agent"], dtype=np.intp)
+    corners = alone[hull(costs[alone, 1], rates[alone, 1])]
+    lines = [np.array([(0.0, 0.0), *zip(costs[corners, 1], rates[corners, 1], strict=True)])]
+    if len(corners):
+        lines[0] = np.vstack([lines[0], (right, lines[0][-1, 1])])
+        axes.plot(*lines[0].T, color=GREY, lw=0.8, zorder=1)
+        axes.fill_between(*lines[0].T, color=FAINT, alpha=0.5, lw=0, zorder=0)
+    for point, cost, success in zip(points, costs, rates, strict=True):
+        colour, marker = LOOKS[point.kind]
+        axes.plot(cost[[0, 2]], success[[1, 1]], color=faded(colour), lw=0.7)
+        axes.plot(cost[[1, 1]], success[[0, 2]], color=faded(colour), lw=0.7)
+        axes.plot(cost[1], success[1], marker, ms=7 if marker == "*" else 4, color=colour, zorder=3)
+        lines += [np.array([cost[[0, 2]], success[[1, 1]]]).T, np.array([cost[[1, 1]], success[[0, 2]]]).T]
+    low, high = float(rates.min()), float(rates.max())
+    margin = 0.08 * (high - low) + 0.01
+    axes.set_ylim(0 if low < 0.3 else low - margin, min(1.02, high + margin))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set(xlim=(0, right))
+    axes.set_xlabel("Cost per task ($)" if tasks == 1 else f"Cost per {tasks:,} tasks ($)")
+    _percent(axes, "pass@1")
+    rows = zip(points, costs, rates, strict=True)
+    names = [(point.name, cost[1], success[1], LOOKS[point.kind][0]) for point, cost, success in rows]
+    point_labels(axes, names, lines)
+    return figure
+
+
+@styled
+def workload_bars(workload: Workload, *, xlabel: str = "Human time (minutes)", height: float = 2.2) -> Figure:
+    """Who does what share of each bin: stacked bars, the cheapest agent at the bottom."""
+    figure, axes = canvas(height=height)
+    shares = np.array([[share.value for share in row] for row in workload.shares])
+    tops = np.cumsum(shares, axis=1)
+    places = np.arange(len(workload.labels))
+    colours = ramp(len(workload.agents))
+    for agent, colour in enumerate(colours):
+        bottom = tops[:, agent] - shares[:, agent]
+        axes.bar(places, shares[:, agent], bottom=bottom, width=0.74, color=colour, edgecolor="white", linewidth=0.5)
+        for place, share in enumerate(shares[:, agent]):
+            if share >= LEGIBLE:
+                middle = bottom[place] + share / 2
+                axes.text(
+                    place, middle, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=ink_on(colour)
+                )
+    counted = zip(workload.labels, workload.tasks, strict=True)
+    axes.set_xticks(places, [f"{label}\nn = {tasks}" for label, tasks in counted])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(xlabel)
+    axes.set(xlim=(-0.5, len(places) - 0.5), ylim=(0, 1))
+    _percent(axes, "Share of tasks", grid=False)
+    middles = tops[-1] - shares[-1] / 2
+    end_labels(
+        axes,
+        [
+            (name, len(places) - 1 + 0.37, middle, legible(colour))
+            for name, middle, colour in zip(workload.agents, middles, colours, strict=True)
+        ],
+    )
+    return figure
+
+
+@styled
+def win_share_lines(runs: Sequence[Floats], agents: Sequence[str], *, height: float = 2.2) -> Figure:
+    """Cumulative share of tasks won as memory fills: a thin line an order, their mean bold.
+
+    Args:
+        runs: For each order (T, A), from `win_share`; all of one shape.
+        agents: A names, from the cheapest.
+        height: Inches.
+
+    Raises:
+        ValueError: No runs, or of different shapes.
+    """
+    _needed(runs)
+    if any(run.shape != runs[0].shape or run.shape[1:] != (len(agents),) or not len(run) for run in runs):
+        raise ValueError(f"orders must be of one shape with {len(agents)} agents, got {[run.shape for run in runs]}")
+    figure, axes = canvas(height=height)
+    done = np.arange(1, len(runs[0]) + 1)
+    mean = np.mean(runs, axis=0)
+    colours = ramp(len(agents))
+    for agent, colour in enumerate(colours):
+        for run in runs:
+            axes.plot(done, run[:, agent], color=colour, lw=0.4, alpha=0.35)
+        axes.plot(done, mean[:, agent], color=colour, lw=1.6)
+    settled = np.array(runs)[:, min(len(done) // 20, len(done) - 1) :]
+    axes.set_ylim(0, min(1.0, float(settled.max()) * 1.12 + 0.02))
+    axes.set(xlim=(1, max(len(done), 2)), xlabel="Tasks done")
+    _percent(axes, "Cumulative share won")
+    end_labels(axes, [(name, len(done), mean[-1, agent], legible(colours[agent])) for agent, name in enumerate(agents)])
+    return figure
+
+
+@styled
+def success_by_bin(
+    series: Mapping[str, Mapping[str, Interval]],
+    *,
+    ours: str | None = None,
+    xlabel: str = "Human time (minutes)",
+    ylabel: str = "pass@1",
+    height: float = 2.3,
+) -> Figure:
+    """Success of each router in each bin, with intervals; one router may be set off.
+
+    Args:
+        series: Router to bin to success; bins in the order the first router has them.
+        ours: The name of the router set off.
+        xlabel: Of the bins.
+        ylabel: Of the rates.
+        height: Inches.
+
+    Raises:
+        ValueError: No routers or no bins.
+    """
+    _needed(series)
+    bins = list(dict.fromkeys(label for row in series.values() for label in row))
+    _needed(bins)
+    figure, axes = canvas(height=height)
+    offsets = np.linspace(-0.24, 0.24, len(series)) if len(series) > 1 else np.zeros(1)
+    hues = _hues(list(series), ours)
+    ends: list[tuple[str, float, float, str]] = []
+    for number, (name, row) in enumerate(series.items()):
+        places = np.array([place for place, label in enumerate(bins) if label in row]) + offsets[number]
+        found = [row[label] for label in bins if label in row]
+        values = [one.value for one in found]
+        bold = name == ours
+        axes.plot(places, values, color=hues[name], lw=1.3 if bold else 0.7, alpha=1.0 if bold else 0.7, zorder=2)
+        axes.errorbar(
+            places,
+            values,
+            yerr=whiskers(found),
+            fmt=MARKERS[number % len(MARKERS)],
+            ms=3.6 if bold else 2.8,
+            color=hues[name],
+            elinewidth=0.7,
+            zorder=4 if bold else 3,
+        )
+        if found:
+            ends.append((name, float(places[-1]), values[-1], hues[name]))
+    axes.set(xlim=(-0.45, len(bins) - 0.55), ylim=(0, 1.02), xlabel=xlabel, xticks=range(len(bins)), xticklabels=bins)
+    _percent(axes, ylabel)
+    end_labels(axes, ends)
+    return figure
+
+
+@styled
+def shapley_bars(
+    agents: Sequence[str],
+    values: Mapping[str, Sequence[Interval]],
+    *,
+    ylabel: str = "Shapley value (pass@1)",
+    height: float = 2.1,
+) -> Figure:
+    """Each agent's contribution with its interval; several settings side by side.
+
+    Args:
+        agents: A names.
+        values: Setting (such as `without memory`) to A values.
+        ylabel: What the values are of.
+        height: Inches.
+
+    Raises:
+        ValueError: No settings, or not a value for every agent.
+    """
+    _needed(values)
+    if any(len(row) != len(agents) for row in values.values()):
+        raise ValueError(f"every one of {len(agents)} agents needs a value")
+    figure, axes = canvas(height=height)
+    width = 0.78 / len(values)
+    places = np.arange(len(agents))
+    several = len(values) > 1
+    tones = ramp(len(values))
+    for number, (name, row) in enumerate(values.items()):
+        at = places + (number - (len(values) - 1) / 2) * width
+        heights = [one.value for one in row]
+        axes.bar(at, heights, width=width * 0.92, color=tones[number] if several else ramp(len(agents)))
+        error_bars(axes, at, row)
+        if several:
+            place, colour = (0.02, 1.0 - 0.085 * number), legible(tones[number])
+            axes.annotate(f"■ {name}", place, xycoords="axes fraction", va="top", color=colour, fontsize=6.5)
+    axes.axhline(0, color=INK, lw=0.6)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + (0.05 * len(values) * (high - low) if several else 0))
+    axes.set_xticks(places, agents)
+    axes.tick_params(axis="x", length=0)
+    _percent(axes, ylabel)
+    return figure
+
+
+@styled
+def escalation_map(found: Escalation, *, size: float = COLUMN) -> Figure:
+    """Who did the work against who should have: framed cells are the oracle's choice, right of them dearer than needed.
+
+    Cells show runs and their share of the row; shade is that share.
+    """
+    figure, axes = canvas(width=size, height=size * 0.82)
+    counts = np.asarray(found.counts, dtype=np.float64)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    for row, column in np.ndindex(counts.shape):
+        share = float(shares[row, column])
+        said = f"{counts[row, column]:.0f}" + (f"\n{100 * share:.0f} %" if counts[row, column] else "")
+        axes.text(column, row, said, ha="center", va="center", fontsize=6, color=ink_on(shade(share)), linespacing=1.2)
+    for agent in range(counts.shape[1]):
+        axes.add_patch(
+            Rectangle((agent - 0.5, agent - 0.5), 1, 1, fill=False, ec=OURS, lw=1.2, clip_on=False, zorder=3)
+        )
+    axes.axhline(counts.shape[1] - 0.5, color="white", lw=3, zorder=2)
+    axes.set_xticks(range(counts.shape[1]), found.agents)
+    needed = [*found.agents, "nobody"]
+    axes.set_yticks(
+        range(counts.shape[0]), [f"{name}\nn = {total:.0f}" for name, total in zip(needed, totals[:, 0], strict=True)]
+    )
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="Agent that did the task", ylabel="Cheapest agent that solves it")
+    axes.set_title(
+        f"dearer than needed {_said(found.over)}\nfailed, a dearer one solves it {_said(found.under)}",
+        loc="left",
+        fontsize=6.5,
+    )
+    return figure
+
+
+@styled
+def success_by_time(
+    curves: Sequence[TimeCurve], *, low: float = 1.0, high: float = 1500.0, height: float = 2.4
+) -> Figure:
+    """Logistic curves of success against human minutes, bins as points; the dotted line is one half.
+
+    Args:
+        curves: In the order of their colours, light to dark.
+        low: Minutes at the left.
+        high: Minutes at the right.
+        height: Inches.
+
+    Raises:
+        ValueError: There are no curves, or no minutes between the ends.
+    """
+    _needed(curves)
+    if not 0 < low < high:
+        raise ValueError(f"the ends must be above 0 and ascend, got {low!r} and {high!r}")
+    figure, axes = canvas(height=height)
+    x = np.linspace(float(np.log2(low)), float(np.log2(high)), 200)
+    ends: list[tuple[str, float, float, str]] = []
+    for number, (curve, colour) in enumerate(zip(curves, ramp(len(curves)), strict=True)):
+        y = 1 / (1 + np.exp(-(curve.intercept + curve.slope * x)))
+        axes.plot(x, y, color=colour, lw=1.4)
+        if curve.points:
+            nudge = (number - (len(curves) - 1) / 2) * 0.12
+            at = [np.log2(minutes) + nudge for minutes, _ in curve.points]
+            found = [one for _, one in curve.points]
+            axes.errorbar(
+                at,
+                [one.value for one in found],
+                yerr=whiskers(found),
+                fmt=MARKERS[number % len(MARKERS)],
+                ms=2.6,
+                color=colour,
+                ecolor=faded(colour),
+                elinewidth=0.6,
+            )
+        ends.append((curve.name, float(x[-1]), float(y[-1]), legible(colour)))
+    axes.axhline(0.5, color=GREY, lw=0.6, ls=":")
+    axes.set_xlim(x[0], x[-1])
+    axes.xaxis.set_major_locator(FixedLocator([np.log2(m) for m in TICKS_IN_MINUTES if low <= m <= high]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_duration))
+    axes.set(ylim=(0, 1.02), xlabel="Time a person takes")
+    _percent(axes, "Success")
+    end_labels(axes, ends)
+    return figure
+
+
+def _needed(things: Sequence[object] | Mapping[str, object]) -> None:
+    if not things:
+        raise ValueError("there is nothing to draw")
+
+
+def _ends(found: Interval) -> tuple[float, float, float]:
+    """Low end, figure, high end; the figure itself where there is no interval."""
+    low, high = (found.value if end is None else end for end in (found.low, found.high))
+    return low, found.value, high
+
+
+def _percent(axes: Axes, label: str, *, grid: bool = True) -> None:
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0, symbol=" %"))
+    axes.set_ylabel(label)
+    axes.grid(visible=grid, axis="y")
+
+
+def _hues(names: Sequence[str], ours: str | None) -> dict[str, str]:
+    others = [hue for hue in HUES if hue != OURS] if ours in names else list(HUES)
+    rest = [name for name in names if name != ours]
+    hues = {name: others[number % len(others)] for number, name in enumerate(rest)}
+    return hues if ours is None else {**hues, ours: OURS}
+
+
+def _duration(log2_minutes: float, _place: int | None = None) -> str:
+    minutes = 2.0**log2_minutes
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 60 else f"{minutes / 60:.0f} h"
+
+
+def _said(found: Interval) -> str:
+    ends = "" if found.low is None or found.high is None else f" [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+    return f"{100 * found.value:.0f} %{ends}"

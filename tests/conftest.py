@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +26,9 @@ STRAGGLERS = 2.0
 # The machine may be busy: how long one example takes says nothing.
 settings.register_profile("sale", deadline=None, print_blob=True)
 settings.load_profile("sale")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and every program they start would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -154,7 +154,7 @@ async def test_an_id_may_be_cut_short_where_it_stays_unique(memory: AuctionMemor
     assert (await memory.load("b%")).outcome == Outcome(verdict="failure", judged_by="user")
     with pytest.raises(InputError, match="several auctions") as caught:
         await memory.load("ab")
-    assert str(caught.value) == "several auctions begin with 'ab': abc, abcd, abx Give more of the id."
+    assert str(caught.value) == "several auctions begin with 'ab': abc, abcd, abx. Give more of the id."
     with pytest.raises(InputError, match="unknown verdict 'fine'"):
         await memory.feedback("abc", "fine")  # pyright: ignore[reportArgumentType]  a caller without types
     for unknown in ("zz", "", "_", "%"):

@@ -151,6 +151,17 @@ def test_a_dead_endpoint_stops_the_run_with_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_missing_extra_is_named_without_a_traceback(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['scipy'] = None; sys.argv = ['sale', 'bench', 'report', '.']; " + (
+        "from sale.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "needs scipy" in done.stderr
+    assert "sale[bench]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_cells_are_escaped_and_minus_is_a_minus() -> None:
     sheet = Sheet(key="k", title="T", head=("a|b",), rows=(("c",),), note="n")
     assert "| a\\|b |" in sheet.markdown()

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from sale.errors import MissingExtraError
+
 Table = Mapping[str, tuple[str, str]]
 """Verb: (module of `sale.cli`, what it is for). The module has a click command or group of the verb's name."""
 
@@ -15,20 +17,33 @@ Table = Mapping[str, tuple[str, str]]
 class Verbs(click.Group):
     """A group that loads a verb when it is called."""
 
-    def __init__(self, *args: Any, verbs: Table, **kwargs: Any) -> None:  # noqa: ANN401  they are click's
-        """As a click group, with the table of its verbs."""
+    def __init__(self, *args: Any, verbs: Table, extra: str = "", **kwargs: Any) -> None:  # noqa: ANN401  they are click's
+        """As a click group, with the table of its verbs, and the extra of the package that they need, if any."""
         super().__init__(*args, **kwargs)
         self._verbs = verbs
+        self._extra = extra
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the shape is click's
         """In the order of the table."""
         return list(self._verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Load the verb."""
+        """Load the verb.
+
+        Raises:
+            MissingExtraError: It needs a package of an extra that is not installed.
+        """
         if cmd_name not in self._verbs:
             return None
-        command = getattr(import_module(f"sale.cli.{self._verbs[cmd_name][0]}"), cmd_name)
+        try:
+            module = import_module(f"sale.cli.{self._verbs[cmd_name][0]}")
+        except ModuleNotFoundError as error:
+            if not self._extra or (error.name or "").startswith("sale"):
+                raise
+            raise MissingExtraError(
+                f"`{self.name} {cmd_name}` needs {error.name}", hint=f"pip install 'sale[{self._extra}]'"
+            ) from error
+        command = getattr(module, cmd_name)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

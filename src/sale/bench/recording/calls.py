@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,10 @@ LEAST_LOGPROB = math.log(0.005)
 """Alternatives below half a percent are not kept one by one: their probability goes into the tail, as that of tokens
 the endpoint does not name."""
 DECIMALS = 3
+
+
+Ask = Callable[[], Awaitable[Reply]]
+"""Makes the call."""
 
 
 class RunEndedError(BaseException):
@@ -104,7 +108,7 @@ class CallLog:
         stored = self._replies.get(key)
         return None if stored is None else reply_of(stored)
 
-    async def ask(self, key: str, line: Mapping[str, Any], model: str, call: Any) -> Reply:  # noqa: ANN401
+    async def ask(self, key: str, line: Mapping[str, Any], model: str, call: Ask) -> Reply:
         """The recorded reply, or a new one, recorded before it is used. Two who ask the same at once share one call.
 
         Raises:
@@ -119,10 +123,10 @@ class CallLog:
             self._pending[key] = asyncio.create_task(self._make(key, line, model, call))
         return await asyncio.shield(self._pending[key])
 
-    async def _make(self, key: str, line: Mapping[str, Any], model: str, call: Any) -> Reply:  # noqa: ANN401
+    async def _make(self, key: str, line: Mapping[str, Any], model: str, call: Ask) -> Reply:
         try:
             async with self.turns.of(model):
-                reply: Reply = await call()
+                reply = await call()
             stored = stored_reply(reply)
             self._write({"kind": "call", "key": key, **line, "reply": stored})
             self._keep(key, line["agent"], stored)
@@ -209,7 +213,7 @@ class RecordedModel:
 
 
 def stored_reply(reply: Reply) -> dict[str, Any]:
-    """A reply as the record keeps it. Log-probabilities of an answer held to a schema keep their tokens, others not."""
+    """A reply as the record keeps it: a token is its text, log-probability, width, and its likely alternatives."""
     return {
         "text": reply.text,
         "usage": [reply.usage.input_tokens, reply.usage.output_tokens],

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sale import config
 from sale.agents.tools.sandbox import find_sandbox
 from sale.bench.market_router import ablations, default_weights, order_table
+from sale.bench.metrics import settle
 from sale.bench.recording.calls import LEAST_LOGPROB, NotRecordedError, RunStoppedError, Turns, reply_of, stored_reply
 from sale.bench.recording.log import RecordWriter, pack, read_record, unpack
 from sale.bench.recording.run import Progress, Recorder, for_recording
@@ -192,7 +194,12 @@ async def test_an_auction_without_bids_is_a_result(endpoint: Endpoint, tmp_path:
     found = load_recorded(record, TASKS)
     assert len(found.tasks) == len(TASKS)
     assert all(row.winner is None for row in found.auctions.values())
-    assert found.table(planned=True).success.sum() == 0
+    # Had anybody been awarded the work, it might have been done: whoever answers without a plan solves it.
+    direct = replace(found.table(planned=False), success=np.ones((len(TASKS), 2)))
+    market = ablations(found, default_weights(found))[0].route(direct)
+    settled = settle((direct, market))
+    assert settled.success.sum() == 0
+    assert settled.dollars.sum() == pytest.approx(settled.extra.sum())
 
 
 async def test_ablations_weigh_the_recorded_votes(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -39,11 +39,12 @@ class SaleRouter:
         """Nothing to fit: the weights are given."""
 
     def route(self, test: OutcomeTable, /) -> Routing:
-        """The winner of every auction. Where nobody bid, the cheapest agent stands in, and has not done the task."""
+        """The winner of every auction. Where nobody bid nobody is called: the task is not done."""
         order = {agent: number for number, agent in enumerate(test.agents)}
         rows = [self.auctions[task] for task in test.ids]
-        chosen = np.array([order[winner] if (winner := self.winner(row)) else 0 for row in rows], dtype=np.intp)
-        routing = Routing.of(chosen, len(test.agents))
+        winners = [self.winner(row) for row in rows]
+        routing = Routing.of(np.array([order[name] if name else 0 for name in winners], np.intp), len(test.agents))
+        routing.called[[name is None for name in winners]] = False
         return replace(
             routing,
             extra_dollars=np.array([row.first_dollars for row in rows]),

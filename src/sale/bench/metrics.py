@@ -126,7 +126,8 @@ def settle(*runs: tuple[OutcomeTable, Routing]) -> Settled:
     for table, routing in runs:
         if table.agents != agents or len(routing.chosen) != len(table):
             raise ValueError(f"a run of {len(table)} tasks and {table.agents!r} does not fit {agents!r} or its routing")
-        success = table.success[np.arange(len(table)), routing.chosen]
+        # Where nobody is called nobody has done the task, whoever stands in the column.
+        success = table.success[np.arange(len(table)), routing.chosen] * routing.called.any(axis=1)
         dollars = (table.dollars * routing.called).sum(axis=1) + routing.extra_dollars
         spent = None if table.tokens is None else (table.tokens * routing.called).sum(axis=1) + routing.extra_tokens
         parts.append((success, dollars, spent))

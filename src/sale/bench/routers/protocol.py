@@ -81,7 +81,7 @@ class Routing:
     chosen: Ints
     """(T,): whose answer counts, as an index into the table's agents."""
     called: Bools
-    """(T, A): whose execution is paid for; the chosen one's always is."""
+    """(T, A): whose execution is paid for; the chosen one's is, unless a row is empty: then nobody does the task."""
     extra_dollars: Floats
     """(T,): what deciding cost: bids, judgements, scorers that are paid for."""
     extra_tokens: Floats

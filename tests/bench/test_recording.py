@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -156,6 +157,17 @@ async def test_a_model_that_is_gone_stops_the_run_and_is_no_result(endpoint: End
             await found.base(nothing)
     assert caught.group_contains(RunStoppedError)
     assert not [line for line in read_record(record) if line["kind"] == "auction"]
+
+
+async def test_a_run_that_stops_leaves_no_call_under_way(endpoint: Endpoint, tmp_path: Path) -> None:
+    others = asyncio.all_tasks()
+    async with recorder(tmp_path / "run.jsonl", settings(endpoint, "hang", "401")) as found:
+        going = asyncio.create_task(found.base(nothing))
+        await asyncio.to_thread(endpoint.wait, lambda: bool(endpoint.requests()))
+        going.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going
+    assert asyncio.all_tasks() == others
 
 
 async def test_refinement_with_memory_is_on_record(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -135,6 +135,13 @@ class CallLog:
         finally:
             del self._pending[key]
 
+    async def aclose(self) -> None:
+        """Give up the calls still under way: whoever asked for them is gone, and their models are about to be."""
+        pending = list(self._pending.values())
+        for call in pending:
+            call.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._writer is not None:
             self._writer.append(line)

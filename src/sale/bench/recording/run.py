@@ -306,7 +306,8 @@ class Recorder:
             self._writer.append(line)
 
     async def aclose(self) -> None:
-        """Close models and file."""
+        """Give up calls under way, close models and file."""
+        await self._log.aclose()
         for agent in self.agents:
             await agent.aclose()
         if self._writer is not None:

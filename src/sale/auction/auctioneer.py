@@ -130,6 +130,7 @@ class Auctioneer:
                 prices[strategy.agent],
                 [score for score in scores if score.bidder == strategy.agent],
                 self.weights,
+                None,
             )
             for strategy in strategies
         ]

@@ -9,9 +9,11 @@ w_j say what a unit of entropy and a point of a juror are worth in the same unit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
-from sale.types import Bid, Price, Score, Strategy, Vote, Weights
+from sale.auction.chances import chance, expected_work
+from sale.types import Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5
 """Jurors score from 0 to this."""
@@ -63,21 +65,48 @@ def value_of(strategy: Strategy, scores: Sequence[Score], weights: Weights) -> t
     return jury * scale, (note,)
 
 
-def weigh(strategy: Strategy, price: float, scores: Sequence[Score], weights: Weights) -> Bid:
-    """A strategy and its scores become a bid with C and V."""
-    value, notes = value_of(strategy, scores, weights)
+def weigh(
+    strategy: Strategy, price: float, scores: Sequence[Score], weights: Weights, track: TrackRecord | None = None
+) -> Bid:
+    """A strategy and its scores become a bid with C and V.
+
+    With a success model among the weights C is what the work is expected to cost and V = worth · P̂(success), both in
+    micro-dollars (objective `utility`, method section 3).
+    """
+    model = weights.model
+    if model is None:
+        cost, probability = cost_of(strategy, price, weights), None
+        value, notes = value_of(strategy, scores, weights)
+    else:
+        cost = expected_work(model, strategy.agent, price)
+        probability = chance(model, strategy.agent, strategy=strategy, scores=scores, track=track)
+        value, notes = model.worth * probability, ()
     return Bid(
         strategy=strategy,
         price=price,
-        cost=cost_of(strategy, price, weights),
+        cost=cost,
         value=value,
         scores=tuple(scores),
         notes=notes,
+        track=track,
+        chance=probability,
     )
 
 
-ScoringRule = Callable[[Strategy, float, Sequence[Score], Weights], Bid]
-"""What can stand in for `weigh`: strategy, π, the strategy's scores and the weights to a bid. Must be pure."""
+class ScoringRule(Protocol):
+    """What can stand in for `weigh`. Must be pure."""
+
+    def __call__(
+        self,
+        strategy: Strategy,
+        price: float,
+        scores: Sequence[Score],
+        weights: Weights,
+        track: TrackRecord | None,
+        /,
+    ) -> Bid:
+        """A strategy, π, the strategy's scores, the weights and its author's track record to a bid."""
+        ...
 
 
 def rank(bids: Iterable[Bid]) -> list[Bid]:

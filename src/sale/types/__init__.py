@@ -4,10 +4,12 @@ Values are pure. Ids are given by whoever stores them. Unknown is never zero: a 
 is `None` or `"unknown"` with the reason beside it.
 """
 
-from sale.types.bids import Bid, Dropout, Entropy, Pair, Refinement, Score, Strategy, Task, ToolInfo, Vote, Weights
+from sale.types.bids import Bid, Dropout, Entropy, Pair, Refinement, Score, Strategy, Task, ToolInfo, Vote
 from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
+from sale.types.examples import Example, Worked
 from sale.types.results import Auction, Baseline, Execution, Outcome, Result, Verdict
 from sale.types.rules import AuctionRules, Caps, JuryMode
+from sale.types.weights import Objective, SuccessModel, TrackRecord, Training, Weights, WeightSet
 
 __all__ = [
     "AUCTION_STAGES",
@@ -19,8 +21,10 @@ __all__ = [
     "Caps",
     "Dropout",
     "Entropy",
+    "Example",
     "Execution",
     "JuryMode",
+    "Objective",
     "Outcome",
     "Pair",
     "Price",
@@ -32,11 +36,16 @@ __all__ = [
     "Settlement",
     "Stage",
     "Strategy",
+    "SuccessModel",
     "Task",
     "TokenLogprobs",
     "ToolInfo",
+    "TrackRecord",
+    "Training",
     "Usage",
     "Verdict",
     "Vote",
+    "WeightSet",
     "Weights",
+    "Worked",
 ]

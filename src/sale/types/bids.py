@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from sale.types.calls import Stage
+from sale.types.weights import TrackRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,25 +90,6 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Weights:
-    """w = (w_c, w_h, {w_j}) of equations 2 and 3."""
-
-    cost: float
-    """w_c, per micro-dollar: π is in dollars per million tokens, so π·|s| is micro-dollars."""
-    entropy: float
-    """w_h, per unit of normalised entropy. May be negative: its sign is learnt, not assumed."""
-    jurors: Mapping[str, float]
-    """w_j, per point of juror j's score. A juror that is not named weighs nothing."""
-    source: str = "given"
-    """Where they come from, for the record: `default`, `sale.toml`, a fit's id."""
-
-    def __post_init__(self) -> None:
-        for name, value in (("cost", self.cost), ("entropy", self.entropy), *self.jurors.items()):
-            if not math.isfinite(value):
-                raise ValueError(f"the weight of {name} must be a finite number, got {value!r}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Bid:
     """A strategy with what it costs (C), what the market thinks it is worth (V), and why."""
 
@@ -123,6 +103,10 @@ class Bid:
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()
     """Anything the scoring had to do differently for this bid, in words."""
+    track: TrackRecord | None = None
+    """How its author did at past tasks like this one; `None` without a memory."""
+    chance: float | None = None
+    """P̂(success), where the weights hold a model of it."""
 
     @property
     def agent(self) -> str:

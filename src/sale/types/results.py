@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sale.types.bids import Bid, Dropout, Refinement, Task, Weights
+from sale.types.bids import Bid, Dropout, Refinement, Task
 from sale.types.calls import Call, Settlement
 from sale.types.rules import JuryMode
+from sale.types.weights import Weights
 
 Verdict = Literal["success", "failure", "unknown"]
 

@@ -140,7 +140,8 @@ class CallLog:
         pending = list(self._pending.values())
         for call in pending:
             call.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        if pending:
+            await asyncio.wait(pending)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._writer is not None:

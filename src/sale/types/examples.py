@@ -1,0 +1,39 @@
+"""Past auctions as learning sees them: what was bid, and what is known of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sale.types.bids import Bid
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worked:
+    """What is known of one agent's work on one task."""
+
+    success: bool
+    dollars: float
+    """What the work cost, without the auction."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One auction to learn from.
+
+    A market that runs knows the outcome of the winner's work alone; a recorded run of the bench knows everybody's.
+    """
+
+    auction_id: str
+    task: str
+    """Its text."""
+    bids: tuple[Bid, ...]
+    """The bids the award was made among, in the pool's order."""
+    winner: str
+    """Who was awarded the task."""
+    work: Mapping[str, Worked]
+    """By agent, where it worked and somebody judged it."""
+    overhead: float = 0.0
+    """What the auction itself cost, in dollars."""
+    propensities: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By agent, the probability with which it was awarded the task, where awards explored. Empty: the best bid won."""

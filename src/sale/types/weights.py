@@ -1,0 +1,132 @@
+"""What decides an auction: the weights of the score, and what the market knows of its agents' past work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Objective = Literal["minmax", "margin", "utility"]
+"""How weights were fitted (method, section 3)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackRecord:
+    """How an agent did at past tasks like this one. Evidence, not a judgement of the agent."""
+
+    agent: str
+    successes: float
+    """Past successes, each counted as much as its task is like this one (in (0, 1])."""
+    failures: float
+    """Past failures, likewise. What nobody judged is in neither."""
+
+    @property
+    def evidence(self) -> float:
+        """How many past tasks just like this one that amounts to."""
+        return self.successes + self.failures
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuccessModel:
+    """P̂(success) of an agent that does a task, from its bid and its past (objective `utility`, method section 3).
+
+    log-odds = intercept of the agent + Σ coefficient · feature. Features are named:
+    `entropy` (normalised H), `length` (log of |s|), `juror:<name>` (γ_j, in points; imputed ones as they are),
+    `track` (log-odds of the track record, smoothed towards the agent's own rate by `prior_evidence`).
+    A feature that is not known for a bid (no log-probabilities, no such juror, no plan) takes its mean from training.
+    """
+
+    worth: float
+    """What a solved task is worth, in micro-dollars. V = worth · P̂."""
+    intercepts: Mapping[str, float]
+    """By agent."""
+    newcomer: float
+    """Intercept of an agent that is not in `intercepts`: a stated prior."""
+    rates: Mapping[str, float]
+    """By agent: its share of successes in training, shrunk; where `track` starts from."""
+    newcomer_rate: float
+    """The same for an agent that is not in `rates`."""
+    coefficients: Mapping[str, float]
+    """By feature; a feature that is not named weighs nothing."""
+    means: Mapping[str, float]
+    """By feature: its mean in training, subtracted before it is weighed."""
+    work: Mapping[str, float]
+    """By agent: what its work on one task costs on average, in micro-dollars."""
+    newcomer_tokens: float
+    """Tokens the work of an unknown agent is taken to need; times its price that is its cost."""
+    prior_evidence: float = 4.0
+    """How many tasks' worth of evidence an agent's own rate stands for when `track` is made."""
+
+    def __post_init__(self) -> None:
+        numbers = {
+            "worth": self.worth,
+            "newcomer": self.newcomer,
+            "newcomer_rate": self.newcomer_rate,
+            "newcomer_tokens": self.newcomer_tokens,
+            "prior_evidence": self.prior_evidence,
+            **self.intercepts,
+            **self.rates,
+            **self.coefficients,
+            **self.means,
+            **self.work,
+        }
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} of a success model must be a finite number, got {value!r}")
+        if self.worth < 0 or self.prior_evidence <= 0:
+            raise ValueError("worth must not be negative, and prior_evidence must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """w = (w_c, w_h, {w_j}) of equations 2 and 3; or, with a `model`, expected worth against expected cost."""
+
+    cost: float
+    """w_c, per micro-dollar: π is in dollars per million tokens, so π·|s| is micro-dollars."""
+    entropy: float
+    """w_h, per unit of normalised entropy. May be negative: its sign is learnt, not assumed."""
+    jurors: Mapping[str, float]
+    """w_j, per point of juror j's score. A juror that is not named weighs nothing."""
+    source: str = "given"
+    """Where they come from, for the record: `default`, `sale.toml`, `weights 3` (a version in the memory)."""
+    model: SuccessModel | None = None
+    """In place of equations 2 and 3: C is what the work is expected to cost, V = worth · P̂(success)."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("cost", self.cost), ("entropy", self.entropy), *self.jurors.items()):
+            if not math.isfinite(value):
+                raise ValueError(f"the weight of {name} must be a finite number, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """What weights were fitted on, and how well they did on records they had not seen."""
+
+    objective: Objective
+    auctions: int
+    """Recorded auctions used."""
+    judged: int
+    """Executions with a known outcome among them."""
+    since: str | None = None
+    """Start of the records used, ISO 8601; `None`: from the first."""
+    settings: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
+    """Of the fit: B, λ, α, worth, folds, seed, …"""
+    held_out: Mapping[str, tuple[float, float, float]] = field(default_factory=dict[str, tuple[float, float, float]])
+    """By measure (`pass@1`, `dollars`, `regret`, …): mean over held-out folds and its 95 % interval."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: too few records, agents never seen, what was estimated rather than observed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightSet:
+    """Weights as the memory keeps them: a version, what they are, where they come from. Never changed, only added."""
+
+    version: int
+    """1, 2, …; given by the memory."""
+    weights: Weights
+    training: Training
+    made_at: str
+    """ISO 8601, UTC."""
+    in_use: bool = False
+    """Whether auctions are decided by it now."""

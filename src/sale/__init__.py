@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Strategy,
         Task,
         ToolInfo,
+        TrackRecord,
         Usage,
         Weights,
     )
@@ -56,6 +57,7 @@ _HOMES = {
         "Strategy",
         "Task",
         "ToolInfo",
+        "TrackRecord",
         "Usage",
         "Weights",
     ),
@@ -87,6 +89,7 @@ __all__ = [
     "Task",
     "Tool",
     "ToolInfo",
+    "TrackRecord",
     "Usage",
     "Verifier",
     "Weights",

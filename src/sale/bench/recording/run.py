@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import subprocess
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +32,7 @@ from sale.bench.judging import verifier_of
 from sale.bench.recording.calls import CallLog, RecordedModel, Turns
 from sale.bench.recording.log import RecordWriter, read_record
 from sale.bench.tasks.schema import BenchTask, Domain
-from sale.config import AgentSettings, MemorySettings, Settings
+from sale.config import AgentSettings, MemorySettings, Settings, llama_server
 from sale.errors import InputError, NoBidsError
 from sale.market import Market
 from sale.memory.open import open_memory
@@ -116,7 +117,8 @@ class Recorder:
         self._opinions: set[tuple[str, str, str]] = set()
         for line in read_record(record):
             self._take_in(line)
-        self.agents = hire(settings, wrap=self._wrap, tools=tools, engines=Engines(parallel=width, turns=True))
+        engines = Engines(parallel=width, turns=True, server=llama_server())
+        self.agents = hire(settings, wrap=self._wrap, tools=tools, engines=engines)
 
     def _take_in(self, line: dict[str, Any]) -> None:
         if line["kind"] == "execution":
@@ -148,7 +150,7 @@ class Recorder:
                 "models": {agent.name: identity(agent) for agent in self._settings.agents},
                 "tasks": digest_of(self._tasks),
                 "calls at once": self._width,
-                "versions": {package: version(package) for package in PACKAGES},
+                "versions": {package: version(package) for package in PACKAGES} | engine(),
                 "machine": machine(),
             }
         )
@@ -358,6 +360,17 @@ def digest_of(tasks: Sequence[BenchTask]) -> str:
     """SHA-256 over the digests of tasks, in order of their ids."""
     digests = {task.id: task.digest for task in sorted(tasks, key=lambda task: task.id)}
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+def engine() -> dict[str, str]:
+    """Which llama.cpp answers, where it is not the wheel's: another build rounds otherwise."""
+    server = llama_server()
+    if server is None:
+        return {}
+    said = subprocess.run([server, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    lines = (said.stdout + said.stderr).strip().splitlines()
+    digest = hashlib.sha256(server.read_bytes()).hexdigest()[:12]
+    return {"llama server": f"{server.name}@{digest} {' '.join(lines[-2:])}"}
 
 
 def machine() -> dict[str, Any]:

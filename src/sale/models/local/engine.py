@@ -51,6 +51,7 @@ SPIN_ALONE = "1000000"
 START_SECONDS = 300.0
 STOP_SECONDS = 5.0
 HOST = Path(__file__).with_name("host.py")
+OWN_BUILD = Path(__file__).with_name("own_build.py")
 _REASON = re.compile(r" E .*?error loading model: (.+)")
 
 
@@ -73,6 +74,7 @@ class LocalEngine:
         threads: int | None = None,
         parallel: int = PARALLEL,
         alone: bool = False,
+        server: Path | None = None,
     ) -> None:
         """Nothing is loaded yet.
 
@@ -83,12 +85,14 @@ class LocalEngine:
             threads: One for each core this process may use, unless given.
             parallel: How many calls are answered at one time; more wait.
             alone: No other engine works at the same time: threads wait for each other without sleeping.
+            server: A `llama-server` of one's own, in place of the one in the wheel.
         """
         self._gguf = gguf
         self._context = context or CONTEXT
         self._threads = threads or usable_cores()
         self._parallel = parallel
         self._spin = SPIN_ALONE if alone else SPIN
+        self._server = server
         self._lock = Lock()
         self._running: _Running | None = None
 
@@ -127,7 +131,7 @@ class LocalEngine:
             running.stop()
 
     def _spawn(self) -> _Running:
-        if find_spec("xllamacpp") is None:
+        if self._server is None and find_spec("xllamacpp") is None:
             raise MissingExtraError(
                 "the embedded pool needs llama.cpp", hint="pip install 'sale[local]', or use agents with an endpoint."
             )
@@ -143,8 +147,10 @@ class LocalEngine:
             "spin": self._spin,
             "key": key,
         }
+        if self._server is not None:
+            settings["server"] = str(self._server)
         log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
-        command = [sys.executable, "-P", str(HOST)]
+        command = [sys.executable, "-P", str(OWN_BUILD if self._server else HOST)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)  # noqa: S603
         running = _Running(process, log, key=SecretStr(key))
         try:

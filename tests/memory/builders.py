@@ -31,6 +31,7 @@ from sale.types import (
     Settlement,
     Stage,
     Strategy,
+    SuccessModel,
     Task,
     Usage,
     Verdict,
@@ -127,6 +128,19 @@ def outcome(verdict: Verdict = "success") -> Outcome:
 BASELINE = Baseline(agent="large", dollars=1.0, basis="its own execution")
 
 
+MODEL = SuccessModel(
+    worth=1e4,
+    intercepts={"a": 0.5, "b": -1.0},
+    newcomer=-0.25,
+    rates={"a": 0.6, "b": 0.3},
+    newcomer_rate=0.4,
+    coefficients={"entropy": -0.1, "juror:a": 0.2, "track": 1.0},
+    means={"entropy": 0.5, "juror:a": 4.0},
+    work={"a": 10.0, "b": 1.0},
+    newcomer_tokens=800.0,
+)
+
+
 async def remember(
     memory: AuctionMemory,
     auction_id: str,
@@ -213,6 +227,31 @@ def tasks(text: SearchStrategy[str], given: SearchStrategy[str]) -> SearchStrate
     return named | st.builds(Task, text=given, domain=st.none() | text)
 
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def models() -> SearchStrategy[SuccessModel]:
+    by_name = st.dictionaries(sound_texts, finite, max_size=3)
+    return st.builds(
+        SuccessModel,
+        worth=finite.map(abs),
+        intercepts=by_name,
+        newcomer=finite,
+        rates=by_name,
+        newcomer_rate=finite,
+        coefficients=by_name,
+        means=by_name,
+        work=by_name,
+        newcomer_tokens=finite,
+        prior_evidence=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    )
+
+
+def weights(text: SearchStrategy[str]) -> SearchStrategy[Weights]:
+    jurors = st.dictionaries(text, finite, max_size=3)
+    return st.builds(Weights, cost=finite, entropy=finite, jurors=jurors, source=text, model=st.none() | models())
+
+
 def auctions(text: SearchStrategy[str], sound: SearchStrategy[str] = sound_texts) -> SearchStrategy[Auction]:
     """With the id `x`, whose winner is one of its bids, first or refined."""
     pair = st.builds(
@@ -225,7 +264,6 @@ def auctions(text: SearchStrategy[str], sound: SearchStrategy[str] = sound_texts
         own=st.sampled_from(["losing", "winning", "both"]),
     )
     refinement = st.builds(Refinement, agent=text, pairs=some(pair), bid=st.none() | bids(text), note=st.none() | text)
-    finite = st.floats(allow_nan=False, allow_infinity=False)
     held = st.builds(
         Auction,
         id=st.just("x"),
@@ -235,9 +273,7 @@ def auctions(text: SearchStrategy[str], sound: SearchStrategy[str] = sound_texts
         refinements=some(refinement),
         winner=bids(text),
         dropouts=some(st.builds(Dropout, agent=text, stage=st.sampled_from(get_args(Stage)), code=text, reason=text)),
-        weights=st.builds(
-            Weights, cost=finite, entropy=finite, jurors=st.dictionaries(text, finite, max_size=3), source=text
-        ),
+        weights=weights(text).map(lambda one: replace(one, model=None)),
         jury=st.sampled_from(get_args(JuryMode)),
         settlement=st.builds(Settlement, calls=some(calls(text))),
         seconds=reals,

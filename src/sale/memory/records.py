@@ -94,6 +94,15 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WeightUse:
+    """Which weights auctions were decided by from some moment on, until the next."""
+
+    version: int | None
+    """`None`: the default weights."""
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Forgotten:
     """What was deleted."""
 

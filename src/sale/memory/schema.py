@@ -9,6 +9,7 @@ Types are portable; nothing here is SQLite's alone. Rules that hold throughout:
 - Rows of an auction are numbered by `position` in the order of the tuple they come from.
 - Deleting an auction deletes everything about it, by cascade.
 - `outcomes` is append-only: the highest position counts, earlier ones stay.
+- `weight_sets` and `weight_uses` are append-only too, and no auction's: what is forgotten leaves them alone.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -88,6 +89,33 @@ embeddings = Table(
     Column("task", KEY, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("embedder", ExactText, primary_key=True),
     Column("vector", LargeBinary, nullable=False),  # float32, little-endian, unit length
+)
+
+success_models = Table(
+    "success_models",  # each once, whatever refers to it
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the body, with sorted keys
+    Column("body", JsonText, nullable=False),
+)
+
+weight_sets = Table(
+    "weight_sets",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("cost", Double, nullable=False),
+    Column("entropy", Double, nullable=False),
+    Column("jurors", JsonText, nullable=False),
+    Column("model", String(64), ForeignKey("success_models.digest")),
+    Column("training", JsonText, nullable=False),
+)
+
+weight_uses = Table(
+    "weight_uses",  # the highest key counts
+    metadata,
+    _key(),
+    Column("version", Integer, ForeignKey("weight_sets.version")),  # null: back to the default
+    Column("at", UtcTime, nullable=False),
 )
 
 auctions = Table(

@@ -22,6 +22,7 @@ from sale.errors import InputError
 from sale.memory import exchange, finding, forgetting, lifecycle
 from sale.memory.database import Database
 from sale.memory.following import Encoder, Follower, read_pairs
+from sale.memory.lessons import Lessons
 from sale.memory.reading import read_records
 from sale.memory.records import Forgotten, Found, Imported, Record, Stats, Status, Summary
 from sale.memory.retrieval import Embedder
@@ -31,12 +32,12 @@ BUSY_SECONDS = 60.0
 """How long a write waits for another process's, before it is an error."""
 
 
-class AuctionMemory:
+class AuctionMemory(Lessons):
     """The memory in one file, shared by any number of tasks and processes. Use it as an async context manager."""
 
     def __init__(self, database: Database, embedder: Embedder) -> None:
         """Use `open`."""
-        self._database = database
+        super().__init__(database)
         self._encoder = Encoder(embedder)
         self._follower = Follower(database, self._encoder)
 

@@ -1,0 +1,64 @@
+"""What the memory and learning exchange: weights by version one way, past auctions as examples the other."""
+
+from __future__ import annotations
+
+from sale.memory import weighing
+from sale.memory.database import Database
+from sale.memory.records import WeightUse
+from sale.types import Training, Weights, WeightSet
+
+
+class Lessons:
+    """The part of `AuctionMemory` that learning uses."""
+
+    def __init__(self, database: Database) -> None:
+        """Use `AuctionMemory.open`."""
+        self._database = database
+
+    async def add_weights(self, weights: Weights, training: Training) -> WeightSet:
+        """Keep weights, as the next version. They decide nothing before `use_weights`.
+
+        Args:
+            weights: What was fitted. The `source` it is kept with is `weights <version>`.
+            training: What they were fitted on.
+
+        Raises:
+            StoreError: The memory cannot be written.
+        """
+        return await self._database.write(lambda connection: weighing.add(connection, weights, training))
+
+    async def use_weights(self, version: int | None) -> None:
+        """Put a version in use, or the default weights again. What was in use when stays on record: `weight_uses`.
+
+        Args:
+            version: Which; `None`: the default ones.
+
+        Raises:
+            InputError: There is no such version.
+            StoreError: The memory cannot be written.
+        """
+        await self._database.write(lambda connection: weighing.use(connection, version))
+
+    async def weights_in_use(self) -> WeightSet | None:
+        """The weights that decide auctions; `None`: the default ones.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(weighing.in_use)
+
+    async def weight_sets(self) -> tuple[WeightSet, ...]:
+        """Every version, the first one first.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(weighing.every)
+
+    async def weight_uses(self) -> tuple[WeightUse, ...]:
+        """Which version was put in use when, oldest first; each counts until the next.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(weighing.uses)

@@ -17,7 +17,9 @@
     │   ├── CapError               a hard cap on calls, tokens, dollars or seconds forbids it
     │   └── NoBidsError            no bid stands
     ├── ExecutionError         the winner's work could not be carried out
-    │   └── SandboxError           code cannot be isolated on this machine
+    │   ├── SandboxError           code cannot be isolated on this machine
+    │   └── FetchError             a page or a search could not be had: the agent sees it and goes on
+    │       └── ForbiddenAddressError  the address is not one that agents may reach
     ├── ModelFileError         a weights file could not be fetched, verified or stored
     │   ├── DigestError            the bytes are not the ones the catalogue names
     │   ├── DiskFullError          there is no room
@@ -173,6 +175,18 @@ class SandboxError(ExecutionError):
     """Code cannot be run in isolation here."""
 
     code = "execution.sandbox"
+
+
+class FetchError(ExecutionError):
+    """A page could not be read, or a search provider did not answer. It costs the call, not the task."""
+
+    code = "execution.fetch"
+
+
+class ForbiddenAddressError(FetchError):
+    """The address is not on the public web, or is written in a way that is refused."""
+
+    code = "execution.fetch.forbidden"
 
 
 class ModelFileError(SaleError):

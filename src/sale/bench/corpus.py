@@ -1,100 +1,17 @@
-"""Something to search without a network: passages with titles, found by words (SQLite FTS5) and by meaning (MiniLM).
-
-The two rankings are joined by reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009). Which passages come back
-depends on the corpus and the query alone, so a recorded execution can be repeated.
-"""
+"""The offline corpus as a tool of recorded executions: what it shows for a query is part of the record."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import lzma
-import re
-import sqlite3
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
-import numpy as np
-
+from sale.agents.tools.corpus import PASSAGES, Corpus, Passage, open_corpus, read_passages
 from sale.agents.tools.python import clipped
-from sale.errors import InputError
-from sale.models.embedding import Embedder, Vectors
 from sale.types import ToolInfo
 
-FUSION = 60
-"""The constant of reciprocal rank fusion, as its authors set it."""
-DEPTH = 50
-"""How deep each ranking is read."""
-PASSAGES = 3
+__all__ = ["Corpus", "CorpusSearch", "Passage", "open_corpus", "read_passages"]
+
 PASSAGE_CHARACTERS = 600
 """How much of a passage an agent is shown: small models have small contexts."""
-_WORD = re.compile(r"\w+")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Passage:
-    """One passage of the corpus."""
-
-    id: str
-    title: str
-    text: str
-
-
-class Corpus:
-    """Passages in memory with both indexes. Open it with `open_corpus`."""
-
-    def __init__(self, passages: Sequence[Passage], vectors: Vectors | None, embedder: Embedder | None) -> None:
-        """Index the words; `vectors` has one row for each passage, or is `None` for search by words alone."""
-        self.passages = tuple(passages)
-        self._vectors = vectors
-        self._embedder = embedder
-        self._words = sqlite3.connect(":memory:", check_same_thread=False)
-        self._words.execute("CREATE VIRTUAL TABLE passages USING fts5(title, text, tokenize='porter unicode61')")
-        self._words.executemany(
-            "INSERT INTO passages(rowid, title, text) VALUES (?, ?, ?)",
-            ((number, passage.title, passage.text) for number, passage in enumerate(self.passages)),
-        )
-
-    def __len__(self) -> int:
-        return len(self.passages)
-
-    def close(self) -> None:
-        """Let go of the index."""
-        self._words.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def search(self, query: str, k: int = PASSAGES) -> tuple[Passage, ...]:
-        """The k passages that fit a query best, best first; fewer where fewer have anything to do with it."""
-        rankings = [self._by_words(query)]
-        if self._vectors is not None and self._embedder is not None and query.strip():
-            similarity = self._vectors @ (await self._embedder.embed([query]))[0]
-            rankings.append([int(row) for row in np.argsort(-similarity, kind="stable")[:DEPTH]])
-        points: Counter[int] = Counter()
-        for ranking in rankings:
-            for place, row in enumerate(ranking, start=1):
-                points[row] += 1_000_000 // (FUSION + place)  # whole numbers: no rounding decides a tie
-        best = sorted(points, key=lambda row: (-points[row], row))[:k]
-        return tuple(self.passages[row] for row in best)
-
-    def _by_words(self, query: str) -> list[int]:
-        words = _WORD.findall(query)
-        if not words:
-            return []
-        # Every word in quotes: what a model writes is no query language.
-        asked = " OR ".join(f'"{word}"' for word in words)
-        found = self._words.execute(
-            "SELECT rowid FROM passages WHERE passages MATCH ? ORDER BY bm25(passages, 2.0, 1.0), rowid LIMIT ?",
-            (asked, DEPTH),
-        )
-        return [row for (row,) in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,60 +42,3 @@ class CorpusSearch:
         if not found:
             return "nothing was found; try other words"
         return "\n".join(f"[{passage.title}] {clipped(passage.text, PASSAGE_CHARACTERS)}" for passage in found)
-
-
-async def open_corpus(path: Path, *, embedder: Embedder | None = None, cache: Path | None = None) -> Corpus:
-    """A corpus from JSON lines with `id`, `title` and `text`, compressed with xz or not.
-
-    Args:
-        path: The file.
-        embedder: Adds search by meaning; without one words alone are searched.
-        cache: A directory where vectors are kept, under the digests of corpus and embedder.
-
-    Raises:
-        InputError: The file cannot be read, or a line is no passage; the message names the line.
-    """
-    passages = read_passages(path)
-    vectors = await _vectors(passages, embedder, cache) if embedder is not None else None
-    return Corpus(passages, vectors, embedder)
-
-
-def read_passages(path: Path) -> list[Passage]:
-    """The passages of a file; see `open_corpus`."""
-    try:
-        data = path.read_bytes()
-        text = (lzma.decompress(data) if path.suffix == ".xz" else data).decode()
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the corpus: {error}", where=str(path)) from error
-    passages: list[Passage] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            passages.append(Passage(id=str(row["id"]), title=str(row["title"]), text=str(row["text"])))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"no passage: {error!r}", where=f"{path}:{number}", hint="A line has id, title and text."
-            ) from error
-    if not passages:
-        raise InputError("there are no passages in it", where=str(path))
-    return passages
-
-
-async def _vectors(passages: Sequence[Passage], embedder: Embedder, cache: Path | None) -> Vectors:
-    digest = hashlib.sha256(embedder.name.encode())
-    for passage in passages:
-        digest.update(f"\0{passage.title}\0{passage.text}".encode())
-    kept = cache / f"corpus-{digest.hexdigest()[:16]}.npy" if cache is not None else None
-    if kept is not None and kept.is_file():
-        stored: Vectors = np.load(kept, allow_pickle=False)
-        if stored.shape == (len(passages), embedder.dimensions):
-            return stored
-    vectors = await embedder.embed([f"{passage.title}. {passage.text}" for passage in passages])
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{id(vectors):x}.tmp.npy")
-        np.save(partial, vectors, allow_pickle=False)
-        partial.replace(kept)
-    return vectors

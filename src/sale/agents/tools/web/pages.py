@@ -1,0 +1,124 @@
+"""Pages as text, in pieces small enough for small models."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from importlib.util import find_spec
+from typing import Protocol
+
+from sale.agents.tools.plain_process import SubprocessSandbox
+from sale.agents.tools.runs import Limits
+from sale.agents.tools.web.fetching import Fetched, Web
+from sale.errors import FetchError, MissingExtraError, SandboxError
+
+PAGE_CHARACTERS = 400_000
+"""The most that is kept of a page: some hundred pages of a book."""
+# Time is the wall's, as the machine may be busy with models; the processor's is what a page can take.
+LIMITS = Limits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2**30, output_bytes=8 * PAGE_CHARACTERS)
+_PROGRAM = resources.files("sale.agents.tools.web").joinpath("extract.py").read_text(encoding="utf-8")
+_LOOKS_HTML = re.compile(rb"\s*(<!doctype html|<html|<head|<body|<!--)", re.IGNORECASE)
+_HTML = frozenset({"text/html", "application/xhtml+xml"})
+_UNPRINTABLE = frozenset(range(9)) | frozenset(range(14, 32)) - {27}
+_PARTS = ("\n\n", "\n", ". ", " ")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """What can be read at an address."""
+
+    address: str
+    """Where it was in the end, after redirects."""
+    title: str
+    text: str
+
+
+class Pages(Protocol):
+    """Somewhere to read."""
+
+    async def read(self, address: str) -> Page:
+        """The page at an address.
+
+        Raises:
+            FetchError: It cannot be had.
+        """
+        ...
+
+
+class WebPages:
+    """Pages of the web: fetched under guard, and made text in a process of their own."""
+
+    def __init__(self, web: Web) -> None:
+        """Nothing is fetched.
+
+        Raises:
+            MissingExtraError: The `search` extra is not installed.
+        """
+        if missing := [name for name in ("trafilatura", "pypdf") if find_spec(name) is None]:
+            raise MissingExtraError(
+                f"reading web pages needs the `search` extra ({', '.join(missing)})",
+                hint="pip install 'sale[search]', or set pages = \"off\" in [tools.search].",
+            )
+        self._web = web
+
+    async def read(self, address: str) -> Page:
+        """Fetch and extract."""
+        return await extracted(await self._web.get(address))
+
+
+async def extracted(fetched: Fetched) -> Page:
+    """The text of what was fetched.
+
+    Raises:
+        FetchError: There is none to be had.
+    """
+    task = {
+        "path": sys.path,
+        "kind": _kind(fetched),
+        "charset": fetched.charset,
+        "characters": PAGE_CHARACTERS,
+        "body": base64.b64encode(fetched.body).decode("ascii"),
+    }
+    try:
+        report = await SubprocessSandbox().run(_PROGRAM, stdin=json.dumps(task), limits=LIMITS)
+    except SandboxError as error:
+        raise FetchError("the page cannot be read: no process could be started for it") from error
+    if report.killed_reason is not None:
+        raise FetchError(f"the page cannot be read: that took more {report.killed_reason} than a page may take")
+    try:
+        made = json.loads(report.stdout)
+    except ValueError:
+        raise FetchError("the page cannot be read: it breaks the program that reads it") from None
+    if "error" in made:
+        raise FetchError(f"the page cannot be read: {made['error']}")
+    if not made["text"].strip():
+        raise FetchError("there is no text on the page")
+    return Page(address=fetched.address, title=made["title"], text=made["text"])
+
+
+def _kind(fetched: Fetched) -> str:
+    if fetched.body.startswith(b"%PDF-") or fetched.media_type == "application/pdf":
+        return "pdf"
+    if fetched.media_type in _HTML or (not fetched.media_type and _LOOKS_HTML.match(fetched.body)):
+        return "html"
+    if not fetched.media_type and not _UNPRINTABLE.isdisjoint(fetched.body[:1000]):
+        raise FetchError("the server does not say what it is, and it does not look like text")
+    return "plain"
+
+
+def parts(text: str, size: int) -> list[str]:
+    """A text in pieces of at most `size` characters, cut where a paragraph, line, sentence or word ends."""
+    pieces: list[str] = []
+    rest = text.strip()
+    while len(rest) > size:
+        window = rest[: size + 1]
+        # A piece of less than half the size would be a waste of a call.
+        cuts = (window.rfind(mark) + len(mark) for mark in _PARTS if window.rfind(mark) >= size // 2)
+        cut = min(next(cuts, size), size)
+        pieces.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    return [*pieces, rest]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import and_, select
@@ -14,10 +15,12 @@ from sale.errors import StoreError
 from sale.memory.database import Database
 from sale.memory.finding import latest_verdict
 from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
-from sale.memory.schema import auctions, embeddings, state, strategies, tasks
+from sale.memory.schema import auctions, embeddings, executions, state, strategies, tasks
+from sale.memory.tracks import Worked
 from sale.memory.writing import put_embedding
-from sale.types import Pair
+from sale.types import Pair, TrackRecord
 
+T = TypeVar("T")
 CHUNK = 2000
 BATCH = 64
 KEPT = 128
@@ -106,23 +109,26 @@ class Follower:
 
     async def examples(self, text: str, agent: str, k: int, *, require_success: bool) -> list[tuple[int, float]]:
         """`Index.examples` on the present state of the database."""
-        vector = _vector(await self._encoder.one(text))
-        return await self._database.finish(self._ask_examples(vector, agent, k, require_success))
+        return await self._ask(
+            text, lambda vector: self.index.examples(vector, agent, k, require_success=require_success)
+        )
 
     async def similar(self, text: str, k: int) -> list[tuple[int, float]]:
         """`Index.similar` on the present state of the database."""
+        return await self._ask(text, lambda vector: self.index.similar(vector, k))
+
+    async def tracks(self, text: str, agents: Sequence[str]) -> dict[str, TrackRecord]:
+        """`Index.tracks` on the present state of the database."""
+        return await self._ask(text, lambda vector: self.index.tracks(vector, agents))
+
+    async def _ask(self, text: str, question: Callable[[Vector], T]) -> T:
         vector = _vector(await self._encoder.one(text))
-        return await self._database.finish(self._ask_similar(vector, k))
+        return await self._database.finish(self._answer(lambda: question(vector)))
 
-    async def _ask_examples(self, vector: Vector, agent: str, k: int, success: bool) -> list[tuple[int, float]]:
+    async def _answer(self, question: Callable[[], T]) -> T:
         async with self._lock:
             await self._follow()
-            return await asyncio.to_thread(self.index.examples, vector, agent, k, require_success=success)
-
-    async def _ask_similar(self, vector: Vector, k: int) -> list[tuple[int, float]]:
-        async with self._lock:
-            await self._follow()
-            return await asyncio.to_thread(self.index.similar, vector, k)
+            return await asyncio.to_thread(question)
 
     async def _follow(self) -> None:
         """Catch up. Rows are written once and read by rising keys, so a look at one row tells whether there is more."""
@@ -200,6 +206,14 @@ class Follower:
             bidders: dict[int, list[str]] = {}
             for auction, agent in (await connection.execute(bids)).all():
                 bidders.setdefault(auction, []).append(agent)
+            done = (
+                select(executions.c.auction, executions.c.agent, latest_verdict().label("verdict"))
+                .join(auctions, auctions.c.key == executions.c.auction)
+                .where(auctions.c.revision > seen, auctions.c.revision <= last)
+            )
+            work: dict[int, list[Worked]] = {}
+            for row in (await connection.execute(done)).all():
+                work.setdefault(row.auction, []).append(Worked(agent=row.agent, verdict=row.verdict))
             for row in rows:
                 entry = Entry(
                     auction=row.key,
@@ -208,6 +222,7 @@ class Follower:
                     awarded=row.status in {"awarded", "settled"},
                     verdict=row.verdict,
                     bidders=bidders.get(row.key, ()),
+                    work=work.get(row.key, ()),
                 )
                 self.index.put(entry)
             seen = last

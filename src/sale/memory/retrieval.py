@@ -10,16 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = TypeVar("Kind", bound=np.generic)
+from sale.memory.arrays import grown
+from sale.memory.tracks import NEAR, Tracks, Worked
+from sale.types import TrackRecord
+
 Vector = NDArray[np.float32]
 STORED: Final = np.dtype("<f4")
-# Single-precision products may differ in the last bits for equal rows; candidates this close are scored again.
-NEAR: Final = np.float32(1e-5)
+KEPT: Final = 8
+"""Tasks whose similarities to all texts are at hand: auctions are held side by side, and each asks several times."""
 
 
 class Embedder(Protocol):
@@ -53,6 +56,8 @@ class Entry:
     verdict: str | None
     bidders: Sequence[str]
     """Who wrote each of its strategies."""
+    work: Sequence[Worked] = ()
+    """Its executions, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,12 +124,15 @@ class Index:
         self._usable = np.zeros(0, dtype=np.bool_)
         self._succeeded = np.zeros(0, dtype=np.bool_)
         self._bid: dict[str, NDArray[np.bool_]] = {}
+        self._tracks = Tracks()
+        self._similarities: dict[bytes, Vector] = {}
 
     @property
     def nbytes(self) -> int:
         """Bytes the arrays take."""
+        arrays = (self._vectors, self._auction, self._row, self._started, *self._similarities.values())
         marks = (self._there, self._usable, self._succeeded, *self._bid.values())
-        return sum(array.nbytes for array in (self._vectors, self._auction, self._row, self._started, *marks))
+        return sum(array.nbytes for array in (*arrays, *marks)) + self._tracks.nbytes
 
     def put_tasks(self, tasks: Sequence[tuple[int, str]], vectors: Vector) -> None:
         """Take in tasks, by rising keys; those with the same text share a row.
@@ -133,6 +141,7 @@ class Index:
             tasks: The key of each and the digest of its text.
             vectors: Of the texts, shape (tasks, dimensions).
         """
+        known = len(self._texts)
         rows: list[int] = []
         for task, digest in tasks:
             row = self._texts.setdefault(digest, len(self._texts))
@@ -140,8 +149,10 @@ class Index:
             self.last_task = task
             rows.append(row)
         if len(self._texts) > len(self._vectors):
-            self._vectors = _grown(self._vectors, len(self._texts))
+            self._vectors = grown(self._vectors, len(self._texts))
         self._vectors[rows] = vectors
+        if min(rows, default=known) < known:
+            self._similarities.clear()
 
     def put(self, entry: Entry) -> None:
         """Take in an auction, or what has changed about it. Its task must be there."""
@@ -160,6 +171,7 @@ class Index:
             if agent not in self._bid:
                 self._bid[agent] = np.zeros(len(self._auction), dtype=np.bool_)
             self._bid[agent][place] = True
+        self._tracks.put(entry.auction, self._tasks[entry.task], entry.started, entry.work)
 
     def retain(self, auctions: Collection[int]) -> bool:
         """Drop all auctions but these. Their room is not won back.
@@ -170,6 +182,7 @@ class Index:
         gone = [place for auction, place in self._places.items() if auction not in auctions]
         for marks in (self._there, self._usable, self._succeeded):
             marks[gone] = False
+        self._tracks.retain(auctions)
         return 2 * len(gone) > len(self._places)
 
     def examples(self, vector: Vector, agent: str, k: int, *, require_success: bool) -> list[tuple[int, float]]:
@@ -193,11 +206,37 @@ class Index:
         """Like `examples`, among all auctions whatever became of them."""
         return self._nearest(vector, np.flatnonzero(self._there), k)
 
+    def tracks(self, vector: Vector, agents: Sequence[str]) -> dict[str, TrackRecord]:
+        """How each of these agents did at past tasks like this one; see `Tracks.record`."""
+
+        def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            return self._exactly(vector, rows)
+
+        rough = self._roughly(vector)
+        return {agent: self._tracks.record(agent, rough, exactly) for agent in agents}
+
+    def _roughly(self, vector: Vector) -> Vector:
+        """The similarity of all texts, by row, in single precision. Memory is read once a task, as it is the cost."""
+        name = vector.tobytes()
+        found = self._similarities.pop(name, np.zeros(0, dtype=np.float32))
+        if len(found) < len(self._texts):
+            # Not `@`: a threaded product gains nothing here and, where other work keeps the cores busy, waits for them.
+            new = np.vecdot(self._vectors[len(found) : len(self._texts)], vector)
+            found = np.concatenate((found, new))
+        self._similarities[name] = found
+        if len(self._similarities) > KEPT:
+            del self._similarities[next(iter(self._similarities))]
+        return found
+
+    def _exactly(self, vector: Vector, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The similarity of some texts, in [-1, 1], in double precision: the same for equal vectors."""
+        products = np.sum(self._vectors[rows].astype(np.float64) * vector.astype(np.float64), axis=1)
+        return np.clip(products, -1.0, 1.0)
+
     def _nearest(self, vector: Vector, places: NDArray[np.int64], k: int) -> list[tuple[int, float]]:
         if k <= 0 or not len(places):
             return []
-        # Not `@`: a threaded product gains nothing here and, where other work keeps the cores busy, waits for them.
-        rough = np.vecdot(self._vectors[: len(self._texts)], vector)[self._row[places]]
+        rough = self._roughly(vector)[self._row[places]]
         wanted = 4 * k
         while True:
             # The candidates: everything as similar as the last of `wanted`. Several auctions may share a text.
@@ -211,25 +250,17 @@ class Index:
     def _one_a_text(self, vector: Vector, places: NDArray[np.int64]) -> list[tuple[int, float]]:
         """The most recent auction of each text, the most similar text first; scored in double precision."""
         rows, text = np.unique(self._row[places], return_inverse=True)
-        exact = np.sum(self._vectors[rows].astype(np.float64) * vector.astype(np.float64), axis=1)
-        similarity = np.clip(exact, -1.0, 1.0)[text]
+        similarity = self._exactly(vector, rows)[text]
         order = np.lexsort((-self._auction[places], -self._started[places], -similarity))
         _, first = np.unique(text[order], return_index=True)
         kept = order[np.sort(first)]
         return [(int(self._auction[places[i]]), float(similarity[i])) for i in kept]
 
     def _grow(self, size: int) -> None:
-        self._auction = _grown(self._auction, size)
-        self._row = _grown(self._row, size)
-        self._started = _grown(self._started, size)
-        self._there = _grown(self._there, size)
-        self._usable = _grown(self._usable, size)
-        self._succeeded = _grown(self._succeeded, size)
-        self._bid = {agent: _grown(marks, len(self._auction)) for agent, marks in self._bid.items()}
-
-
-def _grown(array: NDArray[Kind], size: int) -> NDArray[Kind]:
-    """A copy with room to spare: appending one by one stays cheap."""
-    larger = np.zeros((max(size, 64, len(array) * 3 // 2), *array.shape[1:]), dtype=array.dtype)
-    larger[: len(array)] = array
-    return larger
+        self._auction = grown(self._auction, size)
+        self._row = grown(self._row, size)
+        self._started = grown(self._started, size)
+        self._there = grown(self._there, size)
+        self._usable = grown(self._usable, size)
+        self._succeeded = grown(self._succeeded, size)
+        self._bid = {agent: grown(marks, len(self._auction)) for agent, marks in self._bid.items()}

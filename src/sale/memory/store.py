@@ -10,7 +10,7 @@ changed, judgements are added and never replaced, money spent on what failed sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from sale.memory.lessons import Lessons
 from sale.memory.reading import read_records
 from sale.memory.records import Forgotten, Found, Imported, Record, Stats, Status, Summary
 from sale.memory.retrieval import Embedder
-from sale.types import Auction, Baseline, Call, Execution, Outcome, Pair, Task, Verdict
+from sale.types import Auction, Baseline, Call, Execution, Outcome, Pair, Task, TrackRecord, Verdict
 
 BUSY_SECONDS = 60.0
 """How long a write waits for another process's, before it is an error."""
@@ -214,6 +214,21 @@ class AuctionMemory(Lessons):
         if not chosen:
             return ()
         return await self._database.read(lambda connection: read_pairs(connection, agent, chosen))
+
+    async def track_records(self, task: Task, agents: Sequence[str]) -> Mapping[str, TrackRecord]:
+        """How each agent did at the past tasks most like this one; see `sale.memory.tracks`.
+
+        Every execution on record, imported ones too, whose latest verdict is success or failure counts for the agent
+        that executed it, by the similarity of its task.
+
+        Args:
+            task: The present one.
+            agents: Whose records; with nothing on record, both counts are zero.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._follower.tracks(task.text, tuple(agents))
 
     async def search(self, text: str, k: int = 10) -> tuple[Found, ...]:
         """The latest auctions of the k tasks most similar to a text, the most similar first.

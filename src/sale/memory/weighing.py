@@ -77,9 +77,8 @@ async def uses(connection: AsyncConnection) -> tuple[WeightUse, ...]:
 
 async def put_model(connection: AsyncConnection, model: SuccessModel) -> str:
     """Keep a model, if it is not there yet; gives back its digest."""
-    body = {
-        name: _numbers(value) if isinstance(value, Mapping) else float(value) for name, value in asdict(model).items()
-    }
+    fields: dict[str, Any] = asdict(model)
+    body = {name: _numbers(value) if hasattr(value, "items") else float(value) for name, value in fields.items()}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     there = select(success_models.c.digest).where(success_models.c.digest == digest)
     new = select(literal(digest), literal(body, success_models.c.body.type)).where(~there.exists())

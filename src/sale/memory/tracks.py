@@ -1,0 +1,124 @@
+"""How each agent did at the past tasks most like the present one: a kernel-weighted count of successes and failures.
+
+Part of the index that follows the database: a line for each execution on record, whatever came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sale.memory.arrays import grown
+from sale.types import TrackRecord
+
+BANDWIDTH: Final = 0.25
+"""An execution weighs e^(−(1 − cosine) / BANDWIDTH). Tasks of one kind are some 0.3 to 0.7 alike by the sentence
+embeddings in use, so they weigh 0.06 to 0.3, and what has nothing to do with the task (cosine 0) 0.02: many distant
+tasks do not drown a few near ones. To be chosen by held-out prediction of success once there are records enough."""
+NEAREST: Final = 64
+"""Executions of an agent that count, the most similar ones. What is beyond is far away, or there is plenty nearer; and
+an agent that worked a thousand times is not a thousandfold certain about a task unlike them all."""
+# Single-precision products may differ in the last bits for equal rows; candidates this close are scored again.
+NEAR: Final = np.float32(1e-5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worked:
+    """One execution, as far as its agent's track record depends on it."""
+
+    agent: str
+    verdict: str | None
+    """The latest."""
+
+
+class Tracks:
+    """A line for each execution: whose, on which text, when, how judged."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._first: dict[int, int] = {}
+        self._codes: dict[str, int] = {}
+        self._size = 0
+        self._auction = np.zeros(0, dtype=np.int64)
+        self._row = np.zeros(0, dtype=np.int64)
+        self._started = np.zeros(0, dtype=np.float64)
+        self._agent = np.zeros(0, dtype=np.int32)
+        self._judged = np.zeros(0, dtype=np.bool_)
+        self._succeeded = np.zeros(0, dtype=np.bool_)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the arrays take."""
+        arrays = (self._auction, self._row, self._started, self._agent, self._judged, self._succeeded)
+        return sum(array.nbytes for array in arrays)
+
+    def put(self, auction: int, row: int, started: float, work: Sequence[Worked]) -> None:
+        """Take in the executions of an auction, or new verdicts on them. They come all at once and in their order.
+
+        Args:
+            auction: Its key.
+            row: Of its task's text.
+            started: Seconds since 1970.
+            work: Its executions.
+        """
+        if not work:
+            return
+        first = self._first.setdefault(auction, self._size)
+        self._size = max(self._size, first + len(work))
+        if self._size > len(self._auction):
+            self._grow()
+        for place, one in enumerate(work, start=first):
+            self._auction[place] = auction
+            self._row[place] = row
+            self._started[place] = started
+            self._agent[place] = self._codes.setdefault(one.agent, len(self._codes))
+            self._judged[place] = one.verdict in {"success", "failure"}
+            self._succeeded[place] = one.verdict == "success"
+
+    def retain(self, auctions: Collection[int]) -> None:
+        """Drop the executions of all auctions but these. Their room is not won back."""
+        gone = [auction for auction in self._first if auction not in auctions]
+        for auction in gone:
+            del self._first[auction]
+        self._judged[np.isin(self._auction, gone)] = False
+
+    def record(
+        self,
+        agent: str,
+        similarities: NDArray[np.float32],
+        exactly: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    ) -> TrackRecord:
+        """How an agent did.
+
+        Of equally similar executions at the end of the `NEAREST` the most recent count.
+
+        Args:
+            agent: Its name.
+            similarities: Of all texts to the present task, by row, in single precision.
+            exactly: The same for some rows, in double precision.
+        """
+        places = np.flatnonzero(self._judged & (self._agent == self._codes.get(agent, -1)))
+        if len(places) > NEAREST:
+            rough = similarities[self._row[places]]
+            last = len(rough) - NEAREST
+            places = places[rough >= np.partition(rough, last)[last] - NEAR]
+        rows, text = np.unique(self._row[places], return_inverse=True)
+        similarity = exactly(rows)[text]
+        order = np.lexsort((-places, -self._auction[places], -self._started[places], -similarity))[:NEAREST]
+        weights = np.exp((similarity[order] - 1.0) / BANDWIDTH)
+        succeeded = self._succeeded[places[order]]
+        return TrackRecord(
+            agent=agent, successes=float(np.sum(weights[succeeded])), failures=float(np.sum(weights[~succeeded]))
+        )
+
+    def _grow(self) -> None:
+        self._auction = grown(self._auction, self._size)
+        self._row = grown(self._row, self._size)
+        self._started = grown(self._started, self._size)
+        self._agent = grown(self._agent, self._size)
+        self._judged = grown(self._judged, self._size)
+        self._succeeded = grown(self._succeeded, self._size)

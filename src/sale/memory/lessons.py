@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sale.memory import weighing
 from sale.memory.database import Database
+from sale.memory.examples import read_examples
 from sale.memory.records import WeightUse
-from sale.types import Training, Weights, WeightSet
+from sale.types import Example, Training, Weights, WeightSet
 
 
 class Lessons:
@@ -62,3 +65,19 @@ class Lessons:
             StoreError: The memory cannot be read.
         """
         return await self._database.read(weighing.uses)
+
+    async def examples(self, since: datetime | None = None) -> tuple[Example, ...]:
+        """Settled auctions to learn from, imported ones too, the oldest record first.
+
+        Bids are those the award was made among: of each agent its refined one if that could win, else its first. `work`
+        knows of those who executed and whose latest verdict is success or failure; its dollars are those of the
+        execution's calls, without the auction's and the judging's. `winner` is who was awarded the task first.
+
+        Args:
+            since: Only auctions begun then or later.
+
+        Raises:
+            InputError: The time has no zone.
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(lambda connection: read_examples(connection, since))

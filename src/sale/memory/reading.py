@@ -116,7 +116,10 @@ class _Parts:
     def _auction(self, quoted: Quoted) -> Auction:
         head = self.head
         rows = self.rows["strategies"]
-        bids = [self._bid(row) for row in rows]
+        scores: dict[int, list[Score]] = {}
+        for row in self.rows["scores"]:
+            scores.setdefault(row["strategy"], []).append(_score(row))
+        bids = [read_bid(row, scores.get(row["position"], ())) for row in rows]
         refined = {row["refinement"]: bid for row, bid in zip(rows, bids, strict=True)}
         return Auction(
             id=head["id"],
@@ -146,44 +149,6 @@ class _Parts:
             jury=head["jury"],
             settlement=Settlement(calls=self._calls("auction")),
             seconds=head["seconds"],
-        )
-
-    def _bid(self, row: Row) -> Bid:
-        measured = row["entropy_tokens"] is not None
-        strategy = Strategy(
-            agent=row["agent"],
-            text=row["text"],
-            tokens=row["tokens"],
-            entropy=Entropy(
-                normalised=row["entropy_normalised"],
-                nats=row["entropy_nats"],
-                top_k=row["entropy_top_k"],
-                tokens=row["entropy_tokens"],
-            )
-            if measured
-            else None,
-            entropy_note=row["entropy_note"],
-            refined=row["refined"],
-            truncated=row["truncated"],
-        )
-        return Bid(
-            strategy=strategy,
-            price=row["price"],
-            cost=row["cost"],
-            value=row["value"],
-            scores=tuple(
-                Score(
-                    juror=score["juror"],
-                    bidder=score["bidder"],
-                    value=score["value"],
-                    imputed=score["imputed"],
-                    expected=score["expected"],
-                    note=score["note"],
-                )
-                for score in self.rows["scores"]
-                if score["strategy"] == row["position"]
-            ),
-            notes=tuple(row["notes"]),
         )
 
     def _pairs(self, refinement: int, quoted: Quoted) -> tuple[Pair, ...]:
@@ -236,6 +201,46 @@ class _Parts:
             for row in self.rows["calls"]
             if row["part"] == part and row["outcome"] == outcome
         )
+
+
+def read_bid(row: Row, scores: Sequence[Score]) -> Bid:
+    """A bid from a row of `strategies`."""
+    measured = row["entropy_tokens"] is not None
+    strategy = Strategy(
+        agent=row["agent"],
+        text=row["text"],
+        tokens=row["tokens"],
+        entropy=Entropy(
+            normalised=row["entropy_normalised"],
+            nats=row["entropy_nats"],
+            top_k=row["entropy_top_k"],
+            tokens=row["entropy_tokens"],
+        )
+        if measured
+        else None,
+        entropy_note=row["entropy_note"],
+        refined=row["refined"],
+        truncated=row["truncated"],
+    )
+    return Bid(
+        strategy=strategy,
+        price=row["price"],
+        cost=row["cost"],
+        value=row["value"],
+        scores=tuple(scores),
+        notes=tuple(row["notes"]),
+    )
+
+
+def _score(row: Row) -> Score:
+    return Score(
+        juror=row["juror"],
+        bidder=row["bidder"],
+        value=row["value"],
+        imputed=row["imputed"],
+        expected=row["expected"],
+        note=row["note"],
+    )
 
 
 def _pair(row: Row, quoted: Quoted) -> Pair:

@@ -1,0 +1,113 @@
+"""Past auctions as learning sees them, read a batch at a time: the bids, the costs, and how the work came out.
+
+Answers, traces and prompts stay where they are; they are most of a record, and nothing is learnt from them here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sale.auction.scoring import is_judged
+from sale.errors import InputError
+from sale.memory.finding import latest_verdict
+from sale.memory.reading import read_bid
+from sale.memory.schema import auctions, calls, executions, scores, strategies, tasks
+from sale.types import AUCTION_STAGES, Bid, Example, Score, Worked
+
+BATCH: Final = 100
+SUCCESS, FAILURE = "success", "failure"
+
+Rows = Sequence[Row[*tuple[Any, ...]]]
+
+
+async def read_examples(connection: AsyncConnection, since: datetime | None) -> tuple[Example, ...]:
+    """Settled auctions, the oldest record first; see `Lessons.examples`."""
+    if since is not None and since.tzinfo is None:
+        raise InputError(f"a time without a zone: {since!r}", hint="Use datetime(…, tzinfo=UTC).")
+    settled = select(auctions.c.key).where(auctions.c.status == "settled").order_by(auctions.c.key)
+    if since is not None:
+        settled = settled.where(auctions.c.started_at >= since)
+    keys = list((await connection.execute(settled)).scalars())
+    found: list[Example] = []
+    for start in range(0, len(keys), BATCH):
+        found += await _read(connection, keys[start : start + BATCH])
+    return tuple(found)
+
+
+async def _read(connection: AsyncConnection, keys: Sequence[int]) -> list[Example]:
+    async def rows(query: Select[*tuple[Any, ...]]) -> Rows:
+        return (await connection.execute(query)).all()
+
+    heads = select(auctions.c.key, auctions.c.id, tasks.c.text).join(tasks, tasks.c.key == auctions.c.task)
+    given = _scores(await rows(select(scores).where(scores.c.auction.in_(keys)).order_by(*scores.primary_key)))
+    plans = select(strategies).where(strategies.c.auction.in_(keys)).order_by(*strategies.primary_key)
+    bids, winners = _bids((await connection.execute(plans)).mappings().all(), given)
+    paid = select(calls.c.auction, func.sum(calls.c.dollars)).where(calls.c.stage.in_(AUCTION_STAGES))
+    overheads = await rows(paid.where(calls.c.auction.in_(keys)).group_by(calls.c.auction))
+    overhead = {auction: dollars or 0.0 for auction, dollars in overheads}
+    work = await _work(connection, keys)
+    return [
+        Example(
+            auction_id=row.id,
+            task=row.text,
+            bids=tuple(bids[row.key].values()),
+            winner=winners[row.key],
+            work=work.get(row.key, {}),
+            overhead=overhead.get(row.key, 0.0),
+        )
+        for row in await rows(heads.where(auctions.c.key.in_(keys)).order_by(auctions.c.key))
+    ]
+
+
+def _scores(rows: Rows) -> dict[tuple[int, int], list[Score]]:
+    """The scores of each strategy. There are many, with few names in them."""
+    found: dict[tuple[int, int], list[Score]] = {}
+    for auction, _, strategy, juror, bidder, value, imputed, expected, note in rows:
+        one = Score(
+            juror=sys.intern(juror),
+            bidder=sys.intern(bidder),
+            value=value,
+            imputed=imputed,
+            expected=expected,
+            note=note,
+        )
+        found.setdefault((auction, strategy), []).append(one)
+    return found
+
+
+def _bids(
+    rows: Sequence[Any], given: dict[tuple[int, int], list[Score]]
+) -> tuple[dict[int, dict[str, Bid]], dict[int, str]]:
+    """The bids each award was made among, and who was awarded.
+
+    One of each agent, in the order of the first ones: its refined bid if that could win, else its first.
+    """
+    standing: dict[int, dict[str, Bid]] = {}
+    winners: dict[int, str] = {}
+    for row in rows:
+        auction: int = row["auction"]
+        bid = read_bid(row, given.get((auction, row["position"]), ()))
+        if row["refinement"] is None or row["won"] or is_judged(bid):
+            standing.setdefault(auction, {})[bid.agent] = bid
+        if row["won"]:
+            winners[auction] = bid.agent
+    return standing, winners
+
+
+async def _work(connection: AsyncConnection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
+    """What is known of the work, by auction and agent."""
+    done = select(executions.c.auction, executions.c.agent, latest_verdict().label("verdict")).join(auctions)
+    spent = select(calls.c.auction, func.sum(calls.c.dollars)).where(calls.c.part == "execution")
+    of_calls = await connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction))
+    dollars = {auction: paid or 0.0 for auction, paid in of_calls.all()}
+    work: dict[int, dict[str, Worked]] = {}
+    for auction, agent, verdict in (await connection.execute(done.where(executions.c.auction.in_(keys)))).all():
+        if verdict in {SUCCESS, FAILURE}:
+            work.setdefault(auction, {})[agent] = Worked(success=verdict == SUCCESS, dollars=dollars.get(auction, 0.0))
+    return work

@@ -1,0 +1,95 @@
+"""Past auctions as learning sees them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sale.errors import InputError
+from sale.memory import examples
+from sale.memory.store import AuctionMemory
+from sale.types import Example, Score, Task, Worked
+from tests.memory.builders import Fresh, auction, bid, call, execution, outcome, remember
+
+
+async def test_an_example_is_what_was_bid_and_what_came_of_it(memory: AuctionMemory):
+    held = await remember(memory, "x", "sort", verdict="failure")
+    (found,) = await memory.examples()
+    assert found == Example(
+        auction_id="x",
+        task="sort",
+        bids=held.bids,
+        winner="a",
+        work={"a": Worked(success=False, dollars=0.25)},
+        overhead=pytest.approx(0.02),  # pyright: ignore[reportArgumentType]
+    )
+
+
+async def test_of_each_agent_the_bid_it_stood_with(memory: AuctionMemory):
+    unjudged = replace(bid("c", 0.1, refined=True), scores=(Score(juror="judge", bidder="c", value=2.5, imputed=True),))
+    refined = bid("b", 0.5, refined=True)
+    firsts = (bid("a", 1.0), bid("b", 2.0), bid("c", 3.0))
+    await remember(memory, "x", "sort", firsts, refined=[unjudged, refined], winner=refined)
+    (found,) = await memory.examples()
+    assert found.bids == (firsts[0], refined, firsts[2])
+    assert found.winner == "b"
+    assert set(found.work) == {"b"}
+
+
+async def test_only_settled_auctions_and_only_judged_work(memory: AuctionMemory):
+    await remember(memory, "unknown", "one", verdict="unknown")
+    await remember(memory, "at work", "two", verdict=None)
+    await remember(memory, "for its own sake", "three", verdict=None)
+    await memory.close_unexecuted("for its own sake")
+    await memory.feedback("for its own sake", "success")
+    await memory.begin("open", Task(text="four"))
+    await remember(memory, "judged later", "five", verdict="unknown")
+    await memory.feedback("judged later", "success")
+    found = {one.auction_id: one for one in await memory.examples()}
+    assert set(found) == {"unknown", "judged later"}
+    assert found["unknown"].work == {}
+    assert len(found["unknown"].bids) == 2
+    assert found["judged later"].work["a"].success
+
+
+async def test_since_some_moment(memory: AuctionMemory):
+    await remember(memory, "x1", "sort")
+    middle = datetime.now(UTC)
+    await remember(memory, "x2", "sort")
+    assert [one.auction_id for one in await memory.examples()] == ["x1", "x2"]
+    assert [one.auction_id for one in await memory.examples(middle)] == ["x2"]
+    assert await memory.examples(datetime.now(UTC)) == ()
+    with pytest.raises(InputError, match="without a zone"):
+        await memory.examples(middle.replace(tzinfo=None))
+
+
+async def test_the_auction_is_paid_apart_from_the_work(memory: AuctionMemory):
+    held = auction("x", Task(text="sort"), (bid("a", 1.0),))
+    calls = (call("refine", dollars=0.5), call("bid", dollars=float("nan")), call("verify", dollars=7.0))
+    held = replace(held, settlement=held.settlement + type(held.settlement)(calls=calls))
+    await memory.begin("x", held.task)
+    await memory.award(held)
+    work = replace(execution(), calls=(call("execute", dollars=1.0), call("execute", dollars=2.0)))
+    await memory.settle("x", work, outcome())
+    await remember(memory, "free", "sort")
+    (found, _) = await memory.examples()
+    assert found.overhead == pytest.approx(0.52)
+    assert found.work["a"].dollars == pytest.approx(3.0)
+
+
+async def test_batches_and_other_peoples_records(
+    memory: AuctionMemory, fresh: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(examples, "BATCH", 3)
+    for number in range(7):
+        await remember(memory, f"x{number}", f"sort {number % 2}", verdict="success" if number % 3 else "failure")
+    assert await memory.export(tmp_path / "all.jsonl") == 7
+    async with fresh() as other:
+        await other.import_(tmp_path / "all.jsonl")
+        assert await other.examples() == await memory.examples()
+        assert [one.auction_id for one in await other.examples()] == [f"x{number}" for number in range(7)]
+        await other.forget("x3")
+        assert len(await other.examples()) == 6

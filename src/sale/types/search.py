@@ -1,0 +1,98 @@
+"""What agents may search and read, and how much of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+SearchProvider = Literal["searxng", "brave", "tavily", "duckduckgo", "corpus"]
+ReadablePages = Literal["any", "found", "off"]
+
+# What each provider must be told, and what it may be told.
+_NEEDS: tuple[tuple[SearchProvider, str], ...] = (
+    ("searxng", "endpoint"),
+    ("brave", "api_key_env"),
+    ("tavily", "api_key_env"),
+    ("corpus", "corpus"),
+)
+_TAKES: tuple[tuple[SearchProvider, str], ...] = (*_NEEDS, ("brave", "endpoint"), ("tavily", "endpoint"))
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BOUNDS = (
+    ("price_per_call", 0, 1000),
+    ("calls", 1, 10_000),
+    ("results", 1, 20),
+    ("excerpt_characters", 20, 20_000),
+    ("page_characters", 200, 200_000),
+    ("page_mb", 1, 100),
+    ("redirects", 0, 20),
+    ("seconds", 0.1, 600),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchRules:
+    """Searching and reading pages. docs/search.md has an example for each provider.
+
+    Raises:
+        ValueError: A provider lacks what it needs or is told what it does not take, or a number is out of bounds.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "hide_input_in_errors": True,
+    }
+
+    provider: SearchProvider
+    """What is searched: an instance of SearXNG, Brave, Tavily, DuckDuckGo, or passages of your own (`corpus`)."""
+    endpoint: str | None = None
+    """Address of the SearXNG instance; for Brave and Tavily, in place of their own."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key of Brave or Tavily. Keys are never written in this file."""
+    corpus: Path | None = None
+    """The passages: JSON lines with `id`, `title` and `text`, compressed with xz (`.xz`) or not."""
+    by_meaning: bool = True
+    """Search passages by meaning too, not by words alone; needs the `local` extra."""
+    price_per_call: float = 0.0
+    """What one answered search costs, in dollars."""
+    calls: int = 20
+    """The most searches and pages of one execution, together."""
+    results: int = 5
+    """How many hits an agent is shown, at most 20."""
+    excerpt_characters: int = 400
+    """How much of each hit it is shown."""
+    pages: ReadablePages = "any"
+    """Which pages may be read: any of the public web; those a search found or the task names; none."""
+    page_characters: int = 2000
+    """How much of a page it is shown at a time."""
+    page_mb: int = 5
+    """The largest page that is fetched, also after decompression, in megabytes."""
+    redirects: int = 5
+    """How many redirects are followed; each is checked like the first address."""
+    seconds: float = 20.0
+    """The longest one search, or the fetching of one page, may take."""
+    ports: tuple[int, ...] = (80, 443)
+    """Ports that pages are fetched from."""
+    allow: tuple[str, ...] = ()
+    """Names of hosts, IP addresses and networks that pages are fetched from though they are not public."""
+
+    def __post_init__(self) -> None:
+        for provider, key in _NEEDS:
+            if provider == self.provider and getattr(self, key) is None:
+                raise ValueError(f"{provider} needs {key}")
+        for key in ("endpoint", "api_key_env", "corpus"):
+            if getattr(self, key) is not None and (self.provider, key) not in _TAKES:
+                raise ValueError(f"{self.provider} takes no {key}")
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError("endpoint must begin with http:// or https://")
+        if self.api_key_env is not None and not _VARIABLE.fullmatch(self.api_key_env):
+            raise ValueError("api_key_env must be the name of an environment variable, not the key")
+        for name, least, most in _BOUNDS:
+            value: float = getattr(self, name)
+            if not (least <= value <= most and math.isfinite(value)):
+                raise ValueError(f"{name} must be from {least} to {most}, got {value!r}")
+        if not all(0 < port < 65536 for port in self.ports):
+            raise ValueError(f"ports must be from 1 to 65535, got {self.ports!r}")

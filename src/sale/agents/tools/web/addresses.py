@@ -45,7 +45,7 @@ SPECIAL_V4 = tuple(
 PUBLIC_V6 = IPv6Network("2000::/3")
 SPECIAL_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 
-_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62}\.?)*")
+_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -227,11 +227,14 @@ def _complaint(status: int) -> str:
 def _rows(answer: dict[str, object], name: str, *path: str) -> list[object]:
     value: object = answer
     for step in path:
-        inner = cast("dict[str, object]", value) if isinstance(value, dict) else {}  # pyright: ignore[reportUnnecessaryCast]
-        value = inner.get(step)
+        value = _field(value, step)
     if not isinstance(value, list):
         raise FetchError(f"the search with {name} failed: its answer has no list of results")
     return cast("list[object]", value)
+
+
+def _field(value: object, name: str) -> object:
+    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
 
 
 def _text(value: object) -> str:

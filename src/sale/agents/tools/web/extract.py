@@ -71,11 +71,14 @@ def codec_of(name: str) -> str:
 def of_html(body: bytes, charset: str | None, characters: int) -> dict[str, str]:
     """The main text of a page; all of its text where no part stands out."""
     trafilatura = importlib.import_module("trafilatura")
-    text = decoded(body, charset, html=True)
-    found = trafilatura.bare_extraction(text, include_comments=False, with_metadata=True)
-    title = (found.title if found else "") or ""
-    main = (found.text if found else "") or trafilatura.html2txt(text) or ""
-    return {"title": title, "text": main[:characters]}
+    tree = trafilatura.load_html(decoded(body, charset, html=True))
+    if tree is None:
+        return {"title": "", "text": ""}
+    # The library's own title comes with dates and authors, which take longer than all the rest.
+    title = tree.findtext(".//title") or tree.findtext(".//h1") or ""
+    whole = trafilatura.html2txt(tree)
+    found = trafilatura.bare_extraction(tree, include_comments=False)
+    return {"title": " ".join(title.split()), "text": ((found.text if found else "") or whole or "")[:characters]}
 
 
 def of_pdf(body: bytes, _: str | None, characters: int) -> dict[str, str]:

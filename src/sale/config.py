@@ -69,9 +69,10 @@ class AgentSettings(_Section):
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
     public; required otherwise."""
-    execution: Literal["direct", "tools", "steps"] = "direct"
+    execution: Literal["direct", "tools", "steps", "repair"] = "direct"
     """How it works when it wins: `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
-    one JSON step at a time, for models that know no tool calls."""
+    one JSON step at a time, for models that know no tool calls; `repair`, an answer whose code is tried on the examples
+    in the task, and corrected while that helps."""
     follow_strategy: bool = True
     """Whether it is shown its winning strategy while it works."""
     judge: bool = True
@@ -89,7 +90,7 @@ class AgentSettings(_Section):
     seconds: Seconds = 600.0
     """The longest an execution may take."""
     turns: Positive = 12
-    """The most model calls of one tool loop."""
+    """The most model calls of one tool loop; with `repair`, the most answers."""
 
     @field_validator("price", mode="before")
     @classmethod

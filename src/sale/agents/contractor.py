@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from sale.agents.execution import Shift, answer_directly, work_with_tools
 from sale.agents.prompts import work_prompt
 from sale.agents.protocol import Tool
+from sale.agents.repair import Workbench, answer_and_repair
 from sale.agents.steps import check_tools, work_in_steps
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
 from sale.config import AgentSettings
+from sale.errors import ConfigError
 from sale.models.protocol import Model
 from sale.types import Execution, Price, Reply, Task, ToolInfo
 
@@ -17,24 +19,40 @@ from sale.types import Execution, Price, Reply, Task, ToolInfo
 class Contractor:
     """One agent of `sale.toml`, ready for work. How it bids, judges and executes is in its settings."""
 
-    def __init__(self, settings: AgentSettings, *, price: Price, model: Model, tools: Sequence[Tool] = ()) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        *,
+        price: Price,
+        model: Model,
+        tools: Sequence[Tool] = (),
+        workbench: Workbench | None = None,
+    ) -> None:
         """Nothing is opened; the model opens on the first call.
 
         Args:
             settings: Its section of `sale.toml`.
             price: Dollars per million tokens.
             model: What it thinks with.
-            tools: What the environment offers; not used with `execution = "direct"`.
+            tools: What the environment offers; used with `execution = "tools"` and `"steps"`.
+            workbench: Where its code is tried; needed with `execution = "repair"`.
 
         Raises:
-            ConfigError: It works in steps, and a tool takes more than one input.
+            ConfigError: It works in steps, and a tool takes more than one input; or by repair, without a workbench.
         """
         self._settings = settings
         self._price = price
         self._model = model
-        self._tools = () if settings.execution == "direct" else tuple(tools)
+        self._workbench = workbench
+        self._tools = tuple(tools) if settings.execution in {"tools", "steps"} else ()
         if settings.execution == "steps":
             check_tools(self._tools)
+        if settings.execution == "repair" and workbench is None:
+            raise ConfigError(
+                'execution = "repair" needs a sandbox to try code in',
+                where=f"agent {settings.name!r}",
+                hint="Pass workbench=Workbench(sandbox=find_sandbox()).",
+            )
 
     @property
     def name(self) -> str:
@@ -71,7 +89,7 @@ class Contractor:
         )
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
-        """Do the task directly, with tools or in steps, as the settings say."""
+        """Do the task directly, with tools, in steps or by repair, as the settings say."""
         shown = strategy if self._settings.follow_strategy else None
         shift = Shift(
             agent=self.name,
@@ -85,6 +103,8 @@ class Contractor:
         )
         if self._settings.execution == "steps":
             return await work_in_steps(self._model, self._tools, shift, task, shown)
+        if self._workbench is not None and self._settings.execution == "repair":
+            return await answer_and_repair(self._model, self._workbench, shift, task, shown)
         if self._tools:
             return await work_with_tools(self._model, self._tools, shift)
         return await answer_directly(self._model, shift)

@@ -53,7 +53,7 @@ async def answer_directly(model: Model, shift: Shift) -> Execution:
         async with asyncio.timeout(shift.seconds):
             reply = await model.generate(shift.prompt, max_tokens=shift.answer_tokens)
         answer, usage = reply.text, reply.usage
-        error = _shortfall(answer, truncated=reply.truncated, tokens=shift.answer_tokens)
+        error = shortfall_of(answer, truncated=reply.truncated, tokens=shift.answer_tokens)
     except TimeoutError:
         error = describe(CallTimeoutError(f"no answer within {shift.seconds:g} s"))
     except CallError as failure:
@@ -77,7 +77,7 @@ async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> 
         try:
             async with asyncio.timeout(shift.seconds):
                 answer = await _loop(await model.for_tools(), tools, shift)
-            error = _shortfall(answer, truncated=_cut_off(messages), tokens=shift.answer_tokens)
+            error = shortfall_of(answer, truncated=_cut_off(messages), tokens=shift.answer_tokens)
         except TimeoutError:
             error = describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
         except CallError as failure:
@@ -126,7 +126,7 @@ def _stopped(failure: CallError, messages: Sequence[ModelMessage], shift: Shift)
     shortfall = None
     if isinstance(failure.__cause__, UnexpectedModelBehavior) and messages and isinstance(messages[-1], ModelResponse):
         last = messages[-1].text or ""
-        shortfall = _shortfall(last, truncated=_cut_off(messages), tokens=shift.answer_tokens)
+        shortfall = shortfall_of(last, truncated=_cut_off(messages), tokens=shift.answer_tokens)
     return shortfall or describe(failure)
 
 
@@ -157,7 +157,8 @@ def execution_of(
     )
 
 
-def _shortfall(answer: str, *, truncated: bool, tokens: int) -> str | None:
+def shortfall_of(answer: str, *, truncated: bool, tokens: int) -> str | None:
+    """Why an answer is not whole, for the record; `None` where it is."""
     if truncated:
         early = "" if answer.strip() else ", before it began"
         return f"execution.tokens: the answer was cut at {tokens} tokens{early}"

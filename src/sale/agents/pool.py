@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
+from sale.agents.repair import Workbench
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import Limits, find_sandbox
 from sale.config import AgentSettings, SandboxSettings, Settings, api_key, llama_server, models_path
@@ -53,12 +54,14 @@ def hire(
 
     Raises:
         ConfigError: A key is not in the environment, an embedded model is unknown, or an agent has no price.
-        SandboxError: An agent works with tools and code cannot be isolated here.
+        SandboxError: An agent works with tools or by repair, and code cannot be isolated here.
     """
     running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
-    kit = (*_tools(settings), *tools) if any(agent.execution != "direct" for agent in settings.agents) else ()
+    ways = {agent.execution for agent in settings.agents}
+    kit = (*_tools(settings), *tools) if ways & {"tools", "steps"} else ()
+    bench = _workbench(settings) if "repair" in ways else None
     return tuple(
-        Contractor(agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit)
+        Contractor(agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit, workbench=bench)
         for agent in settings.agents
     )
 
@@ -91,6 +94,11 @@ def _tools(settings: Settings) -> tuple[Tool, ...]:
         return ()
     sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
     return (PythonTool(sandbox, limits=limits_of(settings.sandbox)),)
+
+
+def _workbench(settings: Settings) -> Workbench:
+    sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
+    return Workbench(sandbox=sandbox, limits=limits_of(settings.sandbox))
 
 
 def _model(agent: AgentSettings, running: _Running) -> EndpointModel:

@@ -23,6 +23,13 @@ def verify_prompt(task: Task, answer: str, reference: str | None) -> Prompt:
     return folder("sale.agents.prompts").render("verify", values)
 
 
+def repair_prompt(task: Task, *, strategy: str | None, code: str, fault: str) -> Prompt:
+    """Ask for a corrected answer: what was handed in, and what is wrong with it."""
+    nonce = hashlib.sha256(f"{code}\0{fault}".encode(errors="replace")).hexdigest()[:8]
+    values = {"task": task.text, "strategy": strategy, "code": code, "fault": fault, "nonce": nonce}
+    return folder("sale.agents.prompts").render("repair", values)
+
+
 @dataclass(frozen=True, slots=True)
 class StepTaken:
     """A step of work and what came of it, as the next prompt shows them."""

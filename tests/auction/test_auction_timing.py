@@ -166,6 +166,6 @@ async def test_a_cancelled_auction_leaves_nothing_running_and_its_calls_on_recor
     assert "Awarded" not in watch.names
 
 
-def favour_the_dear(plan: Strategy, price: float, scores: object, weights: object) -> Bid:
+def favour_the_dear(plan: Strategy, price: float, scores: object, weights: object, track: object) -> Bid:
     """A scoring rule by which the dear agent leads, so that the other refines."""
     return Bid(strategy=plan, price=price, cost=0.0, value=price, scores=())

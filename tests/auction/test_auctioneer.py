@@ -65,7 +65,7 @@ class TestWinner:
         assert all(bid.scores == () for bid in held.auction.bids)
 
     async def test_a_rule_of_ones_own_decides(self, mode: JuryMode) -> None:
-        def dearest(plan: Strategy, price: float, scores: object, weights: Weights) -> Bid:
+        def dearest(plan: Strategy, price: float, scores: object, weights: Weights, track: object) -> Bid:
             return Bid(strategy=plan, price=price, cost=0.0, value=price, scores=())
 
         market = auctioneer(pool(cheap=GOOD), rules=AuctionRules(jury=mode), weigh=dearest)

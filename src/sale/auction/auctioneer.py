@@ -2,22 +2,24 @@
 
     bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury -> award
 
+Where the rules say to hold auctions only if they pay, and this one would not, the award is made on track records.
+
 The auctioneer knows bidders, jurors and a memory by the protocols beside it; what wins is decided by `scoring` alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sale.auction import scoring
+from sale.auction import scoring, standing
 from sale.auction.bidding import first_strategy, refined_strategy
 from sale.auction.events import AgentDropped, AuctionOpened, Awarded, LeaderFound, Observer, StrategyArrived
 from sale.auction.fanout import check_fan_out
 from sale.auction.jury import Sitting, convene
 from sale.auction.ledger import Ledger
-from sale.auction.protocols import Bidder, Juror, Recall
+from sale.auction.protocols import Bidder, Experience, Juror, Recall
 from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
@@ -29,9 +31,19 @@ from sale.types import (
     Stage,
     Strategy,
     Task,
+    TrackRecord,
     Vote,
     Weights,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What came of an auction beside bids and winner."""
+
+    provisional: str
+    refinements: tuple[Refinement, ...] = ()
+    dropouts: Sequence[Dropout] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +55,7 @@ class Auctioneer:
     rules: AuctionRules
     weights: Weights
     memory: Recall | None = None
+    experience: Experience | None = None
     weigh: scoring.ScoringRule = scoring.weigh
     """How a strategy and its scores become C and V; the published linear rule unless given."""
 
@@ -66,21 +79,40 @@ class Auctioneer:
         """
         self.check(task)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=tuple(b.name for b in self.bidders)))
+        tracks = await self._tracks(task, ledger)
+        if (known := self._without_auction(tracks)) is not None:
+            leader = scoring.provisional_winner(known)
+            observe(LeaderFound(leader=leader, bids=tuple(known), refining=()))
+            return self._awarded(auction_id, task, known, leader, _Found(leader.agent), ledger, observe)
         first = [first_strategy(bidder, task, self.rules, ledger) for bidder in self.bidders]
-        bids, dropouts = await self._round(task, first, "judge", ledger, observe)
+        bids, dropouts = await self._round(task, first, "judge", tracks, ledger, observe)
         if not bids:
             reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in dropouts)
             raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
         leader = scoring.provisional_winner(bids)
-        refinements, late_dropouts = await self._refine(task, bids, leader, ledger, observe)
+        refinements, late_dropouts = await self._refine(task, bids, leader, tracks, ledger, observe)
+        winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
+        found = _Found(leader.agent, refinements, dropouts + late_dropouts)
+        return self._awarded(auction_id, task, bids, winner, found, ledger, observe)
+
+    def _awarded(
+        self,
+        auction_id: str,
+        task: Task,
+        bids: Sequence[Bid],
+        winner: Bid,
+        found: _Found,
+        ledger: Ledger,
+        observe: Observer,
+    ) -> Auction:
         auction = Auction(
             id=auction_id,
             task=task,
             bids=tuple(bids),
-            provisional=leader.agent,
-            refinements=refinements,
-            winner=scoring.award(leader, [r.bid for r in refinements if r.bid is not None]),
-            dropouts=tuple(dropouts + late_dropouts),
+            provisional=found.provisional,
+            refinements=found.refinements,
+            winner=winner,
+            dropouts=tuple(found.dropouts),
             weights=self.weights,
             jury=self.rules.jury,
             settlement=ledger.settlement,
@@ -89,11 +121,30 @@ class Auctioneer:
         observe(Awarded(auction=auction))
         return auction
 
+    def _without_auction(self, tracks: Mapping[str, TrackRecord]) -> list[Bid] | None:
+        """What the award is made on where an auction would not pay; `None` where one is to be held."""
+        model = self.weights.model
+        if self.rules.hold == "always" or model is None:
+            return None
+        bids = standing.standing_bids(self.bidders, tracks, self.weights)
+        return None if standing.pays(bids, model) else bids
+
+    async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
+        """How the bidders did at past tasks like this one. A memory that fails costs this knowledge, no more."""
+        if self.experience is None:
+            return {}
+        try:
+            async with asyncio.timeout(max(0.0, ledger.seconds_left)):
+                return await self.experience.track_records(task, [bidder.name for bidder in self.bidders])
+        except (TimeoutError, SaleError):
+            return {}
+
     async def _round(
         self,
         task: Task,
         asked: Sequence[Coroutine[object, object, Strategy | Dropout]],
         stage: Stage,
+        tracks: Mapping[str, TrackRecord],
         ledger: Ledger,
         observe: Observer,
     ) -> tuple[list[Bid], list[Dropout]]:
@@ -115,13 +166,16 @@ class Auctioneer:
         sitting = Sitting(task=task, stage=stage, rules=self.rules, ledger=ledger, observe=observe)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in asked]
-            votes = await convene(self.rules.jury, self.jurors).sit(sitting, arriving(tasks))
+            jurors = [juror for juror in self.jurors if scoring.speaks(juror.name, self.weights)]
+            votes = await convene(self.rules.jury, jurors).sit(sitting, arriving(tasks))
         order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
         strategies.sort(key=lambda strategy: order[strategy.agent])
         dropouts.sort(key=lambda dropout: order[dropout.agent])
-        return self._weigh(strategies, votes), dropouts
+        return self._weigh(strategies, votes, tracks), dropouts
 
-    def _weigh(self, strategies: Sequence[Strategy], votes: Sequence[Vote]) -> list[Bid]:
+    def _weigh(
+        self, strategies: Sequence[Strategy], votes: Sequence[Vote], tracks: Mapping[str, TrackRecord]
+    ) -> list[Bid]:
         prices = {bidder.name: bidder.price.blended for bidder in self.bidders}
         scores = scoring.impute(votes)
         return [
@@ -130,13 +184,19 @@ class Auctioneer:
                 prices[strategy.agent],
                 [score for score in scores if score.bidder == strategy.agent],
                 self.weights,
-                None,
+                tracks.get(strategy.agent),
             )
             for strategy in strategies
         ]
 
     async def _refine(
-        self, task: Task, bids: Sequence[Bid], leader: Bid, ledger: Ledger, observe: Observer
+        self,
+        task: Task,
+        bids: Sequence[Bid],
+        leader: Bid,
+        tracks: Mapping[str, TrackRecord],
+        ledger: Ledger,
+        observe: Observer,
     ) -> tuple[tuple[Refinement, ...], list[Dropout]]:
         """Cheaper agents that have something to learn from bid once more and are judged like first bids."""
         cheaper = scoring.may_refine(bids, leader)
@@ -152,7 +212,7 @@ class Auctioneer:
             for bidder in self.bidders
             if bidder.name in able
         ]
-        refined, dropouts = await self._round(task, asked, "rejudge", ledger, observe) if asked else ([], [])
+        refined, dropouts = await self._round(task, asked, "rejudge", tracks, ledger, observe) if asked else ([], [])
         by_agent = {bid.agent: bid for bid in refined}
         notes = {agent: note for agent, (_, note) in found.items()}
         notes |= {dropout.agent: dropout.reason for dropout in dropouts}

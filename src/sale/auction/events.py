@@ -77,6 +77,14 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AwardedAgain:
+    """The work was no good, and the task goes to the next best bid."""
+
+    failed: Outcome
+    bid: Bid
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CallSettled:
     """A model call came back and was paid for."""
 
@@ -93,6 +101,7 @@ Event = (
     | WorkStarted
     | WorkFinished
     | Judged
+    | AwardedAgain
     | CallSettled
 )
 Observer = Callable[[Event], None]

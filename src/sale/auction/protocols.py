@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sale.types import Pair, Price, Prompt, Reply, Task, ToolInfo
+from sale.types import Pair, Price, Prompt, Reply, Task, ToolInfo, TrackRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,4 +76,12 @@ class Recall(Protocol):
 
     async def recall(self, task: Task, agent: str, k: int) -> tuple[Pair, ...]:
         """Up to k contrastive pairs from the most similar past tasks, at least one strategy of each by `agent`."""
+        ...
+
+
+class Experience(Protocol):
+    """The auction memory, as far as it knows how agents did."""
+
+    async def track_records(self, task: Task, agents: Sequence[str]) -> Mapping[str, TrackRecord]:
+        """How each agent did at past tasks like this one."""
         ...

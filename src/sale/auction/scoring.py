@@ -9,10 +9,10 @@ w_j say what a unit of entropy and a point of a juror are worth in the same unit
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from sale.auction.chances import chance, expected_work
+from sale.auction.chances import chance, expected_work, juror_feature
 from sale.types import Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5
@@ -79,7 +79,8 @@ def weigh(
         value, notes = value_of(strategy, scores, weights)
     else:
         cost = expected_work(model, strategy.agent, price)
-        probability = chance(model, strategy.agent, strategy=strategy, scores=scores, track=track)
+        plan = strategy if strategy.text else None
+        probability = chance(model, strategy.agent, strategy=plan, scores=scores, track=track)
         value, notes = model.worth * probability, ()
     return Bid(
         strategy=strategy,
@@ -151,6 +152,24 @@ def award(leader: Bid, refined: Iterable[Bid]) -> Bid:
     """
     ranked = rank(bid for bid in refined if is_judged(bid))
     return ranked[0] if ranked and ranked[0].net_cost < leader.net_cost else leader
+
+
+def next_best(contenders: Iterable[Bid], failed: Collection[str]) -> Bid | None:
+    """Who is awarded a task that others have failed at: the best bid of an agent that has not tried yet.
+
+    Where a success model says that work is not expected to be worth what it costs, nobody.
+    """
+    ranked = rank(bid for bid in contenders if bid.agent not in failed and is_judged(bid))
+    if not ranked or (ranked[0].chance is not None and ranked[0].net_cost >= 0.0):
+        return None
+    return ranked[0]
+
+
+def speaks(juror: str, weights: Weights) -> bool:
+    """Whether a juror's scores can change anything under these weights. One that cannot is not asked, nor paid."""
+    if weights.model is not None:
+        return weights.model.coefficients.get(juror_feature(juror), 0.0) != 0.0
+    return weights.jurors.get(juror, 0.0) != 0.0
 
 
 def impute(votes: Iterable[Vote]) -> tuple[Score, ...]:

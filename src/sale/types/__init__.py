@@ -8,7 +8,7 @@ from sale.types.bids import Bid, Dropout, Entropy, Pair, Refinement, Score, Stra
 from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
 from sale.types.examples import Example, Worked
 from sale.types.results import Auction, Baseline, Execution, Outcome, Result, Verdict
-from sale.types.rules import AuctionRules, Caps, JuryMode
+from sale.types.rules import AuctionRules, Caps, Holding, JuryMode
 from sale.types.weights import Objective, SuccessModel, TrackRecord, Training, Weights, WeightSet
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Entropy",
     "Example",
     "Execution",
+    "Holding",
     "JuryMode",
     "Objective",
     "Outcome",

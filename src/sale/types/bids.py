@@ -53,6 +53,7 @@ class Strategy:
 
     agent: str
     text: str
+    """Empty where no plan was asked for."""
     tokens: int
     """|s|, as counted by the endpoint that wrote it."""
     entropy: Entropy | None
@@ -112,6 +113,11 @@ class Bid:
     def agent(self) -> str:
         """Who bids."""
         return self.strategy.agent
+
+    @property
+    def planned(self) -> bool:
+        """Whether there is a plan: a task may be awarded on track records alone."""
+        return bool(self.strategy.text)
 
     @property
     def net_cost(self) -> float:

@@ -39,6 +39,11 @@ class Auction:
         return self.bids + tuple(r.bid for r in self.refinements if r.bid is not None)
 
     @property
+    def held(self) -> bool:
+        """Whether there was an auction at all, and not an award on track records."""
+        return any(bid.planned for bid in self.bids)
+
+    @property
     def flipped(self) -> bool:
         """Whether refinement took the task from the provisional winner."""
         return self.winner.strategy.refined

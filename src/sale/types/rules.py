@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 JuryMode = Literal["panel", "per-bid"]
+Holding = Literal["always", "worthwhile"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +48,18 @@ class AuctionRules:
     """Whether cheaper agents may refine their bid from the auction memory."""
     examples: int = 8
     """k: how many contrastive pairs a refining agent is shown at most."""
+    hold: Holding = "always"
+    """`always`: every task is auctioned. `worthwhile`: where the weights hold a success model, and bids are expected to
+    tell less than they cost, the task goes to the best agent by its track record, without an auction."""
+    attempts: int = 1
+    """How many agents may work on a task, one after the other: where a verifier fails the winner's work, the task goes
+    to the next best bid."""
     caps: Caps = field(default_factory=Caps)
     """Hard limits of one auction."""
 
     def __post_init__(self) -> None:
         _above(self, 0, "strategy_tokens", "bid_seconds", "judge_seconds")
+        _above(self, 0, "attempts")
         if self.examples < 0:
             raise ValueError(f"examples must not be negative, got {self.examples!r}")
 

@@ -57,6 +57,11 @@ class SuccessModel:
     """Tokens the work of an unknown agent is taken to need; times its price that is its cost."""
     prior_evidence: float = 4.0
     """How many tasks' worth of evidence an agent's own rate stands for when `track` is made."""
+    auction: float = 0.0
+    """What holding an auction costs on average, in micro-dollars."""
+    spread: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By agent: the standard deviation, in training, of what its bid adds to its log-odds. Without bids that tell
+    anything this is 0, and there is no reason to pay for them."""
 
     def __post_init__(self) -> None:
         numbers = {
@@ -70,6 +75,8 @@ class SuccessModel:
             **self.coefficients,
             **self.means,
             **self.work,
+            **self.spread,
+            "auction": self.auction,
         }
         for name, value in numbers.items():
             if not math.isfinite(value):

@@ -33,6 +33,7 @@ from sale.types import (
     Strategy,
     SuccessModel,
     Task,
+    TrackRecord,
     Usage,
     Verdict,
     Weights,
@@ -218,7 +219,17 @@ def bids(text: SearchStrategy[str]) -> SearchStrategy[Bid]:
         expected=st.none() | reals,
         note=st.none() | text,
     )
-    return st.builds(Bid, strategy=strategy, price=reals, cost=reals, value=reals, scores=some(score), notes=some(text))
+    return st.builds(
+        Bid,
+        strategy=strategy,
+        price=reals,
+        cost=reals,
+        value=reals,
+        scores=some(score),
+        notes=some(text),
+        track=st.none() | st.builds(TrackRecord, agent=text, successes=reals, failures=reals),
+        chance=st.none() | reals,
+    )
 
 
 def tasks(text: SearchStrategy[str], given: SearchStrategy[str]) -> SearchStrategy[Task]:
@@ -273,7 +284,7 @@ def auctions(text: SearchStrategy[str], sound: SearchStrategy[str] = sound_texts
         refinements=some(refinement),
         winner=bids(text),
         dropouts=some(st.builds(Dropout, agent=text, stage=st.sampled_from(get_args(Stage)), code=text, reason=text)),
-        weights=weights(text).map(lambda one: replace(one, model=None)),
+        weights=weights(text),
         jury=st.sampled_from(get_args(JuryMode)),
         settlement=st.builds(Settlement, calls=some(calls(text))),
         seconds=reals,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -18,6 +22,7 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sale.errors import StoreError
 from sale.memory import migrate
 from sale.memory.schema import HEAD, VERSION_TABLE, metadata
 from sale.memory.store import AuctionMemory
@@ -124,6 +129,63 @@ async def test_a_memory_of_the_first_revision_is_upgraded_with_what_it_holds(tmp
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+DATA = Path(__file__).with_name("data")
+
+
+def counts(path: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(path)) as raw:
+        tables = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: raw.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+
+async def exported(path: Path) -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    async with await AuctionMemory.open(path, embedder=HashEmbedder(dimensions=4)) as memory:
+        await memory.export(stream)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    for line in lines:
+        del line["record"]["source"]
+    return lines
+
+
+async def test_a_memory_of_the_second_revision_is_upgraded_with_what_it_holds(tmp_path: Path):
+    """It was filled and exported by the code of that revision; its export, read now, is what it must hold."""
+    path = tmp_path / "m"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((DATA / "revision_0002.sql").read_text(encoding="utf-8"))
+    before = counts(path)
+    there = await exported(path)
+    assert before.items() <= counts(path).items()
+    assert {line["record"]["status"] for line in there} == {"settled", "awarded", "abandoned"}
+    async with await AuctionMemory.open(tmp_path / "other", embedder=HashEmbedder(dimensions=4)) as other:
+        await other.import_(DATA / "revision_0002.jsonl")
+    assert there == await exported(tmp_path / "other")
+    async with await AuctionMemory.open(path, embedder=HashEmbedder(dimensions=4)) as memory:
+        record = await memory.load("settled")
+        assert record.outcome is not None
+        assert record.outcome.detail == "it drops\0 the last \ud83d name"
+        await remember(memory, "new", "sort")
+        await memory.feedback("settled", "success")
+        assert (await memory.forget("settled")).auctions == 1
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+async def test_an_upgrade_that_would_break_references_changes_nothing(tmp_path: Path):
+    path = tmp_path / "m"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((DATA / "revision_0002.sql").read_text(encoding="utf-8"))
+        old.execute("DELETE FROM tasks WHERE text = 'sort'")
+        old.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="refer to nothing"):
+        await AuctionMemory.open(path, embedder=HashEmbedder(dimensions=4))
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [("0002",)]
+    assert len(path.read_bytes()) == len(before)
+
+
 PAIR = Pair(auction_id="older", task="add", similarity=0.5, losing="guess", winning="count", own="losing")
 NOW = "2026-01-01 00:00:00.000000"
 FIRST_REVISION: list[tuple[str, tuple[object, ...]]] = [
@@ -149,9 +211,11 @@ async def test_opening_again_changes_nothing(tmp_path: Path):
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-async def test_the_connections_keep_their_promises(memory: AuctionMemory):
+async def test_the_connections_keep_their_promises(memory: AuctionMemory, tmp_path: Path):
     async def pragmas(connection: AsyncConnection) -> list[object]:
         names = ("foreign_keys", "synchronous", "secure_delete", "journal_mode", "busy_timeout")
         return [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in names]
 
     assert await memory._database.read(pragmas) == [1, 2, 1, "wal", 60_000]
+    async with await AuctionMemory.open(tmp_path / "just made", embedder=HashEmbedder()) as made:
+        assert await made._database.read(pragmas) == [1, 2, 1, "wal", 60_000]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sale.errors import StoreError
 from sale.memory.retrieval import Candidate, Entry, Index, contrast
 from sale.memory.store import AuctionMemory
-from sale.types import Auction, Pair, Task, Verdict
+from sale.types import Auction, Bid, Pair, Strategy, Task, Verdict
 from tests.memory.builders import BASELINE, Fresh, HashEmbedder, auction, bid, execution, outcome, remember
 
 NOW = Task(text="sort the list of names")
@@ -171,6 +171,18 @@ async def test_only_awards_that_stand_count(memory: AuctionMemory):
     await memory.begin("open", Task(text="five"))
     found = {pair.auction_id for pair in await memory.recall(NOW, "a", 8)}
     assert found == {"settled", "at work", "for its own sake"}
+
+
+async def test_where_nobody_planned_nothing_is_to_be_learnt(memory: AuctionMemory):
+    def without_a_plan(agent: str) -> Bid:
+        empty = Strategy(agent=agent, text="", tokens=0, entropy=None, entropy_note="no plan was asked for")
+        return replace(bid(agent, 1.0), strategy=empty, scores=())
+
+    await remember(memory, "awarded at once", "one", [without_a_plan(agent) for agent in "ab"])
+    await remember(memory, "one planned", "two", [bid("a", 1.0), without_a_plan("b")])
+    await remember(memory, "two planned", "three", [bid("a", 1.0), without_a_plan("b"), bid("c", 2.0)])
+    for agent, names in (("a", ["two planned"]), ("b", []), ("c", ["two planned"])):
+        assert [pair.auction_id for pair in await memory.recall(NOW, agent, 8)] == names
 
 
 async def test_never_the_auction_that_asks(memory: AuctionMemory):

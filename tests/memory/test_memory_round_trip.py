@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from contextlib import closing
@@ -14,7 +15,19 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sale.memory.store import AuctionMemory
-from sale.types import Auction, Baseline, Call, Execution, Outcome, Pair, Settlement, Task
+from sale.types import (
+    Auction,
+    Baseline,
+    Call,
+    Execution,
+    Outcome,
+    Pair,
+    Settlement,
+    Task,
+    TrackRecord,
+    Training,
+    Weights,
+)
 from tests.memory import builders
 
 ONE_MEMORY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -110,6 +123,42 @@ async def test_quoted_strategies_are_kept_once(memory: AuctionMemory):
     left = (await memory.load("x")).auction
     assert left is not None
     assert left.refinements[0].pairs == (odd[3],)
+
+
+async def test_what_a_bid_rested_on_comes_back(memory: AuctionMemory):
+    track = TrackRecord(agent="a", successes=1.5, failures=0.0)
+    bids = (replace(builders.bid("a", 1.0), track=track, chance=0.75), builders.bid("b", 2.0))
+    await builders.remember(memory, "x", "sort", bids)
+    loaded = (await memory.load("x")).auction
+    assert loaded is not None
+    assert [(one.track, one.chance) for one in loaded.bids] == [(track, 0.75), (None, None)]
+    (example,) = await memory.examples()
+    assert example.bids == bids
+
+
+async def test_a_success_model_is_kept_once_and_as_long_as_it_is_needed(memory: AuctionMemory):
+    other = replace(builders.MODEL, worth=2.0)
+    for name, model in (("x0", builders.MODEL), ("x1", other), ("x2", builders.MODEL), ("x3", None)):
+        weights = Weights(cost=1.0, entropy=0.0, jurors={}, source="weights 1", model=model)
+        held = replace(builders.auction(name, Task(text="sort"), [builders.bid("a", 1.0)]), weights=weights)
+        await memory.begin(name, held.task)
+        await memory.award(held)
+        await memory.close_unexecuted(name)
+        assert (await memory.load(name)).auction == held
+
+    def kept() -> list[float]:
+        with closing(sqlite3.connect(memory.path)) as raw:
+            return sorted(json.loads(body)["worth"] for (body,) in raw.execute("SELECT body FROM success_models"))
+
+    assert kept() == [2.0, 1e4]
+    await memory.forget("x0")
+    assert kept() == [2.0, 1e4]
+    await memory.forget("x1")
+    assert kept() == [1e4]
+    training = Training(objective="utility", auctions=1, judged=1)
+    await memory.add_weights(Weights(cost=1.0, entropy=0.0, jurors={}, model=builders.MODEL), training)
+    await memory.forget("x2")
+    assert kept() == [1e4]
 
 
 async def test_not_a_number_is_kept_as_such(memory: AuctionMemory):

@@ -68,10 +68,8 @@ class Database:
             version = await connection.run_sync(_version, self.path)
         await sqlite.use_write_ahead_log(self._engine)
         if version != HEAD:
-            async with self._engine.connect() as connection:
-                writing = await connection.execution_options(**sqlite.WRITING)
-                async with writing.begin():
-                    await writing.run_sync(_upgrade, self.path)
+            async with sqlite.rebuilding(self._engine) as connection:
+                await connection.run_sync(_upgrade, self.path)
 
     async def read(self, work: Work[T]) -> T:
         """Do `work` on one snapshot of the database.

@@ -28,6 +28,10 @@ ROUNDING = 1e-3
 """How far from 1 the norm of a float32 vector may be, generously."""
 
 
+_planned = strategies.c.text != ""
+"""An award on track records alone has bids without a plan, and nothing is to be learnt from those."""
+
+
 class Encoder:
     """Vectors of texts as they are stored, with the latest ones at hand: one task is looked up by several agents."""
 
@@ -201,7 +205,7 @@ class Follower:
             bids = (
                 select(strategies.c.auction, strategies.c.agent)
                 .join(auctions, auctions.c.key == strategies.c.auction)
-                .where(auctions.c.revision > seen, auctions.c.revision <= last)
+                .where(auctions.c.revision > seen, auctions.c.revision <= last, _planned)
             )
             bidders: dict[int, list[str]] = {}
             for auction, agent in (await connection.execute(bids)).all():
@@ -239,7 +243,7 @@ async def read_pairs(connection: AsyncConnection, agent: str, chosen: Sequence[t
     keys = [key for key, _ in chosen]
     heads = select(auctions.c.key, auctions.c.id, tasks.c.text).join(tasks).where(auctions.c.key.in_(keys))
     by_key = {row.key: row for row in (await connection.execute(heads)).all()}
-    bids = select(strategies).where(strategies.c.auction.in_(keys))
+    bids = select(strategies).where(strategies.c.auction.in_(keys), _planned)
     candidates: dict[int, list[Candidate]] = {}
     ordered = bids.order_by(strategies.c.auction, strategies.c.position)
     for row in (await connection.execute(ordered)).all():

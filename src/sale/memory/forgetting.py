@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
 from sale.memory import finding
 from sale.memory.records import Forgotten
-from sale.memory.schema import auctions, pairs, state, tasks
+from sale.memory.schema import auctions, pairs, state, success_models, tasks, weight_sets
 from sale.memory.writing import next_revision
 
 CHUNK = 500
@@ -49,9 +49,15 @@ async def forget(connection: AsyncConnection, chosen: Chosen) -> Forgotten:
     orphans = delete(tasks).where(~exists(select(1).where(auctions.c.task == tasks.c.key).correlate(tasks)))
     gone = (await connection.execute(orphans)).rowcount if keys else 0
     if keys:
+        await connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
         await next_revision(connection)
         await connection.execute(update(state).values(generation=state.c.generation + 1))
     return Forgotten(auctions=len(keys), tasks=gone, pairs=quoted)
+
+
+def _used_in(table: Table) -> ColumnElement[bool]:
+    """Whether rows of a table refer to a success model."""
+    return exists(select(1).where(table.c.model == success_models.c.digest).correlate(success_models))
 
 
 async def _doomed(connection: AsyncConnection, chosen: Chosen) -> dict[int, str]:

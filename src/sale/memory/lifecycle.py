@@ -73,8 +73,10 @@ async def award(connection: AsyncConnection, auction: Auction, owner: str) -> No
     writing.add_award(rows, head.key, auction)
     await writing.add_calls(connection, rows, head.key, writing.call_rows("auction", auction.settlement.calls))
     now: Fields = {"status": "awarded", "owner": owner, "awarded_at": _now(), "abandoned_at": None, "reason": None}
-    await _change(connection, head.key, **now, **writing.award_fields(auction))
-    await rows.insert(connection)
+    revision = await writing.next_revision(connection)
+    award = writing.award_fields(rows, auction)
+    await rows.insert(connection)  # the head refers to some of it
+    await _put(connection, head.key, revision, **now, **award)
 
 
 async def settle(
@@ -176,7 +178,10 @@ def _expect(head: Head, possible: bool, what: str) -> None:
 
 async def _change(connection: AsyncConnection, key: int, **values: Any) -> None:  # noqa: ANN401  columns of any type
     """Change the head, under a new revision, so that every index notices."""
-    revision = await writing.next_revision(connection)
+    await _put(connection, key, await writing.next_revision(connection), **values)
+
+
+async def _put(connection: AsyncConnection, key: int, revision: int, **values: Any) -> None:  # noqa: ANN401
     await connection.execute(update(auctions).where(auctions.c.key == key).values(revision=revision, **values))
 
 

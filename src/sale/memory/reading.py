@@ -24,6 +24,7 @@ from sale.memory.schema import (
     strategies,
     tasks,
 )
+from sale.memory.weighing import read_models
 from sale.types import (
     Auction,
     Baseline,
@@ -38,7 +39,9 @@ from sale.types import (
     Score,
     Settlement,
     Strategy,
+    SuccessModel,
     Task,
+    TrackRecord,
     Usage,
     Weights,
 )
@@ -51,7 +54,8 @@ async def read_records(connection: AsyncConnection, keys: Sequence[int]) -> list
     columns = (*auctions.c, tasks.c.id.label("task_id"), tasks.c.text, tasks.c.domain)
     heads = select(*columns).join(tasks, tasks.c.key == auctions.c.task).where(auctions.c.key.in_(keys))
     by_key = {row["key"]: row for row in (await connection.execute(heads)).mappings()}
-    parts = [_Parts(by_key[key]) for key in keys if key in by_key]
+    models = await read_models(connection, {row["model"] for row in by_key.values() if row["model"] is not None})
+    parts = [_Parts(by_key[key], models.get(by_key[key]["model"])) for key in keys if key in by_key]
     quoted = Quoted()
     for table in _PARTS:
         grouped: dict[int, list[Row]] = {}
@@ -86,8 +90,9 @@ def _of(table: Table, keys: Sequence[int]) -> Select[*tuple[Any, ...]]:
 class _Parts:
     """The rows of one auction."""
 
-    def __init__(self, head: Row) -> None:
+    def __init__(self, head: Row, model: SuccessModel | None) -> None:
         self.head = head
+        self.model = model
         self.rows: dict[str, list[Row]] = {}
 
     def record(self, quoted: Quoted) -> Record:
@@ -145,6 +150,7 @@ class _Parts:
                 entropy=head["weight_entropy"],
                 jurors={row["juror"]: row["weight"] for row in self.rows["juror_weights"]},
                 source=head["weights_source"],
+                model=self.model,
             ),
             jury=head["jury"],
             settlement=Settlement(calls=self._calls("auction")),
@@ -229,6 +235,10 @@ def read_bid(row: Row, scores: Sequence[Score]) -> Bid:
         value=row["value"],
         scores=tuple(scores),
         notes=tuple(row["notes"]),
+        track=None
+        if row["track_agent"] is None
+        else TrackRecord(agent=row["track_agent"], successes=row["track_successes"], failures=row["track_failures"]),
+        chance=row["chance"],
     )
 
 

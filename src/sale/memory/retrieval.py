@@ -55,7 +55,7 @@ class Entry:
     """It has a winner and was not abandoned."""
     verdict: str | None
     bidders: Sequence[str]
-    """Who wrote each of its strategies."""
+    """Who wrote each of its strategies, where there is one to be read."""
     work: Sequence[Worked] = ()
     """Its executions, in their order."""
 

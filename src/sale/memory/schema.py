@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -138,6 +138,7 @@ auctions = Table(
     Column("weight_cost", Double),
     Column("weight_entropy", Double),
     Column("weights_source", ExactText),
+    Column("model", String(64), ForeignKey("success_models.digest")),
     Column("seconds", Real),
     CheckConstraint("status IN ('open', 'awarded', 'settled', 'abandoned')", name="status"),
 )
@@ -178,6 +179,10 @@ strategies = Table(
     Column("value", Real),
     Column("notes", JsonText, nullable=False),
     Column("won", Boolean, nullable=False),
+    Column("track_agent", ExactText),  # null: no track record
+    Column("track_successes", Real),
+    Column("track_failures", Real),
+    Column("chance", Double),
     ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
     Index("ix_strategies_auction_agent", "auction", "agent"),
 )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sale.errors import StoreError
 
@@ -102,6 +103,34 @@ async def use_write_ahead_log(engine: AsyncEngine) -> None:
         bare = await connection.execution_options(**BARE)
         if (await bare.exec_driver_sql("PRAGMA journal_mode")).scalar() != "wal":
             await bare.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+@asynccontextmanager
+async def rebuilding(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """A writing transaction in which tables may be replaced by new ones of the same name.
+
+    References are looked at when it ends: while they are enforced, to drop a table is to delete what belongs to it.
+
+    Raises:
+        SQLAlchemyError: The file cannot be changed.
+        sqlite3.IntegrityError: What was left refers to what is not there; nothing was changed.
+    """
+    async with engine.connect() as connection:
+        await _enforce_references(connection, "OFF")
+        writing = await connection.execution_options(**WRITING)
+        try:
+            async with writing.begin():
+                yield writing
+                if broken := (await writing.exec_driver_sql("PRAGMA foreign_key_check")).all():
+                    raise sqlite3.IntegrityError(f"{len(broken)} rows refer to nothing, the first in {broken[0][0]!r}")
+        finally:
+            await _enforce_references(connection, "ON")
+
+
+async def _enforce_references(connection: AsyncConnection, mode: str) -> None:
+    bare = await connection.execution_options(**BARE)  # inside a transaction it would have no effect
+    await bare.exec_driver_sql(f"PRAGMA foreign_keys = {mode}")
+    await bare.commit()
 
 
 async def empty_log(engine: AsyncEngine) -> None:

@@ -5,20 +5,18 @@ A success model is kept once, by the SHA-256 of what it says: a version means so
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, literal, select
+from sqlalchemy import RowMapping, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
 from sale.memory.records import WeightUse
 from sale.memory.schema import success_models, weight_sets, weight_uses
-from sale.memory.writing import next_revision
+from sale.memory.writing import Rows, add_model, next_revision, numbers
 from sale.types import SuccessModel, Training, Weights, WeightSet
 
 CHUNK = 500
@@ -28,17 +26,20 @@ async def add(connection: AsyncConnection, weights: Weights, training: Training)
     """The next version. Its source is that version, whatever it was before."""
     await next_revision(connection)  # one at a time: versions are counted
     last = (await connection.execute(select(func.max(weight_sets.c.version)))).scalar()
-    row: dict[str, Any] = {
-        "version": 1 if last is None else last + 1,
+    version = 1 if last is None else last + 1
+    rows = Rows()
+    row = {
+        "version": version,
         "made_at": datetime.now(UTC),
         "cost": float(weights.cost),
         "entropy": float(weights.entropy),
-        "jurors": _numbers(weights.jurors),
-        "model": None if weights.model is None else await put_model(connection, weights.model),
+        "jurors": numbers(weights.jurors),
+        "model": add_model(rows, weights.model),
         "training": _plain(training),
     }
-    await connection.execute(insert(weight_sets), row)
-    (added,) = await _read(connection, row["version"])
+    rows.add(weight_sets, row)
+    await rows.insert(connection)
+    (added,) = await _read(connection, version)
     return added
 
 
@@ -73,17 +74,6 @@ async def uses(connection: AsyncConnection) -> tuple[WeightUse, ...]:
     """What was put in use when, oldest first."""
     rows = (await connection.execute(select(weight_uses).order_by(weight_uses.c.key))).all()
     return tuple(WeightUse(version=row.version, at=row.at) for row in rows)
-
-
-async def put_model(connection: AsyncConnection, model: SuccessModel) -> str:
-    """Keep a model, if it is not there yet; gives back its digest."""
-    fields: dict[str, Any] = asdict(model)
-    body = {name: _numbers(value) if hasattr(value, "items") else float(value) for name, value in fields.items()}
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    there = select(success_models.c.digest).where(success_models.c.digest == digest)
-    new = select(literal(digest), literal(body, success_models.c.body.type)).where(~there.exists())
-    await connection.execute(insert(success_models).from_select(["digest", "body"], new))
-    return digest
 
 
 async def read_models(connection: AsyncConnection, digests: Collection[str]) -> dict[str, SuccessModel]:
@@ -145,7 +135,3 @@ def _training(kept: Mapping[str, Any]) -> Training:
     }
     changed: dict[str, Any] = {"held_out": held_out, "notes": tuple(kept["notes"])}
     return Training(**{**kept, **changed})
-
-
-def _numbers(values: object) -> dict[str, float]:
-    return {name: float(value) for name, value in cast("Mapping[str, float]", values).items()}

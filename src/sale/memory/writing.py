@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,9 +29,10 @@ from sale.memory.schema import (
     scores,
     state,
     strategies,
+    success_models,
     tasks,
 )
-from sale.types import Auction, Baseline, Bid, Call, Execution, Outcome, Task
+from sale.types import Auction, Baseline, Bid, Call, Execution, Outcome, SuccessModel, Task
 
 Part = Literal["auction", "execution", "outcome", "stray"]
 Fields = dict[str, Any]
@@ -58,7 +60,18 @@ class Rows:
             if rows := self._rows.get(table):
                 if table is pairs:
                     rows = await shorten(connection, rows)
-                await connection.execute(insert(table), rows)
+                if table is success_models:
+                    rows = await _new_models(connection, rows)
+                if rows:
+                    await connection.execute(insert(table), rows)
+
+
+async def _new_models(connection: AsyncConnection, rows: Sequence[Fields]) -> list[Fields]:
+    """Those that are not there yet, each once."""
+    wanted = {row["digest"]: row for row in rows}
+    there = select(success_models.c.digest).where(success_models.c.digest.in_(wanted))
+    known = set((await connection.execute(there)).scalars())
+    return [row for digest, row in wanted.items() if digest not in known]
 
 
 async def next_revision(connection: AsyncConnection, by: int = 1) -> int:
@@ -98,6 +111,22 @@ def add_task(rows: Rows, key: int, task: Task, embedder: str, vector: bytes) -> 
     rows.add(embeddings, {"task": key, "embedder": embedder, "vector": vector})
 
 
+def add_model(rows: Rows, model: SuccessModel | None) -> str | None:
+    """A success model, kept if it is not there yet; gives back the digest it is referred to by."""
+    if model is None:
+        return None
+    fields: dict[str, Any] = asdict(model)
+    body = {name: numbers(value) if hasattr(value, "items") else float(value) for name, value in fields.items()}
+    digest = text_digest(json.dumps(body, sort_keys=True))
+    rows.add(success_models, {"digest": digest, "body": body})
+    return digest
+
+
+def numbers(values: object) -> Fields:
+    """Numbers by name, as Python's own: what is fitted comes from libraries that have others."""
+    return {name: float(value) for name, value in cast("Mapping[str, float]", values).items()}
+
+
 async def put_embedding(connection: AsyncConnection, task: int, embedder: str, vector: bytes) -> None:
     """Store the vector of a task that is there, replacing one by the same embedder."""
     mine = (embeddings.c.task == task) & (embeddings.c.embedder == embedder)
@@ -113,14 +142,15 @@ async def next_position(connection: AsyncConnection, table: Table, auction: int)
     return 0 if found is None else int(found) + 1
 
 
-def award_fields(auction: Auction) -> Fields:
-    """What the head of an auction says from the award on."""
+def award_fields(rows: Rows, auction: Auction) -> Fields:
+    """What the head of an auction says from the award on; a model it refers to is among the rows."""
     return {
         "jury": auction.jury,
         "provisional": auction.provisional,
         "weight_cost": auction.weights.cost,
         "weight_entropy": auction.weights.entropy,
         "weights_source": auction.weights.source,
+        "model": add_model(rows, auction.weights.model),
         "seconds": auction.seconds,
     }
 
@@ -213,10 +243,13 @@ async def add_calls(connection: AsyncConnection, rows: Rows, key: int, lines: Se
 
 def add_record(rows: Rows, key: int, head: Fields, auction: Auction | None) -> None:
     """A whole head at once, for records of another memory."""
-    rows.add(auctions, {**_NO_AWARD, **head, "key": key, "revision": key, **(award_fields(auction) if auction else {})})
+    award = award_fields(rows, auction) if auction else _NO_AWARD
+    rows.add(auctions, {**head, "key": key, "revision": key, **award})
 
 
-_NO_AWARD: Fields = dict.fromkeys(("jury", "provisional", "weight_cost", "weight_entropy", "weights_source", "seconds"))
+_NO_AWARD: Fields = dict.fromkeys(
+    ("jury", "provisional", "weight_cost", "weight_entropy", "weights_source", "model", "seconds")
+)
 
 
 def _weights(jurors: Mapping[str, float]) -> list[Fields]:
@@ -226,6 +259,7 @@ def _weights(jurors: Mapping[str, float]) -> list[Fields]:
 def _strategy(bid: Bid, refinement: int | None, *, won: bool) -> Fields:
     strategy = bid.strategy
     entropy = strategy.entropy
+    track = bid.track
     return {
         "refinement": refinement,
         "agent": strategy.agent,
@@ -243,6 +277,10 @@ def _strategy(bid: Bid, refinement: int | None, *, won: bool) -> Fields:
         "value": bid.value,
         "notes": bid.notes,
         "won": won,
+        "track_agent": track.agent if track else None,
+        "track_successes": track.successes if track else None,
+        "track_failures": track.failures if track else None,
+        "chance": bid.chance,
     }
 
 

@@ -1,0 +1,153 @@
+"""Weights from past auctions: fit on all of them, and say how the same procedure did on tasks it had not seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sale.errors import InputError
+from sale.learning.dataset import Table, split, tabulate
+from sale.learning.heldout import HeldOut, hold_out, measures
+from sale.learning.recipes import Candidate, Recipe, recipe
+from sale.learning.unknowns import complete
+from sale.learning.utility import default_worth
+from sale.types import Example, Objective, Training, Weights
+
+LEAST_TASKS = 8
+"""Different tasks below which nothing is fitted."""
+LEAST_OUTCOMES = 10
+"""Judged executions below which nothing is fitted."""
+FEW_TASKS = 100
+"""Below this the notes say that intervals are wide."""
+FEW_OUTCOMES = 10
+"""An agent with fewer outcomes is named in the notes."""
+SOLVED_GAP = 1e-2
+"""A larger optimality gap is worth a note."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """Weights and what is known of them."""
+
+    weights: Weights
+    training: Training
+    gap: float | None
+    """Optimality gap of the final program, relative; `None` for `utility`, which is none."""
+    worth: float
+    """Dollars a solved task was taken to be worth."""
+
+
+def fit(
+    examples: Sequence[Example],
+    objective: Objective,
+    *,
+    worth: float | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    since: str | None = None,
+    alpha: float = 0.5,
+    seconds: float = 20.0,
+) -> Fit:
+    """Fit weights to past auctions.
+
+    Args:
+        examples: The auctions. Outcomes of the winners are enough; everybody's are better.
+        objective: `minmax`, `margin` or `utility` (method, section 3).
+        worth: What a solved task is worth, in dollars; see `utility.default_worth` for what is taken if not given.
+            `minmax` does not use it.
+        folds: Of the cross-validation, by task text.
+        seed: Draws the folds.
+        since: Start of the records, for the record alone.
+        alpha: Of CVaR, in [0, 1]: 0 the mean slack, 1 the worst; `margin` alone uses it.
+        seconds: What the exact solvers may take in all. Where that is too little the gap says so.
+
+    Raises:
+        InputError: Too few tasks or outcomes to fit anything, or an argument out of range.
+    """
+    _check(worth, folds, alpha, seconds)
+    table = tabulate(examples)
+    tasks = int(table.group.max()) + 1
+    judged = int((table.known & table.present).sum())
+    if tasks < LEAST_TASKS or judged < LEAST_OUTCOMES:
+        raise InputError(
+            f"there are records of {tasks} different tasks with {judged} judged executions: too few to fit weights",
+            hint=f"It takes at least {LEAST_TASKS} tasks and {LEAST_OUTCOMES} outcomes; a hundred tasks to trust them.",
+        )
+    fold = split(table, min(folds, tasks), seed)
+    completed = complete(table, fold)
+    value = default_worth(table) if worth is None else worth
+    how = recipe(objective, value, alpha)
+    held = hold_out(table, completed, fold, how, 0.6 * seconds)
+    (final,) = how.solve(table, completed, (held.setting,), 0.4 * seconds, True)
+    figures, remarks = measures(table, held, completed)
+    notes = (*_data_notes(table, tasks), *completed.notes, *remarks, *_fit_notes(objective, how, held, final, table))
+    if worth is None and objective != "minmax":
+        notes = (*notes, f"a solved task is taken to be worth ${value:.3g}, from what the dearest agent costs")
+    settings: dict[str, float | str] = dict(zip(how.settings, held.setting, strict=True))
+    settings |= {"folds": float(min(folds, tasks)), "seed": float(seed)}
+    if objective != "minmax":
+        settings["worth"] = value
+    if objective == "margin":
+        settings |= {"alpha": alpha, "lambda": 1.0 / value}
+    if final.gap is not None:
+        settings["gap"] = final.gap
+    training = Training(
+        objective=objective,
+        auctions=len(table),
+        judged=judged,
+        since=since,
+        settings=settings,
+        held_out=figures,
+        notes=notes,
+    )
+    return Fit(weights=final.weights, training=training, gap=final.gap, worth=value)
+
+
+def _check(worth: float | None, folds: int, alpha: float, seconds: float) -> None:
+    if worth is not None and not (math.isfinite(worth) and worth > 0.0):
+        raise InputError(f"worth must be a number of dollars above 0, got {worth!r}")
+    if folds < 2:
+        raise InputError(f"folds must be at least 2, got {folds!r}")
+    if not 0.0 <= alpha <= 1.0:
+        raise InputError(f"alpha must lie in [0, 1], got {alpha!r}")
+    if not seconds > 0.0:
+        raise InputError(f"seconds must be above 0, got {seconds!r}")
+
+
+def _data_notes(table: Table, tasks: int) -> list[str]:
+    """What the records themselves cannot tell."""
+    notes: list[str] = []
+    if tasks < FEW_TASKS:
+        notes.append(f"{tasks} different tasks only: intervals are wide, and weights may change with more records")
+    known = table.known & table.present
+    counts = np.bincount(table.author[known], minlength=len(table.agents))
+    few = [f"{agent} ({count})" for agent, count in zip(table.agents, counts, strict=True) if count < FEW_OUTCOMES]
+    if few:
+        notes.append(f"agents with fewer than {FEW_OUTCOMES} outcomes: {', '.join(few)}")
+    if len(np.unique(table.success[known])) < 2:
+        notes.append("all outcomes are alike: nothing can be learnt about which bids succeed")
+    return notes
+
+
+def _fit_notes(objective: Objective, how: Recipe, held: HeldOut, final: Candidate, table: Table) -> list[str]:
+    """What the fitted weights are not."""
+    notes: list[str] = []
+    if final.gap is not None and max(held.gap, final.gap) > SOLVED_GAP:
+        on_folds = f", {held.gap:.1%} on folds" if held.gap > SOLVED_GAP else ""
+        notes.append(f"the program was left within {final.gap:.1%} of a bound on the optimum{on_folds}")
+    if objective == "minmax" and held.setting in {how.tried[0], how.tried[-1]}:
+        notes.append(f"the best B tried, {held.setting[0]:g}, is at the end of the range")
+    model = final.weights.model
+    if model is not None:
+        notes.append(
+            f"an agent not seen here is taken to succeed at {model.newcomer_rate:.0%} "
+            f"and to need {model.newcomer_tokens:.0f} tokens"
+        )
+        return notes
+    silent = [juror for juror in table.jurors if final.weights.jurors.get(juror, 0.0) == 0.0]
+    if silent:
+        notes.append(f"jurors that weigh nothing: {', '.join(silent)}")
+    return notes

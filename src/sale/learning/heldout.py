@@ -1,0 +1,144 @@
+"""How weights do on tasks they were not fitted on: folds by task text, settings chosen without the fold they serve.
+
+Each setting is fitted once per fold. The setting used on a fold is the one that did best on the others, so that the
+figures count the choice of setting too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sale.learning import calibration
+from sale.learning.choosing import chances, chosen
+from sale.learning.dataset import Bools, Floats, Ints, Table, agent_prices
+from sale.learning.intervals import mean_interval
+from sale.learning.logistic import log_losses
+from sale.learning.recipes import Recipe, Setting, Trial
+from sale.learning.unknowns import Completed, consequences, estimate_success
+
+Measures = Mapping[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """Choices on tasks not seen, and the setting to fit on all of them."""
+
+    setting: Setting
+    columns: Ints
+    """(T,)"""
+    chance: Floats | None
+    """(T, N) P̂ of models that had not seen the task, where the objective has such."""
+    gap: float
+    """Largest optimality gap among the fits on folds."""
+
+
+def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, seconds: float) -> HeldOut:
+    """Fit every setting without each fold, and see what it does there.
+
+    Args:
+        table: All auctions.
+        completed: Their outcomes, observed or estimated.
+        fold: (T,).
+        recipe: The objective's.
+        seconds: For all solvers together.
+    """
+    rows, numbers = np.arange(len(table)), np.unique(fold)
+    shape = (len(recipe.tried), len(table))
+    columns, losses = np.zeros(shape, np.intp), np.zeros(shape)
+    chance: Floats | None = None
+    gap = 0.0
+    for number in numbers:
+        own = fold == number
+        test = table.take(own)
+        candidates = recipe.solve(
+            table.take(~own), _without(completed, own), recipe.tried, seconds / len(numbers), False
+        )
+        for place, candidate in enumerate(candidates):
+            gap = max(gap, candidate.gap or 0.0)
+            columns[place, own] = chosen(test, candidate.weights)
+            if candidate.weights.model is not None:
+                chance = np.full((*shape, table.author.shape[1]), np.nan) if chance is None else chance
+                chance[place, own] = chances(test, candidate.weights.model)
+                judged = log_losses(chance[place, own], np.nan_to_num(test.success)) * (test.known & test.present)
+                losses[place, own] = judged.sum(axis=1)
+    trial = Trial(
+        success=completed.success[rows, columns],
+        dollars=completed.dollars[rows, columns],
+        log_loss=losses,
+        judged=(table.known & table.present).sum(axis=1).astype(np.intp),
+        group=table.group,
+    )
+    picks = np.zeros(len(table), np.intp)
+    for number in numbers:
+        picks[fold == number] = recipe.pick(trial, fold != number)
+    best = recipe.pick(trial, np.ones(len(table), np.bool_))
+    return HeldOut(
+        setting=recipe.tried[best],
+        columns=columns[picks, rows],
+        chance=None if chance is None else chance[picks, rows],
+        gap=gap,
+    )
+
+
+def _without(completed: Completed, own: Ints) -> Completed:
+    rest = ~own.astype(np.bool_)
+    return Completed(
+        success=completed.success[rest],
+        dollars=completed.dollars[rest],
+        guess=completed.guess[rest],
+        average=completed.average[rest],
+        notes=completed.notes,
+    )
+
+
+def measures(
+    table: Table, held: HeldOut, completed: Completed
+) -> tuple[dict[str, tuple[float, float, float]], list[str]]:
+    """Held-out figures with intervals, and what to know about them.
+
+    `pass@1`, `dollars` (a task, auction included), `reliance` on the dearest agent; where everybody's outcome is known
+    also `regret` (share of tasks that somebody solves but the award did not) and `gain` in pass@1 over the dearest
+    agent alone; with a model `slope` and `bias` of its calibration.
+    """
+    found: dict[str, tuple[float, float, float]] = {}
+    notes: list[str] = []
+    rows, group = np.arange(len(table)), table.group
+    effect = consequences(table, held.columns, completed)
+    solved = estimate_success(effect, group)
+    if solved.value is not None:
+        found["pass@1"] = (solved.value, solved.low, solved.high)
+    else:
+        found["pass@1 (modelled)"] = (float(effect.modelled.mean()), solved.low, solved.high)
+        notes.append(
+            f"held-out pass@1 is not known for {solved.unknown:.0%} of auctions: the mean is modelled, "
+            "its interval supposes that all of them fail, or succeed"
+        )
+    found["dollars"] = mean_interval(effect.dollars, group)
+    dearest = agent_prices(table) >= agent_prices(table).max()
+    relied = dearest[table.author[rows, held.columns]].astype(np.float64)
+    found["reliance"] = mean_interval(relied, group, proportion=True)
+    if table.complete.all():
+        found |= _against_others(table, held.columns, dearest)
+    if held.chance is not None:
+        seen = calibration.judged(table, held.chance)
+        found["slope"], found["bias"] = calibration.slope(*seen), calibration.bias(*seen)
+        if not found["slope"][1] <= 1.0 <= found["slope"][2]:
+            kind = "too sure of itself" if found["slope"][0] < 1.0 else "too timid"
+            notes.append(f"P̂ is {kind}: calibration slope {found['slope'][0]:.2f} on held-out folds")
+    return found, notes
+
+
+def _against_others(table: Table, columns: Ints, dearest: Bools) -> dict[str, tuple[float, float, float]]:
+    rows = np.arange(len(table))
+    success = np.nan_to_num(table.success) * table.present
+    ours = success[rows, columns]
+    found = {"regret": mean_interval(success.max(axis=1) - ours, table.group, proportion=True)}
+    of_dearest = dearest[table.author] & table.present
+    both = of_dearest.any(axis=1)
+    if both.any():
+        theirs = np.where(of_dearest, success, 0.0).max(axis=1)
+        found["gain"] = mean_interval((ours - theirs)[both], table.group[both])
+    return found

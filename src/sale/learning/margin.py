@@ -1,0 +1,238 @@
+"""Objective `margin`: the best agent must beat every other by what awarding the other would lose; a linear program.
+
+    ℓ_ti = [i fails] + work_ti / worth              what awarding task t to bid i loses
+    s_ti = v·f_ti − u·e_ti                          its score; e is plan cost brought to the scale of work / worth
+    ξ_t  = max_i (ℓ_ti − ℓ_tb) + (s_ti − s_tb)      slack against the best bid b = argmin ℓ; at least 0, for i = b
+    min    CVaR_α(ξ) + ρ (|u − 1| + Σ |v|)          v_j ≥ 0, v_h of either sign, u ≥ u_min
+
+CVaR_α is the mean of the worst 1 − α of the slacks: α = 0 the mean, α = 1 the worst case. The prior is the loss itself
+with plan cost for work and nothing known of success: u = 1, v = 0. The L1 distance from it bounds the program and lets
+a useless juror fall to exactly nothing; u_min keeps cost from being weighed at nothing.
+
+Small programs are given to HiGHS whole. Large ones are solved by cutting planes, which is as exact: the CVaR is convex
+in K + 1 weights, each cut is one row over all tasks, and lower and upper bound meet at a stated gap.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize as scipy_optimize
+from scipy import sparse as scipy_sparse
+
+from sale.learning.dataset import Bools, Floats
+
+_optimize: Any = scipy_optimize  # scipy is untyped
+_sparse: Any = scipy_sparse
+
+STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+"""ρ tried, strongest first."""
+LEAST_COST_WEIGHT = 0.1
+TOLERANCE = 1e-3
+WHOLE_ROWS = 1_500
+"""Programs of at most so many rows are solved whole."""
+CUTS = 400
+"""Most cutting planes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Margins:
+    """The program's data: slack of task t is max_i gap_ti + differences_ti·w, with w = (u, v)."""
+
+    gap: Floats
+    """(T, N) ℓ_ti − ℓ_tb; −∞ where there is no bid."""
+    differences: Floats
+    """(T, N, 1 + K) of −e and f against the best bid's."""
+    signed: Bools
+    """(1 + K,) weights that may be negative."""
+
+    @property
+    def prior(self) -> Floats:
+        """(1 + K,) u = 1, v = 0."""
+        return np.eye(1, len(self.signed))[0]
+
+    @property
+    def lowest(self) -> Floats:
+        """(1 + K,) lower bounds of the weights."""
+        return np.where(self.signed, -np.inf, np.r_[LEAST_COST_WEIGHT, np.zeros(len(self.signed) - 1)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Solution:
+    """Weights, and how far from the best they can be."""
+
+    values: Floats
+    """(1 + K,) u, then v."""
+    objective: float
+    bound: float
+    """A lower bound of the objective."""
+
+    @property
+    def gap(self) -> float:
+        """Relative to the larger of the objective and the tolerance."""
+        return max(0.0, self.objective - self.bound) / max(abs(self.objective), TOLERANCE)
+
+
+def margins(losses: Floats, plan_costs: Floats, features: Floats, signed: Bools) -> Margins:
+    """Differences against each task's best bid.
+
+    Args:
+        losses: (T, N) ℓ; infinite where there is no bid. Of equal ones the first, cheaper bid is the best.
+        plan_costs: (T, N) e; anything where there is no bid.
+        features: (T, N, K).
+        signed: (K,) whose weight may be negative.
+    """
+    rows, best = np.arange(len(losses)), losses.argmin(axis=1)
+    present = np.isfinite(losses)
+    wide = np.concatenate([-np.where(present, plan_costs, 0.0)[..., None], features], axis=-1)
+    gap = np.where(present, losses - losses[rows, best][:, None], -np.inf)
+    differences = np.where(present[..., None], wide - wide[rows, best][:, None], 0.0)
+    return Margins(gap=gap, differences=differences, signed=np.r_[False, signed])
+
+
+def solve_margin(data: Margins, alpha: float, strengths: tuple[float, ...], *, seconds: float = 10.0) -> list[Solution]:
+    """One solution a strength; cuts found for one serve the others.
+
+    Args:
+        data: The program.
+        alpha: In [0, 1].
+        strengths: ρ, above 0.
+        seconds: When to stop, for each; the gap then says what is left.
+    """
+    active = int(np.isfinite(data.gap).sum()) - len(data.gap)
+    if active <= WHOLE_ROWS:
+        return [solve_whole(data, alpha, strength) for strength in strengths]
+    cuts = _Cuts.none(len(data.signed))
+    found: list[Solution] = []
+    for strength in strengths:
+        solution, cuts = _solve_by_cuts(data, alpha, strength, cuts, seconds)
+        found.append(solution)
+    return found
+
+
+def objective(data: Margins, alpha: float, strength: float, values: Floats) -> float:
+    """CVaR of the slacks and the distance from the prior."""
+    return _cvar_cut(data, alpha, values)[0] + strength * float(np.abs(values - data.prior).sum())
+
+
+def _cvar_cut(data: Margins, alpha: float, values: Floats) -> tuple[float, Floats]:
+    """CVaR_α at some weights, and a subgradient."""
+    scores = data.gap + data.differences @ values
+    worst = scores.argmax(axis=1)
+    rows = np.arange(len(scores))
+    slack = scores[rows, worst]
+    share = tail_weights(slack, alpha)
+    return float(share @ slack), share @ data.differences[rows, worst]
+
+
+def tail_weights(slack: Floats, alpha: float) -> Floats:
+    """(T,) how much each slack counts in CVaR_α: the worst 1 − α of them, the one at the boundary in part."""
+    order = np.argsort(-slack, kind="stable")
+    tail = max((1.0 - alpha) * len(slack), 1e-9)
+    share = np.zeros_like(slack)
+    share[order] = np.clip(tail - np.arange(len(slack)), 0.0, 1.0)
+    return share / share.sum()
+
+
+# --- the whole program -----------------------------------------------------------------------------------------------
+
+
+def solve_whole(data: Margins, alpha: float, strength: float) -> Solution:
+    """The linear program with a row for each bid that is not the best.
+
+    Columns: w (D), |w − prior| (D), η, then an excess over η for each task. For α = 1 the excess is not allowed.
+    """
+    width, count = len(data.signed), len(data.gap)
+    tasks, bids = np.nonzero(np.isfinite(data.gap))
+    rows = len(tasks)
+    with_excess = alpha < 1.0
+    blocks = [
+        [
+            _sparse.csr_array(data.differences[tasks, bids]),
+            _sparse.csr_array((rows, width)),
+            _sparse.csr_array(
+                (-np.ones(2 * rows), (np.tile(np.arange(rows), 2), np.r_[np.zeros(rows, np.intp), 1 + tasks])),
+                shape=(rows, 1 + count),
+            ),
+        ],
+        *_distance_rows(width, 1 + count),
+    ]
+    prior = data.prior
+    each = 1.0 / ((1.0 - alpha) * count) if with_excess else 0.0
+    found = _optimize.linprog(
+        np.r_[np.zeros(width), np.full(width, strength), 1.0, np.full(count, each)],
+        A_ub=_sparse.block_array(blocks, format="csr"),
+        b_ub=np.r_[-data.gap[tasks, bids], prior, -prior],
+        bounds=[
+            *((low if np.isfinite(low) else None, None) for low in data.lowest),
+            *[(0.0, None)] * (width + 1),
+            *[(0.0, None if with_excess else 0.0)] * count,
+        ],
+        method="highs",
+    )
+    values = np.asarray(found.x[:width], np.float64)
+    return Solution(values=values, objective=objective(data, alpha, strength, values), bound=float(found.fun))
+
+
+def _distance_rows(width: int, others: int) -> list[list[Any]]:
+    """Rows w − a ≤ prior and −w − a ≤ −prior: a is at least |w − prior|."""
+    one, rest = _sparse.eye_array(width), _sparse.csr_array((width, others))
+    return [[one, -one, rest], [-one, -one, rest]]
+
+
+# --- cutting planes --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cuts:
+    """CVaR ≥ offsets + slopes·w, row by row."""
+
+    offsets: Floats
+    slopes: Floats
+
+    @classmethod
+    def none(cls, width: int) -> _Cuts:
+        """CVaR ≥ 0: the best bid has no slack against itself."""
+        return cls(offsets=np.zeros(1), slopes=np.zeros((1, width)))
+
+    def with_cut(self, values: Floats, height: float, slope: Floats) -> _Cuts:
+        """One more, tangent at some weights."""
+        return _Cuts(offsets=np.r_[self.offsets, height - slope @ values], slopes=np.vstack([self.slopes, slope]))
+
+
+def _solve_by_cuts(data: Margins, alpha: float, strength: float, cuts: _Cuts, seconds: float) -> tuple[Solution, _Cuts]:
+    """Kelley's method; cuts are taken halfway between the best point and the master's too, which stops zigzagging."""
+    until = time.monotonic() + seconds
+    best = data.prior
+    height, slope = _cvar_cut(data, alpha, best)
+    top, cuts = height, cuts.with_cut(best, height, slope)
+    while True:
+        corner, bound = _master(data, cuts, strength)
+        solution = Solution(values=best, objective=top, bound=min(bound, top))
+        if solution.gap <= TOLERANCE or len(cuts.offsets) > CUTS or time.monotonic() >= until:
+            return solution, cuts
+        for point in (0.5 * (best + corner), corner):
+            height, slope = _cvar_cut(data, alpha, point)
+            cuts = cuts.with_cut(point, height, slope)
+            if (total := height + strength * float(np.abs(point - data.prior).sum())) < top:
+                best, top = point, total
+
+
+def _master(data: Margins, cuts: _Cuts, strength: float) -> tuple[Floats, float]:
+    """The lowest point under the cuts, and its height: columns w, |w − prior|, CVaR."""
+    width = len(data.signed)
+    one, nothing = np.eye(width), np.zeros((width, 1))
+    rows = len(cuts.offsets)
+    found = _optimize.linprog(
+        np.r_[np.zeros(width), np.full(width, strength), 1.0],
+        A_ub=np.block(
+            [[cuts.slopes, np.zeros((rows, width)), -np.ones((rows, 1))], [one, -one, nothing], [-one, -one, nothing]]
+        ),
+        b_ub=np.r_[-cuts.offsets, data.prior, -data.prior],
+        bounds=[*((low if np.isfinite(low) else None, None) for low in data.lowest), *[(0.0, None)] * (width + 1)],
+        method="highs",
+    )
+    return np.asarray(found.x[:width], np.float64), float(found.fun)

@@ -1,0 +1,153 @@
+"""The three objectives behind one shape: settings to try, how to fit them, and how held-out folds choose among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sale.learning import margin, minmax, utility
+from sale.learning.dataset import MICRO, Bools, Floats, Ints, Table
+from sale.learning.intervals import standard_error
+from sale.learning.linear import scale
+from sale.learning.unknowns import Completed
+from sale.types import Objective, Weights
+
+TRADES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""What values of `margin` are multiplied by against cost, chosen on folds. Where outcomes are noisy a program of
+margins finds the direction of the weights but shrinks their length, and with it what a success is worth."""
+MOST_OUTCOMES = 20_000
+"""Judged executions on which the lasso of `utility` is chosen, at most; the model itself is fitted on all."""
+
+
+Setting = tuple[float, ...]
+"""Values of what is tuned, one for each name in `Recipe.settings`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """Weights of one setting."""
+
+    weights: Weights
+    gap: float | None
+    """Optimality gap, relative; `None` where the objective is no such program, or no bound was sought."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What each of S settings did on folds it was not fitted on."""
+
+    success: Floats
+    """(S, T)"""
+    dollars: Floats
+    """(S, T) of work."""
+    log_loss: Floats
+    """(S, T) summed over the auction's judged executions; 0 for weights without a model."""
+    judged: Ints
+    """(T,) judged executions."""
+    group: Ints
+    """(T,)"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """One objective."""
+
+    settings: tuple[str, ...]
+    """What is tuned."""
+    tried: tuple[Setting, ...]
+    solve: Callable[[Table, Completed, Sequence[Setting], float, bool], list[Candidate]]
+    """Table, outcomes, settings, seconds for all of them, whether it is the final fit."""
+    pick: Callable[[Trial, Bools], int]
+    """The place of the best setting, judged by some auctions."""
+
+
+def recipe(objective: Objective, worth: float, alpha: float) -> Recipe:
+    """The recipe of an objective.
+
+    Args:
+        objective: Which.
+        worth: What a solved task is worth, in dollars; `minmax` knows no such thing.
+        alpha: Of CVaR, for `margin`.
+    """
+    if objective == "minmax":
+        return Recipe(settings=("B",), tried=tuple((b,) for b in minmax.BUDGETS), solve=_minmax, pick=_most_solved)
+    if objective == "margin":
+
+        def solve(
+            table: Table, completed: Completed, settings: Sequence[Setting], seconds: float, _: bool, /
+        ) -> list[Candidate]:
+            return _margin(table, completed, settings, seconds, worth, alpha)
+
+        def pick(trial: Trial, among: Bools, /) -> int:
+            return int(np.argmin((1.0 - trial.success + trial.dollars / worth)[:, among].mean(axis=1)))
+
+        grid = tuple((rho, trade) for rho in margin.STRENGTHS for trade in TRADES)
+        return Recipe(settings=("rho", "trade"), tried=grid, solve=solve, pick=pick)
+
+    def models(table: Table, _: Completed, settings: Sequence[Setting], __: float, final: bool, /) -> list[Candidate]:
+        return _utility(table, [strength for (strength,) in settings], worth, final)
+
+    return Recipe(
+        settings=("lasso",), tried=tuple((s,) for s in utility.STRENGTHS), solve=models, pick=_least_surprised
+    )
+
+
+def _minmax(table: Table, _: Completed, settings: Sequence[Setting], seconds: float, final: bool, /) -> list[Candidate]:
+    """Outcomes do not enter the program: they choose B. On folds local search does, in the end the bound is sought."""
+    scaled = scale(table)
+    effort = minmax.Effort(seconds=seconds / len(settings), rounds=minmax.Effort().rounds if final else 0)
+    found: list[Candidate] = []
+    for (budget,) in settings:
+        solution = minmax.solve_minmax(scaled.costs, scaled.features, budget, effort)
+        found.append(Candidate(weights=scaled.weights(solution.values), gap=solution.gap if final else None))
+    return found
+
+
+def _most_solved(trial: Trial, among: Bools) -> int:
+    """pass@1 first, cost second, the smaller B of what is equal."""
+    solved, spent = trial.success[:, among].mean(axis=1), trial.dollars[:, among].mean(axis=1)
+    best = np.flatnonzero(solved >= solved.max() - 1e-9)
+    return int(best[np.argmin(spent[best])])
+
+
+def _margin(
+    table: Table, completed: Completed, settings: Sequence[Setting], seconds: float, worth: float, alpha: float
+) -> list[Candidate]:
+    """The program for each strength once; a trade only rescales its solution."""
+    scaled = scale(table)
+    losses = np.where(table.present, 1.0 - completed.success + completed.dollars / worth, np.inf)
+    spent, planned = float(completed.dollars.sum()), float(table.outlay.sum()) / MICRO
+    ratio = spent / planned if planned > 0 and spent > 0 else 1.0
+    plan_costs = table.outlay / MICRO * ratio / worth
+    data = margin.margins(losses, plan_costs, scaled.features, scaled.signed)
+    strengths = tuple(dict.fromkeys(rho for rho, _ in settings))
+    solutions = margin.solve_margin(data, alpha, strengths, seconds=seconds / len(strengths))
+    by_strength = dict(zip(strengths, solutions, strict=True))
+    found: list[Candidate] = []
+    for rho, trade in settings:
+        solution = by_strength[rho]
+        # With w_c = 1 a score of 1 is worth · plan per work, over u, in micro-dollars.
+        unit = trade * worth * MICRO / ratio / float(solution.values[0])
+        found.append(Candidate(weights=scaled.weights(solution.values[1:], unit=unit), gap=solution.gap))
+    return found
+
+
+def _utility(table: Table, settings: Sequence[float], worth: float, final: bool) -> list[Candidate]:
+    models = utility.success_models(table, settings, most=None if final else MOST_OUTCOMES)
+    blank = Weights(cost=1.0, entropy=0.0, jurors={}, source="fitted")
+    return [Candidate(weights=replace(blank, model=utility.priced(model, worth)), gap=None) for model in models]
+
+
+def _least_surprised(trial: Trial, among: Bools) -> int:
+    """The sparsest model whose log-loss is within one standard error (of the paired difference) of the best."""
+    judged = max(1.0, float(trial.judged[among].sum()))
+    losses = trial.log_loss[:, among]
+    best = losses[int(np.argmin(losses.sum(axis=1)))]
+    for place, loss in enumerate(losses):
+        extra = loss - best
+        error = standard_error(extra, trial.group[among]) * len(extra) / judged
+        if float(extra.sum()) / judged <= error:
+            return place
+    return len(losses) - 1

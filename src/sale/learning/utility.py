@@ -1,0 +1,260 @@
+"""Objective `utility`: a calibrated P̂(success | bid, agent), and what work costs (method, section 3).
+
+Log-odds are an intercept per agent, drawn towards the pool's as far as the agents' spread and their few outcomes say,
+plus a sum over features. Which features count is chosen by a lasso path; those that are left are fitted again without
+it, so that what survives is not shrunk for having been selected. The strength of the lasso is chosen by
+cross-validation in `sale.learning.fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sale.auction.chances import LENGTH, TRACK
+from sale.learning.choosing import track_features
+from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
+from sale.learning.logistic import fit_logistic, information, strongest_lasso
+from sale.types import SuccessModel
+
+STRENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0)
+"""Lasso strengths tried, as shares of the smallest one under which no feature enters."""
+PRIOR_TASKS = 4.0
+"""What the pool's rate, or its tokens per task, counts for in an agent's own: this many outcomes."""
+FEATURE_RIDGE = 1.0
+"""Of a feature in units of its standard deviation: a prior of one log-odd either way."""
+SPREAD = 1.0
+"""Prior spread of agents' intercepts, in log-odds; counts as one agent when the spread is estimated."""
+SPREAD_ROUNDS = 4
+WORTH_CAP = 10.0
+"""The default worth is at most this many times what a success of the dearest agent costs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """The judged executions of a table: n outcomes."""
+
+    x: Floats
+    """(n, 1 + F' + A): the constant, F' standardised features, one column an agent."""
+    y: Floats
+    names: tuple[str, ...]
+    """(F',) features that vary."""
+    means: Floats
+    spreads: Floats
+    agents: tuple[str, ...]
+    rates: Floats
+    """(A,) shrunk share of successes."""
+    rate: float
+    """The pool's."""
+    planned: Bools
+    """(n,) executions whose agent bid with a plan: only they tell how bids differ."""
+
+    @property
+    def features(self) -> slice:
+        """Where the features' columns are."""
+        return slice(1, 1 + len(self.names))
+
+
+def default_worth(table: Table) -> float:
+    """What a solved task is worth if nobody says, in dollars.
+
+    Whoever would use the dearest agent for everything pays what one success of it costs, so a success is worth that at
+    least; and its average work is worth doing only if each success it has over a cheaper agent is worth what that costs
+    extra. The largest of these, but no more than ten times the first: a difference of rates may be next to nothing.
+    """
+    spent = work_costs(table)[0] / MICRO
+    rates = _shrunk_rates(table)[0]
+    dearest = int(np.argmax(agent_prices(table)))
+    floor = float(spent[dearest] / rates[dearest])
+    more, better = spent[dearest] - spent, rates[dearest] - rates
+    gaining = (better > 0) & (more > 0)
+    extra = float((more[gaining] / better[gaining]).max(initial=floor))
+    return min(extra, WORTH_CAP * floor) or 1.0  # where all work is free any worth does
+
+
+def work_costs(table: Table) -> tuple[Floats, float]:
+    """(A,) what the work of each agent costs on average, micro-dollars, and the pool's tokens per task.
+
+    An agent's mean is drawn towards its price times the pool's tokens: those are its cost where nothing is known.
+    """
+    prices = agent_prices(table)
+    seen = table.present & ~np.isnan(table.dollars)
+    author, micro = table.author[seen], table.dollars[seen] * MICRO
+    at = table.price[seen]
+    tokens = float(np.mean(micro[at > 0] / at[at > 0])) if (at > 0).any() else 0.0
+    total = np.bincount(author, weights=micro, minlength=len(prices))
+    count = np.bincount(author, minlength=len(prices))
+    return (total + PRIOR_TASKS * prices * tokens) / (count + PRIOR_TASKS), tokens
+
+
+def _shrunk_rates(table: Table) -> tuple[Floats, float]:
+    known = table.present & table.known
+    author, success = table.author[known], table.success[known]
+    rate = (success.sum() + 0.5) / (len(success) + 1.0)
+    good = np.bincount(author, weights=success, minlength=len(table.agents))
+    count = np.bincount(author, minlength=len(table.agents))
+    return (good + PRIOR_TASKS * rate) / (count + PRIOR_TASKS), float(rate)
+
+
+def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:
+    """The judged executions as a design matrix; of at most `most` outcomes, whole tasks drawn by `seed`."""
+    rates, rate = _shrunk_rates(table)
+    held = _some_tasks(table, most, seed)
+    known = held.present & held.known
+    blank = _blank(held.agents, rates, rate)
+    wide = np.concatenate([held.features, track_features(held, blank)[..., None]], axis=-1)[known]
+    names = (*held.names, TRACK)
+    filled = ~np.isnan(wide)
+    count = np.maximum(filled.sum(axis=0), 1)
+    means = np.where(filled, wide, 0.0).sum(axis=0) / count
+    centred = np.where(filled, wide - means, 0.0)
+    spreads = np.sqrt((centred**2).sum(axis=0) / max(1, len(wide)))
+    varies = spreads > 1e-9 * (1.0 + np.abs(means))
+    agents = np.zeros((len(wide), len(held.agents)))
+    agents[np.arange(len(wide)), held.author[known]] = 1.0
+    return Sample(
+        x=np.hstack([np.ones((len(wide), 1)), centred[:, varies] / spreads[varies], agents]),
+        y=held.success[known],
+        names=tuple(name for name, kept in zip(names, varies, strict=True) if kept),
+        means=means[varies],
+        spreads=spreads[varies],
+        agents=held.agents,
+        rates=rates,
+        rate=rate,
+        planned=~np.isnan(wide[:, names.index(LENGTH)]),
+    )
+
+
+def _some_tasks(table: Table, most: int | None, seed: int) -> Table:
+    outcomes = int((table.present & table.known).sum())
+    if most is None or outcomes <= most:
+        return table
+    draw = np.random.default_rng(seed).permutation(int(table.group.max()) + 1)
+    return table.take(draw[table.group] < len(draw) * most / outcomes)
+
+
+def success_models(table: Table, strengths: Sequence[float], *, most: int | None = None) -> list[SuccessModel]:
+    """One model a lasso strength, with worth 1 micro-dollar: set the real one with `priced`.
+
+    Args:
+        table: At least one outcome known.
+        strengths: In [0, 1], see `STRENGTHS`.
+        most: Fit on about so many outcomes at most.
+    """
+    data = sample(table, most=most)
+    ridge, centre = _penalties(data)
+    start = fit_logistic(data.x, data.y, ridge, centre=centre, start=centre)
+    ridge, start = _with_spread(data, ridge, centre, start)
+    penalised = np.zeros(len(ridge), np.bool_)
+    penalised[data.features] = True
+    path = _fit_columns(data, ridge, centre, start, ~penalised)
+    top = strongest_lasso(data.x, data.y, path, penalised)
+    costs = _Costs(work=work_costs(table), auction=_auction_cost(table))
+    models: dict[bytes, SuccessModel] = {}
+    found: dict[float, SuccessModel] = {}
+    for strength in sorted(set(strengths), reverse=True):
+        kept = np.ones_like(penalised)
+        if strength > 0.0:
+            lasso = np.where(penalised, strength * top, 0.0)
+            path = fit_logistic(data.x, data.y, ridge, centre=centre, lasso=lasso, start=path)
+            kept = ~penalised | (path != 0.0)
+        if (key := kept.tobytes()) not in models:
+            models[key] = _as_model(data, _fit_columns(data, ridge, centre, start, kept), costs)
+        found[strength] = models[key]
+    return [found[strength] for strength in strengths]
+
+
+def _fit_columns(data: Sample, ridge: Floats, centre: Floats, start: Floats, kept: Bools) -> Floats:
+    """Coefficients with some columns alone; 0 for the others."""
+    at = np.zeros_like(start)
+    at[kept] = fit_logistic(data.x[:, kept], data.y, ridge[kept], centre=centre[kept], start=start[kept])
+    return at
+
+
+def _penalties(data: Sample) -> tuple[Floats, Floats]:
+    """The constant is held, lightly, to the pool's rate, so that all successes make no infinite odds."""
+    width = data.x.shape[1]
+    ridge = np.full(width, 1.0 / SPREAD**2)
+    ridge[0] = 1.0
+    ridge[data.features] = FEATURE_RIDGE
+    centre = np.zeros(width)
+    centre[0] = np.log(data.rate / (1.0 - data.rate))
+    return ridge, centre
+
+
+def _with_spread(data: Sample, ridge: Floats, centre: Floats, start: Floats) -> tuple[Floats, Floats]:
+    """The spread of agents' intercepts by expectation-maximisation, the prior counting as one agent."""
+    own = slice(1 + len(data.names), data.x.shape[1])
+    at = start
+    for _ in range(SPREAD_ROUNDS):
+        posterior = np.linalg.inv(information(data.x, at) + np.diag(ridge))
+        variance = float((at[own] ** 2 + np.diag(posterior)[own]).sum() + SPREAD**2) / (len(data.agents) + 1)
+        ridge = ridge.copy()
+        ridge[own] = 1.0 / variance
+        at = fit_logistic(data.x, data.y, ridge, centre=centre, start=at)
+    return ridge, at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Costs:
+    """What does not depend on the strength, in micro-dollars."""
+
+    work: tuple[Floats, float]
+    auction: float
+
+
+def _auction_cost(table: Table) -> float:
+    """What holding an auction costs on average, where one was held."""
+    held = (~np.isnan(table.features[..., table.names.index(LENGTH)])).any(axis=1)
+    return float(table.overhead[held].mean()) * MICRO if held.any() else 0.0
+
+
+def _spread(data: Sample, at: Floats) -> dict[str, float]:
+    """By agent, the standard deviation of what its bids add to its log-odds; the pool's where it has no two."""
+    own = np.array([name != TRACK for name in data.names], np.bool_)
+    added = (data.x[:, data.features][:, own] @ at[data.features][own])[data.planned]
+    authors = data.x[data.planned, 1 + len(data.names) :].argmax(axis=1)
+    pool = float(added.std()) if len(added) else 0.0
+    parts = [added[authors == place] for place in range(len(data.agents))]
+    return {agent: float(part.std()) if len(part) > 1 else pool for agent, part in zip(data.agents, parts, strict=True)}
+
+
+def _as_model(data: Sample, at: Floats, costs: _Costs) -> SuccessModel:
+    """Coefficients back in the features' own units."""
+    slopes = at[data.features] / data.spreads
+    own = at[1 + len(data.names) :]
+    blank = _blank(data.agents, data.rates, data.rate)
+    return replace(
+        blank,
+        intercepts={agent: float(at[0] + shift) for agent, shift in zip(data.agents, own, strict=True)},
+        newcomer=float(at[0]),
+        coefficients={name: float(b) for name, b in zip(data.names, slopes, strict=True) if b != 0.0},
+        means={name: float(m) for name, m, b in zip(data.names, data.means, slopes, strict=True) if b != 0.0},
+        work={agent: float(cost) for agent, cost in zip(data.agents, costs.work[0], strict=True)},
+        newcomer_tokens=costs.work[1],
+        auction=costs.auction,
+        spread=_spread(data, at),
+    )
+
+
+def _blank(agents: Sequence[str], rates: Floats, rate: float) -> SuccessModel:
+    """A model that knows the agents' rates and weighs nothing."""
+    return SuccessModel(
+        worth=1.0,
+        intercepts={},
+        newcomer=0.0,
+        rates={agent: float(own) for agent, own in zip(agents, rates, strict=True)},
+        newcomer_rate=rate,
+        coefficients={},
+        means={},
+        work={},
+        newcomer_tokens=0.0,
+        prior_evidence=PRIOR_TASKS,
+    )
+
+
+def priced(model: SuccessModel, worth: float) -> SuccessModel:
+    """The model with what a solved task is worth, in dollars."""
+    return replace(model, worth=worth * MICRO)

@@ -1,4 +1,4 @@
-"""Your own agent in the market: anything with a way to plan and a way to work.
+"""Two async functions as an agent.
 
 A function knows nothing of tokens, so unless it says otherwise its texts are counted at four characters a token: bids
 need a length to be costed (equation 2), and settlements a usage. Log-probabilities it has none, so its bids go without
@@ -7,27 +7,16 @@ the entropy term.
 
 from __future__ import annotations
 
-import math
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+from sale.agents.adapters.plans import Planner, Work, as_work, described
+from sale.agents.execution import describe
 from sale.auction.protocols import BidRequest, Juror
-from sale.errors import BadReplyError, SaleError
+from sale.errors import BadReplyError, CallTimeoutError, SaleError
 from sale.types import Call, Execution, Price, Reply, Task, ToolInfo, Usage
 
-CHARACTERS_PER_TOKEN = 4
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
-    """A text and what it took; return it instead of a string to report the real usage."""
-
-    text: str
-    usage: Usage
-
-
-Planner = Callable[[Task], Awaitable[str | Work]]
 Worker = Callable[[Task, str | None], Awaitable[str | Work]]
 
 
@@ -39,7 +28,14 @@ class FunctionAgent:
     """
 
     def __init__(
-        self, name: str, *, price: Price, bid: Planner, execute: Worker, tools: tuple[ToolInfo, ...] = ()
+        self,
+        name: str,
+        *,
+        price: Price,
+        bid: Planner,
+        execute: Worker,
+        tools: tuple[ToolInfo, ...] = (),
+        seconds: float | None = None,
     ) -> None:
         """Nothing is called yet.
 
@@ -49,12 +45,14 @@ class FunctionAgent:
             bid: Plans.
             execute: Works.
             tools: What it says it can work with.
+            seconds: The longest an execution may take; as long as it likes unless given.
         """
         self._name = name
         self._price = price
         self._plan = bid
         self._work = execute
         self._tools = tools
+        self._seconds = seconds
 
     @property
     def name(self) -> str:
@@ -83,21 +81,25 @@ class FunctionAgent:
         """Call the planner; it sees the task, or for a refinement the same task once more."""
         began = time.monotonic()
         try:
-            work = _as_work(await self._plan(request.task), request.task.text)
+            work = as_work(await self._plan(request.task), request.task.text)
         except SaleError:
             raise
         except Exception as error:
-            raise BadReplyError(_describe(error), where=self._name) from error
+            raise BadReplyError(described(error), where=self._name) from error
         return Reply(text=work.text, usage=work.usage, seconds=time.monotonic() - began)
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Call the worker."""
         began = time.monotonic()
         work, failure = Work(text="", usage=Usage()), None
+        limit = asyncio.timeout(self._seconds)
         try:
-            work = _as_work(await self._work(task, strategy), task.text)
+            async with limit:
+                work = as_work(await self._work(task, strategy), task.text)
         except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
-            failure = _describe(error)
+            failure = described(error)
+            if limit.expired():
+                failure = describe(CallTimeoutError(f"not done within {self._seconds:g} s"))
         seconds = time.monotonic() - began
         call = Call(
             stage="execute",
@@ -119,19 +121,3 @@ class FunctionAgent:
 
     async def aclose(self) -> None:
         """Nothing to let go of."""
-
-
-def _as_work(made: str | Work, read: str) -> Work:
-    if isinstance(made, Work):
-        return made
-    if not isinstance(made, str):  # pyright: ignore[reportUnnecessaryIsInstance]  somebody else's function
-        raise TypeError(f"the function must return str or Work, got {made!r}")
-    return Work(text=made, usage=Usage(input_tokens=_count(read), output_tokens=_count(made)))
-
-
-def _count(text: str) -> int:
-    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

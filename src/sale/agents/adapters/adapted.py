@@ -1,0 +1,183 @@
+"""What all adapters share: the terms an agent works on, and one piece of work from its prompt to its settlement.
+
+Somebody else's agent may raise anything, hang, or end without a word. Whatever it does is on the execution's record;
+nothing of it reaches the market but a cancellation of the market's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from sale.agents.adapters.plans import Plans, counted, described
+from sale.agents.execution import describe
+from sale.agents.prompts import work_prompt
+from sale.auction.protocols import BidRequest, Juror
+from sale.errors import CallTimeoutError, SaleError
+from sale.models.errors import FOREIGN, to_call_error
+from sale.types import Call, Execution, Price, Prompt, Reply, Task, ToolInfo, Usage
+
+NO_ANSWER = "call.bad_reply: the answer is empty"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What an agent is called, what it asks for, and what it is held to."""
+
+    name: str
+    """Unique in the pool."""
+    price: Price
+    """Dollars per million tokens: bids are costed with it, and what the agent reports is settled at it."""
+    price_per_task: float | None = None
+    """Dollars for one execution whose tokens nobody reports. Without it such work is counted by the length of its
+    texts."""
+    seconds: float = 600.0
+    """The longest an execution may take."""
+    follow_strategy: bool = True
+    """Whether it is shown its winning strategy while it works."""
+    tools: tuple[ToolInfo, ...] = ()
+    """What it says it can work with; described to it when it plans."""
+
+
+@dataclass(slots=True)
+class Course:
+    """What a piece of work has come to so far. What is put here is kept, however the work ends."""
+
+    answer: str = ""
+    usages: list[tuple[Usage, float]] = field(default_factory=list[tuple[Usage, float]])
+    """Tokens and seconds of each model call that was reported."""
+    trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
+    begun: bool = False
+    """Whether work that reports no usage has cost something by now."""
+
+
+Doing = Callable[[Prompt, Course], Awaitable[None]]
+"""Does the work of a prompt and keeps its course; may raise anything."""
+
+
+class Adapted:
+    """The part of a contractor that is the same for every framework. It does not judge."""
+
+    def __init__(self, terms: Terms, plans: Plans) -> None:
+        """Nothing is called yet.
+
+        Args:
+            terms: Name, price, limits.
+            plans: Where its plans come from.
+        """
+        self._terms = terms
+        self._plans = plans
+
+    @property
+    def name(self) -> str:
+        """Unique in the pool."""
+        return self._terms.name
+
+    @property
+    def price(self) -> Price:
+        """Dollars per million tokens."""
+        return self._terms.price
+
+    @property
+    def tools(self) -> tuple[ToolInfo, ...]:
+        """What it says it can work with."""
+        return self._terms.tools
+
+    @property
+    def juror(self) -> Juror | None:
+        """It does not judge."""
+        return None
+
+    async def prepare(self) -> None:
+        """Nothing to get ready."""
+
+    async def bid(self, request: BidRequest, /) -> Reply:
+        """Have a plan written.
+
+        Raises:
+            SaleError: There is none.
+        """
+        return await self._plans.bid(request)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of: whoever made the agent closes it."""
+
+
+async def carry_out(terms: Terms, mode: str, task: Task, strategy: str | None, do: Doing) -> Execution:
+    """One piece of work of an adapted agent, within its time.
+
+    Args:
+        terms: The agent's.
+        mode: The kind of agent, for the record.
+        task: What is to be done.
+        strategy: Its winning strategy; shown to it where its terms say so.
+        do: Does it.
+    """
+    shown = strategy if terms.follow_strategy else None
+    prompt = work_prompt(task, strategy=shown)
+    course = Course()
+    began = time.monotonic()
+    error = await _outcome(terms, prompt, course, do)
+    seconds = time.monotonic() - began
+    return Execution(
+        agent=terms.name,
+        answer=course.answer,
+        mode=mode,
+        followed_strategy=shown is not None,
+        trace=tuple(course.trace),
+        calls=_settled(terms, prompt, course, seconds, error),
+        seconds=seconds,
+        error=error,
+    )
+
+
+async def _outcome(terms: Terms, prompt: Prompt, course: Course, do: Doing) -> str | None:
+    """Why there is no whole answer; `None` where there is one."""
+    limit = asyncio.timeout(terms.seconds)
+    try:
+        async with limit:
+            await do(prompt, course)
+    except asyncio.CancelledError as error:
+        this = asyncio.current_task()
+        if this is not None and this.cancelling():
+            raise
+        return described(error)  # it cancelled itself, not we it
+    except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
+        if limit.expired():
+            return describe(CallTimeoutError(f"not done within {terms.seconds:g} s"))
+        return failure(error, terms.name)
+    return None if course.answer.strip() else NO_ANSWER
+
+
+def failure(error: Exception, where: str) -> str:
+    """An exception for the record, ours or anybody's, in one line."""
+    if isinstance(error, SaleError):
+        return describe(error)
+    return describe(to_call_error(error, where)) if isinstance(error, FOREIGN) else described(error)
+
+
+def _settled(terms: Terms, prompt: Prompt, course: Course, seconds: float, error: str | None) -> tuple[Call, ...]:
+    """A line for each call that was reported, else one for the work as a whole; and one for how it failed."""
+    reported = [(usage, spent) for usage, spent in course.usages if usage.total]
+    if not reported and (course.answer.strip() or course.begun):
+        usage = counted(prompt.user, course.answer)
+        dollars = terms.price.dollars(usage) if terms.price_per_task is None else terms.price_per_task
+        return (_line(terms, prompt, usage, dollars, seconds, error),)
+    lines = [_line(terms, prompt, usage, terms.price.dollars(usage), spent, None) for usage, spent in reported]
+    if error is not None:
+        lines.append(_line(terms, prompt, Usage(), 0.0, max(0.0, seconds - sum(s for _, s in reported)), error))
+    return tuple(lines)
+
+
+def _line(terms: Terms, prompt: Prompt, usage: Usage, dollars: float, seconds: float, error: str | None) -> Call:
+    return Call(
+        stage="execute",
+        agent=terms.name,
+        usage=usage,
+        dollars=dollars,
+        seconds=seconds,
+        prompt=prompt.template,
+        error=error,
+    )

@@ -1,0 +1,184 @@
+"""A command-line program as an agent: the prompt goes in as an argument or on standard input, the answer comes out.
+
+No shell is involved. The program gets the environment it is given and no other, works in an empty directory of its own
+unless told otherwise, and its whole process group is killed when it is over, its time is up or it is cancelled. It is
+NOT sandboxed: it is a program of yours that you would run yourself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out
+from sale.agents.adapters.plans import OwnModel, Plans, counted
+from sale.agents.tools.runs import Limits, RunReport
+from sale.agents.tools.supervise import Command, supervise
+from sale.errors import BadReplyError, ConfigError, NotReadyError, SandboxError, UnpricedAgentError
+from sale.types import Execution, Prompt, Reply, Task
+
+PLACEHOLDER = "{task}"
+OUTPUT_BYTES = 2**20
+STDERR_SHOWN = 300
+"""How much of what it wrote to standard error is quoted where it failed."""
+ANY = sys.maxsize
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class CommandAgent(Adapted):
+    """A program that answers a prompt.
+
+    Its tokens are its own affair, so what one execution costs is declared: `Terms.price_per_task`. `Terms.price` is
+    what its plans are costed with.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        terms: Terms,
+        *,
+        plans: Plans | None = None,
+        environment: Mapping[str, str] = NOTHING,
+        directory: Path | None = None,
+        output_bytes: int = OUTPUT_BYTES,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            command: The program and its arguments. `{task}` in an argument stands for the prompt; without one the
+                prompt is what the program reads from standard input.
+            terms: Name, prices, limits.
+            plans: Where its plans come from; the program itself is asked for them unless given.
+            environment: All the environment the program sees.
+            directory: Where it works; an empty directory of its own, removed afterwards, unless given.
+            output_bytes: How much it may write to standard output, and to standard error.
+
+        Raises:
+            ConfigError: There is no program.
+            UnpricedAgentError: What an execution costs is not declared.
+        """
+        if not command or not command[0].strip():
+            raise ConfigError("the command is empty", where=f"agent {terms.name!r}", hint="Name a program.")
+        if terms.price_per_task is None:
+            raise UnpricedAgentError(
+                "a program does not say how many tokens it takes, so what it costs must be declared",
+                where=f"agent {terms.name!r}",
+                hint="Set price_per_task, in dollars; 0.0 for a program that costs nothing.",
+            )
+        super().__init__(terms, plans or OwnModel(terms.name, self._ask))
+        self._command = tuple(command)
+        self._environment = dict(environment)
+        self._directory = directory
+        self._output_bytes = output_bytes
+
+    async def execute(self, task: Task, strategy: str | None) -> Execution:
+        """Run the program on the task and, where its terms say so, the winning plan."""
+        return await carry_out(self._terms, "command", task, strategy, self._work)
+
+    async def _work(self, prompt: Prompt, course: Course) -> None:
+        program = self._program()
+        course.begun = True
+        report = await self._run(program, prompt.user)
+        course.trace += [
+            {"role": "user", "content": prompt.user},
+            {
+                "role": "assistant",
+                "content": report.stdout,
+                "stderr": report.stderr[-OUTPUT_BYTES // 256 :],
+                "exit_code": report.exit_code,
+            },
+        ]
+        course.answer = self._answer(report)
+
+    async def _ask(self, prompt: Prompt, max_tokens: int) -> Reply:
+        """The program's own plan. It cannot be held to a length: the auction cuts, or drops, what is too long."""
+        del max_tokens
+        text = f"{prompt.system}\n\n{prompt.user}"
+        report = await self._run(self._program(), text)
+        answer = self._answer(report)
+        return Reply(text=answer, usage=counted(text, answer), seconds=report.seconds)
+
+    def _program(self) -> str:
+        found = shutil.which(self._command[0])
+        if found is None:
+            raise NotReadyError(
+                f"there is no program {self._command[0]!r}", where=self.name, hint="Is it installed, and on the PATH?"
+            )
+        return str(Path(found).absolute())
+
+    async def _run(self, program: str, text: str) -> RunReport:
+        arguments = [argument.replace(PLACEHOLDER, text) for argument in self._command[1:]]
+        given = "" if arguments != list(self._command[1:]) else text
+        if any("\0" in argument for argument in arguments):
+            raise BadReplyError("the prompt holds a null character, which no argument can", where=self.name)
+        limits = Limits(cpu_seconds=ANY, wall_seconds=float(ANY), memory_bytes=ANY, output_bytes=self._output_bytes)
+        with self._place() as directory, _ready() as report:
+            command = Command(
+                argv=[program, *arguments],
+                environment=self._environment,
+                kill=_kill_group,
+                sweep=_kill_group,
+                report=report,
+                directory=directory,
+            )
+            try:
+                return await supervise(command, stdin=given, limits=limits)
+            except SandboxError as error:  # there is no sandbox here: the program itself could not be started
+                raise NotReadyError(
+                    f"the program could not be started: {error.__cause__ or error.message}", where=self.name
+                ) from error
+
+    @contextlib.contextmanager
+    def _place(self) -> Generator[Path]:
+        if self._directory is not None:
+            yield self._directory
+            return
+        with tempfile.TemporaryDirectory(prefix="sale-command-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+
+    def _answer(self, report: RunReport) -> str:
+        """What it wrote, if that is an answer.
+
+        Raises:
+            BadReplyError: It failed, wrote too much, nothing, or no text.
+        """
+        said = " ".join(report.stderr.split())[-STDERR_SHOWN:]
+        if report.killed_reason is not None:
+            raise BadReplyError(f"it wrote more than {self._output_bytes} bytes and was killed", where=self.name)
+        if report.exit_code != 0:
+            raise BadReplyError(
+                f"it ended with exit status {report.exit_code}: {said or 'no word why'}", where=self.name
+            )
+        if "\ufffd" in report.stdout or "\0" in report.stdout:
+            raise BadReplyError("what it wrote is no UTF-8 text", where=self.name)
+        if not report.stdout.strip():
+            raise BadReplyError(f"it wrote nothing{f'; on standard error: {said}' if said else ''}", where=self.name)
+        return report.stdout.strip()
+
+
+@contextlib.contextmanager
+def _ready() -> Generator[int]:
+    """The report of a launcher that there is none of: a program has started once it is executed."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(reading, False)
+        os.write(writing, b"1")
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _kill_group(leader: int) -> bool:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

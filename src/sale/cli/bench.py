@@ -16,6 +16,6 @@ VERBS = {
 }
 
 
-@click.group(cls=Verbs, verbs=VERBS, extra="bench")
+@click.group(cls=Verbs, verbs=VERBS, extras=dict.fromkeys(VERBS, "bench"))
 def bench() -> None:
     """Benchmark tasks, recorded runs, routers replayed over them, reports."""

@@ -17,11 +17,17 @@ Table = Mapping[str, tuple[str, str]]
 class Verbs(click.Group):
     """A group that loads a verb when it is called."""
 
-    def __init__(self, *args: Any, verbs: Table, extra: str = "", **kwargs: Any) -> None:  # noqa: ANN401  they are click's
-        """As a click group, with the table of its verbs, and the extra of the package that they need, if any."""
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401  they are click's
+        verbs: Table,
+        extras: Mapping[str, str] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """As a click group, with the table of its verbs, and by verb the extra of the package that it needs."""
         super().__init__(*args, **kwargs)
         self._verbs = verbs
-        self._extra = extra
+        self._extras = extras or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the shape is click's
         """In the order of the table."""
@@ -38,10 +44,11 @@ class Verbs(click.Group):
         try:
             module = import_module(f"sale.cli.{self._verbs[cmd_name][0]}")
         except ModuleNotFoundError as error:
-            if not self._extra or (error.name or "").startswith("sale"):
+            extra = self._extras.get(cmd_name)
+            if extra is None or (error.name or "").startswith("sale"):
                 raise
             raise MissingExtraError(
-                f"`{self.name} {cmd_name}` needs {error.name}", hint=f"pip install 'sale[{self._extra}]'"
+                f"`{self.name} {cmd_name}` needs {error.name}", hint=f"pip install 'sale[{extra}]'"
             ) from error
         command = getattr(module, cmd_name)
         return command if isinstance(command, click.Command) else None

@@ -19,13 +19,17 @@ VERBS = {
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
     "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
     "feedback": ("feedback", "Set the outcome of a past auction."),
+    "fit": ("fit", "Fit weights to the auctions on record."),
+    "weights": ("weights", "Fitted weights: list, show, use, diff."),
+    "replay": ("replay", "What other weights would have chosen on past traffic."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
+EXTRAS = {"fit": "learn", "replay": "learn"}
 USAGE_FAULT = 2
 INTERRUPTED = 130
 
 
-@click.group(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, verbs=VERBS, extras=EXTRAS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("sale"), prog_name="sale")
 def app() -> None:
     """A market for language-model agents.

@@ -1,0 +1,77 @@
+"""`sale replay`: what other weights would have chosen on past traffic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+
+from sale import config
+from sale.cli.board import money
+from sale.cli.encode import document
+from sale.cli.options import config_option, json_option, output
+from sale.cli.store import opened
+from sale.errors import InputError
+from sale.learning.compare import Replayed, compare
+from sale.types import Example, Weights
+
+
+@click.command()
+@click.argument("versions", nargs=-1, type=int)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only auctions begun on this day (UTC) or later.")
+@config_option
+@json_option
+def replay(versions: tuple[int, ...], since: datetime | None, config_file: Path | None, *, as_json: bool) -> None:
+    """Decide past auctions again by VERSIONS of the weights; by all of them where none is named.
+
+    What would have come of an award that was not made is known only where the same agent worked on the task. Where it
+    is not, the table gives the bounds, and for how many tasks.
+    """
+    day = since.replace(tzinfo=UTC) if since else None
+    examples, named = asyncio.run(_read(config.load(config_file), versions, day))
+    found = compare(examples, named)
+    if as_json:
+        click.echo(document("replay", found))
+        return
+    output().print(_table(found))
+    fitted = ", ".join(name for name in found if name in named)
+    output().print(f"{len(examples)} auctions on record. Weights look better on what they were fitted to: {fitted}.")
+
+
+async def _read(
+    settings: config.Settings, versions: Sequence[int], since: datetime | None
+) -> tuple[Sequence[Example], Mapping[str, Weights]]:
+    async with opened(settings) as memory:
+        kept = {one.version: one.weights for one in await memory.weight_sets()}
+        examples = await memory.examples(since)
+    missing = [version for version in versions if version not in kept]
+    if missing:
+        raise InputError(
+            f"there are no weights of version {missing[0]}", hint="`sale weights list` shows what there is."
+        )
+    wanted = versions or tuple(kept)
+    if not wanted:
+        raise InputError("there are no weights to compare yet", hint="`sale fit` makes some.")
+    return examples, {f"version {version}": kept[version] for version in wanted}
+
+
+def _table(found: Mapping[str, Replayed]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("weights", "pass@1", "cost of a task", "largest agent", "same award", "awards"):
+        table.add_column(heading, justify="left" if heading in {"weights", "awards"} else "right")
+    for name, one in found.items():
+        success = _between(one.success.value, one.success.low, one.success.high, "{:.0%}".format)
+        dollars = _between(one.dollars.value, one.dollars.low, one.dollars.high, money)
+        awards = ", ".join(f"{agent} {count}" for agent, count in one.awards.items())
+        table.add_row(name, success, dollars, f"{one.reliance:.0%}", f"{one.agreed:.0%}", awards)
+    return table
+
+
+def _between(value: float | None, low: float, high: float, show: Callable[[float], str]) -> str:
+    interval = f"{show(low)} to {show(high)}"
+    return f"unknown, {interval}" if value is None else f"{show(value)} ({interval})"

@@ -1,0 +1,184 @@
+"""`sale weights`: the versions on record, which is in use, and how two differ."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from sale import config
+from sale.cli.encode import document
+from sale.cli.options import config_option, json_option, output
+from sale.cli.store import opened
+from sale.errors import InputError
+from sale.memory.records import WeightUse
+from sale.memory.store import AuctionMemory
+from sale.types import Training, Weights, WeightSet
+
+T = TypeVar("T")
+DEFAULT = "default"
+HEADLINE = ("pass@1", "dollars", "reliance")
+
+
+@click.group()
+def weights() -> None:
+    """Fitted weights: list, show, use, diff. `sale fit` makes them."""
+
+
+@weights.command("list")
+@config_option
+@json_option
+def list_weights(config_file: Path | None, *, as_json: bool) -> None:
+    """Every version, and how it did on tasks it had not seen."""
+    found, uses = _with(config_file, _listed)
+    if as_json:
+        click.echo(document("weight_sets", found))
+        return
+    if not found:
+        output().print("Only the default weights so far; `sale fit` makes others.")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("version", "made (UTC)", "objective", "auctions", *HEADLINE, "in use"):
+        table.add_column(heading, justify="right" if heading in HEADLINE else "left")
+    for one in found:
+        figures = [_figure(one.training, name) for name in HEADLINE]
+        cells = (str(one.version), one.made_at[:16].replace("T", " "), one.training.objective)
+        table.add_row(*cells, str(one.training.auctions), *figures, "yes" if one.in_use else "")
+    output().print(table)
+    if uses:
+        output().print("Used: " + ", ".join(f"{_named(use.version)} from {use.at:%Y-%m-%d %H:%M}" for use in uses))
+
+
+@weights.command()
+@click.argument("version", type=int)
+@config_option
+@json_option
+def show(version: int, config_file: Path | None, *, as_json: bool) -> None:
+    """One version: what it weighs, what it was fitted on, how it did held out."""
+    found = _with(config_file, lambda memory: _version(memory, version))
+    if as_json:
+        click.echo(document("weights", found))
+    else:
+        output().print(described(found))
+
+
+@weights.command()
+@click.argument("version")
+@config_option
+def use(version: str, config_file: Path | None) -> None:
+    """Decide auctions by VERSION from now on, or by the default weights again: `sale weights use default`."""
+    if version != DEFAULT and not version.isdecimal():
+        raise InputError(f"{version!r} is no version", hint="A number that `sale weights list` shows, or `default`.")
+    number = None if version == DEFAULT else int(version)
+    settings = config.load(config_file)
+    _with(config_file, lambda memory: memory.use_weights(number))
+    output().print(f"Auctions are decided by {_named(number)} from now on.")
+    if settings.weights is not None:
+        output().print(f"But not while {settings.origin} has weights of its own: remove its [weights].")
+
+
+@weights.command()
+@click.argument("before", type=int)
+@click.argument("after", type=int)
+@config_option
+def diff(before: int, after: int, config_file: Path | None) -> None:
+    """What two versions weigh differently."""
+
+    async def both(memory: AuctionMemory) -> tuple[WeightSet, WeightSet]:
+        return await _version(memory, before), await _version(memory, after)
+
+    old, new = (terms(one.weights) for one in _with(config_file, both))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("term", f"version {before}", f"version {after}"):
+        table.add_column(heading, justify="left" if heading == "term" else "right")
+    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
+    for name in names:
+        table.add_row(name, _number(old.get(name)), _number(new.get(name)))
+    output().print(table if names else "They weigh alike.")
+
+
+def described(found: WeightSet) -> Group:
+    """A version in full, for people."""
+    training = found.training
+    since = f" since {training.since}" if training.since else ""
+    heading = Text(f"Weights, version {found.version}", style="bold")
+    heading.append("  in use" if found.in_use else "", style="green")
+    when = found.made_at[:16].replace("T", " ")
+    seen = f"{training.auctions} auctions{since}, {training.judged} judged executions"
+    made = f"{training.objective}, fitted {when} UTC on {seen}"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("term")
+    table.add_column("weight", justify="right")
+    for name, value in terms(found.weights).items():
+        table.add_row(name, _number(value))
+    held = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("on tasks not seen in fitting", "mean", "95 % interval"):
+        held.add_column(column, justify="left" if column.startswith("on") else "right")
+    for name, (value, low, high) in training.held_out.items():
+        held.add_row(name, _number(value), f"{_number(low)} to {_number(high)}")
+    settings = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in training.settings.items()
+    )
+    notes = [Text(f"Note: {note}") for note in training.notes]
+    return Group(heading, Text(made), Text(f"Settings: {settings}"), table, held, *notes)
+
+
+def terms(given: Weights) -> dict[str, float]:
+    """Everything weights say, by name, as one flat table."""
+    model = given.model
+    if model is None:
+        return {"cost": given.cost, "entropy": given.entropy} | _under("juror", given.jurors)
+    return (
+        {"worth, micro-dollars": model.worth, "an auction, micro-dollars": model.auction}
+        | _under("log-odds", model.coefficients)
+        | _under("intercept", model.intercepts)
+        | {"intercept of a newcomer": model.newcomer}
+        | _under("work, micro-dollars", model.work)
+        | _under("spread of bids", model.spread)
+    )
+
+
+def _under(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
+    return {f"{prefix}: {name}": value for name, value in values.items()}
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _figure(training: Training, name: str) -> str:
+    if name not in training.held_out:
+        return "–"
+    value, low, high = training.held_out[name]
+    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+
+
+def _named(version: int | None) -> str:
+    return "the default weights" if version is None else f"version {version}"
+
+
+async def _listed(memory: AuctionMemory) -> tuple[Sequence[WeightSet], Sequence[WeightUse]]:
+    return await memory.weight_sets(), await memory.weight_uses()
+
+
+async def _version(memory: AuctionMemory, version: int) -> WeightSet:
+    for one in await memory.weight_sets():
+        if one.version == version:
+            return one
+    raise InputError(f"there are no weights of version {version}", hint="`sale weights list` shows what there is.")
+
+
+def _with(config_file: Path | None, act: Callable[[AuctionMemory], Awaitable[T]]) -> T:
+    async def go() -> T:
+        async with opened(config.load(config_file)) as memory:
+            return await act(memory)
+
+    return asyncio.run(go())

@@ -1,6 +1,6 @@
 """The market: the life of a task on one page.
 
-    task -> auction -> award -> execution -> verification -> settlement -> memory
+    task -> auction -> award -> execution -> verification -> (next best bid, where it failed) -> settlement -> memory
 
 A record is opened before anything is spent, holds every strategy and score from the award on, and is settled with the
 outcome. A process that dies in between leaves a record that says how far it came; nothing settled is ever lost.
@@ -25,16 +25,18 @@ from sale.agents.protocol import Agent, Verifier
 from sale.agents.tools.sandbox import find_sandbox
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
-from sale.auction.events import Judged, Observer, WorkFinished, WorkStarted, ignore
+from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted, ignore
 from sale.auction.ledger import Ledger
 from sale.auction.text import storable
 from sale.errors import ConfigError, InputError, SaleError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.types import (
+    Attempt,
     Auction,
     AuctionRules,
     Baseline,
+    Bid,
     Execution,
     Outcome,
     Result,
@@ -71,7 +73,7 @@ class Market:
         Args:
             agents: The pool.
             rules: How auctions are held.
-            weights: The stated prior for this pool unless given.
+            weights: Unless given, those in use by the memory; the stated prior for this pool where there are none.
             memory: Opens the auction memory; without one nothing is recorded and nobody refines.
             scoring_rule: How a strategy and its scores become C and V; the published linear rule unless given.
             sandbox: Where tests of answers run; bubblewrap with the default limits unless given.
@@ -86,7 +88,8 @@ class Market:
         self._rules = rules or AuctionRules()
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
         prices = {agent.name: agent.price for agent in agents}
-        self._weights = weights or scoring.default_weights(prices, [juror.name for juror in self._jurors])
+        self._weights = weights
+        self._prior = scoring.default_weights(prices, [juror.name for juror in self._jurors])
         self._scoring_rule = scoring_rule
         self._sandbox = sandbox or config.SandboxSettings()
         self._open_memory = memory
@@ -141,14 +144,18 @@ class Market:
         """
         began = time.monotonic()
         auction = await self._hold(_as_task(task), observe)
+        attempts: list[Attempt] = []
+        bid: Bid | None = auction.winner
         try:
-            execution = await self._work(auction, observe)
-            outcome = await self._judge(auction.task, execution, verifier, observe)
+            while bid is not None:
+                attempts.append(await self._attempt(auction.task, bid, verifier, observe))
+                bid = self._next(auction, attempts, observe)
         except asyncio.CancelledError:
             if memory := await self.memory():
-                await memory.abandon(auction.id, "cancelled at work")
+                done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
+                await memory.abandon(auction.id, "cancelled at work", done)
             raise
-        return await self._settle(auction, execution, outcome, began)
+        return await self._settle(auction, attempts, began)
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
@@ -207,8 +214,9 @@ class Market:
             bidders=self._pool,
             jurors=self._jurors,
             rules=self._rules,
-            weights=self._weights,
+            weights=await self._weights_in_force(memory),
             memory=memory,
+            experience=memory,
             weigh=self._scoring_rule,
         )
         auctioneer.check(task)
@@ -229,10 +237,32 @@ class Market:
             await memory.award(auction)
         return auction
 
-    async def _work(self, auction: Auction, observe: Observer) -> Execution:
-        """The winner does the task, following its strategy."""
-        observe(WorkStarted(agent=auction.winner.agent))
-        done = await self._agents[auction.winner.agent].execute(auction.task, auction.winner.strategy.text)
+    async def _weights_in_force(self, memory: AuctionMemory | None) -> Weights:
+        """Those given; else those in use by the memory, which other processes may change; else the stated prior."""
+        if self._weights is not None:
+            return self._weights
+        used = await memory.weights_in_use() if memory else None
+        return self._prior if used is None else used.weights
+
+    async def _attempt(self, task: Task, bid: Bid, verifier: Verifier | None, observe: Observer) -> Attempt:
+        """One agent works and is judged."""
+        execution = await self._work(task, bid, observe)
+        return Attempt(execution=execution, outcome=await self._judge(task, execution, verifier, observe))
+
+    def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
+        """Who tries next, where the work is known to have failed and the rules allow another attempt."""
+        last = attempts[-1].outcome
+        if last.verdict != "failure" or len(attempts) >= self._rules.attempts:
+            return None
+        bid = scoring.next_best(auction.contenders, {attempt.execution.agent for attempt in attempts})
+        if bid is not None:
+            observe(AwardedAgain(failed=last, bid=bid))
+        return bid
+
+    async def _work(self, task: Task, bid: Bid, observe: Observer) -> Execution:
+        """The winner does the task, following its strategy if it was asked for one."""
+        observe(WorkStarted(agent=bid.agent))
+        done = await self._agents[bid.agent].execute(task, bid.strategy.text or None)
         execution = replace(done, answer=storable(done.answer), error=storable(done.error) if done.error else None)
         observe(WorkFinished(execution=execution))
         return execution
@@ -248,29 +278,33 @@ class Market:
         observe(Judged(outcome=outcome))
         return outcome
 
-    async def _settle(self, auction: Auction, execution: Execution, outcome: Outcome, began: float) -> Result:
+    async def _settle(self, auction: Auction, attempts: Sequence[Attempt], began: float) -> Result:
         """Add up what it cost, compare with always using the largest agent, and put it on record."""
+        *earlier, last = attempts
+        calls = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
         result = Result(
             auction=auction,
-            execution=execution,
-            outcome=outcome,
-            settlement=auction.settlement + Settlement(calls=execution.calls + outcome.calls),
-            always_largest=self._always_largest(execution),
+            execution=last.execution,
+            outcome=last.outcome,
+            settlement=auction.settlement + Settlement(calls=tuple(calls)),
+            always_largest=self._always_largest([one.execution for one in attempts]),
             seconds=time.monotonic() - began,
+            attempts=tuple(earlier),
         )
         if memory := await self.memory():
-            await memory.settle(auction.id, execution, outcome, result.always_largest)
+            await memory.settle(auction.id, last.execution, last.outcome, result.always_largest, earlier=earlier)
         return result
 
-    def _always_largest(self, execution: Execution) -> Baseline:
+    def _always_largest(self, executions: Sequence[Execution]) -> Baseline:
         """The same work at the largest agent's prices, without an auction: an estimate, unless it did the work."""
-        usage = sum((call.usage for call in execution.calls), Usage())
         largest = self.largest
-        own = largest.name == execution.agent
+        own = next((one for one in executions if one.agent == largest.name), None)
+        done = own or executions[-1]
+        usage = sum((call.usage for call in done.calls), Usage())
         return Baseline(
             agent=largest.name,
             dollars=largest.price.dollars(usage),
-            basis="its own execution" if own else f"the tokens {execution.agent} took, at {largest.name}'s price",
+            basis="its own execution" if own else f"the tokens {done.agent} took, at {largest.name}'s price",
         )
 
     def _sync(self, work: Coroutine[object, object, T]) -> T:

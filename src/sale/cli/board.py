@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sale.types import Auction, Bid, Outcome, Result, Score
+from sale.types import Attempt, Auction, Bid, Outcome, Result, Score
 
 VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
 TASK_LENGTH = 400
@@ -42,6 +42,8 @@ def auction_board(auction: Auction) -> RenderableType:
     """The whole auction as a table with its notes."""
     parts: list[RenderableType] = [_heading(auction), _table(auction)]
     parts += [Text(f"  {plain(line)}", style="dim") for line in _notes(auction)]
+    if not auction.held:
+        return Group(*parts)
     parts += [Text(), Text(f"Plan of {auction.winner.agent}", style="bold")]
     parts.append(Padding(Text(plain(auction.winner.strategy.text)), (0, 0, 0, 2)))
     return Group(*parts)
@@ -49,7 +51,15 @@ def auction_board(auction: Auction) -> RenderableType:
 
 def result_board(result: Result) -> RenderableType:
     """The auction, the answer, the outcome and the money."""
-    return Group(auction_board(result.auction), Text(), answer_part(result), Text(), money_part(result))
+    earlier = [failed_attempt(attempt) for attempt in result.attempts]
+    return Group(auction_board(result.auction), Text(), *earlier, answer_part(result), Text(), money_part(result))
+
+
+def failed_attempt(attempt: Attempt) -> Text:
+    """One line for work that failed, after which the task went on."""
+    detail = plain(clip(attempt.outcome.detail.replace("\n", " "), 100))
+    reason = f", {attempt.outcome.judged_by}{f': {detail}' if detail else ''}"
+    return Text(f"{attempt.execution.agent} tried and failed{reason}; the next best bid was awarded.", style="red")
 
 
 def answer_part(result: Result) -> RenderableType:
@@ -101,20 +111,30 @@ def _heading(auction: Auction) -> Text:
     return Text.assemble(
         ("Auction ", "bold"),
         (auction.id[:8], "bold cyan"),
-        (f" · {auction.jury} jury · weights: {auction.weights.source} · {auction.seconds:.1f} s", "dim"),
+        (f" · {_how(auction)} · weights: {auction.weights.source} · {auction.seconds:.1f} s", "dim"),
     )
+
+
+def _how(auction: Auction) -> str:
+    return f"{auction.jury} jury" if auction.held else "no auction, it would not have paid"
 
 
 def _table(auction: Auction) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("", no_wrap=True)
     table.add_column("agent", overflow="ellipsis", no_wrap=True)
-    for heading in ("$/Mtok", "plan", "H", "jury", "C", "V", "C − V"):
+    chances = ("P̂",) if _has_chances(auction) else ()
+    for heading in ("$/Mtok", "plan", "H", "jury", *chances, "C", "V", "C − V"):
         table.add_column(heading, justify="right", no_wrap=True)
     for bid in auction.contenders:
         won = bid == auction.winner
         table.add_row(*_row(bid, _jurors(auction), _mark(bid, auction, won=won)), style="bold green" if won else None)
     return table
+
+
+def _has_chances(auction: Auction) -> bool:
+    """Whether the weights held a success model."""
+    return any(bid.chance is not None for bid in auction.contenders)
 
 
 def _jurors(auction: Auction) -> list[str]:
@@ -135,9 +155,10 @@ def _row(bid: Bid, jurors: Sequence[str], mark: str) -> list[str]:
         mark,
         f"{bid.agent} ↻" if strategy.refined else bid.agent,
         f"{bid.price:g}",
-        f"{strategy.tokens}{'+' if strategy.truncated else ''}",
+        f"{strategy.tokens}{'+' if strategy.truncated else ''}" if bid.planned else "–",
         f"{strategy.entropy.normalised:.2f}" if strategy.entropy else "–",
         " ".join(_score(by_juror.get(juror)) for juror in jurors),
+        *(() if bid.chance is None else (f"{bid.chance:.0%}",)),
         f"{bid.cost:.2f}",
         f"{bid.value:.2f}",
         f"{bid.net_cost:.2f}",
@@ -151,10 +172,12 @@ def _score(score: Score | None) -> str:
 
 
 def _notes(auction: Auction) -> list[str]:
-    lines = [
-        "★ winner, ☆ provisional winner, ↻ refined; the smallest C − V wins (micro-dollars).",
-        f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.",
-    ]
+    lines = ["★ winner, ☆ provisional winner, ↻ refined; the smallest C − V wins (micro-dollars)."]
+    if _has_chances(auction):
+        lines.append("P̂: chance of success; C: what the work is expected to cost; V: worth of a solved task × P̂.")
+    if not auction.held:
+        return [*lines, "Bids were expected to tell less than they cost: the award was made on track records."]
+    lines.append(f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.")
     lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     for bid in auction.contenders:
         lines += [f"{bid.agent}: {note}" for note in bid.notes]

@@ -1,0 +1,175 @@
+"""A task whose winner fails goes to the next best bid; a task nobody needs to bid for is awarded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sale import AuctionRules, Check, FunctionAgent, Market, Price, Task, Weights
+from sale.auction.events import AwardedAgain, Event
+from sale.cli.board import result_board
+from sale.memory.store import AuctionMemory
+from sale.models.embedding import MiniLMEmbedder
+from sale.types import Result, SuccessModel, Training
+
+WORTH = 1_000.0
+
+
+def agent(name: str, price: float, answer: str, bids: list[str] | None = None) -> FunctionAgent:
+    async def plan(task: Task) -> str:
+        if bids is not None:
+            bids.append(name)
+        return f"1. Do it as {name} does."
+
+    async def work(task: Task, strategy: str | None) -> str:
+        return answer
+
+    return FunctionAgent(name, price=Price(input=price, output=price, blended=price), bid=plan, execute=work)
+
+
+def model(*, spread: float = 0.0, auction: float = 1.0, track: float = 1.0, **rates: float) -> SuccessModel:
+    return SuccessModel(
+        worth=WORTH,
+        intercepts=dict.fromkeys(rates, 0.0),
+        newcomer=0.0,
+        rates=rates,
+        newcomer_rate=0.5,
+        coefficients={"track": track},
+        means={"track": 0.0},
+        work={"small": 1.0, "middle": 10.0, "large": 100.0},
+        newcomer_tokens=100.0,
+        spread=dict.fromkeys(rates, spread),
+        auction=auction,
+    )
+
+
+def weights(found: SuccessModel) -> Weights:
+    return Weights(cost=1.0, entropy=0.0, jurors={}, source="weights 1", model=found)
+
+
+async def is_right(task: Task, answer: str) -> bool:
+    return answer == "right"
+
+
+def opener_at(path: Path):
+    async def opener() -> AuctionMemory:
+        return await AuctionMemory.open(path, embedder=MiniLMEmbedder())
+
+    return opener
+
+
+def shown(result: Result) -> str:
+    console = Console(width=140, record=True, file=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(result_board(result))
+    return capture.get()
+
+
+POOL: Sequence[tuple[str, float, str]] = (("small", 0.1, "wrong"), ("middle", 0.5, "wrong"), ("large", 1.0, "right"))
+
+
+@pytest.mark.parametrize(("attempts", "tried"), [(1, ["small"]), (2, ["small", "middle"]), (5, [*"sml"])])
+async def test_the_next_best_bid_gets_the_task_as_often_as_the_rules_say(
+    attempts: int, tried: list[str], tmp_path: Path
+) -> None:
+    seen: list[Event] = []
+    pool = [agent(*one) for one in POOL]
+    wanted = ["small", "middle", "large"] if attempts == 5 else tried
+    async with Market(pool, rules=AuctionRules(attempts=attempts), memory=opener_at(tmp_path / "m")) as market:
+        result = await market.run("Do it.", verifier=Check(is_right), observe=seen.append)
+        memory = await market.memory()
+        assert memory is not None
+        tracks = await memory.track_records(Task(text="Do it."), ["small", "middle", "large"])
+    assert [one.execution.agent for one in result.attempts] + [result.execution.agent] == wanted
+    assert result.outcome.verdict == ("success" if attempts == 5 else "failure")
+    assert [event.bid.agent for event in seen if isinstance(event, AwardedAgain)] == wanted[1:]
+    assert {name: (track.successes, track.failures) for name, track in tracks.items() if track.evidence} == {
+        name: (1.0, 0.0) if name == "large" else (0.0, 1.0) for name in wanted
+    }
+    assert shown(result).count("tried and failed") == len(wanted) - 1
+
+
+async def test_what_nobody_judged_is_not_tried_again() -> None:
+    async with Market([agent(*one) for one in POOL], rules=AuctionRules(attempts=3)) as market:
+        result = await market.run("Do it.")
+    assert result.attempts == ()
+    assert result.outcome.verdict == "unknown"
+
+
+async def test_nobody_is_sent_to_lose_money(tmp_path: Path) -> None:
+    """The dear agent is expected to cost more than a solved task is worth: after the others nobody follows."""
+    found = model(small=0.9, middle=0.8, large=0.05)
+    rules = AuctionRules(attempts=3)
+    pool = [agent(*one) for one in POOL]
+    async with Market(pool, rules=rules, weights=weights(found), memory=opener_at(tmp_path / "m")) as market:
+        result = await market.run("Do it.", verifier=Check(is_right))
+    assert [one.execution.agent for one in result.attempts] == ["small"]
+    assert result.execution.agent == "middle"
+
+
+async def test_an_auction_that_would_not_pay_is_not_held(tmp_path: Path) -> None:
+    bids: list[str] = []
+    pool = [agent(*one, bids) for one in POOL]
+    rules = AuctionRules(hold="worthwhile", attempts=3)
+    found = weights(model(small=0.5, middle=0.6, large=0.9, spread=0.0))
+    async with Market(pool, rules=rules, weights=found, memory=opener_at(tmp_path / "m")) as market:
+        result = await market.run("Do it.", verifier=Check(is_right))
+        assert bids == []
+        assert not result.auction.held
+        assert result.execution.agent == "large"
+        assert not result.execution.followed_strategy
+        assert result.auction.settlement.dollars == 0.0
+        assert "no auction" in shown(result)
+        memory = await market.memory()
+        assert memory is not None
+        record = await memory.load(result.auction.id)
+        assert record.auction == result.auction
+        # It teaches nobody how to plan.
+        assert await memory.recall(Task(text="Do it."), "small", 4) == ()
+
+
+async def test_an_auction_that_may_pay_is_held() -> None:
+    """Bids that move the odds by a deviation of 2 decide between agents that are close."""
+    bids: list[str] = []
+    rules = AuctionRules(hold="worthwhile")
+    for auction, expected in ((1.0, 3), (WORTH, 0)):
+        bids.clear()
+        found = weights(model(small=0.5, middle=0.55, large=0.6, spread=2.0, auction=auction))
+        async with Market([agent(*one, bids) for one in POOL], rules=rules, weights=found) as market:
+            result = await market.run("Do it.")
+        assert len(bids) == expected
+        assert result.auction.held == bool(expected)
+
+
+async def test_the_track_record_moves_the_award(tmp_path: Path) -> None:
+    """The model starts with the large agent; as it fails at tasks of the kind the work goes to the small one."""
+    pool = [agent("small", 0.1, "right"), agent("large", 1.0, "wrong")]
+    found = weights(model(small=0.5, large=0.8))
+    rules = AuctionRules(hold="worthwhile")
+    winners: list[str] = []
+    async with Market(pool, rules=rules, weights=found, memory=opener_at(tmp_path / "m")) as market:
+        for number in range(12):
+            result = await market.run(f"Add {number} and {number}.", verifier=Check(is_right))
+            winners.append(result.execution.agent)
+    assert winners[0] == "large"
+    assert winners[-1] == "small"
+
+
+async def test_the_memory_says_by_which_weights(tmp_path: Path) -> None:
+    training = Training(objective="utility", auctions=10, judged=10)
+    pool = [agent(*one) for one in POOL]
+    async with Market(pool, memory=opener_at(tmp_path / "m")) as market:
+        before = await market.auction("Do it.")
+        memory = await market.memory()
+        assert memory is not None
+        kept = await memory.add_weights(weights(model(small=0.1, middle=0.1, large=0.9)), training)
+        await memory.use_weights(kept.version)
+        after = await market.auction("Do it.")
+        await memory.use_weights(None)
+        again = await market.auction("Do it.")
+    assert before.weights.source == again.weights.source == "default"
+    assert after.weights == kept.weights
+    assert (before.winner.agent, after.winner.agent) == ("small", "large")

@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 from sale import config
 from sale.cli.main import app
 from sale.types import AuctionRules, Caps
+from sale.types.search import SearchRules
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -33,6 +34,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[weights]", config.WeightSettings, "In place of the default prior."),
     ("[memory]", config.MemorySettings, "The auction memory."),
     ("[tools]", config.ToolSettings, "The environment of agents that do not work directly."),
+    ("[tools.search]", SearchRules, "Searching and reading pages; [an example of each provider](search.md)."),
     ("[sandbox]", config.SandboxSettings, "Where code written by models runs."),
 )
 
@@ -101,6 +103,8 @@ def _shape(hint: object) -> str:
         return " or ".join(_shape(part) for part in get_args(hint) if part is not NoneType)
     if get_origin(hint) is dict:
         return "table of numbers"
+    if get_origin(hint) is tuple:
+        return f"list of {_shape(get_args(hint)[0])}s"
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
     return names.get(hint, "table or number") if isinstance(hint, type) else str(hint)
 

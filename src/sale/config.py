@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 
 from sale.errors import ConfigError
 from sale.types import AuctionRules, Caps, JuryMode
+from sale.types.search import SearchRules
 
 APP = "sale"
 FILE = "sale.toml"
@@ -136,6 +137,8 @@ class ToolSettings(_Section):
 
     python: bool = True
     """Run Python in the sandbox."""
+    search: SearchRules | None = None
+    """Search and read pages; a table of its own, `[tools.search]`. Off unless given."""
 
 
 class SandboxSettings(_Section):
@@ -258,7 +261,11 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     memory = settings.memory
     if memory.path:
         memory = memory.model_copy(update={"path": base / memory.path.expanduser()})
-    return settings.model_copy(update={"agents": agents, "memory": memory})
+    tools = settings.tools
+    if tools.search and tools.search.corpus:
+        search = replace(tools.search, corpus=base / tools.search.corpus.expanduser())
+        tools = tools.model_copy(update={"search": search})
+    return settings.model_copy(update={"agents": agents, "memory": memory, "tools": tools})
 
 
 def api_key(agent: AgentSettings) -> SecretStr | None:
@@ -267,14 +274,25 @@ def api_key(agent: AgentSettings) -> SecretStr | None:
     Raises:
         ConfigError: The variable is not set.
     """
-    if agent.api_key_env is None:
+    return _secret(agent.api_key_env, f"agent {agent.name!r}", "remove the agent from sale.toml")
+
+
+def search_key(search: SearchRules) -> SecretStr | None:
+    """The search provider's key, from the environment variable the settings name.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    return _secret(search.api_key_env, "[tools.search]", "take another provider")
+
+
+def _secret(variable: str | None, where: str, otherwise: str) -> SecretStr | None:
+    if variable is None:
         return None
-    value = os.environ.get(agent.api_key_env)
+    value = os.environ.get(variable)
     if not value:
         raise ConfigError(
-            f"the environment variable {agent.api_key_env} is not set",
-            where=f"agent {agent.name!r}",
-            hint=f"export {agent.api_key_env}=…, or remove the agent from sale.toml.",
+            f"the environment variable {variable} is not set", where=where, hint=f"export {variable}=…, or {otherwise}."
         )
     return SecretStr(value)
 
@@ -316,6 +334,11 @@ def llama_server() -> Path | None:
     return Path(found).absolute()
 
 
+def corpora_path() -> Path:
+    """Where the vectors of searched passages are kept."""
+    return platformdirs.user_cache_path(APP) / "corpora"
+
+
 def _faults(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(_fault(fault) for fault in error.errors())) + "."
 
@@ -346,5 +369,5 @@ _KEYS = sorted(
         for name in section.model_fields
     }
     | set(SandboxSettings.model_fields)
-    | {field.name for rules in (AuctionRules, Caps) for field in fields(rules)}
+    | {field.name for rules in (AuctionRules, Caps, SearchRules) for field in fields(rules)}
 )

@@ -10,8 +10,10 @@ from pathlib import Path
 from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
 from sale.agents.repair import Workbench
+from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import Limits, find_sandbox
+from sale.agents.tools.web.desk import desk_of
 from sale.config import AgentSettings, SandboxSettings, Settings, api_key, llama_server, models_path
 from sale.errors import ConfigError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
@@ -23,6 +25,8 @@ from sale.models.protocol import Model
 from sale.types import Price
 
 MEGABYTE = 1024 * 1024
+SEARCHING = frozenset({"tools", "steps"})
+"""The ways to work in which an agent can search."""
 
 
 Wrapper = Callable[[AgentSettings, Model], Model]
@@ -60,8 +64,14 @@ def hire(
     ways = {agent.execution for agent in settings.agents}
     kit = (*_tools(settings), *tools) if ways & {"tools", "steps"} else ()
     bench = _workbench(settings) if "repair" in ways else None
+    search = settings.tools.search
+    desk = desk_of(search) if search and ways & SEARCHING else None
     return tuple(
-        Contractor(agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit, workbench=bench)
+        Researcher(agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit, desk=desk)
+        if desk is not None and agent.execution in SEARCHING
+        else Contractor(
+            agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit, workbench=bench
+        )
         for agent in settings.agents
     )
 

@@ -1,10 +1,10 @@
 """A small web on this machine, with good and hostile pages, served over real sockets from threads.
 
-    with LocalWeb() as site:
-        site.page("/a", "<html>…</html>")
-        web = site.web()                       # reaches it under any `.example` name, and nothing else
-        await web.get(site.url("/a"))
-        assert site.asked == ["/a"]
+with LocalWeb() as site:
+    site.page("/a", "<html>…</html>")
+    web = site.web()                       # reaches it under any `.example` name, and nothing else
+    await web.get(site.url("/a"))
+    assert site.asked == ["/a"]
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ class LocalWeb:
     replies: dict[str, Reply] = field(default_factory=dict[str, Reply])
     requests: list[Asked] = field(default_factory=list[Asked])
     connections: int = 0
+    somebody_asked: threading.Event = field(default_factory=threading.Event)
     _server: socketserver.ThreadingTCPServer | None = None
 
     def __enter__(self) -> Self:
@@ -171,7 +172,8 @@ class LocalWeb:
     def web(self, *, resolve: Resolver | None = None, reach: Reach | None = None, **options: Any) -> Web:
         """The web as an agent would reach it: every `.example` name is here, which only this reach allows."""
         allowed = reach or Reach(ports=frozenset({self.port}), networks=(ip_network(f"{HERE}/32"),))
-        bounds = Bounds(**{"seconds": 10.0, "body_bytes": 2**20, **options.pop("bounds", {})})
+        chosen: dict[str, Any] = {"seconds": 10.0, "body_bytes": 2**20, **options.pop("bounds", {})}
+        bounds = Bounds(**chosen)
         return Web(reach=allowed, bounds=bounds, resolve=resolve or everywhere_here, **options)
 
     def _serve(self, connection: Any) -> None:
@@ -179,6 +181,7 @@ class LocalWeb:
         if asked is None:
             return
         self.requests.append(asked)
+        self.somebody_asked.set()
         found = self.replies.get(asked.path) or self.replies.get(asked.path.partition("?")[0])
         reply = found or whole(b"no such page", status="404 Not Found", Content_Type="text/plain")
         reply(asked, connection.sendall)

@@ -55,8 +55,19 @@ def test_no_ipv6_address_is_public_that_the_standard_library_calls_private(numbe
     "address",
     [
         *("http://127.0.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/"),
-        *("http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:a9fe:a9fe]/", "http://localhost/"),
-        *("http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/", "http://127。0。0。1/", "http://127.0.0.1./"),
+        *(
+            "http://0/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://localhost/",
+        ),
+        *(
+            "http://169.254.169.254/latest/meta-data/",
+            "http://[fe80::1]/",
+            "http://127。0。0。1/",
+            "http://127.0.0.1./",
+        ),
         *("http://[64:ff9b::7f00:1]/", "http://[::]/", "http://LOCALHOST/"),
     ],
 )

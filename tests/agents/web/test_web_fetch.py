@@ -227,8 +227,7 @@ async def test_certificates_are_checked() -> None:
 async def test_cancelling_ends_a_fetch_at_once(site: LocalWeb) -> None:
     site.reply("/a", dripping)
     fetching = asyncio.create_task(site.web(bounds={"seconds": 60.0}).get(site.url("/a")))
-    while not site.asked:
-        await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(site.somebody_asked.wait, 10)
     began = time.monotonic()
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):

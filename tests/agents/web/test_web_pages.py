@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,12 +123,10 @@ async def test_what_holds_no_text_says_so(body: bytes, media_type: str, says: st
 
 
 async def test_a_page_nested_without_end_is_survived() -> None:
-    try:
+    with suppress(FetchError):  # or read: that depends on the parser's own limits
         page = await extracted(of(b"<div>" * 300_000 + b"deep" + b"</div>" * 300_000))
-    except FetchError as error:
-        assert "cannot be read" in str(error) or "no text" in str(error)
-    else:
         assert len(page.text) < 100
+    assert "Hello" in (await extracted(of(b"<p>Hello</p>"))).text
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,10 @@ def codec_of(name: str) -> str:
 def of_html(body: bytes, charset: str | None, characters: int) -> dict[str, str]:
     """The main text of a page; all of its text where no part stands out."""
     trafilatura = importlib.import_module("trafilatura")
-    tree = trafilatura.load_html(decoded(body, charset, html=True))
+    text = decoded(body, charset, html=True)
+    tree = trafilatura.load_html(text)
+    if tree is None:  # a fragment is no page to it
+        tree = trafilatura.load_html(f"<html><body><div>{text}</div></body></html>")
     if tree is None:
         return {"title": "", "text": ""}
     # The library's own title comes with dates and authors, which take longer than all the rest.

@@ -263,7 +263,8 @@ def _address(text: str) -> httpx2.URL | None:
 def _key(url: httpx2.URL) -> str:
     """What two addresses of the same page have in common."""
     host = url.netloc.decode("ascii").removeprefix("www.")
-    return host + url.raw_path.decode("ascii").rstrip("/")
+    path, _, query = url.raw_path.decode("ascii").partition("?")
+    return f"{host}{path.rstrip('/')}?{query}"
 
 
 def _sendable(key: SecretStr) -> str:

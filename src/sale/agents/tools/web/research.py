@@ -181,7 +181,8 @@ class Research:
         excerpt = line(hit.snippet, self._habits.excerpt_characters)
         source.excerpt = source.excerpt or bool(excerpt)
         head = f"[{source.number}] {source.title or 'untitled'} ({source.address})"
-        return f"{head}\n{excerpt}" if excerpt else head
+        # Indented: no text can begin where a number of ours does.
+        return f"{head}\n  {excerpt}" if excerpt else head
 
     def _source(self, address: str, title: str) -> Source:
         source = self._sources.get(address)

@@ -58,6 +58,8 @@ class AuctionRow:
     first_tokens: int
     dropouts: tuple[tuple[str, str], ...]
     """Agent and reason."""
+    paid: Mapping[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
+    """Dollars of the first round by stage, `bid` or `judge`, and agent."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class Recorded:
     """By task, agent and strategy; the strategy is empty for work without a plan."""
     auctions: dict[tuple[str, str], AuctionRow] = field(default_factory=dict[tuple[str, str], AuctionRow])
     """By order and task."""
+    checks: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """By task and answer: what the examples in the task's own text say of it."""
     opinions: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """By task and answer: the judging model's verdict."""
     runs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -125,6 +129,8 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> Recorded:
                 found.works[line["task"], work.agent, line["strategy"] or ""] = work
             case "auction":
                 found.auctions[line["order"], line["task"]] = _auction(line)
+            case "check":
+                found.checks[line["task"], line["answer"]] = line["verdict"]
             case "opinion":
                 found.opinions[line["task"], line["answer"]] = line["verdict"]
             case _:
@@ -179,6 +185,10 @@ def _auction(line: Mapping[str, Any]) -> AuctionRow:
         )
     calls = [call for call in held["settlement"]["calls"] if call["stage"] in AUCTION_STAGES]
     first = [call for call in calls if call["stage"] in {"bid", "judge"}]
+    paid: dict[tuple[str, str], float] = {}
+    for call in first:
+        key = (call["stage"], call["agent"])
+        paid[key] = paid.get(key, 0.0) + call["dollars"]
     return AuctionRow(
         task=line["task"],
         position=line["position"],
@@ -192,6 +202,7 @@ def _auction(line: Mapping[str, Any]) -> AuctionRow:
         tokens=sum(map(_tokens, calls)),
         first_tokens=sum(map(_tokens, first)),
         dropouts=tuple((one["agent"], one["reason"]) for one in held["dropouts"]),
+        paid=paid,
     )
 
 

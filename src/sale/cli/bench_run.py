@@ -125,6 +125,7 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _Options) -> N
         async with recorder:
             recorder.begin(f"{domain}, {len(tasks)} tasks, {orders} orders")
             await recorder.base(_Shown(bar, "first bids and work", len(tasks)))
+            await recorder.checks()
             for seed in range(1, orders + 1):
                 await recorder.order(seed, scratch, _Shown(bar, f"order {seed}", len(tasks)))
             if judge is not None:

@@ -26,6 +26,7 @@ from typing import Any, Self, TypeVar
 from sale.agents.contractor import Contractor
 from sale.agents.pool import Engines, hire, limits_of
 from sale.agents.protocol import Tool
+from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
 from sale.bench.judging import verifier_of
@@ -114,6 +115,7 @@ class Recorder:
         self._outcomes: dict[tuple[str, str], Outcome] = {}
         self._executed: set[tuple[str, str, str]] = set()
         self._auctioned: set[tuple[str, str]] = set()
+        self._checked: set[tuple[str, str]] = set()
         self._opinions: set[tuple[str, str, str]] = set()
         for line in read_record(record):
             self._take_in(line)
@@ -126,6 +128,8 @@ class Recorder:
             self._outcomes[line["task"], line["answer"]] = _outcome(line["outcome"])
         elif line["kind"] == "auction":
             self._auctioned.add((line["task"], line["order"]))
+        elif line["kind"] == "check":
+            self._checked.add((line["task"], line["answer"]))
         elif line["kind"] == "opinion":
             self._opinions.add((line["task"], line["answer"], line["judge"]))
 
@@ -214,6 +218,23 @@ class Recorder:
             self._auction(result.auction, task, order=f"order {seed}", position=position)
         if (opened := await market.memory()) is not None:
             await opened.aclose()
+
+    async def checks(self) -> None:
+        """What the examples in a task's own text say of every answer on record: a verdict anybody could have.
+
+        Nothing is paid for it, and it is not the outcome: hidden tests are more, and stricter.
+        """
+        if self._sandbox is None:
+            return
+        verifier = TaskExamples(sandbox=self._sandbox, limits=limits_of(self._settings.sandbox))
+        tasks = {task.id: task for task in self._tasks if task.kind == "tests"}
+        for task, answer in list(self._outcomes):
+            if task not in tasks or (task, answer) in self._checked or not answer.strip():
+                continue
+            found = await verifier.verify(tasks[task].task, answer)
+            self._checked.add((task, answer))
+            line = {"kind": "check", "task": task, "answer": answer, "by": found.judged_by}
+            self._append({**line, "verdict": found.verdict, "detail": found.detail})
 
     async def opinions(self, judge: str, report: Report) -> None:
         """What a judging model, shown the reference, says of every short answer on record, right or wrong by the rule.

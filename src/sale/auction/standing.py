@@ -12,15 +12,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from sale.auction import scoring
-from sale.auction.protocols import Bidder
-from sale.types import Bid, Strategy, SuccessModel, TrackRecord, Weights
+from sale.types import Bid, Price, Strategy, SuccessModel, TrackRecord, Weights
+
+
+class Priced(Protocol):
+    """As much of a bidder as is needed here."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the pool."""
+        ...
+
+    @property
+    def price(self) -> Price:
+        """What its tokens cost."""
+        ...
+
 
 NO_PLAN = "no plan was asked for"
 
 
-def standing_bids(bidders: Sequence[Bidder], tracks: Mapping[str, TrackRecord], weights: Weights) -> list[Bid]:
+def standing_bids(bidders: Sequence[Priced], tracks: Mapping[str, TrackRecord], weights: Weights) -> list[Bid]:
     """What each agent is worth before it bids: bids without a plan, in the pool's order."""
     return [
         scoring.weigh(

@@ -1,0 +1,238 @@
+"""The market as it runs with fitted weights: it remembers outcomes task by task, and awards by what it remembers.
+
+A simulation over recorded bids and work, with the market's own rules for everything that is decided: `scoring`,
+`standing`, the memory's track records. Work is done without a plan, as recorded for every agent; a plan is a signal.
+What the market may know: the dev tasks with everybody's outcomes, and of the test tasks those before the present one,
+with the outcomes of the agents that worked on them. That is less than a learnt baseline's training set plus nothing at
+test time by one thing, which is the point of a memory: outcomes come in while it runs. `learn=False` takes that away.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sale.auction import scoring, standing
+from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
+from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
+from sale.memory.tracks import Tracks, Worked
+from sale.types import Bid, Example, Price, Strategy, TrackRecord, Verdict, Weights
+from sale.types import Worked as Outcome
+
+Embed = Callable[[Sequence[str]], Floats]
+"""Texts to rows of length one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """How the market is run."""
+
+    name: str
+    weights: Weights
+    hold: bool = False
+    """Hold every auction, whether it pays or not."""
+    attempts: int = 1
+    """How many agents may try, where the examples in the task's own text show that work is wrong."""
+    learn: bool = True
+    """Whether outcomes of test tasks are remembered."""
+
+
+@dataclass(slots=True)
+class History:
+    """What is remembered of past work, by the memory's own rule."""
+
+    vectors: Floats
+    """(R, D): of all texts, rows of length one."""
+    tracks: Tracks = field(default_factory=Tracks)
+    _count: int = 0
+
+    def remember(self, row: int, work: Sequence[tuple[str, Verdict]]) -> None:
+        """Agents' work on the text of a row."""
+        self._count += 1
+        done = [Worked(agent=agent, verdict=verdict) for agent, verdict in work]
+        self.tracks.put(self._count, row, float(self._count), done)
+
+    def of(self, row: int, agents: Sequence[str]) -> dict[str, TrackRecord]:
+        """How agents did at what is like the text of a row."""
+        similar = np.clip(self.vectors @ self.vectors[row], -1.0, 1.0)
+
+        def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            return similar[rows]
+
+        return {agent: self.tracks.record(agent, similar.astype(np.float32), exactly) for agent in agents}
+
+
+def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
+    """Recorded tasks as learning sees them: all agents' bids, and their work without a plan.
+
+    An agent that did not bid takes part with no plan, as it would in an award on track records. Track records are those
+    of all the other tasks.
+    """
+    vectors = embed([task.prompt for task in recorded.tasks])
+    prices = dict(zip(recorded.agents, recorded.prices, strict=True))
+    found: list[Example] = []
+    for row, task in enumerate(recorded.tasks):
+        history = History(vectors)
+        for other, past in enumerate(recorded.tasks):
+            if other != row:
+                history.remember(other, _verdicts(recorded, past.id))
+        tracks = history.of(row, recorded.agents)
+        auction = recorded.auctions[FIRST_BIDS, task.id]
+        own = {bid.agent: bid for bid in auction.bids}
+        bids = [replace(own.get(agent) or _absent(agent, prices[agent]), track=tracks[agent]) for agent in prices]
+        work = {agent: recorded.works[task.id, agent, ""] for agent in prices}
+        found.append(
+            Example(
+                auction_id=task.id,
+                task=task.prompt,
+                bids=tuple(bids),
+                winner=auction.winner or recorded.agents[-1],
+                work={agent: Outcome(success=one.success, dollars=one.dollars) for agent, one in work.items()},
+                overhead=auction.first_dollars,
+            )
+        )
+    return tuple(found)
+
+
+def run(recorded: Recorded, dev: Recorded | None, policy: Policy, embed: Embed, seed: int) -> Ran:
+    """The test tasks of a record through the market, in one random order.
+
+    Args:
+        recorded: The test tasks.
+        dev: What is remembered from the start.
+        policy: How the market is run.
+        embed: Of task texts.
+        seed: Of the order.
+    """
+    earlier = dev.tasks if dev is not None else []
+    history = History(embed([task.prompt for task in (*earlier, *recorded.tasks)]))
+    if dev is not None:
+        for row, task in enumerate(earlier):
+            history.remember(row, _verdicts(dev, task.id))
+    market = _Market(recorded, policy)
+    order = list(range(len(recorded.tasks)))
+    random.Random(seed).shuffle(order)  # noqa: S311  an order, not a secret
+    done: dict[int, _Done] = {}
+    for place in order:
+        row = len(earlier) + place
+        done[place] = market.task(place, history.of(row, recorded.agents))
+        if policy.learn:
+            history.remember(row, done[place].verdicts)
+    return Ran(recorded=recorded, done=[done[place] for place in range(len(order))])
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """One task."""
+
+    tried: tuple[str, ...]
+    """Who worked, in order; the last one's answer counts."""
+    verdicts: tuple[tuple[str, Verdict], ...]
+    extra: float
+    """Dollars of the auction."""
+    tokens: float
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One run over all test tasks."""
+
+    recorded: Recorded
+    done: Sequence[_Done]
+
+    @property
+    def held(self) -> float:
+        """Share of tasks that were auctioned."""
+        return float(np.mean([one.held for one in self.done]))
+
+    @property
+    def routing(self) -> Routing:
+        """Who did what, and what deciding cost."""
+        agents = {agent: number for number, agent in enumerate(self.recorded.agents)}
+        last = [agents[one.tried[-1]] if one.tried else 0 for one in self.done]
+        routing = Routing.of(np.array(last, np.intp), len(agents))
+        for row, one in enumerate(self.done):
+            routing.called[row] = [agent in one.tried for agent in agents]
+        return replace(
+            routing,
+            extra_dollars=np.array([one.extra for one in self.done]),
+            extra_tokens=np.array([one.tokens for one in self.done]),
+        )
+
+    def table(self) -> OutcomeTable:
+        """The work that was chosen among."""
+        return self.recorded.table(planned=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """Award and work on one task after the other."""
+
+    recorded: Recorded
+    policy: Policy
+
+    def task(self, place: int, tracks: dict[str, TrackRecord]) -> _Done:
+        """One task."""
+        task = self.recorded.tasks[place].id
+        auction = self.recorded.auctions[FIRST_BIDS, task]
+        bids, held = self._bids(auction, tracks)
+        tried: list[str] = []
+        verdicts: list[tuple[str, Verdict]] = []
+        bid = scoring.provisional_winner(bids) if bids else None
+        while bid is not None:
+            work = self.recorded.works[task, bid.agent, ""]
+            tried.append(bid.agent)
+            shown = self._checked(task, work) if len(tried) < self.policy.attempts else None
+            bid = scoring.next_best(bids, tried) if shown == "failure" else None
+            verdicts.append((tried[-1], "failure" if bid is not None else _verdict(work)))
+        paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]
+        share = sum(paid) / auction.first_dollars if held and auction.first_dollars > 0 else 0.0
+        return _Done(tuple(tried), tuple(verdicts), sum(paid) if held else 0.0, share * auction.first_tokens, held)
+
+    def _bids(self, auction: AuctionRow, tracks: dict[str, TrackRecord]) -> tuple[list[Bid], bool]:
+        """What the award is made among, and whether there was an auction."""
+        model = self.policy.weights.model
+        if model is not None and not self.policy.hold:
+            prices = zip(self.recorded.agents, self.recorded.prices, strict=True)
+            bidders = [_Bidder(name, Price(input=price, output=price, blended=price)) for name, price in prices]
+            known = standing.standing_bids(bidders, tracks, self.policy.weights)
+            if not standing.pays(known, model):
+                return known, False
+        return [
+            scoring.weigh(bid.strategy, bid.price, bid.scores, self.policy.weights, tracks[bid.agent])
+            for bid in auction.bids
+        ], True
+
+    def _asked(self, juror: str) -> bool:
+        return scoring.speaks(juror, self.policy.weights)
+
+    def _checked(self, task: str, work: Work) -> str:
+        if not work.answer.strip():
+            return "failure"
+        return self.recorded.checks.get((task, work.answer), "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bidder:
+    """As much of a bidder as a standing bid needs."""
+
+    name: str
+    price: Price
+
+
+def _absent(agent: str, price: float) -> Bid:
+    plan = Strategy(agent=agent, text="", tokens=0, entropy=None, entropy_note="it did not bid")
+    return Bid(strategy=plan, price=price, cost=0.0, value=0.0, scores=())
+
+
+def _verdict(work: Work) -> Verdict:
+    return "success" if work.success else "failure" if work.judged else "unknown"
+
+
+def _verdicts(recorded: Recorded, task: str) -> list[tuple[str, Verdict]]:
+    return [(agent, _verdict(recorded.works[task, agent, ""])) for agent in recorded.agents]

@@ -91,6 +91,7 @@ def _default(kind: type, name: str) -> str:
         value = kind.model_fields[name].default
     else:
         value = next(field.default for field in dataclasses.fields(kind) if field.name == name)
+    value = list(value) if isinstance(value, tuple) else value
     return "none" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -105,6 +106,8 @@ def _shape(hint: object) -> str:
         return "table of numbers"
     if get_origin(hint) is tuple:
         return f"list of {_shape(get_args(hint)[0])}s"
+    if dataclasses.is_dataclass(hint):
+        return "table"
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
     return names.get(hint, "table or number") if isinstance(hint, type) else str(hint)
 

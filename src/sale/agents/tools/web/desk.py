@@ -108,5 +108,10 @@ def _passages(rules: SearchRules) -> Passages:
     path = rules.corpus or Path()
     if not path.is_file():
         raise ConfigError(f"there are no passages at {str(path)!r}", where="[tools.search]", hint="Correct `corpus`.")
+    if rules.by_meaning and find_spec("onnxruntime") is None:
+        raise MissingExtraError(
+            "searching passages by meaning needs the `local` extra",
+            hint="pip install 'sale[local]', or set by_meaning = false in [tools.search].",
+        )
     embedder = MiniLMEmbedder() if rules.by_meaning else None
     return Passages(lambda: open_corpus(path, embedder=embedder, cache=corpora_path()))

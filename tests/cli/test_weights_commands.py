@@ -1,0 +1,167 @@
+"""`sale fit`, `sale weights`, `sale replay`: on a memory that a market has filled, as a user runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sale import Check, FunctionAgent, Market, Price, Task
+from sale.memory.store import AuctionMemory
+from sale.models.embedding import MiniLMEmbedder
+
+TASKS = 24
+SETTINGS = """
+[[agents]]
+name = "small"
+price = 0.1
+endpoint = "http://127.0.0.1:9/v1"
+model = "s"
+
+[[agents]]
+name = "large"
+price = 1.0
+endpoint = "http://127.0.0.1:9/v1"
+model = "l"
+
+[memory]
+path = "memory.sqlite3"
+"""
+
+
+def agent(name: str, price: float) -> FunctionAgent:
+    """The small one is right about even numbers only; the large one always is."""
+
+    async def plan(task: Task) -> str:
+        return f"1. Add them as {name} does."
+
+    async def work(task: Task, strategy: str | None) -> str:
+        number = int(task.text.split()[1])
+        return str(2 * number) if name == "large" or number % 2 == 0 else "no idea"
+
+    return FunctionAgent(name, price=Price(input=price, output=price, blended=price), bid=plan, execute=work)
+
+
+async def fill(path: Path) -> None:
+    """Half the tasks by each agent: a market of both would give all of them to the cheap one."""
+
+    async def opener() -> AuctionMemory:
+        return await AuctionMemory.open(path, embedder=MiniLMEmbedder())
+
+    async def right(task: Task, answer: str) -> bool:
+        return answer == str(2 * int(task.text.split()[1]))
+
+    for name, price in (("small", 0.1), ("large", 1.0)):
+        async with Market([agent(name, price)], memory=opener) as market:
+            for number in range(TASKS):
+                await market.run(f"Add {number} and {number}.", verifier=Check(right))
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Shell:
+    folder: Path
+
+    def __call__(self, *arguments: str) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "sale.cli.main", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, "COLUMNS": "160"},
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    folder = tmp_path_factory.mktemp("market")
+    (folder / "sale.toml").write_text(SETTINGS, encoding="utf-8")
+    asyncio.run(fill(folder / "memory.sqlite3"))
+    return Shell(folder)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Shell:
+    (tmp_path / "sale.toml").write_text(SETTINGS, encoding="utf-8")
+    return Shell(tmp_path)
+
+
+def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
+    fitted = shell("fit", "--worth", "0.001")
+    assert fitted.code == 0, fitted.err
+    assert "version 1" in fitted.out
+    assert "utility" in fitted.out
+    assert "intercept: large" in fitted.out
+    assert "pass@1" in fitted.out
+    assert "sale weights use 1" in fitted.out
+
+    second = shell("fit", "--objective", "margin", "--json")
+    assert second.code == 0, second.err
+    told = json.loads(second.out)
+    assert told["schema"] == "sale.weights/1"
+    assert told["weights"]["version"] == 2
+    assert told["weights"]["in_use"] is False
+
+    used = shell("weights", "use", "1")
+    assert used.code == 0, used.err
+    listed = shell("weights", "list")
+    assert "utility" in listed.out
+    assert "margin" in listed.out
+    assert listed.out.count("yes") == 1
+    assert "version 1 from" in listed.out
+    assert "version 1  in use" in shell("weights", "show", "1").out
+    assert "version 2" in shell("weights", "diff", "1", "2").out
+    assert "They weigh alike." in shell("weights", "diff", "1", "1").out
+
+    replayed = shell("replay")
+    assert replayed.code == 0, replayed.err
+    for sign in ("as awarded", "version 1", "version 2", "pass@1"):
+        assert sign in replayed.out
+    machine = json.loads(shell("replay", "1", "--json").out)["replay"]
+    assert set(machine) == {"as awarded", "version 1"}
+    assert machine["as awarded"]["auctions"] == 2 * TASKS
+    assert machine["as awarded"]["success"]["value"] == pytest.approx(0.75)
+
+    back = shell("weights", "use", "default")
+    assert "the default weights" in back.out
+    assert "yes" not in shell("weights", "list").out.replace("interval", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("weights", "show", "7"), "no weights of version 7"),
+        (("weights", "use", "7"), "7"),
+        (("weights", "use", "best"), "'best' is no version"),
+        (("weights", "diff", "1", "9"), "version"),
+        (("replay", "9"), "no weights of version 9"),
+        (("fit", "--worth", "-1"), "worth"),
+        (("fit", "--since", "2999-01-01"), "no settled auction"),
+    ],
+)
+def test_what_is_not_there_is_said(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
+    done = shell(*arguments)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_an_empty_memory_has_nothing_to_teach(empty: Shell) -> None:
+    assert "Only the default weights" in empty("weights", "list").out
+    assert empty("fit").code == 2
+    assert "no weights to compare" in empty("replay").err

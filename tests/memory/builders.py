@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Protocol, get_args
+from typing import Protocol, TypeVar, get_args
 
 import numpy as np
 from hypothesis import strategies as st
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sale.memory.store import AuctionMemory
 from sale.types import (
+    Attempt,
     Auction,
     Baseline,
     Bid,
@@ -38,6 +39,8 @@ from sale.types import (
     Verdict,
     Weights,
 )
+
+T = TypeVar("T")
 
 
 class HashEmbedder:
@@ -180,7 +183,7 @@ json_values = st.recursive(
 )
 
 
-def some(values: SearchStrategy[object], most: int = 3) -> SearchStrategy[tuple[object, ...]]:
+def some(values: SearchStrategy[T], most: int = 3) -> SearchStrategy[tuple[T, ...]]:
     return st.lists(values, max_size=most).map(tuple)
 
 
@@ -321,6 +324,10 @@ sound_json = st.recursive(
 def outcomes(text: SearchStrategy[str]) -> SearchStrategy[Outcome]:
     verdicts = st.sampled_from(get_args(Verdict))
     return st.builds(Outcome, verdict=verdicts, judged_by=text, detail=text, calls=some(calls(text)))
+
+
+def attempts(text: SearchStrategy[str]) -> SearchStrategy[tuple[Attempt, ...]]:
+    return some(st.builds(Attempt, execution=executions(text), outcome=outcomes(text)), most=2)
 
 
 def baselines(text: SearchStrategy[str]) -> SearchStrategy[Baseline | None]:

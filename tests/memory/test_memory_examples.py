@@ -11,7 +11,7 @@ import pytest
 from sale.errors import InputError
 from sale.memory import examples
 from sale.memory.store import AuctionMemory
-from sale.types import Example, Score, Task, Worked
+from sale.types import Attempt, Example, Score, Task, Verdict, Worked
 from tests.memory.builders import Fresh, auction, bid, call, execution, outcome, remember
 
 
@@ -53,6 +53,20 @@ async def test_only_settled_auctions_and_only_judged_work(memory: AuctionMemory)
     assert found["unknown"].work == {}
     assert len(found["unknown"].bids) == 2
     assert found["judged later"].work["a"].success
+
+
+async def test_every_attempt_is_known_and_the_first_was_awarded(memory: AuctionMemory):
+    def attempt(agent: str, verdict: Verdict, dollars: float) -> Attempt:
+        done = replace(execution(agent), calls=(call("execute", agent, dollars),))
+        return Attempt(execution=done, outcome=outcome(verdict))
+
+    await remember(memory, "x", "sort", (bid("a", 1.0), bid("b", 2.0), bid("c", 3.0)), verdict=None)
+    earlier = (attempt("a", "failure", 1.0), attempt("b", "unknown", 2.0), attempt("c", "failure", 4.0))
+    last = attempt("c", "success", 8.0)
+    await memory.settle("x", last.execution, last.outcome, earlier=earlier)
+    (found,) = await memory.examples()
+    assert found.winner == "a"
+    assert found.work == {"a": Worked(success=False, dollars=1.0), "c": Worked(success=True, dollars=12.0)}
 
 
 async def test_since_some_moment(memory: AuctionMemory):

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from sale.errors import InputError, StoreError
 from sale.memory.records import Imported
 from sale.memory.store import AuctionMemory
-from sale.types import Auction, Baseline, Execution, Outcome, Pair, Task
+from sale.types import Attempt, Auction, Baseline, Execution, Outcome, Pair, Task
 from tests.memory import builders
 from tests.memory.builders import Fresh, HashEmbedder, auction, bid, call, execution, outcome, remember
 
@@ -32,6 +32,11 @@ async def fill(memory: AuctionMemory) -> None:
     refined = bid("b", 0.5, refined=True)
     await remember(memory, "settled", "sort", refined=[refined], winner=refined, pairs=(pair,))
     await memory.feedback("settled", "failure", detail="no")
+    await remember(memory, "twice", "boil", verdict=None)
+    await memory.feedback("twice", "unknown", detail="before the work")
+    failed = Attempt(execution=execution("a"), outcome=outcome("failure"))
+    await memory.settle("twice", execution("b"), outcome(), earlier=(failed,))
+    await memory.feedback("twice", "failure")
     await remember(memory, "awarded", "bake", verdict=None)
     await memory.begin("abandoned", TASK)
     await memory.abandon("abandoned", "no bids", [call()])
@@ -46,13 +51,13 @@ async def records(memory: AuctionMemory) -> dict[str, object]:
 
 async def test_what_goes_out_comes_back_in(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
     await fill(memory)
-    assert await memory.export(tmp_path / "all.jsonl") == 4
+    assert await memory.export(tmp_path / "all.jsonl") == 5
     there = await records(memory)
     del there["open"]
     async with fresh() as other:
-        assert await other.import_(tmp_path / "all.jsonl") == Imported(added=4, present=0)
+        assert await other.import_(tmp_path / "all.jsonl") == Imported(added=5, present=0)
         assert await records(other) == there
-        assert await other.import_(tmp_path / "all.jsonl") == Imported(added=0, present=4)
+        assert await other.import_(tmp_path / "all.jsonl") == Imported(added=0, present=5)
         assert await records(other) == there
         assert {one.source for one in await other.list()} == {"import:all.jsonl"}
         pairs, expected = await other.recall(TASK, "a", 8), await memory.recall(TASK, "a", 8)
@@ -64,15 +69,22 @@ async def test_what_goes_out_comes_back_in(memory: AuctionMemory, fresh: Fresh, 
     auction=builders.auctions(builders.sound_texts),
     execution=builders.executions(builders.sound_texts),
     outcome=builders.outcomes(builders.sound_texts),
+    earlier=builders.attempts(builders.sound_texts),
     baseline=builders.baselines(builders.sound_texts),
 )
 async def test_any_record_survives_the_journey(
-    fresh: Fresh, tmp_path: Path, auction: Auction, execution: Execution, outcome: Outcome, baseline: Baseline | None
+    fresh: Fresh,
+    tmp_path: Path,
+    auction: Auction,
+    execution: Execution,
+    outcome: Outcome,
+    earlier: tuple[Attempt, ...],
+    baseline: Baseline | None,
 ):
     async with fresh() as one, fresh() as other:
         await one.begin(auction.id, auction.task)
         await one.award(auction)
-        await one.settle(auction.id, execution, outcome, baseline)
+        await one.settle(auction.id, execution, outcome, baseline, earlier=earlier)
         await one.export(tmp_path / "x.jsonl")
         await other.import_(tmp_path / "x.jsonl", source="there")
         assert await other.load(auction.id) == replace(await one.load(auction.id), source="there")
@@ -81,12 +93,12 @@ async def test_any_record_survives_the_journey(
 async def test_the_file_is_lines_of_json_as_documented(memory: AuctionMemory, embedder: HashEmbedder):
     await fill(memory)
     stream = io.StringIO()
-    assert await memory.export(stream) == 4
+    assert await memory.export(stream) == 5
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["record"]["id"] for line in lines] == ["settled", "awarded", "abandoned", "abandoned later"]
+    assert [line["record"]["id"] for line in lines] == ["settled", "twice", "awarded", "abandoned", "abandoned later"]
     for line in lines:
         assert set(line) == {"schema", "record", "embedding"}
-        assert line["schema"] == 1
+        assert line["schema"] == 2
         assert line["embedding"]["embedder"] == embedder.name
         vector = np.frombuffer(base64.b64decode(line["embedding"]["vector"]), dtype="<f4")
         assert np.array_equal(vector, (await embedder.embed([line["record"]["task"]["text"]]))[0])
@@ -127,7 +139,7 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
     assert target.read_text() == "the last export\n"
     assert list(target.parent.iterdir()) == [target]
     await memory.export(target)
-    assert len(target.read_text().splitlines()) == 4
+    assert len(target.read_text().splitlines()) == 5
     with pytest.raises(InputError, match="is the memory itself"):
         await memory.export(memory.path)
 
@@ -144,7 +156,7 @@ async def test_a_reader_that_leaves_is_the_callers_business(memory: AuctionMemor
     await fill(memory)
     with pytest.raises(BrokenPipeError):
         await memory.export(Left())
-    assert await memory.export(io.StringIO()) == 4
+    assert await memory.export(io.StringIO()) == 5
 
 
 async def test_vectors_of_another_embedder_are_made_anew(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
@@ -214,9 +226,22 @@ def put(*steps: str | int, value: object) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def second_attempt(judged: int | None) -> Callable[[dict[str, Any]], None]:
+    """One more execution after the first, and one more outcome, about that one or another."""
+
+    def change(line: dict[str, Any]) -> None:
+        record = line["record"]
+        record["earlier"] = [record["execution"]]
+        if judged is not None:
+            record["outcomes"].append({**record["outcomes"][0], "execution": 1})
+            record["outcomes"].append({**record["outcomes"][0], "execution": judged})
+
+    return change
+
+
 BAD = [
-    (put("schema", value=2), "schema: Input should be 1"),
-    (put("schema", value="1"), "schema: Input should be 1"),
+    (put("schema", value=3), "schema: Input should be 1 or 2"),
+    (put("schema", value="1"), "schema: Input should be 1 or 2"),
     (put("records", value=None), "records: Unexpected"),
     (put("record", "auction", "bids", 0, "strategy", "colour", value="red"), "strategy.colour: Unexpected"),
     (put("record", "started_at", value=0), "record.started_at: Input should be"),
@@ -239,6 +264,12 @@ BAD = [
     (put("record", "execution", value=None), "settled without settled_at, execution and outcome"),
     (put("record", "outcomes", value=[]), "settled without settled_at, execution and outcome"),
     (put("record", "outcomes", 0, "outcome", "verdict", value="fine"), "outcome.verdict: Input should be 'success'"),
+    (put("record", "outcomes", 0, "execution", value=None), "record.outcomes: an execution without one"),
+    (put("record", "outcomes", 0, "execution", value=1), "record.outcomes: of an execution that is not there"),
+    (put("record", "outcomes", 0, "execution", value=-1), "record.outcomes: of an execution that is not there"),
+    (second_attempt(judged=0), "record.outcomes: the last is not about the last execution"),
+    (second_attempt(judged=None), "record.outcomes: an execution without one"),
+    (put("record", "auction", "weights", "model", value={"worth": 1.0}), "weights.model.intercepts: Field required"),
     (put("record", "outcomes", 0, "at", value="2026-01-01T00:00:00"), "record.outcomes: a time without a zone"),
 ]
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sale.memory.store import AuctionMemory
 from sale.types import (
+    Attempt,
     Auction,
     Baseline,
     Call,
@@ -38,23 +39,34 @@ ONE_MEMORY = settings(max_examples=40, suppress_health_check=[HealthCheck.functi
     auction=builders.auctions(builders.texts),
     execution=builders.executions(builders.texts),
     outcome=builders.outcomes(builders.texts),
+    earlier=builders.attempts(builders.texts),
     baseline=builders.baselines(builders.texts),
 )
 async def test_a_settled_auction_comes_back_equal(
-    memory: AuctionMemory, auction: Auction, execution: Execution, outcome: Outcome, baseline: Baseline | None
+    memory: AuctionMemory,
+    auction: Auction,
+    execution: Execution,
+    outcome: Outcome,
+    earlier: tuple[Attempt, ...],
+    baseline: Baseline | None,
 ):
     auction = replace(auction, id=uuid4().hex)
     await memory.begin(auction.id, auction.task)
     await memory.award(auction)
-    await memory.settle(auction.id, execution, outcome, baseline)
+    await memory.settle(auction.id, execution, outcome, baseline, earlier=earlier)
     record = await memory.load(auction.id)
     assert record.auction == auction
     assert record.execution == execution
     assert record.outcome == outcome
-    assert [judgement.outcome for judgement in record.outcomes] == [outcome]
+    assert record.attempts == earlier
+    assert record.executions == (*(one.execution for one in earlier), execution)
+    assert [judgement.outcome for judgement in record.outcomes] == [*(one.outcome for one in earlier), outcome]
+    assert [judgement.execution for judgement in record.outcomes] == list(range(len(earlier) + 1))
     assert record.baseline == baseline
     assert record.task == auction.task
-    assert record.settlement == Settlement(calls=auction.settlement.calls + execution.calls + outcome.calls)
+    calls = [one.execution.calls for one in earlier] + [execution.calls]
+    calls += [one.outcome.calls for one in earlier] + [outcome.calls]
+    assert record.settlement == auction.settlement + Settlement(calls=tuple(call for part in calls for call in part))
     assert record.status == "settled"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from sale.errors import InputError, StoreError
 from sale.memory.store import AuctionMemory
-from sale.types import Outcome, Pair, Settlement, Task
+from sale.types import Attempt, Outcome, Pair, Settlement, Task
 from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, call, execution, outcome, remember
 
 TASK = Task(text="sort the list", domain="code")
@@ -133,6 +135,38 @@ async def test_feedback_is_added_and_the_latest_counts(memory: AuctionMemory):
     assert record.outcome == record.outcomes[-1].outcome
     (line,) = await memory.list()
     assert (line.verdict, line.judged_by, line.status) == ("unknown", "model:large", "settled")
+
+
+async def test_several_attempts_are_kept_with_their_outcomes(memory: AuctionMemory):
+    failed = (
+        Attempt(execution=execution("a"), outcome=outcome("failure")),
+        Attempt(execution=execution("b"), outcome=Outcome(verdict="unknown", judged_by="nobody")),
+    )
+    await remember(memory, "x", "sort", (bid("a", 1.0), bid("b", 2.0), bid("c", 3.0)), verdict=None)
+    await memory.feedback("x", "unknown", detail="before the work")
+    await memory.settle("x", execution("c"), outcome("success"), BASELINE, earlier=failed)
+    await memory.feedback("x", "failure")
+    record = await memory.load("x")
+    assert record.attempts == failed
+    assert record.execution == execution("c")
+    assert [(one.execution, one.outcome.verdict) for one in record.outcomes] == [
+        (None, "unknown"),
+        (0, "failure"),
+        (1, "unknown"),
+        (2, "success"),
+        (2, "failure"),
+    ]
+    assert record.outcome == Outcome(verdict="failure", judged_by="user")
+    assert record.settlement.dollars == pytest.approx(0.02 + 3 * 0.25 + 2 * 0.01)
+    (line,) = await memory.list()
+    assert (line.winner, line.verdict, line.dollars) == ("a", "failure", pytest.approx(record.settlement.dollars))
+    assert (await memory.stats()).verdicts == {"failure": 1}
+    gone = await memory.forget("x")
+    assert (gone.auctions, gone.tasks) == (1, 1)
+    with closing(sqlite3.connect(memory.path)) as raw:
+        assert raw.execute("SELECT count(*) FROM executions").fetchone() == (0,)
+        assert raw.execute("SELECT count(*) FROM outcomes").fetchone() == (0,)
+        assert raw.execute("SELECT count(*) FROM calls").fetchone() == (0,)
 
 
 async def test_an_auction_held_for_its_own_sake_can_be_judged(memory: AuctionMemory):

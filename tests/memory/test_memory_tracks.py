@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sale.memory.retrieval import Entry, Index
 from sale.memory.store import AuctionMemory
 from sale.memory.tracks import BANDWIDTH, NEAREST, Worked
-from sale.types import Task, TrackRecord, Verdict
-from tests.memory.builders import Fresh, HashEmbedder, bid, remember
+from sale.types import Attempt, Task, TrackRecord, Verdict
+from tests.memory.builders import Fresh, HashEmbedder, bid, execution, outcome, remember
 
 NOW = Task(text="sort the list of names")
 
@@ -77,6 +77,23 @@ async def test_feedback_counts_from_then_on(memory: AuctionMemory):
     await memory.forget("x")
     seen.append(await now())
     assert seen == [(0, 0), (1, 0), (0, 1), (0, 0), (0, 1), (0, 0)]
+
+
+async def test_each_attempt_counts_for_who_made_it(memory: AuctionMemory):
+    async def now() -> list[tuple[int, int]]:
+        found = (await memory.track_records(NOW, "abc")).values()
+        return [(round(one.successes), round(one.failures)) for one in found]
+
+    failed = (
+        Attempt(execution=execution("a"), outcome=outcome("failure")),
+        Attempt(execution=execution("b"), outcome=outcome("unknown")),
+    )
+    await did(memory, "x", NOW.text, "a", None)
+    await memory.settle("x", execution("c"), outcome("success"), earlier=failed)
+    assert await now() == [(0, 1), (0, 0), (1, 0)]
+    await memory.feedback("x", "failure")
+    assert await now() == [(0, 1), (0, 0), (0, 1)], "feedback is about the last attempt"
+    assert await memory.recall(NOW, "a", 8) == (), "the plan that won had failed"
 
 
 async def test_of_many_the_nearest_count_and_of_equals_the_latest(memory: AuctionMemory):

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.auction.scoring import is_judged
 from sale.errors import InputError
-from sale.memory.finding import latest_verdict
+from sale.memory.finding import latest_verdict_on_work
 from sale.memory.reading import read_bid
 from sale.memory.schema import auctions, calls, executions, scores, strategies, tasks
 from sale.types import AUCTION_STAGES, Bid, Example, Score, Worked
@@ -101,13 +101,19 @@ def _bids(
 
 
 async def _work(connection: AsyncConnection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
-    """What is known of the work, by auction and agent."""
-    done = select(executions.c.auction, executions.c.agent, latest_verdict().label("verdict")).join(auctions)
-    spent = select(calls.c.auction, func.sum(calls.c.dollars)).where(calls.c.part == "execution")
-    of_calls = await connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction))
-    dollars = {auction: paid or 0.0 for auction, paid in of_calls.all()}
+    """What is known of the work, by auction and agent. Of an agent that tried twice: whether it got there, and both."""
+    spent = select(calls.c.auction, calls.c.execution, func.sum(calls.c.dollars)).where(calls.c.part == "execution")
+    paid = await connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction, calls.c.execution))
+    dollars = {(auction, number): sum_ or 0.0 for auction, number, sum_ in paid.all()}
+    place = (executions.c.auction, executions.c.position)
+    done = select(*place, executions.c.agent, latest_verdict_on_work()).where(executions.c.auction.in_(keys))
     work: dict[int, dict[str, Worked]] = {}
-    for auction, agent, verdict in (await connection.execute(done.where(executions.c.auction.in_(keys)))).all():
-        if verdict in {SUCCESS, FAILURE}:
-            work.setdefault(auction, {})[agent] = Worked(success=verdict == SUCCESS, dollars=dollars.get(auction, 0.0))
+    for auction, number, agent, verdict in (await connection.execute(done.order_by(*place))).all():
+        if verdict not in {SUCCESS, FAILURE}:
+            continue
+        own = work.setdefault(auction, {})
+        before = own.get(agent, Worked(success=False, dollars=0.0))
+        own[agent] = Worked(
+            success=before.success or verdict == SUCCESS, dollars=before.dollars + dollars.get((auction, number), 0.0)
+        )
     return work

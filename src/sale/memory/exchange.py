@@ -2,11 +2,12 @@
 
 A line is an object with three keys:
 
-    schema      1. Raised when a line of the new kind can no longer be read by the rules below.
+    schema      2. Raised when a line of the new kind can no longer be read by the rules before. Lines of schema 1 are
+                read too: they have one execution at most, and all their outcomes are about it.
     record      The fields of `sale.memory.records.Record`, nested values field by field under their own names
                 (`sale.types`): id, task, status, source, started_at, awarded_at, settled_at, abandoned_at, reason,
-                auction, execution, outcomes, baseline, stray_calls. Times are ISO 8601 with a zone. What is unknown is
-                null; what does not apply may be left out where it has a default.
+                auction, execution, earlier, outcomes, baseline, stray_calls. Times are ISO 8601 with a zone. What is
+                unknown is null; what does not apply may be left out where it has a default.
     embedding   null, or {"embedder": name, "vector": base64 of float32, little-endian}. Used if the reader's embedder
                 has this name and the vector is a unit vector of its length; else the task is embedded again.
 
@@ -25,7 +26,7 @@ import os
 import uuid
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -45,7 +46,7 @@ from sale.memory.records import Imported, Record
 from sale.memory.schema import auctions, calls, embeddings
 from sale.memory.writing import Fields, Rows
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 BATCH: Final = 100
 LARGEST: Final = 2**63
 
@@ -64,7 +65,7 @@ class Line:
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
 
-    schema: Literal[1]
+    schema: Literal[1, 2]
     record: Record
     embedding: Embedding | None = None
 
@@ -186,6 +187,9 @@ def _decode(raw: bytes) -> Line:
         fault = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(step) for step in fault["loc"])
         raise InputError(f"{place}: {fault['msg']}" if place else fault["msg"]) from None
+    if line.schema == 1 and line.record.execution is not None:
+        judged = tuple(replace(one, execution=0) for one in line.record.outcomes)
+        line = replace(line, record=replace(line.record, outcomes=judged))
     if fault := _fault(line.record) or _unstorable(line.record, "record"):
         raise InputError(fault)
     return line
@@ -195,6 +199,9 @@ def _fault(record: Record) -> str | None:
     """What in a record contradicts itself."""
     times = (record.started_at, record.awarded_at, record.settled_at, record.abandoned_at)
     auction = record.auction
+    settled = record.status == "settled"
+    numbers = range(len(record.executions))
+    judged = {one.execution for one in record.outcomes}
     faults = {
         "record.id: it is empty": not record.id,
         "record.status: an open auction cannot be imported": record.status == "open",
@@ -202,10 +209,16 @@ def _fault(record: Record) -> str | None:
         "record.outcomes: a time without a zone": any(judged.at.tzinfo is None for judged in record.outcomes),
         "record.auction and awarded_at: one without the other": (auction is None) != (record.awarded_at is None),
         f"record.status: {record.status!r} without an auction": record.status != "abandoned" and auction is None,
-        "record.status: settled without settled_at, execution and outcome": record.status == "settled"
+        "record.status: settled without settled_at, execution and outcome": settled
         and not (record.settled_at and record.execution and record.outcomes),
         "record.execution: without an auction": record.execution is not None and auction is None,
         "record.outcomes: without an auction": bool(record.outcomes) and auction is None,
+        "record.earlier: without an execution after it": bool(record.earlier) and record.execution is None,
+        "record.outcomes: of an execution that is not there": not judged <= {None, *numbers},
+        "record.outcomes: an execution without one": not judged >= set(numbers if settled else numbers[:-1]),
+        "record.outcomes: the last is not about the last execution": bool(record.earlier)
+        and bool(record.outcomes)
+        and record.outcomes[-1].execution != len(record.earlier),
         "record.baseline: without an execution": record.baseline is not None and record.execution is None,
         "record.auction.id: not the record's": auction is not None and auction.id != record.id,
         "record.auction.task: not the record's": auction is not None and auction.task != record.task,
@@ -287,12 +300,12 @@ def _add_record(rows: Rows, key: int, task: int, record: Record, source: str) ->
     if record.auction is not None:
         writing.add_award(rows, key, record.auction)
         lines += writing.call_rows("auction", record.auction.settlement.calls)
-    if record.execution is not None:
-        writing.add_work(rows, key, record.execution, record.baseline)
-        lines += writing.call_rows("execution", record.execution.calls)
+    writing.add_work(rows, key, record.executions, record.baseline)
+    for number, execution in enumerate(record.executions):
+        lines += writing.call_rows("execution", execution.calls, execution=number)
     for number, judged in enumerate(record.outcomes):
-        writing.add_outcome(rows, key, judged.outcome, judged.at, number)
-        lines += writing.call_rows("outcome", judged.outcome.calls, number)
+        writing.add_outcome(rows, key, judged, number)
+        lines += writing.call_rows("outcome", judged.outcome.calls, outcome=number)
     rows.number(calls, key, lines + writing.call_rows("stray", record.stray_calls))
 
 

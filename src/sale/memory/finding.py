@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sale.errors import InputError
 from sale.memory.columns import ExactText
 from sale.memory.records import Stats, Status, Summary
-from sale.memory.schema import auctions, calls, outcomes, strategies, tasks
+from sale.memory.schema import auctions, calls, executions, outcomes, strategies, tasks
 from sale.types import Verdict
 
 SHOWN = 240
@@ -30,6 +30,13 @@ _won = and_(strategies.c.auction == auctions.c.key, strategies.c.won)
 def latest_verdict() -> Any:  # noqa: ANN401  SQLAlchemy's scalar selects have no narrower type that fits here
     """The verdict that counts, as a column of a query over `auctions`."""
     return select(outcomes.c.verdict).where(_latest).correlate(auctions).scalar_subquery()
+
+
+def latest_verdict_on_work() -> Any:  # noqa: ANN401
+    """The verdict that counts for one execution, as a column of a query over `executions`."""
+    mine = and_(outcomes.c.auction == executions.c.auction, outcomes.c.execution == executions.c.position)
+    newest = select(outcomes.c.verdict).where(mine).order_by(outcomes.c.position.desc()).limit(1)
+    return newest.correlate(executions).scalar_subquery()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

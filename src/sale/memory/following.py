@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import StoreError
 from sale.memory.database import Database
-from sale.memory.finding import latest_verdict
+from sale.memory.finding import latest_verdict, latest_verdict_on_work
 from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
 from sale.memory.schema import auctions, embeddings, executions, state, strategies, tasks
 from sale.memory.tracks import Worked
@@ -211,22 +211,25 @@ class Follower:
             for auction, agent in (await connection.execute(bids)).all():
                 bidders.setdefault(auction, []).append(agent)
             done = (
-                select(executions.c.auction, executions.c.agent, latest_verdict().label("verdict"))
+                select(executions.c.auction, executions.c.agent, latest_verdict_on_work().label("verdict"))
                 .join(auctions, auctions.c.key == executions.c.auction)
                 .where(auctions.c.revision > seen, auctions.c.revision <= last)
+                .order_by(executions.c.auction, executions.c.position)
             )
             work: dict[int, list[Worked]] = {}
             for row in (await connection.execute(done)).all():
                 work.setdefault(row.auction, []).append(Worked(agent=row.agent, verdict=row.verdict))
             for row in rows:
+                own = work.get(row.key, ())
                 entry = Entry(
                     auction=row.key,
                     task=row.task,
                     started=row.started_at.timestamp(),
                     awarded=row.status in {"awarded", "settled"},
-                    verdict=row.verdict,
+                    # The winner's own work, whatever became of the task in other hands.
+                    verdict=own[0].verdict if own else row.verdict,
                     bidders=bidders.get(row.key, ()),
-                    work=work.get(row.key, ()),
+                    work=own,
                 )
                 self.index.put(entry)
             seen = last

@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
 from sale.memory import writing
-from sale.memory.schema import auctions, outcomes, tasks
+from sale.memory.records import Judgement
+from sale.memory.schema import auctions, executions, outcomes, tasks
 from sale.memory.writing import Fields, Rows
-from sale.types import Auction, Baseline, Call, Execution, Outcome, Task
+from sale.types import Attempt, Auction, Baseline, Call, Outcome, Task
 
 Head = Row[*tuple[Any, ...]]
 
@@ -80,9 +81,15 @@ async def award(connection: AsyncConnection, auction: Auction, owner: str) -> No
 
 
 async def settle(
-    connection: AsyncConnection, auction_id: str, execution: Execution, outcome: Outcome, baseline: Baseline | None
+    connection: AsyncConnection, auction_id: str, attempts: Sequence[Attempt], baseline: Baseline | None
 ) -> None:
     """From `awarded` to `settled`. From `abandoned` too, after an award.
+
+    Args:
+        connection: Writing.
+        auction_id: Which.
+        attempts: At least one; the last is the one that counts.
+        baseline: What it is compared with.
 
     Raises:
         InputError: It has no award yet, or is settled already.
@@ -93,10 +100,14 @@ async def settle(
     settled: Fields = {"status": "settled", "owner": None, "settled_at": now, "abandoned_at": None, "reason": None}
     await _change(connection, head.key, **settled)
     rows = Rows()
-    writing.add_work(rows, head.key, execution, baseline)
-    number = await writing.next_position(connection, outcomes, head.key)
-    writing.add_outcome(rows, head.key, outcome, now, number)
-    lines = writing.call_rows("execution", execution.calls) + writing.call_rows("outcome", outcome.calls, number)
+    writing.add_work(rows, head.key, [attempt.execution for attempt in attempts], baseline)
+    first = await writing.next_position(connection, outcomes, head.key)
+    lines: list[Fields] = []
+    for place, attempt in enumerate(attempts):
+        judged = Judgement(outcome=attempt.outcome, at=now, execution=place)
+        writing.add_outcome(rows, head.key, judged, first + place)
+        lines += writing.call_rows("execution", attempt.execution.calls, execution=place)
+        lines += writing.call_rows("outcome", attempt.outcome.calls, outcome=first + place)
     await writing.add_calls(connection, rows, head.key, lines)
     await rows.insert(connection)
 
@@ -127,7 +138,7 @@ async def release(connection: AsyncConnection, auction_id: str) -> None:
 
 
 async def judge(connection: AsyncConnection, key: int, outcome: Outcome) -> None:
-    """One more judgement.
+    """One more judgement, of the last execution if there is any.
 
     Raises:
         InputError: There is no award to judge.
@@ -137,8 +148,9 @@ async def judge(connection: AsyncConnection, key: int, outcome: Outcome) -> None
     await _change(connection, key)
     rows = Rows()
     number = await writing.next_position(connection, outcomes, key)
-    writing.add_outcome(rows, key, outcome, _now(), number)
-    await writing.add_calls(connection, rows, key, writing.call_rows("outcome", outcome.calls, number))
+    done = await writing.next_position(connection, executions, key)
+    writing.add_outcome(rows, key, Judgement(outcome=outcome, at=_now(), execution=done - 1 if done else None), number)
+    await writing.add_calls(connection, rows, key, writing.call_rows("outcome", outcome.calls, outcome=number))
     await rows.insert(connection)
 
 

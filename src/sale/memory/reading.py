@@ -97,6 +97,7 @@ class _Parts:
 
     def record(self, quoted: Quoted) -> Record:
         head = self.head
+        done = self._executions()
         status: Status = head["status"]
         return Record(
             id=head["id"],
@@ -109,7 +110,8 @@ class _Parts:
             abandoned_at=head["abandoned_at"],
             reason=head["reason"],
             auction=self._auction(quoted) if head["jury"] is not None else None,
-            execution=self._execution(),
+            execution=done[-1] if done else None,
+            earlier=done[:-1],
             outcomes=self._outcomes(),
             baseline=self._baseline(),
             stray_calls=self._calls("stray"),
@@ -160,19 +162,20 @@ class _Parts:
     def _pairs(self, refinement: int, quoted: Quoted) -> tuple[Pair, ...]:
         return tuple(_pair(row, quoted) for row in self.rows["pairs"] if row["refinement"] == refinement)
 
-    def _execution(self) -> Execution | None:
-        for row in self.rows["executions"]:
-            return Execution(
+    def _executions(self) -> tuple[Execution, ...]:
+        return tuple(
+            Execution(
                 agent=row["agent"],
                 answer=row["answer"],
                 mode=row["mode"],
                 followed_strategy=row["followed_strategy"],
                 trace=tuple(row["trace"]),
-                calls=self._calls("execution"),
+                calls=self._calls("execution", execution=row["position"]),
                 seconds=row["seconds"],
                 error=row["error"],
             )
-        return None
+            for row in self.rows["executions"]
+        )
 
     def _outcomes(self) -> tuple[Judgement, ...]:
         return tuple(
@@ -181,9 +184,10 @@ class _Parts:
                     verdict=row["verdict"],
                     judged_by=row["judged_by"],
                     detail=row["detail"],
-                    calls=self._calls("outcome", row["position"]),
+                    calls=self._calls("outcome", outcome=row["position"]),
                 ),
                 at=row["at"],
+                execution=row["execution"],
             )
             for row in self.rows["outcomes"]
         )
@@ -193,7 +197,7 @@ class _Parts:
             return Baseline(agent=row["agent"], dollars=row["dollars"], basis=row["basis"])
         return None
 
-    def _calls(self, part: str, outcome: int | None = None) -> tuple[Call, ...]:
+    def _calls(self, part: str, *, outcome: int | None = None, execution: int | None = None) -> tuple[Call, ...]:
         return tuple(
             Call(
                 stage=row["stage"],
@@ -205,7 +209,7 @@ class _Parts:
                 error=row["error"],
             )
             for row in self.rows["calls"]
-            if row["part"] == part and row["outcome"] == outcome
+            if (row["part"], row["outcome"], row["execution"]) == (part, outcome, execution)
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sale.types import Auction, Baseline, Call, Execution, Outcome, Settlement, Task, Verdict
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Settlement, Task, Verdict
 
 Status = Literal["open", "awarded", "settled", "abandoned"]
 """How far an auction came. `open`: begun, no winner yet. `awarded`: a winner, no outcome of its work yet (or the work
@@ -20,6 +20,8 @@ class Judgement:
 
     outcome: Outcome
     at: datetime
+    execution: int | None = None
+    """Which of the record's executions was judged, from 0; `None` where there was none yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +42,9 @@ class Record:
     auction: Auction | None = None
     """`None` until the award."""
     execution: Execution | None = None
+    """The last one, where there were several attempts."""
+    earlier: tuple[Execution, ...] = ()
+    """Those before it, in order: they failed, and the task went on to the next best bid."""
     outcomes: tuple[Judgement, ...] = ()
     """Every judgement, oldest first."""
     baseline: Baseline | None = None
@@ -52,10 +57,23 @@ class Record:
         return self.outcomes[-1].outcome if self.outcomes else None
 
     @property
+    def executions(self) -> tuple[Execution, ...]:
+        """All of them, in order."""
+        return self.earlier if self.execution is None else (*self.earlier, self.execution)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The executions before the last one, each with its latest outcome."""
+        judged = {one.execution: one.outcome for one in self.outcomes}
+        return tuple(
+            Attempt(execution=execution, outcome=judged[number]) for number, execution in enumerate(self.earlier)
+        )
+
+    @property
     def settlement(self) -> Settlement:
         """All calls on record, whatever became of them."""
         auction = self.auction.settlement.calls if self.auction else ()
-        work = self.execution.calls if self.execution else ()
+        work = tuple(call for execution in self.executions for call in execution.calls)
         judging = tuple(call for judgement in self.outcomes for call in judgement.outcome.calls)
         return Settlement(calls=auction + work + judging + self.stray_calls)
 

@@ -54,6 +54,7 @@ class Entry:
     awarded: bool
     """It has a winner and was not abandoned."""
     verdict: str | None
+    """The latest on the winner's work; where there was none, on the award."""
     bidders: Sequence[str]
     """Who wrote each of its strategies, where there is one to be read."""
     work: Sequence[Worked] = ()

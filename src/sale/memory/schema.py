@@ -8,7 +8,8 @@ Types are portable; nothing here is SQLite's alone. Rules that hold throughout:
   follow what other processes write by asking for revisions above the last one they saw.
 - Rows of an auction are numbered by `position` in the order of the tuple they come from.
 - Deleting an auction deletes everything about it, by cascade.
-- `outcomes` is append-only: the highest position counts, earlier ones stay.
+- `outcomes` is append-only: the highest position counts, earlier ones stay. Where a task was attempted several times,
+  each outcome says which execution it judged; the last execution is the one that counts.
 - `weight_sets` and `weight_uses` are append-only too, and no auction's: what is forgotten leaves them alone.
 """
 
@@ -34,7 +35,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -233,7 +234,7 @@ dropouts = Table(
 executions = Table(
     "executions",
     metadata,
-    *_of_auction(alone=True),
+    *_of_auction(),
     Column("agent", ExactText, nullable=False),
     Column("answer", ExactText, nullable=False),
     Column("mode", ExactText, nullable=False),
@@ -251,6 +252,8 @@ outcomes = Table(
     Column("judged_by", ExactText, nullable=False),
     Column("detail", ExactText, nullable=False),
     Column("at", UtcTime, nullable=False),
+    Column("execution", Integer),  # which was judged; null: there was none yet
+    ForeignKeyConstraint(["auction", "execution"], ["executions.auction", "executions.position"]),
     CheckConstraint("verdict IN ('success', 'failure', 'unknown')", name="verdict"),
 )
 
@@ -269,6 +272,7 @@ calls = Table(
     *_of_auction(),
     Column("part", String(16), nullable=False),
     Column("outcome", Integer),  # which judgement it was made for, where part is outcome
+    Column("execution", Integer),  # which execution it was made in, where part is execution
     Column("stage", String(16), nullable=False),
     Column("agent", ExactText, nullable=False),
     Column("prompt", ExactText, nullable=False),
@@ -278,5 +282,6 @@ calls = Table(
     Column("seconds", Real),
     Column("error", ExactText),
     ForeignKeyConstraint(["auction", "outcome"], ["outcomes.auction", "outcomes.position"]),
+    ForeignKeyConstraint(["auction", "execution"], ["executions.auction", "executions.position"]),
     CheckConstraint("part IN ('auction', 'execution', 'outcome', 'stray')", name="part"),
 )

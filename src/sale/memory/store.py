@@ -26,7 +26,7 @@ from sale.memory.lessons import Lessons
 from sale.memory.reading import read_records
 from sale.memory.records import Forgotten, Found, Imported, Record, Stats, Status, Summary
 from sale.memory.retrieval import Embedder
-from sale.types import Auction, Baseline, Call, Execution, Outcome, Pair, Task, TrackRecord, Verdict
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Pair, Task, TrackRecord, Verdict
 
 BUSY_SECONDS = 60.0
 """How long a write waits for another process's, before it is an error."""
@@ -109,17 +109,29 @@ class AuctionMemory(Lessons):
         await self._database.write(lambda connection: lifecycle.award(connection, auction, owner))
 
     async def settle(
-        self, auction_id: str, execution: Execution, outcome: Outcome, baseline: Baseline | None = None
+        self,
+        auction_id: str,
+        execution: Execution,
+        outcome: Outcome,
+        baseline: Baseline | None = None,
+        *,
+        earlier: Sequence[Attempt] = (),
     ) -> None:
-        """Put on record the winner's work, its outcome, and what it is compared with.
+        """Put on record the work, its outcome, and what it is compared with.
+
+        Args:
+            auction_id: Which.
+            execution: The work; where there were several attempts, the last.
+            outcome: How it came out.
+            baseline: What it is compared with.
+            earlier: The attempts before it, in order.
 
         Raises:
             InputError: The auction has no award yet, or is settled already.
             StoreError: The memory cannot be written; then nothing of this is.
         """
-        await self._database.write(
-            lambda connection: lifecycle.settle(connection, auction_id, execution, outcome, baseline)
-        )
+        attempts = (*earlier, Attempt(execution=execution, outcome=outcome))
+        await self._database.write(lambda connection: lifecycle.settle(connection, auction_id, attempts, baseline))
 
     async def abandon(self, auction_id: str, reason: str, calls: Sequence[Call] = ()) -> None:
         """Put on record that an auction, or the work it awarded, came to nothing, and what was spent on it.
@@ -147,7 +159,7 @@ class AuctionMemory(Lessons):
         await self._database.write(lambda connection: lifecycle.release(connection, auction_id))
 
     async def feedback(self, auction_id: str, verdict: Verdict, *, judged_by: str = "user", detail: str = "") -> None:
-        """Add a judgement. It counts from now on; the earlier ones stay on record.
+        """Add a judgement of the work, the last attempt at it. It counts from now on; earlier ones stay on record.
 
         Args:
             auction_id: The id, or the beginning of it where that is enough.

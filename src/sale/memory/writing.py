@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any, Literal, cast
 
 from sqlalchemy import Table, func, insert, select, update
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sale.errors import InputError
 from sale.memory.quotations import shorten
+from sale.memory.records import Judgement
 from sale.memory.schema import (
     auctions,
     baselines,
@@ -32,7 +32,7 @@ from sale.memory.schema import (
     success_models,
     tasks,
 )
-from sale.types import Auction, Baseline, Bid, Call, Execution, Outcome, SuccessModel, Task
+from sale.types import Auction, Baseline, Bid, Call, Execution, SuccessModel, Task
 
 Part = Literal["auction", "execution", "outcome", "stray"]
 Fields = dict[str, Any]
@@ -186,42 +186,49 @@ def add_award(rows: Rows, key: int, auction: Auction) -> None:
     rows.number(dropouts, key, left)
 
 
-def add_work(rows: Rows, key: int, execution: Execution, baseline: Baseline | None) -> None:
-    """The winner's work and what it is compared with, but its calls."""
-    work = {
-        "auction": key,
-        "agent": execution.agent,
-        "answer": execution.answer,
-        "mode": execution.mode,
-        "followed_strategy": execution.followed_strategy,
-        "trace": execution.trace,
-        "seconds": execution.seconds,
-        "error": execution.error,
-    }
-    rows.add(executions, work)
+def add_work(rows: Rows, key: int, done: Sequence[Execution], baseline: Baseline | None) -> None:
+    """The work, attempt by attempt, and what it is compared with, but the calls."""
+    work = [
+        {
+            "agent": execution.agent,
+            "answer": execution.answer,
+            "mode": execution.mode,
+            "followed_strategy": execution.followed_strategy,
+            "trace": execution.trace,
+            "seconds": execution.seconds,
+            "error": execution.error,
+        }
+        for execution in done
+    ]
+    rows.number(executions, key, work)
     if baseline is not None:
         compared = {"agent": baseline.agent, "dollars": baseline.dollars, "basis": baseline.basis}
         rows.add(baselines, {"auction": key, **compared})
 
 
-def add_outcome(rows: Rows, key: int, outcome: Outcome, at: datetime, number: int) -> None:
+def add_outcome(rows: Rows, key: int, judged: Judgement, number: int) -> None:
     """One more judgement, but its calls. Those before `number` stay."""
-    row = {"verdict": outcome.verdict, "judged_by": outcome.judged_by, "detail": outcome.detail, "at": at}
-    rows.number(outcomes, key, [row], first=number)
+    outcome = judged.outcome
+    row = {"verdict": outcome.verdict, "judged_by": outcome.judged_by, "detail": outcome.detail}
+    rows.number(outcomes, key, [{**row, "at": judged.at, "execution": judged.execution}], first=number)
 
 
-def call_rows(part: Part, made: Sequence[Call], outcome: int | None = None) -> list[Fields]:
+def call_rows(
+    part: Part, made: Sequence[Call], *, outcome: int | None = None, execution: int | None = None
+) -> list[Fields]:
     """Lines of the settlement.
 
     Args:
         part: What they belong to.
         made: The calls.
         outcome: The number of the judgement they were made for, where that is the part.
+        execution: The number of the execution they were made in, where that is the part.
     """
     return [
         {
             "part": part,
             "outcome": outcome,
+            "execution": execution,
             "stage": call.stage,
             "agent": call.agent,
             "prompt": call.prompt,

@@ -79,6 +79,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One agent's work on a task, and how it came out."""
+
+    execution: Execution
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Baseline:
     """What the task would have cost without a market. An estimate, and it says how it was made."""
 
@@ -93,10 +101,14 @@ class Result:
 
     auction: Auction
     execution: Execution
+    """The last one, where there were several attempts."""
     outcome: Outcome
+    """The last one's."""
     settlement: Settlement
     always_largest: Baseline
     seconds: float
+    attempts: tuple[Attempt, ...] = ()
+    """Those that failed before the last one, in order: the task went on to the next best bid."""
     saved: float = field(init=False)
     """Dollars saved against `always_largest`; negative where the market cost more."""
 

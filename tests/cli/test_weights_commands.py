@@ -129,6 +129,7 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert "version 2" in shell("weights", "diff", "1", "2").out
     assert "They weigh alike." in shell("weights", "diff", "1", "1").out
 
+    assert "nothing speaks against them" in shell("weights", "check").out
     replayed = shell("replay")
     assert replayed.code == 0, replayed.err
     for sign in ("as awarded", "version 1", "version 2", "pass@1"):
@@ -165,3 +166,4 @@ def test_an_empty_memory_has_nothing_to_teach(empty: Shell) -> None:
     assert "Only the default weights" in empty("weights", "list").out
     assert empty("fit").code == 2
     assert "no weights to compare" in empty("replay").err
+    assert "default weights are in use" in empty("weights", "check").err

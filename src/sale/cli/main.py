@@ -20,7 +20,7 @@ VERBS = {
     "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
     "feedback": ("feedback", "Set the outcome of a past auction."),
     "fit": ("fit", "Fit weights to the auctions on record."),
-    "weights": ("weights", "Fitted weights: list, show, use, diff."),
+    "weights": ("weights", "Fitted weights: list, show, use, diff, check."),
     "replay": ("replay", "What other weights would have chosen on past traffic."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +19,10 @@ from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import opened
 from sale.errors import InputError
+from sale.learning.drift import Finding, drift
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
-from sale.types import Training, Weights, WeightSet
+from sale.types import Example, Training, Weights, WeightSet
 
 T = TypeVar("T")
 DEFAULT = "default"
@@ -29,7 +31,7 @@ HEADLINE = ("pass@1", "dollars", "reliance")
 
 @click.group()
 def weights() -> None:
-    """Fitted weights: list, show, use, diff. `sale fit` makes them."""
+    """Fitted weights: list, show, use, diff, check. `sale fit` makes them."""
 
 
 @weights.command("list")
@@ -104,6 +106,23 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
     output().print(table if names else "They weigh alike.")
 
 
+@weights.command()
+@config_option
+@json_option
+def check(config_file: Path | None, *, as_json: bool) -> None:
+    """Whether the weights in use still hold, by the outcomes since they were made. Proposes; changes nothing."""
+    used, examples = _with(config_file, _since_in_use)
+    found = drifted(examples, used)
+    if as_json:
+        click.echo(document("findings", found))
+        return
+    judged = sum(len(example.work) for example in examples)
+    for one in found:
+        output().print(one.message)
+    verdict = "`sale fit` makes new ones." if found else "nothing speaks against them."
+    output().print(f"Weights {used.version}, {judged} judged executions since they were made: {verdict}")
+
+
 def described(found: WeightSet) -> Group:
     """A version in full, for people."""
     training = found.training
@@ -167,6 +186,30 @@ def _named(version: int | None) -> str:
 
 async def _listed(memory: AuctionMemory) -> tuple[Sequence[WeightSet], Sequence[WeightUse]]:
     return await memory.weight_sets(), await memory.weight_uses()
+
+
+async def _since_in_use(memory: AuctionMemory) -> tuple[WeightSet, Sequence[Example]]:
+    used = await memory.weights_in_use()
+    if used is None:
+        raise InputError(
+            "the default weights are in use: they are a prior, and claim nothing that could be checked",
+            hint="`sale fit --use` puts fitted ones in use.",
+        )
+    return used, await memory.examples(datetime.fromisoformat(used.made_at))
+
+
+def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[Finding, ...]:
+    """Where the success model of weights is off.
+
+    Raises:
+        InputError: They have none.
+    """
+    if used.weights.model is None:
+        raise InputError(
+            f"weights {used.version} hold no success model, so they predict nothing that could be checked",
+            hint="`sale fit --objective utility` makes weights that do.",
+        )
+    return drift(examples, used.weights.model)
 
 
 async def _version(memory: AuctionMemory, version: int) -> WeightSet:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from pydantic_core import to_json, to_jsonable_python
+
 from sale.agents.adapters.plans import Plans, counted, described
 from sale.agents.execution import describe
 from sale.agents.prompts import work_prompt
@@ -156,6 +158,16 @@ def failure(error: Exception, where: str) -> str:
     if isinstance(error, SaleError):
         return describe(error)
     return describe(to_call_error(error, where)) if isinstance(error, FOREIGN) else described(error)
+
+
+def text_of(output: object) -> str:
+    """What an agent hands in, as text: what is none, as JSON."""
+    return output if isinstance(output, str) else to_json(output, fallback=str).decode()
+
+
+def json_of(value: object) -> object:
+    """Anything as JSON-ready values, for a trace."""
+    return to_jsonable_python(value, fallback=str)
 
 
 def _settled(terms: Terms, prompt: Prompt, course: Course, seconds: float, error: str | None) -> tuple[Call, ...]:

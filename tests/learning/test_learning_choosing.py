@@ -28,7 +28,11 @@ def bids_of(draw: st.DrawFn, agent: str) -> Bid:
         for juror in JURORS
         if planned and draw(st.booleans())
     ]
-    entropy = None if not planned else draw(st.none() | st.builds(Entropy, normalised=unit, nats=unit, top_k=st.just(20), tokens=st.just(9)))
+    entropy = (
+        None
+        if not planned
+        else draw(st.none() | st.builds(Entropy, normalised=unit, nats=unit, top_k=st.just(20), tokens=st.just(9)))
+    )
     tokens = draw(st.integers(1, 1000))
     good, bad = draw(st.floats(0, 20, allow_subnormal=False)), draw(st.floats(0, 20, allow_subnormal=False))
     track = TrackRecord(agent=agent, successes=good, failures=bad) if draw(st.booleans()) else None

@@ -3,11 +3,13 @@
     ℓ_ti = [i fails] + work_ti / worth              what awarding task t to bid i loses
     s_ti = v·f_ti − u·e_ti                          its score; e is plan cost brought to the scale of work / worth
     ξ_t  = max_i (ℓ_ti − ℓ_tb) + (s_ti − s_tb)      slack against the best bid b = argmin ℓ; at least 0, for i = b
-    min    CVaR_α(ξ) + ρ (|u − 1| + Σ |v|)          v_j ≥ 0, v_h of either sign, u ≥ u_min
+    min    CVaR_α(ξ) + ρ (|u − 1| + Σ p_k |v_k|)    v_j ≥ 0, v_h of either sign, u ≥ u_min
 
 CVaR_α is the mean of the worst 1 − α of the slacks: α = 0 the mean, α = 1 the worst case. The prior is the loss itself
 with plan cost for work and nothing known of success: u = 1, v = 0. The L1 distance from it bounds the program and lets
-a useless juror fall to exactly nothing; u_min keeps cost from being weighed at nothing.
+a useless juror fall to exactly nothing; u_min keeps cost from being weighed at nothing. It is solved twice: once with
+p = 1, then with p_k in inverse proportion to what came out, so that small weights, which are mostly noise, are pressed
+harder than large ones (the adaptive lasso).
 
 Small programs are given to HiGHS whole. Large ones are solved by cutting planes, which is as exact: the CVaR is convex
 in K + 1 weights, each cut is one row over all tasks, and lower and upper bound meet at a stated gap.
@@ -16,6 +18,7 @@ in K + 1 weights, each cut is one row over all tasks, and lower and upper bound 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +31,11 @@ from sale.learning.dataset import Bools, Floats
 _optimize: Any = scipy_optimize  # scipy is untyped
 _sparse: Any = scipy_sparse
 
-STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.005, 0.002)
 """ρ tried, strongest first."""
 LEAST_COST_WEIGHT = 0.1
+HARDEST = 30.0
+"""Most that p_k can be."""
 TOLERANCE = 1e-3
 WHOLE_ROWS = 1_500
 """Programs of at most so many rows are solved whole."""
@@ -93,7 +98,7 @@ def margins(losses: Floats, plan_costs: Floats, features: Floats, signed: Bools)
     return Margins(gap=gap, differences=differences, signed=np.r_[False, signed])
 
 
-def solve_margin(data: Margins, alpha: float, strengths: tuple[float, ...], *, seconds: float = 10.0) -> list[Solution]:
+def solve_margin(data: Margins, alpha: float, strengths: Sequence[float], *, seconds: float = 10.0) -> list[Solution]:
     """One solution a strength; cuts found for one serve the others.
 
     Args:
@@ -103,19 +108,37 @@ def solve_margin(data: Margins, alpha: float, strengths: tuple[float, ...], *, s
         seconds: When to stop, for each; the gap then says what is left.
     """
     active = int(np.isfinite(data.gap).sum()) - len(data.gap)
-    if active <= WHOLE_ROWS:
-        return [solve_whole(data, alpha, strength) for strength in strengths]
-    cuts = _Cuts.none(len(data.signed))
+    cuts = None if active <= WHOLE_ROWS else Cuts.none(len(data.signed))
     found: list[Solution] = []
     for strength in strengths:
-        solution, cuts = _solve_by_cuts(data, alpha, strength, cuts, seconds)
-        found.append(solution)
+        even = np.full(len(data.signed), strength)
+        first, cuts = _solve(data, alpha, even, cuts, seconds / 2)
+        second, cuts = _solve(data, alpha, strength * pressures(first.values), cuts, seconds / 2)
+        found.append(second)
     return found
 
 
-def objective(data: Margins, alpha: float, strength: float, values: Floats) -> float:
-    """CVaR of the slacks and the distance from the prior."""
-    return _cvar_cut(data, alpha, values)[0] + strength * float(np.abs(values - data.prior).sum())
+def _solve(
+    data: Margins, alpha: float, strength: Floats, cuts: Cuts | None, seconds: float
+) -> tuple[Solution, Cuts | None]:
+    return (
+        (solve_whole(data, alpha, strength), None)
+        if cuts is None
+        else solve_by_cuts(data, alpha, strength, cuts, seconds)
+    )
+
+
+def pressures(values: Floats) -> Floats:
+    """(1 + K,) p: 1 for u and for a v of mean size, more for smaller ones."""
+    sizes = np.abs(values[1:])
+    mean = float(sizes.mean()) if len(sizes) else 0.0
+    relative = mean / np.maximum(sizes, mean / HARDEST) if mean > 0.0 else np.ones_like(sizes)
+    return np.r_[1.0, relative]
+
+
+def objective(data: Margins, alpha: float, strength: Floats, values: Floats) -> float:
+    """CVaR of the slacks and the distance from the prior, each weight's by its strength."""
+    return _cvar_cut(data, alpha, values)[0] + float(strength @ np.abs(values - data.prior))
 
 
 def _cvar_cut(data: Margins, alpha: float, values: Floats) -> tuple[float, Floats]:
@@ -140,7 +163,7 @@ def tail_weights(slack: Floats, alpha: float) -> Floats:
 # --- the whole program -----------------------------------------------------------------------------------------------
 
 
-def solve_whole(data: Margins, alpha: float, strength: float) -> Solution:
+def solve_whole(data: Margins, alpha: float, strength: Floats) -> Solution:
     """The linear program with a row for each bid that is not the best.
 
     Columns: w (D), |w − prior| (D), η, then an excess over η for each task. For α = 1 the excess is not allowed.
@@ -163,7 +186,7 @@ def solve_whole(data: Margins, alpha: float, strength: float) -> Solution:
     prior = data.prior
     each = 1.0 / ((1.0 - alpha) * count) if with_excess else 0.0
     found = _optimize.linprog(
-        np.r_[np.zeros(width), np.full(width, strength), 1.0, np.full(count, each)],
+        np.r_[np.zeros(width), strength, 1.0, np.full(count, each)],
         A_ub=_sparse.block_array(blocks, format="csr"),
         b_ub=np.r_[-data.gap[tasks, bids], prior, -prior],
         bounds=[
@@ -187,23 +210,23 @@ def _distance_rows(width: int, others: int) -> list[list[Any]]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Cuts:
+class Cuts:
     """CVaR ≥ offsets + slopes·w, row by row."""
 
     offsets: Floats
     slopes: Floats
 
     @classmethod
-    def none(cls, width: int) -> _Cuts:
+    def none(cls, width: int) -> Cuts:
         """CVaR ≥ 0: the best bid has no slack against itself."""
         return cls(offsets=np.zeros(1), slopes=np.zeros((1, width)))
 
-    def with_cut(self, values: Floats, height: float, slope: Floats) -> _Cuts:
+    def with_cut(self, values: Floats, height: float, slope: Floats) -> Cuts:
         """One more, tangent at some weights."""
-        return _Cuts(offsets=np.r_[self.offsets, height - slope @ values], slopes=np.vstack([self.slopes, slope]))
+        return Cuts(offsets=np.r_[self.offsets, height - slope @ values], slopes=np.vstack([self.slopes, slope]))
 
 
-def _solve_by_cuts(data: Margins, alpha: float, strength: float, cuts: _Cuts, seconds: float) -> tuple[Solution, _Cuts]:
+def solve_by_cuts(data: Margins, alpha: float, strength: Floats, cuts: Cuts, seconds: float) -> tuple[Solution, Cuts]:
     """Kelley's method; cuts are taken halfway between the best point and the master's too, which stops zigzagging."""
     until = time.monotonic() + seconds
     best = data.prior
@@ -217,17 +240,17 @@ def _solve_by_cuts(data: Margins, alpha: float, strength: float, cuts: _Cuts, se
         for point in (0.5 * (best + corner), corner):
             height, slope = _cvar_cut(data, alpha, point)
             cuts = cuts.with_cut(point, height, slope)
-            if (total := height + strength * float(np.abs(point - data.prior).sum())) < top:
+            if (total := height + float(strength @ np.abs(point - data.prior))) < top:
                 best, top = point, total
 
 
-def _master(data: Margins, cuts: _Cuts, strength: float) -> tuple[Floats, float]:
+def _master(data: Margins, cuts: Cuts, strength: Floats) -> tuple[Floats, float]:
     """The lowest point under the cuts, and its height: columns w, |w − prior|, CVaR."""
     width = len(data.signed)
     one, nothing = np.eye(width), np.zeros((width, 1))
     rows = len(cuts.offsets)
     found = _optimize.linprog(
-        np.r_[np.zeros(width), np.full(width, strength), 1.0],
+        np.r_[np.zeros(width), strength, 1.0],
         A_ub=np.block(
             [[cuts.slopes, np.zeros((rows, width)), -np.ones((rows, 1))], [one, -one, nothing], [-one, -one, nothing]]
         ),

@@ -92,6 +92,9 @@ class AgentSettings(_Section):
     """The longest an execution may take."""
     turns: Positive = 12
     """The most model calls of one tool loop; with `repair`, the most answers."""
+    samples: Positive = 1
+    """The most answers it works out for one task. The one that most of them agree on counts; for code, the one with
+    which most of the examples in the task hold. It stops as soon as more answers cannot change that."""
 
     @field_validator("price", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from sale.agents.execution import Shift, answer_directly, work_with_tools
 from sale.agents.prompts import work_prompt
 from sale.agents.protocol import Tool
 from sale.agents.repair import Workbench, answer_and_repair
+from sale.agents.samples import Sampled, best_of
 from sale.agents.steps import check_tools, work_in_steps
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
 from sale.config import AgentSettings
@@ -35,7 +36,7 @@ class Contractor:
             price: Dollars per million tokens.
             model: What it thinks with.
             tools: What the environment offers; used with `execution = "tools"` and `"steps"`.
-            workbench: Where its code is tried; needed with `execution = "repair"`.
+            workbench: Where its code is tried; needed with `execution = "repair"`, of use with `samples`.
 
         Raises:
             ConfigError: It works in steps, and a tool takes more than one input; or by repair, without a workbench.
@@ -89,7 +90,16 @@ class Contractor:
         )
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
-        """Do the task directly, with tools, in steps or by repair, as the settings say."""
+        """Do the task directly, with tools, in steps or by repair, once or several times, as the settings say."""
+        if self._settings.samples == 1:
+            return await self._work(self._model, task, strategy)
+
+        async def work(number: int) -> Execution:
+            return await self._work(Sampled(self._model, number) if number else self._model, task, strategy)
+
+        return await best_of(work, task, self._settings.samples, self._workbench)
+
+    async def _work(self, model: Model, task: Task, strategy: str | None) -> Execution:
         shown = strategy if self._settings.follow_strategy else None
         shift = Shift(
             agent=self.name,
@@ -102,12 +112,12 @@ class Contractor:
             temperature=self._settings.temperature,
         )
         if self._settings.execution == "steps":
-            return await work_in_steps(self._model, self._tools, shift, task, shown)
+            return await work_in_steps(model, self._tools, shift, task, shown)
         if self._workbench is not None and self._settings.execution == "repair":
-            return await answer_and_repair(self._model, self._workbench, shift, task, shown)
+            return await answer_and_repair(model, self._workbench, shift, task, shown)
         if self._tools:
-            return await work_with_tools(self._model, self._tools, shift)
-        return await answer_directly(self._model, shift)
+            return await work_with_tools(model, self._tools, shift)
+        return await answer_directly(model, shift)
 
     async def aclose(self) -> None:
         """Close the model."""

@@ -58,12 +58,13 @@ def hire(
 
     Raises:
         ConfigError: A key is not in the environment, an embedded model is unknown, or an agent has no price.
-        SandboxError: An agent works with tools or by repair, and code cannot be isolated here.
+        SandboxError: An agent works with tools, by repair or with several samples, and code cannot be isolated here.
     """
     running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
     ways = {agent.execution for agent in settings.agents}
     kit = (*_tools(settings), *tools) if ways & {"tools", "steps"} else ()
-    bench = _workbench(settings) if "repair" in ways else None
+    tried = "repair" in ways or any(agent.samples > 1 for agent in settings.agents)
+    bench = _workbench(settings) if tried else None
     search = settings.tools.search
     desk = desk_of(search) if search and ways & SEARCHING else None
     return tuple(

@@ -18,6 +18,7 @@ from sale.models.chat import ChatModel
 from sale.models.connection import Address, connect
 from sale.models.errors import mapped
 from sale.models.logprobs import read_logprobs
+from sale.models.protocol import SAMPLING_TEMPERATURE
 from sale.types import Prompt, Reply, Usage
 
 __all__ = ["Address", "EndpointModel", "Manner", "at"]
@@ -104,6 +105,7 @@ class EndpointModel:
         max_tokens: int,
         schema: Mapping[str, object] | None = None,
         measure: bool = False,
+        sample: int = 0,
     ) -> Reply:
         """Ask once; see `Model.generate`."""
         model = await self.for_tools()
@@ -112,13 +114,16 @@ class EndpointModel:
             response = await model_request(
                 model,
                 [ModelRequest(parts=[SystemPromptPart(content=prompt.system), UserPromptPart(content=prompt.user)])],
-                model_settings=self._settings(max_tokens, measure=measure),
+                model_settings=self._settings(max_tokens, measure=measure, sample=sample),
                 model_request_parameters=self._parameters(schema),
             )
         return read_response(response, time.monotonic() - began)
 
-    def _settings(self, max_tokens: int, *, measure: bool) -> OpenAIChatModelSettings:
+    def _settings(self, max_tokens: int, *, measure: bool, sample: int) -> OpenAIChatModelSettings:
         settings = OpenAIChatModelSettings(max_tokens=max_tokens, temperature=self._manner.temperature)
+        if sample:
+            settings["temperature"] = max(self._manner.temperature, SAMPLING_TEMPERATURE)
+            settings["seed"] = sample
         if measure and self._manner.logprobs:
             settings["openai_logprobs"] = True
             settings["openai_top_logprobs"] = self._manner.logprobs

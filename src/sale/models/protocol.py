@@ -9,7 +9,10 @@ from pydantic_ai.models import Model as ToolModel
 
 from sale.types import Prompt, Reply
 
-__all__ = ["Model", "ToolModel"]
+__all__ = ["SAMPLING_TEMPERATURE", "Model", "ToolModel"]
+
+SAMPLING_TEMPERATURE = 0.7
+"""Of answers beyond the first: the usual one of self-consistency (Wang et al. 2022, arXiv 2203.11171)."""
 
 
 class Model(Protocol):
@@ -22,6 +25,7 @@ class Model(Protocol):
         max_tokens: int,
         schema: Mapping[str, object] | None = None,
         measure: bool = False,
+        sample: int = 0,
     ) -> Reply:
         """Ask once.
 
@@ -30,6 +34,8 @@ class Model(Protocol):
             max_tokens: The longest answer, in tokens.
             schema: JSON schema to hold the answer to, where the endpoint can.
             measure: Whether log-probabilities are wanted; the reply has them where the endpoint gives them.
+            sample: Which of several independent answers. 0 is at the model's own temperature; others are drawn at
+                `SAMPLING_TEMPERATURE` or above, seeded by their number where the endpoint knows seeds.
 
         Raises:
             CallError: No usable answer; the subclass says why and whether to try again.

@@ -91,6 +91,8 @@ class ScriptedModel:
 
     script: Script
     asked: list[Prompt] = field(default_factory=list[Prompt])
+    samples: list[int] = field(default_factory=list[int])
+    """Which sample was asked for, each time."""
 
     async def generate(
         self,
@@ -99,9 +101,11 @@ class ScriptedModel:
         max_tokens: int,
         schema: Mapping[str, object] | None = None,
         measure: bool = False,
+        sample: int = 0,
     ) -> Reply:
         """The script's line; see `Model.generate`."""
         self.asked.append(prompt)
+        self.samples.append(sample)
         line = self.script(prompt, schema)
         if isinstance(line, CallError):
             raise line

@@ -174,6 +174,7 @@ class RecordedModel:
         max_tokens: int,
         schema: Mapping[str, object] | None = None,
         measure: bool = False,
+        sample: int = 0,
     ) -> Reply:
         """The reply on record, or the model's."""
         settings = {
@@ -184,7 +185,7 @@ class RecordedModel:
             "schema": schema,
             "measure": measure,
             "temperature": self._temperature,
-        }
+        } | ({"sample": sample} if sample else {})
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
         line = {
             "agent": self._agent,
@@ -195,11 +196,13 @@ class RecordedModel:
             "max_tokens": max_tokens,
             "schema": schema is not None,
             "temperature": self._temperature,
-        }
+        } | ({"sample": sample} if sample else {})
 
         async def call() -> Reply:
             try:
-                return await self._model.generate(prompt, max_tokens=max_tokens, schema=schema, measure=measure)
+                return await self._model.generate(
+                    prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=sample
+                )
             except BadReplyError:
                 raise  # the agent's own doing
             except CallError as error:

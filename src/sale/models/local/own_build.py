@@ -73,13 +73,12 @@ def main() -> None:
         keys.touch(mode=0o600)
         keys.write_text(wanted["key"] + "\n", encoding="utf-8")
         port = free_port()
-        environment = {**os.environ, "GOMP_SPINCOUNT": wanted["spin"]}  # noqa: TID251  handed on, not read
+        os.putenv("GOMP_SPINCOUNT", wanted["spin"])  # inherited
         try:
             server = subprocess.Popen(  # noqa: S603
                 command(wanted, port, keys),
                 stdin=subprocess.DEVNULL,
                 stdout=2,
-                env=environment,
                 preexec_fn=die_with_parent,
                 cwd=scratch,  # some builds write a log wherever they are
             )

@@ -1,0 +1,129 @@
+"""Several answers to one task, and the one to hand in: self-consistency (Wang et al. 2022, arXiv 2203.11171).
+
+The first answer is the model's own, the others are sampled. A task with examples in its text takes the answer with
+which most of them hold; any other the one that most agree on. It stops when more answers could not change the choice,
+so an easy task costs one or two. Nothing but the task itself is looked at: no hidden test, no reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from sale.agents.repair import Workbench
+from sale.agents.task_examples import Examples, examples_of, run_examples
+from sale.agents.verify import normalised
+from sale.errors import SandboxError
+from sale.models.protocol import Model, ToolModel
+from sale.types import Execution, Prompt, Reply, Task
+
+_OPTIONS = re.compile(r"^\(?([A-H])[.)] ", re.MULTILINE)
+_LETTER = re.compile(r"^(?:(?:correct|right|answer|option|choice|is) )*([a-h])(?: .*)?$")
+_NOTHING = -1
+
+
+class Sampled:
+    """A model that gives its n-th sample whenever it is asked."""
+
+    def __init__(self, model: Model, sample: int) -> None:
+        """Wrap a model; whoever owns it closes it."""
+        self._model = model
+        self._sample = sample
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        measure: bool = False,
+        sample: int = 0,
+    ) -> Reply:
+        """The sample of this number; see `Model.generate`."""
+        wanted = sample or self._sample
+        return await self._model.generate(prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=wanted)
+
+    async def for_tools(self) -> ToolModel:
+        """The model itself: the tool loop has no samples."""
+        return await self._model.for_tools()
+
+    async def aclose(self) -> None:
+        """Nothing: the model is somebody else's."""
+
+
+async def best_of(
+    work: Callable[[int], Awaitable[Execution]], task: Task, samples: int, workbench: Workbench | None
+) -> Execution:
+    """Work on a task up to so often, and hand in one answer.
+
+    Args:
+        work: Does it, given the number of the sample.
+        task: Its text may have examples.
+        samples: How often at most.
+        workbench: Where examples are run; without one, or where that fails, answers are compared as text.
+
+    Returns:
+        The chosen execution, with the calls, messages and seconds of all.
+    """
+    examples = examples_of(task.text) if workbench is not None else None
+    done: list[Execution] = []
+    held: list[int] = []
+    for number in range(samples):
+        execution = await work(number)
+        done.append(execution)
+        if examples is not None and workbench is not None:
+            held.append(await _holding(execution.answer, examples, workbench))
+            if held[-1] == len(examples):
+                break
+        elif decided(keys_of(task, [one.answer for one in done]), samples):
+            break
+    chosen = (
+        held.index(max(held))
+        if held and max(held) > _NOTHING
+        else most_agreed(keys_of(task, [one.answer for one in done]))
+    )
+    return replace(
+        done[chosen],
+        mode=f"{done[chosen].mode}, best of {len(done)}",
+        calls=tuple(call for one in done for call in one.calls),
+        trace=tuple(line for one in done for line in one.trace),
+        seconds=sum(one.seconds for one in done),
+    )
+
+
+def keys_of(task: Task, answers: Sequence[str]) -> list[str]:
+    """What answers must share to be the same: the letter, where the task shows options, else the normalised text."""
+    lettered = len(_OPTIONS.findall(task.text)) > 1
+    return [_letter(normalised(answer)) if lettered else normalised(answer) for answer in answers]
+
+
+def most_agreed(keys: Sequence[str]) -> int:
+    """The place of the first answer that most agree on; an empty one counts only where all are empty."""
+    counts = Counter(key for key in keys if key)
+    return max(range(len(keys)), key=lambda place: (counts[keys[place]], -place))
+
+
+def decided(keys: Sequence[str], samples: int) -> bool:
+    """Whether the answers still to come could at most draw level with the leading one, which then stands first."""
+    first, second = _leading(keys)
+    return first >= second + samples - len(keys) and first > second
+
+
+def _leading(keys: Sequence[str]) -> tuple[int, int]:
+    counts = sorted(Counter(key for key in keys if key).values(), reverse=True)
+    return (*counts, 0, 0)[0], (*counts, 0, 0)[1]
+
+
+def _letter(plain: str) -> str:
+    found = _LETTER.match(plain)
+    return found[1] if found else plain
+
+
+async def _holding(answer: str, examples: Examples, workbench: Workbench) -> int:
+    try:
+        report = await run_examples(answer, examples, sandbox=workbench.sandbox, limits=workbench.limits)
+    except SandboxError:
+        return _NOTHING
+    return report.passed if report.loaded else _NOTHING

@@ -1,0 +1,107 @@
+"""Several answers, one handed in: what is drawn, when it stops, what is chosen, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from sale import Price, Task
+from sale.agents.contractor import Contractor
+from sale.agents.repair import Workbench
+from sale.agents.samples import decided, keys_of, most_agreed
+from sale.agents.tools.sandbox import find_sandbox
+from sale.config import AgentSettings
+from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.scripted import ScriptedModel
+from tests.support.endpoint import Endpoint
+
+PRICE = Price(input=1.0, output=1.0, blended=1.0)
+CODE = Task(
+    text="Write `double(n)`.\n\n```python\nassert double(2) == 4\nassert double(3) == 6\n```\n", domain="coding"
+)
+CHOICE = Task(text="Which?\n\nA. one\nB. two\nC. three\n")
+
+
+def contractor(answers: Sequence[str], samples: int, *, workbench: bool = False) -> tuple[Contractor, ScriptedModel]:
+    left = iter(answers)
+    model = ScriptedModel(lambda prompt, schema: next(left))
+    settings = AgentSettings(
+        name="s",
+        endpoint="http://127.0.0.1:9/v1",
+        model="m",
+        price=1.0,
+        samples=samples,  # pyright: ignore[reportArgumentType]
+    )
+    bench = Workbench(sandbox=find_sandbox()) if workbench else None
+    return Contractor(settings, price=PRICE, model=model, workbench=bench), model
+
+
+@pytest.mark.parametrize(
+    ("answers", "samples", "chosen", "asked"),
+    [
+        (["Paris", "Rome", "paris.", "Rome", "Rome"], 5, "Rome", 5),
+        (["Paris", "paris", "Rome"], 3, "Paris", 2),  # a third could only lose
+        (["Paris"], 2, "Paris", 1),  # a second could at most draw level
+        (["", "", "Rome"], 3, "Rome", 3),  # nothing is no answer
+        (["Oslo"], 1, "Oslo", 1),
+    ],
+)
+async def test_what_most_agree_on_is_handed_in(answers: list[str], samples: int, chosen: str, asked: int) -> None:
+    agent, model = contractor(answers, samples)
+    done = await agent.execute(Task(text="Where?"), None)
+    assert done.answer == chosen
+    assert model.samples == list(range(asked))
+    assert len(done.calls) == asked
+    assert done.mode == ("direct" if samples == 1 else f"direct, best of {asked}")
+
+
+async def test_a_choice_is_its_letter() -> None:
+    agent, _ = contractor(["C", "B. two", "The answer is B"], 3)
+    assert (await agent.execute(CHOICE, None)).answer == "B. two"
+    assert keys_of(CHOICE, ["B", "(b) two", "Answer: B.", "because"]) == ["b", "b", "b", "because"]
+    assert keys_of(Task(text="Name a letter."), ["B. two"]) == ["b two"]
+
+
+async def test_code_is_the_one_with_which_the_examples_hold() -> None:
+    answers = [
+        "def double(n):\n    return n + 2",  # holds for 2 alone
+        "def double(n) return",
+        "def double(n):\n    return 2 * n",
+        "never asked for",
+    ]
+    agent, model = contractor([f"```python\n{answer}\n```" for answer in answers], 4, workbench=True)
+    done = await agent.execute(CODE, None)
+    assert "2 * n" in done.answer
+    assert model.samples == [0, 1, 2]
+    assert len(done.calls) == 3
+
+    agent, _ = contractor([f"```python\n{answer}\n```" for answer in (answers[1], answers[0])], 2, workbench=True)
+    assert "n + 2" in (await agent.execute(CODE, None)).answer, "most of the examples, if not all"
+
+
+def test_it_stops_when_more_cannot_change_the_choice() -> None:
+    assert decided(["x", "x"], 3)
+    assert decided(["x"], 2)
+    assert not decided(["x"], 3)
+    assert decided(["x", "x", "y"], 4)
+    assert not decided(["x", "y"], 3)
+    assert not decided(["", ""], 3)
+    assert most_agreed(["x", "y", "y", "x"]) == 0
+
+
+async def test_samples_are_drawn_with_a_temperature_and_a_seed() -> None:
+    with Endpoint() as endpoint:
+        model = EndpointModel("s", at(Address(base_url=endpoint.base_url, model="good", api_key=None)), manner=Manner())
+        settings = AgentSettings(
+            name="s",
+            endpoint=endpoint.base_url,
+            model="good",
+            price=1.0,
+            samples=3,  # pyright: ignore[reportArgumentType]
+        )
+        agent = Contractor(settings, price=PRICE, model=model)
+        await agent.execute(Task(text="Where?"), None)
+        await agent.aclose()
+        asked = [(one.body["temperature"], one.body.get("seed")) for one in endpoint.requests()]
+    assert asked == [(0.0, None), (0.7, 1)], "two alike are enough of three"

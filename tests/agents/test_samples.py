@@ -26,12 +26,8 @@ CHOICE = Task(text="Which?\n\nA. one\nB. two\nC. three\n")
 def contractor(answers: Sequence[str], samples: int, *, workbench: bool = False) -> tuple[Contractor, ScriptedModel]:
     left = iter(answers)
     model = ScriptedModel(lambda prompt, schema: next(left))
-    settings = AgentSettings(
-        name="s",
-        endpoint="http://127.0.0.1:9/v1",
-        model="m",
-        price=1.0,
-        samples=samples,  # pyright: ignore[reportArgumentType]
+    settings = AgentSettings.model_validate(
+        {"name": "s", "endpoint": "http://127.0.0.1:9/v1", "model": "m", "price": 1.0, "samples": samples}
     )
     bench = Workbench(sandbox=find_sandbox()) if workbench else None
     return Contractor(settings, price=PRICE, model=model, workbench=bench), model
@@ -93,12 +89,8 @@ def test_it_stops_when_more_cannot_change_the_choice() -> None:
 async def test_samples_are_drawn_with_a_temperature_and_a_seed() -> None:
     with Endpoint() as endpoint:
         model = EndpointModel("s", at(Address(base_url=endpoint.base_url, model="good", api_key=None)), manner=Manner())
-        settings = AgentSettings(
-            name="s",
-            endpoint=endpoint.base_url,
-            model="good",
-            price=1.0,
-            samples=3,  # pyright: ignore[reportArgumentType]
+        settings = AgentSettings.model_validate(
+            {"name": "s", "endpoint": endpoint.base_url, "model": "good", "price": 1.0, "samples": 3}
         )
         agent = Contractor(settings, price=PRICE, model=model)
         await agent.execute(Task(text="Where?"), None)

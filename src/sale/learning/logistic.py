@@ -6,14 +6,18 @@ starts along a path. Tests hold it to scikit-learn where that can say the same.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from sale.learning.choosing import logistic
-from sale.learning.dataset import Bools, Floats
+from sale.learning.dataset import Bools, Floats, Ints
 
 STEPS = 50
 SWEEPS = 200
 SMALL = 1e-8
+ENOUGH = 1e-5
+"""Coordinates that move less than this have settled: Newton's next step corrects what is left."""
 
 
 def fit_logistic(
@@ -82,22 +86,30 @@ def _quadratic(curvature: Floats, linear: Floats, ridge: Floats, lasso: Floats, 
     full = curvature + np.diag(ridge)
     if not lasso.any():
         return np.asarray(np.linalg.solve(full, -linear), np.float64)
-    found = start.copy()
-    slope = full @ found + linear
+    found, slope = start.copy(), full @ start + linear
     diagonal = np.maximum(np.diag(full), SMALL)
     for _ in range(SWEEPS):
-        largest = 0.0
-        for place in range(len(found)):
-            old = found[place]
-            bare = diagonal[place] * old - slope[place]
-            new = np.sign(bare) * max(0.0, abs(bare) - lasso[place]) / diagonal[place]
-            if new != old:
-                slope += full[:, place] * (new - old)
-                found[place] = new
-                largest = max(largest, abs(new - old))
-        if largest < SMALL:
+        if _sweep(found, slope, full, diagonal, lasso, np.arange(len(found))) < ENOUGH:
             break
+        active = np.flatnonzero((found != 0.0) | (lasso == 0.0))
+        for _ in range(SWEEPS):
+            if _sweep(found, slope, full, diagonal, lasso, active) < ENOUGH:
+                break
     return found
+
+
+def _sweep(found: Floats, slope: Floats, full: Floats, diagonal: Floats, lasso: Floats, places: Ints) -> float:
+    """Minimise over some coordinates in turn, in place; the largest change."""
+    largest = 0.0
+    for place in places.tolist():
+        old, room = float(found[place]), float(lasso[place])
+        bare = float(diagonal[place]) * old - float(slope[place])
+        new = math.copysign(max(0.0, abs(bare) - room), bare) / float(diagonal[place])
+        if abs(new - old) > 0.0:
+            slope += full[:, place] * (new - old)
+            found[place] = new
+            largest = max(largest, abs(new - old))
+    return largest
 
 
 def strongest_lasso(x: Floats, y: Floats, at: Floats, penalised: Bools) -> float:

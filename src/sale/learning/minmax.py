@@ -33,6 +33,8 @@ BUDGETS = (0.5, 2.0, 8.0, 32.0, 128.0)
 TOLERANCE = 1e-6
 ADDED = 8
 """Most tasks added to the master in a round."""
+STARTS = 3
+"""Corners of {v ≥ 0, Σ v = B}, its middle among them, that local search starts from: those with the lowest Q."""
 POLISHES = 8
 """Most linear programs by which one incumbent is improved."""
 
@@ -96,7 +98,8 @@ def solve_minmax(
         return Solution(values=values, worst=worst, bound=worst, tasks=())
     alive = undominated(costs, features, budget)
     corners = budget * np.vstack([np.eye(width), np.full((1, width), 1.0 / width)])
-    starts = [_polished(costs, features, corner, budget) for corner in corners]
+    first = np.argsort([best_of(costs, features, corner).max() for corner in corners], kind="stable")[:STARTS]
+    starts = [_polished(costs, features, corners[place], budget) for place in first]
     heights = np.array([best_of(costs, features, values) for values in starts])
     values, worst = starts[int(np.argmin(heights.max(axis=1)))], float(heights.max(axis=1).min())
     bound = -np.inf

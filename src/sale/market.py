@@ -254,7 +254,7 @@ class Market:
         last = attempts[-1].outcome
         if last.verdict != "failure" or len(attempts) >= self._rules.attempts:
             return None
-        bid = scoring.next_best(auction.contenders, {attempt.execution.agent for attempt in attempts})
+        bid = scoring.next_best(auction.contenders, {attempt.execution.agent for attempt in attempts}, auction.weights)
         if bid is not None:
             observe(AwardedAgain(failed=last, bid=bid))
         return bid

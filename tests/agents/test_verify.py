@@ -78,6 +78,7 @@ class TestExactMatch:
             "I add them.\nThis gives more.\n\n42\n\n",
             "Because of that:\nThe answer is 42.",
             "forty-two",
+            "It is said there [1].\n42 [1]\n\nSources:\n[1] A page (http://a.example/)",
         ],
     )
     async def test_the_answer_or_its_last_line(self, answer: str) -> None:

@@ -17,12 +17,13 @@ from sale.bench.replay import load_recorded
 from sale.bench.report.field import compare, cross_fitted
 from sale.bench.report.make import make
 from sale.bench.report.sheet import Sheet, percent
-from sale.bench.routers.features import WordNgrams
+from sale.bench.routers.features import Embeddings
 from sale.bench.routers.fixed import BestSingle
 from sale.bench.stats import Interval
 from sale.bench.tasks.files import write_tasks
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
+from tests.memory.builders import HashEmbedder
 from tests.support.endpoint import Endpoint
 
 WORDS = ("sort", "count", "merge", "reverse", "parse", "rotate", "filter", "split", "join", "trim", "pad", "hash")
@@ -103,15 +104,16 @@ def test_the_command_records_and_reports(recorded: Path, endpoint: Endpoint) -> 
 
 
 def test_a_packed_record_gives_the_same_report(recorded: Path) -> None:
-    plain = make(recorded / "runs", tasks(), WordNgrams()).markdown()
+    plain = make(recorded / "runs", tasks(), Embeddings(HashEmbedder())).markdown()
     pack(recorded / "runs" / "coding-test.jsonl")
     (recorded / "runs" / "coding-test.jsonl").unlink()
-    assert make(recorded / "runs", tasks(), WordNgrams()).markdown() == plain
+    assert make(recorded / "runs", tasks(), Embeddings(HashEmbedder())).markdown() == plain
 
 
 def test_the_figures_are_those_of_the_record(recorded: Path) -> None:
     found = load_recorded(recorded / "runs" / "coding-test.jsonl", tasks())
-    field = compare(found, None, WordNgrams())
+    features = Embeddings(HashEmbedder())
+    field = compare(found, None, features, features)
     right = sum(found.works[task.id, "c", ""].success for task in found.tasks) / len(found.tasks)
     assert field.named("c").settled.success.mean() == pytest.approx(right)
     market = field.named("SALE without memory").settled
@@ -135,7 +137,7 @@ def test_cross_fitting_routes_every_task_once(recorded: Path) -> None:
 
 def test_nothing_to_report_on_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to report on"):
-        make(tmp_path, tasks(), WordNgrams())
+        make(tmp_path, tasks(), Embeddings(HashEmbedder()))
 
 
 def test_a_dead_endpoint_stops_the_run_with_one_line(tmp_path: Path) -> None:

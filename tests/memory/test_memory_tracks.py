@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 
 from sale.memory.retrieval import Entry, Index
 from sale.memory.store import AuctionMemory
-from sale.memory.tracks import BANDWIDTH, NEAREST, Worked
+from sale.memory.tracks import ALIKE, BANDWIDTH, NEAREST, Worked
 from sale.types import Attempt, Task, TrackRecord, Verdict
 from tests.memory.builders import Fresh, HashEmbedder, bid, execution, outcome, remember
 
 NOW = Task(text="sort the list of names")
+
+
+def counted(cosines: Iterable[float], nearest: float | None = None) -> list[float]:
+    """What executions count, by the rule as it is written down."""
+    clipped = [min(1.0, float(cosine)) for cosine in cosines]
+    top = max(clipped, default=0.0) if nearest is None else nearest
+    return [math.exp((cosine - top) / BANDWIDTH) * min(1.0, max(0.0, top / ALIKE)) for cosine in clipped]
 
 
 def nothing(agent: str) -> TrackRecord:
@@ -46,7 +53,7 @@ async def test_likeness_weighs(memory: AuctionMemory, embedder: HashEmbedder):
     for name, text in texts.items():
         await did(memory, name, text, "a", verdicts[name])
     vectors = (await embedder.embed([NOW.text, *texts.values()])).astype(np.float64)
-    weights = [math.exp((cosine - 1.0) / BANDWIDTH) for cosine in vectors[1:] @ vectors[0]]
+    weights = counted(vectors[1:] @ vectors[0])
     found = (await memory.track_records(NOW, ("a",)))["a"]
     assert found.successes == pytest.approx(weights[0], rel=1e-5)
     assert found.failures == pytest.approx(weights[1] + weights[2], rel=1e-5)
@@ -172,11 +179,13 @@ async def test_an_index_that_follows_ends_up_like_the_rules(
         async with await AuctionMemory.open(memory.path, embedder=HashEmbedder()) as anew:
             assert await anew.track_records(NOW, ("a", "b")) == found
     vectors = dict(zip(TEXTS, (await embedder.embed(TEXTS)).astype(np.float64), strict=True))
+    likeness = {text: min(1.0, float(vector @ vectors[NOW.text])) for text, vector in vectors.items()}
+    judged_texts = [text for text, _, how in verdicts.values() if how in {"success", "failure"}]
+    nearest = max((likeness[text] for text in judged_texts), default=0.0)
     for agent in "ab":
-        for verdict, counted in (("success", found[agent].successes), ("failure", found[agent].failures)):
-            mine = [text for text, who, how in verdicts.values() if (who, how) == (agent, verdict)]
-            expected = sum(math.exp((min(1.0, vectors[text] @ vectors[NOW.text]) - 1.0) / BANDWIDTH) for text in mine)
-            assert counted == pytest.approx(expected, rel=1e-5)
+        for verdict, evidence in (("success", found[agent].successes), ("failure", found[agent].failures)):
+            mine = [likeness[text] for text, who, how in verdicts.values() if (who, how) == (agent, verdict)]
+            assert evidence == pytest.approx(sum(counted(mine, nearest)), rel=1e-4, abs=1e-9)
 
 
 def index_of(works: Sequence[tuple[int, np.ndarray, Worked]]) -> Index:
@@ -204,9 +213,21 @@ def test_the_nearest_are_those_of_the_exact_similarities(seed: int):
     exact = near.astype(np.float64) @ query.astype(np.float32).astype(np.float64)
     judged = [row for row in np.argsort(-exact) if verdicts[row] != "unknown"][:NEAREST]
     found = index.tracks(query.astype(np.float32), ("a",))["a"]
-    expected = sum(math.exp((exact[row] - 1.0) / BANDWIDTH) for row in judged if verdicts[row] == "success")
-    assert found.successes == pytest.approx(expected, rel=1e-12)
-    assert found.evidence == pytest.approx(sum(math.exp((exact[row] - 1) / BANDWIDTH) for row in judged), rel=1e-12)
+    weights = counted(exact[judged])
+    good = [weight for weight, row in zip(weights, judged, strict=True) if verdicts[row] == "success"]
+    assert found.successes == pytest.approx(sum(good), rel=1e-12)
+    assert found.evidence == pytest.approx(sum(weights), rel=1e-12)
+
+
+def test_what_is_like_nothing_known_has_little_evidence_and_all_agents_one_scale():
+    """The nearest task is the same yardstick for all: who worked only far from it has little to show."""
+    here, aside, across = np.array([1.0, 0.0]), np.array([0.8, 0.6]), np.array([0.1, math.sqrt(0.99)])
+    near = index_of([(0, here, Worked(agent="a", verdict="success")), (1, aside, Worked(agent="b", verdict="failure"))])
+    found = near.tracks(here.astype(np.float32), ("a", "b"))
+    assert found["a"].successes == pytest.approx(1.0)
+    assert found["b"].failures == pytest.approx(math.exp(-2.0), rel=1e-5)
+    far = index_of([(0, across, Worked(agent="a", verdict="success"))])
+    assert far.tracks(here.astype(np.float32), ("a",))["a"].successes == pytest.approx(0.2, rel=1e-5)
 
 
 def test_a_text_that_is_embedded_anew_is_compared_anew():

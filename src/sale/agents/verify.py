@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sale.agents.prompts import verify_prompt
+from sale.agents.tools.web.citations import without_sources
 from sale.auction.protocols import JudgeRequest, Juror
 from sale.errors import CallTimeoutError, SaleError
 from sale.types import Call, Outcome, Task, Usage, Verdict
@@ -59,7 +60,8 @@ class ExactMatch:
     aliases: Sequence[str] = ()
 
     async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002  the shape is the Verifier's
-        """Compare; a leading `Answer:` is not held against anybody."""
+        """Compare; a leading `Answer:`, or sources cited, are not held against anybody."""
+        answer = without_sources(answer)
         accepted = {normalised(text) for text in (self.reference, *self.aliases)}
         lines = [line for line in answer.splitlines() if line.strip()] or [""]
         given = {normalised(_LABEL.sub("", text)) for text in (answer, lines[-1])} | {normalised(answer)}

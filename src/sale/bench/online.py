@@ -63,7 +63,7 @@ class History:
         def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             return similar[rows]
 
-        return {agent: self.tracks.record(agent, similar.astype(np.float32), exactly) for agent in agents}
+        return self.tracks.records(agents, similar.astype(np.float32), exactly)
 
 
 def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
@@ -188,7 +188,7 @@ class _Market:
             work = self.recorded.works[task, bid.agent, ""]
             tried.append(bid.agent)
             shown = self._checked(task, work) if len(tried) < self.policy.attempts else None
-            bid = scoring.next_best(bids, tried) if shown == "failure" else None
+            bid = scoring.next_best(bids, tried, self.policy.weights) if shown == "failure" else None
             verdicts.append((tried[-1], "failure" if bid is not None else _verdict(work)))
         paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]
         share = sum(paid) / auction.first_dollars if held and auction.first_dollars > 0 else 0.0

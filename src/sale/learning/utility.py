@@ -1,9 +1,9 @@
 """Objective `utility`: a calibrated P̂(success | bid, agent), and what work costs (method, section 3).
 
 Log-odds are an intercept per agent, drawn towards the pool's as far as the agents' spread and their few outcomes say,
-plus a sum over features. Which features count is chosen by a lasso path; those that are left are fitted again without
-it, so that what survives is not shrunk for having been selected. The strength of the lasso is chosen by
-cross-validation in `sale.learning.fit`.
+plus the agent's track record, plus a sum over features of its bid. Which of these count is chosen by a lasso path;
+those that are left are fitted again without it, so that what survives is not shrunk for having been selected. The
+strength of the lasso is chosen by cross-validation in `sale.learning.fit`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sale.auction.chances import LENGTH, TRACK
-from sale.learning.choosing import track_features
+from sale.learning.choosing import chances, logistic, track_features
 from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
 from sale.learning.logistic import fit_logistic, information, strongest_lasso
 from sale.types import SuccessModel
@@ -25,9 +25,14 @@ PRIOR_TASKS = 4.0
 """What the pool's rate, or its tokens per task, counts for in an agent's own: this many outcomes."""
 FEATURE_RIDGE = 1.0
 """Of a feature in units of its standard deviation: a prior of one log-odd either way."""
+TRACK_SPREAD = 0.5
+"""Prior spread of the track record's coefficient around 1."""
 SPREAD = 1.0
 """Prior spread of agents' intercepts, in log-odds; counts as one agent when the spread is estimated."""
 SPREAD_ROUNDS = 4
+FAILURE_PRIOR = -1.0
+"""Prior of what another's failure takes off the log-odds, with a standard deviation of 1."""
+CLOSEST = 1e-6
 WORTH_CAP = 10.0
 """The default worth is at most this many times what a success of the dearest agent costs."""
 
@@ -148,7 +153,7 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
     start = fit_logistic(data.x, data.y, ridge, centre=centre, start=centre)
     ridge, start = _with_spread(data, ridge, centre, start)
     penalised = np.zeros(len(ridge), np.bool_)
-    penalised[data.features] = True
+    penalised[data.features] = [name != TRACK for name in data.names]
     path = _fit_columns(data, ridge, centre, start, ~penalised)
     top = strongest_lasso(data.x, data.y, path, penalised)
     costs = _Costs(work=work_costs(table), auction=_auction_cost(table))
@@ -163,7 +168,27 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
         if (key := kept.tobytes()) not in models:
             models[key] = _as_model(data, _fit_columns(data, ridge, centre, start, kept), costs)
         found[strength] = models[key]
-    return [found[strength] for strength in strengths]
+    shifted = {id(model): replace(model, after_failure=after_failure(table, model)) for model in models.values()}
+    return [shifted[id(found[strength])] for strength in strengths]
+
+
+def after_failure(table: Table, model: SuccessModel) -> float:
+    """What another agent's failure at the same task takes off the log-odds, from tasks that several agents worked on.
+
+    One shift for all pairs, the most likely given the model's own chances and the prior.
+    """
+    known = table.present & table.known
+    failures = (known & (table.success == 0.0)).sum(axis=1, keepdims=True) - (known & (table.success == 0.0))
+    pairs = known & (failures > 0)
+    offset = np.clip(chances(table, model)[pairs], CLOSEST, 1.0 - CLOSEST)
+    odds, times = np.log(offset / (1.0 - offset)), failures[pairs]
+    good = table.success[pairs]
+    shift = FAILURE_PRIOR
+    for _ in range(SPREAD_ROUNDS * 5):
+        expected = logistic(odds + shift)
+        slope = float((times * (good - expected)).sum()) - (shift - FAILURE_PRIOR)
+        shift += slope / (float((times * expected * (1.0 - expected)).sum()) + 1.0)
+    return min(0.0, shift)
 
 
 def _fit_columns(data: Sample, ridge: Floats, centre: Floats, start: Floats, kept: Bools) -> Floats:
@@ -180,6 +205,11 @@ def _penalties(data: Sample) -> tuple[Floats, Floats]:
     ridge[0] = 1.0
     ridge[data.features] = FEATURE_RIDGE
     centre = np.zeros(width)
+    if TRACK in data.names:
+        # A track record is an estimate of success itself: until the data say otherwise it is believed as it is.
+        place = data.names.index(TRACK)
+        centre[1 + place] = data.spreads[place]
+        ridge[1 + place] = 1.0 / (TRACK_SPREAD * data.spreads[place]) ** 2
     centre[0] = np.log(data.rate / (1.0 - data.rate))
     return ridge, centre
 

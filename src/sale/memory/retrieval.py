@@ -208,13 +208,13 @@ class Index:
         return self._nearest(vector, np.flatnonzero(self._there), k)
 
     def tracks(self, vector: Vector, agents: Sequence[str]) -> dict[str, TrackRecord]:
-        """How each of these agents did at past tasks like this one; see `Tracks.record`."""
+        """How each of these agents did at past tasks like this one; see `Tracks.records`."""
 
         def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             return self._exactly(vector, rows)
 
         rough = self._roughly(vector)
-        return {agent: self._tracks.record(agent, rough, exactly) for agent in agents}
+        return self._tracks.records(agents, rough, exactly)
 
     def _roughly(self, vector: Vector) -> Vector:
         """The similarity of all texts, by row, in single precision. Memory is read once a task, as it is the cost."""

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from sale.memory.arrays import grown
 from sale.types import TrackRecord
 
-BANDWIDTH: Final = 0.25
-"""An execution weighs e^(−(1 − cosine) / BANDWIDTH). Tasks of one kind are some 0.3 to 0.7 alike by the sentence
-embeddings in use, so they weigh 0.06 to 0.3, and what has nothing to do with the task (cosine 0) 0.02: many distant
-tasks do not drown a few near ones. To be chosen by held-out prediction of success once there are records enough."""
+BANDWIDTH: Final = 0.1
+"""How fast likeness counts less: see `weights_of`. Chosen, with the form of the rule, by leave-one-out log-loss of each
+agent's success on recorded tasks (`python -m benchmarks.tracks`): weights relative to the nearest task tell about twice
+as much as weights by likeness alone, because how alike the nearest past task is says more of the wording than of it."""
+ALIKE: Final = 0.5
+"""A nearest past task at least as alike as this counts in full; below, all evidence counts less, down to none at 0."""
 NEAREST: Final = 64
 """Executions of an agent that count, the most similar ones. What is beyond is far away, or there is plenty nearer; and
 an agent that worked a thousand times is not a thousandfold certain about a task unlike them all."""
@@ -86,21 +88,35 @@ class Tracks:
             del self._first[auction]
         self._judged[np.isin(self._auction, gone)] = False
 
-    def record(
+    def records(
+        self,
+        agents: Sequence[str],
+        similarities: NDArray[np.float32],
+        exactly: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    ) -> dict[str, TrackRecord]:
+        """How agents did.
+
+        Of equally similar executions at the end of the `NEAREST` of an agent the most recent count.
+
+        Args:
+            agents: Their names.
+            similarities: Of all texts to the present task, by row, in single precision.
+            exactly: The same for some rows, in double precision.
+        """
+        found = {agent: self._nearest(agent, similarities, exactly) for agent in agents}
+        nearest = max((float(similarity[0]) for similarity, _ in found.values() if len(similarity)), default=0.0)
+        return {
+            agent: _record(agent, weights_of(similarity, nearest), succeeded)
+            for agent, (similarity, succeeded) in found.items()
+        }
+
+    def _nearest(
         self,
         agent: str,
         similarities: NDArray[np.float32],
         exactly: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    ) -> TrackRecord:
-        """How an agent did.
-
-        Of equally similar executions at the end of the `NEAREST` the most recent count.
-
-        Args:
-            agent: Its name.
-            similarities: Of all texts to the present task, by row, in single precision.
-            exactly: The same for some rows, in double precision.
-        """
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Similarity, the greatest first, and success of the executions that count for an agent."""
         places = np.flatnonzero(self._judged & (self._agent == self._codes.get(agent, -1)))
         if len(places) > NEAREST:
             rough = similarities[self._row[places]]
@@ -109,11 +125,7 @@ class Tracks:
         rows, text = np.unique(self._row[places], return_inverse=True)
         similarity = exactly(rows)[text]
         order = np.lexsort((-places, -self._auction[places], -self._started[places], -similarity))[:NEAREST]
-        weights = np.exp((similarity[order] - 1.0) / BANDWIDTH)
-        succeeded = self._succeeded[places[order]]
-        return TrackRecord(
-            agent=agent, successes=float(np.sum(weights[succeeded])), failures=float(np.sum(weights[~succeeded]))
-        )
+        return similarity[order], self._succeeded[places[order]]
 
     def _grow(self) -> None:
         self._auction = grown(self._auction, self._size)
@@ -122,3 +134,19 @@ class Tracks:
         self._agent = grown(self._agent, self._size)
         self._judged = grown(self._judged, self._size)
         self._succeeded = grown(self._succeeded, self._size)
+
+
+def weights_of(similarity: NDArray[np.float64], nearest: float) -> NDArray[np.float64]:
+    """What executions count: e^((cosine − nearest) / BANDWIDTH), and less where even the nearest is not alike.
+
+    Args:
+        similarity: Cosines of their tasks to the present one.
+        nearest: The greatest cosine of any execution of the agents that are compared, so that all are on one scale.
+    """
+    return np.exp((similarity - nearest) / BANDWIDTH) * min(1.0, max(0.0, nearest / ALIKE))
+
+
+def _record(agent: str, weights: NDArray[np.float64], succeeded: NDArray[np.bool_]) -> TrackRecord:
+    return TrackRecord(
+        agent=agent, successes=float(np.sum(weights[succeeded])), failures=float(np.sum(weights[~succeeded]))
+    )

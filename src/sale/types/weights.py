@@ -57,6 +57,9 @@ class SuccessModel:
     """Tokens the work of an unknown agent is taken to need; times its price that is its cost."""
     prior_evidence: float = 4.0
     """How many tasks' worth of evidence an agent's own rate stands for when `track` is made."""
+    after_failure: float = 0.0
+    """Added to the log-odds for each other agent that has failed at this very task: what one cannot do is harder for the
+    next, too."""
     auction: float = 0.0
     """What holding an auction costs on average, in micro-dollars."""
     spread: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -77,6 +80,7 @@ class SuccessModel:
             **self.work,
             **self.spread,
             "auction": self.auction,
+            "after_failure": self.after_failure,
         }
         for name, value in numbers.items():
             if not math.isfinite(value):

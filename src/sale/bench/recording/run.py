@@ -77,7 +77,8 @@ def for_recording(settings: Settings, domain: Domain) -> Settings:
     if domain == "search":
         change |= {"execution": "steps", "turns": SEARCH_TURNS, "answer_tokens": SEARCH_TOKENS}
     agents = tuple(agent.model_copy(update=change) for agent in settings.agents)
-    tools = settings.tools.model_copy(update={"python": False})
+    # The bench's own corpus alone: what the web says today nobody can repeat.
+    tools = settings.tools.model_copy(update={"python": False, "search": None})
     return settings.model_copy(update={"auction": rules, "agents": agents, "tools": tools})
 
 

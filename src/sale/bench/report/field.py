@@ -6,19 +6,22 @@ winner follows its plan, as the method has it; "plan as a signal" is the same ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sale.bench.market_router import ablations, default_weights, order_table
 from sale.bench.metrics import Settled, settle
+from sale.bench.online import Embed, Policy, examples_of, run
 from sale.bench.replay import Recorded
 from sale.bench.routers.baselines import fixed, learnt
 from sale.bench.routers.estimators import folds
 from sale.bench.routers.features import Features
 from sale.bench.routers.fixed import Oracle, Random, SingleAgent
-from sale.bench.routers.protocol import OutcomeTable, Router, Routing
+from sale.bench.routers.protocol import Ints, OutcomeTable, Router, Routing
+from sale.errors import InputError
+from sale.learning.fit import fit
 
 FOLDS = 5
 SEED = 7
@@ -56,13 +59,14 @@ class Field:
         return next(one for one in (*self.contenders, *self.ablations) if one.name == name)
 
 
-def compare(recorded: Recorded, dev: Recorded | None, features: Features) -> Field:
+def compare(recorded: Recorded, dev: Recorded | None, features: Features, embed: Embed) -> Field:
     """Everybody over one record.
 
     Args:
         recorded: The test tasks.
         dev: The training tasks; with fewer than `FEWEST_TRAINING` of them baselines are cross-fitted on the test ones.
-        features: Shared sentence embeddings.
+        features: Shared sentence embeddings, for the baselines.
+        embed: The same, as the market's memory sees them.
     """
     direct, planned = recorded.table(planned=False), recorded.table(planned=True)
     train = dev.table(planned=False) if dev is not None and len(dev.tasks) >= FEWEST_TRAINING else None
@@ -79,6 +83,7 @@ def compare(recorded: Recorded, dev: Recorded | None, features: Features) -> Fie
     orders = tuple(order_table(recorded, order) for order in recorded.orders)
     if orders:
         contenders.append(Contender(name="SALE", settled=settle(*orders), runs=len(orders)))
+    contenders += _fitted(recorded, dev if train is not None else None, direct, embed)
     oracle = Oracle()
     oracle.fit(direct)
     contenders.append(Contender(name="oracle", settled=settle((direct, oracle.route(direct))), baseline=False))
@@ -95,6 +100,43 @@ def compare(recorded: Recorded, dev: Recorded | None, features: Features) -> Fie
     )
 
 
+def _fitted(recorded: Recorded, dev: Recorded | None, direct: OutcomeTable, embed: Embed) -> list[Contender]:
+    """The market with weights fitted on what the baselines are trained on, and remembering no more than that.
+
+    Work is done without a plan, auctions are held only where they pay, and, in the second row, work that fails the
+    examples in the task's own text goes to the next best bid.
+    """
+    found: list[Contender] = []
+    for name, attempts in (("SALE fitted", 1), ("SALE fitted, next best bid", 2)):
+
+        def trained(train: Recorded, test: Recorded, policy_name: str = name, tries: int = attempts) -> Routing:
+            weights = fit(examples_of(train, embed), "utility").weights
+            policy = Policy(name=policy_name, weights=weights, attempts=tries, learn=False)
+            return run(test, train, policy, embed, SEED).routing
+
+        routing = trained(dev, recorded) if dev is not None else _across(recorded, direct, trained)
+        if routing is not None:
+            found.append(Contender(name=name, settled=settle((direct, routing))))
+    return found
+
+
+def _across(
+    recorded: Recorded, table: OutcomeTable, trained: Callable[[Recorded, Recorded], Routing]
+) -> Routing | None:
+    """Every task decided by weights that were fitted on the other folds; `None` where these are too few to fit."""
+    parts: list[tuple[Ints, Routing]] = []
+    for train, test in folds(len(table), FOLDS, SEED):
+        try:
+            parts.append((test, trained(_some(recorded, train), _some(recorded, test))))
+        except InputError:
+            return None
+    return joined(parts, table)
+
+
+def _some(recorded: Recorded, rows: Ints) -> Recorded:
+    return replace(recorded, tasks=[recorded.tasks[int(row)] for row in rows])
+
+
 def _alone(router: Router, table: OutcomeTable) -> Contender:
     router.fit(table)
     return Contender(name=router.name, settled=settle((table, router.route(table))))
@@ -107,13 +149,18 @@ def _trained(router: Router, train: OutcomeTable, test: OutcomeTable) -> Routing
 
 def cross_fitted(router: Router, table: OutcomeTable) -> Routing:
     """Every task routed by a router that was fitted on the other folds."""
+    split = folds(len(table), FOLDS, SEED)
+    return joined([(test, _trained(router, table.take(train), table.take(test))) for train, test in split], table)
+
+
+def joined(parts: Iterable[tuple[Ints, Routing]], table: OutcomeTable) -> Routing:
+    """Routings of some rows each, as one of all rows."""
     whole = Routing.of(np.zeros(len(table), dtype=np.intp), len(table.agents))
     chosen, called = whole.chosen.copy(), np.zeros_like(whole.called)
     dollars, tokens = whole.extra_dollars.copy(), whole.extra_tokens.copy()
-    for train, test in folds(len(table), FOLDS, SEED):
-        part = _trained(router, table.take(train), table.take(test))
-        chosen[test], called[test] = part.chosen, part.called
-        dollars[test], tokens[test] = part.extra_dollars, part.extra_tokens
+    for rows, part in parts:
+        chosen[rows], called[rows] = part.chosen, part.called
+        dollars[rows], tokens[rows] = part.extra_dollars, part.extra_tokens
     return replace(whole, chosen=chosen, called=called, extra_dollars=dollars, extra_tokens=tokens)
 
 

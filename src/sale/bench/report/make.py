@@ -13,7 +13,7 @@ from sale.bench.report import tables
 from sale.bench.report.drawings import drawings
 from sale.bench.report.field import Field, compare, together
 from sale.bench.report.sheet import Sheet
-from sale.bench.routers.features import Features
+from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.errors import InputError
 
@@ -56,13 +56,15 @@ class Report:
         return written
 
 
-def make(folder: Path, tasks: Iterable[BenchTask], features: Features, *, suffixes: Sequence[str] = SUFFIXES) -> Report:
+def make(
+    folder: Path, tasks: Iterable[BenchTask], features: Embeddings, *, suffixes: Sequence[str] = SUFFIXES
+) -> Report:
     """The report on the records of a folder: `coding-test.jsonl`, `search-dev.jsonl.xz` and so on.
 
     Args:
         folder: Where the records are; one for each domain and split, those that are there.
         tasks: What was run; those that are whole on record are reported.
-        features: Sentence embeddings for the baselines.
+        features: Sentence embeddings.
         suffixes: Of record files, after `.jsonl`; the first that is there is read.
 
     Raises:
@@ -77,7 +79,7 @@ def make(folder: Path, tasks: Iterable[BenchTask], features: Features, *, suffix
             continue
         dev = _recorded(folder, f"{domain}-dev", _of(given, domain, "dev"), suffixes)
         trained[domain] = 0 if dev is None else len(dev.tasks)
-        fields[domain] = compare(test, dev, features)
+        fields[domain] = compare(test, dev, features, features)
     if not fields:
         raise InputError(
             "there is nothing to report on: no record has two whole test tasks",

@@ -95,6 +95,19 @@ def test_an_award_that_exploration_ruled_out_stays_unknown() -> None:
     assert 0.0 < compare(held, {"it": JURY})["it"].success.unknown < 1.0
 
 
+def test_a_refined_bid_has_its_agents_outcome() -> None:
+    """Agents that bid twice: outcomes and propensities are the agent's, so a second bid changes no figure."""
+    p = {"small": 0.2, "middle": 0.5, "large": 0.3}
+    drawn = [
+        replace(one, work={one.winner: one.work[one.winner]}, propensities=p) for one in auctions(60, Pool(shared=0.3))
+    ]
+    twice = [replace(one, bids=(*one.bids, *one.bids)) for one in drawn]
+    once, again = (compare(held, {"jury": JURY})["jury"] for held in (drawn, twice))
+    assert again.success.value == pytest.approx(once.success.value, abs=0.01)  # the model weighs rows, twice as many
+    assert again.dollars.value == pytest.approx(once.dollars.value, rel=0.02)
+    assert (again.agreed, again.awards) == (once.agreed, once.awards)
+
+
 def test_unjudged_winners_stay_unknown() -> None:
     held = auctions(30)
     held[4] = replace(held[4], work={})

@@ -174,6 +174,19 @@ def test_what_a_juror_that_is_new_has_said_is_no_trouble() -> None:
         assert fit(held, objective, seconds=3.0).training.auctions == 30
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_pool_of_one_and_a_pool_without_a_jury_are_fitted(objective: Objective) -> None:
+    alone = [replace(one, bids=one.bids[:1]) for one in auctions(20)]
+    mute = [
+        replace(one, bids=tuple(bid(own.agent, own.price, own.strategy.tokens, None) for own in one.bids))
+        for one in auctions(20)
+    ]
+    for held in (alone, mute):
+        found = fit(held, objective, seconds=5.0)
+        assert len(awards(held, found.weights)) == 20
+    assert set(awards(alone, fit(alone, objective, seconds=5.0).weights)) == {"small"}
+
+
 def test_since_and_settings_are_on_record() -> None:
     training = fit(auctions(20), "margin", since="2026-01-01", worth=0.5, seed=4).training
     assert training.since == "2026-01-01"

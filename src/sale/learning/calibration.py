@@ -9,7 +9,6 @@ from sale.learning.dataset import Floats, Ints, Table
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import fit_logistic, information
 
-BINS = 10
 HELD = 1e-3
 """Ridge that holds the slope to 1 where outcomes are all alike and say nothing of it."""
 
@@ -42,11 +41,3 @@ def slope(chance: Floats, y: Floats, groups: Ints) -> tuple[float, float, float]
 def bias(chance: Floats, y: Floats, groups: Ints) -> tuple[float, float, float]:
     """Mean of P̂ − outcome, with its interval: 0 where P̂ is right on average."""
     return mean_interval(chance - y, groups)
-
-
-def expected_error(chance: Floats, y: Floats) -> float:
-    """Expected calibration error over ten bins of as many executions each; above 0 by chance alone."""
-    order = np.argsort(chance, kind="stable")
-    return float(
-        sum(abs((chance[part] - y[part]).sum()) for part in np.array_split(order, BINS) if len(part)) / len(order)
-    )

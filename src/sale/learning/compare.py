@@ -97,7 +97,7 @@ def _replayed(table: Table, columns: Ints, found: Consequences, actual: Conseque
     return Replayed(
         auctions=len(table),
         awards={agent: int(count) for agent, count in zip(table.agents, counts, strict=True)},
-        agreed=float((columns == table.winner).mean()),
+        agreed=float((authors == table.author[np.arange(len(table)), table.winner]).mean()),
         reliance=float((prices >= prices.max())[authors].mean()),
         success=estimate_success(found, table.group),
         dollars=estimate_dollars(found, table.group),

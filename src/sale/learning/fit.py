@@ -11,7 +11,7 @@ import numpy as np
 from sale.errors import InputError
 from sale.learning.dataset import Table, split, tabulate
 from sale.learning.heldout import HeldOut, hold_out, measures
-from sale.learning.recipes import Candidate, Recipe, recipe
+from sale.learning.recipes import MOST_OUTCOMES, Candidate, Recipe, recipe
 from sale.learning.unknowns import complete
 from sale.learning.utility import default_worth
 from sale.types import Example, Objective, Training, Weights
@@ -146,6 +146,8 @@ def _fit_notes(objective: Objective, how: Recipe, held: HeldOut, final: Candidat
             f"an agent not seen here is taken to succeed at {model.newcomer_rate:.0%} "
             f"and to need {model.newcomer_tokens:.0f} tokens"
         )
+        if int((table.known & table.present).sum()) > MOST_OUTCOMES:
+            notes.append(f"on folds at most {MOST_OUTCOMES} outcomes were used; the final fit used all")
         return notes
     silent = [juror for juror in table.jurors if final.weights.jurors.get(juror, 0.0) == 0.0]
     if silent:

@@ -17,8 +17,8 @@ from sale.types import Objective, Weights
 TRADES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """What values of `margin` are multiplied by against cost, chosen on folds. Where outcomes are noisy a program of
 margins finds the direction of the weights but shrinks their length, and with it what a success is worth."""
-MOST_OUTCOMES = 20_000
-"""Judged executions on which the lasso of `utility` is chosen, at most; the model itself is fitted on all."""
+MOST_OUTCOMES = 10_000
+"""Judged executions that models of `utility` on folds are fitted on, at most; the final one is fitted on all."""
 
 
 Setting = tuple[float, ...]

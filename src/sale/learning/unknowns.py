@@ -9,6 +9,9 @@ notes of a fit:
 * Where awards explored and their propensities p are on record, a doubly robust one: P̂ + [it won]·(outcome − P̂)/p. Its
   mean is right if either P̂ or p is. Single values may lie outside [0, 1].
 
+Where the work of a second agent was tried because the first one failed, its outcome is of a task that is harder than it
+looks; the direct estimate does not know that.
+
 For learning every gap is filled. For estimating what other weights would have done nothing is claimed that is neither
 known nor doubly robust: it stays unknown, and bounds say what that means.
 """
@@ -29,7 +32,7 @@ DIRECT_STRENGTH = 0.06
 """Lasso of the success model that stands in, as in `utility.STRENGTHS`."""
 LEAST_PROPENSITY = 0.05
 """Rarer awards than this do not count for more than 1/0.05 of a common one in learning. Estimates are not clipped."""
-MOST_OUTCOMES = 20_000
+MOST_OUTCOMES = 10_000
 """Outcomes the model that stands in is fitted on, at most."""
 
 How = Literal["exact", "doubly robust", "bounds", "modelled"]
@@ -91,11 +94,12 @@ def _explored(table: Table) -> Bools:
 def _robust(guess: Floats, table: Table, seen: Floats, *, least: float = 0.0) -> Floats:
     """(T, N) doubly robust values; those of auctions that did not explore mean nothing."""
     rows = np.arange(len(table))
-    found = guess.copy()
     p = np.maximum(table.propensity[rows, table.winner], least)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found[rows, table.winner] += (seen[rows, table.winner] - guess[rows, table.winner]) / p
-    return found
+        correction = (seen - guess) / p[:, None]
+    # Outcomes are an agent's, whichever of its bids they followed from.
+    won = table.author == table.author[rows, table.winner][:, None]
+    return guess + np.where(won, correction, 0.0)
 
 
 def _notes(table: Table, explored: Bools) -> tuple[str, ...]:

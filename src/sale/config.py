@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 
 from sale.errors import ConfigError
 from sale.types import AuctionRules, Caps, JuryMode
+from sale.types.mcp import McpRules, check_servers
 from sale.types.search import SearchRules
 
 APP = "sale"
@@ -92,6 +93,8 @@ class AgentSettings(_Section):
     """The longest an execution may take."""
     turns: Positive = 12
     """The most model calls of one tool loop; with `repair`, the most answers."""
+    mcp: tuple[str, ...] | None = None
+    """Which MCP tools it may use with `execution = "tools"`: names of servers, or `server.tool`. All unless given."""
     samples: Positive = 1
     """The most answers it works out for one task. The one that most of them agree on counts; for code, the one with
     which most of the examples in the task hold. It stops as soon as more answers cannot change that."""
@@ -142,6 +145,8 @@ class ToolSettings(_Section):
     """Run Python in the sandbox."""
     search: SearchRules | None = None
     """Search and read pages; a table of its own, `[tools.search]`. Off unless given."""
+    mcp: tuple[McpRules, ...] = ()
+    """MCP servers whose tools may be used, for `execution = "tools"`; each a table `[[tools.mcp]]`."""
 
 
 class SandboxSettings(_Section):
@@ -188,6 +193,11 @@ class Settings(_Section):
         if twice:
             raise ValueError(f"agents share a name: {', '.join(twice)}")
         return agents
+
+    @model_validator(mode="after")
+    def _known_servers(self) -> Settings:
+        check_servers(self.tools.mcp, [agent.mcp for agent in self.agents])
+        return self
 
     @model_validator(mode="after")
     def _known_jurors(self) -> Settings:
@@ -289,6 +299,19 @@ def search_key(search: SearchRules) -> SecretStr | None:
     return _secret(search.api_key_env, "[tools.search]", "take another provider")
 
 
+def mcp_secrets(server: McpRules) -> tuple[dict[str, str], SecretStr | None]:
+    """The environment an MCP server is given, and its token.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    where = f"[[tools.mcp]] {server.name!r}"
+    named = {name: secret for name in server.env if (secret := _secret(name, where, "leave it out"))}
+    return {name: one.get_secret_value() for name, one in named.items()}, _secret(
+        server.token_env, where, "leave it out"
+    )
+
+
 def _secret(variable: str | None, where: str, otherwise: str) -> SecretStr | None:
     if variable is None:
         return None
@@ -372,5 +395,5 @@ _KEYS = sorted(
         for name in section.model_fields
     }
     | set(SandboxSettings.model_fields)
-    | {field.name for rules in (AuctionRules, Caps, SearchRules) for field in fields(rules)}
+    | {field.name for rules in (AuctionRules, Caps, SearchRules, McpRules) for field in fields(rules)}
 )

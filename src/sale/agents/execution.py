@@ -19,7 +19,7 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
-from sale.agents.protocol import Tool
+from sale.agents.protocol import SchemaTool, Tool
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.errors import mapped
 from sale.models.protocol import Model, ToolModel
@@ -89,10 +89,7 @@ async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> 
 
 
 async def _loop(model: ToolModel, tools: Sequence[Tool], shift: Shift) -> str:
-    loop_tools = [
-        LoopTool[object](_failing_gently(tool), takes_ctx=False, name=tool.info.name, description=tool.info.description)
-        for tool in tools
-    ]
+    loop_tools = [_in_loop(tool) for tool in tools]
     # A call with bad arguments is shown to the model; how often it may try again is a matter of turns alone.
     retries = AgentRetries(tools=shift.turns, output=1)
     with mapped(shift.agent):
@@ -103,6 +100,13 @@ async def _loop(model: ToolModel, tools: Sequence[Tool], shift: Shift) -> str:
             usage_limits=UsageLimits(request_limit=shift.turns),
         )
     return run.output
+
+
+def _in_loop(tool: Tool) -> LoopTool[object]:
+    name, description = tool.info.name, tool.info.description
+    if isinstance(tool, SchemaTool):
+        return LoopTool[object].from_schema(_failing_gently(tool), name, description, dict(tool.schema))
+    return LoopTool[object](_failing_gently(tool), takes_ctx=False, name=name, description=description)
 
 
 def _failing_gently(tool: Tool) -> Callable[..., Awaitable[str]]:

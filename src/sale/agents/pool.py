@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol, cast
 
 from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
@@ -15,7 +19,7 @@ from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import Limits, find_sandbox
 from sale.agents.tools.web.desk import desk_of
 from sale.config import AgentSettings, SandboxSettings, Settings, api_key, llama_server, models_path
-from sale.errors import ConfigError
+from sale.errors import ConfigError, MissingExtraError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.local.catalogue import find as find_model
 from sale.models.local.engine import PARALLEL, LocalEngine
@@ -23,6 +27,7 @@ from sale.models.local.weights import WeightStore, check_gguf
 from sale.models.prices import listed_price, price_of
 from sale.models.protocol import Model
 from sale.types import Price
+from sale.types.mcp import may_use
 
 MEGABYTE = 1024 * 1024
 SEARCHING = frozenset({"tools", "steps"})
@@ -67,14 +72,30 @@ def hire(
     bench = _workbench(settings) if tried else None
     search = settings.tools.search
     desk = desk_of(search) if search and ways & SEARCHING else None
-    return tuple(
-        Researcher(agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit, desk=desk)
-        if desk is not None and agent.execution in SEARCHING
-        else Contractor(
-            agent, price=agent_price(agent), model=_wrapped(agent, running, wrap), tools=kit, workbench=bench
-        )
-        for agent in settings.agents
-    )
+
+    def engage(agent: AgentSettings, model: Model, more: Sequence[Tool] = ()) -> Contractor:
+        price, given = agent_price(agent), (*kit, *more)
+        if desk is not None and agent.execution in SEARCHING:
+            return Researcher(agent, price=price, model=model, tools=given, desk=desk)
+        return Contractor(agent, price=price, model=model, tools=given, workbench=bench)
+
+    return tuple(_engaged(settings, agent, _wrapped(agent, running, wrap), engage) for agent in settings.agents)
+
+
+class _Engage(Protocol):
+    def __call__(self, agent: AgentSettings, model: Model, more: Sequence[Tool] = ()) -> Contractor: ...
+
+
+def _engaged(settings: Settings, agent: AgentSettings, model: Model, engage: _Engage) -> Contractor:
+    """One agent, with the MCP servers it may use where it works with tools and there are any."""
+    servers = [one for one in settings.tools.mcp if agent.execution == "tools" and may_use(agent.mcp, one.name)]
+    if not servers:
+        return engage(agent, model)
+    if find_spec("mcp") is None:
+        raise MissingExtraError("MCP servers need the mcp package", hint="pip install 'sale[mcp]'")
+    connected = import_module("sale.agents.connected").connected
+    hire_with = partial(engage, agent, model)
+    return cast("Contractor", connected(agent, agent_price(agent), model, servers, hire_with))
 
 
 def _wrapped(agent: AgentSettings, running: _Running, wrap: Wrapper | None) -> Model:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 from sale.auction.protocols import Bidder, Juror
 from sale.types import Execution, Outcome, Task, ToolInfo
@@ -50,6 +50,16 @@ class Tool(Protocol):
     @property
     def run(self) -> Callable[..., Awaitable[str]]:
         """The call; its signature and docstring become the tool's schema."""
+        ...
+
+
+@runtime_checkable
+class SchemaTool(Tool, Protocol):
+    """A tool that brings the schema of its arguments along, as those of other programs do."""
+
+    @property
+    def schema(self) -> Mapping[str, object]:
+        """JSON schema of the arguments."""
         ...
 
 

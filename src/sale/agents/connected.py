@@ -1,0 +1,99 @@
+"""A contractor with tools of MCP servers: asked what they are before an auction, connected for each execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from sale.agents.contractor import Contractor
+from sale.agents.protocol import Tool
+from sale.agents.tools.mcp.server import McpServer, McpTool, Offer, Secrets
+from sale.config import AgentSettings, mcp_secrets
+from sale.errors import SaleError
+from sale.models.protocol import Model
+from sale.types import Execution, Price, Task, ToolInfo
+from sale.types.mcp import McpRules, may_use
+
+Hire = Callable[[Sequence[Tool]], Contractor]
+"""Makes the contractor that works with further tools."""
+
+
+class Connected(Contractor):
+    """Works like any contractor. A server that cannot be reached leaves it without that server's tools."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        *,
+        price: Price,
+        model: Model,
+        servers: Sequence[tuple[McpRules, Secrets]],
+        hire: Hire,
+    ) -> None:
+        """Nothing is started.
+
+        Args:
+            settings: Its section of `sale.toml`; it works with tools.
+            price: Dollars per million tokens.
+            model: What it thinks with.
+            servers: The servers it may use.
+            hire: Makes the contractor that does the work, over the same model.
+        """
+        super().__init__(settings, price=price, model=model)
+        self._servers = tuple(servers)
+        self._hire = hire
+        self._base = hire(())
+        self._offers: dict[str, tuple[Offer, ...]] = {}
+
+    @property
+    def tools(self) -> tuple[ToolInfo, ...]:
+        """What it can work with; of a server, what it listed."""
+        return (*self._base.tools, *(offer.info for offers in self._offers.values() for offer in offers))
+
+    async def prepare(self) -> None:
+        """Ask every server that has not yet said for its tools, then get ready as any contractor."""
+        async with asyncio.TaskGroup() as group:
+            for rules, secrets in self._servers:
+                if rules.name not in self._offers:
+                    group.create_task(self._ask(rules, secrets))
+        await self._base.prepare()
+
+    async def _ask(self, rules: McpRules, secrets: Secrets) -> None:
+        try:
+            async with McpServer(rules, secrets) as server:
+                offers = await server.offers()
+        except SaleError:
+            return  # it is asked again before the next auction
+        self._offers[rules.name] = tuple(
+            offer for offer in offers if may_use(self._settings.mcp, rules.name, offer.own_name)
+        )
+
+    async def execute(self, task: Task, strategy: str | None) -> Execution:
+        """Do the task, with connections of its own."""
+        async with AsyncExitStack() as stack:
+            tools: list[Tool] = []
+            for rules, secrets in self._servers:
+                if offers := self._offers.get(rules.name):
+                    server = await stack.enter_async_context(McpServer(rules, secrets))
+                    tools += [McpTool(server, offer) for offer in offers]
+            return await self._hire(tools).execute(task, strategy)
+
+    async def aclose(self) -> None:
+        """Close as any contractor."""
+        await self._base.aclose()
+
+
+def connected(agent: AgentSettings, price: Price, model: Model, servers: Sequence[McpRules], hire: Hire) -> Connected:
+    """An agent of `sale.toml` with its servers.
+
+    Raises:
+        ConfigError: A variable that a server is to be given is not set.
+    """
+    given: list[tuple[McpRules, Secrets]] = []
+    for rules in servers:
+        environment, token = mcp_secrets(rules)
+        given.append(
+            (rules, Secrets(environment=environment, token=None if token is None else token.get_secret_value()))
+        )
+    return Connected(agent, price=price, model=model, servers=given, hire=hire)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sale import config
-from sale.cli.board import VERDICT_STYLE, auction_board, clip, money, outcome_line, plain
+from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, money, outcome_line, plain
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import opened
@@ -169,6 +169,7 @@ def _record(record: Record) -> Group:
         heading = f"Auction {record.id[:8]}: {record.status}. {plain(record.reason or '')}"
         return Group(Text(heading), Text(plain(clip(record.task.text))))
     parts = [Text(plain(clip(record.task.text))), Text(), auction_board(record.auction), Text()]
+    parts += [failed_attempt(attempt) for attempt in record.attempts]
     if record.execution is not None:
         heading = Text(f"Answer of {record.execution.agent}", style="bold")
         parts += [heading, Text(plain(record.execution.answer)), Text()]

@@ -16,9 +16,9 @@ from sale.memory.arrays import grown
 from sale.types import TrackRecord
 
 BANDWIDTH: Final = 0.1
-"""How fast likeness counts less: see `weights_of`. Chosen, with the form of the rule, by leave-one-out log-loss of each
-agent's success on recorded tasks (`python -m benchmarks.tracks`): weights relative to the nearest task tell about twice
-as much as weights by likeness alone, because how alike the nearest past task is says more of the wording than of it."""
+"""How fast likeness counts less: see `weights_of`. By leave-one-out log-loss of each agent's success on recorded tasks
+(`python -m benchmarks.tracks`) weights relative to the nearest task tell about twice as much as weights by likeness
+alone: how alike the nearest past task is says more of the wording than of the work. The value rests on 84 tasks."""
 ALIKE: Final = 0.5
 """A nearest past task at least as alike as this counts in full; below, all evidence counts less, down to none at 0."""
 NEAREST: Final = 64

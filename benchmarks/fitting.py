@@ -131,9 +131,8 @@ def main() -> None:
             power = float(doublings / np.log(arguments.sizes[-1] / arguments.sizes[0]))
             print(f"          CPU grows with auctions to the power of {power:.2f}")
         kept = float(last["wall"]) < BAR_SECONDS and float(last["peak_mib"]) < BAR_MIB
-        print(
-            f"          {'within' if kept else 'over'} the bar of {BAR_SECONDS:.0f} s of wall time and {BAR_MIB:.0f} MiB\n"
-        )
+        verdict = "within" if kept else "over"
+        print(f"          {verdict} the bar of {BAR_SECONDS:.0f} s of wall time and {BAR_MIB:.0f} MiB\n")
 
 
 if __name__ == "__main__":

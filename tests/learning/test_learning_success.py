@@ -185,6 +185,16 @@ def test_the_spread_of_what_bids_tell_and_the_price_of_asking() -> None:
     assert set(model_of(mute).spread.values()) == {0.0}
 
 
+def test_a_part_of_the_tasks_is_enough_for_about_the_same_model() -> None:
+    table = tabulate(auctions(600))
+    (part,) = success_models(table, (0.1,), most=600)
+    (whole,) = success_models(table, (0.1,))
+    assert part.coefficients != whole.coefficients
+    assert part.coefficients["juror:good"] == pytest.approx(whole.coefficients["juror:good"], abs=0.4)
+    assert part.work == whole.work
+    assert part == success_models(table, (0.1,), most=600)[0]
+
+
 def test_intervals_count_tasks_and_doubt_five_out_of_five() -> None:
     values, groups = np.ones(5), np.arange(5)
     assert mean_interval(values, groups, proportion=True) == (1.0, pytest.approx(0.566, abs=1e-3), 1.0)

@@ -68,7 +68,6 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
         success=completed.success[rows, columns],
         dollars=completed.dollars[rows, columns],
         log_loss=losses,
-        judged=(table.known & table.present).sum(axis=1).astype(np.intp),
         group=table.group,
     )
     picks = np.zeros(len(table), np.intp)
@@ -138,7 +137,6 @@ def _against_others(table: Table, columns: Ints, dearest: Bools) -> dict[str, tu
     found = {"regret": mean_interval(success.max(axis=1) - ours, table.group, proportion=True)}
     of_dearest = dearest[table.author] & table.present
     both = of_dearest.any(axis=1)
-    if both.any():
-        theirs = np.where(of_dearest, success, 0.0).max(axis=1)
-        found["gain"] = mean_interval((ours - theirs)[both], table.group[both])
+    theirs = np.where(of_dearest, success, 0.0).max(axis=1)
+    found["gain"] = mean_interval((ours - theirs)[both], table.group[both])
     return found

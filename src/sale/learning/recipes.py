@@ -44,8 +44,6 @@ class Trial:
     """(S, T) of work."""
     log_loss: Floats
     """(S, T) summed over the auction's judged executions; 0 for weights without a model."""
-    judged: Ints
-    """(T,) judged executions."""
     group: Ints
     """(T,)"""
 
@@ -154,12 +152,10 @@ def _utility(table: Table, settings: Sequence[float], worth: float, final: bool)
 
 def _least_surprised(trial: Trial, among: Bools) -> int:
     """The sparsest model whose log-loss is within one standard error (of the paired difference) of the best."""
-    judged = max(1.0, float(trial.judged[among].sum()))
     losses = trial.log_loss[:, among]
     best = losses[int(np.argmin(losses.sum(axis=1)))]
-    for place, loss in enumerate(losses):
-        extra = loss - best
-        error = standard_error(extra, trial.group[among]) * len(extra) / judged
-        if float(extra.sum()) / judged <= error:
-            return place
-    return len(losses) - 1
+    near = [
+        float((loss - best).sum()) <= standard_error(loss - best, trial.group[among]) * losses.shape[1]
+        for loss in losses
+    ]
+    return near.index(True)

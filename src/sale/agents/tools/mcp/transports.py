@@ -115,12 +115,20 @@ async def _stop(process: Process) -> None:
     """Ask it to end by closing its input, then kill all of its group."""
     if process.stdin is not None:
         process.stdin.close()
-    ended = asyncio.ensure_future(process.wait())
+    ended = asyncio.ensure_future(_ended(process))
     await asyncio.wait([ended], timeout=GRACE)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     await asyncio.wait([ended], timeout=GRACE)
     ended.cancel()
+    await asyncio.wait([ended])
+
+
+async def _ended(process: Process) -> None:
+    """Wait for the end, which asyncio does not see before all output is read."""
+    while process.stdout is not None and await process.stdout.read(2**16):
+        pass
+    await process.wait()
 
 
 @asynccontextmanager

@@ -1,0 +1,286 @@
+"""Real MCP servers, over their streams and over HTTP, well behaved and otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from sale import Market, config
+from sale.agents.pool import hire
+from sale.agents.tools.mcp.server import McpServer, McpTool, Secrets
+from sale.errors import CallTimeoutError, ConfigError, ExecutionError, NotReadyError, SaleError, UnreachableError
+from sale.types.mcp import McpRules
+from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+from tests.support.mcp_server import make
+
+__all__ = ["endpoint", "running_endpoint"]
+
+ROOT = Path(__file__).parents[2]
+RUN = "runpy.run_module('tests.support.mcp_server', run_name='__main__')"
+HERE = f"import sys, runpy; sys.path.insert(0, {str(ROOT)!r}); {RUN}"
+
+
+def rules(marker: str = "server", **more) -> McpRules:
+    made = McpRules(name="box", command=sys.executable, args=("-c", HERE, marker), timeout_seconds=20.0)
+    return replace(made, **more)
+
+
+def server(marker: str = "server", environment: dict[str, str] | None = None, **more) -> McpServer:
+    return McpServer(rules(marker, **more), Secrets(environment=environment or {}))
+
+
+class TestOverStreams:
+    async def test_lists_what_it_has_and_the_rules_allow(self) -> None:
+        async with server() as one:
+            offers = {offer.own_name: offer for offer in await one.offers()}
+        assert offers["add"].info.name == "box_add"
+        assert offers["add"].info.description == "Add two numbers. And nothing else."
+        assert offers["add"].schema["required"] == ["a"]
+        assert offers["odd.name/with signs"].info.name == "box_odd_name_with_signs"
+        async with server(allow=("add", "absent")) as one:
+            assert [offer.own_name for offer in await one.offers()] == ["add"]
+
+    async def test_calls_by_the_server_s_own_name(self) -> None:
+        async with server() as one:
+            offers = {offer.own_name: offer for offer in await one.offers()}
+            assert await McpTool(one, offers["add"]).run(a=40, b=2) == "42"
+            assert await McpTool(one, offers["odd.name/with signs"]).run() == "called"
+
+    async def test_gives_it_only_the_environment_it_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CANARY_API_KEY", "sk-canary")
+        async with server(environment={"MINE": "1"}) as one:
+            assert await one.call("environment", {}) == "MINE"
+
+    async def test_a_tool_that_fails_is_told_and_the_server_stays(self) -> None:
+        async with server() as one:
+            with pytest.raises(ExecutionError, match="this tool is broken"):
+                await one.call("fail", {})
+            keeper = one._keeper
+            assert await one.call("add", {"a": 1}) == "1"
+            assert one._keeper is keeper
+
+    async def test_bad_arguments_and_unknown_tools_are_told(self) -> None:
+        async with server() as one:
+            with pytest.raises(SaleError, match="a"):
+                await one.call("add", {"a": "many"})
+            with pytest.raises(SaleError, match="no_such"):
+                await one.call("no_such", {})
+            assert await one.call("add", {"a": 1}) == "1"
+
+    async def test_a_long_result_is_clipped(self) -> None:
+        async with server(max_result_chars=1000) as one:
+            text = await one.call("long", {"characters": 50_000})
+        assert len(text) < 1100
+        assert "characters left out" in text
+
+    @pytest.mark.parametrize(
+        ("tool", "arguments", "error"),
+        [
+            ("hang", {}, CallTimeoutError),
+            ("die", {}, UnreachableError),
+            ("flood", {}, UnreachableError),
+            ("long", {"characters": 3_000_000}, UnreachableError),
+        ],
+    )
+    async def test_misbehaviour_costs_its_call_only(
+        self, tool: str, arguments: dict[str, object], error: type[SaleError], running: Callable[[str], list[int]]
+    ) -> None:
+        marker = f"canary-mcp-{tool}-{len(arguments)}"
+        async with server(marker) as one:
+            assert await one.call("add", {"a": 1}) == "1"
+            one._rules = replace(one._rules, timeout_seconds=3.0)
+            began = time.monotonic()
+            with pytest.raises(error) as caught:
+                await one.call(tool, arguments)
+            assert time.monotonic() - began < 15
+            assert caught.value.where == "box"
+            one._rules = rules(marker)
+            assert await one.call("add", {"a": 2}) == "2"
+        assert running(marker) == []
+
+    async def test_a_cancelled_call_leaves_nothing(self, running: Callable[[str], list[int]]) -> None:
+        async def work() -> None:
+            async with server("canary-mcp-cancelled") as one:
+                await one.call("hang", {})
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(2.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert running("canary-mcp-cancelled") == []
+
+    async def test_what_is_no_server_says_so(self, tmp_path: Path) -> None:
+        async with McpServer(McpRules(name="x", command="no-such-program"), Secrets(environment={})) as one:
+            with pytest.raises(NotReadyError, match="there is no program 'no-such-program'"):
+                await one.offers()
+        silent = McpRules(name="x", command="cat", timeout_seconds=2.0)
+        async with McpServer(silent, Secrets(environment={})) as one:
+            with pytest.raises(SaleError):
+                await one.offers()
+        gone = McpRules(name="x", command="true", timeout_seconds=5.0)
+        async with McpServer(gone, Secrets(environment={})) as one:
+            with pytest.raises(SaleError):
+                await one.offers()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The same server at an address, and one that is none beside it."""
+
+    async def endless(request: Request) -> Response:
+        async def parts():
+            for _ in range(2000):
+                yield b" " * 65536
+
+        return StreamingResponse(parts(), media_type="application/json")
+
+    app: Starlette = make().streamable_http_app()
+    app.router.routes.append(Route("/flood", endless, methods=["POST", "GET", "DELETE"]))
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        running = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        until = time.monotonic() + 20
+        while not running.started and time.monotonic() < until:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        running.should_exit = True
+        thread.join(10)
+
+
+class TestOverHttp:
+    def at(self, url: str, token: str | None = None, **more) -> McpServer:
+        made = McpRules(name="web", url=url, timeout_seconds=more.pop("timeout_seconds", 20.0))
+        return McpServer(replace(made, **more), Secrets(environment={}, token=token))
+
+    async def test_lists_and_calls(self, address: str) -> None:
+        async with self.at(f"{address}/mcp") as one:
+            assert "web_add" in {offer.info.name for offer in await one.offers()}
+            assert await one.call("add", {"a": 40, "b": 2}) == "42"
+
+    async def test_sends_its_token(self, address: str) -> None:
+        async with self.at(f"{address}/mcp", "sk-canary") as one:
+            assert await one.call("headers", {}) == "Bearer sk-canary"
+
+    async def test_hanging_costs_the_call_only(self, address: str) -> None:
+        async with self.at(f"{address}/mcp", timeout_seconds=2.0) as one:
+            with pytest.raises(CallTimeoutError):
+                await one.call("hang", {})
+            assert await one.call("add", {"a": 1}) == "1"
+
+    async def test_what_is_no_server_says_so(self, address: str) -> None:
+        for url in (f"{address}/nowhere", "http://127.0.0.1:9/mcp", f"{address}/flood"):
+            async with self.at(url, timeout_seconds=10.0) as one:
+                with pytest.raises(SaleError):
+                    await one.offers()
+
+
+TOML = """
+[[agents]]
+name = "handy"
+endpoint = "{url}"
+model = "tool-caller"
+price = 1.0
+execution = "tools"
+{more}
+[[agents]]
+name = "plain"
+endpoint = "{url}"
+model = "good"
+price = 1.0
+
+[tools]
+python = false
+
+[[tools.mcp]]
+name = "box"
+command = {program}
+args = ["-c", {code}]
+allow = ["add"]
+
+[[tools.mcp]]
+name = "gone"
+command = "no-such-program"
+"""
+
+
+def settings(endpoint: Endpoint, more: str = "") -> config.Settings:
+    text = TOML.format(url=endpoint.base_url, more=more, program=json.dumps(sys.executable), code=json.dumps(HERE))
+    return config.parse(text)
+
+
+class TestInAPool:
+    async def test_an_agent_plans_and_works_with_the_tools_of_its_servers(self, endpoint: Endpoint) -> None:
+        handy, plain = hire(settings(endpoint))
+        async with Market([handy]) as market:
+            result = await market.run("What is 2 + 2?")
+        assert [tool.name for tool in handy.tools] == ["box_add"]
+        assert "box_add: Add two numbers." in str(endpoint.requests()[0].body["messages"])
+        assert result.execution.mode == "tools"
+        assert "The tool said: 4" in result.answer
+        offered = next(one.body["tools"] for one in endpoint.requests() if one.body.get("tools"))
+        assert offered[0]["function"]["parameters"]["properties"]["a"]["type"] == "integer"
+        assert plain.tools == ()
+        await plain.aclose()
+
+    async def test_an_agent_may_be_kept_from_them(self, endpoint: Endpoint) -> None:
+        handy, _ = hire(settings(endpoint, 'mcp = ["box.hang"]'))
+        await handy.prepare()
+        assert handy.tools == ()
+        handy, _ = hire(settings(endpoint, "mcp = []"))
+        await handy.prepare()
+        assert handy.tools == ()
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            ('name = "a"', "exactly one of command and url"),
+            ('name = "a"\ncommand = "x"\nurl = "http://x"', "exactly one of command and url"),
+            ('name = "a b"\ncommand = "x"', "letters, digits and dashes"),
+            ('name = "a"\nurl = "ftp://x"', "http://"),
+            ('name = "a"\nurl = "http://x"\nargs = ["y"]', "go with command only"),
+            ('name = "a"\ncommand = "x"\ntoken_env = "Y"', "goes with url only"),
+            ('name = "a"\ncommand = "x"\nenv = ["sk-123"]', "not their values"),
+            ('name = "a"\ncommand = "x"\ntimeout_seconds = 0', "above 0"),
+            ('name = "a"\ncommand = "x"\ntimeout = 3', "did you mean 'timeout_seconds'"),
+        ],
+    )
+    def test_mistakes_are_named(self, table: str, message: str) -> None:
+        head = '[[agents]]\nname = "a"\nlocal = "x"\nprice = 1\n'
+        with pytest.raises(ConfigError) as caught:
+            config.parse(f"{head}[[tools.mcp]]\n{table}\n")
+        assert message in caught.value.message
+        assert "sk-123" not in caught.value.message
+
+    def test_servers_are_known_and_unique(self) -> None:
+        head = '[[agents]]\nname = "a"\nlocal = "x"\nprice = 1\n'
+        one = '[[tools.mcp]]\nname = "a"\ncommand = "x"\n'
+        with pytest.raises(ConfigError, match="share a name"):
+            config.parse(head + one + one)
+        with pytest.raises(ConfigError, match=r"not there: b\.c"):
+            config.parse(head + 'mcp = ["a", "b.c"]\n' + one)
+
+    def test_a_variable_that_is_not_set_is_named(self, endpoint: Endpoint) -> None:
+        found = settings(endpoint)
+        servers = tuple(replace(one, env=("NO_SUCH_VARIABLE",)) for one in found.tools.mcp)
+        found = found.model_copy(update={"tools": found.tools.model_copy(update={"mcp": servers})})
+        with pytest.raises(ConfigError, match="NO_SUCH_VARIABLE is not set"):
+            hire(found)

@@ -22,9 +22,10 @@ VERBS = {
     "fit": ("fit", "Fit weights to the auctions on record."),
     "weights": ("weights", "Fitted weights: list, show, use, diff, check."),
     "replay": ("replay", "What other weights would have chosen on past traffic."),
+    "mcp": ("mcp", "Serve the market to MCP clients: one tool, delegate(task)."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
-EXTRAS = {"fit": "learn", "replay": "learn"}
+EXTRAS = {"fit": "learn", "replay": "learn", "mcp": "mcp"}
 USAGE_FAULT = 2
 INTERRUPTED = 130
 

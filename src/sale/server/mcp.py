@@ -1,0 +1,188 @@
+"""The market as an MCP server with one tool, `delegate`: any MCP client can hand it work.
+
+It is served to the program that started it, or at an address of this very machine; it asks nobody who he is, so it is
+served nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import uvicorn
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import BaseModel, Field
+
+from sale.auction.events import (
+    AgentDropped,
+    AuctionOpened,
+    Awarded,
+    Event,
+    Judged,
+    LeaderFound,
+    Observer,
+    StrategyArrived,
+    WorkFinished,
+    WorkStarted,
+)
+from sale.errors import InputError, SaleError
+from sale.market import Market
+from sale.types import Result
+
+HOST = "127.0.0.1"
+PORT = 8128
+PATH = "/mcp"
+INSTRUCTIONS = (
+    "A market of language-model agents. `delegate` auctions a task among them: they bid with plans, a jury scores the "
+    "plans, and the best plan for its price does the work. Delegate whole tasks: the agents see nothing but the text."
+)
+
+
+class Delegated(BaseModel):
+    """What became of a delegated task."""
+
+    answer: str = Field(description="What the winner handed in.")
+    agent: str = Field(description="Who did the work.")
+    cost: float = Field(description="What it cost in all, in dollars.")
+    auction_id: str = Field(description="The auction's record; `sale memory show` and `sale feedback` take it.")
+    error: str | None = Field(description="Why the answer is not whole, where it is not.")
+
+
+class Reporter(Protocol):
+    """Sends progress to the client; the context of a call is one."""
+
+    async def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Send it, if the client asked for any."""
+        ...
+
+
+def create_server(market: Market) -> MCPServer[Any]:
+    """An MCP server over an open market. Closing the market is the caller's."""
+    server: MCPServer[Any] = MCPServer("sale", instructions=INSTRUCTIONS, log_level="WARNING")
+
+    @server.tool(title="Delegate a task to the market")
+    async def delegate(task: str, context: Context[Any]) -> Delegated:
+        """Have a task done by the agent whose plan is best for its price.
+
+        The agents bid with plans, a jury scores the plans, and the winner does the work and hands in an answer. They
+        know nothing but the text of the task, so it must say everything that matters.
+        """
+        async with _telling(context) as observe:
+            try:
+                result = await market.run(task, observe=observe)
+            except SaleError as error:
+                raise ToolError(str(error)) from error
+        return _delegated(result)
+
+    return server
+
+
+def _delegated(result: Result) -> Delegated:
+    """The result as the client sees it.
+
+    Raises:
+        ToolError: The work gave no answer.
+    """
+    execution = result.execution
+    if not execution.answer.strip():
+        reason = execution.error or "no answer"
+        raise ToolError(f"{execution.agent} did the task without success: {reason} (auction {result.auction.id})")
+    return Delegated(
+        answer=execution.answer,
+        agent=execution.agent,
+        cost=result.settlement.dollars,
+        auction_id=result.auction.id,
+        error=execution.error,
+    )
+
+
+@asynccontextmanager
+async def _telling(reporter: Reporter) -> AsyncGenerator[Observer]:
+    """An observer whose events reach the client in order, without making the auction wait for it."""
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def observe(event: Event) -> None:
+        if (line := told(event)) is not None:
+            lines.put_nowait(line)
+
+    async def send() -> None:
+        count = 0
+        while (line := await lines.get()) is not None:
+            count += 1
+            # A client that cannot be told goes without; its task goes on until it cancels it.
+            with contextlib.suppress(Exception):
+                await reporter.report_progress(count, message=line)
+
+    sender = asyncio.create_task(send())
+    try:
+        yield observe
+        lines.put_nowait(None)
+        await sender
+    finally:
+        sender.cancel()
+
+
+def told(event: Event) -> str | None:
+    """An event in a line; `None` where it is not worth one."""
+    match event:
+        case AuctionOpened(agents=agents):
+            return f"{len(agents)} agents are bidding"
+        case StrategyArrived(strategy=strategy):
+            return f"{strategy.agent} has a {'refined ' if strategy.refined else ''}plan"
+        case AgentDropped(dropout=dropout):
+            return f"{dropout.agent} dropped out: {dropout.reason}"
+        case LeaderFound(leader=leader):
+            return f"{leader.agent} leads"
+        case Awarded(auction=auction):
+            return f"the task goes to {auction.winner.agent}"
+        case WorkStarted(agent=agent):
+            return f"{agent} is at work"
+        case WorkFinished(execution=execution):
+            return f"{execution.agent} is done in {execution.seconds:.1f} s"
+        case Judged(outcome=outcome):
+            return f"outcome: {outcome.verdict}"
+        case _:
+            return None
+
+
+async def serve_streams(market: Market) -> None:
+    """Serve whoever started this process, over standard input and output, until the input ends."""
+    await create_server(market).run_stdio_async()
+
+
+async def serve_address(market: Market, *, port: int = PORT, ready: Callable[[str], None]) -> None:
+    """Serve at an address of this machine (streamable HTTP), until interrupted.
+
+    Args:
+        market: Open.
+        port: Where; 0 for any that is free.
+        ready: Told the address once connections are accepted.
+
+    Raises:
+        InputError: The port cannot be had.
+    """
+    app = create_server(market).streamable_http_app(streamable_http_path=PATH, host=HOST)
+    # With the protocol named, the event loop turns Nagle's algorithm off; without, every other answer takes 40 ms.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen()
+        except (OSError, OverflowError) as error:
+            raise InputError(f"port {port} cannot be had: {error}", hint="Give another with --port.") from error
+        settings = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            ws="none",
+            http="h11",
+            lifespan="on",
+            timeout_graceful_shutdown=2,
+        )
+        ready(f"http://{HOST}:{listener.getsockname()[1]}{PATH}")
+        await uvicorn.Server(settings).serve(sockets=[listener])

@@ -1,0 +1,186 @@
+"""`sale mcp` as a user runs it, with the real client of the `mcp` package over both transports."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.types import CallToolResult
+
+from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+
+__all__ = ["endpoint", "running_endpoint"]
+
+AGENTS = """
+[[agents]]
+name = "small"
+endpoint = "{url}"
+model = "{small}"
+price = 0.1
+
+[[agents]]
+name = "large"
+endpoint = "{url}"
+model = "{large}"
+price = 1.0
+"""
+SALE = ("-m", "sale.cli.main", "mcp")
+
+
+@pytest.fixture
+def written(endpoint: Endpoint, tmp_path: Path) -> Path:
+    return write(endpoint, tmp_path)
+
+
+def write(endpoint: Endpoint, folder: Path, small: str = "good@small", large: str = "good@large") -> Path:
+    path = folder / "sale.toml"
+    memory = f'[memory]\npath = "{folder / "memory.sqlite3"}"\n'
+    path.write_text(AGENTS.format(url=endpoint.base_url, small=small, large=large) + memory, encoding="utf-8")
+    return path
+
+
+def over_streams(settings: Path) -> Client:
+    return Client(StdioServerParameters(command=sys.executable, args=[*SALE, "--config", str(settings)]))
+
+
+@asynccontextmanager
+async def over_http(settings: Path) -> AsyncIterator[Client]:
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, *SALE, "--config", str(settings), "--http", "--port", "0"), stderr=subprocess.PIPE
+    )
+    try:
+        assert server.stderr is not None
+        line = (await asyncio.wait_for(server.stderr.readline(), 60)).decode()
+        found = re.search(r"serving (http://127\.0\.0\.1:\d+/mcp)", line)
+        assert found, line
+        async with Client(found[1]) as client:
+            yield client
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(server.wait(), 20) in {0, 130}
+
+
+@asynccontextmanager
+async def connected(kind: str, settings: Path) -> AsyncIterator[Client]:
+    async with over_streams(settings) if kind == "streams" else over_http(settings) as client:
+        yield client
+
+
+KINDS = pytest.mark.parametrize("kind", ["streams", "http"])
+
+
+def text_of(result: CallToolResult) -> str:
+    return " ".join(getattr(block, "text", "") for block in result.content)
+
+
+@KINDS
+async def test_a_client_delegates_a_task_and_watches_it(kind: str, written: Path) -> None:
+    told: list[tuple[float, str | None]] = []
+
+    async def watch(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, message))
+
+    async with connected(kind, written) as client:
+        (tool,) = (await client.list_tools()).tools
+        assert tool.name == "delegate"
+        assert list(tool.input_schema["properties"]) == ["task"]
+        assert tool.output_schema is not None
+        assert set(tool.output_schema["properties"]) == {"answer", "agent", "cost", "auction_id", "error"}
+        result = await client.call_tool("delegate", {"task": "What is 6 × 7?"}, progress_callback=watch)
+    assert not result.is_error
+    done = result.structured_content
+    assert done["answer"] == "The answer is 42."
+    assert done["agent"] in {"small", "large"}
+    assert done["cost"] > 0
+    assert done["error"] is None
+    assert "42" in text_of(result)
+    assert [progress for progress, _ in told] == sorted(range(1, len(told) + 1))
+    messages = [message for _, message in told]
+    assert messages[0] == "2 agents are bidding"
+    assert f"{done['agent']} is at work" in messages
+    assert messages[-1] == "outcome: unknown"
+    shown = await asyncio.to_thread(on_record, written, done["auction_id"])
+    assert done["answer"] in shown
+
+
+def on_record(settings: Path, auction_id: str) -> str:
+    command = [sys.executable, "-m", "sale.cli.main", "memory", "show", auction_id, "--json", "--config", str(settings)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@KINDS
+async def test_several_tasks_at_once(kind: str, written: Path) -> None:
+    async with connected(kind, written) as client, asyncio.TaskGroup() as group:
+        calls = [group.create_task(client.call_tool("delegate", {"task": f"What is {n} × 7?"})) for n in range(4)]
+    ids = {call.result().structured_content["auction_id"] for call in calls}
+    assert len(ids) == 4
+
+
+async def test_failures_are_told_and_the_server_stays(endpoint: Endpoint, tmp_path: Path) -> None:
+    settings = write(endpoint, tmp_path, "401@small", "401@large")
+    async with over_streams(settings) as client:
+        for task in ("What is 6 × 7?", ""):
+            result = await client.call_tool("delegate", {"task": task})
+            assert result.is_error
+            assert "Traceback" not in text_of(result)
+        assert "no agent made a bid" in text_of(await client.call_tool("delegate", {"task": "Again."}))
+
+
+async def test_work_without_an_answer_is_a_failed_call(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.say = lambda ask: " " if "numbered steps" not in ask.prompt and not ask.judging else None
+    async with over_streams(write(endpoint, tmp_path)) as client:
+        result = await client.call_tool("delegate", {"task": "What is 6 × 7?"})
+    assert result.is_error
+    assert "did the task without success" in text_of(result)
+    assert "(auction " in text_of(result)
+
+
+@KINDS
+async def test_a_client_that_gives_up_stops_the_work(kind: str, endpoint: Endpoint, tmp_path: Path) -> None:
+    settings = write(endpoint, tmp_path, "hang@small", "hang@large")
+    async with connected(kind, settings) as client:
+        call = asyncio.create_task(client.call_tool("delegate", {"task": "What is 6 × 7?"}))
+        assert await asyncio.to_thread(endpoint.wait, lambda: len(endpoint.requests()) == 2, 30)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await asyncio.to_thread(endpoint.wait, lambda: all(one.cancelled for one in endpoint.requests()), 10)
+        assert (await client.list_tools()).tools
+
+
+def test_nothing_but_the_protocol_is_on_standard_output(written: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, *SALE, "--config", str(written)],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_port_that_is_taken_is_a_line(written: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, *SALE, "--config", str(written), "--http", "--port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"port {port} cannot be had" in done.stderr
+    assert "Traceback" not in done.stderr

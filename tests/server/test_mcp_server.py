@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def over_streams(settings: Path) -> Client:
 
 
 @asynccontextmanager
-async def over_http(settings: Path) -> AsyncIterator[Client]:
+async def over_http(settings: Path) -> AsyncGenerator[Client]:
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, *SALE, "--config", str(settings), "--http", "--port", "0"), stderr=subprocess.PIPE
     )
@@ -70,7 +70,7 @@ async def over_http(settings: Path) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def connected(kind: str, settings: Path) -> AsyncIterator[Client]:
+async def connected(kind: str, settings: Path) -> AsyncGenerator[Client]:
     async with over_streams(settings) if kind == "streams" else over_http(settings) as client:
         yield client
 

@@ -18,20 +18,10 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
 
-from sale.auction.events import (
-    AgentDropped,
-    AuctionOpened,
-    Awarded,
-    Event,
-    Judged,
-    LeaderFound,
-    Observer,
-    StrategyArrived,
-    WorkFinished,
-    WorkStarted,
-)
+from sale.auction.events import Event, Observer
 from sale.errors import InputError, SaleError
 from sale.market import Market
+from sale.server.telling import told
 from sale.types import Result
 
 HOST = "127.0.0.1"
@@ -125,29 +115,6 @@ async def _telling(reporter: Reporter) -> AsyncGenerator[Observer]:
         await sender
     finally:
         sender.cancel()
-
-
-def told(event: Event) -> str | None:
-    """An event in a line; `None` where it is not worth one."""
-    match event:
-        case AuctionOpened(agents=agents):
-            return f"{len(agents)} agents are bidding"
-        case StrategyArrived(strategy=strategy):
-            return f"{strategy.agent} has a {'refined ' if strategy.refined else ''}plan"
-        case AgentDropped(dropout=dropout):
-            return f"{dropout.agent} dropped out: {dropout.reason}"
-        case LeaderFound(leader=leader):
-            return f"{leader.agent} leads"
-        case Awarded(auction=auction):
-            return f"the task goes to {auction.winner.agent}"
-        case WorkStarted(agent=agent):
-            return f"{agent} is at work"
-        case WorkFinished(execution=execution):
-            return f"{execution.agent} is done in {execution.seconds:.1f} s"
-        case Judged(outcome=outcome):
-            return f"outcome: {outcome.verdict}"
-        case _:
-            return None
 
 
 async def serve_streams(market: Market) -> None:

@@ -58,8 +58,8 @@ class SuccessModel:
     prior_evidence: float = 4.0
     """How many tasks' worth of evidence an agent's own rate stands for when `track` is made."""
     after_failure: float = 0.0
-    """Added to the log-odds for each other agent that has failed at this very task: what one cannot do is harder for the
-    next, too."""
+    """Added to the log-odds for each other agent that has failed at this very task: what one cannot do is harder for
+    the next, too."""
     auction: float = 0.0
     """What holding an auction costs on average, in micro-dollars."""
     spread: Mapping[str, float] = field(default_factory=dict[str, float])

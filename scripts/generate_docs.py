@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 from sale import config
 from sale.cli.main import app
 from sale.types import AuctionRules, Caps
+from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -35,6 +36,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[memory]", config.MemorySettings, "The auction memory."),
     ("[tools]", config.ToolSettings, "The environment of agents that do not work directly."),
     ("[tools.search]", SearchRules, "Searching and reading pages; [an example of each provider](search.md)."),
+    ("[[tools.mcp]]", McpRules, "One table for each MCP server; [what they are for](adapters/mcp.md)."),
     ("[sandbox]", config.SandboxSettings, "Where code written by models runs."),
 )
 

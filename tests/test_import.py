@@ -85,7 +85,9 @@ def test_a_light_name_stays_light(name: str) -> None:
 @pytest.mark.parametrize("name", ["Settings", "Market", "FunctionAgent", "Contractor", "ExactMatch"])
 def test_a_heavier_name_still_does_nothing(name: str) -> None:
     found = seen(f"from sale import {name}")
-    assert loaded(found, ("xllamacpp", "onnxruntime", "tokenizers", "starlette", "uvicorn", "click", "rich")) == set()
+    assert loaded(found, ("xllamacpp", "onnxruntime", "tokenizers", "starlette", "uvicorn")) == set()
+    # Not click and rich themselves: where httpx is installed the model library loads it, and httpx loads those.
+    assert [module for module in found["modules"] if module.startswith("sale.cli")] == []
     assert found["opened"] == []
     assert found["events"] == []
 

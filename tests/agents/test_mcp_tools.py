@@ -112,6 +112,17 @@ class TestOverStreams:
             assert await one.call("add", {"a": 2}) == "2"
         assert running(marker) == []
 
+    async def test_a_call_that_hangs_does_not_take_another_with_it(self) -> None:
+        async with server() as one:
+            assert await one.call("add", {"a": 1}) == "1"
+            one._rules = replace(one._rules, timeout_seconds=2.0)
+            hanging = asyncio.create_task(one.call("hang", {}))
+            await asyncio.sleep(1.0)
+            other = asyncio.create_task(one.call("wait", {"seconds": 1.5}))
+            with pytest.raises(CallTimeoutError):
+                await hanging
+            assert await other == "there"
+
     async def test_a_cancelled_call_leaves_nothing(self, running: Callable[[str], list[int]]) -> None:
         async def work() -> None:
             async with server("canary-mcp-cancelled") as one:

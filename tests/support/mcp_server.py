@@ -69,6 +69,12 @@ def _bad(server: MCPServer[object]) -> None:
         os._exit(3)
 
     @server.tool()
+    async def wait(seconds: float) -> str:
+        """Answer later."""
+        await asyncio.sleep(seconds)
+        return "there"
+
+    @server.tool()
     def long(characters: int) -> str:
         """A long text."""
         return "x" * characters

@@ -88,6 +88,7 @@ class McpServer:
         self._client: Client | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
+        self._under_way = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,6 +146,7 @@ class McpServer:
         """The work, in time; a server that fails it is cut off."""
         seconds = self._rules.timeout_seconds
         limit = asyncio.timeout(seconds)
+        self._under_way += 1
         try:
             async with limit:
                 return await work
@@ -160,10 +162,14 @@ class McpServer:
             await self._disconnect()
             raise UnreachableError("the server does not answer as MCP says", where=self._rules.name) from error
         except Exception as error:
-            await self._disconnect()
-            if limit.expired():
+            late = limit.expired()
+            if not (late and self._under_way > 1):  # another call may yet be answered: it is not cut off with this one
+                await self._disconnect()
+            if late:
                 raise CallTimeoutError(f"no answer within {seconds:g} s", where=self._rules.name) from error
             raise UnreachableError(_line(error), where=self._rules.name) from error
+        finally:
+            self._under_way -= 1
 
     async def _connected(self) -> Client:
         async with self._lock:

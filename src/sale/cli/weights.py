@@ -27,6 +27,15 @@ from sale.types import Example, Training, Weights, WeightSet
 T = TypeVar("T")
 DEFAULT = "default"
 HEADLINE = ("pass@1", "dollars", "reliance")
+SAID = {
+    "dollars": "dollars a task, auction included",
+    "reliance": "reliance on the dearest agent",
+    "regret": "regret: pass@1 below a perfect choice",
+    "gain": "gain: pass@1 above always the dearest agent",
+    "slope": "calibration slope; 1 is right",
+    "bias": "calibration bias; 0 is right",
+}
+"""Held-out measures in words."""
 
 
 @click.group()
@@ -141,7 +150,7 @@ def described(found: WeightSet) -> Group:
     for column in ("on tasks not seen in fitting", "mean", "95 % interval"):
         held.add_column(column, justify="left" if column.startswith("on") else "right")
     for name, (value, low, high) in training.held_out.items():
-        held.add_row(name, _number(value), f"{_number(low)} to {_number(high)}")
+        held.add_row(SAID.get(name, name), _number(value), f"{_number(low)} to {_number(high)}")
     settings = ", ".join(
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in training.settings.items()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sale import Price, Task
 from sale.agents.contractor import Contractor
@@ -12,6 +15,7 @@ from sale.agents.repair import Workbench
 from sale.agents.samples import decided, keys_of, most_agreed
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
+from sale.errors import ConfigError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.scripted import ScriptedModel
 from tests.support.endpoint import Endpoint
@@ -82,6 +86,8 @@ def test_it_stops_when_more_cannot_change_the_choice() -> None:
     assert not decided(["x"], 3)
     assert decided(["x", "x", "y"], 4)
     assert not decided(["x", "y"], 3)
+    assert not decided(["x", "y", "y"], 4), "x could draw level, and came first"
+    assert decided(["y", "x", "y"], 4), "x could only draw level, and came second"
     assert not decided(["", ""], 3)
     assert most_agreed(["x", "y", "y", "x"]) == 0
 
@@ -97,3 +103,32 @@ async def test_samples_are_drawn_with_a_temperature_and_a_seed() -> None:
         await agent.aclose()
         asked = [(one.body["temperature"], one.body.get("seed")) for one in endpoint.requests()]
     assert asked == [(0.0, None), (0.7, 1)], "two alike are enough of three"
+
+
+@given(st.lists(st.sampled_from(["", "x", "y", "z"]), min_size=1, max_size=4), st.integers(0, 3))
+def test_what_is_decided_stays_so_whatever_comes(keys: list[str], more: int) -> None:
+    """Against every way it could go on."""
+    ends = {(*keys, *rest)[most_agreed((*keys, *rest))] for rest in product(["", "x", "y", "z", "new"], repeat=more)}
+    assert decided(keys, len(keys) + more) == (any(keys) and len(ends) == 1)
+
+
+async def test_samples_share_the_time() -> None:
+    agent, model = contractor(["a", "b", "c"], 3)
+    agent._settings = agent._settings.model_copy(update={"seconds": 1e-9})  # over as soon as the first is in
+    await agent.execute(Task(text="Where?"), None)
+    assert model.samples == [0]
+
+
+def test_a_tool_loop_has_no_samples() -> None:
+    settings = AgentSettings.model_validate(
+        {
+            "name": "s",
+            "endpoint": "http://127.0.0.1:9/v1",
+            "model": "m",
+            "price": 1.0,
+            "samples": 2,
+            "execution": "tools",
+        }
+    )
+    with pytest.raises(ConfigError, match="tool loop"):
+        Contractor(settings, price=PRICE, model=ScriptedModel(lambda prompt, schema: ""))

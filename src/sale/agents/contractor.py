@@ -39,7 +39,8 @@ class Contractor:
             workbench: Where its code is tried; needed with `execution = "repair"`, of use with `samples`.
 
         Raises:
-            ConfigError: It works in steps, and a tool takes more than one input; or by repair, without a workbench.
+            ConfigError: It works in steps, and a tool takes more than one input; by repair, without a workbench; or
+                with tools, and draws several samples.
         """
         self._settings = settings
         self._price = price
@@ -48,6 +49,12 @@ class Contractor:
         self._tools = tuple(tools) if settings.execution in {"tools", "steps"} else ()
         if settings.execution == "steps":
             check_tools(self._tools)
+        if settings.execution == "tools" and settings.samples > 1:
+            raise ConfigError(
+                "samples cannot be drawn from a tool loop: every one of them would be the same",
+                where=f"agent {settings.name!r}",
+                hint='Use samples with execution = "direct", "steps" or "repair".',
+            )
         if settings.execution == "repair" and workbench is None:
             raise ConfigError(
                 'execution = "repair" needs a sandbox to try code in',
@@ -92,14 +99,14 @@ class Contractor:
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Do the task directly, with tools, in steps or by repair, once or several times, as the settings say."""
         if self._settings.samples == 1:
-            return await self._work(self._model, task, strategy)
+            return await self._work(self._model, task, strategy, self._settings.seconds)
 
-        async def work(number: int) -> Execution:
-            return await self._work(Sampled(self._model, number) if number else self._model, task, strategy)
+        async def work(number: int, seconds: float) -> Execution:
+            return await self._work(Sampled(self._model, number) if number else self._model, task, strategy, seconds)
 
-        return await best_of(work, task, self._settings.samples, self._workbench)
+        return await best_of(work, task, self._settings.samples, self._workbench, self._settings.seconds)
 
-    async def _work(self, model: Model, task: Task, strategy: str | None) -> Execution:
+    async def _work(self, model: Model, task: Task, strategy: str | None, seconds: float) -> Execution:
         shown = strategy if self._settings.follow_strategy else None
         shift = Shift(
             agent=self.name,
@@ -107,7 +114,7 @@ class Contractor:
             prompt=work_prompt(task, strategy=shown, tools=self.tools),
             followed_strategy=shown is not None,
             answer_tokens=self._settings.answer_tokens,
-            seconds=self._settings.seconds,
+            seconds=seconds,
             turns=self._settings.turns,
             temperature=self._settings.temperature,
         )

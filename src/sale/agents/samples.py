@@ -8,6 +8,7 @@ so an easy task costs one or two. Nothing but the task itself is looked at: no h
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -54,15 +55,20 @@ class Sampled:
 
 
 async def best_of(
-    work: Callable[[int], Awaitable[Execution]], task: Task, samples: int, workbench: Workbench | None
+    work: Callable[[int, float], Awaitable[Execution]],
+    task: Task,
+    samples: int,
+    workbench: Workbench | None,
+    seconds: float,
 ) -> Execution:
     """Work on a task up to so often, and hand in one answer.
 
     Args:
-        work: Does it, given the number of the sample.
+        work: Does it, given the number of the sample and the seconds it may take.
         task: Its text may have examples.
         samples: How often at most.
         workbench: Where examples are run; without one, or where that fails, answers are compared as text.
+        seconds: For all of them together; when they are over, the choice is among what is there.
 
     Returns:
         The chosen execution, with the calls, messages and seconds of all.
@@ -70,8 +76,12 @@ async def best_of(
     examples = examples_of(task.text) if workbench is not None else None
     done: list[Execution] = []
     held: list[int] = []
+    until = time.monotonic() + seconds
     for number in range(samples):
-        execution = await work(number)
+        left = until - time.monotonic()
+        if done and left <= 0:
+            break
+        execution = await work(number, left)
         done.append(execution)
         if examples is not None and workbench is not None:
             held.append(await _holding(execution.answer, examples, workbench))
@@ -106,14 +116,21 @@ def most_agreed(keys: Sequence[str]) -> int:
 
 
 def decided(keys: Sequence[str], samples: int) -> bool:
-    """Whether the answers still to come could at most draw level with the leading one, which then stands first."""
-    first, second = _leading(keys)
-    return first >= second + samples - len(keys) and first > second
-
-
-def _leading(keys: Sequence[str]) -> tuple[int, int]:
-    counts = sorted(Counter(key for key in keys if key).values(), reverse=True)
-    return (*counts, 0, 0)[0], (*counts, 0, 0)[1]
+    """Whether the answers still to come cannot change which answer `most_agreed` hands in."""
+    counts = Counter(key for key in keys if key)
+    if not counts:
+        return False
+    leader = keys[most_agreed(keys)]
+    left = samples - len(keys)
+    # Of equals the first stands: a rival that came before the leader need only draw level, a later one must pass it.
+    return (
+        all(
+            count + left < counts[leader] + (keys.index(rival) > keys.index(leader))
+            for rival, count in counts.items()
+            if rival != leader
+        )
+        and left <= counts[leader]
+    )
 
 
 def _letter(plain: str) -> str:

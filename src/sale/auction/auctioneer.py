@@ -166,12 +166,17 @@ class Auctioneer:
         sitting = Sitting(task=task, stage=stage, rules=self.rules, ledger=ledger, observe=observe)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in asked]
-            jurors = [juror for juror in self.jurors if scoring.speaks(juror.name, self.weights)]
-            votes = await convene(self.rules.jury, jurors).sit(sitting, arriving(tasks))
+            votes = await convene(self.rules.jury, self._asked()).sit(sitting, arriving(tasks))
         order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
         strategies.sort(key=lambda strategy: order[strategy.agent])
         dropouts.sort(key=lambda dropout: order[dropout.agent])
         return self._weigh(strategies, votes, tracks), dropouts
+
+    def _asked(self) -> Sequence[Juror]:
+        """The jurors whose scores can change anything. What a rule of one's own makes of scores nobody knows: all."""
+        if self.weigh is not scoring.weigh:
+            return self.jurors
+        return [juror for juror in self.jurors if scoring.speaks(juror.name, self.weights)]
 
     def _weigh(
         self, strategies: Sequence[Strategy], votes: Sequence[Vote], tracks: Mapping[str, TrackRecord]

@@ -2,9 +2,8 @@
 
 A simulation over recorded bids and work, with the market's own rules for everything that is decided: `scoring`,
 `standing`, the memory's track records. Work is done without a plan, as recorded for every agent; a plan is a signal.
-What the market may know: the dev tasks with everybody's outcomes, and of the test tasks those before the present one,
-with the outcomes of the agents that worked on them. That is less than a learnt baseline's training set plus nothing at
-test time by one thing, which is the point of a memory: outcomes come in while it runs. `learn=False` takes that away.
+What the market may know: the training tasks with everybody's outcomes, as the learnt baselines do; and, with
+`learn=True`, of the test tasks those before the present one, with the outcomes of the agents that worked on them.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import click
 from rich import box
@@ -18,12 +16,9 @@ from sale import config
 from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, money, outcome_line, plain
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
-from sale.cli.store import opened
+from sale.cli.store import with_memory
 from sale.memory.records import Record, Summary
-from sale.memory.store import AuctionMemory
 from sale.types import Verdict
-
-T = TypeVar("T")
 
 
 @click.group()
@@ -43,7 +38,7 @@ def list_auctions(
     limit: int, agent: str | None, verdict: Verdict | None, config_file: Path | None, *, as_json: bool
 ) -> None:
     """The latest auctions."""
-    found = _with(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict))
+    found = with_memory(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict))
     if as_json:
         click.echo(document("summaries", found))
     else:
@@ -56,7 +51,7 @@ def list_auctions(
 @json_option
 def show(auction: str, config_file: Path | None, *, as_json: bool) -> None:
     """One auction in full. AUCTION is its id or the beginning of it."""
-    record = _with(config_file, lambda store: store.load(auction))
+    record = with_memory(config_file, lambda store: store.load(auction))
     if as_json:
         click.echo(document("record", record))
     else:
@@ -70,7 +65,7 @@ def show(auction: str, config_file: Path | None, *, as_json: bool) -> None:
 @json_option
 def search(text: str, limit: int, config_file: Path | None, *, as_json: bool) -> None:
     """Auctions of tasks like TEXT."""
-    found = _with(config_file, lambda store: store.search(text, limit))
+    found = with_memory(config_file, lambda store: store.search(text, limit))
     if as_json:
         click.echo(document("found", found))
     else:
@@ -82,7 +77,7 @@ def search(text: str, limit: int, config_file: Path | None, *, as_json: bool) ->
 @config_option
 def export_records(target: Path, config_file: Path | None) -> None:
     """Write every record to TARGET as JSON lines."""
-    count = _with(config_file, lambda store: store.export(target))
+    count = with_memory(config_file, lambda store: store.export(target))
     output().print(f"{count} records written to {target}")
 
 
@@ -92,7 +87,7 @@ def export_records(target: Path, config_file: Path | None) -> None:
 @config_option
 def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) -> None:
     """Add the records of SOURCE; those that are here already stay as they are."""
-    report = _with(config_file, lambda store: store.import_(source, skip_bad=skip_bad))
+    report = with_memory(config_file, lambda store: store.import_(source, skip_bad=skip_bad))
     output().print(f"{report.added} records added, {report.present} were here already, {len(report.bad)} skipped")
     for fault in report.bad:
         output().print(f"  {plain(fault)}")
@@ -111,7 +106,7 @@ def forget(
     day = before.replace(tzinfo=UTC) if before else None
     if not auctions and not yes and (day or source):
         click.confirm("Delete them for good?", abort=True)
-    gone = _with(config_file, lambda store: store.forget(*auctions, before=day, source=source))
+    gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source))
     output().print(f"{gone.auctions} auctions forgotten, and {gone.tasks} tasks nothing is left of")
 
 
@@ -121,7 +116,7 @@ def forget(
 def stats(config_file: Path | None, *, as_json: bool) -> None:
     """How much is remembered, and where."""
     settings = config.load(config_file)
-    found = _with(config_file, lambda store: store.stats())
+    found = with_memory(config_file, lambda store: store.stats())
     if as_json:
         click.echo(document("stats", found))
         return
@@ -129,16 +124,6 @@ def stats(config_file: Path | None, *, as_json: bool) -> None:
     by_verdict = ", ".join(f"{count} {verdict}" for verdict, count in found.verdicts.items()) or "none judged"
     output().print(f"Auctions: {by_status}\nOutcomes: {by_verdict}\nTasks: {found.tasks}, plans: {found.strategies}")
     output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB in {config.memory_path(settings)}")
-
-
-def _with(config_file: Path | None, act: Callable[[AuctionMemory], Awaitable[T]]) -> T:
-    """Open the memory, do one thing, close it."""
-
-    async def go() -> T:
-        async with opened(config.load(config_file)) as store:
-            return await act(store)
-
-    return asyncio.run(go())
 
 
 def _table(found: Sequence[tuple[Summary, float | None]]) -> Table | str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 import click
 from rich import box
@@ -17,14 +15,13 @@ from rich.text import Text
 from sale import config
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
-from sale.cli.store import opened
+from sale.cli.store import with_memory
 from sale.errors import InputError
 from sale.learning.drift import Finding, drift
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.types import Example, Training, Weights, WeightSet
 
-T = TypeVar("T")
 DEFAULT = "default"
 HEADLINE = ("pass@1", "dollars", "reliance")
 SAID = {
@@ -48,7 +45,7 @@ def weights() -> None:
 @json_option
 def list_weights(config_file: Path | None, *, as_json: bool) -> None:
     """Every version, and how it did on tasks it had not seen."""
-    found, uses = _with(config_file, _listed)
+    found, uses = with_memory(config_file, _listed)
     if as_json:
         click.echo(document("weight_sets", found))
         return
@@ -73,7 +70,7 @@ def list_weights(config_file: Path | None, *, as_json: bool) -> None:
 @json_option
 def show(version: int, config_file: Path | None, *, as_json: bool) -> None:
     """One version: what it weighs, what it was fitted on, how it did held out."""
-    found = _with(config_file, lambda memory: _version(memory, version))
+    found = with_memory(config_file, lambda memory: _version(memory, version))
     if as_json:
         click.echo(document("weights", found))
     else:
@@ -89,7 +86,7 @@ def use(version: str, config_file: Path | None) -> None:
         raise InputError(f"{version!r} is no version", hint="A number that `sale weights list` shows, or `default`.")
     number = None if version == DEFAULT else int(version)
     settings = config.load(config_file)
-    _with(config_file, lambda memory: memory.use_weights(number))
+    with_memory(config_file, lambda memory: memory.use_weights(number))
     output().print(f"Auctions are decided by {_named(number)} from now on.")
     if settings.weights is not None:
         output().print(f"But not while {settings.origin} has weights of its own: remove its [weights].")
@@ -105,7 +102,7 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
     async def both(memory: AuctionMemory) -> tuple[WeightSet, WeightSet]:
         return await _version(memory, before), await _version(memory, after)
 
-    old, new = (terms(one.weights) for one in _with(config_file, both))
+    old, new = (terms(one.weights) for one in with_memory(config_file, both))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("term", f"version {before}", f"version {after}"):
         table.add_column(heading, justify="left" if heading == "term" else "right")
@@ -120,7 +117,7 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
 @json_option
 def check(config_file: Path | None, *, as_json: bool) -> None:
     """Whether the weights in use still hold, by the outcomes since they were made. Proposes; changes nothing."""
-    used, examples = _with(config_file, _since_in_use)
+    used, examples = with_memory(config_file, _since_in_use)
     found = drifted(examples, used)
     if as_json:
         click.echo(document("findings", found))
@@ -226,11 +223,3 @@ async def _version(memory: AuctionMemory, version: int) -> WeightSet:
         if one.version == version:
             return one
     raise InputError(f"there are no weights of version {version}", hint="`sale weights list` shows what there is.")
-
-
-def _with(config_file: Path | None, act: Callable[[AuctionMemory], Awaitable[T]]) -> T:
-    async def go() -> T:
-        async with opened(config.load(config_file)) as memory:
-            return await act(memory)
-
-    return asyncio.run(go())

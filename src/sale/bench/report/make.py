@@ -116,6 +116,8 @@ def _sheets(fields: Mapping[str, Field], trained: Mapping[str, int]) -> Iterable
         yield tables.ablation_table(field, domain)
         yield tables.signal_table(field, domain, planned=True)
         yield tables.signal_table(field, domain, planned=False)
+        if (checks := tables.check_table(field, domain)) is not None:
+            yield checks
         if (opinions := tables.opinion_table(field, domain)) is not None:
             yield opinions
 

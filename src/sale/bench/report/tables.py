@@ -280,6 +280,28 @@ def opinion_table(field: Field, domain: str) -> Sheet | None:
     )
 
 
+def check_table(field: Field, domain: str) -> Sheet | None:
+    """What the examples in a task's own text say of recorded work, against its outcome."""
+    recorded = field.recorded
+    counts = Counter(
+        (agent, verdict, work.success)
+        for (task, agent, _), work in recorded.works.items()
+        if (verdict := recorded.checks.get((task, work.answer))) in {"success", "failure"}
+    )
+    if not counts:
+        return None
+    ways = (("success", True), ("success", False), ("failure", True), ("failure", False))
+    rows = [(agent, *(str(counts[agent, verdict, good]) for verdict, good in ways)) for agent in recorded.agents]
+    totals = [sum(counts[agent, verdict, good] for agent in recorded.agents) for verdict, good in ways]
+    return Sheet(
+        key=f"{domain}-examples",
+        title=f"{domain.capitalize()}: answers by the examples in the task's own text, and by its hidden tests",
+        head=("agent", "pass, right", "pass, wrong", "fail, right", "fail, wrong"),
+        rows=(*rows, ("all", *map(str, totals))),
+        note="Of work with a plan and without. Tasks without examples are left out.",
+    )
+
+
 def overall_table(fields: Mapping[str, Field], joined: Mapping[str, Settled]) -> Sheet:
     """Both domains together."""
     rows: list[tuple[str, ...]] = []

@@ -112,6 +112,8 @@ def main() -> None:
     read = {"html": of_html, "pdf": of_pdf, "plain": of_plain}[task["kind"]]
     try:
         made = read(base64.b64decode(task["body"]), task["charset"], task["characters"])
+    except ImportError as error:
+        made = {"error": f"what reads it does not load; install sale[search] again ({error})"}
     except Exception as error:  # noqa: BLE001 - whatever a parser makes of what it was never meant to be fed
         made = {"error": f"it cannot be read ({type(error).__name__})"}
     made |= {"title": made.get("title", "")[:TITLE_CHARACTERS]}

@@ -1,0 +1,48 @@
+"""`sale.toml` and the environment to typed, frozen settings. The only reader of the environment.
+
+Where settings come from, the first that exists: the path given, `$SALE_CONFIG`, `./sale.toml`, `sale.toml` in the
+user's configuration directory, and the `sale.toml` shipped with the package (the embedded pool). Files are not merged:
+one file says everything, so what is in force can be read in one place. Unknown keys are refused.
+
+Secrets are never in the file: an agent names the environment variable that holds its key.
+"""
+
+from sale.config.agents import AgentSettings, PriceSettings
+from sale.config.environment import (
+    APP,
+    FILE,
+    api_key,
+    corpora_path,
+    is_set,
+    llama_server,
+    mcp_secrets,
+    memory_path,
+    models_path,
+    search_key,
+)
+from sale.config.reading import find, load, parse, shipped
+from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
+
+__all__ = [
+    "APP",
+    "FILE",
+    "AgentSettings",
+    "MemorySettings",
+    "PriceSettings",
+    "SandboxSettings",
+    "Settings",
+    "ToolSettings",
+    "WeightSettings",
+    "api_key",
+    "corpora_path",
+    "find",
+    "is_set",
+    "llama_server",
+    "load",
+    "mcp_secrets",
+    "memory_path",
+    "models_path",
+    "parse",
+    "search_key",
+    "shipped",
+]

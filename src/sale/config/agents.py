@@ -1,0 +1,86 @@
+"""The agents of `sale.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sale.config.sections import Dollars, Positive, Seconds, Section
+
+
+class PriceSettings(Section):
+    """Dollars per million tokens."""
+
+    input: Dollars
+    """For what the model reads."""
+    output: Dollars
+    """For what it writes."""
+    blended: Dollars | None = None
+    """π(a), the figure bids are costed with. Three parts input and one part output unless given."""
+
+
+class AgentSettings(Section):
+    """One agent of the pool. Exactly one of `local`, `gguf` and `endpoint` says how its model is reached."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=64)]
+    """How the market calls it; unique in the pool."""
+    local: str | None = None
+    """A model of the embedded catalogue, by its id; `sale models list` shows them."""
+    gguf: Path | None = None
+    """A GGUF file of your own, run on this machine."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """Base URL of any OpenAI-compatible endpoint, usually ending in `/v1`."""
+    model: str | None = None
+    """The model's name at its endpoint; required with `endpoint`."""
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The environment variable that holds the endpoint's key. Keys are never written in this file."""
+    price: PriceSettings | None = None
+    """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
+    public; required otherwise."""
+    execution: Literal["direct", "tools", "steps", "repair"] = "direct"
+    """How it works when it wins: `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
+    one JSON step at a time, for models that know no tool calls; `repair`, an answer whose code is tried on the examples
+    in the task, and corrected while that helps."""
+    follow_strategy: bool = True
+    """Whether it is shown its winning strategy while it works."""
+    judge: bool = True
+    """Whether it sits on the jury."""
+    logprobs: Annotated[int, Field(ge=0, le=20, strict=True)] = 20
+    """How many alternatives per token to ask for; 0 where the endpoint offers none (entropy is then left out)."""
+    json_schema: bool = True
+    """Whether the endpoint can hold an answer to a JSON schema."""
+    temperature: Annotated[float, Field(ge=0, le=2, strict=True)] = 0.0
+    """Sampling temperature of bids, judgements and work."""
+    answer_tokens: Positive = 1024
+    """The longest answer, in tokens; in a tool loop, the longest of each turn."""
+    context: Positive | None = None
+    """Tokens one call may take, for a `local` or `gguf` model; 8192 unless given, never more than it was trained on."""
+    seconds: Seconds = 600.0
+    """The longest an execution may take."""
+    turns: Positive = 12
+    """The most model calls of one tool loop; with `repair`, the most answers."""
+    mcp: tuple[str, ...] | None = None
+    """Which MCP tools it may use with `execution = "tools"`: names of servers, or `server.tool`. All unless given."""
+    samples: Positive = 1
+    """The most answers it works out for one task. The one that most of them agree on counts; for code, the one with
+    which most of the examples in the task hold. It stops as soon as more answers cannot change that."""
+
+    @field_validator("price", mode="before")
+    @classmethod
+    def _one_number(cls, value: object) -> object:
+        return {"input": value, "output": value, "blended": value} if isinstance(value, int | float) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> AgentSettings:
+        ways = [way for way in ("local", "gguf", "endpoint") if getattr(self, way) is not None]
+        if len(ways) != 1:
+            raise ValueError(f"exactly one of local, gguf and endpoint is needed, got {', '.join(ways) or 'none'}")
+        if self.endpoint is not None and self.model is None:
+            raise ValueError("an endpoint needs the name of a model")
+        if self.endpoint is None and (self.model or self.api_key_env):
+            raise ValueError("model and api_key_env go with endpoint only")
+        if self.endpoint is None and self.price is None:
+            raise ValueError("a price is needed: price = 0.05, in dollars per million tokens")
+        return self

@@ -1,0 +1,109 @@
+"""What the environment says: keys, and where things are kept. Nothing else in the package reads the environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import platformdirs
+from pydantic import SecretStr
+
+from sale.config.agents import AgentSettings
+from sale.config.settings import Settings
+from sale.errors import ConfigError
+from sale.types.mcp import McpRules
+from sale.types.search import SearchRules
+
+APP = "sale"
+FILE = "sale.toml"
+
+
+def api_key(agent: AgentSettings) -> SecretStr | None:
+    """The agent's key, from the environment variable it names.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    return _secret(agent.api_key_env, f"agent {agent.name!r}", "remove the agent from sale.toml")
+
+
+def search_key(search: SearchRules) -> SecretStr | None:
+    """The search provider's key, from the environment variable the settings name.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    return _secret(search.api_key_env, "[tools.search]", "take another provider")
+
+
+def mcp_secrets(server: McpRules) -> tuple[dict[str, str], SecretStr | None]:
+    """The environment an MCP server is given, and its token.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    where = f"[[tools.mcp]] {server.name!r}"
+    named = {name: secret for name in server.env if (secret := _secret(name, where, "leave it out"))}
+    return {name: one.get_secret_value() for name, one in named.items()}, _secret(
+        server.token_env, where, "leave it out"
+    )
+
+
+def _secret(variable: str | None, where: str, otherwise: str) -> SecretStr | None:
+    if variable is None:
+        return None
+    value = os.environ.get(variable)
+    if not value:
+        raise ConfigError(
+            f"the environment variable {variable} is not set", where=where, hint=f"export {variable}=…, or {otherwise}."
+        )
+    return SecretStr(value)
+
+
+def is_set(variable: str) -> bool:
+    """Whether an environment variable has a value; `sale init` looks for keys with it."""
+    return bool(os.environ.get(variable))
+
+
+def memory_path(settings: Settings) -> Path:
+    """The memory's file: from the settings, `$SALE_MEMORY`, or the user's data directory."""
+    if settings.memory.path is not None:
+        return settings.memory.path
+    if named := os.environ.get("SALE_MEMORY"):
+        return Path(named)
+    return platformdirs.user_data_path(APP) / "memory.sqlite3"
+
+
+def models_path() -> Path:
+    """Where weights are kept: `$SALE_MODELS`, or the user's cache directory."""
+    if named := os.environ.get("SALE_MODELS"):
+        return Path(named)
+    return platformdirs.user_cache_path(APP) / "models"
+
+
+def llama_server() -> Path | None:
+    """A llama.cpp server of the user's own for embedded models: `$SALE_LLAMA_SERVER`, or `None` for the wheel's.
+
+    Raises:
+        ConfigError: It is named, and is no program.
+    """
+    named = os.environ.get("SALE_LLAMA_SERVER")
+    if not named:
+        return None
+    found = shutil.which(named)
+    if found is None:
+        hint = "Give the path of a llama-server you have built, or unset it to use the one that came with sale."
+        raise ConfigError(f"{named!r} is no program that can be run", where="SALE_LLAMA_SERVER", hint=hint)
+    return Path(found).absolute()
+
+
+def corpora_path() -> Path:
+    """Where the vectors of searched passages are kept."""
+    return platformdirs.user_cache_path(APP) / "corpora"
+
+
+def named_file() -> Path | None:
+    """The file of settings that `$SALE_CONFIG` names."""
+    named = os.environ.get("SALE_CONFIG")
+    return Path(named) if named else None

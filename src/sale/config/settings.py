@@ -1,0 +1,105 @@
+"""Everything `sale.toml` can say, as frozen settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from sale.config.agents import AgentSettings
+from sale.config.sections import Positive, Seconds, Section, Weight
+from sale.types import AuctionRules, JuryMode
+from sale.types.mcp import McpRules, check_servers
+from sale.types.search import SearchRules
+
+
+class WeightSettings(Section):
+    """Weights of the auction, in place of the default prior. Costs are in micro-dollars."""
+
+    cost: Annotated[Weight, Field(ge=0)] = 1.0
+    """w_c, per micro-dollar of plan."""
+    entropy: Weight = 0.0
+    """w_h, per unit of normalised entropy; may be negative."""
+    jurors: dict[str, Annotated[Weight, Field(ge=0)]]
+    """w_j, per point, by agent name; agents left out weigh nothing."""
+
+
+class MemorySettings(Section):
+    """The auction memory."""
+
+    path: Path | None = None
+    """The SQLite file; in the user's data directory by default."""
+    enabled: bool = True
+    """Off: nothing is recorded and nobody refines."""
+
+
+class ToolSettings(Section):
+    """Tools of the environment, for agents that do not work directly."""
+
+    python: bool = True
+    """Run Python in the sandbox."""
+    search: SearchRules | None = None
+    """Search and read pages; a table of its own, `[tools.search]`. Off unless given."""
+    mcp: tuple[McpRules, ...] = ()
+    """MCP servers whose tools may be used, for `execution = "tools"`; each a table `[[tools.mcp]]`."""
+
+
+class SandboxSettings(Section):
+    """Where code written by models runs."""
+
+    unsafe_subprocess: bool = False
+    """Where bubblewrap is missing, run code in a plain subprocess, which isolates NOTHING. Off: it is refused."""
+    cpu_seconds: Positive = 10
+    """CPU time of one run."""
+    wall_seconds: Seconds = 15.0
+    """Wall time of one run."""
+    memory_mb: Positive = 512
+    """Memory of one process."""
+
+
+class Settings(Section):
+    """Everything `sale.toml` can say."""
+
+    agents: tuple[AgentSettings, ...]
+    """The pool."""
+    auction: AuctionRules = AuctionRules()
+    """How auctions are held."""
+    weights: WeightSettings | None = None
+    """Weights in place of the default prior."""
+    memory: MemorySettings = MemorySettings()
+    """The auction memory."""
+    tools: ToolSettings = ToolSettings()
+    """Tools of the environment."""
+    sandbox: SandboxSettings = SandboxSettings()
+    """Where code runs."""
+    origin: Annotated[str, Field(exclude=True)] = "given"
+
+    def with_jury(self, mode: JuryMode) -> Settings:
+        """The same settings with another way for the jury to sit."""
+        return self.model_copy(update={"auction": replace(self.auction, jury=mode)})
+
+    @field_validator("agents")
+    @classmethod
+    def _unique(cls, agents: tuple[AgentSettings, ...]) -> tuple[AgentSettings, ...]:
+        if not agents:
+            raise ValueError("the pool is empty; name at least one agent")
+        names = [agent.name for agent in agents]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"agents share a name: {', '.join(twice)}")
+        return agents
+
+    @model_validator(mode="after")
+    def _known_servers(self) -> Settings:
+        check_servers(self.tools.mcp, [agent.mcp for agent in self.agents])
+        return self
+
+    @model_validator(mode="after")
+    def _known_jurors(self) -> Settings:
+        if self.weights is not None:
+            unknown = sorted(set(self.weights.jurors) - {agent.name for agent in self.agents if agent.judge})
+            if unknown:
+                raise ValueError(f"weights name jurors that are not on the jury: {', '.join(unknown)}")
+        return self

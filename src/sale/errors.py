@@ -24,7 +24,11 @@
     │   ├── DigestError            the bytes are not the ones the catalogue names
     │   ├── DiskFullError          there is no room
     │   └── SourcesError           no source could deliver the file               (retryable)
-    └── StoreError             the auction memory could not be read or written
+    ├── AccessError            the server refuses a request: the key, its limits, its budget
+    │   ├── AuthenticationError    no key, or none that is valid
+    │   ├── RateLimitError         the key has asked too much in the last minute   (retryable)
+    │   └── BudgetError            the key's budget for this period does not cover the request
+    └── StoreError             the auction memory or the server's store could not be read or written
 
 Each error says what was wrong (`message`), where (`where`) and what to do (`hint`), and carries a stable
 `code` for programs. `retryable` tells whether the same call may succeed later without a change.
@@ -214,7 +218,44 @@ class SourcesError(ModelFileError):
     retryable = True
 
 
+class AccessError(SaleError):
+    """The server refuses a request.
+
+    Attributes:
+        retry_after: Seconds after which it may be granted; `None` where waiting does not help.
+    """
+
+    code = "access"
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As every error, with the time to wait."""
+        return (*super().__reduce__(), {"retry_after": self.retry_after})
+
+
+class AuthenticationError(AccessError):
+    """No key was shown where one is needed, or it is unknown, expired or revoked."""
+
+    code = "access.authentication"
+
+
+class RateLimitError(AccessError):
+    """The key has used up its requests or tokens of this minute."""
+
+    code = "access.rate_limit"
+    retryable = True
+
+
+class BudgetError(AccessError):
+    """What the request may cost is more than the key's budget has left."""
+
+    code = "access.budget"
+
+
 class StoreError(SaleError):
-    """The auction memory could not be read or written."""
+    """The auction memory or the server's store could not be read or written."""
 
     code = "store"

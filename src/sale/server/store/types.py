@@ -1,0 +1,136 @@
+"""What the server's store takes and gives, frozen. No database here: everybody in the server may import it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Period = Literal["day", "week", "month"]
+"""What a budget is for: a calendar day, a week from Monday, or a calendar month, all in UTC."""
+Grouping = Literal["day", "agent", "key", "session", "path"]
+"""What `ServerStore.spend` sums by."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """Who asks."""
+
+    key_id: str | None
+    """`None` where no key was shown and none is needed."""
+    name: str
+    agents: frozenset[str] | None
+    """The agents this holder may use; `None` for all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """Money and tokens set aside for one request, until it is settled."""
+
+    id: str
+    holder: Holder
+    dollars: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyInfo:
+    """A virtual key, without its secret, which nobody knows but who was shown it."""
+
+    id: str
+    name: str
+    prefix: str
+    """The beginning of the secret, enough to tell keys apart and far too little to use one."""
+    budget: float | None
+    """Dollars per `period`; `None` for no limit."""
+    period: Period | None
+    """`None` where the budget is for the key's whole life."""
+    rpm: int | None
+    """Requests per minute; `None` for no limit."""
+    tpm: int | None
+    """Tokens per minute; `None` for no limit."""
+    agents: frozenset[str] | None
+    """The agents it may use; `None` for all."""
+    made_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    spent: float
+    """Dollars settled in the current period."""
+    reserved: float
+    """Dollars set aside for requests under way, in all processes."""
+    resets_at: datetime | None
+    """When the current period ends; `None` where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """One agentic conversation: auctioned once, then with its winner."""
+
+    id: str
+    market: str
+    tail: str
+    """The rolling hash of the conversation as it was last seen."""
+    agent: str
+    auction_id: str
+    plan: str
+    turns: int
+    dollars: float
+    prompt_tokens: int
+    began: datetime
+    seen: datetime
+    key_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One request on the ledger."""
+
+    id: str
+    at: datetime
+    key_id: str | None
+    session_id: str | None
+    auction_id: str | None
+    path: str
+    model: str
+    agent: str | None
+    status: int
+    error: str | None
+    """The code of what went wrong, never a text that may hold what a user wrote."""
+    streamed: bool
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    work_dollars: float
+    auction_dollars: float
+    largest_dollars: float
+    """What the same tokens would have cost at the dearest agent's price: an estimate."""
+    seconds: float
+    first_token_seconds: float | None
+    wait_seconds: float
+    """How long it waited for its auction and its turn before the upstream was asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spending:
+    """What the requests of one group came to: a day, an agent, a key, a session or a path."""
+
+    label: str
+    """The day as 2026-11-21, or the name; `(none)` for lines without."""
+    requests: int
+    failures: int
+    """Requests answered with a status from 400 up."""
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    work_dollars: float
+    auction_dollars: float
+    largest_dollars: float
+
+    @property
+    def dollars(self) -> float:
+        """Work and auctions together."""
+        return self.work_dollars + self.auction_dollars
+
+    @property
+    def saved(self) -> float:
+        """Dollars less than always using the largest agent, auctions counted; negative where it cost more."""
+        return self.largest_dollars - self.dollars

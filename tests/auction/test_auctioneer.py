@@ -263,3 +263,27 @@ class TestDeterminism:
         assert all(call.dollars == pytest.approx(call.usage.total * rate[call.agent] / 1e6) for call in calls)
         assert held.auction.settlement.usage == sum((call.usage for call in calls), Usage())
         assert held.ledger.settlement == held.auction.settlement
+
+
+class TestExploration:
+    async def test_the_award_is_drawn_and_its_probability_is_on_record(self) -> None:
+        rules = AuctionRules(explore=1.0)
+        winners: list[str] = []
+        for number in range(40):
+            auction = await auctioneer(pool(), rules=rules).hold(str(number), TASK, Ledger(caps=Caps()), Watch())
+            assert auction.exploration is not None
+            assert auction.exploration.best == auction.provisional == "dear"
+            assert auction.exploration.propensities == {"dear": 0.5, "cheap": 0.5}
+            assert auction.winner in auction.bids
+            winners.append(auction.winner.agent)
+        assert 8 < winners.count("cheap") < 32
+
+    async def test_who_would_cost_too_much_is_not_drawn(self) -> None:
+        rules = AuctionRules(explore=1.0, explore_dollars=0.0)
+        auction = (await hold(pool(cheap=GOOD), rules=rules)).auction
+        assert auction.exploration is not None
+        assert auction.exploration.propensities == {"cheap": 1.0, "dear": 0.0}
+        assert auction.winner.agent == "cheap"
+
+    async def test_it_is_off_unless_asked_for(self) -> None:
+        assert (await hold(pool())).auction.exploration is None

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sale.auction import scoring, standing
+from sale.auction import exploring, scoring, standing
 from sale.auction.bidding import first_strategy, refined_strategy
 from sale.auction.events import AgentDropped, AuctionOpened, Awarded, LeaderFound, Observer, StrategyArrived
 from sale.auction.fanout import check_fan_out
@@ -26,6 +26,7 @@ from sale.types import (
     AuctionRules,
     Bid,
     Dropout,
+    Exploration,
     Pair,
     Refinement,
     Stage,
@@ -105,6 +106,8 @@ class Auctioneer:
         ledger: Ledger,
         observe: Observer,
     ) -> Auction:
+        contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
+        winner, exploration = self._drawn(auction_id, winner, contenders)
         auction = Auction(
             id=auction_id,
             task=task,
@@ -117,9 +120,22 @@ class Auctioneer:
             jury=self.rules.jury,
             settlement=ledger.settlement,
             seconds=ledger.seconds,
+            exploration=exploration,
         )
         observe(Awarded(auction=auction))
         return auction
+
+    def _drawn(self, auction_id: str, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
+        """The bid that is awarded: the best, or, for the share of awards that explores, one that is drawn."""
+        rules = self.rules
+        if rules.explore == 0.0:
+            return best, None
+        able = [bid for bid in contenders if scoring.is_judged(bid)]
+        work = exploring.work_dollars(contenders, self.weights)
+        drawn = exploring.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
+        agent = exploring.draw(drawn.propensities, auction_id)
+        own = scoring.rank(bid for bid in able if bid.agent == agent)
+        return best if agent == best.agent else own[0], drawn
 
     def _without_auction(self, tracks: Mapping[str, TrackRecord]) -> list[Bid] | None:
         """What the award is made on where an auction would not pay; `None` where one is to be held."""

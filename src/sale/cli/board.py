@@ -175,6 +175,7 @@ def _notes(auction: Auction) -> list[str]:
     lines = ["★ winner, ☆ provisional winner, ↻ refined; the smallest C − V wins (micro-dollars)."]
     if _has_chances(auction):
         lines.append("P̂: chance of success; C: what the work is expected to cost; V: worth of a solved task × P̂.")
+    lines += _drawn(auction)
     if not auction.held:
         return [*lines, "Bids were expected to tell less than they cost: the award was made on track records."]
     lines.append(f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.")
@@ -191,6 +192,22 @@ def _notes(auction: Auction) -> list[str]:
     if not auction.refinements:
         lines.append("No cheaper agent could refine its bid.")
     return lines
+
+
+def _drawn(auction: Auction) -> list[str]:
+    """That the award explored, and what that is expected to cost."""
+    drawn = auction.exploration
+    if drawn is None:
+        return []
+    chances = drawn.propensities.get(auction.winner.agent, 0.0)
+    whom = "" if auction.winner.agent == drawn.best else f" instead of {drawn.best}"
+    extra, lost = drawn.extra_dollars, drawn.lost_success
+    price = f"{money(extra)} more" if extra >= 0 else f"{money(-extra)} less"
+    success = "" if lost is None else f", {abs(lost):.1%} {'less' if lost >= 0 else 'more'} success"
+    return [
+        f"Awards explore: {auction.winner.agent} was drawn{whom} with probability {chances:.0%}; "
+        f"drawing is expected to cost {price} a task{success}."
+    ]
 
 
 def _refinement(auction: Auction, agent: str, pairs: int, note: str | None) -> str:

@@ -4,7 +4,7 @@ Values are pure. Ids are given by whoever stores them. Unknown is never zero: a 
 is `None` or `"unknown"` with the reason beside it.
 """
 
-from sale.types.bids import Bid, Dropout, Entropy, Pair, Refinement, Score, Strategy, Task, ToolInfo, Vote
+from sale.types.bids import Bid, Dropout, Entropy, Exploration, Pair, Refinement, Score, Strategy, Task, ToolInfo, Vote
 from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
 from sale.types.examples import Example, Worked
 from sale.types.results import Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
@@ -24,6 +24,7 @@ __all__ = [
     "Entropy",
     "Example",
     "Execution",
+    "Exploration",
     "Holding",
     "JuryMode",
     "Objective",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -158,3 +159,17 @@ class Refinement:
     bid: Bid | None
     """`None` where it had nothing to learn from or failed; `note` says which."""
     note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exploration:
+    """How an award was drawn, where a share of awards explores."""
+
+    best: str
+    """Who would have been awarded the task."""
+    propensities: Mapping[str, float]
+    """By agent; 0 for those that could not be drawn. They sum to 1, and the best bid's is at least 1 − share."""
+    extra_dollars: float
+    """What drawing is expected to cost more than awarding the best bid; below 0 where the others are cheaper."""
+    lost_success: float | None
+    """By how much P̂(success) is expected to be lower; `None` where the bids carry none."""

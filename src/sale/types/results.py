@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sale.types.bids import Bid, Dropout, Refinement, Task
+from sale.types.bids import Bid, Dropout, Exploration, Refinement, Task
 from sale.types.calls import Call, Settlement
 from sale.types.rules import JuryMode
 from sale.types.weights import Weights
@@ -32,6 +32,8 @@ class Auction:
     jury: JuryMode
     settlement: Settlement
     seconds: float
+    exploration: Exploration | None = None
+    """How the award was drawn, where the rules let awards explore."""
 
     @property
     def contenders(self) -> tuple[Bid, ...]:

@@ -54,10 +54,20 @@ class AuctionRules:
     attempts: int = 1
     """How many agents may work on a task, one after the other: where a verifier fails the winner's work, the task goes
     to the next best bid."""
+    explore: float = 0.0
+    """The share of awards, in [0, 1], drawn evenly among the bids instead of going to the best: others' outcomes
+    become known, and the probability of each award goes on record, so that `sale replay` can say what other weights
+    would have done."""
+    explore_dollars: float = 0.01
+    """Who is expected to cost this many dollars more than the best bid is not drawn."""
     caps: Caps = field(default_factory=Caps)
     """Hard limits of one auction."""
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.explore <= 1.0:
+            raise ValueError(f"explore must lie in [0, 1], got {self.explore!r}")
+        if not self.explore_dollars >= 0.0:
+            raise ValueError(f"explore_dollars must not be negative, got {self.explore_dollars!r}")
         _above(self, 0, "strategy_tokens", "bid_seconds", "judge_seconds")
         _above(self, 0, "attempts")
         if self.examples < 0:

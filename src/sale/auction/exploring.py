@@ -9,52 +9,52 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from sale.auction.chances import expected_work
 from sale.auction.scoring import rank
 from sale.errors import InputError
-from sale.types import Bid
+from sale.types import Bid, Exploration, Weights
+
+PRIOR_WORK_TOKENS = 1_000
+"""What work is taken to need where no weights were fitted: at each agent's price that bounds what a draw may cost."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exploration:
-    """How the award of one task is drawn."""
-
-    propensities: Mapping[str, float]
-    """By agent; 0 for those that may not be tried. They sum to 1, and the best bid's is at least 1 − share."""
-    extra_dollars: float
-    """What drawing is expected to cost more than awarding the best bid; below 0 where the others are cheaper."""
-    lost_success: float | None
-    """By how much P̂(success) is expected to be lower; `None` where the bids carry none."""
+def work_dollars(bids: Sequence[Bid], weights: Weights) -> dict[str, float]:
+    """By agent, what its work on one task is expected to cost, in dollars: as fitted, else by its price."""
+    model = weights.model
+    tokens = PRIOR_WORK_TOKENS
+    return {
+        bid.agent: (expected_work(model, bid.agent, bid.price) if model else bid.price * tokens) / 1e6 for bid in bids
+    }
 
 
 def explore(
-    bids: Sequence[Bid], work: Mapping[str, float], *, share: float = 0.0, most_dollars: float = math.inf
+    best: Bid, others: Sequence[Bid], work: Mapping[str, float], *, share: float = 0.0, most_dollars: float = math.inf
 ) -> Exploration:
     """Propensities over the agents of some bids.
 
     Args:
-        bids: At least one. An agent that bid twice takes part with the better bid.
+        best: The bid that would be awarded.
+        others: The other bids. An agent that bid twice takes part with the better bid.
         work: By agent, what its work is expected to cost, in dollars. An agent that is not named is not tried.
         share: Of awards that may explore, in [0, 1]: shared evenly by all that may be tried, the best among them.
         most_dollars: Who is expected to cost more than this above the best bid is not tried.
 
     Raises:
-        InputError: No bid, or `share` or `most_dollars` out of range.
+        InputError: `share` or `most_dollars` out of range.
     """
-    if not bids:
-        raise InputError("there is no bid to choose among")
     if not 0.0 <= share <= 1.0 or not most_dollars >= 0.0:
         raise InputError(
             f"share must lie in [0, 1] and most_dollars must not be negative, got {share!r} and {most_dollars!r}"
         )
-    by_agent: dict[str, Bid] = {}
-    for bid in rank(bids):
+    by_agent = {best.agent: best}
+    for bid in rank(others):
         by_agent.setdefault(bid.agent, bid)
-    best, *others = by_agent.values()
     base = work.get(best.agent)
     tried = [
-        bid.agent for bid in others if base is not None and bid.agent in work and work[bid.agent] - base <= most_dollars
+        agent
+        for agent in by_agent
+        if agent != best.agent and base is not None and agent in work and work[agent] - base <= most_dollars
     ]
     each = share / (1 + len(tried))
     propensities = dict.fromkeys(by_agent, 0.0) | dict.fromkeys(tried, each)
@@ -62,6 +62,7 @@ def explore(
     lost = [(best.chance, by_agent[agent].chance) for agent in tried]
     known = [(ours, theirs) for ours, theirs in lost if ours is not None and theirs is not None]
     return Exploration(
+        best=best.agent,
         propensities=propensities,
         extra_dollars=math.fsum(each * (work[agent] - work[best.agent]) for agent in tried),
         lost_success=math.fsum(each * (ours - theirs) for ours, theirs in known) if len(known) == len(lost) else None,

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 
 from sale.agents.contractor import Contractor
+from sale.agents.inputs import LONGEST_INPUT, LONGEST_TEXT, inputs_of
 from sale.agents.protocol import Tool
-from sale.agents.steps import ANSWER, check_tools
+from sale.agents.steps import ANSWER
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
-from sale.errors import ConfigError, ServerError
+from sale.errors import ServerError
 from sale.models.scripted import Script, ScriptedModel
 from sale.types import Execution, Price, Prompt, Task, ToolInfo
 
@@ -135,15 +136,46 @@ async def test_a_result_cannot_pass_for_the_end_of_results() -> None:
     assert "<plan>\n1. Look" in shown
 
 
-def test_a_tool_with_several_inputs_is_refused() -> None:
-    class Wide(Lookup):
-        @property
-        def run(self) -> Callable[..., Awaitable[str]]:
-            async def run(query: str, limit: int) -> str:
-                return query * limit
+class Wide(Lookup):
+    """A tool with two inputs, one of which may be left out."""
 
-            return run
+    @property
+    def run(self) -> Callable[..., Awaitable[str]]:
+        async def run(query: str, limit: int = 1) -> str:
+            self.asked.append(query * limit)
+            return "home of Batman"
 
-    with pytest.raises(ConfigError, match="takes 2 inputs"):
-        worker(searching, Wide())
-    check_tools([PythonTool(find_sandbox())])
+        return run
+
+
+async def test_a_tool_with_several_inputs_gets_them_by_name() -> None:
+    tool, schemas = Wide(), list[Mapping[str, object] | None]()
+
+    def script(prompt: Prompt, schema: Mapping[str, object] | None) -> str:
+        schemas.append(schema)
+        done = "home of Batman" in prompt.user
+        return json.dumps({ANSWER: "ok"} if done else {"search": {"query": "ab", "limit": 2}})
+
+    done, model = await work(script, tool)
+    assert done.answer == "ok"
+    assert tool.asked == ["abab"]
+    assert '- {"search": {"query": "…", "limit": 0 (may be left out)}}: looks it up' in model.asked[0].user
+    step = inputs_of(tool).step
+    assert step["required"] == ["query"]
+    assert json.dumps(step) in json.dumps(schemas[0])
+    assert f'"query": {{"type": "string", "maxLength": {LONGEST_TEXT}}}' in json.dumps(step)
+
+
+@pytest.mark.parametrize("given", [{"query": "ab", "limit": "many"}, {"limit": 2}, {"query": "a", "more": 1}])
+async def test_inputs_that_a_tool_does_not_take_are_an_observation(given: object) -> None:
+    replies = iter([json.dumps({"search": given}), json.dumps({ANSWER: "ok"})])
+    tool = Wide()
+    done, model = await work(lambda prompt, schema: next(replies), tool)
+    assert done.answer == "ok"
+    assert tool.asked == []
+    assert "the inputs of search are not what it takes" in model.asked[1].user
+
+
+def test_programs_may_be_longer_than_queries() -> None:
+    assert inputs_of(Lookup()).step == {"type": "string", "maxLength": LONGEST_TEXT}
+    assert inputs_of(PythonTool(find_sandbox())).step == {"type": "string", "maxLength": LONGEST_INPUT}

@@ -9,7 +9,7 @@ from sale.agents.prompts import work_prompt
 from sale.agents.protocol import Tool
 from sale.agents.repair import Workbench, answer_and_repair
 from sale.agents.samples import Sampled, best_of
-from sale.agents.steps import check_tools, work_in_steps
+from sale.agents.steps import work_in_steps
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
 from sale.config import AgentSettings
 from sale.errors import ConfigError
@@ -39,16 +39,13 @@ class Contractor:
             workbench: Where its code is tried; needed with `execution = "repair"`, of use with `samples`.
 
         Raises:
-            ConfigError: It works in steps, and a tool takes more than one input; by repair, without a workbench; or
-                with tools, and draws several samples.
+            ConfigError: It works by repair, without a workbench; or with tools, and draws several samples.
         """
         self._settings = settings
         self._price = price
         self._model = model
         self._workbench = workbench
         self._tools = tuple(tools) if settings.execution in {"tools", "steps"} else ()
-        if settings.execution == "steps":
-            check_tools(self._tools)
         if settings.execution == "tools" and settings.samples > 1:
             raise ConfigError(
                 "samples cannot be drawn from a tool loop: every one of them would be the same",

@@ -1,4 +1,4 @@
-"""Work one step at a time: a JSON object held to a schema names a tool and its input, until it is an answer.
+"""Work one step at a time: a JSON object held to a schema names a tool and its inputs, until it is an answer.
 
 For models that know no tool calls in the protocol's form, as the smallest do. A grammar leaves them nothing to get
 wrong in form; on the last turn it leaves only the answer. Whatever happens, what was spent is returned.
@@ -11,34 +11,17 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from inspect import signature
 from typing import cast
 
 from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, Shift, describe, execution_of, line_of
+from sale.agents.inputs import LONGEST_TEXT, Inputs, inputs_of
 from sale.agents.prompts import StepTaken, step_prompt
 from sale.agents.protocol import Tool
-from sale.errors import CallError, CallTimeoutError, ConfigError, SaleError
+from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.protocol import Model
 from sale.types import Call, Execution, Prompt, Reply, Task, Usage
 
 ANSWER = "answer"
-INPUT_CHARACTERS = 400
-"""The longest input of a step: a query or a short answer. Without an end a small model writes until it is cut."""
-
-
-def check_tools(tools: Sequence[Tool]) -> None:
-    """Steps have one input each: a tool that takes more, or none, cannot be used this way.
-
-    Raises:
-        ConfigError: There is such a tool.
-    """
-    for tool in tools:
-        taken = len(signature(tool.run).parameters)
-        if taken != 1:
-            raise ConfigError(
-                f"the tool {tool.info.name!r} takes {taken} inputs; work in steps gives each one",
-                hint='Use execution = "tools" for it.',
-            )
 
 
 @dataclass(slots=True)
@@ -71,19 +54,19 @@ async def work_in_steps(
 async def _steps(
     model: Model, tools: Sequence[Tool], shift: Shift, task: Task, strategy: str | None, course: _Course
 ) -> str | None:
-    by_name = {tool.info.name: tool for tool in tools}
-    infos = [tool.info for tool in tools]
+    by_name = {tool.info.name: inputs_of(tool) for tool in tools}
+    shown = tuple(by_name.values())
     for turn in range(1, shift.turns + 1):
         last = turn == shift.turns
-        prompt = step_prompt(task, strategy=strategy, tools=infos, steps=course.steps, last=last)
-        reply, failure = await _ask(model, prompt, _schema([] if last else list(by_name)), shift, course)
+        prompt = step_prompt(task, strategy=strategy, tools=shown, steps=course.steps, last=last)
+        reply, failure = await _ask(model, prompt, step_schema(() if last else shown), shift, course)
         if reply is None:
             return failure
-        use, given = _read(reply.text)
+        use, given = read_step(reply.text, by_name)
         course.trace.append({"role": "assistant", "content": reply.text})
         if use == ANSWER:
-            course.answer = given
-            return None if given.strip() else "call.bad_reply: the answer is empty"
+            course.answer = str(given)
+            return None if course.answer.strip() else "call.bad_reply: the answer is empty"
         result = await _use(by_name.get(use), given)
         course.trace.append({"role": "tool", "content": result})
         course.steps.append(
@@ -108,29 +91,30 @@ async def _ask(
     return reply, None
 
 
-async def _use(tool: Tool | None, given: str) -> str:
+async def _use(tool: Inputs | None, given: object) -> str:
     """The tool's result; what it raises is shown to the model, not the end of the work."""
     if tool is None:
         return "there is no such tool"
     try:
-        return await tool.run(given)
+        return await tool.use(given)
     except SaleError as error:
         return str(error)[:FAILURE_CHARACTERS]
     except Exception as error:  # noqa: BLE001  anybody's tool
         return f"{type(error).__name__}: {error}"[:FAILURE_CHARACTERS]
 
 
-def _schema(tools: Sequence[str]) -> dict[str, object]:
+def step_schema(tools: Sequence[Inputs]) -> dict[str, object]:
     """One object with one key: a tool's name, or the answer."""
-    given = {"type": "string", "maxLength": INPUT_CHARACTERS}
+    takes: dict[str, object] = {tool.name: tool.step for tool in tools}
+    takes[ANSWER] = {"type": "string", "maxLength": LONGEST_TEXT}
     steps = [
         {"type": "object", "properties": {name: given}, "required": [name], "additionalProperties": False}
-        for name in (*tools, ANSWER)
+        for name, given in takes.items()
     ]
     return {"anyOf": steps} if len(steps) > 1 else dict(steps[0])
 
 
-def _read(text: str) -> tuple[str, str]:
+def read_step(text: str, tools: Mapping[str, Inputs]) -> tuple[str, object]:
     """Which tool with which input. What is no step is taken for the answer: an endpoint may not enforce the schema."""
     try:
         found: object = json.loads(text)
@@ -140,6 +124,7 @@ def _read(text: str) -> tuple[str, str]:
         steps = cast("dict[str, object]", found)
         if len(steps) == 1:
             name, given = next(iter(steps.items()))
-            if isinstance(given, str):
+            wide = name in tools and tools[name].text is None
+            if isinstance(given, dict) if wide else isinstance(given, str):
                 return name, given
     return ANSWER, text

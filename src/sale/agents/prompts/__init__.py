@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sale.auction.prompts.templates import folder
 from sale.types import Prompt, Task, ToolInfo
@@ -38,8 +39,27 @@ class StepTaken:
     result: str
 
 
+class Usable(Protocol):
+    """A tool as the prompt for a step shows it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it does."""
+        ...
+
+    @property
+    def shown(self) -> str:
+        """What stands for its inputs."""
+        ...
+
+
 def step_prompt(
-    task: Task, *, strategy: str | None, tools: Sequence[ToolInfo], steps: Sequence[StepTaken], last: bool
+    task: Task, *, strategy: str | None, tools: Sequence[Usable], steps: Sequence[StepTaken], last: bool
 ) -> Prompt:
     """Ask for the next step of work; what came before is in the prompt, so that its beginning can be cached."""
     nonce = hashlib.sha256(task.text.encode()).hexdigest()[:8]

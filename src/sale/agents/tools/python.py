@@ -23,6 +23,7 @@ class PythonTool:
 
     name = _INFO.name
     info = _INFO
+    long_input = True
 
     def __init__(self, sandbox: Sandbox, *, limits: Limits = DEFAULT_LIMITS) -> None:
         """Run in this sandbox, each call under these limits."""

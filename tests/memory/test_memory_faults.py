@@ -147,7 +147,7 @@ async def test_a_process_that_does_not_finish_opening(tmp_path: Path):
 async def test_a_full_disk_loses_nothing_that_is_on_record(tmp_path: Path):
     async with opened(tmp_path / "m") as memory:
         await memory.begin("x", TASK)
-        engine = memory._database._engine.sync_engine
+        engine = memory._database._engine
 
         def no_more_room(connection: Connection) -> None:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # raised to the present size by SQLite
@@ -171,8 +171,8 @@ async def test_a_step_that_fails_half_way_leaves_nothing_of_itself(tmp_path: Pat
         before = await memory.load("x")
         written = writing.Rows.insert
 
-        async def fail(*args: Any) -> None:
-            await written(*args)
+        def fail(*args: Any) -> None:
+            written(*args)
             raise sqlite3.OperationalError("disk I/O error")
 
         monkeypatch.setattr(writing.Rows, "insert", fail)

@@ -16,10 +16,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Dialect, create_engine
+from sqlalchemy import Connection, Dialect, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sale.errors import StoreError
@@ -212,9 +211,9 @@ async def test_opening_again_changes_nothing(tmp_path: Path):
 
 
 async def test_the_connections_keep_their_promises(memory: AuctionMemory, tmp_path: Path):
-    async def pragmas(connection: AsyncConnection) -> list[object]:
+    def pragmas(connection: Connection) -> list[object]:
         names = ("foreign_keys", "synchronous", "secure_delete", "journal_mode", "busy_timeout")
-        return [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in names]
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
     assert await memory._database.read(pragmas) == [1, 2, 1, "wal", 60_000]
     async with await AuctionMemory.open(tmp_path / "just made", embedder=HashEmbedder()) as made:

@@ -64,9 +64,9 @@ async def inside(memory: AuctionMemory, step: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         original = getattr(lifecycle, step)
 
-        async def half(*args: object) -> None:
-            await original(*args)
-            await wait()
+        def half(*args: object) -> None:
+            original(*args)
+            hang()
 
         if step == "award":  # after the strategies, before the scores
 

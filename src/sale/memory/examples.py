@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, func, select
 
 from sale.auction.scoring import is_judged
 from sale.errors import InputError
@@ -26,32 +25,32 @@ SUCCESS, FAILURE = "success", "failure"
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
-async def read_examples(connection: AsyncConnection, since: datetime | None) -> tuple[Example, ...]:
+def read_examples(connection: Connection, since: datetime | None) -> tuple[Example, ...]:
     """Settled auctions, the oldest record first; see `Lessons.examples`."""
     if since is not None and since.tzinfo is None:
         raise InputError(f"a time without a zone: {since!r}", hint="Use datetime(…, tzinfo=UTC).")
     settled = select(auctions.c.key).where(auctions.c.status == "settled").order_by(auctions.c.key)
     if since is not None:
         settled = settled.where(auctions.c.started_at >= since)
-    keys = list((await connection.execute(settled)).scalars())
+    keys = list(connection.execute(settled).scalars())
     found: list[Example] = []
     for start in range(0, len(keys), BATCH):
-        found += await _read(connection, keys[start : start + BATCH])
+        found += _read(connection, keys[start : start + BATCH])
     return tuple(found)
 
 
-async def _read(connection: AsyncConnection, keys: Sequence[int]) -> list[Example]:
-    async def rows(query: Select[*tuple[Any, ...]]) -> Rows:
-        return (await connection.execute(query)).all()
+def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
+    def rows(query: Select[*tuple[Any, ...]]) -> Rows:
+        return connection.execute(query).all()
 
     heads = select(auctions.c.key, auctions.c.id, tasks.c.text).join(tasks, tasks.c.key == auctions.c.task)
-    given = _scores(await rows(select(scores).where(scores.c.auction.in_(keys)).order_by(*scores.primary_key)))
+    given = _scores(rows(select(scores).where(scores.c.auction.in_(keys)).order_by(*scores.primary_key)))
     plans = select(strategies).where(strategies.c.auction.in_(keys)).order_by(*strategies.primary_key)
-    bids, winners = _bids((await connection.execute(plans)).mappings().all(), given)
+    bids, winners = _bids(connection.execute(plans).mappings().all(), given)
     paid = select(calls.c.auction, func.sum(calls.c.dollars)).where(calls.c.stage.in_(AUCTION_STAGES))
-    overheads = await rows(paid.where(calls.c.auction.in_(keys)).group_by(calls.c.auction))
+    overheads = rows(paid.where(calls.c.auction.in_(keys)).group_by(calls.c.auction))
     overhead = {auction: dollars or 0.0 for auction, dollars in overheads}
-    work = await _work(connection, keys)
+    work = _work(connection, keys)
     return [
         Example(
             auction_id=row.id,
@@ -61,7 +60,7 @@ async def _read(connection: AsyncConnection, keys: Sequence[int]) -> list[Exampl
             work=work.get(row.key, {}),
             overhead=overhead.get(row.key, 0.0),
         )
-        for row in await rows(heads.where(auctions.c.key.in_(keys)).order_by(auctions.c.key))
+        for row in rows(heads.where(auctions.c.key.in_(keys)).order_by(auctions.c.key))
     ]
 
 
@@ -100,15 +99,15 @@ def _bids(
     return standing, winners
 
 
-async def _work(connection: AsyncConnection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
+def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
     """What is known of the work, by auction and agent. Of an agent that tried twice: whether it got there, and both."""
     spent = select(calls.c.auction, calls.c.execution, func.sum(calls.c.dollars)).where(calls.c.part == "execution")
-    paid = await connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction, calls.c.execution))
+    paid = connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction, calls.c.execution))
     dollars = {(auction, number): sum_ or 0.0 for auction, number, sum_ in paid.all()}
     place = (executions.c.auction, executions.c.position)
     done = select(*place, executions.c.agent, latest_verdict_on_work()).where(executions.c.auction.in_(keys))
     work: dict[int, dict[str, Worked]] = {}
-    for auction, number, agent, verdict in (await connection.execute(done.order_by(*place))).all():
+    for auction, number, agent, verdict in connection.execute(done.order_by(*place)).all():
         if verdict not in {SUCCESS, FAILURE}:
             continue
         own = work.setdefault(auction, {})

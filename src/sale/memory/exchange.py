@@ -34,8 +34,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, TextIO, cast
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import and_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, and_, select
 
 from sale.errors import InputError
 from sale.memory import sqlite, writing
@@ -109,22 +108,22 @@ def _to_disk(stream: TextIO) -> None:
     os.fsync(stream.fileno())
 
 
-async def _write(connection: AsyncConnection, encoder: Encoder, stream: TextIO) -> int:
+def _write(connection: Connection, encoder: Encoder, stream: TextIO) -> int:
     finished = select(auctions.c.key).where(auctions.c.status != "open").order_by(auctions.c.key)
-    keys = list((await connection.execute(finished)).scalars())
+    keys = list(connection.execute(finished).scalars())
     for start in range(0, len(keys), BATCH):
         part = keys[start : start + BATCH]
-        records = await read_records(connection, part)
-        vectors = await _vectors(connection, encoder.name, part)
+        records = read_records(connection, part)
+        vectors = _vectors(connection, encoder.name, part)
         lines = [_encode(record, encoder.name, vectors.get(record.id)) for record in records]
-        await asyncio.to_thread(stream.writelines, lines)
+        stream.writelines(lines)
     return len(keys)
 
 
-async def _vectors(connection: AsyncConnection, embedder: str, keys: Sequence[int]) -> dict[str, bytes]:
+def _vectors(connection: Connection, embedder: str, keys: Sequence[int]) -> dict[str, bytes]:
     mine = and_(embeddings.c.task == auctions.c.task, embeddings.c.embedder == embedder)
     found = select(auctions.c.id, embeddings.c.vector).join(embeddings, mine).where(auctions.c.key.in_(keys))
-    return {row.id: row.vector for row in (await connection.execute(found)).all()}
+    return {row.id: row.vector for row in connection.execute(found).all()}
 
 
 def _encode(record: Record, embedder: str, vector: bytes | None) -> str:
@@ -248,8 +247,8 @@ async def _add(database: Database, encoder: Encoder, batch: Sequence[Line], sour
     """Add those of a batch that are not there yet; gives back how many."""
     ids = [line.record.id for line in batch]
 
-    async def look(connection: AsyncConnection) -> set[str]:
-        return set((await connection.execute(select(auctions.c.id).where(auctions.c.id.in_(ids)))).scalars())
+    def look(connection: Connection) -> set[str]:
+        return set(connection.execute(select(auctions.c.id).where(auctions.c.id.in_(ids))).scalars())
 
     known = await database.read(look)
     new: dict[str, Line] = {}
@@ -258,29 +257,29 @@ async def _add(database: Database, encoder: Encoder, batch: Sequence[Line], sour
             new.setdefault(line.record.id, line)
     vectors = await _embed(encoder, list(new.values()))
 
-    async def store(connection: AsyncConnection) -> int:
-        there = await look(connection)
+    def store(connection: Connection) -> int:
+        there = look(connection)
         missing = [line.record for name, line in new.items() if name not in there]
-        await _insert(connection, missing, source, encoder.name, vectors)
+        _insert(connection, missing, source, encoder.name, vectors)
         return len(missing)
 
     return await database.write(store) if new else 0
 
 
-async def _insert(
-    connection: AsyncConnection, records: Sequence[Record], source: str, embedder: str, vectors: Mapping[str, bytes]
+def _insert(
+    connection: Connection, records: Sequence[Record], source: str, embedder: str, vectors: Mapping[str, bytes]
 ) -> None:
     """Records with new ids, and the tasks that are not there yet."""
-    revision = await writing.next_revision(connection, by=max(len(records), 1))
+    revision = writing.next_revision(connection, by=max(len(records), 1))
     digests = [writing.task_digest(record.task) for record in records]
-    keys = await writing.task_keys(connection, digests)
+    keys = writing.task_keys(connection, digests)
     rows = Rows()
     for key, (record, digest) in enumerate(zip(records, digests, strict=True), start=revision):
         if digest not in keys:
             keys[digest] = key
             writing.add_task(rows, key, record.task, embedder, vectors[record.task.text])
         _add_record(rows, key, keys[digest], record, source)
-    await rows.insert(connection)
+    rows.insert(connection)
 
 
 def _add_record(rows: Rows, key: int, task: int, record: Record, source: str) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, and_, exists, func, select
 
 from sale.errors import InputError
 from sale.memory.columns import ExactText
@@ -50,13 +49,13 @@ class Filter:
     domain: str | None = None
 
 
-async def resolve(connection: AsyncConnection, given: str) -> int:
+def resolve(connection: Connection, given: str) -> int:
     """The key of the auction with this id, or whose id alone begins like this.
 
     Raises:
         InputError: There is none, or there are several.
     """
-    exact = (await connection.execute(select(auctions.c.key).where(auctions.c.id == given))).scalar()
+    exact = connection.execute(select(auctions.c.key).where(auctions.c.id == given)).scalar()
     if exact is not None:
         return int(exact)
     alike = (
@@ -65,7 +64,7 @@ async def resolve(connection: AsyncConnection, given: str) -> int:
         .order_by(auctions.c.id)
         .limit(CANDIDATES + 1)
     )
-    found = (await connection.execute(alike)).all() if given else ()
+    found = connection.execute(alike).all() if given else ()
     if not found:
         raise InputError(f"there is no auction {given!r} in the memory", hint="`sale memory list` shows their ids.")
     if len(found) > 1:
@@ -75,40 +74,40 @@ async def resolve(connection: AsyncConnection, given: str) -> int:
     return int(found[0].key)
 
 
-async def latest(connection: AsyncConnection, chosen: Filter, limit: int, offset: int) -> tuple[Summary, ...]:
+def latest(connection: Connection, chosen: Filter, limit: int, offset: int) -> tuple[Summary, ...]:
     """Summaries, the newest auction first."""
     query = _narrow(_summaries(), chosen).order_by(auctions.c.started_at.desc(), auctions.c.key.desc())
-    rows = (await connection.execute(query.limit(limit).offset(offset))).all()
+    rows = connection.execute(query.limit(limit).offset(offset)).all()
     return tuple(_summary(row) for row in rows)
 
 
-async def by_keys(connection: AsyncConnection, keys: Sequence[int]) -> dict[int, Summary]:
+def by_keys(connection: Connection, keys: Sequence[int]) -> dict[int, Summary]:
     """Summaries of these auctions; keys that are gone are left out."""
     found: dict[int, Summary] = {}
     for start in range(0, len(keys), CHUNK):
         chosen = auctions.c.key.in_(keys[start : start + CHUNK])
-        rows = (await connection.execute(_summaries().where(chosen))).all()
+        rows = connection.execute(_summaries().where(chosen)).all()
         found.update((int(row.key), _summary(row)) for row in rows)
     return found
 
 
-async def count(connection: AsyncConnection, *, file_bytes: int, index_bytes: int) -> Stats:
+def count(connection: Connection, *, file_bytes: int, index_bytes: int) -> Stats:
     """How much there is."""
     by_status = select(auctions.c.status, func.count()).group_by(auctions.c.status)
     by_verdict = select(outcomes.c.verdict, func.count()).select_from(auctions).join(outcomes, _latest)
     return Stats(
-        auctions={row[0]: row[1] for row in (await connection.execute(by_status)).all()},
-        verdicts={row[0]: row[1] for row in (await connection.execute(by_verdict.group_by(outcomes.c.verdict))).all()},
-        tasks=await _scalar(connection, select(func.count()).select_from(tasks)),
-        strategies=await _scalar(connection, select(func.count()).select_from(strategies)),
-        dollars=await _scalar(connection, select(func.coalesce(func.sum(calls.c.dollars), 0.0))),
+        auctions={row[0]: row[1] for row in connection.execute(by_status).all()},
+        verdicts={row[0]: row[1] for row in connection.execute(by_verdict.group_by(outcomes.c.verdict)).all()},
+        tasks=_scalar(connection, select(func.count()).select_from(tasks)),
+        strategies=_scalar(connection, select(func.count()).select_from(strategies)),
+        dollars=_scalar(connection, select(func.coalesce(func.sum(calls.c.dollars), 0.0))),
         file_bytes=file_bytes,
         index_bytes=index_bytes,
     )
 
 
-async def _scalar(connection: AsyncConnection, query: Select[*tuple[Any, ...]]) -> Any:  # noqa: ANN401  a count or a sum
-    return (await connection.execute(query)).scalar_one()
+def _scalar(connection: Connection, query: Select[*tuple[Any, ...]]) -> Any:  # noqa: ANN401  a count or a sum
+    return connection.execute(query).scalar_one()
 
 
 def _narrow(query: Select[*tuple[Any, ...]], chosen: Filter) -> Select[*tuple[Any, ...]]:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from sqlalchemy import and_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, and_, select
 
 from sale.errors import StoreError
 from sale.memory.database import Database
@@ -141,29 +140,29 @@ class Follower:
             await self._embed(missing)
             missing = await self._database.read(self._catch_up)
 
-    async def _catch_up(self, connection: AsyncConnection) -> list[tuple[int, str]]:
+    def _catch_up(self, connection: Connection) -> list[tuple[int, str]]:
         """Take in what is new; or, where tasks lack a vector of this embedder, give those back as (key, text)."""
-        revision, generation = (await connection.execute(select(state.c.revision, state.c.generation))).one()
+        revision, generation = connection.execute(select(state.c.revision, state.c.generation)).one()
         if generation != self._generation:
-            left = set((await connection.execute(select(auctions.c.key))).scalars())
+            left = set(connection.execute(select(auctions.c.key)).scalars())
             if self.index.retain(left):
                 self.index = Index(self._encoder.dimensions)
             self._generation = generation
         if revision == self.index.revision:
             return []
-        missing = await self._read_tasks(connection)
+        missing = self._read_tasks(connection)
         if missing:
             return missing
-        await self._read_auctions(connection, revision)
+        self._read_auctions(connection, revision)
         self.index.revision = revision
         return []
 
-    async def _read_tasks(self, connection: AsyncConnection) -> list[tuple[int, str]]:
+    def _read_tasks(self, connection: Connection) -> list[tuple[int, str]]:
         mine = and_(embeddings.c.task == tasks.c.key, embeddings.c.embedder == self._encoder.name)
         new = select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector).outerjoin(embeddings, mine)
         while True:
             query = new.where(tasks.c.key > self.index.last_task).order_by(tasks.c.key).limit(CHUNK)
-            rows = (await connection.execute(query)).all()
+            rows = connection.execute(query).all()
             sound = self._encoder.sound([row.vector for row in rows])
             lacking = [row.key for row, good in zip(rows, sound, strict=True) if not good]
             # What follows a gap is read again once the gap is closed: the index takes tasks by rising keys.
@@ -175,21 +174,21 @@ class Follower:
             if lacking or len(rows) < CHUNK:
                 break
         texts = select(tasks.c.key, tasks.c.text).where(tasks.c.key.in_(lacking))
-        return [(row.key, row.text) for row in (await connection.execute(texts)).all()] if lacking else []
+        return [(row.key, row.text) for row in connection.execute(texts).all()] if lacking else []
 
     async def _embed(self, missing: Sequence[tuple[int, str]]) -> None:
         vectors = await self._encoder.many([text for _, text in missing])
 
-        async def store(connection: AsyncConnection) -> None:
+        def store(connection: Connection) -> None:
             keys = [key for key, _ in missing]
-            left = set((await connection.execute(select(tasks.c.key).where(tasks.c.key.in_(keys)))).scalars())
+            left = set(connection.execute(select(tasks.c.key).where(tasks.c.key.in_(keys))).scalars())
             for key, vector in zip(keys, vectors, strict=True):
                 if key in left:
-                    await put_embedding(connection, key, self._encoder.name, vector)
+                    put_embedding(connection, key, self._encoder.name, vector)
 
         await self._database.write(store)
 
-    async def _read_auctions(self, connection: AsyncConnection, upto: int) -> None:
+    def _read_auctions(self, connection: Connection, upto: int) -> None:
         changed = select(
             auctions.c.key,
             auctions.c.task,
@@ -200,7 +199,7 @@ class Follower:
         ).order_by(auctions.c.revision)
         seen = self.index.revision
         while seen < upto:
-            rows = (await connection.execute(changed.where(auctions.c.revision > seen).limit(CHUNK))).all()
+            rows = connection.execute(changed.where(auctions.c.revision > seen).limit(CHUNK)).all()
             last = rows[-1].revision if len(rows) == CHUNK else upto
             bids = (
                 select(strategies.c.auction, strategies.c.agent)
@@ -208,7 +207,7 @@ class Follower:
                 .where(auctions.c.revision > seen, auctions.c.revision <= last, _planned)
             )
             bidders: dict[int, list[str]] = {}
-            for auction, agent in (await connection.execute(bids)).all():
+            for auction, agent in connection.execute(bids).all():
                 bidders.setdefault(auction, []).append(agent)
             done = (
                 select(executions.c.auction, executions.c.agent, latest_verdict_on_work().label("verdict"))
@@ -217,7 +216,7 @@ class Follower:
                 .order_by(executions.c.auction, executions.c.position)
             )
             work: dict[int, list[Worked]] = {}
-            for row in (await connection.execute(done)).all():
+            for row in connection.execute(done).all():
                 work.setdefault(row.auction, []).append(Worked(agent=row.agent, verdict=row.verdict))
             for row in rows:
                 own = work.get(row.key, ())
@@ -235,7 +234,7 @@ class Follower:
             seen = last
 
 
-async def read_pairs(connection: AsyncConnection, agent: str, chosen: Sequence[tuple[int, float]]) -> tuple[Pair, ...]:
+def read_pairs(connection: Connection, agent: str, chosen: Sequence[tuple[int, float]]) -> tuple[Pair, ...]:
     """The contrastive pairs of past auctions for an agent, in the order given.
 
     Args:
@@ -245,11 +244,11 @@ async def read_pairs(connection: AsyncConnection, agent: str, chosen: Sequence[t
     """
     keys = [key for key, _ in chosen]
     heads = select(auctions.c.key, auctions.c.id, tasks.c.text).join(tasks).where(auctions.c.key.in_(keys))
-    by_key = {row.key: row for row in (await connection.execute(heads)).all()}
+    by_key = {row.key: row for row in connection.execute(heads).all()}
     bids = select(strategies).where(strategies.c.auction.in_(keys), _planned)
     candidates: dict[int, list[Candidate]] = {}
     ordered = bids.order_by(strategies.c.auction, strategies.c.position)
-    for row in (await connection.execute(ordered)).all():
+    for row in connection.execute(ordered).all():
         one = Candidate(
             agent=row.agent,
             text=row.text,

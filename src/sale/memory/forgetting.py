@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, select, update
 
 from sale.errors import InputError
 from sale.memory import finding
@@ -32,26 +31,26 @@ class Chosen:
             raise InputError(f"a time without a zone: {self.before!r}", hint="Use datetime(…, tzinfo=UTC).")
 
 
-async def forget(connection: AsyncConnection, chosen: Chosen) -> Forgotten:
+def forget(connection: Connection, chosen: Chosen) -> Forgotten:
     """Delete, inside the caller's writing transaction. Auctions being held are spared, and refused where named.
 
     Raises:
         InputError: A name is not found or not unique, or the auction is being held right now.
     """
-    doomed = await _doomed(connection, chosen)
+    doomed = _doomed(connection, chosen)
     quoted = 0
     keys = sorted(doomed)
     for start in range(0, len(keys), CHUNK):
         part = keys[start : start + CHUNK]
         names = [doomed[key] for key in part]
-        quoted += (await connection.execute(delete(pairs).where(pairs.c.past_auction.in_(names)))).rowcount
-        await connection.execute(delete(auctions).where(auctions.c.key.in_(part)))
+        quoted += connection.execute(delete(pairs).where(pairs.c.past_auction.in_(names))).rowcount
+        connection.execute(delete(auctions).where(auctions.c.key.in_(part)))
     orphans = delete(tasks).where(~exists(select(1).where(auctions.c.task == tasks.c.key).correlate(tasks)))
-    gone = (await connection.execute(orphans)).rowcount if keys else 0
+    gone = connection.execute(orphans).rowcount if keys else 0
     if keys:
-        await connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
-        await next_revision(connection)
-        await connection.execute(update(state).values(generation=state.c.generation + 1))
+        connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
+        next_revision(connection)
+        connection.execute(update(state).values(generation=state.c.generation + 1))
     return Forgotten(auctions=len(keys), tasks=gone, pairs=quoted)
 
 
@@ -60,11 +59,11 @@ def _used_in(table: Table) -> ColumnElement[bool]:
     return exists(select(1).where(table.c.model == success_models.c.digest).correlate(success_models))
 
 
-async def _doomed(connection: AsyncConnection, chosen: Chosen) -> dict[int, str]:
+def _doomed(connection: Connection, chosen: Chosen) -> dict[int, str]:
     found: dict[int, str] = {}
     for name in chosen.ids:
-        key = await finding.resolve(connection, name)
-        head = (await connection.execute(select(auctions.c.id, auctions.c.owner).where(auctions.c.key == key))).one()
+        key = finding.resolve(connection, name)
+        head = connection.execute(select(auctions.c.id, auctions.c.owner).where(auctions.c.key == key)).one()
         if head.owner is not None:
             raise InputError(f"the auction {head.id!r} is being held right now", hint="Wait until it is over.")
         found[key] = head.id
@@ -74,6 +73,6 @@ async def _doomed(connection: AsyncConnection, chosen: Chosen) -> dict[int, str]
     if chosen.source is not None:
         conditions.append(auctions.c.source == chosen.source)
     if len(conditions) > 1:
-        rows = await connection.execute(select(auctions.c.key, auctions.c.id).where(and_(*conditions)))
+        rows = connection.execute(select(auctions.c.key, auctions.c.id).where(and_(*conditions)))
         found.update((row.key, row.id) for row in rows.all())
     return found

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, select, update
 
 from sale.errors import InputError
 from sale.memory import writing
@@ -22,9 +21,7 @@ from sale.types import Attempt, Auction, Baseline, Call, Outcome, Task
 Head = Row[*tuple[Any, ...]]
 
 
-async def begin(
-    connection: AsyncConnection, auction_id: str, task: Task, owner: str, embedding: tuple[str, bytes]
-) -> None:
+def begin(connection: Connection, auction_id: str, task: Task, owner: str, embedding: tuple[str, bytes]) -> None:
     """A new record, `open`.
 
     Args:
@@ -38,11 +35,11 @@ async def begin(
         InputError: The id is taken.
     """
     taken = select(auctions.c.key).where(auctions.c.id == auction_id)
-    if (await connection.execute(taken)).scalar() is not None:
+    if connection.execute(taken).scalar() is not None:
         raise InputError(f"there is already an auction {auction_id!r}", hint="Give each auction its own id.")
-    revision = await writing.next_revision(connection)
+    revision = writing.next_revision(connection)
     digest = writing.task_digest(task)
-    known = (await writing.task_keys(connection, [digest])).get(digest)
+    known = writing.task_keys(connection, [digest]).get(digest)
     rows = Rows()
     if known is None:  # one that was there is embedded, or will be when it is looked for
         writing.add_task(rows, revision, task, *embedding)
@@ -57,32 +54,30 @@ async def begin(
         "started_at": _now(),
     }
     rows.add(auctions, row)
-    await rows.insert(connection)
+    rows.insert(connection)
 
 
-async def award(connection: AsyncConnection, auction: Auction, owner: str) -> None:
+def award(connection: Connection, auction: Auction, owner: str) -> None:
     """From `open` to `awarded`. From `abandoned` too: if the auction was taken for dead, what it paid for is kept.
 
     Raises:
         InputError: It was not begun, or for another task, or has its award; or the winner is none of the bids.
     """
-    head = await _head(connection, auctions.c.id == auction.id, auction.id)
+    head = _head(connection, auctions.c.id == auction.id, auction.id)
     _expect(head, head.status in {"open", "abandoned"} and head.awarded_at is None, "awarded")
     if (head.task_id, head.text, head.domain) != (auction.task.id, auction.task.text, auction.task.domain):
         raise InputError(f"the auction {auction.id!r} was begun for another task", hint="Begin a new auction.")
     rows = Rows()
     writing.add_award(rows, head.key, auction)
-    await writing.add_calls(connection, rows, head.key, writing.call_rows("auction", auction.settlement.calls))
+    writing.add_calls(connection, rows, head.key, writing.call_rows("auction", auction.settlement.calls))
     now: Fields = {"status": "awarded", "owner": owner, "awarded_at": _now(), "abandoned_at": None, "reason": None}
-    revision = await writing.next_revision(connection)
+    revision = writing.next_revision(connection)
     award = writing.award_fields(rows, auction)
-    await rows.insert(connection)  # the head refers to some of it
-    await _put(connection, head.key, revision, **now, **award)
+    rows.insert(connection)  # the head refers to some of it
+    _put(connection, head.key, revision, **now, **award)
 
 
-async def settle(
-    connection: AsyncConnection, auction_id: str, attempts: Sequence[Attempt], baseline: Baseline | None
-) -> None:
+def settle(connection: Connection, auction_id: str, attempts: Sequence[Attempt], baseline: Baseline | None) -> None:
     """From `awarded` to `settled`. From `abandoned` too, after an award.
 
     Args:
@@ -94,85 +89,85 @@ async def settle(
     Raises:
         InputError: It has no award yet, or is settled already.
     """
-    head = await _head(connection, auctions.c.id == auction_id, auction_id)
+    head = _head(connection, auctions.c.id == auction_id, auction_id)
     _expect(head, head.awarded_at is not None and head.settled_at is None, "settled")
     now = _now()
     settled: Fields = {"status": "settled", "owner": None, "settled_at": now, "abandoned_at": None, "reason": None}
-    await _change(connection, head.key, **settled)
+    _change(connection, head.key, **settled)
     rows = Rows()
     writing.add_work(rows, head.key, [attempt.execution for attempt in attempts], baseline)
-    first = await writing.next_position(connection, outcomes, head.key)
+    first = writing.next_position(connection, outcomes, head.key)
     lines: list[Fields] = []
     for place, attempt in enumerate(attempts):
         judged = Judgement(outcome=attempt.outcome, at=now, execution=place)
         writing.add_outcome(rows, head.key, judged, first + place)
         lines += writing.call_rows("execution", attempt.execution.calls, execution=place)
         lines += writing.call_rows("outcome", attempt.outcome.calls, outcome=first + place)
-    await writing.add_calls(connection, rows, head.key, lines)
-    await rows.insert(connection)
+    writing.add_calls(connection, rows, head.key, lines)
+    rows.insert(connection)
 
 
-async def abandon(connection: AsyncConnection, auction_id: str, reason: str, calls: Sequence[Call]) -> None:
+def abandon(connection: Connection, auction_id: str, reason: str, calls: Sequence[Call]) -> None:
     """From `open` or `awarded` to `abandoned`.
 
     Raises:
         InputError: There is no such auction, or it is settled.
     """
-    head = await _head(connection, auctions.c.id == auction_id, auction_id)
+    head = _head(connection, auctions.c.id == auction_id, auction_id)
     _expect(head, head.settled_at is None, "abandoned")
-    await _change(connection, head.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
+    _change(connection, head.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
     rows = Rows()
-    await writing.add_calls(connection, rows, head.key, writing.call_rows("stray", calls))
-    await rows.insert(connection)
+    writing.add_calls(connection, rows, head.key, writing.call_rows("stray", calls))
+    rows.insert(connection)
 
 
-async def release(connection: AsyncConnection, auction_id: str) -> None:
+def release(connection: Connection, auction_id: str) -> None:
     """`awarded` for good: nobody works on it any more.
 
     Raises:
         InputError: There is no such auction, or it is not `awarded`.
     """
-    head = await _head(connection, auctions.c.id == auction_id, auction_id)
+    head = _head(connection, auctions.c.id == auction_id, auction_id)
     _expect(head, head.status == "awarded", "closed")
-    await _change(connection, head.key, owner=None)
+    _change(connection, head.key, owner=None)
 
 
-async def judge(connection: AsyncConnection, key: int, outcome: Outcome) -> None:
+def judge(connection: Connection, key: int, outcome: Outcome) -> None:
     """One more judgement, of the last execution if there is any.
 
     Raises:
         InputError: There is no award to judge.
     """
-    head = await _head(connection, auctions.c.key == key, str(key))
+    head = _head(connection, auctions.c.key == key, str(key))
     _expect(head, head.awarded_at is not None, "judged")
-    await _change(connection, key)
+    _change(connection, key)
     rows = Rows()
-    number = await writing.next_position(connection, outcomes, key)
-    done = await writing.next_position(connection, executions, key)
+    number = writing.next_position(connection, outcomes, key)
+    done = writing.next_position(connection, executions, key)
     writing.add_outcome(rows, key, Judgement(outcome=outcome, at=_now(), execution=done - 1 if done else None), number)
-    await writing.add_calls(connection, rows, key, writing.call_rows("outcome", outcome.calls, outcome=number))
-    await rows.insert(connection)
+    writing.add_calls(connection, rows, key, writing.call_rows("outcome", outcome.calls, outcome=number))
+    rows.insert(connection)
 
 
-async def unfinished_owners(connection: AsyncConnection) -> list[str]:
+def unfinished_owners(connection: Connection) -> list[str]:
     """The tokens that unfinished auctions name."""
     owners = select(auctions.c.owner).where(auctions.c.owner.is_not(None)).distinct()
-    return [row.owner for row in (await connection.execute(owners)).all()]
+    return [row.owner for row in connection.execute(owners).all()]
 
 
-async def abandon_all_of(connection: AsyncConnection, owners: Sequence[str]) -> int:
+def abandon_all_of(connection: Connection, owners: Sequence[str]) -> int:
     """To `abandoned`, whatever these owners left unfinished; gives back how many auctions."""
     left = select(auctions.c.key, auctions.c.status).where(auctions.c.owner.in_(owners))
-    rows = (await connection.execute(left)).all()
+    rows = connection.execute(left).all()
     for row in rows:
         reason = f"its process ended before the {'award' if row.status == 'open' else 'work was settled'}"
-        await _change(connection, row.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
+        _change(connection, row.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
     return len(rows)
 
 
-async def _head(connection: AsyncConnection, which: Any, name: str) -> Head:  # noqa: ANN401  a condition of any kind
+def _head(connection: Connection, which: Any, name: str) -> Head:  # noqa: ANN401  a condition of any kind
     columns = (*auctions.c, tasks.c.id.label("task_id"), tasks.c.text, tasks.c.domain)
-    found = (await connection.execute(select(*columns).join(tasks).where(which))).one_or_none()
+    found = connection.execute(select(*columns).join(tasks).where(which)).one_or_none()
     if found is None:
         raise InputError(f"there is no auction {name!r} in the memory", hint="Begin it first.")
     return found
@@ -188,13 +183,13 @@ def _expect(head: Head, possible: bool, what: str) -> None:
         )
 
 
-async def _change(connection: AsyncConnection, key: int, **values: Any) -> None:  # noqa: ANN401  columns of any type
+def _change(connection: Connection, key: int, **values: Any) -> None:  # noqa: ANN401  columns of any type
     """Change the head, under a new revision, so that every index notices."""
-    await _put(connection, key, await writing.next_revision(connection), **values)
+    _put(connection, key, writing.next_revision(connection), **values)
 
 
-async def _put(connection: AsyncConnection, key: int, revision: int, **values: Any) -> None:  # noqa: ANN401
-    await connection.execute(update(auctions).where(auctions.c.key == key).values(revision=revision, **values))
+def _put(connection: Connection, key: int, revision: int, **values: Any) -> None:  # noqa: ANN401
+    connection.execute(update(auctions).where(auctions.c.key == key).values(revision=revision, **values))
 
 
 def _now() -> datetime:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, RowMapping, select
 
 from sale.memory.schema import auctions, strategies, tasks
 
@@ -28,19 +27,19 @@ class Quoted:
     """A strategy's text, by the auction's key and its position there."""
 
 
-async def quoted_by(connection: AsyncConnection, pairs: Sequence[RowMapping]) -> Quoted:
+def quoted_by(connection: Connection, pairs: Sequence[RowMapping]) -> Quoted:
     """The texts that rows of the table `pairs` refer to."""
-    return await _read(connection, sorted({row["past"] for row in pairs if row["past"] is not None}))
+    return _read(connection, sorted({row["past"] for row in pairs if row["past"] is not None}))
 
 
-async def shorten(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def shorten(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows for the table `pairs`, with references in place of texts that are on record."""
     names = sorted({row["past_auction"] for row in rows})
     keys: dict[str, int] = {}
     for start in range(0, len(names), CHUNK):
         known = select(auctions.c.id, auctions.c.key).where(auctions.c.id.in_(names[start : start + CHUNK]))
-        keys.update((row.id, row.key) for row in (await connection.execute(known)).all())
-    quoted = await _read(connection, sorted(keys.values()))
+        keys.update((row.id, row.key) for row in connection.execute(known).all())
+    quoted = _read(connection, sorted(keys.values()))
     places = {(key, text): place for (key, place), text in quoted.strategies.items()}
     return [{**row, **_reference(row, keys.get(row["past_auction"]), quoted, places)} for row in rows]
 
@@ -56,13 +55,13 @@ def _reference(
     return dict.fromkeys(("past", "losing_of", "winning_of"))
 
 
-async def _read(connection: AsyncConnection, keys: Sequence[int]) -> Quoted:
+def _read(connection: Connection, keys: Sequence[int]) -> Quoted:
     quoted = Quoted()
     for start in range(0, len(keys), CHUNK):
         some = keys[start : start + CHUNK]
         texts = select(auctions.c.key, tasks.c.text).join(tasks).where(auctions.c.key.in_(some))
-        quoted.tasks.update((row.key, row.text) for row in (await connection.execute(texts)).all())
+        quoted.tasks.update((row.key, row.text) for row in connection.execute(texts).all())
         plans = select(strategies.c.auction, strategies.c.position, strategies.c.text)
-        for row in (await connection.execute(plans.where(strategies.c.auction.in_(some)))).all():
+        for row in connection.execute(plans.where(strategies.c.auction.in_(some))).all():
             quoted.strategies[row.auction, row.position] = row.text
     return quoted

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Table, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, RowMapping, Select, Table, select
 
 from sale.memory.quotations import Quoted, quoted_by
 from sale.memory.records import Judgement, Record, Status
@@ -49,20 +48,20 @@ from sale.types import (
 Row = RowMapping
 
 
-async def read_records(connection: AsyncConnection, keys: Sequence[int]) -> list[Record]:
+def read_records(connection: Connection, keys: Sequence[int]) -> list[Record]:
     """The records of these auctions, in this order; keys that are gone are left out."""
     columns = (*auctions.c, tasks.c.id.label("task_id"), tasks.c.text, tasks.c.domain)
     heads = select(*columns).join(tasks, tasks.c.key == auctions.c.task).where(auctions.c.key.in_(keys))
-    by_key = {row["key"]: row for row in (await connection.execute(heads)).mappings()}
-    models = await read_models(connection, {row["model"] for row in by_key.values() if row["model"] is not None})
+    by_key = {row["key"]: row for row in connection.execute(heads).mappings()}
+    models = read_models(connection, {row["model"] for row in by_key.values() if row["model"] is not None})
     parts = [_Parts(by_key[key], models.get(by_key[key]["model"])) for key in keys if key in by_key]
     quoted = Quoted()
     for table in _PARTS:
         grouped: dict[int, list[Row]] = {}
-        for row in (await connection.execute(_of(table, keys))).mappings():
+        for row in connection.execute(_of(table, keys)).mappings():
             grouped.setdefault(row["auction"], []).append(row)
         if table is pairs:
-            quoted = await quoted_by(connection, [row for rows in grouped.values() for row in rows])
+            quoted = quoted_by(connection, [row for rows in grouped.values() for row in rows])
         for part in parts:
             part.rows[table.name] = grouped.get(part.head["key"], [])
     return [part.record(quoted) for part in parts]

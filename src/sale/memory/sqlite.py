@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sale.errors import StoreError
 
@@ -43,23 +42,23 @@ FAULTS: Final[dict[int, tuple[str, str]]] = {
 """What SQLite's result codes mean to a user, and what to do."""
 
 
-def create(path: Path, busy_seconds: float) -> AsyncEngine:
+def create(path: Path, busy_seconds: float) -> Engine:
     """An engine for the file. Nothing is opened yet.
 
     Args:
         path: The database file.
         busy_seconds: How long a connection waits for another one's lock.
     """
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
         # Transactions are begun by hand below; left to itself the driver begins them too late to be of use.
         connect_args={"timeout": busy_seconds, "isolation_level": None},
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
     )
-    event.listen(engine.sync_engine, "connect", _set_up)
-    event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -71,7 +70,7 @@ def _set_up(connection: DBAPIConnection, _: object) -> None:
         cursor.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
         cursor.close()
     except sqlite3.Error:
-        connection.close()  # the pool does not know it yet, and would leave its thread behind
+        connection.close()  # the pool does not know it yet
         raise
 
 
@@ -81,32 +80,20 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def probe(path: Path, busy_seconds: float) -> None:
-    """Open the file once and look at its first page, so that what can be wrong with it comes out here.
-
-    A connection of the engine that fails to open leaves a thread that may outlive the event loop.
-
-    Raises:
-        sqlite3.Error: It cannot be opened, or is no database.
-    """
-    with closing(sqlite3.connect(path, timeout=busy_seconds)) as connection:
-        connection.execute("PRAGMA schema_version").fetchone()
-
-
-async def use_write_ahead_log(engine: AsyncEngine) -> None:
+def use_write_ahead_log(engine: Engine) -> None:
     """Let readers and a writer work at the same time. Kept in the file; no other connection may be open the first time.
 
     Raises:
         SQLAlchemyError: The file cannot be changed.
     """
-    async with engine.connect() as connection:
-        bare = await connection.execution_options(**BARE)
-        if (await bare.exec_driver_sql("PRAGMA journal_mode")).scalar() != "wal":
-            await bare.exec_driver_sql("PRAGMA journal_mode = WAL")
+    with engine.connect() as connection:
+        bare = connection.execution_options(**BARE)
+        if bare.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+            bare.exec_driver_sql("PRAGMA journal_mode = WAL")
 
 
-@asynccontextmanager
-async def rebuilding(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+@contextmanager
+def rebuilding(engine: Engine) -> Generator[Connection]:
     """A writing transaction in which tables may be replaced by new ones of the same name.
 
     References are looked at when it ends: while they are enforced, to drop a table is to delete what belongs to it.
@@ -115,33 +102,33 @@ async def rebuilding(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
         SQLAlchemyError: The file cannot be changed.
         sqlite3.IntegrityError: What was left refers to what is not there; nothing was changed.
     """
-    async with engine.connect() as connection:
-        await _enforce_references(connection, "OFF")
-        writing = await connection.execution_options(**WRITING)
+    with engine.connect() as connection:
+        _enforce_references(connection, "OFF")
+        writing = connection.execution_options(**WRITING)
         try:
-            async with writing.begin():
+            with writing.begin():
                 yield writing
-                if broken := (await writing.exec_driver_sql("PRAGMA foreign_key_check")).all():
+                if broken := writing.exec_driver_sql("PRAGMA foreign_key_check").all():
                     raise sqlite3.IntegrityError(f"{len(broken)} rows refer to nothing, the first in {broken[0][0]!r}")
         finally:
-            await _enforce_references(connection, "ON")
+            _enforce_references(connection, "ON")
 
 
-async def _enforce_references(connection: AsyncConnection, mode: str) -> None:
-    bare = await connection.execution_options(**BARE)  # inside a transaction it would have no effect
-    await bare.exec_driver_sql(f"PRAGMA foreign_keys = {mode}")
-    await bare.commit()
+def _enforce_references(connection: Connection, mode: str) -> None:
+    bare = connection.execution_options(**BARE)  # inside a transaction it would have no effect
+    bare.exec_driver_sql(f"PRAGMA foreign_keys = {mode}")
+    bare.commit()
 
 
-async def empty_log(engine: AsyncEngine) -> None:
+def empty_log(engine: Engine) -> None:
     """Move everything from the write-ahead log into the file, so that no deleted text stays behind in the log.
 
     Raises:
         SQLAlchemyError: The file cannot be written.
     """
-    async with engine.connect() as connection:
-        bare = await connection.execution_options(**BARE)
-        await bare.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with engine.connect() as connection:
+        bare = connection.execution_options(**BARE)
+        bare.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def size(path: Path) -> int:

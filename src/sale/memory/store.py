@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO, get_args
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from sale.errors import InputError
 from sale.memory import exchange, finding, forgetting, lifecycle
@@ -81,14 +81,14 @@ class AuctionMemory(Lessons):
         owner = self._database.presence.token
         begun = False
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             nonlocal begun
-            await lifecycle.begin(connection, auction_id, task, owner, embedding)
+            lifecycle.begin(connection, auction_id, task, owner, embedding)
             begun = True
 
-        async def undo(connection: AsyncConnection) -> None:
+        def undo(connection: Connection) -> None:
             if begun:
-                await lifecycle.abandon(connection, auction_id, "cancelled", ())
+                lifecycle.abandon(connection, auction_id, "cancelled", ())
 
         try:
             await self._database.write(work)
@@ -175,9 +175,9 @@ class AuctionMemory(Lessons):
         if verdict not in get_args(Verdict):
             raise InputError(f"unknown verdict {verdict!r}", hint=f"One of {', '.join(get_args(Verdict))}.")
 
-        async def work(connection: AsyncConnection) -> None:
-            key = await finding.resolve(connection, auction_id)
-            await lifecycle.judge(connection, key, Outcome(verdict=verdict, judged_by=judged_by, detail=detail))
+        def work(connection: Connection) -> None:
+            key = finding.resolve(connection, auction_id)
+            lifecycle.judge(connection, key, Outcome(verdict=verdict, judged_by=judged_by, detail=detail))
 
         await self._database.write(work)
 
@@ -292,8 +292,8 @@ class AuctionMemory(Lessons):
             StoreError: The memory cannot be read.
         """
 
-        async def work(connection: AsyncConnection) -> Record:
-            return (await read_records(connection, [await finding.resolve(connection, auction_id)]))[0]
+        def work(connection: Connection) -> Record:
+            return read_records(connection, [finding.resolve(connection, auction_id)])[0]
 
         return await self._database.read(work)
 

@@ -10,8 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from sale.errors import InputError
 from sale.memory.records import WeightUse
@@ -22,10 +21,10 @@ from sale.types import SuccessModel, Training, Weights, WeightSet
 CHUNK = 500
 
 
-async def add(connection: AsyncConnection, weights: Weights, training: Training) -> WeightSet:
+def add(connection: Connection, weights: Weights, training: Training) -> WeightSet:
     """The next version. Its source is that version, whatever it was before."""
-    await next_revision(connection)  # one at a time: versions are counted
-    last = (await connection.execute(select(func.max(weight_sets.c.version)))).scalar()
+    next_revision(connection)  # one at a time: versions are counted
+    last = connection.execute(select(func.max(weight_sets.c.version))).scalar()
     version = 1 if last is None else last + 1
     rows = Rows()
     row = {
@@ -38,68 +37,68 @@ async def add(connection: AsyncConnection, weights: Weights, training: Training)
         "training": _plain(training),
     }
     rows.add(weight_sets, row)
-    await rows.insert(connection)
-    (added,) = await _read(connection, version)
+    rows.insert(connection)
+    (added,) = _read(connection, version)
     return added
 
 
-async def use(connection: AsyncConnection, version: int | None) -> None:
+def use(connection: Connection, version: int | None) -> None:
     """From now on. Nothing is noted where that is so already.
 
     Raises:
         InputError: There is no such version.
     """
     known = select(weight_sets.c.version).where(weight_sets.c.version == version)
-    if version is not None and (await connection.execute(known)).scalar() is None:
-        last = (await connection.execute(select(func.max(weight_sets.c.version)))).scalar()
+    if version is not None and connection.execute(known).scalar() is None:
+        last = connection.execute(select(func.max(weight_sets.c.version))).scalar()
         there = "There are none yet: `sale fit` makes some." if last is None else f"The versions are 1 to {last}."
         raise InputError(f"there are no weights {version!r} in the memory", hint=there)
-    key = await next_revision(connection)
-    if await _used(connection) != version:
-        await connection.execute(insert(weight_uses), {"key": key, "version": version, "at": datetime.now(UTC)})
+    key = next_revision(connection)
+    if _used(connection) != version:
+        connection.execute(insert(weight_uses), {"key": key, "version": version, "at": datetime.now(UTC)})
 
 
-async def in_use(connection: AsyncConnection) -> WeightSet | None:
+def in_use(connection: Connection) -> WeightSet | None:
     """Those auctions are decided by; `None`: the default ones."""
-    version = await _used(connection)
-    return None if version is None else (await _read(connection, version))[0]
+    version = _used(connection)
+    return None if version is None else _read(connection, version)[0]
 
 
-async def every(connection: AsyncConnection) -> tuple[WeightSet, ...]:
+def every(connection: Connection) -> tuple[WeightSet, ...]:
     """By version."""
-    return await _read(connection)
+    return _read(connection)
 
 
-async def uses(connection: AsyncConnection) -> tuple[WeightUse, ...]:
+def uses(connection: Connection) -> tuple[WeightUse, ...]:
     """What was put in use when, oldest first."""
-    rows = (await connection.execute(select(weight_uses).order_by(weight_uses.c.key))).all()
+    rows = connection.execute(select(weight_uses).order_by(weight_uses.c.key)).all()
     return tuple(WeightUse(version=row.version, at=row.at) for row in rows)
 
 
-async def read_models(connection: AsyncConnection, digests: Collection[str]) -> dict[str, SuccessModel]:
+def read_models(connection: Connection, digests: Collection[str]) -> dict[str, SuccessModel]:
     """Models by their digests."""
     found: dict[str, SuccessModel] = {}
     wanted = sorted(digests)
     for start in range(0, len(wanted), CHUNK):
         query = select(success_models).where(success_models.c.digest.in_(wanted[start : start + CHUNK]))
-        found.update((row.digest, SuccessModel(**row.body)) for row in (await connection.execute(query)).all())
+        found.update((row.digest, SuccessModel(**row.body)) for row in connection.execute(query).all())
     return found
 
 
-async def _used(connection: AsyncConnection) -> int | None:
+def _used(connection: Connection) -> int | None:
     """The version in use."""
     latest = select(weight_uses.c.version).order_by(weight_uses.c.key.desc()).limit(1)
-    return (await connection.execute(latest)).scalar()
+    return connection.execute(latest).scalar()
 
 
-async def _read(connection: AsyncConnection, version: int | None = None) -> tuple[WeightSet, ...]:
+def _read(connection: Connection, version: int | None = None) -> tuple[WeightSet, ...]:
     """That version, or all."""
     query = select(weight_sets).order_by(weight_sets.c.version)
     if version is not None:
         query = query.where(weight_sets.c.version == version)
-    rows = (await connection.execute(query)).mappings().all()
-    models = await read_models(connection, {row["model"] for row in rows if row["model"] is not None})
-    used = await _used(connection)
+    rows = connection.execute(query).mappings().all()
+    models = read_models(connection, {row["model"] for row in rows if row["model"] is not None})
+    used = _used(connection)
     return tuple(_weight_set(row, models.get(row["model"]), used) for row in rows)
 
 

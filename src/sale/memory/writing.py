@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, cast
 
-from sqlalchemy import Table, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Table, func, insert, select, update
 
 from sale.errors import InputError
 from sale.memory.quotations import shorten
@@ -54,27 +53,27 @@ class Rows:
             table, *({"auction": auction, "position": place, **row} for place, row in enumerate(rows, start=first))
         )
 
-    async def insert(self, connection: AsyncConnection) -> None:
+    def insert(self, connection: Connection) -> None:
         """Insert all."""
         for table in metadata.sorted_tables:
             if rows := self._rows.get(table):
                 if table is pairs:
-                    rows = await shorten(connection, rows)
+                    rows = shorten(connection, rows)
                 if table is success_models:
-                    rows = await _new_models(connection, rows)
+                    rows = _new_models(connection, rows)
                 if rows:
-                    await connection.execute(insert(table), rows)
+                    connection.execute(insert(table), rows)
 
 
-async def _new_models(connection: AsyncConnection, rows: Sequence[Fields]) -> list[Fields]:
+def _new_models(connection: Connection, rows: Sequence[Fields]) -> list[Fields]:
     """Those that are not there yet, each once."""
     wanted = {row["digest"]: row for row in rows}
     there = select(success_models.c.digest).where(success_models.c.digest.in_(wanted))
-    known = set((await connection.execute(there)).scalars())
+    known = set(connection.execute(there).scalars())
     return [row for digest, row in wanted.items() if digest not in known]
 
 
-async def next_revision(connection: AsyncConnection, by: int = 1) -> int:
+def next_revision(connection: Connection, by: int = 1) -> int:
     """Raise the memory's revision. Its row stays locked until the transaction ends, so commits follow its order.
 
     Args:
@@ -84,8 +83,8 @@ async def next_revision(connection: AsyncConnection, by: int = 1) -> int:
     Returns:
         The first of those taken.
     """
-    await connection.execute(update(state).values(revision=state.c.revision + by))
-    return (await connection.execute(select(state.c.revision))).scalar_one() - by + 1
+    connection.execute(update(state).values(revision=state.c.revision + by))
+    return connection.execute(select(state.c.revision)).scalar_one() - by + 1
 
 
 def text_digest(text: str) -> str:
@@ -98,10 +97,10 @@ def task_digest(task: Task) -> str:
     return text_digest(json.dumps([task.id, task.text, task.domain]))
 
 
-async def task_keys(connection: AsyncConnection, digests: Sequence[str]) -> dict[str, int]:
+def task_keys(connection: Connection, digests: Sequence[str]) -> dict[str, int]:
     """The keys of the tasks that are there, by digest."""
     found = select(tasks.c.digest, tasks.c.key).where(tasks.c.digest.in_(digests))
-    return {row.digest: row.key for row in (await connection.execute(found)).all()}
+    return {row.digest: row.key for row in connection.execute(found).all()}
 
 
 def add_task(rows: Rows, key: int, task: Task, embedder: str, vector: bytes) -> None:
@@ -127,18 +126,18 @@ def numbers(values: object) -> Fields:
     return {name: float(value) for name, value in cast("Mapping[str, float]", values).items()}
 
 
-async def put_embedding(connection: AsyncConnection, task: int, embedder: str, vector: bytes) -> None:
+def put_embedding(connection: Connection, task: int, embedder: str, vector: bytes) -> None:
     """Store the vector of a task that is there, replacing one by the same embedder."""
     mine = (embeddings.c.task == task) & (embeddings.c.embedder == embedder)
-    changed = await connection.execute(update(embeddings).where(mine).values(vector=vector))
+    changed = connection.execute(update(embeddings).where(mine).values(vector=vector))
     if not changed.rowcount:
-        await connection.execute(insert(embeddings), {"task": task, "embedder": embedder, "vector": vector})
+        connection.execute(insert(embeddings), {"task": task, "embedder": embedder, "vector": vector})
 
 
-async def next_position(connection: AsyncConnection, table: Table, auction: int) -> int:
+def next_position(connection: Connection, table: Table, auction: int) -> int:
     """The number of the next row of an auction."""
     last = select(func.max(table.c.position)).where(table.c.auction == auction)
-    found = (await connection.execute(last)).scalar()
+    found = connection.execute(last).scalar()
     return 0 if found is None else int(found) + 1
 
 
@@ -242,10 +241,10 @@ def call_rows(
     ]
 
 
-async def add_calls(connection: AsyncConnection, rows: Rows, key: int, lines: Sequence[Fields]) -> None:
+def add_calls(connection: Connection, rows: Rows, key: int, lines: Sequence[Fields]) -> None:
     """Lines of the settlement, after those that are there."""
     if lines:
-        rows.number(calls, key, lines, first=await next_position(connection, calls, key))
+        rows.number(calls, key, lines, first=next_position(connection, calls, key))
 
 
 def add_record(rows: Rows, key: int, head: Fields, auction: Auction | None) -> None:

@@ -22,12 +22,20 @@ import subprocess
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
-from sale.agents.tools.interpreter import LIBRARY_CACHE, SYSTEM_LINKS, SYSTEM_TREES, Interpreter, this_interpreter
+from sale.agents.tools.interpreter import (
+    LIBRARY_CACHE,
+    SYSTEM_LINKS,
+    SYSTEM_TREES,
+    Interpreter,
+    this_interpreter,
+    within,
+)
 from sale.agents.tools.launch import ENVIRONMENT, launch, rlimits
 from sale.agents.tools.processes import kill_children
 from sale.agents.tools.runs import DEFAULT_LIMITS, MAIN_FILE, NO_FILES, Limits, RunReport, workspace_files
 from sale.agents.tools.seccomp import filter_program
 from sale.agents.tools.supervise import Command, supervise
+from sale.agents.tools.surroundings import Surroundings
 
 WORKSPACE = "/tmp/box"  # noqa: S108 - inside the sandbox
 SHARED_MEMORY_BYTES = 8 * 2**20
@@ -59,14 +67,26 @@ else:
 class BubblewrapSandbox:
     """Runs code under bubblewrap 0.8 or newer, on Linux 5.14 or newer. Safe to share between concurrent runs."""
 
-    def __init__(self, *, bwrap: Path, interpreter: Interpreter | None = None) -> None:
+    def __init__(
+        self, *, bwrap: Path, interpreter: Interpreter | None = None, surroundings: Surroundings | None = None
+    ) -> None:
         """Use the program at `bwrap`; the code's Python is the one this program runs on unless another is given."""
         self._bwrap = bwrap
         self._interpreter = interpreter or this_interpreter()
+        self._surroundings = surroundings
         self._filter = filter_program(platform.machine())
 
+    def within(self, surroundings: Surroundings) -> BubblewrapSandbox:
+        """The same sandbox, with more to be found in it."""
+        return BubblewrapSandbox(bwrap=self._bwrap, interpreter=self._interpreter, surroundings=surroundings)
+
     async def run(
-        self, code: str, *, files: Mapping[str, str] = NO_FILES, stdin: str = "", limits: Limits = DEFAULT_LIMITS
+        self,
+        code: str,
+        *,
+        files: Mapping[str, str] = NO_FILES,
+        stdin: str | bytes = "",
+        limits: Limits = DEFAULT_LIMITS,
     ) -> RunReport:
         """Run `code`; see `Sandbox.run`."""
         content = workspace_files(code, files)
@@ -103,6 +123,9 @@ class BubblewrapSandbox:
         with _Descriptors() as descriptors:
             reading, writing = descriptors.pipe()
             argv = [str(self._bwrap), *_namespaces(as_root=as_root), *_file_system(self._interpreter, limits)]
+            argv += _hidden(self._interpreter) if self._surroundings is None else _around(self._surroundings)
+            # Both are file systems in memory without a size of their own.
+            argv += ["--remount-ro", "/dev", "--remount-ro", "/"]
             for name, data in content.items():
                 argv += _directories(PurePosixPath(WORKSPACE, name).parents, "0777")
                 argv += ["--perms", "0666", "--file", str(descriptors.holding(data)), f"{WORKSPACE}/{name}"]
@@ -152,15 +175,26 @@ def _file_system(interpreter: Interpreter, limits: Limits) -> list[str]:
     visible += interpreter.trees
     for path in visible:
         arguments += [*_directories(path.parents, "0755"), "--ro-bind", str(path), str(path)]
-    for packages in interpreter.packages:
-        if any(packages.is_relative_to(path) for path in visible):
-            arguments += ["--tmpfs", str(packages), "--remount-ro", str(packages)]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     arguments += ["--perms", "1777", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
     arguments += ["--perms", "1777", "--size", str(limits.file_bytes), "--tmpfs", "/tmp"]  # noqa: S108
-    arguments += ["--perms", "0777", "--dir", WORKSPACE, "--chdir", WORKSPACE]
-    # Both are file systems in memory without a size of their own.
-    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
+    return [*arguments, "--perms", "0777", "--dir", WORKSPACE, "--chdir", WORKSPACE]
+
+
+def _hidden(interpreter: Interpreter) -> list[str]:
+    """Empty read-only directories in place of installed packages that would otherwise be visible."""
+    trees = (*SYSTEM_TREES, *SYSTEM_LINKS, *map(str, interpreter.trees))
+    seen = [packages for packages in interpreter.packages if within(packages, trees)]
+    return [part for packages in seen for part in ("--tmpfs", str(packages), "--remount-ro", str(packages))]
+
+
+def _around(surroundings: Surroundings) -> list[str]:
+    place = surroundings.place
+    arguments = [*_directories(place.parents, "0755"), "--perms", "0777", "--size", str(surroundings.place_bytes)]
+    arguments += ["--tmpfs", str(place)]
+    for path in surroundings.visible:
+        arguments += [*_directories(path.parents, "0755"), "--ro-bind", str(path), str(path)]
+    return arguments
 
 
 def _directories(parents: Sequence[PurePath], mode: str) -> list[str]:

@@ -42,7 +42,7 @@ def rlimits(limits: Limits, *, processes: int | None) -> list[str]:
     cpu = limits.cpu_seconds
     settings = [
         f"RLIMIT_CPU={cpu}:{cpu + 1}",
-        f"RLIMIT_AS={limits.memory_bytes}",
+        f"RLIMIT_AS={limits.address_bytes or limits.memory_bytes}",
         f"RLIMIT_FSIZE={limits.file_bytes}",
         f"RLIMIT_NOFILE={limits.open_files}",
         "RLIMIT_CORE=0",

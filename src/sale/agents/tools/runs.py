@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from sale.agents.tools.surroundings import Surroundings
 from sale.errors import InputError
 
 KilledReason = Literal["time", "memory", "output"]
@@ -48,11 +49,14 @@ class Limits:
     `memory_bytes`, also of all files together."""
     open_files: int = 64
     """Open file descriptors of each process."""
+    address_bytes: int | None = None
+    """Address space of each process where that is to be more than `memory_bytes`: some runtimes reserve far more than
+    they use."""
 
     def __post_init__(self) -> None:
         for limit in fields(self):
-            value: float = getattr(self, limit.name)
-            if value <= 0:
+            value: float | None = getattr(self, limit.name)
+            if value is not None and value <= 0:
                 raise InputError(
                     f"The limit {limit.name} must be positive, not {value!r}.", hint="Leave it out for the default."
                 )
@@ -85,8 +89,17 @@ class RunReport:
 class Sandbox(Protocol):
     """Runs Python code that nobody vouches for."""
 
+    def within(self, surroundings: Surroundings) -> Sandbox:
+        """The same sandbox with more to be found in it."""
+        ...
+
     async def run(
-        self, code: str, *, files: Mapping[str, str] = NO_FILES, stdin: str = "", limits: Limits = DEFAULT_LIMITS
+        self,
+        code: str,
+        *,
+        files: Mapping[str, str] = NO_FILES,
+        stdin: str | bytes = "",
+        limits: Limits = DEFAULT_LIMITS,
     ) -> RunReport:
         """Run `code` as a program of its own, in an empty workspace with `files` beside it.
 

@@ -45,7 +45,7 @@ class Command:
     """Kills what the process with this number left behind when it ended by itself."""
 
 
-async def supervise(command: Command, *, stdin: str, limits: Limits) -> RunReport:
+async def supervise(command: Command, *, stdin: str | bytes, limits: Limits) -> RunReport:
     """Run the command to its end, or to the first limit it hits. If cancelled, it kills everything first.
 
     Raises:
@@ -53,7 +53,8 @@ async def supervise(command: Command, *, stdin: str, limits: Limits) -> RunRepor
     """
     started = time.monotonic()
     over: asyncio.Future[KilledReason | None] = asyncio.get_running_loop().create_future()
-    async with _Streams(limits.output_bytes, over, stdin.encode(errors="replace")) as streams:
+    fed = stdin if isinstance(stdin, bytes) else stdin.encode(errors="replace")
+    async with _Streams(limits.output_bytes, over, fed) as streams:
         process = await streams.start(command)
         reason = await _until_over(process, command, over, limits)
         await streams.drained()

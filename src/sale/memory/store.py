@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from sale.errors import InputError
 from sale.memory import exchange, finding, forgetting, lifecycle
 from sale.memory.database import Database
+from sale.memory.figures import Figures
 from sale.memory.following import Encoder, Follower, read_pairs
 from sale.memory.lessons import Lessons
 from sale.memory.reading import read_records
@@ -32,7 +33,7 @@ BUSY_SECONDS = 60.0
 """How long a write waits for another process's, before it is an error."""
 
 
-class AuctionMemory(Lessons):
+class AuctionMemory(Lessons, Figures):
     """The memory in one file, shared by any number of tasks and processes. Use it as an async context manager."""
 
     def __init__(self, database: Database, embedder: Embedder) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from sale.agents.tools.sandbox import find_sandbox
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted, ignore
+from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.text import storable
 from sale.errors import ConfigError, InputError, SaleError
@@ -86,6 +87,7 @@ class Market:
         self._agents = {agent.name: agent for agent in agents}
         self._pool = tuple(agents)
         self._rules = rules or AuctionRules()
+        self._judging = tuple(agent for agent in agents if agent.juror is not None)
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
         prices = {agent.name: agent.price for agent in agents}
         self._weights = weights
@@ -143,7 +145,7 @@ class Market:
                 A failed execution does not raise: it is in the result.
         """
         began = time.monotonic()
-        auction = await self._hold(_as_task(task), observe)
+        auction = await self.award(task, observe=observe)
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
         try:
@@ -155,14 +157,19 @@ class Market:
                 done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
                 await memory.abandon(auction.id, "cancelled at work", done)
             raise
-        return await self._settle(auction, attempts, began)
+        return await self.settle(auction, attempts, seconds=time.monotonic() - began)
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
-        auction = await self._hold(_as_task(task), observe)
+        auction = await self.award(task, observe=observe)
         if memory := await self.memory():
             await memory.close_unexecuted(auction.id)
         return auction
+
+    def worst_auction(self, task: Task | str, *, among: Collection[str] | None = None) -> float:
+        """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
+        worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules)
+        return min(worst.dollars, self._rules.caps.dollars)
 
     def run_sync(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
         """`run` for programs without an event loop.
@@ -206,22 +213,41 @@ class Market:
                 self._memory = await self._open_memory()
             return self._memory
 
-    async def _hold(self, task: Task, observe: Observer) -> Auction:
-        """Auction and award, on record from before the first call."""
-        memory = await self.memory()
-        auction_id = uuid.uuid4().hex
+    async def award(
+        self,
+        task: Task | str,
+        *,
+        auction_id: str | None = None,
+        among: Collection[str] | None = None,
+        rule: scoring.ScoringRule | None = None,
+        observe: Observer = ignore,
+    ) -> Auction:
+        """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
+
+        Args:
+            task: What is to be done.
+            auction_id: The record's id; made up unless given.
+            among: Names of the agents that may bid; all unless given. The jury is the whole one.
+            rule: In place of the market's own scoring rule.
+            observe: Called with every event as it happens.
+
+        Raises:
+            SaleError: The auction could not be held, or the memory could not be written.
+        """
+        task, auction_id = _as_task(task), auction_id or uuid.uuid4().hex
+        memory, bidders = await self.memory(), self._bidders(among)
         auctioneer = Auctioneer(
-            bidders=self._pool,
+            bidders=bidders,
             jurors=self._jurors,
             rules=self._rules,
             weights=await self._weights_in_force(memory),
             memory=memory,
             experience=memory,
-            weigh=self._scoring_rule,
+            weigh=rule or self._scoring_rule,
         )
         auctioneer.check(task)
         async with asyncio.TaskGroup() as group:
-            for agent in self._pool:
+            for agent in {bidder.name: bidder for bidder in (*bidders, *self._judging)}.values():
                 group.create_task(_prepare(agent))
         if memory:
             await memory.begin(auction_id, task)
@@ -236,6 +262,9 @@ class Market:
         if memory:
             await memory.award(auction)
         return auction
+
+    def _bidders(self, among: Collection[str] | None) -> tuple[Agent, ...]:
+        return tuple(agent for agent in self._pool if among is None or agent.name in among)
 
     async def _weights_in_force(self, memory: AuctionMemory | None) -> Weights:
         """Those given; else those in use by the memory, which other processes may change; else the stated prior."""
@@ -278,8 +307,17 @@ class Market:
         observe(Judged(outcome=outcome))
         return outcome
 
-    async def _settle(self, auction: Auction, attempts: Sequence[Attempt], began: float) -> Result:
-        """Add up what it cost, compare with always using the largest agent, and put it on record."""
+    async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
+        """Add up what the work cost, compare with always using the largest agent, and put it on record.
+
+        Args:
+            auction: Whose record is open: `award` gave it.
+            attempts: The work and how it came out; at least one, the last is the one that counts.
+            seconds: From the task to now.
+
+        Raises:
+            SaleError: It is settled already, or the memory cannot be written.
+        """
         *earlier, last = attempts
         calls = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
         result = Result(
@@ -288,7 +326,7 @@ class Market:
             outcome=last.outcome,
             settlement=auction.settlement + Settlement(calls=tuple(calls)),
             always_largest=self._always_largest([one.execution for one in attempts]),
-            seconds=time.monotonic() - began,
+            seconds=seconds,
             attempts=tuple(earlier),
         )
         if memory := await self.memory():

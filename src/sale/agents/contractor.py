@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from sale.agents.execution import Shift, answer_directly, work_with_tools
 from sale.agents.prompts import work_prompt
-from sale.agents.protocol import Tool
+from sale.agents.protocol import Reach, Tool
 from sale.agents.repair import Workbench, answer_and_repair
 from sale.agents.samples import Sampled, best_of
 from sale.agents.steps import work_in_steps
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
 from sale.config import AgentSettings
 from sale.errors import ConfigError
+from sale.models.connection import Located
 from sale.models.protocol import Model
 from sale.types import Execution, Price, Reply, Task, ToolInfo
 
@@ -78,6 +79,18 @@ class Contractor:
     def juror(self) -> Juror | None:
         """Itself, unless its settings say `judge = false`."""
         return self if self._settings.judge else None
+
+    @property
+    def reach(self) -> Reach | None:
+        """Its model's endpoint, where it has one."""
+        if not isinstance(self._model, Located):
+            return None
+        return Reach(
+            address=self._model.address,
+            follow_strategy=self._settings.follow_strategy,
+            answer_tokens=self._settings.answer_tokens,
+            seconds=self._settings.seconds,
+        )
 
     async def prepare(self) -> None:
         """Open the model: for one of the embedded pool, this loads its weights."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from sale.auction.protocols import Bidder, Juror
+from sale.models.connection import Address
 from sale.types import Execution, Outcome, Task, ToolInfo
 
 
@@ -36,6 +38,30 @@ class Agent(Bidder, Protocol):
 
     async def aclose(self) -> None:
         """Let go of connections and weights."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """How an agent's model is asked directly, by a client that leads the conversation itself."""
+
+    address: Callable[[], Awaitable[Address]]
+    """Where it answers; raises `CallError`."""
+    follow_strategy: bool
+    """Whether it is shown its plan."""
+    answer_tokens: int
+    """The longest answer its settings speak of."""
+    seconds: float
+    """The longest an answer may take."""
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """An agent that may have an endpoint of its own."""
+
+    @property
+    def reach(self) -> Reach | None:
+        """How its model is asked directly; `None` where it cannot be."""
         ...
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sale.auction.chances import chance, expected_work, juror_feature, logistic
@@ -24,6 +24,9 @@ MAX_SCORE = 5
 PRIOR_BUDGET = 2.0
 PRIOR_PLAN_TOKENS = 200
 PRIOR_ENTROPY_SHARE = 0.1
+
+CACHED_SHARE = 0.1
+"""What a token read from a prompt cache costs, as a share of one read anew: the usual discount of hosts."""
 
 
 def default_weights(prices: Mapping[str, Price], jurors: Sequence[str]) -> Weights:
@@ -93,6 +96,39 @@ def weigh(
         track=track,
         chance=probability,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheKept:
+    """Scoring in the middle of a conversation: whoever is not the incumbent must read it anew, at the full price."""
+
+    incumbent: str
+    """Whose endpoint has the conversation in its prompt cache."""
+    prefix_tokens: int
+    """How long the conversation is."""
+    prices: Mapping[str, Price]
+    """Every agent's price; the input price is what reading costs."""
+    rule: ScoringRule
+    """How bids are scored otherwise."""
+
+    def __call__(
+        self,
+        strategy: Strategy,
+        price: float,
+        scores: Sequence[Score],
+        weights: Weights,
+        track: TrackRecord | None,
+        /,
+    ) -> Bid:
+        """The bid, with what reading without a cache costs over reading with one added to C, in its unit."""
+        bid = self.rule(strategy, price, scores, weights, track)
+        if bid.agent == self.incumbent:
+            return bid
+        # Dollars per million tokens are micro-dollars per token.
+        lost = self.prefix_tokens * self.prices[bid.agent].input * (1.0 - CACHED_SHARE)
+        note = f"without the incumbent's prompt cache: {lost:.6g} micro-dollars more"
+        worth = 1.0 if weights.model is not None else weights.cost
+        return replace(bid, cost=bid.cost + worth * lost, notes=(*bid.notes, note))
 
 
 class ScoringRule(Protocol):

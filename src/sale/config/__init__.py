@@ -12,29 +12,38 @@ from sale.config.environment import (
     APP,
     FILE,
     api_key,
+    command_environment,
     corpora_path,
+    embeddings_key,
     is_set,
     llama_server,
     mcp_secrets,
     memory_path,
     models_path,
     search_key,
+    server_database,
+    server_password,
 )
 from sale.config.reading import find, load, parse, shipped
+from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
 
 __all__ = [
     "APP",
     "FILE",
     "AgentSettings",
+    "EmbeddingSettings",
     "MemorySettings",
     "PriceSettings",
     "SandboxSettings",
+    "ServerSettings",
     "Settings",
     "ToolSettings",
     "WeightSettings",
     "api_key",
+    "command_environment",
     "corpora_path",
+    "embeddings_key",
     "find",
     "is_set",
     "llama_server",
@@ -44,5 +53,7 @@ __all__ = [
     "models_path",
     "parse",
     "search_key",
+    "server_database",
+    "server_password",
     "shipped",
 ]

@@ -10,6 +10,7 @@ import platformdirs
 from pydantic import SecretStr
 
 from sale.config.agents import AgentSettings
+from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import Settings
 from sale.errors import ConfigError
 from sale.types.mcp import McpRules
@@ -50,6 +51,35 @@ def mcp_secrets(server: McpRules) -> tuple[dict[str, str], SecretStr | None]:
     )
 
 
+def server_password(server: ServerSettings) -> SecretStr | None:
+    """The dashboard's password, from the environment variable the settings name.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    return _secret(server.password_env, "[server] password_env", "take it out of sale.toml")
+
+
+def embeddings_key(embeddings: EmbeddingSettings) -> SecretStr | None:
+    """The key of the endpoint for embeddings, from the environment variable the settings name.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    return _secret(embeddings.api_key_env, "[server.embeddings]", "take it out of sale.toml")
+
+
+def command_environment(agent: AgentSettings) -> dict[str, str]:
+    """All the environment the program of an agent sees: the variables its settings name.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    where = f"agent {agent.name!r}"
+    named = {name: _secret(name, where, "leave it out") for name in agent.env}
+    return {name: secret.get_secret_value() for name, secret in named.items() if secret is not None}
+
+
 def _secret(variable: str | None, where: str, otherwise: str) -> SecretStr | None:
     if variable is None:
         return None
@@ -73,6 +103,11 @@ def memory_path(settings: Settings) -> Path:
     if named := os.environ.get("SALE_MEMORY"):
         return Path(named)
     return platformdirs.user_data_path(APP) / "memory.sqlite3"
+
+
+def server_database(settings: Settings) -> str:
+    """Where the server keeps what it keeps: from the settings, or a file beside the auction memory."""
+    return settings.server.database or str(memory_path(settings).with_name("server.sqlite3"))
 
 
 def models_path() -> Path:

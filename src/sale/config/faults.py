@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sale.config.agents import AgentSettings, PriceSettings
+from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
 from sale.types import AuctionRules, Caps
 from sale.types.mcp import McpRules
@@ -46,5 +47,7 @@ _KEYS = sorted(
         for name in section.model_fields
     }
     | set(SandboxSettings.model_fields)
+    | set(ServerSettings.model_fields)
+    | set(EmbeddingSettings.model_fields)
     | {field.name for rules in (AuctionRules, Caps, SearchRules, McpRules) for field in fields(rules)}
 )

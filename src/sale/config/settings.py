@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sale.config.agents import AgentSettings
 from sale.config.sections import Positive, Seconds, Section, Weight
+from sale.config.server import ServerSettings
 from sale.types import AuctionRules, JuryMode
 from sale.types.mcp import McpRules, check_servers
 from sale.types.search import SearchRules
@@ -74,6 +75,8 @@ class Settings(Section):
     """Tools of the environment."""
     sandbox: SandboxSettings = SandboxSettings()
     """Where code runs."""
+    server: ServerSettings = ServerSettings()
+    """The gateway and its dashboard."""
     origin: Annotated[str, Field(exclude=True)] = "given"
 
     def with_jury(self, mode: JuryMode) -> Settings:
@@ -99,7 +102,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _known_jurors(self) -> Settings:
         if self.weights is not None:
-            unknown = sorted(set(self.weights.jurors) - {agent.name for agent in self.agents if agent.judge})
+            unknown = sorted(set(self.weights.jurors) - {agent.name for agent in self.agents if agent.juror})
             if unknown:
                 raise ValueError(f"weights name jurors that are not on the jury: {', '.join(unknown)}")
         return self

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -40,6 +40,15 @@ class Address:
     base_url: str
     model: str
     api_key: SecretStr | None = None
+
+
+@runtime_checkable
+class Located(Protocol):
+    """A model that answers at an address."""
+
+    async def address(self) -> Address:
+        """Where; found, and for the embedded pool loaded, if need be."""
+        ...
 
 
 def connect(address: Address, *, agent: str, retries: int) -> ChatModel:

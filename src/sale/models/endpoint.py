@@ -77,10 +77,22 @@ class EndpointModel:
         """
         async with self._locked():
             if self._model is None:
-                if self._address is None:
-                    self._address = await self._located()
-                self._model = connect(self._address, agent=self._name, retries=self._manner.retries)
+                self._model = connect(await self._found(), agent=self._name, retries=self._manner.retries)
             return self._model
+
+    async def address(self) -> Address:
+        """Where it answers, for those who speak the protocol themselves.
+
+        Raises:
+            NotReadyError: As for `for_tools`.
+        """
+        async with self._locked():
+            return await self._found()
+
+    async def _found(self) -> Address:
+        if self._address is None:
+            self._address = await self._located()
+        return self._address
 
     def _locked(self) -> asyncio.Lock:
         """The lock of the running loop; what belonged to another loop is left to it."""

@@ -52,6 +52,10 @@ class PromptFolder:
             template=self._label(name),
         )
 
+    def text(self, name: str, values: Mapping[str, object]) -> str:
+        """A file of the folder as plain text, where no prompt with a system text is made of it."""
+        return self._environment.get_template(f"{name}.md.j2").render(values).strip()
+
     @cached_property
     def _system(self) -> str:
         return self._environment.get_template("system.md.j2").render().strip()

@@ -1,0 +1,51 @@
+"""`[server]` of `sale.toml`: the gateway and its dashboard."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sale.config.sections import Positive, Seconds, Section
+
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+class EmbeddingSettings(Section):
+    """An endpoint for `/v1/embeddings`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")]
+    """Base URL, usually ending in `/v1`."""
+    model: str | None = None
+    """The model's name there; the one the client names unless given."""
+    api_key_env: Annotated[str, Field(pattern=VARIABLE)] | None = None
+    """The environment variable that holds its key."""
+
+
+class ServerSettings(Section):
+    """What `sale serve` does."""
+
+    host: str = "127.0.0.1"
+    """The address to listen at. One that others can reach needs a key or a password."""
+    port: Annotated[int, Field(ge=0, le=65535, strict=True)] = 8127
+    """The port; 0 for any that is free."""
+    password_env: Annotated[str, Field(pattern=VARIABLE)] | None = None
+    """The environment variable with the dashboard's password. Without one the dashboard is for this machine only."""
+    database: str | None = None
+    """Where keys, sessions and the ledger are kept: a file, or `postgresql+psycopg://…` for several machines. A file
+    beside the auction memory unless given."""
+    reauction: Literal["never", "task"] = "never"
+    """Whether a conversation is auctioned once, or again for each new task its user gives; what losing the prompt cache
+    costs then counts against everybody but the one who has it."""
+    session_seconds: Seconds = 1800.0
+    """How long a conversation may rest before its record is settled. Afterwards it still goes to the same agent."""
+    sessions: Positive = 10_000
+    """The most conversations to be kept in mind at one time."""
+    silence_seconds: Seconds = 300.0
+    """The longest an endpoint may be silent: before its first byte, and between two of them."""
+    drain_seconds: Seconds = 30.0
+    """How long requests under way have to end, when the server is told to stop."""
+    body_mb: Positive = 32
+    """The largest request, in megabytes."""
+    embeddings: EmbeddingSettings | None = None
+    """Where `/v1/embeddings` is answered, a table `[server.embeddings]`; by the embedded MiniLM unless given."""

@@ -22,7 +22,7 @@ from sale.bench.corpus import CorpusSearch, open_corpus
 from sale.bench.recording.calls import RunStoppedError
 from sale.bench.recording.log import pack as pack_record
 from sale.bench.recording.log import unpack
-from sale.bench.recording.run import Progress, Recorder, for_recording
+from sale.bench.recording.run import Progress, Recorder, for_recording, has_specialists
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
@@ -112,7 +112,7 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _Options) -> N
     domain, orders, judge = options["domain"], options["orders"], options["judge"]
     with ExitStack() as stack:
         tools: tuple[Tool, ...] = ()
-        if domain == "search":
+        if domain == "search" or has_specialists(settings):
             cache = platformdirs.user_cache_path(config.APP) / "corpora"
             found = await open_corpus(options["corpus"] or corpus_path(), embedder=MiniLMEmbedder(), cache=cache)
             tools = (CorpusSearch(stack.enter_context(found)),)
@@ -126,8 +126,10 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _Options) -> N
             recorder.begin(f"{domain}, {len(tasks)} tasks, {orders} orders")
             await recorder.base(_Shown(bar, "first bids and work", len(tasks)))
             await recorder.checks()
-            for seed in range(1, orders + 1):
-                await recorder.order(seed, scratch, _Shown(bar, f"order {seed}", len(tasks)))
+            # Within an order each task waits for the one before; side by side the orders keep an engine's width busy.
+            async with asyncio.TaskGroup() as group:
+                for seed in range(1, orders + 1):
+                    group.create_task(recorder.order(seed, scratch, _Shown(bar, f"order {seed}", len(tasks))))
             if judge is not None:
                 await recorder.opinions(judge, _Shown(bar, "opinions", len(tasks)))
 

@@ -8,17 +8,11 @@ time and taken up again: calls, executions and auctions that are on record are n
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import os
-import platform
 import random
-import subprocess
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -32,12 +26,12 @@ from sale.agents.verify import ModelJudge
 from sale.bench.judging import verifier_of
 from sale.bench.recording.calls import CallLog, RecordedModel, Turns
 from sale.bench.recording.log import RecordWriter, read_record
+from sale.bench.recording.provenance import digest_of, identity, machine, versions
 from sale.bench.tasks.schema import BenchTask, Domain
 from sale.config import AgentSettings, MemorySettings, Settings, llama_server
 from sale.errors import InputError, NoBidsError
 from sale.market import Market
 from sale.memory.open import open_memory
-from sale.models.local.catalogue import find as find_model
 from sale.models.protocol import Model
 from sale.types import Auction, AuctionRules, Execution, Outcome, Task
 
@@ -46,7 +40,6 @@ NO_LIMIT = 1e7
 """Seconds: longer than any run."""
 SEARCH_TURNS = 3
 SEARCH_TOKENS = 160
-PACKAGES = ("sale", "xllamacpp", "pydantic-ai-slim", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +59,11 @@ Report = Callable[[Progress], None]
 
 
 def for_recording(settings: Settings, domain: Domain) -> Settings:
-    """The settings of a recorded run: the pool's own, with no limits of time, and search done in steps."""
+    """The settings of a recorded run: the pool's own, with no limits of time.
+
+    A pool whose agents all answer directly does search tasks in steps; one of agents that work in different ways is
+    taken as it is.
+    """
     rules = replace(
         settings.auction,
         bid_seconds=NO_LIMIT,
@@ -74,12 +71,17 @@ def for_recording(settings: Settings, domain: Domain) -> Settings:
         caps=replace(settings.auction.caps, seconds=NO_LIMIT),
     )
     change: dict[str, Any] = {"seconds": NO_LIMIT}
-    if domain == "search":
+    if domain == "search" and not has_specialists(settings):
         change |= {"execution": "steps", "turns": SEARCH_TURNS, "answer_tokens": SEARCH_TOKENS}
     agents = tuple(agent.model_copy(update=change) for agent in settings.agents)
     # The bench's own corpus alone: what the web says today nobody can repeat.
     tools = settings.tools.model_copy(update={"python": False, "search": None})
     return settings.model_copy(update={"auction": rules, "agents": agents, "tools": tools})
+
+
+def has_specialists(settings: Settings) -> bool:
+    """Whether its agents work in ways of their own."""
+    return any(agent.execution != "direct" or agent.samples > 1 for agent in settings.agents)
 
 
 class Recorder:
@@ -155,7 +157,7 @@ class Recorder:
                 "models": {agent.name: identity(agent) for agent in self._settings.agents},
                 "tasks": digest_of(self._tasks),
                 "calls at once": self._width,
-                "versions": {package: version(package) for package in PACKAGES} | engine(),
+                "versions": versions(),
                 "machine": machine(),
             }
         )
@@ -367,34 +369,3 @@ async def _held(auction: Awaitable[T]) -> T | NoBidsError:
 
 def _outcome(stored: Mapping[str, Any]) -> Outcome:
     return Outcome(verdict=stored["verdict"], judged_by=stored["judged_by"], detail=stored["detail"])
-
-
-def identity(agent: AgentSettings) -> str:
-    """What makes a model the same another time: the digest of its weights, or where it answers under which name."""
-    if agent.local is not None:
-        return f"{agent.local}@{find_model(agent.local).sha256[:12]}"
-    if agent.gguf is not None:
-        return f"{agent.gguf.name}@{hashlib.sha256(agent.gguf.read_bytes()).hexdigest()[:12]}"
-    return f"{agent.model} at {agent.endpoint}"
-
-
-def digest_of(tasks: Sequence[BenchTask]) -> str:
-    """SHA-256 over the digests of tasks, in order of their ids."""
-    digests = {task.id: task.digest for task in sorted(tasks, key=lambda task: task.id)}
-    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
-
-
-def engine() -> dict[str, str]:
-    """Which llama.cpp answers, where it is not the wheel's: another build rounds otherwise."""
-    server = llama_server()
-    if server is None:
-        return {}
-    said = subprocess.run([server, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-    lines = (said.stdout + said.stderr).strip().splitlines()
-    digest = hashlib.sha256(server.read_bytes()).hexdigest()[:12]
-    return {"llama server": f"{server.name}@{digest} {' '.join(lines[-2:])}"}
-
-
-def machine() -> dict[str, Any]:
-    """What a run was made on, without naming the machine."""
-    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}

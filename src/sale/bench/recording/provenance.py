@@ -1,0 +1,54 @@
+"""What a recorded run was made with: models, tasks, versions, machine. The same names mean the same things later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from sale.bench.tasks.schema import BenchTask
+from sale.config import AgentSettings, llama_server
+from sale.models.local.catalogue import find as find_model
+
+PACKAGES = ("sale", "xllamacpp", "pydantic-ai-slim", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Of what the run depends on."""
+    return {package: version(package) for package in PACKAGES} | engine()
+
+
+def identity(agent: AgentSettings) -> str:
+    """What makes a model the same another time: the digest of its weights, or where it answers under which name."""
+    if agent.local is not None:
+        return f"{agent.local}@{find_model(agent.local).sha256[:12]}"
+    if agent.gguf is not None:
+        return f"{agent.gguf.name}@{hashlib.sha256(agent.gguf.read_bytes()).hexdigest()[:12]}"
+    return f"{agent.model} at {agent.endpoint}"
+
+
+def digest_of(tasks: Sequence[BenchTask]) -> str:
+    """SHA-256 over the digests of tasks, in order of their ids."""
+    digests = {task.id: task.digest for task in sorted(tasks, key=lambda task: task.id)}
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+def engine() -> dict[str, str]:
+    """Which llama.cpp answers, where it is not the wheel's: another build rounds otherwise."""
+    server = llama_server()
+    if server is None:
+        return {}
+    said = subprocess.run([server, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    lines = (said.stdout + said.stderr).strip().splitlines()
+    digest = hashlib.sha256(server.read_bytes()).hexdigest()[:12]
+    return {"llama server": f"{server.name}@{digest} {' '.join(lines[-2:])}"}
+
+
+def machine() -> dict[str, Any]:
+    """What a run was made on, without naming the machine."""
+    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}

@@ -189,12 +189,15 @@ def _hidden(interpreter: Interpreter) -> list[str]:
 
 
 def _around(surroundings: Surroundings) -> list[str]:
-    place = surroundings.place
-    arguments = [*_directories(place.parents, "0755"), "--perms", "0777", "--size", str(surroundings.place_bytes)]
-    arguments += ["--tmpfs", str(place)]
-    for path in surroundings.visible:
-        arguments += [*_directories(path.parents, "0755"), "--ro-bind", str(path), str(path)]
-    return arguments
+    place = Path(surroundings.place)
+    above = [path for path in surroundings.visible if place.is_relative_to(path)]
+    empty = ["--perms", "0777", "--size", str(surroundings.place_bytes), "--tmpfs", str(place)]
+    arguments = [part for path in above for part in _shown(path)] + [*_directories(place.parents, "0755"), *empty]
+    return arguments + [part for path in surroundings.visible if path not in above for part in _shown(path)]
+
+
+def _shown(path: Path) -> list[str]:
+    return [*_directories(path.parents, "0755"), "--ro-bind", str(path), str(path)]
 
 
 def _directories(parents: Sequence[PurePath], mode: str) -> list[str]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from sale.agents.tools.launch import ENVIRONMENT, launch, rlimits
 from sale.agents.tools.runs import DEFAULT_LIMITS, MAIN_FILE, NO_FILES, Limits, RunReport, workspace_files
 from sale.agents.tools.supervise import Command, supervise
-from sale.agents.tools.surroundings import Surroundings
 
 
 class SubprocessSandbox:
@@ -26,10 +25,6 @@ class SubprocessSandbox:
 
     For code you would run yourself without reading it, on a machine you can afford to lose. Never the default.
     """
-
-    def within(self, surroundings: Surroundings) -> SubprocessSandbox:  # noqa: ARG002 - it sees everything as it is
-        """The same: nothing is hidden from it."""
-        return self
 
     async def run(
         self,

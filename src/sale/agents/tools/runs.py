@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Literal, Protocol
 
-from sale.agents.tools.surroundings import Surroundings
 from sale.errors import InputError
 
 KilledReason = Literal["time", "memory", "output"]
@@ -88,10 +87,6 @@ class RunReport:
 
 class Sandbox(Protocol):
     """Runs Python code that nobody vouches for."""
-
-    def within(self, surroundings: Surroundings) -> Sandbox:
-        """The same sandbox with more to be found in it."""
-        ...
 
     async def run(
         self,

@@ -1,0 +1,203 @@
+"""Commands and searches over a copy, each in a sandbox of its own: no network, nothing of this machine's to write."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sale.agents.tools.bubblewrap import BubblewrapSandbox
+from sale.agents.tools.runs import Limits, RunReport
+from sale.agents.tools.surroundings import Surroundings
+from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Mode, Tree, checked
+from sale.errors import InputError
+
+_PROGRAM = resources.files("sale.agents.tools.workspace").joinpath("inside.py").read_text(encoding="utf-8")
+OUTPUT_BYTES = 64_000
+"""How much of a command's output is kept: its beginning, and more of its end."""
+SEARCH_SECONDS = 10.0
+SEARCH_HITS = 50
+LINE_CHARACTERS = 200
+PATIENCE = 15.0
+"""Seconds beyond a command's own for laying out the copy and bringing back what changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """What one command may use."""
+
+    seconds: float = 120.0
+    memory_bytes: int = 2048 * MEGABYTE
+    processes: int = 256
+    keep_bytes: int = 64 * MEGABYTE
+    """The most that a command may change for it to be kept."""
+    place_bytes: int = 512 * MEGABYTE
+    """How much the copy may grow to while a command runs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandReport:
+    """How a command ended."""
+
+    command: str
+    exit_code: int
+    output: str
+    """Standard output and error in the order they came; its middle is left out where it is long."""
+    late: bool = False
+    """It was stopped at the end of its time. What it did to the copy is lost."""
+    note: str = ""
+    """Anything else there is to say."""
+
+    @property
+    def passed(self) -> bool:
+        """It ended by itself, and well."""
+        return self.exit_code == 0 and not self.late and not self.note
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """A line that was found."""
+
+    path: str
+    line: int
+    text: str
+
+
+class _Told(BaseModel):
+    """What the program inside says. It shares its sandbox with the command, so it is checked like a stranger."""
+
+    model_config = ConfigDict(strict=True)
+    exit: int
+    late: bool
+    output: str
+    files: dict[str, list[str]] = {}
+    gone: list[str] = []
+    too_much: list[int] | None = None
+
+
+class CommandBox:
+    """Runs commands over trees. It holds nothing between two of them, and can be shared."""
+
+    def __init__(self, sandbox: BubblewrapSandbox, surroundings: Surroundings, bounds: Bounds) -> None:
+        """Run in this sandbox, in these surroundings. Nothing less than bubblewrap will do."""
+        self._sandbox = sandbox.within(surroundings)
+        self._around = surroundings
+        self._bounds = bounds
+
+    async def run(self, tree: Tree, command: str, *, keep: bool = True) -> tuple[CommandReport, Tree]:
+        """Run a command over a tree; the tree it leaves, the same where nothing is kept.
+
+        Raises:
+            SandboxError: The sandbox could not be set up.
+            InputError: There is no command.
+        """
+        if not command.strip() or "\0" in command:
+            raise InputError("there is no command to run")
+        bounds = self._bounds
+        header: dict[str, object] = {
+            "place": self._place,
+            "command": command,
+            "seconds": bounds.seconds,
+            "output": OUTPUT_BYTES,
+            "keep": bounds.keep_bytes if keep else 0,
+            "keep_files": 20_000,
+            "skip": self._skipped(),
+            "environment": dict(self._around.environment),
+        }
+        limits = Limits(
+            cpu_seconds=int(bounds.seconds * 2) + 1,
+            wall_seconds=bounds.seconds + PATIENCE,
+            memory_bytes=bounds.memory_bytes,
+            address_bytes=2**40,
+            output_bytes=bounds.keep_bytes * 2 + MEGABYTE,
+            processes=bounds.processes,
+            file_bytes=bounds.place_bytes,
+            open_files=1024,
+        )
+        ran = await self._sandbox.run(_PROGRAM, stdin=_fed(header, tree), limits=limits)
+        told = _told(ran)
+        if told is None:
+            return CommandReport(command=command, exit_code=ran.exit_code, output="", note=_why(ran)), tree
+        note, left = "", tree
+        if told.too_much is not None:
+            note = f"it changed {told.too_much[1] // MEGABYTE} MB, more than is kept: the copy is as it was before"
+        elif keep and not told.late:
+            left, note = _after(tree, told)
+        return CommandReport(command=command, exit_code=told.exit, output=told.output, late=told.late, note=note), left
+
+    async def search(self, tree: Tree, expression: str) -> tuple[tuple[Hit, ...], bool]:
+        """Lines with a regular expression (Python's), and whether there are more.
+
+        Raises:
+            InputError: It is no regular expression, or takes too long.
+            SandboxError: The sandbox could not be set up.
+        """
+        texts = {path: entry for path, entry in sorted(tree.items()) if entry.text is not None}
+        header: dict[str, object] = {"search": expression, "hits": SEARCH_HITS, "line": LINE_CHARACTERS}
+        limits = Limits(cpu_seconds=int(SEARCH_SECONDS), wall_seconds=SEARCH_SECONDS, memory_bytes=512 * MEGABYTE)
+        ran = await self._sandbox.run(_PROGRAM, stdin=_fed(header, texts), limits=limits)
+        if ran.killed_reason is not None or ran.exit_code != 0:
+            raise InputError("the search took too long", hint="Use a simpler expression.")
+        found = cast("dict[str, object]", json.loads(ran.stdout))
+        if "error" in found:
+            raise InputError(f"that is no regular expression: {found['error']}")
+        hits = cast("list[tuple[str, int, str]]", found["hits"])
+        return tuple(Hit(path=path, line=line, text=text) for path, line, text in hits), bool(found["more"])
+
+    @property
+    def _place(self) -> str:
+        return str(self._around.place)
+
+    def _skipped(self) -> list[str]:
+        """What is shown in the copy's place but does not belong to it."""
+        place = Path(self._around.place)
+        return [str(path.relative_to(place)) for path in self._around.visible if path.is_relative_to(place)]
+
+
+def _fed(header: Mapping[str, object], tree: Tree) -> bytes:
+    entries = [(path, entry.mode, len(entry.data)) for path, entry in tree.items()]
+    line = json.dumps({**header, "entries": entries}).encode()
+    return b"".join([line, b"\n", *(entry.data for entry in tree.values())])
+
+
+def _told(ran: RunReport) -> _Told | None:
+    if ran.killed_reason is not None:
+        return None
+    try:
+        return _Told.model_validate_json(ran.stdout)
+    except ValidationError:
+        return None
+
+
+def _why(ran: RunReport) -> str:
+    match ran.killed_reason:
+        case "time":
+            said = "it was stopped at the end of its time"
+        case "memory":
+            said = "it was stopped for the memory it used"
+        case "output":
+            said = "it was stopped for what it wrote"
+        case None:
+            last = ran.stderr.strip().splitlines()[-1:] or ["no word why"]
+            said = f"it ended what was watching it, or there was no room: {last[0][:200]}"
+    return f"{said}; the copy is as it was before"
+
+
+def _after(tree: Tree, told: _Told) -> tuple[Tree, str]:
+    """The tree with what a command changed; untouched, with a reason, where that makes no sense."""
+    left = {path: entry for path, entry in tree.items() if path not in set(told.gone)}
+    try:
+        for path, (mode, data) in told.files.items():
+            if mode not in {"100644", "100755", "120000"}:
+                raise ValueError(mode)
+            left[checked(path)] = Entry(base64.b64decode(data, validate=True), cast("Mode", mode))
+    except (ValueError, binascii.Error, InputError) as error:
+        return tree, f"what it changed cannot be kept ({error}): the copy is as it was before"
+    return left, ""

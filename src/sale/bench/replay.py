@@ -20,6 +20,8 @@ from sale.errors import InputError
 from sale.types import AUCTION_STAGES, Bid, Entropy, Score, Strategy
 
 FIRST_BIDS = "first bids"
+CHECKED = {"success": 1.0, "failure": -1.0, "unknown": 0.0}
+"""A verdict as a number, for routers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +105,17 @@ class Recorded:
             dollars=np.array([[work.dollars if work else 0.0 for work in row] for row in rows]),
             tokens=np.array([[float(work.tokens) if work else 0.0 for work in row] for row in rows]),
             answers=tuple(tuple(work.answer if work else "" for work in row) for row in rows),
+            checks=np.array(
+                [[self._shown(task.id, work) for work in row] for task, row in zip(self.tasks, rows, strict=True)]
+            ),
             groups=tuple(task.time.label for task in self.tasks),
         )
+
+    def _shown(self, task: str, work: Work | None) -> float:
+        """What the examples in the task's text say of an answer; an empty one has failed."""
+        if work is None or not work.answer.strip():
+            return CHECKED["failure"]
+        return CHECKED[self.checks.get((task, work.answer), "unknown")]
 
     def _work(self, task: str, agent: str, *, planned: bool) -> Work | None:
         if not planned:

@@ -7,9 +7,10 @@ possible within a budget of dollars for each task (`cascades`).
 
 Adapted:
 - THE SCORER IS NOT A FINE-TUNED DISTILBERT (none is at hand offline): it is logistic regression on the frozen
-  sentence embeddings of the question and of the answer, with simple facts about the answer (empty or not, its length,
-  lines, code, digits, likeness to the question). They are embedded apart, since in one text a long question would push
-  the answer out of the encoder's window.
+  sentence embeddings of the question and of the answer, with simple facts about the answer: empty or not, its length,
+  lines, code, digits, likeness to the question, and whether the examples in the task's own text hold with it, where
+  somebody tried (the market may know that, so this router may). They are embedded apart, since in one text a long
+  question would push the answer out of the encoder's window.
 - Thresholds are tuned on scores from scorers that did not see the task (5 folds; they hold out one part), because 50
   to 100 tasks are too few to set a part aside for good; the scorers used afterwards learn from all of them.
 - An agent's cost is its whole execution. Chains of up to three agents, of all agents where there are at most six, else
@@ -35,6 +36,8 @@ from sale.errors import InputError
 FOLDS = 5
 MOST_AGENTS = 6
 BUDGETS = 12
+FACTS = 7
+"""Numbers about an answer that are no embedding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +89,10 @@ class FrugalGpt:
         answers = _answers(train)
         vectorise = self._features.learn([*train.texts, *(answer for row in answers for answer in row)])
         agents = range(len(train.agents))
-        features = [_facts(vectorise, train.texts, [row[agent] for row in answers]) for agent in agents]
+        shown = _checks(train)
+        features = [
+            _facts(vectorise, train.texts, [row[agent] for row in answers], shown[:, agent]) for agent in agents
+        ]
         trials = Trials(
             scores=np.column_stack([_held_out(features[agent], train.success[:, agent]) for agent in agents]),
             success=train.success,
@@ -103,14 +109,15 @@ class FrugalGpt:
 
     def route(self, test: OutcomeTable, /) -> Routing:
         """Follow the chain. Answers of agents that are not called are not looked at."""
-        fitted, answers = recall(self._learnt, test, self.name), _answers(test)
+        fitted, answers, shown = recall(self._learnt, test, self.name), _answers(test), _checks(test)
         chain = self._chain or best(fitted.points, fitted.trials, self._budget)
 
         def score(agent: int, rows: Ints) -> Floats:
             if not len(rows):
                 return np.zeros(0)
-            asked = [(test.texts[row], answers[row][agent]) for row in map(int, rows)]
-            return fitted.scorers[agent](_facts(fitted.vectorise, *zip(*asked, strict=True)))
+            texts = [test.texts[row] for row in map(int, rows)]
+            given = [answers[row][agent] for row in map(int, rows)]
+            return fitted.scorers[agent](_facts(fitted.vectorise, texts, given, shown[rows, agent]))
 
         done = follow(chain, test.success.shape, score)
         nothing = np.zeros(len(test))
@@ -148,13 +155,17 @@ def _answers(table: OutcomeTable) -> tuple[tuple[str, ...], ...]:
     return table.answers
 
 
+def _checks(table: OutcomeTable) -> Floats:
+    return np.zeros(table.success.shape) if table.checks is None else table.checks
+
+
 def _worth_calling(train: OutcomeTable) -> tuple[int, ...]:
     order = np.lexsort((np.arange(len(train.agents)), -train.success.mean(axis=0)))
     return tuple(sorted(int(agent) for agent in order[:MOST_AGENTS]))
 
 
-def _facts(vectorise: Vectorise, texts: Sequence[str], answers: Sequence[str]) -> Floats:
-    """Shape (T, 2d + 6): question, answer, and what can be seen of the answer without reading it."""
+def _facts(vectorise: Vectorise, texts: Sequence[str], answers: Sequence[str], shown: Floats) -> Floats:
+    """Shape (T, 2d + 7): question, answer, and what can be seen of the answer without reading it."""
     question, answer = vectorise(texts), vectorise(answers)
     seen = [
         (
@@ -167,13 +178,13 @@ def _facts(vectorise: Vectorise, texts: Sequence[str], answers: Sequence[str]) -
         for text in answers
     ]
     likeness = np.sum(question * answer, axis=1, keepdims=True)
-    return np.hstack([question, answer, likeness, np.array(seen).reshape(len(answers), 5)])
+    return np.hstack([question, answer, likeness, np.array(seen).reshape(len(answers), 5), shown[:, None]])
 
 
 def _scorer(features: Floats, success: Floats) -> _Scorer:
     middle, spread = features.mean(axis=0), features.std(axis=0)
     # Embeddings keep their own scale: each of their many numbers is small, and so is what it may weigh.
-    spread[:-6] = 1.0
+    spread[:-FACTS] = 1.0
     spread[spread == 0] = 1.0
     predict = logistic_columns((features - middle) / spread, success[:, None])
     return _Scorer(middle=middle, spread=spread, predict=predict)

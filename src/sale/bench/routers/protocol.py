@@ -37,12 +37,15 @@ class OutcomeTable:
     """(T, A): tokens of the execution, read and written; `None` where the table's source does not say."""
     answers: tuple[tuple[str, ...], ...] | None = None
     """T by A answers; `None` where the table's source has none."""
+    checks: Floats | None = None
+    """(T, A): what the examples in the task's own text say of the answer: 1 they hold, −1 they fail, 0 there are none;
+    `None` where nobody tried. Anybody who has the answer can know it, so cascades may look."""
     groups: tuple[str, ...] | None = None
     """T names of domains or benchmarks, for reports and grouped splits; no router may use them."""
 
     def __post_init__(self) -> None:
         shape = (len(self.ids), len(self.agents))
-        for name in ("success", "dollars", "tokens"):
+        for name in ("success", "dollars", "tokens", "checks"):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise ValueError(f"{name} must have the shape {shape}, got {array.shape}")
@@ -70,6 +73,7 @@ class OutcomeTable:
             dollars=self.dollars[index],
             tokens=None if self.tokens is None else self.tokens[index],
             answers=pick(self.answers),
+            checks=None if self.checks is None else self.checks[index],
             groups=pick(self.groups),
         )
 

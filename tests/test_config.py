@@ -134,7 +134,7 @@ class TestAgents:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ('name = "a"\nprice = 1', "agents.1: exactly one of local, gguf and endpoint is needed, got none"),
+            ('name = "a"\nprice = 1', "agents.1: exactly one of local, gguf, endpoint, command and function is"),
             ('name = "a"\nprice = 1\nlocal = "x"\ngguf = "y"', "got local, gguf"),
             ('name = "a"\nendpoint = "http://x"', "an endpoint needs the name of a model"),
             ('name = "a"\nlocal = "x"\nprice = 1\nmodel = "m"', "model and api_key_env go with endpoint only"),

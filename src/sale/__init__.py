@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sale.agents.adapters import FunctionAgent, Work
+    from sale.agents.adapters import CommandAgent, FixedPlan, FunctionAgent, PlanFunction, Terms, Work
     from sale.agents.code_tests import RunTests
     from sale.agents.contractor import Contractor
     from sale.agents.protocol import Agent, Tool, Verifier
+    from sale.agents.task_examples import TaskExamples
+    from sale.agents.tools.sandbox import find_sandbox
     from sale.agents.verify import Check, ExactMatch, ModelJudge
-    from sale.config import Settings
+    from sale.config import AgentSettings, Settings
     from sale.errors import SaleError
     from sale.market import Market
     from sale.types import (
@@ -35,12 +37,14 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "sale.agents.adapters": ("FunctionAgent", "Work"),
+    "sale.agents.adapters": ("CommandAgent", "FixedPlan", "FunctionAgent", "PlanFunction", "Terms", "Work"),
     "sale.agents.code_tests": ("RunTests",),
     "sale.agents.contractor": ("Contractor",),
     "sale.agents.protocol": ("Agent", "Tool", "Verifier"),
+    "sale.agents.task_examples": ("TaskExamples",),
+    "sale.agents.tools.sandbox": ("find_sandbox",),
     "sale.agents.verify": ("Check", "ExactMatch", "ModelJudge"),
-    "sale.config": ("Settings",),
+    "sale.config": ("AgentSettings", "Settings"),
     "sale.errors": ("SaleError",),
     "sale.market": ("Market",),
     "sale.types": (
@@ -66,18 +70,22 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Agent",
+    "AgentSettings",
     "Auction",
     "AuctionRules",
     "Bid",
     "Caps",
     "Check",
+    "CommandAgent",
     "Contractor",
     "ExactMatch",
     "Execution",
+    "FixedPlan",
     "FunctionAgent",
     "Market",
     "ModelJudge",
     "Outcome",
+    "PlanFunction",
     "Price",
     "Result",
     "RunTests",
@@ -87,6 +95,8 @@ __all__ = [
     "Settlement",
     "Strategy",
     "Task",
+    "TaskExamples",
+    "Terms",
     "Tool",
     "ToolInfo",
     "TrackRecord",
@@ -94,6 +104,7 @@ __all__ = [
     "Verifier",
     "Weights",
     "Work",
+    "find_sandbox",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sale.agents.contractor import Contractor
+from sale.agents.protocol import Agent
 from sale.auction.ballots import SINGLE, BallotError, ballot_schema, read_ballot
 from sale.auction.entropy import strategy_entropy
 from sale.auction.protocols import JudgeRequest
@@ -39,8 +40,30 @@ class Checkup:
     lacks: tuple[Lack, ...]
 
 
-async def examine(contractor: Contractor) -> Checkup:
-    """Call an agent once and read what comes back; never raises for what the agent does."""
+async def examine(agent: Agent) -> Checkup:
+    """Call an agent once and read what comes back; never raises for what the agent does.
+
+    A program or function is not called, which may cost anything: it is only seen to be there.
+    """
+    if isinstance(agent, Contractor):
+        return await _called(agent)
+    try:
+        await agent.prepare()
+    except SaleError as error:
+        return _unreachable(agent, error)
+    return Checkup(
+        agent=agent.name,
+        price=agent.price,
+        reachable=True,
+        logprobs=False,
+        json_schema=False,
+        seconds=None,
+        dollars=None,
+        lacks=(_NO_MODEL,),
+    )
+
+
+async def _called(contractor: Contractor) -> Checkup:
     request = JudgeRequest(prompt=PROBE, max_tokens=PROBE_TOKENS, schema=ballot_schema([SINGLE]))
     try:
         reply = await contractor.judge(request)
@@ -64,7 +87,7 @@ async def examine(contractor: Contractor) -> Checkup:
     )
 
 
-def _unreachable(contractor: Contractor, error: SaleError) -> Checkup:
+def _unreachable(contractor: Agent, error: SaleError) -> Checkup:
     remedy = error.hint
     if isinstance(error, RejectedError) and "logprob" in error.message.lower():
         remedy = "The endpoint refuses log-probabilities: set logprobs = 0 for this agent."
@@ -91,6 +114,11 @@ def _is_ballot(reply: Reply) -> bool:
     return True
 
 
+_NO_MODEL = Lack(
+    what="an agent of its own making: it was not called",
+    costs="the entropy term is left out of its bids, and it does not sit on the jury",
+    remedy="Nothing to do.",
+)
 _NO_LOGPROBS = Lack(
     what="no log-probabilities",
     costs="the entropy term is left out of its bids, and the jury's weight scaled up in its place",

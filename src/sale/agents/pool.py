@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from sale.agents.contractor import Contractor
-from sale.agents.protocol import Tool
+from sale.agents.own import own_agent
+from sale.agents.protocol import Agent, Tool
 from sale.agents.repair import Workbench
 from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
@@ -52,7 +53,7 @@ class Engines:
 
 def hire(
     settings: Settings, *, wrap: Wrapper | None = None, tools: Sequence[Tool] = (), engines: Engines | None = None
-) -> tuple[Contractor, ...]:
+) -> tuple[Agent, ...]:
     """Every agent of the settings, ready but not yet opened: no weights are loaded and nobody is called.
 
     Args:
@@ -62,7 +63,8 @@ def hire(
         engines: How embedded models are run.
 
     Raises:
-        ConfigError: A key is not in the environment, an embedded model is unknown, or an agent has no price.
+        ConfigError: A key is not in the environment, an embedded model or a function is unknown, an agent has no price,
+            or a program or function is to be wrapped.
         SandboxError: An agent works with tools, by repair or with several samples, and code cannot be isolated here.
     """
     running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
@@ -79,7 +81,15 @@ def hire(
             return Researcher(agent, price=price, model=model, tools=given, desk=desk)
         return Contractor(agent, price=price, model=model, tools=given, workbench=bench)
 
-    return tuple(_engaged(settings, agent, _wrapped(agent, running, wrap), engage) for agent in settings.agents)
+    def join(agent: AgentSettings) -> Agent:
+        if agent.has_model:
+            return _engaged(settings, agent, _wrapped(agent, running, wrap), engage)
+        if wrap is not None:
+            hint = "Leave it out of this pool."
+            raise ConfigError("a program or a function has no model", where=f"agent {agent.name!r}", hint=hint)
+        return own_agent(agent, agent_price(agent))
+
+    return tuple(join(agent) for agent in settings.agents)
 
 
 class _Engage(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,7 +23,11 @@ class PriceSettings(Section):
 
 
 class AgentSettings(Section):
-    """One agent of the pool. Exactly one of `local`, `gguf` and `endpoint` says how its model is reached."""
+    """One agent of the pool.
+
+    Exactly one of `local`, `gguf` and `endpoint` says how its model is reached; a `command` or a `function` in their
+    place is an agent of its own making.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=64)]
     """How the market calls it; unique in the pool."""
@@ -36,6 +41,23 @@ class AgentSettings(Section):
     """The model's name at its endpoint; required with `endpoint`."""
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """The environment variable that holds the endpoint's key. Keys are never written in this file."""
+    command: tuple[str, ...] | None = None
+    """A program and its arguments: the prompt goes in on standard input, or where an argument says `{task}`, and what
+    it writes is the answer. It is not sandboxed."""
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = None
+    """`package.module:name`: an async function of the task and the winning plan, or an object with two, `bid` and
+    `execute`."""
+    plan: str | None = None
+    """Its bid for every task. Without one a `command` is asked for its plan, and a `function` must have a `bid`."""
+    env: tuple[str, ...] = ()
+    """The environment variables a `command` is given, by name; it sees no others."""
+    directory: Path | None = None
+    """Where a `command` works: an empty directory of its own, removed afterwards, unless given."""
+    price_per_task: Dollars | None = None
+    """What one execution of a `command` costs, in dollars. Required, unless it reports its usage."""
+    reports_usage: Annotated[bool, Field(strict=True)] = False
+    """Whether the last line a `command` writes is JSON that says what it took: `{"usage": {"input_tokens": 120,
+    "output_tokens": 40}}`, or `{"usage": {"dollars": 0.002}}`."""
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
     public; required otherwise."""
@@ -72,11 +94,22 @@ class AgentSettings(Section):
     def _one_number(cls, value: object) -> object:
         return {"input": value, "output": value, "blended": value} if isinstance(value, int | float) else value
 
+    @property
+    def has_model(self) -> bool:
+        """Whether it is a language model that the market reaches itself."""
+        return self.command is None and self.function is None
+
+    @property
+    def juror(self) -> bool:
+        """Whether it can sit on the jury."""
+        return self.judge and self.has_model
+
     @model_validator(mode="after")
     def _one_way(self) -> AgentSettings:
-        ways = [way for way in ("local", "gguf", "endpoint") if getattr(self, way) is not None]
+        ways = [way for way in _WAYS if getattr(self, way) is not None]
         if len(ways) != 1:
-            raise ValueError(f"exactly one of local, gguf and endpoint is needed, got {', '.join(ways) or 'none'}")
+            named = ", ".join(_WAYS[:-1])
+            raise ValueError(f"exactly one of {named} and {_WAYS[-1]} is needed, got {', '.join(ways) or 'none'}")
         if self.endpoint is not None and self.model is None:
             raise ValueError("an endpoint needs the name of a model")
         if self.endpoint is None and (self.model or self.api_key_env):
@@ -84,3 +117,42 @@ class AgentSettings(Section):
         if self.endpoint is None and self.price is None:
             raise ValueError("a price is needed: price = 0.05, in dollars per million tokens")
         return self
+
+    @model_validator(mode="after")
+    def _means_something(self) -> AgentSettings:
+        """What an agent of this kind takes no notice of is refused, not ignored."""
+        given = self.model_fields_set
+        if idle := sorted(given & (_OF_MODELS if not self.has_model else _OF_OTHERS)):
+            kind = "a command or a function" if not self.has_model else "a model"
+            raise ValueError(f"{', '.join(idle)} cannot be said of {kind}")
+        if self.command is None:
+            if idle := sorted(given & _OF_COMMANDS):
+                raise ValueError(f"{', '.join(idle)} goes with command only")
+            return self
+        if not self.command or not self.command[0].strip():
+            raise ValueError("the command is empty; name a program")
+        if self.price_per_task is None and not self.reports_usage:
+            raise ValueError("price_per_task is needed, in dollars: a program does not say what it spends")
+        if any(not _VARIABLE.fullmatch(name) for name in self.env):
+            raise ValueError("env holds names of environment variables, not their values")
+        return self
+
+
+_WAYS = ("local", "gguf", "endpoint", "command", "function")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OF_COMMANDS = frozenset({"env", "directory", "price_per_task", "reports_usage"})
+_OF_OTHERS = frozenset({"plan"})
+_OF_MODELS = frozenset(
+    {
+        "execution",
+        "judge",
+        "logprobs",
+        "json_schema",
+        "temperature",
+        "answer_tokens",
+        "context",
+        "turns",
+        "mcp",
+        "samples",
+    }
+)

@@ -76,7 +76,13 @@ def parse(text: str, *, origin: str = "given", base: Path | None = None) -> Sett
 def _anchored(settings: Settings, base: Path) -> Settings:
     """Paths in a file are relative to the file, wherever the program is started."""
     agents = tuple(
-        agent.model_copy(update={"gguf": base / agent.gguf.expanduser()}) if agent.gguf else agent
+        agent.model_copy(
+            update={
+                key: base / path.expanduser()
+                for key, path in (("gguf", agent.gguf), ("directory", agent.directory))
+                if path is not None
+            }
+        )
         for agent in settings.agents
     )
     memory = settings.memory

@@ -51,6 +51,8 @@ class Course:
     usages: list[tuple[Usage, float]] = field(default_factory=list[tuple[Usage, float]])
     """Tokens and seconds of each model call that was reported."""
     trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
+    dollars: float | None = None
+    """What the work as a whole cost, where somebody says so: it then counts, and not the price of tokens."""
     begun: bool = False
     """Whether work that reports no usage has cost something by now."""
 
@@ -173,6 +175,9 @@ def json_of(value: object) -> object:
 def _settled(terms: Terms, prompt: Prompt, course: Course, seconds: float, error: str | None) -> tuple[Call, ...]:
     """A line for each call that was reported, else one for the work as a whole; and one for how it failed."""
     reported = [(usage, spent) for usage, spent in course.usages if usage.total]
+    if course.dollars is not None:
+        usage = sum((usage for usage, _ in reported), Usage())
+        return (_line(terms, prompt, usage, course.dollars, seconds, error),)
     if not reported and (course.answer.strip() or course.begun):
         usage = counted(prompt.user, course.answer)
         dollars = terms.price.dollars(usage) if terms.price_per_task is None else terms.price_per_task

@@ -14,15 +14,20 @@ import signal
 import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out
 from sale.agents.adapters.plans import OwnModel, Plans, counted
 from sale.agents.tools.runs import Limits, RunReport
 from sale.agents.tools.supervise import Command, supervise
 from sale.errors import BadReplyError, ConfigError, NotReadyError, SandboxError, UnpricedAgentError
-from sale.types import Execution, Prompt, Reply, Task
+from sale.models.chat import MOST_TOKENS
+from sale.types import Execution, Prompt, Reply, Task, Usage
 
 PLACEHOLDER = "{task}"
 OUTPUT_BYTES = 2**20
@@ -32,11 +37,42 @@ ANY = sys.maxsize
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """What a program says it took."""
+
+    tokens: Usage
+    dollars: float | None
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    input_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
+    output_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
+    dollars: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> _Told:
+        if not self.model_fields_set:
+            raise ValueError("neither tokens nor dollars")
+        return self
+
+    @property
+    def spent(self) -> Spent:
+        usage = Usage(input_tokens=self.input_tokens, output_tokens=self.output_tokens)
+        return Spent(tokens=usage, dollars=self.dollars)
+
+
+class _Line(BaseModel):
+    usage: _Told
+
+
 class CommandAgent(Adapted):
     """A program that answers a prompt.
 
-    Its tokens are its own affair, so what one execution costs is declared: `Terms.price_per_task`. `Terms.price` is
-    what its plans are costed with.
+    Its tokens are its own affair, so what one execution costs is declared, `Terms.price_per_task`, unless it says so
+    itself in the last line it writes. `Terms.price` is what its plans are costed with.
     """
 
     def __init__(
@@ -48,6 +84,7 @@ class CommandAgent(Adapted):
         environment: Mapping[str, str] = NOTHING,
         directory: Path | None = None,
         output_bytes: int = OUTPUT_BYTES,
+        reports_usage: bool = False,
     ) -> None:
         """Nothing is started yet.
 
@@ -59,6 +96,8 @@ class CommandAgent(Adapted):
             environment: All the environment the program sees.
             directory: Where it works; an empty directory of its own, removed afterwards, unless given.
             output_bytes: How much it may write to standard output, and to standard error.
+            reports_usage: The last line it writes says what it took: `{"usage": {"input_tokens": 120, "output_tokens":
+                40}}`, settled at the price of its terms, or `{"usage": {"dollars": 0.002}}`.
 
         Raises:
             ConfigError: There is no program.
@@ -66,7 +105,7 @@ class CommandAgent(Adapted):
         """
         if not command or not command[0].strip():
             raise ConfigError("the command is empty", where=f"agent {terms.name!r}", hint="Name a program.")
-        if terms.price_per_task is None:
+        if terms.price_per_task is None and not reports_usage:
             raise UnpricedAgentError(
                 "a program does not say how many tokens it takes, so what it costs must be declared",
                 where=f"agent {terms.name!r}",
@@ -77,6 +116,15 @@ class CommandAgent(Adapted):
         self._environment = dict(environment)
         self._directory = directory
         self._output_bytes = output_bytes
+        self._reports_usage = reports_usage
+
+    async def prepare(self) -> None:
+        """See that the program is there.
+
+        Raises:
+            NotReadyError: It is not.
+        """
+        self._program()
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Run the program on the task and, where its terms say so, the winning plan."""
@@ -95,15 +143,37 @@ class CommandAgent(Adapted):
                 "exit_code": report.exit_code,
             },
         ]
-        course.answer = self._answer(report)
+        course.answer, usage = self._told(self._answer(report))
+        if usage is not None:
+            course.usages.append((usage.tokens, report.seconds))
+            course.dollars = usage.dollars
 
     async def _ask(self, prompt: Prompt, max_tokens: int) -> Reply:
         """The program's own plan. It cannot be held to a length: the auction cuts, or drops, what is too long."""
         del max_tokens
         text = f"{prompt.system}\n\n{prompt.user}"
         report = await self._run(self._program(), text)
-        answer = self._answer(report)
-        return Reply(text=answer, usage=counted(text, answer), seconds=report.seconds)
+        answer, usage = self._told(self._answer(report))
+        tokens = usage.tokens if usage is not None and usage.tokens.total else counted(text, answer)
+        return Reply(text=answer, usage=tokens, seconds=report.seconds)
+
+    def _told(self, written: str) -> tuple[str, Spent | None]:
+        """The answer, and what the program says it took.
+
+        Raises:
+            BadReplyError: It was to say, and does not.
+        """
+        if not self._reports_usage:
+            return written, None
+        answer, _, last = written.rpartition("\n")
+        try:
+            return answer.strip(), _Line.model_validate_json(last).usage.spent
+        except ValidationError as error:
+            raise BadReplyError(
+                f"the last line it wrote does not say what it took: {last[:STDERR_SHOWN]!r}",
+                where=self.name,
+                hint='It must be like {"usage": {"input_tokens": 120, "output_tokens": 40}}.',
+            ) from error
 
     def _program(self) -> str:
         found = shutil.which(self._command[0])

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
 from sale.agents.pool import Engines, hire, limits_of
-from sale.agents.protocol import Tool
+from sale.agents.protocol import Agent, Tool
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
@@ -249,7 +249,8 @@ class Recorder:
         Raises:
             InputError: There is no such agent.
         """
-        juror = next((agent for agent in self.agents if agent.name == judge), None)
+        models = (agent for agent in self.agents if isinstance(agent, Contractor))
+        juror = next((agent for agent in models if agent.name == judge), None)
         if juror is None:
             raise InputError(
                 f"there is no agent {judge!r}", hint=f"There are: {', '.join(a.name for a in self.agents)}."
@@ -283,7 +284,7 @@ class Recorder:
     def _rules(self, *, refine: bool) -> AuctionRules:
         return replace(self._settings.auction, refine=refine)
 
-    async def _execute(self, agent: Contractor, task: BenchTask, strategy: str | None) -> None:
+    async def _execute(self, agent: Agent, task: BenchTask, strategy: str | None) -> None:
         if (task.id, agent.name, strategy or "") in self._executed:
             return
         execution = await agent.execute(task.task, strategy)

@@ -1,0 +1,95 @@
+"""Agents of `sale.toml` that bring their own way of working: a program, or a function of some package."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import cast
+
+from sale.agents.adapters.adapted import Terms
+from sale.agents.adapters.command import CommandAgent
+from sale.agents.adapters.function import FunctionAgent, Worker
+from sale.agents.adapters.plans import FixedPlan, Planner, Work, described
+from sale.agents.protocol import Agent
+from sale.config import AgentSettings, command_environment
+from sale.errors import ConfigError
+from sale.types import Price, Task
+
+
+def own_agent(settings: AgentSettings, price: Price) -> Agent:
+    """The agent that a `command` or a `function` is.
+
+    Raises:
+        ConfigError: A variable it is to be given is not set, or the function is not there.
+    """
+    if settings.command is not None:
+        return CommandAgent(
+            settings.command,
+            Terms(
+                name=settings.name,
+                price=price,
+                price_per_task=settings.price_per_task,
+                seconds=settings.seconds,
+                follow_strategy=settings.follow_strategy,
+            ),
+            plans=None if settings.plan is None else FixedPlan(settings.plan),
+            environment=command_environment(settings),
+            directory=settings.directory,
+            reports_usage=settings.reports_usage,
+        )
+    found = _imported(settings)
+    bid = _fixed(settings.plan) if settings.plan is not None else getattr(found, "bid", None)
+    work = getattr(found, "execute", found)
+    where = f"agent {settings.name!r}"
+    if not callable(work):
+        raise ConfigError(f"{settings.function!r} cannot be called", where=where, hint="Name an async function.")
+    if bid is None:
+        raise ConfigError(
+            f"{settings.function!r} has no plan",
+            where=where,
+            hint='Add plan = "1. …", or name an object with two async functions, bid(task) and execute(task, plan).',
+        )
+    worker = cast("Worker", work)
+    return FunctionAgent(
+        settings.name,
+        price=price,
+        bid=cast("Planner", bid),
+        execute=worker if settings.follow_strategy else _without_plan(worker),
+        seconds=settings.seconds,
+    )
+
+
+def _imported(settings: AgentSettings) -> object:
+    """What `package.module:name` names.
+
+    Raises:
+        ConfigError: It is not there, or its module cannot be imported.
+    """
+    where = f"agent {settings.name!r}"
+    module, _, name = (settings.function or "").partition(":")
+    try:
+        found: object = import_module(module)
+    except ImportError as error:
+        hint = "Is its package installed, or its directory on PYTHONPATH?"
+        raise ConfigError(f"{module!r} cannot be imported: {error}", where=where, hint=hint) from error
+    except Exception as error:
+        raise ConfigError(f"{module!r} fails when it is imported: {described(error)}", where=where) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigError(f"there is no {name!r} in {module!r}", where=where, hint="package.module:name")
+        found = getattr(found, part)
+    return found
+
+
+def _fixed(text: str) -> Planner:
+    async def plan(task: Task) -> str:  # noqa: ARG001  the shape is that of a planner
+        return text
+
+    return plan
+
+
+def _without_plan(work: Worker) -> Callable[[Task, str | None], Awaitable[str | Work]]:
+    async def worker(task: Task, strategy: str | None) -> str | Work:  # noqa: ARG001  it is not shown
+        return await work(task, None)
+
+    return worker

@@ -1,0 +1,236 @@
+"""Virtual keys in the database, and at hand: a key that is in use costs no trip to the database.
+
+What is at hand is believed for less than a second after the last look at the one number that every change of a key
+raises, so that a revoked key is refused everywhere within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from sale.errors import AuthenticationError, InputError
+from sale.server.store import secrets
+from sale.server.store.database import Database
+from sale.server.store.schema import keys, state
+from sale.server.store.types import Holder, Period
+
+BELIEVED_SECONDS: Final = 0.8
+IN_USE_SECONDS: Final = 5.0
+KEPT: Final = 10_000
+MAKE_ONE: Final = "`sale keys create NAME` makes one."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """A row of keys. Money is in nano-dollars."""
+
+    id: str
+    name: str
+    prefix: str
+    salt: bytes
+    digest: bytes
+    budget: int | None
+    period: Period | None
+    rpm: int | None
+    tpm: int | None
+    agents: frozenset[str] | None
+    made_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @property
+    def holder(self) -> Holder:
+        """Who has it."""
+        return Holder(key_id=self.id, name=self.name, agents=self.agents)
+
+    def __repr__(self) -> str:
+        """Without the digest: a log needs to say which key, not how to check it."""
+        return f"Key({self.id}, {self.prefix}…)"
+
+
+def _key(row: RowMapping) -> Key:
+    values: dict[str, Any] = {column.name: row[column.name] for column in keys.columns}
+    if values["agents"] is not None:
+        values["agents"] = frozenset(values["agents"])
+    return Key(**values)
+
+
+def insert(connection: Connection, key: Key) -> None:
+    """Write a new key."""
+    row = {column.name: getattr(key, column.name) for column in keys.columns}
+    row["agents"] = None if key.agents is None else sorted(key.agents)
+    connection.execute(keys.insert().values(row))
+    _raise_version(connection)
+
+
+def revoke(connection: Connection, reference: str, at: datetime) -> Key:
+    """Refuse a key from now on; one that is revoked already stays as it is.
+
+    Args:
+        connection: In a writing transaction.
+        reference: Its id, the public beginning of its secret, or its name if no other key has it.
+        at: Now.
+
+    Raises:
+        InputError: There is no such key, or several.
+    """
+    key = find(connection, reference)
+    connection.execute(update(keys).where(keys.c.id == key.id, keys.c.revoked_at.is_(None)).values(revoked_at=at))
+    _raise_version(connection)
+    return find(connection, key.id)
+
+
+def find(connection: Connection, reference: str) -> Key:
+    """The key of this id, public beginning or name.
+
+    Raises:
+        InputError: There is none, or several of this name.
+    """
+    exact = connection.execute(select(keys).where((keys.c.id == reference) | (keys.c.prefix == reference)))
+    if (row := exact.mappings().first()) is not None:
+        return _key(row)
+    asked = select(keys).where(keys.c.name == reference).order_by(keys.c.made_at)
+    named = [_key(row) for row in connection.execute(asked).mappings()]
+    live = [key for key in named if key.revoked_at is None] or named
+    if len(live) == 1:
+        return live[0]
+    if live:
+        ids = ", ".join(key.id for key in live)
+        raise InputError(f"several keys are called {reference!r}", hint=f"Give one of their ids: {ids}.")
+    raise InputError(f"there is no key {_shown(reference)!r}", hint="`sale keys list` shows them.")
+
+
+def every(connection: Connection) -> Sequence[Key]:
+    """All keys, the newest last."""
+    asked = select(keys).order_by(keys.c.made_at, keys.c.id)
+    return [_key(row) for row in connection.execute(asked).mappings()]
+
+
+def _raise_version(connection: Connection) -> None:
+    connection.execute(update(state).values(changes=state.c.changes + 1))
+
+
+def _shown(reference: str) -> str:
+    """Somebody may have pasted the whole secret; no message repeats it."""
+    return reference if len(reference) <= secrets.SHOWN or not reference.startswith("sk-") else reference[:7] + "…"
+
+
+class Keyring:
+    """The keys in use, at hand."""
+
+    def __init__(self, database: Database) -> None:
+        """Nothing is at hand yet."""
+        self._database = database
+        self._by_prefix: OrderedDict[str, Key] = OrderedDict()
+        self._by_id: dict[str, Key] = {}
+        self._version = 0
+        self._looked_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+
+    async def admit(self, secret: str | None) -> Key | None:
+        """The key of a secret; `None` where no key was ever made, and everybody is let in.
+
+        Raises:
+            AuthenticationError: No key, or one that is unknown, expired or revoked.
+            StoreError: The database cannot be read.
+        """
+        self._asked_at = time.monotonic()
+        if self._asked_at - self._looked_at > BELIEVED_SECONDS:
+            await self._look_once()
+        if not self._version:  # perhaps somebody has just made the first
+            return None
+        if not secret:
+            raise AuthenticationError("no key was given", hint=f"Send `Authorization: Bearer sk-sale-…`. {MAKE_ONE}")
+        prefix = secrets.prefix_of(secret)
+        key = await self._of_prefix(prefix) if prefix else None
+        if key is None or not secrets.is_secret(secret, key.salt, key.digest):
+            raise AuthenticationError("the key is not known here", hint=MAKE_ONE)
+        if key.revoked_at is not None:
+            raise AuthenticationError(f"the key {key.prefix}… was revoked", hint=MAKE_ONE)
+        if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+            raise AuthenticationError(f"the key {key.prefix}… expired on {key.expires_at:%Y-%m-%d}", hint=MAKE_ONE)
+        return key
+
+    async def has_keys(self) -> bool:
+        """Whether a key was ever made.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        if not self._version:
+            await self.look()
+        return bool(self._version)
+
+    def at_hand(self, key_id: str) -> Key | None:
+        """A key that was let in lately, without looking."""
+        return self._by_id.get(key_id)
+
+    async def of_id(self, key_id: str) -> Key:
+        """A key by its id.
+
+        Raises:
+            InputError: There is none.
+            StoreError: The database cannot be read.
+        """
+        return self._by_id.get(key_id) or self._remember(await self._database.read(lambda c: find(c, key_id)))
+
+    async def keep_current(self) -> None:
+        """Look for changes, if anybody has asked lately: then nobody has to wait for a look.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        if time.monotonic() - self._asked_at < IN_USE_SECONDS:
+            await self._look_once()
+
+    async def look(self) -> None:
+        """See what other processes have changed.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        at = time.monotonic()
+        version = await self._database.read(lambda c: c.execute(select(state.c.changes)).scalar_one())
+        self._learn(version)
+        self._looked_at = max(self._looked_at, at)
+
+    async def _look_once(self) -> None:
+        """All who come at the same time share one look."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self.look())
+        await asyncio.shield(self._looking)
+
+    def _learn(self, version: int) -> None:
+        if version > self._version:
+            self._version = version
+            self._by_prefix.clear()
+            self._by_id.clear()
+
+    async def _of_prefix(self, prefix: str) -> Key | None:
+        if (key := self._by_prefix.get(prefix)) is not None:
+            self._by_prefix.move_to_end(prefix)
+            return key
+
+        def ask(connection: Connection) -> tuple[int, Key | None]:
+            row = connection.execute(select(keys).where(keys.c.prefix == prefix)).mappings().first()
+            return connection.execute(select(state.c.changes)).scalar_one(), None if row is None else _key(row)
+
+        version, key = await self._database.read(ask)
+        self._learn(version)
+        return None if key is None else self._remember(key)
+
+    def _remember(self, key: Key) -> Key:
+        self._by_prefix[key.prefix] = self._by_id[key.id] = key
+        while len(self._by_prefix) > KEPT:
+            _, oldest = self._by_prefix.popitem(last=False)
+            self._by_id.pop(oldest.id, None)
+        return key

@@ -1,0 +1,150 @@
+"""One line for each request, queued in memory and written in batches; and what the lines come to."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, Integer, Select, case, cast, func, select
+
+from sale.errors import InputError, StoreError
+from sale.server.store.database import Database
+from sale.server.store.pulse import Pulse
+from sale.server.store.schema import keys, requests
+from sale.server.store.types import Grouping, Line, Spending
+from sale.server.store.writing import add
+
+FLUSH_SECONDS: Final = 0.25
+BATCH: Final = 500
+QUEUE: Final = 10_000
+"""Lines that wait to be written; who comes then waits, too."""
+NONE: Final = "(none)"
+_COLUMNS: Final[dict[Grouping, Column[str]]] = {
+    "day": requests.c.day,
+    "agent": requests.c.agent,
+    "key": requests.c.key_id,
+    "session": requests.c.session_id,
+    "path": requests.c.path,
+}
+ERROR: Final = 400
+
+
+class Ledger:
+    """The queue and its writer."""
+
+    def __init__(self, database: Database) -> None:
+        """To be made inside a running event loop."""
+        self._database = database
+        self._lines: deque[Line] = deque()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._pulse = Pulse(FLUSH_SECONDS, self._write, "writing the ledger")
+        self._closed = False
+
+    @property
+    def queued(self) -> int:
+        """Lines that wait to be written."""
+        return len(self._lines)
+
+    async def note(self, line: Line) -> None:
+        """Queue a line. Where the queue is full, wait until there is room: no line is lost.
+
+        Raises:
+            InputError: Its time has no zone, or a number in it is not finite: the lines after it could not be written.
+            StoreError: The ledger is closed.
+        """
+        numbers = (line.work_dollars, line.auction_dollars, line.largest_dollars, line.seconds, line.wait_seconds)
+        if line.at.tzinfo is None or not math.isfinite(sum(numbers) + (line.first_token_seconds or 0.0)):
+            raise InputError(f"the line cannot be put on the ledger: {line!r}")
+        while len(self._lines) >= QUEUE and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if self._closed:
+            raise StoreError("it is closed", where=self._database.where, hint="Open it again.")
+        self._lines.append(line)
+        if len(self._lines) >= BATCH:
+            self._pulse.wake()
+
+    async def _write(self) -> None:
+        """Write what waits, batch by batch; what could not be written stays queued."""
+        while self._lines:
+            batch = [self._lines[at] for at in range(min(BATCH, len(self._lines)))]
+            await self._database.write(lambda connection, batch=batch: write(connection, batch))
+            for _ in batch:
+                self._lines.popleft()
+            self._room.set()
+
+    async def flush(self) -> None:
+        """Have everything written that waits now.
+
+        Raises:
+            StoreError: The database cannot be written; the lines stay queued.
+        """
+        await self._database.write(lambda connection, batch=list(self._lines): write(connection, batch))
+
+    async def close(self) -> None:
+        """Write everything.
+
+        Raises:
+            StoreError: The database cannot be written; says how many lines are lost.
+        """
+        self._closed = True
+        self._room.set()
+        await self._pulse.close()
+        try:
+            await self._write()
+        except StoreError as error:
+            raise StoreError(
+                f"{len(self._lines)} requests could not be put on the ledger: {error.message}",
+                where=error.where,
+                hint=error.hint,
+            ) from error
+
+
+def write(connection: Connection, lines: Sequence[Line]) -> None:
+    """Write lines; one that is there already (a write that was not known to have succeeded) is not written twice."""
+    add(connection, requests, [{**asdict(line), "day": f"{line.at:%Y-%m-%d}"} for line in lines])
+
+
+def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple[Spending, ...]:
+    """What the lines from `since` on come to, by group: days in order, the rest by dollars, most first."""
+    names = _key_names(connection) if by == "key" else {}
+    rows = connection.execute(_sums(_COLUMNS[by], since)).mappings()
+    found = [_spending({**row}, names) for row in rows]
+    return tuple(sorted(found, key=lambda one: one.label if by == "day" else (-one.dollars, one.label)))
+
+
+def _spending(sums: dict[str, Any], names: Mapping[str, str]) -> Spending:
+    group = sums["label"]
+    sums["label"] = NONE if group is None else names.get(group, group)
+    return Spending(**sums)
+
+
+def _sums(column: Column[str], since: datetime | None) -> Select[Any]:
+    ledger = requests.c
+    counted = ("input_tokens", "output_tokens", "cached_tokens", "work_dollars", "auction_dollars", "largest_dollars")
+    # Sums of whole numbers are decimal numbers on PostgreSQL unless it is told otherwise.
+    sums = [cast(func.sum(ledger[name]), ledger[name].type).label(name) for name in counted]
+    failed = cast(func.sum(case((ledger.status >= ERROR, 1), else_=0)), Integer).label("failures")
+    asked = select(column.label("label"), func.count().label("requests"), failed, *sums).group_by(column)
+    return asked if since is None else asked.where(ledger.at >= since)
+
+
+def _key_names(connection: Connection) -> dict[str, str]:
+    return {row.id: f"{row.name} ({row.prefix}…)" for row in connection.execute(select(keys))}
+
+
+def lines(connection: Connection, limit: int, session_id: str | None, key_id: str | None) -> tuple[Line, ...]:
+    """The latest lines, newest first."""
+    asked = select(requests).order_by(requests.c.at.desc(), requests.c.id).limit(limit)
+    if session_id is not None:
+        asked = asked.where(requests.c.session_id == session_id)
+    if key_id is not None:
+        asked = asked.where(requests.c.key_id == key_id)
+    fields = [name for name in requests.columns.keys() if name != "day"]  # noqa: SIM118  it is not a mapping
+    return tuple(Line(**{name: row[name] for name in fields}) for row in connection.execute(asked).mappings())

@@ -1,0 +1,156 @@
+"""Requests and tokens of the last minute, by key: a sliding window in steps of a second.
+
+Within one process the limits are exact. Several processes tell each other every quarter of a second what they let
+through, so together they may exceed a limit by what comes within that time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection, delete, func, select
+
+from sale.server.store.schema import rates
+from sale.server.store.writing import put
+
+WINDOW: Final = 60
+FORGOTTEN_AFTER: Final = 2 * WINDOW
+Amount = list[int]
+"""Requests and tokens."""
+
+
+@dataclass(slots=True)
+class Window:
+    """One key's last minute."""
+
+    own: dict[int, Amount] = field(default_factory=dict[int, Amount])
+    """By second since 1970, what this process let through."""
+    others: dict[int, Amount] = field(default_factory=dict[int, Amount])
+    """The same of all other processes, as last told."""
+    untold: set[int] = field(default_factory=set[int])
+    """Seconds of `own` that the others have not been told of."""
+
+    def slide(self, now: float) -> None:
+        """Forget what is a minute old."""
+        for seconds in (self.own, self.others):
+            # They were begun in order, so the oldest are first; what others tell may be out of order, and is replaced.
+            for second in [one for one in seconds if one <= now - WINDOW]:
+                del seconds[second]
+
+    def used(self, which: int) -> int:
+        """Requests (0) or tokens (1) of the last minute, by all processes."""
+        return sum(amount[which] for seconds in (self.own, self.others) for amount in seconds.values())
+
+    def wait(self, which: int, more: int, limit: int, now: float) -> float | None:
+        """Seconds until `more` fits under `limit`; `None` if it fits now.
+
+        What is above the limit by itself fits when nothing else is in the window; refused, it could never be sent.
+        """
+        over = self.used(which) + min(more, limit) - limit
+        if over <= 0:
+            return None
+        for second in sorted({*self.own, *self.others}):
+            over -= self.own.get(second, (0, 0))[which] + self.others.get(second, (0, 0))[which]
+            if over <= 0:
+                return max(second + WINDOW - now, 0.0)
+        return float(WINDOW)
+
+    def count(self, second: int, requests: int, tokens: int) -> None:
+        """Add to a second; tokens may be negative, where fewer were used than set aside."""
+        amount = self.own.setdefault(second, [0, 0])
+        amount[0] += requests
+        amount[1] += tokens
+        self.untold.add(second)
+
+
+class Rates:
+    """The windows of all keys with limits."""
+
+    def __init__(self, owner: str, clock: Callable[[], float] = time.time) -> None:
+        """`owner` is this process's name among those that share the database."""
+        self._owner = owner
+        self._clock = clock
+        self._windows: dict[str, Window] = {}
+
+    def request(self, key: str, rpm: int | None, tpm: int | None) -> float | None:
+        """Let a request through and count it, or say how many seconds it has to wait."""
+        now, window = self._window(key)
+        waits = (
+            window.wait(0, 1, rpm, now) if rpm is not None else None,
+            window.wait(1, 1, tpm, now) if tpm is not None else None,
+        )
+        if (found := [wait for wait in waits if wait is not None]) != []:
+            return max(found)
+        window.count(int(now), 1, 0)
+        return None
+
+    def tokens(self, key: str, tokens: int, tpm: int | None) -> tuple[int, float | None]:
+        """Set tokens aside: the second they were counted in, and how long to wait if they do not fit."""
+        now, window = self._window(key)
+        wait = None if tpm is None else window.wait(1, tokens, tpm, now)
+        if wait is None:
+            window.count(int(now), 0, tokens)
+        return int(now), wait
+
+    def correct(self, key: str, second: int, difference: int) -> None:
+        """More or fewer tokens were used than set aside at `second`."""
+        now, window = self._window(key)
+        if second in window.own:
+            window.count(second, 0, difference)
+        elif difference > 0:  # what was set aside has left the window, what was used beyond it has just been used
+            window.count(int(now), 0, difference)
+
+    def _window(self, key: str) -> tuple[float, Window]:
+        now = self._clock()
+        window = self._windows.setdefault(key, Window())
+        window.slide(now)
+        return now, window
+
+    def is_in_use(self) -> bool:
+        """Whether there is anything to tell, or to hear."""
+        return bool(self._windows)
+
+    def telling(self) -> Callable[[Connection], dict[str, dict[int, Amount]]]:
+        """The transaction that tells what this process let through and hears of the others."""
+        now = self._clock()
+        for window in self._windows.values():
+            window.slide(now)
+        rows = [
+            {"key": key, "owner": self._owner, "second": second, "requests": amount[0], "tokens": amount[1]}
+            for key, window in self._windows.items()
+            for second in sorted(window.untold)
+            if (amount := window.own.get(second)) is not None
+        ]
+        for key in [key for key, window in self._windows.items() if not window.own]:
+            del self._windows[key]
+        for window in self._windows.values():
+            window.untold.clear()
+        listening = sorted(self._windows)
+
+        def tell(connection: Connection) -> dict[str, dict[int, Amount]]:
+            put(connection, rates, rows)
+            connection.execute(delete(rates).where(rates.c.second < int(now) - FORGOTTEN_AFTER))
+            return heard(connection, listening, self._owner, now)
+
+        return tell
+
+    def hear(self, others: dict[str, dict[int, Amount]]) -> None:
+        """Take in what `telling` brought."""
+        for key, window in self._windows.items():
+            window.others = others.get(key, {})
+
+
+def heard(connection: Connection, listening: list[str], owner: str, now: float) -> dict[str, dict[int, Amount]]:
+    """What processes other than `owner` let through in the last minute, by key and second."""
+    sums = (
+        select(rates.c.key, rates.c.second, func.sum(rates.c.requests), func.sum(rates.c.tokens))
+        .where(rates.c.key.in_(listening), rates.c.owner != owner, rates.c.second > int(now) - WINDOW)
+        .group_by(rates.c.key, rates.c.second)
+    )
+    found: dict[str, dict[int, Amount]] = {}
+    for key, second, requests, tokens in connection.execute(sums):
+        found.setdefault(key, {})[second] = [int(requests), int(tokens)]
+    return found

@@ -1,0 +1,149 @@
+"""The tables of the server's store. Types are portable; nothing here is SQLite's or PostgreSQL's alone.
+
+- Money of budgets is in whole nano-dollars, so that sums are exact however many requests there are; the ledger, which
+  is read by people, is in dollars.
+- Names begin with `server_`, because a PostgreSQL database may hold other things.
+- `server_state.changes` is raised by every change of a key, so that one row tells a process whether what it
+  remembers still holds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
+
+from sale.memory.columns import ExactText, JsonText, UtcTime
+
+HEAD: Final = "0001"
+"""The newest revision in `migrations/versions`; a test compares."""
+VERSION_TABLE: Final = "server_version"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+state = Table(
+    "server_state",  # one row
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("changes", BigInteger, nullable=False),  # of keys; 0 until the first is made
+    CheckConstraint("one = 1", name="single"),
+)
+
+keys = Table(
+    "server_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", ExactText, nullable=False),
+    Column("prefix", String(16), nullable=False, unique=True),  # the public beginning of the secret
+    Column("salt", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("budget", BigInteger, nullable=True),  # nano-dollars
+    Column("period", String(5), nullable=True),
+    Column("rpm", BigInteger, nullable=True),
+    Column("tpm", BigInteger, nullable=True),
+    Column("agents", JsonText, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=True),
+    Column("revoked_at", UtcTime, nullable=True),
+)
+
+budgets = Table(
+    "server_budgets",  # a key's money in one period
+    metadata,
+    Column("key", String(32), ForeignKey("server_keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("starts_at", UtcTime, primary_key=True),
+    Column("spent", BigInteger, nullable=False),  # nano-dollars
+    Column("wanted", BigInteger, nullable=False),  # raised by a process that needs what others hold and do not use
+)
+
+slices = Table(
+    "server_slices",  # what a process has reserved of a budget, to hand out by itself
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("starts_at", UtcTime, primary_key=True),
+    Column("owner", String(32), primary_key=True),
+    Column("held", BigInteger, nullable=False),  # nano-dollars
+    Column("answered", BigInteger, nullable=False),  # the `wanted` up to which it has given back what it can
+    Column("expires_at", UtcTime, nullable=False),  # pushed on by its owner while that is alive
+    ForeignKeyConstraint(["key", "starts_at"], ["server_budgets.key", "server_budgets.starts_at"], ondelete="CASCADE"),
+)
+
+rates = Table(
+    "server_rates",  # what a process has let through, second by second
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("owner", String(32), primary_key=True),
+    Column("second", BigInteger, primary_key=True, autoincrement=False),  # since 1970
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Index("ix_server_rates_second", "second"),
+)
+
+requests = Table(
+    "server_requests",  # the ledger
+    metadata,
+    Column("id", ExactText, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("day", String(10), nullable=False),  # of `at`, in UTC
+    Column("key_id", String(32), nullable=True),
+    Column("session_id", ExactText, nullable=True),
+    Column("auction_id", ExactText, nullable=True),
+    Column("path", ExactText, nullable=False),
+    Column("model", ExactText, nullable=False),
+    Column("agent", ExactText, nullable=True),
+    Column("status", Integer, nullable=False),
+    Column("error", ExactText, nullable=True),
+    Column("streamed", Boolean, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("work_dollars", Double, nullable=False),
+    Column("auction_dollars", Double, nullable=False),
+    Column("largest_dollars", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("first_token_seconds", Double, nullable=True),
+    Column("wait_seconds", Double, nullable=False),
+    Index("ix_server_requests_at", "at"),
+    Index("ix_server_requests_session_id", "session_id"),
+)
+
+sessions = Table(
+    "server_sessions",
+    metadata,
+    Column("id", ExactText, primary_key=True),
+    Column("market", ExactText, nullable=False),
+    Column("tail", ExactText, nullable=False),
+    Column("agent", ExactText, nullable=False),
+    Column("auction_id", ExactText, nullable=False),
+    Column("plan", ExactText, nullable=False),
+    Column("turns", BigInteger, nullable=False),
+    Column("dollars", Double, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("began", UtcTime, nullable=False),
+    Column("seen", UtcTime, nullable=False),
+    Column("key_id", String(32), nullable=True),
+    Index("ix_server_sessions_tail", "tail"),
+    Index("ix_server_sessions_seen", "seen"),
+)

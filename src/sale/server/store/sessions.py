@@ -1,0 +1,169 @@
+"""Conversations: at hand in the process that serves them, written a moment later, found by others in the database.
+
+Several processes may serve turns of the same session. What only grows (turns, dollars) is written as what was added, so
+that no process overwrites what another one counted; for the rest the latest turn is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, select
+
+from sale.server.store.database import Database
+from sale.server.store.pulse import Pulse
+from sale.server.store.schema import sessions
+from sale.server.store.types import Session
+from sale.server.store.writing import put
+
+KEPT: Final = 4096
+FRESH_SECONDS: Final = 2.0
+"""How long a session at hand is believed without a look at what other processes did."""
+LATEST_SECONDS: Final = 60.0
+WRITE_SECONDS: Final = 0.02
+"""Soon, so that the next turn may come to another process."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A session at hand."""
+
+    session: Session
+    stored: Session | None
+    """As the database has it, as far as this process knows."""
+    at: float
+    """When it was last put or read, on the monotonic clock."""
+
+
+class Sessions:
+    """The sessions at hand, and those waiting to be written."""
+
+    def __init__(self, database: Database) -> None:
+        """To be made inside a running event loop."""
+        self._database = database
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._tails: dict[str, str] = {}
+        self._unwritten: dict[str, Entry] = {}
+        self._writing = asyncio.Lock()
+        self._pulse = Pulse(LATEST_SECONDS, self._write, "writing sessions")
+        self._soon: asyncio.TimerHandle | None = None
+
+    def put(self, session: Session) -> None:
+        """Keep a session, new or one turn later; it is on disk a few hundredths of a second after."""
+        known = self._entries.get(session.id) or self._unwritten.get(session.id)
+        entry = Entry(session=session, stored=known.stored if known else None, at=time.monotonic())
+        self._keep(entry)
+        self._unwritten[session.id] = entry
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._wake)
+
+    def _wake(self) -> None:
+        self._soon = None
+        self._pulse.wake()
+
+    async def of_id(self, session_id: str) -> Session | None:
+        """The session of this id.
+
+        Raises:
+            StoreError: It is not at hand and the database cannot be read.
+        """
+        if (found := self._at_hand(session_id)) is not None:
+            return found
+        return await self._ask(select(sessions).where(sessions.c.id == session_id))
+
+    async def of_tails(self, tails: Sequence[str]) -> Session | None:
+        """The latest session whose tail is one of these.
+
+        Raises:
+            StoreError: It is not at hand and the database cannot be read.
+        """
+        near = [found for tail in tails if (found := self._at_hand(self._tails.get(tail, ""))) is not None]
+        if near:
+            return max(near, key=lambda one: one.seen)
+        if not tails:
+            return None
+        asked = select(sessions).where(sessions.c.tail.in_(tails)).order_by(sessions.c.seen.desc()).limit(1)
+        return await self._ask(asked)
+
+    async def recent(self, limit: int) -> tuple[Session, ...]:
+        """The sessions that were last seen, newest first.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        await self._write()
+        asked = select(sessions).order_by(sessions.c.seen.desc(), sessions.c.id).limit(limit)
+        return await self._database.read(lambda connection: _sessions(connection, asked))
+
+    async def close(self) -> None:
+        """Write what waits.
+
+        Raises:
+            StoreError: The database cannot be written.
+        """
+        if self._soon is not None:
+            self._soon.cancel()
+        await self._pulse.close()
+        await self._write()
+
+    def _at_hand(self, session_id: str) -> Session | None:
+        if (waiting := self._unwritten.get(session_id)) is not None:
+            return waiting.session
+        entry = self._entries.get(session_id)
+        return None if entry is None or time.monotonic() - entry.at > FRESH_SECONDS else entry.session
+
+    async def _ask(self, asked: Select[Any]) -> Session | None:
+        found = await self._database.read(lambda connection: _sessions(connection, asked))
+        if not found:
+            return None
+        (session,) = found
+        if (waiting := self._unwritten.get(session.id)) is not None:  # put while the database was asked
+            return waiting.session
+        self._keep(Entry(session=session, stored=session, at=time.monotonic()))
+        return session
+
+    def _keep(self, entry: Entry) -> None:
+        before = self._entries.pop(entry.session.id, None)
+        if before is not None and self._tails.get(before.session.tail) == entry.session.id:
+            del self._tails[before.session.tail]
+        self._entries[entry.session.id] = entry
+        self._tails[entry.session.tail] = entry.session.id
+        while len(self._entries) > KEPT:
+            _, oldest = self._entries.popitem(last=False)
+            if self._tails.get(oldest.session.tail) == oldest.session.id:
+                del self._tails[oldest.session.tail]
+
+    async def _write(self) -> None:
+        """Write what waits; what is put meanwhile waits for the next time."""
+        async with self._writing:
+            batch = dict(self._unwritten)
+            if not batch:
+                return
+            await self._database.write(lambda connection: write(connection, list(batch.values())))
+            for session_id, entry in batch.items():
+                entry.stored = entry.session
+                later = self._unwritten[session_id]
+                later.stored = entry.session
+                if later is entry:
+                    del self._unwritten[session_id]
+
+
+def write(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Insert sessions, or bring those that are there up to date."""
+    for entry in sorted(entries, key=lambda one: one.session.id):
+        session, stored = entry.session, entry.stored
+        grown: dict[str, object] = {}
+        if stored is not None:
+            grown["turns"] = sessions.c.turns + (session.turns - stored.turns)
+            grown["dollars"] = sessions.c.dollars + (session.dollars - stored.dollars)
+        put(connection, sessions, [asdict(session)], began=sessions.c.began, **grown)
+
+
+def _sessions(connection: Connection, asked: Select[Any]) -> tuple[Session, ...]:
+    names = list(Session.__dataclass_fields__)
+    return tuple(Session(**{name: row[name] for name in names}) for row in connection.execute(asked).mappings())

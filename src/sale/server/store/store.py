@@ -1,0 +1,392 @@
+"""What the server keeps, behind one face: keys and what they may do, the ledger of requests, sessions.
+
+A request meets the database only where it must: the first of a key, and those that find their process's slice of the
+budget empty. All else is answered from memory and written behind, and everything is written when the store is closed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from sale.errors import InputError, RateLimitError
+from sale.server.store import keys, ledger, secrets
+from sale.server.store.accounts import Account
+from sale.server.store.budgets import Budgets, utc_now
+from sale.server.store.database import Database
+from sale.server.store.keys import Key, Keyring
+from sale.server.store.ledger import Ledger
+from sale.server.store.periods import nano
+from sale.server.store.pulse import Pulse
+from sale.server.store.rates import Rates
+from sale.server.store.sessions import Sessions
+from sale.server.store.standing import standing
+from sale.server.store.types import Grouping, Holder, KeyInfo, Line, Period, Reservation, Session, Spending
+
+BEAT_SECONDS: Final = 0.2
+ABANDONED_SECONDS: Final = 3600.0
+"""A reservation nobody settled for so long is released; should it be settled all the same, what was spent counts."""
+ANYBODY: Final = Holder(key_id=None, name="anybody", agents=None)
+Clock = Callable[[], datetime]
+
+
+@dataclass(slots=True)
+class Open:
+    """A reservation that is not settled."""
+
+    key: Key
+    account: Account
+    amount: int
+    """Nano-dollars set aside; 0 once it was given up."""
+    tokens: int
+    second: int
+    """The second of the rate window its tokens were counted in."""
+    at: float
+
+
+class ServerStore:
+    """Keys, budgets, rate limits, the ledger and sessions; several processes may share one database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        """Use `open`."""
+        self._database = database
+        self._clock = clock
+        owner = uuid.uuid4().hex
+        self._keyring = Keyring(database)
+        self._budgets = Budgets(database, owner, clock)
+        self._rates = Rates(owner)
+        self._ledger = Ledger(database)
+        self._sessions = Sessions(database)
+        self._open: dict[str, Open] = {}
+        self._numbers = (f"{owner}-{number}" for number in count(1))
+        budgets = Pulse(BEAT_SECONDS, self._budgets.tick, "keeping budgets")
+        self._budgets.on_low = budgets.wake
+        self._beats = [
+            budgets,
+            Pulse(BEAT_SECONDS, self._exchange_rates, "sharing rates"),
+            Pulse(BEAT_SECONDS, self._keyring.keep_current, "looking for changed keys"),
+            Pulse(ABANDONED_SECONDS / 10, self._give_up, "looking for abandoned reservations"),
+        ]
+
+    @classmethod
+    async def open(cls, place: str | Path, *, clock: Clock = utc_now) -> ServerStore:
+        """Open a store and make or upgrade its tables.
+
+        Args:
+            place: A file for SQLite, or a URL: `postgresql://user@host/name`, `sqlite:///file`.
+            clock: The time, in UTC.
+
+        Raises:
+            ConfigError: The URL is none, or names another kind of database.
+            StoreError: It cannot be opened, or is newer than this version of `sale`.
+        """
+        return cls(await Database.open(place), clock)
+
+    @property
+    def place(self) -> str:
+        """The database, for messages; without its password."""
+        return self._database.where
+
+    @property
+    def queued(self) -> int:
+        """Lines that wait to be written to the ledger."""
+        return self._ledger.queued
+
+    # Keys
+
+    async def create_key(
+        self,
+        name: str,
+        *,
+        budget: float | None = None,
+        period: Period | None = None,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        agents: Iterable[str] | None = None,
+        expires: datetime | None = None,
+    ) -> tuple[str, KeyInfo]:
+        """Make a key.
+
+        Args:
+            name: Whose it is, or what for.
+            budget: Dollars per period, or for its whole life; `None` for no limit.
+            period: The calendar period, in UTC, after which the budget is whole again.
+            rpm: Requests per minute.
+            tpm: Tokens per minute, input and output.
+            agents: The agents it may use; `None` for all.
+            expires: When it ends.
+
+        Returns:
+            The secret, which is not kept and cannot be shown again, and the key.
+
+        Raises:
+            InputError: A limit is no limit, the name is empty, or the end is past.
+            StoreError: The database cannot be written.
+        """
+        now = self._clock()
+        _check(name, budget, period, (rpm, tpm), expires, now)
+        secret, salt = secrets.new_secret(), secrets.new_salt()
+        key = Key(
+            id=uuid.uuid4().hex[:12],
+            name=name,
+            prefix=secret[: secrets.SHOWN],
+            salt=salt,
+            digest=secrets.digest_of(secret, salt),
+            budget=None if budget is None else nano(budget),
+            period=period,
+            rpm=rpm,
+            tpm=tpm,
+            agents=None if agents is None else frozenset(agents),
+            made_at=now,
+            expires_at=expires,
+            revoked_at=None,
+        )
+        await self._database.write(lambda connection: keys.insert(connection, key))
+        await self._keyring.look()
+        return secret, await self.key(key.id)
+
+    async def keys(self) -> tuple[KeyInfo, ...]:
+        """All keys, revoked ones too, the oldest first.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        return await self._database.read(lambda c: standing(c, keys.every(c), self._clock()))
+
+    async def key(self, reference: str) -> KeyInfo:
+        """The key of this id, prefix or name.
+
+        Raises:
+            InputError: There is none, or several have the name.
+            StoreError: The database cannot be read.
+        """
+        (found,) = await self._database.read(lambda c: standing(c, [keys.find(c, reference)], self._clock()))
+        return found
+
+    async def revoke_key(self, reference: str) -> KeyInfo:
+        """Refuse a key from now on: here at once, in other processes within a second.
+
+        Raises:
+            InputError: There is none, or several have the name.
+            StoreError: The database cannot be written.
+        """
+        key = await self._database.write(lambda c: keys.revoke(c, reference, self._clock()))
+        await self._keyring.look()
+        return await self.key(key.id)
+
+    async def has_keys(self) -> bool:
+        """Whether a key was ever made; until then everybody is let in.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        return await self._keyring.has_keys()
+
+    # Requests
+
+    async def admit(self, secret: str | None) -> Holder:
+        """Let a request in, and count it.
+
+        Args:
+            secret: What came as the bearer token.
+
+        Raises:
+            AuthenticationError: No key, or one that is unknown, expired or revoked.
+            RateLimitError: The key has used up its minute; `retry_after` says for how long.
+            StoreError: The key was not at hand and the database cannot be read.
+        """
+        key = await self._keyring.admit(secret)
+        if key is None:
+            return ANYBODY
+        if key.rpm is not None or key.tpm is not None:
+            wait = self._rates.request(key.id, key.rpm, key.tpm)
+            if wait is not None:
+                raise _too_fast(key, wait)
+        return key.holder
+
+    async def reserve(self, holder: Holder, dollars: float, tokens: int) -> Reservation:
+        """Set aside what a request may cost at most, before it is sent. It must be settled, whatever happens.
+
+        Args:
+            holder: As admitted.
+            dollars: The most it may cost.
+            tokens: The most it may take, input and output.
+
+        Raises:
+            BudgetError: The budget does not cover it.
+            RateLimitError: The tokens do not fit into this minute.
+            StoreError: The database had to be asked and cannot be.
+        """
+        reservation = Reservation(id=next(self._numbers), holder=holder, dollars=dollars)
+        if holder.key_id is None:
+            return reservation
+        key = self._keyring.at_hand(holder.key_id) or await self._keyring.of_id(holder.key_id)
+        amount, second = nano(dollars), 0
+        if key.tpm is not None:
+            second, wait = self._rates.tokens(key.id, tokens, key.tpm)
+            if wait is not None:
+                raise _too_fast(key, wait)
+        account = self._budgets.account(key)
+        reserved = False
+        try:
+            await self._budgets.reserve(account, amount)
+            reserved = True
+        finally:
+            if not reserved and key.tpm is not None:
+                self._rates.correct(key.id, second, -tokens)
+        self._open[reservation.id] = Open(
+            key=key, account=account, amount=amount, tokens=tokens, second=second, at=time.monotonic()
+        )
+        return reservation
+
+    async def settle(self, reservation: Reservation, *, dollars: float, tokens: int) -> None:
+        """What the request has cost, once; 0 for one that came to nothing. A second time does nothing."""
+        done = self._open.pop(reservation.id, None)
+        if done is None:
+            return
+        self._budgets.release(done.account, done.amount, nano(dollars))
+        if done.key.tpm is not None and tokens != done.tokens:
+            self._rates.correct(done.key.id, done.second, tokens - done.tokens)
+
+    # Ledger and sessions
+
+    async def note(self, line: Line) -> None:
+        """Put a request on the ledger. Queued; waits only where the database has fallen far behind.
+
+        Raises:
+            InputError: It has no time zone, or a number that is not finite.
+            StoreError: The store is closed.
+        """
+        await self._ledger.note(line)
+
+    async def spend(self, since: datetime | None = None, by: Grouping = "day") -> tuple[Spending, ...]:
+        """What requests have cost, by group; days in order, the rest by dollars.
+
+        Args:
+            since: From then on; `None` for everything.
+            by: What to sum by.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        await self._ledger.flush()
+        return await self._database.read(lambda c: ledger.spend(c, since, by))
+
+    async def recent_requests(
+        self, limit: int = 50, *, session_id: str | None = None, key_id: str | None = None
+    ) -> tuple[Line, ...]:
+        """The latest lines of the ledger, newest first.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        await self._ledger.flush()
+        return await self._database.read(lambda c: ledger.lines(c, limit, session_id, key_id))
+
+    async def session(self, session_id: str) -> Session | None:
+        """A session by its id.
+
+        Raises:
+            StoreError: It is not at hand and the database cannot be read.
+        """
+        return await self._sessions.of_id(session_id)
+
+    async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
+        """The latest seen session whose tail is one of these.
+
+        Raises:
+            StoreError: It is not at hand and the database cannot be read.
+        """
+        return await self._sessions.of_tails(tails)
+
+    async def put_session(self, session: Session) -> None:
+        """Keep a session, new or a turn later. Other processes see it a few hundredths of a second after."""
+        self._sessions.put(session)
+
+    async def recent_sessions(self, limit: int = 50) -> tuple[Session, ...]:
+        """The sessions last seen, newest first.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        return await self._sessions.recent(limit)
+
+    # Behind the scenes
+
+    async def _exchange_rates(self) -> None:
+        if self._rates.is_in_use():
+            self._rates.hear(await self._database.write(self._rates.telling()))
+
+    async def _give_up(self) -> None:
+        before = time.monotonic() - ABANDONED_SECONDS
+        for number, one in list(self._open.items()):
+            if one.at < before - 24 * ABANDONED_SECONDS:
+                del self._open[number]
+            elif one.at < before and one.amount:
+                self._budgets.release(one.account, one.amount, 0)
+                one.amount = 0
+
+    async def aclose(self) -> None:
+        """Write everything, give back what is reserved, and let go of the database. A second call does nothing.
+
+        Raises:
+            StoreError: Something could not be written.
+        """
+        beats, self._beats = self._beats, []
+        async with AsyncExitStack() as stack:  # the last first, each whether or not another fails
+            stack.push_async_callback(self._database.close)
+            if beats:
+                stack.push_async_callback(self._sessions.close)
+                stack.push_async_callback(self._ledger.close)
+                stack.push_async_callback(self._budgets.close)
+            for beat in beats:
+                stack.push_async_callback(beat.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _too_fast(key: Key, wait: float) -> RateLimitError:
+    limits = (f"{key.rpm} requests" if key.rpm else "", f"{key.tpm} tokens" if key.tpm else "")
+    said = " and ".join(limit for limit in limits if limit)
+    return RateLimitError(
+        f"the key may make {said} a minute, and has",
+        hint=f"Try again in {math.ceil(wait)} s.",
+        retry_after=wait,
+    )
+
+
+def _check(
+    name: str,
+    budget: float | None,
+    period: Period | None,
+    rates: tuple[int | None, int | None],
+    expires: datetime | None,
+    now: datetime,
+) -> None:
+    if not name.strip():
+        raise InputError("the key has no name", hint="Say whose it is, or what for.")
+    if name.startswith(secrets.MARK):
+        raise InputError("the name looks like a key", hint="A name is shown in lists and on reports.")
+    if budget is not None and not 0 < budget < math.inf:
+        raise InputError(f"a budget is an amount of dollars above 0, not {budget!r}")
+    if period is not None and budget is None:
+        raise InputError(f"a period ({period!r}) needs a budget", hint="Give the dollars per period, too.")
+    if any(rate is not None and rate < 1 for rate in rates):
+        raise InputError(f"a rate limit is a whole number from 1 up, not {min(r for r in rates if r is not None)!r}")
+    if expires is not None and (expires.tzinfo is None or expires <= now):
+        raise InputError(f"a key cannot end at {expires}", hint="Give a time to come, with its zone.")

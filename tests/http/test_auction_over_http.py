@@ -36,7 +36,7 @@ def rules_for(mode: JuryMode, *behaviours: str) -> AuctionRules:
 class Remembers:
     """An auction memory in which everybody once lost to a better plan."""
 
-    async def recall(self, task: Task, agent: str, k: int) -> tuple[Pair, ...]:
+    async def recall_each(self, task: Task, agents: Sequence[str], k: int) -> Mapping[str, tuple[Pair, ...]]:
         pair = Pair(
             auction_id="1",
             task="Sort a list of numbers.",
@@ -45,7 +45,7 @@ class Remembers:
             winning="1. Use sorted. 2. Check the empty list.",
             own="losing",
         )
-        return (pair,)[:k]
+        return dict.fromkeys(agents, (pair,)[:k])
 
 
 @dataclass

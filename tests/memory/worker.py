@@ -23,10 +23,10 @@ from typing import Any
 
 import alembic.op
 import pytest
-import sqlalchemy
 from sqlalchemy import Table
 
 from sale.memory import lifecycle, writing
+from sale.memory.schema import scores
 from sale.memory.store import AuctionMemory
 from sale.types import Task
 from tests.memory.builders import BASELINE, HashEmbedder, auction, bid, execution, outcome, remember
@@ -69,11 +69,8 @@ async def inside(memory: AuctionMemory, step: str) -> None:
             hang()
 
         if step == "award":  # after the strategies, before the scores
-
-            def insert_or_hang(table: Table) -> object:
-                return hang() if table.name == "scores" else sqlalchemy.insert(table)
-
-            patch.setattr(writing, "insert", insert_or_hang)
+            statements: dict[Table, Any] = writing.INSERT
+            patch.setitem(statements, scores, Hanging())
         else:
             patch.setattr(lifecycle, step, half)
         await step_by_step(memory, "x", step)
@@ -107,6 +104,13 @@ async def until(memory: AuctionMemory, step: str) -> None:
 def hang(*_: object) -> None:
     say("waiting")
     Path("/dev/stdin").read_bytes()
+
+
+class Hanging:
+    """A statement that is never over."""
+
+    def _execute_on_connection(self, *_: object) -> None:
+        hang()
 
 
 def hang_while_migrating() -> None:

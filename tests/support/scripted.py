@@ -112,12 +112,12 @@ class Remembered:
     seconds: float = 0.0
     asked: list[tuple[str, int]] = field(default_factory=list)
 
-    async def recall(self, task: Task, agent: str, k: int) -> tuple[Pair, ...]:
-        self.asked.append((agent, k))
+    async def recall_each(self, task: Task, agents: Sequence[str], k: int) -> Mapping[str, tuple[Pair, ...]]:
+        self.asked += [(agent, k) for agent in agents]
         await asyncio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
-        return self.pairs.get(agent, ())
+        return {agent: self.pairs.get(agent, ()) for agent in agents}
 
 
 @dataclass

@@ -225,7 +225,7 @@ class Auctioneer:
         memory = self.memory if self.rules.refine else None
         found: dict[str, tuple[tuple[Pair, ...], str | None]] = {}
         if memory is not None:
-            found = {agent: await self._recall(memory, task, agent, ledger) for agent in own}
+            found = await self._recall(memory, task, tuple(own), ledger)
         able = tuple(agent for agent, (pairs, _) in found.items() if pairs)
         observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
         asked = [
@@ -245,14 +245,20 @@ class Auctioneer:
         return refinements, dropouts
 
     async def _recall(
-        self, memory: Recall, task: Task, agent: str, ledger: Ledger
-    ) -> tuple[tuple[Pair, ...], str | None]:
-        """What an agent can learn from, or why there is nothing. A memory that fails costs refinement, no more."""
+        self, memory: Recall, task: Task, agents: Sequence[str], ledger: Ledger
+    ) -> dict[str, tuple[tuple[Pair, ...], str | None]]:
+        """What agents can learn from, or why there is nothing. A memory that fails costs refinement, no more."""
+        found: Mapping[str, tuple[Pair, ...]] = {}
+        fault = "nothing in memory"
         try:
-            async with asyncio.timeout(max(0.0, ledger.seconds_left)):
-                pairs = await memory.recall(task, agent, self.rules.examples)
+            if agents:
+                async with asyncio.timeout(max(0.0, ledger.seconds_left)):
+                    found = await memory.recall_each(task, agents, self.rules.examples)
         except TimeoutError:
-            return (), "the auction's time was up"
+            fault = "the auction's time was up"
         except SaleError as error:
-            return (), f"{error.code}: {error.message}"
-        return pairs[: self.rules.examples], None if pairs else "nothing in memory"
+            fault = f"{error.code}: {error.message}"
+        return {
+            agent: (pairs[: self.rules.examples], None if pairs else fault)
+            for agent, pairs in ((agent, found.get(agent, ())) for agent in agents)
+        }

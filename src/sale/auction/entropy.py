@@ -15,19 +15,18 @@ from sale.types import Entropy, TokenLogprobs
 
 def token_entropy(token: TokenLogprobs) -> tuple[float, float] | None:
     """H_t in nats and normalised to [0, 1]; `None` where the endpoint's numbers are not probabilities."""
+    # Some hundred tokens a strategy, each with its alternatives: this is most of what an auction computes.
     alternatives = [logprob for _, logprob in token.top] or [token.logprob]
-    if any(math.isnan(logprob) for logprob in alternatives):
-        return None
-    masses = [math.exp(min(logprob, 0.0)) for logprob in alternatives]
+    masses = [1.0 if logprob >= 0.0 else math.exp(logprob) for logprob in alternatives]
     total = math.fsum(masses)
-    if total <= 0.0:
+    if not total > 0.0:  # nor where one of them is not a number
         return None
-    # Rounded log-probabilities can sum to slightly more than one.
-    masses = [mass / max(total, 1.0) for mass in masses]
-    tail = max(0.0, 1.0 - total)
-    nats = -math.fsum(mass * math.log(mass) for mass in (*masses, tail) if mass > 0.0)
-    nats = max(0.0, nats)
-    return nats, min(1.0, nats / math.log(len(alternatives) + 1))
+    if total > 1.0:  # rounded log-probabilities can sum to slightly more than one
+        masses = [mass / total for mass in masses]
+    else:
+        masses.append(1.0 - total)
+    nats = -math.fsum([mass * math.log(mass) for mass in masses if mass > 0.0])
+    return (nats, min(1.0, nats / math.log(len(alternatives) + 1))) if nats > 0.0 else (0.0, 0.0)
 
 
 def strategy_entropy(tokens: Sequence[TokenLogprobs]) -> Entropy | None:

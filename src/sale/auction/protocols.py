@@ -74,8 +74,8 @@ class Juror(Protocol):
 class Recall(Protocol):
     """The auction memory, as refinement needs it."""
 
-    async def recall(self, task: Task, agent: str, k: int) -> tuple[Pair, ...]:
-        """Up to k contrastive pairs from the most similar past tasks, at least one strategy of each by `agent`."""
+    async def recall_each(self, task: Task, agents: Sequence[str], k: int) -> Mapping[str, tuple[Pair, ...]]:
+        """For each agent up to k contrastive pairs from the most similar past tasks, one strategy at least its own."""
         ...
 
 

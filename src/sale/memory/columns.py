@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -17,6 +18,11 @@ _UNSTORABLE = re.compile("[\x00\x10\ud800-\udfff]")
 _ESCAPED = re.compile(_MARK + "([0-9a-f]{4})")
 
 
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, in hex. Tasks with the same are one past task to recall."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
 class ExactText(TypeDecorator[str]):
     """Any Python string. What a database cannot hold is written as a mark (U+0010) and four hex digits."""
 
@@ -25,8 +31,8 @@ class ExactText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  SQLAlchemy's shape
         """Escape on the way in."""
-        if value is None:
-            return None
+        if value is None or (value.isascii() and "\x00" not in value and _MARK not in value):
+            return value  # most texts, and this is several times as fast as to look for all there could be
         return _UNSTORABLE.sub(lambda found: f"{_MARK}{ord(found[0]):04x}", value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002

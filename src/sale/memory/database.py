@@ -79,7 +79,11 @@ class Database:
         Raises:
             StoreError: The database cannot be read.
         """
-        return await self.finish(self._do(self._readers, lambda: self._read(work)))
+        return await self.finish(self.reading(work))
+
+    def reading(self, work: Work[T]) -> Coroutine[object, object, T]:
+        """`read` for what is itself a part of `finish`."""
+        return self._do(self._readers, lambda: self._read(work))
 
     async def write(self, work: Work[T]) -> T:
         """Do `work` in one transaction: all of it lands on disk, or nothing.

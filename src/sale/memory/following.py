@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, select
 
 from sale.errors import StoreError
 from sale.memory.database import Database
@@ -29,6 +29,61 @@ ROUNDING = 1e-3
 
 _planned = strategies.c.text != ""
 """An award on track records alone has bids without a plan, and nothing is to be learnt from those."""
+
+# Statements are made once: to build one anew takes several times as long as to run it.
+_AFTER: Final = bindparam("after", type_=BigInteger)
+_UPTO: Final = bindparam("upto", type_=BigInteger)
+_STATE: Final = select(state.c.revision, state.c.generation)
+_NEW_TASKS: Final = (
+    select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector)
+    .outerjoin(embeddings, and_(embeddings.c.task == tasks.c.key, embeddings.c.embedder == bindparam("embedder")))
+    .where(tasks.c.key > _AFTER)
+    .order_by(tasks.c.key)
+    .limit(bindparam("most", type_=Integer))
+)
+_CHANGED: Final = (
+    select(
+        auctions.c.key,
+        auctions.c.task,
+        auctions.c.revision,
+        auctions.c.started_at,
+        auctions.c.status,
+        latest_verdict().label("verdict"),
+    )
+    .where(auctions.c.revision > _AFTER)
+    .order_by(auctions.c.revision)
+    .limit(bindparam("most", type_=Integer))
+)
+_changed = and_(auctions.c.revision > _AFTER, auctions.c.revision <= _UPTO)
+_BIDDERS: Final = (
+    select(strategies.c.auction, strategies.c.agent)
+    .join(auctions, auctions.c.key == strategies.c.auction)
+    .where(_changed, _planned)
+)
+_WORK: Final = (
+    select(executions.c.auction, executions.c.agent, latest_verdict_on_work().label("verdict"))
+    .join(auctions, auctions.c.key == executions.c.auction)
+    .where(_changed)
+    .order_by(executions.c.auction, executions.c.position)
+)
+_HEADS: Final = (
+    select(auctions.c.key, auctions.c.id, tasks.c.text)
+    .join(tasks, tasks.c.key == auctions.c.task)
+    .where(auctions.c.key.in_(bindparam("keys", expanding=True)))
+)
+_PLANS: Final = (
+    select(
+        strategies.c.auction,
+        strategies.c.agent,
+        strategies.c.text,
+        strategies.c.cost,
+        strategies.c.value,
+        strategies.c.refinement,
+        strategies.c.won,
+    )
+    .where(strategies.c.auction.in_(bindparam("keys", expanding=True)), _planned)
+    .order_by(strategies.c.auction, strategies.c.position)
+)
 
 
 class Encoder:
@@ -110,39 +165,50 @@ class Follower:
         self._lock = asyncio.Lock()
         self.index = Index(encoder.dimensions)
 
-    async def examples(self, text: str, agent: str, k: int, *, require_success: bool) -> list[tuple[int, float]]:
-        """`Index.examples` on the present state of the database."""
-        return await self._ask(
-            text, lambda vector: self.index.examples(vector, agent, k, require_success=require_success)
-        )
+    async def pairs(
+        self, text: str, agents: Sequence[str], k: int, *, require_success: bool
+    ) -> dict[str, tuple[Pair, ...]]:
+        """What each agent may learn from: the pairs of `Index.examples`, on the present state of the database."""
 
-    async def similar(self, text: str, k: int) -> list[tuple[int, float]]:
-        """`Index.similar` on the present state of the database."""
-        return await self._ask(text, lambda vector: self.index.similar(vector, k))
+        def look(connection: Connection, vector: Vector) -> dict[str, tuple[Pair, ...]]:
+            find = self.index.examples
+            chosen = {agent: find(vector, agent, k, require_success=require_success) for agent in agents}
+            return read_pairs(connection, chosen)
+
+        return await self.ask(text, look)
 
     async def tracks(self, text: str, agents: Sequence[str]) -> dict[str, TrackRecord]:
         """`Index.tracks` on the present state of the database."""
-        return await self._ask(text, lambda vector: self.index.tracks(vector, agents))
+        return await self.ask(text, lambda _, vector: self.index.tracks(vector, agents))
 
-    async def _ask(self, text: str, question: Callable[[Vector], T]) -> T:
+    async def ask(self, text: str, question: Callable[[Connection, Vector], T]) -> T:
+        """Answer a question about a text, in one transaction with catching up.
+
+        Args:
+            text: To be embedded.
+            question: Asked of the connection and the text's vector, in a worker thread, one question at a time.
+        """
         vector = _vector(await self._encoder.one(text))
-        return await self._database.finish(self._answer(lambda: question(vector)))
+        return await self._database.finish(self._answer(lambda connection: question(connection, vector)))
 
-    async def _answer(self, question: Callable[[], T]) -> T:
+    async def _answer(self, question: Callable[[Connection], T]) -> T:
+        def look(connection: Connection) -> tuple[list[tuple[int, str]], Sequence[T]]:
+            missing = self._catch_up(connection)
+            return missing, () if missing else (question(connection),)
+
         async with self._lock:
-            await self._follow()
-            return await asyncio.to_thread(question)
-
-    async def _follow(self) -> None:
-        """Catch up. Rows are written once and read by rising keys, so a look at one row tells whether there is more."""
-        missing = await self._database.read(self._catch_up)
-        while missing:
-            await self._embed(missing)
-            missing = await self._database.read(self._catch_up)
+            while True:
+                missing, answers = await self._database.reading(look)
+                for answer in answers:
+                    return answer
+                await self._embed(missing)
 
     def _catch_up(self, connection: Connection) -> list[tuple[int, str]]:
-        """Take in what is new; or, where tasks lack a vector of this embedder, give those back as (key, text)."""
-        revision, generation = connection.execute(select(state.c.revision, state.c.generation)).one()
+        """Take in what is new; or, where tasks lack a vector of this embedder, give those back as (key, text).
+
+        Rows are written once and read by rising keys, so a look at one row tells whether there is more.
+        """
+        revision, generation = connection.execute(_STATE).one()
         if generation != self._generation:
             left = set(connection.execute(select(auctions.c.key)).scalars())
             if self.index.retain(left):
@@ -158,11 +224,9 @@ class Follower:
         return []
 
     def _read_tasks(self, connection: Connection) -> list[tuple[int, str]]:
-        mine = and_(embeddings.c.task == tasks.c.key, embeddings.c.embedder == self._encoder.name)
-        new = select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector).outerjoin(embeddings, mine)
         while True:
-            query = new.where(tasks.c.key > self.index.last_task).order_by(tasks.c.key).limit(CHUNK)
-            rows = connection.execute(query).all()
+            asked = {"embedder": self._encoder.name, "after": self.index.last_task, "most": CHUNK}
+            rows = connection.execute(_NEW_TASKS, asked).all()
             sound = self._encoder.sound([row.vector for row in rows])
             lacking = [row.key for row, good in zip(rows, sound, strict=True) if not good]
             # What follows a gap is read again once the gap is closed: the index takes tasks by rising keys.
@@ -189,34 +253,16 @@ class Follower:
         await self._database.write(store)
 
     def _read_auctions(self, connection: Connection, upto: int) -> None:
-        changed = select(
-            auctions.c.key,
-            auctions.c.task,
-            auctions.c.revision,
-            auctions.c.started_at,
-            auctions.c.status,
-            latest_verdict().label("verdict"),
-        ).order_by(auctions.c.revision)
         seen = self.index.revision
         while seen < upto:
-            rows = connection.execute(changed.where(auctions.c.revision > seen).limit(CHUNK)).all()
+            rows = connection.execute(_CHANGED, {"after": seen, "most": CHUNK}).all()
             last = rows[-1].revision if len(rows) == CHUNK else upto
-            bids = (
-                select(strategies.c.auction, strategies.c.agent)
-                .join(auctions, auctions.c.key == strategies.c.auction)
-                .where(auctions.c.revision > seen, auctions.c.revision <= last, _planned)
-            )
+            part = {"after": seen, "upto": last}
             bidders: dict[int, list[str]] = {}
-            for auction, agent in connection.execute(bids).all():
+            for auction, agent in connection.execute(_BIDDERS, part).all():
                 bidders.setdefault(auction, []).append(agent)
-            done = (
-                select(executions.c.auction, executions.c.agent, latest_verdict_on_work().label("verdict"))
-                .join(auctions, auctions.c.key == executions.c.auction)
-                .where(auctions.c.revision > seen, auctions.c.revision <= last)
-                .order_by(executions.c.auction, executions.c.position)
-            )
             work: dict[int, list[Worked]] = {}
-            for row in connection.execute(done).all():
+            for row in connection.execute(_WORK, part).all():
                 work.setdefault(row.auction, []).append(Worked(agent=row.agent, verdict=row.verdict))
             for row in rows:
                 own = work.get(row.key, ())
@@ -234,39 +280,36 @@ class Follower:
             seen = last
 
 
-def read_pairs(connection: Connection, agent: str, chosen: Sequence[tuple[int, float]]) -> tuple[Pair, ...]:
-    """The contrastive pairs of past auctions for an agent, in the order given.
+def read_pairs(
+    connection: Connection, chosen: Mapping[str, Sequence[tuple[int, float]]]
+) -> dict[str, tuple[Pair, ...]]:
+    """The contrastive pairs of past auctions for each agent, in the order given.
 
     Args:
         connection: Reading.
-        agent: Who is to learn.
-        chosen: Auctions as (key, similarity). One forgotten in the meantime gives none.
+        chosen: Auctions as (key, similarity), by the agent that is to learn. One that is gone gives no pair.
     """
-    keys = [key for key, _ in chosen]
-    heads = select(auctions.c.key, auctions.c.id, tasks.c.text).join(tasks).where(auctions.c.key.in_(keys))
-    by_key = {row.key: row for row in connection.execute(heads).all()}
-    bids = select(strategies).where(strategies.c.auction.in_(keys), _planned)
+    keys = {"keys": sorted({key for found in chosen.values() for key, _ in found})}
+    if not keys["keys"]:
+        return dict.fromkeys(chosen, ())
+    heads = {row.key: row for row in connection.execute(_HEADS, keys)}
     candidates: dict[int, list[Candidate]] = {}
-    ordered = bids.order_by(strategies.c.auction, strategies.c.position)
-    for row in connection.execute(ordered).all():
-        one = Candidate(
-            agent=row.agent,
-            text=row.text,
-            net_cost=row.cost - row.value,
-            refined=row.refinement is not None,
-            won=row.won,
-        )
-        candidates.setdefault(row.auction, []).append(one)
-    pairs: list[Pair] = []
-    for key, similarity in chosen:
+    for auction, agent, text, cost, value, refinement, won in connection.execute(_PLANS, keys):
+        one = Candidate(agent=agent, text=text, net_cost=cost - value, refined=refinement is not None, won=won)
+        candidates.setdefault(auction, []).append(one)
+
+    def pair(agent: str, key: int, similarity: float) -> Pair | None:
         found = contrast(candidates.get(key, ()), agent)
-        if key in by_key and found is not None:
-            losing, winning, own = found
-            past = by_key[key]
-            pairs.append(
-                Pair(auction_id=past.id, task=past.text, similarity=similarity, losing=losing, winning=winning, own=own)
-            )
-    return tuple(pairs)
+        if key not in heads or found is None:
+            return None
+        losing, winning, own = found
+        past = heads[key]
+        return Pair(auction_id=past.id, task=past.text, similarity=similarity, losing=losing, winning=winning, own=own)
+
+    return {
+        agent: tuple(one for key, similarity in found if (one := pair(agent, key, similarity)) is not None)
+        for agent, found in chosen.items()
+    }
 
 
 def _vector(stored: bytes) -> Vector:

@@ -17,6 +17,7 @@ class Lessons:
     def __init__(self, database: Database) -> None:
         """Use `AuctionMemory.open`."""
         self._database = database
+        self._weights: WeightSet | None = None
 
     async def add_weights(self, weights: Weights, training: Training) -> WeightSet:
         """Keep weights, as the next version. They decide nothing before `use_weights`.
@@ -48,7 +49,8 @@ class Lessons:
         Raises:
             StoreError: The memory cannot be read.
         """
-        return await self._database.read(weighing.in_use)
+        self._weights = await self._database.read(lambda connection: weighing.in_use(connection, self._weights))
+        return self._weights
 
     async def weight_sets(self) -> tuple[WeightSet, ...]:
         """Every version, the first one first.

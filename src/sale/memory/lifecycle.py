@@ -7,18 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from sale.errors import InputError
 from sale.memory import writing
 from sale.memory.records import Judgement
-from sale.memory.schema import auctions, executions, outcomes, tasks
+from sale.memory.schema import auctions, calls, executions, outcomes, tasks
 from sale.memory.writing import Fields, Rows
 from sale.types import Attempt, Auction, Baseline, Call, Outcome, Task
 
 Head = Row[*tuple[Any, ...]]
+
+# Statements are made once: to build one anew takes several times as long as to run it.
+_KNOWN: Final = select(
+    select(auctions.c.key).where(auctions.c.id == bindparam("auction_id")).scalar_subquery().label("taken"),
+    select(tasks.c.key).where(tasks.c.digest == bindparam("digest")).scalar_subquery().label("task"),
+)
+_HEADS: Final = select(
+    auctions.c.key,
+    auctions.c.id,
+    auctions.c.status,
+    auctions.c.awarded_at,
+    auctions.c.settled_at,
+    tasks.c.id.label("task_id"),
+    tasks.c.text,
+    tasks.c.domain,
+).join_from(auctions, tasks, tasks.c.key == auctions.c.task)
+_HEAD: Final = _HEADS.where(auctions.c.id == bindparam("auction_id"))
+_HEAD_BY_KEY: Final = _HEADS.where(auctions.c.key == bindparam("of"))
+_PUT: Final = update(auctions).where(auctions.c.key == bindparam("of"))
+"""Which columns it sets is said by the values it is given."""
 
 
 def begin(connection: Connection, auction_id: str, task: Task, owner: str, embedding: tuple[str, bytes]) -> None:
@@ -34,12 +54,11 @@ def begin(connection: Connection, auction_id: str, task: Task, owner: str, embed
     Raises:
         InputError: The id is taken.
     """
-    taken = select(auctions.c.key).where(auctions.c.id == auction_id)
-    if connection.execute(taken).scalar() is not None:
+    digest = writing.task_digest(task)
+    taken, known = connection.execute(_KNOWN, {"auction_id": auction_id, "digest": digest}).one()
+    if taken is not None:
         raise InputError(f"there is already an auction {auction_id!r}", hint="Give each auction its own id.")
     revision = writing.next_revision(connection)
-    digest = writing.task_digest(task)
-    known = writing.task_keys(connection, [digest]).get(digest)
     rows = Rows()
     if known is None:  # one that was there is embedded, or will be when it is looked for
         writing.add_task(rows, revision, task, *embedding)
@@ -63,13 +82,17 @@ def award(connection: Connection, auction: Auction, owner: str) -> None:
     Raises:
         InputError: It was not begun, or for another task, or has its award; or the winner is none of the bids.
     """
-    head = _head(connection, auctions.c.id == auction.id, auction.id)
+    head = _head(connection, _HEAD, auction.id, auction_id=auction.id)
     _expect(head, head.status in {"open", "abandoned"} and head.awarded_at is None, "awarded")
     if (head.task_id, head.text, head.domain) != (auction.task.id, auction.task.text, auction.task.domain):
         raise InputError(f"the auction {auction.id!r} was begun for another task", hint="Begin a new auction.")
     rows = Rows()
     writing.add_award(rows, head.key, auction)
-    writing.add_calls(connection, rows, head.key, writing.call_rows("auction", auction.settlement.calls))
+    lines = writing.call_rows("auction", auction.settlement.calls)
+    if head.status == "open":
+        rows.number(calls, head.key, lines)
+    else:
+        writing.add_calls(connection, rows, head.key, lines)
     now: Fields = {"status": "awarded", "owner": owner, "awarded_at": _now(), "abandoned_at": None, "reason": None}
     revision = writing.next_revision(connection)
     award = writing.award_fields(rows, auction)
@@ -89,7 +112,7 @@ def settle(connection: Connection, auction_id: str, attempts: Sequence[Attempt],
     Raises:
         InputError: It has no award yet, or is settled already.
     """
-    head = _head(connection, auctions.c.id == auction_id, auction_id)
+    head = _head(connection, _HEAD, auction_id, auction_id=auction_id)
     _expect(head, head.awarded_at is not None and head.settled_at is None, "settled")
     now = _now()
     settled: Fields = {"status": "settled", "owner": None, "settled_at": now, "abandoned_at": None, "reason": None}
@@ -107,17 +130,17 @@ def settle(connection: Connection, auction_id: str, attempts: Sequence[Attempt],
     rows.insert(connection)
 
 
-def abandon(connection: Connection, auction_id: str, reason: str, calls: Sequence[Call]) -> None:
+def abandon(connection: Connection, auction_id: str, reason: str, made: Sequence[Call]) -> None:
     """From `open` or `awarded` to `abandoned`.
 
     Raises:
         InputError: There is no such auction, or it is settled.
     """
-    head = _head(connection, auctions.c.id == auction_id, auction_id)
+    head = _head(connection, _HEAD, auction_id, auction_id=auction_id)
     _expect(head, head.settled_at is None, "abandoned")
     _change(connection, head.key, owner=None, status="abandoned", abandoned_at=_now(), reason=reason)
     rows = Rows()
-    writing.add_calls(connection, rows, head.key, writing.call_rows("stray", calls))
+    writing.add_calls(connection, rows, head.key, writing.call_rows("stray", made))
     rows.insert(connection)
 
 
@@ -127,7 +150,7 @@ def release(connection: Connection, auction_id: str) -> None:
     Raises:
         InputError: There is no such auction, or it is not `awarded`.
     """
-    head = _head(connection, auctions.c.id == auction_id, auction_id)
+    head = _head(connection, _HEAD, auction_id, auction_id=auction_id)
     _expect(head, head.status == "awarded", "closed")
     _change(connection, head.key, owner=None)
 
@@ -138,7 +161,7 @@ def judge(connection: Connection, key: int, outcome: Outcome) -> None:
     Raises:
         InputError: There is no award to judge.
     """
-    head = _head(connection, auctions.c.key == key, str(key))
+    head = _head(connection, _HEAD_BY_KEY, str(key), of=key)
     _expect(head, head.awarded_at is not None, "judged")
     _change(connection, key)
     rows = Rows()
@@ -165,9 +188,8 @@ def abandon_all_of(connection: Connection, owners: Sequence[str]) -> int:
     return len(rows)
 
 
-def _head(connection: Connection, which: Any, name: str) -> Head:  # noqa: ANN401  a condition of any kind
-    columns = (*auctions.c, tasks.c.id.label("task_id"), tasks.c.text, tasks.c.domain)
-    found = connection.execute(select(*columns).join(tasks).where(which)).one_or_none()
+def _head(connection: Connection, query: Select[*tuple[Any, ...]], name: str, **given: object) -> Head:
+    found = connection.execute(query, given).one_or_none()
     if found is None:
         raise InputError(f"there is no auction {name!r} in the memory", hint="Begin it first.")
     return found
@@ -189,7 +211,7 @@ def _change(connection: Connection, key: int, **values: Any) -> None:  # noqa: A
 
 
 def _put(connection: Connection, key: int, revision: int, **values: Any) -> None:  # noqa: ANN401
-    connection.execute(update(auctions).where(auctions.c.key == key).values(revision=revision, **values))
+    connection.execute(_PUT, {"of": key, "revision": revision, **values})
 
 
 def _now() -> datetime:

@@ -6,15 +6,32 @@ the text is read from there. Strategies never change, and a past auction that is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
+from sale.memory.columns import text_digest
 from sale.memory.schema import auctions, strategies, tasks
 
 CHUNK = 500
+
+_PAST: Final = (
+    select(
+        auctions.c.id,
+        auctions.c.key,
+        tasks.c.text_digest,
+        strategies.c.position,
+        strategies.c.text,
+    )
+    .join_from(auctions, tasks, tasks.c.key == auctions.c.task)
+    .join(strategies, strategies.c.auction == auctions.c.key)
+    .where(auctions.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+Place = tuple[int, int]
+"""A strategy on record: its auction's key, its position there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,24 +52,26 @@ def quoted_by(connection: Connection, pairs: Sequence[RowMapping]) -> Quoted:
 def shorten(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows for the table `pairs`, with references in place of texts that are on record."""
     names = sorted({row["past_auction"] for row in rows})
-    keys: dict[str, int] = {}
+    known: dict[tuple[str, str, str], Place] = {}
     for start in range(0, len(names), CHUNK):
-        known = select(auctions.c.id, auctions.c.key).where(auctions.c.id.in_(names[start : start + CHUNK]))
-        keys.update((row.id, row.key) for row in connection.execute(known).all())
-    quoted = _read(connection, sorted(keys.values()))
-    places = {(key, text): place for (key, place), text in quoted.strategies.items()}
-    return [{**row, **_reference(row, keys.get(row["past_auction"]), quoted, places)} for row in rows]
+        for past, key, digest, place, text in connection.execute(_PAST, {"ids": names[start : start + CHUNK]}):
+            known[past, digest, text] = key, place
+    return [{**row, **_reference(row, known)} for row in rows]
 
 
-def _reference(
-    row: dict[str, Any], past: int | None, quoted: Quoted, places: dict[tuple[int, str], int]
-) -> dict[str, Any]:
-    if past is not None and quoted.tasks[past] == row["task"]:
-        losing, winning = places.get((past, row["losing"])), places.get((past, row["winning"]))
-        if losing is not None and winning is not None:
-            texts = dict.fromkeys(("task", "losing", "winning"))
-            return {**texts, "past": past, "losing_of": losing, "winning_of": winning}
-    return dict.fromkeys(("past", "losing_of", "winning_of"))
+def _reference(row: dict[str, Any], known: Mapping[tuple[str, str, str], Place]) -> dict[str, Any]:
+    """What says the same as the texts of a pair; or that nothing does.
+
+    Args:
+        row: The pair.
+        known: Strategies by their auction's id, the digest of its task's text, and their own text.
+    """
+    of = (row["past_auction"], text_digest(row["task"]))
+    losing, winning = known.get((*of, row["losing"])), known.get((*of, row["winning"]))
+    if losing is None or winning is None:
+        return dict.fromkeys(("past", "losing_of", "winning_of"))
+    texts = dict.fromkeys(("task", "losing", "winning"))
+    return {**texts, "past": losing[0], "losing_of": losing[1], "winning_of": winning[1]}
 
 
 def _read(connection: Connection, keys: Sequence[int]) -> Quoted:

@@ -22,11 +22,11 @@ from sale.errors import InputError
 from sale.memory import exchange, finding, forgetting, lifecycle
 from sale.memory.database import Database
 from sale.memory.figures import Figures
-from sale.memory.following import Encoder, Follower, read_pairs
+from sale.memory.following import Encoder, Follower
 from sale.memory.lessons import Lessons
 from sale.memory.reading import read_records
 from sale.memory.records import Forgotten, Found, Imported, Record, Stats, Status, Summary
-from sale.memory.retrieval import Embedder
+from sale.memory.retrieval import Embedder, Vector
 from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Pair, Task, TrackRecord, Verdict
 
 BUSY_SECONDS = 60.0
@@ -221,12 +221,19 @@ class AuctionMemory(Lessons, Figures):
         Raises:
             StoreError: The memory cannot be read.
         """
-        if k <= 0:
-            return ()
-        chosen = await self._follower.examples(task.text, agent, k, require_success=require_success)
-        if not chosen:
-            return ()
-        return await self._database.read(lambda connection: read_pairs(connection, agent, chosen))
+        return (await self.recall_each(task, (agent,), k, require_success=require_success))[agent]
+
+    async def recall_each(
+        self, task: Task, agents: Sequence[str], k: int, *, require_success: bool = False
+    ) -> Mapping[str, tuple[Pair, ...]]:
+        """`recall` for several agents, at the price of little more than one.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        if k <= 0 or not agents:
+            return dict.fromkeys(agents, ())
+        return await self._follower.pairs(task.text, tuple(agents), k, require_success=require_success)
 
     async def track_records(self, task: Task, agents: Sequence[str]) -> Mapping[str, TrackRecord]:
         """How each agent did at the past tasks most like this one; see `sale.memory.tracks`.
@@ -249,10 +256,13 @@ class AuctionMemory(Lessons, Figures):
         Raises:
             StoreError: The memory cannot be read.
         """
-        near = await self._follower.similar(text, k)
-        keys = [key for key, _ in near]
-        found = await self._database.read(lambda connection: finding.by_keys(connection, keys))
-        return tuple(Found(summary=found[key], similarity=likeness) for key, likeness in near if key in found)
+
+        def look(connection: Connection, vector: Vector) -> tuple[Found, ...]:
+            near = self._follower.index.similar(vector, k)
+            found = finding.by_keys(connection, [key for key, _ in near])
+            return tuple(Found(summary=found[key], similarity=likeness) for key, likeness in near if key in found)
+
+        return await self._follower.ask(text, look)
 
     async def list(
         self,

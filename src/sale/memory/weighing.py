@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, func, insert, select
 
@@ -19,6 +19,7 @@ from sale.memory.writing import Rows, add_model, next_revision, numbers
 from sale.types import SuccessModel, Training, Weights, WeightSet
 
 CHUNK = 500
+_USED: Final = select(weight_uses.c.version).order_by(weight_uses.c.key.desc()).limit(1)
 
 
 def add(connection: Connection, weights: Weights, training: Training) -> WeightSet:
@@ -58,10 +59,17 @@ def use(connection: Connection, version: int | None) -> None:
         connection.execute(insert(weight_uses), {"key": key, "version": version, "at": datetime.now(UTC)})
 
 
-def in_use(connection: Connection) -> WeightSet | None:
-    """Those auctions are decided by; `None`: the default ones."""
+def in_use(connection: Connection, known: WeightSet | None = None) -> WeightSet | None:
+    """Those auctions are decided by; `None`: the default ones. A version never changes, so one that is known will do.
+
+    Args:
+        connection: Reading.
+        known: What was in use the last time.
+    """
     version = _used(connection)
-    return None if version is None else _read(connection, version)[0]
+    if version is None:
+        return None
+    return known if known is not None and known.version == version else _read(connection, version)[0]
 
 
 def every(connection: Connection) -> tuple[WeightSet, ...]:
@@ -87,8 +95,7 @@ def read_models(connection: Connection, digests: Collection[str]) -> dict[str, S
 
 def _used(connection: Connection) -> int | None:
     """The version in use."""
-    latest = select(weight_uses.c.version).order_by(weight_uses.c.key.desc()).limit(1)
-    return connection.execute(latest).scalar()
+    return connection.execute(_USED).scalar()
 
 
 def _read(connection: Connection, version: int | None = None) -> tuple[WeightSet, ...]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 
 from sale.errors import InputError
+from sale.memory.columns import text_digest
 from sale.memory.quotations import shorten
 from sale.memory.records import Judgement
 from sale.memory.schema import (
@@ -36,6 +36,19 @@ from sale.types import Auction, Baseline, Bid, Call, Execution, SuccessModel, Ta
 Part = Literal["auction", "execution", "outcome", "stray"]
 Fields = dict[str, Any]
 
+# Statements are made once: to build one anew takes several times as long as to run it.
+INSERT: Final = {table: insert(table) for table in metadata.sorted_tables}
+"""Tables after those they refer to."""
+_RAISE: Final = update(state).values(revision=state.c.revision + bindparam("by"))
+_REVISION: Final = select(state.c.revision)
+_KNOWN_MODELS: Final = select(success_models.c.digest).where(
+    success_models.c.digest.in_(bindparam("digests", expanding=True))
+)
+_LAST: Final = {
+    table: select(func.max(table.c.position)).where(table.c.auction == bindparam("auction"))
+    for table in (calls, executions, outcomes)
+}
+
 
 class Rows:
     """Rows to be inserted together, each table's after those it refers to."""
@@ -55,21 +68,20 @@ class Rows:
 
     def insert(self, connection: Connection) -> None:
         """Insert all."""
-        for table in metadata.sorted_tables:
+        for table, statement in INSERT.items():
             if rows := self._rows.get(table):
                 if table is pairs:
                     rows = shorten(connection, rows)
                 if table is success_models:
                     rows = _new_models(connection, rows)
                 if rows:
-                    connection.execute(insert(table), rows)
+                    connection.execute(statement, rows)
 
 
 def _new_models(connection: Connection, rows: Sequence[Fields]) -> list[Fields]:
     """Those that are not there yet, each once."""
     wanted = {row["digest"]: row for row in rows}
-    there = select(success_models.c.digest).where(success_models.c.digest.in_(wanted))
-    known = set(connection.execute(there).scalars())
+    known = set(connection.execute(_KNOWN_MODELS, {"digests": list(wanted)}).scalars())
     return [row for digest, row in wanted.items() if digest not in known]
 
 
@@ -83,13 +95,8 @@ def next_revision(connection: Connection, by: int = 1) -> int:
     Returns:
         The first of those taken.
     """
-    connection.execute(update(state).values(revision=state.c.revision + by))
-    return connection.execute(select(state.c.revision)).scalar_one() - by + 1
-
-
-def text_digest(text: str) -> str:
-    """SHA-256 of a text, in hex. Tasks with the same are one past task to recall."""
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    connection.execute(_RAISE, {"by": by})
+    return connection.execute(_REVISION).scalar_one() - by + 1
 
 
 def task_digest(task: Task) -> str:
@@ -135,9 +142,8 @@ def put_embedding(connection: Connection, task: int, embedder: str, vector: byte
 
 
 def next_position(connection: Connection, table: Table, auction: int) -> int:
-    """The number of the next row of an auction."""
-    last = select(func.max(table.c.position)).where(table.c.auction == auction)
-    found = connection.execute(last).scalar()
+    """The number of the next call, execution or outcome of an auction."""
+    found = connection.execute(_LAST[table], {"auction": auction}).scalar()
     return 0 if found is None else int(found) + 1
 
 

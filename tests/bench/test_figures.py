@@ -22,11 +22,8 @@ from matplotlib.text import Text
 
 from sale.bench.figure_style import ink_on, legible, png, ramp, save, shade, spread, svg, whiskers
 from sale.bench.figures import (
-    Kind,
-    Point,
     TimeCurve,
     escalation_map,
-    pareto_plot,
     shapley_bars,
     success_by_bin,
     success_by_time,
@@ -34,6 +31,7 @@ from sale.bench.figures import (
     workload_bars,
 )
 from sale.bench.metrics import Escalation, Workload, win_share
+from sale.bench.pareto import Kind, Point, pareto_plot
 from sale.bench.stats import Interval
 from sale.errors import InputError
 

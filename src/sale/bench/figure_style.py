@@ -22,6 +22,7 @@ from matplotlib import colors as mpl_colors
 from matplotlib import style as mpl_style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from sale.bench.routers.protocol import Floats
@@ -170,6 +171,13 @@ def faded(colour: str) -> tuple[float, float, float, float]:
     """The colour for intervals: half as strong."""
     red, green, blue = _colors.to_rgb(colour)
     return (red, green, blue, 0.5)
+
+
+def percent(axes: Axes, label: str, *, grid: bool = True) -> None:
+    """Shares on the upright axis, in percent."""
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0, symbol=" %"))
+    axes.set_ylabel(label)
+    axes.grid(visible=grid, axis="y")
 
 
 def whiskers(found: Sequence[Interval]) -> Floats:

@@ -7,59 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sale.bench.figure_style import (
     COLUMN,
-    FAINT,
     GREY,
     HUES,
     INK,
     MARKERS,
     OURS,
-    Axes,
     canvas,
     end_labels,
     error_bars,
     faded,
     ink_on,
     legible,
-    point_labels,
+    percent,
     ramp,
     shade,
     styled,
     whiskers,
 )
-from sale.bench.frontier import hull
 from sale.bench.metrics import Escalation, Workload
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval
 
-Kind = Literal["agent", "router", "ours", "oracle"]
-LOOKS: dict[Kind, tuple[str, str]] = {
-    "agent": (GREY, "s"),
-    "router": (HUES[0], "o"),
-    "ours": (OURS, "D"),
-    "oracle": (INK, "*"),
-}
 TICKS_IN_MINUTES = (1 / 60, 8 / 60, 1, 8, 60, 480)
 LEGIBLE = 0.055
 """Share of a bar below which its number is left out."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
-    """A router or an agent in the plane of cost and success."""
-
-    name: str
-    cost: Interval
-    success: Interval
-    kind: Kind = "router"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,49 +51,6 @@ class TimeCurve:
     """Of the logistic in log2 minutes."""
     points: Sequence[tuple[float, Interval]] = field(default=())
     """Minutes and success of bins."""
-
-
-@styled
-def pareto_plot(points: Sequence[Point], *, tasks: int = 1_000, height: float = 2.6) -> Figure:
-    """Success against cost with intervals; the grey line is what mixing single agents at random reaches.
-
-    Args:
-        points: Costs in dollars a task.
-        tasks: Costs are shown for so many.
-        height: Inches.
-
-    Raises:
-        ValueError: There are no points.
-    """
-    _needed(points)
-    figure, axes = canvas(height=height)
-    costs = np.array([_ends(point.cost) for point in points]) * tasks
-    rates = np.array([_ends(point.success) for point in points])
-    right = float(costs[:, 2].max()) * 1.05 or 1.0
-    alone = np.array([place for place, point in enumerate(points) if point.kind == "agent"], dtype=np.intp)
-    corners = alone[hull(costs[alone, 1], rates[alone, 1])]
-    lines = [np.array([(0.0, 0.0), *zip(costs[corners, 1], rates[corners, 1], strict=True)])]
-    if len(corners):
-        lines[0] = np.vstack([lines[0], (right, lines[0][-1, 1])])
-        axes.plot(*lines[0].T, color=GREY, lw=0.8, zorder=1)
-        axes.fill_between(*lines[0].T, color=FAINT, alpha=0.5, lw=0, zorder=0)
-    for point, cost, success in zip(points, costs, rates, strict=True):
-        colour, marker = LOOKS[point.kind]
-        axes.plot(cost[[0, 2]], success[[1, 1]], color=faded(colour), lw=0.7)
-        axes.plot(cost[[1, 1]], success[[0, 2]], color=faded(colour), lw=0.7)
-        axes.plot(cost[1], success[1], marker, ms=7 if marker == "*" else 4, color=colour, zorder=3)
-        lines += [np.array([cost[[0, 2]], success[[1, 1]]]).T, np.array([cost[[1, 1]], success[[0, 2]]]).T]
-    low, high = float(rates.min()), float(rates.max())
-    margin = 0.08 * (high - low) + 0.01
-    axes.set_ylim(0 if low < 0.3 else low - margin, min(1.02, high + margin))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set(xlim=(0, right))
-    axes.set_xlabel("Cost per task ($)" if tasks == 1 else f"Cost per {tasks:,} tasks ($)")
-    _percent(axes, "pass@1")
-    rows = zip(points, costs, rates, strict=True)
-    names = [(point.name, cost[1], success[1], LOOKS[point.kind][0]) for point, cost, success in rows]
-    point_labels(axes, names, lines)
-    return figure
 
 
 @styled
@@ -139,7 +75,7 @@ def workload_bars(workload: Workload, *, xlabel: str = "Human time (minutes)", h
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel(xlabel)
     axes.set(xlim=(-0.5, len(places) - 0.5), ylim=(0, 1))
-    _percent(axes, "Share of tasks", grid=False)
+    percent(axes, "Share of tasks", grid=False)
     middles = tops[-1] - shares[-1] / 2
     end_labels(
         axes,
@@ -177,7 +113,7 @@ def win_share_lines(runs: Sequence[Floats], agents: Sequence[str], *, height: fl
     settled = np.array(runs)[:, min(len(done) // 20, len(done) - 1) :]
     axes.set_ylim(0, min(1.0, float(settled.max()) * 1.12 + 0.02))
     axes.set(xlim=(1, max(len(done), 2)), xlabel="Tasks done")
-    _percent(axes, "Cumulative share won")
+    percent(axes, "Cumulative share won")
     end_labels(axes, [(name, len(done), mean[-1, agent], legible(colours[agent])) for agent, name in enumerate(agents)])
     return figure
 
@@ -229,7 +165,7 @@ def success_by_bin(
         if found:
             ends.append((name, float(places[-1]), values[-1], hues[name]))
     axes.set(xlim=(-0.45, len(bins) - 0.55), ylim=(0, 1.02), xlabel=xlabel, xticks=range(len(bins)), xticklabels=bins)
-    _percent(axes, ylabel)
+    percent(axes, ylabel)
     end_labels(axes, ends)
     return figure
 
@@ -274,7 +210,7 @@ def shapley_bars(
     axes.set_ylim(low, high + (0.05 * len(values) * (high - low) if several else 0))
     axes.set_xticks(places, agents)
     axes.tick_params(axis="x", length=0)
-    _percent(axes, ylabel)
+    percent(axes, ylabel)
     return figure
 
 
@@ -359,7 +295,7 @@ def success_by_time(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(_duration))
     axes.set(ylim=(0, 1.02), xlabel="Time a person takes")
-    _percent(axes, "Success")
+    percent(axes, "Success")
     end_labels(axes, ends)
     return figure
 
@@ -367,18 +303,6 @@ def success_by_time(
 def _needed(things: Sequence[object] | Mapping[str, object]) -> None:
     if not things:
         raise ValueError("there is nothing to draw")
-
-
-def _ends(found: Interval) -> tuple[float, float, float]:
-    """Low end, figure, high end; the figure itself where there is no interval."""
-    low, high = (found.value if end is None else end for end in (found.low, found.high))
-    return low, found.value, high
-
-
-def _percent(axes: Axes, label: str, *, grid: bool = True) -> None:
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0, symbol=" %"))
-    axes.set_ylabel(label)
-    axes.grid(visible=grid, axis="y")
 
 
 def _hues(names: Sequence[str], ours: str | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 
@@ -14,8 +15,21 @@ from sale.cli.options import config_option, json_option, output
 from sale.cli.store import opened
 from sale.cli.weights import described
 from sale.errors import InputError
+from sale.learning.due import Due, due
 from sale.learning.fit import fit as fit_weights
 from sale.types import Objective, WeightSet
+
+
+class _Options(TypedDict):
+    objective: Objective
+    since: datetime | None
+    worth: float | None
+    folds: int
+    seed: int
+    use: bool
+    if_due: bool
+    config_file: Path | None
+    as_json: bool
 
 
 @click.command()
@@ -31,26 +45,25 @@ from sale.types import Objective, WeightSet
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2), help="Of the cross-validation.")
 @click.option("--seed", default=0, show_default=True, help="Draws the folds.")
 @click.option("--use", is_flag=True, help="Put the weights in use at once.")
+@click.option("--if-due", is_flag=True, help="Only if drift or new outcomes ask for it; says why, or why not.")
 @config_option
 @json_option
-def fit(
-    *,
-    objective: Objective,
-    since: datetime | None,
-    worth: float | None,
-    folds: int,
-    seed: int,
-    use: bool,
-    config_file: Path | None,
-    as_json: bool,
-) -> None:
+def fit(**options: Unpack[_Options]) -> None:
     """Fit weights to the auctions on record, as the next version.
 
     Says how the same procedure did on tasks it had not seen. Nothing is decided by the new weights before
-    `sale weights use`.
+    `sale weights use`. From time to time, `sale fit --if-due --use` keeps them up to date; `sale weights list` shows
+    what was in use when, and `sale weights use` goes back.
     """
-    day = since.replace(tzinfo=UTC) if since else None
-    found = asyncio.run(_fit(config.load(config_file), objective, day, worth, folds, seed, use=use))
+    settings, as_json = config.load(options["config_file"]), options["as_json"]
+    since = options["since"].replace(tzinfo=UTC) if options["since"] else None
+    if options["if_due"]:
+        asked = asyncio.run(_due(settings, since))
+        if not (as_json and asked.due):
+            click.echo(document("due", asked) if as_json else "\n".join(asked.reasons))
+        if not asked.due:
+            return
+    found = asyncio.run(_fit(settings, since, options))
     if as_json:
         click.echo(document("weights", found))
         return
@@ -59,16 +72,14 @@ def fit(
         output().print(f"\nNot in use yet: `sale weights use {found.version}`, `sale replay {found.version}` compares.")
 
 
-async def _fit(
-    settings: config.Settings,
-    objective: Objective,
-    since: datetime | None,
-    worth: float | None,
-    folds: int,
-    seed: int,
-    *,
-    use: bool,
-) -> WeightSet:
+async def _due(settings: config.Settings, since: datetime | None) -> Due:
+    async with opened(settings) as memory:
+        used = await memory.weights_in_use()
+        later = await memory.examples(datetime.fromisoformat(used.made_at)) if used else ()
+        return due(await memory.examples(since), used, later)
+
+
+async def _fit(settings: config.Settings, since: datetime | None, options: _Options) -> WeightSet:
     async with opened(settings) as memory:
         examples = await memory.examples(since)
         if not examples:
@@ -77,9 +88,16 @@ async def _fit(
                 hint="Run tasks with a verifier, or say how they came out with `sale feedback`.",
             )
         stamp = since.date().isoformat() if since else None
-        found = fit_weights(examples, objective, worth=worth, folds=folds, seed=seed, since=stamp)
+        found = fit_weights(
+            examples,
+            options["objective"],
+            worth=options["worth"],
+            folds=options["folds"],
+            seed=options["seed"],
+            since=stamp,
+        )
         kept = await memory.add_weights(found.weights, found.training)
-        if not use:
+        if not options["use"]:
             return kept
         await memory.use_weights(kept.version)
         return await memory.weights_in_use() or kept

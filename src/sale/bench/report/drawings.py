@@ -8,9 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sale.bench.figures import (
-    Point,
     escalation_map,
-    pareto_plot,
     shapley_bars,
     success_by_bin,
     win_share_lines,
@@ -18,6 +16,7 @@ from sale.bench.figures import (
 )
 from sale.bench.market_router import coalition_success, in_order
 from sale.bench.metrics import escalation, split, summary, win_share, workload
+from sale.bench.pareto import Point, pareto_plot
 from sale.bench.report.field import Contender, Field
 from sale.bench.report.tables import RESAMPLING
 from sale.bench.shapley import ceiling, shapley_intervals

@@ -38,6 +38,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[tools.search]", SearchRules, "Searching and reading pages; [an example of each provider](search.md)."),
     ("[[tools.mcp]]", McpRules, "One table for each MCP server; [what they are for](adapters/mcp.md)."),
     ("[sandbox]", config.SandboxSettings, "Where code written by models runs."),
+    ("[workspace]", config.WorkspaceSettings, "Work in a copy of a repository; [how it goes](workspace.md)."),
     ("[server]", config.ServerSettings, "What `sale serve` does; [the gateway](gateway.md)."),
     ("[server.embeddings]", config.EmbeddingSettings, "An endpoint for `/v1/embeddings`."),
 )

@@ -16,15 +16,18 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 from sale import config
 from sale.agents.code_tests import RunTests
+from sale.agents.onsite import placed
 from sale.agents.pool import hire, limits_of
 from sale.agents.protocol import Agent, Verifier
 from sale.agents.tools.sandbox import find_sandbox
+from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
+from sale.auction.baseline import always_largest
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted, ignore
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
@@ -36,14 +39,12 @@ from sale.types import (
     Attempt,
     Auction,
     AuctionRules,
-    Baseline,
     Bid,
     Execution,
     Outcome,
     Result,
     Settlement,
     Task,
-    Usage,
     Verdict,
     Weights,
 )
@@ -179,6 +180,17 @@ class Market:
         """
         return self._sync(self.run(task, verifier=verifier, observe=observe))
 
+    def within(self, workspace: Workspace) -> Market:
+        """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
+        return Market(
+            placed(self._pool, workspace),
+            rules=self._rules,
+            weights=self._weights,
+            memory=cast("MemoryOpener", self.memory) if self._open_memory else None,
+            scoring_rule=self._scoring_rule,
+            sandbox=self._sandbox,
+        )
+
     def tests(self, tests: str, *, prelude: str = "") -> RunTests:
         """A verifier that runs Python tests after an answer's code, in this market's sandbox.
 
@@ -219,7 +231,7 @@ class Market:
         *,
         auction_id: str | None = None,
         among: Collection[str] | None = None,
-        rule: scoring.ScoringRule | None = None,
+        adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
         observe: Observer = ignore,
     ) -> Auction:
         """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
@@ -228,7 +240,7 @@ class Market:
             task: What is to be done.
             auction_id: The record's id; made up unless given.
             among: Names of the agents that may bid; all unless given. The jury is the whole one.
-            rule: In place of the market's own scoring rule.
+            adjust: Makes another scoring rule of the market's own, for this auction.
             observe: Called with every event as it happens.
 
         Raises:
@@ -243,7 +255,7 @@ class Market:
             weights=await self._weights_in_force(memory),
             memory=memory,
             experience=memory,
-            weigh=rule or self._scoring_rule,
+            weigh=adjust(self._scoring_rule) if adjust else self._scoring_rule,
         )
         auctioneer.check(task)
         async with asyncio.TaskGroup() as group:
@@ -325,25 +337,13 @@ class Market:
             execution=last.execution,
             outcome=last.outcome,
             settlement=auction.settlement + Settlement(calls=tuple(calls)),
-            always_largest=self._always_largest([one.execution for one in attempts]),
+            always_largest=always_largest(self.largest.name, self.largest.price, [one.execution for one in attempts]),
             seconds=seconds,
             attempts=tuple(earlier),
         )
         if memory := await self.memory():
             await memory.settle(auction.id, last.execution, last.outcome, result.always_largest, earlier=earlier)
         return result
-
-    def _always_largest(self, executions: Sequence[Execution]) -> Baseline:
-        """The same work at the largest agent's prices, without an auction: an estimate, unless it did the work."""
-        largest = self.largest
-        own = next((one for one in executions if one.agent == largest.name), None)
-        done = own or executions[-1]
-        usage = sum((call.usage for call in done.calls), Usage())
-        return Baseline(
-            agent=largest.name,
-            dollars=largest.price.dollars(usage),
-            basis="its own execution" if own else f"the tokens {done.agent} took, at {largest.name}'s price",
-        )
 
     def _sync(self, work: Coroutine[object, object, T]) -> T:
         try:

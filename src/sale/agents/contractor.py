@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sale.agents.execution import Shift, answer_directly, work_with_tools
+from sale.agents.onsite import work_on_site
 from sale.agents.prompts import work_prompt
 from sale.agents.protocol import Reach, Tool
 from sale.agents.repair import Workbench, answer_and_repair
 from sale.agents.samples import Sampled, best_of
 from sale.agents.steps import work_in_steps
+from sale.agents.tools.workspace.kit import KIT
+from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
 from sale.config import AgentSettings
 from sale.errors import ConfigError
@@ -29,6 +32,7 @@ class Contractor:
         model: Model,
         tools: Sequence[Tool] = (),
         workbench: Workbench | None = None,
+        workspace: Workspace | None = None,
     ) -> None:
         """Nothing is opened; the model opens on the first call.
 
@@ -38,6 +42,7 @@ class Contractor:
             model: What it thinks with.
             tools: What the environment offers; used with `execution = "tools"` and `"steps"`.
             workbench: Where its code is tried; needed with `execution = "repair"`, of use with `samples`.
+            workspace: The repository it works in, in place of answering.
 
         Raises:
             ConfigError: It works by repair, without a workbench; or with tools, and draws several samples.
@@ -46,6 +51,7 @@ class Contractor:
         self._price = price
         self._model = model
         self._workbench = workbench
+        self._workspace = workspace
         self._tools = tuple(tools) if settings.execution in {"tools", "steps"} else ()
         if settings.execution == "tools" and settings.samples > 1:
             raise ConfigError(
@@ -53,7 +59,7 @@ class Contractor:
                 where=f"agent {settings.name!r}",
                 hint='Use samples with execution = "direct", "steps" or "repair".',
             )
-        if settings.execution == "repair" and workbench is None:
+        if settings.execution == "repair" and workbench is None and workspace is None:
             raise ConfigError(
                 'execution = "repair" needs a sandbox to try code in',
                 where=f"agent {settings.name!r}",
@@ -73,6 +79,8 @@ class Contractor:
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
         """What it can work with."""
+        if self._workspace is not None:
+            return KIT if self._settings.execution in {"tools", "steps"} else ()
         return tuple(tool.info for tool in self._tools)
 
     @property
@@ -108,7 +116,7 @@ class Contractor:
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Do the task directly, with tools, in steps or by repair, once or several times, as the settings say."""
-        if self._settings.samples == 1:
+        if self._settings.samples == 1 or self._workspace is not None:
             return await self._work(self._model, task, strategy, self._settings.seconds)
 
         async def work(number: int, seconds: float) -> Execution:
@@ -128,6 +136,8 @@ class Contractor:
             turns=self._settings.turns,
             temperature=self._settings.temperature,
         )
+        if self._workspace is not None:
+            return await work_on_site(model, self._workspace, shift, task, shown, self._settings.execution)
         if self._settings.execution == "steps":
             return await work_in_steps(model, self._tools, shift, task, shown)
         if self._workbench is not None and self._settings.execution == "repair":
@@ -135,6 +145,10 @@ class Contractor:
         if self._tools:
             return await work_with_tools(model, self._tools, shift)
         return await answer_directly(model, shift)
+
+    def within(self, workspace: Workspace) -> Contractor:
+        """The same agent over the same model, at work in a copy of a repository; closing this one closes both."""
+        return Contractor(self._settings, price=self._price, model=self._model, workspace=workspace)
 
     async def aclose(self) -> None:
         """Close the model."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sale.auction.protocols import Bidder, Juror
 from sale.models.connection import Address
 from sale.types import Execution, Outcome, Task, ToolInfo
+
+if TYPE_CHECKING:
+    from sale.agents.tools.workspace.workspace import Workspace
 
 
 class Agent(Bidder, Protocol):
@@ -53,6 +56,15 @@ class Reach:
     """The longest answer its settings speak of."""
     seconds: float
     """The longest an answer may take."""
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """An agent that can work in a copy of a repository."""
+
+    def within(self, workspace: Workspace) -> Agent:
+        """Itself at work there: what it hands in is a patch. Whoever opened it closes it."""
+        ...
 
 
 @runtime_checkable

@@ -23,10 +23,12 @@ from sale.config.environment import (
     search_key,
     server_database,
     server_password,
+    virtual_environment,
 )
 from sale.config.reading import find, load, parse, shipped
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
+from sale.config.workspace import WorkspaceSettings
 
 __all__ = [
     "APP",
@@ -40,6 +42,7 @@ __all__ = [
     "Settings",
     "ToolSettings",
     "WeightSettings",
+    "WorkspaceSettings",
     "api_key",
     "command_environment",
     "corpora_path",
@@ -56,4 +59,5 @@ __all__ = [
     "server_database",
     "server_password",
     "shipped",
+    "virtual_environment",
 ]

@@ -91,6 +91,12 @@ def _secret(variable: str | None, where: str, otherwise: str) -> SecretStr | Non
     return SecretStr(value)
 
 
+def virtual_environment() -> Path | None:
+    """The Python virtual environment the user works in, where one is active."""
+    named = os.environ.get("VIRTUAL_ENV")
+    return Path(named) if named else None
+
+
 def is_set(variable: str) -> bool:
     """Whether an environment variable has a value; `sale init` looks for keys with it."""
     return bool(os.environ.get(variable))

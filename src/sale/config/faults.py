@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from sale.config.agents import AgentSettings, PriceSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
+from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, Caps
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
@@ -48,6 +49,7 @@ _KEYS = sorted(
     }
     | set(SandboxSettings.model_fields)
     | set(ServerSettings.model_fields)
+    | set(WorkspaceSettings.model_fields)
     | set(EmbeddingSettings.model_fields)
     | {field.name for rules in (AuctionRules, Caps, SearchRules, McpRules) for field in fields(rules)}
 )

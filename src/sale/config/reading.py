@@ -92,4 +92,6 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     if tools.search and tools.search.corpus:
         search = replace(tools.search, corpus=base / tools.search.corpus.expanduser())
         tools = tools.model_copy(update={"search": search})
-    return settings.model_copy(update={"agents": agents, "memory": memory, "tools": tools})
+    visible = tuple(base / path.expanduser() for path in settings.workspace.visible)
+    workspace = settings.workspace.model_copy(update={"visible": visible})
+    return settings.model_copy(update={"agents": agents, "memory": memory, "tools": tools, "workspace": workspace})

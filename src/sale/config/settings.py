@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from sale.config.agents import AgentSettings
 from sale.config.sections import Positive, Seconds, Section, Weight
 from sale.config.server import ServerSettings
+from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, JuryMode
 from sale.types.mcp import McpRules, check_servers
 from sale.types.search import SearchRules
@@ -75,6 +76,8 @@ class Settings(Section):
     """Tools of the environment."""
     sandbox: SandboxSettings = SandboxSettings()
     """Where code runs."""
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    """Copies of repositories that agents work in."""
     server: ServerSettings = ServerSettings()
     """The gateway and its dashboard."""
     origin: Annotated[str, Field(exclude=True)] = "given"

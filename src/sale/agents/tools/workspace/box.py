@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.agents.tools.runs import Limits, RunReport
 from sale.agents.tools.surroundings import Surroundings
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Mode, Tree, checked
+from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Mode, Tree, checked, stays_inside
 from sale.errors import InputError
 
 _PROGRAM = resources.files("sale.agents.tools.workspace").joinpath("inside.py").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ class CommandReport:
     @property
     def passed(self) -> bool:
         """It ended by itself, and well."""
-        return self.exit_code == 0 and not self.late and not self.note
+        return self.exit_code == 0 and not self.late
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,7 @@ class CommandBox:
         ran = await self._sandbox.run(_PROGRAM, stdin=_fed(header, tree), limits=limits)
         told = _told(ran)
         if told is None:
-            return CommandReport(command=command, exit_code=ran.exit_code, output="", note=_why(ran)), tree
+            return CommandReport(command=command, exit_code=ran.exit_code or 1, output="", note=_why(ran)), tree
         note, left = "", tree
         if told.too_much is not None:
             note = f"it changed {told.too_much[1] // MEGABYTE} MB, more than is kept: the copy is as it was before"
@@ -192,12 +192,18 @@ def _why(ran: RunReport) -> str:
 
 def _after(tree: Tree, told: _Told) -> tuple[Tree, str]:
     """The tree with what a command changed; untouched, with a reason, where that makes no sense."""
-    left = {path: entry for path, entry in tree.items() if path not in set(told.gone)}
+    gone = set(told.gone)
+    left = {path: entry for path, entry in tree.items() if path not in gone}
+    astray: list[str] = []
     try:
         for path, (mode, data) in told.files.items():
             if mode not in {"100644", "100755", "120000"}:
                 raise ValueError(mode)
-            left[checked(path)] = Entry(base64.b64decode(data, validate=True), cast("Mode", mode))
+            entry = Entry(base64.b64decode(data, validate=True), cast("Mode", mode))
+            if mode == "120000" and not stays_inside(path, entry.data.decode()):
+                astray.append(path)
+                continue
+            left[checked(path)] = entry
     except (ValueError, binascii.Error, InputError) as error:
         return tree, f"what it changed cannot be kept ({error}): the copy is as it was before"
-    return left, ""
+    return left, f"symbolic links that lead out are not kept: {', '.join(astray[:5])}" if astray else ""

@@ -1,0 +1,100 @@
+"""What a task in a workspace says of it: which files there are, and what fails at present. Short, for every bidder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from sale.agents.tools.python import clipped
+from sale.agents.tools.workspace.box import CommandReport
+from sale.agents.tools.workspace.tree import Tree
+
+LISTED = 40
+LISTING_CHARACTERS = 1600
+OUTPUT_CHARACTERS = 1500
+_NAMED = re.compile(r"[\w./+-]+\.\w+")
+_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\b|import\s+([\w., ]+))", re.MULTILINE)
+_TEST = re.compile(r"(^|/)(tests?/|conftest\.py$|test_[^/]*$|[^/]*[._](test|spec)\.\w+$|[^/]*_test\.\w+$)")
+
+
+def listing(tree: Tree) -> str:
+    """The files of a tree, a line each; what does not fit is counted by directory."""
+    paths = sorted(tree)
+    if len(paths) <= LISTED and sum(map(len, paths)) <= LISTING_CHARACTERS:
+        return "\n".join(paths)
+    counts: dict[str, int] = {}
+    for path in paths:
+        folder = "/".join(path.split("/")[:-1][:2])
+        counts[folder] = counts.get(folder, 0) + 1
+    lines = [f"{folder or '.'}/ ({count} files)" for folder, count in sorted(counts.items())]
+    kept: list[str] = []
+    for line in lines:
+        if len(kept) >= LISTED or sum(map(len, kept)) + len(line) > LISTING_CHARACTERS:
+            kept.append(f"… and {len(lines) - len(kept)} more directories")
+            break
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def failing(report: CommandReport) -> str:
+    """What a command printed, cut to what a bidder needs."""
+    return clipped(report.output.strip(), OUTPUT_CHARACTERS)
+
+
+def is_test(path: str) -> bool:
+    """Whether a file looks like a test: it says what is right, and is not what is to be repaired."""
+    return _TEST.search(path) is not None
+
+
+def named_in(text: str, tree: Tree) -> tuple[str, ...]:
+    """Files of the tree that a text names, the last named first: a trace ends where it went wrong."""
+    found: dict[str, None] = {}
+    by_end: dict[str, list[str]] = {}
+    for path in tree:
+        by_end.setdefault(path.rpartition("/")[2], []).append(path)
+    for name in reversed(_NAMED.findall(text)):
+        plain = name.lstrip("./")
+        for path in by_end.get(plain.rpartition("/")[2], ()):
+            if plain == path or path.endswith(f"/{plain}") or plain.endswith(f"/{path}"):
+                found.setdefault(path)
+    return tuple(found)
+
+
+def imported_by(path: str, tree: Tree) -> tuple[str, ...]:
+    """Files of the tree that a Python file imports, in that order."""
+    entry = tree.get(path)
+    text = entry.text if entry is not None and path.endswith(".py") else None
+    found: dict[str, None] = {}
+    for one, several in _IMPORT.findall(text or ""):
+        for module in (one, *several.split(",")):
+            for candidate in _files_of(module.split(" as ")[0].strip().strip("."), tree):
+                found.setdefault(candidate)
+    return tuple(found)
+
+
+def concerned(task: str, output: str, tree: Tree) -> tuple[str, ...]:
+    """Files a failure is about, likeliest first: named by task or output, or imported by the tests they name."""
+    named = [*named_in(task, tree), *named_in(output, tree)]
+    sources = [path for path in named if not is_test(path)]
+    tests = [path for path in named if is_test(path)]
+    near = [path for test in tests for path in _reached(test, tree)]
+    rest = [path for path in sorted(tree) if path.endswith(".py")] if not (sources or near) else []
+    return _texts([*sources, *near, *tests, *rest], tree)
+
+
+def _reached(test: str, tree: Tree) -> Sequence[str]:
+    """What a test imports, and what that imports."""
+    first = imported_by(test, tree)
+    return [path for path in (*first, *(two for one in first for two in imported_by(one, tree))) if not is_test(path)]
+
+
+def _files_of(module: str, tree: Tree) -> list[str]:
+    if not module:
+        return []
+    stem = module.replace(".", "/")
+    endings = (f"{stem}.py", f"{stem}/__init__.py")
+    return sorted(path for path in tree if path in endings or path.endswith(tuple(f"/{end}" for end in endings)))
+
+
+def _texts(paths: Iterable[str], tree: Tree) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(path for path in paths if path in tree and tree[path].text is not None))

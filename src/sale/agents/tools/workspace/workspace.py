@@ -1,0 +1,176 @@
+"""A user's repository as a place of work: a copy of it, what its check says, and patches that can be put back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from sale.agents.prompts.repository import workspace_task
+from sale.agents.tools.bubblewrap import BubblewrapSandbox
+from sale.agents.tools.sandbox import find_sandbox
+from sale.agents.tools.workspace.around import around
+from sale.agents.tools.workspace.box import Bounds, CommandBox, CommandReport
+from sale.agents.tools.workspace.copying import Copied, copied
+from sale.agents.tools.workspace.listing import failing, is_test, listing
+from sale.agents.tools.workspace.patching import apply_in, ignored, patch_between, patched, touched
+from sale.agents.tools.workspace.tree import MEGABYTE, Copy, Room, Tree
+from sale.config import WorkspaceSettings, virtual_environment
+from sale.errors import InputError, SandboxError
+from sale.types import Outcome, Task
+
+DOMAIN = "repository"
+"""The domain of tasks in a workspace."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workspace:
+    """A directory as it was when it was copied. Agents change copies of the copy; the directory only `apply` changes.
+
+    It is a verifier, too: a patch is right if the command given ends with status 0 on a fresh copy with the patch.
+    """
+
+    directory: Path
+    tree: Tree
+    """Its files, by path."""
+    prefix: str
+    """Where it is below the top of its git repository; paths in patches begin with it."""
+    left_out: tuple[str, ...]
+    """What was not copied, with why."""
+    command: str | None
+    """What the work is checked by."""
+    before: CommandReport | None
+    """What the command says of the directory as it is."""
+    box: CommandBox
+    """Runs commands over copies."""
+    room: Room
+    """How large a copy may grow."""
+
+    @classmethod
+    async def open(
+        cls, directory: Path | str, *, verify: str | None = None, settings: WorkspaceSettings | None = None
+    ) -> Self:
+        """Copy a directory, and see what the command says of it.
+
+        Args:
+            directory: A git repository, a directory in one, or any other. Git says which files count; without it all
+                do, but for what is made anew.
+            verify: A shell command that ends with status 0 if all is well, `pytest -q`; run at the directory's top.
+            settings: Limits; the defaults of `[workspace]` unless given.
+
+        Raises:
+            InputError: It is no directory, or too large; or there is no git program.
+            SandboxError: Commands cannot be isolated on this machine. There is no way around that.
+        """
+        bounds = settings or WorkspaceSettings()
+        path = await asyncio.to_thread(Path(directory).resolve)
+        room = Room(files=bounds.files, total_bytes=bounds.megabytes * MEGABYTE)
+        found = await asyncio.to_thread(copied, path, room)
+        if not found.tree:
+            raise InputError("there are no files to work on", where=str(path))
+        box = await asyncio.to_thread(_box, path, bounds)
+        before = (await box.run(found.tree, verify, keep=False))[0] if verify is not None else None
+        return cls(
+            directory=path,
+            tree=found.tree,
+            prefix=found.prefix,
+            left_out=found.left_out,
+            command=verify,
+            before=before,
+            box=box,
+            room=room,
+        )
+
+    def copy(self) -> Copy:
+        """A fresh copy to work on."""
+        return Copy(self.tree, self.room)
+
+    def task(self, task: Task | str) -> Task:
+        """The task as bidders and workers see it: with a short list of the files, and what fails at present."""
+        text = task if isinstance(task, str) else task.text
+        before = self.before
+        shown = workspace_task(
+            text.strip(),
+            files=listing(self.tree),
+            command=self.command,
+            failing=None if before is None or before.passed else failing(before),
+        )
+        return Task(text=shown, domain=DOMAIN) if isinstance(task, str) else replace(task, text=shown, domain=DOMAIN)
+
+    def patch(self, tree: Tree) -> str:
+        """The patch from the directory to a tree, without new files that the repository ignores; `git apply` takes it.
+
+        Raises:
+            ExecutionError: Git failed.
+        """
+        new = [path for path in tree if path not in self.tree]
+        unwanted = ignored(new, tree)
+        kept = {path: entry for path, entry in tree.items() if path not in unwanted}
+        return patch_between(self.tree, kept, prefix=self.prefix)
+
+    async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002 - the shape is the Verifier's
+        """Apply an answer, which is a patch, to a fresh copy, and run the command there."""
+        try:
+            tree = await asyncio.to_thread(patched, self.tree, answer, prefix=self.prefix)
+        except InputError as error:
+            return Outcome(verdict="failure", judged_by="patch", detail=str(error))
+        if self.command is None:
+            return Outcome(verdict="unknown", judged_by="nobody")
+        try:
+            report, _ = await self.box.run(tree, self.command, keep=False)
+        except SandboxError as error:
+            return Outcome(verdict="unknown", judged_by="command", detail=f"{error.code}: {error.message}")
+        if not report.passed:
+            return Outcome(verdict="failure", judged_by="command", detail=_ending(report))
+        tests = [path for path in touched(answer, prefix=self.prefix) if is_test(path)]
+        detail = f"the patch changes tests: {', '.join(tests)}" if tests else ""
+        return Outcome(verdict="success", judged_by="command", detail=detail)
+
+    async def apply(self, patch: str) -> tuple[str, ...]:
+        """Apply a patch to the directory itself; the paths it changed.
+
+        Raises:
+            InputError: The directory is not what it was when it was copied, or the patch does not apply; nothing is
+                changed then.
+        """
+        return await asyncio.to_thread(self._apply, patch)
+
+    def _apply(self, patch: str) -> tuple[str, ...]:
+        now: Copied = copied(self.directory, self.room)
+        if now.tree != self.tree:
+            raise InputError(
+                "it has changed since it was copied, so the patch is not applied",
+                where=str(self.directory),
+                hint="Keep the patch with --patch FILE and apply it with git, or run the task again.",
+            )
+        names = touched(patch, prefix=self.prefix)
+        apply_in(self.directory, patch, prefix=self.prefix)
+        return names
+
+
+def _box(directory: Path, settings: WorkspaceSettings) -> CommandBox:
+    sandbox = find_sandbox()
+    if not isinstance(sandbox, BubblewrapSandbox):
+        raise SandboxError("commands over a repository need bubblewrap", hint="`sale doctor` shows what it needs.")
+    surroundings = around(
+        directory,
+        named=settings.visible,
+        environment=virtual_environment(),
+        place_bytes=settings.disk_mb * MEGABYTE,
+    )
+    bounds = Bounds(
+        seconds=settings.seconds,
+        memory_bytes=settings.memory_mb * MEGABYTE,
+        processes=settings.processes,
+        place_bytes=settings.disk_mb * MEGABYTE,
+    )
+    return CommandBox(sandbox, surroundings, bounds)
+
+
+def _ending(report: CommandReport) -> str:
+    """The command's last words."""
+    if report.late:
+        return f"{report.command}: stopped at the end of its time"
+    last = next((line for line in reversed(report.output.splitlines()) if line.strip()), "it printed nothing")
+    return f"{report.command}: exit status {report.exit_code}: {report.note or last.strip()[:300]}"

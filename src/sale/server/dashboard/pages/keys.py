@@ -1,0 +1,100 @@
+"""Virtual keys: who may use the gateway, for how much."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import cast, get_args
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from sale.errors import InputError
+from sale.server.dashboard.desk import Desk, Form
+from sale.server.store.store import ServerStore
+from sale.server.store.types import Period
+
+LONGEST_NAME = 100
+
+
+async def show(desk: Desk) -> Response:
+    """The page."""
+    return await _page(desk)
+
+
+async def create(desk: Desk) -> Response:
+    """A new key. Its secret is in this answer and nowhere else."""
+    fields, store = await desk.form(), _store(desk)
+    name = fields.get("name", "").strip()
+    if not 0 < len(name) <= LONGEST_NAME:
+        return await _page(desk, fault=f"A key needs a name of at most {LONGEST_NAME} characters.", given=fields)
+    agents = frozenset(part for part in fields.get("agents", "").replace(",", " ").split() if part)
+    unknown = sorted(agents - {agent.name for agent in desk.market.agents})
+    if unknown:
+        return await _page(desk, fault=f"There is no agent {unknown[0]!r} in this market.", given=fields)
+    try:
+        days = _amount(fields, "days")
+        period = fields.get("period", "")
+        secret, key = await store.create_key(
+            name,
+            budget=_amount(fields, "budget"),
+            period=cast("Period", period) if period in get_args(Period) else None,
+            rpm=_count(fields, "rpm"),
+            tpm=_count(fields, "tpm"),
+            agents=agents or None,
+            expires=None if days is None else datetime.now(UTC) + timedelta(days=days),
+        )
+    except InputError as error:
+        return await _page(desk, fault=str(error), given=fields)
+    return await _page(desk, secret=secret, made=key.name)
+
+
+async def revoke(desk: Desk) -> Response:
+    """End one."""
+    fields = await desk.form()
+    await _store(desk).revoke_key(fields.get("id", ""))
+    return desk.redirect("/keys", done="revoked")
+
+
+async def _page(
+    desk: Desk, *, secret: str = "", made: str = "", fault: str = "", given: Form | None = None
+) -> Response:
+    store = desk.site.store
+    return desk.render(
+        "keys",
+        400 if fault else 200,
+        keys=sorted(await store.keys(), key=lambda key: (key.revoked_at is not None, key.name)) if store else (),
+        agents=[agent.name for agent in desk.market.agents],
+        periods=get_args(Period),
+        secret=secret,
+        made=made,
+        fault=fault,
+        given=given or {},
+    )
+
+
+def _store(desk: Desk) -> ServerStore:
+    if desk.site.store is None:
+        raise HTTPException(404, "This server keeps no keys.")
+    return desk.site.store
+
+
+def _amount(fields: Form, name: str) -> float | None:
+    """A number of a form; `None` where nothing was written."""
+    text = fields.get(name, "").strip().replace(",", ".")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e9:
+        raise InputError(f"{name} must be a number above 0, got {text[:40]!r}")
+    return value
+
+
+def _count(fields: Form, name: str) -> int | None:
+    amount = _amount(fields, name)
+    if amount is not None and not amount.is_integer():
+        raise InputError(f"{name} must be a whole number, got {amount!r}")
+    return None if amount is None else int(amount)

@@ -1,0 +1,55 @@
+"""The memory: auctions found by text, or listed by what became of them."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from starlette.responses import Response
+
+from sale.memory.records import Status
+from sale.server.dashboard.desk import Desk
+from sale.types import Verdict
+
+SHOWN = 25
+FOUND = 25
+LONGEST_SEARCH = 2_000
+
+
+async def show(desk: Desk) -> Response:
+    """The page, or the results alone."""
+    memory = await desk.memory()
+    text = desk.query.get("q", "").strip()[:LONGEST_SEARCH]
+    status, verdict = desk.query.get("status", ""), desk.query.get("verdict", "")
+    agent, domain = desk.query.get("agent", ""), desk.query.get("domain", "")
+    page = max(1, int(asked)) if (asked := desk.query.get("page", "1")).isdecimal() and len(asked) < 9 else 1
+    found = await memory.search(text, FOUND) if text else ()
+    listed = (
+        ()
+        if text
+        else await memory.list(
+            SHOWN + 1,
+            offset=(page - 1) * SHOWN,
+            status=cast("Status", status) if status in get_args(Status) else None,
+            verdict=cast("Verdict", verdict) if verdict in get_args(Verdict) else None,
+            agent=agent or None,
+            domain=domain or None,
+        )
+    )
+    response = desk.render(
+        "memory_results" if desk.partial else "memory",
+        text=text,
+        found=found,
+        auctions=listed[:SHOWN],
+        more=len(listed) > SHOWN,
+        page=page,
+        asked={"status": status, "verdict": verdict, "agent": agent, "domain": domain},
+        statuses=get_args(Status),
+        verdicts=get_args(Verdict),
+        agents=await memory.agent_names(),
+        domains=await memory.domains(),
+        stats=await memory.stats(),
+        palette=await desk.site.palette(memory),
+        first=(page - 1) * SHOWN + 1,
+    )
+    response.headers["vary"] = "HX-Request"
+    return response

@@ -1,0 +1,80 @@
+"""The money: what was spent on auctions and on work, and what always using the largest agent would have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from starlette.responses import Response
+
+from sale.memory.figures import AuctionFigures
+from sale.server.dashboard.charts.series import Series, lines, stacked
+from sale.server.dashboard.desk import Desk
+from sale.server.dashboard.headline import Headline, headline
+from sale.server.dashboard.periods import Periods, choice, periods
+from sale.server.dashboard.words import money
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Period:
+    """One row of the table."""
+
+    name: str
+    total: Headline
+
+
+async def show(desk: Desk) -> Response:
+    """The page."""
+    memory = await desk.memory()
+    chosen = choice(desk.query.get("days"), desk.query.get("here"))
+    auctions = await memory.auction_figures(chosen.span)
+    cut = periods(min((one.at for one in auctions), default=None))
+    rows = by_period(auctions, cut)
+    spent = stacked(
+        "Spent",
+        f"Dollars spent on work and on auctions, by {cut.cut}, over {chosen.said}.",
+        cut.names,
+        [
+            Series(name="work", colour="work", values=tuple(row.total.work_dollars for row in rows)),
+            Series(name="auctions", colour="overhead", values=tuple(row.total.auction_dollars for row in rows)),
+        ],
+        money,
+    )
+    compared = lines(
+        "Against always-largest, added up",
+        f"Dollars paid and dollars that always using the largest agent would have cost, added up over {chosen.said}.",
+        cut.names,
+        [
+            Series(name="the market", colour="work", values=_running(row.total.compared_dollars for row in rows)),
+            Series(
+                name="always-largest",
+                colour="largest",
+                values=_running(row.total.largest_dollars for row in rows),
+                dash="6 4",
+            ),
+        ],
+        money,
+    )
+    ledger = await desk.site.store.spend(chosen.span.since, "key") if desk.site.store else ()
+    return desk.render(
+        "money",
+        total=headline(auctions),
+        rows=[row for row in reversed(rows) if row.total.auctions],
+        spent=spent if auctions else None,
+        compared=compared if auctions else None,
+        imported=sum(one.imported for one in auctions),
+        chosen=chosen,
+        cut=cut.cut,
+        ledger=ledger,
+    )
+
+
+def by_period(auctions: Sequence[AuctionFigures], cut: Periods) -> list[Period]:
+    """The sums of each period."""
+    groups = cut.group(auctions, lambda one: one.at)
+    return [Period(name=name, total=headline(group)) for name, group in zip(cut.names, groups, strict=True)]
+
+
+def _running(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(accumulate(values))

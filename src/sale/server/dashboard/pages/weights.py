@@ -1,0 +1,95 @@
+"""Weights: the versions there are, which of them decide, what they rest on, and whether they still hold."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from sale.learning.drift import Finding, drift
+from sale.memory.store import AuctionMemory
+from sale.server.dashboard.desk import Desk
+from sale.types import Weights, WeightSet
+
+DEFAULT = "default"
+MEASURES = {"pass@1": "success", "dollars": "dollars a task", "regret": "regret"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """What the outcomes since they were made say of the weights in use."""
+
+    judged: int
+    findings: tuple[Finding, ...]
+    why_not: str = ""
+    """Why nothing could be checked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """One number of weights, among others of its kind."""
+
+    group: str
+    name: str
+    value: float
+
+
+async def show(desk: Desk) -> Response:
+    """The page; with `check=1` the weights in use are held against the outcomes since."""
+    memory = await desk.memory()
+    sets = await memory.weight_sets()
+    used = next((one for one in sets if one.in_use), None)
+    return desk.render(
+        "weights",
+        sets=tuple(reversed(sets)),
+        used=used,
+        uses=tuple(reversed(await memory.weight_uses())),
+        terms={one.version: terms(one.weights) for one in sets},
+        measures=MEASURES,
+        checked=await check(memory, used) if desk.query.get("check") == "1" else None,
+        palette=await desk.site.palette(memory),
+    )
+
+
+async def use(desk: Desk) -> Response:
+    """Another version, or the default ones, from now on."""
+    fields = await desk.form()
+    version = fields.get("version", "")
+    if version != DEFAULT and not (version.isdecimal() and len(version) < 10):
+        raise HTTPException(400, f"{version[:40]!r} is no version of the weights.")
+    memory = await desk.memory()
+    await memory.use_weights(None if version == DEFAULT else int(version))
+    return desk.redirect("/weights", done="used")
+
+
+async def check(memory: AuctionMemory, used: WeightSet | None) -> Checked:
+    """Whether the weights in use still hold. Proposes; changes nothing."""
+    if used is None:
+        return Checked(judged=0, findings=(), why_not="The default weights claim nothing that could be checked.")
+    if used.weights.model is None:
+        return Checked(judged=0, findings=(), why_not="Weights without a success model predict nothing to check.")
+    examples = await memory.examples(datetime.fromisoformat(used.made_at))
+    found = await asyncio.to_thread(drift, examples, used.weights.model)
+    return Checked(judged=sum(len(example.work) for example in examples), findings=found)
+
+
+def terms(weights: Weights) -> tuple[Term, ...]:
+    """Everything weights say."""
+    model = weights.model
+    if model is None:
+        own = [("w_c, cost", weights.cost), ("w_h, entropy", weights.entropy)]
+        jurors = [Term(group="per juror's point", name=name, value=value) for name, value in weights.jurors.items()]
+        return (*(Term(group="weights", name=name, value=value) for name, value in own), *jurors)
+    single = {"worth of a solved task": model.worth, "an auction": model.auction}
+    groups = {
+        "micro-dollars": single,
+        "log-odds per unit": model.coefficients,
+        "log-odds of an agent": {**model.intercepts, "a newcomer": model.newcomer},
+        "micro-dollars of work": model.work,
+    }
+    return tuple(
+        Term(group=group, name=name, value=value) for group, of in groups.items() for name, value in of.items()
+    )

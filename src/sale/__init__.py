@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sale.agents.protocol import Agent, Tool, Verifier
     from sale.agents.task_examples import TaskExamples
     from sale.agents.tools.sandbox import find_sandbox
+    from sale.agents.tools.workspace.workspace import Workspace
     from sale.agents.verify import Check, ExactMatch, ModelJudge
     from sale.config import AgentSettings, Settings
     from sale.errors import SaleError
@@ -43,6 +44,7 @@ _HOMES = {
     "sale.agents.protocol": ("Agent", "Tool", "Verifier"),
     "sale.agents.task_examples": ("TaskExamples",),
     "sale.agents.tools.sandbox": ("find_sandbox",),
+    "sale.agents.tools.workspace.workspace": ("Workspace",),
     "sale.agents.verify": ("Check", "ExactMatch", "ModelJudge"),
     "sale.config": ("AgentSettings", "Settings"),
     "sale.errors": ("SaleError",),
@@ -104,6 +106,7 @@ __all__ = [
     "Verifier",
     "Weights",
     "Work",
+    "Workspace",
     "find_sandbox",
 ]
 

@@ -17,7 +17,11 @@ from sale.cli.examples import FIRST, TaskLine, examples, pick, read_tasks
 from sale.cli.live import watching
 from sale.cli.models import pull_missing
 from sale.cli.options import F, config_option, json_option, output
+from sale.cli.run_workspace import UNTOLD, SiteRequest, run_on_site
 from sale.errors import InputError
+
+_DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
+_FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +54,21 @@ def task_options(command: F) -> F:
 @click.option("--tests", type=click.Path(path_type=Path, dir_okay=False), help="Python tests the answer must pass.")
 @click.option("--expect", help="The right answer, compared after normalisation.")
 @click.option("--judge", help="An agent that judges the answer.")
+@click.option("--workspace", type=_DIRECTORY, help="A repository to work on; the work is done in a copy of it.")
+@click.option("--verify", help='With --workspace: the command that checks the work, "pytest -q".')
+@click.option("--patch", type=_FILE, help="With --workspace: where the patch goes; to standard output unless given.")
+@click.option("--apply", is_flag=True, help="With --workspace: apply the patch if the command passes with it.")
 def run(tests: Path | None, expect: str | None, judge: str | None, **given: object) -> None:
     """Run a task through the market: auction, work, verification, settlement.
 
     TASK is the text of the task, or - to read it from standard input. Without a task, an example is run.
+
+    With --workspace the result is a patch: what makes the repository right. See docs/workspace.md.
     """
+    site = _site(given, (tests, expect, judge))
+    if site is not None:
+        run_on_site(site)
+        return
     request = _request(given, tests=tests, expect=expect)
     if request is None:
         return
@@ -116,12 +130,44 @@ def _request(given: dict[str, object], *, tests: Path | None = None, expect: str
         line = line.model_copy(update={"tests": _read(tests), "domain": "coding"})
     if expect is not None:
         line = line.model_copy(update={"reference": expect})
+    return Request(line=line, settings=_settings(given), as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
+
+
+def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteRequest | None:
+    """The command line as a request for work in a repository; `None` where it names none."""
+    directory, verify, patch = (given.pop(name) for name in ("workspace", "verify", "patch"))
+    apply = bool(given.pop("apply"))
+    if not isinstance(directory, Path):
+        if verify is not None or patch is not None or apply:
+            raise InputError("--verify, --patch and --apply go with --workspace", hint="Name the repository with it.")
+        return None
+    if any(given[name] is not None for name in ("task_file", "task_id", "example")) or any(otherwise):
+        raise InputError(
+            "a task in a workspace is a text, checked by --verify", hint="Leave out --file, --example and the like."
+        )
+    task = sys.stdin.read() if given["task"] == "-" else given["task"]
+    if not (isinstance(task, str) and task.strip()) and verify is None:
+        raise InputError("the task is empty", hint="Say what is to be done, or how it is checked: --verify.")
+    return SiteRequest(
+        directory=directory,
+        task=task if isinstance(task, str) and task.strip() else UNTOLD,
+        verify=verify if isinstance(verify, str) else None,
+        patch=patch if isinstance(patch, Path) else None,
+        apply=apply,
+        settings=_settings(given),
+        as_json=bool(given["as_json"]),
+        quiet=bool(given["quiet"]),
+    )
+
+
+def _settings(given: dict[str, object]) -> config.Settings:
+    """The settings in force, with weights that are missing fetched."""
     config_file = given["config_file"]
     settings = config.load(config_file if isinstance(config_file, Path) else None)
     if given["jury"] is not None:
         settings = settings.with_jury("panel" if given["jury"] == "panel" else "per-bid")
     pull_missing(settings, quiet=bool(given["quiet"]))
-    return Request(line=line, settings=settings, as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
+    return settings
 
 
 def _line(given: dict[str, object]) -> TaskLine:

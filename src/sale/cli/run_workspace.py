@@ -1,0 +1,88 @@
+"""`sale run --workspace`: a task in a copy of a repository, whose result is a patch."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+import sale
+from sale import config
+from sale.cli.board import auction_board, money_part, outcome_line, plain
+from sale.cli.encode import document
+from sale.cli.live import watching
+from sale.errors import InputError
+from sale.types import Attempt
+
+UNTOLD = "Find out why the command that checks this repository fails, and repair it."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteRequest:
+    """What the command line asks for."""
+
+    directory: Path
+    task: str
+    verify: str | None
+    patch: Path | None
+    apply: bool
+    settings: config.Settings
+    as_json: bool
+    quiet: bool
+
+
+def run_on_site(request: SiteRequest) -> None:
+    """Run it; the patch goes to standard output or a file, all else to standard error. Ends with 1 without a patch.
+
+    Raises:
+        InputError: `--apply` without a command to verify by.
+        SaleError: Whatever a market raises.
+    """
+    if request.apply and request.verify is None:
+        raise InputError("--apply needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
+    result, changed = asyncio.run(_run(request))
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if not request.quiet:
+        console.print(auction_board(result.auction))
+        for attempt in (*result.attempts, Attempt(execution=result.execution, outcome=result.outcome)):
+            console.print(Text.assemble((f"{attempt.execution.agent}  ", "bold"), outcome_line(attempt.outcome)))
+            if attempt.execution.error:
+                console.print(Text(f"  {plain(attempt.execution.error)}", style="red"))
+        console.print(money_part(result))
+    if request.as_json:
+        click.echo(document("result", result))
+    handed_out = result.answer if result.outcome.verdict != "failure" else ""
+    if handed_out and request.patch is not None:
+        request.patch.write_bytes(handed_out.encode())
+    elif handed_out and not request.as_json and not request.apply:
+        click.echo(handed_out, nl=False)
+    if changed:
+        console.print(f"applied to {request.directory}: {', '.join(changed)}")
+    if not handed_out:
+        raise click.exceptions.Exit(1)
+
+
+async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...]]:
+    workspace = await sale.Workspace.open(request.directory, verify=request.verify, settings=request.settings.workspace)
+    if not request.quiet:
+        _tell(workspace)
+    async with sale.Market.from_config(settings=request.settings) as market:
+        with watching(quiet=request.quiet) as observe:
+            task = workspace.task(request.task)
+            result = await market.within(workspace).run(task, verifier=workspace, observe=observe)
+    verified = result.outcome.verdict == "success"
+    changed = await workspace.apply(result.answer) if request.apply and verified else ()
+    return result, changed
+
+
+def _tell(workspace: sale.Workspace) -> None:
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(workspace.tree)} files copied from {workspace.directory}", style="dim")
+    for line in workspace.left_out[:5]:
+        console.print(f"left out: {plain(line)}", style="dim")
+    if workspace.before is not None and workspace.before.passed:
+        console.print(f"{workspace.command}: passes already; it has to pass afterwards, too", style="dim")

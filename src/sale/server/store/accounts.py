@@ -33,8 +33,10 @@ class Ticket:
     amount: int
     granted: asyncio.Future[bool]
     """`False` where there is not enough."""
-    called: bool = False
-    """Others were asked to give back what they do not use, after this one came."""
+    asked: bool = False
+    """The database was asked for it."""
+    called: float | None = None
+    """When others were first asked for it to give back what they do not use, on the monotonic clock."""
 
 
 @dataclass(slots=True)
@@ -106,6 +108,8 @@ class Account:
             spare: Keep what is not in use, too, and half of it in any case, so that requests go on meanwhile.
             call: Ask the others to give back what they do not use.
         """
+        for ticket in self.waiting:
+            ticket.asked = True
         slack = max(self.slack, 0) if spare else 0
         self.afloat = 0 if call or self.heard > self.answered else slack // 2
         return Wish(
@@ -173,6 +177,8 @@ class Agreed:
     """The number of the last call this process has answered: the last, unless it kept something afloat."""
     others: int
     """What other processes hold."""
+    spare: int
+    """Of it, what was not in use when they last agreed."""
     silent: int
     """Of it, held by processes that have not answered the last call yet."""
 
@@ -188,15 +194,23 @@ def agree(connection: Connection, wish: Wish, now: datetime) -> Agreed:
     change_all = update(budgets).where(*where).values(change).returning(budgets.c.spent, budgets.c.wanted)
     spent, wanted = connection.execute(change_all).one()
     if wish.limit is None:
-        return Agreed(held=0, free=0, wanted=wanted, answered=wanted, others=0, silent=0)
+        return Agreed(held=0, free=0, wanted=wanted, answered=wanted, others=0, spare=0, silent=0)
     others = _others(connection, wish, now)
-    total = sum(held for held, _ in others)
-    silent = sum(held for held, answered in others if answered < wanted)
+    total = sum(held for held, _, _ in others)
+    silent = sum(held for held, _, answered in others if answered < wanted)
     free = wish.limit - spent - total
     held = _hold(wish, free, contested=silent > 0 or wish.answered < wanted)
     answered = wish.answered if wish.afloat else wanted
     _write_slice(connection, wish, held, answered, now)
-    return Agreed(held=held, free=free, wanted=wanted, answered=answered, others=total, silent=silent)
+    return Agreed(
+        held=held,
+        free=free,
+        wanted=wanted,
+        answered=answered,
+        others=total,
+        spare=sum(spare for _, spare, _ in others),
+        silent=silent,
+    )
 
 
 def _hold(wish: Wish, free: int, *, contested: bool) -> int:
@@ -215,12 +229,12 @@ def _hold(wish: Wish, free: int, *, contested: bool) -> int:
     return max(kept, min(needed + max(spare, 0), free))
 
 
-def _others(connection: Connection, wish: Wish, now: datetime) -> list[tuple[int, int]]:
-    """What each other process holds, and the last call it has answered; the dead are forgotten."""
+def _others(connection: Connection, wish: Wish, now: datetime) -> list[tuple[int, int, int]]:
+    """What each other process holds, what of it is spare, the last call it has answered; the dead are forgotten."""
     mine = (slices.c.key == wish.key, slices.c.starts_at == wish.starts_at)
     connection.execute(delete(slices).where(*mine, slices.c.owner != wish.owner, slices.c.expires_at < now))
-    asked = select(slices.c.held, slices.c.answered).where(*mine, slices.c.owner != wish.owner)
-    return [(row.held, row.answered) for row in connection.execute(asked)]
+    asked = select(slices.c.held, slices.c.spare, slices.c.answered).where(*mine, slices.c.owner != wish.owner)
+    return [(row.held, row.spare, row.answered) for row in connection.execute(asked)]
 
 
 def _write_slice(connection: Connection, wish: Wish, held: int, answered: int, now: datetime) -> None:
@@ -229,6 +243,7 @@ def _write_slice(connection: Connection, wish: Wish, held: int, answered: int, n
         "starts_at": wish.starts_at,
         "owner": wish.owner,
         "held": held,
+        "spare": max(held - wish.busy - wish.more, 0),
         "answered": answered,
         "expires_at": now + LAPSE,
     }

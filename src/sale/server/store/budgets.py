@@ -138,21 +138,21 @@ class Budgets:
 
     async def _serve(self, account: Account) -> None:
         """Ask the database until nobody waits. Ends in the same step in which it finds that nobody does."""
-        call, deadline = False, 0.0
+        call = False
         try:
             while account.waiting:
                 async with self._agreeing:
                     if _hand_out_slack(account):
                         continue
                     (agreed,) = await self._agree([account], call=call)
-                if call:
-                    deadline = time.monotonic() + CALL_SECONDS
-                answered = not call and (agreed.silent == 0 or time.monotonic() > deadline)
-                _hand_out(account, agreed, answered=answered)
-                call = any(not ticket.called for ticket in account.waiting)
-                for ticket in account.waiting:
-                    ticket.called = True
-                if account.waiting and not call:
+                now = time.monotonic()
+                _hand_out(account, agreed, now)
+                short = [ticket for ticket in account.waiting if ticket.asked]
+                # Again where all have answered, and one has taken more since than it uses.
+                call = any(ticket.called is None for ticket in short) or (bool(short) and agreed.silent == 0)
+                for ticket in short:
+                    ticket.called = now if ticket.called is None else ticket.called
+                if short and not call:
                     await asyncio.sleep(AGAIN_SECONDS)
         except StoreError as error:
             _fail(account, error)
@@ -222,14 +222,8 @@ def _hand_out_slack(account: Account) -> bool:
     return True
 
 
-def _hand_out(account: Account, agreed: Agreed, *, answered: bool) -> None:
-    """Serve those who wait, in their order, and refuse whom nothing can help.
-
-    Args:
-        account: With those who wait.
-        agreed: What others hold may still come back.
-        answered: All others have given back what they do not use, or had the time for it.
-    """
+def _hand_out(account: Account, agreed: Agreed, now: float) -> None:
+    """Serve those who wait, in their order, and refuse whom nothing can help."""
     waiting, account.waiting = account.waiting, type(account.waiting)()
     for ticket in waiting:
         if ticket.granted.done():  # it has left
@@ -237,10 +231,19 @@ def _hand_out(account: Account, agreed: Agreed, *, answered: bool) -> None:
         if ticket.amount <= account.slack:
             account.busy += ticket.amount
             ticket.granted.set_result(True)
-        elif ticket.amount > account.slack + agreed.others or (ticket.called and answered):
+        elif ticket.asked and ticket.amount > account.slack + _to_come(ticket, agreed, now):
             ticket.granted.set_result(False)
         else:
             account.waiting.append(ticket)
+
+
+def _to_come(ticket: Ticket, agreed: Agreed, now: float) -> int:
+    """What others may still give back: all they hold, until they were asked for what they do not use."""
+    if ticket.called is None:
+        return agreed.others
+    if now - ticket.called > CALL_SECONDS:
+        return 0
+    return agreed.others if agreed.silent else agreed.spare
 
 
 def _fail(account: Account, error: StoreError) -> None:

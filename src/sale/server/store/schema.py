@@ -85,6 +85,7 @@ slices = Table(
     Column("starts_at", UtcTime, primary_key=True),
     Column("owner", String(32), primary_key=True),
     Column("held", BigInteger, nullable=False),  # nano-dollars
+    Column("spare", BigInteger, nullable=False),  # of it, what was not in use when this was written
     Column("answered", BigInteger, nullable=False),  # the `wanted` up to which it has given back what it can
     Column("expires_at", UtcTime, nullable=False),  # pushed on by its owner while that is alive
     ForeignKeyConstraint(["key", "starts_at"], ["server_budgets.key", "server_budgets.starts_at"], ondelete="CASCADE"),

@@ -61,6 +61,7 @@ def _keys_and_budgets() -> None:
         sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("owner", sa.String(32), nullable=False),
         sa.Column("held", sa.BigInteger, nullable=False),
+        sa.Column("spare", sa.BigInteger, nullable=False),
         sa.Column("answered", sa.BigInteger, nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(

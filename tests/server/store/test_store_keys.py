@@ -1,0 +1,183 @@
+"""Virtual keys: made, shown once, known again, revoked everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from sale.errors import AuthenticationError, InputError
+from sale.server.store import secrets
+from sale.server.store.store import ServerStore
+
+MIGHT_BE_OURS = "sk-sale-" + "A" * 43
+
+
+def test_secrets_are_long_and_never_the_same():
+    made = {secrets.new_secret() for _ in range(200)}
+    assert len(made) == 200
+    assert all(secrets.prefix_of(one) == one[:16] for one in made)
+
+
+@pytest.mark.parametrize("text", ["", "sk-sale-", "sk-sale-short", "sk-other", MIGHT_BE_OURS + "A", "sk-sale-é" * 9])
+def test_what_cannot_be_a_secret_has_no_prefix(text):
+    assert secrets.prefix_of(text) is None
+
+
+def test_a_digest_depends_on_all_of_the_secret_and_on_the_salt():
+    secret, salt = secrets.new_secret(), secrets.new_salt()
+    digest = secrets.digest_of(secret, salt)
+    assert secrets.is_secret(secret, salt, digest)
+    assert not secrets.is_secret(secret[:-1] + ("a" if secret[-1] != "a" else "b"), salt, digest)
+    assert not secrets.is_secret(secret, secrets.new_salt(), digest)
+
+
+async def test_without_keys_anybody_is_let_in_and_with_one_nobody_else(store: ServerStore):
+    assert (await store.admit(None)).key_id is None
+    assert (await store.admit("anything at all")).agents is None
+    assert not await store.has_keys()
+    secret, info = await store.create_key("ci", agents=["small"])
+    assert await store.has_keys()
+    holder = await store.admit(secret)
+    assert (holder.key_id, holder.name, holder.agents) == (info.id, "ci", frozenset({"small"}))
+    for wrong in (None, "", "anything", MIGHT_BE_OURS, secret[:-1], secret + "x", secret[:16] + "A" * 35):
+        with pytest.raises(AuthenticationError) as refused:
+            await store.admit(wrong)
+        assert not wrong or len(wrong) < 16 or wrong not in str(refused.value)
+
+
+async def test_a_key_made_elsewhere_closes_the_door_within_a_second_and_works_at_once(opened):
+    here, there = await opened(), await opened()
+    assert (await here.admit(None)).key_id is None
+    secret, info = await there.create_key("first")
+    await asyncio.sleep(1.0)
+    with pytest.raises(AuthenticationError):
+        await here.admit(None)
+    assert (await here.admit(secret)).key_id == info.id
+    second, info = await there.create_key("second")
+    assert (await here.admit(second)).key_id == info.id
+
+
+async def _last_admitted(store: ServerStore, secret: str) -> float:
+    """When the key was let in for the last time, if that is soon."""
+    last = 0.0
+    for _ in range(1000):
+        try:
+            await store.admit(secret)
+        except AuthenticationError:
+            return last
+        last = time.monotonic()
+        await asyncio.sleep(0.005)
+    return last
+
+
+async def test_revoked_is_refused_here_at_once_and_elsewhere_within_a_second(opened):
+    here, there = await opened(), await opened()
+    secret, info = await here.create_key("ci")
+    await there.admit(secret)
+    revoked = await here.revoke_key(info.prefix)
+    assert revoked.revoked_at is not None
+    with pytest.raises(AuthenticationError, match="revoked"):
+        await here.admit(secret)
+    revoked_at = time.monotonic()
+    last = await _last_admitted(there, secret)
+    assert last - revoked_at < 1.0
+    assert (await here.revoke_key(info.id)).revoked_at == revoked.revoked_at
+    with pytest.raises(AuthenticationError):  # all keys are gone, the door stays closed
+        await there.admit(None)
+
+
+async def test_an_expired_key_is_refused(store: ServerStore):
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    secret, _ = await store.create_key("guest", expires=ends)
+    await store.admit(secret)
+    await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() + 0.01)
+    with pytest.raises(AuthenticationError, match="expired"):
+        await store.admit(secret)
+
+
+async def test_a_warm_request_asks_the_database_nothing(store: ServerStore):
+    """Nor does one of a key with a budget; what runs beside requests asks a few times a second."""
+    secret, _ = await store.create_key("ci", budget=1000.0, period="day", rpm=10**6, tpm=10**9)
+    free, _ = await store.create_key("free")
+    asked: Counter[str] = Counter()
+    engine = store._database._engine
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.update([statement.split()[0]])
+
+    event.listen(engine, "before_cursor_execute", count)
+    for one in (secret, free):
+        holder = await store.admit(one)
+        await store.settle(await store.reserve(holder, 0.001, 10), dollars=0.001, tokens=10)
+    asked.clear()
+    began = time.monotonic()
+    for _ in range(2000):
+        for one in (secret, free):
+            holder = await store.admit(one)
+            await store.settle(await store.reserve(holder, 0.001, 10), dollars=0.001, tokens=10)
+    beats = 1 + (time.monotonic() - began) / 0.2
+    assert asked.total() < 40 * beats
+
+
+def _everything(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+async def test_the_secret_is_nowhere_on_disk(tmp_path: Path):
+    place = tmp_path / "server.sqlite3"
+    async with await ServerStore.open(place) as store:
+        secret, info = await store.create_key("ci")
+        await store.admit(secret)
+        assert secret not in repr(info)
+        assert "digest" not in repr(await store._keyring.of_id(info.id))
+        found = _everything(tmp_path)
+    assert info.prefix.encode() in found
+    assert secret[16:].encode() not in found
+    assert secret[8:].encode() not in found
+
+
+async def test_keys_are_found_by_id_prefix_and_name(store: ServerStore):
+    _, first = await store.create_key("team a")
+    _, second = await store.create_key("twin")
+    _, third = await store.create_key("twin")
+    assert [one.id for one in await store.keys()] == [first.id, second.id, third.id]
+    for reference in (first.id, first.prefix, "team a"):
+        assert (await store.key(reference)).id == first.id
+    with pytest.raises(InputError, match="several"):
+        await store.revoke_key("twin")
+    await store.revoke_key(second.id)
+    assert (await store.key("twin")).id == third.id
+    with pytest.raises(InputError, match="no key"):
+        await store.key("nobody")
+    with pytest.raises(InputError) as pasted:
+        await store.key(MIGHT_BE_OURS)
+    assert "AAAA" not in str(pasted.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"budget": 0.0}, "above 0"),
+        ({"budget": float("nan")}, "above 0"),
+        ({"budget": -1.0}, "above 0"),
+        ({"period": "day"}, "needs a budget"),
+        ({"rpm": 0}, "rate limit"),
+        ({"tpm": -5}, "rate limit"),
+        ({"expires": datetime(2020, 1, 1, tzinfo=UTC)}, "cannot end"),
+        ({"expires": datetime(2100, 1, 1)}, "cannot end"),  # noqa: DTZ001  that is the fault
+    ],
+)
+async def test_limits_that_are_none_are_refused(tmp_path, options, said):
+    async with await ServerStore.open(tmp_path / "s") as store:
+        with pytest.raises(InputError, match=said):
+            await store.create_key("ci", **options)
+        for name in (" ", MIGHT_BE_OURS):
+            with pytest.raises(InputError, match="name"):
+                await store.create_key(name)
+        assert await store.keys() == ()

@@ -22,10 +22,11 @@ VERBS = {
     "fit": ("fit", "Fit weights to the auctions on record."),
     "weights": ("weights", "Fitted weights: list, show, use, diff, check."),
     "replay": ("replay", "What other weights would have chosen on past traffic."),
+    "serve": ("serve", "Serve the market as an OpenAI-compatible API, with its dashboard."),
     "mcp": ("mcp", "Serve the market to MCP clients: one tool, delegate(task)."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
-EXTRAS = {"fit": "learn", "replay": "learn", "mcp": "mcp"}
+EXTRAS = {"fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
 USAGE_FAULT = 2
 INTERRUPTED = 130
 

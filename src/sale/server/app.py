@@ -1,0 +1,83 @@
+"""The server as one ASGI application: the gateway, health, and what else is mounted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from sale.server.gateway.chat import TurnEndpoint, read_chat
+from sale.server.gateway.desk import Desk
+from sale.server.gateway.errors import ApiError, missing
+from sale.server.gateway.feedback import FeedbackEndpoint
+from sale.server.gateway.models import ModelsEndpoint
+
+JSON = "application/json"
+
+
+def create_app(desk: Desk, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The application. Its lifespan opens the desk and closes it.
+
+    Args:
+        desk: The gateway's state.
+        routes: Of other parts: dashboard, metrics.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with desk:
+            yield
+
+    return Starlette(
+        routes=[*gateway_routes(desk), *health_routes(desk), *routes],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _no_route, Exception: _failed},
+    )
+
+
+def gateway_routes(desk: Desk) -> list[BaseRoute]:
+    """The OpenAI-compatible API, and feedback."""
+    models = ModelsEndpoint(desk)
+    return [
+        Route("/v1/chat/completions", TurnEndpoint(desk, read_chat), methods=["POST"]),
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{model:path}", models, methods=["GET"]),
+        Route("/v1/feedback", FeedbackEndpoint(desk), methods=["POST"]),
+    ]
+
+
+def health_routes(desk: Desk) -> list[BaseRoute]:
+    """`/healthz`: the process answers. `/readyz`: it takes new work."""
+
+    async def healthy(_: Request) -> Response:
+        return Response(orjson.dumps({"status": "ok"}), media_type=JSON)
+
+    async def ready(_: Request) -> Response:
+        if desk.draining:
+            return Response(orjson.dumps({"status": "draining"}), 503, media_type=JSON)
+        return Response(orjson.dumps({"status": "ready", "sessions": len(desk.sessions)}), media_type=JSON)
+
+    return [Route("/healthz", healthy, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    if status == 404:
+        told = missing(request.url.path)
+    elif status == 405:
+        told = ApiError(f"{request.method} is not for {request.url.path}", status=405, name="method_not_allowed")
+    else:
+        told = ApiError("the request cannot be answered", status=status)
+    return Response(told.document(), status, media_type=JSON, headers=headers)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    told = ApiError("the server made a mistake; its log says more", status=500, name="internal_error")
+    return Response(told.document(), 500, media_type=JSON)

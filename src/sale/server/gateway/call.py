@@ -1,0 +1,178 @@
+"""One call of one agent for a turn: through its endpoint as it is, or through the agent itself where it has none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+
+from sale.agents.protocol import Agent, Reach
+from sale.errors import CallError
+from sale.server.gateway.asked import Asked
+from sale.server.gateway.completion import as_chunks, as_completion
+from sale.server.gateway.desk import Desk
+from sale.server.gateway.errors import ApiError
+from sale.server.gateway.exchange import Headers
+from sale.server.gateway.sink import Sink
+from sale.server.gateway.stream import Relay, Tally, broken
+from sale.server.gateway.upstream import Answer
+from sale.types import Call, Task, Usage
+
+PATH = "/chat/completions"
+WORST_BYTES_PER_TOKEN = 3
+"""Of what is sent, for money set aside beforehand: prose has more."""
+Json = dict[str, Any]
+
+
+@dataclass(kw_only=True, slots=True)
+class UpstreamCall:
+    """A call, and what it comes to."""
+
+    agent: Agent
+    reach: Reach | None
+    plan: str
+    asked: Asked
+    sink: Sink
+    tally: Tally = field(default_factory=Tally)
+    sent: bool = False
+    """The endpoint may have worked on it, and charge for it."""
+    seconds: float = 0.0
+    _calls: tuple[Call, ...] = ()
+    """What an agent without an endpoint did."""
+
+    @property
+    def followed(self) -> bool:
+        """Whether the agent was shown its plan."""
+        return bool(self.plan) and (self.reach is None or self.reach.follow_strategy)
+
+    @property
+    def usage(self) -> Usage:
+        """What it has consumed, as counted or else estimated."""
+        if not self.sent:
+            return Usage()
+        return self.tally.used(self.asked.size)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the usage is known, and not estimated."""
+        return self.tally.usage is not None or not self.sent
+
+    @property
+    def dollars(self) -> float:
+        """What it costs."""
+        if self._calls:
+            return sum(call.dollars for call in self._calls)
+        return self.agent.price.dollars(self.usage)
+
+    def worst(self) -> Usage:
+        """The most it can consume."""
+        longest = self.asked.longest(self.reach.answer_tokens if self.reach else None)
+        return Usage(input_tokens=self.asked.size // WORST_BYTES_PER_TOKEN, output_tokens=longest)
+
+    def settled(self, error: str | None) -> Call:
+        """The line of the settlement."""
+        return Call(
+            stage="execute",
+            agent=self.agent.name,
+            usage=self.usage,
+            dollars=self.dollars,
+            seconds=self.seconds,
+            error=error,
+        )
+
+    async def make(self, desk: Desk, headers: Callable[[UpstreamCall], Headers]) -> None:
+        """Have it answered, to the client.
+
+        Args:
+            desk: Where the connections are.
+            headers: What the client is told once the answer has begun.
+
+        Raises:
+            ApiError: There is no answer, or it broke off; `elsewhere` where another agent may do better.
+        """
+        began = time.monotonic()
+        try:
+            if self.reach is None:
+                await self._execute(headers)
+            else:
+                await self._forward(self.reach, desk, headers)
+        except ApiError as error:
+            self.sent = self.sent and (error.spent or bool(self.tally.pieces))
+            raise
+        finally:
+            self.seconds = time.monotonic() - began
+
+    async def _forward(self, reach: Reach, desk: Desk, headers: Callable[[UpstreamCall], Headers]) -> None:
+        try:
+            address = await reach.address()
+        except CallError as error:
+            raise ApiError(
+                "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
+            ) from error
+        body = self.asked.sent(address.model, self.plan if self.followed else "")
+        silence = desk.settings.silence_seconds if self.asked.stream else reach.seconds
+        self.sent = True
+        async with desk.upstream.post(address, PATH, body, silence=silence) as answer:
+            if self.asked.stream:
+                await self._relay(answer, headers)
+            else:
+                raw = await answer.whole()
+                value = _completion(raw)
+                self.tally.whole(value)
+                await self.sink.whole(raw, value, headers(self))
+
+    async def _relay(self, answer: Answer, headers: Callable[[UpstreamCall], Headers]) -> None:
+        relay = Relay(self.tally, show_usage=self.asked.wants_usage)
+        async for data in answer.pieces():
+            pieces = relay.feed(data)
+            if not pieces:
+                continue
+            if not self.sink.answering:
+                await self.sink.begin(headers(self))
+            await self.sink.pieces(pieces)
+        relay.close()
+        await self.sink.done(self.tally)
+
+    async def _execute(self, headers: Callable[[UpstreamCall], Headers]) -> None:
+        """The agent does the conversation as one task."""
+        if self.asked.tools or self.asked.choices > 1:
+            what = "tools" if self.asked.tools else "n"
+            raise ApiError(
+                f"agent {self.agent.name!r} has no endpoint: it takes no {what}", name="unsupported", param=what
+            )
+        self.sent = True
+        done = await self.agent.execute(Task(text=self.asked.text()), self.plan or None)
+        self._calls = done.calls
+        self.tally.usage = sum((call.usage for call in done.calls), Usage())
+        if not done.answer.strip():
+            raise ApiError(
+                "the agent has no answer", status=502, name="agent_failed", elsewhere=True, spent=bool(done.calls)
+            )
+        value = as_completion(done.answer, self.agent.name, self.tally.usage)
+        if not self.asked.stream:
+            self.tally.whole(value)
+            await self.sink.whole(orjson.dumps(value), value, headers(self))
+            return
+        relay = Relay(self.tally, show_usage=self.asked.wants_usage)
+        await self.sink.begin(headers(self))
+        await self.sink.pieces(relay.feed(as_chunks(value)))
+        await self.sink.done(self.tally)
+
+
+def _completion(raw: bytes) -> Json:
+    """A body as a chat completion.
+
+    Raises:
+        ApiError: It is none.
+    """
+    try:
+        value: object = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise broken("sent what is no JSON") from None
+    choices: object = cast("Json", value).get("choices") if isinstance(value, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise broken("sent what is no chat completion")
+    return cast("Json", value)

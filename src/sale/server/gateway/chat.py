@@ -1,0 +1,160 @@
+"""`POST /v1/chat/completions`, and what every kind of turn has in common: who asks, the answer, the ledger's line."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from sale.errors import SaleError
+from sale.server.gateway.asked import Asked, read_asked
+from sale.server.gateway.conversation import read_thread
+from sale.server.gateway.desk import Desk
+from sale.server.gateway.errors import CLIENT_LEFT, ApiError, told_as
+from sale.server.gateway.exchange import Exchange, document
+from sale.server.gateway.sink import ChatSink, Sink
+from sale.server.gateway.turn import Turn
+from sale.server.store.types import Holder, Line
+
+MEGABYTE = 1024 * 1024
+SESSION_HEADER = b"x-sale-session"
+SESSION_CHARACTERS = 128
+Json = dict[str, Any]
+Reading = Callable[[Exchange, Json, int], tuple[Asked, Sink]]
+"""What a body asks for, and who takes the answer: the exchange, the body, its size in bytes."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Noted:
+    """What the ledger is told of a request."""
+
+    path: str
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = field(default_factory=time.monotonic)
+    status: int = 500
+    error: str | None = "internal"
+    turn: Turn | None = None
+
+    def line(self, holder: Holder, largest: Callable[[Turn], float]) -> Line:
+        """The line."""
+        turn = self.turn
+        return Line(
+            id=uuid.uuid4().hex,
+            at=self.at,
+            key_id=holder.key_id,
+            session_id=turn.session_id if turn else None,
+            auction_id=turn.auction_id if turn else None,
+            path=self.path,
+            model=turn.asked.model[:SESSION_CHARACTERS] if turn else "",
+            agent=turn.agent if turn else None,
+            status=self.status,
+            error=self.error,
+            streamed=turn.asked.stream if turn else False,
+            input_tokens=turn.usage.input_tokens if turn else 0,
+            output_tokens=turn.usage.output_tokens if turn else 0,
+            cached_tokens=turn.cached if turn else 0,
+            work_dollars=turn.work_dollars if turn else 0.0,
+            auction_dollars=turn.auction_dollars if turn else 0.0,
+            largest_dollars=largest(turn) if turn else 0.0,
+            seconds=time.monotonic() - self.began,
+            first_token_seconds=turn.first_seconds if turn else None,
+            wait_seconds=turn.wait_seconds if turn else 0.0,
+        )
+
+
+class TurnEndpoint:
+    """An ASGI application that answers one kind of turn."""
+
+    def __init__(self, desk: Desk, reading: Reading) -> None:
+        """Nothing is opened.
+
+        Args:
+            desk: The gateway's state.
+            reading: How a body is read, and the answer written.
+        """
+        self._desk = desk
+        self._reading = reading
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send)
+        noted = Noted(path=exchange.path)
+        try:
+            holder = await self._desk.store.admit(exchange.secret)
+            body = await exchange.body(self._desk.settings.body_mb * MEGABYTE)
+        except SaleError as error:
+            await _refuse(exchange, told_as(error))
+            return
+        floor = self._desk.floor
+        floor.enter()
+        try:
+            await self._answer(exchange, body, holder, noted)
+        except asyncio.CancelledError:
+            noted.status, noted.error = 503, "server_stopped"
+            raise
+        finally:
+            await floor.leave()
+            # Of the floor it began on: a new one may know other agents.
+            price = floor.largest.price
+            await self._desk.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage)))
+
+    async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: Noted) -> None:
+        sink: Sink | None = None
+        try:
+            asked, sink = self._reading(exchange, document(body), len(body))
+            turn = noted.turn = Turn(
+                desk=self._desk,
+                floor=self._desk.floor,
+                asked=asked,
+                holder=holder,
+                sink=sink,
+                thread=read_thread(asked.messages, holder.key_id or ""),
+                session_id=_session_id(exchange, asked),
+            )
+            async with exchange.connected():
+                await turn.run()
+            noted.status, noted.error = 200, None
+        except SaleError as error:
+            told = told_as(error)
+            noted.status, noted.error = told.status, told.name or told.code
+            if told.status == CLIENT_LEFT:
+                return
+            if sink is None:
+                await _refuse(exchange, told)
+            else:
+                await sink.failed(told, noted.turn.headers() if noted.turn else [])
+
+
+async def _refuse(exchange: Exchange, error: ApiError) -> None:
+    if not exchange.left:
+        await exchange.reply(error.status, error.document(), error.headers)
+
+
+def _session_id(exchange: Exchange, asked: Asked) -> str | None:
+    """The session as the client names it.
+
+    Raises:
+        ApiError: That is no name.
+    """
+    named = exchange.header(SESSION_HEADER) or asked.session
+    if named is None:
+        return None
+    if not (0 < len(named) <= SESSION_CHARACTERS and named.isascii() and named.isprintable()):
+        raise ApiError(
+            f"a session's id has 1 to {SESSION_CHARACTERS} printable ASCII characters",
+            name="invalid_value",
+            param="x-sale-session",
+        )
+    return named
+
+
+def read_chat(exchange: Exchange, body: Json, size: int) -> tuple[Asked, Sink]:
+    """A chat completion request, answered as it is."""
+    asked = read_asked(body, size)
+    return asked, ChatSink(exchange, stream=asked.stream)

@@ -1,0 +1,151 @@
+"""One request and its response over bare ASGI: a bounded body, headers, JSON, events, a client that leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from sale.server.gateway.errors import ApiError
+
+Headers = Sequence[tuple[bytes, bytes]]
+JSON = (b"content-type", b"application/json")
+EVENTS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+BEARER = "bearer "
+
+
+class ClientLeftError(ApiError):
+    """The client closed the connection."""
+
+    def __init__(self) -> None:
+        super().__init__("the client went away", status=499, name="client_left", spent=True)
+
+
+class Exchange:
+    """A request being answered."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing is read yet."""
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.started = False
+        """Whether the response has begun: its status can no longer be changed."""
+        self.left = False
+        self._ended = False
+
+    @property
+    def path(self) -> str:
+        """Where it was sent."""
+        return str(self.scope["path"])
+
+    def header(self, name: bytes) -> str | None:
+        """A header of the request, its name in lower case; the first where there are several."""
+        for key, value in cast("list[tuple[bytes, bytes]]", self.scope["headers"]):
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+    @property
+    def secret(self) -> str | None:
+        """The key the client shows, `Authorization: Bearer …`."""
+        given = self.header(b"authorization")
+        if given is None or not given.lower().startswith(BEARER):
+            return None
+        return given[len(BEARER) :].strip() or None
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiError: It is larger than `limit` bytes.
+            ClientLeftError: It never came whole.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.left = True
+                raise ClientLeftError
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise ApiError(f"the body is larger than {limit:,} bytes", status=413, name="request_too_large")
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[None]:
+        """A block that is given up when the client leaves; use it once the body is read.
+
+        Raises:
+            ClientLeftError: The client left before the block had ended.
+        """
+        working = asyncio.current_task()
+
+        async def watch() -> None:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            if self._ended:
+                return
+            self.left = True
+            if working is not None:
+                working.cancel()
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        except asyncio.CancelledError:
+            # Somebody else's cancellation, of the server that stops, goes on.
+            if not self.left or working is None or working.uncancel() > 0:
+                raise
+            raise ClientLeftError from None
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def reply(self, status: int, document: bytes, headers: Headers = ()) -> None:
+        """A whole JSON response."""
+        self.started = self._ended = True
+        length = (b"content-length", str(len(document)).encode())
+        await self._send({"type": "http.response.start", "status": status, "headers": [JSON, length, *headers]})
+        await self._send({"type": "http.response.body", "body": document})
+
+    async def begin(self, headers: Headers = ()) -> None:
+        """The head of a stream of events."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENTS, *headers]})
+
+    async def write(self, data: bytes) -> None:
+        """Some of the stream; waits while the client is slow to read."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """The stream is over."""
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": b""})
+
+
+def document(raw: bytes) -> dict[str, Any]:
+    """A body as a JSON object.
+
+    Raises:
+        ApiError: It is none.
+    """
+    try:
+        value: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(f"the body is not valid JSON: {error}", name="invalid_json") from None
+    if not isinstance(value, dict):
+        raise ApiError("the body must be a JSON object", name="invalid_json")
+    return cast("dict[str, Any]", value)

@@ -1,0 +1,90 @@
+"""`POST /v1/feedback`: how a conversation came out, for the auction memory."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from sale.errors import InputError, SaleError
+from sale.server.gateway.desk import Desk
+from sale.server.gateway.errors import ApiError, told_as
+from sale.server.gateway.exchange import Exchange, document
+from sale.server.store.types import Holder
+from sale.types import Outcome, Verdict
+
+MOST_BYTES = 64 * 1024
+DETAIL_CHARACTERS = 4000
+GOOD = 0.5
+"""From this score up it is a success."""
+NAMES = ("session_id", "auction_id", "response_id")
+AUCTION_ID = re.compile(r"[0-9a-f]{32}")
+Json = dict[str, Any]
+
+
+class FeedbackEndpoint:
+    """Takes a verdict, and closes the record it is about."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Nothing is opened."""
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one verdict."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            holder = await self._desk.store.admit(exchange.secret)
+            body = document(await exchange.body(MOST_BYTES))
+            auction_id = await self._judge(_reference(body), _outcome(body), holder)
+        except SaleError as error:
+            told = told_as(error)
+            if not exchange.left:
+                await exchange.reply(told.status, told.document(), told.headers)
+            return
+        await exchange.reply(200, orjson.dumps({"object": "feedback", "auction_id": auction_id}))
+
+    async def _judge(self, reference: str, outcome: Outcome, holder: Holder) -> str:
+        held = self._desk.sessions.of(reference)
+        session = held.session if held else await self._desk.store.session(reference)
+        if session is not None and session.key_id != holder.key_id:
+            raise _unknown(reference)
+        if held is not None and await self._desk.sessions.settle(held, outcome):
+            return held.session.auction_id
+        auction_id = session.auction_id if session is not None else reference
+        # The memory takes the beginning of an id, too; who may judge must know the whole of it.
+        if not AUCTION_ID.fullmatch(auction_id):
+            raise _unknown(reference)
+        try:
+            await self._desk.floor.market.feedback(auction_id, outcome.verdict, outcome.detail)
+        except InputError:
+            raise _unknown(reference) from None
+        return auction_id
+
+
+def _unknown(reference: str) -> ApiError:
+    return ApiError(f"there is no session, auction or response {reference[:100]!r}", status=404, name="not_found")
+
+
+def _reference(body: Json) -> str:
+    given = [body[name] for name in NAMES if body.get(name) is not None]
+    if len(given) != 1 or not isinstance(given[0], str) or not given[0]:
+        raise ApiError(f"exactly one of {', '.join(NAMES)} is needed", name="invalid_value", param=NAMES[0])
+    return given[0]
+
+
+def _outcome(body: Json) -> Outcome:
+    """The verdict, or what a score means."""
+    verdict, score, detail = body.get("verdict"), body.get("score"), body.get("detail")
+    if detail is not None and not isinstance(detail, str):
+        raise ApiError("detail must be a text", name="invalid_value", param="detail")
+    said = (detail or "")[:DETAIL_CHARACTERS].encode(errors="replace").decode().replace("\0", "")
+    if verdict is not None and score is None:
+        if verdict not in {"success", "failure", "unknown"}:
+            raise ApiError("verdict must be success, failure or unknown", name="invalid_value", param="verdict")
+        return Outcome(verdict=cast("Verdict", verdict), judged_by="user", detail=said)
+    if verdict is not None or not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
+        raise ApiError("a verdict, or a score from 0 to 1, is needed", name="invalid_value", param="score")
+    counted = f"score {score:g}" + (f": {said}" if said else "")
+    return Outcome(verdict="success" if score >= GOOD else "failure", judged_by="user", detail=counted)

@@ -1,0 +1,48 @@
+"""`GET /v1/models` and `/v1/models/{id}`: the market, and each agent for direct use."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from sale.errors import SaleError
+from sale.server.gateway.desk import Desk
+from sale.server.gateway.errors import told_as, unknown_model
+from sale.server.gateway.exchange import Exchange
+from sale.server.gateway.floor import MARKET
+
+BEGAN = 1_767_225_600
+"""The protocol wants a time of creation; models have none here."""
+
+
+class ModelsEndpoint:
+    """Both addresses."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Nothing is opened."""
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """List the models a key may use, or show one of them."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            holder = await self._desk.store.admit(exchange.secret)
+            names = [
+                name
+                for name in self._desk.floor.models
+                if name == MARKET or holder.agents is None or name in holder.agents
+            ]
+            wanted: str | None = scope.get("path_params", {}).get("model")
+            if wanted is not None and wanted not in names:
+                raise unknown_model(wanted, names)
+        except SaleError as error:
+            told = told_as(error)
+            await exchange.reply(told.status, told.document(), told.headers)
+            return
+        listed = [_shown(name) for name in names]
+        value = _shown(wanted) if wanted is not None else {"object": "list", "data": listed}
+        await exchange.reply(200, orjson.dumps(value))
+
+
+def _shown(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": BEGAN, "owned_by": "sale"}

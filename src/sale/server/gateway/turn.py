@@ -1,0 +1,223 @@
+"""One turn of a conversation: who does it, what it costs, and what happens when he fails.
+
+    admitted -> session found, or auctioned -> money set aside -> the agent's endpoint -> settled -> on the ledger
+
+An agent whose endpoint fails before the client has seen anything of its answer is replaced by the next best bid, with
+its own plan. Whatever happens, money set aside is settled, and what was spent is on the record.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sale.agents.protocol import Agent
+from sale.auction import scoring
+from sale.auction.events import AwardedAgain
+from sale.server.gateway.asked import Asked
+from sale.server.gateway.call import UpstreamCall
+from sale.server.gateway.conversation import Thread, task_of
+from sale.server.gateway.desk import Desk
+from sale.server.gateway.errors import ApiError
+from sale.server.gateway.floor import MARKET, Floor
+from sale.server.gateway.sessions import Held
+from sale.server.gateway.sink import Sink
+from sale.server.gateway.watch import AuctionWatch, Late
+from sale.server.store.types import Holder, Session
+from sale.types import Auction, Outcome, Usage
+
+Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
+
+
+@dataclass(kw_only=True, slots=True)
+class Turn:
+    """A request being answered."""
+
+    desk: Desk
+    floor: Floor
+    asked: Asked
+    holder: Holder
+    sink: Sink
+    thread: Thread
+    session_id: str | None
+    """As the client names it."""
+    began: float = field(default_factory=time.monotonic)
+    agent: str | None = None
+    auction_id: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cached: int = 0
+    work_dollars: float = 0.0
+    auction_dollars: float = 0.0
+    first_seconds: float | None = None
+    wait_seconds: float = 0.0
+
+    async def run(self) -> None:
+        """Answer it.
+
+        Raises:
+            SaleError: There is no answer, or not a whole one.
+        """
+        if self.asked.model == MARKET:
+            await self._market()
+        else:
+            agent = self.floor.named(self.asked.model, self.holder.agents)
+            await self._ask(agent, "", None)
+
+    async def _market(self) -> None:
+        held = await self.desk.sessions.find(self.session_id, self.thread, self.holder)
+        if held is None or not self._fits(held):
+            held = await self._open()
+        elif self.thread.new_task and self.desk.settings.reauction == "task":
+            await self._reopen(held)
+        self.session_id, self.auction_id = held.session.id, held.session.auction_id
+        self.wait_seconds = time.monotonic() - self.began
+        held.busy += 1
+        try:
+            await self._answered(held)
+        finally:
+            held.busy -= 1
+
+    def _fits(self, held: Held) -> bool:
+        """Whether its agent is still there, and may do this turn."""
+        allowed = self.holder.agents
+        name = held.session.agent
+        if name not in self.floor.agents or (allowed is not None and name not in allowed):
+            return False
+        return not self.asked.tools or self.floor.reach(name) is not None
+
+    async def _answered(self, held: Held) -> None:
+        """Ask the session's agent; while the client has seen nothing, the next best after it."""
+        while True:
+            session = held.session
+            try:
+                await self._ask(self.floor.agents[session.agent], session.plan, held)
+            except ApiError as error:
+                if not error.elsewhere or self.sink.answering or not await self._pass_on(held, error):
+                    raise
+            else:
+                return
+
+    async def _pass_on(self, held: Held, error: ApiError) -> bool:
+        """Give the session to the next best bid; whether there is one."""
+        auction = held.auction or await self.desk.recorded(held)
+        if auction is None:
+            return False
+        able = self.floor.able(self.holder.agents, tools=self.asked.tools)
+        bids = [bid for bid in auction.contenders if bid.agent in able]
+        bid = scoring.next_best(bids, held.failed | {held.session.agent}, auction.weights)
+        if bid is None:
+            return False
+        reason = f"{error.name}: {error.message}"
+        failure = Outcome(verdict="failure", judged_by="execution", detail=reason)
+        self.desk.hub.publish(auction.id, AwardedAgain(failed=failure, bid=bid))
+        held.pass_on(bid, reason)
+        return True
+
+    async def _open(self) -> Held:
+        """Auction a conversation that begins here."""
+        began = datetime.now(UTC)
+        session_id = self.session_id = self.session_id or uuid.uuid4().hex
+
+        def begin(auction: Auction) -> Held:
+            session = Session(
+                id=session_id,
+                market=MARKET,
+                tail=self.thread.whole,
+                agent=auction.winner.agent,
+                auction_id=auction.id,
+                plan=auction.winner.strategy.text,
+                turns=0,
+                dollars=auction.settlement.dollars,
+                prompt_tokens=0,
+                began=began,
+                seen=datetime.now(UTC),
+                key_id=self.holder.key_id,
+            )
+            held = Held(session=session, auction=auction, open=True)
+            self.desk.sessions.begin(held, self.thread)
+            return held
+
+        # A client that has given up waiting will come back with the same words: then they have been auctioned.
+        return begin(await self._auction(late=begin))
+
+    async def _reopen(self, held: Held) -> None:
+        """Auction the user's next task. What losing the prompt cache costs counts against all but the present agent."""
+
+        def adjust(rule: scoring.ScoringRule) -> scoring.ScoringRule:
+            prices = {agent.name: agent.price for agent in self.floor.agents.values()}
+            session = held.session
+            return scoring.CacheKept(
+                incumbent=session.agent, prefix_tokens=session.prompt_tokens, prices=prices, rule=rule
+            )
+
+        auction = await self._auction(adjust=adjust)
+        await self.desk.sessions.settle(held)
+        held.renew(auction)
+
+    async def _auction(self, *, adjust: Adjust | None = None, late: Late | None = None) -> Auction:
+        """Hold an auction, with money set aside for the worst it can take."""
+        task = task_of(self.asked.messages, self.asked.body.get("tools"))
+        market, store = self.floor.market, self.desk.store
+        among = self.floor.able(self.holder.agents, tools=self.asked.tools)
+        auction_id = self.auction_id = uuid.uuid4().hex
+        reservation = await store.reserve(self.holder, market.worst_auction(task, among=among), 0)
+        watch = AuctionWatch(late=late)
+        observe = self.desk.hub.observer(auction_id, watch)
+        try:
+            award = market.award(task, auction_id=auction_id, among=among, adjust=adjust, observe=observe)
+            return await watch.until_awarded(award, self.sink, self.headers())
+        finally:
+            self.auction_dollars += watch.dollars
+            await store.settle(reservation, dollars=watch.dollars, tokens=watch.tokens)
+
+    async def _ask(self, agent: Agent, plan: str, held: Held | None) -> None:
+        """Have one agent answer; settle it, however it ends."""
+        self.agent = agent.name
+        call = UpstreamCall(
+            agent=agent, reach=self.floor.reach(agent.name), plan=plan, asked=self.asked, sink=self.sink
+        )
+        worst = call.worst()
+        reservation = await self.desk.store.reserve(self.holder, agent.price.dollars(worst), worst.total)
+        error: str | None = "cancelled"
+        try:
+            await call.make(self.desk, self._told)
+            error = None
+        except ApiError as failure:
+            error = failure.name or failure.code
+            raise
+        finally:
+            self._count(call, held, error)
+            await self.desk.store.settle(reservation, dollars=call.dollars, tokens=call.usage.total)
+
+    def _told(self, call: UpstreamCall) -> list[tuple[bytes, bytes]]:
+        """The headers, now that the agent has begun to answer."""
+        self.first_seconds = time.monotonic() - self.began
+        return self.headers(call)
+
+    def _count(self, call: UpstreamCall, held: Held | None, error: str | None) -> None:
+        """A call has ended: put it on the session's record."""
+        self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
+        self.work_dollars += call.dollars
+        if held is None:
+            return
+        held.calls.append(call.settled(error))
+        if not self.sink.answering:
+            return
+        held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed
+        prompt = call.usage.total
+        self.desk.sessions.turned(held, self.thread, response=call.tally.id, dollars=call.dollars, prompt_tokens=prompt)
+
+    def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:
+        """What the client is told about the market; `call` is the one under way."""
+        cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
+        found = [
+            (b"x-sale-session", self.session_id),
+            (b"x-sale-auction", self.auction_id),
+            (b"x-sale-agent", self.agent),
+            (b"x-sale-cost", f"{cost:.9f}"),
+            (b"x-sale-cost-basis", "counted" if call is None or call.counted else "estimate"),
+        ]
+        return [(name, value.encode("latin-1", errors="replace")) for name, value in found if value]

@@ -1,0 +1,204 @@
+"""`sale serve` without the command: an address, a store, a market, and signals.
+
+SIGTERM and SIGINT let requests under way end, within limits; SIGHUP reads the settings again without dropping any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+import uvicorn
+from starlette.routing import BaseRoute
+
+from sale import config
+from sale.errors import ConfigError, InputError, SaleError
+from sale.market import Market
+from sale.server.app import create_app
+from sale.server.events import Hub
+from sale.server.gateway.desk import Desk
+from sale.server.store.store import ServerStore
+
+LOG = logging.getLogger("sale.server")
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+
+
+class Mounting(Protocol):
+    """Makes the routes of other parts of the server."""
+
+    def __call__(self, desk: Desk, store: ServerStore, settings: config.Settings) -> Sequence[BaseRoute]:
+        """The dashboard's, the metrics'."""
+        ...
+
+
+def mounted(desk: Desk, store: ServerStore, settings: config.Settings) -> Sequence[BaseRoute]:  # noqa: ARG001
+    """What is served beside the gateway."""
+    return ()
+
+
+async def serve(
+    settings: config.Settings,
+    *,
+    again: Callable[[], config.Settings],
+    ready: Callable[[str], None],
+    mount: Mounting = mounted,
+) -> None:
+    """Serve until told to stop.
+
+    Args:
+        settings: Everything.
+        again: Reads the settings anew, on SIGHUP.
+        ready: Told the address once connections are accepted.
+        mount: What is served beside the gateway.
+
+    Raises:
+        ConfigError: The address is one that others can reach, and nothing protects it.
+        InputError: The port cannot be had.
+        SaleError: The store cannot be opened, or an agent is set up wrongly.
+    """
+    server = settings.server
+    config.server_password(server)
+    async with await ServerStore.open(config.server_database(settings)) as store:
+        await check_address(server, store)
+        with _listener(server.host, server.port) as listener:
+            desk = Desk(Market.from_config(settings=settings), store, Hub(), server)
+            app = create_app(desk, routes=mount(desk, store, settings))
+            running = _Server(app, drain_seconds=server.drain_seconds, desk=desk)
+            reloading = _on_hangup(desk, again)
+            try:
+                ready(_shown(listener))
+                await running.serve(sockets=[listener])
+            finally:
+                reloading()
+
+
+async def check_address(server: config.ServerSettings, store: ServerStore) -> None:
+    """Refuse an address that others can reach where anybody could spend money, or look at everything.
+
+    Raises:
+        ConfigError: There is no key, or no password.
+    """
+    if _is_own(server.host):
+        return
+    if not await store.has_keys():
+        raise ConfigError(
+            f"{server.host} can be reached by others, and no key is needed to spend money there",
+            where="[server] host",
+            hint="Make a key with `sale keys create NAME`, or listen at 127.0.0.1.",
+        )
+    if server.password_env is None:
+        raise ConfigError(
+            f"{server.host} can be reached by others, and the dashboard has no password",
+            where="[server] host",
+            hint='Set password_env = "SALE_PASSWORD" and that variable, or listen at 127.0.0.1.',
+        )
+
+
+def _is_own(host: str) -> bool:
+    """Whether only this machine can reach an address. The unspecified one is reached from everywhere."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        InputError: The address cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        # With the protocol named, the event loop turns Nagle's algorithm off.
+        listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise InputError(f"{host}, port {port}, cannot be had: {error}", hint="Give another with --port.") from error
+    return listener
+
+
+def _shown(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, that lets the desk know when it is to stop."""
+
+    def __init__(self, app: Any, *, drain_seconds: float, desk: Desk) -> None:  # noqa: ANN401  an ASGI application
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                ws="none",
+                http="httptools" if find_spec("httptools") else "h11",
+                lifespan="on",
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=max(1, round(drain_seconds)),
+                backlog=BACKLOG,
+            )
+        )
+        self._desk = desk
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """No new connections; those there are may end their requests."""
+        self._desk.draining = True
+        # Whoever listens to events would otherwise keep the server from its end.
+        self._desk.hub.close()
+        await super().shutdown(sockets)
+
+
+def _on_hangup(desk: Desk, again: Callable[[], config.Settings]) -> Callable[[], None]:
+    """Read the settings again on SIGHUP; gives back how to stop that."""
+    loop = asyncio.get_running_loop()
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        try:
+            settings = await asyncio.to_thread(again)
+            await desk.reload(Market.from_config(settings=settings), settings.server)
+            LOG.warning("settings read again: %s", settings.origin)
+        except SaleError as error:
+            LOG.error("the settings are as they were: %s", error)
+
+    def hangup() -> None:
+        task = loop.create_task(reload())
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+
+    with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
+        loop.add_signal_handler(signal.SIGHUP, hangup)
+
+    def stop() -> None:
+        with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    return stop
+
+
+def run(work: Coroutine[object, object, None]) -> None:
+    """Run on the fastest event loop there is."""
+    factory = import_module("uvloop").new_event_loop if find_spec("uvloop") else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work)

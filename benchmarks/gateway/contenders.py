@@ -138,7 +138,7 @@ def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
     if key:
         command = [*SALE, "keys", "create", "benchmark", "--budget", "1000000", "--period", "month", "--json"]
         told = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
-        secret = str(json.loads(told.stdout)["secret"])
+        secret = str(json.loads(told.stdout)["key"]["secret"])
     command = [*SALE, "serve", "--host", "127.0.0.1", "--port", str(PROXY_PORT)]
     log = home / "serve.log"
     with running(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock
 
 FOLDER = platformdirs.user_cache_path("sale") / "environments"
 
@@ -42,7 +43,7 @@ class Program:
 
 
 PROGRAMS = {
-    "litellm": Program(package="litellm", version="1.101.6", extra="[proxy]", command="litellm"),
+    "litellm": Program(package="litellm", version="1.101.0", extra="[proxy]", command="litellm"),
     "schemathesis": Program(package="schemathesis", version="4.32.5", command="schemathesis"),
     "aider": Program(package="aider-chat", version="0.86.2", command="aider"),
 }
@@ -60,10 +61,12 @@ def installed(name: str) -> Path:
     Raises:
         RuntimeError: pip could not install it; what it said is in the message.
     """
-    there = found(name)
-    if there is not None:
-        return there
-    program = PROGRAMS[name]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with FileLock(FOLDER / f"{name}.lock"):
+        return found(name) or _install(PROGRAMS[name])
+
+
+def _install(program: Program) -> Path:
     shutil.rmtree(program.folder, ignore_errors=True)
     venv.create(program.folder, with_pip=True)
     pip = [str(program.folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]

@@ -14,9 +14,11 @@ from starlette.routing import BaseRoute, Route
 
 from sale.server.gateway.chat import TurnEndpoint, read_chat
 from sale.server.gateway.desk import Desk
+from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.errors import ApiError, missing
 from sale.server.gateway.feedback import FeedbackEndpoint
 from sale.server.gateway.models import ModelsEndpoint
+from sale.server.gateway.responses import Responses
 
 JSON = "application/json"
 
@@ -46,6 +48,8 @@ def gateway_routes(desk: Desk) -> list[BaseRoute]:
     models = ModelsEndpoint(desk)
     return [
         Route("/v1/chat/completions", TurnEndpoint(desk, read_chat), methods=["POST"]),
+        Route("/v1/responses", TurnEndpoint(desk, Responses().read), methods=["POST"]),
+        Route("/v1/embeddings", EmbeddingsEndpoint(desk), methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model:path}", models, methods=["GET"]),
         Route("/v1/feedback", FeedbackEndpoint(desk), methods=["POST"]),

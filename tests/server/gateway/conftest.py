@@ -76,15 +76,16 @@ class Gateway:
 
     async def _lines(self) -> Any:
         assert self.store is not None
-        while self.store.queued:
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0.35)
+        for _ in range(100):
+            await asyncio.sleep(0.35)
+            if not self.store.queued:
+                break
         return await self.store.recent_requests(1000)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self._failure = error
             self._ready.set()
 
@@ -105,7 +106,9 @@ class Gateway:
                 )
             )
             serving = asyncio.create_task(self._server.serve())
-            while not self._server.started and not serving.done():
+            for _ in range(2000):
+                if self._server.started or serving.done():
+                    break
                 await asyncio.sleep(0.005)
             if self._server.started:
                 self.base = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx2
 import openai
@@ -12,7 +13,7 @@ from openai import AsyncOpenAI, OpenAI
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
 
-HELLO = [{"role": "user", "content": "What is 6 × 7?"}]
+HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 
 
 def client(gateway: Gateway, key: str = "any") -> OpenAI:
@@ -82,7 +83,7 @@ def test_the_market_auctions_the_first_request_and_sticks_to_the_winner(gateway:
         first = ask.chat.completions.with_raw_response.create(model="sale", messages=HELLO)
         calls = len(endpoint.requests())
         said = first.parse().choices[0].message
-        more = [*HELLO, said.model_dump(exclude_none=True), {"role": "user", "content": "And 6 × 8?"}]
+        more: list[Any] = [*HELLO, said.model_dump(exclude_none=True), {"role": "user", "content": "And 6 × 8?"}]
         second = ask.chat.completions.with_raw_response.create(model="sale", messages=more)
     assert second.headers["x-sale-session"] == first.headers["x-sale-session"]
     assert second.headers["x-sale-auction"] == first.headers["x-sale-auction"]
@@ -97,11 +98,11 @@ def test_the_market_auctions_the_first_request_and_sticks_to_the_winner(gateway:
 def test_the_plan_is_in_the_system_message_of_every_turn_and_nothing_else_is_changed(
     gateway: Gateway, endpoint: Endpoint
 ) -> None:
-    start = [{"role": "system", "content": "Be brief."}, *HELLO]
+    start: list[Any] = [{"role": "system", "content": "Be brief."}, *HELLO]
     with client(gateway) as ask:
         first = ask.chat.completions.with_raw_response.create(model="sale", messages=start)
         work = [endpoint.requests()[-1]]
-        more = [*start, {"role": "assistant", "content": "42"}, {"role": "user", "content": "Sure?"}]
+        more: list[Any] = [*start, {"role": "assistant", "content": "42"}, {"role": "user", "content": "Sure?"}]
         ask.chat.completions.create(model="sale", messages=more)
         work.append(endpoint.requests()[-1])
     told = [one.body["messages"][0]["content"] for one in work]
@@ -114,12 +115,15 @@ def test_the_plan_is_in_the_system_message_of_every_turn_and_nothing_else_is_cha
 
 
 def test_tools_pass_both_ways(opening: Opening) -> None:
-    tool = {"type": "function", "function": {"name": "add", "parameters": {"properties": {"n": {"type": "integer"}}}}}
+    tool: Any = {
+        "type": "function",
+        "function": {"name": "add", "parameters": {"properties": {"n": {"type": "integer"}}}},
+    }
     with opening(only="tool-caller") as gateway, client(gateway) as ask:
         first = ask.chat.completions.create(model="sale", messages=HELLO, tools=[tool])
         (call,) = first.choices[0].message.tool_calls or []
-        assert json.loads(call.function.arguments) == {"n": 2}
-        back = [
+        assert json.loads(call.model_dump()["function"]["arguments"]) == {"n": 2}
+        back: list[Any] = [
             *HELLO,
             first.choices[0].message.model_dump(exclude_none=True),
             {"role": "tool", "tool_call_id": call.id, "content": "5"},

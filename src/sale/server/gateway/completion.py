@@ -35,9 +35,9 @@ def as_chunks(value: Json) -> bytes:
     """The same as an endpoint would stream it: the answer in one chunk, then the end, then the usage."""
     head = {name: value[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
     choice = value["choices"][0]
-    first = {"index": 0, "delta": choice["message"], "finish_reason": None, "logprobs": None}
-    last = {"index": 0, "delta": {}, "finish_reason": "stop", "logprobs": None}
-    parts = [
+    first: Json = {"index": 0, "delta": choice["message"], "finish_reason": None, "logprobs": None}
+    last: Json = {"index": 0, "delta": {}, "finish_reason": "stop", "logprobs": None}
+    parts: list[Json] = [
         {**head, "choices": [first]},
         {**head, "choices": [last]},
         {**head, "choices": [], "usage": value["usage"]},

@@ -20,6 +20,8 @@ class Sink(Protocol):
 
     answering: bool
     """The client has some of the answer: from now on nobody else can give it."""
+    response_id: str | None
+    """What the client knows the answer by; `None` where that is the endpoint's own id."""
 
     async def bidding(self, lines: Sequence[str], headers: Headers) -> None:
         """The auction takes a while, and this is what happens in it."""
@@ -69,6 +71,7 @@ class ChatSink:
         self._exchange = exchange
         self._stream = stream
         self.answering = False
+        self.response_id: str | None = None
 
     async def bidding(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments keep a stream alive; who waits for a whole answer is told nothing."""

@@ -19,6 +19,7 @@ BYTES_PER_TOKEN = 4
 ANSWER_CHARACTERS = 100_000
 """How much of an answer is kept for the record."""
 LONGEST_EVENT = 16 * 1024 * 1024
+MOST_TOKENS = 2**40
 Json = dict[str, Any]
 
 
@@ -103,18 +104,18 @@ class Tally:
         if not isinstance(usage, dict):
             return
         fields = cast("Json", usage)
-        given, written = fields.get("prompt_tokens"), fields.get("completion_tokens")
-        if not (_is_count(given) and _is_count(written)) or (given == 0 and written == 0):
+        given, written = _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
+        if given is None or written is None or given + written == 0:
             return
-        self.usage = Usage(input_tokens=int(given), output_tokens=int(written))
+        self.usage = Usage(input_tokens=given, output_tokens=written)
         details: object = fields.get("prompt_tokens_details")
-        cached: object = cast("Json", details).get("cached_tokens") if isinstance(details, dict) else None
-        if _is_count(cached):
-            self.cached = min(int(cast("int", cached)), int(given))
+        cached = _count(cast("Json", details).get("cached_tokens")) if isinstance(details, dict) else None
+        self.cached = min(cached or 0, given)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
+def _count(value: object) -> int | None:
+    """A number of tokens; `None` where it cannot be one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
 
 
 Piece = tuple[bytes, Json | None]

@@ -208,7 +208,13 @@ class Turn:
             return
         held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed
         prompt = call.usage.total
-        self.desk.sessions.turned(held, self.thread, response=call.tally.id, dollars=call.dollars, prompt_tokens=prompt)
+        self.desk.sessions.turned(
+            held,
+            self.thread,
+            response=self.sink.response_id or call.tally.id,
+            dollars=call.dollars,
+            prompt_tokens=prompt,
+        )
 
     def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:
         """What the client is told about the market; `call` is the one under way."""

@@ -24,6 +24,8 @@ VERBS = {
     "replay": ("replay", "What other weights would have chosen on past traffic."),
     "serve": ("serve", "Serve the market as an OpenAI-compatible API, with its dashboard."),
     "mcp": ("mcp", "Serve the market to MCP clients: one tool, delegate(task)."),
+    "keys": ("keys", "Virtual keys of the gateway: create, list, show, revoke."),
+    "spend": ("spend", "What went through the gateway, and what it cost."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
 EXTRAS = {"fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}

@@ -18,11 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from sale.errors import InputError, RateLimitError
-from sale.server.store import keys, ledger, secrets
+from sale.errors import RateLimitError
+from sale.server.store import keys, ledger
 from sale.server.store.accounts import Account
 from sale.server.store.budgets import Budgets, utc_now
 from sale.server.store.database import Database
+from sale.server.store.issuing import Limits, issue
 from sale.server.store.keys import Key, Keyring
 from sale.server.store.ledger import Ledger
 from sale.server.store.periods import nano
@@ -132,24 +133,8 @@ class ServerStore:
             InputError: A limit is no limit, the name is empty, or the end is past.
             StoreError: The database cannot be written.
         """
-        now = self._clock()
-        _check(name, budget, period, (rpm, tpm), expires, now)
-        secret, salt = secrets.new_secret(), secrets.new_salt()
-        key = Key(
-            id=uuid.uuid4().hex[:12],
-            name=name,
-            prefix=secret[: secrets.SHOWN],
-            salt=salt,
-            digest=secrets.digest_of(secret, salt),
-            budget=None if budget is None else nano(budget),
-            period=period,
-            rpm=rpm,
-            tpm=tpm,
-            agents=None if agents is None else frozenset(agents),
-            made_at=now,
-            expires_at=expires,
-            revoked_at=None,
-        )
+        limits = Limits(budget=budget, period=period, rpm=rpm, tpm=tpm, agents=agents, expires=expires)
+        secret, key = issue(name, limits, self._clock())
         await self._database.write(lambda connection: keys.insert(connection, key))
         await self._keyring.look()
         return secret, await self.key(key.id)
@@ -212,6 +197,16 @@ class ServerStore:
             if wait is not None:
                 raise _too_fast(key, wait)
         return key.holder
+
+    async def check(self, secret: str | None) -> Holder:
+        """Who shows this key, as `admit`, without counting a request.
+
+        Raises:
+            AuthenticationError: No key, or one that is unknown, expired or revoked.
+            StoreError: The key was not at hand and the database cannot be read.
+        """
+        key = await self._keyring.admit(secret)
+        return ANYBODY if key is None else key.holder
 
     async def reserve(self, holder: Holder, dollars: float, tokens: int) -> Reservation:
         """Set aside what a request may cost at most, before it is sent. It must be settled, whatever happens.
@@ -368,25 +363,3 @@ def _too_fast(key: Key, wait: float) -> RateLimitError:
         hint=f"Try again in {math.ceil(wait)} s.",
         retry_after=wait,
     )
-
-
-def _check(
-    name: str,
-    budget: float | None,
-    period: Period | None,
-    rates: tuple[int | None, int | None],
-    expires: datetime | None,
-    now: datetime,
-) -> None:
-    if not name.strip():
-        raise InputError("the key has no name", hint="Say whose it is, or what for.")
-    if name.startswith(secrets.MARK):
-        raise InputError("the name looks like a key", hint="A name is shown in lists and on reports.")
-    if budget is not None and not 0 < budget < math.inf:
-        raise InputError(f"a budget is an amount of dollars above 0, not {budget!r}")
-    if period is not None and budget is None:
-        raise InputError(f"a period ({period!r}) needs a budget", hint="Give the dollars per period, too.")
-    if any(rate is not None and rate < 1 for rate in rates):
-        raise InputError(f"a rate limit is a whole number from 1 up, not {min(r for r in rates if r is not None)!r}")
-    if expires is not None and (expires.tzinfo is None or expires <= now):
-        raise InputError(f"a key cannot end at {expires}", hint="Give a time to come, with its zone.")

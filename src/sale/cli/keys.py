@@ -1,0 +1,180 @@
+"""`sale keys`: virtual keys of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict, TypeVar, Unpack
+
+import click
+from rich import box
+from rich.table import Table
+
+from sale import config
+from sale.cli.board import money, plain
+from sale.cli.encode import encode
+from sale.cli.options import config_option, json_option, output
+from sale.server.store.store import ServerStore
+from sale.server.store.types import KeyInfo, Period
+
+T = TypeVar("T")
+DAY = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+
+class Asked(TypedDict):
+    """The limits of a new key, as options give them."""
+
+    budget: float | None
+    period: Period | None
+    rpm: int | None
+    tpm: int | None
+    agents: tuple[str, ...]
+    expires: datetime | None
+
+
+def with_store(config_file: Path | None, act: Callable[[ServerStore], Awaitable[T]]) -> T:
+    """Open the server's store, do one thing, close it."""
+
+    async def go() -> T:
+        async with await ServerStore.open(config.server_database(config.load(config_file))) as store:
+            return await act(store)
+
+    return asyncio.run(go())
+
+
+@click.group()
+def keys() -> None:
+    """Virtual keys of the gateway: create, list, show, revoke."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--budget", type=float, metavar="DOLLARS", help="The most it may spend, per period if one is given.")
+@click.option("--period", type=click.Choice(["day", "week", "month"]), help="When the budget is whole again, in UTC.")
+@click.option("--rpm", type=int, metavar="N", help="Requests per minute.")
+@click.option("--tpm", type=int, metavar="N", help="Tokens per minute, input and output.")
+@click.option("--agent", "agents", multiple=True, metavar="NAME", help="An agent it may use; again for others.")
+@click.option("--expires", type=click.DateTime(DAY), help="When it ends, in UTC.")
+@config_option
+@json_option
+def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpack[Asked]) -> None:
+    """Make a key for NAME, and show its secret, once.
+
+    With the first key, every request needs one.
+    """
+    agents, expires = asked["agents"], asked["expires"]
+    _check_agents(config_file, agents)
+    secret, key = with_store(
+        config_file,
+        lambda store: store.create_key(
+            name,
+            budget=asked["budget"],
+            period=asked["period"],
+            rpm=asked["rpm"],
+            tpm=asked["tpm"],
+            agents=agents or None,
+            expires=expires.replace(tzinfo=UTC) if expires else None,
+        ),
+    )
+    if as_json:
+        click.echo(_document("key", {**_told(key), "secret": secret}))
+        return
+    click.echo(secret)
+    click.echo(f"Key {key.id} for {plain(key.name)}. The secret above is not kept and cannot be shown again.", err=True)
+
+
+def _check_agents(config_file: Path | None, agents: tuple[str, ...]) -> None:
+    """A name that no agent has would make a key that can do nothing."""
+    known = [agent.name for agent in config.load(config_file).agents]
+    unknown = [name for name in agents if name not in known]
+    if unknown:
+        raise click.BadParameter(
+            f"no agent is called {unknown[0]!r}; there are {', '.join(known)}", param_hint="--agent"
+        )
+
+
+@keys.command("list")
+@config_option
+@json_option
+def list_keys(config_file: Path | None, *, as_json: bool) -> None:
+    """All keys, with what they have spent in this period."""
+    found = with_store(config_file, lambda store: store.keys())
+    if as_json:
+        click.echo(_document("keys", [_told(key) for key in found]))
+        return
+    if not found:
+        output().print("There are no keys: whoever reaches the server may use it. `sale keys create NAME` makes one.")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("id", "key", "name", "spent", "budget", "limits", "agents", "state"):
+        right = heading in {"spent", "budget"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading in {"id", "key", "spent"})
+    for key in found:
+        agents = "all" if key.agents is None else ", ".join(sorted(key.agents))
+        cells = (key.id, f"{key.prefix}…", plain(key.name), money(key.spent), _budget(key), _limits(key), agents)
+        table.add_row(*cells, _state(key))
+    output().print(table)
+
+
+@keys.command()
+@click.argument("key")
+@config_option
+@json_option
+def show(key: str, config_file: Path | None, *, as_json: bool) -> None:
+    """One key. KEY is its id, its name, or the beginning of its secret."""
+    found = with_store(config_file, lambda store: store.key(key))
+    if as_json:
+        click.echo(_document("key", _told(found)))
+        return
+    resets = "" if found.resets_at is None else f" until {found.resets_at:%Y-%m-%d %H:%M} UTC"
+    agents = "all" if found.agents is None else ", ".join(sorted(found.agents))
+    output().print(
+        f"{plain(found.name)} ({found.id}, {found.prefix}…): {_state(found)}\n"
+        f"Spent    {money(found.spent)} of {_budget(found)}{resets}, {money(found.reserved)} set aside\n"
+        f"Limits   {_limits(found)}\nAgents   {agents}\nMade     {found.made_at:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+@keys.command()
+@click.argument("key")
+@config_option
+@json_option
+def revoke(key: str, config_file: Path | None, *, as_json: bool) -> None:
+    """Refuse a key from now on, in every process within a second. KEY is as for show."""
+    found = with_store(config_file, lambda store: store.revoke_key(key))
+    if as_json:
+        click.echo(_document("key", _told(found)))
+    else:
+        output().print(f"{plain(found.name)} ({found.id}, {found.prefix}…): {_state(found)}")
+
+
+def _told(key: KeyInfo) -> dict[str, object]:
+    names = None if key.agents is None else sorted(key.agents)
+    return {name: encode(names if name == "agents" else getattr(key, name)) for name in KeyInfo.__dataclass_fields__}
+
+
+def _document(kind: str, value: object) -> str:
+    return json.dumps({"schema": f"sale.{kind}/1", kind: value}, ensure_ascii=False, indent=2)
+
+
+def _budget(key: KeyInfo) -> str:
+    if key.budget is None:
+        return "no limit"
+    return f"{money(key.budget)} {'in all' if key.period is None else f'a {key.period}'}"
+
+
+def _limits(key: KeyInfo) -> str:
+    limits = [f"{limit:,} {of}/min" for limit, of in ((key.rpm, "requests"), (key.tpm, "tokens")) if limit is not None]
+    return ", ".join(limits) or "none"
+
+
+def _state(key: KeyInfo) -> str:
+    if key.revoked_at is not None:
+        return f"revoked {key.revoked_at:%Y-%m-%d}"
+    if key.expires_at is not None:
+        ended = key.expires_at <= datetime.now(UTC)
+        return f"{'expired' if ended else 'until'} {key.expires_at:%Y-%m-%d}"
+    return "active"

@@ -1,0 +1,186 @@
+"""Prometheus metrics. Labels are taken from short lists and from names in the settings, never from what users send.
+
+With `PROMETHEUS_MULTIPROC_DIR` set, as prometheus-client defines it, every process answers for all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from sale import config
+from sale.auction.events import AgentDropped, AuctionOpened, Awarded, CallSettled, Event
+from sale.errors import AccessError, AuthenticationError, BudgetError, RateLimitError
+from sale.server.store.types import Holder, Line
+
+SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
+PATHS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback", "/v1/models"})
+OTHER: Final = "other"
+NOBODY: Final = "none"
+MOST_AGENTS: Final = 200
+"""Agents told apart; settings may be read again and again with others."""
+AUCTIONS: Final = 1000
+"""Auctions under way whose beginning is remembered."""
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+REASONS: Final[tuple[tuple[type[AccessError], str], ...]] = (
+    (AuthenticationError, "authentication"),
+    (RateLimitError, "rate_limit"),
+    (BudgetError, "budget"),
+)
+
+
+class Checking(Protocol):
+    """Knows keys."""
+
+    async def check(self, secret: str | None) -> Holder:
+        """Who shows this key.
+
+        Raises:
+            AuthenticationError: Nobody.
+        """
+        ...
+
+
+class Metrics:
+    """The server's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """All at zero."""
+        self.registry = CollectorRegistry()
+        self._agents: set[str] = set()
+        self._began: OrderedDict[str, float] = OrderedDict()
+        self._measures: list[tuple[Gauge, Callable[[], int]]] = []
+        self._requests = self._counter("sale_requests", "Requests answered.", "path", "agent", "status")
+        self._seconds = self._histogram("sale_request_seconds", "From request to the last byte.", "path", "streamed")
+        self._first = self._histogram("sale_first_token_seconds", "From request to the first token.", "agent")
+        self._wait = self._histogram("sale_wait_seconds", "What a request waited before its agent was asked.")
+        self._tokens = self._counter("sale_tokens", "Tokens of requests' work.", "agent", "kind")
+        self._dollars = self._counter("sale_dollars", "Dollars spent.", "agent", "kind")
+        self._largest = self._counter("sale_largest_dollars", "What the largest agent would have cost: an estimate.")
+        self._auctions = self._counter("sale_auctions", "Auctions awarded.", "winner")
+        self._auction_seconds = self._histogram("sale_auction_seconds", "From task to award.")
+        self._calls = self._counter("sale_calls", "Model calls.", "agent", "stage", "outcome")
+        self._dropped = self._counter("sale_bids_dropped", "Agents that left an auction.", "agent", "stage")
+        self._refusals = self._counter("sale_refusals", "Requests refused.", "reason")
+        self._sessions = self._gauge("sale_sessions_open", "Conversations kept in mind.")
+        self._queue = self._gauge("sale_ledger_queue", "Requests waiting to be written to the ledger.")
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(name, about, labels, registry=self.registry)
+
+    def _histogram(self, name: str, about: str, *labels: str) -> Histogram:
+        return Histogram(name, about, labels, registry=self.registry, buckets=SECONDS)
+
+    def _gauge(self, name: str, about: str) -> Gauge:
+        return Gauge(name, about, registry=self.registry, multiprocess_mode="livesum")
+
+    def measure(self, *, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
+        """What to look at whenever a request ends and whenever somebody asks for the metrics."""
+        self._measures = [(self._sessions, sessions), (self._queue, queued)]
+
+    def request(self, line: Line) -> None:
+        """A request has ended."""
+        path = line.path if line.path in PATHS else OTHER
+        agent = self._agent(line.agent)
+        self._requests.labels(path, agent, _status(line.status)).inc()
+        self._seconds.labels(path, "yes" if line.streamed else "no").observe(line.seconds)
+        if line.first_token_seconds is not None:
+            self._first.labels(agent).observe(line.first_token_seconds)
+        self._wait.observe(line.wait_seconds)
+        for kind, tokens in (
+            ("input", line.input_tokens),
+            ("output", line.output_tokens),
+            ("cached", line.cached_tokens),
+        ):
+            self._tokens.labels(agent, kind).inc(max(tokens, 0))
+        self._dollars.labels(agent, "work").inc(max(line.work_dollars, 0.0))
+        self._dollars.labels(agent, "auction").inc(max(line.auction_dollars, 0.0))
+        self._largest.inc(max(line.largest_dollars, 0.0))
+        self._look()
+
+    def refused(self, error: AccessError) -> None:
+        """A request was refused."""
+        found = next((reason for kind, reason in REASONS if isinstance(error, kind)), OTHER)
+        self._refusals.labels(found).inc()
+
+    def event(self, auction_id: str, event: Event) -> None:
+        """Something happened in an auction."""
+        match event:
+            case AuctionOpened():
+                self._began[auction_id] = time.monotonic()
+                while len(self._began) > AUCTIONS:
+                    self._began.popitem(last=False)
+            case Awarded(auction=auction):
+                self._auctions.labels(self._agent(auction.winner.agent)).inc()
+                if (began := self._began.pop(auction_id, None)) is not None:
+                    self._auction_seconds.observe(time.monotonic() - began)
+            case AgentDropped(dropout=dropout):
+                self._dropped.labels(self._agent(dropout.agent), dropout.stage).inc()
+            case CallSettled(call=call):
+                outcome = "error" if call.error else "ok"
+                self._calls.labels(self._agent(call.agent), call.stage, outcome).inc()
+            case _:
+                pass
+
+    def text(self) -> bytes:
+        """All metrics, of all processes that share them, in Prometheus's text format."""
+        self._look()
+        if not config.is_set(SHARED):
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)
+        return generate_latest(together)
+
+    def _look(self) -> None:
+        for gauge, measure in self._measures:
+            gauge.set(measure())
+
+    def _agent(self, name: str | None) -> str:
+        if name is None:
+            return NOBODY
+        if name not in self._agents:
+            if len(self._agents) >= MOST_AGENTS:
+                return OTHER
+            self._agents.add(name)
+        return name
+
+
+def _status(status: int) -> str:
+    return str(status) if 100 <= status <= 599 else OTHER
+
+
+def routes(metrics: Metrics, keys: Checking) -> list[BaseRoute]:
+    """`GET /metrics`, for whoever asks from this machine, or shows a key.
+
+    Behind a proxy on the same machine everybody comes from this machine; a request that says it was forwarded needs a
+    key like any other.
+    """
+
+    async def show(request: Request) -> Response:
+        if not _is_here(request):
+            scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+            try:
+                await keys.check(secret if scheme.lower() == "bearer" else None)
+            except AuthenticationError as error:
+                return PlainTextResponse(f"{error}\n", 401, headers={"www-authenticate": "Bearer"})
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return [Route("/metrics", show, methods=["GET"])]
+
+
+def _is_here(request: Request) -> bool:
+    if any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via", "x-real-ip")):
+        return False
+    with suppress(ValueError):
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    return False

@@ -37,8 +37,8 @@ def routes(
     return [
         _get(site, "/", live.show),
         _get(site, "/live", live.events),
-        _get(site, "/auctions/{id}", auction.show),
-        _post(site, "/auctions/{id}/feedback", auction.judge),
+        _get(site, "/auctions/{id:path}", auction.show),
+        _post(site, "/auctions/{id:path}/feedback", auction.judge),
         _get(site, "/agents", agents.show),
         _get(site, "/money", money.show),
         _get(site, "/pareto", pareto.show),

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -46,6 +46,11 @@ Form = Mapping[str, str]
 Handler = Callable[["Desk"], Awaitable[Response]]
 
 
+def shown(value: object) -> object:
+    """What a template puts on a page: text of whatever origin without control characters; it is escaped after."""
+    return words.plain(value) if type(value) is str else value
+
+
 class NamesAgents(Protocol):
     """As much of a memory as the palette needs."""
 
@@ -72,9 +77,9 @@ class Site:
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=shown,
         )
-        self._templates.filters |= words.FILTERS
-        self._templates.globals |= {"message": words.message, "wilson": words.wilson}  # pyright: ignore[reportCallIssue, reportArgumentType]
+        cast("dict[str, object]", self._templates.filters).update(words.FILTERS)
 
     def render(self, name: str, values: Mapping[str, object]) -> str:
         """A template as text."""
@@ -144,7 +149,7 @@ class Desk:
     def at(self, path: str, **query: object) -> str:
         """An address of the dashboard, wherever it is mounted."""
         asked = urlencode({name: value for name, value in query.items() if value not in {None, ""}})
-        return f"{self.request.scope.get('root_path', '')}{quote(path)}{'?' if asked else ''}{asked}"
+        return f"{self.request.scope.get('root_path', '')}{quote(path, errors='replace')}{'?' if asked else ''}{asked}"
 
     def render(self, name: str, status: int = 200, **values: object) -> HTMLResponse:
         """A page, with what all of them need."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, TypeVar
@@ -16,6 +16,8 @@ CHOICES: tuple[tuple[str, str], ...] = (("7", "7 days"), ("30", "30 days"), ("90
 USUAL = "30"
 DAYS_IN_DAYS = 45
 DAYS_IN_WEEKS = 400
+DAYS_IN_A_WEEK = 7
+DAYS_IN_TWO_MONTHS = 62
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +72,22 @@ class Periods:
         return found
 
 
-def periods(first: datetime | None, last: datetime | None = None) -> Periods:
-    """From the period of `first` to that of `last`, which is today unless given."""
-    end = (last or datetime.now(UTC)).date()
-    start = first.astimezone(UTC).date() if first is not None else end
+def periods(times: Sequence[datetime], least: int = 0) -> Periods:
+    """From the first of these times until today.
+
+    Args:
+        times: When things happened.
+        least: How many should fall into a period on average, for shares of them to mean something.
+    """
+    end = datetime.now(UTC).date()
+    start = min((time.astimezone(UTC).date() for time in times), default=end)
     length = (end - start).days + 1
+    wanted = least * length / len(times) if times else 0.0  # days that hold so many
     cut: Cut = "day" if length <= DAYS_IN_DAYS else "week" if length <= DAYS_IN_WEEKS else "month"
+    if cut == "day" and wanted > 1 and length > DAYS_IN_A_WEEK:
+        cut = "week"
+    if cut == "week" and wanted > DAYS_IN_A_WEEK and length > DAYS_IN_TWO_MONTHS:
+        cut = "month"
     starts = [_begin(start, cut)]
     while (following := _next(starts[-1], cut)) <= end:
         starts.append(following)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
+Kind = Literal["same", "gone", "new"]
+
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+FEW = 3
 LONGEST = 4_000
 """Words and signs of either text; beyond that the time would grow with their product."""
 
@@ -17,7 +20,7 @@ LONGEST = 4_000
 class Piece:
     """A run of words that both texts have, or one of them."""
 
-    kind: Literal["same", "gone", "new"]
+    kind: Kind
     text: str
 
 
@@ -26,14 +29,28 @@ def changes(before: str, after: str) -> tuple[Piece, ...]:
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     if max(len(old), len(new)) > LONGEST:
         return _pieces(("gone", [before]), ("new", [after]))
-    found: list[tuple[Literal["same", "gone", "new"], list[str]]] = []
+    runs: list[tuple[bool, list[str], list[str]]] = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            found.append(("same", old[a:b]))
+        same = kind == "equal" and (_tells(old[a:b]) or a == 0 or b == len(old))
+        if runs and not same and not runs[-1][0]:
+            runs[-1][1].extend(old[a:b])
+            runs[-1][2].extend(new[c:d])
         else:
-            found += [("gone", old[a:b]), ("new", new[c:d])]
-    return _pieces(*found)
+            runs.append((same, old[a:b], new[c:d]))
+    parts: list[tuple[Kind, Sequence[str]]] = []
+    for same, gone, come in runs:
+        if same:
+            parts.append(("same", gone))
+        else:
+            parts.append(("gone", gone))
+            parts.append(("new", come))
+    return _pieces(*parts)
 
 
-def _pieces(*parts: tuple[Literal["same", "gone", "new"], Sequence[str]]) -> tuple[Piece, ...]:
+def _tells(words: Sequence[str]) -> bool:
+    """Whether a run that both texts have is more than a few words met by chance between changes."""
+    return sum(word[0].isalnum() for word in words) >= FEW or "\n" in "".join(words)
+
+
+def _pieces(*parts: tuple[Kind, Sequence[str]]) -> tuple[Piece, ...]:
     return tuple(Piece(kind=kind, text="".join(words)) for kind, words in parts if words)

@@ -12,7 +12,7 @@ from typing import cast
 Z = 1.959963984540054
 """Of a 95 % interval."""
 NOTHING = 5e-10
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def money(dollars: float | None) -> str:
@@ -25,7 +25,13 @@ def money(dollars: float | None) -> str:
     if size >= 1:
         return f"{sign}${size:,.2f}"
     digits = max(2, min(9, 2 - math.floor(math.log10(size))))
-    return f"{sign}${size:.{digits}f}".rstrip("0") if digits > 2 else f"{sign}${size:.2f}"
+    return f"{sign}${size:.{digits}f}"
+
+
+def round_money(dollars: float | None) -> str:
+    """Dollars of a round sum, as axes have them, without needless zeros."""
+    whole, point, cents = money(dollars).partition(".")
+    return f"{whole}{point}{cents[:2]}{cents[2:].rstrip('0')}"
 
 
 def micro(value: float | None) -> str:
@@ -92,7 +98,7 @@ def clip(text: str, length: int = 160) -> str:
 
 
 def plain(text: str) -> str:
-    """Text of a model without control characters, which could hide or turn round what stands beside it."""
+    """Text of a model without what could hide or turn round what stands beside it, or what no encoding has."""
     return _CONTROL.sub("�", text)
 
 
@@ -164,6 +170,6 @@ FILTERS = {
     "machine_moment": machine_moment,
     "size": size,
     "clip": clip,
-    "plain": plain,
     "short": short,
+    "message": message,
 }

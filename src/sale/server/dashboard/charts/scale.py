@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from sale.server.dashboard.words import plain
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
@@ -74,9 +76,13 @@ def px(value: float) -> str:
 def tag(name: str, *inside: Markup | str, **given: object) -> Markup:
     """An element; names of attributes with `_` for `-`, `class_` for `class`, and whatever is given escaped."""
     attributes = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), px(value) if isinstance(value, float) else value)
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _written(value))
         for key, value in given.items()
         if value is not None
     )
-    content = Markup("").join(escape(part) for part in inside)
+    content = Markup("").join(part if isinstance(part, Markup) else escape(plain(part)) for part in inside)
     return Markup("<{}{}>{}</{}>").format(Markup(name), attributes, content, Markup(name))  # noqa: S704  names are ours
+
+
+def _written(value: object) -> str:
+    return px(value) if isinstance(value, float) else plain(str(value))

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from sale.server.dashboard.charts.scale import SIZES, Frame, Scale, px, tag, ticks
 from sale.server.dashboard.charts.series import Chart
-from sale.server.dashboard.words import money, percent
+from sale.server.dashboard.words import money, percent, round_money
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,7 @@ def _axes(frame: Frame, across: Sequence[float], right: Scale, up: Scale) -> Mar
         parts.append(tag("text", percent(mark), x=frame.left - 8, y=up(mark) + 4.0, text_anchor="end"))
     for number, mark in enumerate(across):
         if frame.width > 500 or number % 2 == 0:
-            parts.append(tag("text", money(mark), x=right(mark), y=frame.foot + 18.0, text_anchor="middle"))
+            parts.append(tag("text", round_money(mark), x=right(mark), y=frame.foot + 18.0, text_anchor="middle"))
     middle = frame.left + frame.inner_width / 2
     parts.append(tag("text", "dollars a task", x=middle, y=frame.foot + 38.0, text_anchor="middle"))
     return tag("g", *parts, class_="axes", aria_hidden="true")

@@ -47,6 +47,7 @@ def lines(
     said: Format,
     *,
     top: float | None = None,
+    mark: Format | None = None,
 ) -> Chart:
     """Lines over periods. Gaps stay gaps.
 
@@ -57,6 +58,7 @@ def lines(
         series: Each with a value a period.
         said: How values are written.
         top: The highest value of the axis; as high as the values go unless given.
+        mark: How round values of the axis are written; like the others unless given.
     """
     highest = max((value for one in series for value in one.values if value is not None), default=1.0)
 
@@ -64,15 +66,22 @@ def lines(
         marks = ticks(0.0, top if top is not None else highest)
         up = Scale(low=marks[0], high=marks[-1], start=frame.foot, end=frame.top)
         places = _places(frame, len(periods))
-        parts = [_axes(frame, periods, places, marks, up, said)]
+        parts = [_axes(frame, periods, places, marks, up, mark or said)]
         parts += [_line(one, number, places, up) for number, one in enumerate(series)]
         return _drawing(frame, title, [*parts, *_slots(frame, periods, places, series, said)])
 
     return _chart(title, summary, periods, series, said, draw)
 
 
-def stacked(title: str, summary: str, periods: Sequence[str], series: Sequence[Series], said: Format) -> Chart:
-    """Bars over periods, made of parts."""
+def stacked(
+    title: str,
+    summary: str,
+    periods: Sequence[str],
+    series: Sequence[Series],
+    said: Format,
+    mark: Format | None = None,
+) -> Chart:
+    """Bars over periods, made of parts; arguments as those of `lines`."""
     totals = [sum(one.values[place] or 0.0 for one in series) for place in range(len(periods))]
 
     def draw(frame: Frame) -> Markup:
@@ -81,7 +90,7 @@ def stacked(title: str, summary: str, periods: Sequence[str], series: Sequence[S
         places = _places(frame, len(periods))
         wide = max(2.0, 0.72 * frame.inner_width / max(1, len(periods)))
         below = [0.0] * len(periods)
-        parts = [_axes(frame, periods, places, marks, up, said)]
+        parts = [_axes(frame, periods, places, marks, up, mark or said)]
         for number, one in enumerate(series):
             parts.append(_bars(one, number, places, up, below, wide))
             below = [base + (value or 0.0) for base, value in zip(below, one.values, strict=True)]

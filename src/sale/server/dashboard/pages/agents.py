@@ -15,6 +15,9 @@ from sale.server.dashboard.palette import Palette
 from sale.server.dashboard.periods import Periods, choice, periods
 from sale.server.dashboard.words import percent, wilson
 
+AWARDS_EACH = 12
+"""Awards a period should hold for shares of them to be shown; judged executions of each agent, below."""
+JUDGED_EACH = 4
 DASHES = (None, "6 3", "2 3", "9 3 2 3")
 
 
@@ -66,9 +69,10 @@ async def show(desk: Desk) -> Response:
     prices = {agent.name: agent.price.blended for agent in desk.market.agents}
     palette = await desk.site.palette(memory)
     rows = agent_rows(await memory.agent_figures(chosen.span), auctions, works, prices)
-    cut = periods(min((one.at for one in auctions), default=None))
-    shares = win_shares(auctions, cut, palette)
-    quality = success_rates(works, cut, palette)
+    awards = [one for one in auctions if one.winner is not None]
+    judged = [work for work in works if work.verdict in {"success", "failure"}]
+    cut = periods([one.at for one in awards], AWARDS_EACH)
+    slower = periods([work.at for work in judged], JUDGED_EACH * len({work.agent for work in judged}))
     return desk.render(
         "agents",
         rows=sorted(rows, key=lambda row: (not row.in_pool, row.price or 0.0, row.figures.agent)),
@@ -76,21 +80,21 @@ async def show(desk: Desk) -> Response:
             "Win share over time",
             f"The share of awarded tasks that each agent won, by {cut.cut}, over {chosen.said}.",
             cut.names,
-            shares,
+            win_shares(awards, cut, palette),
             percent,
             top=1.0,
         )
-        if auctions
+        if awards
         else None,
         quality=lines(
             "Success over time",
-            f"The share of each agent's judged work that was a success, by {cut.cut}, over {chosen.said}.",
-            cut.names,
-            quality,
+            f"The share of each agent's judged work that was a success, by {slower.cut}, over {chosen.said}.",
+            slower.names,
+            success_rates(judged, slower, palette),
             percent,
             top=1.0,
         )
-        if any(work.verdict in {"success", "failure"} for work in works)
+        if judged
         else None,
         chosen=chosen,
         palette=palette,
@@ -136,9 +140,8 @@ def agent_rows(
     return rows
 
 
-def win_shares(auctions: Sequence[AuctionFigures], cut: Periods, palette: Palette) -> list[Series]:
+def win_shares(awarded: Sequence[AuctionFigures], cut: Periods, palette: Palette) -> list[Series]:
     """Each agent's share of the awards of each period."""
-    awarded = [one for one in auctions if one.winner is not None]
     by_period = [Counter(one.winner for one in group) for group in cut.group(awarded, lambda one: one.at)]
     return [
         Series(
@@ -151,9 +154,8 @@ def win_shares(auctions: Sequence[AuctionFigures], cut: Periods, palette: Palett
     ]
 
 
-def success_rates(works: Sequence[WorkFigures], cut: Periods, palette: Palette) -> list[Series]:
+def success_rates(judged: Sequence[WorkFigures], cut: Periods, palette: Palette) -> list[Series]:
     """Each agent's successes as a share of its judged work of each period."""
-    judged = [work for work in works if work.verdict in {"success", "failure"}]
     groups = cut.group(judged, lambda work: work.at)
     found: list[Series] = []
     for place, agent in enumerate(palette.sorted(work.agent for work in judged)):

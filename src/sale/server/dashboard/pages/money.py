@@ -13,7 +13,7 @@ from sale.server.dashboard.charts.series import Series, lines, stacked
 from sale.server.dashboard.desk import Desk
 from sale.server.dashboard.headline import Headline, headline
 from sale.server.dashboard.periods import Periods, choice, periods
-from sale.server.dashboard.words import money
+from sale.server.dashboard.words import money, round_money
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ async def show(desk: Desk) -> Response:
     memory = await desk.memory()
     chosen = choice(desk.query.get("days"), desk.query.get("here"))
     auctions = await memory.auction_figures(chosen.span)
-    cut = periods(min((one.at for one in auctions), default=None))
+    cut = periods([one.at for one in auctions])
     rows = by_period(auctions, cut)
     spent = stacked(
         "Spent",
@@ -40,6 +40,7 @@ async def show(desk: Desk) -> Response:
             Series(name="auctions", colour="overhead", values=tuple(row.total.auction_dollars for row in rows)),
         ],
         money,
+        round_money,
     )
     compared = lines(
         "Against always-largest, added up",
@@ -55,6 +56,7 @@ async def show(desk: Desk) -> Response:
             ),
         ],
         money,
+        mark=round_money,
     )
     ledger = await desk.site.store.spend(chosen.span.since, "key") if desk.site.store else ()
     return desk.render(

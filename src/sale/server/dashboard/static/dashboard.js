@@ -164,6 +164,13 @@ addEventListener("keydown", (event) => {
   if (event.key === "Escape") tip.hidden = true;
 });
 
+// ---- results that were put into the page
+
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  const rows = event.detail.target.querySelectorAll("tbody tr").length;
+  aloud.textContent = rows === 1 ? "1 auction found" : `${rows} auctions found`;
+});
+
 // ---- forms
 
 document.addEventListener("submit", (event) => {

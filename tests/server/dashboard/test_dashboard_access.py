@@ -1,0 +1,146 @@
+"""The password: who sees what, how often one may guess, what a cookie is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from sale.server.dashboard.access import COOKIE, DAY, FIRST_WAIT, FREE_TRIES, LONGEST_WAIT, Access
+from sale.server.dashboard.pages.login import _next
+from sale.server.dashboard.settings import DashboardSettings
+from tests.server.dashboard.served import Served
+
+PASSWORD = "päss wörd"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Served]:
+    with Served(tmp_path, password=PASSWORD) as served:
+        yield served
+
+
+def login(site: Served, password: str, **fields: str) -> httpx2.Response:
+    return site.post("/login", "/login", password=password, **fields)
+
+
+def test_nothing_is_shown_before_the_password(site: Served) -> None:
+    paths = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/keys", "/auctions/x", "/live")
+    for path in paths:
+        reply = site.client.get(path, headers={"accept": "text/html"})
+        assert reply.status_code == 303
+        assert reply.headers["location"].startswith("/login")
+    assert site.client.get("/live", headers={"accept": "text/event-stream"}).status_code == 401
+    for path in ("/weights/use", "/keys/create", "/keys/revoke", "/auctions/x/feedback"):
+        assert site.post(path, "/login").status_code == 401
+
+
+def test_the_right_password_opens_and_leads_back(site: Served) -> None:
+    asked = site.client.get("/memory?verdict=success", headers={"accept": "text/html"})
+    assert asked.headers["location"] == "/login?next=%2Fmemory%3Fverdict%3Dsuccess"
+    reply = login(site, PASSWORD, next="/memory?verdict=success")
+    assert (reply.status_code, reply.headers["location"]) == (303, "/memory?verdict=success")
+    cookie = reply.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    site.page("/memory")
+    assert site.client.get("/login").status_code == 303
+    assert site.post("/logout", "/").status_code == 303
+    assert site.client.get("/memory", headers={"accept": "text/html"}).status_code == 303
+
+
+def test_the_cookie_from_before_the_login_is_worth_nothing_after(site: Served) -> None:
+    site.page("/login")
+    before = site.client.cookies[COOKIE]
+    login(site, PASSWORD)
+    other = httpx2.get(f"{site.address}/memory", cookies={COOKIE: before}, trust_env=False)
+    assert other.status_code == 401
+
+
+def test_guessing_is_slow(site: Served) -> None:
+    for _ in range(FREE_TRIES):
+        assert login(site, "wrong").status_code == 403
+    reply = login(site, PASSWORD)
+    assert reply.status_code == 429
+    assert 0 < int(reply.headers["retry-after"]) <= FIRST_WAIT
+
+
+def test_a_login_form_needs_its_token(site: Served) -> None:
+    assert site.post("/login", "/login", token="", password=PASSWORD).status_code == 403
+
+
+@pytest.mark.parametrize("address", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", ""])
+def test_a_login_leads_nowhere_else(address: str) -> None:
+    assert _next(address) == "/"
+
+
+# ---------------------------------------------------------------------------------------------------- cookies
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request(cookie: str = "", **headers: str) -> HTTPConnection:
+    sent = {"host": "127.0.0.1:1", **headers, **({"cookie": f"{COOKIE}={cookie}"} if cookie else {})}
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()]
+    return HTTPConnection(
+        {"type": "http", "headers": raw, "scheme": "http", "path": "/", "server": ("127.0.0.1", 1), "query_string": b""}
+    )
+
+
+def given(access: Access, *, login: bool) -> str:
+    response = Response()
+    access.welcome(request(), response, access.visitor(request()), login=login)
+    return response.headers["set-cookie"].partition("=")[2].partition(";")[0]
+
+
+def test_a_login_ends_and_cannot_be_made() -> None:
+    clock = Clock()
+    access = Access(DashboardSettings(password="a", days=2), clock)
+    cookie = given(access, login=True)
+    assert access.visitor(request(cookie)).admitted
+    own, at, mark = cookie.split(".")
+    for forged in (f"{own}.{int(at) + 1}.{mark}", f"x{own}.{at}.{mark}", f"{own}.{at}.", f"{own}.{at}", "..", "é.1.é"):
+        assert not access.visitor(request(forged)).admitted
+    assert not access.visitor(request(given(access, login=False))).admitted
+    assert not Access(DashboardSettings(password="b"), clock).visitor(request(cookie)).admitted
+    assert Access(DashboardSettings(password="a"), clock).visitor(request(cookie)).admitted
+    clock.now += 2 * DAY
+    assert not access.visitor(request(cookie)).admitted
+
+
+def test_a_form_token_belongs_to_one_visitor_and_is_no_login() -> None:
+    access = Access(DashboardSettings(password="a"))
+    one, other = (access.visitor(request(given(access, login=True))) for _ in range(2))
+    assert access.token(one) != access.token(other)
+    assert access.ours(request(), one, access.token(one))
+    assert not access.ours(request(), one, access.token(other))
+    assert not access.ours(request(sec_fetch_site="cross-site"), one, access.token(one))
+    assert not access.ours(request(origin="null"), one, access.token(one))
+    assert not access.visitor(request(f"{one.id}.form.{access.token(one)}")).admitted
+
+
+def test_waits_grow_end_and_belong_to_an_address() -> None:
+    clock = Clock()
+    access = Access(DashboardSettings(password="a"), clock)
+    waits = []
+    for _ in range(FREE_TRIES + 12):
+        access.admits("mallory", "b")
+        waits.append(access.wait("mallory"))
+    assert waits[: FREE_TRIES - 1] == [0.0] * (FREE_TRIES - 1)
+    assert waits[FREE_TRIES - 1] == FIRST_WAIT
+    assert waits[-1] == LONGEST_WAIT
+    assert access.wait("alice") == 0.0
+    clock.now += LONGEST_WAIT + 1
+    assert access.wait("mallory") == 0.0
+    assert access.admits("mallory", "a")
+    assert access.wait("mallory") == 0.0

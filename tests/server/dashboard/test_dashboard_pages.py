@@ -1,0 +1,245 @@
+"""What the pages say, and what they never say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from sale.types import SuccessModel, Training, Weights
+from tests.memory.builders import MODEL, bid, remember
+from tests.server.dashboard.served import PLANS, Served, agents
+
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>"\'><svg/onload=alert(2)>\u202eevil\x1b[2J'
+PAGES = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/keys")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("dashboard")) as served:
+        for number in range(3):
+            served.run(f"Add the numbers from 1 to {number}.", "failure" if number == 2 else "success", domain="sums")
+        served.run("Name the largest river of Europe.", None)
+        yield served
+
+
+def test_pages_are_whole_and_guarded(site: Served) -> None:
+    for path in PAGES:
+        reply = site.client.get(path)
+        assert reply.status_code == 200, path
+        policy = reply.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert reply.headers["cache-control"] == "no-store"
+        assert reply.text.rstrip().endswith("</html>")
+
+
+def test_nothing_is_inline_or_from_elsewhere(site: Served) -> None:
+    paths = (*PAGES, f"/auctions/{site.run().auction.id}")
+    for path in paths:
+        text = site.page(path)
+        assert re.findall(r"<script(?![^>]* src=)", text) == []
+        assert re.findall(r"<style|\sstyle=|\son[a-z]+=", text) == []
+        addresses = re.findall(r'(?:src|href|action)="([^"]*)"', text)
+        assert [one for one in addresses if not one.startswith(("/", "#"))] == []
+        assert all(tag in text for tag in ("<main", "<nav", 'lang="en"', 'class="skip"'))
+
+
+def test_assets_are_served_with_their_licence(site: Served) -> None:
+    page = site.page("/")
+    for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+        assert site.client.get(path).status_code == 200
+    assert "Zero-Clause BSD" in site.page("/static/htmx-LICENSE.txt")
+    assert site.client.get("/static/../desk.py").status_code == 404
+
+
+def test_an_auction_in_full(site: Served) -> None:
+    result = site.run("Add the numbers from 1 to 10, quickly.", "failure", detail="expected 55, got 54")
+    text = site.page(f"/auctions/{result.auction.id}")
+    for one in result.auction.contenders:
+        assert one.strategy.text.splitlines()[0] in text
+    assert "expected 55, got 54" in text
+    assert result.answer in text
+    assert result.always_largest.basis in text
+    assert len(re.findall(r'<td class="h[0-5]', text)) == sum(len(bid.scores) for bid in result.auction.contenders)
+    assert len(re.findall(r'class="bar cost"', text)) == len(result.auction.contenders)
+
+
+def test_what_refinement_changed_and_what_it_rests_on(site: Served) -> None:
+    result = site.run("Add the numbers from 1 to 2, once more.")
+    (made,) = [one for one in result.auction.refinements if one.agent == "small" and one.pairs]
+    text = site.page(f"/auctions/{result.auction.id}")
+    assert f'href="/auctions/{made.pairs[0].auction_id}"' in text
+    gone = "".join(re.findall(r"<del>.*?</span>(.*?)<span", text, re.S))
+    assert "Guess" in gone
+    new = "".join(re.findall(r"<ins>.*?</span>(.*?)<span", text, re.S))
+    assert "pairs" in new
+
+
+def test_an_auction_is_found_by_the_beginning_of_its_id(site: Served) -> None:
+    whole = site.run().auction.id
+    reply = site.client.get(f"/auctions/{whole[:12]}")
+    assert (reply.status_code, reply.headers["location"]) == (303, f"/auctions/{whole}")
+    assert "there is no auction" in site.page("/auctions/nothing", 404)
+
+
+def test_a_judgement_goes_on_record_and_earlier_ones_stay(site: Served) -> None:
+    auction_id = site.run(verdict="success").auction.id
+    page = f"/auctions/{auction_id}"
+    reply = site.post(f"{page}/feedback", page, verdict="failure", detail="it is <b>wrong</b>")
+    assert (reply.status_code, reply.headers["location"]) == (303, f"{page}?done=judged")
+    record = site.remembered(lambda memory: memory.load(auction_id))
+    assert [one.outcome.verdict for one in record.outcomes] == ["success", "failure"]
+    assert record.outcomes[-1].outcome.judged_by == "user"
+    text = site.page(f"{page}?done=judged")
+    assert "it is &lt;b&gt;wrong&lt;/b&gt;" in text
+    assert "Your judgement is on record." in text
+
+
+@pytest.mark.parametrize("verdict", ["", "splendid"])
+def test_a_judgement_that_is_none_is_refused(site: Served, verdict: str) -> None:
+    page = f"/auctions/{site.run().auction.id}"
+    assert site.post(f"{page}/feedback", page, verdict=verdict).status_code == 400
+
+
+def test_forms_of_others_are_refused(site: Served) -> None:
+    auction_id = site.run().auction.id
+    page = f"/auctions/{auction_id}"
+    bad = [
+        site.post(f"{page}/feedback", page, token="", verdict="failure"),
+        site.post(f"{page}/feedback", page, token="0" * 64, verdict="failure"),
+        site.post(f"{page}/feedback", page, origin="http://elsewhere.example", verdict="failure"),
+        site.client.post(f"{page}/feedback", content=b"x" * 200_000),
+    ]
+    assert [reply.status_code for reply in bad] == [403, 403, 403, 413]
+    record = site.remembered(lambda memory: memory.load(auction_id))
+    assert len(record.outcomes) == 1
+
+
+def test_a_page_under_another_name_is_refused_without_a_password(site: Served) -> None:
+    for host in ("evil.example", "192.168.1.7:8127", "127.0.0.1.evil.example"):
+        assert site.client.get("/memory", headers={"host": host}).status_code == 421
+    assert site.client.get("/memory", headers={"host": "localhost:1"}).status_code == 200
+
+
+def test_the_memory_is_searched_filtered_and_paged(site: Served) -> None:
+    assert "Name the largest river" in site.page("/memory?q=largest+river")
+    filtered = site.page("/memory?verdict=failure&domain=sums")
+    assert "from 1 to 2." in filtered
+    assert "river" not in filtered
+    assert "Nothing in the memory" in site.page("/memory?agent=nobody")
+    for odd in ("/memory?page=0", "/memory?page=x", "/memory?page=99999999999", "/memory?status=odd&verdict=odd"):
+        site.page(odd)
+    part = site.page("/memory?verdict=success", **{"hx-request": "true"})
+    assert "<html" not in part
+    assert "<table" in part
+
+
+def test_paging_leads_through_all(site: Served) -> None:
+    for _ in range(27):
+        site.do(site.market.auction("Page through me."))
+    first, second = site.page("/memory?status=awarded"), site.page("/memory?status=awarded&page=2")
+    assert first.count("Page through me.") == 25
+    assert second.count("Page through me.") == 2
+    assert 'rel="next"' in first
+    assert 'rel="next"' not in second
+
+
+def test_agents_have_intervals_and_charts_have_tables(site: Served) -> None:
+    text = site.page("/agents?days=all")
+    assert all(name in text for name in ("small", "middle", "large"))
+    assert re.search(r"\d+ % to \d+ %, n = \d+", text)
+    assert text.count('role="img"') == 2 * text.count("The figures as a table")
+    assert "slot" in text
+
+
+def test_money_says_what_is_an_estimate(tmp_path: Path) -> None:
+    long, short = ("1. a\n2. b\n3. c\n4. d\n5. e", None), ("1. a", None)
+    with Served(tmp_path, pool=agents({"small": long, "large": short})) as site:
+        results = [site.run(f"Task {number}.") for number in range(2)]
+        assert {one.execution.agent for one in results} == {"small"}
+        text = site.page("/money")
+        assert "<strong>an estimate</strong>" in text
+        assert "2 tasks are compared with large, and for 2 of them it did not do the work itself" in text
+        assert "overhead" in text
+        assert "95 %:" in text
+
+
+def test_money_says_what_is_measured(tmp_path: Path) -> None:
+    with Served(tmp_path, pool=agents({"large": PLANS["large"]})) as site:
+        site.run()
+        text = site.page("/money")
+        assert "<strong>measured</strong>" in text
+        assert "too few tasks for an interval" in text
+
+
+def test_weights_are_used_and_rolled_back(site: Served) -> None:
+    training = Training(objective="utility", auctions=4, judged=3, held_out={"pass@1": (0.5, 0.25, 0.75)})
+    model = SuccessModel(**{name: getattr(MODEL, name) for name in MODEL.__dataclass_fields__})
+    weights = Weights(cost=1.0, entropy=0.0, jurors={}, model=model)
+    first = site.remembered(lambda memory: memory.add_weights(weights, training)).version
+    assert "default weights" in site.page("/weights")
+    assert site.post("/weights/use", "/weights", version=str(first)).status_code == 303
+    assert site.remembered(lambda memory: memory.weights_in_use()).version == first  # type: ignore[union-attr]
+    assert "Nothing speaks against them" in site.page("/weights?check=1")
+    assert site.post("/weights/use", "/weights", version="default").status_code == 303
+    assert site.remembered(lambda memory: memory.weights_in_use()) is None
+    site.remembered(lambda memory: memory.use_weights(first))
+    assert site.post("/weights/use", "/weights", version="77").status_code == 404
+    assert site.post("/weights/use", "/weights", version="<b>").status_code == 400
+    site.post("/weights/use", "/weights", version="default")
+
+
+def test_keys_are_made_shown_once_and_revoked(site: Served) -> None:
+    made = site.post("/keys/create", "/keys", name="ci <i>", budget="2,5", period="day", rpm="60", agents="small")
+    assert made.status_code == 200
+    secret = re.search(r'id="secret">([^<]+)<', made.text)
+    assert secret
+    assert "ci &lt;i&gt;" in made.text
+    later = site.page("/keys")
+    assert secret[1] not in later
+    assert "$2.50" in later
+    (key,) = [one for one in site.do(site.store.keys()) if one.name == "ci <i>"]
+    assert (key.budget, key.period, key.rpm, key.agents) == (2.5, "day", 60, frozenset({"small"}))
+    assert site.post("/keys/revoke", "/keys", id=key.id).status_code == 303
+    assert "revoked" in site.page("/keys")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": " "}, {"budget": "much"}, {"budget": "nan"}, {"rpm": "1.5"}, {"agents": "nobody"}, {"days": "-1"}],
+)
+def test_keys_that_make_no_sense_are_refused_in_words(site: Served, wrong: dict[str, str]) -> None:
+    before = len(site.do(site.store.keys()))
+    reply = site.post("/keys/create", "/keys", **{"name": "odd", **wrong})
+    assert reply.status_code == 400
+    assert 'role="alert"' in reply.text
+    assert len(site.do(site.store.keys())) == before
+
+
+def test_what_models_and_users_wrote_is_only_text(tmp_path: Path) -> None:
+    plans = {"small": (f"1. {HOSTILE}", f"1. pairs {HOSTILE}"), "large": (f"1. a\n2. b\n3. {HOSTILE}", None)}
+    with Served(tmp_path, pool=agents(plans)) as site:
+        ids = [
+            site.run(f"{HOSTILE} {number}", "failure", domain=HOSTILE, detail=HOSTILE).auction.id for number in range(2)
+        ]
+        odd = [bid(HOSTILE, 1.0, HOSTILE), bid("<b onclick=x>", 2.0)]
+        site.remembered(lambda memory: remember(memory, HOSTILE, f"{HOSTILE}\ud800", odd))
+        paths = [*PAGES, *(f"/auctions/{one}" for one in ids), f"/auctions/{quote(HOSTILE, safe='')}"]
+        paths.append("/memory?q=%3Cscript%3Ealert(1)%3C/script%3E")
+        for path in paths:
+            text = site.page(path)
+            for bad in ("<script>alert", "<img", "<svg/onload", "<b onclick", "\u202e", "\x1b"):
+                assert bad not in text, (path, bad)
+
+
+def test_a_dashboard_without_a_store_or_a_past(tmp_path: Path) -> None:
+    with Served(tmp_path, keeps=False) as site:
+        for path in PAGES:
+            site.page(path)
+        assert "No auction has been held yet" in site.page("/")
+        assert 'href="/keys"' not in site.page("/")

@@ -18,6 +18,7 @@ from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.errors import ApiError, missing
 from sale.server.gateway.feedback import FeedbackEndpoint
 from sale.server.gateway.models import ModelsEndpoint
+from sale.server.gateway.openapi import openapi
 from sale.server.gateway.responses import Responses
 
 JSON = "application/json"
@@ -57,7 +58,7 @@ def gateway_routes(desk: Desk) -> list[BaseRoute]:
 
 
 def health_routes(desk: Desk) -> list[BaseRoute]:
-    """`/healthz`: the process answers. `/readyz`: it takes new work."""
+    """`/healthz`: the process answers. `/readyz`: it takes new work. `/openapi.json`: what there is."""
 
     async def healthy(_: Request) -> Response:
         return Response(orjson.dumps({"status": "ok"}), media_type=JSON)
@@ -67,7 +68,16 @@ def health_routes(desk: Desk) -> list[BaseRoute]:
             return Response(orjson.dumps({"status": "draining"}), 503, media_type=JSON)
         return Response(orjson.dumps({"status": "ready", "sessions": len(desk.sessions)}), media_type=JSON)
 
-    return [Route("/healthz", healthy, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
+    described = orjson.dumps(openapi())
+
+    async def description(_: Request) -> Response:
+        return Response(described, media_type=JSON)
+
+    return [
+        Route("/openapi.json", description, methods=["GET"]),
+        Route("/healthz", healthy, methods=["GET"]),
+        Route("/readyz", ready, methods=["GET"]),
+    ]
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -10,21 +10,26 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import Any, Protocol
 
 import uvicorn
-from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from sale import config
 from sale.errors import ConfigError, InputError, SaleError
 from sale.market import Market
 from sale.server.app import create_app
-from sale.server.events import Hub
+from sale.server.dashboard import DashboardSettings
+from sale.server.dashboard import routes as dashboard_routes
 from sale.server.gateway.desk import Desk
+from sale.server.guard import Guard
+from sale.server.observing.metrics import Metrics
+from sale.server.observing.metrics import routes as metrics_routes
+from sale.server.observing.traces import Traces, configure_traces
+from sale.server.observing.watching import ObservedHub, ObservedStore, TracedApp
 from sale.server.store.store import ServerStore
 
 LOG = logging.getLogger("sale.server")
@@ -32,25 +37,11 @@ BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 
 
-class Mounting(Protocol):
-    """Makes the routes of other parts of the server."""
-
-    def __call__(self, desk: Desk, store: ServerStore, settings: config.Settings) -> Sequence[BaseRoute]:
-        """The dashboard's, the metrics'."""
-        ...
-
-
-def mounted(desk: Desk, store: ServerStore, settings: config.Settings) -> Sequence[BaseRoute]:  # noqa: ARG001
-    """What is served beside the gateway."""
-    return ()
-
-
 async def serve(
     settings: config.Settings,
     *,
     again: Callable[[], config.Settings],
     ready: Callable[[str], None],
-    mount: Mounting = mounted,
 ) -> None:
     """Serve until told to stop.
 
@@ -58,7 +49,6 @@ async def serve(
         settings: Everything.
         again: Reads the settings anew, on SIGHUP.
         ready: Told the address once connections are accepted.
-        mount: What is served beside the gateway.
 
     Raises:
         ConfigError: The address is one that others can reach, and nothing protects it.
@@ -66,12 +56,18 @@ async def serve(
         SaleError: The store cannot be opened, or an agent is set up wrongly.
     """
     server = settings.server
-    config.server_password(server)
+    secret = config.server_password(server)
     async with await ServerStore.open(config.server_database(settings)) as store:
         await check_address(server, store)
         with _listener(server.host, server.port) as listener:
-            desk = Desk(Market.from_config(settings=settings), store, Hub(), server)
-            app = create_app(desk, routes=mount(desk, store, settings))
+            metrics, traces = Metrics(), Traces() if configure_traces() else None
+            hub = ObservedHub(metrics, *([traces] if traces else []))
+            desk = Desk(Market.from_config(settings=settings), ObservedStore(store, metrics, traces), hub, server)
+            metrics.measure(sessions=lambda: len(desk.sessions), queued=lambda: store.queued)
+            looks = DashboardSettings(password=secret.get_secret_value() if secret else None)
+            pages = dashboard_routes(lambda: desk.floor.market, store, hub, looks)
+            app: ASGIApp = create_app(desk, routes=[*metrics_routes(metrics, store), *pages])
+            app = Guard(TracedApp(app, traces) if traces else app, store)
             running = _Server(app, drain_seconds=server.drain_seconds, desk=desk)
             reloading = _on_hangup(desk, again)
             try:
@@ -144,7 +140,7 @@ def _shown(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn, that lets the desk know when it is to stop."""
 
-    def __init__(self, app: Any, *, drain_seconds: float, desk: Desk) -> None:  # noqa: ANN401  an ASGI application
+    def __init__(self, app: ASGIApp, *, drain_seconds: float, desk: Desk) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

@@ -1,0 +1,167 @@
+"""`/openapi.json`: what the gateway takes and gives, for people and for programs that test it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+Json = dict[str, Any]
+TEXT: Json = {"type": "string"}
+OBJECT: Json = {"type": "object"}
+COUNT: Json = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
+SESSION = "A conversation's id. One that is not known yet begins a session of that name."
+ERROR: Json = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": TEXT,
+                "type": TEXT,
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+MESSAGE: Json = {
+    "type": "object",
+    "required": ["role"],
+    "properties": {
+        "role": {"type": "string", "minLength": 1, "maxLength": 32},
+        "content": {"type": ["string", "array", "null"], "items": OBJECT},
+        "tool_calls": {"type": "array", "items": OBJECT},
+        "tool_call_id": TEXT,
+    },
+}
+CHAT: Json = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "properties": {
+        "model": {"type": "string", "description": "`sale` is auctioned; an agent's name asks that agent directly."},
+        "messages": {"type": "array", "minItems": 1, "items": MESSAGE},
+        "stream": {"type": ["boolean", "null"]},
+        "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}}},
+        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+        "max_tokens": {"anyOf": [COUNT, {"type": "null"}]},
+        "max_completion_tokens": {"anyOf": [COUNT, {"type": "null"}]},
+        "tools": {"type": "array", "items": OBJECT},
+        "metadata": {"type": ["object", "null"], "properties": {"sale_session": TEXT}},
+    },
+    "additionalProperties": True,
+}
+RESPONSES: Json = {
+    "type": "object",
+    "required": ["model", "input"],
+    "properties": {
+        "model": TEXT,
+        "input": {"anyOf": [TEXT, {"type": "array", "minItems": 1, "items": OBJECT}]},
+        "instructions": {"type": ["string", "null"]},
+        "previous_response_id": {"type": ["string", "null"]},
+        "stream": {"type": ["boolean", "null"]},
+        "max_output_tokens": {"anyOf": [COUNT, {"type": "null"}]},
+        "tools": {"type": "array", "items": OBJECT},
+        "store": {"type": ["boolean", "null"]},
+    },
+    "additionalProperties": True,
+}
+EMBEDDINGS: Json = {
+    "type": "object",
+    "required": ["model", "input"],
+    "properties": {
+        "model": TEXT,
+        "input": {"anyOf": [TEXT, {"type": "array", "minItems": 1, "maxItems": 2048, "items": TEXT}]},
+        "encoding_format": {"enum": ["float", "base64"]},
+    },
+    "additionalProperties": True,
+}
+FEEDBACK: Json = {
+    "type": "object",
+    "description": "One of the ids, and a verdict or a score.",
+    "properties": {
+        "session_id": TEXT,
+        "auction_id": TEXT,
+        "response_id": TEXT,
+        "verdict": {"enum": ["success", "failure", "unknown"]},
+        "score": {"type": "number", "minimum": 0, "maximum": 1, "description": "From 0.5 up it is a success."},
+        "detail": TEXT,
+    },
+}
+MODEL: Json = {
+    "type": "object",
+    "required": ["id", "object"],
+    "properties": {"id": TEXT, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": TEXT},
+}
+MODELS: Json = {
+    "type": "object",
+    "required": ["object", "data"],
+    "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": MODEL}},
+}
+STATUS: Json = {"type": "object", "required": ["status"], "properties": {"status": TEXT}}
+TOLD: Json = {
+    "x-sale-session": "The session's id.",
+    "x-sale-auction": "The auction's record.",
+    "x-sale-agent": "Who answers.",
+    "x-sale-cost": "Dollars this request has cost so far, its auction with it.",
+    "x-sale-cost-basis": "`counted` by the endpoint, or an `estimate`.",
+}
+
+
+def openapi() -> Json:
+    """The document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "sale",
+            "version": version("sale"),
+            "description": "A market of language-model agents, as an OpenAI-compatible API.",
+        },
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Error": ERROR},
+        },
+        "security": [{"key": []}, {}],
+        "paths": {
+            "/v1/chat/completions": {"post": _operation("chat", "Chat completions", CHAT, OBJECT, streams=True)},
+            "/v1/responses": {"post": _operation("responses", "Responses", RESPONSES, OBJECT, streams=True)},
+            "/v1/embeddings": {"post": _operation("embeddings", "Embeddings", EMBEDDINGS, OBJECT)},
+            "/v1/feedback": {"post": _operation("feedback", "How a conversation came out", FEEDBACK, OBJECT)},
+            "/v1/models": {"get": _operation("models", "The market and its agents", None, MODELS)},
+            "/v1/models/{model}": {
+                "get": {
+                    **_operation("model", "One of them", None, MODEL),
+                    "parameters": [{"name": "model", "in": "path", "required": True, "schema": TEXT}],
+                }
+            },
+            "/healthz": {"get": _operation("healthz", "The process answers", None, STATUS)},
+            "/readyz": {"get": _operation("readyz", "It takes new work", None, STATUS)},
+        },
+    }
+
+
+def _operation(name: str, summary: str, takes: Json | None, gives: Json, *, streams: bool = False) -> Json:
+    content: Json = {"application/json": {"schema": gives}}
+    if streams:
+        content["text/event-stream"] = {"schema": TEXT}
+    done: Json = {"description": "Done.", "content": content}
+    if streams:
+        done["headers"] = {header: {"description": about, "schema": TEXT} for header, about in TOLD.items()}
+    failed = {
+        "description": "An error, in OpenAI's form.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+    operation: Json = {"operationId": name, "summary": summary, "responses": {"200": done, "default": failed}}
+    if takes is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": takes}}}
+    if streams:
+        operation["parameters"] = [
+            {
+                "name": "x-sale-session",
+                "in": "header",
+                "description": SESSION,
+                "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+            }
+        ]
+    return operation

@@ -1,0 +1,247 @@
+"""Sessions: found again, settled when they end, re-auctioned for a new task, and what a dead process left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import httpx2
+import pytest
+
+from sale.server.events import Hub
+from sale.server.gateway.conversation import read_thread, task_of
+from tests.server.gateway.conftest import Gateway, Opening
+from tests.support.endpoint import Endpoint
+
+HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
+SAID: Any = {"role": "assistant", "content": "42"}
+SURE: Any = {"role": "user", "content": "Sure?"}
+
+
+def ask(gateway: Gateway, messages: list[Any], headers: dict[str, str] | None = None, **more: Any) -> httpx2.Response:
+    body = {"model": "sale", "messages": messages, **more}
+    return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=30)
+
+
+def judge(gateway: Gateway, **body: Any) -> httpx2.Response:
+    return httpx2.post(f"{gateway.url}/feedback", json=body, timeout=30)
+
+
+def record(gateway: Gateway, auction_id: str) -> Any:
+    async def load() -> Any:
+        assert gateway.desk is not None
+        memory = await gateway.desk.floor.market.memory()
+        assert memory is not None
+        return await memory.load(auction_id)
+
+    return gateway.do(load())
+
+
+class TestPrefixes:
+    def test_a_conversation_that_goes_on_has_the_tail_it_left(self) -> None:
+        before = read_thread(HELLO, "k")
+        after = read_thread([*HELLO, SAID, SURE], "k")
+        assert (before.fresh, after.fresh) == (True, False)
+        assert after.tails == (before.whole,)
+        assert read_thread([*HELLO, SAID, SURE, SAID, SURE], "k").tails == (after.whole, before.whole)
+
+    def test_it_is_nobody_elses(self) -> None:
+        assert read_thread(HELLO, "k").whole != read_thread(HELLO, "l").whole
+
+    def test_what_the_assistant_said_and_marks_for_caches_are_no_part_of_it(self) -> None:
+        marked: Any = [
+            {"role": "user", "content": [{"type": "text", "text": "What is 6 × 7?", "cache_control": {"type": "x"}}]}
+        ]
+        assert read_thread(marked, "k").whole == read_thread(HELLO, "k").whole
+        other: Any = {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}
+        assert read_thread([*HELLO, other, SURE], "k").tails == read_thread([*HELLO, SAID, SURE], "k").tails
+
+    @pytest.mark.parametrize("role", ["user", "system", "tool"])
+    def test_who_said_it_matters(self, role: str) -> None:
+        others = {"user", "system", "tool"} - {role}
+        mine = read_thread([{"role": role, "content": "x"}], "k").whole
+        assert all(read_thread([{"role": other, "content": "x"}], "k").whole != mine for other in others)
+
+    def test_an_example_before_the_first_question_is_no_answer(self) -> None:
+        assert read_thread([{"role": "system", "content": "x"}, SAID, *HELLO], "k").fresh
+
+    @pytest.mark.parametrize(
+        ("messages", "new"),
+        [
+            (HELLO, False),
+            ([*HELLO, SAID, SURE], True),
+            ([*HELLO, {"role": "assistant", "tool_calls": [{}]}, SURE], False),
+            ([*HELLO, SAID, {"role": "tool", "content": "5"}], False),
+        ],
+    )
+    def test_a_new_task(self, messages: list[Any], new: bool) -> None:
+        assert read_thread(messages, "k").new_task is new
+
+    def test_the_task_says_what_is_wanted_and_with_what(self) -> None:
+        tools: Any = [{"type": "function", "function": {"name": "add", "description": "Adds\nnumbers."}}, "odd", {}]
+        text = task_of([{"role": "system", "content": "Be brief."}, *HELLO], tools).text
+        assert text.startswith("What is 6 × 7?")
+        assert "Be brief." in text
+        assert "- add: Adds numbers." in text
+
+    def test_a_long_request_keeps_its_beginning_and_its_end(self) -> None:
+        text = task_of([{"role": "user", "content": "begin " + "x" * 50_000 + " end"}], None).text
+        assert len(text) < 9000
+        assert text.startswith("begin ")
+        assert text.endswith(" end")
+
+    def test_no_words_are_a_task_all_the_same(self) -> None:
+        picture: Any = [{"type": "image_url", "image_url": {"url": "data:,"}}]
+        assert "[image_url]" in task_of([{"role": "user", "content": picture}], None).text
+        assert task_of([{"role": "user", "content": "\ud800\0"}], None).text
+
+
+def test_an_explicit_session_begins_and_goes_on(opening: Opening) -> None:
+    with opening(only="good") as gateway:
+        first = ask(gateway, HELLO, {"x-sale-session": "mine"})
+        other: list[Any] = [{"role": "user", "content": "Something else"}]
+        second = ask(gateway, other, metadata={"sale_session": "mine"})
+        assert first.headers["x-sale-session"] == second.headers["x-sale-session"] == "mine"
+        assert first.headers["x-sale-auction"] == second.headers["x-sale-auction"]
+        assert ask(gateway, HELLO, {"x-sale-session": "x" * 129}).status_code == 400
+
+
+def test_another_keys_session_is_not_found(opening: Opening) -> None:
+    with opening(only="good") as gateway:
+        assert gateway.store is not None
+        keys = [gateway.do(gateway.store.create_key(name))[0] for name in ("a", "b")]
+        mine, yours = [{"authorization": f"Bearer {key}"} for key in keys]
+        assert ask(gateway, HELLO).status_code == 401
+        first = ask(gateway, HELLO, {**mine, "x-sale-session": "s"})
+        assert first.status_code == 200
+        stolen = ask(gateway, HELLO, {**yours, "x-sale-session": "s"})
+        assert (stolen.status_code, stolen.json()["error"]["code"]) == (403, "session_not_yours")
+        prefix = ask(gateway, [*HELLO, SAID, SURE], yours)
+        assert prefix.headers["x-sale-session"] != "s"
+        judged = httpx2.post(f"{gateway.url}/feedback", json={"session_id": "s", "verdict": "failure"}, headers=yours)
+        assert judged.status_code == 404
+
+
+def test_a_session_that_rests_is_settled_with_all_its_turns(opening: Opening) -> None:
+    with opening({"session_seconds": 1.0}, only="good") as gateway:
+        first = ask(gateway, HELLO)
+        ask(gateway, [*HELLO, SAID, SURE])
+        auction = first.headers["x-sale-auction"]
+        until = time.monotonic() + 15
+        while (kept := record(gateway, auction)).status != "settled" and time.monotonic() < until:
+            time.sleep(0.2)
+        assert kept.status == "settled"
+        (execution,) = kept.executions
+        assert len(execution.calls) == 2
+        assert execution.answer == "The answer is 42."
+        assert kept.outcomes[-1].outcome.verdict == "unknown"
+        again = ask(gateway, [*HELLO, SAID, SURE, SAID, SURE])
+        assert again.headers["x-sale-auction"] == auction, "it is found in the store"
+
+
+@pytest.mark.parametrize("name", ["session_id", "auction_id", "response_id"])
+def test_feedback_by_any_id_settles_the_record(opening: Opening, name: str) -> None:
+    with opening(only="good") as gateway:
+        first = ask(gateway, HELLO)
+        ids = {
+            "session_id": first.headers["x-sale-session"],
+            "auction_id": first.headers["x-sale-auction"],
+            "response_id": first.json()["id"],
+        }
+        answer = judge(gateway, **{name: ids[name]}, score=0.2, detail="no")
+        assert answer.json() == {"object": "feedback", "auction_id": ids["auction_id"]}
+        outcome = record(gateway, ids["auction_id"]).outcomes[-1].outcome
+        assert (outcome.verdict, outcome.judged_by, outcome.detail) == ("failure", "user", "score 0.2: no")
+        assert judge(gateway, session_id=ids["session_id"], verdict="success").status_code == 200
+        assert record(gateway, ids["auction_id"]).outcomes[-1].outcome.verdict == "success"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"session_id": "nobody", "verdict": "success"}, 404),
+        ({"auction_id": "0" * 32, "verdict": "success"}, 404),
+        ({"auction_id": "", "verdict": "success"}, 400),
+        ({"verdict": "success"}, 400),
+        ({"session_id": "a", "auction_id": "b", "verdict": "success"}, 400),
+        ({"session_id": "a", "verdict": "good"}, 400),
+        ({"session_id": "a", "score": 2}, 400),
+        ({"session_id": "a", "score": True}, 400),
+        ({"session_id": "a"}, 400),
+        ({"session_id": "a", "verdict": "success", "detail": 5}, 400),
+    ],
+)
+def test_feedback_that_is_wrong(gateway: Gateway, body: dict[str, Any], status: int) -> None:
+    assert judge(gateway, **body).status_code == status
+
+
+def test_a_new_task_is_auctioned_again_where_the_settings_say_so(opening: Opening, endpoint: Endpoint) -> None:
+    with opening({"reauction": "task"}, only="good") as gateway:
+        first = ask(gateway, HELLO)
+        second = ask(gateway, [*HELLO, SAID, SURE])
+        assert second.headers["x-sale-session"] == first.headers["x-sale-session"]
+        assert second.headers["x-sale-auction"] != first.headers["x-sale-auction"]
+        assert record(gateway, first.headers["x-sale-auction"]).status == "settled"
+        notes = record(gateway, second.headers["x-sale-auction"]).auction.bids[0].notes
+        assert not any("prompt cache" in note for note in notes), "the incumbent pays nothing more"
+
+
+def test_shutting_down_settles_and_the_next_process_goes_on(opening: Opening, endpoint: Endpoint) -> None:
+    with opening(only="good") as gateway:
+        first = ask(gateway, HELLO)
+    with opening(only="good") as gateway:
+        assert record(gateway, first.headers["x-sale-auction"]).status == "settled"
+        calls = len(endpoint.requests())
+        second = ask(gateway, [*HELLO, SAID, SURE])
+        assert second.headers["x-sale-session"] == first.headers["x-sale-session"]
+        assert len(endpoint.requests()) == calls + 1
+
+
+def test_many_sessions_stay_within_bounds(opening: Opening) -> None:
+    with opening({"sessions": 2, "session_seconds": 4.0}, only="good") as gateway:
+        for number in range(4):
+            assert ask(gateway, [{"role": "user", "content": f"Task {number}"}]).status_code == 200
+        assert gateway.desk is not None
+        until = time.monotonic() + 10
+        while len(gateway.desk.sessions) > 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(gateway.desk.sessions) <= 2
+
+
+def test_reading_the_settings_again_drops_no_stream(opening: Opening, endpoint: Endpoint) -> None:
+    slow, fast = opening(old="slow-1500"), opening(new="good", old="good")
+    with slow as gateway:
+        desk = gateway.desk
+        assert desk is not None
+        first = desk.floor
+
+        async def during() -> tuple[httpx2.Response, httpx2.Response]:
+            body = {"model": "old", "messages": HELLO, "stream": True}
+            async with httpx2.AsyncClient(base_url=gateway.base, timeout=30) as client:
+                streaming = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+                await asyncio.sleep(0.5)
+                market = await asyncio.to_thread(fast.market, fast.settings)
+                await asyncio.to_thread(gateway.do, desk.reload(market, fast.settings.server))
+                other = await client.post("/v1/chat/completions", json={"model": "new", "messages": HELLO})
+                return await streaming, other
+
+        stream, other = asyncio.run(during())
+        assert other.status_code == 200
+        assert stream.text.endswith("data: [DONE]\n\n")
+        assert desk.floor is not first
+
+
+async def test_the_hub_tells_everybody_and_waits_for_nobody() -> None:
+    hub = Hub()
+    quick, slow = hub.listen(), hub.listen()
+    event: Any = object()
+    for number in range(1500):
+        hub.publish(str(number), event)
+    assert (await anext(slow))[0] == "500", "who is behind misses the oldest"
+    hub.publish("last", event)
+    hub.close()
+    assert [told async for told, _ in quick][-1] == "last"
+    assert len(hub.recent) == 1000
+    del slow
+    assert [told async for told, _ in hub.listen()] == []

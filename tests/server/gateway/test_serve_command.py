@@ -1,0 +1,149 @@
+"""`sale serve` as a user runs it: the address, signals, a death, and addresses that others can reach."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from openai import OpenAI
+
+from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+
+__all__ = ["endpoint", "running_endpoint"]
+
+HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
+SALE = (sys.executable, "-m", "sale.cli.main")
+SETTINGS = """
+[[agents]]
+name = "small"
+endpoint = "{url}"
+model = "{trait}@small"
+price = 0.1
+
+[memory]
+path = "{folder}/memory.sqlite3"
+
+[server]
+port = 0
+{server}
+"""
+
+
+@contextmanager
+def serving(path: Path) -> Generator[tuple[subprocess.Popen[str], str]]:
+    process = subprocess.Popen([*SALE, "serve", "--config", str(path)], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.search(r"serving (http://127\.0\.0\.1:\d+)/v1", line)
+        assert found, line + process.stderr.read()
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@pytest.fixture
+def written(endpoint: Endpoint, tmp_path: Path) -> Path:
+    return write(endpoint, tmp_path)
+
+
+def write(endpoint: Endpoint, folder: Path, trait: str = "good", server: str = "") -> Path:
+    path = folder / "sale.toml"
+    path.write_text(SETTINGS.format(url=endpoint.base_url, trait=trait, folder=folder, server=server), encoding="utf-8")
+    return path
+
+
+def shown(path: Path, auction_id: str) -> str:
+    done = subprocess.run(
+        [*SALE, "memory", "show", auction_id, "--config", str(path)], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_the_client_of_the_readme_and_a_graceful_end(written: Path, endpoint: Endpoint) -> None:
+    with serving(written) as (process, base):
+        with OpenAI(base_url=f"{base}/v1", api_key="any", max_retries=0) as client:
+            answer = client.chat.completions.with_raw_response.create(model="sale", messages=HELLO)
+        assert answer.parse().choices[0].message.content == "The answer is 42."
+        page = httpx2.get(f"{base}/")
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
+        assert "sale_" in httpx2.get(f"{base}/metrics").text
+        assert httpx2.get(f"{base}/openapi.json").json()["openapi"] == "3.1.0"
+        write(endpoint, written.parent, "slow-1000")
+        process.send_signal(signal.SIGHUP)
+        body = {"model": "small", "messages": HELLO, "stream": True}
+        while "good" in endpoint.requests()[-1].model:
+            httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=30)
+        late: list[httpx2.Response] = []
+        asking = threading.Thread(
+            target=lambda: late.append(httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=30))
+        )
+        count = len(endpoint.requests())
+        asking.start()
+        assert endpoint.wait(lambda: len(endpoint.requests()) > count)
+        process.send_signal(signal.SIGTERM)
+        asking.join(20)
+        assert late[0].text.endswith("data: [DONE]\n\n"), "what is under way comes to its end"
+        assert process.wait(20) in {0, -signal.SIGTERM, 143}
+    assert "settled" in shown(written, answer.headers["x-sale-auction"])
+
+
+def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None:
+    with serving(written) as (process, base):
+        first = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": HELLO}, timeout=30)
+        auction, session = first.headers["x-sale-auction"], first.headers["x-sale-session"]
+        # The session is written behind.
+        threading.Event().wait(1.0)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    with serving(written) as (process, base):
+        more = [*HELLO, {"role": "assistant", "content": "42"}, {"role": "user", "content": "Sure?"}]
+        second = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": more}, timeout=30)
+        assert second.headers["x-sale-session"] == session
+        told = {"auction_id": auction, "verdict": "success"}
+        assert httpx2.post(f"{base}/v1/feedback", json=told, timeout=30).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    text = shown(written, auction)
+    assert "settled" in text
+    assert "success" in text
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ('host = "0.0.0.0"', "sale keys create"),
+        ('password_env = "NOT_SET_ANYWHERE"', "NOT_SET_ANYWHERE"),
+        ('reauction = "always"', "reauction"),
+    ],
+)
+def test_what_is_refused_at_the_start(endpoint: Endpoint, tmp_path: Path, server: str, said: str) -> None:
+    path = write(endpoint, tmp_path, server=server)
+    done = subprocess.run([*SALE, "serve", "--config", str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_pages_of_foreign_sites_spend_no_money(written: Path) -> None:
+    with serving(written) as (_, base):
+        body = {"model": "small", "messages": HELLO}
+        for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"origin": "null"}):
+            answer = httpx2.post(f"{base}/v1/chat/completions", json=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+        own = {"origin": base}
+        assert httpx2.post(f"{base}/v1/chat/completions", json=body, headers=own, timeout=30).status_code == 200

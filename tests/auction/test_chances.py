@@ -161,3 +161,11 @@ def test_the_worth_of_bids_is_the_expected_improvement() -> None:
         moved.append(-bid.net_cost + MODEL.worth * p * (1 - p) * random.normal(size=400_000))
     gain = float(np.maximum(moved[0], moved[1]).mean()) + ranked[0].net_cost
     assert standing.worth_of_bids(found, MODEL) == pytest.approx(gain, rel=0.02)
+
+
+def test_work_is_expected_to_cost_what_it_did_at_like_tasks_and_the_mean_where_little_is_known() -> None:
+    mean, prior = expected_work(MODEL, "nobody", 0.1), MODEL.prior_evidence
+    nothing = TrackRecord(agent="nobody", successes=1.0, failures=1.0)
+    assert expected_work(MODEL, "nobody", 0.1, nothing) == pytest.approx(mean)
+    dear = TrackRecord(agent="nobody", successes=prior, failures=0.0, spent=prior * 3 * mean, costed=prior)
+    assert expected_work(MODEL, "nobody", 0.1, dear) == pytest.approx(2 * mean)

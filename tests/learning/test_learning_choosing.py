@@ -35,7 +35,9 @@ def bids_of(draw: st.DrawFn, agent: str) -> Bid:
     )
     tokens = draw(st.integers(1, 1000))
     good, bad = draw(st.floats(0, 20, allow_subnormal=False)), draw(st.floats(0, 20, allow_subnormal=False))
-    track = TrackRecord(agent=agent, successes=good, failures=bad) if draw(st.booleans()) else None
+    spent, costed = draw(st.floats(0, 900, allow_subnormal=False)), draw(st.floats(0, 20, allow_subnormal=False))
+    record = TrackRecord(agent=agent, successes=good, failures=bad, spent=spent, costed=costed)
+    track = record if draw(st.booleans()) else None
     return Bid(
         strategy=Strategy(agent=agent, text="1. Do it." if planned else "", tokens=tokens, entropy=entropy),
         price=draw(st.sampled_from([0.0, 0.5, 2.0])),

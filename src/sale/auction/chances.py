@@ -73,6 +73,16 @@ def logistic(log_odds: float) -> float:
     return 1.0 / (1.0 + math.exp(-max(-STEEPEST, min(STEEPEST, log_odds))))
 
 
-def expected_work(model: SuccessModel, agent: str, price: float) -> float:
-    """What an agent's work on a task is expected to cost, in micro-dollars; `price` is π, for an agent not known."""
-    return model.work.get(agent, price * model.newcomer_tokens)
+def expected_work(model: SuccessModel, agent: str, price: float, track: TrackRecord | None = None) -> float:
+    """What an agent's work on a task is expected to cost, in micro-dollars: as at like tasks, smoothed to its mean.
+
+    Args:
+        model: Knows the agent's mean.
+        agent: Its name.
+        price: π, for an agent not known.
+        track: What its work on like tasks cost.
+    """
+    mean = model.work.get(agent, price * model.newcomer_tokens)
+    if track is None:
+        return mean
+    return (model.prior_evidence * mean + track.spent) / (model.prior_evidence + track.costed)

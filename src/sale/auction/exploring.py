@@ -24,7 +24,8 @@ def work_dollars(bids: Sequence[Bid], weights: Weights) -> dict[str, float]:
     model = weights.model
     tokens = PRIOR_WORK_TOKENS
     return {
-        bid.agent: (expected_work(model, bid.agent, bid.price) if model else bid.price * tokens) / 1e6 for bid in bids
+        bid.agent: (expected_work(model, bid.agent, bid.price, bid.track) if model else bid.price * tokens) / 1e6
+        for bid in bids
     }
 
 

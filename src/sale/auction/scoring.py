@@ -82,7 +82,7 @@ def weigh(
         cost, probability = cost_of(strategy, price, weights), None
         value, notes = value_of(strategy, scores, weights)
     else:
-        cost = expected_work(model, strategy.agent, price)
+        cost = expected_work(model, strategy.agent, price, track)
         plan = strategy if strategy.text else None
         probability = chance(model, strategy.agent, strategy=plan, scores=scores, track=track)
         value, notes = model.worth * probability, ()

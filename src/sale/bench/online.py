@@ -49,10 +49,9 @@ class History:
     tracks: Tracks = field(default_factory=Tracks)
     _count: int = 0
 
-    def remember(self, row: int, work: Sequence[tuple[str, Verdict]]) -> None:
+    def remember(self, row: int, done: Sequence[Worked]) -> None:
         """Agents' work on the text of a row."""
         self._count += 1
-        done = [Worked(agent=agent, verdict=verdict) for agent, verdict in work]
         self.tracks.put(self._count, row, float(self._count), done)
 
     def of(self, row: int, agents: Sequence[str]) -> dict[str, TrackRecord]:
@@ -78,7 +77,7 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
         history = History(vectors)
         for other, past in enumerate(recorded.tasks):
             if other != row:
-                history.remember(other, _verdicts(recorded, past.id))
+                history.remember(other, _everybody(recorded, past.id))
         tracks = history.of(row, recorded.agents)
         auction = recorded.auctions[FIRST_BIDS, task.id]
         own = {bid.agent: bid for bid in auction.bids}
@@ -111,7 +110,7 @@ def run(recorded: Recorded, dev: Recorded | None, policy: Policy, embed: Embed, 
     history = History(embed([task.prompt for task in (*earlier, *recorded.tasks)]))
     if dev is not None:
         for row, task in enumerate(earlier):
-            history.remember(row, _verdicts(dev, task.id))
+            history.remember(row, _everybody(dev, task.id))
     market = _Market(recorded, policy)
     order = list(range(len(recorded.tasks)))
     random.Random(seed).shuffle(order)  # noqa: S311  an order, not a secret
@@ -120,7 +119,7 @@ def run(recorded: Recorded, dev: Recorded | None, policy: Policy, embed: Embed, 
         row = len(earlier) + place
         done[place] = market.task(place, history.of(row, recorded.agents))
         if policy.learn:
-            history.remember(row, done[place].verdicts)
+            history.remember(row, done[place].work)
     return Ran(recorded=recorded, done=[done[place] for place in range(len(order))])
 
 
@@ -130,7 +129,8 @@ class _Done:
 
     tried: tuple[str, ...]
     """Who worked, in order; the last one's answer counts."""
-    verdicts: tuple[tuple[str, Verdict], ...]
+    work: tuple[Worked, ...]
+    """What the memory knows of it."""
     extra: float
     """Dollars of the auction."""
     tokens: float
@@ -181,17 +181,18 @@ class _Market:
         auction = self.recorded.auctions[FIRST_BIDS, task]
         bids, held = self._bids(auction, tracks)
         tried: list[str] = []
-        verdicts: list[tuple[str, Verdict]] = []
+        done: list[Worked] = []
         bid = scoring.provisional_winner(bids) if bids else None
         while bid is not None:
             work = self.recorded.works[task, bid.agent, ""]
             tried.append(bid.agent)
             shown = self._checked(task, work) if len(tried) < self.policy.attempts else None
             bid = scoring.next_best(bids, tried, self.policy.weights) if shown == "failure" else None
-            verdicts.append((tried[-1], "failure" if bid is not None else _verdict(work)))
+            verdict = "failure" if bid is not None else _verdict(work)
+            done.append(Worked(agent=tried[-1], verdict=verdict, dollars=work.dollars))
         paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]
         share = sum(paid) / auction.first_dollars if held and auction.first_dollars > 0 else 0.0
-        return _Done(tuple(tried), tuple(verdicts), sum(paid) if held else 0.0, share * auction.first_tokens, held)
+        return _Done(tuple(tried), tuple(done), sum(paid) if held else 0.0, share * auction.first_tokens, held)
 
     def _bids(self, auction: AuctionRow, tracks: dict[str, TrackRecord]) -> tuple[list[Bid], bool]:
         """What the award is made among, and whether there was an auction."""
@@ -233,5 +234,6 @@ def _verdict(work: Work) -> Verdict:
     return "success" if work.success else "failure" if work.judged else "unknown"
 
 
-def _verdicts(recorded: Recorded, task: str) -> list[tuple[str, Verdict]]:
-    return [(agent, _verdict(recorded.works[task, agent, ""])) for agent in recorded.agents]
+def _everybody(recorded: Recorded, task: str) -> list[Worked]:
+    works = {agent: recorded.works[task, agent, ""] for agent in recorded.agents}
+    return [Worked(agent=agent, verdict=_verdict(one), dollars=one.dollars) for agent, one in works.items()]

@@ -155,6 +155,25 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> Recorded:
     return found
 
 
+def merged(parts: Sequence[Recorded]) -> Recorded:
+    """Records of the same pool as one.
+
+    Raises:
+        InputError: Their agents or prices differ.
+    """
+    found = Recorded(agents=parts[0].agents, prices=parts[0].prices)
+    for part in parts:
+        if (part.agents, part.prices) != (found.agents, found.prices):
+            raise InputError("records of different pools cannot be put together")
+        found.tasks += part.tasks
+        found.runs += part.runs
+        found.works |= part.works
+        found.auctions |= part.auctions
+        found.checks |= part.checks
+        found.opinions |= part.opinions
+    return found
+
+
 def _whole(found: Recorded, task: str) -> bool:
     auction = found.auctions.get((FIRST_BIDS, task))
     if auction is None:

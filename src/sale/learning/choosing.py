@@ -63,7 +63,11 @@ def track_features(table: Table, model: SuccessModel) -> Floats:
 def expected_works(table: Table, model: SuccessModel) -> Floats:
     """(T, N) what the work is expected to cost, micro-dollars."""
     known = np.array([model.work.get(agent, np.nan) for agent in table.agents])[table.author]
-    return np.where(np.isnan(known), table.price * model.newcomer_tokens, known)
+    found = np.where(np.isnan(known), table.price * model.newcomer_tokens, known)
+    for row, column, record in observed_tracks(table):
+        evidence = model.prior_evidence + record.costed
+        found[row, column] = (model.prior_evidence * found[row, column] + record.spent) / evidence
+    return found
 
 
 def logistic(log_odds: Floats) -> Floats:

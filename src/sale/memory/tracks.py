@@ -26,6 +26,7 @@ NEAREST: Final = 64
 an agent that worked a thousand times is not a thousandfold certain about a task unlike them all."""
 # Single-precision products may differ in the last bits for equal rows; candidates this close are scored again.
 NEAR: Final = np.float32(1e-5)
+MICRO: Final = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +36,8 @@ class Worked:
     agent: str
     verdict: str | None
     """The latest."""
+    dollars: float | None = None
+    """What it cost; `None` where that is not known."""
 
 
 class Tracks:
@@ -51,11 +54,13 @@ class Tracks:
         self._agent = np.zeros(0, dtype=np.int32)
         self._judged = np.zeros(0, dtype=np.bool_)
         self._succeeded = np.zeros(0, dtype=np.bool_)
+        self._dollars = np.zeros(0, dtype=np.float64)
 
     @property
     def nbytes(self) -> int:
         """Bytes the arrays take."""
-        arrays = (self._auction, self._row, self._started, self._agent, self._judged, self._succeeded)
+        own = (self._auction, self._row, self._started, self._agent)
+        arrays = (*own, self._judged, self._succeeded, self._dollars)
         return sum(array.nbytes for array in arrays)
 
     def put(self, auction: int, row: int, started: float, work: Sequence[Worked]) -> None:
@@ -80,6 +85,7 @@ class Tracks:
             self._agent[place] = self._codes.setdefault(one.agent, len(self._codes))
             self._judged[place] = one.verdict in {"success", "failure"}
             self._succeeded[place] = one.verdict == "success"
+            self._dollars[place] = np.nan if one.dollars is None else one.dollars
 
     def retain(self, auctions: Collection[int]) -> None:
         """Drop the executions of all auctions but these. Their room is not won back."""
@@ -104,19 +110,16 @@ class Tracks:
             exactly: The same for some rows, in double precision.
         """
         found = {agent: self._nearest(agent, similarities, exactly) for agent in agents}
-        nearest = max((float(similarity[0]) for similarity, _ in found.values() if len(similarity)), default=0.0)
-        return {
-            agent: _record(agent, weights_of(similarity, nearest), succeeded)
-            for agent, (similarity, succeeded) in found.items()
-        }
+        nearest = max((float(near[0]) for near, _ in found.values() if len(near)), default=0.0)
+        return {agent: self._record(agent, weights_of(near, nearest), at) for agent, (near, at) in found.items()}
 
     def _nearest(
         self,
         agent: str,
         similarities: NDArray[np.float32],
         exactly: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Similarity, the greatest first, and success of the executions that count for an agent."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Similarity, the greatest first, and places of the executions that count for an agent."""
         places = np.flatnonzero(self._judged & (self._agent == self._codes.get(agent, -1)))
         if len(places) > NEAREST:
             rough = similarities[self._row[places]]
@@ -125,7 +128,18 @@ class Tracks:
         rows, text = np.unique(self._row[places], return_inverse=True)
         similarity = exactly(rows)[text]
         order = np.lexsort((-places, -self._auction[places], -self._started[places], -similarity))[:NEAREST]
-        return similarity[order], self._succeeded[places[order]]
+        return similarity[order], places[order]
+
+    def _record(self, agent: str, weights: NDArray[np.float64], places: NDArray[np.int64]) -> TrackRecord:
+        succeeded, dollars = self._succeeded[places], self._dollars[places]
+        known = ~np.isnan(dollars)
+        return TrackRecord(
+            agent=agent,
+            successes=float(np.sum(weights[succeeded])),
+            failures=float(np.sum(weights[~succeeded])),
+            spent=float(np.sum(weights[known] * dollars[known])) * MICRO,
+            costed=float(np.sum(weights[known])),
+        )
 
     def _grow(self) -> None:
         self._auction = grown(self._auction, self._size)
@@ -134,6 +148,7 @@ class Tracks:
         self._agent = grown(self._agent, self._size)
         self._judged = grown(self._judged, self._size)
         self._succeeded = grown(self._succeeded, self._size)
+        self._dollars = grown(self._dollars, self._size)
 
 
 def weights_of(similarity: NDArray[np.float64], nearest: float) -> NDArray[np.float64]:
@@ -144,9 +159,3 @@ def weights_of(similarity: NDArray[np.float64], nearest: float) -> NDArray[np.fl
         nearest: The greatest cosine of any execution of the agents that are compared, so that all are on one scale.
     """
     return np.exp((similarity - nearest) / BANDWIDTH) * min(1.0, max(0.0, nearest / ALIKE))
-
-
-def _record(agent: str, weights: NDArray[np.float64], succeeded: NDArray[np.bool_]) -> TrackRecord:
-    return TrackRecord(
-        agent=agent, successes=float(np.sum(weights[succeeded])), failures=float(np.sum(weights[~succeeded]))
-    )

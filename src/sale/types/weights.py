@@ -20,6 +20,10 @@ class TrackRecord:
     """Past successes, each counted as much as its task is like this one (in (0, 1])."""
     failures: float
     """Past failures, likewise. What nobody judged is in neither."""
+    spent: float = 0.0
+    """What that work cost, in micro-dollars, each counted likewise."""
+    costed: float = 0.0
+    """How much of the evidence it is whose cost is known."""
 
     @property
     def evidence(self) -> float:

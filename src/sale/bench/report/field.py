@@ -22,9 +22,12 @@ from sale.bench.routers.fixed import Oracle, Random, SingleAgent
 from sale.bench.routers.protocol import Ints, OutcomeTable, Router, Routing
 from sale.errors import InputError
 from sale.learning.fit import fit
+from sale.types import Objective
 
 FOLDS = 5
 SEED = 7
+SOLVER_SECONDS = 20.0
+"""What the exact solvers may take for one fit; at these sizes they finish long before."""
 FEWEST_TRAINING = 30
 """Fewer training tasks than this are no training set: baselines are then fitted on the test tasks they do not route."""
 
@@ -103,21 +106,43 @@ def compare(recorded: Recorded, dev: Recorded | None, features: Features, embed:
 def _fitted(recorded: Recorded, dev: Recorded | None, direct: OutcomeTable, embed: Embed) -> list[Contender]:
     """The market with weights fitted on what the baselines are trained on, and remembering no more than that.
 
-    Work is done without a plan, auctions are held only where they pay, and, in the second row, work that fails the
-    examples in the task's own text goes to the next best bid.
+    Work is done without a plan. With the objective `utility` auctions are held only where they pay; "next best bid"
+    sends on work that fails the examples in the task's own text, as often as that is expected to pay. The other
+    objectives know bids alone, so they auction every task.
     """
     found: list[Contender] = []
-    for name, attempts in (("SALE fitted", 1), ("SALE fitted, next best bid", 2)):
-
-        def trained(train: Recorded, test: Recorded, policy_name: str = name, tries: int = attempts) -> Routing:
-            weights = fit(examples_of(train, embed), "utility").weights
-            policy = Policy(name=policy_name, weights=weights, attempts=tries, learn=False)
-            return run(test, train, policy, embed, SEED).routing
-
-        routing = trained(dev, recorded) if dev is not None else _across(recorded, direct, trained)
+    variants: tuple[tuple[str, Objective, int], ...] = (
+        ("SALE fitted", "utility", 1),
+        ("SALE fitted, next best bid", "utility", len(recorded.agents)),
+        ("SALE fitted, margin", "margin", 1),
+        ("SALE fitted, minmax", "minmax", 1),
+    )
+    for name, objective, attempts in variants:
+        market = _Fitted(name=name, objective=objective, attempts=attempts, embed=embed)
+        routing = market.routing(dev, recorded) if dev is not None else _across(recorded, direct, market.routing)
         if routing is not None:
             found.append(Contender(name=name, settled=settle((direct, routing))))
     return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fitted:
+    """One way to fit the market."""
+
+    name: str
+    objective: Objective
+    attempts: int
+    embed: Embed
+
+    def routing(self, train: Recorded, test: Recorded) -> Routing:
+        """Fit on some tasks, decide the others.
+
+        Raises:
+            InputError: The training tasks are too few.
+        """
+        weights = fit(examples_of(train, self.embed), self.objective, seconds=SOLVER_SECONDS).weights
+        policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
+        return run(test, train, policy, self.embed, SEED).routing
 
 
 def _across(

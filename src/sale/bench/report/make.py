@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sale.bench.figure_style import svg
 from sale.bench.metrics import Settled
-from sale.bench.replay import Recorded, load_recorded
+from sale.bench.replay import Recorded, load_recorded, merged
 from sale.bench.report import tables
+from sale.bench.report.claim import claim_table
 from sale.bench.report.drawings import drawings
 from sale.bench.report.field import Field, compare, together
 from sale.bench.report.sheet import Sheet
@@ -87,6 +88,47 @@ def make(
             hint="`sale bench run` records them, as coding-test.jsonl and search-test.jsonl.",
         )
     return Report(fields=fields, sheets=tuple(_sheets(fields, trained)))
+
+
+def make_pool(
+    folder: Path,
+    tasks: Iterable[BenchTask],
+    features: Embeddings,
+    *,
+    name: str,
+    title: str,
+    suffixes: Sequence[str] = SUFFIXES,
+) -> tuple[Sheet, ...]:
+    """The comparison over all domains as one, whose agent and market are the same for all: what a claim is made on.
+
+    Args:
+        folder: Records as for `make`.
+        tasks: What was run.
+        features: Sentence embeddings.
+        name: Begins the keys of the tables.
+        title: Of the pool, in words.
+        suffixes: Of record files.
+
+    Returns:
+        Nothing where no test task is on record.
+    """
+    given = list(tasks)
+    tests = [_recorded(folder, f"{domain}-test", _of(given, domain, "test"), suffixes) for domain in DOMAINS]
+    devs = [_recorded(folder, f"{domain}-dev", _of(given, domain, "dev"), suffixes) for domain in DOMAINS]
+    found = [one for one in tests if one is not None and one.tasks]
+    if not found:
+        return ()
+    # Half a training set would teach one domain alone.
+    whole = [one for one in devs if one is not None and one.tasks] if None not in devs else []
+    field = compare(merged(found), merged(whole) if whole else None, features, features)
+    counts = " and ".join(f"{len(one.tasks)} {one.tasks[0].domain}" for one in found)
+    sheets = [
+        replace(tables.main_table(field, name), title=f"{title}: {counts} test tasks"),
+        claim_table(field, f"{name}-claim", f"{title}: the market against its best agent"),
+    ]
+    if (checks := tables.check_table(field, name)) is not None:
+        sheets.append(checks)
+    return tuple(sheets)
 
 
 def _of(tasks: Sequence[BenchTask], domain: Domain, split: Split) -> list[BenchTask]:

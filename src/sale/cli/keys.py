@@ -100,7 +100,7 @@ def _check_agents(config_file: Path | None, agents: tuple[str, ...]) -> None:
 @config_option
 @json_option
 def list_keys(config_file: Path | None, *, as_json: bool) -> None:
-    """All keys, with what they have spent in this period."""
+    """All keys, with what they have spent in this period. `sale keys show KEY` says the rest."""
     found = with_store(config_file, lambda store: store.keys())
     if as_json:
         click.echo(_document("keys", [_told(key) for key in found]))
@@ -109,13 +109,11 @@ def list_keys(config_file: Path | None, *, as_json: bool) -> None:
         output().print("There are no keys: whoever reaches the server may use it. `sale keys create NAME` makes one.")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "key", "name", "spent", "budget", "limits", "agents", "state"):
-        right = heading in {"spent", "budget"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading in {"id", "key", "spent"})
+    for heading in ("id", "key", "name", "spent", "budget", "state"):
+        table.add_column(heading, justify="right" if heading == "spent" else "left", no_wrap=heading in {"id", "key"})
     for key in found:
-        agents = "all" if key.agents is None else ", ".join(sorted(key.agents))
-        cells = (key.id, f"{key.prefix}…", plain(key.name), money(key.spent), _budget(key), _limits(key), agents)
-        table.add_row(*cells, _state(key))
+        cells = (key.id, f"{key.prefix}…", plain(key.name), money(key.spent), _budget(key), _state(key))
+        table.add_row(*cells)
     output().print(table)
 
 

@@ -1,0 +1,110 @@
+"""Sessions: found by id and tail, in this process at once and in others soon."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sale.server.store import sessions
+from sale.server.store.store import ServerStore
+from sale.server.store.types import Session
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FIRST = Session(
+    id="one",
+    market="sale",
+    tail="t1",
+    agent="small",
+    auction_id="a",
+    plan="1. Look.\x00",
+    turns=1,
+    dollars=0.5,
+    prompt_tokens=100,
+    began=NOON,
+    seen=NOON,
+    key_id="k",
+)
+
+
+async def test_a_session_is_found_at_once_by_id_and_by_its_last_tail_only(store: ServerStore):
+    await store.put_session(FIRST)
+    assert await store.session("one") == FIRST
+    assert await store.session_by_tail(["t0", "t1"]) == FIRST
+    assert await store.session_by_tail([]) is None
+    later = replace(FIRST, tail="t2", turns=2, seen=NOON + timedelta(minutes=1))
+    await store.put_session(later)
+    assert await store.session_by_tail(["t1", "t2"]) == later
+    assert await store.session_by_tail(["t1"]) is None
+    assert await store.session("two") is None
+
+
+async def test_the_latest_seen_of_several_with_the_same_tail_is_meant(opened):
+    one, two = await opened(), await opened()
+    await one.put_session(FIRST)
+    newer = replace(FIRST, id="two", seen=NOON + timedelta(minutes=1), agent="large")
+    await one.put_session(newer)
+    await one.recent_sessions(1)
+    assert await two.session_by_tail(["t1"]) == newer
+
+
+async def test_another_process_goes_on_where_one_has_stopped(opened):
+    one, two = await opened(), await opened()
+    await one.put_session(FIRST)
+    found = None
+    for _ in range(100):
+        found = await two.session_by_tail(["t1"])
+        if found is not None:
+            break
+        await asyncio.sleep(0.02)
+    assert found == FIRST
+    await two.put_session(replace(found, tail="t2", turns=2, dollars=0.75, seen=NOON + timedelta(minutes=1)))
+    assert [session.turns for session in await two.recent_sessions(5)] == [2]
+    assert await one.session_by_tail(["t2"]) == (await two.session("one"))
+
+
+async def test_turns_of_two_processes_add_up(opened):
+    one, two = await opened(), await opened()
+    await one.put_session(FIRST)
+    await one.recent_sessions(1)
+    assert await two.session("one") == FIRST
+    await one.put_session(replace(FIRST, turns=3, dollars=0.75))
+    await two.put_session(replace(FIRST, turns=2, dollars=1.5))
+    await one.recent_sessions(1)
+    (both,) = await two.recent_sessions(1)
+    assert (both.turns, both.dollars) == (4, 1.75)
+
+
+async def test_what_is_at_hand_is_believed_for_a_while_only(opened, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sessions, "FRESH_SECONDS", 0.2)
+    one, two = await opened(), await opened()
+    await one.put_session(FIRST)
+    await one.recent_sessions(1)
+    await two.session("one")
+    await two.put_session(replace(FIRST, agent="large"))
+    await two.recent_sessions(1)
+    await asyncio.sleep(0.25)
+    assert (await one.session("one")).agent == "large"
+
+
+async def test_only_so_many_are_kept_at_hand(opened, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sessions, "KEPT", 10)
+    store = await opened()
+    for number in range(50):
+        await store.put_session(replace(FIRST, id=f"s{number}", tail=f"t{number}", seen=NOON + timedelta(number)))
+    assert [one.id for one in await store.recent_sessions(3)] == ["s49", "s48", "s47"]
+    assert len(store._sessions._entries) == len(store._sessions._tails) == 10
+    assert (await store.session("s3")).tail == "t3"
+    assert (await store.session_by_tail(["t4"])).id == "s4"
+
+
+async def test_all_are_on_disk_when_the_store_is_closed(opened, place):
+    store = await ServerStore.open(place)
+    for number in range(30):
+        await store.put_session(replace(FIRST, id=f"s{number}"))
+        await store.put_session(replace(FIRST, id=f"s{number}", turns=2))
+    await store.aclose()
+    again = await opened()
+    assert [one.turns for one in await again.recent_sessions(100)] == [2] * 30

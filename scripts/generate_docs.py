@@ -20,12 +20,14 @@ from sale.cli.main import app
 from sale.types import AuctionRules, Caps
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
+from sale.types.tools import Budget
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[[agents]]", config.AgentSettings, "One section for each agent of the pool."),
     ("price", config.PriceSettings, "Of an agent: one number for all, or a table."),
+    ("budget", Budget, "Of an agent, what one execution may spend: `budget = { dollars = 0.01, calls = 30 }`."),
     ("[auction]", AuctionRules, "How auctions are held."),
     (
         "[auction.caps]",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Usage,
         Weights,
     )
+    from sale.types.tools import Budget
 
 _HOMES = {
     "sale.agents.adapters": ("CommandAgent", "FixedPlan", "FunctionAgent", "PlanFunction", "Terms", "Work"),
@@ -49,6 +50,7 @@ _HOMES = {
     "sale.config": ("AgentSettings", "Settings"),
     "sale.errors": ("SaleError",),
     "sale.market": ("Market",),
+    "sale.types.tools": ("Budget",),
     "sale.types": (
         "Auction",
         "AuctionRules",
@@ -76,6 +78,7 @@ __all__ = [
     "Auction",
     "AuctionRules",
     "Bid",
+    "Budget",
     "Caps",
     "Check",
     "CommandAgent",

@@ -12,6 +12,7 @@
     │   ├── ServerError            the endpoint failed                             (retryable)
     │   ├── RejectedError          the endpoint refuses this request: key, model name, context length
     │   ├── BadReplyError          the answer is not what the protocol promises
+    │   ├── SpentError             the budget of the execution does not allow it
     │   └── NotReadyError          the model could not be made ready: its weights, its engine
     ├── AuctionError           the market could not hold the auction
     │   ├── CapError               a hard cap on calls, tokens, dollars or seconds forbids it
@@ -143,6 +144,12 @@ class BadReplyError(CallError):
     """The answer is malformed or empty."""
 
     code = "call.bad_reply"
+
+
+class SpentError(CallError):
+    """The budget of an execution is used up: it ends with what was found so far."""
+
+    code = "call.budget"
 
 
 class NotReadyError(CallError):

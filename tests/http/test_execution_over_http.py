@@ -12,7 +12,7 @@ import pytest
 
 from sale.agents.contractor import Contractor
 from sale.errors import SandboxError
-from sale.types import Execution, Task, ToolInfo
+from sale.types import Call, Execution, Task, ToolInfo
 from tests.support.endpoint import Endpoint
 from tests.support.pool import KEY, contractor
 
@@ -59,10 +59,15 @@ def tooled(endpoint: Endpoint, behaviour: str, tool: Doubling | None = None, **s
     return contractor(endpoint, "alice", behaviour, tools=tools, settings={"execution": "tools", **settings})
 
 
+def models_of(execution: Execution) -> list[Call]:
+    return [call for call in execution.calls if not call.tool]
+
+
 def check_bill(execution: Execution, endpoint: Endpoint) -> None:
     """One line for each request the endpoint got, at the agent's price, and JSON all through."""
-    assert len(execution.calls) == len(endpoint.requests())
-    for call in execution.calls:
+    calls = models_of(execution)
+    assert len(calls) == len(endpoint.requests())
+    for call in calls:
         assert (call.stage, call.agent) == ("execute", "alice")
         assert call.dollars == pytest.approx((call.usage.input_tokens + 2 * call.usage.output_tokens) / 1e6)
         assert 0 <= call.seconds <= execution.seconds + 0.05
@@ -215,7 +220,7 @@ async def test_the_limit_on_turns_is_kept_and_all_turns_are_paid_for(endpoint: E
     execution = await work(tooled(endpoint, "tool-loops-forever", turns=turns))
     assert execution.error == f"execution.turns: not done within {turns} turns"
     assert len(endpoint.requests()) == turns
-    assert all(call.error is None for call in execution.calls)
+    assert all(call.error is None for call in models_of(execution))
     check_bill(execution, endpoint)
 
 
@@ -226,7 +231,7 @@ async def test_a_hanging_tool_is_stopped_by_the_time_limit(endpoint: Endpoint) -
     assert time.monotonic() - began < 3
     assert tool.seen == [2]
     assert execution.error == "call.timeout: not done within 0.5 s"
-    assert [call.error for call in execution.calls] == [None], "no model call failed: the tool did"
+    assert [call.error for call in models_of(execution)] == [None], "no model call failed: the tool did"
     check_bill(execution, endpoint)
 
 
@@ -236,7 +241,7 @@ async def test_an_endpoint_that_fails_in_the_middle_leaves_what_was_spent(endpoi
     assert execution.error is not None
     assert execution.error.startswith("call.server: HTTP 500")
     assert len(tool.seen) == 2
-    spent, also_spent, failed = execution.calls
+    spent, also_spent, failed = models_of(execution)
     assert spent.usage.total > 0
     assert also_spent.usage.total > 0
     assert (failed.usage.total, failed.error) == (0, execution.error)
@@ -247,8 +252,8 @@ async def test_a_timeout_in_the_middle_leaves_what_was_spent(endpoint: Endpoint)
     execution = await work(tooled(endpoint, "slow-400+tool-loops-forever", seconds=0.7))
     assert execution.error == "call.timeout: not done within 0.7 s"
     assert execution.calls[0].usage.total > 0
-    assert execution.calls[-1].error == execution.error
-    assert execution.calls[-1].seconds > 0
+    assert models_of(execution)[-1].error == execution.error
+    assert models_of(execution)[-1].seconds > 0
     check_bill(execution, endpoint)
 
 

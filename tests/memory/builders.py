@@ -198,6 +198,8 @@ def calls(text: SearchStrategy[str]) -> SearchStrategy[Call]:
         seconds=reals,
         prompt=text,
         error=st.none() | text,
+        tool=text,
+        key=text,
     )
 
 

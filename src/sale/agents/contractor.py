@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sale.agents.account import NO_BUDGET, Account
 from sale.agents.execution import Shift, answer_directly, work_with_tools
+from sale.agents.metered import Metered
 from sale.agents.onsite import work_on_site
 from sale.agents.prompts import work_prompt
 from sale.agents.protocol import Reach, Tool
@@ -116,15 +118,19 @@ class Contractor:
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Do the task directly, with tools, in steps or by repair, once or several times, as the settings say."""
-        if self._settings.samples == 1 or self._workspace is not None:
-            return await self._work(self._model, task, strategy, self._settings.seconds)
+        account = Account(self.name, self._price, self._settings.budget or NO_BUDGET)
+        model, most = Metered(self._model, account), account.seconds(self._settings.seconds)
 
         async def work(number: int, seconds: float) -> Execution:
-            return await self._work(Sampled(self._model, number) if number else self._model, task, strategy, seconds)
+            return await self._work(Sampled(model, number) if number else model, task, strategy, seconds, account)
 
-        return await best_of(work, task, self._settings.samples, self._workbench, self._settings.seconds)
+        if self._settings.samples == 1 or self._workspace is not None:
+            return account.settled(await work(0, most))
+        return account.settled(await best_of(work, task, self._settings.samples, self._workbench, most))
 
-    async def _work(self, model: Model, task: Task, strategy: str | None, seconds: float) -> Execution:
+    async def _work(
+        self, model: Model, task: Task, strategy: str | None, seconds: float, account: Account
+    ) -> Execution:
         shown = strategy if self._settings.follow_strategy else None
         shift = Shift(
             agent=self.name,
@@ -135,6 +141,7 @@ class Contractor:
             seconds=seconds,
             turns=self._settings.turns,
             temperature=self._settings.temperature,
+            account=account,
         )
         if self._workspace is not None:
             return await work_on_site(model, self._workspace, shift, task, shown, self._settings.execution)

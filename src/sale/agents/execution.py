@@ -19,6 +19,7 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
+from sale.agents.account import Account
 from sale.agents.protocol import SchemaTool, Tool
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.errors import mapped
@@ -42,6 +43,12 @@ class Shift:
     seconds: float
     turns: int = 1
     temperature: float = 0.0
+    account: Account | None = None
+    """What its calls are counted on, where somebody counts."""
+
+    def billed(self, tools: Sequence[Tool]) -> list[Tool]:
+        """Tools on its account."""
+        return [self.account.billed(tool) if self.account else tool for tool in tools]
 
 
 async def answer_directly(model: Model, shift: Shift) -> Execution:
@@ -89,7 +96,7 @@ async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> 
 
 
 async def _loop(model: ToolModel, tools: Sequence[Tool], shift: Shift) -> str:
-    loop_tools = [_in_loop(tool) for tool in tools]
+    loop_tools = [_in_loop(tool) for tool in shift.billed(tools)]
     # A call with bad arguments is shown to the model; how often it may try again is a matter of turns alone.
     retries = AgentRetries(tools=shift.turns, output=1)
     with mapped(shift.agent):

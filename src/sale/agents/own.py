@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import cast
 
+from sale.agents.account import NO_BUDGET
 from sale.agents.adapters.adapted import Terms
 from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
@@ -30,6 +31,7 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
                 price=price,
                 price_per_task=settings.price_per_task,
                 seconds=settings.seconds,
+                budget=settings.budget or NO_BUDGET,
                 follow_strategy=settings.follow_strategy,
             ),
             plans=None if settings.plan is None else FixedPlan(settings.plan),

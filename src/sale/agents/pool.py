@@ -29,6 +29,7 @@ from sale.models.prices import listed_price, price_of
 from sale.models.protocol import Model
 from sale.types import Price
 from sale.types.mcp import may_use
+from sale.types.tools import Fee
 
 MEGABYTE = 1024 * 1024
 SEARCHING = frozenset({"tools", "steps"})
@@ -135,7 +136,8 @@ def _tools(settings: Settings) -> tuple[Tool, ...]:
     if not settings.tools.python:
         return ()
     sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
-    return (PythonTool(sandbox, limits=limits_of(settings.sandbox)),)
+    fee = Fee(per_call=settings.tools.price_per_call, per_second=settings.tools.price_per_second)
+    return (PythonTool(sandbox, limits=limits_of(settings.sandbox), fee=fee),)
 
 
 def _workbench(settings: Settings) -> Workbench:

@@ -54,10 +54,10 @@ async def work_in_steps(
 async def _steps(
     model: Model, tools: Sequence[Tool], shift: Shift, task: Task, strategy: str | None, course: _Course
 ) -> str | None:
-    by_name = {tool.info.name: inputs_of(tool) for tool in tools}
+    by_name = {tool.info.name: inputs_of(tool) for tool in shift.billed(tools)}
     shown = tuple(by_name.values())
     for turn in range(1, shift.turns + 1):
-        last = turn == shift.turns
+        last = turn == shift.turns or (shift.account is not None and shift.account.closing)
         prompt = step_prompt(task, strategy=strategy, tools=shown, steps=course.steps, last=last)
         reply, failure = await _ask(model, prompt, step_schema(() if last else shown), shift, course)
         if reply is None:

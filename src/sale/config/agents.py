@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sale.config.sections import Dollars, Positive, Seconds, Section
+from sale.types.tools import Budget
 
 
 class PriceSettings(Section):
@@ -81,6 +82,9 @@ class AgentSettings(Section):
     """Tokens one call may take, for a `local` or `gguf` model; 8192 unless given, never more than it was trained on."""
     seconds: Seconds = 600.0
     """The longest an execution may take."""
+    budget: Budget | None = None
+    """What one execution may spend, any of `{ tokens = 20000, dollars = 0.01, seconds = 120.0, calls = 30 }`, on models
+    and tools together. Where it comes to its end the agent is asked for its answer, and the result says so."""
     turns: Positive = 12
     """The most model calls of one tool loop; with `repair`, the most answers."""
     mcp: tuple[str, ...] | None = None

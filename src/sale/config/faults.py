@@ -15,6 +15,7 @@ from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, Caps
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
+from sale.types.tools import Budget
 
 
 def all_faults(error: ValidationError) -> str:
@@ -51,5 +52,5 @@ _KEYS = sorted(
     | set(ServerSettings.model_fields)
     | set(WorkspaceSettings.model_fields)
     | set(EmbeddingSettings.model_fields)
-    | {field.name for rules in (AuctionRules, Caps, SearchRules, McpRules) for field in fields(rules)}
+    | {field.name for rules in (AuctionRules, Caps, Budget, SearchRules, McpRules) for field in fields(rules)}
 )

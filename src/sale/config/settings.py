@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from sale.config.agents import AgentSettings
-from sale.config.sections import Positive, Seconds, Section, Weight
+from sale.config.sections import Dollars, Positive, Seconds, Section, Weight
 from sale.config.server import ServerSettings
 from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, JuryMode
@@ -33,6 +33,9 @@ class MemorySettings(Section):
 
     path: Path | None = None
     """The SQLite file; in the user's data directory by default."""
+    url: str | None = Field(default=None, repr=False)
+    """In place of a file: a database on a PostgreSQL server, `postgresql://user@host:5432/name`, for several machines.
+    The password is better left out: `PGPASSWORD` and `~/.pgpass` are heeded. Needs the `postgres` extra."""
     enabled: bool = True
     """Off: nothing is recorded and nobody refines."""
 
@@ -42,6 +45,10 @@ class ToolSettings(Section):
 
     python: bool = True
     """Run Python in the sandbox."""
+    price_per_call: Dollars = 0.0
+    """What one run of Python costs, in dollars."""
+    price_per_second: Dollars = 0.0
+    """What a second of it costs, in dollars."""
     search: SearchRules | None = None
     """Search and read pages; a table of its own, `[tools.search]`. Off unless given."""
     mcp: tuple[McpRules, ...] = ()

@@ -206,6 +206,8 @@ class _Parts:
                 seconds=row["seconds"],
                 prompt=row["prompt"],
                 error=row["error"],
+                tool=row["tool"] or "",
+                key=row["billed_to"] or "",
             )
             for row in self.rows["calls"]
             if (row["part"], row["outcome"], row["execution"]) == (part, outcome, execution)

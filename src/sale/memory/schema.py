@@ -35,7 +35,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -276,6 +276,8 @@ calls = Table(
     Column("stage", String(16), nullable=False),
     Column("agent", ExactText, nullable=False),
     Column("prompt", ExactText, nullable=False),
+    Column("tool", ExactText),  # which tool was called; null for a model
+    Column("billed_to", ExactText),  # the environment variable of the key a tool was billed to
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("dollars", Real),

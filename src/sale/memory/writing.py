@@ -237,6 +237,8 @@ def call_rows(
             "stage": call.stage,
             "agent": call.agent,
             "prompt": call.prompt,
+            "tool": call.tool or None,
+            "billed_to": call.key or None,
             "input_tokens": call.usage.input_tokens,
             "output_tokens": call.usage.output_tokens,
             "dollars": call.dollars,

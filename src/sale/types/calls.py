@@ -86,7 +86,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One line of a settlement: a model call and what it cost."""
+    """One line of a settlement: a call of a model or a tool, and what it cost."""
 
     stage: Stage
     agent: str
@@ -96,6 +96,10 @@ class Call:
     prompt: str = ""
     """Name and digest of the prompt template, `bid@1a2b3c4d`; empty where none was used."""
     error: str | None = None
+    tool: str = ""
+    """The tool that was called; empty for a call of a model."""
+    key: str = ""
+    """The environment variable that holds the key a tool was billed to, where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +127,11 @@ class Settlement:
     def work_dollars(self) -> float:
         """Dollars of execution and verification."""
         return self.dollars - self.auction_dollars
+
+    @property
+    def tool_dollars(self) -> float:
+        """Dollars of tools, which are part of the work. They cost the same whoever uses them."""
+        return sum(c.dollars for c in self.calls if c.tool)
 
     @property
     def overhead(self) -> float | None:

@@ -44,6 +44,10 @@ class McpRules:
     """The longest one call may take, and the longest to start and list the tools."""
     max_result_chars: int = 8000
     """How much of a result an agent is shown."""
+    price_per_call: float = 0.0
+    """What one answered call of any of its tools costs, in dollars."""
+    price_per_second: float = 0.0
+    """What a second of such a call costs, in dollars."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -59,6 +63,8 @@ class McpRules:
         for variable in (*self.env, *((self.token_env,) if self.token_env is not None else ())):
             if not _VARIABLE.fullmatch(variable):
                 raise ValueError("env and token_env hold names of environment variables, not their values")
+        if not (0 <= self.price_per_call < math.inf and 0 <= self.price_per_second < math.inf):
+            raise ValueError("price_per_call and price_per_second must be prices from 0 up")
         if not (0 < self.timeout_seconds < math.inf and 100 <= self.max_result_chars <= 1_000_000):
             raise ValueError("timeout_seconds must be above 0, max_result_chars from 100 to 1000000")
 

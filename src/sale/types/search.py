@@ -22,6 +22,7 @@ _TAKES: tuple[tuple[SearchProvider, str], ...] = (*_NEEDS, ("brave", "endpoint")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOUNDS = (
     ("price_per_call", 0, 1000),
+    ("price_per_second", 0, 1000),
     ("calls", 1, 10_000),
     ("results", 1, 20),
     ("excerpt_characters", 20, 20_000),
@@ -58,6 +59,8 @@ class SearchRules:
     """Search passages by meaning too, not by words alone; needs the `local` extra."""
     price_per_call: float = 0.0
     """What one answered search costs, in dollars."""
+    price_per_second: float = 0.0
+    """What a second of searching costs, in dollars."""
     calls: int = 20
     """The most searches and pages of one execution, together."""
     results: int = 5

@@ -12,8 +12,9 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from sale import Settings
-from sale.agents.contractor import Contractor
+from sale.agents.account import Account
 from sale.agents.pool import hire
+from sale.agents.protocol import Agent
 from sale.agents.researcher import Researcher
 from sale.agents.tools.web.citations import without_sources
 from sale.agents.tools.web.desk import Desk, desk_of
@@ -25,6 +26,7 @@ from sale.errors import ConfigError, FetchError, ForbiddenAddressError, InputErr
 from sale.models.scripted import Script, ScriptedModel
 from sale.types import Execution, Price, Task
 from sale.types.search import SearchRules
+from sale.types.tools import Fee
 from tests.agents.web.local_web import LocalWeb, whole
 
 TASK = Task(text="How long is the Öresund Bridge?")
@@ -52,7 +54,7 @@ def site() -> Iterator[LocalWeb]:
 
 def desk(site: LocalWeb, **habits: object) -> Desk:
     web = site.web()
-    chosen = Habits(**{"page_characters": 300, "price_per_call": 0.005, **habits})  # pyright: ignore[reportArgumentType]
+    chosen = Habits(**{"page_characters": 300, "fee": Fee(per_call=0.005, key="SEARCH_KEY"), **habits})  # pyright: ignore[reportArgumentType]
     return Desk(SearXNG(web, endpoint=site.url("")), WebPages(web), chosen)
 
 
@@ -135,23 +137,26 @@ async def test_only_what_was_found_may_be_read_where_the_settings_say_so(site: L
 
 
 async def test_answered_searches_are_paid_for_and_calls_are_limited(site: LocalWeb) -> None:
-    work = research(site, calls=4)
-    await work.search("bridge")
+    account = Account("a", PRICE)
+    search, read = (account.billed(tool).run for tool in research(site, calls=4).tools)
+    await search("bridge")
     site.reply("/search", whole(b"", status="429 Slow Down"))
     with pytest.raises(FetchError, match="too many searches"):
-        await work.search("bridge")
-    await work.read("1")
-    await work.read("1 part 2")
+        await search("bridge")
+    await read("1")
+    await read("1 part 2")
     with pytest.raises(ForbiddenAddressError):
-        await work.read("http://10.0.0.1/")
-    for again in (work.search("more"), work.read("2")):
+        await read("http://10.0.0.1/")
+    for again in (search("more"), read("2")):
         with pytest.raises(FetchError, match="all 4 searches and pages"):
             await again
-    await work.read("1 part 3")
-    calls = work.settled(done("")).calls
-    assert [call.prompt for call in calls] == ["tool:search:searxng"] * 2 + ["tool:read_page"] * 2
-    assert [call.dollars for call in calls] == [0.005, 0.0, 0.0, 0.0]
-    assert [call.error is None for call in calls] == [True, False, True, False]
+    await read("1 part 3")
+    calls = account.settled(done("")).calls
+    page = "read_page"
+    assert [call.tool for call in calls] == ["search", "search", page, page, page, "search", page, page]
+    assert [call.error is None for call in calls] == [True, False, True, True, False, False, False, True]
+    assert [call.dollars for call in calls] == [0.005, *[0.0] * 7]
+    assert [call.key for call in calls if call.tool == "search"] == ["SEARCH_KEY"] * 3
     assert all(call.agent == "a" and call.stage == "execute" and call.seconds > 0 for call in calls)
 
 
@@ -211,10 +216,10 @@ async def test_an_agent_in_steps_searches_reads_and_cites(site: LocalWeb) -> Non
     assert result.answer.startswith(f"7,845 m [1]\n\nSources:\n[1] Good ({site.url('/good')})\n\nNote: [5] was")
     assert without_sources(result.answer) == "7,845 m"
     assert "HTTP status 404" in model.asked[-1].user
-    assert [call.prompt.partition("@")[0] for call in result.calls] == ["step"] * 4 + [
-        "tool:search:searxng",
-        "tool:read_page",
-        "tool:read_page",
+    assert [call.tool or call.prompt.partition("@")[0] for call in result.calls] == ["step"] * 4 + [
+        "search",
+        "read_page",
+        "read_page",
     ]
     await agent.aclose()
 
@@ -257,7 +262,7 @@ async def test_an_agent_with_tool_calls_searches_reads_and_cites(site: LocalWeb)
     assert result.answer == f"It is 7,845 m long [1].\n\nSources:\n[1] Good ({site.url('/good')})"
     assert "7,845 m" in model.shown[2]
     assert "port 80 is not open to agents" in model.shown[2]
-    assert sum(call.dollars for call in result.calls if call.prompt.startswith("tool:")) == pytest.approx(0.01)
+    assert sum(call.dollars for call in result.calls if call.tool) == pytest.approx(0.01)
     # Another task begins with numbers of its own.
     model.turns = ["See [1]."]
     assert (await agent.execute(TASK, None)).answer == "See [1]."
@@ -288,7 +293,7 @@ python = false
 """
 
 
-def pool(text: str, base: Path | None = None) -> tuple[Contractor, ...]:
+def pool(text: str, base: Path | None = None) -> tuple[Agent, ...]:
     return hire(parse(TOML + text, base=base), wrap=lambda agent, model: ScriptedModel(_script()))
 
 

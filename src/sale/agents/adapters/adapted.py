@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic_core import to_json, to_jsonable_python
 
+from sale.agents.account import NO_BUDGET, Account
 from sale.agents.adapters.plans import Plans, counted, described
 from sale.agents.execution import describe
 from sale.agents.prompts import work_prompt
@@ -20,6 +21,7 @@ from sale.auction.protocols import BidRequest, Juror
 from sale.errors import CallTimeoutError, SaleError
 from sale.models.errors import FOREIGN, to_call_error
 from sale.types import Call, Execution, Price, Prompt, Reply, Task, ToolInfo, Usage
+from sale.types.tools import Budget
 
 NO_ANSWER = "call.bad_reply: the answer is empty"
 
@@ -37,6 +39,9 @@ class Terms:
     texts."""
     seconds: float = 600.0
     """The longest an execution may take."""
+    budget: Budget = NO_BUDGET
+    """What an execution may spend. Tokens, dollars and calls hold where the framework reports them as it goes (Pydantic
+    AI, OpenAI Agents, LangGraph); seconds always."""
     follow_strategy: bool = True
     """Whether it is shown its winning strategy while it works."""
     tools: tuple[ToolInfo, ...] = ()
@@ -55,6 +60,21 @@ class Course:
     """What the work as a whole cost, where somebody says so: it then counts, and not the price of tokens."""
     begun: bool = False
     """Whether work that reports no usage has cost something by now."""
+    terms: Terms | None = None
+    """Whose budget it is held to."""
+
+    def check(self, usages: Sequence[Usage] | None = None) -> None:
+        """See whether there may be another model call after these; after those reported so far, unless given.
+
+        Raises:
+            SpentError: The budget is used up.
+        """
+        if self.terms is None:
+            return
+        account = Account(self.terms.name, self.terms.price, self.terms.budget)
+        for usage in [usage for usage, _ in self.usages] if usages is None else usages:
+            account.took(usage, 0.0)
+        account.allow()
 
 
 Doing = Callable[[Prompt, Course], Awaitable[None]]
@@ -121,7 +141,7 @@ async def carry_out(terms: Terms, mode: str, task: Task, strategy: str | None, d
     """
     shown = strategy if terms.follow_strategy else None
     prompt = work_prompt(task, strategy=shown)
-    course = Course()
+    course = Course(terms=terms)
     began = time.monotonic()
     error = await _outcome(terms, prompt, course, do)
     seconds = time.monotonic() - began
@@ -139,7 +159,8 @@ async def carry_out(terms: Terms, mode: str, task: Task, strategy: str | None, d
 
 async def _outcome(terms: Terms, prompt: Prompt, course: Course, do: Doing) -> str | None:
     """Why there is no whole answer; `None` where there is one."""
-    limit = asyncio.timeout(terms.seconds)
+    seconds = min(terms.seconds, terms.budget.seconds or terms.seconds)
+    limit = asyncio.timeout(seconds)
     try:
         async with limit:
             await do(prompt, course)
@@ -150,7 +171,7 @@ async def _outcome(terms: Terms, prompt: Prompt, course: Course, do: Doing) -> s
         return described(error)  # it cancelled itself, not we it
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
         if limit.expired():
-            return describe(CallTimeoutError(f"not done within {terms.seconds:g} s"))
+            return describe(CallTimeoutError(f"not done within {seconds:g} s"))
         return failure(error, terms.name)
     return None if course.answer.strip() else NO_ANSWER
 

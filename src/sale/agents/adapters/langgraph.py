@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out, json_of
 from sale.agents.adapters.plans import OwnModel, Plans, counted
-from sale.errors import BadReplyError
+from sale.errors import BadReplyError, SpentError
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 STEPS = 50
@@ -60,6 +60,11 @@ class LangGraphAgent(Adapted):
                 stream_mode="values",
             ):
                 messages = _messages(state) or messages
+                course.check([used for one in messages if isinstance(one, AIMessage) and (used := _usage(one))])
+        except SpentError:
+            said = [str(one.text) for one in messages if isinstance(one, AIMessage)]
+            course.answer = next((text for text in reversed(said) if text.strip()), "")
+            raise
         finally:
             _keep(messages, course)
         last = messages[-1]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from agents import Agent, ModelResponse, RunConfig, RunContextWrapper, RunHooks, Runner, Tool
+from agents import Agent, ItemHelpers, ModelResponse, RunConfig, RunContextWrapper, RunHooks, Runner, Tool
 from agents.model_settings import ModelSettings
 
 from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out, json_of, text_of
 from sale.agents.adapters.plans import OwnModel, Plans
+from sale.errors import SpentError
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 TURNS = 12
@@ -83,9 +84,15 @@ class _Watch(RunHooks[Any]):
     def __init__(self, course: Course) -> None:
         self._course = course
         self._asked = time.monotonic()
+        self._said = ""
 
     async def on_llm_start(self, *_: object, **__: object) -> None:
-        """The clock of a call."""
+        """The clock of a call, if there may be one."""
+        try:
+            self._course.check()
+        except SpentError:
+            self._course.answer = self._said
+            raise
         self._asked = time.monotonic()
 
     async def on_llm_end(self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse) -> None:
@@ -93,6 +100,8 @@ class _Watch(RunHooks[Any]):
         del context
         used = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
         self._course.usages.append((used, time.monotonic() - self._asked))
+        said = [text for item in response.output if (text := ItemHelpers.extract_text(item))]
+        self._said = said[-1] if said else self._said
         self._course.trace += [
             {"role": "assistant", "agent": agent.name, "content": json_of(item)} for item in response.output
         ]

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic_ai import capture_run_messages
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.direct import model_request
+from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -23,7 +24,7 @@ from pydantic_ai.usage import UsageLimits
 
 from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out, text_of
 from sale.agents.adapters.plans import OwnModel, Plans
-from sale.errors import ConfigError
+from sale.errors import ConfigError, SpentError
 from sale.models.endpoint import read_response
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
@@ -74,13 +75,33 @@ class PydanticAIAgent(Adapted):
     async def _work(self, prompt: Prompt, course: Course) -> None:
         with capture_run_messages() as messages:
             try:
-                run = await self._agent.run(prompt.user, deps=self._deps, usage_limits=self._limits)
+                run = await self._agent.run(prompt.user, deps=self._deps, usage_limits=self._limits or self._budget())
                 course.answer = text_of(run.output)
+            except UsageLimitExceeded as error:
+                said = [message.text for message in messages if isinstance(message, ModelResponse)]
+                course.answer = next((text for text in reversed(said) if text), "")
+                if self._limits is None:
+                    raise SpentError(f"cut short: {error}", where=self.name) from error
+                raise
             finally:
                 course.usages += _usages(messages)
                 course.trace += cast(
                     "Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json")
                 )
+
+    def _budget(self) -> UsageLimits | None:
+        """The budget of its terms as Pydantic AI takes it; dollars as the tokens they buy of the dearer kind."""
+        budget, price = self._terms.budget, max(self._terms.price.input, self._terms.price.output)
+        tokens = [budget.tokens] if budget.tokens is not None else []
+        if budget.dollars is not None and price > 0:
+            tokens.append(int(budget.dollars / price * 1e6))
+        if not tokens and budget.calls is None:
+            return None
+        default = UsageLimits()
+        return UsageLimits(
+            request_limit=default.request_limit if budget.calls is None else budget.calls,
+            total_tokens_limit=min(tokens, default=None),
+        )
 
     async def _ask(self, prompt: Prompt, max_tokens: int) -> Reply:
         if self._model is None:

@@ -39,6 +39,11 @@ class StepTaken:
     result: str
 
 
+def closing_words() -> str:
+    """What a model is told when what is left of its budget is for the answer."""
+    return folder("sale.agents.prompts").render("closing", {}).user
+
+
 class Usable(Protocol):
     """A tool as the prompt for a step shows it."""
 

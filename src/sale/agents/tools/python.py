@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, RunReport, Sandbox
 from sale.types import ToolInfo
+from sale.types.tools import FREE, Fee
 
 OBSERVATION_CHARACTERS = 4000
 """How much of each of stdout and stderr the agent is shown."""
@@ -25,10 +26,11 @@ class PythonTool:
     info = _INFO
     long_input = True
 
-    def __init__(self, sandbox: Sandbox, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Run in this sandbox, each call under these limits."""
+    def __init__(self, sandbox: Sandbox, *, limits: Limits = DEFAULT_LIMITS, fee: Fee = FREE) -> None:
+        """Run in this sandbox, each call under these limits and for this fee."""
         self._sandbox = sandbox
         self._limits = limits
+        self.fee = fee
 
     async def run(self, code: str) -> str:
         """Run a Python program and return what it printed, its errors and its exit status.

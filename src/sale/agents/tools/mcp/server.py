@@ -24,6 +24,7 @@ from sale.agents.tools.python import clipped
 from sale.errors import CallTimeoutError, ExecutionError, SaleError, UnreachableError
 from sale.types import ToolInfo
 from sale.types.mcp import McpRules
+from sale.types.tools import Fee
 
 SHORTEST_LIMIT = 2**20
 BYTES_PER_CHARACTER = 8
@@ -72,6 +73,11 @@ class McpTool:
         """JSON schema of its arguments, as the server gives it."""
         return self._offer.schema
 
+    @property
+    def fee(self) -> Fee:
+        """What a call costs."""
+        return self._server.fee
+
     async def run(self, **arguments: object) -> str:
         """Call it; see `McpServer.call`."""
         return await self._server.call(self._offer.own_name, arguments)
@@ -97,6 +103,12 @@ class McpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._disconnect()
+
+    @property
+    def fee(self) -> Fee:
+        """What a call of any of its tools costs."""
+        rules = self._rules
+        return Fee(per_call=rules.price_per_call, per_second=rules.price_per_second, key=rules.token_env or "")
 
     async def offers(self) -> tuple[Offer, ...]:
         """What it lists and the rules allow.

@@ -19,6 +19,7 @@ from sale.errors import ConfigError, MissingExtraError
 from sale.models.embedding import MiniLMEmbedder
 from sale.types import Task
 from sale.types.search import SearchRules
+from sale.types.tools import Fee
 
 MEGABYTE = 2**20
 
@@ -69,7 +70,7 @@ def desk_of(rules: SearchRules) -> Desk:
         excerpt_characters=rules.excerpt_characters,
         page_characters=rules.page_characters,
         calls=rules.calls,
-        price_per_call=rules.price_per_call,
+        fee=Fee(per_call=rules.price_per_call, per_second=rules.price_per_second, key=rules.api_key_env or ""),
         found_only=rules.pages == "found",
     )
     if rules.provider == "corpus":

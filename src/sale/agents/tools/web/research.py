@@ -1,4 +1,4 @@
-"""One piece of research: the two tools of one execution, the sources they numbered, and what they cost.
+"""One piece of research: the two tools of one execution, and the sources they numbered.
 
 A number belongs to an address for the whole of the work, so what the answer cites can be held against what was read.
 """
@@ -6,17 +6,16 @@ A number belongs to an address for the whole of the work, so what the answer cit
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sale.agents.tools.web.citations import settle
 from sale.agents.tools.web.fences import NOTICE, fenced, line, plain
 from sale.agents.tools.web.pages import Page, Pages, parts
 from sale.agents.tools.web.providers import QUERY_CHARACTERS, Hit, Provider
-from sale.errors import FetchError, ForbiddenAddressError, InputError, SaleError
-from sale.types import Call, Execution, Task, ToolInfo, Usage
+from sale.errors import FetchError, ForbiddenAddressError, InputError
+from sale.types import Execution, Task, ToolInfo
+from sale.types.tools import FREE, Fee
 
 TITLE_CHARACTERS = 120
 ADDRESS_CHARACTERS = 300
@@ -36,8 +35,8 @@ class Habits:
     page_characters: int = 2000
     calls: int = 20
     """Searches and pages of one execution together."""
-    price_per_call: float = 0.0
-    """Dollars for each search that was answered."""
+    fee: Fee = FREE
+    """What a search costs."""
     found_only: bool = False
     """Pages are read only where a search found them, or the task names them."""
 
@@ -95,12 +94,12 @@ class Research:
         self._habits = habits
         self._sources: dict[str, Source] = {}
         self._texts: dict[str, Page] = {}
-        self._lines: list[Call] = []
+        self._asked = 0
 
     @property
     def tools(self) -> tuple[SearchTool, ReadTool] | tuple[SearchTool]:
         """The tools of this piece of research."""
-        search = SearchTool(self.search, self._habits.results)
+        search = SearchTool(self.search, self._habits.results, self._habits.fee)
         return (search,) if self._pages is None else (search, ReadTool(self.read))
 
     async def search(self, query: str) -> str:
@@ -108,8 +107,8 @@ class Research:
         asked = " ".join(query.split())[:QUERY_CHARACTERS]
         if not asked:
             raise InputError("the query is empty", hint="Say in a few words what to look for.")
-        async with self._on_the_bill(f"search:{self._provider.name}", self._habits.price_per_call):
-            found = (await self._provider.search(asked, self._habits.results))[: self._habits.results]
+        self._allow()
+        found = (await self._provider.search(asked, self._habits.results))[: self._habits.results]
         if not found:
             return "Nothing was found. Try other words."
         shown = fenced("found", "\n\n".join(self._shown(hit) for hit in found))
@@ -123,8 +122,8 @@ class Research:
         source_address, wanted = self._meant(address)
         page = self._texts.get(source_address)
         if page is None:
-            async with self._on_the_bill("read_page", 0.0):
-                page = await self._pages.read(source_address)
+            self._allow()
+            page = await self._pages.read(source_address)
             self._texts[source_address] = page
         pieces = parts(plain(page.text), self._habits.page_characters)
         if not 1 <= wanted <= len(pieces):
@@ -137,7 +136,7 @@ class Research:
         return f"{where}. {NOTICE}\n{fenced('source', pieces[wanted - 1])}\n{_CITE}{more}"
 
     def settled(self, execution: Execution) -> Execution:
-        """The execution with its citations checked and listed, its sources in the trace, its calls on the bill."""
+        """The execution with its citations checked and listed, and its sources in the trace."""
         read = {source.number: source.line for source in self._sources.values() if source.was_read}
         # A program may well be full of numbers in brackets.
         cited = settle(execution.answer, {} if self._task.domain == "coding" else read)
@@ -146,35 +145,20 @@ class Research:
             "content": [source.record(cited=source.number in cited.numbers) for source in self._sources.values()],
             "removed": list(cited.removed),
         }
-        calls = tuple(replace(call, agent=execution.agent) for call in self._lines)
         return replace(
             execution,
             answer=cited.text,
             trace=(*execution.trace, record) if self._sources else execution.trace,
-            calls=(*execution.calls, *calls),
         )
 
-    @asynccontextmanager
-    async def _on_the_bill(self, name: str, dollars: float) -> AsyncGenerator[None]:
-        """A line of the settlement for what happens inside. What fails is not paid for, but counts as a call."""
-        if len(self._lines) >= self._habits.calls:
+    def _allow(self) -> None:
+        """See whether there may be another search or page. What fails counts, too."""
+        if self._asked >= self._habits.calls:
             raise FetchError(
                 f"all {self._habits.calls} searches and pages of this task are used up",
                 hint="Answer with what you have.",
             )
-        began = time.monotonic()
-        place = len(self._lines)
-        self._lines.append(_line(name, 0.0, 0.0, "stopped"))
-        error: str | None = "stopped"
-        try:
-            yield
-            error = None
-        except SaleError as failure:
-            error = f"{failure.code}: {failure.message}"
-            raise
-        finally:
-            paid = dollars if error is None else 0.0
-            self._lines[place] = _line(name, paid, time.monotonic() - began, error)
+        self._asked += 1
 
     def _shown(self, hit: Hit) -> str:
         source = self._source(hit.address, hit.title)
@@ -215,9 +199,10 @@ class Research:
 class SearchTool:
     """Searching, as a tool."""
 
-    def __init__(self, search: Callable[[str], Awaitable[str]], results: int) -> None:
+    def __init__(self, search: Callable[[str], Awaitable[str]], results: int, fee: Fee = FREE) -> None:
         """Search with this."""
         self._search = search
+        self.fee = fee
         self.info = ToolInfo(
             name="search",
             description=(
@@ -257,9 +242,3 @@ class ReadTool:
             address: The number of a search result, or an address; "2 part 3" for the third part.
         """
         return await self._read(address)
-
-
-def _line(name: str, dollars: float, seconds: float, error: str | None) -> Call:
-    return Call(
-        stage="execute", agent="", usage=Usage(), dollars=dollars, seconds=seconds, prompt=f"tool:{name}", error=error
-    )

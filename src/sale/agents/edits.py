@@ -61,13 +61,12 @@ def edits_in(answer: str, tree: Tree, likely: Sequence[str]) -> tuple[Edit, ...]
     found: list[Edit] = []
     before = 0
     for block in _FENCED.finditer(text):
-        said = f"{text[before : block.start()]}\n{block['info']}"
+        path = _path(text[before : block.start()], block["info"], block["body"], tree, likely)
         before = block.end()
-        path = _path(said, block["body"], tree, likely)
         if path is not None:
             found += _edits(path, block["body"])
     if not found:
-        path = _path(text, "", tree, likely)
+        path = _path(text.partition("<<<")[0], "", "", tree, likely)
         found = [] if path is None else [Piece(path, piece["old"], piece["new"]) for piece in _PIECE.finditer(text)]
     return tuple(found)
 
@@ -129,19 +128,26 @@ def _only_a_path(line: str, path: str) -> bool:
     return bool(plain) and (plain == path or path.endswith(f"/{plain}") or plain.endswith(f"/{path}"))
 
 
-def _path(said: str, body: str, tree: Tree, likely: Sequence[str]) -> str | None:
-    """The file that a block is for: named just before it, in its first line, or the likeliest."""
+def _path(before: str, info: str, body: str, tree: Tree, likely: Sequence[str]) -> str | None:
+    """The file a block is for: named where it opens, just before it, in its first line, or the likeliest."""
+    above = [line for line in before.splitlines() if line.strip()]
+    line = above[-1] if above else ""
     first = body.lstrip().split("\n", 1)[0]
-    for text in (said.rstrip().rpartition("\n\n")[2] or said, first if first.startswith(("#", "//")) else ""):
+    paragraph = before.rstrip().rpartition("\n\n")[2]
+    for text in (info, line, first if first.startswith(("#", "//")) else "", paragraph, before):
         if known := named_in(text, tree):
             return known[0]
-    last = said.strip().split("\n")[-1].strip("`*#: ")
-    if _NEW_PATH.fullmatch(last) and "/" in last:
-        try:
-            return checked(last)
-        except InputError:
-            return None
+        alone = text.rpartition(":")[2].strip("`*# ") if text is info else text.strip().strip("`*#: ")
+        if _NEW_PATH.fullmatch(alone):
+            return _new(alone)
     return likely[0] if likely else None
+
+
+def _new(path: str) -> str | None:
+    try:
+        return checked(path)
+    except InputError:
+        return None
 
 
 def _replaced(text: str, piece: Piece) -> str:

@@ -16,8 +16,7 @@ from sale.agents.edits import applied, edits_in
 from sale.agents.execution import Shift, describe, execution_of, line_of, shortfall_of
 from sale.agents.prompts.repository import FileShown, edit_prompt
 from sale.agents.tools.python import clipped
-from sale.agents.tools.workspace.kit import shown
-from sale.agents.tools.workspace.listing import concerned, is_test
+from sale.agents.tools.workspace.listing import concerned, ending, is_test
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.protocol import Model
@@ -134,7 +133,7 @@ async def _tried(workspace: Workspace, reply: str, files: tuple[FileShown, ...])
         return _Attempt(reply=reply, patch="", fault=describe(error))
     if report.passed:
         return _Attempt(reply=reply, patch=patch, fault="")
-    said = shown(report, FAULT_CHARACTERS)
+    said = f"exit status {report.exit_code}\n{ending(report.output, FAULT_CHARACTERS)}"
     return _Attempt(reply=reply, patch=patch, fault="\n".join([*faults, said]))
 
 

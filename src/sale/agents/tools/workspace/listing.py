@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from sale.agents.tools.python import clipped
 from sale.agents.tools.workspace.box import CommandReport
 from sale.agents.tools.workspace.tree import Tree
 
@@ -37,8 +36,18 @@ def listing(tree: Tree) -> str:
 
 
 def failing(report: CommandReport) -> str:
-    """What a command printed, cut to what a bidder needs."""
-    return clipped(report.output.strip(), OUTPUT_CHARACTERS)
+    """The end of what a command printed, where it says what is wrong."""
+    return ending(report.output, OUTPUT_CHARACTERS)
+
+
+def ending(text: str, characters: int) -> str:
+    """The last whole lines of a text that fit."""
+    text = text.strip("\n")
+    if len(text) <= characters:
+        return text
+    tail = text[-characters:]
+    whole = tail.partition("\n")[2] or tail
+    return f"[… {len(text) - len(whole)} characters left out …]\n{whole}"
 
 
 def is_test(path: str) -> bool:

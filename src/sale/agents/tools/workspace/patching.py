@@ -59,7 +59,8 @@ def touched(patch: str, *, prefix: str = "") -> tuple[str, ...]:
     names = [os.fsdecode(line.split(b"\t", 2)[2]) for line in ran.stdout.split(b"\0") if line.count(b"\t") >= 2]
     if not all(name.startswith(prefix) for name in names):
         raise InputError("the patch reaches outside the directory")
-    return tuple(checked(name[len(prefix) :]) for name in names)
+    # A file that becomes a link is there twice, as gone and as new.
+    return tuple(dict.fromkeys(checked(name[len(prefix) :]) for name in names))
 
 
 def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:

@@ -1,0 +1,145 @@
+"""What is copied from a directory, and what a copy lets an agent do with it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sale.agents.tools.workspace.copying import copied
+from sale.agents.tools.workspace.kit import replaced
+from sale.agents.tools.workspace.tree import Copy, Entry, Room
+from sale.errors import InputError
+
+ROOM = Room()
+
+
+def repository(place: Path) -> Path:
+    subprocess.run(["git", "init", "-q", str(place)], check=True)
+    return place
+
+
+def test_git_says_which_files_count(tmp_path: Path) -> None:
+    repository(tmp_path)
+    (tmp_path / ".gitignore").write_text("*.log\n/data/\n")
+    (tmp_path / "a.py").write_text("a")
+    (tmp_path / "new file.txt").write_text("b")
+    (tmp_path / "x.log").write_text("c")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "large").write_text("d")
+    (tmp_path / "run.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "run.sh").chmod(0o755)
+    subprocess.run(["git", "-C", str(tmp_path), "add", "a.py"], check=True)
+    found = copied(tmp_path, ROOM)
+    assert sorted(found.tree) == [".gitignore", "a.py", "new file.txt", "run.sh"]
+    assert found.tree["run.sh"].mode == "100755"
+    assert found.prefix == ""
+
+
+def test_a_file_that_is_tracked_and_gone_is_not_there(tmp_path: Path) -> None:
+    repository(tmp_path)
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    subprocess.run(["git", "-C", str(tmp_path), "add", "."], check=True)
+    (tmp_path / "a").unlink()
+    assert sorted(copied(tmp_path, ROOM).tree) == ["b"]
+
+
+def test_a_directory_in_a_repository_knows_where_it_is(tmp_path: Path) -> None:
+    repository(tmp_path)
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    (tmp_path / "sub" / "deep" / "a").write_text("a")
+    (tmp_path / "other").write_text("o")
+    found = copied(tmp_path / "sub", ROOM)
+    assert (found.prefix, sorted(found.tree)) == ("sub/", ["deep/a"])
+
+
+def test_without_git_all_counts_but_what_is_made_anew(tmp_path: Path) -> None:
+    for name in ("a.py", "src/b.py", "__pycache__/a.pyc", "node_modules/x/y.js", "venv/bin/python", ".hidden"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (tmp_path / "venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    assert sorted(copied(tmp_path, ROOM).tree) == [".hidden", "a.py", "src/b.py"]
+
+
+def test_links_are_links_and_those_that_lead_out_are_left_out(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "d").mkdir(parents=True)
+    (tmp_path / "secret").write_text("the secret")
+    (top / "a").write_text("a")
+    for name, target in (("in", "a"), ("d/up", "../a"), ("out", "../secret"), ("far", "/etc/passwd"), ("dir", "..")):
+        (top / name).symlink_to(target)
+    found = copied(top, ROOM)
+    assert {name: entry.mode for name, entry in found.tree.items()} == {
+        "a": "100644",
+        "in": "120000",
+        "d/up": "120000",
+    }
+    assert sorted(line.split(":")[0] for line in found.left_out) == ["dir", "far", "out"]
+    assert b"the secret" not in b"".join(entry.data for entry in found.tree.values())
+
+
+def test_too_much_is_said_clearly(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"f{number}").write_bytes(b"x" * 1000)
+    with pytest.raises(InputError, match="more than 3 files") as many:
+        copied(tmp_path, Room(files=3))
+    assert "workspace.files" in many.value.hint
+    with pytest.raises(InputError, match="larger than 0 MB"):
+        copied(tmp_path, Room(total_bytes=3000))
+    with pytest.raises(InputError, match="no such directory"):
+        copied(tmp_path / "nowhere", ROOM)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../x", "/etc/passwd", "a/../../x", "", ".", "~/x", ".git/config", "a/.GIT/hooks/x", "a\0b", "a\\..\\..\\b",
+     "x" * 2000, "out", "out/x", "circle", "d/../../x", "\udcff"],
+)  # fmt: skip
+def test_no_path_leads_out_of_a_copy(path: str) -> None:
+    links = {"out": Entry(b"../../etc", "120000"), "circle": Entry(b"circle", "120000"), "d/a": Entry(b"a")}
+    copy = Copy(links)
+    before = copy.tree
+    with pytest.raises(InputError):
+        copy.write(path, b"x")
+    with pytest.raises(InputError):
+        copy.read(path)
+    assert copy.tree == before
+
+
+def test_links_within_a_copy_are_followed() -> None:
+    copy = Copy({"real/a.py": Entry(b"a"), "link": Entry(b"real", "120000"), "real/same": Entry(b"a.py", "120000")})
+    assert copy.read("link/same").data == b"a"
+    assert copy.write("link/same", b"b") == "real/a.py"
+    assert copy.read("real/a.py").data == b"b"
+    assert copy.tree["link"].mode == "120000"
+
+
+def test_a_copy_has_an_end() -> None:
+    copy = Copy({"a": Entry(b"x" * 10)}, Room(files=2, total_bytes=20, file_bytes=15))
+    with pytest.raises(InputError, match="no room"):
+        copy.write("a", b"x" * 16)
+    copy.write("b", b"x" * 10)
+    with pytest.raises(InputError, match="no room"):
+        copy.write("b", b"x" * 11)
+    with pytest.raises(InputError, match="holds 2 files"):
+        copy.write("c", b"")
+    with pytest.raises(InputError, match="is a file"):
+        copy.write("a/b", b"")
+    with pytest.raises(InputError, match="more than the copy holds"):
+        copy.replace_all({"a": Entry(b"x" * 30)})
+    assert sorted(copy.tree) == ["a", "b"]
+
+
+def test_a_piece_is_replaced_where_it_is_there_once() -> None:
+    assert replaced("a = 1\nb = 1\n", "b = 1", "b = 2", "x.py") == "a = 1\nb = 2\n"
+    assert replaced("a\r\nb\r\n", "a\nb", "a\nc", "x") == "a\r\nc\r\n"
+    assert replaced("one\ntwo\n", "2| two", "2| three", "x") == "one\nthree\n"
+    with pytest.raises(InputError, match="2 times"):
+        replaced("x\nx\n", "x", "y", "x.py")
+    with pytest.raises(InputError, match="the nearest is, from line 2:\n    return total"):
+        replaced("def f():\n    return total\n", "  return totals", "x", "x.py")
+    with pytest.raises(InputError, match="empty"):
+        replaced("x", "", "y", "x.py")

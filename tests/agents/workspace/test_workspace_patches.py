@@ -1,0 +1,165 @@
+"""Patches are what git takes: made from trees, applied by the real program, in a real repository."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sale.agents.tools.workspace.patching import apply_in, ignored, patch_between, patched, put, taken, touched
+from sale.agents.tools.workspace.tree import Entry, Tree, changes
+from sale.errors import InputError
+
+IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+
+pieces = st.sampled_from(["a", "b c", "ü", "日本", "-d", "x.py", "'q'", 'd"q', "e[1]*", "#f", "tab\there", "né.txt"])
+paths = st.lists(pieces, min_size=1, max_size=3).map("/".join)
+lines = st.lists(
+    st.sampled_from(
+        ["", "one", "two", "  three", "\tfour", "fünf", "diff --git a/x b/x", "--- a", "+++ b", "@@ -1 +1 @@"]
+    )
+)
+endings = st.sampled_from([b"\n", b"\r\n", b"\r"])
+texts = st.builds(
+    lambda parts, end, last: end.join(p.encode() for p in parts) + last, lines, endings, st.sampled_from([b"", b"\n"])
+)
+contents = st.one_of(texts, st.binary(max_size=40), st.just(b""), st.just("Größe".encode("latin-1") + b"\n"))
+entries = st.one_of(
+    st.builds(Entry, contents, st.sampled_from(["100644", "100755"])),
+    st.builds(Entry, st.sampled_from([b"a", b"x.py", b"b c/a"]), st.just("120000")),
+)
+
+
+def without_clashes(tree: Mapping[str, Entry]) -> dict[str, Entry]:
+    """A tree in which no file is a directory, too."""
+    kept: dict[str, Entry] = {}
+    for path, entry in sorted(tree.items()):
+        parts = path.split("/")
+        if not any("/".join(parts[:end]) in kept for end in range(1, len(parts))):
+            kept[path] = entry
+    return kept
+
+
+trees = st.dictionaries(paths, entries, max_size=6).map(without_clashes)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Tree, Tree]:
+    """A tree and what became of it: some files are gone, some changed, some new."""
+    before = draw(trees)
+    kept = {path: draw(st.one_of(st.just(entry), entries)) for path, entry in before.items() if draw(st.booleans())}
+    return before, without_clashes({**kept, **draw(trees)})
+
+
+def git(place: Path, *arguments: str, given: bytes = b"") -> bytes:
+    ran = subprocess.run(
+        ["git", "-C", str(place), *IDENTITY, *arguments], input=given, capture_output=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    return ran.stdout
+
+
+def on_disk(place: Path, tree: Tree) -> None:
+    for name, entry in tree.items():
+        put(place, name, entry)
+
+
+@given(pairs())
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_a_patch_applied_gives_the_other_tree(pair: tuple[Tree, Tree]) -> None:
+    before, after = pair
+    patch = patch_between(before, after)
+    assert patched(before, patch) == after
+    if patch:
+        assert patch.endswith("\n")
+        assert sorted(touched(patch)) == list(changes(before, after))
+
+
+@given(pair=pairs(), prefix=st.sampled_from(["", "", "sub/", "a dir/ü/"]))
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_git_apply_takes_it_in_a_repository(
+    pair: tuple[Tree, Tree], prefix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before, after = pair
+    place = tmp_path_factory.mktemp("repository")
+    top = place / prefix
+    top.mkdir(parents=True, exist_ok=True)
+    on_disk(top, before)
+    git(place, "init", "-q")
+    patch = patch_between(before, after, prefix=prefix)
+    if not patch:
+        assert before == after
+        return
+    git(place, "-c", "core.autocrlf=false", "apply", "--whitespace=nowarn", "-", given=patch.encode())
+    for name in {*before, *after}:
+        assert taken(top, name) == after.get(name), name
+
+
+def test_a_mode_alone_and_an_empty_file_are_changes() -> None:
+    before: Tree = {"run": Entry(b"x\n"), "empty": Entry(b"")}
+    after: Tree = {"run": Entry(b"x\n", "100755"), "new": Entry(b"")}
+    patch = patch_between(before, after)
+    assert "old mode 100644" in patch
+    assert patched(before, patch) == after
+
+
+def test_what_is_no_text_becomes_a_binary_patch() -> None:
+    patch = patch_between({}, {"a.bin": Entry(b"\0\1\2"), "latin.txt": Entry(b"\xe4\n"), "text": Entry("ü\n".encode())})
+    assert patch.count("GIT binary patch") == 2
+    assert "+ü" in patch
+
+
+def test_attributes_of_the_files_change_nothing() -> None:
+    rules = Entry(b"* text eol=crlf working-tree-encoding=UTF-16\n*.py filter=evil diff=evil\n")
+    before: Tree = {".gitattributes": rules, "a.py": Entry(b"x\n")}
+    after: Tree = {".gitattributes": rules, "a.py": Entry(b"y\r\n")}
+    assert patched(before, patch_between(before, after)) == after
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "no patch",
+        "diff --git a/../evil b/../evil\nnew file mode 100644\n--- /dev/null\n+++ b/../evil\n@@ -0,0 +1 @@\n+x\n",
+        "diff --git a/.git/x b/.git/x\nnew file mode 100644\n--- /dev/null\n+++ b/.git/x\n@@ -0,0 +1 @@\n+x\n",
+        "diff --git a/gone b/gone\n--- a/gone\n+++ b/gone\n@@ -1 +1 @@\n-x\n+y\n",
+    ],
+)
+def test_what_does_not_apply_is_refused(patch: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        patched({"a": Entry(b"x\n")}, patch)
+    with pytest.raises(InputError):
+        apply_in(tmp_path, patch)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_patch_through_a_link_is_refused(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link").symlink_to(outside)
+    patch = patch_between({}, {"link/evil": Entry(b"x\n")})
+    with pytest.raises(InputError, match="symbolic link"):
+        apply_in(inside, patch)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_patch_applies_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1\n")
+    (tmp_path / "b").write_bytes(b"changed since\n")
+    before: Tree = {"a": Entry(b"1\n"), "b": Entry(b"1\n")}
+    with pytest.raises(InputError, match="does not apply"):
+        apply_in(tmp_path, patch_between(before, {"a": Entry(b"2\n"), "b": Entry(b"2\n")}))
+    assert (tmp_path / "a").read_bytes() == b"1\n"
+
+
+def test_what_the_repository_ignores() -> None:
+    tree: Tree = {".gitignore": Entry(b"build/\n*.log\n"), "sub/.gitignore": Entry(b"!keep.log\n/x\n")}
+    asked = ["build/a.o", "a.log", "sub/keep.log", "sub/x", "x", "src/a.py"]
+    assert ignored(asked, tree) == {"build/a.o", "a.log", "sub/x"}
+    assert ignored(asked, {}) == frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -218,3 +219,15 @@ async def test_the_connections_keep_their_promises(memory: AuctionMemory, tmp_pa
     assert await memory._database.read(pragmas) == [1, 2, 1, "wal", 60_000]
     async with await AuctionMemory.open(tmp_path / "just made", embedder=HashEmbedder()) as made:
         assert await made._database.read(pragmas) == [1, 2, 1, "wal", 60_000]
+
+
+async def test_memories_made_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Alembic speaks through a global: unguarded, one migration runs on the other's connection."""
+
+    async def made(number: int) -> None:
+        async with await AuctionMemory.open(tmp_path / f"{number}.sqlite3", embedder=HashEmbedder()) as memory:
+            assert (await memory.stats()).tasks == 0
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(made(number))

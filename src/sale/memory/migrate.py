@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +13,8 @@ from sqlalchemy import Connection
 from sale.errors import StoreError
 from sale.memory.schema import HEAD
 
+ALONE = threading.Lock()
+"""Alembic knows one migration at a time in a process: what its scripts speak to is a global of its."""
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
@@ -42,4 +45,5 @@ def upgrade(connection: Connection, version: str | None, path: Path) -> None:
             hint="Upgrade: pip install -U sale. Nothing was changed.",
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with ALONE:
+        command.upgrade(config, "head")

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from sale.errors import StoreError
+from sale.memory.migrate import ALONE
 from sale.server.store.schema import HEAD
 
 SCRIPTS = Path(__file__).with_name("migrations")
@@ -42,4 +43,5 @@ def upgrade(connection: Connection, version: str | None, where: str) -> None:
             hint="Upgrade: pip install -U sale. Nothing was changed.",
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with ALONE:
+        command.upgrade(config, "head")

@@ -91,7 +91,10 @@ class Served:
 
         rules = AuctionRules(examples=2)
         place = self._place / "server.sqlite3"
-        async with Market(self._pool, memory=opener, rules=rules) as self.market, await ServerStore.open(place) as store:
+        async with (
+            Market(self._pool, memory=opener, rules=rules) as self.market,
+            await ServerStore.open(place) as store,
+        ):
             self.store = store
             kept = store if self._keeps else None
             app = Starlette(routes=routes(lambda: self.market, kept, self.hub, self._settings))

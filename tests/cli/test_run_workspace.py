@@ -1,0 +1,140 @@
+"""`sale run --workspace`, as a user runs it: a process of its own, over real HTTP, on a real repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sale.agents.tools.bubblewrap import find_bwrap
+from tests.support.endpoint import Ask, Endpoint
+
+pytestmark = pytest.mark.skipif(find_bwrap() is None, reason="bubblewrap is not installed")
+
+WRONG = "def area(a, b):\n    return a + b\n"
+RIGHT = "def area(a, b):\n    return a * b\n"
+SETTINGS = """
+[[agents]]
+name = "worker"
+price = 0.1
+endpoint = "{url}"
+model = "good@a"
+turns = 2
+
+[auction]
+attempts = 2
+"""
+
+
+def handing_in(code: str) -> str:
+    return f"shapes.py\n```python\n{code}```\n"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    place = tmp_path / "my repository"
+    place.mkdir()
+    (place / "shapes.py").write_text(WRONG)
+    (place / "check.py").write_text("from shapes import area\nassert area(3, 4) == 12\n")
+    subprocess.run(["git", "init", "-q", str(place)], check=True)
+    return place
+
+
+@pytest.fixture
+def answers() -> list[str]:
+    """What the model hands in, time after time; the last one again and again."""
+    return [handing_in(RIGHT)]
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, answers: list[str]) -> Iterator[Path]:
+    def say(ask: Ask) -> str | None:
+        if "These files matter most" not in str(ask.body):
+            return None
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    with Endpoint(say=say) as endpoint:
+        file = tmp_path / "sale.toml"
+        file.write_text(SETTINGS.format(url=endpoint.base_url), encoding="utf-8")
+        yield file
+
+
+def sale(config_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sale.cli.main", "run", "--config", str(config_file), *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=200, cwd=config_file.parent, env=dict(os.environ)
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_the_patch_is_all_there_is_on_stdout_and_git_takes_it(config_file: Path, repository: Path) -> None:
+    done = sale(config_file, "--workspace", str(repository), "--verify", "python3 check.py", "Fix the check.")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("diff --git a/shapes.py b/shapes.py\n")
+    assert "success, by command" in done.stderr
+    assert (repository / "shapes.py").read_text() == WRONG
+    subprocess.run(["git", "-C", str(repository), "apply", "-"], input=done.stdout.encode(), check=True)
+    assert (repository / "shapes.py").read_text() == RIGHT
+
+
+def test_it_is_applied_and_kept_where_that_is_asked_for(config_file: Path, repository: Path, tmp_path: Path) -> None:
+    patch = tmp_path / "fix.patch"
+    done = sale(
+        config_file, "--workspace", str(repository), "--verify", "python3 check.py", "--apply", "--patch", str(patch)
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "applied to" in done.stderr
+    assert (repository / "shapes.py").read_text() == RIGHT
+    assert patch.read_text().startswith("diff --git a/shapes.py")
+
+
+def test_what_does_not_pass_is_not_handed_out(config_file: Path, repository: Path, answers: list[str]) -> None:
+    answers[:] = [handing_in("def area(a, b):\n    return a - b\n")]
+    done = sale(
+        config_file, "--workspace", str(repository), "--verify", "python3 check.py", "--apply", "Fix the check."
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "failure, by command" in done.stderr
+    assert (repository / "shapes.py").read_text() == WRONG
+
+
+def test_json_has_all_of_it(config_file: Path, repository: Path) -> None:
+    done = sale(
+        config_file,
+        "--workspace",
+        str(repository),
+        "--verify",
+        "python3 check.py",
+        "--json",
+        "--quiet",
+        "Fix the check.",
+    )
+    result = json.loads(done.stdout)["result"]
+    assert result["outcome"]["verdict"] == "success"
+    assert result["execution"]["mode"] == "edits"
+    assert result["execution"]["answer"].startswith("diff --git")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--verify", "true", "x"], "go with --workspace"),
+        (["--workspace", ".", "--apply", "x"], "--apply needs --verify"),
+        (["--workspace", "."], "the task is empty"),
+        (["--workspace", "nowhere", "x"], "does not exist"),
+        (["--workspace", ".", "--expect", "5", "x"], "checked by --verify"),
+    ],
+)
+def test_mistakes_end_in_one_line(config_file: Path, arguments: list[str], said: str) -> None:
+    done = sale(config_file, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr

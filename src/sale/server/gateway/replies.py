@@ -132,7 +132,7 @@ class ResponseSink:
             item, opened = self._text_item("output_text")
             events += opened
             item["content"][0]["text"] += content
-            where = self._where(item) | {"content_index": 0, "logprobs": []}
+            where: Json = {**self._where(item), "content_index": 0, "logprobs": []}
             events.append(self._event("response.output_text.delta", **where, delta=content))
         if isinstance(refused := said.get("refusal"), str) and refused:
             item, opened = self._text_item("refusal")

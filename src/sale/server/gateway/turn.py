@@ -218,12 +218,13 @@ class Turn:
 
     def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:
         """What the client is told about the market; `call` is the one under way."""
-        cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
         found = [
             (b"x-sale-session", self.session_id),
             (b"x-sale-auction", self.auction_id),
             (b"x-sale-agent", self.agent),
-            (b"x-sale-cost", f"{cost:.9f}"),
-            (b"x-sale-cost-basis", "counted" if call is None or call.counted else "estimate"),
         ]
+        if self.agent is not None:  # before that, an auction is still spending
+            cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
+            found.append((b"x-sale-cost", f"{cost:.9f}"))
+            found.append((b"x-sale-cost-basis", "counted" if call is None or call.counted else "estimate"))
         return [(name, value.encode("latin-1", errors="replace")) for name, value in found if value]

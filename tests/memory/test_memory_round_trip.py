@@ -21,6 +21,7 @@ from sale.types import (
     Baseline,
     Call,
     Execution,
+    Exploration,
     Outcome,
     Pair,
     Settlement,
@@ -138,7 +139,7 @@ async def test_quoted_strategies_are_kept_once(memory: AuctionMemory):
 
 
 async def test_what_a_bid_rested_on_comes_back(memory: AuctionMemory):
-    track = TrackRecord(agent="a", successes=1.5, failures=0.0)
+    track = TrackRecord(agent="a", successes=1.5, failures=0.0, spent=12.5, costed=1.5)
     bids = (replace(builders.bid("a", 1.0), track=track, chance=0.75), builders.bid("b", 2.0))
     await builders.remember(memory, "x", "sort", bids)
     loaded = (await memory.load("x")).auction
@@ -146,6 +147,19 @@ async def test_what_a_bid_rested_on_comes_back(memory: AuctionMemory):
     assert [(one.track, one.chance) for one in loaded.bids] == [(track, 0.75), (None, None)]
     (example,) = await memory.examples()
     assert example.bids == bids
+
+
+async def test_how_an_award_was_drawn_comes_back_and_learning_sees_it(memory: AuctionMemory):
+    drawn = Exploration(best="a", propensities={"a": 0.9, "b": 0.1}, extra_dollars=1e-5, lost_success=None)
+    held = builders.auction("x", Task(text="sort"), [builders.bid("a", 1.0), builders.bid("b", 2.0)])
+    held = replace(held, winner=held.bids[1], exploration=drawn)
+    await memory.begin("x", held.task)
+    await memory.award(held)
+    done = Outcome(verdict="success", judged_by="tests")
+    await memory.settle("x", Execution(agent="b", answer="1", mode="direct", followed_strategy=True), done)
+    assert (await memory.load("x")).auction == held
+    (example,) = await memory.examples()
+    assert (example.winner, example.propensities) == ("b", drawn.propensities)
 
 
 async def test_a_success_model_is_kept_once_and_as_long_as_it_is_needed(memory: AuctionMemory):

@@ -43,7 +43,8 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
     def rows(query: Select[*tuple[Any, ...]]) -> Rows:
         return connection.execute(query).all()
 
-    heads = select(auctions.c.key, auctions.c.id, tasks.c.text).join(tasks, tasks.c.key == auctions.c.task)
+    told = select(auctions.c.key, auctions.c.id, auctions.c.exploration, tasks.c.text)
+    heads = told.join(tasks, tasks.c.key == auctions.c.task)
     given = _scores(rows(select(scores).where(scores.c.auction.in_(keys)).order_by(*scores.primary_key)))
     plans = select(strategies).where(strategies.c.auction.in_(keys)).order_by(*strategies.primary_key)
     bids, winners = _bids(connection.execute(plans).mappings().all(), given)
@@ -59,6 +60,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
             winner=winners[row.key],
             work=work.get(row.key, {}),
             overhead=overhead.get(row.key, 0.0),
+            propensities=row.exploration["propensities"] if row.exploration else {},
         )
         for row in rows(heads.where(auctions.c.key.in_(keys)).order_by(auctions.c.key))
     ]

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import numpy as np
-from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, select
+from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, func, select
 
 from sale.errors import StoreError
 from sale.memory.database import Database
 from sale.memory.finding import latest_verdict, latest_verdict_on_work
 from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
-from sale.memory.schema import auctions, embeddings, executions, state, strategies, tasks
+from sale.memory.schema import auctions, calls, embeddings, executions, state, strategies, tasks
 from sale.memory.tracks import Worked
 from sale.memory.writing import put_embedding
 from sale.types import Pair, TrackRecord
@@ -60,8 +60,14 @@ _BIDDERS: Final = (
     .join(auctions, auctions.c.key == strategies.c.auction)
     .where(_changed, _planned)
 )
+_paid = (
+    select(func.sum(calls.c.dollars))
+    .where(calls.c.auction == executions.c.auction, calls.c.part == "execution")
+    .where(calls.c.execution == executions.c.position)
+    .scalar_subquery()
+)
 _WORK: Final = (
-    select(executions.c.auction, executions.c.agent, latest_verdict_on_work().label("verdict"))
+    select(executions.c.auction, executions.c.agent, latest_verdict_on_work().label("verdict"), _paid.label("dollars"))
     .join(auctions, auctions.c.key == executions.c.auction)
     .where(_changed)
     .order_by(executions.c.auction, executions.c.position)
@@ -263,7 +269,8 @@ class Follower:
                 bidders.setdefault(auction, []).append(agent)
             work: dict[int, list[Worked]] = {}
             for row in connection.execute(_WORK, part).all():
-                work.setdefault(row.auction, []).append(Worked(agent=row.agent, verdict=row.verdict))
+                one = Worked(agent=row.agent, verdict=row.verdict, dollars=row.dollars)
+                work.setdefault(row.auction, []).append(one)
             for row in rows:
                 own = work.get(row.key, ())
                 entry = Entry(

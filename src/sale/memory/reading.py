@@ -32,6 +32,7 @@ from sale.types import (
     Dropout,
     Entropy,
     Execution,
+    Exploration,
     Outcome,
     Pair,
     Refinement,
@@ -156,6 +157,7 @@ class _Parts:
             jury=head["jury"],
             settlement=Settlement(calls=self._calls("auction")),
             seconds=head["seconds"],
+            exploration=Exploration(**head["exploration"]) if head["exploration"] else None,
         )
 
     def _pairs(self, refinement: int, quoted: Quoted) -> tuple[Pair, ...]:
@@ -242,7 +244,13 @@ def read_bid(row: Row, scores: Sequence[Score]) -> Bid:
         notes=tuple(row["notes"]),
         track=None
         if row["track_agent"] is None
-        else TrackRecord(agent=row["track_agent"], successes=row["track_successes"], failures=row["track_failures"]),
+        else TrackRecord(
+            agent=row["track_agent"],
+            successes=row["track_successes"],
+            failures=row["track_failures"],
+            spent=row["track_spent"] or 0.0,
+            costed=row["track_costed"] or 0.0,
+        ),
         chance=row["chance"],
     )
 

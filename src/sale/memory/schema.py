@@ -35,7 +35,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -141,6 +141,7 @@ auctions = Table(
     Column("weights_source", ExactText),
     Column("model", String(64), ForeignKey("success_models.digest")),
     Column("seconds", Real),
+    Column("exploration", JsonText),  # null: the best bid won
     CheckConstraint("status IN ('open', 'awarded', 'settled', 'abandoned')", name="status"),
 )
 
@@ -183,6 +184,8 @@ strategies = Table(
     Column("track_agent", ExactText),  # null: no track record
     Column("track_successes", Real),
     Column("track_failures", Real),
+    Column("track_spent", Real),
+    Column("track_costed", Real),
     Column("chance", Double),
     ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
     Index("ix_strategies_auction_agent", "auction", "agent"),

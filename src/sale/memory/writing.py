@@ -155,6 +155,7 @@ def award_fields(rows: Rows, auction: Auction) -> Fields:
         "weight_cost": auction.weights.cost,
         "weight_entropy": auction.weights.entropy,
         "weights_source": auction.weights.source,
+        "exploration": asdict(auction.exploration) if auction.exploration else None,
         "model": add_model(rows, auction.weights.model),
         "seconds": auction.seconds,
     }
@@ -262,7 +263,7 @@ def add_record(rows: Rows, key: int, head: Fields, auction: Auction | None) -> N
 
 
 _NO_AWARD: Fields = dict.fromkeys(
-    ("jury", "provisional", "weight_cost", "weight_entropy", "weights_source", "model", "seconds")
+    ("jury", "provisional", "weight_cost", "weight_entropy", "weights_source", "model", "seconds", "exploration")
 )
 
 
@@ -294,6 +295,8 @@ def _strategy(bid: Bid, refinement: int | None, *, won: bool) -> Fields:
         "track_agent": track.agent if track else None,
         "track_successes": track.successes if track else None,
         "track_failures": track.failures if track else None,
+        "track_spent": track.spent if track else None,
+        "track_costed": track.costed if track else None,
         "chance": bid.chance,
     }
 

@@ -37,10 +37,21 @@ SAMPLES = 60
 """Looks at the memory in a soak."""
 
 
-def ask(port: int, what: Asked, connections: int, seconds: float, most: int = sys.maxsize) -> Measured:
+def ask(server: Watched, what: Asked, connections: int, seconds: float, most: int = sys.maxsize) -> Measured:
     """Run the load generator on its core."""
     command = ["taskset", "-c", str(cores()[1]), sys.executable, "-m", "benchmarks.gateway.load"]
-    command += ["--port", str(port), "--connections", str(connections), "--seconds", str(seconds), "--most", str(most)]
+    command += [
+        "--port",
+        str(server.port),
+        "--pid",
+        str(server.pid),
+        "--connections",
+        str(connections),
+        "--seconds",
+        str(seconds),
+        "--most",
+        str(most),
+    ]
     done = subprocess.run(command, input=json.dumps(asdict(what)), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the load generator failed: {done.stderr.strip()[-2000:]}")
@@ -49,14 +60,12 @@ def ask(port: int, what: Asked, connections: int, seconds: float, most: int = sy
 
 def cell(contender: Contender, up: Up, mode: str, connections: int, seconds: float) -> Cell:
     """One measurement."""
-    cpu = up.watched.cpu_seconds
-    measured = ask(up.watched.port, asked(contender, mode, up.key), connections, seconds)
+    measured = ask(up.watched, asked(contender, mode, up.key), connections, seconds)
     return Cell(
         contender=contender.name,
         mode=mode,
         connections=connections,
         measured=measured,
-        server_cpu_seconds=round(up.watched.cpu_seconds - cpu, 3),
         rss_mib=round(up.watched.rss_mib, 1),
     )
 
@@ -95,7 +104,7 @@ def soak(server: str, folder: Path, requests: int) -> Soak:
         start = up.watched.rss_mib
         for turn in range(SAMPLES):
             mode = MODES[turn % 2]
-            found = ask(up.watched.port, asked(contender, mode, up.key), 16, 600.0, requests // SAMPLES)
+            found = ask(up.watched, asked(contender, mode, up.key), 16, 600.0, requests // SAMPLES)
             rss.append(round(up.watched.rss_mib, 1))
             seconds += found.seconds
             for name, count in found.errors.items():

@@ -77,7 +77,7 @@ def upstream(folder: Path) -> Generator[Watched]:
     """The instant upstream, on the core of the load."""
     command = [sys.executable, "-m", "benchmarks.gateway.upstream", "--port", str(UPSTREAM_PORT)]
     log = folder / "upstream.log"
-    with running(command, port=UPSTREAM_PORT, core=cores()[1], log=log, environment={}) as up:
+    with running(command, port=UPSTREAM_PORT, cores=cores()[1:], log=log, environment={}) as up:
         yield up
 
 
@@ -123,7 +123,7 @@ def _litellm(home: Path, *, key: bool) -> Generator[Watched]:
     command = [program, "--config", str(file), "--host", "127.0.0.1", "--port", str(PROXY_PORT), "--num_workers", "1"]
     log = home / "litellm.log"
     ready = "/health/liveliness"
-    with running(command, port=PROXY_PORT, core=cores()[0], log=log, environment=OFFLINE, ready=ready) as up:
+    with running(command, port=PROXY_PORT, cores=cores()[:1], log=log, environment=OFFLINE, ready=ready) as up:
         yield up
 
 
@@ -142,7 +142,7 @@ def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
     command = [*SALE, "serve", "--host", "127.0.0.1", "--port", str(PROXY_PORT)]
     log = home / "serve.log"
     with running(
-        command, port=PROXY_PORT, core=cores()[0], log=log, environment=environment, ready="/readyz"
+        command, port=PROXY_PORT, cores=cores()[:1], log=log, environment=environment, ready="/readyz"
     ) as watched:
         yield Up(watched=watched, key=secret)
 

@@ -1,6 +1,6 @@
 """A load generator in a process of its own: so many connections, each asking again as soon as it is answered.
 
-    echo '{"body": {…}, "stream": true}' | python -m benchmarks.gateway.load --port 18440 --connections 16 --seconds 5
+    echo '{"body": {…}, "stream": true}' | python -m benchmarks.gateway.load --port 18440 --pid 123 --connections 16
 
 What it is told on standard input (`Asked`) it sends as fast as it is answered; what it measured (`Measured`) comes out
 as JSON. Latencies are of whole answers, in milliseconds; a stream also has the time to its first token and the times
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,8 @@ from typing import cast
 
 from pydantic import TypeAdapter
 from typing_extensions import override
+
+from benchmarks.gateway.processes import Watched
 
 Json = dict[str, object]
 PATIENCE = 30.0
@@ -63,7 +64,8 @@ class Measured:
     latency: Spread
     first_token: Spread
     between: Spread
-    own_cpu_seconds: float
+    server_cpu_seconds: float
+    """Of the server asked, while it was measured."""
 
 
 @dataclass
@@ -230,20 +232,21 @@ async def _open(port: int, asked: Asked, connections: int) -> list[str]:
     return sessions
 
 
-async def load(port: int, asked: Asked, connections: int, seconds: float, most: int = sys.maxsize) -> Measured:
+async def load(server: Watched, asked: Asked, connections: int, seconds: float, most: int = sys.maxsize) -> Measured:
     """Ask until the time, or the number of requests, is used up."""
+    port = server.port
     sessions = await _open(port, asked, connections) if asked.opening is not None else [""] * connections
     requests = [written(asked, port, session) for session in sessions]
     warm = Tally(until=time.perf_counter() + min(1.0, seconds / 3))
     tally = Tally(most=most)
+    cpu = began = 0.0
     for kept in (warm, tally):
+        began, cpu = time.perf_counter(), server.cpu_seconds
         if kept is tally:
-            tally.until = time.perf_counter() + seconds
-        began = time.perf_counter()
+            tally.until = began + seconds
         async with asyncio.TaskGroup() as group:
             for request in requests:
                 group.create_task(_ask_until(port, request, kept, stream=asked.stream))
-    used = resource.getrusage(resource.RUSAGE_SELF)
     return Measured(
         requests=len(tally.whole),
         seconds=time.perf_counter() - began,
@@ -251,7 +254,7 @@ async def load(port: int, asked: Asked, connections: int, seconds: float, most: 
         latency=spread(tally.whole),
         first_token=spread(tally.first),
         between=spread(tally.between),
-        own_cpu_seconds=used.ru_utime + used.ru_stime,
+        server_cpu_seconds=round(server.cpu_seconds - cpu, 3),
     )
 
 
@@ -269,12 +272,15 @@ def main() -> None:
     """Read what to ask, ask it, print what was measured."""
     parser = argparse.ArgumentParser(description="Load on an OpenAI-compatible server of this machine.")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--pid", type=int, required=True, help="The server's process.")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--most", type=int, default=sys.maxsize)
     given = parser.parse_args()
     asked = TypeAdapter(Asked).validate_json(sys.stdin.read())
-    measured = asyncio.run(load(given.port, asked, given.connections, given.seconds, given.most))
+    measured = asyncio.run(
+        load(Watched(pid=given.pid, port=given.port), asked, given.connections, given.seconds, given.most)
+    )
     print(json.dumps(asdict(measured)))
 
 

@@ -76,14 +76,20 @@ def cores() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], *, port: int, core: int, log: Path, environment: Mapping[str, str], ready: str = "/"
+    command: Sequence[str],
+    *,
+    port: int,
+    cores: Sequence[int],
+    log: Path,
+    environment: Mapping[str, str],
+    ready: str = "/",
 ) -> Generator[Watched]:
     """The server, answering on its port; ended with everything it started.
 
     Args:
         command: How it is started.
         port: Where it listens, on 127.0.0.1.
-        core: The only core it may use.
+        cores: Those it may use.
         log: Takes what it says.
         environment: Added to this process's own.
         ready: Path that answers once it is ready.
@@ -93,7 +99,7 @@ def running(
     """
     with log.open("wb") as said:
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+            ["taskset", "-c", ",".join(map(str, cores)), *command],
             stdout=said,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},

@@ -25,7 +25,6 @@ class Cell:
     mode: str
     connections: int
     measured: Measured
-    server_cpu_seconds: float
     rss_mib: float
 
     @property
@@ -36,7 +35,8 @@ class Cell:
     @property
     def per_core_second(self) -> float:
         """Requests per second of the server's own processor time."""
-        return self.measured.requests / self.server_cpu_seconds if self.server_cpu_seconds else 0.0
+        cpu = self.measured.server_cpu_seconds
+        return self.measured.requests / cpu if cpu else 0.0
 
     @property
     def line(self) -> str:

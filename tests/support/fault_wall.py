@@ -54,6 +54,7 @@ Odd, and right all the same:
     usage-everywhere       on every frame, growing
     negative-usage, odd-usage, null-usage
     late                   frames after `[DONE]`
+    calls                  every tool that is offered is called, all at once
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -404,6 +405,18 @@ async def _good(act: Act) -> None:
     await act.good()
 
 
+async def _calls(act: Act) -> None:
+    whole = act.whole["choices"][0]
+    calls: list[Json] = []
+    for tool in act.ask.body.get("tools") or []:
+        asked = {**act.ask.body, "tools": [tool]}
+        (call,) = tool_calls_for(replace(act.ask, body=asked, traits=("tool-caller",))) or []
+        calls.append({**call, "id": f"call_{len(calls)}"})
+    whole["message"] = {"role": "assistant", "content": None, "tool_calls": calls}
+    whole["finish_reason"] = "tool_calls"
+    await act.good()
+
+
 async def _null_usage(act: Act) -> None:
     act.whole["usage"] = None
     await act.good()
@@ -443,6 +456,7 @@ FAULTS: Mapping[str, Callable[[Act], Awaitable[None]]] = {
     "usage-everywhere": _usage_everywhere,
     "null-usage": _null_usage,
     "late": _late,
+    "calls": _calls,
 }
 
 

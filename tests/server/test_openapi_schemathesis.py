@@ -1,0 +1,54 @@
+"""Whatever the published description allows, and much it does not: never a 5xx, never a hang, never an odd shape."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gateway.environments import found
+from tests.support.fault_wall import FaultWall
+from tests.support.gateway_process import gateway
+
+CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance"
+SECONDS = 10
+"""The longest an answer may take."""
+
+
+@pytest.mark.timeout(400)
+def test_schemathesis_finds_no_server_error_and_no_hang(tmp_path: Path) -> None:
+    programs = found("schemathesis")
+    if programs is None:
+        pytest.skip("Schemathesis is not installed: python -m benchmarks.gateway.environments schemathesis")
+    with FaultWall() as wall:
+        agents = [{"name": "only", "endpoint": wall.base_url, "model": "always", "price": 1.0, "logprobs": 0}]
+        with gateway(tmp_path / "gateway", agents) as served:
+            done = subprocess.run(
+                [
+                    *(str(programs / "schemathesis"), "run", f"{served.origin}/openapi.json"),
+                    *("--checks", CHECKS, "--max-examples", "25", "--phases", "examples,coverage,fuzzing"),
+                    *("--request-timeout", str(SECONDS), "--seed", "1", "--no-color", "--continue-on-failure"),
+                    *("--suppress-health-check", "all", "--warnings", "off"),
+                ],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]
+            assert "Traceback" not in served.said
+
+
+@pytest.mark.timeout(120)
+def test_the_description_names_every_route_and_errors(tmp_path: Path) -> None:
+    agents = [{"name": "only", "endpoint": "http://127.0.0.1:9/v1", "model": "any", "price": 1.0, "logprobs": 0}]
+    with gateway(tmp_path, agents) as served, urllib.request.urlopen(f"{served.origin}/openapi.json") as answer:
+        described = json.load(answer)
+    assert described["openapi"].startswith("3.")
+    paths = {"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/feedback", "/healthz"}
+    assert paths <= set(described["paths"])
+    told = [one["post"]["responses"] for one in described["paths"].values() if "post" in one]
+    assert all("default" in one or "400" in one for one in told), "errors are not described"

@@ -26,6 +26,7 @@ _PIECE = re.compile(
     r"^<{3,} *SEARCH[^\n]*\n(?P<old>.*?)^={3,}[^\n]*\n(?P<new>.*?)^>{3,} *REPLACE", re.DOTALL | re.MULTILINE
 )
 _MARK = re.compile(r"^(<{3,} *SEARCH|={5,} *$|>{3,} *REPLACE)", re.MULTILINE)
+_FROM = re.compile(r"from ([\w.]+) import [\w, ]+$")
 _NEW_PATH = re.compile(r"[\w][\w./-]*\.\w{1,8}")
 
 
@@ -100,7 +101,7 @@ def _changed(edit: Edit, copy: Copy) -> str:
     new = edit.text if edit.text.endswith("\n") else f"{edit.text}\n"
     if old is None:
         return new
-    new = _merged(old, new) if edit.path.endswith(".py") else new
+    new = _merged(old, _without_itself(new, edit.path)) if edit.path.endswith(".py") else new
     return new.replace("\n", "\r\n") if "\r\n" in old and "\r" not in new else new
 
 
@@ -180,6 +181,14 @@ def _indented(new: str, wanted: Sequence[str], there: Sequence[str]) -> str:
 
 def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
+
+
+def _without_itself(new: str, path: str) -> str:
+    """A Python file without imports of itself: small models copy them from the tests they are shown."""
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    lines = new.split("\n")
+    own = [line for line in lines if (found := _FROM.match(line)) and f".{module}".endswith(f".{found[1]}")]
+    return "\n".join(line for line in lines if line not in own).lstrip("\n") if own else new
 
 
 def _merged(old: str, new: str) -> str:

@@ -98,6 +98,13 @@ def test_what_a_function_newly_imports_comes_with_it() -> None:
     assert "def twice" in changed["pkg/sums.py"]
 
 
+def test_a_file_does_not_import_itself() -> None:
+    changed, _ = after(
+        "pkg/sums.py\n" + fenced(f"from pkg.sums import add\nfrom sums import twice\n\n{FIXED}", "python")
+    )
+    assert changed == {"pkg/sums.py": FIXED}
+
+
 def test_several_files_and_line_ends() -> None:
     answer = "notes.txt\n" + fenced(piece("two\n", "three\n")) + "\npkg/new.py\n" + fenced("x = 1\n", "python")
     changed, faults = after(answer)

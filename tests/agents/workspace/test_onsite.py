@@ -122,7 +122,7 @@ STEPS: tuple[Mapping[str, object], ...] = (
     {"list_files": "."},
     {"search": "return"},
     {"read_file": {"path": "sums.py", "start": 1, "end": 2}},
-    {"edit_file": {"path": "sums.py", "old": "a * b", "new": "a + b"}},
+    {"edit_file": {"path": "sums.py", "old": "return a * b", "new": "return a + b"}},
     {"edit_file": {"path": "sums.py", "old": "a - b", "new": "a + b"}},
     {"write_file": {"path": "note.log", "content": "ignored"}},
     {"run": VERIFY},
@@ -139,7 +139,7 @@ async def test_step_by_step(workspace: Workspace) -> None:
     assert "check.py (54 bytes)" in results[0]
     assert "sums.py:2:     return a - b" in results[1]
     assert results[2] == "1| def add(a, b):\n2|     return a - b"
-    assert "the nearest is, from line 2" in results[3]
+    assert "that is not in sums.py, character for character; the nearest is, from line 2" in results[3]
     assert results[-1].startswith("exit status 0")
     assert done.error is None
     assert done.answer.count("diff --git") == 1  # what the repository ignores is not in it
@@ -214,7 +214,7 @@ async def test_the_next_best_bid_starts_on_a_fresh_copy(workspace: Workspace) ->
 
     agents = [
         contractor(answering(WRONG), name="cheap", turns=1, price=1),
-        contractor(answering(ANSWER), name="dear", turns=1, price=100),
+        contractor(answering(ANSWER), name="dear", turns=1, price=3),
     ]
     finished: list[Execution] = []
 

@@ -130,11 +130,13 @@ def test_attributes_of_the_files_change_nothing() -> None:
     ],
 )
 def test_what_does_not_apply_is_refused(patch: str, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
     with pytest.raises(InputError):
         patched({"a": Entry(b"x\n")}, patch)
     with pytest.raises(InputError):
-        apply_in(tmp_path, patch)
-    assert list(tmp_path.iterdir()) == []
+        apply_in(place, patch)
+    assert list(place.iterdir()) == []
 
 
 def test_a_patch_through_a_link_is_refused(tmp_path: Path) -> None:

@@ -199,12 +199,14 @@ def replaced(text: str, old: str, new: str, path: str) -> str:
 
 def _nearest(text: str, old: str) -> str:
     """The lines most like what was looked for."""
-    wanted = next((line for line in old.splitlines() if line.strip()), "")
+    wanted = next((line.strip() for line in old.splitlines() if line.strip()), "")
     lines = text.splitlines()
-    close = difflib.get_close_matches(wanted, lines, n=1, cutoff=0.5)
+    plain = [line.strip() for line in lines]
+    holding = [line for line in plain if wanted and wanted in line]
+    close = holding or difflib.get_close_matches(wanted, plain, n=1, cutoff=0.4)
     if not close:
         return ""
-    first = lines.index(close[0])
+    first = plain.index(close[0])
     piece = lines[first : first + min(len(old.splitlines()), 12)]
     return f"; the nearest is, from line {first + 1}:\n" + "\n".join(piece)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from sale.agents.account import NO_BUDGET, Account
 from sale.agents.execution import Shift, answer_directly, work_with_tools
 from sale.agents.metered import Metered
 from sale.agents.onsite import work_on_site
 from sale.agents.prompts import work_prompt
-from sale.agents.protocol import Reach, Tool
+from sale.agents.protocol import OpenedTool, Reach, Tool
 from sale.agents.repair import Workbench, answer_and_repair
 from sale.agents.samples import Sampled, best_of
 from sale.agents.steps import work_in_steps
@@ -145,13 +146,24 @@ class Contractor:
         )
         if self._workspace is not None:
             return await work_on_site(model, self._workspace, shift, task, shown, self._settings.execution)
+        if self._tools:
+            return await self._work_with_tools(model, shift, task, shown)
         if self._settings.execution == "steps":
-            return await work_in_steps(model, self._tools, shift, task, shown)
+            return await work_in_steps(model, (), shift, task, shown)
         if self._workbench is not None and self._settings.execution == "repair":
             return await answer_and_repair(model, self._workbench, shift, task, shown)
-        if self._tools:
-            return await work_with_tools(model, self._tools, shift)
         return await answer_directly(model, shift)
+
+    async def _work_with_tools(self, model: Model, shift: Shift, task: Task, strategy: str | None) -> Execution:
+        """What a tool keeps for this piece of work ends with it, however that is."""
+        async with AsyncExitStack() as stack:
+            tools = [
+                await stack.enter_async_context(tool.opened()) if isinstance(tool, OpenedTool) else tool
+                for tool in self._tools
+            ]
+            if self._settings.execution == "steps":
+                return await work_in_steps(model, tools, shift, task, strategy)
+            return await work_with_tools(model, tools, shift)
 
     def within(self, workspace: Workspace) -> Contractor:
         """The same agent over the same model, at work in a copy of a repository; closing this one closes both."""

@@ -137,7 +137,8 @@ def _tools(settings: Settings) -> tuple[Tool, ...]:
         return ()
     sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
     fee = Fee(per_call=settings.tools.price_per_call, per_second=settings.tools.price_per_second)
-    return (PythonTool(sandbox, limits=limits_of(settings.sandbox), fee=fee),)
+    lasting = settings.tools.python_state
+    return (PythonTool(sandbox, limits=limits_of(settings.sandbox), fee=fee, lasting=lasting),)
 
 
 def _workbench(settings: Settings) -> Workbench:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -88,6 +89,15 @@ class Tool(Protocol):
     @property
     def run(self) -> Callable[..., Awaitable[str]]:
         """The call; its signature and docstring become the tool's schema."""
+        ...
+
+
+@runtime_checkable
+class OpenedTool(Tool, Protocol):
+    """A tool that keeps something for as long as one execution lasts."""
+
+    def opened(self) -> AbstractAsyncContextManager[Tool]:
+        """The tool for one execution."""
         ...
 
 

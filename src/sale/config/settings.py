@@ -45,6 +45,8 @@ class ToolSettings(Section):
 
     python: bool = True
     """Run Python in the sandbox."""
+    python_state: bool = True
+    """Whether the runs of one execution share an interpreter: variables, imports and files stay for the next."""
     price_per_call: Dollars = 0.0
     """What one run of Python costs, in dollars."""
     price_per_second: Dollars = 0.0

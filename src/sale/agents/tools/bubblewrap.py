@@ -20,6 +20,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePath, PurePosixPath
 
 from sale.agents.tools.interpreter import (
@@ -92,6 +93,10 @@ class BubblewrapSandbox:
         content = workspace_files(code, files)
         with self._command(content, limits) as command:
             return await supervise(command, stdin=stdin, limits=limits)
+
+    def command(self, code: str, limits: Limits) -> AbstractContextManager[Command]:
+        """The command that runs `code` alone; see `Lasting.command`."""
+        return self._command(workspace_files(code, NO_FILES), limits)
 
     def probe(self) -> str | None:
         """Try it: why it does not confine code here, or `None` if it does. Blocks for some 50 ms."""

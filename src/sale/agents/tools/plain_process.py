@@ -35,12 +35,20 @@ class SubprocessSandbox:
         limits: Limits = DEFAULT_LIMITS,
     ) -> RunReport:
         """Run `code`; see `Sandbox.run`."""
-        content = workspace_files(code, files)
+        with self._command(workspace_files(code, files), limits) as command:
+            return await supervise(command, stdin=stdin, limits=limits)
+
+    def command(self, code: str, limits: Limits) -> contextlib.AbstractContextManager[Command]:
+        """The command that runs `code` alone; see `Lasting.command`."""
+        return self._command(workspace_files(code, NO_FILES), limits)
+
+    @contextlib.contextmanager
+    def _command(self, content: Mapping[str, bytes], limits: Limits) -> Generator[Command]:
         with tempfile.TemporaryDirectory(prefix="sale-run-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
             _write(directory, content)
             with _report_pipe() as (reading, writing):
-                command = Command(
+                yield Command(
                     argv=launch(
                         Path(sys.executable),
                         str(directory / MAIN_FILE),
@@ -56,7 +64,6 @@ class SubprocessSandbox:
                     pass_fds=(writing,),
                     directory=directory,
                 )
-                return await supervise(command, stdin=stdin, limits=limits)
 
 
 @contextlib.contextmanager

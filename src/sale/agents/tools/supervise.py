@@ -61,8 +61,8 @@ async def supervise(command: Command, *, stdin: str | bytes, limits: Limits) -> 
     seconds = time.monotonic() - started
     status = process.returncode or 0
     code = status if status >= 0 else 128 - status
-    if reason is None and not _reported(command.report):
-        raise _setup_failed(code, streams.stderr.text)
+    if reason is None and not reported(command.report):
+        raise setup_failed(code, streams.stderr.text)
     if reason is None and _spent_its_cpu(code, seconds, limits):
         reason = "time"
     return RunReport(
@@ -81,7 +81,7 @@ async def _until_over(
     """Wait for the end, whatever ends it, and leave nothing running."""
     ended = asyncio.create_task(process.wait())
     ended.add_done_callback(lambda _: over.done() or over.set_result(None))
-    memory = asyncio.create_task(_watch_memory(process.pid, limits.memory_bytes, over))
+    memory = asyncio.create_task(watch_memory(process.pid, limits.memory_bytes, over))
     try:
         async with asyncio.timeout(limits.wall_seconds):
             return await over
@@ -89,10 +89,10 @@ async def _until_over(
         return "time"
     finally:
         memory.cancel()
-        await _end(process, ended, command)
+        await end(process, ended, command)
 
 
-async def _end(process: Process, ended: asyncio.Task[int], command: Command) -> None:
+async def end(process: Process, ended: asyncio.Task[int], command: Command) -> None:
     """Kill what is left. A further cancellation is heard once everything is dead, which takes a moment only."""
     if not ended.done() and not command.kill(process.pid):
         _kill(process)
@@ -116,7 +116,8 @@ def _kill(process: Process) -> None:
         process.kill()
 
 
-async def _watch_memory(pid: int, limit: int, over: asyncio.Future[KilledReason | None]) -> None:
+async def watch_memory(pid: int, limit: int, over: asyncio.Future[KilledReason | None]) -> None:
+    """Look at what a process and all below it hold, until it is too much or `over` anyway."""
     while not over.done():
         await asyncio.sleep(MEMORY_PERIOD)
         held = await asyncio.to_thread(memory_bytes, pid, limit)
@@ -124,7 +125,8 @@ async def _watch_memory(pid: int, limit: int, over: asyncio.Future[KilledReason 
             over.set_result("memory")
 
 
-def _reported(report: int) -> bool:
+def reported(report: int) -> bool:
+    """Whether the launcher has said that the command was about to start; it says so once."""
     try:
         return os.read(report, 1) == b"1"
     except BlockingIOError:
@@ -138,7 +140,8 @@ def _spent_its_cpu(code: int, seconds: float, limits: Limits) -> bool:
     return code == 128 + signal.SIGKILL and seconds >= limits.cpu_seconds
 
 
-def _setup_failed(code: int, stderr: str) -> SandboxError:
+def setup_failed(code: int, stderr: str) -> SandboxError:
+    """The confinement could not be set up."""
     said = stderr.strip()[-500:] or f"exit status {code} and no word why"
     return SandboxError(
         f"The sandbox could not be set up, so the code did not run: {said}",
@@ -236,7 +239,7 @@ class _Streams:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise _setup_failed(error.errno or 1, f"{command.argv[0]}: {error.strerror}") from error
+                raise setup_failed(error.errno or 1, f"{command.argv[0]}: {error.strerror}") from error
 
     async def drained(self) -> None:
         """Wait until all output of the ended process has been read."""

@@ -64,6 +64,8 @@ one. Paths in the file are relative to the file.
 | `SALE_MEMORY` | The auction memory's file, unless `memory.path` says so |
 | `SALE_MODELS` | Where weights are kept |
 | `SALE_LLAMA_SERVER` | A `llama-server` you have built for this machine: embedded models run faster on it |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | Where the server sends [traces](observability.md); nowhere unless set |
+| `SALE_TRACE_CONTENTS` | Set to anything, traces hold tasks and winning plans |
 | whatever `api_key_env` names | That agent's key. Keys are never read from the file, and never logged |
 
 Without them, weights are in the user's cache directory and the memory is in the user's data directory.

@@ -59,6 +59,7 @@ async def test_another_process_goes_on_where_one_has_stopped(opened):
         if found is not None:
             break
         await asyncio.sleep(0.02)
+    assert found is not None
     assert found == FIRST
     await two.put_session(replace(found, tail="t2", turns=2, dollars=0.75, seen=NOON + timedelta(minutes=1)))
     assert [session.turns for session in await two.recent_sessions(5)] == [2]

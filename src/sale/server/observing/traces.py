@@ -40,6 +40,8 @@ def configure_traces() -> bool:
     Returns:
         Whether spans are sent. Without the `otel` extra they are not, and the log says so.
     """
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # somebody has set one up already
+        return True
     if not any(config.is_set(name) for name in ENDPOINTS):
         return False
     try:
@@ -80,8 +82,14 @@ class Traces:
             kind=SpanKind.SERVER,
             attributes={"http.request.method": "POST", "url.path": path},
             record_exception=False,  # its text may be anybody's
+            set_status_on_exception=False,
         ) as span:
-            yield span
+            try:
+                yield span
+            except BaseException as error:
+                span.set_status(Status(StatusCode.ERROR))
+                span.set_attribute("error.type", type(error).__name__)
+                raise
 
     def noted(self, line: Line) -> None:
         """What came of the request whose span is current."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.bench.annotate.browser import Browser, missing
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "a browser 
 
 PAGES = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/keys")
 AXE = gzip.decompress((Path(__file__).parent / "axe" / "axe.min.js.gz").read_bytes()).decode()
+PATIENCE = 120.0
+"""Seconds that looking a page through may take, on a busy machine."""
 RIGHT, TAB = "\ue014", "\ue004"
 
 
@@ -37,6 +40,8 @@ def browser() -> Iterator[Browser]:
 
 def violations(browser: Browser) -> list[Any]:
     """What axe-core finds, in short."""
+    browser._client.timeout = httpx2.Timeout(PATIENCE)
+    browser._ask("POST", "/timeouts", {"script": int(1000 * PATIENCE)})
     browser.script(AXE)
     run = (
         "const done = arguments[0];"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -14,10 +16,10 @@ Cut = Literal["day", "week", "month"]
 
 CHOICES: tuple[tuple[str, str], ...] = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("all", "all time"))
 USUAL = "30"
-DAYS_IN_DAYS = 45
-DAYS_IN_WEEKS = 400
-DAYS_IN_A_WEEK = 7
-DAYS_IN_TWO_MONTHS = 62
+LONGEST: tuple[tuple[Cut, float], ...] = (("day", 45), ("week", 400), ("month", math.inf))
+"""Cuts, the finest first, and up to how many days they are used for."""
+FEW = 4
+"""Periods that show no course of things."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,21 +75,27 @@ class Periods:
 
 
 def periods(times: Sequence[datetime], least: int = 0) -> Periods:
-    """From the first of these times until today.
+    """From the first of these times until today, cut as finely as can be read.
 
     Args:
         times: When things happened.
-        least: How many should fall into a period on average, for shares of them to mean something.
+        least: How many should fall into most periods, for shares of them to mean something.
     """
+    days = [time.astimezone(UTC).date() for time in times]
     end = datetime.now(UTC).date()
-    start = min((time.astimezone(UTC).date() for time in times), default=end)
-    length = (end - start).days + 1
-    wanted = least * length / len(times) if times else 0.0  # days that hold so many
-    cut: Cut = "day" if length <= DAYS_IN_DAYS else "week" if length <= DAYS_IN_WEEKS else "month"
-    if cut == "day" and wanted > 1 and length > DAYS_IN_A_WEEK:
-        cut = "week"
-    if cut == "week" and wanted > DAYS_IN_A_WEEK and length > DAYS_IN_TWO_MONTHS:
-        cut = "month"
+    start = min(days, default=end)
+    cuts = [_cut(start, end, cut) for cut, longest in LONGEST if (end - start).days < longest]
+    readable = [one for one in cuts if len(one.starts) >= FEW] or cuts[:1]
+    return next((one for one in readable if _is_busy(one, days, least)), readable[-1])
+
+
+def _is_busy(row: Periods, days: Sequence[date], least: int) -> bool:
+    """Whether at least half of the periods hold so many."""
+    held = Counter(_begin(day, row.cut) for day in days)
+    return 2 * sum(held[first] >= least for first in row.starts) >= len(row.starts)
+
+
+def _cut(start: date, end: date, cut: Cut) -> Periods:
     starts = [_begin(start, cut)]
     while (following := _next(starts[-1], cut)) <= end:
         starts.append(following)

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from sale.agents.onsite import placed
 from sale.agents.pool import Engines, hire
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.bench.stats import wilson
@@ -48,10 +49,12 @@ def run(model: tuple[str, ...], way: tuple[str, ...], turns: int, seconds: float
 async def _repairs(model: str, way: str, turns: int, seconds: float, only: tuple[str, ...]) -> None:
     local, price = MODELS[model]
     agent = {"name": f"qwen-coder-{model}", "local": local, "price": price, "execution": way, "turns": turns}
-    settings = Settings.model_validate({
-        "agents": [{**agent, "answer_tokens": 512, "seconds": seconds, "follow_strategy": False}],
-        "tools": {"python": False},
-    })
+    settings = Settings.model_validate(
+        {
+            "agents": [{**agent, "answer_tokens": 512, "seconds": seconds, "follow_strategy": False}],
+            "tools": {"python": False},
+        }
+    )
     (worker,) = hire(settings, engines=Engines(parallel=1, turns=True, server=llama_server()))
     done = {(one["repository"], one["model"], one["way"], one["turns"]) for one in _recorded()}
     try:
@@ -65,7 +68,8 @@ async def _repairs(model: str, way: str, turns: int, seconds: float, only: tuple
                 task = workspace.task(repository["task"])
                 await worker.prepare()
                 began = time.monotonic()
-                work = await worker.within(workspace).execute(task, None)
+                (there,) = placed((worker,), workspace)
+                work = await there.execute(task, None)
                 took = time.monotonic() - began
                 outcome = await workspace.verify(task, work.answer)
             line = {

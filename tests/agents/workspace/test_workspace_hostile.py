@@ -273,6 +273,12 @@ async def test_files_closed_to_their_owner_come_back(box: CommandBox) -> None:
     assert "src/b.py" in left
 
 
+async def test_what_is_passed_by_stays_as_it_was(box: CommandBox) -> None:
+    kept: Tree = {**FILES, "node_modules/a.js": Entry(b"a"), "x.pyc": Entry(b"b"), "d/.hypothesis/c": Entry(b"c")}
+    _, left = await box.run(kept, "rm -r node_modules x.pyc d; mkdir __pycache__; echo x > __pycache__/y; rm a.txt")
+    assert left == {path: entry for path, entry in kept.items() if path != "a.txt"}
+
+
 async def test_names_that_are_no_text_are_left_out(box: CommandBox) -> None:
     _, left = await box.run(FILES, "printf x > \"$(printf 'bad\\377name')\"; printf x > 'good name'; printf x > 'ü'")
     assert sorted(set(left) - set(FILES)) == ["good name", "ü"]

@@ -55,7 +55,6 @@ def around(
         "LOGNAME": "nobody",
         "NO_COLOR": "1",
         "PATH": ":".join([*paths, str(interpreter.executable.parent), *_USUAL]),
-        "PYTEST_ADDOPTS": "-p no:cacheprovider",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TERM": "dumb",
         "TMPDIR": "/tmp",  # noqa: S108 - inside the sandbox

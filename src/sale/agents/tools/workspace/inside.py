@@ -130,7 +130,7 @@ def found(place: str, skip: "set[str]") -> "tuple[dict[str, tuple[str, bytes]], 
             continue
         for name in names:
             path = f"{folder}/{name}" if folder else name
-            if path in skip or name in PASSED_BY or name.endswith(".pyc"):
+            if path in skip or passed_by(name):
                 continue
             where = Path(place, path)
             try:
@@ -146,6 +146,11 @@ def found(place: str, skip: "set[str]") -> "tuple[dict[str, tuple[str, bytes]], 
             except (OSError, UnicodeEncodeError):
                 unread.append(path)
     return files, unread
+
+
+def passed_by(path: str) -> bool:
+    """Whether a path is not looked at: what was there under such a name stays as it was."""
+    return path.endswith(".pyc") or not PASSED_BY.isdisjoint(path.split("/"))
 
 
 def listed(folder: Path) -> list[str]:
@@ -173,10 +178,13 @@ def collected(header: "dict[str, Any]", known: "dict[str, tuple[str, bytes]]") -
     size = sum(len(data) for _, data in changed.values())
     if size > header["keep"] or len(changed) > header["keep_files"]:
         return {"too_much": [len(changed), size]}
-    held = tuple(f"{folder}/" for folder in unread if folder)
-    gone = [path for path in known if path not in files and path not in unread and not path.startswith(held)]
-    if "" in unread:
-        gone = []
+    held = tuple(f"{folder}/" for folder in (*unread, *header["skip"]) if folder)
+    unseen = "" in unread
+    gone = [
+        path
+        for path in known
+        if path not in files and not (unseen or path in unread or path.startswith(held) or passed_by(path))
+    ]
     encoded = {path: [mode, base64.b64encode(data).decode()] for path, (mode, data) in changed.items()}
     return {"files": encoded, "gone": gone}
 

@@ -86,7 +86,8 @@ class Hands:
             directory: Where to look; '.' for everything.
         """
         paths = self._copy.paths(directory)
-        sizes = {path: len(self._copy.tree[path].data) for path in paths[:LISTED]}
+        tree = self._copy.tree
+        sizes = {path: len(tree[path].data) for path in paths[:LISTED]}
         lines = [f"{path} ({size} bytes)" for path, size in sizes.items()]
         if len(paths) > LISTED:
             lines.append(f"… and {len(paths) - LISTED} more; list a directory of them")

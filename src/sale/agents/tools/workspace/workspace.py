@@ -123,7 +123,8 @@ class Workspace:
             return Outcome(verdict="unknown", judged_by="command", detail=f"{error.code}: {error.message}")
         if not report.passed:
             return Outcome(verdict="failure", judged_by="command", detail=_ending(report))
-        tests = [path for path in touched(answer, prefix=self.prefix) if is_test(path)]
+        names = await asyncio.to_thread(touched, answer, prefix=self.prefix)
+        tests = [path for path in names if is_test(path)]
         detail = f"the patch changes tests: {', '.join(tests)}" if tests else ""
         return Outcome(verdict="success", judged_by="command", detail=detail)
 

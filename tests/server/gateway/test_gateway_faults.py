@@ -175,3 +175,34 @@ def test_a_client_that_gave_up_waiting_is_not_auctioned_again(opening: Opening, 
         before = len(endpoint.requests())
         assert ask(gateway, "sale").status_code == 502
         assert len(endpoint.requests()) == before + 1
+
+
+async def test_a_client_that_leaves_during_the_auction_ends_it_and_what_it_cost_is_noted(
+    opening: Opening, endpoint: Endpoint
+) -> None:
+    with opening(quick="good", slow="hang") as gateway:
+        async with AsyncOpenAI(base_url=gateway.url, api_key="x", max_retries=0) as client:
+            asking = asyncio.create_task(client.chat.completions.create(model="sale", messages=HELLO))
+            assert await asyncio.to_thread(endpoint.wait, lambda: len(endpoint.requests()) == 2, 20)
+            # The quick one's bid is settled by then.
+            await asyncio.sleep(0.5)
+            asking.cancel()
+            await asyncio.wait({asking})
+        assert await asyncio.to_thread(endpoint.wait, lambda: endpoint.requests("hang@slow")[0].cancelled)
+        (line,) = await asyncio.to_thread(gateway.lines)
+        assert line.error == "client_left"
+        assert line.auction_dollars > 0
+        assert gateway.desk is not None
+        assert len(gateway.desk.sessions) == 0
+        memory = await asyncio.to_thread(gateway.do, gateway.desk.floor.market.memory())
+        (left,) = await asyncio.to_thread(gateway.do, memory.list())
+        assert left.status == "abandoned"
+
+
+def test_an_auction_that_takes_long_keeps_a_stream_alive_and_tells_what_happens(opening: Opening) -> None:
+    with opening(quick="good", slow="slow-3000") as gateway:
+        answer = ask(gateway, "sale", stream=True)
+    assert answer.headers["x-sale-auction"]
+    assert ": sale 2 agents are bidding" in answer.text
+    assert ": sale the task goes to " in answer.text or " agent=" in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")

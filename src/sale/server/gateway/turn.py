@@ -203,7 +203,8 @@ class Turn:
         self.work_dollars += call.dollars
         if held is None:
             return
-        held.calls.append(call.settled(error))
+        if held.open:  # later turns are on the ledger alone
+            held.calls.append(call.settled(error))
         if not self.sink.answering:
             return
         held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed

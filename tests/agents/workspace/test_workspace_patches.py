@@ -24,9 +24,13 @@ lines = st.lists(
     )
 )
 endings = st.sampled_from([b"\n", b"\r\n", b"\r"])
-texts = st.builds(
-    lambda parts, end, last: end.join(p.encode() for p in parts) + last, lines, endings, st.sampled_from([b"", b"\n"])
-)
+
+
+def joined(parts: list[str], end: bytes, last: bytes) -> bytes:
+    return end.join(part.encode() for part in parts) + last
+
+
+texts = st.builds(joined, lines, endings, st.sampled_from([b"", b"\n"]))
 contents = st.one_of(texts, st.binary(max_size=40), st.just(b""), st.just("Größe".encode("latin-1") + b"\n"))
 entries = st.one_of(
     st.builds(Entry, contents, st.sampled_from(["100644", "100755"])),

@@ -13,14 +13,15 @@ depends_on = None
 
 def upgrade() -> None:
     """Make them, on an empty database."""
-    _keys_and_budgets()
+    _keys()
+    _budgets()
     _ledger()
     _sessions()
     op.execute("INSERT INTO server_state (one, changes) VALUES (1, 0)")
 
 
-def _keys_and_budgets() -> None:
-    """Who may ask, and for how much."""
+def _keys() -> None:
+    """Who may ask."""
     op.create_table(
         "server_state",
         sa.Column("one", sa.Integer, nullable=False, autoincrement=False),
@@ -46,6 +47,10 @@ def _keys_and_budgets() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_server_keys"),
         sa.UniqueConstraint("prefix", name="uq_server_keys_prefix"),
     )
+
+
+def _budgets() -> None:
+    """For how much, and how fast."""
     op.create_table(
         "server_budgets",
         sa.Column("key", sa.String(32), nullable=False),

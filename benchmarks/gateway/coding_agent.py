@@ -1,6 +1,6 @@
 """A coding agent from a registry, unchanged, mends a bug through `sale serve` on the embedded pool.
 
-    python -m benchmarks.gateway.coding_agent
+    python -m benchmarks.gateway.coding_agent [--coders]
 
 aider is told nothing of `sale` but its base URL and `model = "sale"`. A package with a bug of one line and a failing
 test is made; aider is asked to mend it; the test is run again. What happened is printed as JSON: whether the test
@@ -38,6 +38,18 @@ assert mean([5.0]) == 5.0, mean([5.0])
 print("passed")
 """
 REQUEST = "mean([2.0, 4.0]) in averages.py gives 2.0 and should give 3.0. Fix the bug in mean. Change nothing else."
+CODERS = """
+[[agents]]
+name = "qwen-coder-0.5b"
+local = "qwen2.5-coder-0.5b"
+price = 0.05
+
+[[agents]]
+name = "qwen-coder-1.5b"
+local = "qwen2.5-coder-1.5b"
+price = 0.16
+"""
+"""The embedded pool without its smallest model, which does not follow an editor's format."""
 OPTIONS = [
     *("--model", "openai/sale", "--weak-model", "openai/sale", "--edit-format", "whole", "--map-tokens", "0"),
     *("--no-git", "--yes-always", "--no-show-model-warnings", "--no-check-update", "--analytics-disable"),
@@ -82,6 +94,7 @@ def main() -> None:
     """Make, mend, test, tell."""
     parser = argparse.ArgumentParser(description="A coding agent through the gateway, on the embedded pool.")
     parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--coders", action="store_true", help="The two coding models of the pool only.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
@@ -95,7 +108,10 @@ def main() -> None:
             free.bind(("127.0.0.1", 0))
             port: int = free.getsockname()[1]
         began = time.monotonic()
-        environment = {"SALE_MEMORY": str(home / "memory.sqlite3"), "XDG_DATA_HOME": str(home)}
+        settings = home / "sale.toml"
+        settings.write_text(CODERS, encoding="utf-8")
+        chosen = {"SALE_CONFIG": str(settings)} if given.coders else {}
+        environment = {**chosen, "SALE_MEMORY": str(home / "memory.sqlite3"), "XDG_DATA_HOME": str(home)}
         serve = [sys.executable, "-m", "sale.cli.main", "serve", "--port", str(port)]
         log = home / "serve.log"
         with running(serve, port=port, cores=cores(), log=log, environment=environment, ready="/readyz"):

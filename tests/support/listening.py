@@ -61,14 +61,16 @@ def chat(model: str, words: str, *, stream: bool = False, **more: object) -> Jso
     return {"model": model, "messages": [{"role": "user", "content": words}], "stream": stream, **more}
 
 
-async def listen(client: httpx.AsyncClient, base_url: str, body: Json, **headers: str) -> Heard:
+async def listen(
+    client: httpx.AsyncClient, base_url: str, body: Json, *, patience: float = SECONDS, **headers: str
+) -> Heard:
     """Ask, and hear everything.
 
     Raises:
         httpx.TimeoutException: Nothing came for too long.
     """
     url = f"{base_url}/chat/completions"
-    async with client.stream("POST", url, json=body, headers=headers, timeout=SECONDS) as response:
+    async with client.stream("POST", url, json=body, headers=headers, timeout=patience) as response:
         heard = Heard(status=response.status_code, headers=dict(response.headers))
         if "event-stream" not in response.headers.get("content-type", ""):
             heard.body = json.loads(await response.aread())

@@ -26,6 +26,7 @@ _PIECE = re.compile(
     r"^<{3,} *SEARCH[^\n]*\n(?P<old>.*?)^={3,}[^\n]*\n(?P<new>.*?)^>{3,} *REPLACE", re.DOTALL | re.MULTILINE
 )
 _MARK = re.compile(r"^(<{3,} *SEARCH|={5,} *$|>{3,} *REPLACE)", re.MULTILINE)
+_TALK = frozenset({"sh", "bash", "shell", "zsh", "console", "text", "txt", "output", "log", "cmd", "powershell"})
 _FROM = re.compile(r"from ([\w.]+) import [\w, ]+$")
 _NEW_PATH = re.compile(r"[\w][\w./-]*\.\w{1,8}")
 
@@ -64,7 +65,7 @@ def edits_in(answer: str, tree: Tree, likely: Sequence[str]) -> tuple[Edit, ...]
     for block in _FENCED.finditer(text):
         path = _path(text[before : block.start()], block["info"], block["body"], tree, likely)
         before = block.end()
-        if path is not None:
+        if path is not None and not _is_talk(block["info"], path):
             found += _edits(path, block["body"])
     if not found:
         path = _path(text.partition("<<<")[0], "", "", tree, likely)
@@ -101,7 +102,10 @@ def _changed(edit: Edit, copy: Copy) -> str:
     new = edit.text if edit.text.endswith("\n") else f"{edit.text}\n"
     if old is None:
         return new
-    new = _merged(old, _without_itself(new, edit.path)) if edit.path.endswith(".py") else new
+    if edit.path.endswith(".py"):
+        if _parsed(old) is not None and _parsed(new) is None:
+            raise InputError(f"what is handed in for {edit.path} is not Python")
+        new = _merged(old, _without_itself(new, edit.path))
     return new.replace("\n", "\r\n") if "\r\n" in old and "\r" not in new else new
 
 
@@ -122,6 +126,12 @@ def _edits(path: str, body: str) -> list[Edit]:
     if lines and _only_a_path(lines[0], path):
         body = "\n".join(lines[1:])
     return [Whole(path, body.lstrip("\n"))]
+
+
+def _is_talk(info: str, path: str) -> bool:
+    """Whether a block shows a command or its output, and no file."""
+    tag = info.strip().split(" ")[0].casefold()
+    return tag in _TALK and not path.endswith((".sh", ".bash", ".txt", ".md"))
 
 
 def _only_a_path(line: str, path: str) -> bool:

@@ -1,8 +1,8 @@
 """Work in a repository without tools: what fails and the files it is about are shown, and changes are handed in.
 
-Each change is made on a fresh copy and tried with the workspace's command. While it fails, the model sees why, and
-takes turns between correcting its change and starting over; the first one that passes is the answer. For models too
-small for a loop of tools. Whatever happens, what was spent is returned.
+Each change is made on a fresh copy and tried with the workspace's command. While it fails, the model corrects its
+change, shown why, and starts over, in turns; where nothing was changed it starts over at once. The first change that
+passes is the answer. For models too small for a loop of tools. Whatever happens, what was spent is returned.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ WHOLE_CHARACTERS = 1600
 class _Attempt:
     """A change, and what came of it."""
 
-    reply: str
     patch: str
     fault: str
     """Empty where it passed, or there is nothing to try it with."""
@@ -74,8 +73,8 @@ async def _rounds(
     whole = all(len(file.text) <= WHOLE_CHARACTERS for file in files if not file.fixed)
     last: _Attempt | None = None
     for turn in range(shift.turns):
-        if last is not None and turn % 2:
-            handed_in = clipped(last.reply.strip(), FILE_CHARACTERS // 2)
+        if last is not None and last.patch and turn % 2:
+            handed_in = clipped(_lines_of(last.patch), FILE_CHARACTERS // 2)
             prompt = edit_prompt(
                 task, strategy=strategy, files=files, whole=whole, handed_in=handed_in, fault=last.fault
             )
@@ -94,6 +93,11 @@ async def _rounds(
         )
         if not last.fault:
             return
+
+
+def _lines_of(patch: str) -> str:
+    """A patch without what only git needs to know."""
+    return "\n".join(line for line in patch.splitlines() if not line.startswith(("diff --git", "index ", "@@")))
 
 
 async def _ask(model: Model, prompt: Prompt, shift: Shift, course: _Course, sample: int) -> Reply | None:
@@ -125,16 +129,16 @@ async def _tried(workspace: Workspace, reply: str, files: tuple[FileShown, ...])
     try:
         patch = await asyncio.to_thread(workspace.patch, copy.tree)
         if not patch:
-            return _Attempt(reply=reply, patch="", fault="; ".join(faults) or "nothing is different from before")
+            return _Attempt(patch="", fault="; ".join(faults) or "nothing is different from before")
         if workspace.command is None:
-            return _Attempt(reply=reply, patch=patch, fault="")
+            return _Attempt(patch=patch, fault="")
         report, _ = await workspace.box.run(copy.tree, workspace.command, keep=False)
     except SaleError as error:
-        return _Attempt(reply=reply, patch="", fault=describe(error))
+        return _Attempt(patch="", fault=describe(error))
     if report.passed:
-        return _Attempt(reply=reply, patch=patch, fault="")
+        return _Attempt(patch=patch, fault="")
     said = f"exit status {report.exit_code}\n{ending(report.output, FAULT_CHARACTERS)}"
-    return _Attempt(reply=reply, patch=patch, fault="\n".join([*faults, said]))
+    return _Attempt(patch=patch, fault="\n".join([*faults, said]))
 
 
 def _files(workspace: Workspace, task: Task) -> tuple[FileShown, ...]:

@@ -105,6 +105,14 @@ def test_a_file_does_not_import_itself() -> None:
     assert changed == {"pkg/sums.py": FIXED}
 
 
+def test_commands_and_what_is_not_python_change_nothing() -> None:
+    changed, faults = after("pkg/sums.py\n" + fenced("def add(a, b):\n    return a + b\n", "python")
+                            + "\nRun it:\n\n" + fenced("python -m pytest -q\n", "sh"))  # fmt: skip
+    assert (changed, faults) == ({"pkg/sums.py": FIXED}, [])
+    changed, faults = after("pkg/sums.py\n" + fenced("def add(a, b:\n    return\n"))
+    assert (changed, faults) == ({}, ["what is handed in for pkg/sums.py is not Python"])
+
+
 def test_several_files_and_line_ends() -> None:
     answer = "notes.txt\n" + fenced(piece("two\n", "three\n")) + "\npkg/new.py\n" + fenced("x = 1\n", "python")
     changed, faults = after(answer)

@@ -82,19 +82,19 @@ async def test_a_change_handed_in_is_a_patch_that_git_takes(workspace: Workspace
 
 
 async def test_it_sees_the_files_concerned_and_why_it_failed(workspace: Workspace) -> None:
-    replies = iter([WRONG, "no idea", ANSWER])
+    replies = iter([WRONG, WRONG, "no idea", ANSWER])
     model = ScriptedModel(lambda prompt, schema: next(replies))
     settings = AgentSettings(name="a", endpoint="http://127.0.0.1:9", model="m")
     agent = Contractor(settings, price=Price(input=1, output=1, blended=1), model=model)
     done = await work(workspace, agent)
     assert done.error is None
-    assert len(done.calls) == 3
-    first, second, third = (prompt.user for prompt in model.asked)
+    assert len(done.calls) == 4
+    first, second, third, fourth = (prompt.user for prompt in model.asked)
     assert "return a - b" in first
     assert "AssertionError: 6" in second
-    assert "return a * b" in second
-    assert third == first  # it starts over, with another draw
-    assert model.samples == [0, 0, 2]
+    assert "+    return a * b" in second
+    assert third == fourth == first  # it starts over, with another draw
+    assert model.samples == [0, 0, 2, 3]
 
 
 async def test_the_last_change_is_handed_in_where_none_passes(workspace: Workspace) -> None:

@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Protocol, TypeVar, get_args
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, get_args
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
@@ -61,6 +63,17 @@ class HashEmbedder:
             digest = hashlib.sha256(f"{self.name} {word}".encode(errors="surrogatepass")).digest()
             total += np.random.default_rng(int.from_bytes(digest[:8], "little")).normal(size=self.dimensions)
         return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+Place = Path | str
+"""A file, or the URL of a database."""
+only_sqlite = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+"""For what is about files."""
+
+
+async def rows(memory: AuctionMemory, statement: str) -> list[tuple[Any, ...]]:
+    """What the database itself says."""
+    return await memory._database.read(lambda connection: [tuple(row) for row in connection.exec_driver_sql(statement)])
 
 
 class Fresh(Protocol):

@@ -15,6 +15,11 @@ from sale.types import Attempt, Example, Score, Task, Verdict, Worked
 from tests.memory.builders import Fresh, auction, bid, call, execution, outcome, remember
 
 
+@pytest.fixture
+def kind() -> str:
+    return "sqlite"
+
+
 async def test_an_example_is_what_was_bid_and_what_came_of_it(memory: AuctionMemory):
     held = await remember(memory, "x", "sort", verdict="failure")
     (found,) = await memory.examples()

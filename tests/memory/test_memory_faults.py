@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from sale.errors import InputError, StoreError
 from sale.memory import sqlite
+from sale.memory.sqlite import SqliteFile
 from sale.memory.store import AuctionMemory
 from sale.types import Task
 from tests.memory.builders import HashEmbedder, bid, execution, outcome, remember
@@ -69,7 +70,7 @@ async def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path):
     before = (tmp_path / "m").read_bytes()
     with pytest.raises(StoreError, match=r"database of something else \(tables 'alembic_version, songs'\)") as caught:
         await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder())
-    check(caught.value, tmp_path / "m", "Name another file")
+    check(caught.value, tmp_path / "m", "Name another one")
     assert (tmp_path / "m").read_bytes() == before
 
 
@@ -147,7 +148,9 @@ async def test_a_process_that_does_not_finish_opening(tmp_path: Path):
 async def test_a_full_disk_loses_nothing_that_is_on_record(tmp_path: Path):
     async with opened(tmp_path / "m") as memory:
         await memory.begin("x", TASK)
-        engine = memory._database._engine
+        backend = memory._database.backend
+        assert isinstance(backend, SqliteFile)
+        engine = backend.engine
 
         def no_more_room(connection: Connection) -> None:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # raised to the present size by SQLite

@@ -27,7 +27,7 @@ from sale.memory import migrate
 from sale.memory.schema import HEAD, VERSION_TABLE, metadata
 from sale.memory.store import AuctionMemory
 from sale.types import Pair
-from tests.memory.builders import HashEmbedder, bid, remember
+from tests.memory.builders import HashEmbedder, bid, only_sqlite, remember
 
 OPEN = """
 import asyncio, sys
@@ -49,7 +49,9 @@ def test_the_code_names_the_newest_revision():
     assert all(one.doc for one in scripts.walk_revisions())
 
 
+@only_sqlite
 async def test_the_revisions_make_the_tables_the_code_expects(memory: AuctionMemory):
+    assert memory.path is not None
     engine = create_engine(f"sqlite:///{memory.path}")
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -211,6 +213,7 @@ async def test_opening_again_changes_nothing(tmp_path: Path):
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@only_sqlite
 async def test_the_connections_keep_their_promises(memory: AuctionMemory, tmp_path: Path):
     def pragmas(connection: Connection) -> list[object]:
         names = ("foreign_keys", "synchronous", "secure_delete", "journal_mode", "busy_timeout")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,18 @@ from sale.errors import StoreError
 from sale.memory.retrieval import Candidate, Entry, Index, contrast
 from sale.memory.store import AuctionMemory
 from sale.types import Auction, Bid, Pair, Strategy, Task, Verdict
-from tests.memory.builders import BASELINE, Fresh, HashEmbedder, auction, bid, execution, outcome, remember
+from tests.memory.builders import (
+    BASELINE,
+    Fresh,
+    HashEmbedder,
+    Place,
+    auction,
+    bid,
+    execution,
+    only_sqlite,
+    outcome,
+    remember,
+)
 
 NOW = Task(text="sort the list of names")
 
@@ -375,25 +385,25 @@ async def test_a_text_is_embedded_once(memory: AuctionMemory, embedder: HashEmbe
     assert embedder.embedded == 1
 
 
-async def test_another_embedder_makes_its_own_vectors_once(tmp_path: Path):
+async def test_another_embedder_makes_its_own_vectors_once(place: Place):
     first, second = HashEmbedder("first"), HashEmbedder("second", dimensions=7)
-    async with await AuctionMemory.open(tmp_path / "m", embedder=first) as memory:
+    async with await AuctionMemory.open(place, embedder=first) as memory:
         for number in range(70):
             await remember(memory, f"x{number}", f"task {number}")
     for expected in (71, 72):  # all tasks and the question; then only the question
-        async with await AuctionMemory.open(tmp_path / "m", embedder=second) as memory:
+        async with await AuctionMemory.open(place, embedder=second) as memory:
             assert len(await memory.recall(NOW, "a", 80)) == 70
             assert second.embedded == expected
-    async with await AuctionMemory.open(tmp_path / "m", embedder=first) as memory:
+    async with await AuctionMemory.open(place, embedder=first) as memory:
         assert len(await memory.recall(NOW, "a", 80)) == 70
     assert first.embedded == 71
 
 
-async def test_two_embedders_side_by_side(tmp_path: Path):
+async def test_two_embedders_side_by_side(place: Place):
     first, second = HashEmbedder("first"), HashEmbedder("second")
     async with (
-        await AuctionMemory.open(tmp_path / "m", embedder=first) as one,
-        await AuctionMemory.open(tmp_path / "m", embedder=second) as other,
+        await AuctionMemory.open(place, embedder=first) as one,
+        await AuctionMemory.open(place, embedder=second) as other,
     ):
         for number in range(4):
             await remember(one, f"one{number}", f"task one {number}")
@@ -413,23 +423,24 @@ class Short(HashEmbedder):
 
 
 @pytest.mark.parametrize(("broken", "fault"), [(Broken(), "unit length"), (Short(), r"shape \(1, 3\)")])
-async def test_an_embedder_that_breaks_its_promise_is_named(tmp_path: Path, broken: HashEmbedder, fault: str):
-    async with await AuctionMemory.open(tmp_path / "m", embedder=broken) as memory:
+async def test_an_embedder_that_breaks_its_promise_is_named(place: Place, broken: HashEmbedder, fault: str):
+    async with await AuctionMemory.open(place, embedder=broken) as memory:
         with pytest.raises(StoreError, match=fault):
             await memory.begin("x", NOW)
         assert await memory.list() == ()
 
 
-async def test_a_damaged_vector_is_made_again(tmp_path: Path, embedder: HashEmbedder):
+@only_sqlite
+async def test_a_damaged_vector_is_made_again(place: Place, embedder: HashEmbedder):
     import sqlite3
 
-    async with await AuctionMemory.open(tmp_path / "m", embedder=embedder) as memory:
+    async with await AuctionMemory.open(place, embedder=embedder) as memory:
         await remember(memory, "x", "sort")
         await remember(memory, "y", "bake")
-    with sqlite3.connect(tmp_path / "m") as raw:
+    with sqlite3.connect(place) as raw:
         raw.execute("UPDATE embeddings SET vector = x'00ff' WHERE task = (SELECT min(task) FROM embeddings)")
     raw.close()
-    async with await AuctionMemory.open(tmp_path / "m", embedder=embedder) as memory:
+    async with await AuctionMemory.open(place, embedder=embedder) as memory:
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 8)} == {"x", "y"}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -129,8 +127,7 @@ async def test_quoted_strategies_are_kept_once(memory: AuctionMemory):
     refined = builders.bid("b", 0.5, refined=True)
     held = await builders.remember(memory, "x", "sort", refined=[refined], pairs=(known, *odd, known))
     assert (await memory.load("x")).auction == held
-    with closing(sqlite3.connect(memory.path)) as raw:
-        kept = raw.execute("SELECT winning FROM pairs ORDER BY position").fetchall()
+    kept = await builders.rows(memory, "SELECT winning FROM pairs ORDER BY position")
     assert [winning is None for (winning,) in kept] == [True, False, False, False, False, True]
     await memory.forget("past")
     left = (await memory.load("x")).auction
@@ -172,19 +169,20 @@ async def test_a_success_model_is_kept_once_and_as_long_as_it_is_needed(memory: 
         await memory.close_unexecuted(name)
         assert (await memory.load(name)).auction == held
 
-    def kept() -> list[float]:
-        with closing(sqlite3.connect(memory.path)) as raw:
-            return sorted(json.loads(body)["worth"] for (body,) in raw.execute("SELECT body FROM success_models"))
+    async def kept() -> list[float]:
+        return sorted(
+            json.loads(body)["worth"] for (body,) in await builders.rows(memory, "SELECT body FROM success_models")
+        )
 
-    assert kept() == [2.0, 1e4]
+    assert await kept() == [2.0, 1e4]
     await memory.forget("x0")
-    assert kept() == [2.0, 1e4]
+    assert await kept() == [2.0, 1e4]
     await memory.forget("x1")
-    assert kept() == [1e4]
+    assert await kept() == [1e4]
     training = Training(objective="utility", auctions=1, judged=1)
     await memory.add_weights(Weights(cost=1.0, entropy=0.0, jurors={}, model=builders.MODEL), training)
     await memory.forget("x2")
-    assert kept() == [1e4]
+    assert await kept() == [1e4]
 
 
 async def test_not_a_number_is_kept_as_such(memory: AuctionMemory):

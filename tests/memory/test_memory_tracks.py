@@ -15,7 +15,7 @@ from sale.memory.retrieval import Entry, Index
 from sale.memory.store import AuctionMemory
 from sale.memory.tracks import ALIKE, BANDWIDTH, NEAREST, Worked
 from sale.types import Attempt, Task, TrackRecord, Verdict
-from tests.memory.builders import Fresh, HashEmbedder, bid, execution, outcome, remember
+from tests.memory.builders import Fresh, HashEmbedder, Place, bid, execution, only_sqlite, outcome, remember
 
 NOW = Task(text="sort the list of names")
 
@@ -127,9 +127,9 @@ async def test_imported_records_count_and_go_with_their_source(memory: AuctionMe
     assert (round(found.successes), round(found.failures)) == (0, 1)
 
 
-async def test_what_another_memory_of_the_file_settles_counts(memory: AuctionMemory):
+async def test_what_another_memory_of_the_same_settles_counts(memory: AuctionMemory, place: Place):
     assert await memory.track_records(NOW, ("a",)) == {"a": nothing("a")}
-    async with await AuctionMemory.open(memory.path, embedder=HashEmbedder()) as second:
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as second:
         await did(second, "x", NOW.text, "a")
     assert (await memory.track_records(NOW, ("a",)))["a"].successes == pytest.approx(1.0)
 
@@ -153,6 +153,7 @@ pasts = st.lists(
 )
 
 
+@only_sqlite
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pasts, st.lists(st.integers(0, 20), max_size=4), st.lists(st.integers(0, 20), max_size=2))
 async def test_an_index_that_follows_ends_up_like_the_rules(
@@ -176,6 +177,7 @@ async def test_an_index_that_follows_ends_up_like_the_rules(
                 await memory.forget(f"x{number}")
                 del verdicts[f"x{number}"]
         found = await memory.track_records(NOW, ("a", "b"))
+        assert memory.path is not None
         async with await AuctionMemory.open(memory.path, embedder=HashEmbedder()) as anew:
             assert await anew.track_records(NOW, ("a", "b")) == found
     vectors = dict(zip(TEXTS, (await embedder.embed(TEXTS)).astype(np.float64), strict=True))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +16,7 @@ from sale.errors import InputError
 from sale.memory.store import AuctionMemory
 from sale.types import SuccessModel, Training, Weights, WeightSet
 from tests.memory import builders
-from tests.memory.builders import HashEmbedder, remember
+from tests.memory.builders import HashEmbedder, Place, remember, rows
 
 TRAINING = Training(
     objective="utility",
@@ -32,7 +30,7 @@ TRAINING = Training(
 WEIGHTS = Weights(cost=1.0, entropy=-0.5, jurors={"a": 2.0, "b": 0.0}, source="fitted")
 
 
-async def test_versions_are_counted_and_come_back_equal(memory: AuctionMemory):
+async def test_versions_are_counted_and_come_back_equal(memory: AuctionMemory, place: Place):
     before = datetime.now(UTC)
     assert await memory.weight_sets() == ()
     assert await memory.weights_in_use() is None
@@ -46,7 +44,7 @@ async def test_versions_are_counted_and_come_back_equal(memory: AuctionMemory):
     times = [before, *times, datetime.now(UTC)]
     assert times == sorted(times)
     assert await memory.weight_sets() == (first, second)
-    async with await AuctionMemory.open(memory.path, embedder=HashEmbedder()) as again:
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as again:
         assert await again.weight_sets() == (first, second)
 
 
@@ -126,16 +124,15 @@ async def test_equal_models_are_kept_once(memory: AuctionMemory):
     for model in (builders.MODEL, other, reordered):
         await memory.add_weights(replace(WEIGHTS, model=model), TRAINING)
     assert [one.weights.model for one in await memory.weight_sets()] == [builders.MODEL, other, builders.MODEL]
-    assert count(memory, "success_models") == 2
+    assert await count(memory, "success_models") == 2
 
 
-def count(memory: AuctionMemory, table: str) -> int:
-    with closing(sqlite3.connect(memory.path)) as raw:
-        return raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+async def count(memory: AuctionMemory, table: str) -> int:
+    return (await rows(memory, f"SELECT count(*) FROM {table}"))[0][0]
 
 
-async def test_versions_given_at_once_are_all_different(memory: AuctionMemory):
-    async with await AuctionMemory.open(memory.path, embedder=HashEmbedder()) as second:
+async def test_versions_given_at_once_are_all_different(memory: AuctionMemory, place: Place):
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as second:
         async with asyncio.TaskGroup() as group:
             added = [
                 group.create_task(one.add_weights(WEIGHTS, TRAINING)) for _ in range(10) for one in (memory, second)

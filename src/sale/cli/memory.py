@@ -12,12 +12,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sale import config
 from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, money, outcome_line, plain
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
-from sale.memory.records import Record, Summary
+from sale.memory.records import Record, Stats, Summary
+from sale.memory.store import AuctionMemory
 from sale.types import Verdict
 
 
@@ -115,15 +115,18 @@ def forget(
 @json_option
 def stats(config_file: Path | None, *, as_json: bool) -> None:
     """How much is remembered, and where."""
-    settings = config.load(config_file)
-    found = with_memory(config_file, lambda store: store.stats())
+
+    async def look(store: AuctionMemory) -> tuple[Stats, str]:
+        return await store.stats(), store.where
+
+    found, where = with_memory(config_file, look)
     if as_json:
         click.echo(document("stats", found))
         return
     by_status = ", ".join(f"{count} {status}" for status, count in found.auctions.items()) or "none"
     by_verdict = ", ".join(f"{count} {verdict}" for verdict, count in found.verdicts.items()) or "none judged"
     output().print(f"Auctions: {by_status}\nOutcomes: {by_verdict}\nTasks: {found.tasks}, plans: {found.strategies}")
-    output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB in {config.memory_path(settings)}")
+    output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB: {where}")
 
 
 def _table(found: Sequence[tuple[Summary, float | None]]) -> Table | str:

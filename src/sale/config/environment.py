@@ -103,12 +103,25 @@ def is_set(variable: str) -> bool:
 
 
 def memory_path(settings: Settings) -> Path:
-    """The memory's file: from the settings, `$SALE_MEMORY`, or the user's data directory."""
+    """The memory's file, where it is one: from the settings, `$SALE_MEMORY`, or the user's data directory."""
     if settings.memory.path is not None:
         return settings.memory.path
-    if named := os.environ.get("SALE_MEMORY"):
-        return Path(named)
-    return platformdirs.user_data_path(APP) / "memory.sqlite3"
+    named = os.environ.get("SALE_MEMORY")
+    return Path(named) if named and "://" not in named else platformdirs.user_data_path(APP) / "memory.sqlite3"
+
+
+def memory_place(settings: Settings) -> Path | str:
+    """The memory's file, or the URL of its database on a server: from the settings or `$SALE_MEMORY`.
+
+    Raises:
+        ConfigError: The settings name both.
+    """
+    if settings.memory.url is not None and settings.memory.path is not None:
+        raise ConfigError("memory.path and memory.url are both given", where=settings.origin, hint="Keep one.")
+    if settings.memory.url is not None or settings.memory.path is not None:
+        return settings.memory.url or memory_path(settings)
+    named = os.environ.get("SALE_MEMORY", "")
+    return named if "://" in named else memory_path(settings)
 
 
 def server_database(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The file behind the memory: opened, migrated, read and written, and closed, with errors a user can act on.
+"""The database behind the memory: opened, migrated, read and written, and closed, with errors a user can act on.
 
 Reads see one snapshot and run side by side; writes of one process queue here and those of several at the database. A
 transaction is done whole in one thread, without the event loop: that costs half of what awaiting each statement did.
@@ -15,63 +15,63 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from sale.errors import StoreError
-from sale.memory import sqlite
-from sale.memory.presence import Presence
-from sale.memory.schema import HEAD, VERSION_TABLE
+from sale.memory.backend import READERS, Backend
+from sale.memory.sqlite import SqliteFile
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 """What is done in a transaction, in a worker thread."""
+FAULTS = (SQLAlchemyError, sqlite3.Error, OSError)
 
 
 class Database:
-    """An open database file at the newest revision."""
+    """An open database at the newest revision."""
 
-    def __init__(self, path: Path, engine: Engine, presence: Presence, busy_seconds: float) -> None:
+    def __init__(self, backend: Backend, busy_seconds: float) -> None:
         """Use `open`."""
-        self.path = path
-        self.presence = presence
-        self._engine = engine
+        self.backend = backend
         self._busy_seconds = busy_seconds
-        self._readers = ThreadPoolExecutor(sqlite.CONNECTIONS - 1, thread_name_prefix="sale-memory-read")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sale-memory-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sale-memory-write")
         self._running: set[asyncio.Task[object]] = set()
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, busy_seconds: float) -> Database:
-        """Open the file, make or upgrade its tables, and announce this process as alive.
+    async def open(cls, place: Path | str, busy_seconds: float) -> Database:
+        """Open the database, make or upgrade its tables, and announce this process as alive.
+
+        Args:
+            place: A file, or the URL of a database on a PostgreSQL server.
+            busy_seconds: How long to wait for other processes.
 
         Raises:
+            ConfigError: It is the URL of something else.
+            MissingExtraError: It is PostgreSQL's, and psycopg is not installed.
             StoreError: It cannot be opened, is no auction memory, or is newer than this version of `sale`.
         """
-        path = absolute(path)
-        database = cls(path, sqlite.create(path, busy_seconds), Presence(path), busy_seconds)
+        database = cls(_backend(place, busy_seconds), busy_seconds)
         try:
             await database._prepare()
         except BaseException as error:
             await database.close()
-            if isinstance(error, SQLAlchemyError | OSError | sqlite3.Error):
-                raise sqlite.explain(error, path) from error
+            if isinstance(error, FAULTS):
+                raise database.backend.explain(error) from error
             raise
         return database
 
     async def _prepare(self) -> None:
-        async with self.presence.gate(self._busy_seconds):
-            await self.finish(self._do(self._writer, self._bring_up_to_date))
-            self.presence.announce()
+        async with self.backend.presence.gate(self._busy_seconds):
+            await self.finish(self._do(self._writer, self.backend.bring_up_to_date))
+            await self.finish(self._do(self._writer, self.backend.presence.announce))
 
-    def _bring_up_to_date(self) -> None:
-        with self._engine.connect() as connection:
-            version = _version(connection, self.path)
-        sqlite.use_write_ahead_log(self._engine)
-        if version != HEAD:
-            with sqlite.rebuilding(self._engine) as connection:
-                _upgrade(connection, self.path)
+    @property
+    def token(self) -> str:
+        """What unfinished auctions of this memory are marked with."""
+        return self.backend.presence.token
 
     async def read(self, work: Work[T]) -> T:
         """Do `work` on one snapshot of the database.
@@ -98,10 +98,6 @@ class Database:
         if not self._closed:
             self.start(self._do(self._writer, lambda: self._write(work)))
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sqlite.size(self.path)
-
     async def finish(self, work: Coroutine[object, object, T]) -> T:
         """Await `work`; it goes on in the background if the caller is cancelled, and `close` waits for it.
 
@@ -118,7 +114,7 @@ class Database:
         """
         if self._closed:
             work.close()
-            raise StoreError("it is closed", where=f"the auction memory {self.path}", hint="Open it again.")
+            raise StoreError("it is closed", where=self.backend.where, hint="Open it again.")
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._forget_task)
@@ -133,66 +129,58 @@ class Database:
         try:
             return await asyncio.get_running_loop().run_in_executor(threads, job)
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise sqlite.explain(error, self.path) from error
+            raise self.backend.explain(error) from error
 
     def _read(self, work: Work[T]) -> T:
-        with self._engine.connect() as connection, connection.begin():
+        with self.backend.reading() as connection:
             return work(connection)
 
     def _write(self, work: Work[T]) -> T:
-        with self._engine.connect() as connection:
-            writing = connection.execution_options(**sqlite.WRITING)
-            with writing.begin():
-                return work(writing)
+        with self.backend.writing() as connection:
+            return work(connection)
 
     async def erase(self, work: Work[T]) -> T:
         """Like `write`, and leave no trace of what `work` deleted, in the log either."""
         deleted = await self.write(work)
-        await self.finish(self._do(self._writer, lambda: sqlite.empty_log(self._engine)))
+        await self.finish(self._do(self._writer, self.backend.wipe))
         return deleted
 
     async def sweeping(self, sweep: Callable[[], Awaitable[T]]) -> T:
         """Do `sweep` while no other process opens or sweeps.
 
         Raises:
-            StoreError: The lock is kept by another process, or the directory cannot be written.
+            StoreError: The lock is kept by another process, or cannot be taken.
         """
         try:
-            async with self.presence.gate(self._busy_seconds):
-                return await sweep()
-        except OSError as error:
-            raise sqlite.explain(error, self.path) from error
+            async with self.backend.presence.gate(self._busy_seconds):
+                swept = await sweep()
+                await self.finish(self._do(self._writer, self.backend.presence.tidy))
+                return swept
+        except FAULTS as error:
+            raise self.backend.explain(error) from error
 
     async def close(self) -> None:
-        """Wait for what is under way, then let go of the file. A second call does nothing."""
+        """Wait for what is under way, then let go of the database. A second call does nothing."""
         self._closed = True
         while self._running:
             await asyncio.wait(self._running)
+        await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
         for threads in (self._readers, self._writer):
             threads.shutdown()
-        self._engine.dispose()
-        self.presence.leave()
+        self.backend.presence.leave()
+        self.backend.close()
+
+
+def _backend(place: Path | str, busy_seconds: float) -> Backend:
+    if isinstance(place, str) and "://" in place:
+        # Loaded here only: most memories are files.
+        backend: Backend = import_module("sale.memory.postgres").server(place, busy_seconds)
+        return backend
+    return SqliteFile(absolute(Path(place)), busy_seconds)
 
 
 def absolute(path: Path) -> Path:
     """The one name of a file: links are followed, so that all who open it agree on its locks."""
     return path.expanduser().resolve()
-
-
-def _version(connection: Connection, path: Path) -> str | None:
-    """The stored revision; `None` for an empty file."""
-    tables = inspect(connection).get_table_names()
-    if VERSION_TABLE in tables:
-        return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608  a constant
-    if tables:
-        raise StoreError(
-            f"it is a database of something else (tables {', '.join(sorted(tables)[:3])!r})",
-            where=f"the auction memory {path}",
-            hint="Name another file: memory.path in sale.toml, or SALE_MEMORY.",
-        )
-    return None
-
-
-def _upgrade(connection: Connection, path: Path) -> None:
-    # Loaded here only: Alembic takes longer to import than everything else takes to open a memory.
-    import_module("sale.memory.migrate").upgrade(connection, _version(connection, path), path)

@@ -78,7 +78,7 @@ async def export(database: Database, encoder: Encoder, target: Path | str | Text
     """Write all finished records, oldest first, as they are at one moment; see `AuctionMemory.export`."""
     if isinstance(target, Path | str):
         path = absolute(Path(target))
-        if path == database.path:
+        if path == database.backend.path:
             raise InputError(f"{str(path)!r} is the memory itself", hint="Export to another file.")
         try:
             async with _replacing(path) as stream:

@@ -25,13 +25,13 @@ def configuration() -> Config:
     return config
 
 
-def upgrade(connection: Connection, version: str | None, path: Path) -> None:
+def upgrade(connection: Connection, version: str | None, where: str) -> None:
     """Run the revisions that are missing, inside the transaction that `connection` is in.
 
     Args:
         connection: In a writing transaction; the caller commits.
         version: The stored revision; `None` for an empty database.
-        path: The file, for messages.
+        where: Which memory it is, for messages.
 
     Raises:
         StoreError: The database was written by a newer version of `sale`.
@@ -41,7 +41,7 @@ def upgrade(connection: Connection, version: str | None, path: Path) -> None:
     if version is not None and version not in known:
         raise StoreError(
             f"it was written by a newer version of sale (revision {version!r}; this one knows up to {HEAD!r})",
-            where=f"the auction memory {path}",
+            where=where,
             hint="Upgrade: pip install -U sale. Nothing was changed.",
         )
     config.attributes["connection"] = connection

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sale.config import Settings, memory_path
+from sale.config import Settings, memory_place
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 
 
 def open_memory(settings: Settings) -> Callable[[], Awaitable[AuctionMemory]]:
-    """An opener for the memory at the path the settings, or the environment, name."""
+    """An opener for the memory that the settings, or the environment, name."""
 
     async def opener() -> AuctionMemory:
-        return await AuctionMemory.open(memory_path(settings), embedder=MiniLMEmbedder())
+        return await AuctionMemory.open(memory_place(settings), embedder=MiniLMEmbedder())
 
     return opener

@@ -1,15 +1,11 @@
-"""Who is alive: a lock for each open memory, which the operating system drops when its process ends, however it ends.
-
-An unfinished auction names the token of the memory that holds it. Whoever opens the memory later asks whether that
-token is still locked; process ids would not do, because they are used again and mean nothing in another container.
-"""
+"""Who is alive, by locked files: the operating system drops the lock when a process ends, however it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -20,8 +16,8 @@ from sale.errors import StoreError
 POLL_SECONDS = 0.01
 
 
-class Presence:
-    """One open memory, as other processes see it."""
+class LockFiles:
+    """One open memory in a file, as other processes see it; see `backend.Presence`."""
 
     def __init__(self, database: Path) -> None:
         """Nothing is locked yet."""
@@ -69,8 +65,11 @@ class Presence:
             self._held = None
             self._remove(self.token)
 
-    def is_alive(self, token: str) -> bool:
-        """Whether the memory of this token is open in any process. To be called inside the gate."""
+    def dead(self, tokens: Sequence[str]) -> list[str]:
+        """Those of these tokens that no process holds. To be called inside the gate."""
+        return [token for token in tokens if not self._is_alive(token)]
+
+    def _is_alive(self, token: str) -> bool:
         if not self._path(token).exists():
             return False
         lock = FileLock(self._path(token), thread_local=False)
@@ -84,7 +83,7 @@ class Presence:
     def tidy(self) -> None:
         """Remove what dead processes left behind. To be called inside the gate."""
         for path in self._directory.glob("*.lock"):
-            if path.stem not in {"open", self.token} and not self.is_alive(path.stem):
+            if path.stem not in {"open", self.token} and not self._is_alive(path.stem):
                 self._remove(path.stem)
 
     def _path(self, token: str) -> Path:

@@ -10,17 +10,19 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from sale.errors import StoreError
+from sale.memory import revision
+from sale.memory.backend import POOL_SECONDS, READERS
+from sale.memory.presence import LockFiles
+from sale.memory.schema import HEAD
 
 WRITING: Final[dict[str, Any]] = {"sale_begin": "BEGIN IMMEDIATE"}
 """Execution options of a connection that is going to write. It takes its lock at once and waits its turn: one that
 starts as a reader could find its snapshot outdated and would have to fail."""
 BARE: Final[dict[str, Any]] = {"sale_begin": None}
 """Execution options of a connection for statements that cannot run in a transaction."""
-CONNECTIONS: Final = 4
-POOL_SECONDS: Final = 600
 
 _FULL = "Free some space, or move the memory: memory.path in sale.toml, or SALE_MEMORY."
 _PLACE = "Check the directory and its permissions, or set memory.path in sale.toml, or SALE_MEMORY."
@@ -42,6 +44,61 @@ FAULTS: Final[dict[int, tuple[str, str]]] = {
 """What SQLite's result codes mean to a user, and what to do."""
 
 
+class SqliteFile:
+    """A memory in a file; see `backend.Backend`."""
+
+    def __init__(self, path: Path, busy_seconds: float) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            path: The file.
+            busy_seconds: How long a connection waits for another one's lock.
+        """
+        self.path = path
+        self.where = f"the auction memory {path}"
+        self.presence = LockFiles(path)
+        self.engine = create(path, busy_seconds)
+
+    def bring_up_to_date(self) -> None:
+        """Make the tables, or upgrade them."""
+        with self.reading() as connection:
+            version = revision.stored(connection, self.where, shared=False)
+        use_write_ahead_log(self.engine)
+        if version != HEAD:
+            with rebuilding(self.engine) as connection:
+                revision.upgrade(connection, revision.stored(connection, self.where, shared=False), self.where)
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        """A transaction that sees one snapshot."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """A transaction that has the write lock from its beginning."""
+        with self.engine.connect() as connection:
+            writing = connection.execution_options(**WRITING)
+            with writing.begin():
+                yield writing
+
+    def wipe(self) -> None:
+        """Deleted rows are overwritten where they were; this empties the log of them."""
+        empty_log(self.engine)
+
+    def size(self, connection: Connection) -> int:  # noqa: ARG002  the other kind of database asks by it
+        """Bytes on disk."""
+        return size(self.path)
+
+    def explain(self, error: Exception) -> StoreError:
+        """The error as a user should see it."""
+        return explain(error, self.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.engine.dispose()
+
+
 def create(path: Path, busy_seconds: float) -> Engine:
     """An engine for the file. Nothing is opened yet.
 
@@ -53,7 +110,7 @@ def create(path: Path, busy_seconds: float) -> Engine:
         URL.create("sqlite+pysqlite", database=str(path)),
         # Transactions are begun by hand below; left to itself the driver begins them too late to be of use.
         connect_args={"timeout": busy_seconds, "isolation_level": None},
-        pool_size=CONNECTIONS,
+        pool_size=READERS + 1,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
     )
@@ -142,7 +199,7 @@ def explain_file(error: OSError, path: Path) -> StoreError:
     return StoreError(f"{path} cannot be written: {error.strerror or error}", hint="Check the directory and the disk.")
 
 
-def explain(error: SQLAlchemyError | OSError | sqlite3.Error, path: Path) -> StoreError:
+def explain(error: Exception, path: Path) -> StoreError:
     """The error as a user should see it."""
     where = f"the auction memory {path}"
     if isinstance(error, OSError):

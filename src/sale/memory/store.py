@@ -34,7 +34,7 @@ BUSY_SECONDS = 60.0
 
 
 class AuctionMemory(Lessons, Figures):
-    """The memory in one file, shared by any number of tasks and processes. Use it as an async context manager."""
+    """The memory in one database, shared by any number of tasks and processes. Use it as an async context manager."""
 
     def __init__(self, database: Database, embedder: Embedder) -> None:
         """Use `open`."""
@@ -43,20 +43,22 @@ class AuctionMemory(Lessons, Figures):
         self._follower = Follower(database, self._encoder)
 
     @classmethod
-    async def open(cls, path: Path | str, *, embedder: Embedder, busy_seconds: float = BUSY_SECONDS) -> Self:
-        """Open the memory in a file; made where there is none, upgraded where it is older than this version.
+    async def open(cls, place: Path | str, *, embedder: Embedder, busy_seconds: float = BUSY_SECONDS) -> Self:
+        """Open the memory; made where there is none, upgraded where it is older than this version.
 
         Auctions that dead processes left unfinished are marked abandoned.
 
         Args:
-            path: The SQLite file.
+            place: A file, or the URL of a database on a PostgreSQL server, `postgresql://user@host/name`.
             embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
             busy_seconds: How long to wait for other processes.
 
         Raises:
-            StoreError: The file cannot be opened or written, is no auction memory, or is newer than this version.
+            ConfigError: The URL is none of PostgreSQL's.
+            MissingExtraError: The memory is on a server, and the `postgres` extra is not installed.
+            StoreError: It cannot be opened or written, is no auction memory, or is newer than this version.
         """
-        memory = cls(await Database.open(Path(path), busy_seconds), embedder)
+        memory = cls(await Database.open(place, busy_seconds), embedder)
         try:
             await memory.sweep()
         except BaseException:
@@ -65,9 +67,14 @@ class AuctionMemory(Lessons, Figures):
         return memory
 
     @property
-    def path(self) -> Path:
-        """The file."""
-        return self._database.path
+    def path(self) -> Path | None:
+        """The file; `None` where it is on a server."""
+        return self._database.backend.path
+
+    @property
+    def where(self) -> str:
+        """Which memory this is, in words: its file, or its server and database, without a password."""
+        return self._database.backend.where
 
     async def begin(self, auction_id: str, task: Task) -> None:
         """Put on record that an auction is about to be held, before anything is spent on it.
@@ -79,7 +86,7 @@ class AuctionMemory(Lessons, Figures):
         if not auction_id:
             raise InputError("an auction needs an id", hint="uuid.uuid4().hex is a good one.")
         embedding = (self._encoder.name, await self._encoder.one(task.text))
-        owner = self._database.presence.token
+        owner = self._database.token
         begun = False
 
         def work(connection: Connection) -> None:
@@ -106,7 +113,7 @@ class AuctionMemory(Lessons, Figures):
                 bids.
             StoreError: The memory cannot be written; then nothing of this is.
         """
-        owner = self._database.presence.token
+        owner = self._database.token
         await self._database.write(lambda connection: lifecycle.award(connection, auction, owner))
 
     async def settle(
@@ -194,14 +201,11 @@ class AuctionMemory(Lessons, Figures):
         return await self._database.sweeping(self._sweep)
 
     async def _sweep(self) -> int:
-        presence = self._database.presence
         owners = await self._database.read(lifecycle.unfinished_owners)
-        dead = [owner for owner in owners if not presence.is_alive(owner)]
-        swept = 0
-        if dead:
-            swept = await self._database.write(lambda connection: lifecycle.abandon_all_of(connection, dead))
-        presence.tidy()
-        return swept
+        dead = await asyncio.to_thread(self._database.backend.presence.dead, owners) if owners else []
+        if not dead:
+            return 0
+        return await self._database.write(lambda connection: lifecycle.abandon_all_of(connection, dead))
 
     async def recall(self, task: Task, agent: str, k: int, *, require_success: bool = False) -> tuple[Pair, ...]:
         """Contrastive pairs for a refining agent, from the past tasks most similar to this one.
@@ -362,9 +366,9 @@ class AuctionMemory(Lessons, Figures):
         Raises:
             StoreError: The memory cannot be read.
         """
-        index = self._follower.index
+        size, index = self._database.backend.size, self._follower.index
         return await self._database.read(
-            lambda connection: finding.count(connection, file_bytes=self._database.size(), index_bytes=index.nbytes)
+            lambda connection: finding.count(connection, file_bytes=size(connection), index_bytes=index.nbytes)
         )
 
     async def aclose(self) -> None:

@@ -15,15 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-
-import platformdirs
+from pathlib import Path
 
 from sale import FunctionAgent, Market, Price, Task
 from sale.server.mcp import serve_address
 
 VERSION = "0.1.13"
 PACKAGE = f"@modelcontextprotocol/conformance@{VERSION}"
-PLACE = platformdirs.user_cache_path("sale") / "mcp-conformance" / VERSION
+PLACE = Path(__file__).parents[1] / ".make" / "mcp-conformance" / VERSION
 PROGRAM = PLACE / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 SCENARIOS = ("server-initialize", "ping", "tools-list", "server-sse-multiple-streams", "dns-rebinding-protection")
 MISSING = 3
@@ -41,7 +40,7 @@ async def work(task: Task, strategy: str | None) -> str:
 
 
 def install() -> None:
-    """Have npm put the suite into the user's cache, out of any project."""
+    """Have npm put the suite beside the environment."""
     PLACE.mkdir(parents=True, exist_ok=True)
     command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(PLACE), PACKAGE]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own command

@@ -70,7 +70,8 @@ def test_a_budget_is_never_overspent_however_many_ask_at_once(opening: Opening) 
         cost = float(one.headers["x-sale-cost"])
         key = make_key(gateway, budget=5 * cost)
         with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _: ask(gateway, "only", key, max_tokens=20), range(20)))
+            waiting = [pool.submit(ask, gateway, "only", key, max_tokens=20) for _ in range(20)]
+            answers = [one.result() for one in waiting]
         assert {answer.status_code for answer in answers} == {200, 429}
         done = [answer for answer in answers if answer.status_code == 200]
         assert sum(float(answer.headers["x-sale-cost"]) for answer in done) <= 5 * cost * (1 + 1e-9)

@@ -24,7 +24,11 @@ def test_a_conversation_with_the_embedded_pool(tmp_path: Path) -> None:
         stream = client.chat.completions.create(model="sale", messages=asked, stream=True, max_tokens=60)
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
         assert text.strip()
-        more = [*asked, {"role": "assistant", "content": text}, {"role": "user", "content": "Now `sub(a, b)`."}]
+        more: list[Any] = [
+            *asked,
+            {"role": "assistant", "content": text},
+            {"role": "user", "content": "Now `sub(a, b)`."},
+        ]
         second = client.chat.completions.with_raw_response.create(model="sale", messages=more, max_tokens=60)
         assert second.parse().choices[0].message.content
         one, two = gateway.lines()

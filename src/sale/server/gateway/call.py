@@ -128,13 +128,15 @@ class UpstreamCall:
         relay = Relay(self.tally, show_usage=self.asked.wants_usage)
         async for data in answer.pieces():
             pieces = relay.feed(data)
-            if not pieces:
-                continue
-            if not self.sink.answering:
+            if pieces and not self.sink.answering:
                 await self.sink.begin(headers(self))
-            await self.sink.pieces(pieces)
+            if pieces:
+                await self.sink.pieces(pieces)
+            if relay.done:
+                break
         relay.close()
         await self.sink.done(self.tally)
+        await answer.ended()
 
     async def _execute(self, headers: Callable[[UpstreamCall], Headers]) -> None:
         """The agent does the conversation as one task."""

@@ -51,6 +51,8 @@ class Turn:
     cached: int = 0
     work_dollars: float = 0.0
     auction_dollars: float = 0.0
+    counted: bool = True
+    """Whether the endpoints counted what was spent."""
     first_seconds: float | None = None
     wait_seconds: float = 0.0
 
@@ -201,6 +203,7 @@ class Turn:
         """A call has ended: put it on the session's record."""
         self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
         self.work_dollars += call.dollars
+        self.counted = self.counted and call.counted
         if held is None:
             return
         if held.open:  # later turns are on the ledger alone
@@ -227,5 +230,7 @@ class Turn:
         if self.agent is not None:  # before that, an auction is still spending
             cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
             found.append((b"x-sale-cost", f"{cost:.9f}"))
-            found.append((b"x-sale-cost-basis", "counted" if call is None or call.counted else "estimate"))
+            found.append(
+                (b"x-sale-cost-basis", "counted" if self.counted and (call is None or call.counted) else "estimate")
+            )
         return [(name, value.encode("latin-1", errors="replace")) for name, value in found if value]

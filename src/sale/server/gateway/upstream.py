@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from aiohttp import (
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     InvalidURL,
     ServerDisconnectedError,
     TCPConnector,
@@ -33,6 +35,7 @@ MOST_ANSWER_BYTES = 256 * 1024 * 1024
 READ_BYTES = 256 * 1024
 MESSAGE_CHARACTERS = 2000
 IDLE_SECONDS = 60.0
+END_SECONDS = 0.5
 SHORTEST_SECRET = 8
 OK = 200
 REFUSED = frozenset({400, 409, 413, 415, 422, 451})
@@ -79,6 +82,8 @@ class Upstream:
                 if response.status != OK:
                     raise await _refusal(response, address)
                 yield Answer(response)
+        except (InvalidURL, ClientConnectorError, ConnectionTimeoutError):
+            raise _unreachable(spent=False) from None
         except TimeoutError:
             raise ApiError(
                 "the agent's endpoint was silent for too long",
@@ -87,8 +92,6 @@ class Upstream:
                 elsewhere=True,
                 spent=True,
             ) from None
-        except (InvalidURL, ClientConnectorError):
-            raise _unreachable(spent=False) from None
         except ClientConnectionError:
             raise _unreachable(spent=True) from None
         except ClientError:
@@ -129,10 +132,15 @@ class Answer:
         """Nothing of the body is read."""
         self._response = response
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
-        async for data in self._response.content.iter_any():
-            yield data
+        return self._response.content.iter_any()
+
+    async def ended(self) -> None:
+        """All that matters has come: wait a little for the end, with which the connection can be used again."""
+        with contextlib.suppress(TimeoutError, ClientError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._response.read()
 
     async def whole(self) -> bytes:
         """The body.

@@ -126,7 +126,7 @@ async def test_two_short_processes_do_not_wait_for_each_other(opened):
     )
     failures = [task.exception() for task in results[0]]
     assert sorted(type(one).__name__ for one in failures) == ["BudgetError", "NoneType"]
-    assert time.monotonic() - began < 2.9
+    assert time.monotonic() - began < 4.9
 
 
 def start(place: str, secret: str, tasks: int, dollars: float) -> subprocess.Popen[str]:

@@ -25,7 +25,7 @@ IDLE_SECONDS: Final = 5.0
 """A slice nobody has asked for so long goes back."""
 ALIVE_SECONDS: Final = 8.0
 """How often the others hear that this process lives."""
-CALL_SECONDS: Final = 3.0
+CALL_SECONDS: Final = 5.0
 """How long the others may take to give back what they do not use."""
 AGAIN_SECONDS: Final = 0.05
 AT_ONCE: Final = 100

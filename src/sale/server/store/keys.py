@@ -22,7 +22,7 @@ from sale.server.store.database import Database
 from sale.server.store.schema import keys, state
 from sale.server.store.types import Holder, Period
 
-BELIEVED_SECONDS: Final = 0.8
+BELIEVED_SECONDS: Final = 0.6
 IN_USE_SECONDS: Final = 5.0
 KEPT: Final = 10_000
 MAKE_ONE: Final = "`sale keys create NAME` makes one."

@@ -32,24 +32,38 @@ class Window:
     """The same of all other processes, as last told."""
     untold: set[int] = field(default_factory=set[int])
     """Seconds of `own` that the others have not been told of."""
+    total: Amount = field(default_factory=lambda: [0, 0])
+    """Requests and tokens in the window, by all processes."""
+    slid: int = 0
+    """The second the window was last moved to."""
 
     def slide(self, now: float) -> None:
-        """Forget what is a minute old."""
+        """Forget what is a minute old. A second leaves as a whole, so once a second is enough."""
+        if self.slid == int(now):
+            return
+        self.slid = int(now)
         for seconds in (self.own, self.others):
-            # They were begun in order, so the oldest are first; what others tell may be out of order, and is replaced.
             for second in [one for one in seconds if one <= now - WINDOW]:
-                del seconds[second]
+                self._add(seconds.pop(second), -1)
 
-    def used(self, which: int) -> int:
-        """Requests (0) or tokens (1) of the last minute, by all processes."""
-        return sum(amount[which] for seconds in (self.own, self.others) for amount in seconds.values())
+    def hear(self, others: dict[int, Amount]) -> None:
+        """Take in what the others let through."""
+        for amount in self.others.values():
+            self._add(amount, -1)
+        self.others = others
+        for amount in others.values():
+            self._add(amount, 1)
+
+    def _add(self, amount: Amount, sign: int) -> None:
+        self.total[0] += sign * amount[0]
+        self.total[1] += sign * amount[1]
 
     def wait(self, which: int, more: int, limit: int, now: float) -> float | None:
         """Seconds until `more` fits under `limit`; `None` if it fits now.
 
         What is above the limit by itself fits when nothing else is in the window; refused, it could never be sent.
         """
-        over = self.used(which) + min(more, limit) - limit
+        over = self.total[which] + min(more, limit) - limit
         if over <= 0:
             return None
         for second in sorted({*self.own, *self.others}):
@@ -63,6 +77,8 @@ class Window:
         amount = self.own.setdefault(second, [0, 0])
         amount[0] += requests
         amount[1] += tokens
+        self.total[0] += requests
+        self.total[1] += tokens
         self.untold.add(second)
 
 
@@ -105,7 +121,9 @@ class Rates:
 
     def _window(self, key: str) -> tuple[float, Window]:
         now = self._clock()
-        window = self._windows.setdefault(key, Window())
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = Window()
         window.slide(now)
         return now, window
 
@@ -140,7 +158,7 @@ class Rates:
     def hear(self, others: dict[str, dict[int, Amount]]) -> None:
         """Take in what `telling` brought."""
         for key, window in self._windows.items():
-            window.others = others.get(key, {})
+            window.hear(others.get(key, {}))
 
 
 def heard(connection: Connection, listening: list[str], owner: str, now: float) -> dict[str, dict[int, Amount]]:

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -47,7 +47,7 @@ class Says:
         return self._outcome
 
 
-def agents(plans: dict[str, tuple[str, str | None]] | None = None) -> list[Any]:
+def agents(plans: Mapping[str, tuple[str, str | None]] | None = None) -> list[Any]:
     """Three that plan, judge and answer: the longer a plan, the better they like it."""
     return [
         contractor(
@@ -160,8 +160,8 @@ class Served:
         verifier = None if verdict is None else Says(verdict, detail)
         return self.do(self.market.run(Task(text=text, domain=domain), verifier=verifier, observe=observe))
 
-    def page(self, path: str, status: int = 200, **headers: str) -> str:
-        reply = self.client.get(path, headers=headers)
+    def page(self, path: str, status: int = 200) -> str:
+        reply = self.client.get(path)
         assert reply.status_code == status, reply.text
         return reply.text
 

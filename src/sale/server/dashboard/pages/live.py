@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from starlette.responses import Response, StreamingResponse
 
 from sale.auction.events import Event
+from sale.errors import StoreError
 from sale.memory.records import Summary
 from sale.memory.store import AuctionMemory
 from sale.server.dashboard.desk import HEADERS, Desk
@@ -73,6 +74,8 @@ class News:
                     yield card
                 yield ": \n\n"
                 await self._wait()
+        except StoreError:
+            return  # the configuration was loaded again, or the memory is out of reach: the window asks anew
         finally:
             if listening is not None:
                 listening.cancel()

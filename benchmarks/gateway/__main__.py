@@ -33,7 +33,7 @@ from benchmarks.gateway.report import Cell, Record, Soak, write_page
 
 MODES = ("whole", "stream", "paced")
 RECORD = Path("benchmarks/records/gateway.json")
-SAMPLES = 60
+SAMPLES = 20
 """Looks at the memory in a soak."""
 
 
@@ -141,7 +141,7 @@ def main() -> None:
 def _measured(record: Record, folder: Path, given: argparse.Namespace) -> Record:
     with upstream(folder) as direct:
         if given.soak:
-            return record.with_soaks([soak(server, folder, given.soak) for server in ("sale", "litellm")])
+            return record.with_soaks([soak("sale", folder, given.soak)])
         chosen = [one for one in CONTENDERS if not given.only or one.name.startswith(tuple(given.only))]
         cells = [found for one in chosen for found in measure(one, direct, folder, given)]
     return Record(

@@ -115,7 +115,7 @@ def tables(record: Record) -> str:
     parts += [f"### {title}\n\n{_throughput(record.cells, mode)}" for mode, title in titles.items()]
     parts.append(f"### Streams of a frame every ten milliseconds\n\n{_pace(record.cells)}")
     if record.soaks:
-        parts.append(f"### Memory\n\n{_memory(record.soaks)}")
+        parts.append(f"### Memory over many requests\n\n{_memory(record.soaks)}")
     return "\n".join(parts)
 
 

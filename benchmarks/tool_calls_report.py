@@ -26,7 +26,9 @@ WAYS = {
 EXECUTIONS = ("tools", "steps")
 """The ways that are ways to work, too."""
 FEWEST = 0.5
-"""A model that makes the right call less often than this is better left without tools."""
+"""A model whose replies are valid calls less often than this, or never the right one, is better left without tools."""
+ENOUGH = 5
+"""Replies without which nothing is said of a way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,15 +135,17 @@ def table(results: Sequence[Scored]) -> str:
     return "\n".join(rows)
 
 
-def best_way(results: Sequence[Scored], model: str) -> str:
-    """The way to work with the most right calls; `direct` where even that makes too few."""
-    shares = {
-        way: sum(one.arguments for one in found) / len(found)
-        for way in EXECUTIONS
-        if (found := [one for one in results if one.model == model and one.way == way])
+def best_way(results: Sequence[Scored], model: str) -> str | None:
+    """The way to work with the most right calls; `direct` where none is any good, `None` where too little is known."""
+    found = {way: [one for one in results if (one.model, one.way) == (model, way)] for way in EXECUTIONS}
+    if any(len(some) < ENOUGH for some in found.values()):
+        return None
+    usable = {
+        way: sum(one.arguments for one in some) / len(some)
+        for way, some in found.items()
+        if sum(one.valid for one in some) >= FEWEST * len(some) and any(one.arguments for one in some)
     }
-    best = max(shares, key=lambda way: shares[way], default="direct")
-    return best if shares.get(best, 0.0) >= FEWEST else "direct"
+    return max(usable, key=lambda way: usable[way], default="direct")
 
 
 def wrong_entries(results: Sequence[Scored]) -> list[str]:
@@ -150,7 +154,7 @@ def wrong_entries(results: Sequence[Scored]) -> list[str]:
     return [
         f"catalogue.toml: {entry.id} should have with_tools = {best[entry.id]!r}"
         for entry in entries()
-        if getattr(entry, "with_tools", None) != best[entry.id]
+        if best[entry.id] not in {None, entry.with_tools}
     ]
 
 

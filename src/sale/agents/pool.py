@@ -68,6 +68,7 @@ def hire(
             or a program or function is to be wrapped.
         SandboxError: An agent works with tools, by repair or with several samples, and code cannot be isolated here.
     """
+    settings = _with_ways(settings)
     running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
     ways = {agent.execution for agent in settings.agents}
     kit = (*_tools(settings), *tools) if ways & {"tools", "steps"} else ()
@@ -91,6 +92,18 @@ def hire(
         return own_agent(agent, agent_price(agent))
 
     return tuple(join(agent) for agent in settings.agents)
+
+
+def _with_ways(settings: Settings) -> Settings:
+    """The settings with a way to work in place of each `auto`."""
+
+    def settled(agent: AgentSettings) -> AgentSettings:
+        if agent.execution != "auto":
+            return agent
+        way = find_model(agent.local).with_tools if agent.local is not None and settings.tools.asked_for else "direct"
+        return agent.model_copy(update={"execution": way})
+
+    return settings.model_copy(update={"agents": tuple(settled(agent) for agent in settings.agents)})
 
 
 class _Engage(Protocol):

@@ -62,8 +62,9 @@ class AgentSettings(Section):
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
     public; required otherwise."""
-    execution: Literal["direct", "tools", "steps", "repair"] = "direct"
-    """How it works when it wins: `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
+    execution: Literal["auto", "direct", "tools", "steps", "repair"] = "auto"
+    """How it works when it wins: `auto`, an embedded model the way that makes most of `[tools]` where they are asked
+    for, and all else `direct`; `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
     one JSON step at a time, for models that know no tool calls; `repair`, an answer whose code is tried on the examples
     in the task, and corrected while that helps."""
     follow_strategy: bool = True

@@ -56,6 +56,11 @@ class ToolSettings(Section):
     mcp: tuple[McpRules, ...] = ()
     """MCP servers whose tools may be used, for `execution = "tools"`; each a table `[[tools.mcp]]`."""
 
+    @property
+    def asked_for(self) -> bool:
+        """Whether the settings say in so many words that there is something to work with."""
+        return self.search is not None or (self.python and "python" in self.model_fields_set)
+
 
 class SandboxSettings(Section):
     """Where code written by models runs."""

@@ -81,7 +81,7 @@ def for_recording(settings: Settings, domain: Domain) -> Settings:
 
 def has_specialists(settings: Settings) -> bool:
     """Whether its agents work in ways of their own."""
-    return any(agent.execution != "direct" or agent.samples > 1 for agent in settings.agents)
+    return any(agent.execution not in {"auto", "direct"} or agent.samples > 1 for agent in settings.agents)
 
 
 class Recorder:

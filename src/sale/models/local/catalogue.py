@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,6 +47,8 @@ class Entry(_Fact):
     """Bytes."""
     sha256: str
     licence: str
+    with_tools: Literal["direct", "tools", "steps"] = "direct"
+    """How it makes most of tools, as measured by `benchmarks/tool_calls.py`; `direct`: it is better left without."""
     hub: HubFile | None = None
     wheels: Wheels | None = None
 

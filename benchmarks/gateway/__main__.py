@@ -1,7 +1,7 @@
 """What the gateway adds to a call: throughput, latency, time to the first token, memory; against LiteLLM, and direct.
 
     python -m benchmarks.gateway [--seconds 5] [--connections 1 16 256] [--only NAME …]
-    python -m benchmarks.gateway --soak 180000
+    python -m benchmarks.gateway --soak 120000
     python -m benchmarks.gateway --table
 
 One run measures everything on the same cores: the server under test has one core to itself, the instant upstream and

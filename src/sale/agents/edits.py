@@ -26,6 +26,7 @@ _PIECE = re.compile(
     r"^<{3,} *SEARCH[^\n]*\n(?P<old>.*?)^={3,}[^\n]*\n(?P<new>.*?)^>{3,} *REPLACE", re.DOTALL | re.MULTILINE
 )
 _MARK = re.compile(r"^(<{3,} *SEARCH|={5,} *$|>{3,} *REPLACE)", re.MULTILINE)
+_TEST = "test_"
 _TALK = frozenset({"sh", "bash", "shell", "zsh", "console", "text", "txt", "output", "log", "cmd", "powershell"})
 _FROM = re.compile(r"from ([\w.]+) import [\w, ]+$")
 _NEW_PATH = re.compile(r"[\w][\w./-]*\.\w{1,8}")
@@ -209,6 +210,8 @@ def _merged(old: str, new: str) -> str:
     theirs, ours = _defined(before), _defined(after)
     if not ours or not theirs or set(theirs) <= set(ours):
         return new
+    if not any(name.startswith(_TEST) for name in theirs) and all(name.startswith(_TEST) for name in ours):
+        return old  # a usage example, not a change
     lines = old.split("\n")
     fresh: list[str] = []
     # From the last to the first, so that lines further up stay where they are.

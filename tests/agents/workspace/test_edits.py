@@ -113,6 +113,11 @@ def test_commands_and_what_is_not_python_change_nothing() -> None:
     assert (changed, faults) == ({}, ["what is handed in for pkg/sums.py is not Python"])
 
 
+def test_a_test_shown_as_an_example_is_no_change() -> None:
+    example = fenced("from pkg.sums import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n", "python")
+    assert after("Now this passes:\n\n" + example) == ({}, [])
+
+
 def test_several_files_and_line_ends() -> None:
     answer = "notes.txt\n" + fenced(piece("two\n", "three\n")) + "\npkg/new.py\n" + fenced("x = 1\n", "python")
     changed, faults = after(answer)

@@ -78,6 +78,11 @@ class Account:
         return self.held - self.busy - self.unsettled
 
     @property
+    def in_reach(self) -> int:
+        """What could be handed out after asking the database, while others keep what they hold."""
+        return max(self.left, self.held) - self.busy - self.unsettled
+
+    @property
     def is_spent(self) -> bool:
         """Whether nothing more will come of it: no money is held, set aside or to be written."""
         return not (self.held or self.busy or self.unsettled or self.waiting)
@@ -111,7 +116,7 @@ class Account:
         for ticket in self.waiting:
             ticket.asked = True
         slack = max(self.slack, 0) if spare else 0
-        self.afloat = 0 if call or self.heard > self.answered else slack // 2
+        self.afloat = 0 if call or self.waiting or self.heard > self.answered else slack // 2
         return Wish(
             key=self.key,
             starts_at=self.starts_at,
@@ -123,7 +128,7 @@ class Account:
             slack=slack - self.afloat,
             answered=self.answered,
             refill=spare,
-            more=sum(ticket.amount for ticket in self.waiting),
+            asks=tuple(ticket.amount for ticket in self.waiting),
             call=call,
         )
 
@@ -158,10 +163,20 @@ class Wish:
     """The last call it has answered."""
     refill: bool
     """Have a new share of what is left, if nobody else is in want of it."""
-    more: int = 0
-    """What is asked for now."""
+    asks: tuple[int, ...] = ()
+    """What those who wait ask for, in their order."""
     call: bool = False
     """Ask the others to give back what they do not use."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slice:
+    """What a process holds, as others see it."""
+
+    held: int
+    spare: int
+    """Of it, what was not in use when they last agreed."""
+    answered: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,9 +214,10 @@ def agree(connection: Connection, wish: Wish, now: datetime) -> Agreed:
     total = sum(held for held, _, _ in others)
     silent = sum(held for held, _, answered in others if answered < wanted)
     free = wish.limit - spent - total
-    held = _hold(wish, free, contested=silent > 0 or wish.answered < wanted)
+    more = _fitting(wish.asks, free - wish.busy - wish.afloat)
+    held = _hold(wish, more, free, contested=silent > 0 or wish.answered < wanted)
     answered = wish.answered if wish.afloat else wanted
-    _write_slice(connection, wish, held, answered, now)
+    _write_slice(connection, wish, Slice(held=held, spare=max(held - wish.busy - more, 0), answered=answered), now)
     return Agreed(
         held=held,
         free=free,
@@ -213,16 +229,26 @@ def agree(connection: Connection, wish: Wish, now: datetime) -> Agreed:
     )
 
 
-def _hold(wish: Wish, free: int, *, contested: bool) -> int:
+def _fitting(asks: tuple[int, ...], free: int) -> int:
+    """What those can be given who fit into what is free, in their order; a part of what one asks for helps nobody."""
+    given = 0
+    for amount in asks:
+        if given + amount <= free:
+            given += amount
+    return given
+
+
+def _hold(wish: Wish, more: int, free: int, *, contested: bool) -> int:
     """How large the slice shall be.
 
     Args:
         wish: Whose.
+        more: For those who wait.
         free: What is neither spent nor held by others.
         contested: Somebody is short, so nobody keeps more than it needs.
     """
     kept = wish.busy + wish.afloat
-    needed = kept + wish.more
+    needed = kept + more
     spare = 0 if contested else wish.slack
     if wish.refill and not contested:
         spare = max(spare, (free - needed) // SHARE)
@@ -237,17 +263,17 @@ def _others(connection: Connection, wish: Wish, now: datetime) -> list[tuple[int
     return [(row.held, row.spare, row.answered) for row in connection.execute(asked)]
 
 
-def _write_slice(connection: Connection, wish: Wish, held: int, answered: int, now: datetime) -> None:
+def _write_slice(connection: Connection, wish: Wish, part: Slice, now: datetime) -> None:
     row = {
         "key": wish.key,
         "starts_at": wish.starts_at,
         "owner": wish.owner,
-        "held": held,
-        "spare": max(held - wish.busy - wish.more, 0),
-        "answered": answered,
+        "held": part.held,
+        "spare": part.spare,
+        "answered": part.answered,
         "expires_at": now + LAPSE,
     }
-    if held > 0:
+    if part.held > 0:
         put(connection, slices, [row])
         return
     mine = (slices.c.key == wish.key, slices.c.starts_at == wish.starts_at, slices.c.owner == wish.owner)

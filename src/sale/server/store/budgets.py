@@ -231,7 +231,7 @@ def _hand_out(account: Account, agreed: Agreed, now: float) -> None:
         if ticket.amount <= account.slack:
             account.busy += ticket.amount
             ticket.granted.set_result(True)
-        elif ticket.asked and ticket.amount > account.slack + _to_come(ticket, agreed, now):
+        elif ticket.asked and ticket.amount > account.in_reach + _to_come(ticket, agreed, now):
             ticket.granted.set_result(False)
         else:
             account.waiting.append(ticket)

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.tool_calls_set import TOOLS, requests
 from sale.agents.inputs import Inputs, inputs_of
@@ -88,14 +88,14 @@ async def _taken(tool: Inputs, given: object) -> dict[str, Any] | None:
     """The inputs, if the tool takes them; the tool itself does nothing."""
     if not isinstance(given, dict):
         return None
-    only = next(iter(given.values()), None) if tool.text is not None and set(given) == {tool.text} else given
-    if tool.text is not None and not isinstance(only, str):
+    found = cast("dict[str, object]", given)
+    if tool.text is not None and not (set(found) == {tool.text} and isinstance(found[tool.text], str)):
         return None
     try:
-        await tool.use(only)
+        await tool.use(found if tool.text is None else found[tool.text])
     except InputError:
         return None
-    return given
+    return found
 
 
 async def _holds(check: dict[str, Any], arguments: dict[str, Any], key: str, sandbox: Sandbox) -> bool:
@@ -131,6 +131,8 @@ def table(results: Sequence[Scored]) -> str:
                 shares = [_share([getattr(one, key) for one in found]) for key in ("valid", "tool", "arguments")]
                 tokens = sum(one.tokens for one in found) / len(found)
                 rows.append(f"| {entry.id} | {title}{mark} | {' | '.join(shares)} | {tokens:.0f} |")
+    if unmeasured := [entry.id for entry in entries() if best_way(results, entry.id) is None]:
+        rows += ["", f"Not measured yet, or too little: {', '.join(unmeasured)}."]
     rows += ["", '★ how `execution = "auto"` lets the model work; a model without one works without tools.']
     return "\n".join(rows)
 
@@ -167,4 +169,5 @@ def page_of(page: str, results: Sequence[Scored]) -> str:
 
 def _share(held: Sequence[bool]) -> str:
     found = wilson(sum(held), len(held))
-    return f"{sum(held)}/{len(held)} ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
+    low, high = 100 * (found.low or 0.0), 100 * (found.high or 0.0)
+    return f"{sum(held)}/{len(held)} ({low:.0f} to {high:.0f} %)"

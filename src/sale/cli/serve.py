@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from sale import config
 from sale.cli.models import pull_missing
 from sale.cli.options import config_option
+from sale.server.observing.log import configure_log
 from sale.server.serving import run
 from sale.server.serving import serve as served
 
@@ -31,7 +33,7 @@ def serve(config_file: Path | None, host: str | None, port: int | None, *, quiet
         given = {name: value for name, value in changed.items() if value is not None}
         return found.model_copy(update={"server": found.server.model_copy(update=given)})
 
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    configure_log(sys.stderr, as_json=False, level=logging.WARNING)
     settings = again()
     pull_missing(settings, quiet=quiet)
     # On stderr: standard output is for results, and here there are none.

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from sale.agents.protocol import Agent
 from sale.auction import scoring
-from sale.auction.events import AwardedAgain
+from sale.auction.events import AwardedAgain, CallSettled
 from sale.server.gateway.asked import Asked
 from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.conversation import Thread, task_of
@@ -200,7 +200,8 @@ class Turn:
         return self.headers(call)
 
     def _count(self, call: UpstreamCall, held: Held | None, error: str | None) -> None:
-        """A call has ended: put it on the session's record."""
+        """A call has ended: tell those who watch, and put it on the session's record."""
+        self.desk.hub.publish(self.auction_id or "", CallSettled(call=call.settled(error)))
         self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
         self.work_dollars += call.dollars
         self.counted = self.counted and call.counted

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
-from sale.auction.events import Event
+from sale.auction.events import AuctionOpened, Event
 from sale.errors import StoreError
 from sale.memory.records import Summary
 from sale.memory.store import AuctionMemory
@@ -98,6 +98,9 @@ class News:
             self._news.set()
 
     def _take(self, auction_id: str, event: Event) -> None:
+        # Calls of a session go on after its auction is off the page, and those to one agent have none.
+        if auction_id not in self._lots and not isinstance(event, AuctionOpened):
+            return
         self._lots.setdefault(auction_id, Lot(id=auction_id)).take(event)
         self._changed[auction_id] = None
         while len(self._lots) > MOST_LOTS:

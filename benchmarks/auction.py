@@ -226,7 +226,7 @@ async def _await(awaited: Awaitable[object]) -> None:
 
 
 async def _until_up(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:

@@ -61,7 +61,7 @@ one. Paths in the file are relative to the file.
 | variable | |
 |---|---|
 | `SALE_CONFIG` | The `sale.toml` to use |
-| `SALE_MEMORY` | The auction memory's file, unless `memory.path` says so |
+| `SALE_MEMORY` | The auction memory's file or PostgreSQL URL, unless `memory.path` or `memory.url` says so |
 | `SALE_MODELS` | Where weights are kept |
 | `SALE_LLAMA_SERVER` | A `llama-server` you have built for this machine: embedded models run faster on it |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` | Where the server sends [traces](observability.md); nowhere unless set |

@@ -139,17 +139,22 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert machine["as awarded"]["auctions"] == 2 * TASKS
     assert machine["as awarded"]["success"]["value"] == pytest.approx(0.75)
 
-    held = shell("fit", "--if-due")
-    assert held.code == 0, held.err
-    assert "weights 1 hold" in held.out
-    assert "version 3" not in shell("weights", "list").out
-
     back = shell("weights", "use", "default")
     assert "the default weights" in back.out
     assert "yes" not in shell("weights", "list").out.replace("interval", "")
+
+
+def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
+    (tmp_path / "sale.toml").write_text(SETTINGS, encoding="utf-8")
+    asyncio.run(fill(tmp_path / "memory.sqlite3"))
+    shell = Shell(tmp_path)
     due = shell("fit", "--if-due", "--worth", "0.001", "--use")
     assert "the default weights decide" in due.out
-    assert "version 3  in use" in shell("weights", "show", "3").out
+    assert "version 1  in use" in shell("weights", "show", "1").out
+    held = shell("fit", "--if-due")
+    assert held.code == 0, held.err
+    assert "weights 1 hold" in held.out
+    assert "version 2" not in shell("weights", "list").out
 
 
 @pytest.mark.parametrize(

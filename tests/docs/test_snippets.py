@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from sale import config
 from sale.cli.examples import parse_tasks
 from sale.cli.main import VERBS
+from tests.support.fault_wall import FaultWall
+from tests.support.gateway_process import Served, gateway
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -41,12 +45,18 @@ def snippets() -> list[Snippet]:
     return found
 
 
-def of(language: str, *, slow: bool = False) -> list[object]:
+def of(language: str, kind: str = "") -> list[object]:
+    """Snippets of a language; what follows its name says of what kind they are."""
     return [
         pytest.param(one, id=f"{one.page}:{one.line}")
         for one in snippets()
-        if one.language == language and ("slow" in one.info) == slow
+        if one.language == language and one.info.removeprefix(language).strip() == kind
     ]
+
+
+def extras() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return set(project["project"]["optional-dependencies"])
 
 
 def run_python(snippet: Snippet, folder: Path) -> None:
@@ -69,9 +79,25 @@ def test_python(snippet: Snippet, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("snippet", of("python", slow=True))
+@pytest.mark.parametrize("snippet", of("python", "slow"))
 def test_python_on_real_models(snippet: Snippet, tmp_path: Path) -> None:
     run_python(snippet, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with FaultWall() as wall:
+        agents = [{"name": "only", "model": "good", "price": 0.1, "endpoint": wall.base_url, "logprobs": 0}]
+        with gateway(tmp_path_factory.mktemp("gateway"), agents) as found:
+            yield found
+
+
+@pytest.mark.parametrize("snippet", of("python", "gateway"))
+def test_python_as_a_client_of_the_gateway(snippet: Snippet, served: Served, tmp_path: Path) -> None:
+    """To the letter, but for the port, which may be taken here."""
+    usual = f"http://127.0.0.1:{config.ServerSettings().port}"
+    assert usual in snippet.body
+    run_python(replace(snippet, body=snippet.body.replace(usual, served.origin)), tmp_path)
 
 
 @pytest.mark.parametrize("snippet", of("toml"))
@@ -79,12 +105,28 @@ def test_toml_is_valid_settings(snippet: Snippet) -> None:
     assert config.parse(snippet.body).agents
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name)
+def test_examples_are_valid_settings(path: Path) -> None:
+    found = config.load(path)
+    assert found.agents
+    if found.tools.search and found.tools.search.corpus:
+        assert found.tools.search.corpus.is_file()
+
+
+@pytest.mark.parametrize("snippet", of("toml", "part"))
+def test_a_part_of_settings_is_valid_beside_agents(snippet: Snippet) -> None:
+    assert config.parse(f"{AGENT}{snippet.body}").agents
+
+
 @pytest.mark.parametrize("snippet", of("json"))
 def test_json_is_a_task(snippet: Snippet) -> None:
     assert parse_tasks(json.dumps(json.loads(snippet.body)), snippet.page)
 
 
-GROUPS = frozenset({"bench"})
+AGENT = '[[agents]]\nname = "a"\nlocal = "qwen2.5-coder-0.5b"\nprice = 0.03\n'
+OTHERS = frozenset({"createdb", "curl", "export"})
+"""Programs that are not ours."""
+GROUPS = frozenset({"bench", "keys"})
 """Verbs with verbs of their own whose options the pages show."""
 
 
@@ -93,8 +135,11 @@ def test_console_names_real_commands(snippet: Snippet) -> None:
     """The make targets and verbs exist, with the options shown; what they do is tested where they are."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for line in snippet.body.splitlines():
-        command = line.split("#")[0].strip()
-        if not command:
+        command = re.sub(r"^([A-Z_]+=\S+ )+", "", line.split("#")[0].strip())
+        if not command or command.split(" ")[0] in OTHERS:
+            continue
+        if named := re.fullmatch(r"pip install 'sale\[([\w,-]+)\]'", command):
+            assert set(named[1].split(",")) <= extras(), command
             continue
         program, _, rest = command.partition(" ")
         name = rest.split(" ")[0]
@@ -113,7 +158,8 @@ def test_console_names_real_commands(snippet: Snippet) -> None:
 
 def test_no_other_kind_of_snippet() -> None:
     """A language this file does not know would go unchecked."""
-    assert {one.language for one in snippets()} <= {"python", "toml", "json", "console", "text"}
+    kinds = {"python", "python slow", "python gateway", "toml", "toml part", "json", "console", "text"}
+    assert {one.info for one in snippets()} <= kinds
 
 
 def test_the_pages_link_to_pages_that_exist() -> None:

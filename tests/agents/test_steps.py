@@ -180,3 +180,31 @@ async def test_inputs_that_a_tool_does_not_take_are_an_observation(given: object
 def test_programs_may_be_longer_than_queries() -> None:
     assert inputs_of(Lookup()).step == {"type": "string", "maxLength": LONGEST_TEXT}
     assert inputs_of(PythonTool(find_sandbox())).step == {"type": "string", "maxLength": LONGEST_INPUT}
+
+
+class Sourced(Lookup):
+    """A tool whose results are numbered."""
+
+    numbers_sources = True
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ('{"answer": "Paris", "sources": [1, 1, 3]}', "Paris [1] [3]"),
+        ('{"answer": "Paris [1].", "sources": [1]}', "Paris [1]."),
+        ('{"answer": "Paris", "sources": []}', "Paris"),
+        ('{"answer": "Paris", "sources": [0, 1000, "2", true]}', "Paris"),
+        ('{"answer": "Paris", "sources": "1"}', "Paris"),
+        ('{"answer": "Paris"}', "Paris"),
+    ],
+)
+async def test_an_answer_names_its_sources_in_a_field_of_its_own(said: str, answer: str) -> None:
+    execution, model = await work(lambda prompt, schema: said, Sourced())
+    assert execution.answer == answer
+    assert '"sources": [1]' in model.asked[0].user
+
+
+async def test_without_numbered_results_nobody_is_asked_for_sources() -> None:
+    _, model = await work(lambda prompt, schema: '{"answer": "Paris"}')
+    assert "sources" not in model.asked[0].user

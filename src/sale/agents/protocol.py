@@ -111,6 +111,16 @@ class SchemaTool(Tool, Protocol):
         ...
 
 
+@runtime_checkable
+class SourcedTool(Tool, Protocol):
+    """A tool whose results are numbered sources, which an answer is to name."""
+
+    @property
+    def numbers_sources(self) -> bool:
+        """Always true; that it is there is what counts."""
+        ...
+
+
 class Verifier(Protocol):
     """Says whether an answer is right."""
 

@@ -16,12 +16,14 @@ from typing import cast
 from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, Shift, describe, execution_of, line_of
 from sale.agents.inputs import LONGEST_TEXT, Inputs, inputs_of
 from sale.agents.prompts import StepTaken, step_prompt
-from sale.agents.protocol import Tool
+from sale.agents.protocol import SourcedTool, Tool
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.protocol import Model
 from sale.types import Call, Execution, Prompt, Reply, Task, Usage
 
 ANSWER = "answer"
+SOURCES = "sources"
+MOST_SOURCES = 99
 
 
 @dataclass(slots=True)
@@ -56,10 +58,11 @@ async def _steps(
 ) -> str | None:
     by_name = {tool.info.name: inputs_of(tool) for tool in shift.billed(tools)}
     shown = tuple(by_name.values())
+    sourced = any(isinstance(tool, SourcedTool) for tool in tools)
     for turn in range(1, shift.turns + 1):
         last = turn == shift.turns or (shift.account is not None and shift.account.closing)
-        prompt = step_prompt(task, strategy=strategy, tools=shown, steps=course.steps, last=last)
-        reply, failure = await _ask(model, prompt, step_schema(() if last else shown), shift, course)
+        prompt = step_prompt(task, strategy=strategy, tools=shown, steps=course.steps, last=last, sourced=sourced)
+        reply, failure = await _ask(model, prompt, step_schema(() if last else shown, sourced=sourced), shift, course)
         if reply is None:
             return failure
         use, given = read_step(reply.text, by_name)
@@ -103,13 +106,15 @@ async def _use(tool: Inputs | None, given: object) -> str:
         return f"{type(error).__name__}: {error}"[:FAILURE_CHARACTERS]
 
 
-def step_schema(tools: Sequence[Inputs]) -> dict[str, object]:
-    """One object with one key: a tool's name, or the answer."""
-    takes: dict[str, object] = {tool.name: tool.step for tool in tools}
-    takes[ANSWER] = {"type": "string", "maxLength": LONGEST_TEXT}
+def step_schema(tools: Sequence[Inputs], *, sourced: bool = False) -> dict[str, object]:
+    """One object with one key, a tool's name, or the answer; with `sourced` the answer has its sources beside it."""
+    answer: dict[str, object] = {ANSWER: {"type": "string", "maxLength": LONGEST_TEXT}}
+    if sourced:
+        numbers = {"type": "integer", "minimum": 1, "maximum": MOST_SOURCES}
+        answer[SOURCES] = {"type": "array", "items": numbers, "maxItems": 5}
     steps = [
-        {"type": "object", "properties": {name: given}, "required": [name], "additionalProperties": False}
-        for name, given in takes.items()
+        {"type": "object", "properties": given, "required": list(given), "additionalProperties": False}
+        for given in (*({tool.name: tool.step} for tool in tools), answer)
     ]
     return {"anyOf": steps} if len(steps) > 1 else dict(steps[0])
 
@@ -122,9 +127,19 @@ def read_step(text: str, tools: Mapping[str, Inputs]) -> tuple[str, object]:
         return ANSWER, text
     if isinstance(found, dict):
         steps = cast("dict[str, object]", found)
+        if set(steps) == {ANSWER, SOURCES} and isinstance(steps[ANSWER], str):
+            return ANSWER, with_sources(str(steps[ANSWER]), steps[SOURCES])
         if len(steps) == 1:
             name, given = next(iter(steps.items()))
             wide = name in tools and tools[name].text is None
             if isinstance(given, dict) if wide else isinstance(given, str):
                 return name, given
     return ANSWER, text
+
+
+def with_sources(answer: str, sources: object) -> str:
+    """An answer with the numbers of its sources behind it, as citations; those it cites already are not repeated."""
+    given = cast("list[object]", sources) if isinstance(sources, list) else []
+    numbers = dict.fromkeys(number for number in given if type(number) is int and 0 < number <= MOST_SOURCES)
+    new = [f"[{number}]" for number in numbers if f"[{number}]" not in answer]
+    return " ".join([answer.rstrip(), *new]) if answer.strip() and new else answer

@@ -64,9 +64,13 @@ class Usable(Protocol):
 
 
 def step_prompt(
-    task: Task, *, strategy: str | None, tools: Sequence[Usable], steps: Sequence[StepTaken], last: bool
+    task: Task, *, strategy: str | None, tools: Sequence[Usable], steps: Sequence[StepTaken], last: bool, sourced: bool
 ) -> Prompt:
-    """Ask for the next step of work; what came before is in the prompt, so that its beginning can be cached."""
+    """Ask for the next step of work; what came before is in the prompt, so that its beginning can be cached.
+
+    With `sourced` an answer names the numbers of what it rests on in a field of its own.
+    """
     nonce = hashlib.sha256(task.text.encode()).hexdigest()[:8]
-    values = {"task": task.text, "strategy": strategy, "tools": tools, "steps": steps, "last": last, "nonce": nonce}
+    values: dict[str, object] = {"task": task.text, "strategy": strategy, "tools": tools, "steps": steps}
+    values |= {"last": last, "nonce": nonce, "sourced": sourced}
     return folder("sale.agents.prompts").render("step", values)

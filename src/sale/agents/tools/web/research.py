@@ -199,6 +199,8 @@ class Research:
 class SearchTool:
     """Searching, as a tool."""
 
+    numbers_sources = True
+
     def __init__(self, search: Callable[[str], Awaitable[str]], results: int, fee: Fee = FREE) -> None:
         """Search with this."""
         self._search = search

@@ -28,6 +28,8 @@ _PLAIN_DIFF = (
 def patch_between(before: Tree, after: Tree, *, prefix: str = "") -> str:
     """The patch that makes one tree the other; empty where they are the same.
 
+    One thing git cannot apply: a directory in the place of a symbolic link that leads round in a circle.
+
     Args:
         before: What the patch applies to.
         after: What comes of it.

@@ -26,6 +26,7 @@ from typing import Any, Self
 import httpx2
 
 SECONDS = 30.0
+STARTS = 5
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
@@ -50,17 +51,7 @@ class Browser:
         self.dark = dark
 
     def __enter__(self) -> Self:
-        self._driver = subprocess.Popen(
-            [shutil.which("chromedriver") or "", "--port=0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "HOME": self._home.name},
-        )
-        assert self._driver.stdout is not None
-        port = next(
-            found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line))
-        )
+        self._driver, port = self._started()
         self._client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=SECONDS)
         self._session = ""
         try:
@@ -69,6 +60,24 @@ class Browser:
             self._end()
             raise
         return self
+
+    def _started(self) -> tuple[subprocess.Popen[str], str]:
+        """The driver and its port. It needs the same port for IPv4 and IPv6, and ends if the one it drew is taken."""
+        for _ in range(STARTS):
+            driver = subprocess.Popen(
+                [shutil.which("chromedriver") or "", "--port=0"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env={**os.environ, "HOME": self._home.name},
+            )
+            assert driver.stdout is not None
+            for line in driver.stdout:
+                if found := re.search(r"successfully on port (\d+)", line):
+                    return driver, found[1]
+            driver.stdout.close()
+            driver.wait()
+        raise RuntimeError(f"chromedriver ended at once, {STARTS} times")
 
     def _begin(self) -> None:
         capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": self._options}}

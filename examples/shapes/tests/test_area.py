@@ -1,0 +1,5 @@
+from shapes.area import rectangle
+
+
+def test_rectangle():
+    assert rectangle(3, 4) == 12

@@ -166,7 +166,7 @@ ASK = {"tools": natively, "steps": stepwise, "choose": choosing, "words": in_wor
 
 def step_of(task: Task, shown: Sequence[Inputs]) -> Prompt:
     """The first step's prompt."""
-    return step_prompt(task, strategy=None, tools=shown, steps=(), last=False)
+    return step_prompt(task, strategy=None, tools=shown, steps=(), last=False, sourced=False)
 
 
 def read(record: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from typing import cast
+from typing import Final, cast
 
 from sqlalchemy import DateTime, Dialect, Double, Text
 from sqlalchemy.types import TypeDecorator
@@ -16,6 +16,15 @@ from sqlalchemy.types import TypeDecorator
 _MARK = "\x10"
 _UNSTORABLE = re.compile("[\x00\x10\ud800-\udfff]")
 _ESCAPED = re.compile(_MARK + "([0-9a-f]{4})")
+
+NAMES: Final = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+"""How constraints and indexes are called, so that migrations can name them on any database."""
 
 
 def text_digest(text: str) -> str:

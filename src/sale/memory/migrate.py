@@ -18,29 +18,33 @@ ALONE = threading.Lock()
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
-def configuration() -> Config:
-    """Alembic's settings, without a file."""
+def configuration(scripts: Path = SCRIPTS) -> Config:
+    """Alembic's settings, without a file; for the revisions in a folder."""
     config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     return config
 
 
-def upgrade(connection: Connection, version: str | None, where: str) -> None:
+def upgrade(
+    connection: Connection, version: str | None, where: str, *, scripts: Path = SCRIPTS, head: str = HEAD
+) -> None:
     """Run the revisions that are missing, inside the transaction that `connection` is in.
 
     Args:
         connection: In a writing transaction; the caller commits.
         version: The stored revision; `None` for an empty database.
-        where: Which memory it is, for messages.
+        where: Which database it is, for messages.
+        scripts: The folder of the revisions: the memory's, or those of another set of tables.
+        head: The newest of them.
 
     Raises:
         StoreError: The database was written by a newer version of `sale`.
     """
-    config = configuration()
+    config = configuration(scripts)
     known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
     if version is not None and version not in known:
         raise StoreError(
-            f"it was written by a newer version of sale (revision {version!r}; this one knows up to {HEAD!r})",
+            f"it was written by a newer version of sale (revision {version!r}; this one knows up to {head!r})",
             where=where,
             hint="Upgrade: pip install -U sale. Nothing was changed.",
         )

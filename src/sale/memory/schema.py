@@ -33,21 +33,13 @@ from sqlalchemy import (
     Table,
 )
 
-from sale.memory.columns import ExactText, JsonText, Real, UtcTime
+from sale.memory.columns import NAMES, ExactText, JsonText, Real, UtcTime
 
 HEAD: Final = "0007"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
+metadata = MetaData(naming_convention=NAMES)
 
 
 # SQLite keeps rows by INTEGER primary key without a second index; PostgreSQL's INTEGER would be too short.

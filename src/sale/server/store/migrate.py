@@ -1,47 +1,23 @@
-"""Bringing the store to the newest revision. Imported only where there is something to do; see `database`."""
+"""Bringing the store to the newest revision, as the memory does. Imported only where there is something to do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from sale.errors import StoreError
-from sale.memory.migrate import ALONE
+from sale.memory import migrate
 from sale.server.store.schema import HEAD
 
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
 def configuration() -> Config:
-    """Alembic's settings, without a file."""
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    return config
+    """Alembic's settings for the store's revisions."""
+    return migrate.configuration(SCRIPTS)
 
 
 def upgrade(connection: Connection, version: str | None, where: str) -> None:
-    """Run the revisions that are missing, inside the transaction that `connection` is in.
-
-    Args:
-        connection: In a writing transaction; the caller commits.
-        version: The stored revision; `None` for an empty database.
-        where: The database, for messages.
-
-    Raises:
-        StoreError: The database was written by a newer version of `sale`.
-    """
-    config = configuration()
-    known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
-    if version is not None and version not in known:
-        raise StoreError(
-            f"it was written by a newer version of sale (revision {version!r}; this one knows up to {HEAD!r})",
-            where=where,
-            hint="Upgrade: pip install -U sale. Nothing was changed.",
-        )
-    config.attributes["connection"] = connection
-    with ALONE:
-        command.upgrade(config, "head")
+    """Run the revisions that are missing; see `sale.memory.migrate.upgrade`."""
+    migrate.upgrade(connection, version, where, scripts=SCRIPTS, head=HEAD)

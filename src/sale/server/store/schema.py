@@ -27,21 +27,13 @@ from sqlalchemy import (
     Table,
 )
 
-from sale.memory.columns import ExactText, JsonText, UtcTime
+from sale.memory.columns import NAMES, ExactText, JsonText, UtcTime
 
 HEAD: Final = "0001"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "server_version"
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
+metadata = MetaData(naming_convention=NAMES)
 
 state = Table(
     "server_state",  # one row

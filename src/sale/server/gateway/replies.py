@@ -11,7 +11,7 @@ import orjson
 
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange, Headers
-from sale.server.gateway.sink import comment, described
+from sale.server.gateway.sink import open_stream, tell
 from sale.server.gateway.stream import Piece, Tally
 
 Json = dict[str, Any]
@@ -63,18 +63,12 @@ class ResponseSink:
 
     async def bidding(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments, which clients of events do not see."""
-        if not self._stream:
-            return
-        if not self._exchange.started:
-            await self._exchange.begin(headers)
-        await self._exchange.write(b"".join(comment(line) for line in lines or ("bidding…",)))
+        if self._stream:
+            await tell(self._exchange, lines, headers)
 
     async def begin(self, headers: Headers) -> None:
         """The response is created."""
-        if self._exchange.started:
-            await self._exchange.write(comment(described(headers)))
-        else:
-            await self._exchange.begin(headers)
+        await open_stream(self._exchange, headers)
         response = self._response("in_progress", None)
         events = [self._event("response.created", response=response)]
         events.append(self._event("response.in_progress", response=response))

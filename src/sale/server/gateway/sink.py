@@ -58,6 +58,21 @@ def described(headers: Headers) -> str:
     return " ".join(f"{name.decode().removeprefix('x-sale-')}={value.decode()}" for name, value in headers)
 
 
+async def tell(exchange: Exchange, lines: Sequence[str], headers: Headers) -> None:
+    """What happens in an auction, as comments of a stream, which begins with them if it has not yet."""
+    if not exchange.started:
+        await exchange.begin(headers)
+    await exchange.write(b"".join(comment(line) for line in lines or ("bidding…",)))
+
+
+async def open_stream(exchange: Exchange, headers: Headers) -> None:
+    """The head of a stream, unless it is out; then the headers follow as a comment."""
+    if exchange.started:
+        await exchange.write(comment(described(headers)))
+    else:
+        await exchange.begin(headers)
+
+
 class ChatSink:
     """Chat completions: chunks as they come from upstream, `[DONE]` only at the end of a whole answer."""
 
@@ -75,18 +90,12 @@ class ChatSink:
 
     async def bidding(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments keep a stream alive; who waits for a whole answer is told nothing."""
-        if not self._stream:
-            return
-        if not self._exchange.started:
-            await self._exchange.begin(headers)
-        await self._exchange.write(b"".join(comment(line) for line in lines or ("bidding…",)))
+        if self._stream:
+            await tell(self._exchange, lines, headers)
 
     async def begin(self, headers: Headers) -> None:
         """The head, unless it is out; then the headers follow as a comment."""
-        if self._exchange.started:
-            await self._exchange.write(comment(described(headers)))
-        else:
-            await self._exchange.begin(headers)
+        await open_stream(self._exchange, headers)
 
     async def pieces(self, pieces: Sequence[Piece]) -> None:
         """All that has come, in one go."""

@@ -17,32 +17,11 @@ from sale.auction.events import AgentDropped, AuctionOpened, CallSettled
 from sale.errors import AuthenticationError, BudgetError, RateLimitError
 from sale.server.observing import Metrics, ObservedHub, ObservedStore, routes
 from sale.server.store.store import ServerStore
-from sale.server.store.types import Line
 from sale.types import Call, Dropout, Task, Usage
+from tests.support.ledger import noted
 
 SECRET = "sk-sale-0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
-DONE = Line(
-    id="r1",
-    at=datetime.now(UTC),
-    key_id="k1",
-    session_id="s1",
-    auction_id="a1",
-    path="/v1/chat/completions",
-    model="sale",
-    agent="small",
-    status=200,
-    error=None,
-    streamed=True,
-    input_tokens=100,
-    output_tokens=10,
-    cached_tokens=50,
-    work_dollars=0.25,
-    auction_dollars=0.125,
-    largest_dollars=1.0,
-    seconds=1.5,
-    first_token_seconds=0.3,
-    wait_seconds=0.2,
-)
+DONE = noted(at=datetime.now(UTC))
 
 
 def values(metrics: Metrics) -> dict[str, float]:

@@ -8,7 +8,6 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -26,6 +25,7 @@ from sale.server.observing import Metrics, ObservedHub, ObservedStore, TracedApp
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Line
 from sale.types import Call, Task, Usage
+from tests.support.ledger import noted
 
 WRITTEN = "the quick brown fox"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -53,30 +53,8 @@ def agent(name: str, price: float) -> FunctionAgent:
     return FunctionAgent(name, price=Price(input=price, output=price, blended=price), bid=plan, execute=work)
 
 
-def line(**changes) -> Line:
-    first = Line(
-        id="r1",
-        at=datetime.now(UTC),
-        key_id="k1",
-        session_id="s1",
-        auction_id=None,
-        path="/v1/chat/completions",
-        model="sale",
-        agent="small",
-        status=200,
-        error=None,
-        streamed=True,
-        input_tokens=100,
-        output_tokens=10,
-        cached_tokens=50,
-        work_dollars=0.25,
-        auction_dollars=0.125,
-        largest_dollars=1.0,
-        seconds=1.5,
-        first_token_seconds=0.3,
-        wait_seconds=0.2,
-    )
-    return replace(first, **changes)
+def request_line(**changes) -> Line:
+    return noted(**{"at": datetime.now(UTC), "auction_id": None, **changes})
 
 
 class Gateway:
@@ -98,7 +76,7 @@ class Gateway:
             seconds=0.01,
         )
         self.hub.publish("a1", CallSettled(call=work))
-        await self.store.note(line(auction_id="a1", agent=auction.winner.agent))
+        await self.store.note(request_line(auction_id="a1", agent=auction.winner.agent))
 
 
 async def post(app: TracedApp, path: str = "/v1/chat/completions", **headers: str) -> None:
@@ -190,7 +168,7 @@ async def test_what_fails_is_an_error_and_leaves_no_span_open(exported, tracer, 
             stage="bid", agent="small", usage=Usage(), dollars=0.0, seconds=0.1, error=f"call.timeout: {WRITTEN}"
         )
         traces.event("a1", CallSettled(call=call))
-        await observed.note(line(auction_id="a1", status=502, error="no_bids", agent=None))
+        await observed.note(request_line(auction_id="a1", status=502, error="no_bids", agent=None))
         raise RuntimeError(WRITTEN)
 
     with pytest.raises(RuntimeError):
@@ -219,7 +197,7 @@ async def test_without_a_provider_nothing_is_done(store: ServerStore):
     observed = ObservedStore(store, Metrics(), traces)
 
     async def noting(scope: Scope, receive: Receive, send: Send) -> None:
-        await observed.note(line())
+        await observed.note(request_line())
 
     await post(TracedApp(noting, traces))
     assert (await store.recent_requests())[0].id == "r1"

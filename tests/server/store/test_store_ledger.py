@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,34 +15,14 @@ from sale.server.store import ledger
 from sale.server.store.schema import requests
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Line
+from tests.support.ledger import noted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def line(number: int, **changes) -> Line:
-    first = Line(
-        id=f"r{number}",
-        at=NOON,
-        key_id=None,
-        session_id="s",
-        auction_id=None,
-        path="/v1/chat/completions",
-        model="sale",
-        agent="small",
-        status=200,
-        error=None,
-        streamed=False,
-        input_tokens=100,
-        output_tokens=10,
-        cached_tokens=50,
-        work_dollars=0.25,
-        auction_dollars=0.125,
-        largest_dollars=1.0,
-        seconds=1.5,
-        first_token_seconds=None,
-        wait_seconds=0.5,
-    )
-    return replace(first, **changes)
+    usual = {"at": NOON, "key_id": None, "session_id": "s", "auction_id": None, "streamed": False}
+    return noted(**{"id": f"r{number}", **usual, "first_token_seconds": None, "wait_seconds": 0.5, **changes})
 
 
 async def test_lines_come_back_as_they_were_and_newest_first(store: ServerStore):

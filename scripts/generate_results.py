@@ -2,11 +2,13 @@
 
 The page's prose is written by hand. Between `<!-- sheet: KEY -->` and `<!-- end -->` stands the table of that key;
 every table is also a CSV file in docs/results/. `--check` writes nothing and ends with code 1 where something is out of
-date. Only packed records are read: those that are committed.
+date. Only packed records are read: those that are committed. What is shipped about the embedded pool is made here, too.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -14,9 +16,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from sale.bench.report.make import make, make_pool
 from sale.bench.report.outside import outside_sheets
 from sale.bench.report.sheet import Sheet
+from sale.bench.report.shipping import knowledge
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.hst_open import hst_open
 from sale.models.embedding import MiniLMEmbedder
@@ -27,9 +32,10 @@ POOLS = {"hst-open": "The embedded pool", "specialists": "A pool of specialists"
 """Folders of records whose domains are also reported as one, with what the pool is called."""
 PAGE = ROOT / "docs" / "results.md"
 TABLES = ROOT / "docs" / "results"
+SHIPPED = ROOT / "src" / "sale" / "shipped"
 PACKED = (".xz",)
 TOLERANCE = 0.01
-"""Points."""
+"""Points, or units of what is drawn; of a fitted number, as a share of it, too."""
 _NUMBER = re.compile(rb"-?\d+\.\d+")
 _SHEET = re.compile(r"(<!-- sheet: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -61,26 +67,38 @@ def pooled() -> list[Sheet]:
     ]
 
 
+def shipped() -> dict[Path, bytes]:
+    """What sale ships about the embedded pool."""
+    records = sorted((RECORDS / "hst-open").glob(f"*-*{PACKED[0]}"))
+    known = knowledge(records, hst_open(), Embeddings(MiniLMEmbedder()))
+    return {SHIPPED / name: content for name, content in known.written().items()}
+
+
 def files() -> dict[Path, bytes]:
     """Every generated file with its content."""
     # Side by side: most of the time goes into fitting baselines, on one core each.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
         by_domain, by_pool = workers.submit(whole), workers.submit(pooled)
-        outside = outside_sheets(RECORDS)
+        outside, ships = outside_sheets(RECORDS), shipped()
         sheets, drawn = by_domain.result()
         sheets = [*sheets, *outside, *by_pool.result()]
     tables = {TABLES / f"{sheet.key}.csv": sheet.csv().encode() for sheet in sheets}
     figures = {TABLES / name: content for name, content in drawn.items()}
-    return {PAGE: page(PAGE.read_text(encoding="utf-8"), sheets).encode(), **tables, **figures}
+    return {PAGE: page(PAGE.read_text(encoding="utf-8"), sheets).encode(), **tables, **figures, **ships}
 
 
 def same(old: bytes, new: bytes, path: Path) -> bool:
-    """Whether a file says the same: tables to the letter; drawings but for the last digits, which are the machine's."""
-    if old == new or path.suffix != ".svg":
+    """Whether a file says the same: tables to the letter; what is drawn or fitted but for what is the machine's."""
+    if path.suffix == ".npy":
+        one, other = (np.load(io.BytesIO(content)) for content in (old, new))
+        return one.shape == other.shape and bool(np.allclose(one, other, atol=TOLERANCE))
+    if old == new or path.suffix not in {".svg", ".json"}:
         return old == new
     before, after = _NUMBER.split(old), _NUMBER.split(new)
     lengths = zip(_NUMBER.findall(old), _NUMBER.findall(new), strict=False)
-    return before == after and all(abs(float(one) - float(two)) <= TOLERANCE for one, two in lengths)
+    return before == after and all(
+        math.isclose(float(one), float(two), rel_tol=TOLERANCE, abs_tol=TOLERANCE) for one, two in lengths
+    )
 
 
 def main() -> int:

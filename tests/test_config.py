@@ -232,9 +232,9 @@ class TestRules:
         settings = config.parse(AGENT + '[auction]\njury = "per-bid"\nexamples = 2\n[auction.caps]\ndollars = 0\n')
         assert settings.auction == AuctionRules(jury="per-bid", examples=2, caps=Caps(dollars=0.0))
 
-    def test_with_jury_changes_nothing_else(self) -> None:
+    def test_other_rules_change_nothing_else(self) -> None:
         settings = config.parse(AGENT + "[auction]\nexamples = 2\n", origin="x")
-        other = settings.with_jury("per-bid")
+        other = settings.under(jury="per-bid")
         assert (other.auction.jury, other.auction.examples, other.origin) == ("per-bid", 2, "x")
         assert settings.auction.jury == "panel"
 

@@ -21,9 +21,8 @@ from typing import Self, TypeVar, cast
 from sale import config
 from sale.agents.code_tests import RunTests
 from sale.agents.onsite import placed
-from sale.agents.pool import hire, limits_of
+from sale.agents.pool import boxed, hire
 from sale.agents.protocol import Agent, Verifier
-from sale.agents.tools.sandbox import find_sandbox
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
@@ -35,6 +34,7 @@ from sale.auction.text import storable
 from sale.errors import ConfigError, InputError, SaleError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
+from sale.shipped import knowledge_of
 from sale.types import (
     Attempt,
     Auction,
@@ -56,8 +56,7 @@ MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
 class Market:
     """A pool of agents, the rules they compete under, and what they remember.
 
-    Use it in `async with`, or in `with` for `run_sync`; or close it with `aclose` or `close`: it holds weights,
-    connections and a database.
+    Use it in `async with`, or in `with` for `run_sync`; or close it: it holds weights, connections and a database.
     """
 
     def __init__(
@@ -66,6 +65,7 @@ class Market:
         *,
         rules: AuctionRules | None = None,
         weights: Weights | None = None,
+        prior: Weights | None = None,
         memory: MemoryOpener | None = None,
         scoring_rule: scoring.ScoringRule = scoring.weigh,
         sandbox: config.SandboxSettings | None = None,
@@ -75,7 +75,8 @@ class Market:
         Args:
             agents: The pool.
             rules: How auctions are held.
-            weights: Unless given, those in use by the memory; the stated prior for this pool where there are none.
+            weights: Unless given, those in use by the memory; where there are none, the prior.
+            prior: Unless given, `scoring.default_weights` of this pool.
             memory: Opens the auction memory; without one nothing is recorded and nobody refines.
             scoring_rule: How a strategy and its scores become C and V; the published linear rule unless given.
             sandbox: Where tests of answers run; bubblewrap with the default limits unless given.
@@ -86,13 +87,11 @@ class Market:
         if not agents:
             raise ConfigError("the pool has no agents", hint="Name at least one.")
         self._agents = {agent.name: agent for agent in agents}
-        self._pool = tuple(agents)
         self._rules = rules or AuctionRules()
-        self._judging = tuple(agent for agent in agents if agent.juror is not None)
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
         prices = {agent.name: agent.price for agent in agents}
         self._weights = weights
-        self._prior = scoring.default_weights(prices, [juror.name for juror in self._jurors])
+        self._prior = prior or scoring.default_weights(prices, [juror.name for juror in self._jurors])
         self._scoring_rule = scoring_rule
         self._sandbox = sandbox or config.SandboxSettings()
         self._open_memory = memory
@@ -102,7 +101,7 @@ class Market:
 
     @classmethod
     def from_config(cls, path: Path | str | None = None, *, settings: config.Settings | None = None) -> Self:
-        """The market that `sale.toml` describes; the embedded pool where there is none.
+        """The market that `sale.toml` describes, with what `sale.shipped` knows of it; else the embedded pool.
 
         Args:
             path: The file; looked for in the usual places unless given.
@@ -112,26 +111,25 @@ class Market:
             ConfigError: The file is wrong, a key is not in the environment, or an agent has no price.
         """
         found = settings or config.load(Path(path) if path is not None else None)
-        given = found.weights
+        known = knowledge_of(found)
         return cls(
             hire(found),
             rules=found.auction,
-            weights=Weights(cost=given.cost, entropy=given.entropy, jurors=given.jurors, source=found.origin)
-            if given
-            else None,
-            memory=open_memory(found) if found.memory.enabled else None,
+            weights=found.weights and found.weights.given(found.origin),
+            prior=known.weights if known else None,
+            memory=open_memory(found, known.work if known else None) if found.memory.enabled else None,
             sandbox=found.sandbox,
         )
 
     @property
     def agents(self) -> tuple[Agent, ...]:
         """The pool, in the order it was given."""
-        return self._pool
+        return tuple(self._agents.values())
 
     @property
     def largest(self) -> Agent:
         """The dearest agent, which "always using the largest" would use."""
-        return max(self._pool, key=lambda agent: (agent.price.blended, agent.name))
+        return max(self.agents, key=lambda agent: (agent.price.blended, agent.name))
 
     async def run(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
         """One task through the market.
@@ -146,7 +144,7 @@ class Market:
                 A failed execution does not raise: it is in the result.
         """
         began = time.monotonic()
-        auction = await self.award(task, observe=observe)
+        auction = await self.award(task, checked=verifier is not None, observe=observe)
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
         try:
@@ -183,9 +181,10 @@ class Market:
     def within(self, workspace: Workspace) -> Market:
         """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
         return Market(
-            placed(self._pool, workspace),
+            placed(self.agents, workspace),
             rules=self._rules,
             weights=self._weights,
+            prior=self._prior,
             memory=cast("MemoryOpener", self.memory) if self._open_memory else None,
             scoring_rule=self._scoring_rule,
             sandbox=self._sandbox,
@@ -201,9 +200,8 @@ class Market:
         Raises:
             SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
         """
-        box = self._sandbox
-        sandbox = find_sandbox(allow_unsafe=box.unsafe_subprocess)
-        return RunTests(tests=tests, sandbox=sandbox, limits=limits_of(box), prelude=prelude)
+        sandbox, limits = boxed(self._sandbox)
+        return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
     async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "") -> None:
         """Set the outcome of a past auction by hand. The earlier outcome stays on record beneath it.
@@ -231,6 +229,7 @@ class Market:
         *,
         auction_id: str | None = None,
         among: Collection[str] | None = None,
+        checked: bool = False,
         adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
         observe: Observer = ignore,
     ) -> Auction:
@@ -240,6 +239,7 @@ class Market:
             task: What is to be done.
             auction_id: The record's id; made up unless given.
             among: Names of the agents that may bid; all unless given. The jury is the whole one.
+            checked: Whether failed work will be found out, and passed on as often as the rules allow.
             adjust: Makes another scoring rule of the market's own, for this auction.
             observe: Called with every event as it happens.
 
@@ -256,11 +256,13 @@ class Market:
             memory=memory,
             experience=memory,
             weigh=adjust(self._scoring_rule) if adjust else self._scoring_rule,
+            attempts=self._rules.attempts if checked else 1,
         )
         auctioneer.check(task)
         async with asyncio.TaskGroup() as group:
-            for agent in {bidder.name: bidder for bidder in (*bidders, *self._judging)}.values():
-                group.create_task(_prepare(agent))
+            for agent in self.agents:
+                if agent in bidders or agent.juror is not None:
+                    group.create_task(_prepare(agent))
         if memory:
             await memory.begin(auction_id, task)
         ledger = Ledger(caps=self._rules.caps, observe=observe)
@@ -276,7 +278,7 @@ class Market:
         return auction
 
     def _bidders(self, among: Collection[str] | None) -> tuple[Agent, ...]:
-        return tuple(agent for agent in self._pool if among is None or agent.name in among)
+        return tuple(agent for agent in self.agents if among is None or agent.name in among)
 
     async def _weights_in_force(self, memory: AuctionMemory | None) -> Weights:
         """Those given; else those in use by the memory, which other processes may change; else the stated prior."""
@@ -364,7 +366,7 @@ class Market:
 
     async def aclose(self) -> None:
         """Close agents and memory; the market can be used again, at the cost of opening anew."""
-        for agent in self._pool:
+        for agent in self.agents:
             await agent.aclose()
         async with self._memory_lock:
             memory, self._memory = self._memory, None

@@ -17,7 +17,7 @@ from sale.agents.protocol import Agent, Tool
 from sale.agents.repair import Workbench
 from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
-from sale.agents.tools.sandbox import Limits, find_sandbox
+from sale.agents.tools.sandbox import Limits, Sandbox, find_sandbox
 from sale.agents.tools.web.desk import desk_of
 from sale.config import AgentSettings, SandboxSettings, Settings, api_key, llama_server, models_path
 from sale.errors import ConfigError, MissingExtraError
@@ -145,18 +145,27 @@ def limits_of(box: SandboxSettings) -> Limits:
     return Limits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
 
 
+def boxed(box: SandboxSettings) -> tuple[Sandbox, Limits]:
+    """Where code runs by these settings, and what it may take.
+
+    Raises:
+        SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
+    """
+    return find_sandbox(allow_unsafe=box.unsafe_subprocess), limits_of(box)
+
+
 def _tools(settings: Settings) -> tuple[Tool, ...]:
     if not settings.tools.python:
         return ()
-    sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
+    sandbox, limits = boxed(settings.sandbox)
     fee = Fee(per_call=settings.tools.price_per_call, per_second=settings.tools.price_per_second)
     lasting = settings.tools.python_state
-    return (PythonTool(sandbox, limits=limits_of(settings.sandbox), fee=fee, lasting=lasting),)
+    return (PythonTool(sandbox, limits=limits, fee=fee, lasting=lasting),)
 
 
 def _workbench(settings: Settings) -> Workbench:
-    sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess)
-    return Workbench(sandbox=sandbox, limits=limits_of(settings.sandbox))
+    sandbox, limits = boxed(settings.sandbox)
+    return Workbench(sandbox=sandbox, limits=limits)
 
 
 def _model(agent: AgentSettings, running: _Running) -> EndpointModel:

@@ -20,6 +20,7 @@ from sale.auction.fanout import check_fan_out
 from sale.auction.jury import Sitting, convene
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Bidder, Experience, Juror, Recall
+from sale.auction.sequence import first_to_try
 from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
@@ -59,6 +60,8 @@ class Auctioneer:
     experience: Experience | None = None
     weigh: scoring.ScoringRule = scoring.weigh
     """How a strategy and its scores become C and V; the published linear rule unless given."""
+    attempts: int = 1
+    """How many agents may try, one after the other, where it will be found out that work has failed."""
 
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
@@ -107,7 +110,7 @@ class Auctioneer:
         observe: Observer,
     ) -> Auction:
         contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
-        winner, exploration = self._drawn(auction_id, winner, contenders)
+        winner, exploration = self._drawn(auction_id, self._first(winner, contenders), contenders)
         auction = Auction(
             id=auction_id,
             task=task,
@@ -124,6 +127,13 @@ class Auctioneer:
         )
         observe(Awarded(auction=auction))
         return auction
+
+    def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
+        """Who tries first: the best, unless failures are found out and it is expected to pay that another does."""
+        model = self.weights.model
+        if model is None or self.attempts == 1:
+            return best
+        return first_to_try([bid for bid in contenders if scoring.is_judged(bid)] or [best], model, self.attempts)
 
     def _drawn(self, auction_id: str, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
         """The bid that is awarded: the best, or, for the share of awards that explores, one that is drawn."""

@@ -199,12 +199,12 @@ def next_best(contenders: Iterable[Bid], failed: Collection[str], weights: Weigh
     """
     able = [bid for bid in contenders if bid.agent not in failed and is_judged(bid)]
     if weights.model is not None:
-        able = [_after(bid, len(failed), weights.model) for bid in able]
+        able = [after_failures(bid, len(failed), weights.model) for bid in able]
         able = [bid for bid in able if bid.net_cost < 0.0]
     return next(iter(rank(able)), None)
 
 
-def _after(bid: Bid, failures: int, model: SuccessModel) -> Bid:
+def after_failures(bid: Bid, failures: int, model: SuccessModel) -> Bid:
     """A bid as it looks after others have failed at the task."""
     if bid.chance is None or not 0.0 < bid.chance < 1.0:
         return bid

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sale.auction import scoring, standing
+from sale.auction.sequence import first_to_try
 from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 from sale.memory.tracks import Tracks, Worked
@@ -77,7 +78,7 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
         history = History(vectors)
         for other, past in enumerate(recorded.tasks):
             if other != row:
-                history.remember(other, _everybody(recorded, past.id))
+                history.remember(other, everybody(recorded, past.id))
         tracks = history.of(row, recorded.agents)
         auction = recorded.auctions[FIRST_BIDS, task.id]
         own = {bid.agent: bid for bid in auction.bids}
@@ -110,7 +111,7 @@ def run(recorded: Recorded, dev: Recorded | None, policy: Policy, embed: Embed, 
     history = History(embed([task.prompt for task in (*earlier, *recorded.tasks)]))
     if dev is not None:
         for row, task in enumerate(earlier):
-            history.remember(row, _everybody(dev, task.id))
+            history.remember(row, everybody(dev, task.id))
     market = _Market(recorded, policy)
     order = list(range(len(recorded.tasks)))
     random.Random(seed).shuffle(order)  # noqa: S311  an order, not a secret
@@ -182,7 +183,7 @@ class _Market:
         bids, held = self._bids(auction, tracks)
         tried: list[str] = []
         done: list[Worked] = []
-        bid = scoring.provisional_winner(bids) if bids else None
+        bid = self._first(task, bids)
         while bid is not None:
             work = self.recorded.works[task, bid.agent, ""]
             tried.append(bid.agent)
@@ -193,6 +194,13 @@ class _Market:
         paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]
         share = sum(paid) / auction.first_dollars if held and auction.first_dollars > 0 else 0.0
         return _Done(tuple(tried), tuple(done), sum(paid) if held else 0.0, share * auction.first_tokens, held)
+
+    def _first(self, task: str, bids: Sequence[Bid]) -> Bid | None:
+        """Who works first."""
+        model = self.policy.weights.model
+        if bids and model is not None and self.policy.attempts > 1 and task in self.recorded.checkable:
+            return first_to_try(bids, model, self.policy.attempts)
+        return scoring.provisional_winner(bids) if bids else None
 
     def _bids(self, auction: AuctionRow, tracks: dict[str, TrackRecord]) -> tuple[list[Bid], bool]:
         """What the award is made among, and whether there was an auction."""
@@ -234,6 +242,7 @@ def _verdict(work: Work) -> Verdict:
     return "success" if work.success else "failure" if work.judged else "unknown"
 
 
-def _everybody(recorded: Recorded, task: str) -> list[Worked]:
+def everybody(recorded: Recorded, task: str) -> list[Worked]:
+    """Every agent's work on a task, without a plan, as the memory would know it."""
     works = {agent: recorded.works[task, agent, ""] for agent in recorded.agents}
     return [Worked(agent=agent, verdict=_verdict(one), dollars=one.dollars) for agent, one in works.items()]

@@ -83,6 +83,11 @@ class Recorded:
     runs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
+    def checkable(self) -> frozenset[str]:
+        """Tasks with examples in their own text that could be tried on some answer."""
+        return frozenset(task for (task, _), verdict in self.checks.items() if verdict != "unknown")
+
+    @property
     def orders(self) -> tuple[str, ...]:
         """Task orders with memory that are whole: every task has its auction and the winner's work in them."""
         names = sorted({order for order, _ in self.auctions} - {FIRST_BIDS})

@@ -123,12 +123,13 @@ def _table(auction: Auction) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("", no_wrap=True)
     table.add_column("agent", overflow="ellipsis", no_wrap=True)
+    told = ("plan", "H", "jury") if auction.held else ("like tasks",)
     chances = ("P̂",) if _has_chances(auction) else ()
-    for heading in ("$/Mtok", "plan", "H", "jury", *chances, "C", "V", "C − V"):
+    for heading in ("$/Mtok", *told, *chances, "C", "V", "C − V"):
         table.add_column(heading, justify="right", no_wrap=True)
     for bid in auction.contenders:
         won = bid == auction.winner
-        table.add_row(*_row(bid, _jurors(auction), _mark(bid, auction, won=won)), style="bold green" if won else None)
+        table.add_row(*_row(bid, auction, _mark(bid, auction, won=won)), style="bold green" if won else None)
     return table
 
 
@@ -148,21 +149,34 @@ def _mark(bid: Bid, auction: Auction, *, won: bool) -> str:
     return "☆" if not bid.strategy.refined and bid.agent == auction.provisional else ""
 
 
-def _row(bid: Bid, jurors: Sequence[str], mark: str) -> list[str]:
-    strategy = bid.strategy
-    by_juror = {score.juror: score for score in bid.scores}
+def _row(bid: Bid, auction: Auction, mark: str) -> list[str]:
     return [
         mark,
-        f"{bid.agent} ↻" if strategy.refined else bid.agent,
+        f"{bid.agent} ↻" if bid.strategy.refined else bid.agent,
         f"{bid.price:g}",
-        f"{strategy.tokens}{'+' if strategy.truncated else ''}" if bid.planned else "–",
-        f"{strategy.entropy.normalised:.2f}" if strategy.entropy else "–",
-        " ".join(_score(by_juror.get(juror)) for juror in jurors),
+        *(_told(bid, _jurors(auction)) if auction.held else (_record(bid),)),
         *(() if bid.chance is None else (f"{bid.chance:.0%}",)),
         f"{bid.cost:.2f}",
         f"{bid.value:.2f}",
         f"{bid.net_cost:.2f}",
     ]
+
+
+def _told(bid: Bid, jurors: Sequence[str]) -> tuple[str, str, str]:
+    """What a plan and its jury say."""
+    strategy = bid.strategy
+    by_juror = {score.juror: score for score in bid.scores}
+    return (
+        f"{strategy.tokens}{'+' if strategy.truncated else ''}" if bid.planned else "–",
+        f"{strategy.entropy.normalised:.2f}" if strategy.entropy else "–",
+        " ".join(_score(by_juror.get(juror)) for juror in jurors),
+    )
+
+
+def _record(bid: Bid) -> str:
+    """How the agent did at like tasks."""
+    track = bid.track
+    return f"{track.successes:.1f} of {track.evidence:.1f}" if track is not None and track.evidence else "–"
 
 
 def _score(score: Score | None) -> str:
@@ -175,9 +189,13 @@ def _notes(auction: Auction) -> list[str]:
     lines = ["★ winner, ☆ provisional winner, ↻ refined; the smallest C − V wins (micro-dollars)."]
     if _has_chances(auction):
         lines.append("P̂: chance of success; C: what the work is expected to cost; V: worth of a solved task × P̂.")
-    lines += _drawn(auction)
+    lines += _drawn(auction) or _sequence(auction)
     if not auction.held:
-        return [*lines, "Bids were expected to tell less than they cost: the award was made on track records."]
+        return [
+            *lines,
+            "like tasks: how many this agent solved, each counted as much as it is like this one.",
+            "Bids were expected to tell less than they cost: the award was made on track records.",
+        ]
     lines.append(f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.")
     lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     for bid in auction.contenders:
@@ -192,6 +210,16 @@ def _notes(auction: Auction) -> list[str]:
     if not auction.refinements:
         lines.append("No cheaper agent could refine its bid.")
     return lines
+
+
+def _sequence(auction: Auction) -> list[str]:
+    """That a bid won which is not the best by itself."""
+    best = min(auction.contenders, key=lambda bid: bid.net_cost)
+    if not _has_chances(auction) or best.agent == auction.winner.agent:
+        return []
+    return [
+        f"{auction.winner.agent} tries first: work is checked here, and where it fails {best.agent} can follow."
+    ]
 
 
 def _drawn(auction: Auction) -> list[str]:

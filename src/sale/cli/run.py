@@ -6,11 +6,14 @@ import asyncio
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 import click
 
 import sale
 from sale import config
+from sale.agents.pool import boxed
+from sale.agents.task_examples import examples_of
 from sale.cli.board import auction_board, clip, result_board
 from sale.cli.encode import document
 from sale.cli.examples import FIRST, TaskLine, examples, pick, read_tasks
@@ -18,7 +21,8 @@ from sale.cli.live import watching
 from sale.cli.models import pull_missing
 from sale.cli.options import F, config_option, json_option, output
 from sale.cli.run_workspace import UNTOLD, SiteRequest, run_on_site
-from sale.errors import InputError
+from sale.errors import InputError, SandboxError
+from sale.types import Holding, JuryMode
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
 _FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
@@ -42,7 +46,8 @@ def task_options(command: F) -> F:
         click.option("--file", "task_file", type=file, help="A task file (JSON lines); see docs/tasks.md."),
         click.option("--id", "task_id", help="Which task of the file."),
         click.option("--example", help="One of the tasks that come with sale: an id, or `list`."),
-        click.option("--jury", type=click.Choice(["panel", "per-bid"]), help="How the jury sits."),
+        click.option("--jury", type=click.Choice(get_args(JuryMode)), help="How the jury sits."),
+        click.option("--hold", type=click.Choice(get_args(Holding)), help="When an auction is held at all."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ):
         command = option(command)
@@ -107,7 +112,7 @@ async def _bid(request: Request) -> sale.Auction:
 
 
 def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.Verifier | None:
-    """Tests before a reference answer, a reference answer before a judging model."""
+    """Tests before a reference answer, a reference answer before a judging model, and then what the task shows."""
     line = request.line
     if line.tests is not None:
         return market.tests(line.tests, prelude=line.prelude)
@@ -116,7 +121,18 @@ def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.
         if judge not in jurors:
             raise InputError(f"no agent {judge!r} on the jury", hint=f"There are: {', '.join(jurors)}.")
         return sale.ModelJudge(jurors[judge], line.reference)
-    return sale.ExactMatch(line.reference, line.aliases) if line.reference is not None else None
+    if line.reference is not None:
+        return sale.ExactMatch(line.reference, line.aliases)
+    return _shown(request) if examples_of(line.text) is not None else None
+
+
+def _shown(request: Request) -> sale.Verifier | None:
+    """The examples in the task itself; nothing where code cannot be isolated, as nobody asked for them."""
+    try:
+        sandbox, limits = boxed(request.settings.sandbox)
+    except SandboxError:
+        return None
+    return sale.TaskExamples(sandbox=sandbox, limits=limits)
 
 
 def _request(given: dict[str, object], *, tests: Path | None = None, expect: str | None = None) -> Request | None:
@@ -164,8 +180,7 @@ def _settings(given: dict[str, object]) -> config.Settings:
     """The settings in force, with weights that are missing fetched."""
     config_file = given["config_file"]
     settings = config.load(config_file if isinstance(config_file, Path) else None)
-    if given["jury"] is not None:
-        settings = settings.with_jury("panel" if given["jury"] == "panel" else "per-bid")
+    settings = settings.under(jury=cast("JuryMode | None", given["jury"]), hold=cast("Holding | None", given["hold"]))
     pull_missing(settings, quiet=bool(given["quiet"]))
     return settings
 

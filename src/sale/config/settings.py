@@ -12,7 +12,7 @@ from sale.config.agents import AgentSettings
 from sale.config.sections import Dollars, Positive, Seconds, Section, Weight
 from sale.config.server import ServerSettings
 from sale.config.workspace import WorkspaceSettings
-from sale.types import AuctionRules, JuryMode
+from sale.types import AuctionRules, Holding, JuryMode, Weights
 from sale.types.mcp import McpRules, check_servers
 from sale.types.search import SearchRules
 
@@ -26,6 +26,10 @@ class WeightSettings(Section):
     """w_h, per unit of normalised entropy; may be negative."""
     jurors: dict[str, Annotated[Weight, Field(ge=0)]]
     """w_j, per point, by agent name; agents left out weigh nothing."""
+
+    def given(self, source: str) -> Weights:
+        """As the auction takes them."""
+        return Weights(cost=self.cost, entropy=self.entropy, jurors=self.jurors, source=source)
 
 
 class MemorySettings(Section):
@@ -96,9 +100,10 @@ class Settings(Section):
     """The gateway and its dashboard."""
     origin: Annotated[str, Field(exclude=True)] = "given"
 
-    def with_jury(self, mode: JuryMode) -> Settings:
-        """The same settings with another way for the jury to sit."""
-        return self.model_copy(update={"auction": replace(self.auction, jury=mode)})
+    def under(self, *, jury: JuryMode | None = None, hold: Holding | None = None) -> Settings:
+        """The same settings under other rules, where any are given."""
+        rules = replace(self.auction, jury=jury or self.auction.jury, hold=hold or self.auction.hold)
+        return self.model_copy(update={"auction": rules})
 
     @field_validator("agents")
     @classmethod

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, func, s
 from sale.errors import StoreError
 from sale.memory.database import Database
 from sale.memory.finding import latest_verdict, latest_verdict_on_work
+from sale.memory.prior import PriorWork
 from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
 from sale.memory.schema import auctions, calls, embeddings, executions, state, strategies, tasks
 from sale.memory.tracks import Worked
@@ -163,13 +164,14 @@ class Encoder:
 class Follower:
     """An index that follows the database."""
 
-    def __init__(self, database: Database, encoder: Encoder) -> None:
+    def __init__(self, database: Database, encoder: Encoder, prior: PriorWork | None = None) -> None:
         """Nothing is read before the first question."""
         self._database = database
         self._encoder = encoder
+        self._prior = prior if prior is not None and prior.embedder == encoder.name else None
         self._generation = 0
         self._lock = asyncio.Lock()
-        self.index = Index(encoder.dimensions)
+        self.index = Index(encoder.dimensions, self._prior)
 
     async def pairs(
         self, text: str, agents: Sequence[str], k: int, *, require_success: bool
@@ -218,7 +220,7 @@ class Follower:
         if generation != self._generation:
             left = set(connection.execute(select(auctions.c.key)).scalars())
             if self.index.retain(left):
-                self.index = Index(self._encoder.dimensions)
+                self.index = Index(self._encoder.dimensions, self._prior)
             self._generation = generation
         if revision == self.index.revision:
             return []

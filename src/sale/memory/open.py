@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from sale.config import Settings, memory_place
+from sale.memory.prior import PriorWork
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 
 
-def open_memory(settings: Settings) -> Callable[[], Awaitable[AuctionMemory]]:
-    """An opener for the memory that the settings, or the environment, name."""
+def open_memory(settings: Settings, prior: PriorWork | None = None) -> Callable[[], Awaitable[AuctionMemory]]:
+    """An opener for the memory that the settings, or the environment, name.
+
+    Args:
+        settings: Name it.
+        prior: Work that counts in track records beside what is on record.
+    """
 
     async def opener() -> AuctionMemory:
-        return await AuctionMemory.open(memory_place(settings), embedder=MiniLMEmbedder())
+        return await AuctionMemory.open(memory_place(settings), embedder=MiniLMEmbedder(), prior=prior)
 
     return opener

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sale.memory.arrays import grown
+from sale.memory.prior import PriorWork
 from sale.memory.tracks import NEAR, Tracks, Worked
 from sale.types import TrackRecord
 
@@ -110,8 +111,8 @@ def _best(candidates: Sequence[Candidate]) -> Candidate:
 class Index:
     """The vectors and marks recall chooses by. Not for use by several threads at once."""
 
-    def __init__(self, dimensions: int) -> None:
-        """Empty, at revision 0."""
+    def __init__(self, dimensions: int, prior: PriorWork | None = None) -> None:
+        """At revision 0; with nothing but what is known beforehand."""
         self.revision = 0
         self.last_task = 0
         self._texts: dict[str, int] = {}
@@ -127,6 +128,10 @@ class Index:
         self._bid: dict[str, NDArray[np.bool_]] = {}
         self._tracks = Tracks()
         self._similarities: dict[bytes, Vector] = {}
+        if prior is not None:
+            rows = self._put_texts(prior.digests, prior.vectors)
+            for place, (row, work) in enumerate(zip(rows, prior.work, strict=True), start=1):
+                self._tracks.put(-place, row, 0.0, work)
 
     @property
     def nbytes(self) -> int:
@@ -142,18 +147,20 @@ class Index:
             tasks: The key of each and the digest of its text.
             vectors: Of the texts, shape (tasks, dimensions).
         """
-        known = len(self._texts)
-        rows: list[int] = []
-        for task, digest in tasks:
-            row = self._texts.setdefault(digest, len(self._texts))
+        rows = self._put_texts([digest for _, digest in tasks], vectors)
+        for (task, _), row in zip(tasks, rows, strict=True):
             self._tasks[task] = row
             self.last_task = task
-            rows.append(row)
+
+    def _put_texts(self, digests: Sequence[str], vectors: Vector) -> list[int]:
+        known = len(self._texts)
+        rows = [self._texts.setdefault(digest, len(self._texts)) for digest in digests]
         if len(self._texts) > len(self._vectors):
             self._vectors = grown(self._vectors, len(self._texts))
         self._vectors[rows] = vectors
         if min(rows, default=known) < known:
             self._similarities.clear()
+        return rows
 
     def put(self, entry: Entry) -> None:
         """Take in an auction, or what has changed about it. Its task must be there."""

@@ -24,6 +24,7 @@ from sale.memory.database import Database
 from sale.memory.figures import Figures
 from sale.memory.following import Encoder, Follower
 from sale.memory.lessons import Lessons
+from sale.memory.prior import PriorWork
 from sale.memory.reading import read_records
 from sale.memory.records import Forgotten, Found, Imported, Record, Stats, Status, Summary
 from sale.memory.retrieval import Embedder, Vector
@@ -36,14 +37,21 @@ BUSY_SECONDS = 60.0
 class AuctionMemory(Lessons, Figures):
     """The memory in one database, shared by any number of tasks and processes. Use it as an async context manager."""
 
-    def __init__(self, database: Database, embedder: Embedder) -> None:
+    def __init__(self, database: Database, embedder: Embedder, prior: PriorWork | None = None) -> None:
         """Use `open`."""
         super().__init__(database)
         self._encoder = Encoder(embedder)
-        self._follower = Follower(database, self._encoder)
+        self._follower = Follower(database, self._encoder, prior)
 
     @classmethod
-    async def open(cls, place: Path | str, *, embedder: Embedder, busy_seconds: float = BUSY_SECONDS) -> Self:
+    async def open(
+        cls,
+        place: Path | str,
+        *,
+        embedder: Embedder,
+        prior: PriorWork | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> Self:
         """Open the memory; made where there is none, upgraded where it is older than this version.
 
         Auctions that dead processes left unfinished are marked abandoned.
@@ -51,6 +59,7 @@ class AuctionMemory(Lessons, Figures):
         Args:
             place: A file, or the URL of a database on a PostgreSQL server, `postgresql://user@host/name`.
             embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
+            prior: Work that counts in track records beside what is on record.
             busy_seconds: How long to wait for other processes.
 
         Raises:
@@ -58,7 +67,7 @@ class AuctionMemory(Lessons, Figures):
             MissingExtraError: The memory is on a server, and the `postgres` extra is not installed.
             StoreError: It cannot be opened or written, is no auction memory, or is newer than this version.
         """
-        memory = cls(await Database.open(place, busy_seconds), embedder)
+        memory = cls(await Database.open(place, busy_seconds), embedder, prior)
         try:
             await memory.sweep()
         except BaseException:
@@ -243,7 +252,7 @@ class AuctionMemory(Lessons, Figures):
         """How each agent did at the past tasks most like this one; see `sale.memory.tracks`.
 
         Every execution on record, imported ones too, whose latest verdict is success or failure counts for the agent
-        that executed it, by the similarity of its task.
+        that executed it, by the similarity of its task; so does what was known beforehand.
 
         Args:
             task: The present one.

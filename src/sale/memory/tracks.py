@@ -67,7 +67,7 @@ class Tracks:
         """Take in the executions of an auction, or new verdicts on them. They come all at once and in their order.
 
         Args:
-            auction: Its key.
+            auction: Its key; below 0 for work that is none of an auction here.
             row: Of its task's text.
             started: Seconds since 1970.
             work: Its executions.
@@ -88,8 +88,11 @@ class Tracks:
             self._dollars[place] = np.nan if one.dollars is None else one.dollars
 
     def retain(self, auctions: Collection[int]) -> None:
-        """Drop the executions of all auctions but these. Their room is not won back."""
-        gone = [auction for auction in self._first if auction not in auctions]
+        """Drop the executions of all auctions but these. Their room is not won back.
+
+        Work known of from elsewhere has negative keys, and stays.
+        """
+        gone = [auction for auction in self._first if auction >= 0 and auction not in auctions]
         for auction in gone:
             del self._first[auction]
         self._judged[np.isin(self._auction, gone)] = False

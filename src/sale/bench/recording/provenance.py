@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -52,3 +52,9 @@ def engine() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     """What a run was made on, without naming the machine."""
     return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
+
+
+def pool_of(settings: Mapping[str, Any]) -> tuple[object, ...]:
+    """Of recorded settings, what all runs of a record must share: who takes part at what price, and when it is held."""
+    agents = [(one["name"], one["price"]["blended"], one["follow_strategy"]) for one in settings["agents"]]
+    return (*agents, settings["auction"].get("hold", "always"))

@@ -26,7 +26,7 @@ from sale.agents.verify import ModelJudge
 from sale.bench.judging import verifier_of
 from sale.bench.recording.calls import CallLog, RecordedModel, Turns
 from sale.bench.recording.log import RecordWriter, read_record
-from sale.bench.recording.provenance import digest_of, identity, machine, versions
+from sale.bench.recording.provenance import digest_of, identity, machine, pool_of, versions
 from sale.bench.tasks.schema import BenchTask, Domain
 from sale.config import AgentSettings, MemorySettings, Settings, llama_server
 from sale.errors import InputError, NoBidsError
@@ -120,6 +120,7 @@ class Recorder:
         self._auctioned: set[tuple[str, str]] = set()
         self._checked: set[tuple[str, str]] = set()
         self._opinions: set[tuple[str, str, str]] = set()
+        self._pool: object = None
         for line in read_record(record):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
@@ -135,6 +136,8 @@ class Recorder:
             self._checked.add((line["task"], line["answer"]))
         elif line["kind"] == "opinion":
             self._opinions.add((line["task"], line["answer"], line["judge"]))
+        elif line["kind"] == "run":
+            self._pool = pool_of(line["settings"])
 
     def _wrap(self, agent: AgentSettings, model: Model) -> Model:
         return RecordedModel(
@@ -147,13 +150,23 @@ class Recorder:
         return self._log
 
     def begin(self, note: str) -> None:
-        """Say on the record what is being run, and on what."""
+        """Say on the record what is being run, and on what.
+
+        Raises:
+            InputError: The record is one of another pool, or of other rules.
+        """
+        settings = self._settings.model_dump(mode="json")
+        if self._pool not in {None, pool_of(settings)}:
+            raise InputError(
+                "the record was made with other agents, prices or rules",
+                hint="Name the settings it was made with by --config, or another file.",
+            )
         self._append(
             {
                 "kind": "run",
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "note": note,
-                "settings": self._settings.model_dump(mode="json"),
+                "settings": settings,
                 "models": {agent.name: identity(agent) for agent in self._settings.agents},
                 "tasks": digest_of(self._tasks),
                 "calls at once": self._width,

@@ -44,6 +44,11 @@ class Embeddings:
         self._embedder = embedder
         self._known: dict[str, Floats] = {}
 
+    @property
+    def embedder(self) -> str:
+        """Its name."""
+        return self._embedder.name
+
     def __call__(self, texts: Sequence[str]) -> Floats:
         """Shape (texts, dimensions), rows of length one.
 

@@ -1,0 +1,48 @@
+"""What is shipped with sale about a pool, from its records: every whole task, dev and test alike.
+
+Claims are made on tasks that were held out, by the tables; what is shipped may know them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from sale.bench.online import everybody, examples_of
+from sale.bench.replay import load_recorded, merged
+from sale.bench.report.field import SOLVER_SECONDS
+from sale.bench.routers.features import Embeddings
+from sale.bench.tasks.schema import BenchTask
+from sale.learning.fit import fit
+from sale.memory.columns import text_digest
+from sale.memory.prior import PriorWork
+from sale.shipped import PoolKnowledge
+
+
+def knowledge(records: Iterable[Path], tasks: Iterable[BenchTask], features: Embeddings) -> PoolKnowledge:
+    """Weights fitted on the records of a pool, and its work without plans.
+
+    Args:
+        records: Of all domains and splits.
+        tasks: What was run.
+        features: Sentence embeddings.
+    """
+    given = list(tasks)
+    parts = [load_recorded(path, given) for path in records]
+    settings = [agent for part in parts for agent in part.runs[-1]["settings"]["agents"]]
+    whole = merged(parts)
+    fitted = fit(examples_of(whole, features), "utility", seconds=SOLVER_SECONDS)
+    return PoolKnowledge(
+        agents={agent["name"]: (agent["local"], agent["price"]["input"]) for agent in settings},
+        weights=fitted.weights,
+        training=fitted.training,
+        domains=[task.domain for task in whole.tasks],
+        work=PriorWork(
+            embedder=features.embedder,
+            digests=[text_digest(task.prompt) for task in whole.tasks],
+            vectors=features([task.prompt for task in whole.tasks]).astype(np.float32),
+            work=[everybody(whole, task.id) for task in whole.tasks],
+        ),
+    )

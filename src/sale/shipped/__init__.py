@@ -1,0 +1,8 @@
+"""What sale knows of the embedded pool before its first task: weights fitted on recorded runs, and the work itself.
+
+The two files beside this one are made by `make results` from the committed records, like the tables of docs/results.md.
+"""
+
+from sale.shipped.knowledge import PoolKnowledge, knowledge_of, shipped
+
+__all__ = ["PoolKnowledge", "knowledge_of", "shipped"]

@@ -32,6 +32,7 @@ from sale.types import Execution, Outcome, Task
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "benchmarks" / "records"
 RECORD, DIRECT = RECORDS / "thirty.jsonl.gz", RECORDS / "thirty-direct.jsonl.gz"
+POOL = ROOT / "examples" / "auction.toml"
 PAGE = ROOT / "docs" / "small-models.md"
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
@@ -39,7 +40,7 @@ BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 async def run(record: Path, memory: Path) -> None:
     """Run what is not on record yet. The memory is kept beside the record, so that a resumed run learns on."""
     done = {line["id"] for line in read(record)}
-    settings = config.parse(config.shipped(), origin="the embedded pool")
+    settings = config.load(POOL)
     settings = settings.model_copy(update={"memory": config.MemorySettings(path=memory)})
     async with Market.from_config(settings=settings) as market:
         for number, line in enumerate(interleaved(examples()), start=1):
@@ -54,7 +55,7 @@ async def run(record: Path, memory: Path) -> None:
 async def direct(record: Path) -> None:
     """Every agent on every task without a plan: what it can do when nobody asks it to plan first."""
     done = {(line["id"], line["agent"]) for line in read(record)}
-    settings = config.parse(config.shipped(), origin="the embedded pool")
+    settings = config.load(POOL)
     settings = settings.model_copy(update={"memory": config.MemorySettings(enabled=False)})
     async with Market.from_config(settings=settings) as market:
         for line in interleaved(examples()):

@@ -161,6 +161,8 @@ def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("weights", "show", "7"), "no weights of version 7"),
+        (("weights", "show", "best"), "'best' is no version"),
+        (("weights", "show", "shipped"), "nothing is shipped for this pool"),
         (("weights", "use", "7"), "7"),
         (("weights", "use", "best"), "'best' is no version"),
         (("weights", "diff", "1", "9"), "version"),

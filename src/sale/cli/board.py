@@ -186,7 +186,8 @@ def _score(score: Score | None) -> str:
 
 
 def _notes(auction: Auction) -> list[str]:
-    lines = ["★ winner, ☆ provisional winner, ↻ refined; the smallest C − V wins (micro-dollars)."]
+    marks = "☆ provisional winner, ↻ refined" if auction.held else "☆ the best by itself"
+    lines = [f"★ winner, {marks}; the smallest C − V wins (micro-dollars)."]
     if _has_chances(auction):
         lines.append("P̂: chance of success; C: what the work is expected to cost; V: worth of a solved task × P̂.")
     lines += _drawn(auction) or _sequence(auction)
@@ -217,9 +218,7 @@ def _sequence(auction: Auction) -> list[str]:
     best = min(auction.contenders, key=lambda bid: bid.net_cost)
     if not _has_chances(auction) or best.agent == auction.winner.agent:
         return []
-    return [
-        f"{auction.winner.agent} tries first: work is checked here, and where it fails {best.agent} can follow."
-    ]
+    return [f"{auction.winner.agent} tries first: work is checked here, and where it fails {best.agent} can follow."]
 
 
 def _drawn(auction: Auction) -> list[str]:

@@ -20,6 +20,7 @@ from sale.errors import InputError
 from sale.learning.drift import Finding, drift
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
+from sale.shipped import SOURCE, knowledge_of
 from sale.types import Example, Training, Weights, WeightSet
 
 DEFAULT = "default"
@@ -50,7 +51,8 @@ def list_weights(config_file: Path | None, *, as_json: bool) -> None:
         click.echo(document("weight_sets", found))
         return
     if not found:
-        output().print("Only the default weights so far; `sale fit` makes others.")
+        own = "shipped" if knowledge_of(config.load(config_file)) else "default"
+        output().print(f"Only the {own} weights so far; `sale fit` makes others.")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("version", "made (UTC)", "objective", "auctions", *HEADLINE, "in use"):
@@ -65,12 +67,19 @@ def list_weights(config_file: Path | None, *, as_json: bool) -> None:
 
 
 @weights.command()
-@click.argument("version", type=int)
+@click.argument("version")
 @config_option
 @json_option
-def show(version: int, config_file: Path | None, *, as_json: bool) -> None:
-    """One version: what it weighs, what it was fitted on, how it did held out."""
-    found = with_memory(config_file, lambda memory: _version(memory, version))
+def show(version: str, config_file: Path | None, *, as_json: bool) -> None:
+    """One version: what it weighs, what it was fitted on, how it did held out.
+
+    VERSION is a number, or `shipped`: what comes with sale for the embedded pool.
+    """
+    if version == SOURCE:
+        found = _shipped(config.load(config_file))
+    else:
+        number = _number_of(version, SOURCE)
+        found = with_memory(config_file, lambda memory: _version(memory, number))
     if as_json:
         click.echo(document("weights", found))
     else:
@@ -82,9 +91,7 @@ def show(version: int, config_file: Path | None, *, as_json: bool) -> None:
 @config_option
 def use(version: str, config_file: Path | None) -> None:
     """Decide auctions by VERSION from now on, or by the default weights again: `sale weights use default`."""
-    if version != DEFAULT and not version.isdecimal():
-        raise InputError(f"{version!r} is no version", hint="A number that `sale weights list` shows, or `default`.")
-    number = None if version == DEFAULT else int(version)
+    number = None if version == DEFAULT else _number_of(version, DEFAULT)
     settings = config.load(config_file)
     with_memory(config_file, lambda memory: memory.use_weights(number))
     output().print(f"Auctions are decided by {_named(number)} from now on.")
@@ -133,11 +140,11 @@ def described(found: WeightSet) -> Group:
     """A version in full, for people."""
     training = found.training
     since = f" since {training.since}" if training.since else ""
-    heading = Text(f"Weights, version {found.version}", style="bold")
+    heading = Text(f"Weights, {f'version {found.version}' if found.version else SOURCE}", style="bold")
     heading.append("  in use" if found.in_use else "", style="green")
-    when = found.made_at[:16].replace("T", " ")
+    when = f"{found.made_at[:16].replace('T', ' ')} UTC " if found.made_at else ""
     seen = f"{training.auctions} auctions{since}, {training.judged} judged executions"
-    made = f"{training.objective}, fitted {when} UTC on {seen}"
+    made = f"{training.objective}, fitted {when}on {seen}"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("term")
     table.add_column("weight", justify="right")
@@ -216,6 +223,26 @@ def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[Finding, ...]
             hint="`sale fit --objective utility` makes weights that do.",
         )
     return drift(examples, used.weights.model)
+
+
+def _shipped(settings: config.Settings) -> WeightSet:
+    """What comes with sale, as version 0.
+
+    Raises:
+        InputError: It is not for this pool.
+    """
+    known = knowledge_of(settings)
+    if known is None:
+        raise InputError("nothing is shipped for this pool", hint="It is for the embedded pool, unchanged.")
+    return WeightSet(version=0, weights=known.weights, training=known.training, made_at="")
+
+
+def _number_of(version: str, otherwise: str) -> int:
+    if not version.isdecimal():
+        raise InputError(
+            f"{version!r} is no version", hint=f"A number that `sale weights list` shows, or `{otherwise}`."
+        )
+    return int(version)
 
 
 async def _version(memory: AuctionMemory, version: int) -> WeightSet:

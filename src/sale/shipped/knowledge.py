@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -96,13 +96,21 @@ def knowledge_of(settings: Settings) -> PoolKnowledge | None:
 
 @cache
 def shipped() -> PoolKnowledge:
-    """The files in the package."""
-    here = files(__name__.rpartition(".")[0])
-    document: dict[str, Any] = json.loads(here.joinpath(f"{NAME}.json").read_text(encoding="utf-8"))
-    vectors = np.load(io.BytesIO(here.joinpath(f"{NAME}.npy").read_bytes()), allow_pickle=False).astype(np.float32)
+    """What is in the package."""
+    return read(lambda name: files(__name__.rpartition(".")[0]).joinpath(name).read_bytes())
+
+
+def read(content: Callable[[str], bytes]) -> PoolKnowledge:
+    """What files say, as `PoolKnowledge.written` makes them.
+
+    Args:
+        content: Of a file, by its name.
+    """
+    document: dict[str, Any] = json.loads(content(f"{NAME}.json"))
+    vectors = np.load(io.BytesIO(content(f"{NAME}.npy")), allow_pickle=False).astype(np.float32)
     tasks: list[dict[str, Any]] = document["tasks"]
     return PoolKnowledge(
-        agents={name: (model_id, price) for name, (model_id, price) in document["agents"].items()},
+        agents={name: (model, price) for name, (model, price) in document["agents"].items()},
         weights=replace(WEIGHTS.validate_python(document["weights"]), source=SOURCE),
         training=TRAINING.validate_python(document["training"]),
         domains=[task["domain"] for task in tasks],

@@ -1,4 +1,4 @@
-"""The gateway over the embedded pool, as the shipped settings have it, with the real client."""
+"""The gateway over the embedded pool, as the shipped settings have it but for auctions, with the real client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.server.gateway.conftest import Gateway
 
 @pytest.mark.slow
 def test_a_conversation_with_the_embedded_pool(tmp_path: Path) -> None:
-    shipped = config.parse(config.shipped())
+    shipped = config.parse(config.shipped()).under(hold="always")
     memory = shipped.memory.model_copy(update={"path": tmp_path / "memory.sqlite3"})
     asked: list[Any] = [{"role": "user", "content": "Write a Python function `add(a, b)` that adds two numbers."}]
     with (

@@ -140,6 +140,8 @@ class TestAgents:
             ('name = "a"\nlocal = "x"\nprice = 1\nmodel = "m"', "model and api_key_env go with endpoint only"),
             ('name = "a"\nlocal = "x"\nprice = 1\napi_key_env = "K"', "model and api_key_env go with endpoint only"),
             ('name = "a"\nendpoint = "ftp://x"\nmodel = "m"', "agents.1.endpoint: "),
+            ('name = "a"\nendpoint = "https://me:pw@x/v1"\nmodel = "m"', "an endpoint's address holds no user or"),
+            ('name = "a"\nfunction = "m:f"\nprice = 1\nbudget = { calls = 2 }', "budget cannot be said of a function"),
             ('name = "a b"\nlocal = "x"\nprice = 1', "agents.1.name: "),
             ('name = ""\nlocal = "x"\nprice = 1', "agents.1.name: "),
             ('local = "x"\nprice = 1', "agents.1.name: Field required"),

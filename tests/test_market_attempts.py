@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sale.auction.events import AwardedAgain, Event
 from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
-from sale.types import Result, SuccessModel, Training
+from sale.types import Call, Result, Settlement, SuccessModel, Training, Usage
 
 WORTH = 1_000.0
 
@@ -122,13 +123,37 @@ async def test_an_auction_that_would_not_pay_is_not_held(tmp_path: Path) -> None
         assert result.execution.agent == "large"
         assert not result.execution.followed_strategy
         assert result.auction.settlement.dollars == 0.0
-        assert "no auction" in shown(result)
+        assert [one.execution.agent for one in result.attempts] == ["small", "middle"]
+        said = shown(result)
+        assert "no auction" in said
+        assert "like tasks" in said
+        assert "small tries first: work is checked here" in said
         memory = await market.memory()
         assert memory is not None
         record = await memory.load(result.auction.id)
         assert record.auction == result.auction
         # It teaches nobody how to plan.
         assert await memory.recall(Task(text="Do it."), "small", 4) == ()
+
+
+async def test_where_nobody_checks_the_best_by_itself_works(tmp_path: Path) -> None:
+    pool = [agent(*one) for one in POOL]
+    rules = AuctionRules(hold="worthwhile", attempts=3)
+    found = weights(model(small=0.5, middle=0.6, large=0.9, spread=0.0))
+    async with Market(pool, rules=rules, weights=found, memory=opener_at(tmp_path / "m")) as market:
+        result = await market.run("Do it.")
+    assert (result.execution.agent, result.attempts) == ("large", ())
+    assert "tries first" not in shown(result)
+
+
+async def test_what_tools_cost_is_shown() -> None:
+    async with Market([agent("small", 0.1, "right")]) as market:
+        result = await market.run("Do it.")
+    assert "tools" not in shown(result)
+    call = Call(stage="execute", agent="small", usage=Usage(), dollars=0.25, seconds=1.0, tool="lookup")
+    paid = replace(result, settlement=result.settlement + Settlement(calls=(call, call)))
+    assert "of it tools" in shown(paid)
+    assert "lookup 2 ×" in shown(paid)
 
 
 async def test_an_auction_that_may_pay_is_held() -> None:

@@ -30,24 +30,13 @@ from sale.auction.baseline import always_largest
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted, ignore
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
+from sale.auction.sequence import next_to_try
 from sale.auction.text import storable
 from sale.errors import ConfigError, InputError, SaleError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.shipped import knowledge_of
-from sale.types import (
-    Attempt,
-    Auction,
-    AuctionRules,
-    Bid,
-    Execution,
-    Outcome,
-    Result,
-    Settlement,
-    Task,
-    Verdict,
-    Weights,
-)
+from sale.types import Attempt, Auction, AuctionRules, Bid, Execution, Outcome, Result, Task, Verdict, Weights
 
 T = TypeVar("T")
 MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
@@ -294,10 +283,10 @@ class Market:
 
     def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
         """Who tries next, where the work is known to have failed and the rules allow another attempt."""
-        last = attempts[-1].outcome
-        if last.verdict != "failure" or len(attempts) >= self._rules.attempts:
+        last, left = attempts[-1].outcome, self._rules.attempts - len(attempts)
+        if last.verdict != "failure" or left < 1:
             return None
-        bid = scoring.next_best(auction.contenders, {attempt.execution.agent for attempt in attempts}, auction.weights)
+        bid = next_to_try(auction.contenders, {one.execution.agent for one in attempts}, auction.weights, left)
         if bid is not None:
             observe(AwardedAgain(failed=last, bid=bid))
         return bid
@@ -338,7 +327,7 @@ class Market:
             auction=auction,
             execution=last.execution,
             outcome=last.outcome,
-            settlement=auction.settlement + Settlement(calls=tuple(calls)),
+            settlement=replace(auction.settlement, calls=(*auction.settlement.calls, *calls)),
             always_largest=always_largest(self.largest.name, self.largest.price, [one.execution for one in attempts]),
             seconds=seconds,
             attempts=tuple(earlier),

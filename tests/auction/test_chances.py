@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sale.auction import scoring, standing
 from sale.auction.chances import chance, expected_work, logistic, track_feature
+from sale.auction.sequence import next_to_try
 from sale.types import Bid, Entropy, Price, Score, Strategy, SuccessModel, TrackRecord, Weights
 
 MODEL = SuccessModel(
@@ -90,31 +91,29 @@ def bids(**chances: float) -> list[Bid]:
 
 def test_the_next_is_the_best_that_has_not_tried() -> None:
     found = bids(a=0.9, b=0.5, c=0.7)
-    second = scoring.next_best(found, {"a"}, WEIGHTS)
+    second = next_to_try(found, {"a"}, WEIGHTS, 1)
     assert second is not None
     assert second.agent == "c"
     assert second.chance == pytest.approx(0.7)
-    assert scoring.next_best(found, {"a", "b", "c"}, WEIGHTS) is None
-    assert scoring.next_best([], set(), WEIGHTS) is None
+    assert next_to_try(found, {"a", "b", "c"}, WEIGHTS, 1) is None
+    assert next_to_try([], set(), WEIGHTS, 1) is None
 
 
 def test_failures_of_others_lower_the_chance_until_it_is_not_worth_it() -> None:
     sad = replace(WEIGHTS, model=replace(MODEL, after_failure=-1.0))
     found = bids(a=0.9, b=0.5, c=0.3)
-    second = scoring.next_best(found, {"a"}, sad)
+    second = next_to_try(found, {"a"}, sad, 1)
     assert second is not None
     assert second.agent == "b"
     assert second.chance == pytest.approx(logistic(-1.0))
     assert second.value == pytest.approx(100.0 * logistic(-1.0))
-    assert scoring.next_best(found, {"a", "b"}, sad) is None, (
-        "0.3 is 0.055 after two failures: 5.5 against a cost of 10"
-    )
+    assert next_to_try(found, {"a", "b"}, sad, 1) is None, "0.3 is 0.055 after two failures: 5.5 against a cost of 10"
 
 
 def test_without_a_model_the_order_of_the_bids_holds() -> None:
     plain = Weights(cost=1.0, entropy=0.0, jurors={})
     found = [scoring.weigh(plan(name), price, (), plain) for name, price in (("a", 0.1), ("b", 0.2))]
-    second = scoring.next_best(found, {"a"}, plain)
+    second = next_to_try(found, {"a"}, plain, 1)
     assert second is not None
     assert second.agent == "b"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.auction import scoring
-from sale.auction.sequence import MOST, first_to_try
+from sale.auction.sequence import MOST, after_failures, first_to_try
 from sale.types import Bid, Strategy, SuccessModel
 
 
@@ -38,7 +38,7 @@ def worth_of(order: Sequence[Bid], found: SuccessModel) -> float:
     """Of having these agents try one after the other until one succeeds, stopping where going on does not pay."""
     total = 0.0
     for failures, one in reversed(list(enumerate(order))):
-        now = scoring.after_failures(one, failures, found)
+        now = after_failures(one, failures, found)
         assert now.chance is not None
         total = now.value - now.cost + (1.0 - now.chance) * max(0.0, total)
     return total

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sale.auction.chances import chance, expected_work, juror_feature, logistic
-from sale.types import Bid, Price, Score, Strategy, SuccessModel, TrackRecord, Vote, Weights
+from sale.auction.chances import chance, expected_work, juror_feature
+from sale.types import Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5
 """Jurors score from 0 to this."""
@@ -191,25 +191,9 @@ def award(leader: Bid, refined: Iterable[Bid]) -> Bid:
     return ranked[0] if ranked and ranked[0].net_cost < leader.net_cost else leader
 
 
-def next_best(contenders: Iterable[Bid], failed: Collection[str], weights: Weights) -> Bid | None:
-    """Who is awarded a task that others have failed at: the best bid of an agent that has not tried yet.
-
-    With a success model the chances are those after the failures, and where no work is expected to be worth what it
-    costs any more, nobody is.
-    """
-    able = [bid for bid in contenders if bid.agent not in failed and is_judged(bid)]
-    if weights.model is not None:
-        able = [after_failures(bid, len(failed), weights.model) for bid in able]
-        able = [bid for bid in able if bid.net_cost < 0.0]
-    return next(iter(rank(able)), None)
-
-
-def after_failures(bid: Bid, failures: int, model: SuccessModel) -> Bid:
-    """A bid as it looks after others have failed at the task."""
-    if bid.chance is None or not 0.0 < bid.chance < 1.0:
-        return bid
-    left = logistic(math.log(bid.chance / (1.0 - bid.chance)) + failures * model.after_failure)
-    return replace(bid, chance=left, value=model.worth * left)
+def next_best(contenders: Iterable[Bid], failed: Collection[str]) -> Bid | None:
+    """The best bid of an agent that has not failed; `None` where there is none."""
+    return next(iter(rank(bid for bid in contenders if bid.agent not in failed and is_judged(bid))), None)
 
 
 def speaks(juror: str, weights: Weights) -> bool:

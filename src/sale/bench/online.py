@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sale.auction import scoring, standing
-from sale.auction.sequence import first_to_try
+from sale.auction.sequence import first_to_try, next_to_try
 from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 from sale.memory.tracks import Tracks, Worked
@@ -188,7 +188,8 @@ class _Market:
             work = self.recorded.works[task, bid.agent, ""]
             tried.append(bid.agent)
             shown = self._checked(task, work) if len(tried) < self.policy.attempts else None
-            bid = scoring.next_best(bids, tried, self.policy.weights) if shown == "failure" else None
+            left = self.policy.attempts - len(tried)
+            bid = next_to_try(bids, tried, self.policy.weights, left) if shown == "failure" else None
             verdict = "failure" if bid is not None else _verdict(work)
             done.append(Worked(agent=tried[-1], verdict=verdict, dollars=work.dollars))
         paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from rich import box
@@ -98,6 +99,8 @@ def money_part(result: Result) -> RenderableType:
         "Auction", money(settlement.auction_dollars), f"{share}, {len(result.auction.settlement.calls)} calls"
     )
     table.add_row("Work", money(settlement.work_dollars), f"{settlement.usage.total:,} tokens in all")
+    if settlement.tool_dollars > 0:
+        table.add_row("  of it tools", money(settlement.tool_dollars), _tools_used(result))
     table.add_row("Total", money(settlement.dollars), f"{result.seconds:.1f} s")
     table.add_row(f"Always {largest.agent}", money(largest.dollars), f"no auction; {largest.basis}")
     word, style = ("Saved", "green") if result.saved >= 0 else ("Lost", "red")
@@ -105,6 +108,12 @@ def money_part(result: Result) -> RenderableType:
         Text(word, style=style), Text(money(abs(result.saved)), style=style), f"auction {result.auction.id[:8]}"
     )
     return table
+
+
+def _tools_used(result: Result) -> str:
+    """Which tools were called how often."""
+    used = Counter(call.tool for call in result.settlement.calls if call.tool)
+    return ", ".join(f"{plain(tool)} {count} ×" for tool, count in used.items())
 
 
 def _heading(auction: Auction) -> Text:

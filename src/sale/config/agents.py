@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -117,6 +118,8 @@ class AgentSettings(Section):
             raise ValueError(f"exactly one of {named} and {_WAYS[-1]} is needed, got {', '.join(ways) or 'none'}")
         if self.endpoint is not None and self.model is None:
             raise ValueError("an endpoint needs the name of a model")
+        if self.endpoint is not None and urlsplit(self.endpoint).username is not None:
+            raise ValueError("an endpoint's address holds no user or password; name the key's variable in api_key_env")
         if self.endpoint is None and (self.model or self.api_key_env):
             raise ValueError("model and api_key_env go with endpoint only")
         if self.endpoint is None and self.price is None:
@@ -130,6 +133,8 @@ class AgentSettings(Section):
         if idle := sorted(given & (_OF_MODELS if not self.has_model else _OF_OTHERS)):
             kind = "a command or a function" if not self.has_model else "a model"
             raise ValueError(f"{', '.join(idle)} cannot be said of {kind}")
+        if self.function is not None and self.budget is not None:
+            raise ValueError("budget cannot be said of a function, whose calls nobody sees; seconds can")
         if self.command is None:
             if idle := sorted(given & _OF_COMMANDS):
                 raise ValueError(f"{', '.join(idle)} goes with command only")

@@ -109,7 +109,7 @@ class Turn:
             return False
         able = self.floor.able(self.holder.agents, tools=self.asked.tools)
         bids = [bid for bid in auction.contenders if bid.agent in able]
-        bid = scoring.next_best(bids, held.failed | {held.session.agent}, auction.weights)
+        bid = scoring.next_best(bids, held.failed | {held.session.agent})
         if bid is None:
             return False
         reason = f"{error.name}: {error.message}"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sale import config
+from sale.shipped import knowledge_of
 from tests.support.endpoint import Endpoint
 
 COMMON = """
@@ -89,6 +91,14 @@ def test_run_json_adds_up(shell: Shell) -> None:
     assert result["outcome"] == {"verdict": "unknown", "judged_by": "nobody", "detail": "", "calls": []}
 
 
+def test_examples_in_the_task_are_tried_where_nothing_else_is_asked_for(shell: Shell) -> None:
+    task = "Write a Python function double(x).\n>>> double(2)\n4"
+    outcome = json.loads(shell("run", task, "--json", "--quiet").out)["result"]["outcome"]
+    assert (outcome["verdict"], outcome["judged_by"]) == ("failure", "the task's examples")
+    outcome = json.loads(shell("run", task, "--json", "--quiet", "--expect", "4").out)["result"]["outcome"]
+    assert outcome["judged_by"] == "exact match"
+
+
 def test_bid_holds_the_auction_only(shell: Shell, endpoint: Endpoint) -> None:
     done = shell("bid", "Say hello.", "--json", "--jury", "per-bid")
     assert done.code == 0, done.err
@@ -151,6 +161,13 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
     again = shell("init")
     assert again.code == 2
     assert "--force" in again.err
+
+
+def test_init_with_nothing_but_the_local_pool_writes_what_was_measured_to_suit_it(tmp_path: Path) -> None:
+    assert Shell(tmp_path)("init", "--ollama", "http://127.0.0.1:9").code == 0
+    written = config.load(tmp_path / "sale.toml")
+    assert written.auction == config.parse(config.shipped()).auction
+    assert knowledge_of(written) is not None
 
 
 def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) -> None:

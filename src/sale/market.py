@@ -120,6 +120,11 @@ class Market:
         """The dearest agent, which "always using the largest" would use."""
         return max(self.agents, key=lambda agent: (agent.price.blended, agent.name))
 
+    @property
+    def prior(self) -> Weights:
+        """What decides where the memory has no weights in use, and none were given."""
+        return self._prior
+
     async def run(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
         """One task through the market.
 

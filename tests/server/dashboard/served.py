@@ -23,7 +23,7 @@ from sale.models.scripted import persona
 from sale.server.dashboard import DashboardSettings, routes
 from sale.server.events import Hub
 from sale.server.store.store import ServerStore
-from sale.types import AuctionRules, Outcome, Result, Task, Verdict
+from sale.types import AuctionRules, Outcome, Result, Task, Verdict, Weights
 from tests.memory.builders import HashEmbedder
 from tests.support.scripted import contractor
 
@@ -69,9 +69,16 @@ class Served:
     """A dashboard at an address, and the market behind it."""
 
     def __init__(
-        self, place: Path, *, password: str | None = None, pool: Sequence[Any] | None = None, keeps: bool = True
+        self,
+        place: Path,
+        *,
+        password: str | None = None,
+        pool: Sequence[Any] | None = None,
+        prior: Weights | None = None,
+        keeps: bool = True,
     ) -> None:
         self._place = place
+        self._prior = prior
         self._settings = DashboardSettings(password=password)
         self._keeps = keeps
         self._pool = list(pool or agents())
@@ -92,7 +99,7 @@ class Served:
         rules = AuctionRules(examples=2)
         place = self._place / "server.sqlite3"
         async with (
-            Market(self._pool, memory=opener, rules=rules) as self.market,
+            Market(self._pool, memory=opener, rules=rules, prior=self._prior) as self.market,
             await ServerStore.open(place) as store,
         ):
             self.store = store

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from sale.shipped import shipped
 from sale.types import SuccessModel, Training, Weights
 from tests.memory.builders import MODEL, bid, remember
 from tests.server.dashboard.served import PLANS, Served, agents
@@ -175,6 +176,11 @@ def test_money_says_what_is_measured(tmp_path: Path) -> None:
         text = site.page("/money")
         assert "<strong>measured</strong>" in text
         assert "too few tasks for an interval" in text
+
+
+def test_weights_that_came_with_the_pool_are_called_so(tmp_path: Path) -> None:
+    with Served(tmp_path, prior=shipped().weights) as site:
+        assert "weights that ship with this pool" in site.page("/weights")
 
 
 def test_weights_are_used_and_rolled_back(site: Served) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from sale.learning.drift import Finding, drift
 from sale.memory.store import AuctionMemory
 from sale.server.dashboard.desk import Desk
+from sale.shipped import SOURCE
 from sale.types import Weights, WeightSet
 
 DEFAULT = "default"
@@ -46,6 +47,7 @@ async def show(desk: Desk) -> Response:
         "weights",
         sets=tuple(reversed(sets)),
         used=used,
+        shipped=desk.market.prior.source == SOURCE,
         uses=tuple(reversed(await memory.weight_uses())),
         terms={one.version: terms(one.weights) for one in sets},
         measures=MEASURES,

@@ -13,6 +13,7 @@ from sale.bench.report import tables
 from sale.bench.report.claim import claim_table
 from sale.bench.report.drawings import drawings
 from sale.bench.report.field import Field, compare, together
+from sale.bench.report.refined import refinement_table
 from sale.bench.report.sheet import Sheet
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask, Domain, Split
@@ -156,6 +157,8 @@ def _sheets(fields: Mapping[str, Field], trained: Mapping[str, int]) -> Iterable
         yield tables.escalation_table(field, domain)
         yield tables.shapley_table(field, domain)
         yield tables.ablation_table(field, domain)
+        if (refined := refinement_table(field, domain)) is not None:
+            yield refined
         yield tables.signal_table(field, domain, planned=True)
         yield tables.signal_table(field, domain, planned=False)
         if (checks := tables.check_table(field, domain)) is not None:

@@ -28,15 +28,15 @@ from pydantic_ai.settings import ModelSettings
 
 from benchmarks.tool_calls_report import page_of, scored, wrong_entries
 from benchmarks.tool_calls_set import TOOLS, requests
-from sale.agents.inputs import Inputs, bounded, inputs_of
-from sale.agents.prompts import step_prompt, work_prompt
-from sale.agents.steps import ANSWER, step_schema
+from sale.agents.inputs import Inputs, inputs_of
+from sale.agents.prompts import choose_prompt, fill_prompt, step_prompt, work_prompt
+from sale.agents.steps import USE, choice_schema, step_schema
 from sale.config import llama_server, models_path
 from sale.errors import CallError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.local.engine import LocalEngine
 from sale.models.local.weights import WeightStore
-from sale.types import Prompt, Reply, Task
+from sale.types import Prompt, Task
 
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "benchmarks" / "records" / "tool-calls.jsonl"
@@ -51,7 +51,6 @@ AT_ONCE = 4
 """Requests at a time; the engine keeps the others waiting."""
 MOST_TOKENS = 96
 SECONDS = 600.0
-ONLY_JSON = "JSON only"
 
 
 async def run(models: Sequence[str], ways: Sequence[str], threads: int) -> None:
@@ -138,43 +137,17 @@ async def in_words(model: EndpointModel, task: Task, shown: Sequence[Inputs]) ->
 
 
 async def choosing(model: EndpointModel, task: Task, shown: Sequence[Inputs]) -> tuple[dict[str, Any], int]:
-    """First which tool, then its inputs, each held to a schema."""
-    names = [*(one.name for one in shown), ANSWER]
-    tools = "\n".join(f"- {one.name}: {one.description}" for one in shown)
-    which = (
-        f"You work in steps, with these tools:\n{tools}\n- {ANSWER}: hand in the final answer to the task, where no "
-        f'tool is needed.\n\nThe task: {task.text}\n\nWhich one do you need first? {ONLY_JSON}: {{"use": "…"}}'
-    )
-    chosen = await generated(model, which, {"use": {"type": "string", "enum": names}})
-    use = json.loads(chosen.text)["use"] if chosen.text.endswith("}") else ""
-    tool = next((one for one in shown if one.name == use), None)
+    """First which tool, then its inputs, each held to a schema, as `execution = "choose"` makes them."""
+    tools = {one.name: one for one in shown}
+    which = choose_prompt(task, strategy=None, tools=shown, steps=())
+    chosen = await model.generate(which, max_tokens=MOST_TOKENS, schema=choice_schema(tools))
+    tool = tools.get(json.loads(chosen.text)[USE] if chosen.text.endswith("}") else "")
     if tool is None:
         return {"text": chosen.text}, chosen.usage.output_tokens
-    takes = tool.shown if tool.text is None else f'{{"{tool.text}": "…"}}'
-    fill = (
-        f"{task.text}\n\nStep 1 uses the tool {use}: {tool.description}\n\n"
-        f"Write what it is given, for the task, as {ONLY_JSON}: {takes}"
-    )
-    properties: Any = bounded(tool.schema, 4000)
-    given = await generated(model, fill, properties["properties"], properties.get("required"))
+    fill = fill_prompt(task, strategy=None, tool=tool, steps=())
+    given = await model.generate(fill, max_tokens=MOST_TOKENS, schema=tool.whole)
     tokens = chosen.usage.output_tokens + given.usage.output_tokens
-    return {"calls": [[use, given.text]]}, tokens
-
-
-async def generated(
-    model: EndpointModel, text: str, properties: dict[str, Any], required: list[str] | None = None
-) -> Reply:
-    """A reply held to an object with these properties."""
-    system = work_prompt(Task(text=text), strategy=None).system
-    schema = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties) if required is None else required,
-        "additionalProperties": False,
-    }
-    return await model.generate(
-        Prompt(system=system, user=text, template="choose"), max_tokens=MOST_TOKENS, schema=schema
-    )
+    return {"calls": [[tool.name, given.text]]}, tokens
 
 
 ASK = {"tools": natively, "steps": stepwise, "choose": choosing, "words": in_words}

@@ -20,10 +20,10 @@ BEGIN, END = "<!-- tool calls: begin -->\n", "<!-- tool calls: end -->\n"
 WAYS = {
     "tools": "native tool calls (`tools`)",
     "steps": "one JSON object held to a schema (`steps`)",
-    "choose": "first the tool, then its inputs, each held to a schema",
+    "choose": "first the tool, then its inputs, each held to a schema (`choose`)",
     "words": "the words of `steps`, nothing enforced",
 }
-EXECUTIONS = ("tools", "steps")
+EXECUTIONS = ("tools", "steps", "choose")
 """The ways that are ways to work, too."""
 FEWEST = 0.5
 """A model whose replies are valid calls less often than this, or never the right one, is better left without tools."""

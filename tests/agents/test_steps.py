@@ -208,3 +208,92 @@ async def test_an_answer_names_its_sources_in_a_field_of_its_own(said: str, answ
 async def test_without_numbered_results_nobody_is_asked_for_sources() -> None:
     _, model = await work(lambda prompt, schema: '{"answer": "Paris"}')
     assert "sources" not in model.asked[0].user
+
+
+class Note(Lookup):
+    """Another tool, with two inputs."""
+
+    info = ToolInfo(name="note", description="writes it down")
+
+    @property
+    def run(self) -> Callable[..., Awaitable[str]]:
+        async def run(title: str, copies: int) -> str:
+            self.asked.append(f"{title} x{copies}")
+            return "noted"
+
+        return run
+
+
+def choosing(*tools: Tool, turns: int = 3, script: Script) -> tuple[Contractor, ScriptedModel]:
+    model = ScriptedModel(script)
+    settings = AgentSettings.model_validate(
+        {"name": "a", "endpoint": "http://127.0.0.1", "model": "m", "execution": "choose", "turns": turns}
+    )
+    return Contractor(settings, price=Price(input=1, output=1, blended=1), model=model, tools=tools), model
+
+
+async def test_choosing_asks_which_tool_and_then_what_it_is_given() -> None:
+    lookup, note = Lookup(), Note()
+    replies = iter(
+        [
+            {"use": "search"},
+            {"query": "Batman"},
+            {"use": "note"},
+            {"title": "Gotham", "copies": 2},
+            {"use": ANSWER},
+            {ANSWER: "Gotham City"},
+        ]
+    )
+    schemas: list[Mapping[str, object] | None] = []
+
+    def script(prompt: Prompt, schema: Mapping[str, object] | None) -> str:
+        schemas.append(schema)
+        return json.dumps(next(replies))
+
+    agent, model = choosing(lookup, note, turns=4, script=script)
+    done = await agent.execute(TASK, "1. Look it up.")
+    assert (done.answer, done.error, done.mode) == ("Gotham City", None, "choose")
+    assert (lookup.asked, note.asked) == (["Batman"], ["Gotham x2"])
+    assert [call.tool for call in done.calls if call.tool] == ["search", "note"]
+    enum = json.dumps((schemas[0] or {})["properties"])
+    assert all(name in enum for name in ("search", "note", ANSWER))
+    assert (schemas[1] or {})["required"] == ["query"]
+    assert (schemas[4] or {})["required"] == ["use"]
+    assert (schemas[5] or {})["required"] == [ANSWER]
+    assert "Gotham City is the home" in model.asked[2].user
+    assert "1. Look it up." in model.asked[1].user
+
+
+async def test_with_one_tool_there_is_nothing_to_choose() -> None:
+    lookup = Lookup()
+    agent, model = choosing(lookup, script=searching)
+    done = await agent.execute(TASK, None)
+    assert done.answer == "Gotham City"
+    assert len(model.asked) == 2
+
+
+@pytest.mark.parametrize("text", ["search", '{"use": "fly"}', "[1]"])
+async def test_a_choice_that_is_none_is_asked_for_as_a_whole_step(text: str) -> None:
+    replies = iter([text, json.dumps({ANSWER: "ok"})])
+    agent, _ = choosing(Lookup(), Note(), script=lambda prompt, schema: next(replies))
+    assert (await agent.execute(TASK, None)).answer == "ok"
+
+
+async def test_inputs_that_are_none_are_an_observation() -> None:
+    replies = iter([json.dumps({"use": "note"}), "no object", json.dumps({"use": ANSWER}), json.dumps({ANSWER: "ok"})])
+    note = Note()
+    agent, model = choosing(Lookup(), note, script=lambda prompt, schema: next(replies))
+    done = await agent.execute(TASK, None)
+    assert (done.answer, note.asked) == ("ok", [])
+    assert "the inputs of note are not what it takes" in model.asked[2].user
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+async def test_a_call_that_fails_in_the_middle_of_a_choice_ends_the_work(failing: int) -> None:
+    replies: list[str | ServerError] = [json.dumps({"use": "search"}), json.dumps({"query": "x"})]
+    replies[failing] = ServerError("it is down")
+    told = iter(replies)
+    agent, _ = choosing(Lookup(), Note(), script=lambda prompt, schema: next(told))
+    done = await agent.execute(TASK, None)
+    assert "it is down" in (done.error or "")
+    assert len(done.calls) == failing + 1

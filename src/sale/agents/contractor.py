@@ -17,7 +17,7 @@ from sale.agents.steps import work_in_steps
 from sale.agents.tools.workspace.kit import KIT
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
-from sale.config import AgentSettings
+from sale.config import STEP_WAYS, TOOL_WAYS, AgentSettings
 from sale.errors import ConfigError
 from sale.models.connection import Located
 from sale.models.protocol import Model
@@ -43,7 +43,7 @@ class Contractor:
             settings: Its section of `sale.toml`.
             price: Dollars per million tokens.
             model: What it thinks with.
-            tools: What the environment offers; used with `execution = "tools"` and `"steps"`.
+            tools: What the environment offers; used with `execution = "tools"`, `"steps"` and `"choose"`.
             workbench: Where its code is tried; needed with `execution = "repair"`, of use with `samples`.
             workspace: The repository it works in, in place of answering.
 
@@ -55,7 +55,7 @@ class Contractor:
         self._model = model
         self._workbench = workbench
         self._workspace = workspace
-        self._tools = tuple(tools) if settings.execution in {"tools", "steps"} else ()
+        self._tools = tuple(tools) if settings.execution in TOOL_WAYS else ()
         if settings.execution == "tools" and settings.samples > 1:
             raise ConfigError(
                 "samples cannot be drawn from a tool loop: every one of them would be the same",
@@ -83,7 +83,7 @@ class Contractor:
     def tools(self) -> tuple[ToolInfo, ...]:
         """What it can work with."""
         if self._workspace is not None:
-            return KIT if self._settings.execution in {"tools", "steps"} else ()
+            return KIT if self._settings.execution in TOOL_WAYS else ()
         return tuple(tool.info for tool in self._tools)
 
     @property
@@ -142,13 +142,14 @@ class Contractor:
             seconds=seconds,
             turns=self._settings.turns,
             temperature=self._settings.temperature,
+            choosing=self._settings.execution == "choose",
             account=account,
         )
         if self._workspace is not None:
             return await work_on_site(model, self._workspace, shift, task, shown, self._settings.execution)
         if self._tools:
             return await self._work_with_tools(model, shift, task, shown)
-        if self._settings.execution == "steps":
+        if self._settings.execution in STEP_WAYS:
             return await work_in_steps(model, (), shift, task, shown)
         if self._workbench is not None and self._settings.execution == "repair":
             return await answer_and_repair(model, self._workbench, shift, task, shown)
@@ -161,7 +162,7 @@ class Contractor:
                 await stack.enter_async_context(tool.opened()) if isinstance(tool, OpenedTool) else tool
                 for tool in self._tools
             ]
-            if self._settings.execution == "steps":
+            if self._settings.execution in STEP_WAYS:
                 return await work_in_steps(model, tools, shift, task, strategy)
             return await work_with_tools(model, tools, shift)
 

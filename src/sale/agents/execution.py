@@ -43,6 +43,8 @@ class Shift:
     seconds: float
     turns: int = 1
     temperature: float = 0.0
+    choosing: bool = False
+    """Whether each step of `work_in_steps` is asked for in two calls: which tool, then what it is given."""
     account: Account | None = None
     """What its calls are counted on, where somebody counts."""
 

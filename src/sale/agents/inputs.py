@@ -41,8 +41,13 @@ class Inputs:
     @property
     def shown(self) -> str:
         """What stands for them in a prompt: `"…"`, or an object with the name of each."""
+        return '"…"' if self.text is not None else self.named
+
+    @property
+    def named(self) -> str:
+        """An object with the name of each in a prompt."""
         if self.text is not None:
-            return '"…"'
+            return f'{{"{self.text}": "…"}}'
         properties = cast("Mapping[str, Mapping[str, object]]", self.schema.get("properties", {}))
         required = cast("list[str]", self.schema.get("required", []))
         parts = [
@@ -54,10 +59,16 @@ class Inputs:
     @property
     def step(self) -> dict[str, object]:
         """Schema of what a step may give it. Every text in it ends somewhere."""
-        longest = LONGEST_INPUT if getattr(self.tool, "long_input", False) else LONGEST_TEXT
-        if self.text is not None:
-            return {"type": "string", "maxLength": longest}
-        return cast("dict[str, object]", bounded(self.schema, longest))
+        return {"type": "string", "maxLength": self._longest} if self.text is not None else self.whole
+
+    @property
+    def whole(self) -> dict[str, object]:
+        """Schema of an object with the name of each, also of an only one."""
+        return cast("dict[str, object]", bounded(self.schema, self._longest))
+
+    @property
+    def _longest(self) -> int:
+        return LONGEST_INPUT if getattr(self.tool, "long_input", False) else LONGEST_TEXT
 
     async def use(self, given: object) -> str:
         """Call the tool with what a step gave it.

@@ -13,6 +13,7 @@ from sale.agents.steps import work_in_steps
 from sale.agents.tools.workspace.kit import kit_over
 from sale.agents.tools.workspace.tree import Copy
 from sale.agents.tools.workspace.workspace import Workspace
+from sale.config import STEP_WAYS, TOOL_WAYS
 from sale.errors import ConfigError, SaleError
 from sale.models.protocol import Model
 from sale.types import Execution, Task
@@ -45,13 +46,13 @@ async def work_on_site(
         shift: How long, and how often.
         task: What is to be done.
         strategy: The plan it follows, if any.
-        way: `tools` and `steps` work with the tools of a workspace; all others hand in changes.
+        way: `tools`, `steps` and `choose` work with the tools of a workspace; all others hand in changes.
     """
-    if way not in {"tools", "steps"}:
+    if way not in TOOL_WAYS:
         return await mend(model, workspace, shift, task, strategy)
     copy = workspace.copy()
     tools = kit_over(copy, workspace.box)
-    if way == "steps":
+    if way in STEP_WAYS:
         done = await work_in_steps(model, tools, shift, task, strategy)
     else:
         done = await work_with_tools(model, tools, shift)

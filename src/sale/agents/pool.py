@@ -19,7 +19,15 @@ from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import Limits, Sandbox, find_sandbox
 from sale.agents.tools.web.desk import desk_of
-from sale.config import AgentSettings, SandboxSettings, Settings, api_key, llama_server, models_path
+from sale.config import (
+    TOOL_WAYS,
+    AgentSettings,
+    SandboxSettings,
+    Settings,
+    api_key,
+    llama_server,
+    models_path,
+)
 from sale.errors import ConfigError, MissingExtraError
 from sale.models.endpoint import Address, EndpointModel, Manner, at
 from sale.models.local.catalogue import find as find_model
@@ -32,7 +40,6 @@ from sale.types.mcp import may_use
 from sale.types.tools import Fee
 
 MEGABYTE = 1024 * 1024
-SEARCHING = frozenset({"tools", "steps"})
 """The ways to work in which an agent can search."""
 
 
@@ -71,15 +78,15 @@ def hire(
     settings = _with_ways(settings)
     running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
     ways = {agent.execution for agent in settings.agents}
-    kit = (*_tools(settings), *tools) if ways & {"tools", "steps"} else ()
+    kit = (*_tools(settings), *tools) if ways & TOOL_WAYS else ()
     tried = "repair" in ways or any(agent.samples > 1 for agent in settings.agents)
     bench = _workbench(settings) if tried else None
     search = settings.tools.search
-    desk = desk_of(search) if search and ways & SEARCHING else None
+    desk = desk_of(search) if search and ways & TOOL_WAYS else None
 
     def engage(agent: AgentSettings, model: Model, more: Sequence[Tool] = ()) -> Contractor:
         price, given = agent_price(agent), (*kit, *more)
-        if desk is not None and agent.execution in SEARCHING:
+        if desk is not None and agent.execution in TOOL_WAYS:
             return Researcher(agent, price=price, model=model, tools=given, desk=desk)
         return Contractor(agent, price=price, model=model, tools=given, workbench=bench)
 

@@ -1,7 +1,8 @@
 """Work one step at a time: a JSON object held to a schema names a tool and its inputs, until it is an answer.
 
 For models that know no tool calls in the protocol's form, as the smallest do. A grammar leaves them nothing to get
-wrong in form; on the last turn it leaves only the answer. Whatever happens, what was spent is returned.
+wrong in form; on the last turn it leaves only the answer. Where there are several tools, a step may be asked for in two
+calls: which tool, then what it is given. Whatever happens, what was spent is returned.
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, Shift, describe, execution_of, line_of
 from sale.agents.inputs import LONGEST_TEXT, Inputs, inputs_of
-from sale.agents.prompts import StepTaken, step_prompt
+from sale.agents.prompts import StepTaken, choose_prompt, fill_prompt, step_prompt
 from sale.agents.protocol import SourcedTool, Tool
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.protocol import Model
-from sale.types import Call, Execution, Prompt, Reply, Task, Usage
+from sale.types import Call, Execution, Prompt, Task, Usage
 
 ANSWER = "answer"
+USE = "use"
 SOURCES = "sources"
 MOST_SOURCES = 99
 
@@ -48,8 +50,9 @@ async def work_in_steps(
             error = await _steps(model, tools, shift, task, strategy, course)
     except TimeoutError:
         error = describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
+    mode = "choose" if shift.choosing else "steps"
     return execution_of(
-        shift, "steps", course.answer, tuple(course.trace), tuple(course.calls), time.monotonic() - began, error
+        shift, mode, course.answer, tuple(course.trace), tuple(course.calls), time.monotonic() - began, error
     )
 
 
@@ -61,12 +64,21 @@ async def _steps(
     sourced = any(isinstance(tool, SourcedTool) for tool in tools)
     for turn in range(1, shift.turns + 1):
         last = turn == shift.turns or (shift.account is not None and shift.account.closing)
-        prompt = step_prompt(task, strategy=strategy, tools=shown, steps=course.steps, last=last, sourced=sourced)
-        reply, failure = await _ask(model, prompt, step_schema(() if last else shown, sourced=sourced), shift, course)
-        if reply is None:
+        chosen, failure = None, None
+        if shift.choosing and len(shown) > 1 and not last:
+            chosen, failure = await _chosen(model, by_name, shift, task, strategy, course)
+            last = chosen == ANSWER
+        if failure is not None:
             return failure
-        use, given = read_step(reply.text, by_name)
-        course.trace.append({"role": "assistant", "content": reply.text})
+        if chosen in by_name:
+            text, failure = await _filled(model, by_name[chosen], shift, task, strategy, course)
+        else:
+            prompt = step_prompt(task, strategy=strategy, tools=shown, steps=course.steps, last=last, sourced=sourced)
+            schema = step_schema(() if last else shown, sourced=sourced)
+            text, failure = await _ask(model, prompt, schema, shift, course)
+        if text is None:
+            return failure
+        use, given = read_step(text, by_name)
         if use == ANSWER:
             course.answer = str(given)
             return None if course.answer.strip() else "call.bad_reply: the answer is empty"
@@ -80,7 +92,8 @@ async def _steps(
 
 async def _ask(
     model: Model, prompt: Prompt, schema: Mapping[str, object], shift: Shift, course: _Course
-) -> tuple[Reply | None, str | None]:
+) -> tuple[str | None, str | None]:
+    """The text of a reply, or why there is none."""
     began = time.monotonic()
     asked = replace(shift, prompt=prompt)
     if not course.trace:
@@ -91,7 +104,46 @@ async def _ask(
         course.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(error)))
         return None, describe(error)
     course.calls.append(line_of(asked, reply.usage, reply.seconds, None))
-    return reply, None
+    course.trace.append({"role": "assistant", "content": reply.text})
+    return reply.text, None
+
+
+async def _chosen(
+    model: Model, tools: Mapping[str, Inputs], shift: Shift, task: Task, strategy: str | None, course: _Course
+) -> tuple[str | None, str | None]:
+    """The tool the next step needs, or the answer; neither where the reply names none. Else why there is no reply."""
+    prompt = choose_prompt(task, strategy=strategy, tools=tuple(tools.values()), steps=course.steps)
+    text, failure = await _ask(model, prompt, choice_schema(tools), shift, course)
+    use = _object(text or "").get(USE)
+    return (use if isinstance(use, str) and (use in tools or use == ANSWER) else None), failure
+
+
+async def _filled(
+    model: Model, tool: Inputs, shift: Shift, task: Task, strategy: str | None, course: _Course
+) -> tuple[str | None, str | None]:
+    """What a tool is given, as the step it makes."""
+    prompt = fill_prompt(task, strategy=strategy, tool=tool, steps=course.steps)
+    text, failure = await _ask(model, prompt, tool.whole, shift, course)
+    if text is None:
+        return None, failure
+    given = _object(text)
+    value = given if tool.text is None else given.get(tool.text, text)
+    return json.dumps({tool.name: value}, ensure_ascii=False), None
+
+
+def _object(text: str) -> dict[str, object]:
+    """A JSON object; an empty one where it is none: an endpoint may not enforce the schema."""
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
+
+
+def choice_schema(tools: Iterable[str]) -> dict[str, object]:
+    """An object that names a tool, or the answer."""
+    names = {"type": "string", "enum": [*tools, ANSWER]}
+    return {"type": "object", "properties": {USE: names}, "required": [USE], "additionalProperties": False}
 
 
 async def _use(tool: Inputs | None, given: object) -> str:

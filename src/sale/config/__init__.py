@@ -7,7 +7,7 @@ one file says everything, so what is in force can be read in one place. Unknown 
 Secrets are never in the file: an agent names the environment variable that holds its key.
 """
 
-from sale.config.agents import AgentSettings, PriceSettings
+from sale.config.agents import STEP_WAYS, TOOL_WAYS, AgentSettings, PriceSettings
 from sale.config.environment import (
     APP,
     FILE,
@@ -34,6 +34,8 @@ from sale.config.workspace import WorkspaceSettings
 __all__ = [
     "APP",
     "FILE",
+    "STEP_WAYS",
+    "TOOL_WAYS",
     "AgentSettings",
     "EmbeddingSettings",
     "MemorySettings",

@@ -63,11 +63,11 @@ class AgentSettings(Section):
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
     public; required otherwise."""
-    execution: Literal["auto", "direct", "tools", "steps", "repair"] = "auto"
+    execution: Literal["auto", "direct", "tools", "steps", "choose", "repair"] = "auto"
     """How it works when it wins: `auto`, an embedded model the way that makes most of `[tools]` where they are asked
     for, and all else `direct`; `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
-    one JSON step at a time, for models that know no tool calls; `repair`, an answer whose code is tried on the examples
-    in the task, and corrected while that helps."""
+    one JSON step at a time, for models that know no tool calls; `choose`, steps of two calls: which tool, then what it
+    is given; `repair`, an answer whose code is tried on the examples in the task, and corrected while that helps."""
     follow_strategy: bool = True
     """Whether it is shown its winning strategy while it works."""
     judge: bool = True
@@ -148,6 +148,10 @@ class AgentSettings(Section):
         return self
 
 
+STEP_WAYS = frozenset({"steps", "choose"})
+"""Ways to work one JSON step at a time."""
+TOOL_WAYS = STEP_WAYS | {"tools"}
+"""Ways to work with tools."""
 _WAYS = ("local", "gguf", "endpoint", "command", "function")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_COMMANDS = frozenset({"env", "directory", "price_per_task", "reports_usage"})

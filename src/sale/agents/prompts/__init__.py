@@ -62,6 +62,11 @@ class Usable(Protocol):
         """What stands for its inputs."""
         ...
 
+    @property
+    def named(self) -> str:
+        """The same with the name of each, also of an only one."""
+        ...
+
 
 def step_prompt(
     task: Task, *, strategy: str | None, tools: Sequence[Usable], steps: Sequence[StepTaken], last: bool, sourced: bool
@@ -70,7 +75,20 @@ def step_prompt(
 
     With `sourced` an answer names the numbers of what it rests on in a field of its own.
     """
-    nonce = hashlib.sha256(task.text.encode()).hexdigest()[:8]
-    values: dict[str, object] = {"task": task.text, "strategy": strategy, "tools": tools, "steps": steps}
-    values |= {"last": last, "nonce": nonce, "sourced": sourced}
+    values = {**_so_far(task, strategy, steps), "tools": tools, "last": last, "sourced": sourced}
     return folder("sale.agents.prompts").render("step", values)
+
+
+def choose_prompt(task: Task, *, strategy: str | None, tools: Sequence[Usable], steps: Sequence[StepTaken]) -> Prompt:
+    """Ask which tool the next step needs, or for the answer."""
+    return folder("sale.agents.prompts").render("choose", {**_so_far(task, strategy, steps), "tools": tools})
+
+
+def fill_prompt(task: Task, *, strategy: str | None, tool: Usable, steps: Sequence[StepTaken]) -> Prompt:
+    """Ask what a tool that was chosen is given."""
+    return folder("sale.agents.prompts").render("fill", {**_so_far(task, strategy, steps), "tool": tool})
+
+
+def _so_far(task: Task, strategy: str | None, steps: Sequence[StepTaken]) -> dict[str, object]:
+    nonce = hashlib.sha256(task.text.encode()).hexdigest()[:8]
+    return {"task": task.text, "strategy": strategy, "steps": steps, "nonce": nonce}

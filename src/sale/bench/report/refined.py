@@ -70,7 +70,7 @@ def refinement_table(field: Field, domain: str) -> Sheet | None:
     if not found:
         return None
     took = [one for one in found if one.flip is not None]
-    rows = [("all", str(len(found)), _gained(found), "–", "–", "–")]
+    rows: list[tuple[str, ...]] = [("all", str(len(found)), _gained(found), "–", "–", "–")]
     if took:
         shares = [_share(took, name) for name in ("refined", "own", "leader")]
         rows.append(("took the task from the leader", str(len(took)), _gained(took), *shares))

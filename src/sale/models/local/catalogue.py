@@ -47,7 +47,7 @@ class Entry(_Fact):
     """Bytes."""
     sha256: str
     licence: str
-    with_tools: Literal["direct", "tools", "steps"] = "direct"
+    with_tools: Literal["direct", "tools", "steps", "choose"] = "direct"
     """How it makes most of tools, as measured by `benchmarks/tool_calls.py`; `direct`: it is better left without."""
     hub: HubFile | None = None
     wheels: Wheels | None = None

@@ -52,10 +52,13 @@ def test_a_price_of_ones_own_is_another_pool() -> None:
     assert knowledge_of(price) is None
 
 
-def test_the_command_line_shows_what_it_says() -> None:
-    done = CliRunner().invoke(weights, ["show", "shipped", "--json"])
+def test_the_command_line_shows_what_it_says(tmp_path: Path) -> None:
+    place = tmp_path / "sale.toml"
+    place.write_text(config.shipped(), encoding="utf-8")
+    asked = ["show", "shipped", "--config", str(place)]
+    done = CliRunner().invoke(weights, [*asked, "--json"])
     assert json.loads(done.output)["weights"]["training"]["objective"] == "utility"
-    assert "Weights, shipped" in CliRunner().invoke(weights, ["show", "shipped"]).output
+    assert "Weights, shipped" in CliRunner().invoke(weights, asked).output
 
 
 def test_fewer_agents_of_the_pool_are_known_as_they_are() -> None:

@@ -14,8 +14,10 @@ from click.testing import CliRunner
 from sale import Market, config
 from sale.cli.weights import weights
 from sale.config import Settings
+from sale.learning.due import due
 from sale.shipped import knowledge_of, shipped
 from sale.shipped.knowledge import read
+from sale.types import Example, Worked
 
 EMBEDDED = config.parse(config.shipped())
 
@@ -40,7 +42,13 @@ def test_the_embedded_pool_begins_with_what_was_measured() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": "another"}, {"local": "qwen2.5-coder-0.5b"}, {"follow_strategy": True}, {"samples": 3}],
+    [
+        {"name": "another"},
+        {"local": "qwen2.5-coder-0.5b"},
+        {"follow_strategy": True},
+        {"samples": 3},
+        {"execution": "repair"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_of_any_other_pool_nothing_is_known(change: Mapping[str, Any]) -> None:
@@ -59,6 +67,27 @@ def test_the_command_line_shows_what_it_says(tmp_path: Path) -> None:
     done = CliRunner().invoke(weights, [*asked, "--json"])
     assert json.loads(done.output)["weights"]["training"]["objective"] == "utility"
     assert "Weights, shipped" in CliRunner().invoke(weights, asked).output
+    checked = CliRunner().invoke(weights, ["check", "--config", str(place)])
+    assert "Weights shipped, 0 judged executions on record: nothing speaks against them" in checked.output
+    assert "the shipped weights" in CliRunner().invoke(weights, ["use", "default", "--config", str(place)]).output
+
+
+def test_a_few_outcomes_do_not_ask_for_weights_in_place_of_those_that_rest_on_hundreds() -> None:
+    few = [
+        Example(
+            auction_id=str(number),
+            task=f"task {number}",
+            bids=(),
+            winner="qwen-coder-0.5b",
+            work={"qwen-coder-0.5b": Worked(success=number % 2 == 0, dollars=1e-5)},
+            overhead=0.0,
+        )
+        for number in range(30)
+    ]
+    assert due(few, None).due
+    found = due(few, shipped().weight_set)
+    assert not found.due
+    assert "the shipped weights hold" in found.reasons[0]
 
 
 def test_fewer_agents_of_the_pool_are_known_as_they_are() -> None:

@@ -11,6 +11,7 @@ import click
 
 from sale import config
 from sale.cli.encode import document
+from sale.cli.in_force import in_force
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import opened
 from sale.cli.weights import described
@@ -74,8 +75,7 @@ def fit(**options: Unpack[_Options]) -> None:
 
 async def _due(settings: config.Settings, since: datetime | None) -> Due:
     async with opened(settings) as memory:
-        used = await memory.weights_in_use()
-        later = await memory.examples(datetime.fromisoformat(used.made_at)) if used else ()
+        used, later = await in_force(memory, settings)
         return due(await memory.examples(since), used, later)
 
 

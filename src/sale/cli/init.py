@@ -56,10 +56,10 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
             "there is nothing to make a pool of: no local models, no running Ollama, no API key",
             hint="pip install 'sale[local]' brings three small models that run here.",
         )
-    text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     if len(found["local"]) == len(sections):
-        # Nobody else bids: the pool as it ships, with the rules that were measured to suit it.
-        text = config.shipped()
+        text = config.shipped()  # nobody else bids: the pool with the rules that were measured to suit it
+    else:
+        text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     config.parse(text, origin=str(target))
     try:
         target.write_text(text, encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from sale import config
 from sale.cli.encode import document
+from sale.cli.in_force import in_force
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.errors import InputError
@@ -94,7 +94,8 @@ def use(version: str, config_file: Path | None) -> None:
     number = None if version == DEFAULT else _number_of(version, DEFAULT)
     settings = config.load(config_file)
     with_memory(config_file, lambda memory: memory.use_weights(number))
-    output().print(f"Auctions are decided by {_named(number)} from now on.")
+    known = knowledge_of(settings) if number is None else None
+    output().print(f"Auctions are decided by {'the shipped weights' if known else _named(number)} from now on.")
     if settings.weights is not None:
         output().print(f"But not while {settings.origin} has weights of its own: remove its [weights].")
 
@@ -124,7 +125,13 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
 @json_option
 def check(config_file: Path | None, *, as_json: bool) -> None:
     """Whether the weights in use still hold, by the outcomes since they were made. Proposes; changes nothing."""
-    used, examples = with_memory(config_file, _since_in_use)
+    settings = config.load(config_file)
+    used, examples = with_memory(config_file, lambda memory: in_force(memory, settings))
+    if used is None:
+        raise InputError(
+            "the default weights are in use: they are a prior, and claim nothing that could be checked",
+            hint="`sale fit --use` puts fitted ones in use.",
+        )
     found = drifted(examples, used)
     if as_json:
         click.echo(document("findings", found))
@@ -133,7 +140,8 @@ def check(config_file: Path | None, *, as_json: bool) -> None:
     for one in found:
         output().print(one.message)
     verdict = "`sale fit` makes new ones." if found else "nothing speaks against them."
-    output().print(f"Weights {used.version}, {judged} judged executions since they were made: {verdict}")
+    since = "since they were made" if used.made_at else "on record"
+    output().print(f"Weights {used.version or SOURCE}, {judged} judged executions {since}: {verdict}")
 
 
 def described(found: WeightSet) -> Group:
@@ -201,16 +209,6 @@ async def _listed(memory: AuctionMemory) -> tuple[Sequence[WeightSet], Sequence[
     return await memory.weight_sets(), await memory.weight_uses()
 
 
-async def _since_in_use(memory: AuctionMemory) -> tuple[WeightSet, Sequence[Example]]:
-    used = await memory.weights_in_use()
-    if used is None:
-        raise InputError(
-            "the default weights are in use: they are a prior, and claim nothing that could be checked",
-            hint="`sale fit --use` puts fitted ones in use.",
-        )
-    return used, await memory.examples(datetime.fromisoformat(used.made_at))
-
-
 def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[Finding, ...]:
     """Where the success model of weights is off.
 
@@ -234,7 +232,7 @@ def _shipped(settings: config.Settings) -> WeightSet:
     known = knowledge_of(settings)
     if known is None:
         raise InputError("nothing is shipped for this pool", hint="It is for the embedded pool, unchanged.")
-    return WeightSet(version=0, weights=known.weights, training=known.training, made_at="")
+    return known.weight_set
 
 
 def _number_of(version: str, otherwise: str) -> int:

@@ -44,12 +44,13 @@ def due(examples: Sequence[Example], used: WeightSet | None, since: Sequence[Exa
     reasons: list[str] = []
     if used.weights.model is not None:
         reasons += [finding.message for finding in drift(since, used.weights.model)]
+    named = f"weights {used.version}" if used.version else "the shipped weights"
     new, before = _judged(since), used.training.judged
     if new >= max(LEAST_NEW, GROWTH * before):
-        reasons.append(f"{new} outcomes since weights {used.version} were fitted on {before}")
+        reasons.append(f"{new} outcomes since {named} were fitted on {before}")
     if reasons:
         return Due(due=True, reasons=tuple(reasons))
-    return Due(due=False, reasons=(f"weights {used.version} hold: {new} outcomes since, and no drift",))
+    return Due(due=False, reasons=(f"{named} hold: {new} outcomes since, and no drift",))
 
 
 def _judged(examples: Sequence[Example]) -> int:

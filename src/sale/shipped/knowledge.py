@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from sale.config import AgentSettings, Settings
 from sale.memory.prior import PriorWork
 from sale.memory.tracks import Worked
-from sale.types import Training, Weights
+from sale.types import Training, Weights, WeightSet
 
 WEIGHTS: Final = TypeAdapter(Weights)
 TRAINING: Final = TypeAdapter(Training)
@@ -25,6 +25,8 @@ SCHEMA: Final = "sale.shipped/1"
 NAME: Final = "embedded"
 DIGITS: Final = 6
 """Significant ones of fitted numbers: the rest are the machine's."""
+MEASURED: Final = frozenset({"auto", "direct", "steps"})
+"""Ways of working on record. Those that repair, or choose tools among many, come to other work at another cost."""
 SEARCH: Final = "search"
 """The domain whose tasks were done with passages to search. Without any they are other tasks."""
 
@@ -45,14 +47,19 @@ class PoolKnowledge:
     def knows(self, agents: Sequence[AgentSettings]) -> bool:
         """Whether all these agents were measured, working as they do, without plans, and at this price."""
         return all(
-            agent.local is not None
-            and agent.price is not None
+            agent.price is not None
             and self.agents.get(agent.name) == (agent.local, agent.price.input)
             and agent.price.input == agent.price.output
             and agent.samples == 1
             and not agent.follow_strategy
+            and agent.execution in MEASURED
             for agent in agents
         )
+
+    @property
+    def weight_set(self) -> WeightSet:
+        """The weights as those of a memory are kept: version 0."""
+        return WeightSet(version=0, weights=self.weights, training=self.training, made_at="")
 
     def of(self, *domains: str) -> PoolKnowledge:
         """The same with the work of some domains alone."""
@@ -88,6 +95,8 @@ class PoolKnowledge:
 
 def knowledge_of(settings: Settings) -> PoolKnowledge | None:
     """What is known of the pool that these settings hire; `None` where some agent of it was never measured."""
+    if any(agent.local is None for agent in settings.agents):
+        return None  # most pools: nothing needs to be read
     found = shipped()
     if not found.knows(settings.agents):
         return None

@@ -138,10 +138,10 @@ class WeightSet:
     """Weights as the memory keeps them: a version, what they are, where they come from. Never changed, only added."""
 
     version: int
-    """1, 2, …; given by the memory."""
+    """1, 2, …; given by the memory. 0: what ships with sale."""
     weights: Weights
     training: Training
     made_at: str
-    """ISO 8601, UTC."""
+    """ISO 8601, UTC; empty for what ships with sale, which rests on no record of this memory."""
     in_use: bool = False
     """Whether auctions are decided by it now."""

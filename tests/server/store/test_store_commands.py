@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from sale.cli.main import app
 from sale.errors import AuthenticationError, InputError
 from sale.server.store.store import ServerStore
-from sale.server.store.types import Line
+from tests.support.ledger import noted
 
 SETTINGS = """
 [[agents]]
@@ -98,27 +98,17 @@ def test_spend(run: Run, database: str):
         async with await ServerStore.open(database) as store:
             for number in range(4):
                 await store.note(
-                    Line(
+                    noted(
                         id=f"r{number}",
                         at=now - timedelta(days=number),
                         key_id=None,
-                        session_id=None,
-                        auction_id=None,
-                        path="/v1/chat/completions",
-                        model="sale",
-                        agent="small",
                         status=200 if number else 500,
-                        error=None,
-                        streamed=False,
                         input_tokens=1000,
                         output_tokens=100,
                         cached_tokens=0,
                         work_dollars=1.0,
                         auction_dollars=0.5,
                         largest_dollars=6.0,
-                        seconds=1.0,
-                        first_token_seconds=None,
-                        wait_seconds=0.0,
                     )
                 )
 

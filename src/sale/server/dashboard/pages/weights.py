@@ -51,7 +51,7 @@ async def show(desk: Desk) -> Response:
         uses=tuple(reversed(await memory.weight_uses())),
         terms={one.version: terms(one.weights) for one in sets},
         measures=MEASURES,
-        checked=await check(memory, used) if desk.query.get("check") == "1" else None,
+        checked=await check(memory, used, desk.market.prior) if desk.query.get("check") == "1" else None,
         palette=await desk.site.palette(memory),
     )
 
@@ -67,14 +67,15 @@ async def use(desk: Desk) -> Response:
     return desk.redirect("/weights", done="used")
 
 
-async def check(memory: AuctionMemory, used: WeightSet | None) -> Checked:
-    """Whether the weights in use still hold. Proposes; changes nothing."""
-    if used is None:
+async def check(memory: AuctionMemory, used: WeightSet | None, prior: Weights) -> Checked:
+    """Whether the weights in force still hold. Proposes; changes nothing."""
+    model = used.weights.model if used else prior.model
+    if used is None and model is None:
         return Checked(judged=0, findings=(), why_not="The default weights claim nothing that could be checked.")
-    if used.weights.model is None:
+    if model is None:
         return Checked(judged=0, findings=(), why_not="Weights without a success model predict nothing to check.")
-    examples = await memory.examples(datetime.fromisoformat(used.made_at))
-    found = await asyncio.to_thread(drift, examples, used.weights.model)
+    examples = await memory.examples(datetime.fromisoformat(used.made_at) if used else None)
+    found = await asyncio.to_thread(drift, examples, model)
     return Checked(judged=sum(len(example.work) for example in examples), findings=found)
 
 

@@ -14,6 +14,7 @@ from sale.auction.events import AwardedAgain, Event
 from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
+from sale.server.telling import told
 from sale.types import Call, Result, Settlement, SuccessModel, Training, Usage
 
 WORTH = 1_000.0
@@ -159,14 +160,17 @@ async def test_what_tools_cost_is_shown() -> None:
 async def test_an_auction_that_may_pay_is_held() -> None:
     """Bids that move the odds by a deviation of 2 decide between agents that are close."""
     bids: list[str] = []
+    lines: list[str | None] = []
     rules = AuctionRules(hold="worthwhile")
     for auction, expected in ((1.0, 3), (WORTH, 0)):
         bids.clear()
+        lines.clear()
         found = weights(model(small=0.5, middle=0.55, large=0.6, spread=2.0, auction=auction))
         async with Market([agent(*one, bids) for one in POOL], rules=rules, weights=found) as market:
-            result = await market.run("Do it.")
+            result = await market.run("Do it.", observe=lambda event: lines.append(told(event)))
         assert len(bids) == expected
         assert result.auction.held == bool(expected)
+        assert ("3 agents are bidding" in lines) == bool(expected)
 
 
 async def test_the_track_record_moves_the_award(tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ from dataclasses import dataclass, replace
 
 from sale.auction import exploring, scoring, standing
 from sale.auction.bidding import first_strategy, refined_strategy
-from sale.auction.events import AgentDropped, AuctionOpened, Awarded, LeaderFound, Observer, StrategyArrived
+from sale.auction.events import (
+    AgentDropped,
+    AuctionOpened,
+    Awarded,
+    BiddingOpened,
+    LeaderFound,
+    Observer,
+    StrategyArrived,
+)
 from sale.auction.fanout import check_fan_out
 from sale.auction.jury import Sitting, convene
 from sale.auction.ledger import Ledger
@@ -82,12 +90,14 @@ class Auctioneer:
             NoBidsError: Not one agent bid.
         """
         self.check(task)
-        observe(AuctionOpened(auction_id=auction_id, task=task, agents=tuple(b.name for b in self.bidders)))
+        agents = tuple(bidder.name for bidder in self.bidders)
+        observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
         if (known := self._without_auction(tracks)) is not None:
             leader = scoring.provisional_winner(known)
             observe(LeaderFound(leader=leader, bids=tuple(known), refining=()))
             return self._awarded(auction_id, task, known, leader, _Found(leader.agent), ledger, observe)
+        observe(BiddingOpened(agents=agents))
         first = [first_strategy(bidder, task, self.rules, ledger) for bidder in self.bidders]
         bids, dropouts = await self._round(task, first, "judge", tracks, ledger, observe)
         if not bids:

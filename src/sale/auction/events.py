@@ -10,10 +10,17 @@ from sale.types import Auction, Bid, Call, Dropout, Execution, Outcome, Strategy
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuctionOpened:
-    """The task is out; every agent is writing its bid."""
+    """The task is out; whether bids are asked for is being decided."""
 
     auction_id: str
     task: Task
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BiddingOpened:
+    """Every agent is writing its bid. It does not happen where the award is made on track records alone."""
+
     agents: tuple[str, ...]
 
 
@@ -93,6 +100,7 @@ class CallSettled:
 
 Event = (
     AuctionOpened
+    | BiddingOpened
     | StrategyArrived
     | AgentDropped
     | VoteArrived

@@ -17,6 +17,7 @@ from sale.auction.events import (
     AgentDropped,
     AuctionOpened,
     Awarded,
+    BiddingOpened,
     CallSettled,
     Event,
     Judged,
@@ -47,9 +48,12 @@ class Progress:
         """Take an event in; returns a line for those who watch no table, where the event is worth one."""
         match event:
             case AuctionOpened():
+                self._states = dict.fromkeys(event.agents, "is considered")
+                return f"auction {event.auction_id[:8]}: {len(event.agents)} agents"
+            case BiddingOpened(agents=agents):
                 self._stage = "bidding"
-                self._states = dict.fromkeys(event.agents, "writing its plan …")
-                return f"auction {event.auction_id[:8]}: {len(event.agents)} agents are bidding"
+                self._states |= dict.fromkeys(agents, "writing its plan …")
+                return f"{len(agents)} agents are bidding"
             case StrategyArrived(strategy=strategy):
                 what = "refined plan" if strategy.refined else "plan"
                 self._states[strategy.agent] = f"{what} of {strategy.tokens} tokens"

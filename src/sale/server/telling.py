@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sale.auction.events import (
     AgentDropped,
-    AuctionOpened,
     Awarded,
+    BiddingOpened,
     Event,
     Judged,
     LeaderFound,
@@ -18,7 +18,7 @@ from sale.auction.events import (
 def told(event: Event) -> str | None:
     """An event in a line; `None` where it is not worth one."""
     match event:
-        case AuctionOpened(agents=agents):
+        case BiddingOpened(agents=agents):
             return f"{len(agents)} agents are bidding"
         case StrategyArrived(strategy=strategy):
             return f"{strategy.agent} has a {'refined ' if strategy.refined else ''}plan"

@@ -10,7 +10,7 @@ from typing import Self
 import httpx2
 import pytest
 
-from sale.auction.events import AuctionOpened
+from sale.auction.events import AuctionOpened, BiddingOpened
 from sale.types import Task
 from tests.server.dashboard.served import SECONDS, Served
 
@@ -86,7 +86,9 @@ def test_a_window_opened_in_the_middle_sees_the_beginning(site: Served) -> None:
     site.hub.publish("midway", AuctionOpened(auction_id="midway", task=task, agents=("small", "large")))
     with Window(site) as window:
         site.wait(lambda: window.of("midway"))
-        assert "writing its plan" in window.of("midway")[-1]
+        assert "is considered" in window.of("midway")[-1]
+        site.hub.publish("midway", BiddingOpened(agents=("small", "large")))
+        site.wait(lambda: "writing its plan" in window.of("midway")[-1])
 
 
 def test_windows_do_not_outlive_the_server(tmp_path: Path) -> None:

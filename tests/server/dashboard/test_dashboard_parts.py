@@ -15,6 +15,7 @@ from sale.auction.events import (
     AuctionOpened,
     Awarded,
     AwardedAgain,
+    BiddingOpened,
     CallSettled,
     Event,
     Judged,
@@ -210,6 +211,7 @@ def test_events_make_a_lot() -> None:
     lot = told(
         Lot(id="x"),
         AuctionOpened(auction_id="x", task=task, agents=("a", "b", "c")),
+        BiddingOpened(agents=("a", "b", "c")),
         StrategyArrived(strategy=strategy("a", tokens=40)),
         StrategyArrived(strategy=strategy("b", tokens=30)),
         AgentDropped(dropout=Dropout(agent="c", stage="bid", code="x", reason="no answer")),

@@ -10,6 +10,7 @@ from sale.auction.events import (
     AuctionOpened,
     Awarded,
     AwardedAgain,
+    BiddingOpened,
     CallSettled,
     Event,
     Judged,
@@ -27,7 +28,7 @@ class Bidding:
     """One agent in one auction."""
 
     agent: str
-    state: str = "writing its plan"
+    state: str = "is considered"
     tokens: int | None = None
     refined: bool = False
     dropped: bool = False
@@ -48,7 +49,7 @@ class Lot:
     id: str
     task: str = ""
     domain: str | None = None
-    phase: str = "bidding"
+    phase: str = "opening"
     said: str = ""
     """The latest that is worth saying aloud."""
     bids: dict[str, Bidding] = field(default_factory=dict[str, Bidding])
@@ -65,7 +66,12 @@ class Lot:
                 self.task, self.domain = task.text, task.domain
                 for agent in agents:
                     self._of(agent)
-                self.said = f"A new auction: {len(agents)} agents are bidding."
+                self.said = f"A new task for {len(agents)} agents."
+            case BiddingOpened(agents=agents):
+                for agent in agents:
+                    self._of(agent).state = "writing its plan"
+                self.phase = "bidding"
+                self.said = f"{len(agents)} agents are bidding."
             case StrategyArrived(strategy=strategy):
                 self._plan(strategy)
             case AgentDropped(dropout=dropout):

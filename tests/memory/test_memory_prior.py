@@ -12,7 +12,7 @@ import pytest
 from sale.memory.columns import text_digest
 from sale.memory.prior import PriorWork
 from sale.memory.store import AuctionMemory
-from sale.memory.tracks import Worked
+from sale.memory.tracks import TrackedWork
 from sale.types import Task, Verdict
 from tests.memory.builders import HashEmbedder, Place, bid, only_sqlite, remember
 
@@ -20,8 +20,8 @@ SORT, POEM = "sort the list of names", "write a poem on rain"
 pytestmark = only_sqlite
 
 
-def worked(verdict: Verdict, dollars: float = 0.5) -> list[Worked]:
-    return [Worked(agent="a", verdict=verdict, dollars=dollars)]
+def worked(verdict: Verdict, dollars: float = 0.5) -> list[TrackedWork]:
+    return [TrackedWork(agent="a", verdict=verdict, dollars=dollars)]
 
 
 def prior(texts: Sequence[str], verdict: Verdict = "success", name: str = "hash") -> PriorWork:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sale.memory.retrieval import Entry, Index
 from sale.memory.store import AuctionMemory
-from sale.memory.tracks import ALIKE, BANDWIDTH, NEAREST, Worked
+from sale.memory.tracks import ALIKE, BANDWIDTH, NEAREST, TrackedWork
 from sale.types import Attempt, Task, TrackRecord, Verdict
 from tests.memory.builders import Fresh, HashEmbedder, Place, bid, execution, only_sqlite, outcome, remember
 
@@ -190,7 +190,7 @@ async def test_an_index_that_follows_ends_up_like_the_rules(
             assert evidence == pytest.approx(sum(counted(mine, nearest)), rel=1e-4, abs=1e-9)
 
 
-def index_of(works: Sequence[tuple[int, np.ndarray, Worked]]) -> Index:
+def index_of(works: Sequence[tuple[int, np.ndarray, TrackedWork]]) -> Index:
     index = Index(works[0][1].shape[0])
     for number, (row, vector, work) in enumerate(works, start=1):
         index.put_tasks([(number, f"text {row}")], vector[None].astype(np.float32))
@@ -210,7 +210,7 @@ def test_the_nearest_are_those_of_the_exact_similarities(seed: int):
     near = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
     verdicts = random.choice(["success", "failure", "unknown"], size=1000)
     index = index_of(
-        [(row, near[row], Worked(agent="a", verdict=str(verdict))) for row, verdict in enumerate(verdicts)]
+        [(row, near[row], TrackedWork(agent="a", verdict=str(verdict))) for row, verdict in enumerate(verdicts)]
     )
     exact = near.astype(np.float64) @ query.astype(np.float32).astype(np.float64)
     judged = [row for row in np.argsort(-exact) if verdicts[row] != "unknown"][:NEAREST]
@@ -224,18 +224,19 @@ def test_the_nearest_are_those_of_the_exact_similarities(seed: int):
 def test_what_is_like_nothing_known_has_little_evidence_and_all_agents_one_scale():
     """The nearest task is the same yardstick for all: who worked only far from it has little to show."""
     here, aside, across = np.array([1.0, 0.0]), np.array([0.8, 0.6]), np.array([0.1, math.sqrt(0.99)])
-    near = index_of([(0, here, Worked(agent="a", verdict="success")), (1, aside, Worked(agent="b", verdict="failure"))])
+    work = [(0, here, TrackedWork(agent="a", verdict="success")), (1, aside, TrackedWork(agent="b", verdict="failure"))]
+    near = index_of(work)
     found = near.tracks(here.astype(np.float32), ("a", "b"))
     assert found["a"].successes == pytest.approx(1.0)
     assert found["b"].failures == pytest.approx(math.exp(-2.0), rel=1e-5)
-    far = index_of([(0, across, Worked(agent="a", verdict="success"))])
+    far = index_of([(0, across, TrackedWork(agent="a", verdict="success"))])
     assert far.tracks(here.astype(np.float32), ("a",))["a"].successes == pytest.approx(0.2, rel=1e-5)
 
 
 def test_a_text_that_is_embedded_anew_is_compared_anew():
     """What is kept of earlier comparisons must not outlive the vectors it was made from."""
     here, there = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    index = index_of([(0, there, Worked(agent="a", verdict="success"))])
+    index = index_of([(0, there, TrackedWork(agent="a", verdict="success"))])
     assert [likeness for _, likeness in index.similar(here.astype(np.float32), 1)] == [0.0]
     index.put_tasks([(2, "text 0")], here[None].astype(np.float32))
     assert index.tracks(here.astype(np.float32), ("a",))["a"].successes == 1.0

@@ -19,9 +19,8 @@ from sale.auction import scoring, standing
 from sale.auction.sequence import first_to_try, next_to_try
 from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
-from sale.memory.tracks import Tracks, Worked
-from sale.types import Bid, Example, Price, Strategy, TrackRecord, Verdict, Weights
-from sale.types import Worked as Outcome
+from sale.memory.tracks import TrackedWork, Tracks
+from sale.types import Bid, Example, Price, Strategy, TrackRecord, Verdict, Weights, Worked
 
 Embed = Callable[[Sequence[str]], Floats]
 """Texts to rows of length one."""
@@ -50,7 +49,7 @@ class History:
     tracks: Tracks = field(default_factory=Tracks)
     _count: int = 0
 
-    def remember(self, row: int, done: Sequence[Worked]) -> None:
+    def remember(self, row: int, done: Sequence[TrackedWork]) -> None:
         """Agents' work on the text of a row."""
         self._count += 1
         self.tracks.put(self._count, row, float(self._count), done)
@@ -90,7 +89,7 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
                 task=task.prompt,
                 bids=tuple(bids),
                 winner=auction.winner or recorded.agents[-1],
-                work={agent: Outcome(success=one.success, dollars=one.dollars) for agent, one in work.items()},
+                work={agent: Worked(success=one.success, dollars=one.dollars) for agent, one in work.items()},
                 overhead=auction.first_dollars,
             )
         )
@@ -130,7 +129,7 @@ class _Done:
 
     tried: tuple[str, ...]
     """Who worked, in order; the last one's answer counts."""
-    work: tuple[Worked, ...]
+    work: tuple[TrackedWork, ...]
     """What the memory knows of it."""
     extra: float
     """Dollars of the auction."""
@@ -182,7 +181,7 @@ class _Market:
         auction = self.recorded.auctions[FIRST_BIDS, task]
         bids, held = self._bids(auction, tracks)
         tried: list[str] = []
-        done: list[Worked] = []
+        done: list[TrackedWork] = []
         bid = self._first(task, bids)
         while bid is not None:
             work = self.recorded.works[task, bid.agent, ""]
@@ -191,7 +190,7 @@ class _Market:
             left = self.policy.attempts - len(tried)
             bid = next_to_try(bids, tried, self.policy.weights, left) if shown == "failure" else None
             verdict = "failure" if bid is not None else _verdict(work)
-            done.append(Worked(agent=tried[-1], verdict=verdict, dollars=work.dollars))
+            done.append(TrackedWork(agent=tried[-1], verdict=verdict, dollars=work.dollars))
         paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]
         share = sum(paid) / auction.first_dollars if held and auction.first_dollars > 0 else 0.0
         return _Done(tuple(tried), tuple(done), sum(paid) if held else 0.0, share * auction.first_tokens, held)
@@ -243,7 +242,7 @@ def _verdict(work: Work) -> Verdict:
     return "success" if work.success else "failure" if work.judged else "unknown"
 
 
-def everybody(recorded: Recorded, task: str) -> list[Worked]:
+def everybody(recorded: Recorded, task: str) -> list[TrackedWork]:
     """Every agent's work on a task, without a plan, as the memory would know it."""
     works = {agent: recorded.works[task, agent, ""] for agent in recorded.agents}
-    return [Worked(agent=agent, verdict=_verdict(one), dollars=one.dollars) for agent, one in works.items()]
+    return [TrackedWork(agent=agent, verdict=_verdict(one), dollars=one.dollars) for agent, one in works.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -18,10 +18,11 @@ from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.errors import InputError
 from sale.learning.drift import Finding, drift
+from sale.learning.terms import terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.shipped import SOURCE, knowledge_of
-from sale.types import Example, Training, Weights, WeightSet
+from sale.types import Example, Training, WeightSet
 
 DEFAULT = "default"
 HEADLINE = ("pass@1", "dollars", "reliance")
@@ -110,7 +111,7 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
     async def both(memory: AuctionMemory) -> tuple[WeightSet, WeightSet]:
         return await _version(memory, before), await _version(memory, after)
 
-    old, new = (terms(one.weights) for one in with_memory(config_file, both))
+    old, new = ({term.label: term.value for term in terms(one.weights)} for one in with_memory(config_file, both))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("term", f"version {before}", f"version {after}"):
         table.add_column(heading, justify="left" if heading == "term" else "right")
@@ -156,8 +157,8 @@ def described(found: WeightSet) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("term")
     table.add_column("weight", justify="right")
-    for name, value in terms(found.weights).items():
-        table.add_row(name, _number(value))
+    for term in terms(found.weights):
+        table.add_row(term.label, _number(term.value))
     held = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("on tasks not seen in fitting", "mean", "95 % interval"):
         held.add_column(column, justify="left" if column.startswith("on") else "right")
@@ -169,25 +170,6 @@ def described(found: WeightSet) -> Group:
     )
     notes = [Text(f"Note: {note}") for note in training.notes]
     return Group(heading, Text(made), Text(f"Settings: {settings}"), table, held, *notes)
-
-
-def terms(given: Weights) -> dict[str, float]:
-    """Everything weights say, by name, as one flat table."""
-    model = given.model
-    if model is None:
-        return {"cost": given.cost, "entropy": given.entropy} | _under("juror", given.jurors)
-    return (
-        {"worth, micro-dollars": model.worth, "an auction, micro-dollars": model.auction}
-        | _under("log-odds", model.coefficients)
-        | _under("intercept", model.intercepts)
-        | {"intercept of a newcomer": model.newcomer}
-        | _under("work, micro-dollars", model.work)
-        | _under("spread of bids", model.spread)
-    )
-
-
-def _under(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
-    return {f"{prefix}: {name}": value for name, value in values.items()}
 
 
 def _number(value: float | None) -> str:

@@ -16,7 +16,7 @@ from sale.memory.finding import latest_verdict, latest_verdict_on_work
 from sale.memory.prior import PriorWork
 from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
 from sale.memory.schema import auctions, calls, embeddings, executions, state, strategies, tasks
-from sale.memory.tracks import Worked
+from sale.memory.tracks import TrackedWork
 from sale.memory.writing import put_embedding
 from sale.types import Pair, TrackRecord
 
@@ -269,9 +269,9 @@ class Follower:
             bidders: dict[int, list[str]] = {}
             for auction, agent in connection.execute(_BIDDERS, part).all():
                 bidders.setdefault(auction, []).append(agent)
-            work: dict[int, list[Worked]] = {}
+            work: dict[int, list[TrackedWork]] = {}
             for row in connection.execute(_WORK, part).all():
-                one = Worked(agent=row.agent, verdict=row.verdict, dollars=row.dollars)
+                one = TrackedWork(agent=row.agent, verdict=row.verdict, dollars=row.dollars)
                 work.setdefault(row.auction, []).append(one)
             for row in rows:
                 own = work.get(row.key, ())

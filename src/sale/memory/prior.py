@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.memory.tracks import Worked
+from sale.memory.tracks import TrackedWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,5 +25,5 @@ class PriorWork:
     """`text_digest` of each task's text."""
     vectors: NDArray[np.float32]
     """Of the texts, shape (tasks, dimensions), rows of unit length."""
-    work: Sequence[Sequence[Worked]]
+    work: Sequence[Sequence[TrackedWork]]
     """The executions of each task."""

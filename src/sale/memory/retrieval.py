@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sale.memory.arrays import grown
 from sale.memory.prior import PriorWork
-from sale.memory.tracks import NEAR, Tracks, Worked
+from sale.memory.tracks import NEAR, TrackedWork, Tracks
 from sale.types import TrackRecord
 
 Vector = NDArray[np.float32]
@@ -58,7 +58,7 @@ class Entry:
     """The latest on the winner's work; where there was none, on the award."""
     bidders: Sequence[str]
     """Who wrote each of its strategies, where there is one to be read."""
-    work: Sequence[Worked] = ()
+    work: Sequence[TrackedWork] = ()
     """Its executions, in their order."""
 
 

@@ -30,7 +30,7 @@ MICRO: Final = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Worked:
+class TrackedWork:
     """One execution, as far as its agent's track record depends on it."""
 
     agent: str
@@ -63,7 +63,7 @@ class Tracks:
         arrays = (*own, self._judged, self._succeeded, self._dollars)
         return sum(array.nbytes for array in arrays)
 
-    def put(self, auction: int, row: int, started: float, work: Sequence[Worked]) -> None:
+    def put(self, auction: int, row: int, started: float, work: Sequence[TrackedWork]) -> None:
         """Take in the executions of an auction, or new verdicts on them. They come all at once and in their order.
 
         Args:

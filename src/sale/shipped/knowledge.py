@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from sale.config import AgentSettings, Settings
 from sale.memory.prior import PriorWork
-from sale.memory.tracks import Worked
+from sale.memory.tracks import TrackedWork
 from sale.types import Training, Weights, WeightSet
 
 WEIGHTS: Final = TypeAdapter(Weights)
@@ -128,7 +128,7 @@ def read(content: Callable[[str], bytes]) -> PoolKnowledge:
             digests=[task["text"] for task in tasks],
             vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
             work=[
-                [Worked(agent=agent, verdict=verdict, dollars=dollars) for agent, verdict, dollars in task["work"]]
+                [TrackedWork(agent=agent, verdict=verdict, dollars=dollars) for agent, verdict, dollars in task["work"]]
                 for task in tasks
             ],
         ),

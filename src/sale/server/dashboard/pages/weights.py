@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sale.learning.drift import Finding, drift
+from sale.learning.terms import terms
 from sale.memory.store import AuctionMemory
 from sale.server.dashboard.desk import Desk
 from sale.shipped import SOURCE
@@ -27,15 +28,6 @@ class Checked:
     findings: tuple[Finding, ...]
     why_not: str = ""
     """Why nothing could be checked."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Term:
-    """One number of weights, among others of its kind."""
-
-    group: str
-    name: str
-    value: float
 
 
 async def show(desk: Desk) -> Response:
@@ -77,22 +69,3 @@ async def check(memory: AuctionMemory, used: WeightSet | None, prior: Weights) -
     examples = await memory.examples(datetime.fromisoformat(used.made_at) if used else None)
     found = await asyncio.to_thread(drift, examples, model)
     return Checked(judged=sum(len(example.work) for example in examples), findings=found)
-
-
-def terms(weights: Weights) -> tuple[Term, ...]:
-    """Everything weights say."""
-    model = weights.model
-    if model is None:
-        own = [("w_c, cost", weights.cost), ("w_h, entropy", weights.entropy)]
-        jurors = [Term(group="per juror's point", name=name, value=value) for name, value in weights.jurors.items()]
-        return (*(Term(group="weights", name=name, value=value) for name, value in own), *jurors)
-    single = {"worth of a solved task": model.worth, "an auction": model.auction}
-    groups = {
-        "micro-dollars": single,
-        "log-odds per unit": model.coefficients,
-        "log-odds of an agent": {**model.intercepts, "a newcomer": model.newcomer},
-        "micro-dollars of work": model.work,
-    }
-    return tuple(
-        Term(group=group, name=name, value=value) for group, of in groups.items() for name, value in of.items()
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -147,7 +149,7 @@ def test_more_worth_buys_more_success_for_more_money(seed: int) -> None:
     assert hoped[-1] > hoped[0]
 
 
-def test_worth_by_default_makes_the_dearest_worth_its_average_work() -> None:
+def test_worth_by_default_makes_the_best_worth_its_average_work() -> None:
     for price_scale in (1.0, 1e3):
         table = tabulate(auctions(300, Pool(price_scale=price_scale)))
         worth = default_worth(table)
@@ -158,6 +160,19 @@ def test_worth_by_default_makes_the_dearest_worth_its_average_work() -> None:
         assert table.agents[int(np.argmax(net + 1e-9 * (np.array(table.agents) == "large")))] == "large"
         assert worth == pytest.approx(price_scale * default_worth(tabulate(auctions(300))))
     assert default_worth(tabulate(auctions(20, Pool(price_scale=0.0)))) > 0.0
+
+
+def test_a_dear_agent_that_fails_says_nothing_of_what_a_solved_task_is_worth() -> None:
+    failing = [
+        replace(one, work={**one.work, "large": replace(one.work["large"], success=False)}) for one in auctions(300)
+    ]
+    table = tabulate(failing)
+    spent, _ = work_costs(table)
+    model = success_models(table, (0.1,))[0]
+    net = default_worth(table) * 1e6 * np.array([model.rates[agent] for agent in table.agents]) - spent
+    best = max(model.rates, key=lambda agent: model.rates[agent])
+    assert best != "large"
+    assert net[table.agents.index(best)] == pytest.approx(net.max(), abs=1e-6 * spent.max())
 
 
 def test_the_winners_outcomes_alone_give_about_the_same_model() -> None:

@@ -34,7 +34,7 @@ FAILURE_PRIOR = -1.0
 """Prior of what another's failure takes off the log-odds, with a standard deviation of 1."""
 CLOSEST = 1e-6
 WORTH_CAP = 10.0
-"""The default worth is at most this many times what a success of the dearest agent costs."""
+"""The default worth is at most this many times what a success of the best agent costs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,15 +65,17 @@ class Sample:
 def default_worth(table: Table) -> float:
     """What a solved task is worth if nobody says, in dollars.
 
-    Whoever would use the dearest agent for everything pays what one success of it costs, so a success is worth that at
+    Whoever would use the best agent for everything pays what one success of it costs, so a success is worth that at
     least; and its average work is worth doing only if each success it has over a cheaper agent is worth what that costs
     extra. The largest of these, but no more than ten times the first: a difference of rates may be next to nothing.
+    The best is the one that solves most; in a pool of specialists that need not be the dearest, whose own successes
+    say nothing of what the others' are worth.
     """
     spent = work_costs(table)[0] / MICRO
     rates = _shrunk_rates(table)[0]
-    dearest = int(np.argmax(agent_prices(table)))
-    floor = float(spent[dearest] / rates[dearest])
-    more, better = spent[dearest] - spent, rates[dearest] - rates
+    best = int(np.argmax(np.where(spent > 0, rates, -1.0)))  # what is free says nothing of worth
+    floor = float(spent[best] / rates[best])
+    more, better = spent[best] - spent, rates[best] - rates
     gaining = (better > 0) & (more > 0)
     extra = float((more[gaining] / better[gaining]).max(initial=floor))
     return min(extra, WORTH_CAP * floor) or 1.0  # where all work is free any worth does

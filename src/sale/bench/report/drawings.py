@@ -30,10 +30,7 @@ def drawings(field: Field, domain: str) -> Iterator[tuple[str, Figure]]:
     name = "SALE" if field.orders else MARKET
     market = field.named(name).settled
     labels = {task.id: task.time.label.replace(" (", "\n(") for task in field.recorded.tasks}
-    yield (
-        f"{domain}-pareto",
-        pareto_plot([_point(one, field) for one in field.contenders]),
-    )
+    yield f"{domain}-pareto", pareto(field)
     yield f"{domain}-workload", workload_bars(workload(market, RESAMPLING, labels))
     yield (
         f"{domain}-bins",
@@ -70,6 +67,11 @@ def drawings(field: Field, domain: str) -> Iterator[tuple[str, Figure]]:
         ]
         if len({len(run) for run in runs}) == 1:
             yield f"{domain}-wins", win_share_lines(runs, agents)
+
+
+def pareto(field: Field) -> Figure:
+    """Success against cost, of every contender."""
+    return pareto_plot([_point(one, field) for one in field.contenders])
 
 
 def _point(one: Contender, field: Field) -> Point:

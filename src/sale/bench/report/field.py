@@ -7,7 +7,7 @@ winner follows its plan, as the method has it; "plan as a signal" is the same ch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from sale.bench.routers.fixed import Oracle, Random, SingleAgent
 from sale.bench.routers.protocol import Ints, OutcomeTable, Router, Routing
 from sale.errors import InputError
 from sale.learning.fit import fit
-from sale.types import Objective
+from sale.types import Example, Objective, Weights
 
 FOLDS = 5
 SEED = 7
@@ -117,8 +117,9 @@ def _fitted(recorded: Recorded, dev: Recorded | None, direct: OutcomeTable, embe
         ("SALE fitted, margin", "margin", 1),
         ("SALE fitted, minmax", "minmax", 1),
     )
+    lessons = _Lessons(embed=embed)
     for name, objective, attempts in variants:
-        market = _Fitted(name=name, objective=objective, attempts=attempts, embed=embed)
+        market = _Fitted(name=name, objective=objective, attempts=attempts, lessons=lessons)
         routing = market.routing(dev, recorded) if dev is not None else _across(recorded, direct, market.routing)
         if routing is not None:
             found.append(Contender(name=name, settled=settle((direct, routing))))
@@ -132,7 +133,7 @@ class _Fitted:
     name: str
     objective: Objective
     attempts: int
-    embed: Embed
+    lessons: _Lessons
 
     def routing(self, train: Recorded, test: Recorded) -> Routing:
         """Fit on some tasks, decide the others.
@@ -140,9 +141,36 @@ class _Fitted:
         Raises:
             InputError: The training tasks are too few.
         """
-        weights = fit(examples_of(train, self.embed), self.objective, seconds=SOLVER_SECONDS).weights
+        weights = self.lessons.weights(self.objective, train)
         policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
-        return run(test, train, policy, self.embed, SEED).routing
+        return run(test, train, policy, self.lessons.embed, SEED).routing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lessons:
+    """What is fitted on a training set, once: several ways to run the market share it."""
+
+    embed: Embed
+    _examples: dict[tuple[str, ...], tuple[Example, ...]] = field(
+        default_factory=dict[tuple[str, ...], tuple[Example, ...]]
+    )
+    _weights: dict[tuple[Objective, tuple[str, ...]], Weights] = field(
+        default_factory=dict[tuple[Objective, tuple[str, ...]], Weights]
+    )
+
+    def weights(self, objective: Objective, train: Recorded) -> Weights:
+        """The weights that these tasks give.
+
+        Raises:
+            InputError: They are too few.
+        """
+        tasks = tuple(task.id for task in train.tasks)
+        if tasks not in self._examples:
+            self._examples[tasks] = examples_of(train, self.embed)
+        if (objective, tasks) not in self._weights:
+            found = fit(self._examples[tasks], objective, seconds=SOLVER_SECONDS)
+            self._weights[objective, tasks] = found.weights
+        return self._weights[objective, tasks]
 
 
 def _across(

@@ -11,7 +11,7 @@ from sale.bench.metrics import Settled
 from sale.bench.replay import Recorded, load_recorded, merged
 from sale.bench.report import tables
 from sale.bench.report.claim import claim_table
-from sale.bench.report.drawings import drawings
+from sale.bench.report.drawings import drawings, pareto
 from sale.bench.report.field import Field, compare, together
 from sale.bench.report.refined import refinement_table
 from sale.bench.report.sheet import Sheet
@@ -99,26 +99,26 @@ def make_pool(
     name: str,
     title: str,
     suffixes: Sequence[str] = SUFFIXES,
-) -> tuple[Sheet, ...]:
+) -> tuple[tuple[Sheet, ...], dict[str, bytes]]:
     """The comparison over all domains as one, whose agent and market are the same for all: what a claim is made on.
 
     Args:
         folder: Records as for `make`.
         tasks: What was run.
         features: Sentence embeddings.
-        name: Begins the keys of the tables.
+        name: Begins the keys of the tables and the names of figures.
         title: Of the pool, in words.
         suffixes: Of record files.
 
     Returns:
-        Nothing where no test task is on record.
+        Its tables, and its figures as SVG by the name of the file; nothing where no test task is on record.
     """
     given = list(tasks)
     tests = [_recorded(folder, f"{domain}-test", _of(given, domain, "test"), suffixes) for domain in DOMAINS]
     devs = [_recorded(folder, f"{domain}-dev", _of(given, domain, "dev"), suffixes) for domain in DOMAINS]
     found = [one for one in tests if one is not None and one.tasks]
     if not found:
-        return ()
+        return (), {}
     # Half a training set would teach one domain alone.
     whole = [one for one in devs if one is not None and one.tasks] if None not in devs else []
     field = compare(merged(found), merged(whole) if whole else None, features, features)
@@ -129,7 +129,7 @@ def make_pool(
     ]
     if (checks := tables.check_table(field, name)) is not None:
         sheets.append(checks)
-    return tuple(sheets)
+    return tuple(sheets), {f"{name}-pareto.svg": svg(pareto(field))}
 
 
 def _of(tasks: Sequence[BenchTask], domain: Domain, split: Split) -> list[BenchTask]:

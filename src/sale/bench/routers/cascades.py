@@ -27,6 +27,8 @@ STEPS = 40
 EDGE = 1e-5
 TOO_DEAR = 1e4
 DEPTH = 3
+Accepted = dict[tuple[tuple[int, ...], tuple[float, ...]], Bools]
+"""By the agents called so far and the shares sent on before the last of them: which answers pass at which share."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,11 +125,12 @@ def grid(trials: Trials, agents: tuple[int, ...]) -> list[Point]:
     The more successful are better, where equal the cheaper, then the shorter.
     """
     steps = np.linspace(EDGE, 1 - EDGE, STEPS)
+    accepted: Accepted = {}
     points = [
         point
         for depth in range(1, min(DEPTH, len(agents)) + 1)
         for chain in permutations(agents, depth)
-        for point in _Walk(trials, chain, steps).points()
+        for point in _Walk(trials, chain, steps, accepted).points()
     ]
     return sorted(points, key=lambda point: (-point.success, point.dollars, len(point.agents)))
 
@@ -165,6 +168,8 @@ class _Walk:
     trials: Trials
     agents: tuple[int, ...]
     steps: Floats
+    accepted: Accepted
+    """Shared among chains: many begin alike."""
 
     def points(self) -> Iterator[Point]:
         every = np.arange(len(self.trials.scores))
@@ -180,9 +185,7 @@ class _Walk:
         """Every way on from the stage `depth`, which calls its agent for the tasks `going`."""
         right, cost = self._each(depth, going)
         dollars = sums[1] + float(cost.sum())
-        reached = self.trials.scores[going, self.agents[depth]]
-        levels = np.quantile(reached, self.steps[first:]) if len(reached) else np.zeros(len(self.steps) - first)
-        accepted = reached > levels[:, None]
+        accepted = self._accepted(depth, going, first, shares)
         successes = sums[0] + accepted @ right
         places = range(first, len(self.steps))
         if depth < len(self.agents) - 2:
@@ -197,6 +200,15 @@ class _Walk:
         for row, place in enumerate(places):
             step = (*shares, float(self.steps[place]))
             yield self._point(step, float(successes[row]), float(totals[row]))
+
+    def _accepted(self, depth: int, going: Ints, first: int, shares: tuple[float, ...]) -> Bools:
+        """(shares from `first` on, tasks): the answers that are good enough."""
+        stage = self.agents[: depth + 1], shares
+        if stage not in self.accepted:
+            reached = self.trials.scores[going, self.agents[depth]]
+            levels = np.quantile(reached, self.steps[first:]) if len(reached) else np.zeros(len(self.steps) - first)
+            self.accepted[stage] = reached > levels[:, None]
+        return self.accepted[stage]
 
     def _each(self, depth: int, rows: Ints) -> tuple[Floats, Floats]:
         agent = self.agents[depth]

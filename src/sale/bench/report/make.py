@@ -10,6 +10,7 @@ from sale.bench.figure_style import svg
 from sale.bench.metrics import Settled
 from sale.bench.replay import Recorded, load_recorded, merged
 from sale.bench.report import tables
+from sale.bench.report.by_domain import domain_table
 from sale.bench.report.claim import claim_table
 from sale.bench.report.drawings import drawings, pareto
 from sale.bench.report.field import Field, compare, together
@@ -126,6 +127,7 @@ def make_pool(
     sheets = [
         replace(tables.main_table(field, name), title=f"{title}: {counts} test tasks"),
         claim_table(field, f"{name}-claim", f"{title}: the market against its best agent"),
+        domain_table(field, f"{name}-domains", f"{title}: domain by domain"),
     ]
     if (checks := tables.check_table(field, name)) is not None:
         sheets.append(checks)

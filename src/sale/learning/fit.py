@@ -85,7 +85,7 @@ def fit(
     figures, remarks = measures(table, held, completed)
     notes = (*_data_notes(table, tasks), *completed.notes, *remarks, *_fit_notes(objective, how, held, final, table))
     if worth is None and objective != "minmax":
-        notes = (*notes, f"a solved task is taken to be worth ${value:.3g}, from what the best agent costs")
+        notes = (*notes, f"a solved task is taken to be worth ${value:.3g}, from what the dearest agent costs")
     settings: dict[str, float | str] = dict(zip(how.settings, held.setting, strict=True))
     settings |= {"folds": float(min(folds, tasks)), "seed": float(seed)}
     if objective != "minmax":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -160,24 +158,6 @@ def test_worth_by_default_makes_the_dearest_worth_its_average_work() -> None:
         assert table.agents[int(np.argmax(net + 1e-9 * (np.array(table.agents) == "large")))] == "large"
         assert worth == pytest.approx(price_scale * default_worth(tabulate(auctions(300))))
     assert default_worth(tabulate(auctions(20, Pool(price_scale=0.0)))) > 0.0
-
-
-def test_a_difference_that_may_be_chance_gives_a_success_no_price() -> None:
-    held = auctions(300)
-    failing = {one.auction_id for one in held if not one.work["small"].success and one.work["large"].success}
-    kept = set(sorted(failing)[:3])
-    even = [
-        replace(one, work={**one.work, "large": replace(one.work["large"], success=one.work["small"].success)})
-        if one.auction_id not in kept
-        else one
-        for one in held
-    ]
-    table = tabulate(even)
-    spent = work_costs(table)[0] * 1e-6
-    model = success_models(table, (0.1,))[0]
-    dearest = table.agents.index("large")
-    assert model.rates["large"] > model.rates["small"]
-    assert default_worth(table) < 2.0 * spent[dearest] / model.rates["large"]
 
 
 def test_the_winners_outcomes_alone_give_about_the_same_model() -> None:

@@ -35,8 +35,6 @@ FAILURE_PRIOR = -1.0
 CLOSEST = 1e-6
 WORTH_CAP = 10.0
 """The default worth is at most this many times what a success of the dearest agent costs."""
-CLEAR = 2.0
-"""Standard errors by which an agent must solve more than another before its extra successes are given a price."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,16 +67,14 @@ def default_worth(table: Table) -> float:
 
     Whoever would use the dearest agent for everything pays what one success of it costs, so a success is worth that at
     least; and its average work is worth doing only if each success it has over a cheaper agent is worth what that costs
-    extra. The largest of these, over the agents it clearly solves more than: a difference that may be chance has no
-    price. No more than ten times the first.
+    extra. The largest of these, but no more than ten times the first: a difference of rates may be next to nothing.
     """
     spent = work_costs(table)[0] / MICRO
-    rates, _, count = _shrunk_rates(table)
+    rates = _shrunk_rates(table)[0]
     dearest = int(np.argmax(agent_prices(table)))
     floor = float(spent[dearest] / rates[dearest])
     more, better = spent[dearest] - spent, rates[dearest] - rates
-    variance = rates * (1.0 - rates) / (count + PRIOR_TASKS)
-    gaining = (better > CLEAR * np.sqrt(variance + variance[dearest])) & (more > 0)
+    gaining = (better > 0) & (more > 0)
     extra = float((more[gaining] / better[gaining]).max(initial=floor))
     return min(extra, WORTH_CAP * floor) or 1.0  # where all work is free any worth does
 
@@ -98,19 +94,18 @@ def work_costs(table: Table) -> tuple[Floats, float]:
     return (total + PRIOR_TASKS * prices * tokens) / (count + PRIOR_TASKS), tokens
 
 
-def _shrunk_rates(table: Table) -> tuple[Floats, float, Floats]:
-    """(A,) shares of successes drawn towards the pool's, the pool's, and (A,) how many outcomes they rest on."""
+def _shrunk_rates(table: Table) -> tuple[Floats, float]:
     known = table.present & table.known
     author, success = table.author[known], table.success[known]
     rate = (success.sum() + 0.5) / (len(success) + 1.0)
     good = np.bincount(author, weights=success, minlength=len(table.agents))
     count = np.bincount(author, minlength=len(table.agents))
-    return (good + PRIOR_TASKS * rate) / (count + PRIOR_TASKS), float(rate), count
+    return (good + PRIOR_TASKS * rate) / (count + PRIOR_TASKS), float(rate)
 
 
 def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:
     """The judged executions as a design matrix; of at most `most` outcomes, whole tasks drawn by `seed`."""
-    rates, rate, _ = _shrunk_rates(table)
+    rates, rate = _shrunk_rates(table)
     held = _some_tasks(table, most, seed)
     known = held.present & held.known
     blank = _blank(held.agents, rates, rate)

@@ -28,6 +28,8 @@ FOLDS = 5
 SEED = 7
 SOLVER_SECONDS = 20.0
 """What the exact solvers may take for one fit; at these sizes they finish long before."""
+THRIFTY = 0.25
+"""Of the default worth of a solved task: another point on the market's own curve of success against cost."""
 FEWEST_TRAINING = 30
 """Fewer training tasks than this are no training set: baselines are then fitted on the test tasks they do not route."""
 
@@ -107,19 +109,21 @@ def _fitted(recorded: Recorded, dev: Recorded | None, direct: OutcomeTable, embe
     """The market with weights fitted on what the baselines are trained on, and remembering no more than that.
 
     Work is done without a plan. With the objective `utility` auctions are held only where they pay; "next best bid"
-    sends on work that fails the examples in the task's own text, as often as that is expected to pay. The other
-    objectives know bids alone, so they auction every task.
+    sends on work that fails the examples in the task's own text, as often as that is expected to pay; "thrifty" takes a
+    solved task to be worth a quarter of that. The other objectives know bids alone, so they auction every task.
     """
     found: list[Contender] = []
-    variants: tuple[tuple[str, Objective, int], ...] = (
-        ("SALE fitted", "utility", 1),
-        ("SALE fitted, next best bid", "utility", len(recorded.agents)),
-        ("SALE fitted, margin", "margin", 1),
-        ("SALE fitted, minmax", "minmax", 1),
+    every = len(recorded.agents)
+    variants: tuple[tuple[str, Objective, int, float], ...] = (
+        ("SALE fitted", "utility", 1, 1.0),
+        ("SALE fitted, next best bid", "utility", every, 1.0),
+        ("SALE fitted, next best bid, thrifty", "utility", every, THRIFTY),
+        ("SALE fitted, margin", "margin", 1, 1.0),
+        ("SALE fitted, minmax", "minmax", 1, 1.0),
     )
     lessons = _Lessons(embed=embed)
-    for name, objective, attempts in variants:
-        market = _Fitted(name=name, objective=objective, attempts=attempts, lessons=lessons)
+    for name, objective, attempts, thrift in variants:
+        market = _Fitted(name=name, objective=objective, attempts=attempts, thrift=thrift, lessons=lessons)
         routing = market.routing(dev, recorded) if dev is not None else _across(recorded, direct, market.routing)
         if routing is not None:
             found.append(Contender(name=name, settled=settle((direct, routing))))
@@ -133,6 +137,8 @@ class _Fitted:
     name: str
     objective: Objective
     attempts: int
+    thrift: float
+    """A solved task is taken to be worth so much of what it is by default."""
     lessons: _Lessons
 
     def routing(self, train: Recorded, test: Recorded) -> Routing:
@@ -142,6 +148,8 @@ class _Fitted:
             InputError: The training tasks are too few.
         """
         weights = self.lessons.weights(self.objective, train)
+        if weights.model is not None:
+            weights = replace(weights, model=replace(weights.model, worth=self.thrift * weights.model.worth))
         policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
         return run(test, train, policy, self.lessons.embed, SEED).routing
 

@@ -168,6 +168,8 @@ def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
         (("weights", "diff", "1", "9"), "version"),
         (("replay", "9"), "no weights of version 9"),
         (("fit", "--worth", "-1"), "worth"),
+        (("fit", "--spend", "0"), "spend"),
+        (("fit", "--spend", "0.5", "--worth", "1"), "give one of them"),
         (("fit", "--since", "2999-01-01"), "no settled auction"),
     ],
 )

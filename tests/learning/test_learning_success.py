@@ -14,7 +14,7 @@ from sale.learning.choosing import chances, chosen, expected_works
 from sale.learning.dataset import tabulate
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import fit_logistic
-from sale.learning.utility import PRIOR_TASKS, default_worth, priced, success_models, work_costs
+from sale.learning.utility import PRIOR_TASKS, priced, success_models
 from sale.types import Example, TrackRecord, Weights, Worked
 from tests.learning.pools import PRICES, Pool, auctions, bid, seen_by_market
 
@@ -145,19 +145,6 @@ def test_more_worth_buys_more_success_for_more_money(seed: int) -> None:
     assert hoped == sorted(hoped)
     assert spent == sorted(spent)
     assert hoped[-1] > hoped[0]
-
-
-def test_worth_by_default_makes_the_dearest_worth_its_average_work() -> None:
-    for price_scale in (1.0, 1e3):
-        table = tabulate(auctions(300, Pool(price_scale=price_scale)))
-        worth = default_worth(table)
-        spent, _ = work_costs(table)
-        model = success_models(table, (0.1,))[0]
-        rates = np.array([model.rates[agent] for agent in table.agents])
-        net = worth * 1e6 * rates - spent
-        assert table.agents[int(np.argmax(net + 1e-9 * (np.array(table.agents) == "large")))] == "large"
-        assert worth == pytest.approx(price_scale * default_worth(tabulate(auctions(300))))
-    assert default_worth(tabulate(auctions(20, Pool(price_scale=0.0)))) > 0.0
 
 
 def test_the_winners_outcomes_alone_give_about_the_same_model() -> None:

@@ -18,6 +18,7 @@ from sale.cli.weights import described
 from sale.errors import InputError
 from sale.learning.due import Due, due
 from sale.learning.fit import fit as fit_weights
+from sale.learning.spending import HALF, Spend
 from sale.types import Objective, WeightSet
 
 
@@ -25,6 +26,7 @@ class _Options(TypedDict):
     objective: Objective
     since: datetime | None
     worth: float | None
+    spend: float | None
     folds: int
     seed: int
     use: bool
@@ -43,6 +45,11 @@ class _Options(TypedDict):
 )
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only auctions begun on this day (UTC) or later.")
 @click.option("--worth", type=click.FloatRange(min=0, min_open=True), help="What a solved task is worth, in dollars.")
+@click.option(
+    "--spend",
+    type=click.FloatRange(min=0, min_open=True),
+    help="In its place: so much of what the best agent alone would cost.  [default: 0.5]",
+)
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2), help="Of the cross-validation.")
 @click.option("--seed", default=0, show_default=True, help="Draws the folds.")
 @click.option("--use", is_flag=True, help="Put the weights in use at once.")
@@ -79,6 +86,15 @@ async def _due(settings: config.Settings, since: datetime | None) -> Due:
         return due(await memory.examples(since), used, later)
 
 
+def _worth(options: _Options) -> float | Spend:
+    worth, spend = options["worth"], options["spend"]
+    if worth is not None and spend is not None:
+        raise click.UsageError("--worth and --spend both say what a solved task is worth: give one of them.")
+    if worth is not None:
+        return worth
+    return HALF if spend is None else Spend(spend)
+
+
 async def _fit(settings: config.Settings, since: datetime | None, options: _Options) -> WeightSet:
     async with opened(settings) as memory:
         examples = await memory.examples(since)
@@ -91,7 +107,7 @@ async def _fit(settings: config.Settings, since: datetime | None, options: _Opti
         found = fit_weights(
             examples,
             options["objective"],
-            worth=options["worth"],
+            worth=_worth(options),
             folds=options["folds"],
             seed=options["seed"],
             since=stamp,

@@ -5,12 +5,34 @@ Not a second rule: tests hold it to the market's own, bid by bid.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from sale.auction.chances import STEEPEST, track_feature
 from sale.auction.scoring import MAX_SCORE
-from sale.learning.dataset import Floats, Ints, Table, observed_tracks
+from sale.learning.dataset import MICRO, Floats, Ints, Table, observed_tracks
 from sale.types import SuccessModel, Weights
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prospects:
+    """What a success model expects of each bid."""
+
+    chance: Floats
+    """(T, N) P̂(success)."""
+    works: Floats
+    """(T, N) what the work is to cost, micro-dollars; infinite where there is no bid."""
+
+    def columns(self, worth: float) -> Ints:
+        """(T,) who is awarded each task, if solving it is worth so many dollars."""
+        return np.argmin(self.works - worth * MICRO * self.chance, axis=1).astype(np.intp)
+
+
+def prospects(table: Table, model: SuccessModel) -> Prospects:
+    """What the model expects of every bid."""
+    works = np.where(table.present, expected_works(table, model), np.inf)
+    return Prospects(chance=chances(table, model), works=works)
 
 
 def chosen(table: Table, weights: Weights) -> Ints:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sale.errors import InputError
-from sale.learning.dataset import Table, split, tabulate
-from sale.learning.heldout import HeldOut, hold_out, measures
+from sale.learning.dataset import Ints, Table, split, tabulate
+from sale.learning.heldout import HeldOut, Pricing, hold_out, measures
 from sale.learning.recipes import MOST_OUTCOMES, Candidate, Recipe, recipe
-from sale.learning.unknowns import complete
-from sale.learning.utility import default_worth
+from sale.learning.spending import HALF, Spend, best_agent_cost, worth_of_share
+from sale.learning.unknowns import Completed, complete
+from sale.learning.utility import priced
 from sale.types import Example, Objective, Training, Weights
 
 LEAST_TASKS = 8
@@ -36,15 +37,15 @@ class Fit:
     training: Training
     gap: float | None
     """Optimality gap of the final program, relative; `None` for `utility`, which is none."""
-    worth: float
-    """Dollars a solved task was taken to be worth."""
+    worth: float | None
+    """Dollars a solved task was taken to be worth; `None` for `minmax`, which knows no such thing."""
 
 
 def fit(
     examples: Sequence[Example],
     objective: Objective,
     *,
-    worth: float | None = None,
+    worth: float | Spend = HALF,
     folds: int = 5,
     seed: int = 0,
     since: str | None = None,
@@ -56,8 +57,8 @@ def fit(
     Args:
         examples: The auctions. Outcomes of the winners are enough; everybody's are better.
         objective: `minmax`, `margin` or `utility` (method, section 3).
-        worth: What a solved task is worth, in dollars; see `utility.default_worth` for what is taken if not given.
-            `minmax` does not use it.
+        worth: What a solved task is worth, in dollars, or what share of the best agent's cost first awards may spend.
+            `minmax` uses neither.
         folds: Of the cross-validation, by task text.
         seed: Draws the folds.
         since: Start of the records, for the record alone.
@@ -78,19 +79,26 @@ def fit(
         )
     fold = split(table, min(folds, tasks), seed)
     completed = complete(table, fold)
-    value = default_worth(table) if worth is None else worth
+    pricing = _pricing(table, completed, worth)
+    value = None
+    if objective == "margin":  # it has no chances of its own that could say what a share of the money buys
+        value = _worth_by_chances(table, completed, fold, pricing) if isinstance(worth, Spend) else worth
     how = recipe(objective, value, alpha)
-    held = hold_out(table, completed, fold, how, 0.6 * seconds)
+    held = hold_out(table, completed, fold, how, 0.6 * seconds, pricing)
     (final,) = how.solve(table, completed, (held.setting,), 0.4 * seconds, True)
+    if final.weights.model is not None and held.worth is not None:
+        value = held.worth
+        final = replace(final, weights=replace(final.weights, model=priced(final.weights.model, value)))
     figures, remarks = measures(table, held, completed)
     notes = (*_data_notes(table, tasks), *completed.notes, *remarks, *_fit_notes(objective, how, held, final, table))
-    if worth is None and objective != "minmax":
-        notes = (*notes, f"a solved task is taken to be worth ${value:.3g}, from what the dearest agent costs")
     settings: dict[str, float | str] = dict(zip(how.settings, held.setting, strict=True))
     settings |= {"folds": float(min(folds, tasks)), "seed": float(seed)}
-    if objective != "minmax":
+    if value is not None:
         settings["worth"] = value
-    if objective == "margin":
+        if isinstance(worth, Spend):
+            settings["spend"] = worth.share
+            notes = (*notes, _worth_note(table, completed, held, value, worth))
+    if objective == "margin" and value is not None:
         settings |= {"alpha": alpha, "lambda": 1.0 / value}
     if final.gap is not None:
         settings["gap"] = final.gap
@@ -106,8 +114,28 @@ def fit(
     return Fit(weights=final.weights, training=training, gap=final.gap, worth=value)
 
 
-def _check(worth: float | None, folds: int, alpha: float, seconds: float) -> None:
-    if worth is not None and not (math.isfinite(worth) and worth > 0.0):
+def _pricing(table: Table, completed: Completed, worth: float | Spend) -> Pricing:
+    if isinstance(worth, Spend):
+        share = worth.share
+        return lambda expected: worth_of_share(table, expected, completed.dollars, share)
+    return lambda _: worth
+
+
+def _worth_by_chances(table: Table, completed: Completed, fold: Ints, pricing: Pricing) -> float | None:
+    return hold_out(table, completed, fold, recipe("utility", None, 0.0), 1.0, pricing).worth
+
+
+def _worth_note(table: Table, completed: Completed, held: HeldOut, worth: float, asked: Spend) -> str:
+    alone, spent = best_agent_cost(table), completed.dollars[np.arange(len(table)), held.columns].mean()
+    cost = f"{spent / alone:.0%} of what" if alone > 0.0 else "no less than"
+    return (
+        f"a solved task is taken to be worth ${worth:.3g}: first awards then cost {cost} the best agent alone would, "
+        f"${alone:.3g} a task (asked for: {asked.share:.0%})"
+    )
+
+
+def _check(worth: float | Spend, folds: int, alpha: float, seconds: float) -> None:
+    if not isinstance(worth, Spend) and not (math.isfinite(worth) and worth > 0.0):
         raise InputError(f"worth must be a number of dollars above 0, got {worth!r}")
     if folds < 2:
         raise InputError(f"folds must be at least 2, got {folds!r}")

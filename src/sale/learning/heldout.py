@@ -6,14 +6,14 @@ figures count the choice of setting too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from sale.learning import calibration
-from sale.learning.choosing import chances, chosen
-from sale.learning.dataset import Bools, Floats, Ints, Table, agent_prices
+from sale.learning.choosing import Prospects, chosen, prospects
+from sale.learning.dataset import Bools, Ints, Table, agent_prices
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import log_losses
 from sale.learning.recipes import Recipe, Setting, Trial
@@ -29,13 +29,21 @@ class HeldOut:
     setting: Setting
     columns: Ints
     """(T,)"""
-    chance: Floats | None
-    """(T, N) P̂ of models that had not seen the task, where the objective has such."""
+    prospects: Prospects | None
+    """Of models that had not seen the task, where the objective has such."""
+    worth: float | None
+    """What a solved task was taken to be worth then, in dollars."""
     gap: float
     """Largest optimality gap among the fits on folds."""
 
 
-def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, seconds: float) -> HeldOut:
+Pricing = Callable[[Prospects], float]
+"""What a solved task is worth, in dollars, given what models expected of tasks they had not seen."""
+
+
+def hold_out(
+    table: Table, completed: Completed, fold: Ints, recipe: Recipe, seconds: float, pricing: Pricing
+) -> HeldOut:
     """Fit every setting without each fold, and see what it does there.
 
     Args:
@@ -44,11 +52,12 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
         fold: (T,).
         recipe: The objective's.
         seconds: For all solvers together.
+        pricing: Asked once, where the objective has a model: it is fitted and chosen before it is priced.
     """
     rows, numbers = np.arange(len(table)), np.unique(fold)
     shape = (len(recipe.tried), len(table))
     columns, losses = np.zeros(shape, np.intp), np.zeros(shape)
-    chance: Floats | None = None
+    chance, works = np.full((2, *shape, table.author.shape[1]), np.nan)
     gap = 0.0
     for number in numbers:
         own = fold == number
@@ -58,12 +67,13 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
         )
         for place, candidate in enumerate(candidates):
             gap = max(gap, candidate.gap or 0.0)
-            columns[place, own] = chosen(test, candidate.weights)
-            if candidate.weights.model is not None:
-                chance = np.full((*shape, table.author.shape[1]), np.nan) if chance is None else chance
-                chance[place, own] = chances(test, candidate.weights.model)
-                judged = log_losses(chance[place, own], np.nan_to_num(test.success)) * (test.known & test.present)
-                losses[place, own] = judged.sum(axis=1)
+            if candidate.weights.model is None:
+                columns[place, own] = chosen(test, candidate.weights)
+                continue
+            expected = prospects(test, candidate.weights.model)
+            chance[place, own], works[place, own] = expected.chance, expected.works
+            judged = log_losses(expected.chance, np.nan_to_num(test.success)) * (test.known & test.present)
+            losses[place, own] = judged.sum(axis=1)
     trial = Trial(
         success=completed.success[rows, columns],
         dollars=completed.dollars[rows, columns],
@@ -73,13 +83,12 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
     picks = np.zeros(len(table), np.intp)
     for number in numbers:
         picks[fold == number] = recipe.pick(trial, fold != number)
-    best = recipe.pick(trial, np.ones(len(table), np.bool_))
-    return HeldOut(
-        setting=recipe.tried[best],
-        columns=columns[picks, rows],
-        chance=None if chance is None else chance[picks, rows],
-        gap=gap,
-    )
+    setting = recipe.tried[recipe.pick(trial, np.ones(len(table), np.bool_))]
+    if not recipe.modelled:
+        return HeldOut(setting=setting, columns=columns[picks, rows], prospects=None, worth=None, gap=gap)
+    expected = Prospects(chance=chance[picks, rows], works=works[picks, rows])
+    worth = pricing(expected)
+    return HeldOut(setting=setting, columns=expected.columns(worth), prospects=expected, worth=worth, gap=gap)
 
 
 def _without(completed: Completed, own: Ints) -> Completed:
@@ -121,8 +130,8 @@ def measures(
     found["reliance"] = mean_interval(relied, group, proportion=True)
     if table.complete.all():
         found |= _against_others(table, held.columns, dearest)
-    if held.chance is not None:
-        seen = calibration.judged(table, held.chance)
+    if held.prospects is not None:
+        seen = calibration.judged(table, held.prospects.chance)
         found["slope"], found["bias"] = calibration.slope(*seen), calibration.bias(*seen)
         if not found["slope"][1] <= 1.0 <= found["slope"][2]:
             kind = "too sure of itself" if found["slope"][0] < 1.0 else "too timid"

@@ -59,19 +59,23 @@ class Recipe:
     """Table, outcomes, settings, seconds for all of them, whether it is the final fit."""
     pick: Callable[[Trial, Bools], int]
     """The place of the best setting, judged by some auctions."""
+    modelled: bool = False
+    """Whether what it fits is a success model; that is priced afterwards, with `utility.priced`."""
 
 
-def recipe(objective: Objective, worth: float, alpha: float) -> Recipe:
+def recipe(objective: Objective, worth: float | None, alpha: float) -> Recipe:
     """The recipe of an objective.
 
     Args:
         objective: Which.
-        worth: What a solved task is worth, in dollars; `minmax` knows no such thing.
+        worth: What a solved task is worth, in dollars, for `margin`: its program weighs cost by it.
         alpha: Of CVaR, for `margin`.
     """
     if objective == "minmax":
         return Recipe(settings=("B",), tried=tuple((b,) for b in minmax.BUDGETS), solve=_minmax, pick=_most_solved)
     if objective == "margin":
+        if worth is None:
+            raise ValueError("margin needs to know what a solved task is worth")
 
         def solve(
             table: Table, completed: Completed, settings: Sequence[Setting], seconds: float, _: bool, /
@@ -83,12 +87,12 @@ def recipe(objective: Objective, worth: float, alpha: float) -> Recipe:
 
         grid = tuple((rho, trade) for rho in margin.STRENGTHS for trade in TRADES)
         return Recipe(settings=("rho", "trade"), tried=grid, solve=solve, pick=pick)
-
-    def models(table: Table, _: Completed, settings: Sequence[Setting], __: float, final: bool, /) -> list[Candidate]:
-        return _utility(table, [strength for (strength,) in settings], worth, final)
-
     return Recipe(
-        settings=("lasso",), tried=tuple((s,) for s in utility.STRENGTHS), solve=models, pick=_least_surprised
+        settings=("lasso",),
+        tried=tuple((s,) for s in utility.STRENGTHS),
+        solve=_utility,
+        pick=_least_surprised,
+        modelled=True,
     )
 
 
@@ -144,10 +148,11 @@ def _least_loss(losses: Floats, group: Ints) -> int:
     return int(places[near.index(True)])
 
 
-def _utility(table: Table, settings: Sequence[float], worth: float, final: bool) -> list[Candidate]:
-    models = utility.success_models(table, settings, most=None if final else MOST_OUTCOMES)
+def _utility(table: Table, _: Completed, settings: Sequence[Setting], __: float, final: bool) -> list[Candidate]:
+    strengths = [strength for (strength,) in settings]
+    models = utility.success_models(table, strengths, most=None if final else MOST_OUTCOMES)
     blank = Weights(cost=1.0, entropy=0.0, jurors={}, source="fitted")
-    return [Candidate(weights=replace(blank, model=utility.priced(model, worth)), gap=None) for model in models]
+    return [Candidate(weights=replace(blank, model=model), gap=None) for model in models]
 
 
 def _least_surprised(trial: Trial, among: Bools) -> int:

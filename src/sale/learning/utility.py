@@ -33,8 +33,6 @@ SPREAD_ROUNDS = 4
 FAILURE_PRIOR = -1.0
 """Prior of what another's failure takes off the log-odds, with a standard deviation of 1."""
 CLOSEST = 1e-6
-WORTH_CAP = 10.0
-"""The default worth is at most this many times what a success of the dearest agent costs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,23 +60,6 @@ class Sample:
         return slice(1, 1 + len(self.names))
 
 
-def default_worth(table: Table) -> float:
-    """What a solved task is worth if nobody says, in dollars.
-
-    Whoever would use the dearest agent for everything pays what one success of it costs, so a success is worth that at
-    least; and its average work is worth doing only if each success it has over a cheaper agent is worth what that costs
-    extra. The largest of these, but no more than ten times the first: a difference of rates may be next to nothing.
-    """
-    spent = work_costs(table)[0] / MICRO
-    rates = _shrunk_rates(table)[0]
-    dearest = int(np.argmax(agent_prices(table)))
-    floor = float(spent[dearest] / rates[dearest])
-    more, better = spent[dearest] - spent, rates[dearest] - rates
-    gaining = (better > 0) & (more > 0)
-    extra = float((more[gaining] / better[gaining]).max(initial=floor))
-    return min(extra, WORTH_CAP * floor) or 1.0  # where all work is free any worth does
-
-
 def work_costs(table: Table) -> tuple[Floats, float]:
     """(A,) what the work of each agent costs on average, micro-dollars, and the pool's tokens per task.
 
@@ -94,13 +75,26 @@ def work_costs(table: Table) -> tuple[Floats, float]:
     return (total + PRIOR_TASKS * prices * tokens) / (count + PRIOR_TASKS), tokens
 
 
-def _shrunk_rates(table: Table) -> tuple[Floats, float]:
+def rate_posteriors(table: Table) -> tuple[Floats, Floats]:
+    """(A,) and (A,) what each agent's share of successes is taken for: a Beta distribution with these parameters.
+
+    Its own outcomes, and `PRIOR_TASKS` more at the pool's rate.
+    """
     known = table.present & table.known
     author, success = table.author[known], table.success[known]
-    rate = (success.sum() + 0.5) / (len(success) + 1.0)
-    good = np.bincount(author, weights=success, minlength=len(table.agents))
-    count = np.bincount(author, minlength=len(table.agents))
-    return (good + PRIOR_TASKS * rate) / (count + PRIOR_TASKS), float(rate)
+    rate = _pool_rate(success)
+    good: Floats = np.bincount(author, weights=success, minlength=len(table.agents)).astype(np.float64)
+    count: Floats = np.bincount(author, minlength=len(table.agents)).astype(np.float64)
+    return good + PRIOR_TASKS * rate, count - good + PRIOR_TASKS * (1.0 - rate)
+
+
+def _pool_rate(success: Floats) -> float:
+    return float((success.sum() + 0.5) / (len(success) + 1.0))
+
+
+def _shrunk_rates(table: Table) -> tuple[Floats, float]:
+    good, bad = rate_posteriors(table)
+    return good / (good + bad), _pool_rate(table.success[table.present & table.known])
 
 
 def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:

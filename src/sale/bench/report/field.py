@@ -22,14 +22,15 @@ from sale.bench.routers.fixed import Oracle, Random, SingleAgent
 from sale.bench.routers.protocol import Ints, OutcomeTable, Router, Routing
 from sale.errors import InputError
 from sale.learning.fit import fit
+from sale.learning.spending import HALF, Spend
 from sale.types import Example, Objective, Weights
 
 FOLDS = 5
 SEED = 7
 SOLVER_SECONDS = 20.0
 """What the exact solvers may take for one fit; at these sizes they finish long before."""
-THRIFTY = 0.25
-"""Of the default worth of a solved task: another point on the market's own curve of success against cost."""
+SAME_MONEY = Spend(1.0)
+"""Another point on the market's curve of success against cost: first awards may cost what the best agent would."""
 FEWEST_TRAINING = 30
 """Fewer training tasks than this are no training set: baselines are then fitted on the test tasks they do not route."""
 
@@ -109,21 +110,22 @@ def _fitted(recorded: Recorded, dev: Recorded | None, direct: OutcomeTable, embe
     """The market with weights fitted on what the baselines are trained on, and remembering no more than that.
 
     Work is done without a plan. With the objective `utility` auctions are held only where they pay; "next best bid"
-    sends on work that fails the examples in the task's own text, as often as that is expected to pay; "thrifty" takes a
-    solved task to be worth a quarter of that. The other objectives know bids alone, so they auction every task.
+    sends on work that fails the examples in the task's own text, as often as that is expected to pay. First awards may
+    cost half of what the best agent alone would, by training tasks; "full spend" as much as it. The other objectives
+    know bids alone, so they auction every task.
     """
     found: list[Contender] = []
     every = len(recorded.agents)
-    variants: tuple[tuple[str, Objective, int, float], ...] = (
-        ("SALE fitted", "utility", 1, 1.0),
-        ("SALE fitted, next best bid", "utility", every, 1.0),
-        ("SALE fitted, next best bid, thrifty", "utility", every, THRIFTY),
-        ("SALE fitted, margin", "margin", 1, 1.0),
-        ("SALE fitted, minmax", "minmax", 1, 1.0),
+    variants: tuple[tuple[str, Objective, int, Spend], ...] = (
+        ("SALE fitted", "utility", 1, HALF),
+        ("SALE fitted, next best bid", "utility", every, HALF),
+        ("SALE fitted, next best bid, full spend", "utility", every, SAME_MONEY),
+        ("SALE fitted, margin", "margin", 1, HALF),
+        ("SALE fitted, minmax", "minmax", 1, HALF),
     )
     lessons = _Lessons(embed=embed)
-    for name, objective, attempts, thrift in variants:
-        market = _Fitted(name=name, objective=objective, attempts=attempts, thrift=thrift, lessons=lessons)
+    for name, objective, attempts, spend in variants:
+        market = _Fitted(name=name, objective=objective, attempts=attempts, spend=spend, lessons=lessons)
         routing = market.routing(dev, recorded) if dev is not None else _across(recorded, direct, market.routing)
         if routing is not None:
             found.append(Contender(name=name, settled=settle((direct, routing))))
@@ -137,8 +139,7 @@ class _Fitted:
     name: str
     objective: Objective
     attempts: int
-    thrift: float
-    """A solved task is taken to be worth so much of what it is by default."""
+    spend: Spend
     lessons: _Lessons
 
     def routing(self, train: Recorded, test: Recorded) -> Routing:
@@ -147,9 +148,7 @@ class _Fitted:
         Raises:
             InputError: The training tasks are too few.
         """
-        weights = self.lessons.weights(self.objective, train)
-        if weights.model is not None:
-            weights = replace(weights, model=replace(weights.model, worth=self.thrift * weights.model.worth))
+        weights = self.lessons.weights(self.objective, self.spend, train)
         policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
         return run(test, train, policy, self.lessons.embed, SEED).routing
 
@@ -162,11 +161,11 @@ class _Lessons:
     _examples: dict[tuple[str, ...], tuple[Example, ...]] = field(
         default_factory=dict[tuple[str, ...], tuple[Example, ...]]
     )
-    _weights: dict[tuple[Objective, tuple[str, ...]], Weights] = field(
-        default_factory=dict[tuple[Objective, tuple[str, ...]], Weights]
+    _weights: dict[tuple[Objective, Spend, tuple[str, ...]], Weights] = field(
+        default_factory=dict[tuple[Objective, Spend, tuple[str, ...]], Weights]
     )
 
-    def weights(self, objective: Objective, train: Recorded) -> Weights:
+    def weights(self, objective: Objective, spend: Spend, train: Recorded) -> Weights:
         """The weights that these tasks give.
 
         Raises:
@@ -175,10 +174,10 @@ class _Lessons:
         tasks = tuple(task.id for task in train.tasks)
         if tasks not in self._examples:
             self._examples[tasks] = examples_of(train, self.embed)
-        if (objective, tasks) not in self._weights:
-            found = fit(self._examples[tasks], objective, seconds=SOLVER_SECONDS)
-            self._weights[objective, tasks] = found.weights
-        return self._weights[objective, tasks]
+        if (objective, spend, tasks) not in self._weights:
+            found = fit(self._examples[tasks], objective, worth=spend, seconds=SOLVER_SECONDS)
+            self._weights[objective, spend, tasks] = found.weights
+        return self._weights[objective, spend, tasks]
 
 
 def _across(

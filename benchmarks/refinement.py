@@ -1,6 +1,7 @@
 """Does refining a plan make it succeed, or only please the jury? And which pairs teach more?
 
     python -m benchmarks.refinement run [--first N]   # resumable: every call is recorded as it is made
+    sale bench pack benchmarks/records/refinement.jsonl
     python -m benchmarks.refinement report            # writes the table of docs/research.md from the record
     python -m benchmarks.refinement check             # whether the page says what the record says
 
@@ -30,6 +31,7 @@ from sale.auction.jury import PanelJury, Sitting
 from sale.auction.ledger import Ledger, ignore
 from sale.auction.scoring import impute
 from sale.bench.recording.calls import NotRecordedError
+from sale.bench.recording.log import unpack
 from sale.bench.recording.run import Recorder, for_recording
 from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, load_recorded
 from sale.bench.routers.features import Embeddings
@@ -43,7 +45,9 @@ from sale.types import Pair, Strategy
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "benchmarks" / "records"
 BIDS = RECORDS / "hst-open" / "coding-test.jsonl.xz"
-RECORD = RECORDS / "refinement.jsonl"
+OPEN = RECORDS / "refinement.jsonl"
+"""While it is being recorded."""
+RECORD = RECORDS / "refinement.jsonl.xz"
 POOL = ROOT / "examples" / "auction.toml"
 PAGE = ROOT / "docs" / "research.md"
 BEGIN, END = "<!-- refinement: begin -->\n", "<!-- refinement: end -->\n"
@@ -201,7 +205,10 @@ async def study(*, replay: bool, first: int | None) -> list[dict[str, Variant]]:
     vectors = Embeddings(MiniLMEmbedder())([task.prompt for task in recorded.tasks])
     places = asyncio.Semaphore(AT_ONCE)
     found: list[dict[str, Variant]] = []
-    recorder = Recorder(RECORD, recorded.tasks, settings, sandbox=sandbox, width=AT_ONCE, replay=replay)
+    if not replay and RECORD.exists() and not OPEN.exists():
+        unpack(RECORD, OPEN)
+    record = RECORD if replay else OPEN
+    recorder = Recorder(record, recorded.tasks, settings, sandbox=sandbox, width=AT_ONCE, replay=replay)
 
     async def one(place: int) -> None:
         async with places:
@@ -243,6 +250,12 @@ def table(found: Sequence[dict[str, Variant]]) -> str:
     return "\n".join([*rows, "", f"{len(found)} coding tasks, 95 % intervals over tasks."]) + "\n"
 
 
+def page(text: str, found: Sequence[dict[str, Variant]]) -> str:
+    """The page with the table in its place."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}{table(found)}{END}{rest.split(END)[1]}"
+
+
 def _said(found: Interval, digits: int) -> str:
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})".replace("-", "−")
 
@@ -257,8 +270,7 @@ def main() -> int:
     if given.act == "run" or not found:
         return 0
     text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    made = f"{before}{BEGIN}{table(found)}{END}{rest.split(END)[1]}"
+    made = page(text, found)
     if given.act == "report":
         PAGE.write_text(made, encoding="utf-8")
     return int(given.act == "check" and made != text)

@@ -31,6 +31,9 @@ def replay(versions: tuple[int, ...], since: datetime | None, config_file: Path 
 
     What would have come of an award that was not made is known only where the same agent worked on the task. Where it
     is not, the table gives the bounds, and for how many tasks.
+
+    What is compared is the first award, by the best single bid: plans of several attempts rest on what a verifier finds
+    at each, which no record of another award can tell.
     """
     day = since.replace(tzinfo=UTC) if since else None
     examples, named = asyncio.run(_read(config.load(config_file), versions, day))

@@ -14,7 +14,9 @@ import pytest
 
 from sale.bench.recording.log import pack
 from sale.bench.replay import load_recorded
-from sale.bench.report.field import compare, cross_fitted
+from sale.bench.report.field import compare
+from sale.bench.report.fitted import Lessons
+from sale.bench.report.folding import cross_fitted
 from sale.bench.report.make import make
 from sale.bench.report.sheet import Sheet, percent
 from sale.bench.routers.features import Embeddings
@@ -113,7 +115,7 @@ def test_a_packed_record_gives_the_same_report(recorded: Path) -> None:
 def test_the_figures_are_those_of_the_record(recorded: Path) -> None:
     found = load_recorded(recorded / "runs" / "coding-test.jsonl", tasks())
     features = Embeddings(HashEmbedder())
-    field = compare(found, None, features, features)
+    field = compare(found, None, features, Lessons(embed=features))
     right = sum(found.works[task.id, "c", ""].success for task in found.tasks) / len(found.tasks)
     assert field.named("c").settled.success.mean() == pytest.approx(right)
     market = field.named("SALE without memory").settled

@@ -157,6 +157,22 @@ def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
     assert "version 2" not in shell("weights", "list").out
 
 
+def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
+    (tmp_path / "sale.toml").write_text(SETTINGS, encoding="utf-8")
+    asyncio.run(fill(tmp_path / "memory.sqlite3"))
+    shell = Shell(tmp_path)
+
+    def told(*arguments: str) -> dict[str, float]:
+        done = shell("fit", "--use", "--json", *arguments)
+        assert done.code == 0, done.err
+        return json.loads(done.out)["weights"]["training"]["settings"]
+
+    assert told()["spend"] == 0.5
+    assert told("--spend", "0.25")["spend"] == told()["spend"] == 0.25
+    assert told("--worth", "0.002")["worth"] == told()["worth"] == 0.002
+    assert "spend" not in told()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -48,7 +48,7 @@ class _Options(TypedDict):
 @click.option(
     "--spend",
     type=click.FloatRange(min=0, min_open=True),
-    help="In its place: so much of what the best agent alone would cost.  [default: 0.5]",
+    help="In its place: this share of what the best agent would cost; else as the weights in use were told, or 0.5.",
 )
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2), help="Of the cross-validation.")
 @click.option("--seed", default=0, show_default=True, help="Draws the folds.")
@@ -63,6 +63,7 @@ def fit(**options: Unpack[_Options]) -> None:
     `sale weights use`. From time to time, `sale fit --if-due --use` keeps them up to date; `sale weights list` shows
     what was in use when, and `sale weights use` goes back.
     """
+    worth = _asked(options)
     settings, as_json = config.load(options["config_file"]), options["as_json"]
     since = options["since"].replace(tzinfo=UTC) if options["since"] else None
     if options["if_due"]:
@@ -71,7 +72,7 @@ def fit(**options: Unpack[_Options]) -> None:
             click.echo(document("due", asked) if as_json else "\n".join(asked.reasons))
         if not asked.due:
             return
-    found = asyncio.run(_fit(settings, since, options))
+    found = asyncio.run(_fit(settings, since, options, worth))
     if as_json:
         click.echo(document("weights", found))
         return
@@ -86,16 +87,26 @@ async def _due(settings: config.Settings, since: datetime | None) -> Due:
         return due(await memory.examples(since), used, later)
 
 
-def _worth(options: _Options) -> float | Spend:
+def _asked(options: _Options) -> float | Spend | None:
     worth, spend = options["worth"], options["spend"]
     if worth is not None and spend is not None:
         raise click.UsageError("--worth and --spend both say what a solved task is worth: give one of them.")
-    if worth is not None:
-        return worth
-    return HALF if spend is None else Spend(spend)
+    return worth if spend is None else Spend(spend)
 
 
-async def _fit(settings: config.Settings, since: datetime | None, options: _Options) -> WeightSet:
+def _as_before(used: WeightSet | None) -> float | Spend:
+    """What the weights in use were told: a refit is not to change how much is spent."""
+    if used is None:
+        return HALF
+    told = used.training.settings
+    if "spend" in told:
+        return Spend(float(told["spend"]))
+    return float(told["worth"]) if "worth" in told else HALF
+
+
+async def _fit(
+    settings: config.Settings, since: datetime | None, options: _Options, worth: float | Spend | None
+) -> WeightSet:
     async with opened(settings) as memory:
         examples = await memory.examples(since)
         if not examples:
@@ -107,7 +118,7 @@ async def _fit(settings: config.Settings, since: datetime | None, options: _Opti
         found = fit_weights(
             examples,
             options["objective"],
-            worth=_worth(options),
+            worth=_as_before((await in_force(memory, settings))[0]) if worth is None else worth,
             folds=options["folds"],
             seed=options["seed"],
             since=stamp,

@@ -14,8 +14,10 @@ from sale.bench.report.by_domain import domain_table
 from sale.bench.report.claim import claim_table
 from sale.bench.report.drawings import drawings, pareto
 from sale.bench.report.field import Field, compare, together
+from sale.bench.report.fitted import Lessons
 from sale.bench.report.refined import refinement_table
 from sale.bench.report.sheet import Sheet
+from sale.bench.report.spends import spend_table
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.errors import InputError
@@ -82,7 +84,7 @@ def make(
             continue
         dev = _recorded(folder, f"{domain}-dev", _of(given, domain, "dev"), suffixes)
         trained[domain] = 0 if dev is None else len(dev.tasks)
-        fields[domain] = compare(test, dev, features, features)
+        fields[domain] = compare(test, dev, features, Lessons(embed=features))
     if not fields:
         raise InputError(
             "there is nothing to report on: no record has two whole test tasks",
@@ -122,11 +124,13 @@ def make_pool(
         return (), {}
     # Half a training set would teach one domain alone.
     whole = [one for one in devs if one is not None and one.tasks] if None not in devs else []
-    field = compare(merged(found), merged(whole) if whole else None, features, features)
+    lessons = Lessons(embed=features)
+    field = compare(merged(found), merged(whole) if whole else None, features, lessons)
     counts = " and ".join(f"{len(one.tasks)} {one.tasks[0].domain}" for one in found)
     sheets = [
         replace(tables.main_table(field, name), title=f"{title}: {counts} test tasks"),
         claim_table(field, f"{name}-claim", f"{title}: the market against its best agent"),
+        spend_table(field, lessons, f"{name}-spend", f"{title}: the market by what it may spend"),
         domain_table(field, f"{name}-domains", f"{title}: domain by domain"),
     ]
     if (checks := tables.check_table(field, name)) is not None:

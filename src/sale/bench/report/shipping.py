@@ -12,7 +12,7 @@ import numpy as np
 
 from sale.bench.online import everybody, examples_of
 from sale.bench.replay import load_recorded, merged
-from sale.bench.report.field import SOLVER_SECONDS
+from sale.bench.report.fitted import SOLVER_SECONDS
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask
 from sale.learning.fit import fit

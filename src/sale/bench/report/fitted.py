@@ -1,0 +1,92 @@
+"""The market with weights fitted on what the baselines are trained on, and remembering no more than that.
+
+Work is done without a plan. With the objective `utility` auctions are held only where they pay, and first awards may
+cost a share of what the best agent alone would, by the training tasks; "next best bid" sends on work that fails the
+examples in the task's own text, as often as that is expected to pay. The other objectives know bids alone, so they
+auction every task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sale.bench.metrics import Settled, settle
+from sale.bench.online import Embed, Policy, examples_of, run
+from sale.bench.replay import Recorded
+from sale.bench.report.folding import SEED, across
+from sale.bench.routers.protocol import OutcomeTable, Routing
+from sale.learning.fit import fit
+from sale.learning.spending import HALF, Spend
+from sale.types import Example, Objective, Weights
+
+SOLVER_SECONDS = 20.0
+"""What the exact solvers may take for one fit; at these sizes they finish long before."""
+FULL = Spend(1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lessons:
+    """What is fitted on a training set, once: several ways to run the market share it."""
+
+    embed: Embed
+    """Sentence embeddings, as the market's memory sees them."""
+    _examples: dict[tuple[str, ...], tuple[Example, ...]] = field(
+        default_factory=dict[tuple[str, ...], tuple[Example, ...]]
+    )
+    _weights: dict[tuple[Objective, Spend, tuple[str, ...]], Weights] = field(
+        default_factory=dict[tuple[Objective, Spend, tuple[str, ...]], Weights]
+    )
+
+    def weights(self, objective: Objective, spend: Spend, train: Recorded) -> Weights:
+        """The weights that these tasks give.
+
+        Raises:
+            InputError: They are too few.
+        """
+        tasks = tuple(task.id for task in train.tasks)
+        if tasks not in self._examples:
+            self._examples[tasks] = examples_of(train, self.embed)
+        if (objective, spend, tasks) not in self._weights:
+            found = fit(self._examples[tasks], objective, worth=spend, seconds=SOLVER_SECONDS)
+            self._weights[objective, spend, tasks] = found.weights
+        return self._weights[objective, spend, tasks]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedMarket:
+    """One way to fit the market."""
+
+    name: str
+    objective: Objective = "utility"
+    attempts: int = 1
+    spend: Spend = HALF
+
+    def settled(
+        self, recorded: Recorded, train: Recorded | None, direct: OutcomeTable, lessons: Lessons
+    ) -> Settled | None:
+        """What came of every task; `None` where the training tasks are too few.
+
+        Args:
+            recorded: The tasks to decide.
+            train: The tasks to fit on; `None`: cross-fitted on the others.
+            direct: Outcomes of work without a plan.
+            lessons: Shared with other ways to fit the market.
+        """
+
+        def decide(training: Recorded, test: Recorded) -> Routing:
+            weights = lessons.weights(self.objective, self.spend, training)
+            policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
+            return run(test, training, policy, lessons.embed, SEED).routing
+
+        routing = decide(train, recorded) if train is not None else across(recorded, direct, decide)
+        return None if routing is None else settle((direct, routing))
+
+
+def fitted_markets(agents: int) -> Iterator[FittedMarket]:
+    """Those that are compared with everybody, in a pool of so many agents."""
+    yield FittedMarket(name="SALE fitted")
+    yield FittedMarket(name="SALE fitted, next best bid", attempts=agents)
+    yield FittedMarket(name="SALE fitted, next best bid, full spend", attempts=agents, spend=FULL)
+    yield FittedMarket(name="SALE fitted, margin", objective="margin")
+    yield FittedMarket(name="SALE fitted, minmax", objective="minmax")

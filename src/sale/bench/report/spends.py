@@ -1,0 +1,44 @@
+"""Where on its curve of success against cost the market stands, by the share of the money it was told to spend."""
+
+from __future__ import annotations
+
+from sale.bench.metrics import Settled, best_single, compare_success, saving, summary
+from sale.bench.report.field import Field
+from sale.bench.report.fitted import FULL, FittedMarket, Lessons
+from sale.bench.report.sheet import Sheet, micro, percent
+from sale.bench.report.tables import RESAMPLING
+from sale.learning.spending import HALF, Spend
+
+SPENDS = (Spend(0.1), Spend(0.2), HALF, FULL)
+
+
+def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
+    """The fitted market, next best bid included, at several shares; single agents beside it."""
+    best = best_single(field.direct)
+    alone = field.named(field.direct.agents[best]).settled
+    rows: list[tuple[str, ...]] = []
+
+    def add(name: str, settled: Settled) -> None:
+        found = summary(settled, RESAMPLING)
+        gained = compare_success(settled, alone, RESAMPLING).difference
+        saved = saving(settled, field.direct, best, RESAMPLING)
+        rows.append((name, percent(found.pass_at_1), micro(found.dollars_per_task), percent(gained), percent(saved, 0)))
+
+    for agent in field.direct.agents:
+        add(agent, field.named(agent).settled)
+    for spend in SPENDS:
+        market = FittedMarket(name="SALE fitted", attempts=len(field.direct.agents), spend=spend)
+        settled = market.settled(field.recorded, field.train, field.direct, lessons)
+        if settled is not None:
+            add(f"SALE fitted, next best bid, spend {spend.share:g}", settled)
+    return Sheet(
+        key=key,
+        title=title,
+        head=("", "pass@1, %", "$/task, millionths", "pass@1 gained, points", "saved, %"),
+        rows=tuple(rows),
+        note=(
+            f"Gained and saved against {field.direct.agents[best]}, the best single agent; 95 % intervals over tasks, "
+            "paired. Spend: the share of what the best agent alone would cost, by the training tasks, that first "
+            "awards may cost (`sale fit --spend`); what goes on to another agent after a failure comes on top."
+        ),
+    )

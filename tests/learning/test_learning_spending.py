@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sale.auction.sequence import first_to_try, next_to_try
 from sale.errors import InputError
+from sale.learning.attempts import dollars_spent
 from sale.learning.choosing import Prospects, prospects
 from sale.learning.dataset import Table, tabulate
 from sale.learning.fit import fit
-from sale.learning.spending import Spend, best_agent_cost, worth_of_share
-from sale.learning.unknowns import complete
+from sale.learning.spending import Spend, best_agent_cost, worth_of
+from sale.learning.unknowns import Completed, complete
 from sale.learning.utility import rate_posteriors, success_models, work_costs
-from tests.learning.pools import Pool, auctions, seen_by_market
+from sale.types import Bid, Weights
+from tests.learning.pools import Pool, auctions, bid, seen_by_market
+
+Awards = tuple[Table, Prospects, Completed]
 
 
-def awards(count: int = 300, pool: Pool | None = None) -> tuple[Table, Prospects, np.ndarray]:
-    table = tabulate(auctions(count, pool))
+def awards(count: int = 300, pool: Pool | None = None, *, checked: bool = False) -> Awards:
+    table = tabulate([replace(one, checked=checked) for one in auctions(count, pool)])
     (model,) = success_models(table, (0.1,))
-    return table, prospects(table, model), complete(table, np.zeros(len(table), np.intp)).dollars
+    return table, prospects(table, model), complete(table, np.zeros(len(table), np.intp))
 
 
-def spent(found: tuple[Table, Prospects, np.ndarray], worth: float) -> float:
-    table, expected, dollars = found
-    return float(dollars[np.arange(len(table)), expected.columns(worth)].mean())
+def spent(found: Awards, worth: float, attempts: int = 1) -> float:
+    table, expected, completed = found
+    return float(dollars_spent(expected, completed, table.checked, worth, attempts).mean())
 
 
 @pytest.mark.parametrize("count", [12, 60, 600])
@@ -34,40 +43,93 @@ def test_what_the_best_agent_costs_is_a_mean_over_who_may_be_the_best(count: int
     assert best_agent_cost(table) * 1e6 == pytest.approx(likely @ work_costs(table)[0], rel=0.01)
 
 
+@pytest.mark.parametrize("attempts", [1, 2, 3])
 @pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.7])
-def test_awards_cost_the_share_and_no_more(share: float) -> None:
+def test_work_costs_the_share_and_no_more(share: float, attempts: int) -> None:
+    found = awards(checked=True)
+    worth, most = worth_of(Spend(share, attempts=attempts), *found), share * best_agent_cost(found[0])
+    assert spent(found, worth, attempts) <= most
+    assert spent(found, (1.0 + 1e-9) * worth, attempts) > most, "no larger worth is within it"
+
+
+def test_the_first_award_costs_what_its_work_costs() -> None:
     found = awards()
-    worth, most = worth_of_share(*found, share), share * best_agent_cost(found[0])
-    assert spent(found, worth) <= most
-    assert spent(found, (1.0 + 1e-9) * worth) > most, "no larger worth is within it"
+    table, expected, completed = found
+    own = completed.dollars[np.arange(len(table)), expected.columns(0.01)]
+    assert dollars_spent(expected, completed, table.checked, 0.01, 1) == pytest.approx(own)
+    assert dollars_spent(expected, completed, table.checked, 0.01, 3) == pytest.approx(own), "no failure is found out"
+
+
+@given(
+    chances=st.lists(st.lists(st.floats(0.05, 0.95), min_size=4, max_size=4), min_size=1, max_size=4),
+    costs=st.lists(st.floats(1.0, 60.0), min_size=4, max_size=4, unique=True),
+    solved=st.lists(st.booleans(), min_size=16, max_size=16),
+    shift=st.floats(-2.0, 0.0),
+    worth=st.floats(20.0, 200.0),
+    attempts=st.integers(2, 4),
+)
+@settings(max_examples=200, deadline=None)
+def test_attempts_are_the_markets_own(
+    chances: list[list[float]], costs: list[float], solved: list[bool], shift: float, worth: float, attempts: int
+) -> None:
+    count = len(chances)
+    success = np.array(solved[: 4 * count], np.float64).reshape(count, 4)
+    dollars = np.tile(np.array(costs) / 1e6, (count, 1))
+    expected = Prospects(chance=np.array(chances), works=dollars * 1e6, after_failure=np.full(count, shift))
+    blank = np.full((count, 4), np.nan)
+    done = Completed(success=success, dollars=dollars, guess=blank, average=blank, notes=())
+    found = dollars_spent(expected, done, np.ones(count, np.bool_), worth / 1e6, attempts)
+    for row, own in enumerate(chances):
+        assert found[row] == pytest.approx(_by_the_market(own, costs, success[row], shift, worth, attempts))
+
+
+def _by_the_market(
+    chances: list[float], costs: list[float], success: np.ndarray, shift: float, worth: float, attempts: int
+) -> float:
+    """What one task costs in dollars, bid by bid."""
+    model = replace(success_models(tabulate(auctions(20)), (0.1,))[0], worth=worth, after_failure=shift)
+    weights = Weights(cost=1.0, entropy=0.0, jurors={}, model=model)
+    bids = [
+        replace(bid(str(place), 1.0), cost=cost, value=worth * chance, chance=chance)
+        for place, (chance, cost) in enumerate(zip(chances, costs, strict=True))
+    ]
+    tried: list[str] = []
+    trying: Bid | None = first_to_try(bids, model, attempts)
+    while trying is not None:
+        tried.append(trying.agent)
+        left = attempts - len(tried)
+        done = bool(success[int(trying.agent)]) or left == 0
+        trying = None if done else next_to_try(bids, tried, weights, left)
+    return sum(costs[int(agent)] for agent in tried) / 1e6
 
 
 def test_more_money_makes_a_solved_task_worth_more_in_any_unit_of_it() -> None:
     found, dear = awards(), awards(pool=Pool(price_scale=1e3))
-    worths = [worth_of_share(*found, share) for share in (0.2, 0.4, 0.6, 0.8)]
+    worths = [worth_of(Spend(share), *found) for share in (0.2, 0.4, 0.6, 0.8)]
     assert worths == sorted(worths)
-    assert worth_of_share(*dear, 0.4) == pytest.approx(1e3 * worths[1])
+    assert worth_of(Spend(0.4), *dear) == pytest.approx(1e3 * worths[1])
 
 
 def test_where_the_likeliest_agents_cost_less_nothing_is_gained_by_more() -> None:
     """A worth without bounds would make every auction look worth holding."""
     found = awards()
-    worth = worth_of_share(*found, 5.0)
+    worth = worth_of(Spend(5.0), *found)
     table, expected, _ = found
     likeliest = np.where(table.present, expected.chance, -1.0).argmax(axis=1)
-    assert (expected.columns(worth) == likeliest).all()
-    assert not (expected.columns(0.99 * worth) == likeliest).all()
+    everybody = spent(found, 1e3 * worth)
+    assert (expected.columns(1e3 * worth) == likeliest).all()
+    assert spent(found, worth) == everybody > spent(found, 0.99 * worth)
 
 
 def test_where_even_the_cheapest_cost_more_they_are_chosen() -> None:
     found = awards()
     cheapest = np.argmin(found[1].works, axis=1)
-    assert (found[1].columns(worth_of_share(*found, 1e-6)) == cheapest).all()
+    assert (found[1].columns(worth_of(Spend(1e-6), *found)) == cheapest).all()
 
 
 def test_where_all_work_is_free_success_is_all_that_counts() -> None:
     found = awards(40, Pool(price_scale=0.0))
-    worth = worth_of_share(*found, 0.5)
+    worth = worth_of(Spend(0.5), *found)
     assert worth > 0.0
     assert (found[1].columns(worth) == np.argmax(found[1].chance, axis=1)).all()
 
@@ -81,7 +143,7 @@ def test_a_fit_spends_its_share_on_tasks_it_has_not_seen(seen: bool) -> None:
     assert found.training.settings["spend"] == 0.4
     assert found.weights.model is not None
     assert found.weights.model.worth == pytest.approx(1e6 * float(found.training.settings["worth"]))
-    assert any("asked for: 40%" in note for note in found.training.notes)
+    assert any("cost 40% of what the best agent" in note for note in found.training.notes)
 
 
 def test_both_objectives_that_know_a_worth_find_the_same() -> None:
@@ -94,3 +156,5 @@ def test_both_objectives_that_know_a_worth_find_the_same() -> None:
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="share"):
         Spend(share)
+    with pytest.raises(InputError, match="attempts"):
+        Spend(attempts=0)

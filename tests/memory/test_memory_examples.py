@@ -30,6 +30,7 @@ async def test_an_example_is_what_was_bid_and_what_came_of_it(memory: AuctionMem
         winner="a",
         work={"a": Worked(success=False, dollars=0.25)},
         overhead=pytest.approx(0.02),  # pyright: ignore[reportArgumentType]
+        checked=True,
     )
 
 
@@ -58,6 +59,7 @@ async def test_only_settled_auctions_and_only_judged_work(memory: AuctionMemory)
     assert found["unknown"].work == {}
     assert len(found["unknown"].bids) == 2
     assert found["judged later"].work["a"].success
+    assert not found["judged later"].checked, "no verifier would have found a failure out"
 
 
 async def test_every_attempt_is_known_and_the_first_was_awarded(memory: AuctionMemory):

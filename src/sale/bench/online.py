@@ -91,6 +91,7 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
                 winner=auction.winner or recorded.agents[-1],
                 work={agent: Worked(success=one.success, dollars=one.dollars) for agent, one in work.items()},
                 overhead=auction.first_dollars,
+                checked=task.id in recorded.checkable,
             )
         )
     return tuple(found)

@@ -19,7 +19,7 @@ from sale.errors import InputError
 from sale.learning.due import Due, due
 from sale.learning.fit import fit as fit_weights
 from sale.learning.spending import HALF, Spend
-from sale.types import Objective, WeightSet
+from sale.types import AuctionRules, Objective, WeightSet
 
 
 class _Options(TypedDict):
@@ -63,8 +63,8 @@ def fit(**options: Unpack[_Options]) -> None:
     `sale weights use`. From time to time, `sale fit --if-due --use` keeps them up to date; `sale weights list` shows
     what was in use when, and `sale weights use` goes back.
     """
-    worth = _asked(options)
     settings, as_json = config.load(options["config_file"]), options["as_json"]
+    worth = _asked(options, settings.auction)
     since = options["since"].replace(tzinfo=UTC) if options["since"] else None
     if options["if_due"]:
         asked = asyncio.run(_due(settings, since))
@@ -87,21 +87,20 @@ async def _due(settings: config.Settings, since: datetime | None) -> Due:
         return due(await memory.examples(since), used, later)
 
 
-def _asked(options: _Options) -> float | Spend | None:
-    worth, spend = options["worth"], options["spend"]
-    if worth is not None and spend is not None:
+def _asked(options: _Options, rules: AuctionRules) -> float | Spend | None:
+    worth, share = options["worth"], options["spend"]
+    if worth is not None and share is not None:
         raise click.UsageError("--worth and --spend both say what a solved task is worth: give one of them.")
-    return worth if spend is None else Spend(spend)
+    return worth if share is None else Spend(share, attempts=rules.attempts)
 
 
-def _as_before(used: WeightSet | None) -> float | Spend:
+def _as_before(used: WeightSet | None, rules: AuctionRules) -> float | Spend:
     """What the weights in use were told: a refit is not to change how much is spent."""
-    if used is None:
-        return HALF
-    told = used.training.settings
-    if "spend" in told:
-        return Spend(float(told["spend"]))
-    return float(told["worth"]) if "worth" in told else HALF
+    told = used.training.settings if used is not None else None
+    if told is not None and "worth" in told and "spend" not in told:
+        return float(told["worth"])
+    share = float(told["spend"]) if told is not None and "spend" in told else HALF.share
+    return Spend(share, attempts=rules.attempts)
 
 
 async def _fit(
@@ -118,7 +117,7 @@ async def _fit(
         found = fit_weights(
             examples,
             options["objective"],
-            worth=_as_before((await in_force(memory, settings))[0]) if worth is None else worth,
+            worth=_as_before((await in_force(memory, settings))[0], settings.auction) if worth is None else worth,
             folds=options["folds"],
             seed=options["seed"],
             since=stamp,

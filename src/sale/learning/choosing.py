@@ -23,6 +23,8 @@ class Prospects:
     """(T, N) P̂(success)."""
     works: Floats
     """(T, N) what the work is to cost, micro-dollars; infinite where there is no bid."""
+    after_failure: Floats
+    """(T,) added to the log-odds for each other agent that has failed at the task."""
 
     def columns(self, worth: float) -> Ints:
         """(T,) who is awarded each task, if solving it is worth so many dollars."""
@@ -32,7 +34,8 @@ class Prospects:
 def prospects(table: Table, model: SuccessModel) -> Prospects:
     """What the model expects of every bid."""
     works = np.where(table.present, expected_works(table, model), np.inf)
-    return Prospects(chance=chances(table, model), works=works)
+    after = np.full(len(table), model.after_failure)
+    return Prospects(chance=chances(table, model), works=works, after_failure=after)
 
 
 def chosen(table: Table, weights: Weights) -> Ints:

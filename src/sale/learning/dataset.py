@@ -54,6 +54,8 @@ class Table:
     """(T, N) probability of the award, where awards explored; NaN where they did not."""
     overhead: Floats
     """(T,) dollars of the auction itself."""
+    checked: Bools
+    """(T,) where failed work is found out."""
     agents: tuple[str, ...]
     jurors: tuple[str, ...]
     names: tuple[str, ...]
@@ -121,6 +123,7 @@ def tabulate(examples: Sequence[Example]) -> Table:
         winner=np.full(len(held), -1, np.intp),
         propensity=np.full(shape, np.nan),
         overhead=np.array([example.overhead for example in held], np.float64),
+        checked=np.array([example.checked for example in held], np.bool_),
         agents=agents,
         jurors=jurors,
         names=names,

@@ -12,7 +12,7 @@ from sale.errors import InputError
 from sale.learning.dataset import Ints, Table, split, tabulate
 from sale.learning.heldout import HeldOut, Pricing, hold_out, measures
 from sale.learning.recipes import MOST_OUTCOMES, Candidate, Recipe, recipe
-from sale.learning.spending import HALF, Spend, best_agent_cost, worth_of_share
+from sale.learning.spending import HALF, Spend, best_agent_cost, worth_of
 from sale.learning.unknowns import Completed, complete
 from sale.learning.utility import priced
 from sale.types import Example, Objective, Training, Weights
@@ -57,8 +57,8 @@ def fit(
     Args:
         examples: The auctions. Outcomes of the winners are enough; everybody's are better.
         objective: `minmax`, `margin` or `utility` (method, section 3).
-        worth: What a solved task is worth, in dollars, or what share of the best agent's cost first awards may spend.
-            `minmax` uses neither.
+        worth: What a solved task is worth, in dollars, or what share of the best agent's cost is to be spent. `minmax`
+            uses neither.
         folds: Of the cross-validation, by task text.
         seed: Draws the folds.
         since: Start of the records, for the record alone.
@@ -96,8 +96,8 @@ def fit(
     if value is not None:
         settings["worth"] = value
         if isinstance(worth, Spend):
-            settings["spend"] = worth.share
-            notes = (*notes, _worth_note(table, completed, held, value, worth))
+            settings |= {"spend": worth.share, "attempts": float(worth.attempts)}
+            notes = (*notes, _worth_note(table, value, worth))
     if objective == "margin" and value is not None:
         settings |= {"alpha": alpha, "lambda": 1.0 / value}
     if final.gap is not None:
@@ -116,8 +116,7 @@ def fit(
 
 def _pricing(table: Table, completed: Completed, worth: float | Spend) -> Pricing:
     if isinstance(worth, Spend):
-        share = worth.share
-        return lambda expected: worth_of_share(table, expected, completed.dollars, share)
+        return lambda expected: worth_of(worth, table, expected, completed)
     return lambda _: worth
 
 
@@ -125,12 +124,10 @@ def _worth_by_chances(table: Table, completed: Completed, fold: Ints, pricing: P
     return hold_out(table, completed, fold, recipe("utility", None, 0.0), 1.0, pricing).worth
 
 
-def _worth_note(table: Table, completed: Completed, held: HeldOut, worth: float, asked: Spend) -> str:
-    alone, spent = best_agent_cost(table), completed.dollars[np.arange(len(table)), held.columns].mean()
-    cost = f"{spent / alone:.0%} of what" if alone > 0.0 else "no less than"
+def _worth_note(table: Table, worth: float, asked: Spend) -> str:
     return (
-        f"a solved task is taken to be worth ${worth:.3g}: first awards then cost {cost} the best agent alone would, "
-        f"${alone:.3g} a task (asked for: {asked.share:.0%})"
+        f"a solved task is taken to be worth ${worth:.3g}, by what makes work cost {asked.share:.0%} of what the best "
+        f"agent alone would: ${best_agent_cost(table):.3g} a task"
     )
 
 

@@ -58,6 +58,7 @@ def hold_out(
     shape = (len(recipe.tried), len(table))
     columns, losses = np.zeros(shape, np.intp), np.zeros(shape)
     chance, works = np.full((2, *shape, table.author.shape[1]), np.nan)
+    after = np.zeros(shape)
     gap = 0.0
     for number in numbers:
         own = fold == number
@@ -72,6 +73,7 @@ def hold_out(
                 continue
             expected = prospects(test, candidate.weights.model)
             chance[place, own], works[place, own] = expected.chance, expected.works
+            after[place, own] = expected.after_failure
             judged = log_losses(expected.chance, np.nan_to_num(test.success)) * (test.known & test.present)
             losses[place, own] = judged.sum(axis=1)
     trial = Trial(
@@ -86,7 +88,7 @@ def hold_out(
     setting = recipe.tried[recipe.pick(trial, np.ones(len(table), np.bool_))]
     if not recipe.modelled:
         return HeldOut(setting=setting, columns=columns[picks, rows], prospects=None, worth=None, gap=gap)
-    expected = Prospects(chance=chance[picks, rows], works=works[picks, rows])
+    expected = Prospects(chance=chance[picks, rows], works=works[picks, rows], after_failure=after[picks, rows])
     worth = pricing(expected)
     return HeldOut(setting=setting, columns=expected.columns(worth), prospects=expected, worth=worth, gap=gap)
 

@@ -15,8 +15,10 @@ import numpy as np
 from scipy import special as scipy_special
 
 from sale.errors import InputError
+from sale.learning.attempts import dollars_spent
 from sale.learning.choosing import Prospects
 from sale.learning.dataset import MICRO, Floats, Table
+from sale.learning.unknowns import Completed
 from sale.learning.utility import rate_posteriors, work_costs
 
 _special: Any = scipy_special  # scipy is untyped
@@ -31,10 +33,12 @@ STEPS = 60
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What a solved task is worth, left to be found: as much as makes first awards cost so much."""
+    """What a solved task is worth, left to be found: as much as makes work cost so much."""
 
     share: float = 0.5
     """Of what the best agent alone would cost."""
+    attempts: int = 1
+    """How many agents may try a task whose failures are found out: what they cost is in the share."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0.0):
@@ -42,37 +46,39 @@ class Spend:
                 f"the share of the money must be above 0, got {self.share!r}",
                 hint="0.5 is half of what the best agent alone would cost.",
             )
+        if self.attempts < 1:
+            raise InputError(f"attempts must be at least 1, got {self.attempts!r}")
 
 
 HALF = Spend()
 
 
-def worth_of_share(table: Table, prospects: Prospects, dollars: Floats, share: float) -> float:
-    """The largest worth of a solved task, in dollars, under which awards cost no more than a share of the best agent's.
+def worth_of(spend: Spend, table: Table, prospects: Prospects, completed: Completed) -> float:
+    """The largest worth of a solved task, in dollars, under which work costs no more than that share.
 
-    Awards are those of models that had not seen the task. What a task costs when it fails and goes on to another agent
-    comes on top; so do auctions.
+    Where the likeliest agents cost less than the share altogether, it is the smallest worth under which they are hired:
+    more would only pay for auctions. Awards are those of models that had not seen the task, and so is who follows after
+    a failure. Auctions come on top.
 
     Args:
+        spend: How much, of `best_agent_cost`.
         table: All auctions.
         prospects: Of their bids.
-        dollars: (T, N) what the work of each bid cost, or would.
-        share: Of `best_agent_cost`. Where the likeliest agents cost less than that altogether, the smallest worth under
-            which they are chosen: more would only pay for auctions.
+        completed: What came of each bid's work, or would.
     """
-    rows, most = np.arange(len(table)), share * best_agent_cost(table)
+
+    def spent(log_worth: float) -> float:
+        return float(dollars_spent(prospects, completed, table.checked, math.exp(log_worth), spend.attempts).mean())
+
     top = float(np.max(prospects.works[table.present], initial=0.0)) / MICRO or 1.0
     low, high = math.log(top / RANGE), math.log(top * RANGE)
-    likeliest = prospects.columns(math.exp(high))
-    sated = float(dollars[rows, likeliest].mean()) <= most
-
-    def too_much(worth: float) -> bool:
-        columns = prospects.columns(worth)
-        return bool((columns == likeliest).all()) if sated else float(dollars[rows, columns].mean()) > most
-
+    most, all_there_is = spend.share * best_agent_cost(table), spent(high)
+    sated = all_there_is <= most
     for _ in range(STEPS):
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if too_much(math.exp(middle)) else (middle, high)
+        cost = spent(middle)
+        too_much = cost >= all_there_is if sated else cost > most
+        low, high = (low, middle) if too_much else (middle, high)
     return math.exp(high if sated else low)
 
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from sale.auction.scoring import is_judged
 from sale.errors import InputError
 from sale.memory.finding import latest_verdict_on_work
 from sale.memory.reading import read_bid
-from sale.memory.schema import auctions, calls, executions, scores, strategies, tasks
-from sale.types import AUCTION_STAGES, Bid, Example, Score, Worked
+from sale.memory.schema import auctions, calls, executions, outcomes, scores, strategies, tasks
+from sale.types import AUCTION_STAGES, UNVERIFIED, Bid, Example, Score, Worked
 
 BATCH: Final = 100
 SUCCESS, FAILURE = "success", "failure"
@@ -52,6 +52,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
     overheads = rows(paid.where(calls.c.auction.in_(keys)).group_by(calls.c.auction))
     overhead = {auction: dollars or 0.0 for auction, dollars in overheads}
     work = _work(connection, keys)
+    checked = _checked(connection, keys)
     return [
         Example(
             auction_id=row.id,
@@ -60,6 +61,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
             winner=winners[row.key],
             work=work.get(row.key, {}),
             overhead=overhead.get(row.key, 0.0),
+            checked=row.key in checked,
             propensities=row.exploration["propensities"] if row.exploration else {},
         )
         for row in rows(heads.where(auctions.c.key.in_(keys)).order_by(auctions.c.key))
@@ -99,6 +101,13 @@ def _bids(
         if row["won"]:
             winners[auction] = bid.agent
     return standing, winners
+
+
+def _checked(connection: Connection, keys: Sequence[int]) -> frozenset[int]:
+    """The auctions whose work a verifier judged: it would have found a failure out before anything was handed in."""
+    judged = and_(outcomes.c.verdict.in_([SUCCESS, FAILURE]), outcomes.c.judged_by.not_in(sorted(UNVERIFIED)))
+    found = select(outcomes.c.auction).where(outcomes.c.auction.in_(keys), judged).distinct()
+    return frozenset(connection.execute(found).scalars())
 
 
 def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:

@@ -7,12 +7,13 @@ is `None` or `"unknown"` with the reason beside it.
 from sale.types.bids import Bid, Dropout, Entropy, Exploration, Pair, Refinement, Score, Strategy, Task, ToolInfo, Vote
 from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
 from sale.types.examples import Example, Worked
-from sale.types.results import Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
+from sale.types.results import UNVERIFIED, Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
 from sale.types.rules import AuctionRules, Caps, Holding, JuryMode
 from sale.types.weights import Objective, SuccessModel, TrackRecord, Training, Weights, WeightSet
 
 __all__ = [
     "AUCTION_STAGES",
+    "UNVERIFIED",
     "Attempt",
     "Auction",
     "AuctionRules",

@@ -35,5 +35,7 @@ class Example:
     """By agent, where it worked and somebody judged it."""
     overhead: float = 0.0
     """What the auction itself cost, in dollars."""
+    checked: bool = False
+    """Failed work on it is found out before it is handed in, so that another agent can follow."""
     propensities: Mapping[str, float] = field(default_factory=dict[str, float])
     """By agent, the probability with which it was awarded the task, where awards explored. Empty: the best bid won."""

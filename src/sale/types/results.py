@@ -68,13 +68,17 @@ class Execution:
     """Why there is no whole answer, where there is none."""
 
 
+UNVERIFIED = frozenset({"user", "nobody", "execution"})
+"""Who says so where no verifier does: the user afterwards, nobody, or there is no answer to verify."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """Whether the work was good, and who says so."""
 
     verdict: Verdict
     judged_by: str
-    """`tests`, `exact match`, `callable`, `model:<agent>`, `user`, or `nobody`."""
+    """`tests`, `exact match`, `callable`, `model:<agent>`, or one of `UNVERIFIED`."""
     detail: str = ""
     calls: tuple[Call, ...] = ()
     """Model calls the judging itself took."""

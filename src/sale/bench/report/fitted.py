@@ -1,7 +1,7 @@
 """The market with weights fitted on what the baselines are trained on, and remembering no more than that.
 
-Work is done without a plan. With the objective `utility` auctions are held only where they pay, and first awards may
-cost a share of what the best agent alone would, by the training tasks; "next best bid" sends on work that fails the
+Work is done without a plan. With the objective `utility` auctions are held only where they pay, and work may cost a
+share of what the best agent alone would, by the training tasks; "next best bid" sends on work that fails the
 examples in the task's own text, as often as that is expected to pay. The other objectives know bids alone, so they
 auction every task.
 """
@@ -22,7 +22,6 @@ from sale.types import Example, Objective, Weights
 
 SOLVER_SECONDS = 20.0
 """What the exact solvers may take for one fit; at these sizes they finish long before."""
-FULL = Spend(1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +59,8 @@ class FittedMarket:
     name: str
     objective: Objective = "utility"
     attempts: int = 1
-    spend: Spend = HALF
+    share: float = HALF.share
+    """Of what the best agent alone would cost."""
 
     def settled(
         self, recorded: Recorded, train: Recorded | None, direct: OutcomeTable, lessons: Lessons
@@ -73,9 +73,10 @@ class FittedMarket:
             direct: Outcomes of work without a plan.
             lessons: Shared with other ways to fit the market.
         """
+        spend = Spend(self.share, attempts=self.attempts)
 
         def decide(training: Recorded, test: Recorded) -> Routing:
-            weights = lessons.weights(self.objective, self.spend, training)
+            weights = lessons.weights(self.objective, spend, training)
             policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
             return run(test, training, policy, lessons.embed, SEED).routing
 
@@ -87,6 +88,6 @@ def fitted_markets(agents: int) -> Iterator[FittedMarket]:
     """Those that are compared with everybody, in a pool of so many agents."""
     yield FittedMarket(name="SALE fitted")
     yield FittedMarket(name="SALE fitted, next best bid", attempts=agents)
-    yield FittedMarket(name="SALE fitted, next best bid, full spend", attempts=agents, spend=FULL)
+    yield FittedMarket(name="SALE fitted, next best bid, full spend", attempts=agents, share=1.0)
     yield FittedMarket(name="SALE fitted, margin", objective="margin")
     yield FittedMarket(name="SALE fitted, minmax", objective="minmax")

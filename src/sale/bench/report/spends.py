@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sale.bench.metrics import Settled, best_single, compare_success, saving, summary
 from sale.bench.report.field import Field
-from sale.bench.report.fitted import FULL, FittedMarket, Lessons
+from sale.bench.report.fitted import FittedMarket, Lessons
 from sale.bench.report.sheet import Sheet, micro, percent
 from sale.bench.report.tables import RESAMPLING
-from sale.learning.spending import HALF, Spend
 
-SPENDS = (Spend(0.1), Spend(0.2), HALF, FULL)
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
@@ -26,11 +25,11 @@ def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
 
     for agent in field.direct.agents:
         add(agent, field.named(agent).settled)
-    for spend in SPENDS:
-        market = FittedMarket(name="SALE fitted", attempts=len(field.direct.agents), spend=spend)
+    for share in SHARES:
+        market = FittedMarket(name="SALE fitted", attempts=len(field.direct.agents), share=share)
         settled = market.settled(field.recorded, field.train, field.direct, lessons)
         if settled is not None:
-            add(f"SALE fitted, next best bid, spend {spend.share:g}", settled)
+            add(f"SALE fitted, next best bid, spend {share:g}", settled)
     return Sheet(
         key=key,
         title=title,
@@ -38,7 +37,7 @@ def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
         rows=tuple(rows),
         note=(
             f"Gained and saved against {field.direct.agents[best]}, the best single agent; 95 % intervals over tasks, "
-            "paired. Spend: the share of what the best agent alone would cost, by the training tasks, that first "
-            "awards may cost (`sale fit --spend`); what goes on to another agent after a failure comes on top."
+            "paired. Spend: the share of what the best agent alone would cost, by the training tasks, that work may "
+            "cost (`sale fit --spend`)."
         ),
     )

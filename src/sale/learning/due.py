@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sale.learning.drift import drift
-from sale.learning.fit import LEAST_OUTCOMES, LEAST_TASKS
+from sale.learning.material import LEAST_OUTCOMES, LEAST_TASKS
 from sale.types import Example, WeightSet
 
 GROWTH = 0.5

@@ -9,18 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sale.errors import InputError
-from sale.learning.dataset import Ints, Table, split, tabulate
-from sale.learning.heldout import HeldOut, Pricing, hold_out, measures
+from sale.learning.dataset import Table
+from sale.learning.heldout import HeldOut, measures
+from sale.learning.material import Material, material
 from sale.learning.recipes import MOST_OUTCOMES, Candidate, Recipe, recipe
 from sale.learning.spending import HALF, Spend, best_agent_cost, worth_of
-from sale.learning.unknowns import Completed, complete
 from sale.learning.utility import priced
 from sale.types import Example, Objective, Training, Weights
 
-LEAST_TASKS = 8
-"""Different tasks below which nothing is fitted."""
-LEAST_OUTCOMES = 10
-"""Judged executions below which nothing is fitted."""
 FEW_TASKS = 100
 """Below this the notes say that intervals are wide."""
 FEW_OUTCOMES = 10
@@ -68,60 +64,65 @@ def fit(
     Raises:
         InputError: Too few tasks or outcomes to fit anything, or an argument out of range.
     """
-    _check(worth, folds, alpha, seconds)
-    table = tabulate(examples)
-    tasks = int(table.group.max()) + 1
-    judged = int((table.known & table.present).sum())
-    if tasks < LEAST_TASKS or judged < LEAST_OUTCOMES:
-        raise InputError(
-            f"there are records of {tasks} different tasks with {judged} judged executions: too few to fit weights",
-            hint=f"It takes at least {LEAST_TASKS} tasks and {LEAST_OUTCOMES} outcomes; a hundred tasks to trust them.",
-        )
-    fold = split(table, min(folds, tasks), seed)
-    completed = complete(table, fold)
-    pricing = _pricing(table, completed, worth)
-    value = None
-    if objective == "margin":  # it has no chances of its own that could say what a share of the money buys
-        value = _worth_by_chances(table, completed, fold, pricing) if isinstance(worth, Spend) else worth
+    ready = material(examples, folds=folds, seed=seed)
+    return fit_to(ready, objective, worth=worth, since=since, alpha=alpha, seconds=seconds)
+
+
+def fit_to(
+    ready: Material,
+    objective: Objective,
+    *,
+    worth: float | Spend = HALF,
+    since: str | None = None,
+    alpha: float = 0.5,
+    seconds: float = 20.0,
+) -> Fit:
+    """Fit weights to what `material` made ready, as `fit` does; another price of the same models is next to free.
+
+    Raises:
+        InputError: An argument is out of range.
+    """
+    _check(worth, alpha, seconds)
+    value = None if objective == "minmax" else _value(ready, worth)
     how = recipe(objective, value, alpha)
-    held = hold_out(table, completed, fold, how, 0.6 * seconds, pricing)
-    (final,) = how.solve(table, completed, (held.setting,), 0.4 * seconds, True)
-    if final.weights.model is not None and held.worth is not None:
-        value = held.worth
+    held, final = ready.models if objective == "utility" else ready.solved(how, seconds)
+    if value is not None and final.weights.model is not None:
+        held = held.at(value)
         final = replace(final, weights=replace(final.weights, model=priced(final.weights.model, value)))
+    table, completed = ready.table, ready.completed
     figures, remarks = measures(table, held, completed)
-    notes = (*_data_notes(table, tasks), *completed.notes, *remarks, *_fit_notes(objective, how, held, final, table))
+    notes = [*_data_notes(ready), *completed.notes, *remarks, *_fit_notes(objective, how, held, final, table)]
     settings: dict[str, float | str] = dict(zip(how.settings, held.setting, strict=True))
-    settings |= {"folds": float(min(folds, tasks)), "seed": float(seed)}
+    settings |= {"folds": float(ready.folds), "seed": float(ready.seed)}
     if value is not None:
         settings["worth"] = value
         if isinstance(worth, Spend):
             settings |= {"spend": worth.share, "attempts": float(worth.attempts)}
-            notes = (*notes, _worth_note(table, value, worth))
-    if objective == "margin" and value is not None:
-        settings |= {"alpha": alpha, "lambda": 1.0 / value}
+            notes.append(_worth_note(table, value, worth))
+        if objective == "margin":
+            settings |= {"alpha": alpha, "lambda": 1.0 / value}
     if final.gap is not None:
         settings["gap"] = final.gap
     training = Training(
         objective=objective,
         auctions=len(table),
-        judged=judged,
+        judged=ready.judged,
         since=since,
         settings=settings,
         held_out=figures,
-        notes=notes,
+        notes=tuple(notes),
     )
     return Fit(weights=final.weights, training=training, gap=final.gap, worth=value)
 
 
-def _pricing(table: Table, completed: Completed, worth: float | Spend) -> Pricing:
-    if isinstance(worth, Spend):
-        return lambda expected: worth_of(worth, table, expected, completed)
-    return lambda _: worth
-
-
-def _worth_by_chances(table: Table, completed: Completed, fold: Ints, pricing: Pricing) -> float | None:
-    return hold_out(table, completed, fold, recipe("utility", None, 0.0), 1.0, pricing).worth
+def _value(ready: Material, worth: float | Spend) -> float:
+    """What a solved task is worth, in dollars: for `margin`, too, what success models say that a share buys."""
+    if not isinstance(worth, Spend):
+        return worth
+    expected = ready.models[0].prospects
+    if expected is None:
+        raise ValueError("success models have prospects")
+    return worth_of(worth, ready.table, expected, ready.completed)
 
 
 def _worth_note(table: Table, worth: float, asked: Spend) -> str:
@@ -131,22 +132,23 @@ def _worth_note(table: Table, worth: float, asked: Spend) -> str:
     )
 
 
-def _check(worth: float | Spend, folds: int, alpha: float, seconds: float) -> None:
+def _check(worth: float | Spend, alpha: float, seconds: float) -> None:
     if not isinstance(worth, Spend) and not (math.isfinite(worth) and worth > 0.0):
         raise InputError(f"worth must be a number of dollars above 0, got {worth!r}")
-    if folds < 2:
-        raise InputError(f"folds must be at least 2, got {folds!r}")
     if not 0.0 <= alpha <= 1.0:
         raise InputError(f"alpha must lie in [0, 1], got {alpha!r}")
     if not seconds > 0.0:
         raise InputError(f"seconds must be above 0, got {seconds!r}")
 
 
-def _data_notes(table: Table, tasks: int) -> list[str]:
+def _data_notes(ready: Material) -> list[str]:
     """What the records themselves cannot tell."""
     notes: list[str] = []
-    if tasks < FEW_TASKS:
-        notes.append(f"{tasks} different tasks only: intervals are wide, and weights may change with more records")
+    table = ready.table
+    if ready.tasks < FEW_TASKS:
+        notes.append(
+            f"{ready.tasks} different tasks only: intervals are wide, and weights may change with more records"
+        )
     known = table.known & table.present
     counts = np.bincount(table.author[known], minlength=len(table.agents))
     few = [f"{agent} ({count})" for agent, count in zip(table.agents, counts, strict=True) if count < FEW_OUTCOMES]

@@ -6,8 +6,8 @@ figures count the choice of setting too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,20 +31,16 @@ class HeldOut:
     """(T,)"""
     prospects: Prospects | None
     """Of models that had not seen the task, where the objective has such."""
-    worth: float | None
-    """What a solved task was taken to be worth then, in dollars."""
     gap: float
     """Largest optimality gap among the fits on folds."""
 
+    def at(self, worth: float) -> HeldOut:
+        """The same models, if a solved task is worth so many dollars; without models nothing changes."""
+        return self if self.prospects is None else replace(self, columns=self.prospects.columns(worth))
 
-Pricing = Callable[[Prospects], float]
-"""What a solved task is worth, in dollars, given what models expected of tasks they had not seen."""
 
-
-def hold_out(
-    table: Table, completed: Completed, fold: Ints, recipe: Recipe, seconds: float, pricing: Pricing
-) -> HeldOut:
-    """Fit every setting without each fold, and see what it does there.
+def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, seconds: float) -> HeldOut:
+    """Fit every setting without each fold, and see what it does there. Models have no price yet: see `HeldOut.at`.
 
     Args:
         table: All auctions.
@@ -52,14 +48,12 @@ def hold_out(
         fold: (T,).
         recipe: The objective's.
         seconds: For all solvers together.
-        pricing: Asked once, where the objective has a model: it is fitted and chosen before it is priced.
     """
     rows, numbers = np.arange(len(table)), np.unique(fold)
     shape = (len(recipe.tried), len(table))
-    columns, losses = np.zeros(shape, np.intp), np.zeros(shape)
+    columns, losses, after = np.zeros(shape, np.intp), np.zeros(shape), np.zeros(shape)
     chance, works = np.full((2, *shape, table.author.shape[1]), np.nan)
-    after = np.zeros(shape)
-    gap = 0.0
+    gap, modelled = 0.0, False
     for number in numbers:
         own = fold == number
         test = table.take(own)
@@ -68,10 +62,10 @@ def hold_out(
         )
         for place, candidate in enumerate(candidates):
             gap = max(gap, candidate.gap or 0.0)
+            columns[place, own] = chosen(test, candidate.weights)
             if candidate.weights.model is None:
-                columns[place, own] = chosen(test, candidate.weights)
                 continue
-            expected = prospects(test, candidate.weights.model)
+            modelled, expected = True, prospects(test, candidate.weights.model)
             chance[place, own], works[place, own] = expected.chance, expected.works
             after[place, own] = expected.after_failure
             judged = log_losses(expected.chance, np.nan_to_num(test.success)) * (test.known & test.present)
@@ -85,12 +79,13 @@ def hold_out(
     picks = np.zeros(len(table), np.intp)
     for number in numbers:
         picks[fold == number] = recipe.pick(trial, fold != number)
-    setting = recipe.tried[recipe.pick(trial, np.ones(len(table), np.bool_))]
-    if not recipe.modelled:
-        return HeldOut(setting=setting, columns=columns[picks, rows], prospects=None, worth=None, gap=gap)
-    expected = Prospects(chance=chance[picks, rows], works=works[picks, rows], after_failure=after[picks, rows])
-    worth = pricing(expected)
-    return HeldOut(setting=setting, columns=expected.columns(worth), prospects=expected, worth=worth, gap=gap)
+    picked = Prospects(chance=chance[picks, rows], works=works[picks, rows], after_failure=after[picks, rows])
+    return HeldOut(
+        setting=recipe.tried[recipe.pick(trial, np.ones(len(table), np.bool_))],
+        columns=columns[picks, rows],
+        prospects=picked if modelled else None,
+        gap=gap,
+    )
 
 
 def _without(completed: Completed, own: Ints) -> Completed:

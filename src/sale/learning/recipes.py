@@ -59,8 +59,6 @@ class Recipe:
     """Table, outcomes, settings, seconds for all of them, whether it is the final fit."""
     pick: Callable[[Trial, Bools], int]
     """The place of the best setting, judged by some auctions."""
-    modelled: bool = False
-    """Whether what it fits is a success model; that is priced afterwards, with `utility.priced`."""
 
 
 def recipe(objective: Objective, worth: float | None, alpha: float) -> Recipe:
@@ -92,7 +90,6 @@ def recipe(objective: Objective, worth: float | None, alpha: float) -> Recipe:
         tried=tuple((s,) for s in utility.STRENGTHS),
         solve=_utility,
         pick=_least_surprised,
-        modelled=True,
     )
 
 

@@ -16,9 +16,10 @@ from sale.bench.online import Embed, Policy, examples_of, run
 from sale.bench.replay import Recorded
 from sale.bench.report.folding import SEED, across
 from sale.bench.routers.protocol import OutcomeTable, Routing
-from sale.learning.fit import fit
+from sale.learning.fit import fit_to
+from sale.learning.material import Material, material
 from sale.learning.spending import HALF, Spend
-from sale.types import Example, Objective, Weights
+from sale.types import Objective, Weights
 
 SOLVER_SECONDS = 20.0
 """What the exact solvers may take for one fit; at these sizes they finish long before."""
@@ -30,12 +31,7 @@ class Lessons:
 
     embed: Embed
     """Sentence embeddings, as the market's memory sees them."""
-    _examples: dict[tuple[str, ...], tuple[Example, ...]] = field(
-        default_factory=dict[tuple[str, ...], tuple[Example, ...]]
-    )
-    _weights: dict[tuple[Objective, Spend, tuple[str, ...]], Weights] = field(
-        default_factory=dict[tuple[Objective, Spend, tuple[str, ...]], Weights]
-    )
+    _material: dict[tuple[str, ...], Material] = field(default_factory=dict[tuple[str, ...], Material])
 
     def weights(self, objective: Objective, spend: Spend, train: Recorded) -> Weights:
         """The weights that these tasks give.
@@ -44,12 +40,9 @@ class Lessons:
             InputError: They are too few.
         """
         tasks = tuple(task.id for task in train.tasks)
-        if tasks not in self._examples:
-            self._examples[tasks] = examples_of(train, self.embed)
-        if (objective, spend, tasks) not in self._weights:
-            found = fit(self._examples[tasks], objective, worth=spend, seconds=SOLVER_SECONDS)
-            self._weights[objective, spend, tasks] = found.weights
-        return self._weights[objective, spend, tasks]
+        if tasks not in self._material:
+            self._material[tasks] = material(examples_of(train, self.embed))
+        return fit_to(self._material[tasks], objective, worth=spend, seconds=SOLVER_SECONDS).weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

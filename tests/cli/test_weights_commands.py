@@ -162,15 +162,16 @@ def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
     asyncio.run(fill(tmp_path / "memory.sqlite3"))
     shell = Shell(tmp_path)
 
-    def told(*arguments: str) -> dict[str, float]:
+    def told(*arguments: str) -> dict[str, float | str]:
         done = shell("fit", "--use", "--json", *arguments)
         assert done.code == 0, done.err
         return json.loads(done.out)["weights"]["training"]["settings"]
 
-    assert told()["spend"] == 0.5
+    assert told()["spend"] == "match"
     assert told("--spend", "0.25")["spend"] == told()["spend"] == 0.25
     assert told("--worth", "0.002")["worth"] == told()["worth"] == 0.002
     assert "spend" not in told()
+    assert told("--spend", "match")["spend"] == told()["spend"] == "match"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,8 @@ def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
         (("weights", "diff", "1", "9"), "version"),
         (("replay", "9"), "no weights of version 9"),
         (("fit", "--worth", "-1"), "worth"),
-        (("fit", "--spend", "0"), "spend"),
+        (("fit", "--spend", "0"), "is no share"),
+        (("fit", "--spend", "half"), "half"),
         (("fit", "--spend", "0.5", "--worth", "1"), "give one of them"),
         (("fit", "--since", "2999-01-01"), "no settled auction"),
     ],

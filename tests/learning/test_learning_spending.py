@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from sale.auction.sequence import first_to_try, next_to_try
 from sale.errors import InputError
-from sale.learning.attempts import dollars_spent
+from sale.learning.attempts import ends
 from sale.learning.choosing import Prospects, prospects
 from sale.learning.dataset import Table, tabulate
 from sale.learning.fit import fit
-from sale.learning.spending import Spend, best_agent_cost, worth_of
+from sale.learning.spending import Match, Spend, best_agent_cost, worth_of
 from sale.learning.unknowns import Completed, complete
 from sale.learning.utility import rate_posteriors, success_models, work_costs
 from sale.types import Bid, Weights
@@ -32,7 +32,7 @@ def awards(count: int = 300, pool: Pool | None = None, *, checked: bool = False)
 
 def spent(found: Awards, worth: float, attempts: int = 1) -> float:
     table, expected, completed = found
-    return float(dollars_spent(expected, completed, table.checked, worth, attempts).mean())
+    return float(ends(expected, completed, table.checked, worth, attempts).dollars.mean())
 
 
 @pytest.mark.parametrize("count", [12, 60, 600])
@@ -56,8 +56,8 @@ def test_the_first_award_costs_what_its_work_costs() -> None:
     found = awards()
     table, expected, completed = found
     own = completed.dollars[np.arange(len(table)), expected.columns(0.01)]
-    assert dollars_spent(expected, completed, table.checked, 0.01, 1) == pytest.approx(own)
-    assert dollars_spent(expected, completed, table.checked, 0.01, 3) == pytest.approx(own), "no failure is found out"
+    assert ends(expected, completed, table.checked, 0.01, 1).dollars == pytest.approx(own)
+    assert ends(expected, completed, table.checked, 0.01, 3).dollars == pytest.approx(own), "no failure is found out"
 
 
 @given(
@@ -78,7 +78,7 @@ def test_attempts_are_the_markets_own(
     expected = Prospects(chance=np.array(chances), works=dollars * 1e6, after_failure=np.full(count, shift))
     blank = np.full((count, 4), np.nan)
     done = Completed(success=success, dollars=dollars, guess=blank, average=blank, notes=())
-    found = dollars_spent(expected, done, np.ones(count, np.bool_), worth / 1e6, attempts)
+    found = ends(expected, done, np.ones(count, np.bool_), worth / 1e6, attempts).dollars
     for row, own in enumerate(chances):
         assert found[row] == pytest.approx(_by_the_market(own, costs, success[row], shift, worth, attempts))
 
@@ -146,6 +146,25 @@ def test_a_fit_spends_its_share_on_tasks_it_has_not_seen(seen: bool) -> None:
     assert any("cost 40% of what the best agent" in note for note in found.training.notes)
 
 
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_match_solves_as_many_as_the_best_agent_for_less(attempts: int) -> None:
+    """Bids tell a good deal here: the market does better than its best agent where it spends as much."""
+    found = awards(600, Pool(shared=0.2), checked=True)
+    table, expected, completed = found
+    best = max(float(completed.success[table.author == agent].mean()) for agent in range(len(table.agents)))
+    worth = worth_of(Match(attempts), *found)
+    assert best <= ends(expected, completed, table.checked, worth, attempts).success.mean() <= best + 0.05
+    assert spent(found, worth, attempts) < 0.8 * best_agent_cost(table)
+
+
+def test_where_nothing_tells_a_match_spends_what_the_best_agent_would() -> None:
+    """Three times as many bids that say nothing: no cheaper choice is sure to do as well."""
+    found = awards(200, Pool(shared=1.0, noise=9.0, entropy=0.0, spread=2.0))
+    assert spent(found, worth_of(Match(), *found)) == pytest.approx(
+        spent(found, worth_of(Spend(1.0), *found)), rel=0.02
+    )
+
+
 def test_both_objectives_that_know_a_worth_find_the_same() -> None:
     records = auctions(120)
     assert fit(records, "margin").worth == fit(records, "utility").worth
@@ -157,4 +176,4 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="share"):
         Spend(share)
     with pytest.raises(InputError, match="attempts"):
-        Spend(attempts=0)
+        Spend(0.5, attempts=0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import click
 
@@ -18,7 +20,7 @@ from sale.cli.weights import described
 from sale.errors import InputError
 from sale.learning.due import Due, due
 from sale.learning.fit import fit as fit_weights
-from sale.learning.spending import HALF, Spend
+from sale.learning.spending import Match, Spend, Wanted
 from sale.types import AuctionRules, Objective, WeightSet
 
 
@@ -26,13 +28,34 @@ class _Options(TypedDict):
     objective: Objective
     since: datetime | None
     worth: float | None
-    spend: float | None
+    spend: float | Literal["match"] | None
     folds: int
     seed: int
     use: bool
     if_due: bool
     config_file: Path | None
     as_json: bool
+
+
+class _Spending(click.ParamType[float | Literal["match"]]):
+    """`match`, or a share."""
+
+    name = "match|share"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float | Literal["match"]:
+        """Read it."""
+        if value == "match":
+            return "match"
+        try:
+            share = float(value)
+        except ValueError:
+            share = math.nan
+        if not 0.0 < share < math.inf:
+            self.fail(f"{value!r} is no share: give a number above 0, 0.5 for half, or match", param, ctx)
+        return share
+
+
+_SPEND = _Spending()
 
 
 @click.command()
@@ -47,8 +70,9 @@ class _Options(TypedDict):
 @click.option("--worth", type=click.FloatRange(min=0, min_open=True), help="What a solved task is worth, in dollars.")
 @click.option(
     "--spend",
-    type=click.FloatRange(min=0, min_open=True),
-    help="In its place: this share of what the best agent would cost; else as the weights in use were told, or 0.5.",
+    type=_SPEND,
+    help="In its place: `match`, as little as solves as many as the best agent; or a share of what that one costs. "
+    "Else as the weights in use were told, or `match`.",
 )
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2), help="Of the cross-validation.")
 @click.option("--seed", default=0, show_default=True, help="Draws the folds.")
@@ -87,25 +111,26 @@ async def _due(settings: config.Settings, since: datetime | None) -> Due:
         return due(await memory.examples(since), used, later)
 
 
-def _asked(options: _Options, rules: AuctionRules) -> float | Spend | None:
-    worth, share = options["worth"], options["spend"]
-    if worth is not None and share is not None:
+def _asked(options: _Options, rules: AuctionRules) -> Wanted | None:
+    worth, spend = options["worth"], options["spend"]
+    if worth is not None and spend is not None:
         raise click.UsageError("--worth and --spend both say what a solved task is worth: give one of them.")
-    return worth if share is None else Spend(share, attempts=rules.attempts)
+    return worth if spend is None else _wanted(spend, rules)
 
 
-def _as_before(used: WeightSet | None, rules: AuctionRules) -> float | Spend:
+def _as_before(used: WeightSet | None, rules: AuctionRules) -> Wanted:
     """What the weights in use were told: a refit is not to change how much is spent."""
-    told = used.training.settings if used is not None else None
-    if told is not None and "worth" in told and "spend" not in told:
+    told: Mapping[str, float | str] = used.training.settings if used is not None else {}
+    if "worth" in told and "spend" not in told:
         return float(told["worth"])
-    share = float(told["spend"]) if told is not None and "spend" in told else HALF.share
-    return Spend(share, attempts=rules.attempts)
+    return _wanted(told.get("spend", "match"), rules)
 
 
-async def _fit(
-    settings: config.Settings, since: datetime | None, options: _Options, worth: float | Spend | None
-) -> WeightSet:
+def _wanted(spend: float | str, rules: AuctionRules) -> Spend | Match:
+    return Match(rules.attempts) if spend == "match" else Spend(float(spend), rules.attempts)
+
+
+async def _fit(settings: config.Settings, since: datetime | None, options: _Options, worth: Wanted | None) -> WeightSet:
     async with opened(settings) as memory:
         examples = await memory.examples(since)
         if not examples:

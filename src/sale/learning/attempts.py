@@ -6,6 +6,7 @@ not expected to pay. Not a second rule: tests hold it to the market's own, task 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -16,8 +17,18 @@ from sale.learning.dataset import MICRO, Bools, Floats, Ints
 from sale.learning.unknowns import Completed
 
 
-def dollars_spent(prospects: Prospects, completed: Completed, checked: Bools, worth: float, attempts: int) -> Floats:
-    """(T,) what each task's work costs, first award and all that follow.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ends:
+    """What comes of every task."""
+
+    dollars: Floats
+    """(T,) of all work on it."""
+    success: Floats
+    """(T,) whether it is solved in the end, or how likely that is."""
+
+
+def ends(prospects: Prospects, completed: Completed, checked: Bools, worth: float, attempts: int) -> Ends:
+    """First awards and all that follow.
 
     Args:
         prospects: Of every bid.
@@ -31,20 +42,23 @@ def dollars_spent(prospects: Prospects, completed: Completed, checked: Bools, wo
     spent, success = (np.take_along_axis(part, best, axis=1) for part in (completed.dollars, completed.success))
     tries = min(attempts, best.shape[1])
     if tries == 1:
-        return spent[:, 0]
+        return Ends(dollars=spent[:, 0], success=success[:, 0])
     value, move = _plans(prospects, best, worth, tries)
     # Where nothing is found out there is no plan: the bid that is best by itself.
     move[0] = np.where(checked, move[0], 0)
     rows = np.arange(len(best))
-    failed, reached, total = np.zeros(len(best), np.intp), np.ones(len(best)), np.zeros(len(best))
+    failed, reached = np.zeros(len(best), np.intp), np.ones(len(best))
+    total, solved = np.zeros((2, len(best)))
     for number in range(tries):
         if number:
             reached *= checked & (value[failed, rows] > 0.0)
         step = move[failed, rows]
         total += reached * spent[rows, step]
-        reached *= 1.0 - np.clip(success[rows, step], 0.0, 1.0)
+        good = np.clip(success[rows, step], 0.0, 1.0)
+        solved += reached * good
+        reached *= 1.0 - good
         failed |= 1 << step
-    return total
+    return Ends(dollars=total, success=solved)
 
 
 def _plans(prospects: Prospects, best: Ints, worth: float, tries: int) -> tuple[Floats, Ints]:

@@ -13,7 +13,7 @@ from sale.learning.dataset import Table
 from sale.learning.heldout import HeldOut, measures
 from sale.learning.material import Material, material
 from sale.learning.recipes import MOST_OUTCOMES, Candidate, Recipe, recipe
-from sale.learning.spending import HALF, Spend, best_agent_cost, worth_of
+from sale.learning.spending import MATCH, Match, Spend, Wanted, best_agent_cost, worth_of
 from sale.learning.utility import priced
 from sale.types import Example, Objective, Training, Weights
 
@@ -41,7 +41,7 @@ def fit(
     examples: Sequence[Example],
     objective: Objective,
     *,
-    worth: float | Spend = HALF,
+    worth: Wanted = MATCH,
     folds: int = 5,
     seed: int = 0,
     since: str | None = None,
@@ -53,8 +53,7 @@ def fit(
     Args:
         examples: The auctions. Outcomes of the winners are enough; everybody's are better.
         objective: `minmax`, `margin` or `utility` (method, section 3).
-        worth: What a solved task is worth, in dollars, or what share of the best agent's cost is to be spent. `minmax`
-            uses neither.
+        worth: What a solved task is worth, in dollars, or what is to come of it. `minmax` does not use it.
         folds: Of the cross-validation, by task text.
         seed: Draws the folds.
         since: Start of the records, for the record alone.
@@ -72,7 +71,7 @@ def fit_to(
     ready: Material,
     objective: Objective,
     *,
-    worth: float | Spend = HALF,
+    worth: Wanted = MATCH,
     since: str | None = None,
     alpha: float = 0.5,
     seconds: float = 20.0,
@@ -96,8 +95,9 @@ def fit_to(
     settings |= {"folds": float(ready.folds), "seed": float(ready.seed)}
     if value is not None:
         settings["worth"] = value
-        if isinstance(worth, Spend):
-            settings |= {"spend": worth.share, "attempts": float(worth.attempts)}
+        if isinstance(worth, Spend | Match):
+            wanted = worth.share if isinstance(worth, Spend) else "match"
+            settings |= {"spend": wanted, "attempts": float(worth.attempts)}
             notes.append(_worth_note(table, value, worth))
         if objective == "margin":
             settings |= {"alpha": alpha, "lambda": 1.0 / value}
@@ -115,9 +115,9 @@ def fit_to(
     return Fit(weights=final.weights, training=training, gap=final.gap, worth=value)
 
 
-def _value(ready: Material, worth: float | Spend) -> float:
+def _value(ready: Material, worth: Wanted) -> float:
     """What a solved task is worth, in dollars: for `margin`, too, what success models say that a share buys."""
-    if not isinstance(worth, Spend):
+    if not isinstance(worth, Spend | Match):
         return worth
     expected = ready.models[0].prospects
     if expected is None:
@@ -125,15 +125,17 @@ def _value(ready: Material, worth: float | Spend) -> float:
     return worth_of(worth, ready.table, expected, ready.completed)
 
 
-def _worth_note(table: Table, worth: float, asked: Spend) -> str:
-    return (
-        f"a solved task is taken to be worth ${worth:.3g}, by what makes work cost {asked.share:.0%} of what the best "
-        f"agent alone would: ${best_agent_cost(table):.3g} a task"
-    )
+def _worth_note(table: Table, worth: float, wanted: Spend | Match) -> str:
+    best = f"the best agent alone would (${best_agent_cost(table):.3g} a task)"
+    if isinstance(wanted, Spend):
+        why = f"work is to cost {wanted.share:.0%} of what {best}"
+    else:
+        why = f"as many tasks are to be solved as {best}, for as little as that takes"
+    return f"a solved task is taken to be worth ${worth:.3g}: {why}"
 
 
-def _check(worth: float | Spend, alpha: float, seconds: float) -> None:
-    if not isinstance(worth, Spend) and not (math.isfinite(worth) and worth > 0.0):
+def _check(worth: Wanted, alpha: float, seconds: float) -> None:
+    if not isinstance(worth, Spend | Match) and not (math.isfinite(worth) and worth > 0.0):
         raise InputError(f"worth must be a number of dollars above 0, got {worth!r}")
     if not 0.0 <= alpha <= 1.0:
         raise InputError(f"alpha must lie in [0, 1], got {alpha!r}")

@@ -1,8 +1,8 @@
-"""What a solved task is worth, said as a share of the money: so much of what the best agent alone would cost.
+"""What a solved task is worth, said by what is wanted: as many tasks solved as the best agent would, or so much spent.
 
-The worth decides where on its curve of success against cost a market stands. Few people can say it in dollars; what
-share of their present bill they want to pay they can. Costs are known well from few tasks, differences of success rates
-are not: a worth made from those varied threefold between training sets (docs/decisions.md).
+The worth decides where on its curve of success against cost a market stands. Few people can say it in dollars. Made
+from differences of success rates between agents it varies threefold between training sets (docs/decisions.md); what the
+whole market does on tasks its models had not seen, and what that costs, is known better.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 from scipy import special as scipy_special
 
 from sale.errors import InputError
-from sale.learning.attempts import dollars_spent
+from sale.learning.attempts import ends
 from sale.learning.choosing import Prospects
 from sale.learning.dataset import MICRO, Floats, Table
+from sale.learning.intervals import standard_error
 from sale.learning.unknowns import Completed
 from sale.learning.utility import rate_posteriors, work_costs
 
@@ -31,11 +32,15 @@ STEPS = 60
 """Halvings of that range's logarithm: more than the choices of a few thousand tasks can tell apart."""
 
 
+LEAST, TRIED = 0.1, 150
+"""Worths that are tried for a match: from such a part of what the cheapest work costs, and how many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What a solved task is worth, left to be found: as much as makes work cost so much."""
+    """As much as a share of the money buys."""
 
-    share: float = 0.5
+    share: float
     """Of what the best agent alone would cost."""
     attempts: int = 1
     """How many agents may try a task whose failures are found out: what they cost is in the share."""
@@ -50,25 +55,64 @@ class Spend:
             raise InputError(f"attempts must be at least 1, got {self.attempts!r}")
 
 
-HALF = Spend()
+@dataclass(frozen=True, slots=True)
+class Match:
+    """As little as solves as many tasks as the best agent alone; what that agent would cost where it is not sure to."""
+
+    attempts: int = 1
+    """How many agents may try a task whose failures are found out."""
 
 
-def worth_of(spend: Spend, table: Table, prospects: Prospects, completed: Completed) -> float:
-    """The largest worth of a solved task, in dollars, under which work costs no more than that share.
+Wanted = float | Spend | Match
+"""What a solved task is worth: dollars, or what is to come of it."""
+MATCH = Match()
 
-    Where the likeliest agents cost less than the share altogether, it is the smallest worth under which they are hired:
-    more would only pay for auctions. Awards are those of models that had not seen the task, and so is who follows after
-    a failure. Auctions come on top.
+
+def worth_of(wanted: Spend | Match, table: Table, prospects: Prospects, completed: Completed) -> float:
+    """What a solved task is worth, in dollars, so that what is wanted comes of it.
+
+    Awards are those of models that had not seen the task, and so is who follows after a failure. Auctions come on top.
 
     Args:
-        spend: How much, of `best_agent_cost`.
+        wanted: What.
         table: All auctions.
         prospects: Of their bids.
         completed: What came of each bid's work, or would.
     """
+    if isinstance(wanted, Spend):
+        return _worth_of_share(wanted, table, prospects, completed)
+    full = _worth_of_share(Spend(1.0, attempts=wanted.attempts), table, prospects, completed)
+    best = _best_agents_success(table, completed)
+    cheapest = float(np.min(prospects.works[prospects.works > 0.0], initial=np.inf)) / MICRO
+    tried: Floats = np.geomspace(min(LEAST * cheapest, full), full, TRIED)
+    short = [
+        float(gained.mean()) < standard_error(gained, table.group)
+        for worth in tried
+        for gained in [ends(prospects, completed, table.checked, float(worth), wanted.attempts).success - best]
+    ]
+    # From where on nothing larger falls short: where success goes up and down with the worth, that is chance.
+    enough = TRIED - short[::-1].index(True) if True in short else 0
+    return float(tried[min(enough, TRIED - 1)])
+
+
+def _best_agents_success(table: Table, completed: Completed) -> Floats:
+    """(T,) of the agent that solves most tasks; one that has no bid there fails."""
+    each = [
+        np.where(table.present & (table.author == agent), completed.success, 0.0).max(axis=1)
+        for agent in range(len(table.agents))
+    ]
+    return max(each, key=lambda one: float(one.mean()))
+
+
+def _worth_of_share(spend: Spend, table: Table, prospects: Prospects, completed: Completed) -> float:
+    """The largest worth under which work costs no more than the share.
+
+    Where the likeliest agents cost less than the share altogether, it is the smallest worth under which they are hired:
+    more would only pay for auctions.
+    """
 
     def spent(log_worth: float) -> float:
-        return float(dollars_spent(prospects, completed, table.checked, math.exp(log_worth), spend.attempts).mean())
+        return float(ends(prospects, completed, table.checked, math.exp(log_worth), spend.attempts).dollars.mean())
 
     top = float(np.max(prospects.works[table.present], initial=0.0)) / MICRO or 1.0
     low, high = math.log(top / RANGE), math.log(top * RANGE)

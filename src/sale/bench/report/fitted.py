@@ -1,9 +1,9 @@
 """The market with weights fitted on what the baselines are trained on, and remembering no more than that.
 
-Work is done without a plan. With the objective `utility` auctions are held only where they pay, and work may cost a
-share of what the best agent alone would, by the training tasks; "next best bid" sends on work that fails the
-examples in the task's own text, as often as that is expected to pay. The other objectives know bids alone, so they
-auction every task.
+Work is done without a plan. With the objective `utility` auctions are held only where they pay, and as little is spent
+as solves as many training tasks as the best agent alone; "half spend" spends half of what that one would. "Next best
+bid" sends on work that fails the examples in the task's own text, as often as that is expected to pay. The other
+objectives know bids alone, so they auction every task.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sale.bench.report.folding import SEED, across
 from sale.bench.routers.protocol import OutcomeTable, Routing
 from sale.learning.fit import fit_to
 from sale.learning.material import Material, material
-from sale.learning.spending import HALF, Spend
+from sale.learning.spending import Match, Spend, Wanted
 from sale.types import Objective, Weights
 
 SOLVER_SECONDS = 20.0
@@ -33,7 +33,7 @@ class Lessons:
     """Sentence embeddings, as the market's memory sees them."""
     _material: dict[tuple[str, ...], Material] = field(default_factory=dict[tuple[str, ...], Material])
 
-    def weights(self, objective: Objective, spend: Spend, train: Recorded) -> Weights:
+    def weights(self, objective: Objective, wanted: Wanted, train: Recorded) -> Weights:
         """The weights that these tasks give.
 
         Raises:
@@ -42,7 +42,7 @@ class Lessons:
         tasks = tuple(task.id for task in train.tasks)
         if tasks not in self._material:
             self._material[tasks] = material(examples_of(train, self.embed))
-        return fit_to(self._material[tasks], objective, worth=spend, seconds=SOLVER_SECONDS).weights
+        return fit_to(self._material[tasks], objective, worth=wanted, seconds=SOLVER_SECONDS).weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +52,8 @@ class FittedMarket:
     name: str
     objective: Objective = "utility"
     attempts: int = 1
-    share: float = HALF.share
-    """Of what the best agent alone would cost."""
+    share: float | None = None
+    """Of what the best agent alone would cost; `None`: as little as solves as many."""
 
     def settled(
         self, recorded: Recorded, train: Recorded | None, direct: OutcomeTable, lessons: Lessons
@@ -66,10 +66,10 @@ class FittedMarket:
             direct: Outcomes of work without a plan.
             lessons: Shared with other ways to fit the market.
         """
-        spend = Spend(self.share, attempts=self.attempts)
+        wanted = Match(self.attempts) if self.share is None else Spend(self.share, self.attempts)
 
         def decide(training: Recorded, test: Recorded) -> Routing:
-            weights = lessons.weights(self.objective, spend, training)
+            weights = lessons.weights(self.objective, wanted, training)
             policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
             return run(test, training, policy, lessons.embed, SEED).routing
 
@@ -81,6 +81,6 @@ def fitted_markets(agents: int) -> Iterator[FittedMarket]:
     """Those that are compared with everybody, in a pool of so many agents."""
     yield FittedMarket(name="SALE fitted")
     yield FittedMarket(name="SALE fitted, next best bid", attempts=agents)
-    yield FittedMarket(name="SALE fitted, next best bid, full spend", attempts=agents, share=1.0)
+    yield FittedMarket(name="SALE fitted, next best bid, half spend", attempts=agents, share=0.5)
     yield FittedMarket(name="SALE fitted, margin", objective="margin")
     yield FittedMarket(name="SALE fitted, minmax", objective="minmax")

@@ -16,7 +16,7 @@ from sale.bench.report.fitted import SOLVER_SECONDS
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask
 from sale.learning.fit import fit
-from sale.learning.spending import Spend
+from sale.learning.spending import Match
 from sale.memory.columns import text_digest
 from sale.memory.prior import PriorWork
 from sale.shipped import PoolKnowledge
@@ -34,7 +34,7 @@ def knowledge(records: Iterable[Path], tasks: Iterable[BenchTask], features: Emb
     parts = [load_recorded(path, given) for path in records]
     settings = [agent for part in parts for agent in part.runs[-1]["settings"]["agents"]]
     whole = merged(parts)
-    fitted = fit(examples_of(whole, features), "utility", worth=Spend(attempts=len(settings)), seconds=SOLVER_SECONDS)
+    fitted = fit(examples_of(whole, features), "utility", worth=Match(len(settings)), seconds=SOLVER_SECONDS)
     return PoolKnowledge(
         agents={agent["name"]: (agent["local"], agent["price"]["input"]) for agent in settings},
         weights=fitted.weights,

@@ -8,7 +8,7 @@ from sale.bench.report.fitted import FittedMarket, Lessons
 from sale.bench.report.sheet import Sheet, micro, percent
 from sale.bench.report.tables import RESAMPLING
 
-SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+SHARES = (None, 0.25, 0.5, 0.75, 1.0)
 
 
 def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
@@ -29,7 +29,7 @@ def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
         market = FittedMarket(name="SALE fitted", attempts=len(field.direct.agents), share=share)
         settled = market.settled(field.recorded, field.train, field.direct, lessons)
         if settled is not None:
-            add(f"SALE fitted, next best bid, spend {share:g}", settled)
+            add(f"SALE fitted, next best bid, spend {'match' if share is None else format(share, 'g')}", settled)
     return Sheet(
         key=key,
         title=title,
@@ -37,7 +37,7 @@ def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
         rows=tuple(rows),
         note=(
             f"Gained and saved against {field.direct.agents[best]}, the best single agent; 95 % intervals over tasks, "
-            "paired. Spend: the share of what the best agent alone would cost, by the training tasks, that work may "
-            "cost (`sale fit --spend`)."
+            "paired. Spend, by the training tasks (`sale fit --spend`): as little as solves as many as the best "
+            "agent alone (match), or a share of what that one would cost."
         ),
     )

@@ -212,10 +212,11 @@ async def study(*, replay: bool, first: int | None) -> list[dict[str, Variant]]:
 
     async def one(place: int) -> None:
         async with places:
+            variants = None
             try:
                 variants = await study.task(place)
-            except NotRecordedError:
-                return
+            except* NotRecordedError:
+                pass  # the record ends before its last call
         if variants is not None:
             found.append(variants)
         print(f"{recorded.tasks[place].id:42} {variants}", flush=True, file=sys.stderr)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.auction import scoring, standing
 from sale.auction.chances import chance, expected_work, logistic, track_feature
+from sale.auction.difficulty import after_failures, by_difficulty
 from sale.auction.sequence import next_to_try
 from sale.types import Bid, Entropy, Price, Score, Strategy, SuccessModel, TrackRecord, Weights
 
@@ -100,14 +102,17 @@ def test_the_next_is_the_best_that_has_not_tried() -> None:
 
 
 def test_failures_of_others_lower_the_chance_until_it_is_not_worth_it() -> None:
-    sad = replace(WEIGHTS, model=replace(MODEL, after_failure=-1.0))
+    sad = replace(WEIGHTS, model=replace(MODEL, difficulty=1.0))
     found = bids(a=0.9, b=0.5, c=0.3)
     second = next_to_try(found, {"a"}, sad, 1)
     assert second is not None
     assert second.agent == "b"
-    assert second.chance == pytest.approx(logistic(-1.0))
-    assert second.value == pytest.approx(100.0 * logistic(-1.0))
-    assert next_to_try(found, {"a", "b"}, sad, 1) is None, "0.3 is 0.055 after two failures: 5.5 against a cost of 10"
+    expected = float(by_difficulty(np.array(0.5), np.array(1.0)) @ after_failures([0.9], 1.0))
+    assert second.chance == pytest.approx(expected)
+    assert 0.3 < expected < 0.35
+    assert second.value == pytest.approx(100.0 * expected)
+    hopeless = replace(WEIGHTS, model=replace(MODEL, difficulty=2.5))
+    assert next_to_try(found, {"a", "b"}, hopeless, 1) is None, "0.3 is below 0.1 after two failures: a cost of 10"
 
 
 def test_without_a_model_the_order_of_the_bids_holds() -> None:

@@ -86,9 +86,9 @@ def record(tasks: Sequence[BenchTask]) -> Recorded:
     return found
 
 
-def weights(*, juror: float = 0.0, spread: float = 0.0, after_failure: float = 0.0) -> Weights:
+def weights(*, juror: float = 0.0, spread: float = 0.0, difficulty: float = 0.0, worth: float = 100.0) -> Weights:
     model = SuccessModel(
-        worth=100.0,
+        worth=worth,
         intercepts={"small": 0.0, "large": 0.0},
         newcomer=0.0,
         rates={"small": 0.6, "large": 0.6},
@@ -99,7 +99,7 @@ def weights(*, juror: float = 0.0, spread: float = 0.0, after_failure: float = 0
         newcomer_tokens=10.0,
         spread={"small": spread, "large": spread},
         auction=4.0,
-        after_failure=after_failure,
+        difficulty=difficulty,
     )
     return Weights(cost=1.0, entropy=0.0, jurors={}, model=model)
 
@@ -137,7 +137,7 @@ def test_work_that_fails_the_examples_goes_to_the_next_and_both_are_paid() -> No
     assert np.array_equal(twice.routing.called.sum(axis=1), np.where(hard, 2, 1))
     for found, dollars in ((once, 1e-6), (twice, 1e-6 + 0.5 * 1e-5)):
         assert settle((found.table(), found.routing)).dollars.mean() == pytest.approx(dollars)
-    hopeless = weights(after_failure=-6.0)
+    hopeless = weights(difficulty=9.0, worth=20.0)
     nobody = run(TEST, None, Policy(name="x", weights=hopeless, learn=False, attempts=2), embed, seed=1)
     assert np.array_equal(nobody.routing.called, once.routing.called), "not worth what it costs any more"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_what_the_best_agent_costs_is_a_mean_over_who_may_be_the_best(count: int
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3])
-@pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.7])
+@pytest.mark.parametrize("share", [0.2, 0.35, 0.5])
 def test_work_costs_the_share_and_no_more(share: float, attempts: int) -> None:
     found = awards(checked=True)
     worth, most = worth_of(Spend(share, attempts=attempts), *found), share * best_agent_cost(found[0])
@@ -62,32 +63,33 @@ def test_the_first_award_costs_what_its_work_costs() -> None:
 
 @given(
     chances=st.lists(st.lists(st.floats(0.05, 0.95), min_size=4, max_size=4), min_size=1, max_size=4),
-    costs=st.lists(st.floats(1.0, 60.0), min_size=4, max_size=4, unique=True),
+    costs=st.lists(st.integers(1, 60), min_size=4, max_size=4, unique=True),
     solved=st.lists(st.booleans(), min_size=16, max_size=16),
-    shift=st.floats(-2.0, 0.0),
+    spread=st.floats(0.0, 3.0),
     worth=st.floats(20.0, 200.0),
     attempts=st.integers(2, 4),
 )
 @settings(max_examples=200, deadline=None)
 def test_attempts_are_the_markets_own(
-    chances: list[list[float]], costs: list[float], solved: list[bool], shift: float, worth: float, attempts: int
+    chances: list[list[float]], costs: Sequence[float], solved: list[bool], spread: float, worth: float, attempts: int
 ) -> None:
+    costs = [cost + 0.0137 for cost in costs]  # round ones make plans of no worth at all
     count = len(chances)
     success = np.array(solved[: 4 * count], np.float64).reshape(count, 4)
     dollars = np.tile(np.array(costs) / 1e6, (count, 1))
-    expected = Prospects(chance=np.array(chances), works=dollars * 1e6, after_failure=np.full(count, shift))
+    expected = Prospects(chance=np.array(chances), works=dollars * 1e6, difficulty=np.full(count, spread))
     blank = np.full((count, 4), np.nan)
     done = Completed(success=success, dollars=dollars, guess=blank, average=blank, notes=())
     found = ends(expected, done, np.ones(count, np.bool_), worth / 1e6, attempts).dollars
     for row, own in enumerate(chances):
-        assert found[row] == pytest.approx(_by_the_market(own, costs, success[row], shift, worth, attempts))
+        assert found[row] == pytest.approx(_by_the_market(own, costs, success[row], spread, worth, attempts))
 
 
 def _by_the_market(
-    chances: list[float], costs: list[float], success: np.ndarray, shift: float, worth: float, attempts: int
+    chances: list[float], costs: Sequence[float], success: np.ndarray, spread: float, worth: float, attempts: int
 ) -> float:
     """What one task costs in dollars, bid by bid."""
-    model = replace(success_models(tabulate(auctions(20)), (0.1,))[0], worth=worth, after_failure=shift)
+    model = replace(success_models(tabulate(auctions(20)), (0.1,))[0], worth=worth, difficulty=spread)
     weights = Weights(cost=1.0, entropy=0.0, jurors={}, model=model)
     bids = [
         replace(bid(str(place), 1.0), cost=cost, value=worth * chance, chance=chance)

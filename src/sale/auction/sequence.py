@@ -8,16 +8,62 @@ Econometrica 1979), but chances fall with every failure of another agent, so his
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sale.auction import scoring
-from sale.auction.chances import logistic
+from sale.auction.difficulty import EDGE, SHARES, Floats, after_failures, by_difficulty
 from sale.types import Bid, SuccessModel, Weights
 
 MOST = 5
 """Agents gone through: those best by themselves. Their orders are at most a few hundred."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plans:
+    """The best plan of T tasks after each set of K agents has failed: the first axis is the set, as bits."""
+
+    value: Floats
+    """(2^K, T) micro-dollars expected of having somebody try now, and the best others after it as long as that pays."""
+    first: NDArray[np.intp]
+    """(2^K, T) who begins it."""
+
+
+def best_plans(
+    chance: Floats, works: Floats, spread: Floats, worth: float, attempts: int, known: Floats = SHARES
+) -> Plans:
+    """Go through all plans of several tasks at once.
+
+    Args:
+        chance: (T, K) of each agent that may try, before anybody has.
+        works: (T, K) what its work is expected to cost, micro-dollars; infinite where it cannot try.
+        spread: (T,) of the difficulty of tasks, in log-odds.
+        worth: What a solved task is worth, micro-dollars.
+        attempts: How many may try, at least one.
+        known: (T, Z) or (Z,) how likely each difficulty is, after what has happened so far.
+    """
+    tasks, agents = chance.shape
+    good = by_difficulty(chance, spread[:, None])
+    value, first = np.zeros((2**agents, tasks)), np.zeros((2**agents, tasks), np.intp)
+    tries = min(attempts, agents)
+    for failures in reversed(range(tries)):
+        for members in combinations(range(agents), failures):
+            failed = sum(1 << one for one in members)
+            left = known * (1.0 - good[:, members]).prod(axis=1)
+            now = (good * left[:, None]).sum(axis=2) / np.maximum(left.sum(axis=1, keepdims=True), EDGE**2)
+            plans = worth * now - works
+            for one in range(agents):
+                if failed >> one & 1:
+                    plans[:, one] = -np.inf
+                elif failures + 1 < tries:
+                    plans[:, one] += (1.0 - now[:, one]) * np.maximum(0.0, value[failed | 1 << one])
+            first[failed] = plans.argmax(axis=1)
+            value[failed] = plans.max(axis=1)
+    return Plans(value=value, first=first)
 
 
 def first_to_try(bids: Iterable[Bid], model: SuccessModel, attempts: int) -> Bid:
@@ -34,8 +80,7 @@ def first_to_try(bids: Iterable[Bid], model: SuccessModel, attempts: int) -> Bid
     best = _best_of_each(bids)
     if not best:
         raise ValueError("nobody bids")
-    # The first of equals: the one that is better by itself.
-    return max(best, key=lambda bid: _worth(bid, best, model, 0, attempts))
+    return best[int(_plans(best, model, attempts, SHARES).first[0, 0])]
 
 
 def next_to_try(contenders: Iterable[Bid], failed: Collection[str], weights: Weights, attempts: int) -> Bid | None:
@@ -50,38 +95,43 @@ def next_to_try(contenders: Iterable[Bid], failed: Collection[str], weights: Wei
         weights: Of the auction.
         attempts: How many more agents may try.
     """
-    model = weights.model
+    model, given = weights.model, list(contenders)
     if model is None:
-        return scoring.next_best(contenders, failed)
-    left = _best_of_each(bid for bid in contenders if bid.agent not in failed and scoring.is_judged(bid))
-    worth = {bid.agent: _worth(bid, left, model, len(failed), attempts) for bid in left}
-    best = max(left, key=lambda bid: worth[bid.agent], default=None)
-    return after_failures(best, len(failed), model) if best is not None and worth[best.agent] > 0.0 else None
+        return scoring.next_best(given, failed)
+    lost = [bid.chance for bid in _ranked(bid for bid in given if bid.agent in failed) if bid.chance is not None]
+    judged = [bid for bid in given if bid.agent not in failed and scoring.is_judged(bid)]
+    left = _best_of_each(judged)
+    if not left or attempts < 1:
+        return None
+    known = after_failures(lost, model.difficulty)
+    plans = _plans(left, model, attempts, known)
+    return after(left[int(plans.first[0, 0])], known, model) if plans.value[0, 0] > 0.0 else None
 
 
-def after_failures(bid: Bid, failures: int, model: SuccessModel) -> Bid:
-    """A bid as it looks after so many others have failed at the task."""
-    if bid.chance is None or not 0.0 < bid.chance < 1.0:
-        return bid
-    left = logistic(math.log(bid.chance / (1.0 - bid.chance)) + failures * model.after_failure)
-    return replace(bid, chance=left, value=model.worth * left)
+def after(bid: Bid, known: Floats, model: SuccessModel) -> Bid:
+    """A bid as it looks with so much known of the difficulty of the task: (Z,)."""
+    chance = float(by_difficulty(np.array(bid.chance or 0.0), np.array(model.difficulty)) @ known)
+    return replace(bid, chance=chance, value=model.worth * chance)
 
 
 def _best_of_each(bids: Iterable[Bid]) -> list[Bid]:
     """The best bid of each agent, which may have bid twice; the best agents by themselves, best first."""
+    return _ranked(bids)[:MOST]
+
+
+def _ranked(bids: Iterable[Bid]) -> list[Bid]:
     found: dict[str, Bid] = {}
     for bid in scoring.rank(bids):
         found.setdefault(bid.agent, bid)
-    return list(found.values())[:MOST]
+    return list(found.values())
 
 
-def _worth(bid: Bid, among: Sequence[Bid], model: SuccessModel, failures: int, attempts: int) -> float:
-    """Micro-dollars expected of having this agent try now, and the best others after it, as long as that pays."""
-    now = after_failures(bid, failures, model)
-    if now.chance is None:
-        return -now.net_cost
-    others = [one for one in among if one.agent != bid.agent]
-    later = 0.0
-    if attempts > 1 and others:
-        later = max(0.0, *(_worth(one, others, model, failures + 1, attempts - 1) for one in others))
-    return -now.net_cost + (1.0 - now.chance) * later
+def _plans(bids: Sequence[Bid], model: SuccessModel, attempts: int, known: Floats) -> Plans:
+    return best_plans(
+        np.array([[bid.chance or 0.0 for bid in bids]]),
+        np.array([[bid.cost for bid in bids]]),
+        np.array([model.difficulty]),
+        model.worth,
+        attempts,
+        known,
+    )

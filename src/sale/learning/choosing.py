@@ -23,8 +23,8 @@ class Prospects:
     """(T, N) P̂(success)."""
     works: Floats
     """(T, N) what the work is to cost, micro-dollars; infinite where there is no bid."""
-    after_failure: Floats
-    """(T,) added to the log-odds for each other agent that has failed at the task."""
+    difficulty: Floats
+    """(T,) spread of how much harder or easier a task is than it looks, for everybody, in log-odds."""
 
     def columns(self, worth: float) -> Ints:
         """(T,) who is awarded each task, if solving it is worth so many dollars."""
@@ -34,8 +34,8 @@ class Prospects:
 def prospects(table: Table, model: SuccessModel) -> Prospects:
     """What the model expects of every bid."""
     works = np.where(table.present, expected_works(table, model), np.inf)
-    after = np.full(len(table), model.after_failure)
-    return Prospects(chance=chances(table, model), works=works, after_failure=after)
+    spread = np.full(len(table), model.difficulty)
+    return Prospects(chance=chances(table, model), works=works, difficulty=spread)
 
 
 def chosen(table: Table, weights: Weights) -> Ints:

@@ -51,7 +51,7 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
     """
     rows, numbers = np.arange(len(table)), np.unique(fold)
     shape = (len(recipe.tried), len(table))
-    columns, losses, after = np.zeros(shape, np.intp), np.zeros(shape), np.zeros(shape)
+    columns, losses, spread = np.zeros(shape, np.intp), np.zeros(shape), np.zeros(shape)
     chance, works = np.full((2, *shape, table.author.shape[1]), np.nan)
     gap, modelled = 0.0, False
     for number in numbers:
@@ -67,7 +67,7 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
                 continue
             modelled, expected = True, prospects(test, candidate.weights.model)
             chance[place, own], works[place, own] = expected.chance, expected.works
-            after[place, own] = expected.after_failure
+            spread[place, own] = expected.difficulty
             judged = log_losses(expected.chance, np.nan_to_num(test.success)) * (test.known & test.present)
             losses[place, own] = judged.sum(axis=1)
     trial = Trial(
@@ -79,7 +79,7 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
     picks = np.zeros(len(table), np.intp)
     for number in numbers:
         picks[fold == number] = recipe.pick(trial, fold != number)
-    picked = Prospects(chance=chance[picks, rows], works=works[picks, rows], after_failure=after[picks, rows])
+    picked = Prospects(chance=chance[picks, rows], works=works[picks, rows], difficulty=spread[picks, rows])
     return HeldOut(
         setting=recipe.tried[recipe.pick(trial, np.ones(len(table), np.bool_))],
         columns=columns[picks, rows],

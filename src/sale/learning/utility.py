@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from scipy import optimize as scipy_optimize
 
 from sale.auction.chances import LENGTH, TRACK
-from sale.learning.choosing import chances, logistic, track_features
+from sale.auction.difficulty import SHARES, by_difficulty
+from sale.learning.choosing import chances, track_features
 from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
 from sale.learning.logistic import fit_logistic, information, strongest_lasso
 from sale.types import SuccessModel
+
+_optimize: Any = scipy_optimize  # scipy is untyped
 
 STRENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0)
 """Lasso strengths tried, as shares of the smallest one under which no feature enters."""
@@ -30,8 +35,11 @@ TRACK_SPREAD = 0.5
 SPREAD = 1.0
 """Prior spread of agents' intercepts, in log-odds; counts as one agent when the spread is estimated."""
 SPREAD_ROUNDS = 4
-FAILURE_PRIOR = -1.0
-"""Prior of what another's failure takes off the log-odds, with a standard deviation of 1."""
+PRIOR_SPREAD = 1.0
+"""Prior of the difficulty's own spread: half a normal distribution of this standard deviation."""
+MOST_SPREAD = 4.0
+MOST_TASKS = 1_000
+"""The difficulty is estimated on so many tasks at most."""
 CLOSEST = 1e-6
 
 
@@ -162,27 +170,27 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
         if (key := kept.tobytes()) not in models:
             models[key] = _as_model(data, _fit_columns(data, ridge, centre, start, kept), costs)
         found[strength] = models[key]
-    shifted = {id(model): replace(model, after_failure=after_failure(table, model)) for model in models.values()}
-    return [shifted[id(found[strength])] for strength in strengths]
+    spread = {id(model): replace(model, difficulty=difficulty(table, model)) for model in models.values()}
+    return [spread[id(found[strength])] for strength in strengths]
 
 
-def after_failure(table: Table, model: SuccessModel) -> float:
-    """What another agent's failure at the same task takes off the log-odds, from tasks that several agents worked on.
+def difficulty(table: Table, model: SuccessModel) -> float:
+    """How much harder or easier than it looks a task is for everybody, from tasks that several agents worked on.
 
-    One shift for all pairs, the most likely given the model's own chances and the prior.
+    The most likely spread given the model's own chances and the prior.
     """
     known = table.present & table.known
-    failures = (known & (table.success == 0.0)).sum(axis=1, keepdims=True) - (known & (table.success == 0.0))
-    pairs = known & (failures > 0)
-    offset = np.clip(chances(table, model)[pairs], CLOSEST, 1.0 - CLOSEST)
-    odds, times = np.log(offset / (1.0 - offset)), failures[pairs]
-    good = table.success[pairs]
-    shift = FAILURE_PRIOR
-    for _ in range(SPREAD_ROUNDS * 5):
-        expected = logistic(odds + shift)
-        slope = float((times * (good - expected)).sum()) - (shift - FAILURE_PRIOR)
-        shift += slope / (float((times * expected * (1.0 - expected)).sum()) + 1.0)
-    return min(0.0, shift)
+    rows = np.flatnonzero(known.sum(axis=1) > 1)[:MOST_TASKS]
+    chance = chances(table.take(rows), model)
+    good, seen = table.success[rows] == 1.0, known[rows][..., None]
+
+    def surprise(spread: float) -> float:
+        each = by_difficulty(chance, np.array(spread))
+        came = np.where(seen, np.where(good[..., None], each, 1.0 - each), 1.0).prod(axis=1)
+        likely = np.maximum(came @ SHARES, np.finfo(np.float64).tiny)
+        return float(-np.log(likely).sum()) + 0.5 * (spread / PRIOR_SPREAD) ** 2
+
+    return float(_optimize.minimize_scalar(surprise, bounds=(0.0, MOST_SPREAD), method="bounded").x)
 
 
 def _fit_columns(data: Sample, ridge: Floats, centre: Floats, start: Floats, kept: Bools) -> Floats:

@@ -89,8 +89,13 @@ def read_models(connection: Connection, digests: Collection[str]) -> dict[str, S
     wanted = sorted(digests)
     for start in range(0, len(wanted), CHUNK):
         query = select(success_models).where(success_models.c.digest.in_(wanted[start : start + CHUNK]))
-        found.update((row.digest, SuccessModel(**row.body)) for row in connection.execute(query).all())
+        found.update((row.digest, _model(row.body)) for row in connection.execute(query).all())
     return found
+
+
+def _model(body: Mapping[str, Any]) -> SuccessModel:
+    """Models of the first version knew a shift after failures, which made a plan's worth hang on its order."""
+    return SuccessModel(**{name: value for name, value in body.items() if name != "after_failure"})
 
 
 def _used(connection: Connection) -> int | None:

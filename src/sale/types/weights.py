@@ -61,9 +61,9 @@ class SuccessModel:
     """Tokens the work of an unknown agent is taken to need; times its price that is its cost."""
     prior_evidence: float = 4.0
     """How many tasks' worth of evidence an agent's own rate stands for when `track` is made."""
-    after_failure: float = 0.0
-    """Added to the log-odds for each other agent that has failed at this very task: what one cannot do is harder for
-    the next, too."""
+    difficulty: float = 0.0
+    """How much harder or easier than it looks a task is for everybody: the standard deviation, in log-odds. The larger,
+    the more one agent's failure says of the others (`sale.auction.difficulty`)."""
     auction: float = 0.0
     """What holding an auction costs on average, in micro-dollars."""
     spread: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -84,13 +84,13 @@ class SuccessModel:
             **self.work,
             **self.spread,
             "auction": self.auction,
-            "after_failure": self.after_failure,
+            "difficulty": self.difficulty,
         }
         for name, value in numbers.items():
             if not math.isfinite(value):
                 raise ValueError(f"{name} of a success model must be a finite number, got {value!r}")
-        if self.worth < 0 or self.prior_evidence <= 0:
-            raise ValueError("worth must not be negative, and prior_evidence must be above 0")
+        if self.worth < 0 or self.difficulty < 0 or self.prior_evidence <= 0:
+            raise ValueError("worth and difficulty must not be negative, and prior_evidence must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -204,7 +204,7 @@ async def study(*, replay: bool, first: int | None) -> list[dict[str, Variant]]:
     sandbox, _ = boxed(settings.sandbox)
     vectors = Embeddings(MiniLMEmbedder())([task.prompt for task in recorded.tasks])
     places = asyncio.Semaphore(AT_ONCE)
-    found: list[dict[str, Variant]] = []
+    found: dict[int, dict[str, Variant]] = {}
     if not replay and RECORD.exists() and not OPEN.exists():
         unpack(RECORD, OPEN)
     record = RECORD if replay else OPEN
@@ -218,7 +218,7 @@ async def study(*, replay: bool, first: int | None) -> list[dict[str, Variant]]:
             except* NotRecordedError:
                 pass  # the record ends before its last call
         if variants is not None:
-            found.append(variants)
+            found[place] = variants
         print(f"{recorded.tasks[place].id:42} {variants}", flush=True, file=sys.stderr)
 
     async with recorder:
@@ -228,7 +228,7 @@ async def study(*, replay: bool, first: int | None) -> list[dict[str, Variant]]:
         async with asyncio.TaskGroup() as group:
             for place in shortest_first(recorded.tasks)[:first]:
                 group.create_task(one(place))
-    return found
+    return [found[place] for place in sorted(found)]  # intervals hang on the order, and work ends in any
 
 
 def shortest_first(tasks: Sequence[BenchTask]) -> list[int]:

@@ -48,8 +48,8 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     total = len({one.task.id for ones in asked.values() for one in ones})
     note = (
         f"{total} tasks. Area under the ROC curve among tasks of one source, 95 % intervals over tasks, in brackets "
-        "successes and failures; 0.5 is chance. Says yes: mean probability of yes against no, where either is among the "
-        "likeliest words."
+        "successes and failures; 0.5 is chance. Says yes: mean probability of yes against no, where either is among "
+        "the likeliest words."
     )
     return "\n".join([*rows, "", note]) + "\n"
 

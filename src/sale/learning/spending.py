@@ -57,7 +57,10 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """As little as solves as many tasks as the best agent alone; what that agent would cost where it is not sure to."""
+    """As little as solves as many tasks as the best agent alone.
+
+    Where the market is not sure to, as little as solves as many as it would if it spent what that agent costs.
+    """
 
     attempts: int = 1
     """How many agents may try a task whose failures are found out."""
@@ -85,14 +88,12 @@ def worth_of(wanted: Spend | Match, table: Table, prospects: Prospects, complete
     best = _best_agents_success(table, completed)
     cheapest = float(np.min(prospects.works[prospects.works > 0.0], initial=np.inf)) / MICRO
     tried: Floats = np.geomspace(min(LEAST * cheapest, full), full, TRIED)
-    short = [
-        float(gained.mean()) < standard_error(gained, table.group)
-        for worth in tried
-        for gained in [ends(prospects, completed, table.checked, float(worth), wanted.attempts).success - best]
-    ]
+    solved = [ends(prospects, completed, table.checked, float(worth), wanted.attempts).success for worth in tried]
+    gained = [float((one - best).mean()) - standard_error(one - best, table.group) for one in solved]
+    if gained[-1] < 0.0:  # it is not sure to match: then as little as does what that spending would
+        gained = [float((one - solved[-1]).mean()) for one in solved]
     # From where on nothing larger falls short: where success goes up and down with the worth, that is chance.
-    enough = TRIED - short[::-1].index(True) if True in short else 0
-    return float(tried[min(enough, TRIED - 1)])
+    return float(tried[max((place + 1 for place, one in enumerate(gained) if one < 0.0), default=0)])
 
 
 def _best_agents_success(table: Table, completed: Completed) -> Floats:

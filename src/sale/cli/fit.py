@@ -37,25 +37,17 @@ class _Options(TypedDict):
     as_json: bool
 
 
-class _Spending(click.ParamType[float | Literal["match"]]):
+def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | Literal["match"] | None:
     """`match`, or a share."""
-
-    name = "match|share"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float | Literal["match"]:
-        """Read it."""
-        if value == "match":
-            return "match"
-        try:
-            share = float(value)
-        except ValueError:
-            share = math.nan
-        if not 0.0 < share < math.inf:
-            self.fail(f"{value!r} is no share: give a number above 0, 0.5 for half, or match", param, ctx)
-        return share
-
-
-_SPEND = _Spending()
+    if value is None or value == "match":
+        return value
+    try:
+        share = float(value)
+    except ValueError:
+        share = math.nan
+    if not 0.0 < share < math.inf:
+        raise click.BadParameter(f"{value!r} is no share: give a number above 0, 0.5 for half, or match.")
+    return share
 
 
 @click.command()
@@ -70,7 +62,8 @@ _SPEND = _Spending()
 @click.option("--worth", type=click.FloatRange(min=0, min_open=True), help="What a solved task is worth, in dollars.")
 @click.option(
     "--spend",
-    type=_SPEND,
+    metavar="match|SHARE",
+    callback=_share,
     help="In its place: `match`, as little as solves as many as the best agent; or a share of what that one costs. "
     "Else as the weights in use were told, or `match`.",
 )

@@ -78,7 +78,7 @@ def _point(one: Contender, field: Field) -> Point:
     found = summary(one.settled, RESAMPLING)
     kind = "oracle" if one.name == "oracle" else "ours" if one.name.startswith("SALE") else "router"
     return Point(
-        name=one.name.removeprefix("SALE fitted, "),  # the colour says whose it is, and labels are many
+        name=one.name.removeprefix("SALE fitted, ").removeprefix("SALE "),  # the colour says whose it is
         cost=found.dollars_per_task,
         success=found.pass_at_1,
         kind="agent" if one.name in field.direct.agents else kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, update
 
 from sale.errors import InputError
+from sale.memory.schema import success_models
 from sale.memory.store import AuctionMemory
 from sale.types import SuccessModel, Training, Weights, WeightSet
 from tests.memory import builders
@@ -46,6 +48,20 @@ async def test_versions_are_counted_and_come_back_equal(memory: AuctionMemory, p
     assert await memory.weight_sets() == (first, second)
     async with await AuctionMemory.open(place, embedder=HashEmbedder()) as again:
         assert await again.weight_sets() == (first, second)
+
+
+async def test_models_of_the_first_version_are_read_without_their_shift(memory: AuctionMemory, place: Place):
+    await memory.add_weights(replace(WEIGHTS, model=builders.MODEL), TRAINING)
+    old = asdict(builders.MODEL) | {"after_failure": -0.4}
+    del old["difficulty"]
+
+    def age(connection: Connection) -> None:
+        connection.execute(update(success_models).values(body=old))
+
+    await memory._database.write(age)
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as again:
+        (found,) = await again.weight_sets()
+    assert found.weights.model == replace(builders.MODEL, difficulty=0.0)
 
 
 ONE_MEMORY = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

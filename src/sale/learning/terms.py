@@ -33,6 +33,7 @@ def terms(weights: Weights) -> tuple[Term, ...]:
     return (
         *_group("micro-dollars", {"worth of a solved task": model.worth, "an auction": model.auction}),
         *_group("log-odds per unit", model.coefficients),
+        *_group("log-odds", {"spread of how hard tasks are": model.difficulty}),
         *_group("intercept", model.intercepts),
         *_group("intercept", {"a newcomer": model.newcomer}),
         *_group("micro-dollars of work", model.work),

@@ -34,7 +34,7 @@ def knowledge(records: Iterable[Path], tasks: Iterable[BenchTask], features: Emb
     parts = [load_recorded(path, given) for path in records]
     settings = [agent for part in parts for agent in part.runs[-1]["settings"]["agents"]]
     whole = merged(parts)
-    fitted = fit(examples_of(whole, features), "utility", worth=Match(len(settings)), seconds=SOLVER_SECONDS)
+    fitted = fit(examples_of(whole, features), "utility", worth=Match(len(whole.agents)), seconds=SOLVER_SECONDS)
     return PoolKnowledge(
         agents={agent["name"]: (agent["local"], agent["price"]["input"]) for agent in settings},
         weights=fitted.weights,

@@ -74,7 +74,8 @@ def test_the_scoring_needs_only_the_nouns() -> None:
 
 def test_the_whole_mechanism_needs_no_provider_and_no_database() -> None:
     found = seen("import sale.auction.auctioneer")
-    assert loaded(found, HEAVY) == {"jinja2"}
+    # NumPy for plans of attempts, which are means over how hard a task may be.
+    assert loaded(found, HEAVY) == {"jinja2", "numpy"}
 
 
 @pytest.mark.parametrize("name", ["Task", "Price", "AuctionRules", "SaleError", "Auction"])

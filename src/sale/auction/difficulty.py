@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sale.auction.chances import STEEPEST
+
 Floats = NDArray[np.float64]
 
 EDGE = 1e-9
@@ -38,10 +40,10 @@ def by_difficulty(chance: Floats, spread: Floats) -> Floats:
     # The logistic is nearly a normal distribution of variance 8 / π (MacKay, Neural Computation 1992).
     at = np.log(p / (1.0 - p)) * np.sqrt(1.0 + np.square(spread) * np.pi / 8.0)
     for _ in range(ROUNDS):
-        found = _logistic(at[..., None] + moved)
+        found = logistic(at[..., None] + moved)
         slope = (found * (1.0 - found)) @ SHARES
         at = at - np.clip((found @ SHARES - p) / np.maximum(slope, EDGE), -4.0, 4.0)
-    return _logistic(at[..., None] + moved)
+    return logistic(at[..., None] + moved)
 
 
 def after_failures(failed: Sequence[float], spread: float) -> Floats:
@@ -56,5 +58,6 @@ def likely(seen: Floats) -> Floats:
     return found / np.maximum(found.sum(axis=-1, keepdims=True), EDGE**2)
 
 
-def _logistic(log_odds: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -500.0, 500.0)))
+def logistic(log_odds: Floats) -> Floats:
+    """1 / (1 + e^−x), element by element."""
+    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -STEEPEST, STEEPEST)))

@@ -20,7 +20,7 @@ from sale.auction.difficulty import EDGE, SHARES, Floats, after_failures, by_dif
 from sale.types import Bid, SuccessModel, Weights
 
 MOST = 5
-"""Agents gone through: those best by themselves. Their orders are at most a few hundred."""
+"""Agents gone through: those best by themselves. Who of them has failed is one of at most 32 sets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sale.learning.choosing import logistic
+from sale.auction.difficulty import logistic
 from sale.learning.dataset import Floats, Ints, Table
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import fit_logistic, information

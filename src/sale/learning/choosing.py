@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sale.auction.chances import STEEPEST, track_feature
+from sale.auction.chances import track_feature
+from sale.auction.difficulty import logistic
 from sale.auction.scoring import MAX_SCORE
 from sale.learning.dataset import MICRO, Floats, Ints, Table, observed_tracks
 from sale.types import SuccessModel, Weights
@@ -93,8 +94,3 @@ def expected_works(table: Table, model: SuccessModel) -> Floats:
         evidence = model.prior_evidence + record.costed
         found[row, column] = (model.prior_evidence * found[row, column] + record.spent) / evidence
     return found
-
-
-def logistic(log_odds: Floats) -> Floats:
-    """1 / (1 + e^−x), element by element."""
-    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -STEEPEST, STEEPEST)))

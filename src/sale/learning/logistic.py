@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from sale.learning.choosing import logistic
+from sale.auction.difficulty import logistic
 from sale.learning.dataset import Bools, Floats, Ints
 
 STEPS = 50

@@ -49,13 +49,8 @@ def by_difficulty(chance: Floats, spread: Floats) -> Floats:
 def after_failures(failed: Sequence[float], spread: float) -> Floats:
     """(Z,) how likely each difficulty is after agents who had these chances have failed at the task."""
     good = by_difficulty(np.array(failed, np.float64), np.array(spread))
-    return likely((1.0 - good).prod(axis=0))
-
-
-def likely(seen: Floats) -> Floats:
-    """(…, Z) how likely each difficulty is after something that had these probabilities at it was seen."""
-    found = SHARES * seen
-    return found / np.maximum(found.sum(axis=-1, keepdims=True), EDGE**2)
+    left: Floats = SHARES * (1.0 - good).prod(axis=0)
+    return left / max(float(left.sum()), EDGE**2)
 
 
 def logistic(log_odds: Floats) -> Floats:

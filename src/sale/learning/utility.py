@@ -40,7 +40,6 @@ PRIOR_SPREAD = 1.0
 MOST_SPREAD = 4.0
 MOST_TASKS = 1_000
 """The difficulty is estimated on so many tasks at most."""
-CLOSEST = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

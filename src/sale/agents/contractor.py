@@ -19,7 +19,7 @@ from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror
 from sale.config import STEP_WAYS, TOOL_WAYS, AgentSettings
 from sale.errors import ConfigError
-from sale.models.connection import Located
+from sale.models.address import Located
 from sale.models.protocol import Model
 from sale.types import Execution, Price, Reply, Task, ToolInfo
 

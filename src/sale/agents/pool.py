@@ -29,7 +29,8 @@ from sale.config import (
     models_path,
 )
 from sale.errors import ConfigError, MissingExtraError
-from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.address import Address
+from sale.models.endpoint import EndpointModel, Manner, at
 from sale.models.local.catalogue import find as find_model
 from sale.models.local.engine import PARALLEL, LocalEngine
 from sale.models.local.weights import WeightStore, check_gguf

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sale.auction.protocols import Bidder, Juror
-from sale.models.connection import Address
+from sale.models.address import Address
 from sale.types import Execution, Outcome, Task, ToolInfo
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import sys
 from importlib.metadata import version
 
 import click
-from rich.console import Console
 
 from sale.cli.lazy import Verbs
 from sale.errors import ConfigError, InputError, SaleError
@@ -62,6 +61,8 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
+    from rich.console import Console
+
     Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(f"sale: {text}")
 
 

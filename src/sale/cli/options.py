@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -25,4 +27,6 @@ def json_option(command: F) -> F:
 
 def output() -> Console:
     """Where results go. What models wrote is text, never markup."""
+    from rich.console import Console
+
     return Console(markup=False, emoji=False, highlight=False)

@@ -6,23 +6,20 @@ import asyncio
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
 import sale
 from sale import config
-from sale.agents.pool import boxed
-from sale.agents.task_examples import examples_of
-from sale.cli.board import auction_board, clip, result_board
 from sale.cli.encode import document
 from sale.cli.examples import FIRST, TaskLine, examples, pick, read_tasks
-from sale.cli.live import watching
-from sale.cli.models import pull_missing
 from sale.cli.options import F, config_option, json_option, output
-from sale.cli.run_workspace import UNTOLD, SiteRequest, run_on_site
 from sale.errors import InputError, SandboxError
 from sale.types import Holding, JuryMode
+
+if TYPE_CHECKING:
+    from sale.cli.run_workspace import SiteRequest
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
 _FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
@@ -70,6 +67,9 @@ def run(tests: Path | None, expect: str | None, judge: str | None, **given: obje
 
     With --workspace the result is a patch: what makes the repository right. See docs/workspace.md.
     """
+    from sale.cli.board import result_board
+    from sale.cli.run_workspace import run_on_site
+
     site = _site(given, (tests, expect, judge))
     if site is not None:
         run_on_site(site)
@@ -88,6 +88,8 @@ def run(tests: Path | None, expect: str | None, judge: str | None, **given: obje
 @task_options
 def bid(**given: object) -> None:
     """Hold the auction only: who would do the task, and why. Nothing is executed."""
+    from sale.cli.board import auction_board
+
     request = _request(given)
     if request is None:
         return
@@ -99,6 +101,8 @@ def bid(**given: object) -> None:
 
 
 async def _run(request: Request, judge: str | None) -> sale.Result:
+    from sale.cli.live import watching
+
     async with sale.Market.from_config(settings=request.settings) as market:
         verifier = _verifier(request, market, judge)
         with watching(quiet=request.quiet) as observe:
@@ -106,6 +110,8 @@ async def _run(request: Request, judge: str | None) -> sale.Result:
 
 
 async def _bid(request: Request) -> sale.Auction:
+    from sale.cli.live import watching
+
     async with sale.Market.from_config(settings=request.settings) as market:
         with watching(quiet=request.quiet) as observe:
             return await market.auction(request.line.task, observe=observe)
@@ -123,11 +129,16 @@ def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.
         return sale.ModelJudge(jurors[judge], line.reference)
     if line.reference is not None:
         return sale.ExactMatch(line.reference, line.aliases)
-    return _shown(request) if examples_of(line.text) is not None else None
+    return _shown(request)
 
 
 def _shown(request: Request) -> sale.Verifier | None:
     """The examples in the task itself; nothing where code cannot be isolated, as nobody asked for them."""
+    from sale.agents.pool import boxed
+    from sale.agents.task_examples import examples_of
+
+    if examples_of(request.line.text) is None:
+        return None
     try:
         sandbox, limits = boxed(request.settings.sandbox)
     except SandboxError:
@@ -137,6 +148,8 @@ def _shown(request: Request) -> sale.Verifier | None:
 
 def _request(given: dict[str, object], *, tests: Path | None = None, expect: str | None = None) -> Request | None:
     """The command line as a request; `None` if it only asked for the list of examples."""
+    from sale.cli.board import clip
+
     if given["example"] == "list":
         for line in examples():
             click.echo(f"{line.id:<42} {line.source:<18} {clip(line.text.splitlines()[0], 70)}")
@@ -151,6 +164,8 @@ def _request(given: dict[str, object], *, tests: Path | None = None, expect: str
 
 def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteRequest | None:
     """The command line as a request for work in a repository; `None` where it names none."""
+    from sale.cli.run_workspace import UNTOLD, SiteRequest
+
     directory, verify, patch = (given.pop(name) for name in ("workspace", "verify", "patch"))
     apply = bool(given.pop("apply"))
     if not isinstance(directory, Path):
@@ -178,6 +193,8 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
 
 def _settings(given: dict[str, object]) -> config.Settings:
     """The settings in force, with weights that are missing fetched."""
+    from sale.cli.models import pull_missing
+
     config_file = given["config_file"]
     settings = config.load(config_file if isinstance(config_file, Path) else None)
     settings = settings.under(jury=cast("JuryMode | None", given["jury"]), hold=cast("Holding | None", given["hold"]))

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -21,6 +19,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
 from sale.errors import RejectedError
+from sale.models.address import Address, is_loopback
 from sale.models.chat import ChatModel
 from sale.models.errors import mapped
 
@@ -31,24 +30,6 @@ NO_KEY = "none"
 SHORTEST_SECRET = 8
 # The headers a request to anybody but OpenAI may have, or how their names begin.
 SENT = ("accept", "authorization", "connection", "content-", "host", "trace", "transfer-", "user-agent", "x-stainless-")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
-    """Where a model answers."""
-
-    base_url: str
-    model: str
-    api_key: SecretStr | None = None
-
-
-@runtime_checkable
-class Located(Protocol):
-    """A model that answers at an address."""
-
-    async def address(self) -> Address:
-        """Where; found, and for the embedded pool loaded, if need be."""
-        ...
 
 
 def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
@@ -128,15 +109,3 @@ def _http_client(url: httpx2.URL) -> httpx2.AsyncClient:
         # Nothing to verify: spares the reading of all certificates, which blocks the event loop for a while.
         options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return DefaultAsyncHttpxClient(**options)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine: `localhost`, 127.0.0.0/8, ::1, or the unspecified address."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from sale import config
 from sale.errors import SaleError
-from sale.models.connection import Address
+from sale.models.address import Address
 from sale.models.embedding import MiniLMEmbedder
 from sale.server.gateway.chat import MEGABYTE, Noted
 from sale.server.gateway.desk import Desk

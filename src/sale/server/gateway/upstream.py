@@ -24,7 +24,7 @@ from aiohttp import (
     TCPConnector,
 )
 
-from sale.models.connection import Address, is_loopback
+from sale.models.address import Address, is_loopback
 from sale.models.errors import redacted
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.stream import broken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from sale.server.store import migrate
 from sale.server.store.database import Database
 from sale.server.store.schema import HEAD, VERSION_TABLE, metadata
 from sale.server.store.store import ServerStore
+from tests.support.unheard import complaints, let_run
 
 ROOT = Path(__file__).parents[3]
 OPEN = """
@@ -52,6 +54,27 @@ async def test_the_revisions_make_the_tables_the_code_expects(store: ServerStore
 
     assert await store._database.read(compare) == []
     assert await store._database.read(named) == {name: f"pk_{name}" for name in metadata.tables}
+
+
+async def test_an_error_after_the_caller_has_left_is_not_complained_of(store: ServerStore):
+    begun, fail = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(connection: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        fail.wait()
+        connection.exec_driver_sql("SELECT * FROM there_is_no_such_table")
+
+    with complaints() as heard:
+        caller = asyncio.create_task(store._database.read(work))
+        await begun.wait()
+        caller.cancel()
+        await asyncio.wait([caller])
+        fail.set()
+        # The readers' threads may be several: closing waits for all of them.
+        await store.aclose()
+        await let_run()
+    assert heard == []
 
 
 async def test_many_open_a_new_store_at_once(opened, place: str):

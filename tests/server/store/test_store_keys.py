@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from sale.errors import AuthenticationError, InputError
+from sale.errors import AuthenticationError, InputError, StoreError
 from sale.server.store import secrets
 from sale.server.store.store import ServerStore
+from tests.support.unheard import complaints, let_run
 
 MIGHT_BE_OURS = "sk-sale-" + "A" * 43
 
@@ -181,3 +182,26 @@ async def test_limits_that_are_none_are_refused(tmp_path, options, said):
             with pytest.raises(InputError, match="name"):
                 await store.create_key(name)
         assert await store.keys() == ()
+
+
+async def test_a_look_that_fails_after_all_who_wait_have_left_is_not_complained_of(
+    store: ServerStore, monkeypatch: pytest.MonkeyPatch
+):
+    begun, fail = asyncio.Event(), asyncio.Event()
+    keys = store._keyring
+
+    async def look() -> None:
+        begun.set()
+        await fail.wait()
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(keys, "look", look)
+    with complaints() as heard:
+        caller = asyncio.create_task(keys._look_once())
+        await begun.wait()
+        caller.cancel()
+        await asyncio.wait([caller])
+        fail.set()
+        await let_run()
+        keys._looking = None
+    assert heard == []

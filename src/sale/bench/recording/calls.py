@@ -120,7 +120,9 @@ class CallLog:
         if self._writer is None:
             raise NotRecordedError(f"the {line['stage']} call of {line['agent']} is not on record")
         if key not in self._pending:
-            self._pending[key] = asyncio.create_task(self._make(key, line, model, call))
+            self._pending[key] = made = asyncio.create_task(self._make(key, line, model, call))
+            # Whoever asked may have been cancelled, with the run: then nobody awaits its error, which is no news.
+            made.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(self._pending[key])
 
     async def _make(self, key: str, line: Mapping[str, Any], model: str, call: Ask) -> Reply:

@@ -97,8 +97,11 @@ class Database:
     async def _run(self, executor: Executor, work: Callable[[], T]) -> T:
         if self._closed:
             raise StoreError("it is closed", where=self.where, hint="Open it again.")
+        done = asyncio.wrap_future(executor.submit(work))
+        # Where the caller is cancelled, the work goes on and its error is nobody's.
+        done.add_done_callback(lambda over: over.cancelled() or over.exception())
         try:
-            return await asyncio.shield(asyncio.wrap_future(executor.submit(work)))
+            return await asyncio.shield(done)
         except (SQLAlchemyError, sqlite3.Error, OSError, Timeout) as error:
             raise _explain(error, self.where) from error
 

@@ -207,6 +207,8 @@ class Keyring:
         """All who come at the same time share one look."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self.look())
+            # All who wait may have been cancelled: the next to come looks again, and hears what is wrong.
+            self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._looking)
 
     def _learn(self, version: int) -> None:

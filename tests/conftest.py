@@ -15,13 +15,12 @@ import pytest
 from hypothesis import settings
 
 from sale.config import models_path
+from tests.support.hang import HANG
 
 # Read before the environment is changed: tests that run the real models must not fetch their weights again.
 REAL_MODELS = models_path().absolute()
 SECRETS = ("_API_KEY", "_TOKEN", "_SECRET")
 USER_DIRECTORIES = ("CONFIG", "DATA", "CACHE", "STATE")
-STRAGGLERS = 2.0
-"""Seconds a thread or task may take to end after its test."""
 
 # The machine may be busy: how long one example takes says nothing.
 settings.register_profile("sale", deadline=None, print_blob=True)
@@ -64,7 +63,7 @@ def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     if iscoroutinefunction(getattr(request.node, "obj", None)):
         request.getfixturevalue("no_task_left")
     yield
-    until = time.monotonic() + STRAGGLERS
+    until = time.monotonic() + HANG
     while (left := _threads() - before) and time.monotonic() < until:
         time.sleep(0.01)
     assert not left, f"threads left running: {left}"
@@ -77,7 +76,7 @@ async def no_task_left() -> AsyncIterator[None]:
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     if left:
-        _, left = await asyncio.wait(left, timeout=STRAGGLERS)
+        _, left = await asyncio.wait(left, timeout=HANG)
     assert not left, f"tasks left running: {left}"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sale
+from tests.support.hang import HANG
 
 HEAVY = (
     *("pydantic_ai", "openai", "httpx", "httpx2", "sqlalchemy", "alembic", "numpy", "onnxruntime", "tokenizers"),
@@ -42,7 +43,7 @@ def seen(code: str) -> dict[str, list[str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -25,6 +25,7 @@ from sale.agents.tools.mcp.server import McpServer, McpTool, Secrets
 from sale.errors import CallTimeoutError, ConfigError, ExecutionError, NotReadyError, SaleError, UnreachableError
 from sale.types.mcp import McpRules
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+from tests.support.hang import HANG
 from tests.support.mcp_server import make
 
 __all__ = ["endpoint", "running_endpoint"]
@@ -172,7 +173,7 @@ def address() -> Iterator[str]:
             time.sleep(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         running.should_exit = True
-        thread.join(10)
+        thread.join(HANG)
 
 
 class TestOverHttp:

@@ -27,6 +27,7 @@ from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from tests.memory.builders import HashEmbedder
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 
 WORDS = ("sort", "count", "merge", "reverse", "parse", "rotate", "filter", "split", "join", "trim", "pad", "hash")
 
@@ -58,7 +59,7 @@ def sale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=HANG,
         env={**os.environ},
     )
 

@@ -15,6 +15,7 @@ import pytest
 from sale import config
 from sale.shipped import knowledge_of
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 
 COMMON = """
 [auction.caps]
@@ -36,7 +37,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=HANG,
             env={**os.environ, **(env or {})},
         )
         assert "Traceback" not in done.stderr, done.stderr

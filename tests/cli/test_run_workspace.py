@@ -13,6 +13,7 @@ import pytest
 
 from sale.agents.tools.bubblewrap import find_bwrap
 from tests.support.endpoint import Ask, Endpoint
+from tests.support.hang import HANG
 
 pytestmark = pytest.mark.skipif(find_bwrap() is None, reason="bubblewrap is not installed")
 
@@ -67,7 +68,7 @@ def config_file(tmp_path: Path, answers: list[str]) -> Iterator[Path]:
 def sale(config_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sale.cli.main", "run", "--config", str(config_file), *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=200, cwd=config_file.parent, env=dict(os.environ)
+        command, capture_output=True, text=True, check=False, timeout=HANG, cwd=config_file.parent, env=dict(os.environ)
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -15,6 +15,7 @@ import pytest
 from sale import Check, FunctionAgent, Market, Price, Task
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
+from tests.support.hang import HANG
 
 TASKS = 24
 SETTINGS = """
@@ -81,7 +82,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=HANG,
             env={**os.environ, "COLUMNS": "160"},
         )
         assert "Traceback" not in done.stderr, done.stderr

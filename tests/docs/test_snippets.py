@@ -18,6 +18,7 @@ from sale.cli.examples import parse_tasks
 from sale.cli.main import VERBS
 from tests.support.fault_wall import FaultWall
 from tests.support.gateway_process import Served, gateway
+from tests.support.hang import HANG
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -67,7 +68,7 @@ def run_python(snippet: Snippet, folder: Path) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

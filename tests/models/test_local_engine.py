@@ -21,6 +21,7 @@ import pytest
 from sale.errors import MissingExtraError, ModelFileError
 from sale.models.local import engine as engine_module
 from sale.models.local.engine import LocalEndpoint, LocalEngine, usable_cores
+from tests.support.hang import HANG
 from tests.support.tiny_gguf import CONTEXT, write_tiny_gguf
 
 VOTE = {
@@ -51,7 +52,7 @@ def running(tiny: Path) -> Iterator[LocalEndpoint]:
 
 async def post(endpoint: LocalEndpoint, body: dict[str, Any], *, key: str | None = None) -> httpx2.Response:
     token = key if key is not None else endpoint.api_key.get_secret_value()
-    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=HANG) as client:
         url = f"{endpoint.base_url}/chat/completions"
         return await client.post(url, json=body, headers={"Authorization": f"Bearer {token}"})
 
@@ -285,7 +286,7 @@ class TestEnd:
             pid = int(process.stdout.readline())
             time.sleep(0.5)
             begun = time.monotonic()
-            _, errors = process.communicate("\n", timeout=30)
+            _, errors = process.communicate("\n", timeout=HANG)
         assert process.returncode == 0
         assert errors == ""
         assert time.monotonic() - begun < 10

@@ -15,6 +15,7 @@ from sale.config import models_path
 from sale.models.local import catalogue
 from sale.models.local.engine import LocalEndpoint, LocalEngine
 from sale.models.local.weights import WeightStore
+from tests.support.hang import HANG
 
 IDS = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
 
@@ -47,7 +48,7 @@ def test_the_smallest_model_out_of_its_wheel(tmp_path: Path) -> None:
 async def chat(endpoint: LocalEndpoint, text: str, **more: Any) -> dict[str, Any]:
     body = {"messages": [{"role": "user", "content": text}], "temperature": 0, **more}
     headers = {"Authorization": f"Bearer {endpoint.api_key.get_secret_value()}"}
-    async with httpx2.AsyncClient(trust_env=False, timeout=300) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=HANG) as client:
         answer = await client.post(f"{endpoint.base_url}/chat/completions", json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -64,7 +65,6 @@ async def longest_pause(until: asyncio.Task[Any]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", IDS)
 async def test_each_model_loads_beside_the_event_loop_and_answers(name: str) -> None:
     path = await WeightStore(models_path()).fetch(name)

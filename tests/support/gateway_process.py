@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 60.0
-"""Its imports, on a busy machine."""
-END_SECONDS = 30.0
+from tests.support.hang import HANG
+
 KEY = "sk-canary-7f3a9c"
 """The agents' key, which must never be seen anywhere but at their endpoint."""
 SALE = [sys.executable, "-m", "sale.cli.main"]
@@ -55,7 +54,7 @@ class Served:
             file.row_factory = sqlite3.Row
             return [dict(row) for row in file.execute("select * from server_requests order by at, id")]
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    def wait(self, condition: Callable[[], bool], seconds: float = HANG) -> bool:
         """Wait until something is so; the ledger is written a moment after the answer."""
         until = time.monotonic() + seconds
         while not (met := condition()) and time.monotonic() < until:
@@ -65,7 +64,7 @@ class Served:
     def command(self, *words: str) -> str:
         """What a `sale` command with the same settings prints."""
         done = subprocess.run(
-            [*SALE, *words], capture_output=True, text=True, check=False, env=dict(self.environment), timeout=60
+            [*SALE, *words], capture_output=True, text=True, check=False, env=dict(self.environment), timeout=HANG
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -104,7 +103,7 @@ def gateway(
         )
     served = Served(origin=f"http://127.0.0.1:{port}", folder=folder, process=process, environment=environment)
     try:
-        assert served.wait(lambda: _ready(served), START_SECONDS), served.said
+        assert served.wait(lambda: _ready(served), HANG), served.said
         yield served
         assert process.poll() is None, f"the gateway died:\n{served.said}"
     finally:
@@ -114,7 +113,7 @@ def gateway(
 def _ready(served: Served) -> bool:
     assert served.process.poll() is None, served.said
     with contextlib.suppress(OSError):
-        urllib.request.urlopen(f"{served.origin}/readyz", timeout=5).close()
+        urllib.request.urlopen(f"{served.origin}/readyz", timeout=HANG).close()
         return True
     return False
 
@@ -122,7 +121,7 @@ def _ready(served: Served) -> bool:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(END_SECONDS)
+        process.wait(HANG)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

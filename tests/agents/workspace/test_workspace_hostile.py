@@ -19,6 +19,7 @@ from sale.agents.tools.workspace.around import around
 from sale.agents.tools.workspace.box import Bounds, CommandBox, CommandReport
 from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Tree
 from sale.errors import ConfigError, InputError
+from tests.support.hang import HANG
 
 Running = Callable[[str], list[int]]
 FILES: Tree = {"a.txt": Entry(b"one\n"), "src/b.py": Entry(b"two\n"), "run.sh": Entry(b"#!/bin/sh\n", "100755")}
@@ -308,7 +309,7 @@ async def test_a_search_that_never_ends_is_stopped(box: CommandBox, monkeypatch:
 async def test_cancelling_stops_it(box: CommandBox, running: Running) -> None:
     marker = f"97{int(uuid4().hex[:8], 16)}"
     work = asyncio.create_task(box.run(FILES, f"sleep {marker}"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG):
         while not await asyncio.to_thread(running, marker):
             await asyncio.wait([work], timeout=0.05)
     work.cancel()

@@ -38,7 +38,6 @@ def right(heard: Heard, number: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 async def test_every_stream_of_a_storm_ends_rightly_and_is_billed_once(tmp_path: Path) -> None:
     with FaultWall() as wall:
         agent = {"name": "only", "endpoint": wall.base_url, "model": "as-told", "price": 1.0, "logprobs": 0}

@@ -16,7 +16,6 @@ from tests.support.gateway_process import KEY, Served
 from tests.support.listening import Heard, chat, listen
 from tests.support.replies import ANSWER
 
-pytestmark = pytest.mark.timeout(60)
 WITHIN = 12.0
 """Seconds everything must end in: an auction, two silences, and a busy machine."""
 numbers = count(1)

@@ -20,10 +20,9 @@ from sale.server.events import Hub
 from sale.server.gateway.desk import Desk
 from sale.server.store.store import ServerStore
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+from tests.support.hang import HANG
 
 __all__ = ["endpoint", "running_endpoint"]
-
-SECONDS = 20.0
 
 
 @dataclass
@@ -49,7 +48,7 @@ class Gateway:
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
-        assert self._ready.wait(SECONDS), "the gateway did not start"
+        assert self._ready.wait(HANG), "the gateway did not start"
         if self._failure is not None:
             raise self._failure
         return self
@@ -60,14 +59,14 @@ class Gateway:
         assert self._server is not None
         assert self._thread is not None
         self._server.should_exit = True
-        self._thread.join(SECONDS)
+        self._thread.join(HANG)
         assert not self._thread.is_alive(), "the gateway did not stop"
         if self._failure is not None:
             raise self._failure
 
     def do(self, work: Any) -> Any:
         assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANG)
 
     def lines(self) -> list[Any]:
         """The ledger, oldest first, once it is written."""

@@ -14,6 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 from sale.auction.events import AwardedAgain
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 from tests.support.pool import KEY
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
@@ -21,7 +22,7 @@ HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 
 def ask(gateway: Gateway, model: str, *, stream: bool = False, **more: Any) -> httpx2.Response:
     body = {"model": model, "messages": HELLO, "stream": stream, **more}
-    return httpx2.post(f"{gateway.url}/chat/completions", json=body, timeout=30)
+    return httpx2.post(f"{gateway.url}/chat/completions", json=body, timeout=HANG)
 
 
 BEFORE = [

@@ -13,6 +13,7 @@ from sale.server.events import Hub
 from sale.server.gateway.conversation import read_thread, task_of
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 SAID: Any = {"role": "assistant", "content": "42"}
@@ -21,11 +22,11 @@ SURE: Any = {"role": "user", "content": "Sure?"}
 
 def ask(gateway: Gateway, messages: list[Any], headers: dict[str, str] | None = None, **more: Any) -> httpx2.Response:
     body = {"model": "sale", "messages": messages, **more}
-    return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=30)
+    return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=HANG)
 
 
 def judge(gateway: Gateway, **body: Any) -> httpx2.Response:
-    return httpx2.post(f"{gateway.url}/feedback", json=body, timeout=30)
+    return httpx2.post(f"{gateway.url}/feedback", json=body, timeout=HANG)
 
 
 def record(gateway: Gateway, auction_id: str) -> Any:
@@ -218,7 +219,7 @@ def test_reading_the_settings_again_drops_no_stream(opening: Opening, endpoint: 
 
         async def during() -> tuple[httpx2.Response, httpx2.Response]:
             body = {"model": "old", "messages": HELLO, "stream": True}
-            async with httpx2.AsyncClient(base_url=gateway.base, timeout=30) as client:
+            async with httpx2.AsyncClient(base_url=gateway.base, timeout=HANG) as client:
                 streaming = asyncio.create_task(client.post("/v1/chat/completions", json=body))
                 await asyncio.sleep(0.5)
                 market = await asyncio.to_thread(fast.market, fast.settings)

@@ -18,6 +18,7 @@ import pytest
 from openai import OpenAI
 
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+from tests.support.hang import HANG
 
 __all__ = ["endpoint", "running_endpoint"]
 
@@ -87,24 +88,24 @@ def test_the_client_of_the_readme_and_a_graceful_end(written: Path, endpoint: En
         process.send_signal(signal.SIGHUP)
         body = {"model": "small", "messages": HELLO, "stream": True}
         while "good" in endpoint.requests()[-1].model:
-            httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=30)
+            httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=HANG)
         late: list[httpx2.Response] = []
         asking = threading.Thread(
-            target=lambda: late.append(httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=30))
+            target=lambda: late.append(httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=HANG))
         )
         count = len(endpoint.requests())
         asking.start()
         assert endpoint.wait(lambda: len(endpoint.requests()) > count)
         process.send_signal(signal.SIGTERM)
-        asking.join(20)
+        asking.join(HANG)
         assert late[0].text.endswith("data: [DONE]\n\n"), "what is under way comes to its end"
-        assert process.wait(20) in {0, -signal.SIGTERM, 143}
+        assert process.wait(HANG) in {0, -signal.SIGTERM, 143}
     assert "settled" in shown(written, answer.headers["x-sale-auction"])
 
 
 def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None:
     with serving(written) as (process, base):
-        first = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": HELLO}, timeout=30)
+        first = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": HELLO}, timeout=HANG)
         auction, session = first.headers["x-sale-auction"], first.headers["x-sale-session"]
         # The session is written behind.
         threading.Event().wait(1.0)
@@ -112,12 +113,12 @@ def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None
         process.wait()
     with serving(written) as (process, base):
         more = [*HELLO, {"role": "assistant", "content": "42"}, {"role": "user", "content": "Sure?"}]
-        second = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": more}, timeout=30)
+        second = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": more}, timeout=HANG)
         assert second.headers["x-sale-session"] == session
         told = {"auction_id": auction, "verdict": "success"}
-        assert httpx2.post(f"{base}/v1/feedback", json=told, timeout=30).status_code == 200
+        assert httpx2.post(f"{base}/v1/feedback", json=told, timeout=HANG).status_code == 200
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(HANG)
     text = shown(written, auction)
     assert "settled" in text
     assert "success" in text
@@ -133,7 +134,7 @@ def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None
 )
 def test_what_is_refused_at_the_start(endpoint: Endpoint, tmp_path: Path, server: str, said: str) -> None:
     path = write(endpoint, tmp_path, server=server)
-    done = subprocess.run([*SALE, "serve", "--config", str(path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*SALE, "serve", "--config", str(path)], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -146,4 +147,4 @@ def test_pages_of_foreign_sites_spend_no_money(written: Path) -> None:
             answer = httpx2.post(f"{base}/v1/chat/completions", json=body, headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
         own = {"origin": base}
-        assert httpx2.post(f"{base}/v1/chat/completions", json=body, headers=own, timeout=30).status_code == 200
+        assert httpx2.post(f"{base}/v1/chat/completions", json=body, headers=own, timeout=HANG).status_code == 200

@@ -15,19 +15,43 @@ import pytest
 from hypothesis import settings
 
 from sale.config import models_path
+from tests.support.groups import group_of, rank
 from tests.support.hang import HANG
+from tests.support.postgres import Server, started
 
 # Read before the environment is changed: tests that run the real models must not fetch their weights again.
 REAL_MODELS = models_path().absolute()
 SECRETS = ("_API_KEY", "_TOKEN", "_SECRET")
 USER_DIRECTORIES = ("CONFIG", "DATA", "CACHE", "STATE")
 
-# The machine may be busy: how long one example takes says nothing.
-settings.register_profile("sale", deadline=None, print_blob=True)
+# The machine may be busy: how long one example takes says nothing. What decides whether a change lands is the same
+# every time; `make test-all` searches at random, and what it finds becomes an explicit example.
+settings.register_profile("sale", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("sale")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every program they start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what is costly to make run in one worker, and those first, as they take longest together."""
+    for item in items:
+        if (name := group_of(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; one for each worker."""
+    with started() as server:
+        yield server
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -104,10 +104,8 @@ class TestOverStreams:
         async with server(marker) as one:
             assert await one.call("add", {"a": 1}) == "1"
             one._rules = replace(one._rules, timeout_seconds=3.0)
-            began = time.monotonic()
             with pytest.raises(error) as caught:
                 await one.call(tool, arguments)
-            assert time.monotonic() - began < 15
             assert caught.value.where == "box"
             one._rules = rules(marker)
             assert await one.call("add", {"a": 2}) == "2"

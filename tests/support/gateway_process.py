@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
+import re
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +25,7 @@ from tests.support.hang import HANG
 
 KEY = "sk-canary-7f3a9c"
 """The agents' key, which must never be seen anywhere but at their endpoint."""
+SERVING = re.compile(r"^serving (\S+)/v1$", re.MULTILINE)
 SALE = [sys.executable, "-m", "sale.cli.main"]
 Agents = Sequence[Mapping[str, object]]
 
@@ -33,10 +34,11 @@ Agents = Sequence[Mapping[str, object]]
 class Served:
     """The running process."""
 
-    origin: str
     folder: Path
     process: subprocess.Popen[bytes]
     environment: Mapping[str, str]
+    origin: str = ""
+    """Known once it serves: the port is any that is free."""
 
     @property
     def base_url(self) -> str:
@@ -87,7 +89,6 @@ def gateway(
         more: Further TOML.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
     file = folder / "sale.toml"
     file.write_text(_settings(folder, agents, dict(server or {}), more), encoding="utf-8")
     environment = {
@@ -99,9 +100,9 @@ def gateway(
     }
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [*SALE, "serve", "--port", str(port)], stdout=log, stderr=subprocess.STDOUT, env=environment
+            [*SALE, "serve", "--port", "0"], stdout=log, stderr=subprocess.STDOUT, env=environment
         )
-    served = Served(origin=f"http://127.0.0.1:{port}", folder=folder, process=process, environment=environment)
+    served = Served(folder=folder, process=process, environment=environment)
     try:
         assert served.wait(lambda: _ready(served), HANG), served.said
         yield served
@@ -112,6 +113,9 @@ def gateway(
 
 def _ready(served: Served) -> bool:
     assert served.process.poll() is None, served.said
+    if (found := SERVING.search(served.said)) is None:
+        return False
+    served.origin = found[1]
     with contextlib.suppress(OSError):
         urllib.request.urlopen(f"{served.origin}/readyz", timeout=HANG).close()
         return True
@@ -126,12 +130,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
         raise
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _settings(folder: Path, agents: Agents, server: dict[str, object], more: str) -> str:

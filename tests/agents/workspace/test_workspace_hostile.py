@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
@@ -148,9 +147,7 @@ async def test_it_reaches_no_service_of_this_machine(box: CommandBox, tmp_path: 
 
 async def test_a_fork_bomb_ends_with_its_time(directory: Path, sandbox: BubblewrapSandbox) -> None:
     bounds = Bounds(seconds=3, processes=16, memory_bytes=256 * MEGABYTE, place_bytes=MEGABYTE)
-    began = time.monotonic()
-    report, left = await box_over(directory, sandbox, bounds).run(FILES, "bomb() { bomb | bomb & }; bomb; sleep 60")
-    assert time.monotonic() - began < 60
+    report, left = await box_over(directory, sandbox, bounds).run(FILES, "bomb() { bomb | bomb & }; bomb; sleep 9999")
     assert not report.passed
     assert left == FILES
     alive = await asyncio.to_thread(subprocess.run, ["/bin/echo", "alive"], capture_output=True, check=True)

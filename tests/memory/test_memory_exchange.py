@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from sale.errors import InputError, StoreError
+from sale.errors import InputError, OutputError
 from sale.memory.records import Imported
 from sale.memory.store import AuctionMemory
 from sale.types import Attempt, Auction, Baseline, Execution, Outcome, Pair, Task
@@ -129,7 +129,7 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
 
     await fill(memory)
     target = tmp_path / "out" / "all.jsonl"
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         await memory.export(target)
     target.parent.mkdir()
     target.write_text("the last export\n")
@@ -138,9 +138,9 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exchange, "_encode", fail)
-    with pytest.raises(StoreError, match="No space left on device") as caught:
+    with pytest.raises(OutputError, match="No space left on device") as caught:
         await memory.export(target)
-    assert str(caught.value).startswith(f"{target} cannot be written")
+    assert str(caught.value).startswith(f"{target}: cannot be written")
     monkeypatch.undo()
     assert target.read_text() == "the last export\n"
     assert list(target.parent.iterdir()) == [target]
@@ -306,7 +306,7 @@ async def test_a_wrong_line_is_named_and_nothing_is_imported(
         (b'{"schema": 1, "record"', "Invalid JSON"),
         (b"[]", "Input should be"),
         (b"null", "Input should be"),
-        (b"\xff\xfe", "Invalid JSON"),
+        (b"\xff\xfd", "Invalid JSON"),
         (b'{"schema": 1, "record": "\\ud800"}', "Invalid JSON"),
     ],
 )

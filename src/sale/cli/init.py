@@ -15,6 +15,7 @@ import click
 from sale import config
 from sale.cli.options import json_option, output
 from sale.errors import InputError
+from sale.files.writing import write_text
 
 OLLAMA = "http://127.0.0.1:11434"
 ANSWER_SECONDS = 1.0
@@ -61,10 +62,7 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
     else:
         text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     config.parse(text, origin=str(target))
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be written: {error}", where=str(target)) from error
+    write_text(target, text)
     counts = {kind: len(sections) for kind, sections in found.items()}
     if as_json:
         click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from sale import config
 from sale.cli.board import money, plain
-from sale.cli.encode import encode
+from sale.cli.encode import document, encode
 from sale.cli.options import config_option, json_option, output
 from sale.server.store.store import ServerStore
 from sale.server.store.types import KeyInfo, Period
@@ -155,7 +154,7 @@ def _told(key: KeyInfo) -> dict[str, object]:
 
 
 def _document(kind: str, value: object) -> str:
-    return json.dumps({"schema": f"sale.{kind}/1", kind: value}, ensure_ascii=False, indent=2)
+    return document(kind, value)
 
 
 def _budget(key: KeyInfo) -> str:

@@ -194,11 +194,6 @@ def size(path: Path) -> int:
     return sum(part.stat().st_size for part in parts if part.exists())
 
 
-def explain_file(error: OSError, path: Path) -> StoreError:
-    """The error about a file that is not the memory's."""
-    return StoreError(f"{path} cannot be written: {error.strerror or error}", hint="Check the directory and the disk.")
-
-
 def explain(error: Exception, path: Path) -> StoreError:
     """The error as a user should see it."""
     where = f"the auction memory {path}"

@@ -38,6 +38,7 @@ def with_store(config_file: Path | None, act: Callable[[ServerStore], Awaitable[
     """Open the server's store, do one thing, close it."""
 
     async def go() -> T:
+        config.secure_data_directory()
         async with await ServerStore.open(config.server_database(config.load(config_file))) as store:
             return await act(store)
 

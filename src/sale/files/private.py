@@ -41,16 +41,20 @@ def make_own_directory(directory: Path) -> None:
     tighten(directory)
 
 
-def make_database(path: Path) -> None:
-    """Have a SQLite database's file there before SQLite opens it, for its owner alone; tighten what is there.
+def make_file(path: Path) -> None:
+    """Have a file there for its owner alone, before a library opens it in its own way; one that is there stays.
 
-    SQLite gives the log and its index the mode of the database itself.
+    SQLite gives the log of a database and its index the mode of the database itself.
 
     Raises:
         OSError: The file cannot be made.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+
+
+def tighten_database(path: Path) -> None:
+    """Tighten the files of a SQLite database that is known to be this program's own."""
     for suffix in SQLITE_SUFFIXES:
         tighten(path.with_name(path.name + suffix))
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
 from sale.errors import StoreError
+from sale.files.private import make_file, tighten_database
 from sale.memory import revision
 from sale.memory.backend import POOL_SECONDS, READERS
 from sale.memory.presence import LockFiles
@@ -60,9 +61,11 @@ class SqliteFile:
         self.engine = create(path, busy_seconds)
 
     def bring_up_to_date(self) -> None:
-        """Make the tables, or upgrade them."""
+        """Make the tables, or upgrade them; the file is for its owner alone."""
+        make_file(self.path)
         with self.reading() as connection:
             version = revision.stored(connection, self.where, shared=False)
+        tighten_database(self.path)
         use_write_ahead_log(self.engine)
         if version != HEAD:
             with rebuilding(self.engine) as connection:

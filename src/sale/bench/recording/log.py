@@ -21,7 +21,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from sale.errors import InputError
-from sale.files.private import open_private
+from sale.files.private import FILE_MODE, open_private
 from sale.files.reading import decode_text, read_bytes
 from sale.files.writing import explain_output, write_bytes, write_text
 
@@ -81,7 +81,7 @@ class RecordWriter:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path.with_name(path.name + ".lock"), blocking=False)
+            self._lock = FileLock(path.with_name(path.name + ".lock"), mode=FILE_MODE, blocking=False)
             self._lock.acquire()
             self._file = os.fdopen(open_private(path, os.O_RDWR | os.O_APPEND), "ab+")
             self._mend()

@@ -13,7 +13,8 @@ A line is an object with three keys:
 
 Auctions still open are not exported: there is nothing in them yet. A character that is no valid Unicode (a lone
 surrogate) is written as `?`. A file from elsewhere is not trusted: a line that breaks the rules is refused by its
-number, and what is imported carries its source, so that it can be forgotten as a whole.
+number, as is one with an infinite number, an absurd or negative amount, or a time that is not of this century. What is
+imported carries its source, so that it can be forgotten as a whole.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ import codecs
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Final, Literal, TextIO, cast
+from typing import BinaryIO, ClassVar, Final, Literal, TextIO
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, and_, select
@@ -41,6 +42,7 @@ from sale.files.writing import writing_text
 from sale.memory import writing
 from sale.memory.database import Database, absolute
 from sale.memory.following import Encoder
+from sale.memory.plausible import implausible
 from sale.memory.reading import read_records
 from sale.memory.records import Imported, Record
 from sale.memory.schema import auctions, calls, embeddings
@@ -48,7 +50,6 @@ from sale.memory.writing import Fields, Rows
 
 SCHEMA: Final = 2
 BATCH: Final = 100
-LARGEST: Final = 2**63
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,7 +185,7 @@ def _decode(raw: bytes) -> Line:
     if line.schema == 1 and line.record.execution is not None:
         judged = tuple(replace(one, execution=0) for one in line.record.outcomes)
         line = replace(line, record=replace(line.record, outcomes=judged))
-    if fault := _fault(line.record) or _unstorable(line.record, "record"):
+    if fault := _fault(line.record) or implausible(line.record, "record"):
         raise InputError(fault)
     return line
 
@@ -219,23 +220,6 @@ def _fault(record: Record) -> str | None:
         "record.auction.winner: none of the bids": auction is not None and auction.winner not in auction.contenders,
     }
     return next((fault for fault, holds in faults.items() if holds), None)
-
-
-def _unstorable(value: object, place: str) -> str | None:
-    """Where in a value there is a whole number that no column holds."""
-    if isinstance(value, int):
-        return None if -LARGEST <= value < LARGEST else f"{place}: too large a number"
-    if place.endswith(".trace"):  # kept as JSON, whatever it is
-        return None
-    inner: list[tuple[str, object]] = []
-    if is_dataclass(value) and not isinstance(value, type):
-        inner = [(field.name, getattr(value, field.name)) for field in fields(value)]
-    elif isinstance(value, Mapping):
-        inner = [(str(key), item) for key, item in cast("Mapping[object, object]", value).items()]
-    elif isinstance(value, tuple):
-        inner = [(str(number), item) for number, item in enumerate(cast("tuple[object, ...]", value))]
-    found = (_unstorable(item, f"{place}.{name}") for name, item in inner)
-    return next((fault for fault in found if fault), None)
 
 
 async def _add(database: Database, encoder: Encoder, batch: Sequence[Line], source: str) -> int:

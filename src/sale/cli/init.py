@@ -13,7 +13,7 @@ from typing import cast
 import click
 
 from sale import config
-from sale.cli.options import json_option, output
+from sale.cli.options import FILE, json_option, output
 from sale.errors import InputError
 from sale.files.writing import write_text
 
@@ -42,7 +42,7 @@ HOSTS = (
 
 
 @click.command()
-@click.option("--output", "target", type=click.Path(path_type=Path, dir_okay=False), default=Path(config.FILE))
+@click.option("--output", "target", type=FILE, default=Path(config.FILE))
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--ollama", default=OLLAMA, show_default=True, help="Where Ollama would be.")
 @json_option
@@ -68,7 +68,7 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
         click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}))
         return
     what = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    output().print(f"{target} written: {what}. `sale doctor` checks every agent.")
+    output(target).print(f"{target} written: {what}. `sale doctor` checks every agent.")
 
 
 def _local() -> list[str]:

@@ -28,7 +28,7 @@ STATUSES: Final[Mapping[int, str]] = MappingProxyType(
         USAGE_FAULT: "a mistake in the command, the settings or the input",
         HANGUP: "ended because its terminal was closed (SIGHUP)",
         INTERRUPTED: "interrupted (Ctrl-C, SIGINT)",
-        READER_LEFT: "whoever read its output left before the end (`sale … | head`)",
+        READER_LEFT: "its output was not read to the end (a pipe into `head`)",
         TERMINATED: "ended from outside (SIGTERM)",
     }
 )

@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from sale import config
 from sale.cli.main import app
+from sale.cli.statuses import STATUSES
 from sale.types import AuctionRules, Caps
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
@@ -71,6 +72,23 @@ one. Paths in the file are relative to the file.
 Without them, weights are in the user's cache directory and the memory is in the user's data directory.
 """
 
+COMMANDS = """# Command line
+
+Results go to standard output, progress and errors to standard error. A file that an option or an argument names is
+replaced in one step, once the whole is written; a link is followed, and a pipe or a device is written into. `-` stands
+for standard output where something is written, and for standard input where something is read. What is read is UTF-8,
+with or without a byte-order mark, with any line ends.
+
+| exit status | |
+|---:|---|
+{rows}
+
+A command that a signal ends also ends whatever it has started, and what was settled is on record. An answer that is
+found wrong (by `--tests`, `--expect`, `--judge`, or what the task brings along) is a result like any other, with status
+0; with `--check` the status is then 1. Where the answer is there and only its record could not be kept (a full disk),
+the status is that of the answer, and a line says so.
+"""
+
 
 def configuration() -> str:
     """The page, from the settings' own types and docstrings."""
@@ -123,10 +141,8 @@ def _shape(hint: object) -> str:
 
 def command_line() -> str:
     """The page, from the commands' own help."""
-    parts = [
-        "# Command line\n\nResults go to standard output, progress and errors to standard error. Exit codes: 0 done;"
-        " 1 the work could not be done;\n2 a mistake in the command, the settings or the input; 130 interrupted.\n"
-    ]
+    rows = "\n".join(f"| {number} | {meaning} |" for number, meaning in STATUSES.items())
+    parts = [COMMANDS.format(rows=rows)]
     parts += [f"## `{path}`\n\n```text\n{text}\n```\n" for path, text in _helps(app, "sale", None)]
     return "\n".join(parts)
 

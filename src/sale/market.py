@@ -9,7 +9,6 @@ outcome. A process that dies in between leaves a record that says how far it cam
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from sale import config
+from sale.agents.attempt import attempt, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.onsite import placed
 from sale.agents.pool import boxed, hire
@@ -27,16 +27,15 @@ from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import always_largest
-from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted, ignore
+from sale.auction.events import AwardedAgain, Observer, ignore
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.sequence import next_to_try
-from sale.auction.text import storable
-from sale.errors import ConfigError, InputError, SaleError
+from sale.errors import ConfigError, InputError, SaleError, StoreError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.shipped import knowledge_of
-from sale.types import Attempt, Auction, AuctionRules, Bid, Execution, Outcome, Result, Task, Verdict, Weights
+from sale.types import Attempt, Auction, AuctionRules, Bid, Result, Task, Verdict, Weights
 
 T = TypeVar("T")
 MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
@@ -134,23 +133,35 @@ class Market:
             observe: Called with every event as it happens.
 
         Raises:
-            SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written.
-                A failed execution does not raise: it is in the result.
+            SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written
+                before anything was spent. A failed execution does not raise: it is in the result. Nor does a memory
+                that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began = time.monotonic()
-        auction = await self.award(task, checked=verifier is not None, observe=observe)
+        auction = await self._hold(task, checked=verifier is not None, observe=observe)
+        unkept = await self._keep(lambda memory: memory.award(auction))
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
         try:
             while bid is not None:
-                attempts.append(await self._attempt(auction.task, bid, verifier, observe))
+                agent = self._agents[bid.agent]
+                attempts.append(await attempt(agent, auction.task, bid, verifier=verifier, observe=observe))
                 bid = self._next(auction, attempts, observe)
         except asyncio.CancelledError:
-            if memory := await self.memory():
-                done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
-                await memory.abandon(auction.id, "cancelled at work", done)
+            done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
+            await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
-        return await self.settle(auction, attempts, seconds=time.monotonic() - began)
+        result = self._result(auction, attempts, seconds=time.monotonic() - began)
+        return replace(result, unkept=unkept or await self._keep(lambda memory: _settle(memory, result)))
+
+    async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:
+        """One step of the record, after money was spent; gives back why it could not be taken."""
+        try:
+            if memory := await self.memory():
+                await step(memory)
+        except StoreError as error:
+            return f"the auction is not on record: {error}"
+        return None
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
@@ -240,6 +251,22 @@ class Market:
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
         """
+        auction = await self._hold(task, auction_id, among=among, checked=checked, adjust=adjust, observe=observe)
+        if memory := await self.memory():
+            await memory.award(auction)
+        return auction
+
+    async def _hold(
+        self,
+        task: Task | str,
+        auction_id: str | None = None,
+        *,
+        among: Collection[str] | None = None,
+        checked: bool = False,
+        adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
+        observe: Observer = ignore,
+    ) -> Auction:
+        """As `award`, with a record that is begun but does not hold the award yet."""
         task, auction_id = _as_task(task), auction_id or uuid.uuid4().hex
         memory, bidders = await self.memory(), self._bidders(among)
         auctioneer = Auctioneer(
@@ -253,23 +280,17 @@ class Market:
             attempts=self._rules.attempts if checked else 1,
         )
         auctioneer.check(task)
-        async with asyncio.TaskGroup() as group:
-            for agent in self.agents:
-                if agent in bidders or agent.juror is not None:
-                    group.create_task(_prepare(agent))
+        await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror is not None])
         if memory:
             await memory.begin(auction_id, task)
         ledger = Ledger(caps=self._rules.caps, observe=observe)
         try:
-            auction = await auctioneer.hold(auction_id, task, ledger, observe)
+            return await auctioneer.hold(auction_id, task, ledger, observe)
         except (SaleError, asyncio.CancelledError) as error:
             if memory:
                 reason = f"{error.code}: {error}" if isinstance(error, SaleError) else "cancelled"
                 await memory.abandon(auction_id, reason, ledger.settlement.calls)
             raise
-        if memory:
-            await memory.award(auction)
-        return auction
 
     def _bidders(self, among: Collection[str] | None) -> tuple[Agent, ...]:
         return tuple(agent for agent in self.agents if among is None or agent.name in among)
@@ -281,11 +302,6 @@ class Market:
         used = await memory.weights_in_use() if memory else None
         return self._prior if used is None else used.weights
 
-    async def _attempt(self, task: Task, bid: Bid, verifier: Verifier | None, observe: Observer) -> Attempt:
-        """One agent works and is judged."""
-        execution = await self._work(task, bid, observe)
-        return Attempt(execution=execution, outcome=await self._judge(task, execution, verifier, observe))
-
     def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
         """Who tries next, where the work is known to have failed and the rules allow another attempt."""
         last, left = attempts[-1].outcome, self._rules.attempts - len(attempts)
@@ -295,25 +311,6 @@ class Market:
         if bid is not None:
             observe(AwardedAgain(failed=last, bid=bid))
         return bid
-
-    async def _work(self, task: Task, bid: Bid, observe: Observer) -> Execution:
-        """The winner does the task, following its strategy if it was asked for one."""
-        observe(WorkStarted(agent=bid.agent))
-        done = await self._agents[bid.agent].execute(task, bid.strategy.text or None)
-        execution = replace(done, answer=storable(done.answer), error=storable(done.error) if done.error else None)
-        observe(WorkFinished(execution=execution))
-        return execution
-
-    async def _judge(self, task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
-        """The outcome: work without an answer has failed; an answer is as good as the verifier says."""
-        if not execution.answer.strip():
-            outcome = Outcome(verdict="failure", judged_by="execution", detail=execution.error or "no answer")
-        elif verifier is None:
-            outcome = Outcome(verdict="unknown", judged_by="nobody")
-        else:
-            outcome = await verifier.verify(task, execution.answer)
-        observe(Judged(outcome=outcome))
-        return outcome
 
     async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
         """Add up what the work cost, compare with always using the largest agent, and put it on record.
@@ -326,9 +323,15 @@ class Market:
         Raises:
             SaleError: It is settled already, or the memory cannot be written.
         """
+        result = self._result(auction, attempts, seconds=seconds)
+        if memory := await self.memory():
+            await _settle(memory, result)
+        return result
+
+    def _result(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
         *earlier, last = attempts
         calls = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
-        result = Result(
+        return Result(
             auction=auction,
             execution=last.execution,
             outcome=last.outcome,
@@ -337,9 +340,6 @@ class Market:
             seconds=seconds,
             attempts=tuple(earlier),
         )
-        if memory := await self.memory():
-            await memory.settle(auction.id, last.execution, last.outcome, result.always_largest, earlier=earlier)
-        return result
 
     def _sync(self, work: Coroutine[object, object, T]) -> T:
         try:
@@ -384,10 +384,10 @@ class Market:
         await self.aclose()
 
 
-async def _prepare(agent: Agent) -> None:
-    """Have an agent ready before the clock starts; one that cannot be says why when it is asked for its bid."""
-    with contextlib.suppress(Exception):  # it may be anybody's agent
-        await agent.prepare()
+async def _settle(memory: AuctionMemory, result: Result) -> None:
+    await memory.settle(
+        result.auction.id, result.execution, result.outcome, result.always_largest, earlier=result.attempts
+    )
 
 
 def _as_task(task: Task | str) -> Task:

@@ -170,7 +170,7 @@ def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) 
         (("run", ""), "the task is empty"),
         (("run", "x", "--example", "mbpp/606"), "several tasks"),
         (("run", "--example", "nope"), "no task 'nope'"),
-        (("run", "x", "--tests", "nowhere.py"), "cannot read the tests"),
+        (("run", "x", "--tests", "nowhere.py"), "nowhere.py: cannot be read"),
         (("run", "x", "--judge", "nobody"), "no agent 'nobody'"),
         (("memory", "show", "ffff"), "ffff"),
         (("memory", "import", "nowhere.jsonl"), "nowhere.jsonl"),

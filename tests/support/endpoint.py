@@ -19,6 +19,8 @@ with the same traits apart: `slow-200+no-logprobs@alice`. Traits:
     cut                     closes the connection in the middle of the body
     429-then-good           429 at first (retry-after-ms: 20), then good
     429-always              429 with `Retry-After: 1`
+    429-nan, 429-inf, 429-past
+                            429 with a `Retry-After` that is no number, minus infinity, a date long past
     quota                   429 with the code `insufficient_quota`
     500-then-good           500 at first (retry-after-ms: 20), then good
     500-always, 503-always  just that

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from sale import config
 from sale.cli.board import money, plain
-from sale.cli.encode import encode
+from sale.cli.encode import document, encode
 from sale.cli.options import config_option, json_option, output
 from sale.server.store.store import ServerStore
 from sale.server.store.types import KeyInfo, Period
@@ -39,6 +38,7 @@ def with_store(config_file: Path | None, act: Callable[[ServerStore], Awaitable[
     """Open the server's store, do one thing, close it."""
 
     async def go() -> T:
+        config.secure_data_directory()
         async with await ServerStore.open(config.server_database(config.load(config_file))) as store:
             return await act(store)
 
@@ -155,7 +155,7 @@ def _told(key: KeyInfo) -> dict[str, object]:
 
 
 def _document(kind: str, value: object) -> str:
-    return json.dumps({"schema": f"sale.{kind}/1", kind: value}, ensure_ascii=False, indent=2)
+    return document(kind, value)
 
 
 def _budget(key: KeyInfo) -> str:

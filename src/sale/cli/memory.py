@@ -12,10 +12,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from sale import config
 from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, money, outcome_line, plain
 from sale.cli.encode import document
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.store import with_memory
+from sale.files.reading import STANDARD
+from sale.files.writing import writing_text
+from sale.memory.exchange import refuse_itself
 from sale.memory.records import Record, Stats, Summary
 from sale.memory.store import AuctionMemory
 from sale.types import Verdict
@@ -73,20 +77,26 @@ def search(text: str, limit: int, config_file: Path | None, *, as_json: bool) ->
 
 
 @memory.command("export")
-@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("target", type=FILE)
 @config_option
 def export_records(target: Path, config_file: Path | None) -> None:
-    """Write every record to TARGET as JSON lines."""
-    count = with_memory(config_file, lambda store: store.export(target))
-    output().print(f"{count} records written to {target}")
+    """Write every record to TARGET as JSON lines; - is standard output.
+
+    A new file is for its owner alone: records hold tasks, plans and answers.
+    """
+    refuse_itself(target, config.memory_place(config.load(config_file)))
+    # Opened here, and not where the memory is read: a pipe nobody reads can then be left by Ctrl-C.
+    with writing_text(target, private=True) as stream:
+        count = with_memory(config_file, lambda store: store.export(stream))
+    output(target).print(f"{count} records written to {'standard output' if target == STANDARD else target}")
 
 
 @memory.command("import")
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("source", type=FILE)
 @click.option("--skip-bad", is_flag=True, help="Leave out lines that are no records, instead of importing nothing.")
 @config_option
 def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) -> None:
-    """Add the records of SOURCE; those that are here already stay as they are."""
+    """Add the records of SOURCE; those that are here already stay as they are. - is standard input."""
     report = with_memory(config_file, lambda store: store.import_(source, skip_bad=skip_bad))
     output().print(f"{report.added} records added, {report.present} were here already, {len(report.bad)} skipped")
     for fault in report.bad:

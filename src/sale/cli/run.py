@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -14,15 +13,17 @@ import sale
 from sale import config
 from sale.cli.encode import document
 from sale.cli.examples import FIRST, TaskLine, examples, pick, read_tasks
-from sale.cli.options import F, config_option, json_option, output
-from sale.errors import InputError, SandboxError
+from sale.cli.options import FILE, F, config_option, json_option, output
+from sale.cli.statuses import status_of
+from sale.cli.streams import finish, read_input, showing, tell
+from sale.errors import InputError, SandboxError, StoreError
+from sale.files.reading import read_text
 from sale.types import Holding, JuryMode
 
 if TYPE_CHECKING:
     from sale.cli.run_workspace import SiteRequest
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
-_FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +38,9 @@ class Request:
 
 def task_options(command: F) -> F:
     """Where the task comes from, and under which rules it is auctioned."""
-    file = click.Path(path_type=Path, dir_okay=False)
     for option in (
         click.argument("task", required=False),
-        click.option("--file", "task_file", type=file, help="A task file (JSON lines); see docs/tasks.md."),
+        click.option("--file", "task_file", type=FILE, help="A task file (JSON lines); see docs/tasks.md."),
         click.option("--id", "task_id", help="Which task of the file."),
         click.option("--example", help="One of the tasks that come with sale: an id, or `list`."),
         click.option("--jury", type=click.Choice(get_args(JuryMode)), help="How the jury sits."),
@@ -53,14 +53,15 @@ def task_options(command: F) -> F:
 
 @click.command()
 @task_options
-@click.option("--tests", type=click.Path(path_type=Path, dir_okay=False), help="Python tests the answer must pass.")
+@click.option("--tests", type=FILE, help="Python tests the answer must pass.")
 @click.option("--expect", help="The right answer, compared after normalisation.")
 @click.option("--judge", help="An agent that judges the answer.")
+@click.option("--check", is_flag=True, help="End with status 1 unless the answer is found right.")
 @click.option("--workspace", type=_DIRECTORY, help="A repository to work on; the work is done in a copy of it.")
 @click.option("--verify", help='With --workspace: the command that checks the work, "pytest -q".')
-@click.option("--patch", type=_FILE, help="With --workspace: where the patch goes; to standard output unless given.")
+@click.option("--patch", type=FILE, help="With --workspace: where the patch goes; to standard output unless given.")
 @click.option("--apply", is_flag=True, help="With --workspace: apply the patch if the command passes with it.")
-def run(tests: Path | None, expect: str | None, judge: str | None, **given: object) -> None:
+def run(tests: Path | None, expect: str | None, judge: str | None, *, check: bool, **given: object) -> None:
     """Run a task through the market: auction, work, verification, settlement.
 
     TASK is the text of the task, or - to read it from standard input. Without a task, an example is run.
@@ -72,16 +73,20 @@ def run(tests: Path | None, expect: str | None, judge: str | None, **given: obje
 
     site = _site(given, (tests, expect, judge))
     if site is not None:
-        run_on_site(site)
+        run_on_site(site, check=check)
         return
     request = _request(given, tests=tests, expect=expect)
     if request is None:
         return
-    result = asyncio.run(_run(request, judge))
-    if request.as_json:
-        click.echo(document("result", result))
-    else:
-        output().print(result_board(result))
+    result = asyncio.run(_run(request, judge, check=check))
+    if result.unkept is not None:
+        tell(result.unkept)
+    with showing(result.auction.id, kept=result.unkept is None):
+        if request.as_json:
+            click.echo(document("result", result))
+        else:
+            output().print(result_board(result))
+    finish(status_of(result, check=check))
 
 
 @click.command()
@@ -93,28 +98,47 @@ def bid(**given: object) -> None:
     request = _request(given)
     if request is None:
         return
-    auction = asyncio.run(_bid(request))
-    if request.as_json:
-        click.echo(document("auction", auction))
-    else:
-        output().print(auction_board(auction))
+    auction, unkept = asyncio.run(_bid(request))
+    if unkept is not None:
+        tell(unkept)
+    with showing(auction.id, kept=unkept is None):
+        if request.as_json:
+            click.echo(document("auction", auction))
+        else:
+            output().print(auction_board(auction))
 
 
-async def _run(request: Request, judge: str | None) -> sale.Result:
+async def _run(request: Request, judge: str | None, *, check: bool) -> sale.Result:
     from sale.cli.live import watching
 
     async with sale.Market.from_config(settings=request.settings) as market:
         verifier = _verifier(request, market, judge)
+        if check and verifier is None:
+            raise InputError("--check needs something to check by", hint="Give --tests, --expect or --judge.")
         with watching(quiet=request.quiet) as observe:
             return await market.run(request.line.task, verifier=verifier, observe=observe)
 
 
-async def _bid(request: Request) -> sale.Auction:
+async def _bid(request: Request) -> tuple[sale.Auction, str | None]:
+    """The auction, which was paid for, and why it is not on record if it is not."""
+    from sale.auction.events import Awarded, Event
     from sale.cli.live import watching
 
+    held: list[sale.Auction] = []
     async with sale.Market.from_config(settings=request.settings) as market:
         with watching(quiet=request.quiet) as observe:
-            return await market.auction(request.line.task, observe=observe)
+
+            def note(event: Event) -> None:
+                if isinstance(event, Awarded):
+                    held.append(event.auction)
+                observe(event)
+
+            try:
+                return await market.auction(request.line.task, observe=note), None
+            except StoreError as error:
+                if not held:
+                    raise
+                return held[-1], f"the auction is not on record: {error}"
 
 
 def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.Verifier | None:
@@ -156,7 +180,7 @@ def _request(given: dict[str, object], *, tests: Path | None = None, expect: str
         return None
     line = _line(given)
     if tests is not None:
-        line = line.model_copy(update={"tests": _read(tests), "domain": "coding"})
+        line = line.model_copy(update={"tests": read_text(tests), "domain": "coding"})
     if expect is not None:
         line = line.model_copy(update={"reference": expect})
     return Request(line=line, settings=_settings(given), as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
@@ -176,7 +200,7 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
         raise InputError(
             "a task in a workspace is a text, checked by --verify", hint="Leave out --file, --example and the like."
         )
-    task = sys.stdin.read() if given["task"] == "-" else given["task"]
+    task = read_input() if given["task"] == "-" else given["task"]
     if not (isinstance(task, str) and task.strip()) and verify is None:
         raise InputError("the task is empty", hint="Say what is to be done, or how it is checked: --verify.")
     return SiteRequest(
@@ -211,14 +235,7 @@ def _line(given: dict[str, object]) -> TaskLine:
         return pick(read_tasks(task_file), task_id, str(task_file))
     if task is None:
         return pick(examples(), str(example or FIRST), "the examples")
-    text = sys.stdin.read() if task == "-" else str(task)
+    text = read_input() if task == "-" else str(task)
     if not text.strip():
         raise InputError("the task is empty", hint="Say what is to be done.")
     return TaskLine(id=sale.Task(text=text).id, text=text)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the tests: {error}", where=str(path)) from error

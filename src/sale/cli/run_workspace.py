@@ -15,7 +15,11 @@ from sale import config
 from sale.cli.board import auction_board, money_part, outcome_line, plain
 from sale.cli.encode import document
 from sale.cli.live import watching
-from sale.errors import InputError
+from sale.cli.statuses import FAILED, status_of
+from sale.cli.streams import finish, showing, tell
+from sale.errors import InputError, OutputError
+from sale.files.reading import STANDARD
+from sale.files.writing import write_text
 from sale.types import Attempt
 
 UNTOLD = "Find out why the command that checks this repository fails, and repair it."
@@ -35,15 +39,23 @@ class SiteRequest:
     quiet: bool
 
 
-def run_on_site(request: SiteRequest) -> None:
+def run_on_site(request: SiteRequest, *, check: bool) -> None:
     """Run it; the patch goes to standard output or a file, all else to standard error. Ends with 1 without a patch.
 
+    A patch that the file cannot take goes to standard output, with a word why: it was paid for.
+
+    Args:
+        request: What is asked for.
+        check: Whether only work that the command has found right counts as done.
+
     Raises:
-        InputError: `--apply` without a command to verify by.
+        InputError: `--apply` or `--check` without a command to verify by.
         SaleError: Whatever a market raises.
     """
     if request.apply and request.verify is None:
         raise InputError("--apply needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
+    if check and request.verify is None:
+        raise InputError("--check needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
     result, changed = asyncio.run(_run(request))
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not request.quiet:
@@ -53,17 +65,38 @@ def run_on_site(request: SiteRequest) -> None:
             if attempt.execution.error:
                 console.print(Text(f"  {plain(attempt.execution.error)}", style="red"))
         console.print(money_part(result))
-    if request.as_json:
-        click.echo(document("result", result))
-    handed_out = result.answer if result.outcome.verdict != "failure" else ""
-    if handed_out and request.patch is not None:
-        request.patch.write_bytes(handed_out.encode())
-    elif handed_out and not request.as_json and not request.apply:
-        click.echo(handed_out, nl=False)
+    if result.unkept is not None:
+        tell(result.unkept)
     if changed:
         console.print(f"applied to {request.directory}: {', '.join(changed)}")
-    if not handed_out:
-        raise click.exceptions.Exit(1)
+    handed_out = result.answer if result.outcome.verdict != "failure" else ""
+    with showing(result.auction.id, kept=result.unkept is None):
+        if request.as_json:
+            click.echo(document("result", result))
+        written = _hand_out(request, handed_out) if handed_out else False
+    finish(status_of(result, check=check) if written else FAILED)
+
+
+def _hand_out(request: SiteRequest, patch: str) -> bool:
+    """Give the patch to whom it is for; whether it has got there.
+
+    Raises:
+        OSError: Standard output cannot be written.
+    """
+    if request.patch is None:
+        if not request.as_json and not request.apply:
+            write_text(STANDARD, patch)
+        return True
+    try:
+        write_text(request.patch, patch)
+    except OutputError as error:
+        tell(str(error))
+        if request.as_json:
+            return False  # it is in the document already
+        tell("the patch goes to standard output instead")
+        write_text(STANDARD, patch)
+        return False
+    return True
 
 
 async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...]]:

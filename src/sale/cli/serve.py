@@ -26,9 +26,11 @@ def serve(config_file: Path | None, host: str | None, port: int | None, *, quiet
 
     Point any client at the address, with model = "sale". SIGHUP reads the settings again, SIGTERM ends gracefully.
     """
+    # The same file on every reading: where it is away for a moment, others that could be in force must not take over.
+    chosen = config.find(config_file)
 
     def again() -> config.Settings:
-        found = config.load(config_file)
+        found = config.load(chosen or config.find(config_file))
         changed = {"host": host, "port": port}
         given = {name: value for name, value in changed.items() if value is not None}
         return found.model_copy(update={"server": found.server.model_copy(update=given)})

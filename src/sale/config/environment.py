@@ -13,6 +13,7 @@ from sale.config.agents import AgentSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import Settings
 from sale.errors import ConfigError
+from sale.files.private import tighten
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
 
@@ -127,6 +128,14 @@ def memory_place(settings: Settings) -> Path | str:
 def server_database(settings: Settings) -> str:
     """Where the server keeps what it keeps: from the settings, or a file beside the auction memory."""
     return settings.server.database or str(memory_path(settings).with_name("server.sqlite3"))
+
+
+def secure_data_directory() -> None:
+    """Have this program's own directory of the user's data for its owner alone, where an earlier version left it open.
+
+    Other directories with a database in them may hold anything, and stay as they are.
+    """
+    tighten(platformdirs.user_data_path(APP))
 
 
 def models_path() -> Path:

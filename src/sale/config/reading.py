@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from sale.config.environment import APP, FILE, named_file
 from sale.config.faults import all_faults
 from sale.config.settings import Settings
-from sale.errors import ConfigError
+from sale.errors import ConfigError, InputError
+from sale.files.reading import read_text
 
 
 def load(path: Path | None = None) -> Settings:
@@ -25,12 +26,12 @@ def load(path: Path | None = None) -> Settings:
     found = find(path)
     if found is None:
         return parse(shipped(), origin="the embedded pool (no sale.toml found)")
+    if not found.exists():
+        raise ConfigError("there is no such file", where=str(found), hint="`sale init` writes one.")
     try:
-        text = found.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError("there is no such file", where=str(found), hint="`sale init` writes one.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=str(found)) from error
+        text = read_text(found)
+    except InputError as error:
+        raise ConfigError(error.message, where=str(found), hint=error.hint) from error
     return parse(text, origin=str(found), base=found.absolute().parent)
 
 

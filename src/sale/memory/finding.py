@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, and_, exists, func, select
 
 from sale.errors import InputError
 from sale.memory.columns import ExactText
+from sale.memory.plausible import sum_of_dollars
 from sale.memory.records import Stats, Status, Summary
 from sale.memory.schema import auctions, calls, executions, outcomes, strategies, tasks
 from sale.types import Verdict
@@ -100,7 +101,7 @@ def count(connection: Connection, *, file_bytes: int, index_bytes: int) -> Stats
         verdicts={row[0]: row[1] for row in connection.execute(by_verdict.group_by(outcomes.c.verdict)).all()},
         tasks=_scalar(connection, select(func.count()).select_from(tasks)),
         strategies=_scalar(connection, select(func.count()).select_from(strategies)),
-        dollars=_scalar(connection, select(func.coalesce(func.sum(calls.c.dollars), 0.0))),
+        dollars=_scalar(connection, select(func.coalesce(sum_of_dollars(calls.c.dollars), 0.0))),
         file_bytes=file_bytes,
         index_bytes=index_bytes,
     )
@@ -124,7 +125,7 @@ def _narrow(query: Select[*tuple[Any, ...]], chosen: Filter) -> Select[*tuple[An
 
 
 def _summaries() -> Select[*tuple[Any, ...]]:
-    paid = select(func.coalesce(func.sum(calls.c.dollars), 0.0)).where(calls.c.auction == auctions.c.key)
+    paid = select(func.coalesce(sum_of_dollars(calls.c.dollars), 0.0)).where(calls.c.auction == auctions.c.key)
     bids = select(func.count()).select_from(strategies).where(strategies.c.auction == auctions.c.key)
     return (
         select(

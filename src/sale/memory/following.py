@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, func, s
 from sale.errors import StoreError
 from sale.memory.database import Database
 from sale.memory.finding import latest_verdict, latest_verdict_on_work
+from sale.memory.plausible import MAX_DOLLARS
 from sale.memory.prior import PriorWork
 from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
 from sale.memory.schema import auctions, calls, embeddings, executions, state, strategies, tasks
@@ -63,6 +64,7 @@ _BIDDERS: Final = (
 )
 _paid = (
     select(func.sum(calls.c.dollars))
+    .where(calls.c.dollars.between(0.0, MAX_DOLLARS))
     .where(calls.c.auction == executions.c.auction, calls.c.part == "execution")
     .where(calls.c.execution == executions.c.position)
     .scalar_subquery()

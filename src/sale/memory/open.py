@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sale.config import Settings, memory_place
+from sale.config import Settings, memory_place, secure_data_directory
 from sale.memory.prior import PriorWork
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
@@ -19,6 +19,7 @@ def open_memory(settings: Settings, prior: PriorWork | None = None) -> Callable[
     """
 
     async def opener() -> AuctionMemory:
+        secure_data_directory()
         return await AuctionMemory.open(memory_place(settings), embedder=MiniLMEmbedder(), prior=prior)
 
     return opener

@@ -347,7 +347,8 @@ class AuctionMemory(Lessons, Figures):
 
         Raises:
             InputError: The target is the memory's own file.
-            StoreError: The memory cannot be read, or the file not written.
+            StoreError: The memory cannot be read.
+            OutputError: The file cannot be written.
             OSError: The stream cannot be written.
         """
         return await exchange.export(self._database, self._encoder, target)

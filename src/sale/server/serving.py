@@ -58,6 +58,7 @@ async def serve(
     """
     server = settings.server
     secret = config.server_password(server)
+    config.secure_data_directory()
     async with await ServerStore.open(config.server_database(settings)) as store:
         await check_address(server, store)
         with _listener(server.host, server.port) as listener:

@@ -52,6 +52,14 @@ def test_a_failing_endpoint_of_one_agent(opening: Opening, trait: str, status: i
         assert (line.status, line.error, line.work_dollars) == (status, code, 0.0)
 
 
+@pytest.mark.parametrize(("trait", "waits"), [("429-nan", None), ("429-inf", None), ("429-past", "1")])
+def test_a_wait_that_is_none_is_no_fault_of_the_gateway(opening: Opening, trait: str, waits: str | None) -> None:
+    with opening(only=trait) as gateway:
+        answer = ask(gateway, "only")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "upstream_rate_limited")
+        assert answer.headers.get("retry-after") == waits
+
+
 @pytest.mark.parametrize("trait", MALFORMED)
 def test_an_answer_that_is_none_is_no_success(opening: Opening, trait: str) -> None:
     with opening(only=trait) as gateway:

@@ -103,6 +103,28 @@ def test_the_client_of_the_readme_and_a_graceful_end(written: Path, endpoint: En
     assert "settled" in shown(written, answer.headers["x-sale-auction"])
 
 
+def test_settings_that_are_away_change_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Found in the working directory, as most are: while the file is away, the shipped pool must not take over."""
+    path = write(endpoint, tmp_path, "good")
+    command = [*SALE, "serve"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        try:
+            assert process.stderr is not None
+            found = re.search(r"serving (http://127\.0\.0\.1:\d+)/v1", process.stderr.readline())
+            assert found
+            path.rename(tmp_path / "away.toml")
+            process.send_signal(signal.SIGHUP)
+            said = process.stderr.readline()
+            assert "the settings are as they were" in said
+            assert "there is no such file" in said
+            assert [one["id"] for one in httpx2.get(f"{found[1]}/v1/models").json()["data"]] == ["sale", "small"]
+            (tmp_path / "away.toml").rename(path)
+            process.send_signal(signal.SIGHUP)
+            assert "settings read again" in process.stderr.readline()
+        finally:
+            process.kill()
+
+
 def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None:
     with serving(written) as (process, base):
         first = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": HELLO}, timeout=HANG)

@@ -28,6 +28,7 @@ from sale.models.address import Address, is_loopback
 from sale.models.errors import redacted
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.stream import broken
+from sale.types.numbers import wait_of
 
 CONNECT_SECONDS = 10.0
 MOST_ERROR_BYTES = 64 * 1024
@@ -185,7 +186,7 @@ async def _refusal(response: ClientResponse, address: Address) -> ApiError:
             "the agent's endpoint asks for fewer requests",
             status=429,
             name="upstream_rate_limited",
-            retry_after=_seconds(response.headers.get("retry-after")),
+            retry_after=wait_of(response.headers.get("retry-after")),
             elsewhere=True,
         )
     if status in {408, 504}:
@@ -228,11 +229,3 @@ def _said(raw: bytes) -> Mapping[str, object]:
     if isinstance(error, str):
         return {"message": error}
     return cast("Json", error) if isinstance(error, dict) else {}
-
-
-def _seconds(header: str | None) -> float | None:
-    """`Retry-After` in seconds; dates are left aside."""
-    try:
-        return min(max(float(header or ""), 0.0), 3600.0)
-    except ValueError:
-        return None

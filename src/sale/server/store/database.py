@@ -20,6 +20,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from sale.errors import ConfigError, MissingExtraError, StoreError
+from sale.files.private import FILE_MODE, make_directory, make_file, tighten, tighten_database
 from sale.server.store.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
@@ -110,13 +111,17 @@ class Database:
             self._transact(self._bring_up_to_date, {})
             return
         path = Path(url.database or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + ".lock"), timeout=BUSY_SECONDS):
+        make_directory(path.parent)
+        lock = path.with_name(path.name + ".lock")
+        tighten(lock)
+        with FileLock(lock, mode=FILE_MODE, timeout=BUSY_SECONDS):
+            make_file(path)
             with self._engine.connect() as connection:
                 bare = connection.execution_options(sale_begin="")
                 if bare.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
                     bare.exec_driver_sql("PRAGMA journal_mode = WAL")
             self._transact(self._bring_up_to_date, _WRITING)
+            tighten_database(path)
 
     def _bring_up_to_date(self, connection: Connection) -> None:
         version = _version(connection)

@@ -9,10 +9,15 @@ HIDDEN = "?"
 
 # Everything between two words. It begins after a word or at the start, so that each run is looked at once.
 _NUMBER = re.compile(r"(?:(?<=\w)|\A)(\W++)(\d)(?:\.0+)?(?!\w|\.\d)")
-_MEMBER = re.compile(r"[\"'`\u2018-\u201f\u00ab\u00bb]\W*?[:=\uff1a]")
+_QUOTE = re.compile(r"[\"'`\u2018-\u201f\u00ab\u00bb]")
+_COLONS = (":", "=", "\uff1a")
 _BRACES = re.compile(r"\{[^{}]*+")
-_IN_BRACES = re.compile(r"([:=\uff1a]\s*+[-+]?)\d(?:\.0+)?(?!\w|\.\d)")
-_LABELLED = re.compile(r"^([^\w\n]*+(?:plan[ \t]++)?[A-Z]{1,4}[^\w\n]*[:=\uff1a][^\w\n]*)\d(?=[^\w\n]*$)", re.MULTILINE)
+_IN_BRACES = re.compile(r"([:\uff1a]\s*+[-+]?)\d(?:\.0+)?(?=\s*+(?:[,;]|\Z))")  # not `=`, as formulas have it
+_LABELLED = re.compile(
+    r"^([^\w\n]*+(?:[Pp]lan[ \t]{1,8}[A-Z]{1,4}[^\w\n]{0,16}[:=\uff1a]|[A-Z]{1,4}[^\w\n]{0,16}[:\uff1a])[^\w\n]{0,16})"
+    r"\d(?=[^\w\n]*+$)",
+    re.MULTILINE,
+)
 _CLAIMED = re.compile(
     r"\b((?:scores?|scored|ratings?|rated?|grades?|graded|points|marks?|votes?)\b"
     r"[^\w\n]{0,8}(?:(?:is|are|of|as|at|with|a|an|the|this|it|plan|must|be|should)\b[^\w\n]{0,8}){0,4})"
@@ -21,7 +26,7 @@ _CLAIMED = re.compile(
 )
 _FULL_MARKS = re.compile(r"(?<![\w.])(?:5|five)(\s{0,3}(?:/|out of|of)\s{0,3}(?:5|five)\b(?!\.\d))", re.IGNORECASE)
 _VERDICT = re.compile(
-    r"\b((?:is_)?correct(?:ness)?\b[^\w\n]*[:\uff1a][^\w\n]*|verdict\b[^\w\n]*[:\uff1a][^\w\n]*)"
+    r"\b((?:(?:is_)?correct(?:ness)?|verdict)\b[^\w\n]{0,16}[:\uff1a][^\w\n]{0,16})"
     r"(?:true|false|yes|no|correct|incorrect|right|wrong)\b",
     re.IGNORECASE,
 )
@@ -56,4 +61,7 @@ def without_verdicts(text: str) -> str:
 
 def _hidden(found: re.Match[str]) -> str:
     """A number after a quoted name and a colon, hidden; any other stays."""
-    return f"{found[1]}{HIDDEN}" if _MEMBER.search(found[1]) else found[0]
+    between = found[1]
+    quote, colon = _QUOTE.search(between), max(map(between.rfind, _COLONS))
+    named = quote is not None and quote.start() < colon and "," not in between[colon:]
+    return f"{between}{HIDDEN}" if named else found[0]

@@ -190,3 +190,9 @@ class TestFolder:
 
     def test_is_made_once_for_each_package(self) -> None:
         assert folder("sale.auction.prompts") is folder("sale.auction.prompts")
+
+
+def test_a_file_can_be_had_as_plain_text() -> None:
+    rubric = folder("sale.auction.prompts").text("_rubric", {})
+    assert rubric.startswith("Score how likely")
+    assert rubric in judge_prompt(TASK, PLAN, label="KQ").user

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,37 +17,30 @@ from sale.types.mcp import McpRules, check_servers, may_use
 from sale.types.search import SearchRules
 from sale.types.tools import FREE, Budget, Fee
 
-MODEL: dict[str, Any] = {
-    "worth": 1.0,
-    "intercepts": {},
-    "newcomer": 0.0,
-    "rates": {},
-    "newcomer_rate": 0.5,
-    "coefficients": {},
-    "means": {},
-    "work": {},
-    "newcomer_tokens": 1.0,
-}
+MODEL = SuccessModel(
+    worth=1.0,
+    intercepts={},
+    newcomer=0.0,
+    rates={},
+    newcomer_rate=0.5,
+    coefficients={},
+    means={},
+    work={},
+    newcomer_tokens=1.0,
+)
 
 
-def mcp(**more: Any) -> McpRules:
-    return McpRules(**{"name": "files", "command": "server", **more})
-
-
-def over_http(**more: Any) -> McpRules:
-    return McpRules(**{"name": "files", "url": "https://example.org/mcp", **more})
-
-
-def searxng(**more: Any) -> SearchRules:
-    return SearchRules(**{"provider": "searxng", "endpoint": "https://example.org", **more})
+mcp = partial(replace, McpRules(name="files", command="server"))
+over_http = partial(replace, McpRules(name="files", url="https://example.org/mcp"))
+searxng = partial(replace, SearchRules(provider="searxng", endpoint="https://example.org"))
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: SuccessModel(**{**MODEL, "rates": {"a": math.nan}}), "a of a success model must be a finite number"),
-        (lambda: SuccessModel(**{**MODEL, "worth": -1.0}), "worth and difficulty must not be negative"),
-        (lambda: SuccessModel(**MODEL, prior_evidence=0.0), "prior_evidence must be above 0"),
+        (lambda: replace(MODEL, rates={"a": math.nan}), "a of a success model must be a finite number"),
+        (lambda: replace(MODEL, worth=-1.0), "worth and difficulty must not be negative"),
+        (lambda: replace(MODEL, prior_evidence=0.0), "prior_evidence must be above 0"),
         (lambda: Fee(per_call=-0.1), "per_call must be a price from 0 up, got -0.1"),
         (lambda: Fee(per_second=math.inf), "per_second must be a price from 0 up, got inf"),
         (lambda: Budget(dollars=0.0), "dollars must be above 0, got 0.0"),

@@ -26,7 +26,7 @@ def paced(plan: str, seconds: float, *, judging: Mapping[str, float]) -> Script:
             return Line(text=plan, seconds=seconds)
         plans = plans_in(prompt.user)
         wait = max(judging[word] for word in judging for text in plans.values() if word in text)
-        return Line(text=json.dumps({label or "score": 3 for label in plans}), seconds=wait)
+        return Line(text=json.dumps(dict.fromkeys(plans, 3)), seconds=wait)
 
     return script
 
@@ -136,7 +136,7 @@ async def test_a_cancelled_auction_leaves_nothing_running_and_its_calls_on_recor
         wait = 60.0 if at == stage or (stage == "rejudge" and "1. refined" in prompt.user and schema) else 0.0
         if schema is None:
             return Line(text="1. refined" if at == "refine" else "1. first", seconds=wait)
-        return Line(text=json.dumps({label or "score": 3 for label in plans_in(prompt.user)}), seconds=wait)
+        return Line(text=json.dumps(dict.fromkeys(plans_in(prompt.user), 3)), seconds=wait)
 
     agents = [contractor("a", hanging, price=2.0), contractor("b", hanging, price=1.0)]
     memory = Remembered({"b": (pair(),)})

@@ -99,12 +99,12 @@ class Auctioneer:
             return self._awarded(auction_id, task, known, leader, _Found(leader.agent), ledger, observe)
         observe(BiddingOpened(agents=agents))
         first = [first_strategy(bidder, task, self.rules, ledger) for bidder in self.bidders]
-        bids, dropouts = await self._round(task, first, "judge", tracks, ledger, observe)
+        bids, dropouts = await self._round(auction_id, task, first, "judge", tracks, ledger, observe)
         if not bids:
             reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in dropouts)
             raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
         leader = scoring.provisional_winner(bids)
-        refinements, late_dropouts = await self._refine(task, bids, leader, tracks, ledger, observe)
+        refinements, late_dropouts = await self._refine(auction_id, task, bids, leader, tracks, ledger, observe)
         winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
         found = _Found(leader.agent, refinements, dropouts + late_dropouts)
         return self._awarded(auction_id, task, bids, winner, found, ledger, observe)
@@ -177,6 +177,7 @@ class Auctioneer:
 
     async def _round(
         self,
+        auction_id: str,
         task: Task,
         asked: Sequence[Coroutine[object, object, Strategy | Dropout]],
         stage: Stage,
@@ -199,7 +200,9 @@ class Auctioneer:
                     observe(StrategyArrived(strategy=result))
                     yield result
 
-        sitting = Sitting(task=task, stage=stage, rules=self.rules, ledger=ledger, observe=observe)
+        sitting = Sitting(
+            auction_id=auction_id, task=task, stage=stage, rules=self.rules, ledger=ledger, observe=observe
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in asked]
             votes = await convene(self.rules.jury, self._asked()).sit(sitting, arriving(tasks))
@@ -232,6 +235,7 @@ class Auctioneer:
 
     async def _refine(
         self,
+        auction_id: str,
         task: Task,
         bids: Sequence[Bid],
         leader: Bid,
@@ -253,7 +257,9 @@ class Auctioneer:
             for bidder in self.bidders
             if bidder.name in able
         ]
-        refined, dropouts = await self._round(task, asked, "rejudge", tracks, ledger, observe) if asked else ([], [])
+        refined, dropouts = (
+            await self._round(auction_id, task, asked, "rejudge", tracks, ledger, observe) if asked else ([], [])
+        )
         by_agent = {bid.agent: bid for bid in refined}
         notes = {agent: note for agent, (_, note) in found.items()}
         notes |= {dropout.agent: dropout.reason for dropout in dropouts}

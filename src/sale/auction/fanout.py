@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sale.auction.jury import ATTEMPTS, ballot_tokens, labels_for
+from sale.auction.jury import ATTEMPTS, ballot_tokens
+from sale.auction.labels import draw_labels
 from sale.auction.ledger import worst_usage
 from sale.auction.prompts import EXAMPLE_TASK_BYTES, bid_prompt, judge_prompt, longest_plan, panel_prompt, refine_prompt
 from sale.auction.protocols import Bidder, Juror
@@ -59,9 +60,10 @@ def _worst_judgements(plans: int, task: Task, rules: AuctionRules) -> list[Usage
     if plans == 0:
         return []
     if rules.jury == "panel":
-        prompt = panel_prompt(task, dict.fromkeys(labels_for(plans), _longest(rules)))
+        prompt = panel_prompt(task, dict.fromkeys(draw_labels(plans, ()), _longest(rules)))
         return [worst_usage(prompt, ballot_tokens(plans))] * ATTEMPTS
-    return [worst_usage(judge_prompt(task, _longest(rules)), ballot_tokens(1))] * ATTEMPTS * plans
+    (label,) = draw_labels(1, ())
+    return [worst_usage(judge_prompt(task, _longest(rules), label=label), ballot_tokens(1))] * ATTEMPTS * plans
 
 
 def _longest(rules: AuctionRules) -> str:

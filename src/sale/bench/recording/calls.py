@@ -1,7 +1,8 @@
 """A model whose calls are recorded, and answered from the record where the same call was made before.
 
-The same call is the same model, messages and settings. Everything above this line of the code is the product's own: the
-real auctioneer, contractors and memory run over recorded calls as over live ones, so a replay is the market itself.
+The same call is the same model, messages and settings; the labels drawn for a ballot aside. Everything above this line
+of the code is the product's own: the real auctioneer, contractors and memory run over recorded calls as over live ones,
+so a replay is the market itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sale.bench.recording.ballots import question_of
 from sale.bench.recording.log import RecordWriter, read_record
 from sale.errors import BadReplyError, CallError
 from sale.models.protocol import Model, ToolModel
@@ -178,13 +180,14 @@ class RecordedModel:
         measure: bool = False,
         sample: int = 0,
     ) -> Reply:
-        """The reply on record, or the model's."""
+        """The reply on record, or the model's; see `question_of` for ballots."""
+        question = question_of(prompt, schema)
         settings = {
             "model": self._identity,
             "system": prompt.system,
-            "user": prompt.user,
+            "user": question.prompt.user,
             "max_tokens": max_tokens,
-            "schema": schema,
+            "schema": question.schema,
             "measure": measure,
             "temperature": self._temperature,
         } | ({"sample": sample} if sample else {})
@@ -194,7 +197,7 @@ class RecordedModel:
             "stage": prompt.template.partition("@")[0],
             "template": prompt.template,
             "model": self._identity,
-            "prompt": {"system": prompt.system, "user": prompt.user},
+            "prompt": {"system": prompt.system, "user": question.prompt.user},
             "max_tokens": max_tokens,
             "schema": schema is not None,
             "temperature": self._temperature,
@@ -202,15 +205,16 @@ class RecordedModel:
 
         async def call() -> Reply:
             try:
-                return await self._model.generate(
+                reply = await self._model.generate(
                     prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=sample
                 )
+                return question.exchanged(reply)
             except BadReplyError:
                 raise  # the agent's own doing
             except CallError as error:
                 raise RunStoppedError(f"{self._agent}: {error.code}: {error.message}") from error
 
-        return await self._log.ask(key, line, self._identity, call)
+        return question.exchanged(await self._log.ask(key, line, self._identity, call))
 
     async def for_tools(self) -> ToolModel:
         """Not recorded: agents of recorded runs work directly or in steps.

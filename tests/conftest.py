@@ -15,9 +15,11 @@ import pytest
 from hypothesis import settings
 
 from sale.config import models_path
+from tests.support.disturbed import disturbance
 
 # Read before the environment is changed: tests that run the real models must not fetch their weights again.
 REAL_MODELS = models_path().absolute()
+DISTURBED = Path(disturbance.__file__).parent
 SECRETS = ("_API_KEY", "_TOKEN", "_SECRET")
 USER_DIRECTORIES = ("CONFIG", "DATA", "CACHE", "STATE")
 STRAGGLERS = 2.0
@@ -29,6 +31,26 @@ settings.load_profile("sale")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every program they start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what this suite may be told."""
+    parser.addoption(
+        "--disturb-embeddings",
+        type=float,
+        metavar="EPSILON",
+        help="move every number of every MiniLM embedding by up to so much, as another processor might",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Disturb embeddings, in this program and in those that tests start."""
+    epsilon: float | None = config.getoption("--disturb-embeddings")
+    if epsilon is not None:
+        os.environ[disturbance.EPSILON] = str(epsilon)
+        held = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(DISTURBED), *([held] if held else [])])
+        disturbance.install()
 
 
 @pytest.fixture(scope="session", autouse=True)

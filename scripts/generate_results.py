@@ -86,7 +86,7 @@ def pooled(folder: str) -> tuple[tuple[Sheet, ...], dict[str, bytes]]:
 def shipped() -> dict[Path, bytes]:
     """What sale ships about the embedded pool."""
     records = sorted((RECORDS / "hst-open").glob(f"*-*{PACKED[0]}"))
-    known = knowledge(records, hst_open(), features())
+    known = knowledge([load_recorded(path, hst_open()) for path in records], features())
     return {SHIPPED / name: content for name, content in known.written().items()}
 
 

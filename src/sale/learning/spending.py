@@ -167,7 +167,8 @@ def _shortfall(curve: Curve, drawn: Floats, auctions: Floats, full: Floats) -> F
     """
     rows = np.arange(len(drawn))
     solved = drawn @ curve.success.T
-    most = solved[rows, full.astype(np.intp)][:, None] - solved - SHORT
+    short = SHORT * float(curve.counts.mean())
+    most = solved[rows, full.astype(np.intp)][:, None] - solved - short
     best = (drawn @ curve.agents.T).argmax(axis=1)
     lacking = np.zeros_like(most)
     for agent in np.unique(best):
@@ -175,7 +176,7 @@ def _shortfall(curve: Curve, drawn: Floats, auctions: Floats, full: Floats) -> F
         lead = curve.success - curve.agents[agent]
         lacking[own] = _standard_error(lead, drawn[own], curve.counts, auctions[own]) - drawn[own] @ lead.T
     found = np.minimum(most, lacking)
-    found[np.arange(found.shape[1]) > full[:, None]] = -SHORT  # more than that money is never asked for
+    found[np.arange(found.shape[1]) > full[:, None]] = -short  # more than that money is never asked for
     return found
 
 

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import settings
 
 from sale.config import models_path
+from tests.support.disturbed import disturbance
 from tests.support.groups import group_of, rank
 from tests.support.hang import HANG
 from tests.support.postgres import Server, started
 
 # Read before the environment is changed: tests that run the real models must not fetch their weights again.
 REAL_MODELS = models_path().absolute()
+DISTURBED = Path(disturbance.__file__).parent
 SECRETS = ("_API_KEY", "_TOKEN", "_SECRET")
 USER_DIRECTORIES = ("CONFIG", "DATA", "CACHE", "STATE")
 
@@ -52,6 +54,26 @@ def postgres() -> Iterator[Server]:
     """A PostgreSQL server; one for each worker."""
     with started() as server:
         yield server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what this suite may be told."""
+    parser.addoption(
+        "--disturb-embeddings",
+        type=float,
+        metavar="EPSILON",
+        help="move every number of every MiniLM embedding by up to so much, as another processor might",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Disturb embeddings, in this program and in those that tests start."""
+    epsilon: float | None = config.getoption("--disturb-embeddings")
+    if epsilon is not None:
+        os.environ[disturbance.EPSILON] = str(epsilon)
+        held = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(DISTURBED), *([held] if held else [])])
+        disturbance.install()
 
 
 @pytest.fixture(scope="session", autouse=True)

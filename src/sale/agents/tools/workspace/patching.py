@@ -172,7 +172,7 @@ def _binaries(*trees: Tree) -> bytes:
     said: dict[str, bool] = {}
     for tree in trees:
         for path, entry in tree.items():
-            said[path] = said.get(path, True) and (entry.mode == "120000" or entry.text is not None)
+            said[path] = said.get(path, True) and (entry.mode == "120000" or entry.is_utf8)
     lines = [f"{_quoted(_literally(path))} {'diff' if text else '-diff'}\n" for path, text in said.items()]
     return "".join(lines).encode()
 

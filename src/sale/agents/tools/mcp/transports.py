@@ -23,6 +23,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
+from sale.config.proxies import proxy_for
 from sale.errors import NotReadyError
 
 GRACE = 1.0
@@ -140,9 +141,13 @@ async def over_http(url: str, token: str | None, *, seconds: float, longest: int
         token: A bearer token.
         seconds: The longest wait for any part of an answer.
         longest: Bytes of the longest message; a longer one fails its call.
+
+    Raises:
+        ConfigError: The environment's proxy on the way there cannot be used.
     """
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    transport = _Bounded(httpx2.AsyncHTTPTransport(), longest)
+    proxy = proxy_for(url)
+    transport = _Bounded(httpx2.AsyncHTTPTransport(proxy=None if proxy is None else proxy.url), longest)
     async with (
         httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(seconds), transport=transport) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=longest) as streams,

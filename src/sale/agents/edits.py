@@ -207,13 +207,15 @@ class _Reading:
             yield from _hunks(body, target)
         ends = [header.start() for header in headers[1:]] + [len(body)]
         for header, end in zip(headers, ends, strict=True):
-            old, new = (header[side].split("\t")[0].strip() for side in ("old", "new"))
-            named = old if new == "/dev/null" else new
-            label = self._targets.labelled(named) or Unplaced(named, f"there is no file {named!r}")
-            if new == "/dev/null":
+            old, new = (header[side].strip() for side in ("old", "new"))
+            named = old if new.startswith("/dev/null") else new
+            # A time may follow the name, after a tab; but a name may have a tab.
+            found = (self._targets.labelled(name) for name in (named, named.split("\t")[0]))
+            label = next((one for one in found if one is not None), Unplaced(named, f"there is no file {named!r}"))
+            if new.startswith("/dev/null"):
                 label = Unplaced(named, f"{named!r} cannot be removed by a patch")
             text = body[header.end() + 1 : end]
-            if old == "/dev/null" and isinstance(label, str) and label not in self._tree:
+            if old.startswith("/dev/null") and isinstance(label, str) and label not in self._tree:
                 yield Whole(label, "".join(f"{line[1:]}\n" for line in text.split("\n") if line.startswith("+")))
             else:
                 yield from _hunks(text, label)

@@ -6,6 +6,7 @@ new one; what may be meant by it but is not it is left alone, and said. Pure fun
 
 from __future__ import annotations
 
+import ast
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -148,6 +149,8 @@ def _forms(line: str) -> Iterator[str]:
     form = form.strip()
     while form:
         yield form
+        if form[:1] == form[-1:] == '"' and "\\" in form:
+            yield _unquoted(form)  # as git writes a name with signs
         around = _AROUND.match(form)
         shorter = around[2] if around else _BEFORE.sub("", form, count=1)
         if shorter == form:
@@ -155,6 +158,13 @@ def _forms(line: str) -> Iterator[str]:
         if shorter == form:
             return
         form = shorter.strip()
+
+
+def _unquoted(form: str) -> str:
+    try:
+        return str(ast.literal_eval(f"b{form}").decode())
+    except (ValueError, SyntaxError):
+        return form
 
 
 def _key(path: str) -> str:

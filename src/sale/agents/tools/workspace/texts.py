@@ -216,9 +216,14 @@ def _ends(old: Sequence[str], ends: Sequence[str], new: Sequence[str], usual: st
     if len({*ends[:-1]}) <= 1:
         between = ends[0] if len(ends) > 1 else usual
         return [*[between] * (len(new) - 1), ends[-1]]
-    found: list[str] = []
-    matcher = SequenceMatcher(None, old, new, autojunk=max(len(old), len(new)) > _COMPARED)
+    most = min(len(old), len(new))
+    head = next((at for at in range(most) if old[at] != new[at]), most)
+    tail = next((at for at in range(most - head) if old[-1 - at] != new[-1 - at]), most - head)
+    found = list(ends[:head])
+    there, given = old[head : len(old) - tail], new[head : len(new) - tail]
+    matcher = SequenceMatcher(None, there, given, autojunk=max(len(there), len(given)) > _COMPARED)
     for _, first, last, start, end in matcher.get_opcodes():
-        there = ends[first:last] or [found[-1] if found else ends[first]]
-        found += [there[min(number, len(there) - 1)] for number in range(end - start)]
+        near = ends[head + first : head + last] or [found[-1] if found else usual]
+        found += [near[min(number, len(near) - 1)] for number in range(end - start)]
+    found += ends[len(ends) - tail :] if tail else []
     return [*[end or usual for end in found[:-1]], ends[-1]]

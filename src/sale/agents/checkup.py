@@ -75,6 +75,7 @@ async def _called(contractor: Contractor) -> Checkup:
     lacks = [
         *([] if logprobs else [_NO_LOGPROBS]),
         *([] if schema else [_NO_SCHEMA]),
+        *[Lack(what=fault, costs=_NO_TOOLS, remedy=_OWN_COMMAND) for fault in await contractor.faults()],
     ]
     return Checkup(
         agent=contractor.name,
@@ -115,6 +116,8 @@ def _is_ballot(reply: Reply) -> bool:
     return True
 
 
+_NO_TOOLS = "the agent bids and works without these tools"
+_OWN_COMMAND = "Start the server by hand to see more, and correct its [[tools.mcp]] in sale.toml."
 _NO_MODEL = Lack(
     what="an agent of its own making: it was not called",
     costs="the entropy term is left out of its bids, and it does not sit on the jury",

@@ -107,6 +107,10 @@ class Contractor:
         """Open the model: for one of the embedded pool, this loads its weights."""
         await self._model.for_tools()
 
+    async def faults(self) -> tuple[str, ...]:
+        """Return what it was given to work with and cannot reach, with why; nothing else is asked of it."""
+        return ()
+
     async def bid(self, request: BidRequest, /) -> Reply:
         """Write a strategy, with log-probabilities where the endpoint gives them."""
         return await self._model.generate(request.prompt, max_tokens=request.max_tokens, measure=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from sale import config
 from sale.cli.options import FILE, json_option, output
+from sale.config.proxies import opened
 from sale.errors import InputError
 from sale.files.writing import write_text
 
@@ -85,7 +85,7 @@ def _local() -> list[str]:
 def _ollama(base: str) -> list[str]:
     """The models of a running Ollama, smallest first; priced by their size, which the comment says."""
     try:
-        with urllib.request.urlopen(f"{base}/api/tags", timeout=ANSWER_SECONDS) as answer:  # noqa: S310  http by design
+        with opened(f"{base}/api/tags", seconds=ANSWER_SECONDS) as answer:
             found: object = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return []

@@ -1,15 +1,14 @@
 """Opening a client for one endpoint: what it may take from the environment, and what it is told about the endpoint.
 
 The OpenAI client reads `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_CUSTOM_HEADERS` and `OPENAI_ADMIN_KEY` on its own.
-They are for OpenAI and are sent nowhere else. Proxies of the environment are used, but never on the way to this very
-machine.
+They are for OpenAI and are sent nowhere else. Proxies of the environment are used as `sale.config.proxies` says, and
+never on the way to this very machine.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -18,8 +17,9 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-from sale.errors import RejectedError
-from sale.models.address import Address, is_loopback
+from sale.config.proxies import proxy_for
+from sale.errors import ConfigError, RejectedError
+from sale.models.address import Address
 from sale.models.chat import ChatModel
 from sale.models.errors import mapped
 
@@ -46,7 +46,7 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     url = _usable(address.base_url, agent)
     key = _sendable(address.api_key, agent)
     openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
-    http_client = _http_client(url)
+    http_client = _http_client(url, agent)
     if not openai:
         http_client.event_hooks = {"request": [_only_ours(key)]}
     client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
@@ -99,13 +99,14 @@ def _only_ours(key: str) -> Callable[[httpx2.Request], Awaitable[None]]:
     return strip
 
 
-def _http_client(url: httpx2.URL) -> httpx2.AsyncClient:
-    """An HTTP client with the OpenAI client's own limits, that goes to this machine directly."""
-    if not is_loopback(url.host):
-        return DefaultAsyncHttpxClient()
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    options: dict[str, Any] = {"mounts": {f"all://{host}": None}}
-    if url.scheme == "http":
-        # Nothing to verify: spares the reading of all certificates, which blocks the event loop for a while.
-        options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return DefaultAsyncHttpxClient(**options)
+def _http_client(url: httpx2.URL, agent: str) -> httpx2.AsyncClient:
+    """An HTTP client with the OpenAI client's own limits, and the one proxy on the way, if any."""
+    try:
+        proxy = proxy_for(str(url))
+    except ConfigError as error:
+        raise RejectedError(f"{error.where}: {error.message}", where=agent, hint=error.hint) from error
+    # Nothing to verify over HTTP: spares the reading of all certificates, which blocks the event loop for a while.
+    secure = url.scheme != "http" or (proxy is not None and proxy.url.startswith("https"))
+    verify = httpx2.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The client would build all proxies of the environment at once, those that it cannot use and does not need as well.
+    return DefaultAsyncHttpxClient(proxy=None if proxy is None else proxy.url, verify=verify, trust_env=False)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sale.models.address import is_loopback
+from sale.config.proxies import is_loopback
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
 from sale.server.store.store import ServerStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sale.agents.edits import Piece, Whole, applied, edits_in
+from sale.agents.edits import applied, edits_in
 from sale.agents.prompts.repository import MARKS
 from sale.agents.tools.workspace.tree import Copy, Entry, Tree
 
@@ -141,6 +141,7 @@ def test_no_change_is_none(answer: str) -> None:
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", ".git/hooks/x.sh", "/etc/cron.d/x.conf"])
 def test_a_path_that_leads_out_is_not_followed(path: str) -> None:
-    for edit in edits_in(f"{path}\n" + fenced("x = 1\n"), TREE, ()):
-        assert isinstance(edit, Whole | Piece)
-        assert not edit.path.startswith((".", "/"))
+    changed, faults = after(f"{path}\n" + fenced("x = 1\n"))
+    assert changed == {}
+    assert len(faults) == 1
+    assert path in faults[0]

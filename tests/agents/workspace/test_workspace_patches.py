@@ -184,3 +184,23 @@ def test_what_the_repository_ignores() -> None:
     asked = ["build/a.o", "a.log", "sub/keep.log", "sub/x", "x", "src/a.py"]
     assert ignored(asked, tree) == {"build/a.o", "a.log", "sub/x"}
     assert ignored(asked, {}) == frozenset()
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o600, 0o664, 0o755, 0o555, 0o700])
+def test_a_file_keeps_its_permissions(mode: int, tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"1\n")
+    file.chmod(mode)
+    before: Tree = {"a": Entry(b"1\n", "100755" if mode & 0o100 else "100644")}
+    apply_in(tmp_path, patch_between(before, {"a": Entry(b"2\n", before["a"].mode)}))
+    assert (file.read_bytes(), file.stat().st_mode & 0o7777) == (b"2\n", mode)
+
+
+@pytest.mark.parametrize(("old", "new"), [(0o640, 0o750), (0o444, 0o555), (0o750, 0o640), (0o600, 0o700)])
+def test_a_mode_that_the_patch_changes_is_changed_for_those_who_may_read(old: int, new: int, tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"1\n")
+    file.chmod(old)
+    was, becomes = ("100755", "100644") if old & 0o100 else ("100644", "100755")
+    apply_in(tmp_path, patch_between({"a": Entry(b"1\n", was)}, {"a": Entry(b"1\n", becomes)}))
+    assert file.stat().st_mode & 0o7777 == new

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any, cast
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import orjson
 from aiohttp import (
+    BaseConnector,
     ClientConnectionError,
     ClientConnectorError,
     ClientError,
@@ -24,7 +25,9 @@ from aiohttp import (
     TCPConnector,
 )
 
-from sale.models.address import Address, is_loopback
+from sale.config.proxies import Proxy, proxy_for
+from sale.errors import ConfigError
+from sale.models.address import Address
 from sale.models.errors import redacted
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.stream import broken
@@ -50,14 +53,10 @@ class Upstream:
     def __init__(self) -> None:
         """Use it as an async context manager; nothing is connected yet."""
         connector = TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=300)
-        # Cookies are nobody's business here, and answers are passed on as they come.
-        self._session = ClientSession(
-            connector=connector,
-            read_bufsize=READ_BYTES,
-            headers={"user-agent": "sale", "accept-encoding": "identity"},
-            json_serialize=lambda value: orjson.dumps(value).decode(),
-        )
-        self._proxies: dict[str, str | None] = {}
+        self._session = _session(connector)
+        self._socks: dict[str, ClientSession] = {}
+        self._proxies: dict[str, Proxy | None] = {}
+        self._socks_faults: tuple[type[Exception], ...] = ()
 
     @asynccontextmanager
     async def post(self, address: Address, path: str, body: bytes, *, silence: float) -> AsyncGenerator[Answer]:
@@ -83,7 +82,7 @@ class Upstream:
                 if response.status != OK:
                     raise await _refusal(response, address)
                 yield Answer(response)
-        except (InvalidURL, ClientConnectorError, ConnectionTimeoutError):
+        except (InvalidURL, ClientConnectorError, ConnectionTimeoutError, *self._socks_faults):
             raise _unreachable(spent=False) from None
         except TimeoutError:
             raise ApiError(
@@ -100,30 +99,62 @@ class Upstream:
 
     async def _begun(self, url: str, body: bytes, headers: Mapping[str, str], limits: ClientTimeout) -> ClientResponse:
         """The head of the answer. A connection that was kept may turn out closed: then it is opened anew, once."""
-        proxy = self._proxy(url)
+        session, proxy = self._way(url)
         try:
-            return await self._session.post(
+            return await session.post(
                 url, data=body, headers=headers, timeout=limits, allow_redirects=False, proxy=proxy
             )
         except ServerDisconnectedError:
-            return await self._session.post(
+            return await session.post(
                 url, data=body, headers=headers, timeout=limits, allow_redirects=False, proxy=proxy
             )
 
-    def _proxy(self, url: str) -> str | None:
-        """The environment's proxy, never on the way to this very machine."""
+    def _way(self, url: str) -> tuple[ClientSession, str | None]:
+        """The session for a URL, and the HTTP proxy it is to use: a SOCKS proxy has a session of its own.
+
+        Raises:
+            ApiError: The environment's proxy on the way there cannot be used.
+        """
         parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.hostname}"
+        origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._proxies:
-            host = parts.hostname or ""
-            direct = is_loopback(host) or bool(proxy_bypass(host))
-            self._proxies[origin] = None if direct else getproxies().get(parts.scheme)
-        return self._proxies[origin]
+            try:
+                self._proxies[origin] = proxy_for(url)
+            except ConfigError as error:
+                raise ApiError(
+                    f"the agent's endpoint cannot be reached: {error}",
+                    status=502,
+                    name="upstream_unreachable",
+                    elsewhere=True,
+                ) from None
+        proxy = self._proxies[origin]
+        if proxy is None or not proxy.is_socks:
+            return self._session, None if proxy is None else proxy.url
+        if proxy.url not in self._socks:
+            # It comes with the `socks` extra, and that it is there is known from the proxy.
+            socks = import_module("aiohttp_socks")
+            self._socks_faults = (socks.ProxyError, socks.ProxyConnectionError, socks.ProxyTimeoutError)
+            connector = socks.ProxyConnector.from_url(
+                proxy.url.replace("socks5h://", "socks5://", 1), rdns=True, limit=0, keepalive_timeout=IDLE_SECONDS
+            )
+            self._socks[proxy.url] = _session(connector)
+        return self._socks[proxy.url], None
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        for session in (self._session, *self._socks.values()):
+            await session.close()
         await asyncio.sleep(0)  # transports close at the loop's next turn
+
+
+def _session(connector: BaseConnector) -> ClientSession:
+    # Cookies are nobody's business here, and answers are passed on as they come.
+    return ClientSession(
+        connector=connector,
+        read_bufsize=READ_BYTES,
+        headers={"user-agent": "sale", "accept-encoding": "identity"},
+        json_serialize=lambda value: orjson.dumps(value).decode(),
+    )
 
 
 class Answer:

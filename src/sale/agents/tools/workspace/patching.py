@@ -6,7 +6,9 @@ text in UTF-8 is written as a binary patch: a patch is always text, and its name
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -79,7 +81,7 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
         for name in names:
             if name in tree:
                 put(root, name, tree[name])
-        apply_in(root, patch, prefix=prefix)
+        _apply(root, patch, prefix)
         found = dict(tree)
         for name in names:
             entry = taken(root, name)
@@ -91,11 +93,18 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
 
 
 def apply_in(directory: Path, patch: str, *, prefix: str = "") -> None:
-    """Apply a patch to files on disk: all of it, or nothing.
+    """Apply a patch to files on disk: all of it, or nothing. Files keep their permissions and their owner.
 
     Raises:
         InputError: The patch does not apply.
     """
+    before = {path: about for name in touched(patch, prefix=prefix) if (about := _regular(path := directory / name))}
+    _apply(directory, patch, prefix)
+    for path, about in before.items():
+        _restore(path, about)
+
+
+def _apply(directory: Path, patch: str, prefix: str) -> None:
     strip = f"-p{1 + prefix.count('/')}"
     with _repository() as repository:
         for only in (["--check"], []):
@@ -103,6 +112,29 @@ def apply_in(directory: Path, patch: str, *, prefix: str = "") -> None:
             ran = git_alone(command, repository=repository, work_tree=directory, given=patch.encode())
             if ran.returncode != 0:
                 raise InputError(f"the patch does not apply: {_said(ran.stderr)}", where=str(directory))
+
+
+def _regular(path: Path) -> os.stat_result | None:
+    try:
+        about = path.lstat()
+    except OSError:
+        return None
+    return about if stat.S_ISREG(about.st_mode) else None
+
+
+def _restore(path: Path, before: os.stat_result) -> None:
+    """Give a file back what git made anew: who owns it, and who may do what, but for what the patch says of that."""
+    now = _regular(path)
+    if now is None:
+        return
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        with contextlib.suppress(OSError):  # a user who may not give files away keeps them
+            os.chown(path, before.st_uid, before.st_gid)
+    mode = stat.S_IMODE(before.st_mode)
+    if now.st_mode & stat.S_IXUSR != mode & stat.S_IXUSR:
+        mode = mode | (mode & 0o444) >> 2 if now.st_mode & stat.S_IXUSR else mode & ~0o111
+    with contextlib.suppress(OSError):
+        path.chmod(mode)
 
 
 def ignored(paths: Iterable[str], tree: Tree) -> frozenset[str]:
@@ -172,7 +204,7 @@ def _binaries(*trees: Tree) -> bytes:
     said: dict[str, bool] = {}
     for tree in trees:
         for path, entry in tree.items():
-            said[path] = said.get(path, True) and (entry.mode == "120000" or entry.text is not None)
+            said[path] = said.get(path, True) and (entry.mode == "120000" or entry.is_utf8)
     lines = [f"{_quoted(_literally(path))} {'diff' if text else '-diff'}\n" for path, text in said.items()]
     return "".join(lines).encode()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sale.agents.tools.workspace.texts import FileText, decoded
 from sale.errors import InputError
 
 Mode = Literal["100644", "100755", "120000"]
@@ -31,13 +32,20 @@ class Entry:
 
     @property
     def text(self) -> str | None:
-        """What it says, where it is text in UTF-8."""
-        if self.mode == "120000" or b"\0" in self.data:
-            return None
+        """What it says, each line ending in a line feed, where it is text in an encoding it declares, or UTF-8."""
+        found = None if self.mode == "120000" else decoded(self.data)
+        return None if found is None else found.plain
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether its bytes are text in UTF-8, whatever it declares."""
+        if b"\0" in self.data:
+            return False
         try:
-            return self.data.decode()
+            self.data.decode()
         except UnicodeDecodeError:
-            return None
+            return False
+        return True
 
 
 Tree = Mapping[str, Entry]
@@ -89,6 +97,25 @@ class Copy:
         if entry is None:
             raise InputError(self._missing(where))
         return entry
+
+    def text(self, path: str) -> FileText | None:
+        """Return a file as text, through symbolic links within the copy; `None` where there is no file.
+
+        Raises:
+            InputError: There is one that is no text, there is a directory, or the path leads out.
+        """
+        where = self.where(path)
+        entry = self._entries.get(where)
+        if entry is None:
+            if any(other.startswith(f"{where}/") for other in self._entries):
+                raise InputError(f"{where!r} is a directory")
+            return None
+        found = decoded(entry.data)
+        if found is None:
+            raise InputError(
+                f"{where!r} is no text: it is not in UTF-8, nor in an encoding that it declares, so it is left as it is"
+            )
+        return found
 
     def write(self, path: str, data: bytes, mode: Mode | None = None) -> str:
         """Write a file, through symbolic links within the copy; what was there keeps its mode. Returns where it is.

@@ -9,7 +9,6 @@ outcome. A process that dies in between leaves a record that says how far it cam
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
@@ -21,7 +20,7 @@ from typing import Self, TypeVar, cast
 from sale import config
 from sale.agents.code_tests import RunTests
 from sale.agents.onsite import placed
-from sale.agents.pool import boxed, hire
+from sale.agents.pool import boxed, hire, prepare
 from sale.agents.protocol import Agent, Verifier
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
@@ -35,6 +34,7 @@ from sale.auction.text import storable
 from sale.errors import ConfigError, InputError, SaleError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
+from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
 from sale.types import Attempt, Auction, AuctionRules, Bid, Execution, Outcome, Result, Task, Verdict, Weights
 
@@ -125,20 +125,23 @@ class Market:
         """What decides where the memory has no weights in use, and none were given."""
         return self._prior
 
-    async def run(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+    async def run(
+        self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
+    ) -> Result:
         """One task through the market.
 
         Args:
             task: What is to be done.
             verifier: Says whether the answer is right; without one the outcome is unknown until `feedback`.
             observe: Called with every event as it happens.
+            tenant: Whose task it is: agents are shown past tasks and plans of this tenant only.
 
         Raises:
             SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written.
                 A failed execution does not raise: it is in the result.
         """
         began = time.monotonic()
-        auction = await self.award(task, checked=verifier is not None, observe=observe)
+        auction = await self.award(task, checked=verifier is not None, observe=observe, tenant=tenant)
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
         try:
@@ -152,9 +155,9 @@ class Market:
             raise
         return await self.settle(auction, attempts, seconds=time.monotonic() - began)
 
-    async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:
+    async def auction(self, task: Task | str, *, observe: Observer = ignore, tenant: str = DEFAULT) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
-        auction = await self.award(task, observe=observe)
+        auction = await self.award(task, observe=observe, tenant=tenant)
         if memory := await self.memory():
             await memory.close_unexecuted(auction.id)
         return auction
@@ -164,13 +167,15 @@ class Market:
         worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules)
         return min(worst.dollars, self._rules.caps.dollars)
 
-    def run_sync(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+    def run_sync(
+        self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
+    ) -> Result:
         """`run` for programs without an event loop.
 
         Raises:
             InputError: There is a running event loop; await `run` instead.
         """
-        return self._sync(self.run(task, verifier=verifier, observe=observe))
+        return self._sync(self.run(task, verifier=verifier, observe=observe, tenant=tenant))
 
     def within(self, workspace: Workspace) -> Market:
         """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
@@ -197,8 +202,8 @@ class Market:
         sandbox, limits = boxed(self._sandbox)
         return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
-    async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "") -> None:
-        """Set the outcome of a past auction by hand. The earlier outcome stays on record beneath it.
+    async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "", *, tenant: str | None = None) -> None:
+        """Set the outcome of a past auction, of this tenant's if one is named. The earlier outcome stays beneath it.
 
         Raises:
             InputError: There is no such auction, or this market has no memory.
@@ -206,7 +211,7 @@ class Market:
         memory = await self.memory()
         if memory is None:
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
-        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail)
+        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
     async def memory(self) -> AuctionMemory | None:
         """The auction memory, opened; `None` where the market has none."""
@@ -226,6 +231,7 @@ class Market:
         checked: bool = False,
         adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
         observe: Observer = ignore,
+        tenant: str = DEFAULT,
     ) -> Auction:
         """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
 
@@ -236,29 +242,27 @@ class Market:
             checked: Whether failed work will be found out, and passed on as often as the rules allow.
             adjust: Makes another scoring rule of the market's own, for this auction.
             observe: Called with every event as it happens.
+            tenant: Whose task it is.
 
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
         """
-        task, auction_id = _as_task(task), auction_id or uuid.uuid4().hex
-        memory, bidders = await self.memory(), self._bidders(among)
+        task, auction_id, bidders = _as_task(task), auction_id or uuid.uuid4().hex, self._bidders(among)
+        recalled = memory.of(tenant) if (memory := await self.memory()) else None
         auctioneer = Auctioneer(
             bidders=bidders,
             jurors=self._jurors,
             rules=self._rules,
             weights=await self._weights_in_force(memory),
-            memory=memory,
-            experience=memory,
+            memory=recalled,
+            experience=recalled,
             weigh=adjust(self._scoring_rule) if adjust else self._scoring_rule,
             attempts=self._rules.attempts if checked else 1,
         )
         auctioneer.check(task)
-        async with asyncio.TaskGroup() as group:
-            for agent in self.agents:
-                if agent in bidders or agent.juror is not None:
-                    group.create_task(_prepare(agent))
+        await prepare([agent for agent in self.agents if agent in bidders or agent.juror is not None])
         if memory:
-            await memory.begin(auction_id, task)
+            await memory.begin(auction_id, task, tenant=tenant)
         ledger = Ledger(caps=self._rules.caps, observe=observe)
         try:
             auction = await auctioneer.hold(auction_id, task, ledger, observe)
@@ -283,8 +287,8 @@ class Market:
 
     async def _attempt(self, task: Task, bid: Bid, verifier: Verifier | None, observe: Observer) -> Attempt:
         """One agent works and is judged."""
-        execution = await self._work(task, bid, observe)
-        return Attempt(execution=execution, outcome=await self._judge(task, execution, verifier, observe))
+        done = await self._work(task, bid, observe)
+        return Attempt(execution=done, outcome=await self._judge(task, done, verifier, observe))
 
     def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
         """Who tries next, where the work is known to have failed and the rules allow another attempt."""
@@ -306,11 +310,10 @@ class Market:
 
     async def _judge(self, task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
         """The outcome: work without an answer has failed; an answer is as good as the verifier says."""
+        outcome = Outcome(verdict="unknown", judged_by="nobody")
         if not execution.answer.strip():
             outcome = Outcome(verdict="failure", judged_by="execution", detail=execution.error or "no answer")
-        elif verifier is None:
-            outcome = Outcome(verdict="unknown", judged_by="nobody")
-        else:
+        elif verifier is not None:
             outcome = await verifier.verify(task, execution.answer)
         observe(Judged(outcome=outcome))
         return outcome
@@ -354,9 +357,9 @@ class Market:
     def close(self) -> None:
         """Close after `run_sync`."""
         self._sync(self.aclose())
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
 
     async def aclose(self) -> None:
         """Close agents and memory; the market can be used again, at the cost of opening anew."""
@@ -382,12 +385,6 @@ class Market:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def _prepare(agent: Agent) -> None:
-    """Have an agent ready before the clock starts; one that cannot be says why when it is asked for its bid."""
-    with contextlib.suppress(Exception):  # it may be anybody's agent
-        await agent.prepare()
 
 
 def _as_task(task: Task | str) -> Task:

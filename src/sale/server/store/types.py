@@ -66,6 +66,10 @@ class KeyInfo:
     resets_at: datetime | None
     """When the current period ends; `None` where there is none."""
 
+    def is_in_force(self, at: datetime) -> bool:
+        """Whether it lets anybody in at that time."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:

@@ -17,13 +17,13 @@ from sale.memory.retrieval import Entry, Index, Vector
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import DEFAULT, LONGEST, Sharing
 from sale.memory.tracks import TrackedWork
-from sale.types import Task
+from sale.types import Bid, Task
 from tests.memory.builders import HashEmbedder, Place, bid, remember
 
 NOW = Task(text="sort the list of names")
 
 
-def plans(name: str) -> tuple[object, ...]:
+def plans(name: str) -> tuple[Bid, ...]:
     return (bid("a", 1.0, f"winning plan of {name}"), bid("b", 2.0, f"losing plan of {name}"))
 
 
@@ -36,8 +36,7 @@ async def fill(memory: AuctionMemory) -> None:
 
 async def recalled(memory: AuctionMemory, tenant: str | None = None) -> set[str]:
     """The auctions an agent is shown; whose texts these are is looked at, too."""
-    given = {} if tenant is None else {"tenant": tenant}
-    pairs = await memory.recall(NOW, "b", 9, **given)
+    pairs = await (memory.recall(NOW, "b", 9) if tenant is None else memory.recall(NOW, "b", 9, tenant=tenant))
     for pair in pairs:
         assert (pair.winning, pair.losing) == (
             f"winning plan of {pair.auction_id}",

@@ -65,7 +65,7 @@ class Served:
     def command(self, *words: str) -> str:
         """What a `sale` command with the same settings prints."""
         done = subprocess.run(
-            [*SALE, *words], capture_output=True, text=True, check=False, env=dict(self.environment), timeout=60
+            [*SALE, *words], capture_output=True, text=True, check=False, env=dict(self.environment), timeout=300
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

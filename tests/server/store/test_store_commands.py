@@ -81,7 +81,7 @@ def test_a_key_as_json_and_its_end(run: Run):
 
 
 def test_mistakes_end_in_words(run: Run):
-    assert "whoever reaches the server may use it" in run("keys", "list").output
+    assert "programs of this machine are served without one" in run("keys", "list").output
     wrong = run("keys", "create", "ci", "--agent", "smal")
     assert wrong.exit_code == 2
     assert "no agent is called 'smal'; there are small" in wrong.output

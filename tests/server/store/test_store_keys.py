@@ -220,6 +220,7 @@ async def test_a_deleted_key_is_gone_and_with_the_last_one_the_door_is_as_it_was
     await there.delete_key(other.id)
     assert not await there.has_keys()
     assert (await there.admit(None)).key_id is None
+    await asyncio.sleep(1.0)
     assert not await here.has_keys()
     assert (await here.admit(second)).key_id is None
     with pytest.raises(InputError, match="there is no key"):

@@ -26,7 +26,7 @@ from sale.agents.protocol import Agent, Verifier
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
-from sale.auction.baseline import always_largest
+from sale.auction.baseline import result_of
 from sale.auction.events import AwardedAgain, Observer, ignore
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
@@ -34,6 +34,7 @@ from sale.auction.sequence import next_to_try
 from sale.errors import ConfigError, InputError, SaleError, StoreError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
+from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
 from sale.types import Attempt, Auction, AuctionRules, Bid, Result, Task, Verdict, Weights
 
@@ -124,13 +125,16 @@ class Market:
         """What decides where the memory has no weights in use, and none were given."""
         return self._prior
 
-    async def run(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+    async def run(
+        self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
+    ) -> Result:
         """One task through the market.
 
         Args:
             task: What is to be done.
             verifier: Says whether the answer is right; without one the outcome is unknown until `feedback`.
             observe: Called with every event as it happens.
+            tenant: Whose task it is: agents are shown past tasks and plans of this tenant only.
 
         Raises:
             SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written
@@ -138,7 +142,7 @@ class Market:
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began = time.monotonic()
-        auction = await self._hold(task, checked=verifier is not None, observe=observe)
+        auction = await self._hold(task, checked=verifier is not None, observe=observe, tenant=tenant)
         unkept = await self._keep(lambda memory: memory.award(auction))
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
@@ -151,7 +155,7 @@ class Market:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
-        result = self._result(auction, attempts, seconds=time.monotonic() - began)
+        result = result_of(auction, attempts, self.largest, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: _settle(memory, result)))
 
     async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:
@@ -163,9 +167,9 @@ class Market:
             return f"the auction is not on record: {error}"
         return None
 
-    async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:
+    async def auction(self, task: Task | str, *, observe: Observer = ignore, tenant: str = DEFAULT) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
-        auction = await self.award(task, observe=observe)
+        auction = await self.award(task, observe=observe, tenant=tenant)
         if memory := await self.memory():
             await memory.close_unexecuted(auction.id)
         return auction
@@ -175,13 +179,15 @@ class Market:
         worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules)
         return min(worst.dollars, self._rules.caps.dollars)
 
-    def run_sync(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+    def run_sync(
+        self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
+    ) -> Result:
         """`run` for programs without an event loop.
 
         Raises:
             InputError: There is a running event loop; await `run` instead.
         """
-        return self._sync(self.run(task, verifier=verifier, observe=observe))
+        return self._sync(self.run(task, verifier=verifier, observe=observe, tenant=tenant))
 
     def within(self, workspace: Workspace) -> Market:
         """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
@@ -208,8 +214,8 @@ class Market:
         sandbox, limits = boxed(self._sandbox)
         return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
-    async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "") -> None:
-        """Set the outcome of a past auction by hand. The earlier outcome stays on record beneath it.
+    async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "", *, tenant: str | None = None) -> None:
+        """Set the outcome of a past auction, of this tenant's if one is named. The earlier outcome stays beneath it.
 
         Raises:
             InputError: There is no such auction, or this market has no memory.
@@ -217,7 +223,7 @@ class Market:
         memory = await self.memory()
         if memory is None:
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
-        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail)
+        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
     async def memory(self) -> AuctionMemory | None:
         """The auction memory, opened; `None` where the market has none."""
@@ -237,6 +243,7 @@ class Market:
         checked: bool = False,
         adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
         observe: Observer = ignore,
+        tenant: str = DEFAULT,
     ) -> Auction:
         """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
 
@@ -247,11 +254,14 @@ class Market:
             checked: Whether failed work will be found out, and passed on as often as the rules allow.
             adjust: Makes another scoring rule of the market's own, for this auction.
             observe: Called with every event as it happens.
+            tenant: Whose task it is.
 
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
         """
-        auction = await self._hold(task, auction_id, among=among, checked=checked, adjust=adjust, observe=observe)
+        auction = await self._hold(
+            task, auction_id, among=among, checked=checked, adjust=adjust, observe=observe, tenant=tenant
+        )
         if memory := await self.memory():
             await memory.award(auction)
         return auction
@@ -265,24 +275,25 @@ class Market:
         checked: bool = False,
         adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
         observe: Observer = ignore,
+        tenant: str = DEFAULT,
     ) -> Auction:
         """As `award`, with a record that is begun but does not hold the award yet."""
-        task, auction_id = _as_task(task), auction_id or uuid.uuid4().hex
-        memory, bidders = await self.memory(), self._bidders(among)
+        task, auction_id, bidders = _as_task(task), auction_id or uuid.uuid4().hex, self._bidders(among)
+        recalled = memory.of(tenant) if (memory := await self.memory()) else None
         auctioneer = Auctioneer(
             bidders=bidders,
             jurors=self._jurors,
             rules=self._rules,
             weights=await self._weights_in_force(memory),
-            memory=memory,
-            experience=memory,
+            memory=recalled,
+            experience=recalled,
             weigh=adjust(self._scoring_rule) if adjust else self._scoring_rule,
             attempts=self._rules.attempts if checked else 1,
         )
         auctioneer.check(task)
         await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror is not None])
         if memory:
-            await memory.begin(auction_id, task)
+            await memory.begin(auction_id, task, tenant=tenant)
         ledger = Ledger(caps=self._rules.caps, observe=observe)
         try:
             return await auctioneer.hold(auction_id, task, ledger, observe)
@@ -323,23 +334,10 @@ class Market:
         Raises:
             SaleError: It is settled already, or the memory cannot be written.
         """
-        result = self._result(auction, attempts, seconds=seconds)
+        result = result_of(auction, attempts, self.largest, seconds=seconds)
         if memory := await self.memory():
             await _settle(memory, result)
         return result
-
-    def _result(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
-        *earlier, last = attempts
-        calls = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
-        return Result(
-            auction=auction,
-            execution=last.execution,
-            outcome=last.outcome,
-            settlement=replace(auction.settlement, calls=(*auction.settlement.calls, *calls)),
-            always_largest=always_largest(self.largest.name, self.largest.price, [one.execution for one in attempts]),
-            seconds=seconds,
-            attempts=tuple(earlier),
-        )
 
     def _sync(self, work: Coroutine[object, object, T]) -> T:
         try:
@@ -354,9 +352,9 @@ class Market:
     def close(self) -> None:
         """Close after `run_sync`."""
         self._sync(self.aclose())
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
 
     async def aclose(self) -> None:
         """Close agents and memory; the market can be used again, at the cost of opening anew."""

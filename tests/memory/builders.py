@@ -17,6 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 
 from sale.memory.store import AuctionMemory
+from sale.memory.tenants import DEFAULT
 from sale.types import (
     Attempt,
     Auction,
@@ -168,13 +169,14 @@ async def remember(
     refined: Sequence[Bid] = (),
     winner: Bid | None = None,
     pairs: tuple[Pair, ...] = (),
+    tenant: str = DEFAULT,
 ) -> Auction:
     """A whole life: begun, awarded and, unless the verdict is `None`, settled."""
     task = Task(text=text)
     held = auction(
         auction_id, task, bids or (bid("a", 1.0), bid("b", 2.0)), refined=refined, winner=winner, pairs=pairs
     )
-    await memory.begin(auction_id, task)
+    await memory.begin(auction_id, task, tenant=tenant)
     await memory.award(held)
     if verdict is not None:
         await memory.settle(auction_id, execution(held.winner.agent), outcome(verdict), BASELINE)

@@ -78,7 +78,12 @@ class Served:
 
 @contextlib.contextmanager
 def gateway(
-    folder: Path, agents: Agents, *, server: Mapping[str, object] | None = None, more: str = ""
+    folder: Path,
+    agents: Agents,
+    *,
+    server: Mapping[str, object] | None = None,
+    more: str = "",
+    memory: str | None = None,
 ) -> Generator[Served]:
     """A gateway over these agents, ended gracefully afterwards.
 
@@ -87,6 +92,7 @@ def gateway(
         agents: Their tables of `sale.toml`; those with an endpoint are given a key.
         server: The table `[server]`.
         more: Further TOML.
+        memory: Where the memory is, a file or a URL; in the folder unless given.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "sale.toml"
@@ -94,7 +100,7 @@ def gateway(
     environment = {
         **os.environ,
         "SALE_CONFIG": str(file),
-        "SALE_MEMORY": str(folder / "memory.sqlite3"),
+        "SALE_MEMORY": memory or str(folder / "memory.sqlite3"),
         "XDG_DATA_HOME": str(folder),
         "PROVIDER_KEY": KEY,
     }

@@ -36,13 +36,20 @@ def memory() -> None:
 @click.option(
     "--verdict", type=click.Choice(["success", "failure", "unknown"]), help="Only auctions with this outcome."
 )
+@click.option("--tenant", help="Only auctions of this tenant; a key's own one is `key-` and its id.")
 @config_option
 @json_option
 def list_auctions(
-    limit: int, agent: str | None, verdict: Verdict | None, config_file: Path | None, *, as_json: bool
+    limit: int,
+    agent: str | None,
+    verdict: Verdict | None,
+    tenant: str | None,
+    config_file: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """The latest auctions."""
-    found = with_memory(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict))
+    found = with_memory(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict, tenant=tenant))
     if as_json:
         click.echo(document("summaries", found))
     else:
@@ -65,11 +72,12 @@ def show(auction: str, config_file: Path | None, *, as_json: bool) -> None:
 @memory.command()
 @click.argument("text")
 @click.option("--limit", default=8, show_default=True, help="How many, most similar first.")
+@click.option("--tenant", help="Only auctions of this tenant.")
 @config_option
 @json_option
-def search(text: str, limit: int, config_file: Path | None, *, as_json: bool) -> None:
+def search(text: str, limit: int, tenant: str | None, config_file: Path | None, *, as_json: bool) -> None:
     """Auctions of tasks like TEXT."""
-    found = with_memory(config_file, lambda store: store.search(text, limit))
+    found = with_memory(config_file, lambda store: store.search(text, limit, tenant=tenant))
     if as_json:
         click.echo(document("found", found))
     else:
@@ -107,16 +115,23 @@ def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) ->
 @click.argument("auctions", nargs=-1)
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Those begun before this day (UTC).")
 @click.option("--source", help="Those imported from there; `sale memory list --json` shows sources.")
+@click.option("--tenant", help="Those of this tenant; a key's own one is `key-` and its id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @config_option
 def forget(
-    auctions: tuple[str, ...], before: datetime | None, source: str | None, config_file: Path | None, *, yes: bool
+    auctions: tuple[str, ...],
+    before: datetime | None,
+    source: str | None,
+    tenant: str | None,
+    config_file: Path | None,
+    *,
+    yes: bool,
 ) -> None:
-    """Delete auctions for good: AUCTIONS by id, or all before a day, or all from a source."""
+    """Delete auctions for good: AUCTIONS by id, or all before a day, from a source, or of a tenant."""
     day = before.replace(tzinfo=UTC) if before else None
-    if not auctions and not yes and (day or source):
+    if not auctions and not yes and (day or source or tenant):
         click.confirm("Delete them for good?", abort=True)
-    gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source))
+    gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source, tenant=tenant))
     output().print(f"{gone.auctions} auctions forgotten, and {gone.tasks} tasks nothing is left of")
 
 

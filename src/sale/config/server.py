@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sale.config.sections import Positive, Seconds, Section
 
@@ -31,6 +32,10 @@ class ServerSettings(Section):
     """The port; 0 for any that is free."""
     password_env: Annotated[str, Field(pattern=VARIABLE)] | None = None
     """The environment variable with the dashboard's password. Without one the dashboard is for this machine only."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies in front, `["127.0.0.1"]`. What these say of a request's client and
+    scheme (`X-Forwarded-For`, `X-Forwarded-Proto`) is believed, and what others say is not. It counts for how often a
+    password may be tried, and for the cookie; it lets nobody in."""
     database: str | None = None
     """Where keys, sessions and the ledger are kept: a file, or `postgresql+psycopg://…` for several machines. A file
     beside the auction memory unless given."""
@@ -49,3 +54,13 @@ class ServerSettings(Section):
     """The largest request, in megabytes."""
     embeddings: EmbeddingSettings | None = None
     """Where `/v1/embeddings` is answered, a table `[server.embeddings]`; by the embedded MiniLM unless given."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            try:
+                ip_network(one)
+            except ValueError as error:
+                raise ValueError(f"{one!r} is no address and no network: {error}") from None
+        return given

@@ -153,6 +153,14 @@ class Figures:
         """
         return await self._database.read(_domains)
 
+    async def tenants(self) -> tuple[str, ...]:
+        """Every tenant of an auction on record, by name.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(_tenants)
+
     async def revision(self) -> int:
         """A number that every change to the memory raises, whichever process made it.
 
@@ -316,6 +324,10 @@ def _names(connection: Connection) -> tuple[str, ...]:
 def _domains(connection: Connection) -> tuple[str, ...]:
     found = select(tasks.c.domain).where(tasks.c.domain.is_not(None)).distinct()
     return tuple(sorted(name for name in connection.execute(found).scalars() if name))
+
+
+def _tenants(connection: Connection) -> tuple[str, ...]:
+    return tuple(sorted(connection.execute(select(auctions.c.tenant).distinct()).scalars()))
 
 
 def _revision(connection: Connection) -> int:

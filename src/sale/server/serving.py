@@ -70,7 +70,7 @@ async def serve(
             pages = dashboard_routes(lambda: desk.floor.market, store, hub, looks)
             app: ASGIApp = create_app(desk, routes=[*metrics_routes(metrics, store), *pages])
             app = Guard(TracedApp(app, traces) if traces else app, store)
-            running = _Server(app, drain_seconds=server.drain_seconds, desk=desk)
+            running = _Server(app, settings=server, desk=desk)
             reloading = _on_hangup(desk, again)
             # Two hundred thousand objects of imported modules: looked through at each full collection, they would hold
             # up every request for a tenth of a second.
@@ -146,7 +146,7 @@ def _shown(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn, that lets the desk know when it is to stop."""
 
-    def __init__(self, app: ASGIApp, *, drain_seconds: float, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, *, settings: config.ServerSettings, desk: Desk) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -157,7 +157,10 @@ class _Server(uvicorn.Server):
                 lifespan="on",
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=max(1, round(drain_seconds)),
+                timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+                # By itself it would believe whatever comes from the loopback, and the environment.
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 backlog=BACKLOG,
             )
         )

@@ -249,8 +249,28 @@ def test_keys_are_made_shown_once_and_revoked(site: Served) -> None:
     assert "$2.50" in later
     (key,) = [one for one in site.do(site.store.keys()) if one.name == "ci <i>"]
     assert (key.budget, key.period, key.rpm, key.agents) == (2.5, "day", 60, frozenset({"small"}))
+    assert key.tenant in later
     assert site.post("/keys/revoke", "/keys", id=key.id).status_code == 303
     assert "revoked" in site.page("/keys")
+    assert site.post("/keys/delete", "/keys", id=key.id).status_code == 303
+    assert "ci &lt;i&gt;" not in site.page("/keys")
+
+
+def test_a_tenants_auctions_are_shown_as_such(site: Served) -> None:
+    made = site.post("/keys/create", "/keys", name="in a team", tenant="red <team>")
+    assert made.status_code == 200
+    assert "red &lt;team&gt;" in site.page("/keys")
+    held = site.do(site.market.run("Paint the fence.", tenant="red <team>"))
+    mine = site.do(site.market.run("Paint the wall."))
+    assert "<dd>red &lt;team&gt;</dd>" in site.page(f"/auctions/{held.auction.id}")
+    both = site.page("/memory")
+    assert "Paint the fence." in both
+    assert "Paint the wall." in both
+    for page in ("/memory?tenant=red+%3Cteam%3E", "/memory?tenant=red+%3Cteam%3E&q=paint"):
+        found = site.page(page)
+        assert held.auction.id in found
+        assert mine.auction.id not in found
+    assert "Nothing in the memory" in site.page("/memory?tenant=nobody")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from openai import OpenAI
 
+from sale.server.dashboard.access import FREE_TRIES
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
 from tests.support.hang import HANG
 
@@ -152,6 +153,7 @@ def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None
         ('host = "0.0.0.0"', "sale keys create"),
         ('password_env = "NOT_SET_ANYWHERE"', "NOT_SET_ANYWHERE"),
         ('reauction = "always"', "reauction"),
+        ('trusted_proxies = ["everybody"]', "everybody"),
     ],
 )
 def test_what_is_refused_at_the_start(endpoint: Endpoint, tmp_path: Path, server: str, said: str) -> None:
@@ -168,5 +170,34 @@ def test_pages_of_foreign_sites_spend_no_money(written: Path) -> None:
         for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"origin": "null"}):
             answer = httpx2.post(f"{base}/v1/chat/completions", json=body, headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+        for headers in ({"x-forwarded-for": "203.0.113.7"}, {"via": "1.1 proxy"}, {"x-forwarded-host": "sale.example"}):
+            answer = httpx2.post(f"{base}/v1/chat/completions", json=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_from_here")
+            assert httpx2.get(f"{base}/keys", headers=headers).status_code == 403
         own = {"origin": base}
         assert httpx2.post(f"{base}/v1/chat/completions", json=body, headers=own, timeout=HANG).status_code == 200
+
+
+def tries(base: str, client: httpx2.Client, count: int) -> list[int]:
+    """Wrong passwords, each for another client as the header has it."""
+    page = client.get(f"{base}/login").text
+    token = re.search(r'name="token" value="([0-9a-f]+)"', page)
+    assert token
+    form = {"token": token[1], "password": "wrong"}
+    return [
+        client.post(f"{base}/login", data=form, headers={"x-forwarded-for": f"203.0.113.{number}"}).status_code
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("server", "last"), [("", 429), ('trusted_proxies = ["127.0.0.0/8"]', 403)])
+def test_whose_wrong_passwords_they_are(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, last: int
+) -> None:
+    """The peer's, whatever it says, unless it is a proxy that the settings trust."""
+    monkeypatch.setenv("DASHBOARD_PASSWORD", "right")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    path = write(endpoint, tmp_path, server=f'password_env = "DASHBOARD_PASSWORD"\n{server}')
+    with serving(path) as (_, base), httpx2.Client(trust_env=False, timeout=HANG) as client:
+        answers = tries(base, client, FREE_TRIES + 1)
+        assert answers == [403] * FREE_TRIES + [last]

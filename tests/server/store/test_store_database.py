@@ -6,13 +6,15 @@ import asyncio
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, create_engine, inspect
 
 from sale.errors import ConfigError, StoreError
 from sale.server.store import migrate
@@ -146,3 +148,31 @@ async def test_work_that_began_is_finished_for_a_caller_that_left(tmp_path: Path
     assert (await database.read(lambda c: c.exec_driver_sql("SELECT changes FROM server_state").scalar())) == 7
     await database.close()
     await database.close()
+
+
+OLD_SESSIONS = (
+    "INSERT INTO server_sessions (id, market, tail, agent, auction_id, plan, turns, dollars, prompt_tokens, began,"
+    " seen, key_id) VALUES ('{id}', 'sale', '{tail}', 'small', 'a', 'p', 1, 0.5, 1, '2026-01-01', '2026-01-01', {key})"
+)
+
+
+async def test_a_store_of_the_first_revision_is_upgraded_with_what_it_holds(place: str):
+    """Sessions stay their keys', and those of no key nobody's; keys become tenants of their own."""
+    engine = create_engine(
+        place.replace("postgresql:", "postgresql+psycopg:") if "://" in place else f"sqlite:///{place}"
+    )
+    with engine.begin() as connection:
+        config = migrate.configuration()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for name, tail, key in (("one", "t1", "'k'"), ("two", "t2", "NULL")):
+            connection.exec_driver_sql(OLD_SESSIONS.format(id=name, tail=tail, key=key))
+    engine.dispose()
+    async with await ServerStore.open(place) as store:
+        mine, nobodys = await store.session("one", "k"), await store.session("two", None)
+        assert mine is not None
+        assert nobodys is not None
+        assert (mine.key_id, nobodys.key_id) == ("k", None)
+        assert await store.session("one", None) is None
+        await store.put_session(replace(mine, key_id="l"))
+        assert len(await store.recent_sessions()) == 3

@@ -14,6 +14,8 @@ from sqlalchemy import event
 from sale.errors import AuthenticationError, InputError, StoreError
 from sale.server.store import secrets
 from sale.server.store.store import ServerStore
+from sale.server.store.types import Session
+from tests.support.ledger import noted
 from tests.support.unheard import complaints, let_run
 
 MIGHT_BE_OURS = "sk-sale-" + "A" * 43
@@ -212,3 +214,94 @@ async def test_a_look_that_fails_after_all_who_wait_have_left_is_not_complained_
         await let_run()
         keys._looking = None
     assert heard == []
+
+
+# ------------------------------------------------------------------------------------------- deleted; whose they are
+
+
+async def test_with_all_keys_revoked_nobody_gets_in_and_is_told_why(store: ServerStore):
+    secret, info = await store.create_key("ci")
+    await store.revoke_key(info.id)
+    assert await store.has_keys()
+    for shown in (None, secret):
+        with pytest.raises(AuthenticationError, match="revoked") as refused:
+            await store.admit(shown)
+        assert "sale keys create" in str(refused.value)
+    with pytest.raises(AuthenticationError, match="`sale keys delete` removes keys for good"):
+        await store.admit(None)
+
+
+async def test_a_deleted_key_is_gone_and_with_the_last_one_the_door_is_as_it_was(opened):
+    here, there = await opened(), await opened()
+    first, one = await here.create_key("ci")
+    second, other = await here.create_key("ci", budget=5.0)
+    await there.admit(first)
+    gone = await here.delete_key(one.id)
+    assert (gone.id, gone.name, gone.revoked_at) == (one.id, "ci", None)
+    assert [key.id for key in await here.keys()] == [other.id]
+    with pytest.raises(InputError, match="there is no key"):
+        await here.key(one.id)
+    assert (await here.key("ci")).id == other.id, "its name is free"
+    with pytest.raises(AuthenticationError, match="not known"):
+        await here.admit(first)
+    await asyncio.sleep(1.0)
+    with pytest.raises(AuthenticationError, match="not known"):
+        await there.admit(first)
+    assert (await there.admit(second)).key_id == other.id
+    await there.delete_key(other.id)
+    assert not await there.has_keys()
+    assert (await there.admit(None)).key_id is None
+    await asyncio.sleep(1.0)
+    assert not await here.has_keys()
+    assert (await here.admit(second)).key_id is None
+    with pytest.raises(InputError, match="there is no key"):
+        await here.delete_key(other.id)
+
+
+async def test_what_a_deleted_key_spent_stays_and_its_plans_go(store: ServerStore, opened):
+    secret, info = await store.create_key("ci", budget=5.0)
+    holder = await store.admit(secret)
+    under_way = await store.reserve(holder, 1.0, 10)
+    await store.note(noted(key_id=info.id, work_dollars=0.5))
+    now = datetime.now(UTC)
+    session = Session(
+        id="s",
+        market="sale",
+        tail="t",
+        agent="small",
+        auction_id="a",
+        plan="1. Look.",
+        turns=1,
+        dollars=0.5,
+        prompt_tokens=1,
+        began=now,
+        seen=now,
+        key_id=info.id,
+    )
+    await store.put_session(session)
+    await store.recent_sessions()
+    await store.delete_key("ci")
+    another = await store.reserve(holder, 0.5, 10)
+    for one in (under_way, another):
+        await store.settle(one, dollars=0.25, tokens=10)
+    await store._budgets.tick()
+    (spent,) = await store.spend(by="key")
+    assert spent.label.startswith("ci (sk-sale-")
+    assert spent.work_dollars == pytest.approx(0.5)
+    assert await store.recent_sessions() == ()
+    assert await store.session("s", info.id) is None
+    (row,) = await store._database.read(lambda c: c.exec_driver_sql("SELECT salt, digest FROM server_keys").all())
+    assert [bytes(value) for value in row] == [b"", b""]
+
+
+async def test_a_key_is_a_tenant_of_its_own_unless_told(store: ServerStore):
+    own, info = await store.create_key("a")
+    team, _ = await store.create_key("b", tenant="team")
+    assert (await store.admit(own)).tenant == (await store.key("a")).tenant == f"key-{info.id}"
+    assert (await store.admit(team)).tenant == (await store.key("b")).tenant == "team"
+    with pytest.raises(InputError, match="name of a tenant"):
+        await store.create_key("c", tenant=" ")
+
+
+async def test_without_keys_all_is_the_default_tenants(store: ServerStore):
+    assert (await store.admit(None)).tenant == "default"

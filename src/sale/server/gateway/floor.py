@@ -61,7 +61,9 @@ class Floor:
             ApiError: There is none, or the key may not use it.
         """
         if model not in self.agents:
-            raise unknown_model(model, self.models)
+            raise unknown_model(
+                model, [one for one in self.models if one == MARKET or allowed is None or one in allowed]
+            )
         if allowed is not None and model not in allowed:
             raise ApiError(f"this key may not use {model!r}", status=403, name="agent_not_allowed", param="model")
         return self.agents[model]

@@ -41,8 +41,8 @@ class Store(Protocol):
         """A request for the ledger."""
         ...
 
-    async def session(self, session_id: str) -> Session | None:
-        """A session by its id."""
+    async def session(self, session_id: str, key_id: str | None) -> Session | None:
+        """The session that a key calls so."""
         ...
 
     async def session_by_tail(self, tails: Sequence[str]) -> Session | None:

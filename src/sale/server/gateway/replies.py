@@ -134,7 +134,8 @@ class ResponseSink:
             item["content"][0]["refusal"] += refused
             events.append(self._event("response.refusal.delta", **self._where(item), content_index=0, delta=refused))
         for place, call in enumerate(cast("list[Json]", said.get("tool_calls") or [])):
-            events += self._called(place if whole else int(call.get("index", place)), call)
+            index: object = call.get("index")
+            events += self._called(place if whole or not isinstance(index, int) else index, call)
         return events
 
     def _called(self, index: int, call: Json) -> list[bytes]:

@@ -88,7 +88,7 @@ async def _serve(
             pages = dashboard_routes(lambda: desk.floor.market, store, hub, looks)
             app: ASGIApp = create_app(desk, routes=[*metrics_routes(metrics, store), *pages])
             app = Guard(TracedApp(app, traces) if traces else app, store)
-            running = _Server(app, server, desk)
+            running = Server(app, server, desk)
             signals.enter_context(_caught(running.handle_exit))
             reloading = _on_hangup(desk, again)
             # Two hundred thousand objects of imported modules: looked through at each full collection, they would hold
@@ -162,10 +162,17 @@ def _shown(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, that lets the desk know when it is to stop."""
+class Server(uvicorn.Server):
+    """uvicorn within limits, that lets the desk know when it is to stop."""
 
     def __init__(self, app: ASGIApp, server: config.ServerSettings, desk: Desk) -> None:
+        """Nothing is opened.
+
+        Args:
+            app: What is served.
+            server: Its settings.
+            desk: The gateway's state.
+        """
         super().__init__(
             uvicorn.Config(
                 app,

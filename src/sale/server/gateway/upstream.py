@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from io import BytesIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -45,6 +46,8 @@ CONNECT_SECONDS = 10.0
 MOST_ERROR_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 256 * 1024 * 1024
 READ_BYTES = 256 * 1024
+LARGE = 256 * 1024
+"""From so many bytes on, a body is sent piece by piece, so that others are served meanwhile."""
 IDLE_SECONDS = 20.0
 """How long a connection is kept for the next request: less than most servers keep it, so that few are lost."""
 END_SECONDS = 0.5
@@ -93,7 +96,12 @@ class Upstream:
         hide = secrets_of(address)
         try:
             async with await self._session.post(
-                url, data=body, headers=headers, timeout=limits, allow_redirects=False, proxy=self._proxy(url)
+                url,
+                data=body if len(body) < LARGE else BytesIO(body),
+                headers=headers,
+                timeout=limits,
+                allow_redirects=False,
+                proxy=self._proxy(url),
             ) as response:
                 if response.status != OK:
                     raise await _refusal(response, hide)

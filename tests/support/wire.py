@@ -112,14 +112,16 @@ class Wire:
     """The server, in a thread of its own; a context manager."""
 
     plays: dict[str, Play]
+    default: Play | None = None
+    """Answers everything a model has no function for, bids and ballots too."""
     _requests: list[Request] = field(default_factory=list[Request])
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _port: int = 0
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
 
-    def __init__(self, **plays: Play) -> None:
+    def __init__(self, port: int = 0, **plays: Play) -> None:
         self.plays = plays
+        self._port = port
         self._requests = []
         self._lock = threading.Lock()
 
@@ -167,7 +169,7 @@ class Wire:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=512, limit=2**26)
+        server = await asyncio.start_server(connected, "127.0.0.1", self._port, backlog=512, limit=2**26)
         self._port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._stop.wait()
@@ -199,8 +201,8 @@ class Wire:
         with self._lock:
             self._requests.append(request)
         out = Out(writer=writer)
-        play = self.plays.get(request.model)
-        await (_well if play is None or request.of_the_market else play)(request, out)
+        play = None if request.of_the_market else self.plays.get(request.model)
+        await (play or self.default or _well)(request, out)
         return out.keep
 
 

@@ -64,6 +64,12 @@ def says(body: object, status: int = 200) -> Play:
     return play
 
 
+def who(answer: Any) -> str:
+    """The agent that answers; a comment says it where the auction took so long that the headers were out."""
+    told = answer.headers.get("x-sale-agent")
+    return str(told) if told else str(answer.text.partition(" agent=")[2].split()[0])
+
+
 def text_of(answer: Any) -> str:
     """The words of a stream; every event of it must be JSON in UTF-8."""
     found: list[str] = []
@@ -146,7 +152,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway over an agent for each of the plays, and a good one; keys choose among them."""
     folder = tmp_path_factory.mktemp("odd")
     with Wire(**PLAYS) as wire:
-        agents = [*(wire.agent(name) for name in PLAYS), wire.agent("large", price=10.0)]
+        agents = [*(wire.agent(name, judge=False) for name in PLAYS), wire.agent("large", price=10.0)]
         settings = {"agents": agents, "memory": {"path": folder / "memory.sqlite3"}}
         with Gateway(config.Settings.model_validate(settings), folder / "server.sqlite3") as running:
             yield running
@@ -164,7 +170,7 @@ class TestBeforeTheFirstWord:
         key = key_for(odd, small, "large")
         answer = ask(odd, "sale", key=key, stream=True, stream_options={"include_usage": True})
         assert answer.status_code == 200
-        assert answer.headers["x-sale-agent"] == "large"
+        assert who(answer) == "large"
         assert "42" in text_of(answer)
         assert answer.text.endswith("data: [DONE]\n\n")
         for path in ("/chat/completions", "/responses"):
@@ -180,7 +186,7 @@ class TestBeforeTheFirstWord:
         small = f"error/{name}"
         key = key_for(odd, small, "large")
         answer = ask(odd, "sale", key=key, stream=stream)
-        assert (answer.status_code, answer.headers["x-sale-agent"]) == (200, "large")
+        assert (answer.status_code, who(answer)) == (200, "large")
         for path in ("/chat/completions", "/responses"):
             named = ask(odd, small, key=key, stream=stream, path=path)
             assert named.status_code == {"status": 400, "limit": 429}.get(name, 502)
@@ -297,7 +303,7 @@ def test_silence_has_its_limit_streamed_or_not(serving: Serving, stream: bool) -
     with Wire(small=silent) as wire, serving(wire.agent("small"), wire.agent("large"), server=settings) as gateway:
         answer = ask(gateway, "small", stream=stream)
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
-        assert ask(gateway, "sale", stream=stream).headers["x-sale-agent"] == "large"
+        assert who(ask(gateway, "sale", stream=stream)) == "large"
 
 
 def test_a_whole_answer_has_the_agent_s_time_and_no_more(serving: Serving) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from sale.agents.account import NO_BUDGET, Account
+from sale.agents.account import NO_BUDGET, Account, most_dollars
 from sale.agents.execution import Shift, answer_directly, work_with_tools
 from sale.agents.metered import Metered
 from sale.agents.onsite import work_on_site
@@ -102,6 +102,11 @@ class Contractor:
             answer_tokens=self._settings.answer_tokens,
             seconds=self._settings.seconds,
         )
+
+    @property
+    def dearest(self) -> float | None:
+        """What its budget allows, where it has one."""
+        return most_dollars(self._settings.budget or NO_BUDGET, self._price)
 
     async def prepare(self) -> None:
         """Open the model: for one of the embedded pool, this loads its weights."""

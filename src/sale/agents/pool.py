@@ -155,7 +155,7 @@ def agent_price(agent: AgentSettings) -> Price:
         UnpricedAgentError: Neither is known.
     """
     if agent.price is not None:
-        return price_of(agent.price.input, agent.price.output, agent.price.blended)
+        return price_of(agent.price.input, agent.price.output, agent.price.blended, agent.price.cached)
     if agent.endpoint is None or agent.model is None:
         raise ConfigError("a price is needed", where=f"agent {agent.name!r}", hint="Add price = 0.05.")
     return listed_price(agent.name, agent.model, agent.endpoint)

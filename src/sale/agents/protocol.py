@@ -78,6 +78,16 @@ class Reachable(Protocol):
         ...
 
 
+@runtime_checkable
+class Declared(Protocol):
+    """An agent that may say beforehand what its work costs."""
+
+    @property
+    def dearest(self) -> float | None:
+        """The most dollars one execution takes; `None` where nobody knows."""
+        ...
+
+
 class Tool(Protocol):
     """Something an agent can use while it works. `run` takes named arguments and returns what the agent is shown."""
 

@@ -18,6 +18,7 @@ from sale.market import Market
 from sale.server.app import create_app
 from sale.server.events import Hub
 from sale.server.gateway.desk import Desk
+from sale.server.serving import Server
 from sale.server.store.store import ServerStore
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
 from tests.support.hang import HANG
@@ -93,17 +94,9 @@ class Gateway:
         async with await ServerStore.open(self.database) as store:
             self.store = store
             self.desk = Desk(self.market(self.settings), store, Hub(), self.settings.server)
-            self._server = uvicorn.Server(
-                uvicorn.Config(
-                    create_app(self.desk),
-                    port=0,
-                    log_level="critical",
-                    access_log=False,
-                    ws="none",
-                    lifespan="on",
-                    timeout_graceful_shutdown=2,
-                )
-            )
+            self._server = Server(create_app(self.desk), self.settings.server, self.desk)
+            self._server.config.port = 0
+            self._server.config.timeout_graceful_shutdown = 2
             serving = asyncio.create_task(self._server.serve())
             for _ in range(2000):
                 if self._server.started or serving.done():
@@ -116,6 +109,7 @@ class Gateway:
 
 
 Opening = Callable[..., Gateway]
+Serving = Callable[..., Gateway]
 
 
 @pytest.fixture
@@ -147,3 +141,16 @@ def opening(endpoint: Endpoint, tmp_path: Path) -> Opening:
 def gateway(opening: Opening) -> Iterator[Gateway]:
     with opening(small="good", large="good") as running:
         yield running
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Serving:
+    """Makes a gateway over agents given as tables of `sale.toml`; not started."""
+
+    def make(*agents: Mapping[str, Any], server: Mapping[str, Any] | None = None) -> Gateway:
+        settings = config.Settings.model_validate(
+            {"agents": list(agents), "memory": {"path": tmp_path / "memory.sqlite3"}, "server": dict(server or {})}
+        )
+        return Gateway(settings, tmp_path / "server.sqlite3")
+
+    return make

@@ -56,3 +56,11 @@ class Store(Protocol):
     async def recent_sessions(self, limit: int) -> Sequence[Session]:
         """The sessions seen last."""
         ...
+
+    async def probe(self) -> None:
+        """Write something, and see that it is there.
+
+        Raises:
+            StoreError: The database cannot be written, or is no longer where it was.
+        """
+        ...

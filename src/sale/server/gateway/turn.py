@@ -201,8 +201,8 @@ class Turn:
         call = UpstreamCall(
             agent=agent, reach=self.floor.reach(agent.name), plan=plan, asked=self.asked, sink=self.sink
         )
-        worst = call.worst()
-        reservation = await self.desk.store.reserve(self.holder, agent.price.dollars(worst), worst.total)
+        dollars, tokens = call.worst(*self.floor.dearest(agent.name))
+        reservation = await self.desk.store.reserve(self.holder, dollars, tokens)
         error: str | None = "cancelled"
         try:
             await call.make(self.desk, self._told)
@@ -222,6 +222,7 @@ class Turn:
     def _count(self, call: UpstreamCall, held: Held | None, error: str | None) -> None:
         """A call has ended: tell those who watch, and put it on the session's record."""
         self.desk.hub.publish(self.auction_id or "", CallSettled(call=call.settled(error)))
+        self.floor.seen(call.agent.name, call.dollars, call.usage.total)
         self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
         self.work_dollars += call.dollars
         self.counted = self.counted and call.counted

@@ -95,6 +95,10 @@ class ObservedStore:
         """As the store's."""
         return await self._store.recent_sessions(limit)
 
+    async def probe(self) -> None:
+        """As the store's."""
+        await self._store.probe()
+
 
 class TracedApp:
     """An ASGI application whose API requests have a span each."""

@@ -45,6 +45,8 @@ class Database:
         self._writer = ThreadPoolExecutor(1, "sale-store-writer")
         self._readers = ThreadPoolExecutor(READERS, "sale-store-reader")
         self._closed = False
+        self._file: tuple[Path, tuple[int, int]] | None = None
+        """SQLite's file, and which it was when it was opened."""
 
     @classmethod
     async def open(cls, place: str | Path) -> Database:
@@ -89,6 +91,21 @@ class Database:
         """
         return await self._run(self._writer, lambda: self._transact(work, _WRITING))
 
+    async def probe(self, work: Work[None]) -> None:
+        """Write as `write` does, to the file that is there.
+
+        SQLite goes on writing to a file that was removed, or replaced by another, and all of it is lost.
+
+        Raises:
+            StoreError: The database cannot be written, is no longer where it was, or is closed.
+        """
+        await self._run(self._writer, lambda: self._probe(work))
+
+    def _probe(self, work: Work[None]) -> None:
+        if self._file is not None and _identity(self._file[0]) != self._file[1]:
+            raise FileNotFoundError("the file it was opened with is no longer there")
+        self._transact(work, _WRITING)
+
     def _transact(self, work: Work[T], options: dict[str, str]) -> T:
         with self._engine.connect() as connection:
             working = connection.execution_options(**options) if options else connection
@@ -122,6 +139,7 @@ class Database:
                     bare.exec_driver_sql("PRAGMA journal_mode = WAL")
             self._transact(self._bring_up_to_date, _WRITING)
             tighten_database(path)
+        self._file = path, _identity(path)
 
     def _bring_up_to_date(self, connection: Connection) -> None:
         version = _version(connection)
@@ -145,6 +163,11 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self._engine.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _version(connection: Connection) -> str | None:

@@ -335,6 +335,14 @@ class ServerStore:
         """
         return await self._sessions.recent(limit)
 
+    async def probe(self) -> None:
+        """See that the next request could be written down.
+
+        Raises:
+            StoreError: The database cannot be written, or is no longer where it was.
+        """
+        await self._database.probe(self._rates.trace())
+
     # Behind the scenes
 
     async def _exchange_rates(self) -> None:

@@ -63,6 +63,7 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
     config.parse(text, origin=str(target))
     try:
         target.write_text(text, encoding="utf-8")
+        config.allow(target)  # it is the user's own, even in a repository
     except OSError as error:
         raise InputError(f"cannot be written: {error}", where=str(target)) from error
     counts = {kind: len(sections) for kind, sections in found.items()}

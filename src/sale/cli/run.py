@@ -170,16 +170,16 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
         verify=verify if isinstance(verify, str) else None,
         patch=patch if isinstance(patch, Path) else None,
         apply=apply,
-        settings=_settings(given),
+        settings=_settings(given, directory),
         as_json=bool(given["as_json"]),
         quiet=bool(given["quiet"]),
     )
 
 
-def _settings(given: dict[str, object]) -> config.Settings:
+def _settings(given: dict[str, object], workspace: Path | None = None) -> config.Settings:
     """The settings in force, with weights that are missing fetched."""
     config_file = given["config_file"]
-    settings = config.load(config_file if isinstance(config_file, Path) else None)
+    settings = config.load(config_file if isinstance(config_file, Path) else None, workspace=workspace)
     settings = settings.under(jury=cast("JuryMode | None", given["jury"]), hold=cast("Holding | None", given["hold"]))
     pull_missing(settings, quiet=bool(given["quiet"]))
     return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from dataclasses import replace
 from importlib.resources import files
@@ -13,16 +14,24 @@ from pydantic import ValidationError
 from sale.config.environment import APP, FILE, named_file
 from sale.config.faults import all_faults
 from sale.config.settings import Settings
+from sale.config.trust import is_foreign, standing_of
 from sale.errors import ConfigError
 
+LOG = logging.getLogger("sale.config")
 
-def load(path: Path | None = None) -> Settings:
-    """Read the settings in force.
+
+def load(path: Path | None = None, *, workspace: Path | None = None) -> Settings:
+    """Read the settings in force. What is ignored is said in a line of the log `sale.config`.
+
+    Args:
+        path: The file; looked for in the usual places unless given.
+        workspace: The directory that agents are to work on: a `sale.toml` in it came with it, and is not believed.
 
     Raises:
-        ConfigError: The file is missing, is no TOML, or says something that cannot be; every fault is named.
+        ConfigError: The file is missing, is no TOML, or says something that cannot be; every fault is named. Or it
+            lies in a repository and has changed since it was allowed.
     """
-    found = find(path)
+    found = find(path, workspace=workspace)
     if found is None:
         return parse(shipped(), origin="the embedded pool (no sale.toml found)")
     try:
@@ -34,16 +43,42 @@ def load(path: Path | None = None) -> Settings:
     return parse(text, origin=str(found), base=found.absolute().parent)
 
 
-def find(path: Path | None = None) -> Path | None:
-    """The file that is in force; `None` for the shipped one. A file that was asked for by name need not exist."""
+def find(path: Path | None = None, *, workspace: Path | None = None) -> Path | None:
+    """Return the file that is in force, or `None` for the shipped one; see `load`.
+
+    A file that was asked for by name need not exist. One in the working directory that may have come with a repository
+    is passed by unless the user has allowed it (`sale.config.trust`). If it was allowed and has changed since, that is
+    an error: to go on with other agents than the user has chosen would be worse than to stop.
+    """
     if path is not None:
         return path
     if named := named_file():
         return named
-    for candidate in (Path(FILE), platformdirs.user_config_path(APP) / FILE):
-        if candidate.is_file():
-            return candidate
-    return None
+    here, users = Path(FILE), platformdirs.user_config_path(APP) / FILE
+    elsewhere = users if users.is_file() else None
+    if not here.is_file():
+        return elsewhere
+    if not is_foreign(here, workspace=workspace):
+        return here
+    try:
+        standing = standing_of(here)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(here.absolute())) from error
+    if standing == "changed":
+        raise ConfigError(
+            "it lies in a repository and has changed since you allowed it",
+            where=str(here.absolute()),
+            hint="Read it, then `sale allow`; or name a file with --config.",
+        )
+    if standing == "unknown":
+        LOG.warning(
+            "%s is ignored, as it may have come with the repository and could start programs and send your keys "
+            "anywhere: read it, then `sale allow` believes it. Used instead: %s",
+            here.absolute(),
+            elsewhere or "the embedded pool",
+        )
+        return elsewhere
+    return here
 
 
 def shipped() -> str:

@@ -61,6 +61,7 @@ def git_alone(
     directory: Path | None = None,
     given: bytes = b"",
     writes: bool = False,
+    confined: bool = True,
 ) -> Ran:
     """Run git with a repository of our own.
 
@@ -71,6 +72,8 @@ def git_alone(
         directory: Where in the work tree; its top unless given.
         given: Standard input.
         writes: Whether it may change the work tree.
+        confined: Whether it runs under bubblewrap. What only turns over objects that we have made can do without, which
+            takes half the time.
 
     Raises:
         InputError: There is no git program.
@@ -80,7 +83,7 @@ def git_alone(
     said = [part for one in _NOTHING_STARTS for part in ("-c", one)]
     command = [_program(), f"--git-dir={repository}", *tree, *said, *arguments]
     where = directory or work_tree or repository
-    boxed = _boxed(command, repository, work_tree, where, writes=writes)
+    boxed = _boxed(command, repository, work_tree, where, writes=writes) if confined else None
     if boxed is not None:
         ran = _ran(boxed, given, Path("/"))
         if not ran.stderr.startswith(b"bwrap: "):

@@ -50,8 +50,9 @@ def patch_between(before: Tree, after: Tree, *, prefix: str = "") -> str:
     new = {prefix + path: after[path] for path in different if path in after}
     with empty_repository() as repository:
         (repository / "info" / "attributes").write_bytes(_binaries(old, new))
-        git(git_alone(["fast-import", "--quiet"], repository=repository, given=_stream(old=old, new=new)))
-        made = git(git_alone([*_PLAIN_DIFF, "refs/heads/old", "refs/heads/new"], repository=repository))
+        _import(repository, old=old, new=new)
+        compare = [*_PLAIN_DIFF, "refs/heads/old", "refs/heads/new"]
+        made = git(git_alone(compare, repository=repository, confined=False))
     return made.decode("utf-8")
 
 
@@ -84,8 +85,8 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
     names = touched(patch, prefix=prefix)
     given = {name: tree[name] for name in (*names, *_sources(patch, prefix)) if name in tree}
     with empty_repository() as repository:
-        git(git_alone(["fast-import", "--quiet"], repository=repository, given=_stream(old=given)))
-        git(git_alone(["read-tree", "refs/heads/old"], repository=repository))
+        _import(repository, old=given)
+        git(git_alone(["read-tree", "refs/heads/old"], repository=repository, confined=False))
         apply = ["apply", "--cached", _strip(prefix), "--whitespace=nowarn", "-"]
         ran = git_alone(apply, repository=repository, given=patch.encode())
         if ran.returncode != 0:
@@ -100,13 +101,13 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
 
 def _indexed(repository: Path) -> dict[str, Entry]:
     """Return what is in the index of a repository of our own."""
-    listed = git(git_alone(["ls-files", "--stage", "-z"], repository=repository))
+    listed = git(git_alone(["ls-files", "--stage", "-z"], repository=repository, confined=False))
     rows = [line.partition(b"\t") for line in listed.split(b"\0") if line]
     about = [(head.split(b" "), checked(os.fsdecode(name))) for head, _, name in rows]
     if any(mode not in _MODES for (mode, _, _), _ in about):
         raise InputError("the patch changes a submodule, which is another repository's")
     wanted = b"".join(key + b"\n" for (_, key, _), _ in about)
-    rest = git(git_alone(["cat-file", "--batch"], repository=repository, given=wanted))
+    rest = git(git_alone(["cat-file", "--batch"], repository=repository, given=wanted, confined=False))
     found: dict[str, Entry] = {}
     for (mode, _, _), name in about:
         head, _, rest = rest.partition(b"\n")
@@ -176,6 +177,11 @@ def taken(root: Path, name: str) -> Entry | None:
         return None
     mode: Mode = "100755" if path.stat().st_mode & 0o100 else "100644"
     return Entry(path.read_bytes(), mode)
+
+
+def _import(repository: Path, **branches: Tree) -> None:
+    """Make a commit of each tree in a repository of our own."""
+    git(git_alone(["fast-import", "--quiet"], repository=repository, given=_stream(**branches), confined=False))
 
 
 def _stream(**branches: Tree) -> bytes:

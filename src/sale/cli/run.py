@@ -63,6 +63,7 @@ def task_options(command: F) -> F:
 @click.option("--verify", help='With --workspace: the command that checks the work, "pytest -q".')
 @click.option("--patch", type=_FILE, help="With --workspace: where the patch goes; to standard output unless given.")
 @click.option("--apply", is_flag=True, help="With --workspace: apply the patch if the command passes with it.")
+@click.option("--allow-removals", is_flag=True, help="With --workspace: a patch may remove more than the task says.")
 def run(tests: Path | None, expect: str | None, judge: str | None, **given: object) -> None:
     """Run a task through the market: auction, work, verification, settlement.
 
@@ -152,10 +153,13 @@ def _request(given: dict[str, object], *, tests: Path | None = None, expect: str
 def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteRequest | None:
     """The command line as a request for work in a repository; `None` where it names none."""
     directory, verify, patch = (given.pop(name) for name in ("workspace", "verify", "patch"))
-    apply = bool(given.pop("apply"))
+    apply, allow_removals = bool(given.pop("apply")), bool(given.pop("allow_removals"))
     if not isinstance(directory, Path):
-        if verify is not None or patch is not None or apply:
-            raise InputError("--verify, --patch and --apply go with --workspace", hint="Name the repository with it.")
+        if verify is not None or patch is not None or apply or allow_removals:
+            raise InputError(
+                "--verify, --patch, --apply and --allow-removals go with --workspace",
+                hint="Name the repository with it.",
+            )
         return None
     if any(given[name] is not None for name in ("task_file", "task_id", "example")) or any(otherwise):
         raise InputError(
@@ -170,6 +174,7 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
         verify=verify if isinstance(verify, str) else None,
         patch=patch if isinstance(patch, Path) else None,
         apply=apply,
+        allow_removals=allow_removals,
         settings=_settings(given, directory),
         as_json=bool(given["as_json"]),
         quiet=bool(given["quiet"]),

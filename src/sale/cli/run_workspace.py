@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -18,6 +21,10 @@ from sale.cli.live import watching
 from sale.errors import InputError
 from sale.types import Attempt
 
+HELD_BACK = 3
+"""The exit status of a run whose patch was held back."""
+LEFT_OUT = 5
+"""How many paths that were left out are named."""
 UNTOLD = "Find out why the command that checks this repository fails, and repair it."
 
 
@@ -30,6 +37,8 @@ class SiteRequest:
     verify: str | None
     patch: Path | None
     apply: bool
+    allow_removals: bool
+    """Whether a patch may remove more than the task asks for."""
     settings: config.Settings
     as_json: bool
     quiet: bool
@@ -38,23 +47,22 @@ class SiteRequest:
 def run_on_site(request: SiteRequest) -> None:
     """Run it; the patch goes to standard output or a file, all else to standard error. Ends with 1 without a patch.
 
+    A patch that removes more than the task asks for is held back, and kept in a file of its own; that ends with 3.
+
     Raises:
         InputError: `--apply` without a command to verify by.
         SaleError: Whatever a market raises.
     """
     if request.apply and request.verify is None:
         raise InputError("--apply needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
-    result, changed = asyncio.run(_run(request))
+    result, changed, removed = asyncio.run(_run(request))
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not request.quiet:
-        console.print(auction_board(result.auction))
-        for attempt in (*result.attempts, Attempt(execution=result.execution, outcome=result.outcome)):
-            console.print(Text.assemble((f"{attempt.execution.agent}  ", "bold"), outcome_line(attempt.outcome)))
-            if attempt.execution.error:
-                console.print(Text(f"  {plain(attempt.execution.error)}", style="red"))
-        console.print(money_part(result))
+        _show(console, result)
     if request.as_json:
         click.echo(document("result", result))
+    if removed:
+        _hold_back(request, result, removed)
     handed_out = result.answer if result.outcome.verdict != "failure" else ""
     if handed_out and request.patch is not None:
         request.patch.write_bytes(handed_out.encode())
@@ -66,7 +74,40 @@ def run_on_site(request: SiteRequest) -> None:
         raise click.exceptions.Exit(1)
 
 
-async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...]]:
+def _show(console: Console, result: sale.Result) -> None:
+    """Print the auction, how each attempt ended, and what it cost."""
+    console.print(auction_board(result.auction))
+    for attempt in (*result.attempts, Attempt(execution=result.execution, outcome=result.outcome)):
+        console.print(Text.assemble((f"{attempt.execution.agent}  ", "bold"), outcome_line(attempt.outcome)))
+        if attempt.execution.error:
+            console.print(Text(f"  {plain(attempt.execution.error)}", style="red"))
+    console.print(money_part(result))
+
+
+def _hold_back(request: SiteRequest, result: sale.Result, removed: tuple[str, ...]) -> NoReturn:
+    """Keep a patch that removes more than was asked for apart from all others, and say so. Ends with status 3."""
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console.print("held back: the patch removes more than the task asks for", style="red")
+    for line in removed:
+        console.print(f"  {plain(line)}")
+    place = config.held_patches_path() / f"{result.auction.id}.patch"
+    try:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(result.answer.encode())
+    except OSError as error:
+        console.print(f"it cannot be kept in {place}: {error.strerror}", style="red")
+        if not request.as_json:  # else it has been printed
+            click.echo(result.answer, nl=False)
+    else:
+        command = f"git -C {shlex.quote(str(request.directory))} apply {shlex.quote(str(place))}"
+        console.print(f"It is kept. Read it, then apply it by hand: {command}")
+        console.print("Or run the task again with --allow-removals.")
+    raise click.exceptions.Exit(HELD_BACK)
+
+
+async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...], tuple[str, ...]]:
+    """Return the result, the paths that were changed, and what the patch removes that was not asked for."""
     workspace = await sale.Workspace.open(request.directory, verify=request.verify, settings=request.settings.workspace)
     if not request.quiet:
         _tell(workspace)
@@ -74,15 +115,23 @@ async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...]]:
         with watching(quiet=request.quiet) as observe:
             task = workspace.task(request.task)
             result = await market.within(workspace).run(task, verifier=workspace, observe=observe)
-    verified = result.outcome.verdict == "success"
+    removed: tuple[str, ...] = ()
+    if result.outcome.verdict != "failure" and result.answer and not request.allow_removals:
+        removed = await asyncio.to_thread(workspace.removals, request.task, result.answer)
+    verified = result.outcome.verdict == "success" and not removed
     changed = await workspace.apply(result.answer) if request.apply and verified else ()
-    return result, changed
+    return result, changed, removed
 
 
 def _tell(workspace: sale.Workspace) -> None:
     console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
     console.print(f"{len(workspace.tree)} files copied from {workspace.directory}", style="dim")
-    for line in workspace.left_out[:5]:
+    for line in workspace.left_out[:LEFT_OUT]:
         console.print(f"left out: {plain(line)}", style="dim")
+    if len(workspace.left_out) > LEFT_OUT:
+        console.print(f"left out: and {len(workspace.left_out) - LEFT_OUT} more", style="dim")
+    if workspace.inner:
+        names = ", ".join(map(plain, workspace.inner))
+        console.print(f"repositories of their own, copied as they are checked out: {names}", style="dim")
     if workspace.before is not None and workspace.before.passed:
         console.print(f"{workspace.command}: passes already; it has to pass afterwards, too", style="dim")

@@ -157,6 +157,11 @@ def corpora_path() -> Path:
     return platformdirs.user_cache_path(APP) / "corpora"
 
 
+def held_patches_path() -> Path:
+    """Return where patches are kept that were held back."""
+    return platformdirs.user_data_path(APP) / "held"
+
+
 def git_settings_path() -> Path:
     """Return where git looks for the user's own settings: `$XDG_CONFIG_HOME/git`, or `~/.config/git`."""
     named = os.environ.get("XDG_CONFIG_HOME")

@@ -15,6 +15,7 @@ from sale.agents.tools.workspace.box import Bounds, CommandBox, CommandReport
 from sale.agents.tools.workspace.copying import Copied, copied
 from sale.agents.tools.workspace.listing import failing, is_test, listing
 from sale.agents.tools.workspace.patching import apply_in, ignored, patch_between, patched, touched
+from sale.agents.tools.workspace.removals import removals
 from sale.agents.tools.workspace.tree import MEGABYTE, Copy, Room, Tree, changes, parents
 from sale.config import WorkspaceSettings, virtual_environment
 from sale.errors import InputError, SandboxError
@@ -137,8 +138,20 @@ class Workspace:
         detail = f"the patch changes tests: {', '.join(tests)}" if tests else ""
         return Outcome(verdict="success", judged_by="command", detail=detail)
 
+    def removals(self, task: str, patch: str) -> tuple[str, ...]:
+        """Return what a patch removes beyond what its task asks for, a line for each file; see `removals`.
+
+        Args:
+            task: What was to be done, in the user's own words.
+            patch: An answer to it.
+
+        Raises:
+            InputError: The patch does not apply.
+        """
+        return removals(task, self.tree, patched(self.tree, patch, prefix=self.prefix))
+
     async def apply(self, patch: str) -> tuple[str, ...]:
-        """Apply a patch to the directory itself; the paths it changed.
+        """Apply a patch to the directory itself; the paths it changed. What `removals` says is not asked for here.
 
         Raises:
             InputError: The directory is not what it was when it was copied, or the patch does not apply; nothing is

@@ -51,12 +51,28 @@ CONFIGURATION = """# Configuration
 `sale.toml` says everything; the first of these that exists is read, and files are not merged: `--config FILE`,
 `$SALE_CONFIG`, `./sale.toml`, `sale.toml` in the user's configuration directory, and the file shipped with the package,
 which is the embedded pool. `sale init` writes one from what it finds. Unknown keys are refused, with the nearest known
-one. Paths in the file are relative to the file.
+one. Paths in the file are relative to the file. A `./sale.toml` that may have come with a repository is
+[not believed at once](#a-saletoml-in-a-repository).
 
 ```toml
 {shipped}```
 
 {sections}
+## A `sale.toml` in a repository
+
+Settings start programs and send your keys to addresses, so those that came with a clone must not be obeyed. A
+`./sale.toml` that was found, not named, is passed by if it lies in a work tree of a version control system, in the
+directory of `--workspace`, or, put there by another user, in a directory that everybody may write to. One line says
+which file was ignored, and what is used instead.
+
+`sale allow` believes it as it is now, and lists what it can do: read the file first. Path and content are noted in your
+data directory. If the file changes, by your hand or a pull, commands stop until you allow it again: to go on with other
+agents than you have chosen would be worse. `sale allow --revoke` takes it back. `sale init` allows what it writes.
+
+A file that you name with `--config` or `$SALE_CONFIG` is believed, as is the one in your configuration directory, and
+one in a folder of yours that is none of the above: there you edit and run as you like. `SIGHUP` has `sale serve` read
+the same file again, if it is still believed; else the settings stay as they are.
+
 ## Environment
 
 | variable | |

@@ -63,6 +63,7 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
         text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     config.parse(text, origin=str(target))
     write_text(target, text)
+    config.allow(target)  # it is the user's own, even in a repository
     counts = {kind: len(sections) for kind, sections in found.items()}
     if as_json:
         click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}))

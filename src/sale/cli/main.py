@@ -21,6 +21,7 @@ VERBS = {
     "run": ("run", "Run a task through the market: auction, work, verification, settlement."),
     "bid": ("run", "Hold the auction only: who would do the task, and why."),
     "init": ("init", "Write a sale.toml from what this machine has."),
+    "allow": ("allow", "Believe a sale.toml that lies in a repository, as it is now."),
     "doctor": ("doctor", "Check every agent with one tiny call."),
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
     "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),

@@ -61,6 +61,7 @@ def task_options(command: F) -> F:
 @click.option("--verify", help='With --workspace: the command that checks the work, "pytest -q".')
 @click.option("--patch", type=FILE, help="With --workspace: where the patch goes; to standard output unless given.")
 @click.option("--apply", is_flag=True, help="With --workspace: apply the patch if the command passes with it.")
+@click.option("--allow-removals", is_flag=True, help="With --workspace: a patch may remove more than the task says.")
 def run(tests: Path | None, expect: str | None, judge: str | None, *, check: bool, **given: object) -> None:
     """Run a task through the market: auction, work, verification, settlement.
 
@@ -191,10 +192,13 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
     from sale.cli.run_workspace import UNTOLD, SiteRequest
 
     directory, verify, patch = (given.pop(name) for name in ("workspace", "verify", "patch"))
-    apply = bool(given.pop("apply"))
+    apply, allow_removals = bool(given.pop("apply")), bool(given.pop("allow_removals"))
     if not isinstance(directory, Path):
-        if verify is not None or patch is not None or apply:
-            raise InputError("--verify, --patch and --apply go with --workspace", hint="Name the repository with it.")
+        if verify is not None or patch is not None or apply or allow_removals:
+            raise InputError(
+                "--verify, --patch, --apply and --allow-removals go with --workspace",
+                hint="Name the repository with it.",
+            )
         return None
     if any(given[name] is not None for name in ("task_file", "task_id", "example")) or any(otherwise):
         raise InputError(
@@ -209,18 +213,19 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
         verify=verify if isinstance(verify, str) else None,
         patch=patch if isinstance(patch, Path) else None,
         apply=apply,
-        settings=_settings(given),
+        allow_removals=allow_removals,
+        settings=_settings(given, directory),
         as_json=bool(given["as_json"]),
         quiet=bool(given["quiet"]),
     )
 
 
-def _settings(given: dict[str, object]) -> config.Settings:
+def _settings(given: dict[str, object], workspace: Path | None = None) -> config.Settings:
     """The settings in force, with weights that are missing fetched."""
     from sale.cli.models import pull_missing
 
     config_file = given["config_file"]
-    settings = config.load(config_file if isinstance(config_file, Path) else None)
+    settings = config.load(config_file if isinstance(config_file, Path) else None, workspace=workspace)
     settings = settings.under(jury=cast("JuryMode | None", given["jury"]), hold=cast("Holding | None", given["hold"]))
     pull_missing(settings, quiet=bool(given["quiet"]))
     return settings

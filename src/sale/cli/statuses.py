@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # `sale --help` shows the table, and is to be quick
 DONE: Final = 0
 FAILED: Final = 1
 USAGE_FAULT: Final = 2
+HELD_BACK: Final = 3
 _BY_SIGNAL: Final = 128
 """Added to a signal's number, as shells do."""
 HANGUP: Final = _BY_SIGNAL + 1
@@ -26,6 +27,7 @@ STATUSES: Final[Mapping[int, str]] = MappingProxyType(
         FAILED: "the work could not be done, or not to its end, or its result could not be written; with --check: the "
         "answer was not found right",
         USAGE_FAULT: "a mistake in the command, the settings or the input",
+        HELD_BACK: "a patch removes more than the task asks for: it is kept apart, and nothing was applied",
         HANGUP: "ended because its terminal was closed (SIGHUP)",
         INTERRUPTED: "interrupted (Ctrl-C, SIGINT)",
         READER_LEFT: "its output was not read to the end (a pipe into `head`)",

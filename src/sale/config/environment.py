@@ -166,6 +166,17 @@ def corpora_path() -> Path:
     return platformdirs.user_cache_path(APP) / "corpora"
 
 
+def held_patches_path() -> Path:
+    """Return where patches are kept that were held back."""
+    return platformdirs.user_data_path(APP) / "held"
+
+
+def git_settings_path() -> Path:
+    """Return where git looks for the user's own settings: `$XDG_CONFIG_HOME/git`, or `~/.config/git`."""
+    named = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(named) if named else Path.home() / ".config") / "git"
+
+
 def named_file() -> Path | None:
     """The file of settings that `$SALE_CONFIG` names."""
     named = os.environ.get("SALE_CONFIG")

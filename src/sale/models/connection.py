@@ -112,7 +112,7 @@ class _Once(DefaultAsyncHttpxClient):
     It tries again after whatever an HTTP client raises, but lets errors of its own kind through.
     """
 
-    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401  as declared there
         """Send a request.
 
         Raises:

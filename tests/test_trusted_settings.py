@@ -134,10 +134,15 @@ def test_the_python_interface_believes_no_more(clone: Path, caplog: pytest.LogCa
 def test_a_server_keeps_its_settings_when_they_change_under_it(clone: Path) -> None:
     """On SIGHUP `sale serve` loads again: a change that came with a pull is an error, and nothing else."""
     config.allow(clone / "sale.toml")
-    assert config.load().agents[0].name == "theirs"
+    found = config.find()
+    assert config.load(found, named=False).agents[0].name == "theirs"
     (clone / "sale.toml").write_text(OWN)
-    with pytest.raises(ConfigError):
-        config.load()
+    with pytest.raises(ConfigError, match="changed since you allowed it"):
+        config.load(found, named=False)
+    config.disallow(clone / "sale.toml")
+    with pytest.raises(ConfigError, match="is not allowed"):
+        config.load(found, named=False)
+    assert config.load(found).agents[0].name == "own"
 
 
 def test_a_folder_of_the_users_own_needs_no_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

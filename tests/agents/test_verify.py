@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import secrets
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -135,6 +136,11 @@ class TestCheck:
         assert outcome.detail.startswith("JSONDecodeError: ")
 
 
+def label_of(request: JudgeRequest) -> str:
+    (label,) = cast("list[str]", request.schema["required"])
+    return label
+
+
 class Judge:
     """A juror that says one thing, and knows what it was asked."""
 
@@ -148,7 +154,7 @@ class Judge:
 
     async def judge(self, request: JudgeRequest, /) -> Reply:
         self.asked.append(request)
-        (label,) = request.schema["required"]
+        label = label_of(request)
         await asyncio.sleep(self.seconds)
         if isinstance(self.said, SaleError):
             raise self.said
@@ -228,7 +234,7 @@ class TestModelJudge:
 
         judge = Copying("")
         await ModelJudge(judge, draw=lambda: "seen").verify(TASK, "{}")
-        (seen,) = judge.asked[0].schema["required"]
+        seen = label_of(judge.asked[0])
         for answer in ('55 {"correct": true}', f'55 {{"{seen}": true}}'):
             for draw in (secrets.token_hex, lambda: "seen"):
                 assert (await ModelJudge(judge, draw=draw).verify(TASK, answer)).verdict == "unknown"

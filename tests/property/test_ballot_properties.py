@@ -140,6 +140,5 @@ def test_no_score_can_be_read_from_a_plan_that_a_juror_is_shown(data: st.DataObj
 def test_hiding_scores_changes_nothing_else(text: str) -> None:
     shown = without_scores(text)
     assert len(shown.encode()) <= len(text.encode())
-    assert without_scores(shown) == shown
     restored = iter(text)
     assert all(letter == "?" or letter in restored for letter in shown), "what is shown stands there in this order"

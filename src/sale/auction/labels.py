@@ -43,15 +43,17 @@ def draw_labels(count: int, seed: Iterable[str], texts: Sequence[str] = ()) -> l
     named = {word for text in texts for word in _WORD.findall(text.upper())}
     width = label_width(count)
     apart = 2 * count <= len(LETTERS)
-    turns = numbers()
+    drawn = (_draw(root, turn, width) for turn in numbers())
     labels: list[str] = []
     for _ in range(count):
         taken = {label[0] for label in labels} if apart else set(labels)
-        for tried in numbers():
-            label = _draw(root, next(turns), width)
-            if (label[0] if apart else label) not in taken and (label not in named or tried >= TRIES):
-                break
-        labels.append(label)
+        labels.append(
+            next(
+                label
+                for tried, label in enumerate(drawn)
+                if (label[0] if apart else label) not in taken and (label not in named or tried >= TRIES)
+            )
+        )
     return labels
 
 

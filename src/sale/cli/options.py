@@ -30,6 +30,18 @@ class FilePath(click.Path):
 FILE = FilePath()
 
 
+class _Results(Console):
+    """A console that leaves to the command what happens when its reader has left."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise it again; the library would end the process with status 1.
+
+        Raises:
+            BrokenPipeError: Always.
+        """
+        raise BrokenPipeError
+
+
 def config_option(command: F) -> F:
     """`--config FILE`."""
     return click.option("--config", "config_file", type=FILE, help="The sale.toml to use.")(command)
@@ -46,4 +58,4 @@ def output(taken: Path | None = None) -> Console:
     Args:
         taken: Where something else is written to: if that is standard output, this is standard error.
     """
-    return Console(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)
+    return _Results(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)

@@ -37,7 +37,7 @@ def finish_output() -> None:
     Raises:
         OSError: It cannot be written.
     """
-    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is where the stream was closed
+    if sys.stdout is not None and not sys.stdout.closed:  # pyright: ignore[reportUnnecessaryComparison]  see `>&-`
         sys.stdout.flush()
 
 
@@ -62,7 +62,7 @@ def read_input() -> str:
     Raises:
         InputError: It is not UTF-8, or there is none.
     """
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  it is where the stream was closed
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
         raise InputError("standard input is closed", hint="Give the text as an argument.")
     return read_text(STANDARD)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ GUARD = 60
 
 
 def write(folder: Path, *command: str, more: str = "") -> Path:
-    text = AGENT.format(command=json.dumps(command)) + more
+    text = AGENT.format(command=json.dumps(command, ensure_ascii=False)) + more
     (folder / "sale.toml").write_text(text, encoding="utf-8")
     return folder
 
@@ -159,7 +159,7 @@ class TestUsage:
 
 
 @contextmanager
-def at_work(folder: Path, *before: str, session: bool = True) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def at_work(folder: Path, *before: str, session: bool = True) -> Generator[tuple[subprocess.Popen[bytes], int]]:
     """A run whose agent is at work, and the number of the agent's process."""
     script = folder / "agent.sh"
     script.write_text(

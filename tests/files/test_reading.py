@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ TASK = '{"id": "a", "text": "Zähle."}\n{"id": "b", "text": "Encore."}\n'
 PASSAGES = '{"id": "p", "title": "é", "text": "x"}\n'
 RECORD = '{"kind": "run", "text": "é"}\n'
 CSV = "question,answer\né,x\n"
-FORMS = {
+FORMS: dict[str, Callable[[str], bytes]] = {
     "plain": lambda text: text.encode(),
     "marked": lambda text: b"\xef\xbb\xbf" + text.encode(),
     "windows": lambda text: b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(),
@@ -35,7 +36,7 @@ def settings_of(path: Path) -> object:
     return config.load(path).agents
 
 
-READERS = {
+READERS: dict[str, tuple[str, str, Callable[[Path], object]]] = {
     "settings": (SETTINGS, "sale.toml", settings_of),
     "tasks": (TASK, "tasks.jsonl", read_tasks),
     "passages": (PASSAGES, "corpus.jsonl", read_passages),

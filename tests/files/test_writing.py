@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,12 +85,10 @@ def test_a_pipe_is_written_into_and_stays_a_pipe(place: Path) -> None:
     os.mkfifo(pipe)
     (place / "link").symlink_to(pipe)
     for name in ("pipe", "link"):
-        read: list[bytes] = []
-        reader = threading.Thread(target=lambda read=read: read.append(pipe.read_bytes()))
-        reader.start()
-        write_bytes(place / name, b"x" * 200_000)
-        reader.join()
-        assert read == [b"x" * 200_000]
+        with ThreadPoolExecutor(1) as threads:
+            read = threads.submit(pipe.read_bytes)
+            write_bytes(place / name, b"x" * 200_000)
+            assert read.result() == b"x" * 200_000
         assert pipe.is_fifo()
     assert sorted(path.name for path in place.iterdir()) == ["link", "pipe"]
 

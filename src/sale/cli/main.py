@@ -112,7 +112,7 @@ def _run() -> int:
     except SaleError as error:
         return _explain(error)
     except BaseExceptionGroup as group:
-        first = next(_leaves(cast("BaseExceptionGroup[BaseException]", group)))
+        first = next(_leaves(group))
         if isinstance(first, SaleError):
             return _explain(first)
         if isinstance(first, OSError | KeyboardInterrupt):

@@ -48,6 +48,6 @@ def output(taken: Path | None = None) -> Console:
     Args:
         taken: Where something else is written to: if that is standard output, this is standard error.
     """
-    from rich.console import Console
+    from sale.cli.results import Results
 
-    return Console(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)
+    return Results(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)

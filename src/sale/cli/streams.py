@@ -12,7 +12,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Generator, Iterable
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
 import click
 
@@ -23,10 +23,11 @@ from sale.files.writing import explain_output
 
 def prepare_streams() -> None:
     """Have both outputs take every character, and standard error take whatever happens to it."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _Remarks(sys.stderr)
+    output, remarks = cast("object", sys.stdout), cast("object", sys.stderr)
+    if isinstance(output, io.TextIOWrapper):
+        cast("io.TextIOWrapper[BinaryIO]", output).reconfigure(errors="replace")
+    if isinstance(remarks, io.TextIOWrapper):
+        sys.stderr = _Remarks(cast("io.TextIOWrapper[BinaryIO]", remarks))
 
 
 def finish_output() -> None:
@@ -35,7 +36,7 @@ def finish_output() -> None:
     Raises:
         OSError: It cannot be written.
     """
-    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  it is where the stream was closed
+    if sys.stdout is not None and not sys.stdout.closed:  # pyright: ignore[reportUnnecessaryComparison]  see `>&-`
         sys.stdout.flush()
 
 
@@ -60,7 +61,7 @@ def read_input() -> str:
     Raises:
         InputError: It is not UTF-8, or there is none.
     """
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  it is where the stream was closed
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
         raise InputError("standard input is closed", hint="Give the text as an argument.")
     return read_text(STANDARD)
 
@@ -109,7 +110,7 @@ def finish(status: int) -> None:
 class _Remarks(io.TextIOWrapper):
     """Standard error that loses what it cannot write."""
 
-    def __init__(self, stream: io.TextIOWrapper) -> None:
+    def __init__(self, stream: io.TextIOWrapper[BinaryIO]) -> None:
         super().__init__(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True, write_through=True)
         self._stream = stream  # which would close what is below it if it were let go
 

@@ -92,6 +92,9 @@ def _is_whole(before: Sequence[ast.stmt], after: Sequence[ast.stmt], old: Sequen
     outside = [line.strip() for number, line in enumerate(old, 1) if number not in inside and line.strip()]
     basis = [line for line in outside if not _IMPORT.match(line)] or outside
     given = {line.strip() for line in new}
+    imports = [line for line in outside if _IMPORT.match(line)]
+    if (names := set(_assignments(before))) and names <= set(_assignments(after)):
+        basis = imports  # all of its statements are there, though none may be as it was
     return not basis or any(line in given for line in basis)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -47,18 +46,6 @@ MEGABYTE = 1024 * 1024
 
 Wrapper = Callable[[AgentSettings, Model], Model]
 """Something between an agent and its model: a recorder, say."""
-
-
-async def prepare(agents: Sequence[Agent]) -> None:
-    """Have agents ready before the clock starts; one that cannot be says why when it is asked for its bid."""
-
-    async def ready(agent: Agent) -> None:
-        with suppress(Exception):  # it may be anybody's agent
-            await agent.prepare()
-
-    async with asyncio.TaskGroup() as group:
-        for agent in agents:
-            group.create_task(ready(agent))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

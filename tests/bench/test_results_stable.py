@@ -44,7 +44,7 @@ class DisturbedEmbedder:
         self.name, self.dimensions = self._recorded.name, self._recorded.dimensions
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        return disturbed(await self._recorded.embed(texts), texts, EPSILON if self._seed else 0.0, self._seed)
+        return disturbed(await self._recorded.embed(texts), EPSILON if self._seed else 0.0, self._seed)
 
 
 def numbers(value: object, place: str = "") -> Iterator[tuple[str, float]]:

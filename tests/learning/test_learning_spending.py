@@ -172,8 +172,10 @@ def test_auctions_of_one_task_are_drawn_together() -> None:
         ),
         replace(completed, success=completed.success[rows], dollars=completed.dollars[rows]),
     )
+    curve = spend_curve(*once, 2)
+    as_sure = replace(spend_curve(*thrice, 2), alone=curve.alone)
     for wanted in (Match(2), Spend(0.5, 2)):
-        assert worth(wanted, thrice) == pytest.approx(worth(wanted, once), rel=0.2)
+        assert worth_of(wanted, as_sure) == pytest.approx(worth_of(wanted, curve), rel=1e-6)
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["everybody's outcomes", "the winners' alone"])

@@ -1,4 +1,4 @@
-"""Embeddings as another processor might make them: each vector a little off, the same way for the same text.
+"""Embeddings as another processor might make them: each vector a little off, equal ones in the same way.
 
 `pytest --disturb-embeddings=1e-6` runs the whole suite so, programs that tests start included: this directory is then
 on PYTHONPATH, whose `sitecustomize` disturbs MiniLM as soon as a program imports it. Nothing of it is in the product.
@@ -11,7 +11,6 @@ import importlib.abc
 import importlib.machinery
 import os
 import sys
-from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,20 +18,22 @@ EPSILON, SEED = "DISTURB_EMBEDDINGS", "DISTURB_SEED"
 MODULE = "sale.models.embedding"
 
 
-def disturbed(vectors: Any, texts: Sequence[str], epsilon: float, seed: int = 0) -> Any:
+def disturbed(vectors: Any, epsilon: float, seed: int = 0) -> Any:
     """Rows of length one, each coordinate moved by up to `epsilon`."""
     import numpy as np
 
-    noise = np.stack([_noise(text, seed, vectors.shape[1]) for text in texts]) if len(texts) else 0.0
+    if not len(vectors):
+        return vectors
+    noise = np.stack([_noise(row, seed) for row in vectors])
     moved = vectors.astype(np.float64) + epsilon * noise
-    return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(vectors.dtype) if len(texts) else vectors
+    return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(vectors.dtype)
 
 
-def _noise(text: str, seed: int, width: int) -> Any:
+def _noise(row: Any, seed: int) -> Any:
     import numpy as np
 
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
-    return np.random.default_rng([seed, *digest[:8]]).uniform(-1.0, 1.0, width)
+    digest = hashlib.sha256(row.tobytes()).digest()
+    return np.random.default_rng([seed, *digest[:8]]).uniform(-1.0, 1.0, len(row))
 
 
 def disturb(module: ModuleType) -> None:
@@ -42,7 +43,7 @@ def disturb(module: ModuleType) -> None:
     plain = embedder._embed
 
     def embed(self: Any, texts: list[str]) -> Any:
-        return disturbed(plain(self, texts), texts, epsilon, seed)
+        return disturbed(plain(self, texts), epsilon, seed)
 
     embedder._embed = embed
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ class RecordedEmbeddings:
         try:
             with np.load(path, allow_pickle=False) as held:
                 return cls(str(held["embedder"]), held["digests"].astype(str).tolist(), held["vectors"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             raise InputError(f"the embeddings of the records cannot be read: {error}", where=str(path)) from error
 
     def write(self, path: Path) -> None:

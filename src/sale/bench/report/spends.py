@@ -8,7 +8,7 @@ from sale.bench.report.fitted import FittedMarket, Lessons, fitted_markets
 from sale.bench.report.sheet import Sheet, micro, percent
 from sale.bench.report.tables import RESAMPLING
 
-SHARES = (None, 0.25, 0.5, 0.75, 1.0)
+SHARES = (None, 0.25, 0.4, 0.5, 0.75, 1.0)
 
 
 def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:

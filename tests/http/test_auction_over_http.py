@@ -26,6 +26,8 @@ RULES = AuctionRules(strategy_tokens=200, bid_seconds=20.0, judge_seconds=20.0, 
 # for those who answer.
 HURRIED = replace(RULES, bid_seconds=5.0, judge_seconds=5.0)
 HANGING = {"hang", "stall", "hang-as-juror"}
+CUT = ("call.timeout: ", "auction.cap: ", "call: cancelled")
+"""How a call ends that its time has ended."""
 MODES: list[JuryMode] = ["panel", "per-bid"]
 
 
@@ -91,8 +93,10 @@ def check(held: Held, agents: Sequence[Contractor], rules: AuctionRules, endpoin
     """What is true of every auction, however its agents behave."""
     names = {agent.name for agent in agents}
     settlement = held.ledger.settlement
-    # Every request is on the settlement, at its price, and within the caps.
-    assert len(settlement.calls) == len(endpoint.requests())
+    # Every request is on the settlement, at its price, and within the caps. On a busy machine a call's time may be up
+    # before its request has been sent: it is on the settlement all the same.
+    cut = sum((call.error or "").startswith(CUT) for call in settlement.calls)
+    assert 0 <= len(settlement.calls) - len(endpoint.requests()) <= cut
     assert len(settlement.calls) <= rules.caps.calls
     assert settlement.usage.total <= rules.caps.tokens
     prices = {agent.name: agent.price for agent in agents}

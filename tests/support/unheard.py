@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 
 @contextmanager
-def complaints() -> Iterator[list[dict[str, Any]]]:
+def complaints() -> Generator[list[dict[str, Any]]]:
     """What the running event loop complains of meanwhile, once what is not used any more is gone."""
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()

@@ -179,13 +179,13 @@ class Inside:
         return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:])
 
 
-@pytest.fixture(scope="module")
-def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Inside]:
     async def embeddings(request: Request, out: Out) -> None:
         await out.body({"object": "list", "data": [], "usage": {"prompt_tokens": 1, "total_tokens": 1}})
 
     with Wire(e=embeddings) as wire:
-        found = Inside(tmp_path_factory.mktemp("fuzz"), wire)
+        found = Inside(tmp_path, wire)
         with found.runner as runner:
             runner.run(found.opened())
             yield found

@@ -11,7 +11,7 @@ from sale.config import proxies
 from sale.config.proxies import proxy_for
 from sale.errors import CallError, ConfigError, MissingExtraError, RejectedError, SaleError
 from sale.models.address import Address
-from sale.models.embedding import EndpointEmbedder
+from sale.models.endpoint_embedding import EndpointEmbedder
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.upstream import Upstream
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint

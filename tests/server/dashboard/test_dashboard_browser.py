@@ -12,12 +12,12 @@ import pytest
 
 from tests.bench.annotate.browser import Browser, missing
 from tests.server.dashboard.served import Served
+from tests.support.hang import HANG
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "a browser is there")
 
 PAGES = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/keys")
 AXE = gzip.decompress((Path(__file__).parent / "axe" / "axe.min.js.gz").read_bytes()).decode()
-PATIENCE = 120.0
 """Seconds that looking a page through may take, on a busy machine."""
 RIGHT, TAB = "\ue014", "\ue004"
 
@@ -32,22 +32,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def browser(patient: None) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     with Browser() as window:
         yield window
 
 
-@pytest.fixture(scope="module", autouse=True)
-def patient() -> Iterator[None]:
-    """On a busy machine a browser may take its time to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.bench.annotate.browser.SECONDS", PATIENCE)
-        yield
-
-
 def violations(browser: Browser) -> list[Any]:
     """What axe-core finds, in short."""
-    browser._ask("POST", "/timeouts", {"script": int(1000 * PATIENCE)})
+    browser._ask("POST", "/timeouts", {"script": int(1000 * HANG)})
     browser.script(AXE)
     run = (
         "const done = arguments[0];"

@@ -30,7 +30,7 @@ from tests.support.wire import Out, Request, Wire
 HANG = 60.0
 """Whatever takes longer has no end."""
 FEW = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],

@@ -37,6 +37,27 @@ FEW = settings(
 )
 POSTS = ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback"]
 
+
+def _part(kind: str, rest: Json) -> Json:
+    return {"type": kind, **rest}
+
+
+def _message(role: object, content: object, rest: Json) -> Json:
+    return {"role": role, "content": content, **rest}
+
+
+def _body(model: object, said: object, given: object, rest: Json) -> Json:
+    return {"model": model, "messages": said, "input": given, **rest}
+
+
+def _cut(body: Json, at: int) -> bytes:
+    return written(body)[: at or 1]
+
+
+def _request(line: bytes, heads: list[bytes], tail: bytes) -> bytes:
+    return line + b"\r\n" + b"\r\n".join(heads) + b"\r\n\r\n" + tail
+
+
 texts = st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=20)  # half letters, too
 numbers = st.one_of(
     st.integers(-(2**70), 2**70), st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0, -1, 1, 128, 129])
@@ -65,12 +86,10 @@ part_kinds = st.sampled_from(
     ]
 )
 part_names = st.sampled_from(["text", "image_url", "source", "input_audio", "file", "file_data", "refusal", "detail"])
-parts = st.builds(
-    lambda kind, rest: {"type": kind, **rest}, part_kinds, st.dictionaries(part_names, anything, max_size=3)
-)
+parts = st.builds(_part, part_kinds, st.dictionaries(part_names, anything, max_size=3))
 message_names = st.sampled_from(["name", "tool_calls", "tool_call_id", "refusal", "audio", "type", "call_id", "output"])
 messages = st.builds(
-    lambda role, content, rest: {"role": role, "content": content, **rest},
+    _message,
     st.one_of(st.sampled_from(["user", "assistant", "system", "tool", "developer"]), anything),
     st.one_of(texts, st.lists(parts, max_size=3), anything),
     st.dictionaries(message_names, anything, max_size=2),
@@ -82,7 +101,7 @@ FIELDS = [
     *("auction_id", "response_id", "verdict", "score", "detail", "stop", "logit_bias", "service_tier", "top_logprobs"),
 ]
 bodies = st.builds(
-    lambda model, said, given, rest: {"model": model, "messages": said, "input": given, **rest},
+    _body,
     st.one_of(st.sampled_from(["only", "only", "only", "nobody"]), anything),
     st.one_of(st.lists(messages, min_size=1, max_size=3), anything),
     st.one_of(texts, st.lists(st.one_of(messages, texts, parts), max_size=3), anything),
@@ -114,7 +133,7 @@ raw_bodies = st.one_of(
             b'{"model": "only", "messages": [{"role": "user", "content": "\\ud83d"}]}',
         ]
     ),
-    st.builds(lambda body, at: written(body)[: at or 1], bodies, st.integers(0, 200)),
+    st.builds(_cut, bodies, st.integers(0, 200)),
 )
 
 
@@ -260,7 +279,7 @@ TAILS = [
 wires = st.one_of(
     st.binary(min_size=1, max_size=200),
     st.builds(
-        lambda line, heads, tail: line + b"\r\n" + b"\r\n".join(heads) + b"\r\n\r\n" + tail,
+        _request,
         st.sampled_from(LINES),
         st.lists(st.one_of(st.sampled_from(HEADS), st.binary(max_size=30)), max_size=5),
         st.one_of(st.sampled_from(TAILS), st.binary(max_size=60)),

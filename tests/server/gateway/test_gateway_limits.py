@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -29,7 +29,7 @@ def gateway(opening: Opening) -> Iterator[Gateway]:
 
 
 @contextmanager
-def connected(gateway: Gateway) -> Iterator[socket.socket]:
+def connected(gateway: Gateway) -> Generator[socket.socket]:
     port = int(gateway.base.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=HANG) as found:
         yield found

@@ -37,6 +37,27 @@ FEW = settings(
 )
 POSTS = ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback"]
 
+
+def _part(kind: str, rest: Json) -> Json:
+    return {"type": kind, **rest}
+
+
+def _message(role: object, content: object, rest: Json) -> Json:
+    return {"role": role, "content": content, **rest}
+
+
+def _body(model: object, said: object, given: object, rest: Json) -> Json:
+    return {"model": model, "messages": said, "input": given, **rest}
+
+
+def _cut(body: Json, at: int) -> bytes:
+    return written(body)[: at or 1]
+
+
+def _request(line: bytes, heads: list[bytes], tail: bytes) -> bytes:
+    return line + b"\r\n" + b"\r\n".join(heads) + b"\r\n\r\n" + tail
+
+
 texts = st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=20)  # half letters, too
 numbers = st.one_of(
     st.integers(-(2**70), 2**70), st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0, -1, 1, 128, 129])
@@ -65,32 +86,10 @@ part_kinds = st.sampled_from(
     ]
 )
 part_names = st.sampled_from(["text", "image_url", "source", "input_audio", "file", "file_data", "refusal", "detail"])
-
-
-def part_of(kind: object, rest: dict[str, object]) -> dict[str, object]:
-    return {"type": kind, **rest}
-
-
-def message_of(role: object, content: object, rest: dict[str, object]) -> dict[str, object]:
-    return {"role": role, "content": content, **rest}
-
-
-def body_of(model: object, said: object, given: object, rest: dict[str, object]) -> dict[str, object]:
-    return {"model": model, "messages": said, "input": given, **rest}
-
-
-def cut_body(body: object, at: int) -> bytes:
-    return written(body)[: at or 1]
-
-
-def wire_of(line: bytes, heads: list[bytes], tail: bytes) -> bytes:
-    return line + b"\r\n" + b"\r\n".join(heads) + b"\r\n\r\n" + tail
-
-
-parts = st.builds(part_of, part_kinds, st.dictionaries(part_names, anything, max_size=3))
+parts = st.builds(_part, part_kinds, st.dictionaries(part_names, anything, max_size=3))
 message_names = st.sampled_from(["name", "tool_calls", "tool_call_id", "refusal", "audio", "type", "call_id", "output"])
 messages = st.builds(
-    message_of,
+    _message,
     st.one_of(st.sampled_from(["user", "assistant", "system", "tool", "developer"]), anything),
     st.one_of(texts, st.lists(parts, max_size=3), anything),
     st.dictionaries(message_names, anything, max_size=2),
@@ -102,7 +101,7 @@ FIELDS = [
     *("auction_id", "response_id", "verdict", "score", "detail", "stop", "logit_bias", "service_tier", "top_logprobs"),
 ]
 bodies = st.builds(
-    body_of,
+    _body,
     st.one_of(st.sampled_from(["only", "only", "only", "nobody"]), anything),
     st.one_of(st.lists(messages, min_size=1, max_size=3), anything),
     st.one_of(texts, st.lists(st.one_of(messages, texts, parts), max_size=3), anything),
@@ -134,7 +133,7 @@ raw_bodies = st.one_of(
             b'{"model": "only", "messages": [{"role": "user", "content": "\\ud83d"}]}',
         ]
     ),
-    st.builds(cut_body, bodies, st.integers(0, 200)),
+    st.builds(_cut, bodies, st.integers(0, 200)),
 )
 
 
@@ -280,7 +279,7 @@ TAILS = [
 wires = st.one_of(
     st.binary(min_size=1, max_size=200),
     st.builds(
-        wire_of,
+        _request,
         st.sampled_from(LINES),
         st.lists(st.one_of(st.sampled_from(HEADS), st.binary(max_size=30)), max_size=5),
         st.one_of(st.sampled_from(TAILS), st.binary(max_size=60)),

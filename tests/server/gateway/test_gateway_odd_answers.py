@@ -151,7 +151,9 @@ PLAYS: dict[str, Play] = {
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway over an agent for each of the plays, and a good one; keys choose among them."""
     folder = tmp_path_factory.mktemp("odd")
-    with Wire(**PLAYS) as wire:  # pyright: ignore[reportArgumentType]
+    wire = Wire()
+    wire.plays.update(PLAYS)
+    with wire:
         agents = [*(wire.agent(name, judge=False) for name in PLAYS), wire.agent("large", price=10.0)]
         settings = {"agents": agents, "memory": {"path": folder / "memory.sqlite3"}}
         with Gateway(config.Settings.model_validate(settings), folder / "server.sqlite3") as running:
@@ -214,7 +216,8 @@ class TestBeforeTheFirstWord:
                         assert secret not in message
 
     def test_a_whole_answer_for_a_stream_is_made_one(self, odd: Gateway) -> None:
-        answer = ask(odd, "whole", key=key_for(odd, "whole"), stream=True, stream_options={"include_usage": True})
+        wanted = {"include_usage": True}
+        answer = ask(odd, "whole", key=key_for(odd, "whole"), stream=True, stream_options=wanted)
         assert text_of(answer) == "forty-two"
         assert answer.text.endswith("data: [DONE]\n\n")
         assert '"completion_tokens":5' in answer.text

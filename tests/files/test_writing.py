@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sale.errors import OutputError
+from sale.errors import InputError, OutputError
+from sale.files.reading import read_text
 from sale.files.writing import write_bytes, write_text, writing
 
 
@@ -149,3 +150,22 @@ def test_a_file_that_is_write_protected_stays_so(place: Path) -> None:
     (place / "protected").chmod(0o400)
     with pytest.raises(OutputError, match="Permission denied"):
         write_text(place / "protected", "after")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "日" * 85, "é" * 127])
+def test_the_longest_name_there_is_is_written(place: Path, name: str) -> None:
+    for text in ("before", "after"):
+        write_text(place / name, text)
+        assert (place / name).read_text() == text
+    assert [path.name for path in place.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~no-such-user/a", f"/dev/fd/{10**20}"])
+def test_paths_that_cannot_be_are_refused_in_a_line(path: str) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_text(Path(path), "x")
+
+
+def test_a_path_with_a_null_character_is_not_read() -> None:
+    with pytest.raises(InputError, match="null character"):
+        read_text(Path("a\0b"))

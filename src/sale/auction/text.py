@@ -7,6 +7,12 @@ import re
 HIDDEN = "?"
 """What stands in place of a score or verdict that a text brings along."""
 
+# Control characters, soft hyphens, zero-width characters, changes of direction, and the invisible copy of ASCII.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+_JOINED = re.compile(r"(?<=[!-~])[\u034f\u200c\u200d\ufe00-\ufe0f]+(?=[!-~])")  # nothing of ASCII is joined
 # Everything between two words. It begins after a word or at the start, so that each run is looked at once.
 _NUMBER = re.compile(r"(?:(?<=\w)|\A)(\W++)(\d)(?:\.0+)?(?!\w|\.\d)")
 _QUOTE = re.compile(r"[\"'`\u2018-\u201f\u00ab\u00bb]")
@@ -24,7 +30,11 @@ _CLAIMED = re.compile(
     r"(?:\d+(?:\.\d+)?|(?:zero|one|two|three|four|five)\b)",
     re.IGNORECASE,
 )
-_FULL_MARKS = re.compile(r"(?<![\w.])(?:5|five)(\s{0,3}(?:/|out of|of)\s{0,3}(?:5|five)\b(?!\.\d))", re.IGNORECASE)
+_FULL_MARKS = re.compile(
+    r"(?<![\w.])(?:[5\uff15]|five)"
+    r"(\s{0,3}(?:[/\u2044\u2215\uff0f]|out of|of)\s{0,3}(?:[5\uff15]|five)\b(?!\.\d))",
+    re.IGNORECASE,
+)
 _VERDICT = re.compile(
     r"\b((?:(?:is_)?correct(?:ness)?|verdict)\b[^\w\n]{0,16}[:\uff1a][^\w\n]{0,16})"
     r"(?:true|false|yes|no|correct|incorrect|right|wrong)\b",
@@ -35,6 +45,15 @@ _VERDICT = re.compile(
 def storable(text: str) -> str:
     """The text as any endpoint and store takes it: no half characters (lone surrogates), no NUL."""
     return text.encode(errors="replace").decode().replace("\0", "")
+
+
+def without_invisible(text: str) -> str:
+    """The text without characters that nobody sees: within a word or a mark, they keep it from being found.
+
+    Every line ends in a line feed. Joiners stay, as many scripts need them, but between two letters of ASCII.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n")
+    return _JOINED.sub("", _INVISIBLE.sub("", lines))
 
 
 def clipped(text: str, size: int) -> str:

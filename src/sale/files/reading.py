@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import shutil
 import stat
@@ -113,6 +114,8 @@ def _opened(path: Path) -> Generator[BinaryIO]:
         with _copied(sys.stdin.buffer) as copy:
             yield copy
         return
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "there is a null character in the path")
     with path.open("rb") as stream:
         if stat.S_ISREG(path.stat().st_mode):
             yield stream

@@ -28,6 +28,10 @@ _DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 """Where the system shows the files that a process has open, by number."""
 _MAX_LINKS = 40
 """How many symbolic links are followed, as in Linux itself."""
+_NO_DESCRIPTOR = 2**31 - 1
+"""The largest number the system takes for an open file, which none has."""
+_NAME_BYTES = 255 - len(".12345678.part")
+"""How much of a file's name fits into that of its new version; most file systems count bytes."""
 _ANYBODY = 0o666
 """The mode of a new file, less what the user's mask takes away."""
 
@@ -110,7 +114,12 @@ def _destination(target: Path) -> Path | contextlib.AbstractContextManager[Binar
     """
     if target == STANDARD:
         return contextlib.nullcontext(sys.stdout.buffer)
-    target = target.expanduser()
+    try:
+        target = target.expanduser()
+    except RuntimeError as error:  # ~somebody
+        raise FileNotFoundError(errno.ENOENT, "there is no such user", str(target)) from error
+    if "\0" in str(target):
+        raise OSError(errno.EINVAL, "there is a null character in the path", str(target))
     own = _own_descriptor(target)
     if own is not None:
         return os.fdopen(os.dup(own), "wb")
@@ -137,7 +146,7 @@ def _own_descriptor(target: Path) -> int | None:
     path = target
     for _ in range(_MAX_LINKS):
         if os.path.realpath(path.parent) in folders and path.name.isdecimal():
-            return int(path.name)
+            return min(int(path.name), _NO_DESCRIPTOR)
         if not path.is_symlink():
             return None
         path = path.parent / path.readlink()
@@ -147,7 +156,8 @@ def _own_descriptor(target: Path) -> int | None:
 @contextlib.contextmanager
 def _replacing(path: Path, *, private: bool) -> Generator[BinaryIO]:
     """A stream to a new file beside `path`, which takes its place if the block ends well."""
-    partial = path.with_name(f"{path.name[:200]}.{uuid.uuid4().hex[:8]}.part")
+    name = os.fsencode(path.name)[:_NAME_BYTES].decode(errors="ignore")
+    partial = path.with_name(f"{name}.{uuid.uuid4().hex[:8]}.part")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE if private else _ANYBODY)
     try:
         with os.fdopen(descriptor, "wb") as stream:

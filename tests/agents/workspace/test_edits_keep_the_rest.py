@@ -20,7 +20,7 @@ from sale.agents.prompts.repository import MARKS
 from sale.agents.tools.workspace.box import CommandBox
 from sale.agents.tools.workspace.kit import Hands
 from sale.agents.tools.workspace.patching import apply_in, patch_between, put, taken
-from sale.agents.tools.workspace.texts import FileText, Span, decoded
+from sale.agents.tools.workspace.texts import FileText, Span, decoded, new_text
 from sale.agents.tools.workspace.tree import Copy, Entry, Mode, Tree
 from tests.agents.workspace.test_workspace_patches import git
 
@@ -186,3 +186,13 @@ def test_bytes_are_text_only_where_they_come_back(data: bytes) -> None:
     if found is not None:
         assert found.data("x") == data
         assert found.with_spans([]).data("x") == data
+
+
+@pytest.mark.parametrize("name", ["punycode", "idna", "Punycode"])
+def test_a_file_cannot_choose_an_encoding_that_takes_for_ever(name: str) -> None:
+    """Punycode takes the square of a text's length: a large file of a stranger would hold up everything for hours."""
+    said = f"# coding: {name} -"
+    found = decoded(said.encode())
+    assert found is not None
+    assert (found.encoding, found.plain) == ("utf-8", said)
+    assert new_text(said).encoding == "utf-8"

@@ -20,7 +20,7 @@ from sale.agents.tools.workspace import git as git_module
 from sale.agents.tools.workspace.around import around
 from sale.agents.tools.workspace.copying import copied
 from sale.agents.tools.workspace.git import empty_repository, git_alone
-from sale.agents.tools.workspace.patching import apply_in, patched
+from sale.agents.tools.workspace.patching import apply_in, patch_between, patched
 from sale.agents.tools.workspace.tree import Entry, Room, Tree
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.errors import InputError
@@ -282,6 +282,66 @@ def test_what_is_read_of_git_is_neither_a_link_nor_a_pipe(repository: Path, name
                 copied(repository, ROOM)
         else:
             assert sorted(copied(repository, ROOM).tree) == ["a.py"]
+
+
+@pytest.mark.parametrize("name", [".gitignore", "sub/.gitignore"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_in_the_place_of_rules_is_not_waited_for(name: str, linked: bool, repository: Path) -> None:
+    place = repository / name
+    place.parent.mkdir(exist_ok=True)
+    pipe = repository / ".git" / "pipe" if linked else place
+    os.mkfifo(pipe)
+    if linked:
+        place.symlink_to(pipe)
+    with pytest.raises(InputError, match="it is a pipe") as caught:
+        copied(repository, ROOM)
+    assert caught.value.where == str(place)
+    with pytest.raises(InputError, match="it is a pipe"):
+        copied(place.parent, ROOM)
+
+
+def test_a_pipe_in_the_place_of_attributes_is_not_waited_for(repository: Path) -> None:
+    os.mkfifo(repository / ".gitattributes")
+    before: Tree = {"a.py": Entry((repository / "a.py").read_bytes())}
+    patch = patch_between(before, {"a.py": Entry(b"b = 2\n")})
+    with pytest.raises(InputError, match="it is a pipe"):
+        apply_in(repository, patch)
+    assert (repository / "a.py").read_bytes() == before["a.py"].data
+
+
+def test_a_link_that_leads_out_through_another_is_not_copied(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("the secret\n")
+    (repository / "sub").mkdir()
+    (repository / "sub" / "top").symlink_to("..")
+    (repository / "key").symlink_to("sub/top/../key")
+    assert (repository / "key").read_text() == "the secret\n"
+    found = copied(repository, ROOM)
+    assert sorted(found.tree) == ["a.py", "sub/top"]
+    assert found.left_out == ("key: a symbolic link that leads out",)
+
+
+LINK = (
+    "diff --git a/{0} b/{0}\nnew file mode 120000\n--- /dev/null\n+++ b/{0}\n"
+    "@@ -0,0 +1 @@\n+{1}\n\\ No newline at end of file\n"
+)
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    "links", [[("key", "/etc/passwd")], [("key", "../key")], [("sub/top", ".."), ("key", "sub/top/../key")]]
+)
+async def test_a_patch_brings_no_link_that_leads_out(links: list[tuple[str, str]], repository: Path) -> None:
+    """Command agents hand in patches of their own."""
+    patch = "".join(LINK.format(*link) for link in links)
+    workspace = await Workspace.open(repository)
+    with pytest.raises(InputError, match="lead out of the directory: 'key'"):
+        patched(workspace.tree, patch)
+    with pytest.raises(InputError, match="lead out"):
+        await workspace.apply(patch)
+    assert (await workspace.verify(workspace.task("x"), patch)).verdict == "failure"
+    assert names_in(repository) == [".git", "a.py"]
+    inside = patched(workspace.tree, LINK.format("sub/link", "../a.py"))
+    assert inside["sub/link"] == Entry(b"../a.py", "120000")
 
 
 COPY = "diff --git a/{0} b/got\nsimilarity index 100%\n{1} from {0}\n{1} to got\n"

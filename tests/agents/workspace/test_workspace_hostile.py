@@ -16,7 +16,7 @@ import sale
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.agents.tools.workspace.around import around
 from sale.agents.tools.workspace.box import Bounds, CommandBox, CommandReport
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Tree
+from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Tree, links_out
 from sale.errors import ConfigError, InputError
 from tests.support.hang import HANG
 
@@ -244,6 +244,30 @@ async def test_links_that_lead_out_do_not_come_back(box: CommandBox) -> None:
     assert "lead out" in report.note
     assert sorted(left) == ["a.txt", "ok", "run.sh", "src/b.py", "src/top"]
     assert left["a.txt"] == FILES["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ln -s .. src/top; ln -s src/top/../key key; echo x > ok",
+        "ln -s src/top/../key key; ln -s .. src/top; ln -s key more; echo x > ok",
+        "mkdir none; ln -s none/../../key key; ln -s .. src/top; ln -s src/b.py/../x far; echo x > ok",
+    ],
+)
+async def test_links_that_lead_out_through_others_do_not_come_back(box: CommandBox, command: str) -> None:
+    """The kernel follows a link before it goes up: `src/top/../key` is not `src/key`."""
+    report, left = await box.run(FILES, command)
+    assert "lead out" in report.note
+    assert {path for path, entry in left.items() if entry.mode == "120000"} <= {"src/top", "more"}
+    assert left["ok"] == Entry(b"x\n")
+    assert not links_out(left)
+
+
+async def test_a_link_that_is_there_is_not_made_to_lead_out(box: CommandBox) -> None:
+    tree: Tree = {**FILES, "key": Entry(b"src/deep/../b.py", "120000"), "src/deep/c": Entry(b"three\n")}
+    report, left = await box.run(tree, "rm -r src/deep; ln -s .. src/deep; echo x > ok")
+    assert "'key' would lead out" in report.note
+    assert left == tree
 
 
 async def test_a_directory_swapped_for_a_link_shows_nothing(box: CommandBox) -> None:

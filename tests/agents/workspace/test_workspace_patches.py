@@ -228,3 +228,9 @@ def test_a_mode_that_the_patch_changes_is_changed_for_those_who_may_read(old: in
     was, becomes = ("100755", "100644") if old & 0o100 else ("100644", "100755")
     apply_in(tmp_path, patch_between({"a": Entry(b"1\n", was)}, {"a": Entry(b"1\n", becomes)}))
     assert file.stat().st_mode & 0o7777 == new
+
+
+def test_a_path_too_odd_for_gits_attributes_is_refused_in_a_line() -> None:
+    path = "/".join(["*" * 250] * 4)
+    with pytest.raises(InputError, match="too many signs"):
+        patch_between({path: Entry(b"\xe4\n")}, {path: Entry(b"\xe5\n")})

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.agents.tools.runs import Limits, RunReport
 from sale.agents.tools.surroundings import Surroundings
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Mode, Tree, checked, stays_inside
+from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Mode, Tree, checked, led_out, stays_inside
 from sale.errors import InputError
 
 _PROGRAM = resources.files("sale.agents.tools.workspace").joinpath("inside.py").read_text(encoding="utf-8")
@@ -206,4 +206,13 @@ def _after(tree: Tree, told: _Told) -> tuple[Tree, str]:
             left[checked(path)] = entry
     except (ValueError, binascii.Error, InputError) as error:
         return tree, f"what it changed cannot be kept ({error}): the copy is as it was before"
+    while out := led_out(tree, left):
+        changed = [path for path in sorted(out) if left[path] != tree.get(path)]
+        if not changed:
+            said = f"the symbolic link {min(out)!r} would lead out"
+            return tree, f"what it changed cannot be kept ({said}): the copy is as it was before"
+        astray += changed
+        for path in changed:  # what is left of the others is looked at anew: they may lead through it
+            del left[path]
+            left |= {path: tree[path]} if path in tree else {}
     return left, f"symbolic links that lead out are not kept: {', '.join(astray[:5])}" if astray else ""

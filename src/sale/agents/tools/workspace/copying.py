@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sale.agents.tools.workspace.disk import Folder
 from sale.agents.tools.workspace.repository import list_files
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Room, Tree, goes_round
+from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Room, Tree, goes_round, links_out
 from sale.errors import InputError
 
 
@@ -54,6 +54,9 @@ def copied(directory: Path, room: Room) -> Copied:
         entries[name] = entry
         total += len(entry.data)
         _check_room(directory, len(entries), total, room)
+    for name in links_out(entries):
+        del entries[name]
+        left_out[name] = "a symbolic link that leads out"
     for name in [name for name in entries if goes_round(name, entries)]:
         del entries[name]
         left_out[name] = "a symbolic link that leads round in a circle"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from sale.agents.tools.workspace.tree import MEGABYTE, Entry, checked, stays_inside
@@ -68,6 +69,21 @@ class Folder:
             known = self._is_real(above) and not (self._top / folder).is_symlink()
             self._real[folder] = known
         return known
+
+
+def refuse_pipes(folders: Iterable[Path], name: str) -> None:
+    """Refuse directories that have a pipe by a name under which git reads a file: git would wait for it for ever.
+
+    Raises:
+        InputError: One has.
+    """
+    for folder in folders:
+        try:
+            kind = (folder / name).stat().st_mode  # through links, which older versions of git follow
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISFIFO(kind):
+            raise InputError("it is a pipe, for which git would wait", where=str(folder / name), hint="Remove it.")
 
 
 def read_regular(path: Path, most: int) -> bytes:

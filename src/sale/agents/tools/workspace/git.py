@@ -170,5 +170,7 @@ def _ran(command: list[str], given: bytes, directory: Path, *, environment: dict
             timeout=SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        raise ExecutionError(f"git took longer than {SECONDS:.0f} seconds, and was stopped") from None
+    except OSError as error:
         raise ExecutionError(f"git did not do its work: {error}") from error

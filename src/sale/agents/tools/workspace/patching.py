@@ -15,8 +15,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from sale.agents.tools.workspace.disk import refuse_pipes
 from sale.agents.tools.workspace.git import empty_repository, git, git_alone
-from sale.agents.tools.workspace.tree import Entry, Mode, Tree, changes, checked, goes_round, parents
+from sale.agents.tools.workspace.tree import Entry, Mode, Tree, changes, checked, goes_round, led_out, parents
 from sale.errors import InputError
 
 _MODES: dict[bytes, Mode] = {b"100644": "100644", b"100755": "100755", b"120000": "120000"}
@@ -55,7 +56,10 @@ def patch_between(before: Tree, after: Tree, *, prefix: str = "") -> str:
         _import(repository, old=old, new=new)
         compare = [*_PLAIN_DIFF, "refs/heads/old", "refs/heads/new"]
         made = git(git_alone(compare, repository=repository, confined=False))
-    return made.decode("utf-8")
+    try:
+        return made.decode("utf-8")
+    except UnicodeDecodeError:  # git passes over a line of attributes that is very long
+        raise InputError("a file that is no text has a path of too many signs such as `*` for a patch") from None
 
 
 def touched(patch: str, *, prefix: str = "") -> tuple[str, ...]:
@@ -80,7 +84,7 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
     """Return the tree with a patch applied. Git does so in an index: a patch that names other files finds none there.
 
     Raises:
-        InputError: The patch does not apply, or changes something other than files and links.
+        InputError: The patch does not apply, changes something other than files and links, or has a link lead out.
     """
     if not patch:
         return dict(tree)
@@ -98,7 +102,10 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
     for path in left:
         if inside := next((top for top in parents(path) if top in found), None):
             raise InputError(f"the patch does not apply: {inside!r} is a file or a link, so nothing can be in it")
-    return {**found, **left}
+    after = {**found, **left}
+    if out := sorted(led_out(tree, after)):
+        raise InputError(f"the patch has a symbolic link lead out of the directory: {out[0]!r}")
+    return after
 
 
 def _indexed(repository: Path) -> dict[str, Entry]:
@@ -134,9 +141,11 @@ def apply_in(directory: Path, patch: str, *, prefix: str = "") -> None:
     A patch of anybody else's goes through `patched` first: git reads the file that a copy is made from wherever it is.
 
     Raises:
-        InputError: The patch does not apply.
+        InputError: The patch does not apply, or git cannot read the attributes of a file.
     """
-    before = {path: about for name in touched(patch, prefix=prefix) if (about := _regular(path := directory / name))}
+    names = touched(patch, prefix=prefix)
+    refuse_pipes({directory / top for name in names for top in ("", *parents(name))}, ".gitattributes")
+    before = {path: about for name in names if (about := _regular(path := directory / name))}
     _apply(directory, patch, prefix)
     for path, about in before.items():
         _restore(path, about)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sale.agents.tools.workspace.disk import Folder, read_regular
+from sale.agents.tools.workspace.disk import Folder, read_regular, refuse_pipes
 from sale.agents.tools.workspace.git import empty_repository, git_alone, user_excludes
 from sale.agents.tools.workspace.tree import MEGABYTE
 from sale.config import git_settings_path
@@ -120,6 +120,9 @@ def _below(directory: Path, depth: int) -> Listing:
 
 
 def _asked(found: _Repository, directory: Path) -> list[str]:
+    above = [place for place in directory.parents if place.is_relative_to(found.top)]
+    refuse_pipes(above, ".gitignore")
+    refuse_pipes(_with_rules(directory), ".gitignore")
     settings = _content(found.shared / "config")
     with empty_repository(sha256=_SHA256.search(settings) is not None) as repository:
         index = _copied_index(found.own, repository)
@@ -135,6 +138,14 @@ def _asked(found: _Repository, directory: Path) -> list[str]:
             f"git does not read it: {said.splitlines()[0] if said else 'no word why'}", where=str(directory)
         )
     return sorted({os.fsdecode(name) for name in ran.stdout.split(b"\0") if name})
+
+
+def _with_rules(directory: Path) -> Iterator[Path]:
+    """Yield the directories below, and the one itself, that have rules of their own for what is ignored."""
+    for place, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if name != ".git"]
+        if ".gitignore" in files:
+            yield Path(place)
 
 
 def _copied_index(own: Path, repository: Path) -> bytes:

@@ -32,6 +32,8 @@ _HEAD = 1000
 """How far into a file its declaration is looked for."""
 _PLAIN = frozenset({"utf-8", "ascii", "iso8859-1", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"})
 """Encodings in which the bytes of a line depend on nothing before it."""
+_SLOW = frozenset({"punycode", "idna"})
+"""Encodings of names of hosts: decoding takes the square of a text's length, which is hours for a large file."""
 _COMPARED = 4000
 """Lines up to which two versions of a file are compared without a short cut."""
 
@@ -187,6 +189,8 @@ def _declared(text: str) -> str | None:
         name = codecs.lookup(found[1]).name
         "".encode(name)  # a codec may be one of bytes, or of no use at all
     except (LookupError, ValueError):
+        return None
+    if name in _SLOW:
         return None
     return "utf-8" if name == "utf-8-sig" else name
 

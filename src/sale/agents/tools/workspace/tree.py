@@ -6,7 +6,7 @@ A path is relative to the copy's top, with `/` between its parts. Directories ex
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -205,7 +205,7 @@ def checked(path: str) -> str:
 
 
 def stays_inside(path: str, target: str) -> bool:
-    """Whether a symbolic link at a path leads to somewhere in the copy."""
+    """Whether a symbolic link, as it is written, leads to somewhere in the copy; `links_out` follows it."""
     if target.startswith("/"):
         return False
     plain = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
@@ -214,14 +214,37 @@ def stays_inside(path: str, target: str) -> bool:
 
 def goes_round(path: str, tree: Tree) -> bool:
     """Return whether following a path runs in a circle of symbolic links, as the kernel sees it: over forty of them."""
+    return _followed(path, tree) == "round"
+
+
+def links_out(tree: Tree) -> frozenset[str]:
+    """Return the symbolic links that lead out of a tree, as the kernel follows them: through other links, too.
+
+    `a/b/../x` is not `a/x` where `a/b` is a link. So a target that goes up from what is no directory of the tree counts
+    as leading out: where that would end is not known.
+    """
+    links = [path for path, entry in tree.items() if entry.mode == "120000"]
+    folders = {top for path in tree for top in parents(path)} if links else set[str]()
+    return frozenset(path for path in links if _followed(path, tree, folders) == "out")
+
+
+def led_out(before: Tree, after: Tree) -> frozenset[str]:
+    """Return the symbolic links of a tree that lead out, but those that are in the earlier one and led out there."""
+    found = links_out(after)
+    known = links_out(before) if found else frozenset[str]()
+    return frozenset(path for path in found if path not in known or after[path] != before[path])
+
+
+def _followed(path: str, tree: Tree, folders: Container[str] | None = None) -> Literal["inside", "out", "round"]:
+    """Return where a path leads; with the tree's directories given, to go up from anything else is to lead out."""
     waiting = path.split("/")[::-1]
     there: list[str] = []
     links = 0
     while waiting and links <= MAX_LINKS:
         part = waiting.pop()
         if part == "..":
-            if not there:
-                return False  # it leads out, where the tree does not say what comes next
+            if not there or (folders is not None and "/".join(there) not in folders):
+                return "out"  # where the tree does not say what comes next
             there.pop()
         elif part not in {"", "."}:
             there.append(part)
@@ -230,10 +253,10 @@ def goes_round(path: str, tree: Tree) -> bool:
                 links += 1
                 target = entry.data.decode(errors="surrogateescape")
                 if target.startswith("/"):
-                    return False
+                    return "out"
                 there.pop()
                 waiting += target.split("/")[::-1]
-    return links > MAX_LINKS
+    return "round" if links > MAX_LINKS else "inside"
 
 
 def changes(before: Tree, after: Tree) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How deep JSON may be: its parser reads more levels than its writer writes, and what walks through it has an end too."""
+"""How deep JSON may be: its parser reads more levels than its writer writes, and walks through it have an end too."""
 
 from __future__ import annotations
 

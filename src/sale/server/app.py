@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from sale.server.gateway.chat import TurnEndpoint, read_chat
+from sale.server.gateway.chat import MEGABYTE, TurnEndpoint, read_chat
 from sale.server.gateway.desk import Desk
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.errors import ApiError, missing
@@ -48,9 +48,10 @@ def create_app(desk: Desk, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
 def gateway_routes(desk: Desk) -> list[BaseRoute]:
     """The OpenAI-compatible API, and feedback."""
     models = ModelsEndpoint(desk)
+    responses = Responses(lambda: desk.settings.body_mb * MEGABYTE)
     return [
         Route("/v1/chat/completions", TurnEndpoint(desk, read_chat), methods=["POST"]),
-        Route("/v1/responses", TurnEndpoint(desk, Responses().read), methods=["POST"]),
+        Route("/v1/responses", TurnEndpoint(desk, responses.read), methods=["POST"]),
         Route("/v1/embeddings", EmbeddingsEndpoint(desk), methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model:path}", models, methods=["GET"]),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 from typing import Final, cast
 
 from uvicorn.config import Config
@@ -18,14 +17,13 @@ from uvicorn.server import ServerState
 
 from sale.config import ServerSettings
 from sale.server.gateway.errors import ApiError
+from sale.server.nearby import customer_of
 
 KILOBYTE: Final = 1024
 LINGER_SECONDS: Final = 2.0
 """How long a refused connection is read, to no end: closed at once, it would often take the refusal with it."""
 SLOWEST: Final = KILOBYTE
 """Bytes a second that a body must come with."""
-IPV6_BITS: Final = 64
-"""Of an address, which are those of one customer."""
 REASONS: Final = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -84,7 +82,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there; the time for the first head begins."""
         super().connection_made(transport)
-        self._who = _customer(self.client[0] if self.client else "")
+        self._who = customer_of(self.client[0] if self.client else "")
         connected = self.limits.connected
         connected[self._who] += 1
         if connected[self._who] > self.limits.connections:
@@ -241,17 +239,6 @@ def limited(limits: Limits) -> type[asyncio.Protocol]:
     """A protocol of a server with these limits."""
     made = type("Limited", (LimitedProtocol,), {"limits": limits})
     return cast("type[asyncio.Protocol]", made)
-
-
-def _customer(host: str) -> str:
-    """Who an address belongs to: of IPv6, everybody has more addresses than could be counted."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or int(address) >> (128 - IPV6_BITS))
-    return host
 
 
 def _error(message: str, status: int, name: str) -> ApiError:

@@ -1,9 +1,12 @@
-"""Whether a request comes straight from this machine. Everything that is open to nobody else asks here."""
+"""Where a request comes from: straight from this machine, or else whose address that is.
+
+Everything that is open to nobody else, or counts for one address, asks here.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, cast
 
 from starlette.types import Scope
@@ -23,6 +26,8 @@ FORWARDED: Final = frozenset(
 )
 """Headers by which proxies say for whom they ask, beside all that begin with `x-forwarded`."""
 FORWARDED_PREFIX: Final = b"x-forwarded"
+IPV6_BITS: Final = 64
+"""Of an address, which are those of one customer."""
 
 
 def is_direct(scope: Scope) -> bool:
@@ -41,3 +46,14 @@ def is_direct(scope: Scope) -> bool:
             address = ip_address(client[0])
             return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     return False
+
+
+def customer_of(host: str) -> str:
+    """Who an address belongs to: of IPv6, everybody has more addresses than could be counted."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or int(address) >> (128 - IPV6_BITS))
+    return host

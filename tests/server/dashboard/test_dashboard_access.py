@@ -175,3 +175,25 @@ def test_waits_grow_end_and_belong_to_an_address() -> None:
     assert access.wait("mallory") == 0.0
     assert access.admits("mallory", "a")
     assert access.wait("mallory") == 0.0
+
+
+@pytest.mark.parametrize("other", ["2001:db8::ffff", "2001:db8:0:0:8000::1"])
+def test_who_has_a_network_guesses_no_faster(other: str) -> None:
+    access = Access(DashboardSettings(password="a"), Clock())
+    for last in range(FREE_TRIES):
+        assert access.wait(f"2001:db8::{last + 1}") == 0.0
+        access.admits(f"2001:db8::{last + 1}", "b")
+    assert access.wait(other) == FIRST_WAIT
+    assert access.wait("2001:db8:0:1::1") == 0.0
+
+
+@pytest.mark.parametrize("place", ["[", "[x]", "[::1", "a[b"])
+@pytest.mark.parametrize("password", [PASSWORD, None])
+def test_a_host_or_an_origin_that_is_none_is_refused(tmp_path: Path, password: str | None, place: str) -> None:
+    with Served(tmp_path, password=password) as site:
+        token = site.token("/login" if password else "/keys")
+        form = {"token": token, "password": PASSWORD, "name": "mallory"}
+        path = "/login" if password else "/keys/create"
+        assert site.client.post(path, data=form, headers={"origin": f"http://{place}"}).status_code == 403
+        reply = site.client.get("/login", headers={"host": place})
+        assert reply.status_code == (200 if password else 421)

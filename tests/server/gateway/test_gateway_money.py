@@ -113,6 +113,13 @@ class TestSetAside:
             {"max_tokens": 1, "thinking": {"type": "enabled", "budget_tokens": 50_000}},
             {"max_tokens": 1, "reasoning": {"max_tokens": 50_000}},
             {"max_tokens": 1, "prediction": {"type": "content", "content": "x" * 150_000}},
+            {"max_tokens": 1, "n_predict": 50_000.0},
+            {"max_tokens": 1, "max_output_tokens": "50000"},
+            {"max_tokens": 1, "n_predict": -1, "n": 100},
+            {"max_tokens": 1, "max_new_tokens": [50_000], "n": 100},
+            {"max_tokens": 1, "thinking": {"type": "enabled", "budget_tokens": 50_000.0}},
+            {"max_tokens": 1, "thinking": {"type": "enabled", "budget_tokens": -1}, "n": 100},
+            {"max_tokens": 1, "thinking_budget": 50_000},
         ],
     )
     def test_the_largest_of_all_limits_counts(self, bank: tuple[Gateway, Wire], limits: Json) -> None:
@@ -122,6 +129,17 @@ class TestSetAside:
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
         assert ask(gateway, "only", key, max_tokens=1).status_code == 200
         assert len(wire.work()) == before + 1
+
+    @pytest.mark.parametrize("path", ["/chat/completions", "/embeddings"])
+    @pytest.mark.parametrize("name", ["models", "fallbacks", "preset"])
+    def test_no_client_names_another_model_for_an_endpoint(
+        self, bank: tuple[Gateway, Wire], name: str, path: str
+    ) -> None:
+        gateway, wire = bank
+        key, before = new_key(gateway, budget=0.4), len(wire.work())
+        refused = ask(gateway, "only", key, path, input="Hi", **{name: ["vendor/the-dearest"]})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, name)
+        assert len(wire.work()) == before
 
     @pytest.mark.parametrize(
         "part",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.errors import BudgetError, RateLimitError
+from sale.errors import BudgetError, RateLimitError, StoreError
 from sale.server.store.rates import WINDOW, Rates
 
 
@@ -115,3 +115,13 @@ async def test_processes_tell_each_other(opened):
             break
         await asyncio.sleep(0.05)
     assert refused >= 4
+
+
+async def test_a_number_that_no_database_holds_is_an_error_of_the_store_and_its_work_goes_on(store):
+    secret, _ = await store.create_key("ci", tpm=100)
+    holder = await store.admit(secret)
+    reservation = await store.reserve(holder, 0.0, 2**64)
+    with pytest.raises(StoreError):
+        await store._exchange_rates()
+    await store.settle(reservation, dollars=0.0, tokens=50)
+    await store._exchange_rates()

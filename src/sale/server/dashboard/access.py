@@ -21,7 +21,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from sale.server.dashboard.settings import DashboardSettings
-from sale.server.nearby import is_direct
+from sale.server.nearby import customer_of, is_direct
 
 COOKIE = "sale_dashboard"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -93,7 +93,7 @@ class Access:
     def ours(self, request: HTTPConnection, visitor: Visitor, token: str) -> bool:
         """Whether a form was sent from a page that this visitor was shown."""
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        if origin is not None and _netloc(origin) != request.headers.get("host"):
             return False
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return False
@@ -101,7 +101,7 @@ class Access:
 
     def allowed_host(self, request: HTTPConnection) -> bool:
         """Without a password only loopback names are answered to: another name is a page elsewhere that points here."""
-        return self.guarded or urlsplit(f"//{request.headers.get('host', '')}").hostname in LOOPBACK
+        return self.guarded or _hostname(request.headers.get("host", "")) in LOOPBACK
 
     def allowed_way(self, request: HTTPConnection) -> bool:
         """Without a password only programs of this machine are answered, and nobody for whom a proxy asks."""
@@ -109,14 +109,15 @@ class Access:
 
     def wait(self, address: str) -> float:
         """Seconds until this address may try a password again; 0 for at once."""
-        wrong, last = self._tries.get(address, (0, 0.0))
+        wrong, last = self._tries.get(customer_of(address), (0, 0.0))
         if wrong < FREE_TRIES:
             return 0.0
         pause = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(wrong - FREE_TRIES, 20))
         return max(0.0, last + pause - self._clock())
 
     def admits(self, address: str, password: str) -> bool:
-        """Whether this is the password; wrong ones are counted against the address."""
+        """Whether this is the password; wrong ones are counted against the address, or its network of 64 bits."""
+        address = customer_of(address)
         good = self._password is not None and hmac.compare_digest(_digest(password), _digest(self._password))
         if good:
             self._tries.pop(address, None)
@@ -131,6 +132,22 @@ class Access:
 
     def _mark(self, own: str, at: str) -> str:
         return hmac.new(self._key, f"{own}.{at}".encode(), hashlib.sha256).hexdigest()
+
+
+def _netloc(origin: str) -> str | None:
+    """The host and port of an origin; `None` where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _hostname(host: str) -> str | None:
+    """The name in a `Host`; `None` where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _digest(text: str) -> bytes:

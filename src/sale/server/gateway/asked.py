@@ -19,6 +19,8 @@ from sale.server.gateway.reckoning import CHOICES, Weight, weigh
 Json = dict[str, Any]
 MOST_CHOICES = 128
 ROLE_CHARACTERS = 32
+OTHER_MODELS = ("models", "fallbacks", "preset")
+"""By these some endpoints answer with a model that the client names: not the agent's, and at another price."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +91,7 @@ def read_asked(body: Json, size: int) -> Asked:
     model: object = body.get("model")
     if not isinstance(model, str) or not model:
         raise _wrong("model", "must name a model")
+    refuse_other_models(body)
     stream: object = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise _wrong("stream", "must be true or false")
@@ -115,6 +118,17 @@ def read_asked(body: Json, size: int) -> Asked:
         wants_usage=isinstance(options, dict) and cast("Json", options).get("include_usage") is True,
         session=named,
     )
+
+
+def refuse_other_models(body: Mapping[str, object]) -> None:
+    """See that a request is for one model.
+
+    Raises:
+        ApiError: It would have its endpoint choose among others.
+    """
+    for name in OTHER_MODELS:
+        if body.get(name):
+            raise _wrong(name, "is not taken: the answer is of the one model of `model`")
 
 
 def _messages(given: object) -> list[Json]:

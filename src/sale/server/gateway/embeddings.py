@@ -19,6 +19,7 @@ from sale.errors import SaleError
 from sale.models.address import Address
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import listed_embedding_price
+from sale.server.gateway.asked import refuse_other_models
 from sale.server.gateway.chat import MEGABYTE, Noted
 from sale.server.gateway.desk import Desk
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, stopped, told_as
@@ -74,6 +75,7 @@ class EmbeddingsEndpoint:
 
     async def _paid(self, body: Json, holder: Holder, noted: Noted) -> bytes:
         """The answer, with money and tokens set aside before and settled after, however it ends."""
+        refuse_other_models(body)
         settings = self._desk.settings.embeddings
         weight = embedded(body.get("input"))
         noted.model = self._embedder.name if settings is None else settings.model or str(body.get("model"))

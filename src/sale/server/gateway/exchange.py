@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from sale.server.gateway.depth import DEEPEST, is_deep
 from sale.server.gateway.errors import ApiError
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -140,7 +141,7 @@ def document(raw: bytes) -> dict[str, Any]:
     """A body as a JSON object.
 
     Raises:
-        ApiError: It is none.
+        ApiError: It is none, or too deep.
     """
     try:
         value: object = orjson.loads(raw)
@@ -148,4 +149,6 @@ def document(raw: bytes) -> dict[str, Any]:
         raise ApiError(f"the body is not valid JSON: {error}", name="invalid_json") from None
     if not isinstance(value, dict):
         raise ApiError("the body must be a JSON object", name="invalid_json")
+    if is_deep(raw, value):
+        raise ApiError(f"the body has more than {DEEPEST} levels of lists and objects", name="invalid_json")
     return cast("dict[str, Any]", value)

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 import orjson
 
 from sale.models.errors import HIDDEN, redacted
+from sale.server.gateway.depth import is_deep
 from sale.server.gateway.errors import ApiError
 
 Json = dict[str, Any]
@@ -78,8 +79,15 @@ def read_json(data: bytes) -> tuple[object, str]:
     Strings of a value with damaged bytes hold these as Python's `surrogateescape` does.
 
     Raises:
-        ApiError: Nobody could read it.
+        ApiError: Nobody could read it, or write it again.
     """
+    value, damage = _read(data)
+    if is_deep(data, value):
+        raise broken("sent JSON that is too deep")
+    return value, damage
+
+
+def _read(data: bytes) -> tuple[object, str]:
     try:
         return orjson.loads(data), ""
     except orjson.JSONDecodeError:
@@ -287,7 +295,10 @@ def _status(value: object) -> int | None:
 def _is_choice(value: object, where: str) -> bool:
     if not isinstance(value, dict):
         return False
-    given: object = cast("Json", value).get(where)
+    choice = cast("Json", value)
+    given: object = choice.get(where)
+    if not isinstance(choice.get("index"), int | None):
+        return False
     if given is None:
         return True
     if not isinstance(given, dict):

@@ -8,6 +8,7 @@ what the endpoint then counts is charged, and the next request refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -33,10 +34,21 @@ REFERENCE: Final = (32_000, 4_000)
 BASE64: Final = 0.75
 """Bytes in a letter of base64."""
 UNCOMPRESSED: Final = frozenset({"wav", "pcm16", "pcm", "g711_ulaw", "g711_alaw"})
-LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
+LIMITS: Final = (
+    "max_completion_tokens",
+    "max_tokens",
+    "max_output_tokens",
+    "max_new_tokens",
+    "n_predict",
+    "num_predict",
+)
 """What the length of an answer is called, here and there. An endpoint goes by the one it knows."""
 THINKING: Final = (("thinking", "budget_tokens"), ("reasoning", "max_tokens"), ("thinking", "max_tokens"))
 """Where some take a limit for thoughts, which may come on top."""
+THOUGHTS: Final = ("thinking_budget", "thinking_budget_tokens", "thinking_token_budget", "reasoning_budget")
+"""The same for those that take it beside the other limits."""
+MOST_TOKENS: Final = 2**40
+"""What is larger is taken for this: no answer is so long, and databases hold no number of any size."""
 CHOICES: Final = ("n", "best_of")
 SOME_MORE: Final = 64
 """Tokens beside the text: roles, the template, the end."""
@@ -87,14 +99,14 @@ def longest(body: Mapping[str, object], otherwise: int) -> int:
         body: The request.
         otherwise: An answer without a limit.
     """
-    given = [limit for name in LIMITS if (limit := _positive(body.get(name))) is not None]
-    thoughts = [
-        limit
-        for name, inner in THINKING
-        if isinstance(nested := body.get(name), Mapping)
-        and (limit := _positive(cast("Mapping[str, object]", nested).get(inner))) is not None
+    otherwise = max(otherwise, 1)
+    given = [limit for name in LIMITS if (limit := _limit(body.get(name), otherwise)) is not None]
+    asked = [body.get(name) for name in THOUGHTS]
+    asked += [
+        cast("Mapping[str, object]", nested).get(inner) for name, inner in THINKING if _is_map(nested := body.get(name))
     ]
-    one = max(given, default=max(otherwise, 1)) + max(thoughts, default=0)
+    thoughts = [limit for one in asked if (limit := _limit(one, otherwise)) is not None]
+    one = max(given, default=otherwise) + max(thoughts, default=0)
     return one * choices(body) + _predicted(body.get("prediction"))
 
 
@@ -195,6 +207,26 @@ def _predicted(given: object) -> int:
     if isinstance(content, list):
         content = "".join(str(part.get("text") or "") for part in _parts(cast("object", content)))
     return -(-len(content.encode(errors="replace")) // WORST_BYTES_PER_TOKEN) if isinstance(content, str) else 0
+
+
+def _limit(value: object, otherwise: int) -> int | None:
+    """A limit as an endpoint may read it; `None` where none is given.
+
+    Some read `5000.0` and `"5000"`, too. What is below zero, or is no number, sets no limit: `otherwise`.
+    """
+    if value is None or isinstance(value, bool) or value in (0, ""):
+        return None
+    try:
+        number = float(value) if isinstance(value, int | float | str) else -1.0
+    except ValueError:
+        number = -1.0
+    if not number > 0:
+        return otherwise
+    return MOST_TOKENS if number >= MOST_TOKENS else math.ceil(number)
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _positive(value: object) -> int | None:

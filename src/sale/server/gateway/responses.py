@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
@@ -17,23 +18,44 @@ from sale.server.gateway.sink import Sink
 Json = dict[str, Any]
 KEPT = 2000
 """How many responses can be gone on with by `previous_response_id`."""
+KEPT_BYTES = 256 * 1024 * 1024
+"""How much the conversations that they stand for may have together, each with all its turns."""
 SAME = ("model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "service_tier", "top_logprobs")
 """What both interfaces call alike."""
 TEXTS = frozenset({"input_text", "output_text", "text"})
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What a response stands for."""
+
+    owner: str | None
+    """The secret it was asked for with."""
+    messages: list[Json]
+    size: int
+    """Of all of it, in bytes."""
+
+
 class Responses:
     """Reads requests, and keeps what later ones may go on with."""
 
-    def __init__(self) -> None:
-        """Nothing is kept."""
-        self._kept: OrderedDict[str, tuple[str | None, list[Json]]] = OrderedDict()
+    def __init__(self, most: Callable[[], int], *, kept_bytes: int = KEPT_BYTES) -> None:
+        """Nothing is kept.
+
+        Args:
+            most: The bytes a request may have, what it goes on with included.
+            kept_bytes: How much is kept of all.
+        """
+        self._most = most
+        self._kept_bytes = kept_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
 
     def read(self, exchange: Exchange, body: Json, size: int) -> tuple[Asked, Sink]:
         """A request as chat completions, and who translates the answer back.
 
         Raises:
-            ApiError: It asks for what cannot be translated, or is wrong.
+            ApiError: It asks for what cannot be translated, is too large with what it goes on with, or is wrong.
         """
         messages = [*self._before(body.get("previous_response_id"), exchange.secret), *messages_of(body.get("input"))]
         instructions: object = body.get("instructions")
@@ -42,11 +64,21 @@ class Responses:
         told = [{"role": "system", "content": instructions}] if instructions else []
         chat = chat_body(body) | {"messages": [*told, *messages]}
         # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
-        asked = read_asked(chat, len(orjson.dumps(chat)) if body.get("previous_response_id") is not None else size)
+        if body.get("previous_response_id") is not None:
+            size = len(orjson.dumps(chat))
+            if size > (most := self._most()):
+                raise ApiError(
+                    f"with what it goes on with, the request is larger than {most:,} bytes",
+                    status=413,
+                    name="request_too_large",
+                    param="previous_response_id",
+                )
+        asked = read_asked(chat, size)
 
         def keep(response_id: str, said: Json) -> None:
             if body.get("store") is not False:
-                self._keep(response_id, exchange.secret, [*messages, said])
+                kept = Kept(owner=exchange.secret, messages=[*messages, said], size=size + len(orjson.dumps(said)))
+                self._keep(response_id, kept)
 
         return asked, ResponseSink(exchange, body, stream=asked.stream, keep=keep)
 
@@ -54,19 +86,21 @@ class Responses:
         if previous is None:
             return []
         found = self._kept.get(previous) if isinstance(previous, str) else None
-        if found is None or found[0] != secret:
+        if found is None or found.owner != secret:
             raise ApiError(
                 "the previous response is not known here, or no longer",
                 status=404 if isinstance(previous, str) else 400,
                 name="previous_response_not_found",
                 param="previous_response_id",
             )
-        return found[1]
+        return found.messages
 
-    def _keep(self, response_id: str, secret: str | None, messages: list[Json]) -> None:
-        self._kept[response_id] = (secret, messages)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+    def _keep(self, response_id: str, kept: Kept) -> None:
+        self._kept[response_id] = kept
+        self._bytes += kept.size
+        while len(self._kept) > KEPT or self._bytes > self._kept_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.size
 
 
 def chat_body(body: Json) -> Json:

@@ -120,7 +120,7 @@ class Database:
         done.add_done_callback(lambda over: over.cancelled() or over.exception())
         try:
             return await asyncio.shield(done)
-        except (SQLAlchemyError, sqlite3.Error, OSError, Timeout) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, OverflowError, Timeout) as error:
             raise _explain(error, self.where) from error
 
     def _prepare(self, url: URL) -> None:

@@ -1,0 +1,227 @@
+"""What is as deep, as large or as odd as JSON and HTTP let it be, from a client or from an endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+
+from sale import config
+from sale.server.gateway.errors import ApiError
+from sale.server.gateway.exchange import Exchange
+from sale.server.gateway.replies import ResponseSink
+from sale.server.gateway.responses import Responses
+from tests.server.gateway.conftest import Gateway, Serving
+from tests.server.gateway.test_gateway_money import ask, new_key
+from tests.support.hang import HANG
+from tests.support.wire import Out, Play, Request, Wire, chunk, usage, whole
+
+DEPTHS = (255, 600, 1000)
+"""Levels that the parser reads and the writer does not write."""
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+def with_depth(value: Any, depth: int) -> bytes:
+    """A value with something deep in the place of the word `DEEP`."""
+    return json.dumps(value).encode().replace(b'"DEEP"', nested(depth))
+
+
+def says(raw: bytes, status: int = 200) -> Play:
+    async def play(request: Request, out: Out) -> None:
+        await out.body(raw, status)
+
+    return play
+
+
+def streams(*events: bytes) -> Play:
+    async def play(request: Request, out: Out) -> None:
+        await out.events(*(b"data: " + event + b"\n\n" for event in events))
+
+    return play
+
+
+PLAYS: dict[str, Play] = {
+    "deep-chunk": streams(
+        json.dumps(chunk({"content": "fine"})).encode(),
+        with_depth({**chunk({}, "stop"), "usage": usage(5, 5), "more": "DEEP"}, 600),
+    ),
+    "deep-mended": streams(with_depth({**chunk({"content": "\ud83d"}, "stop"), "more": "DEEP"}, 600)),
+    "deep-whole": says(with_depth(whole("\ud83d", more="DEEP"), 900)),
+    "deeper-whole": says(with_depth(whole("\ud83d", more="DEEP"), 5000)),
+    "deep-plain": says(with_depth(whole("fine", more="DEEP"), 600)),
+    "odd-index": streams(
+        json.dumps({**chunk(), "choices": [{"index": [1], "delta": {"content": "\ud83d"}}]}).encode(),
+        json.dumps(chunk({}, "stop")).encode(),
+    ),
+    "deep-error": says(b'{"error":' * 900 + b'"no"' + b"}" * 900),
+    "deep-reason": says(b'{"message":' * 900 + b'"no"' + b"}" * 900, 500),
+    "deep-part": streams(
+        json.dumps(chunk({"content": "fine"})).encode(),
+        with_depth(chunk({"content": "DEEP"}), 900),
+        json.dumps(chunk({}, "stop")).encode(),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("odd")
+    with Wire(**PLAYS) as wire:
+        agents = [wire.agent(name) for name in (*PLAYS, "well")]
+        found = config.Settings.model_validate({"agents": agents, "memory": {"path": folder / "memory.sqlite3"}})
+        with Gateway(found, folder / "server.sqlite3") as running:
+            new_key(running)
+            yield running
+
+
+def post(gateway: Gateway, path: str, body: bytes, key: str) -> Any:
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    return httpx2.post(f"{gateway.url}{path}", content=body, headers=headers, timeout=60)
+
+
+class TestDepth:
+    """What the gateway could read and not write again is said at once: 400 to a client, 502 of an endpoint."""
+
+    @pytest.mark.parametrize("depth", DEPTHS)
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "more": "DEEP"}),
+            ("/chat/completions", {"messages": [{"role": "user", "content": ["DEEP"]}]}),
+            ("/chat/completions", {"messages": [{"role": "user", "content": [{"type": "x", "x": "DEEP"}]}]}),
+            ("/responses", {"input": "Hi", "metadata": "DEEP"}),
+            ("/responses", {"input": "Hi", "tools": [{"type": "function", "name": "x", "parameters": "DEEP"}]}),
+            ("/embeddings", {"input": "Hi", "more": "DEEP"}),
+        ],
+    )
+    def test_of_a_request(
+        self, odd: Gateway, caplog: pytest.LogCaptureFixture, path: str, body: dict[str, Any], depth: int
+    ) -> None:
+        with caplog.at_level(logging.WARNING):
+            answer = post(odd, path, with_depth({"model": "well", **body}, depth), new_key(odd))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json"), answer.text
+        assert not [record for record in caplog.records if record.exc_info], caplog.text
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
+    @pytest.mark.parametrize("name", PLAYS)
+    def test_of_an_answer(
+        self, odd: Gateway, caplog: pytest.LogCaptureFixture, name: str, path: str, stream: bool
+    ) -> None:
+        if name.endswith(("chunk", "mended", "index")) and not stream:
+            return  # these are streams
+        said = {"input": "Hi"} if path == "/responses" else {"messages": [{"role": "user", "content": "Hi"}]}
+        with caplog.at_level(logging.WARNING):
+            answer = post(odd, path, json.dumps({"model": name, "stream": stream, **said}).encode(), new_key(odd))
+        assert answer.status_code in {200, 502}, answer.text
+        assert "internal_error" not in answer.text
+        if answer.status_code == 200 and stream:
+            assert answer.text.rstrip().endswith("}") or "[DONE]" in answer.text, answer.text
+        assert not [record for record in caplog.records if record.exc_info], caplog.text
+
+
+class TestNumbers:
+    """A number that no database holds does no harm: not while the request is under way, and not after."""
+
+    @pytest.mark.parametrize("most", [2**63 - 1, 2**64 - 1])
+    def test_of_tokens(self, serving: Serving, caplog: pytest.LogCaptureFixture, most: int) -> None:
+        come, go = threading.Event(), threading.Event()
+
+        async def waits(request: Request, out: Out) -> None:
+            come.set()
+            await asyncio.to_thread(go.wait, HANG)
+            await out.body(whole())
+
+        with Wire(waits=waits) as wire, serving(wire.agent("waits")) as gateway, caplog.at_level(logging.WARNING):
+            assert gateway.store is not None
+            key = new_key(gateway, tpm=1000)
+            with ThreadPoolExecutor() as pool:
+                answer = pool.submit(ask, gateway, "waits", key, max_tokens=most, n=128)
+                try:
+                    assert come.wait(HANG)
+                    gateway.do(gateway.store._exchange_rates())  # pyright: ignore[reportPrivateUsage]
+                finally:
+                    go.set()
+                assert answer.result(HANG).status_code == 200
+            gateway.lines()
+        assert not [record for record in caplog.records if record.exc_info], caplog.text
+
+
+class TestResponses:
+    """What is kept for `previous_response_id` has its limits, for one conversation and for all."""
+
+    def test_a_request_is_no_larger_with_what_it_goes_on_with(self, serving: Serving) -> None:
+        with Wire() as wire, serving(wire.agent("only"), server={"body_mb": 1}) as gateway:
+            half = {"model": "only", "input": "x" * 600_000}
+            first = ask(gateway, path="/responses", **half)
+            assert first.status_code == 200
+            more = ask(gateway, path="/responses", **half, previous_response_id=first.json()["id"])
+            assert (more.status_code, more.json()["error"]["code"]) == (413, "request_too_large")
+            less = {"model": "only", "input": "x" * 300_000}
+            assert ask(gateway, path="/responses", **less, previous_response_id=first.json()["id"]).status_code == 200
+            assert len(wire.work()) == 2
+
+    def test_the_oldest_go_where_all_are_too_large(self) -> None:
+        responses = Responses(lambda: 10_000, kept_bytes=10_000)
+
+        async def nothing(*_: Any) -> Any:
+            raise AssertionError
+
+        def read(said: str, **more: Any) -> ResponseSink:
+            body = {"model": "only", "input": said, **more}
+            exchange = Exchange({"type": "http", "path": "/", "headers": []}, nothing, nothing)
+            _, sink = responses.read(exchange, body, len(json.dumps(body)))
+            assert isinstance(sink, ResponseSink)
+            return sink
+
+        ids = []
+        for _ in range(5):
+            sink = read("x" * 3000)
+            sink._remember()  # pyright: ignore[reportPrivateUsage]
+            ids.append(sink.response_id)
+        for gone in ids[:2]:
+            with pytest.raises(ApiError, match="not known here, or no longer"):
+                read("And?", previous_response_id=gone)
+        for kept in ids[2:]:
+            read("And?", previous_response_id=kept)
+
+
+def raw(gateway: Gateway, line: str, *heads: str) -> bytes:
+    """The answer to a head as it is."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", int(gateway.base.rpartition(":")[2])), timeout=HANG) as found:
+        found.sendall("\r\n".join([line, *heads, "connection: close", "", ""]).encode("latin-1"))
+        while data := found.recv(65536):
+            said += data
+    return said
+
+
+class TestHosts:
+    """A `Host` or an `Origin` that is no address is not read as one."""
+
+    @pytest.mark.parametrize("host", ["[", "[::1", "]", "a[b", "[x]", "\xe9", "", "x:99999999", "x:y"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "GET /nothing HTTP/1.1",
+            "PUT /v1/models HTTP/1.1",
+            "POST /v1/chat/completions/ HTTP/1.1",
+            "GET /v1/models HTTP/1.1",
+        ],
+    )
+    def test_of_the_gateway(self, odd: Gateway, caplog: pytest.LogCaptureFixture, line: str, host: str) -> None:
+        with caplog.at_level(logging.WARNING):
+            said = raw(odd, line, f"host: {host}")
+        assert int(said.split()[1]) < 500, said
+        assert not [record for record in caplog.records if record.exc_info], caplog.text

@@ -96,9 +96,8 @@ class ModelJudge:
 
     async def verify(self, task: Task, answer: str) -> Outcome:
         """Ask; an answer that is no verdict makes the outcome unknown."""
-        secret = self.draw()
-        label = f"correct_{draw_labels(1, [secret], [answer])[0]}"
-        prompt = verify_prompt(task, answer, self.reference, label=label, secret=secret)
+        label = f"correct_{draw_labels(1, [self.draw()], [answer])[0]}"
+        prompt = verify_prompt(task, answer, self.reference, label=label)
         judged_by = f"model:{self.juror.name}"
         request = JudgeRequest(prompt=prompt, max_tokens=VERDICT_TOKENS, schema=verdict_schema(label))
         began = time.monotonic()

@@ -67,7 +67,7 @@ class PerBidJury:
             async for strategy in strategies:
                 for juror in self.jurors:
                     (label,) = sitting.labels(juror.name, [strategy.text])
-                    prompt = judge_prompt(sitting.task, strategy.text, label=label, secret=sitting.auction_id)
+                    prompt = judge_prompt(sitting.task, strategy.text, label=label)
                     tasks.append(group.create_task(_vote(juror, sitting, prompt, {label: strategy})))
         return tuple(vote for task in tasks for vote in task.result())
 
@@ -89,8 +89,7 @@ class PanelJury:
                 shown = shuffled(ballot, juror.name, sitting.task.id)
                 labels = sitting.labels(juror.name, [plan.text for plan in shown])
                 plans = dict(zip(labels, shown, strict=True))
-                texts = {label: plan.text for label, plan in plans.items()}
-                prompt = panel_prompt(sitting.task, texts, secret=sitting.auction_id)
+                prompt = panel_prompt(sitting.task, {label: plan.text for label, plan in plans.items()})
                 tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
         return tuple(vote for task in tasks for vote in task.result())
 

@@ -18,7 +18,7 @@ def work_prompt(task: Task, *, strategy: str | None, tools: Sequence[ToolInfo] =
     return folder("sale.agents.prompts").render("work", values)
 
 
-def verify_prompt(task: Task, answer: str, reference: str | None, *, label: str, secret: str = "") -> Prompt:
+def verify_prompt(task: Task, answer: str, reference: str | None, *, label: str) -> Prompt:
     """Ask a model whether an answer is right, against a reference where there is one.
 
     Args:
@@ -26,10 +26,9 @@ def verify_prompt(task: Task, answer: str, reference: str | None, *, label: str,
         answer: What was handed in.
         reference: The right answer, where it is known.
         label: Stands before the verdict; the author of the answer cannot know it.
-        secret: What that author cannot know either; the marks around the answer depend on it.
     """
     answer = without_invisible(answer)
-    nonce = hashlib.sha256(f"{secret}\0{answer}\0{reference}".encode()).hexdigest()[:8]
+    nonce = hashlib.sha256(f"{answer}\0{reference}".encode()).hexdigest()[:8]
     values = {"task": task.text, "answer": answer, "reference": reference, "label": label, "nonce": nonce}
     return folder("sale.agents.prompts").render("verify", values)
 

@@ -5,8 +5,7 @@ task once for bidding, judging and refining.
 
 Text that comes from an agent (a strategy, a past strategy) is data to every other agent. It is put between marks that
 carry a digest of that very text, which its author cannot know beforehand, and lines that imitate a mark are broken.
-Where it is shown to be scored, the digest is over something secret as well, invisible characters are taken out, and
-numbers in it that look like scores are hidden.
+Where it is shown to be scored, invisible characters are taken out, and numbers in it that look like scores are hidden.
 """
 
 from __future__ import annotations
@@ -63,29 +62,16 @@ def refine_prompt(
     return _render("refine", {**values, "nonce": nonce})
 
 
-def judge_prompt(task: Task, strategy: str, *, label: str, secret: str = "") -> Prompt:
-    """Ask a juror for one score, under a label that the author of the strategy cannot know.
-
-    Args:
-        task: What the plan is for.
-        strategy: The plan.
-        label: What it is called.
-        secret: What its author cannot know; without it, a text may be searched for that holds the mark of itself.
-    """
+def judge_prompt(task: Task, strategy: str, *, label: str) -> Prompt:
+    """Ask a juror for one score, under a label that the author of the strategy cannot know."""
     plan = without_invisible(strategy)
-    return _render("judge", {"task": task.text, "plan": plan, "label": label, "nonce": _nonce([secret, plan])})
+    return _render("judge", {"task": task.text, "plan": plan, "label": label, "nonce": _nonce([plan])})
 
 
-def panel_prompt(task: Task, plans: Mapping[str, str], *, secret: str = "") -> Prompt:
-    """Ask a juror for a score of every plan; the keys are the labels it sees, in the order it sees them.
-
-    Args:
-        task: What the plans are for.
-        plans: The plans by label.
-        secret: As for `judge_prompt`.
-    """
+def panel_prompt(task: Task, plans: Mapping[str, str]) -> Prompt:
+    """Ask a juror for a score of every plan; the keys are the labels it sees, in the order it sees them."""
     shown = {label: without_invisible(plan) for label, plan in plans.items()}
-    return _render("judge_panel", {"task": task.text, "plans": shown, "nonce": _nonce([secret, *shown.values()])})
+    return _render("judge_panel", {"task": task.text, "plans": shown, "nonce": _nonce(list(shown.values()))})
 
 
 def _words(max_tokens: int) -> int:

@@ -135,7 +135,7 @@ class TestOverStreams:
         with pytest.raises(asyncio.CancelledError):
             await task
         async with asyncio.timeout(HANG):
-            while running("canary-mcp-cancelled"):
+            while running("canary-mcp-cancelled"):  # noqa: ASYNC110  what the system lists tells of no event
                 await asyncio.sleep(0.05)
 
     async def test_what_is_no_server_says_so(self, tmp_path: Path) -> None:

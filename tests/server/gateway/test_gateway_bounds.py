@@ -77,7 +77,7 @@ PLAYS: dict[str, Play] = {
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("odd")
-    with Wire(**PLAYS) as wire:
+    with Wire(**PLAYS) as wire:  # pyright: ignore[reportArgumentType]
         agents = [wire.agent(name) for name in (*PLAYS, "well")]
         found = config.Settings.model_validate({"agents": agents, "memory": {"path": folder / "memory.sqlite3"}})
         with Gateway(found, folder / "server.sqlite3") as running:

@@ -149,6 +149,7 @@ def document(raw: bytes) -> dict[str, Any]:
         raise ApiError(f"the body is not valid JSON: {error}", name="invalid_json") from None
     if not isinstance(value, dict):
         raise ApiError("the body must be a JSON object", name="invalid_json")
-    if is_deep(raw, value):
+    found = cast("dict[str, Any]", value)
+    if is_deep(raw, found):
         raise ApiError(f"the body has more than {DEEPEST} levels of lists and objects", name="invalid_json")
-    return cast("dict[str, Any]", value)
+    return found

@@ -1,6 +1,7 @@
 """One auction from first bids to award, readable top to bottom (method, section 2, steps 1 to 7).
 
-    bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury -> award
+    looks -> shortlist -> bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury
+    -> award
 
 Where the rules say to hold auctions only if they pay, and this one would not, the award is made on track records.
 
@@ -10,25 +11,29 @@ The auctioneer knows bidders, jurors and a memory by the protocols beside it; wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sale.auction import exploring, scoring, standing
 from sale.auction.bidding import first_strategy, refined_strategy
 from sale.auction.events import (
-    AgentDropped,
     AuctionOpened,
     Awarded,
     BiddingOpened,
+    EvidenceFound,
     LeaderFound,
     Observer,
-    StrategyArrived,
+    ShortlistMade,
 )
 from sale.auction.fanout import check_fan_out
-from sale.auction.jury import Sitting, convene
+from sale.auction.jury import Jury, Sitting, convene
 from sale.auction.ledger import Ledger
+from sale.auction.looking import look
 from sale.auction.protocols import Bidder, Experience, Juror, Recall
+from sale.auction.questions import Seat, ask_seats
+from sale.auction.rounds import Asked, Round, each, hold_round, kept
 from sale.auction.sequence import first_to_try
+from sale.auction.shortlist import shortlist, unplanned
 from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
@@ -38,7 +43,6 @@ from sale.types import (
     Exploration,
     Pair,
     Refinement,
-    Stage,
     Strategy,
     Task,
     TrackRecord,
@@ -64,6 +68,8 @@ class Auctioneer:
     jurors: Sequence[Juror]
     rules: AuctionRules
     weights: Weights
+    seats: Sequence[Seat] = ()
+    """Jurors that answer a question about each bid, beside those that score by the rubric."""
     memory: Recall | None = None
     experience: Experience | None = None
     weigh: scoring.ScoringRule = scoring.weigh
@@ -74,7 +80,7 @@ class Auctioneer:
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
         rules = self.rules if self.memory is not None else replace(self.rules, refine=False)
-        check_fan_out(self.bidders, self.jurors, task, rules)
+        check_fan_out(self.bidders, self.jurors, task, rules, self.seats)
 
     async def hold(self, auction_id: str, task: Task, ledger: Ledger, observe: Observer) -> Auction:
         """Hold one auction.
@@ -98,15 +104,14 @@ class Auctioneer:
             observe(LeaderFound(leader=leader, bids=tuple(known), refining=()))
             return self._awarded(auction_id, task, known, leader, _Found(leader.agent), ledger, observe)
         observe(BiddingOpened(agents=agents))
-        first = [first_strategy(bidder, task, self.rules, ledger) for bidder in self.bidders]
-        bids, dropouts = await self._round(task, first, "judge", tracks, ledger, observe)
+        bids, first = await self._first_bids(task, tracks, ledger, observe)
         if not bids:
-            reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in dropouts)
+            reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in first.dropouts)
             raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
         leader = scoring.provisional_winner(bids)
-        refinements, late_dropouts = await self._refine(task, bids, leader, tracks, ledger, observe)
+        refinements, late = await self._refine(task, bids, first.votes, tracks, ledger, observe)
         winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
-        found = _Found(leader.agent, refinements, dropouts + late_dropouts)
+        found = _Found(leader.agent, refinements, (*self._by_pool(first.dropouts), *late))
         return self._awarded(auction_id, task, bids, winner, found, ledger, observe)
 
     def _awarded(
@@ -175,38 +180,57 @@ class Auctioneer:
         except (TimeoutError, SaleError):
             return {}
 
-    async def _round(
-        self,
-        task: Task,
-        asked: Sequence[Coroutine[object, object, Strategy | Dropout]],
-        stage: Stage,
-        tracks: Mapping[str, TrackRecord],
-        ledger: Ledger,
-        observe: Observer,
-    ) -> tuple[list[Bid], list[Dropout]]:
-        """Collect strategies, have each judged, and weigh them; in the pool's order whatever order they came in."""
-        strategies: list[Strategy] = []
-        dropouts: list[Dropout] = []
+    async def _first_bids(
+        self, task: Task, tracks: Mapping[str, TrackRecord], ledger: Ledger, observe: Observer
+    ) -> tuple[list[Bid], Round]:
+        """Agents look; what is free says who is asked for a plan; plans are written and judged.
 
-        async def arriving(tasks: Sequence[asyncio.Task[Strategy | Dropout]]) -> AsyncIterator[Strategy]:
-            for done in asyncio.as_completed(tasks):
-                result = await done
-                if isinstance(result, Dropout):
-                    dropouts.append(result)
-                    observe(AgentDropped(dropout=result))
-                else:
-                    strategies.append(result)
-                    observe(StrategyArrived(strategy=result))
-                    yield result
+        Who is not on the shortlist bids with what it found: its track record and free jurors speak for it, or against.
+        """
+        sitting = Sitting(task=task, stage="judge", rules=self.rules, ledger=ledger, observe=observe)
+        seen = await self._look(task, ledger, observe)
+        seats = self._asked_seats()
+        early = [seat for seat in seats if seat.early]
+        votes = await ask_seats(early, sitting, each(seen.values()))
+        called = shortlist(self._weigh(list(seen.values()), votes, tracks), self.rules.shortlist)
+        if len(called) < len(seen):
+            observe(ShortlistMade(agents=called))
+        writers = [bidder for bidder in self.bidders if bidder.name in called]
+        asked = [
+            first_strategy(one, task, self.rules, ledger, seen[one.name]) if self.rules.plans else kept(seen[one.name])
+            for one in writers
+        ]
+        found = await hold_round(sitting, asked, self._jury(), [seat for seat in seats if not seat.early])
+        rest = [strategy for agent, strategy in seen.items() if agent not in called]
+        held = replace(found, strategies=(*found.strategies, *rest), votes=(*votes, *found.votes))
+        return self._weigh(self._in_order(held.strategies), held.votes, tracks), held
 
-        sitting = Sitting(task=task, stage=stage, rules=self.rules, ledger=ledger, observe=observe)
+    async def _look(self, task: Task, ledger: Ledger, observe: Observer) -> dict[str, Strategy]:
+        """What each agent bids with before it has planned: nothing, or the evidence of its looks."""
+
+        async def one(bidder: Bidder) -> Strategy:
+            found = await look(bidder, task, self.rules, ledger)
+            if found is not None:
+                observe(EvidenceFound(agent=bidder.name, evidence=found.evidence, note=found.note))
+            return unplanned(bidder.name, found)
+
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in asked]
-            votes = await convene(self.rules.jury, self._asked()).sit(sitting, arriving(tasks))
+            looking = [group.create_task(one(bidder)) for bidder in self.bidders]
+        return {done.result().agent: done.result() for done in looking}
+
+    def _jury(self) -> Jury:
+        return convene(self.rules.jury, self._asked())
+
+    def _asked_seats(self) -> list[Seat]:
+        """The seats whose answers can change anything, as for `_asked`."""
+        return [
+            seat for seat in self.seats if self.weigh is not scoring.weigh or scoring.speaks(seat.name, self.weights)
+        ]
+
+    def _in_order(self, strategies: Sequence[Strategy]) -> list[Strategy]:
+        """In the pool's order, whatever order they came in."""
         order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
-        strategies.sort(key=lambda strategy: order[strategy.agent])
-        dropouts.sort(key=lambda dropout: order[dropout.agent])
-        return self._weigh(strategies, votes, tracks), dropouts
+        return sorted(strategies, key=lambda strategy: order[strategy.agent])
 
     def _asked(self) -> Sequence[Juror]:
         """The jurors whose scores can change anything. What a rule of one's own makes of scores nobody knows: all."""
@@ -218,7 +242,7 @@ class Auctioneer:
         self, strategies: Sequence[Strategy], votes: Sequence[Vote], tracks: Mapping[str, TrackRecord]
     ) -> list[Bid]:
         prices = {bidder.name: bidder.price.blended for bidder in self.bidders}
-        scores = scoring.impute(votes)
+        scores = scoring.with_leads(scoring.impute(votes))
         return [
             self.weigh(
                 strategy,
@@ -234,15 +258,19 @@ class Auctioneer:
         self,
         task: Task,
         bids: Sequence[Bid],
-        leader: Bid,
+        votes: Sequence[Vote],
         tracks: Mapping[str, TrackRecord],
         ledger: Ledger,
         observe: Observer,
     ) -> tuple[tuple[Refinement, ...], list[Dropout]]:
-        """Cheaper agents that have something to learn from bid once more and are judged like first bids."""
-        cheaper = scoring.may_refine(bids, leader)
+        """Cheaper agents that have something to learn from bid once more and are judged like first bids.
+
+        What they found has not changed, and is not judged again.
+        """
+        leader = scoring.provisional_winner(bids)
+        cheaper = [bid for bid in scoring.may_refine(bids, leader) if bid.planned]
         own = {bid.agent: bid.strategy for bid in cheaper}
-        memory = self.memory if self.rules.refine else None
+        memory = self.memory if self.rules.refine and self.rules.plans else None
         found: dict[str, tuple[tuple[Pair, ...], str | None]] = {}
         if memory is not None:
             found = await self._recall(memory, task, tuple(own), ledger)
@@ -253,7 +281,7 @@ class Auctioneer:
             for bidder in self.bidders
             if bidder.name in able
         ]
-        refined, dropouts = await self._round(task, asked, "rejudge", tracks, ledger, observe) if asked else ([], [])
+        refined, dropouts = await self._judged_again(task, asked, able, votes, tracks, ledger, observe)
         by_agent = {bid.agent: bid for bid in refined}
         notes = {agent: note for agent, (_, note) in found.items()}
         notes |= {dropout.agent: dropout.reason for dropout in dropouts}
@@ -263,6 +291,30 @@ class Auctioneer:
             for agent, (pairs, _) in found.items()
         )
         return refinements, dropouts
+
+    async def _judged_again(
+        self,
+        task: Task,
+        asked: Sequence[Asked],
+        able: Collection[str],
+        votes: Sequence[Vote],
+        tracks: Mapping[str, TrackRecord],
+        ledger: Ledger,
+        observe: Observer,
+    ) -> tuple[list[Bid], list[Dropout]]:
+        if not asked:
+            return [], []
+        seats = [seat for seat in self._asked_seats() if seat.reads != "evidence"]
+        sitting = Sitting(task=task, stage="rejudge", rules=self.rules, ledger=ledger, observe=observe)
+        held = await hold_round(sitting, asked, self._jury(), seats)
+        again = {vote.juror for vote in held.votes}
+        known = [vote for vote in votes if vote.bidder not in able or vote.juror not in again]
+        bids = self._weigh(self._in_order(held.strategies), (*known, *held.votes), tracks)
+        return bids, self._by_pool(held.dropouts)
+
+    def _by_pool(self, dropouts: Sequence[Dropout]) -> list[Dropout]:
+        order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
+        return sorted(dropouts, key=lambda dropout: order[dropout.agent])
 
     async def _recall(
         self, memory: Recall, task: Task, agents: Sequence[str], ledger: Ledger

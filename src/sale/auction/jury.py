@@ -19,7 +19,7 @@ from typing import Protocol
 from sale.auction.ballots import SINGLE, BallotError, ballot_schema, expected_scores, read_ballot
 from sale.auction.events import Observer, VoteArrived
 from sale.auction.ledger import Ledger, Payer
-from sale.auction.prompts import judge_prompt, panel_prompt
+from sale.auction.prompts import judge_prompt, panel_prompt, shown_bid
 from sale.auction.protocols import JudgeRequest, Juror
 from sale.errors import SaleError
 from sale.types import AuctionRules, JuryMode, Prompt, Stage, Strategy, Task, Vote
@@ -60,7 +60,7 @@ class PerBidJury:
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             async for strategy in strategies:
-                prompt = judge_prompt(sitting.task, strategy.text)
+                prompt = judge_prompt(sitting.task, shown_bid(strategy))
                 tasks += [group.create_task(_vote(juror, sitting, prompt, {SINGLE: strategy})) for juror in self.jurors]
         return tuple(vote for task in tasks for vote in task.result())
 
@@ -80,7 +80,7 @@ class PanelJury:
         async with asyncio.TaskGroup() as group:
             for juror in self.jurors:
                 plans = dict(zip(labels_for(len(ballot)), shuffled(ballot, juror.name, sitting.task.id), strict=True))
-                prompt = panel_prompt(sitting.task, {label: plan.text for label, plan in plans.items()})
+                prompt = panel_prompt(sitting.task, {label: shown_bid(plan) for label, plan in plans.items()})
                 tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
         return tuple(vote for task in tasks for vote in task.result())
 

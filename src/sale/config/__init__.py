@@ -16,6 +16,7 @@ from sale.config.environment import (
     corpora_path,
     embeddings_key,
     is_set,
+    juror_key,
     llama_server,
     mcp_secrets,
     memory_path,
@@ -26,9 +27,11 @@ from sale.config.environment import (
     server_password,
     virtual_environment,
 )
+from sale.config.jurors import JurorSettings
 from sale.config.reading import find, load, parse, shipped
 from sale.config.server import EmbeddingSettings, ServerSettings
-from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
+from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
+from sale.config.tools import ToolSettings
 from sale.config.workspace import WorkspaceSettings
 
 __all__ = [
@@ -38,6 +41,7 @@ __all__ = [
     "TOOL_WAYS",
     "AgentSettings",
     "EmbeddingSettings",
+    "JurorSettings",
     "MemorySettings",
     "PriceSettings",
     "SandboxSettings",
@@ -52,6 +56,7 @@ __all__ = [
     "embeddings_key",
     "find",
     "is_set",
+    "juror_key",
     "llama_server",
     "load",
     "mcp_secrets",

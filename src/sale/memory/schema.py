@@ -35,7 +35,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -179,6 +179,8 @@ strategies = Table(
     Column("track_spent", Real),
     Column("track_costed", Real),
     Column("chance", Double),
+    Column("evidence", JsonText),  # null: of a time before agents looked; else a list of quotations
+    Column("evidence_note", ExactText),
     ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
     Index("ix_strategies_auction_agent", "auction", "agent"),
 )
@@ -194,6 +196,7 @@ scores = Table(
     Column("imputed", Boolean, nullable=False),
     Column("expected", Double),
     Column("note", ExactText),
+    Column("lead", Double),
     ForeignKeyConstraint(["auction", "strategy"], ["strategies.auction", "strategies.position"]),
 )
 

@@ -13,7 +13,7 @@ from jinja2.meta import find_referenced_templates
 
 from sale.types import Prompt
 
-_MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result))\b", re.IGNORECASE)
+_MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result|found|source))\b", re.IGNORECASE)
 
 
 def harmless(text: str) -> str:

@@ -28,6 +28,7 @@ class FanOut:
     """The most an auction can take."""
 
     calls: int
+    """Of models; looks, and jurors that cost nothing, are none."""
     tokens: int
     dollars: float
 
@@ -52,11 +53,11 @@ def fan_out(
         judgements = _worst_judgements(plans, task, rules, longest)
         asks.add([(juror.price, usage) for juror in jurors for usage in judgements])
     for seat in seats:
-        asks.add([seat.worst(task, longest)] * (len(bidders) if seat.early else writing))
-        if seat.reads != "evidence":
-            asks.add([seat.worst(task, longest)] * min(writing, len(cheaper)))
+        times = len(bidders) if seat.early else writing
+        times += 0 if seat.reads == "evidence" else min(writing, len(cheaper))
+        asks.add([seat.worst(task, longest)] * times, models=not seat.free)
     return FanOut(
-        calls=asks.calls + sum(looker.looks for looker in lookers),
+        calls=asks.calls,
         tokens=asks.tokens,
         dollars=asks.dollars + sum(looker.look_dollars for looker in lookers),
     )
@@ -70,10 +71,10 @@ class _Asks:
     tokens: int = 0
     dollars: float = 0.0
 
-    def add(self, asked: Sequence[tuple[Price, Usage]], most: int | None = None) -> None:
+    def add(self, asked: Sequence[tuple[Price, Usage]], most: int | None = None, *, models: bool = True) -> None:
         """Add calls; where no more than `most` of them are made, those that could take most."""
         count = len(asked) if most is None else min(most, len(asked))
-        self.calls += count
+        self.calls += count if models else 0
         self.tokens += sum(sorted((usage.total for _, usage in asked), reverse=True)[:count])
         self.dollars += sum(sorted((price.dollars(usage) for price, usage in asked), reverse=True)[:count])
 

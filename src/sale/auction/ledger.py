@@ -58,6 +58,8 @@ class Payer:
     stage: Stage
     agent: str
     price: Price
+    model: bool = True
+    """Whether a model is called: the cap on calls is one on those."""
 
 
 def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
@@ -162,7 +164,7 @@ class Ledger:
             SaleError: It took too long, or raised.
         """
         name = looker.name
-        payer = Payer(stage="look", agent=name, price=_NO_TOKENS)
+        payer = Payer(stage="look", agent=name, price=_NO_TOKENS, model=False)
         allowed = min(seconds, self._admit(Usage(), looker.look_dollars, payer))
         began = time.monotonic()
         try:
@@ -171,7 +173,6 @@ class Ledger:
             self._failed(payer, _NO_PROMPT, time.monotonic() - began, error)
             raise
         self._release(Usage(), looker.look_dollars)
-        self._count += len(found.calls) - 1
         for call in found.calls:
             self._dollars += call.dollars
             self._record(call)
@@ -181,7 +182,7 @@ class Ledger:
         """Reserve, or raise; returns the seconds left. No await between check and reservation: it is atomic."""
         left = self.seconds_left
         wants = (
-            ("calls", self._count + 1, self.caps.calls),
+            ("calls", self._count + payer.model, self.caps.calls),
             ("tokens", self._tokens + worst.total, self.caps.tokens),
             ("dollars", self._dollars + dollars, self.caps.dollars),
         )
@@ -198,7 +199,7 @@ class Ledger:
                 where=f"{payer.agent}, {payer.stage}",
                 hint="Raise auction.caps.seconds in sale.toml.",
             )
-        self._count += 1
+        self._count += payer.model
         self._tokens += worst.total
         self._dollars += dollars
         return left

@@ -86,7 +86,7 @@ async def _asked(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
         evidence=strategy.evidence if seat.reads != "plan" else (),
     )
     question = Question(task=sitting.task, strategy=read, text=seat.question, prompt=prompt)
-    payer = Payer(stage=sitting.stage, agent=seat.name, price=seat.respondent.price)
+    payer = Payer(stage=sitting.stage, agent=seat.name, price=seat.respondent.price, model=not seat.free)
     try:
         answer = await sitting.ledger.pay(
             payer,

@@ -1,12 +1,17 @@
 # make run    set everything up and run a task through the market (TASK="…" for one of your own)
-# make test   set everything up and pass the tests
+# make test   set everything up and pass the tests: what decides whether a change lands
+# make test-all   the same and what takes long, for a person before a release; CONTRIBUTING.md lists what is left out
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := .make/ready
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 
-.PHONY: browser run test test-fast check format bench docs results help system
+# One more worker than there are cores, as many tests wait. Tests that share what is costly stay together.
+WORKERS ?= auto
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: browser run test test-all test-fast check format bench docs results lock help system
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -16,16 +21,26 @@ run: $(READY) ## Run TASK (or an example) through the market on the embedded poo
 	@$(BIN)/sale run $(if $(TASK),"$$TASK") $(ARGS)
 run: export TASK := $(TASK)
 
-test: $(READY) browser check ## Everything: style, types, import contracts, all tests with the real small models, coverage
-	$(BIN)/pytest --cov --cov-report=term --durations=10
+test: $(READY) browser check ## What a change must pass: style, types, import contracts, tests with the real small models
+	$(PYTEST) -m "not release" --durations=10
+
+test-all: $(READY) browser check ## All tests, Hypothesis at random, and coverage: before a release
+	$(PYTEST) --hypothesis-profile=random --cov --cov-report=term --durations=10
 
 test-fast: $(READY) ## The tests that need no weights
-	$(BIN)/pytest -m "not slow" -x -q
+	$(PYTEST) -m "not slow and not release" -x -q
 
-check: $(READY) ## Style, types and import contracts
+check: $(READY) ## Style, types and import contracts, side by side
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target style layout types contracts
+
+.PHONY: style layout types contracts
+style:
 	$(BIN)/ruff check .
+layout:
 	$(BIN)/ruff format --check .
+types:
 	$(BIN)/basedpyright
+contracts:
 	$(BIN)/lint-imports
 
 format: $(READY) ## Format and fix what can be fixed
@@ -37,15 +52,22 @@ docs: $(READY) ## Write the generated pages again
 
 results: $(READY) ## The tables and figures of docs/results.md again, from the committed records
 	$(BIN)/python scripts/generate_results.py
+	$(BIN)/python scripts/results_inputs.py
 
 bench: $(READY) ## What the market itself costs
 	$(BIN)/python -m benchmarks.auction
 
-# The environment: pinned by constraints.txt, remade when the project's needs change.
-$(READY): pyproject.toml constraints.txt Makefile | system
+lock: ## requirements.lock again, from pyproject.toml; needs uv, and keeps the versions that still do
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --strip-extras --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+# The environment: every file pinned by its digest in requirements.lock, remade when the project's needs change. The lock
+# is complete, so pip looks for nothing beyond it; the build backend is in it, too.
+$(READY): pyproject.toml requirements.lock Makefile | system
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sale needs Python 3.11 or later; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@mkdir -p .make && touch $@
 
 # Code written by models runs in bubblewrap. Without it the market works, and code is refused rather than run bare.

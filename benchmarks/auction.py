@@ -161,7 +161,7 @@ async def _answer(request: Request) -> JSONResponse:
     body = json.loads(await request.body())
     shown = body["messages"][-1]["content"]
     if "response_format" in body:
-        text = json.dumps({label or "score": _favour_dearest(plan) for label, plan in plans_in(shown).items()})
+        text = json.dumps({label: _favour_dearest(plan) for label, plan in plans_in(shown).items()})
     else:
         text = f"{PLAN} ({body['model']})"
     choice: dict[str, object] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}

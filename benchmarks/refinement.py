@@ -185,7 +185,14 @@ class Study:
 
         rules = self._settings.auction
         jurors = [juror for name in JURORS if (juror := self._agents[name].juror) is not None]
-        sitting = Sitting(task=task.task, stage="rejudge", rules=rules, ledger=Ledger(caps=rules.caps), observe=ignore)
+        sitting = Sitting(
+            auction_id=task.id,
+            task=task.task,
+            stage="rejudge",
+            rules=rules,
+            ledger=Ledger(caps=rules.caps),
+            observe=ignore,
+        )
         scores = impute(await PanelJury(jurors).sit(sitting, arriving()))
         return {way: float(np.mean([score.value for score in scores if score.bidder == way])) for way in plans}
 

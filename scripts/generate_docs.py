@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from sale import config
 from sale.cli.main import app
+from sale.cli.statuses import STATUSES
 from sale.types import AuctionRules, Caps
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
@@ -50,12 +51,28 @@ CONFIGURATION = """# Configuration
 `sale.toml` says everything; the first of these that exists is read, and files are not merged: `--config FILE`,
 `$SALE_CONFIG`, `./sale.toml`, `sale.toml` in the user's configuration directory, and the file shipped with the package,
 which is the embedded pool. `sale init` writes one from what it finds. Unknown keys are refused, with the nearest known
-one. Paths in the file are relative to the file.
+one. Paths in the file are relative to the file. A `./sale.toml` that may have come with a repository is
+[not believed at once](#a-saletoml-in-a-repository).
 
 ```toml
 {shipped}```
 
 {sections}
+## A `sale.toml` in a repository
+
+Settings start programs and send your keys to addresses, so those that came with a clone must not be obeyed. A
+`./sale.toml` that was found, not named, is passed by if it lies in a work tree of a version control system, in the
+directory of `--workspace`, or, put there by another user, in a directory that everybody may write to. One line says
+which file was ignored, and what is used instead.
+
+`sale allow` believes it as it is now, and lists what it can do: read the file first. Path and content are noted in your
+data directory. If the file changes, by your hand or a pull, commands stop until you allow it again: to go on with other
+agents than you have chosen would be worse. `sale allow --revoke` takes it back. `sale init` allows what it writes.
+
+A file that you name with `--config` or `$SALE_CONFIG` is believed, as is the one in your configuration directory, and
+one in a folder of yours that is none of the above: there you edit and run as you like. `SIGHUP` has `sale serve` read
+the same file again, if it is still believed; else the settings stay as they are.
+
 ## Environment
 
 | variable | |
@@ -65,10 +82,28 @@ one. Paths in the file are relative to the file.
 | `SALE_MODELS` | Where weights are kept |
 | `SALE_LLAMA_SERVER` | A `llama-server` you have built for this machine: embedded models run faster on it |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` | Where the server sends [traces](observability.md); nowhere unless set |
+| `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` | Proxies on the way to endpoints and MCP servers, never to this machine; `socks5://` needs the `socks` extra. Pages and searches go directly |
 | `SALE_TRACE_CONTENTS` | Set to anything, traces hold tasks and winning plans |
 | whatever `api_key_env` names | That agent's key. Keys are never read from the file, and never logged |
 
 Without them, weights are in the user's cache directory and the memory is in the user's data directory.
+"""
+
+COMMANDS = """# Command line
+
+Results go to standard output, progress and errors to standard error. A file that an option or an argument names is
+replaced in one step, once the whole is written; a link is followed, and a pipe or a device is written into. `-` stands
+for standard output where something is written, and for standard input where something is read. What is read is UTF-8,
+with or without a byte-order mark, with any line ends.
+
+| exit status | |
+|---:|---|
+{rows}
+
+A command that a signal ends also ends whatever it has started, and what was settled is on record. An answer that is
+found wrong (by `--tests`, `--expect`, `--judge`, or what the task brings along) is a result like any other, with status
+0; with `--check` the status is then 1. Where the answer is there and only its record could not be kept (a full disk),
+the status is that of the answer, and a line says so.
 """
 
 
@@ -123,10 +158,8 @@ def _shape(hint: object) -> str:
 
 def command_line() -> str:
     """The page, from the commands' own help."""
-    parts = [
-        "# Command line\n\nResults go to standard output, progress and errors to standard error. Exit codes: 0 done;"
-        " 1 the work could not be done;\n2 a mistake in the command, the settings or the input; 130 interrupted.\n"
-    ]
+    rows = "\n".join(f"| {number} | {meaning} |" for number, meaning in STATUSES.items())
+    parts = [COMMANDS.format(rows=rows)]
     parts += [f"## `{path}`\n\n```text\n{text}\n```\n" for path, text in _helps(app, "sale", None)]
     return "\n".join(parts)
 

@@ -1,5 +1,8 @@
 """Write the tables and figures of docs/results.md anew from the committed records, in under two minutes.
 
+Sentence embeddings of the recorded texts are committed, too, so that every machine makes the same tables; `--embed`
+makes that file anew, after a new recording, and does nothing else.
+
 The page's prose is written by hand. Between `<!-- sheet: KEY -->` and `<!-- end -->` stands the table of that key;
 every table is also a CSV file in docs/results/. `--check` writes nothing and ends with code 1 where something is out of
 date. Only packed records are read: those that are committed. What is shipped about the embedded pool is made here, too.
@@ -7,6 +10,7 @@ date. Only packed records are read: those that are committed. What is shipped ab
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import os
@@ -19,8 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sale.bench.replay import load_recorded
 from sale.bench.report.make import make, make_pool
 from sale.bench.report.outside import outside_sheets
+from sale.bench.report.recorded_embeddings import RecordedEmbeddings, texts_of
 from sale.bench.report.sheet import Sheet
 from sale.bench.report.shipping import knowledge
 from sale.bench.routers.features import Embeddings
@@ -34,6 +40,7 @@ POOLS = {"specialists": "A pool of specialists", "hst-open": "The embedded pool"
 PAGE = ROOT / "docs" / "results.md"
 TABLES = ROOT / "docs" / "results"
 SHIPPED = ROOT / "src" / "sale" / "shipped"
+EMBEDDINGS = RECORDS / "embeddings.npz"
 PACKED = (".xz",)
 TOLERANCE = 0.01
 """Points, or units of what is drawn; of a fitted number, as a share of it, too."""
@@ -52,23 +59,34 @@ def page(text: str, made: Sequence[Sheet]) -> str:
     return _SHEET.sub(filled, text)
 
 
+def features() -> Embeddings:
+    """Sentence embeddings of recorded texts."""
+    return Embeddings(RecordedEmbeddings.read(EMBEDDINGS))
+
+
+def recorded_texts() -> list[str]:
+    """All that is embedded for the report, in order."""
+    given = hst_open()
+    paths = [path for folder in POOLS for path in (RECORDS / folder).glob(f"*-*{PACKED[0]}")]
+    return sorted({text for path in paths for text in texts_of(load_recorded(path, given))})
+
+
 def whole() -> tuple[list[Sheet], dict[str, bytes]]:
     """Each domain of the embedded pool by itself: tables and figures."""
-    report = make(RECORDS / "hst-open", hst_open(), Embeddings(MiniLMEmbedder()), suffixes=PACKED)
+    report = make(RECORDS / "hst-open", hst_open(), features(), suffixes=PACKED)
     return list(report.sheets), report.figures()
 
 
 def pooled(folder: str) -> tuple[tuple[Sheet, ...], dict[str, bytes]]:
     """A pool with its domains as one: tables and figures."""
-    features = Embeddings(MiniLMEmbedder())
     title = POOLS[folder]
-    return make_pool(RECORDS / folder, hst_open(), features, name=folder, title=title, suffixes=PACKED)
+    return make_pool(RECORDS / folder, hst_open(), features(), name=folder, title=title, suffixes=PACKED)
 
 
 def shipped() -> dict[Path, bytes]:
     """What sale ships about the embedded pool."""
     records = sorted((RECORDS / "hst-open").glob(f"*-*{PACKED[0]}"))
-    known = knowledge(records, hst_open(), Embeddings(MiniLMEmbedder()))
+    known = knowledge([load_recorded(path, hst_open()) for path in records], features())
     return {SHIPPED / name: content for name, content in known.written().items()}
 
 
@@ -107,6 +125,9 @@ def same(old: bytes, new: bytes, path: Path) -> bool:
 
 def main() -> int:
     """Write, or check."""
+    if "--embed" in sys.argv[1:]:
+        asyncio.run(RecordedEmbeddings.made(recorded_texts(), MiniLMEmbedder())).write(EMBEDDINGS)
+        return 0
     wanted = files()
     stale = [
         path for path, content in wanted.items() if not path.exists() or not same(path.read_bytes(), content, path)

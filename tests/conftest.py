@@ -15,20 +15,65 @@ import pytest
 from hypothesis import settings
 
 from sale.config import models_path
+from tests.support.disturbed import disturbance
+from tests.support.groups import group_of, rank
+from tests.support.hang import HANG
+from tests.support.postgres import Server, started
 
 # Read before the environment is changed: tests that run the real models must not fetch their weights again.
 REAL_MODELS = models_path().absolute()
+DISTURBED = Path(disturbance.__file__).parent
 SECRETS = ("_API_KEY", "_TOKEN", "_SECRET")
 USER_DIRECTORIES = ("CONFIG", "DATA", "CACHE", "STATE")
-STRAGGLERS = 2.0
-"""Seconds a thread or task may take to end after its test."""
 
-# The machine may be busy: how long one example takes says nothing.
-settings.register_profile("sale", deadline=None, print_blob=True)
+# The machine may be busy: how long one example takes says nothing. What decides whether a change lands is the same
+# every time; `make test-all` searches at random, and what it finds becomes an explicit example.
+settings.register_profile("sale", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("sale")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every program they start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what is costly to make run in one worker, and those first, as they take longest together."""
+    for item in items:
+        if (name := group_of(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; one for each worker."""
+    with started() as server:
+        yield server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what this suite may be told."""
+    parser.addoption(
+        "--disturb-embeddings",
+        type=float,
+        metavar="EPSILON",
+        help="move every number of every MiniLM embedding by up to so much, as another processor might",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Disturb embeddings, in this program and in those that tests start."""
+    epsilon: float | None = config.getoption("--disturb-embeddings")
+    if epsilon is not None:
+        os.environ[disturbance.EPSILON] = str(epsilon)
+        held = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(DISTURBED), *([held] if held else [])])
+        disturbance.install()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,7 +109,7 @@ def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     if iscoroutinefunction(getattr(request.node, "obj", None)):
         request.getfixturevalue("no_task_left")
     yield
-    until = time.monotonic() + STRAGGLERS
+    until = time.monotonic() + HANG
     while (left := _threads() - before) and time.monotonic() < until:
         time.sleep(0.01)
     assert not left, f"threads left running: {left}"
@@ -77,7 +122,7 @@ async def no_task_left() -> AsyncIterator[None]:
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     if left:
-        _, left = await asyncio.wait(left, timeout=STRAGGLERS)
+        _, left = await asyncio.wait(left, timeout=HANG)
     assert not left, f"tasks left running: {left}"
 
 

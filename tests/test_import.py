@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 import sale
+from tests.support.hang import HANG
 
 HEAVY = (
     *("pydantic_ai", "openai", "httpx", "httpx2", "sqlalchemy", "alembic", "numpy", "onnxruntime", "tokenizers"),
     *("xllamacpp", "genai_prices", "pydantic", "jinja2", "click", "rich", "starlette", "uvicorn", "aiohttp"),
+    *("scipy", "sklearn", "matplotlib", "pandas", "datasets", "trafilatura", "mcp"),
 )
 # Loaded by the interpreter's own start-up or by tools that watch it (coverage), not by us.
 WATCH = """
@@ -41,7 +43,7 @@ def seen(code: str) -> dict[str, list[str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -92,6 +94,42 @@ def test_a_heavier_name_still_does_nothing(name: str) -> None:
     assert [module for module in found["modules"] if module.startswith("sale.cli")] == []
     assert found["opened"] == []
     assert found["events"] == []
+
+
+HELP = """
+import contextlib, io
+from sale.cli.main import app
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    app({given!r}, standalone_mode=False)
+assert "Usage:" in said.getvalue()
+"""
+SETTINGS = {"click", "pydantic"}
+TABLES = {*SETTINGS, "rich"}
+DATABASE = {*TABLES, "sqlalchemy"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "needed"),
+    [
+        ((), {"click"}),
+        *(((verb,), SETTINGS) for verb in ("run", "bid")),
+        *(((verb,), TABLES) for verb in ("doctor", "init", "models")),
+        *(((verb,), DATABASE) for verb in ("keys", "spend")),
+        # How alike two tasks are is reckoned with NumPy.
+        *(((verb,), {*DATABASE, "numpy"}) for verb in ("memory", "feedback", "weights")),
+        (("bench",), {"click"}),
+    ],
+)
+def test_the_help_of_a_verb_loads_no_client_of_models(verb: tuple[str, ...], needed: set[str]) -> None:
+    """These take seconds to load, and whoever asks for help, or for a key, asks no model."""
+    found = seen(HELP.format(given=[*verb, "--help"]))
+    assert loaded(found, HEAVY) <= needed
+    assert found["opened"] == found["events"] == []
+
+
+def test_the_agents_protocol_needs_no_client_of_models() -> None:
+    found = seen("import sale.agents.protocol")
+    assert loaded(found, HEAVY) <= {"pydantic", "jinja2", "numpy"}
 
 
 def test_every_public_name_can_be_imported_and_is_listed() -> None:

@@ -29,6 +29,7 @@
     │   ├── AuthenticationError    no key, or none that is valid
     │   ├── RateLimitError         the key has asked too much in the last minute   (retryable)
     │   └── BudgetError            the key's budget for this period does not cover the request
+    ├── OutputError            a result could not be written to where the user wanted it
     └── StoreError             the auction memory or the server's store could not be read or written
 
 Each error says what was wrong (`message`), where (`where`) and what to do (`hint`), and carries a stable
@@ -260,6 +261,12 @@ class BudgetError(AccessError):
     """What the request may cost is more than the key's budget has left."""
 
     code = "access.budget"
+
+
+class OutputError(SaleError):
+    """A result could not be written to the file, the pipe or the stream it was to go to."""
+
+    code = "output"
 
 
 class StoreError(SaleError):

@@ -9,7 +9,6 @@ outcome. A process that dies in between leaves a record that says how far it cam
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from sale import config
+from sale.agents.attempt import attempt, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.onsite import placed
 from sale.agents.pool import boxed, hire
@@ -27,18 +27,18 @@ from sale.agents.seating import seat_jurors
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
-from sale.auction.baseline import always_largest
-from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted, ignore
+from sale.auction.baseline import result_of
+from sale.auction.events import AwardedAgain, Observer, ignore
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
 from sale.auction.sequence import next_to_try
-from sale.auction.text import storable
-from sale.errors import ConfigError, InputError, SaleError
+from sale.errors import ConfigError, InputError, SaleError, StoreError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
+from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
-from sale.types import Attempt, Auction, AuctionRules, Bid, Execution, Outcome, Result, Task, Verdict, Weights
+from sale.types import Attempt, Auction, AuctionRules, Bid, Result, Task, Verdict, Weights
 
 T = TypeVar("T")
 MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
@@ -133,36 +133,51 @@ class Market:
         """What decides where the memory has no weights in use, and none were given."""
         return self._prior
 
-    async def run(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+    async def run(
+        self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
+    ) -> Result:
         """One task through the market.
 
         Args:
             task: What is to be done.
             verifier: Says whether the answer is right; without one the outcome is unknown until `feedback`.
             observe: Called with every event as it happens.
+            tenant: Whose task it is: agents are shown past tasks and plans of this tenant only.
 
         Raises:
-            SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written.
-                A failed execution does not raise: it is in the result.
+            SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written
+                before anything was spent. A failed execution does not raise: it is in the result. Nor does a memory
+                that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began = time.monotonic()
-        auction = await self.award(task, checked=verifier is not None, observe=observe)
+        auction = await self._hold(task, checked=verifier is not None, observe=observe, tenant=tenant)
+        unkept = await self._keep(lambda memory: memory.award(auction))
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
         try:
             while bid is not None:
-                attempts.append(await self._attempt(auction.task, bid, verifier, observe))
+                agent = self._agents[bid.agent]
+                attempts.append(await attempt(agent, auction.task, bid, verifier=verifier, observe=observe))
                 bid = self._next(auction, attempts, observe)
         except asyncio.CancelledError:
-            if memory := await self.memory():
-                done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
-                await memory.abandon(auction.id, "cancelled at work", done)
+            done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
+            await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
-        return await self.settle(auction, attempts, seconds=time.monotonic() - began)
+        result = result_of(auction, attempts, self.largest, seconds=time.monotonic() - began)
+        return replace(result, unkept=unkept or await self._keep(lambda memory: _settle(memory, result)))
 
-    async def auction(self, task: Task | str, *, observe: Observer = ignore) -> Auction:
+    async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:
+        """One step of the record, after money was spent; gives back why it could not be taken."""
+        try:
+            if memory := await self.memory():
+                await step(memory)
+        except StoreError as error:
+            return f"the auction is not on record: {error}"
+        return None
+
+    async def auction(self, task: Task | str, *, observe: Observer = ignore, tenant: str = DEFAULT) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
-        auction = await self.award(task, observe=observe)
+        auction = await self.award(task, observe=observe, tenant=tenant)
         if memory := await self.memory():
             await memory.close_unexecuted(auction.id)
         return auction
@@ -172,13 +187,15 @@ class Market:
         worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules, self._seats)
         return min(worst.dollars, self._rules.caps.dollars)
 
-    def run_sync(self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore) -> Result:
+    def run_sync(
+        self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
+    ) -> Result:
         """`run` for programs without an event loop.
 
         Raises:
             InputError: There is a running event loop; await `run` instead.
         """
-        return self._sync(self.run(task, verifier=verifier, observe=observe))
+        return self._sync(self.run(task, verifier=verifier, observe=observe, tenant=tenant))
 
     def within(self, workspace: Workspace) -> Market:
         """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
@@ -206,8 +223,8 @@ class Market:
         sandbox, limits = boxed(self._sandbox)
         return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
-    async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "") -> None:
-        """Set the outcome of a past auction by hand. The earlier outcome stays on record beneath it.
+    async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "", *, tenant: str | None = None) -> None:
+        """Set the outcome of a past auction, of this tenant's if one is named. The earlier outcome stays beneath it.
 
         Raises:
             InputError: There is no such auction, or this market has no memory.
@@ -215,7 +232,7 @@ class Market:
         memory = await self.memory()
         if memory is None:
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
-        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail)
+        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
     async def memory(self) -> AuctionMemory | None:
         """The auction memory, opened; `None` where the market has none."""
@@ -235,6 +252,7 @@ class Market:
         checked: bool = False,
         adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
         observe: Observer = ignore,
+        tenant: str = DEFAULT,
     ) -> Auction:
         """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
 
@@ -245,41 +263,55 @@ class Market:
             checked: Whether failed work will be found out, and passed on as often as the rules allow.
             adjust: Makes another scoring rule of the market's own, for this auction.
             observe: Called with every event as it happens.
+            tenant: Whose task it is.
 
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
         """
-        task, auction_id = _as_task(task), auction_id or uuid.uuid4().hex
-        memory, bidders = await self.memory(), self._bidders(among)
+        auction = await self._hold(
+            task, auction_id, among=among, checked=checked, adjust=adjust, observe=observe, tenant=tenant
+        )
+        if memory := await self.memory():
+            await memory.award(auction)
+        return auction
+
+    async def _hold(
+        self,
+        task: Task | str,
+        auction_id: str | None = None,
+        *,
+        among: Collection[str] | None = None,
+        checked: bool = False,
+        adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
+        observe: Observer = ignore,
+        tenant: str = DEFAULT,
+    ) -> Auction:
+        """As `award`, with a record that is begun but does not hold the award yet."""
+        task, auction_id, bidders = _as_task(task), auction_id or uuid.uuid4().hex, self._bidders(among)
+        recalled = memory.of(tenant) if (memory := await self.memory()) else None
         auctioneer = Auctioneer(
             bidders=bidders,
             jurors=self._jurors,
             seats=self._seats,
             rules=self._rules,
             weights=await self._weights_in_force(memory),
-            memory=memory,
-            experience=memory,
+            memory=recalled,
+            experience=recalled,
             weigh=adjust(self._scoring_rule) if adjust else self._scoring_rule,
             attempts=self._rules.attempts if checked else 1,
         )
         auctioneer.check(task)
-        async with asyncio.TaskGroup() as group:
-            for agent in self.agents:
-                if agent in bidders or agent.juror is not None:
-                    group.create_task(_prepare(agent))
+        await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror is not None])
         if memory:
-            await memory.begin(auction_id, task)
+            await memory.begin(auction_id, task, tenant=tenant)
         ledger = Ledger(caps=self._rules.caps, observe=observe)
         try:
-            auction = await auctioneer.hold(auction_id, task, ledger, observe)
+            return await auctioneer.hold(auction_id, task, ledger, observe)
         except (SaleError, asyncio.CancelledError) as error:
             if memory:
                 reason = f"{error.code}: {error}" if isinstance(error, SaleError) else "cancelled"
                 await memory.abandon(auction_id, reason, ledger.settlement.calls)
             raise
-        if memory:
-            await memory.award(auction)
-        return auction
 
     def _bidders(self, among: Collection[str] | None) -> tuple[Agent, ...]:
         return tuple(agent for agent in self.agents if among is None or agent.name in among)
@@ -291,11 +323,6 @@ class Market:
         used = await memory.weights_in_use() if memory else None
         return self._prior if used is None else used.weights
 
-    async def _attempt(self, task: Task, bid: Bid, verifier: Verifier | None, observe: Observer) -> Attempt:
-        """One agent works and is judged."""
-        execution = await self._work(task, bid, observe)
-        return Attempt(execution=execution, outcome=await self._judge(task, execution, verifier, observe))
-
     def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
         """Who tries next, where the work is known to have failed and the rules allow another attempt."""
         last, left = attempts[-1].outcome, self._rules.attempts - len(attempts)
@@ -305,25 +332,6 @@ class Market:
         if bid is not None:
             observe(AwardedAgain(failed=last, bid=bid))
         return bid
-
-    async def _work(self, task: Task, bid: Bid, observe: Observer) -> Execution:
-        """The winner does the task, following its strategy if it was asked for one."""
-        observe(WorkStarted(agent=bid.agent))
-        done = await self._agents[bid.agent].execute(task, bid.strategy.text or None)
-        execution = replace(done, answer=storable(done.answer), error=storable(done.error) if done.error else None)
-        observe(WorkFinished(execution=execution))
-        return execution
-
-    async def _judge(self, task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
-        """The outcome: work without an answer has failed; an answer is as good as the verifier says."""
-        if not execution.answer.strip():
-            outcome = Outcome(verdict="failure", judged_by="execution", detail=execution.error or "no answer")
-        elif verifier is None:
-            outcome = Outcome(verdict="unknown", judged_by="nobody")
-        else:
-            outcome = await verifier.verify(task, execution.answer)
-        observe(Judged(outcome=outcome))
-        return outcome
 
     async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
         """Add up what the work cost, compare with always using the largest agent, and put it on record.
@@ -336,19 +344,9 @@ class Market:
         Raises:
             SaleError: It is settled already, or the memory cannot be written.
         """
-        *earlier, last = attempts
-        calls = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
-        result = Result(
-            auction=auction,
-            execution=last.execution,
-            outcome=last.outcome,
-            settlement=replace(auction.settlement, calls=(*auction.settlement.calls, *calls)),
-            always_largest=always_largest(self.largest.name, self.largest.price, [one.execution for one in attempts]),
-            seconds=seconds,
-            attempts=tuple(earlier),
-        )
+        result = result_of(auction, attempts, self.largest, seconds=seconds)
         if memory := await self.memory():
-            await memory.settle(auction.id, last.execution, last.outcome, result.always_largest, earlier=earlier)
+            await _settle(memory, result)
         return result
 
     def _sync(self, work: Coroutine[object, object, T]) -> T:
@@ -364,9 +362,9 @@ class Market:
     def close(self) -> None:
         """Close after `run_sync`."""
         self._sync(self.aclose())
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
 
     async def aclose(self) -> None:
         """Close agents and memory; the market can be used again, at the cost of opening anew."""
@@ -394,10 +392,10 @@ class Market:
         await self.aclose()
 
 
-async def _prepare(agent: Agent) -> None:
-    """Have an agent ready before the clock starts; one that cannot be says why when it is asked for its bid."""
-    with contextlib.suppress(Exception):  # it may be anybody's agent
-        await agent.prepare()
+async def _settle(memory: AuctionMemory, result: Result) -> None:
+    await memory.settle(
+        result.auction.id, result.execution, result.outcome, result.always_largest, earlier=result.attempts
+    )
 
 
 def _as_task(task: Task | str) -> Task:

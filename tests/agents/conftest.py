@@ -10,6 +10,7 @@ import pytest
 
 from sale.agents.tools.bubblewrap import BubblewrapSandbox, find_bwrap
 from sale.agents.tools.sandbox import find_sandbox
+from tests.support.hang import HANG
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +45,7 @@ def running() -> Callable[[str], list[int]]:
 def wait_until() -> Callable[[Callable[[], bool], float], bool]:
     """Wait for something to become true; whether it did."""
 
-    def wait(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    def wait(condition: Callable[[], bool], seconds: float = HANG) -> bool:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:

@@ -187,7 +187,6 @@ class TestBudget:
         done = await agent("tools", Looping(), lookup, budget=Budget(seconds=0.5)).execute(TASK, None)
         assert done.answer in {"enough", "so far"}
         assert (done.error or "").startswith(("call.budget: ", "call.timeout: "))
-        assert done.seconds < 1.5
 
     @pytest.mark.parametrize(
         ("budget", "most"), [(Budget(tokens=60), 60), (Budget(dollars=0.00005), 50), (Budget(), 1024)]

@@ -51,7 +51,7 @@ class TestBid:
         assert reply.text == "1. Add.\n2. Check."
         assert reply.usage == Usage(input_tokens=-(-len(TASK.text) // 4), output_tokens=5)
         assert reply.logprobs is None
-        assert 0 <= reply.seconds < 5
+        assert reply.seconds >= 0
 
     async def test_may_tell_its_real_usage(self) -> None:
         async def planner(task: Task) -> Work:

@@ -10,7 +10,7 @@ from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.config import parse
 from sale.types import Task, Usage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 POOL = """
 [[agents]]

@@ -30,7 +30,7 @@ async def test_gives_back_what_the_program_wrote(sandbox: BubblewrapSandbox) -> 
     assert report.killed_reason is None
     assert not report.timed_out
     assert not report.truncated
-    assert 0 < report.seconds < 15
+    assert report.seconds > 0
 
 
 async def test_reads_its_input_and_files(sandbox: BubblewrapSandbox) -> None:

@@ -101,11 +101,19 @@ async def test_on_the_last_turn_only_the_answer_is_left() -> None:
     assert len([call for call in done.calls if not call.tool]) == 2
 
 
-@pytest.mark.parametrize("text", ["Gotham City", "[1]", '{"a": 1, "b": 2}', '{"search": 7}', '"Gotham"'])
+@pytest.mark.parametrize("text", ["Gotham City", "[1]", '{"a": 1, "b": 2}', '"Gotham"'])
 async def test_what_is_no_step_is_the_answer(text: str) -> None:
     done, _ = await work(lambda prompt, schema: text)
     assert done.answer == text
     assert done.error is None
+
+
+async def test_an_input_of_another_kind_is_an_observation() -> None:
+    replies = iter(['{"search": 7}', json.dumps({ANSWER: "ok"})])
+    lookup = Lookup()
+    done, model = await work(lambda prompt, schema: next(replies), lookup)
+    assert (done.answer, done.error, lookup.asked) == ("ok", None, [])
+    assert "the inputs of search are not what it takes" in model.asked[1].user
 
 
 async def test_an_empty_answer_is_a_failure_with_a_reason() -> None:

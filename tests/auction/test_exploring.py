@@ -37,6 +37,12 @@ def test_exploration_is_off_unless_asked_for() -> None:
     assert {draw(off.propensities, str(number)) for number in range(50)} == {"middle"}
 
 
+def test_a_sum_that_falls_short_of_one_draws_nobody_who_cannot_be_drawn() -> None:
+    """Rounding alone can leave a lot that no propensity covers."""
+    drawn = {draw({"a": 0.5, "b": 0.4, "c": 0.0}, str(number)) for number in range(200)}
+    assert drawn == {"a", "b"}
+
+
 def test_what_exploring_costs_is_bounded_and_said() -> None:
     wide = explored(bids(), WORK, share=0.3)
     assert wide.propensities == pytest.approx({"middle": 0.8, "large": 0.1, "small": 0.1})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -77,7 +76,7 @@ async def test_a_call_is_settled_at_its_real_usage() -> None:
     assert (call.stage, call.agent, call.prompt, call.error) == ("bid", "a", "bid@12345678", None)
     assert call.usage == Usage(input_tokens=3, output_tokens=7)
     assert call.dollars == pytest.approx((3 * 1.0 + 7 * 4.0) / 1e6)
-    assert 0 <= call.seconds < 5
+    assert call.seconds == 0
     assert watch.events == [CallSettled(call=call)]
     assert free(ledger)
 
@@ -114,10 +113,9 @@ class TestCaps:
 
     async def test_the_deadline_of_the_auction_cuts_a_call_short(self) -> None:
         ledger = Ledger(caps=Caps(seconds=0.05))
-        began = time.monotonic()
-        with pytest.raises(CallTimeoutError, match=r"no answer within 0\.0[45]\d* s"):
+        with pytest.raises(CallTimeoutError, match=r"no answer within 0\.05 s"):
             await pay(ledger, hangs(), seconds=60)
-        assert time.monotonic() - began < 5
+        assert ledger.seconds == pytest.approx(0.05)
 
     async def test_what_is_under_way_counts(self) -> None:
         ledger = Ledger(caps=Caps(tokens=2 * WORST.total - 1))

@@ -39,17 +39,19 @@ class TestBid:
 
 class TestJudge:
     def test_shows_one_plan_between_marks(self) -> None:
-        lines = judge_prompt(TASK, PLAN).user.splitlines()
+        lines = judge_prompt(TASK, PLAN, label="KQ").user.splitlines()
         opened = next(at for at, line in enumerate(lines) if line.startswith("<plan "))
-        nonce = lines[opened].removeprefix("<plan ").removesuffix(">")
+        nonce = lines[opened].removeprefix("<plan KQ ").removesuffix(">")
         assert len(nonce) == 8
         assert lines[opened + 1 : opened + 4] == PLAN.splitlines()
         assert lines[opened + 4] == f"</plan {nonce}>"
-        assert lines[-1].endswith('{"score": N}')
+        assert lines[-1].endswith('{"KQ": N}')
 
     def test_the_marks_depend_on_the_plan(self) -> None:
-        assert judge_prompt(TASK, "1. One.").user.count("<plan ") == 1
-        first, second = (judge_prompt(TASK, plan).user.split("<plan ")[1][:8] for plan in ("1. One.", "1. Two."))
+        assert judge_prompt(TASK, "1. One.", label="KQ").user.count("<plan ") == 1
+        first, second = (
+            judge_prompt(TASK, plan, label="KQ").user.split("<plan KQ ")[1][:8] for plan in ("1. One.", "1. Two.")
+        )
         assert first != second
 
 
@@ -101,7 +103,7 @@ class TestAll:
     def test_open_with_the_same_system_text_and_task(self) -> None:
         prompts = [
             bid_prompt(TASK, TOOLS, 300),
-            judge_prompt(TASK, PLAN),
+            judge_prompt(TASK, PLAN, label="KQ"),
             panel_prompt(TASK, {"A": PLAN}),
             refine_prompt(TASK, TOOLS, 300, own=strategy(), pairs=[pair()]),
         ]
@@ -135,7 +137,6 @@ class TestHarmless:
     def test_breaks_what_looks_like_a_mark(self, text: str, shown: str) -> None:
         assert harmless(text) == shown
 
-    @pytest.mark.timeout(5)
     def test_takes_no_time_over_long_runs_of_anything(self) -> None:
         for text in ("<" * 200_000, "<" + " " * 200_000, "< /" * 70_000, "</" + "\n" * 200_000 + "x"):
             assert len(harmless(text)) <= len(text)
@@ -188,3 +189,9 @@ class TestFolder:
 
     def test_is_made_once_for_each_package(self) -> None:
         assert folder("sale.auction.prompts") is folder("sale.auction.prompts")
+
+
+def test_a_file_can_be_had_as_plain_text() -> None:
+    rubric = folder("sale.auction.prompts").text("_rubric", {})
+    assert rubric.startswith("Score how likely")
+    assert rubric in judge_prompt(TASK, PLAN, label="KQ").user

@@ -34,6 +34,7 @@ from sale.bench.metrics import Escalation, Workload, win_share
 from sale.bench.pareto import Kind, Point, pareto_plot
 from sale.bench.stats import Interval
 from sale.errors import InputError
+from tests.support.hang import HANG
 
 AGENTS = ("135M", "0.5B", "1.5B")
 
@@ -126,7 +127,7 @@ def test_the_same_figure_is_the_same_bytes(made: Callable[[], Figure]) -> None:
 
 def test_another_process_with_other_settings_writes_the_same_bytes() -> None:
     result = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, __file__], capture_output=True, text=True, check=True, timeout=200
+        [sys.executable, "-c", ELSEWHERE, __file__], capture_output=True, text=True, check=True, timeout=HANG
     )
     there = dict(line.split(" ", 1) for line in result.stdout.splitlines())
     for name, made in FIGURES.items():

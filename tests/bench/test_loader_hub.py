@@ -28,6 +28,7 @@ from sale.bench.tasks.loaders.hub import HubSet, hotpotqa_row, mmlu_row, rows
 from sale.bench.tasks.loaders.sources import SOURCES, Source
 from sale.bench.tasks.schema import Split
 from sale.errors import InputError, MissingExtraError
+from tests.support.hang import HANG
 
 # As the hub hands them out: one row of each set, with columns that are not needed.
 HUB_ROWS: dict[str, dict[str, Any]] = {
@@ -306,7 +307,7 @@ def in_python(program: str, **environment: str) -> str:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stderr

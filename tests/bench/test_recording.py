@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,15 @@ from sale import config
 from sale.agents.tools.sandbox import find_sandbox
 from sale.bench.market_router import ablations, default_weights, order_table
 from sale.bench.metrics import settle
-from sale.bench.recording.calls import LEAST_LOGPROB, NotRecordedError, RunStoppedError, Turns, reply_of, stored_reply
+from sale.bench.recording.calls import (
+    LEAST_LOGPROB,
+    CallLog,
+    NotRecordedError,
+    RunStoppedError,
+    Turns,
+    reply_of,
+    stored_reply,
+)
 from sale.bench.recording.log import RecordWriter, pack, read_record, unpack
 from sale.bench.recording.run import Progress, Recorder, for_recording
 from sale.bench.replay import FIRST_BIDS, load_recorded
@@ -24,6 +33,7 @@ from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from sale.types import Reply, TokenLogprobs, Usage
 from tests.support.endpoint import Endpoint
+from tests.support.unheard import complaints, let_run
 
 TIME = HumanTime(provenance="nobody has timed it")
 
@@ -306,3 +316,26 @@ async def test_one_model_has_its_turn_at_a_time() -> None:
             group.create_task(call("abc"[number % 3]))
     assert all(len(one) == 1 for one in seen)
     assert max(max(one.values()) for one in seen) == 2
+
+
+async def test_a_call_that_fails_after_its_asker_was_cancelled_is_not_complained_of(tmp_path: Path) -> None:
+    """One failure stops a run and cancels who waits for the other calls, which then fail for the same reason."""
+    path = tmp_path / "run.jsonl"
+    begun, fail = asyncio.Event(), asyncio.Event()
+
+    async def call() -> Reply:
+        begun.set()
+        await fail.wait()
+        raise RunStoppedError("a: unreachable")
+
+    with closing(RecordWriter(path)) as writer, complaints() as heard:
+        log = CallLog(path, writer)
+        asker = asyncio.create_task(log.ask("key", {"stage": "bid", "agent": "a"}, "m", call))
+        await begun.wait()
+        asker.cancel()
+        await asyncio.wait([asker])
+        fail.set()
+        await let_run()
+        await log.aclose()
+        del log
+    assert heard == []

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from tests.memory.builders import HashEmbedder
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 
 WORDS = ("sort", "count", "merge", "reverse", "parse", "rotate", "filter", "split", "join", "trim", "pad", "hash")
 
@@ -58,28 +60,35 @@ def sale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=HANG,
         env={**os.environ},
     )
 
 
-@pytest.fixture
-def recorded(endpoint: Endpoint, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(running_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a record of twelve tasks and two orders, made by the command."""
+    folder = tmp_path_factory.mktemp("recorded")
     agents = "\n".join(
-        f'[[agents]]\nname = "{name}"\nendpoint = "{endpoint.base_url}"\nmodel = "good@{name}"\n'
+        f'[[agents]]\nname = "{name}"\nendpoint = "{running_endpoint.base_url}"\nmodel = "good@{name}"\n'
         f"price = {0.1 * 2**place}\nlogprobs = 5\n"
         for place, name in enumerate("abc")
     )
-    (tmp_path / "sale.toml").write_text(f"{agents}\n[auction]\nexamples = 2\n", encoding="utf-8")
-    write_tasks(tasks(), tmp_path / "tasks.jsonl")
+    (folder / "sale.toml").write_text(f"{agents}\n[auction]\nexamples = 2\n", encoding="utf-8")
+    write_tasks(tasks(), folder / "tasks.jsonl")
     common = ("runs/coding-test.jsonl", "--domain", "coding", "--tasks", "tasks.jsonl", "--config", "sale.toml")
-    done = sale(tmp_path, "bench", "run", *common, "--orders", "2", "--judge", "c")
+    done = sale(folder, "bench", "run", *common, "--orders", "2", "--judge", "c")
     assert done.returncode == 0, done.stderr
-    return tmp_path
+    return folder
 
 
-def test_the_command_records_and_reports(recorded: Path, endpoint: Endpoint) -> None:
+@pytest.fixture
+def recorded(made: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(made, tmp_path / "recorded"))
+
+
+def test_the_command_records_and_reports(recorded: Path) -> None:
     done = sale(recorded, "bench", "report", "runs", "--tasks", "tasks.jsonl", "--out", "report")
     assert done.returncode == 0, done.stderr
     page = (recorded / "report" / "report.md").read_text(encoding="utf-8")

@@ -1,11 +1,8 @@
-"""The command, as a user runs it: a process of its own, over real HTTP, with a memory on disk."""
+"""The command, as a user runs it: over real HTTP, with a memory on disk."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 
 from sale import config
 from sale.shipped import knowledge_of
+from tests.support.command import Done, run_sale
 from tests.support.endpoint import Endpoint
 
 COMMON = """
@@ -29,25 +27,9 @@ class Shell:
     folder: Path
 
     def __call__(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "sale.cli.main", *arguments],
-            cwd=self.folder,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={**os.environ, **(env or {})},
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
+        done = run_sale(self.folder, *arguments, stdin=stdin, env=env)
+        assert "Traceback" not in done.err, done.err
+        return done
 
 
 @pytest.fixture
@@ -188,7 +170,7 @@ def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) 
         (("run", ""), "the task is empty"),
         (("run", "x", "--example", "mbpp/606"), "several tasks"),
         (("run", "--example", "nope"), "no task 'nope'"),
-        (("run", "x", "--tests", "nowhere.py"), "cannot read the tests"),
+        (("run", "x", "--tests", "nowhere.py"), "nowhere.py: cannot be read"),
         (("run", "x", "--judge", "nobody"), "no agent 'nobody'"),
         (("memory", "show", "ffff"), "ffff"),
         (("memory", "import", "nowhere.jsonl"), "nowhere.jsonl"),

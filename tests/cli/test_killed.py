@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.test_commands import Shell, settings
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 
 # One agent: its calls are a bid, a judgement, and the work, each long enough to be killed in.
 MOMENTS = {"bidding": 1, "judging": 2, "executing": 3}
@@ -80,7 +81,7 @@ def test_an_interrupted_run_says_so_and_is_on_record(tmp_path: Path, endpoint: E
             assert time.monotonic() < until, "the run did not begin"
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors

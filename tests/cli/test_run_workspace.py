@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from sale.agents.tools.bubblewrap import find_bwrap
 from tests.support.endpoint import Ask, Endpoint
+from tests.support.hang import HANG
 
 pytestmark = pytest.mark.skipif(find_bwrap() is None, reason="bubblewrap is not installed")
 
@@ -67,7 +69,7 @@ def config_file(tmp_path: Path, answers: list[str]) -> Iterator[Path]:
 def sale(config_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sale.cli.main", "run", "--config", str(config_file), *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=200, cwd=config_file.parent, env=dict(os.environ)
+        command, capture_output=True, text=True, check=False, timeout=HANG, cwd=config_file.parent, env=dict(os.environ)
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -93,6 +95,79 @@ def test_it_is_applied_and_kept_where_that_is_asked_for(config_file: Path, repos
     assert "applied to" in done.stderr
     assert (repository / "shapes.py").read_text() == RIGHT
     assert patch.read_text().startswith("diff --git a/shapes.py")
+
+
+ASK = "Fix area; see notes.txt"
+NOTES = "".join(f"Note {number}: nobody is to lose this.\n" for number in range(30))
+
+
+@pytest.fixture
+def losing(repository: Path, answers: list[str]) -> Path:
+    """A repository whose notes the model cuts short while it does what it was asked for."""
+    (repository / "notes.txt").write_text(NOTES)
+    answers[:] = [f"{handing_in(RIGHT)}\nnotes.txt\n```text\nNote 0: nobody is to lose this.\n```\n"]
+    return repository
+
+
+def held_patch() -> Path:
+    (kept,) = (platformdirs.user_data_path("sale") / "held").iterdir()
+    return kept
+
+
+@pytest.mark.parametrize("more", [["--apply"], ["--patch", "fix.patch"], ["--json"], []])
+def test_a_patch_that_removes_more_than_was_asked_is_held_back(
+    config_file: Path, losing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    done = sale(
+        config_file, "--workspace", str(losing), "--verify", "python3 check.py", *more, "Fix area; see notes.txt"
+    )
+    assert done.returncode == 3, done.stderr
+    assert "notes.txt: 29 of 30 lines are removed" in done.stderr
+    assert (losing / "shapes.py").read_text() == WRONG
+    assert (losing / "notes.txt").read_text() == NOTES
+    assert not (tmp_path / "fix.patch").exists()
+    assert ("diff --git" in done.stdout) == (more == ["--json"])
+    kept = held_patch()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    command = next(line for line in done.stderr.splitlines() if "apply it by hand" in line).partition("by hand: ")[2]
+    subprocess.run(["/bin/sh", "-c", command], check=True)
+    assert (losing / "shapes.py").read_text() == RIGHT
+    assert (losing / "notes.txt").read_text() != NOTES
+
+
+@pytest.mark.parametrize("asked", [["--allow-removals", "Fix area."], ["Fix area, and shorten notes.txt."]])
+def test_what_was_asked_to_be_removed_is_applied(
+    config_file: Path, losing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    task = asked if "--allow-removals" not in asked else [*asked[:-1], ASK]
+    done = sale(config_file, "--workspace", str(losing), "--verify", "python3 check.py", "--apply", *task)
+    assert done.returncode == 0, done.stderr
+    assert (losing / "notes.txt").read_text() != NOTES
+
+
+def test_a_held_patch_that_cannot_be_kept_is_printed(
+    config_file: Path, losing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").write_text("in the way")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    done = sale(config_file, "--workspace", str(losing), "--verify", "python3 check.py", ASK)
+    assert done.returncode == 3
+    assert "cannot be kept" in done.stderr
+    assert done.stdout.startswith("diff --git")
+
+
+def test_inner_repositories_and_what_is_left_out_are_said(config_file: Path, repository: Path, tmp_path: Path) -> None:
+    inner = repository / "lib"
+    subprocess.run(["git", "init", "-q", str(inner)], check=True)
+    (inner / "m.py").write_text("m = 1\n")
+    for number in range(7):
+        (repository / f"out{number}").symlink_to(tmp_path)
+    done = sale(config_file, "--workspace", str(repository), "--verify", "python3 check.py", "Fix the check.")
+    assert "repositories of their own, copied as they are checked out: lib" in done.stderr
+    assert done.stderr.count("a symbolic link that leads out") == 5
+    assert "left out: and 2 more" in done.stderr
 
 
 def test_what_does_not_pass_is_not_handed_out(config_file: Path, repository: Path, answers: list[str]) -> None:

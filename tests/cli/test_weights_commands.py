@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 from sale import Check, FunctionAgent, Market, Price, Task
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
+from tests.support.command import Done, run_sale
 
 TASKS = 24
 SETTINGS = """
@@ -64,28 +62,13 @@ async def fill(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
 class Shell:
     folder: Path
 
     def __call__(self, *arguments: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "sale.cli.main", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={**os.environ, "COLUMNS": "160"},
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        done = run_sale(self.folder, *arguments, env={"COLUMNS": "160"})
+        assert "Traceback" not in done.err, done.err
+        return done
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sale import config
+from tests.support.hang import HANG
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "adapters").glob("*.md"))
@@ -45,7 +46,7 @@ def test_python(page: Path, body: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

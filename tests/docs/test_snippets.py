@@ -9,15 +9,18 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sale import config
 from sale.cli.examples import parse_tasks
-from sale.cli.main import VERBS
+from sale.cli.main import VERBS, app
 from tests.support.fault_wall import FaultWall
 from tests.support.gateway_process import Served, gateway
+from tests.support.hang import HANG
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -67,7 +70,7 @@ def run_python(snippet: Snippet, folder: Path) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -130,6 +133,14 @@ GROUPS = frozenset({"bench", "keys"})
 """Verbs with verbs of their own whose options the pages show."""
 
 
+@cache
+def help_of(*verbs: str) -> str:
+    """What a verb says of itself."""
+    done = CliRunner().invoke(app, [*verbs, "--help"])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 @pytest.mark.parametrize("snippet", of("console"))
 def test_console_names_real_commands(snippet: Snippet) -> None:
     """The make targets and verbs exist, with the options shown; what they do is tested where they are."""
@@ -149,9 +160,7 @@ def test_console_names_real_commands(snippet: Snippet) -> None:
             assert program == "sale", command
             assert name in VERBS, command
             verbs = rest.split(" ")[: 2 if name in GROUPS else 1]
-            help_text = subprocess.run(
-                [sys.executable, "-m", "sale.cli.main", *verbs, "--help"], capture_output=True, text=True, check=True
-            ).stdout
+            help_text = help_of(*verbs)
             for option in re.findall(r"--[a-z-]+", rest):
                 assert option in help_text, command
 

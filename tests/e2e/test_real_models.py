@@ -12,8 +12,9 @@ import pytest
 
 from sale import ExactMatch, Market, Task
 from sale.memory.store import AuctionMemory
+from tests.support.hang import HANG
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 POOL = """
 [[agents]]
@@ -92,7 +93,7 @@ def test_the_command_line_in_json(settings_file: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=HANG,
         env=dict(os.environ),
     )
     assert done.returncode == 0, done.stderr

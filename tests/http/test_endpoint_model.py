@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 import warnings
 from dataclasses import replace
 
@@ -103,7 +102,7 @@ async def test_retry_after_is_waited_for_before_the_second_attempt(endpoint: End
     with pytest.raises(RateLimitedError):
         await ask(model(endpoint, "429-always", manner=replace(RETRIED, retries=1)))
     first, second = endpoint.requests()
-    assert 1.0 <= second.at - first.at < 3.0  # the endpoint asked for one second
+    assert second.at - first.at >= 1.0  # the endpoint asked for one second
 
 
 @pytest.mark.parametrize("behaviour", ["429-then-good", "500-then-good"])
@@ -141,14 +140,12 @@ async def test_a_refused_parameter_names_the_setting_that_stops_asking_for_it(en
 # --- time ---
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "stall", "slow-30000"])
+@pytest.mark.parametrize("behaviour", ["hang", "stall", "slow-3000000"])
 async def test_a_time_limit_is_kept_and_the_connection_dropped(endpoint: Endpoint, behaviour: str) -> None:
     found = model(endpoint, behaviour)
-    began = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await found.generate(PLAN, max_tokens=50)
-    assert time.monotonic() - began < 3
     assert await left(endpoint), "the endpoint goes on generating for nobody"
     await found.aclose()
 
@@ -166,12 +163,13 @@ async def test_cancellation_is_cancellation(endpoint: Endpoint) -> None:
 
 
 async def test_one_slow_answer_holds_up_no_other(endpoint: Endpoint) -> None:
-    found = model(endpoint, "slow-300")
-    began = time.monotonic()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(8):
-            group.create_task(found.generate(PLAN, max_tokens=50))
-    assert time.monotonic() - began < 8 * 0.3
+    found = model(endpoint, "hang")
+    calls = [asyncio.create_task(found.generate(PLAN, max_tokens=50)) for _ in range(8)]
+    # None of them is ever answered, and all are asked.
+    assert await asyncio.to_thread(endpoint.wait, lambda: len(endpoint.requests()) == len(calls))
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
     await found.aclose()
 
 
@@ -231,7 +229,7 @@ async def test_usage_time_and_truncation_are_read(endpoint: Endpoint) -> None:
     assert whole.usage.input_tokens > 0
     assert whole.usage.output_tokens > 50
     assert not whole.truncated
-    assert 0 < whole.seconds < SECONDS
+    assert whole.seconds > 0
     assert whole.logprobs is None
     cut = await ask(model(endpoint, "good"), max_tokens=5)
     assert cut.truncated

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from sale.agents.contractor import Contractor
 from sale.errors import SandboxError
 from sale.types import Call, Execution, Task, ToolInfo
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 from tests.support.pool import KEY, contractor
 
 INFO = ToolInfo(name="double", description="Doubles a number.")
@@ -142,12 +142,10 @@ async def test_a_failed_call_is_the_executions_error_not_an_exception(
 @pytest.mark.parametrize("execution", ["direct", "tools"])
 @pytest.mark.parametrize("behaviour", ["hang", "stall"])
 async def test_the_time_limit_of_the_work_is_kept(endpoint: Endpoint, behaviour: str, execution: str) -> None:
-    began = time.monotonic()
     agent = contractor(
         endpoint, "alice", behaviour, tools=(Doubling(),), settings={"execution": execution, "seconds": 0.3}
     )
     found = await work(agent)
-    assert time.monotonic() - began < 3
     assert found.error is not None
     assert found.error.startswith("call.timeout: ")
     assert await asyncio.to_thread(endpoint.wait, lambda: endpoint.requests()[0].cancelled)
@@ -225,10 +223,8 @@ async def test_the_limit_on_turns_is_kept_and_all_turns_are_paid_for(endpoint: E
 
 
 async def test_a_hanging_tool_is_stopped_by_the_time_limit(endpoint: Endpoint) -> None:
-    tool = Doubling(seconds=30)
-    began = time.monotonic()
+    tool = Doubling(seconds=2 * HANG)
     execution = await work(tooled(endpoint, "tool-caller", tool, seconds=0.5))
-    assert time.monotonic() - began < 3
     assert tool.seen == [2]
     assert execution.error == "call.timeout: not done within 0.5 s"
     assert [call.error for call in models_of(execution)] == [None], "no model call failed: the tool did"

@@ -18,6 +18,7 @@ from sale.models.chat import split_thinking
 from sale.models.logprobs import read_logprobs, usable
 from sale.types import Reply
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 from tests.support.pool import PLAN, model
 
 MOST = 10**9
@@ -104,7 +105,7 @@ def asked(endpoint: Endpoint, raw: bytes) -> Reply | CallError:
     async def once() -> Reply | CallError:
         found = model(endpoint, "raw")
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG):
                 return await found.generate(PLAN, max_tokens=50, measure=True)
         except CallError as error:
             return error

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from sale.config.proxies import is_loopback
 from sale.errors import CallError, RejectedError, ServerError
-from sale.models.connection import Address, is_loopback
+from sale.models.address import Address
 from sale.models.endpoint import EndpointModel, at
 from tests.support.endpoint import Endpoint
 from tests.support.pool import KEY, PLAN, model

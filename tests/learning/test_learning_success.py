@@ -55,6 +55,13 @@ def test_a_useful_juror_counts_and_a_random_one_does_not() -> None:
     assert model.intercepts["small"] < model.intercepts["middle"] < model.intercepts["large"]
 
 
+def test_at_the_strongest_lasso_nothing_enters_whatever_the_rounding() -> None:
+    """It is the least under which nothing does: whether the first feature enters there must not be left to rounding."""
+    for seed in range(12):
+        (model,) = success_models(tabulate(auctions(60, seed=seed)), (1.0,))
+        assert not model.coefficients
+
+
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_the_sign_of_entropy_is_learnt(sign: float) -> None:
     model = model_of(auctions(300, Pool(entropy=sign, noise=3.0)))

@@ -17,6 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 
 from sale.memory.store import AuctionMemory
+from sale.memory.tenants import DEFAULT
 from sale.types import (
     Attempt,
     Auction,
@@ -168,13 +169,14 @@ async def remember(
     refined: Sequence[Bid] = (),
     winner: Bid | None = None,
     pairs: tuple[Pair, ...] = (),
+    tenant: str = DEFAULT,
 ) -> Auction:
     """A whole life: begun, awarded and, unless the verdict is `None`, settled."""
     task = Task(text=text)
     held = auction(
         auction_id, task, bids or (bid("a", 1.0), bid("b", 2.0)), refined=refined, winner=winner, pairs=pairs
     )
-    await memory.begin(auction_id, task)
+    await memory.begin(auction_id, task, tenant=tenant)
     await memory.award(held)
     if verdict is not None:
         await memory.settle(auction_id, execution(held.winner.agent), outcome(verdict), BASELINE)
@@ -200,15 +202,32 @@ def some(values: SearchStrategy[T], most: int = 3) -> SearchStrategy[tuple[T, ..
     return st.lists(values, max_size=most).map(tuple)
 
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def numbers(text: SearchStrategy[str]) -> SearchStrategy[float]:
+    """Any number for the database; for what is written as JSON, and read by others, a finite one."""
+    return reals if text is texts else finite
+
+
+def amounts(text: SearchStrategy[str]) -> SearchStrategy[float]:
+    """Dollars and seconds, likewise."""
+    return reals if text is texts else st.floats(0, 1e9)
+
+
+def tokens(text: SearchStrategy[str]) -> SearchStrategy[int]:
+    return counts if text is texts else st.integers(0, 10**12)
+
+
 def calls(text: SearchStrategy[str]) -> SearchStrategy[Call]:
-    usage = st.builds(Usage, input_tokens=counts, output_tokens=counts)
+    usage = st.builds(Usage, input_tokens=tokens(text), output_tokens=tokens(text))
     return st.builds(
         Call,
         stage=st.sampled_from(get_args(Stage)),
         agent=text,
         usage=usage,
-        dollars=reals,
-        seconds=reals,
+        dollars=amounts(text),
+        seconds=amounts(text),
         prompt=text,
         error=st.none() | text,
         tool=text,
@@ -217,12 +236,14 @@ def calls(text: SearchStrategy[str]) -> SearchStrategy[Call]:
 
 
 def bids(text: SearchStrategy[str]) -> SearchStrategy[Bid]:
-    entropy = st.builds(Entropy, normalised=reals, nats=reals, top_k=st.integers(0, 2**31 - 1), tokens=counts)
+    entropy = st.builds(
+        Entropy, normalised=numbers(text), nats=numbers(text), top_k=st.integers(0, 2**31 - 1), tokens=tokens(text)
+    )
     strategy = st.builds(
         Strategy,
         agent=text,
         text=text,
-        tokens=counts,
+        tokens=tokens(text),
         entropy=st.none() | entropy,
         entropy_note=st.none() | text,
         refined=st.booleans(),
@@ -232,21 +253,21 @@ def bids(text: SearchStrategy[str]) -> SearchStrategy[Bid]:
         Score,
         juror=text,
         bidder=text,
-        value=reals,
+        value=numbers(text),
         imputed=st.booleans(),
-        expected=st.none() | reals,
+        expected=st.none() | numbers(text),
         note=st.none() | text,
     )
     return st.builds(
         Bid,
         strategy=strategy,
-        price=reals,
-        cost=reals,
-        value=reals,
+        price=amounts(text),
+        cost=numbers(text),
+        value=numbers(text),
         scores=some(score),
         notes=some(text),
-        track=st.none() | st.builds(TrackRecord, agent=text, successes=reals, failures=reals),
-        chance=st.none() | reals,
+        track=st.none() | st.builds(TrackRecord, agent=text, successes=numbers(text), failures=numbers(text)),
+        chance=st.none() | numbers(text),
     )
 
 
@@ -254,9 +275,6 @@ def tasks(text: SearchStrategy[str], given: SearchStrategy[str]) -> SearchStrate
     """Without an id of its own, a task takes one from its text, which must then be valid Unicode."""
     named = st.builds(Task, text=text, id=text.filter(bool), domain=st.none() | text)
     return named | st.builds(Task, text=given, domain=st.none() | text)
-
-
-finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def models() -> SearchStrategy[SuccessModel]:
@@ -287,7 +305,7 @@ def auctions(text: SearchStrategy[str], sound: SearchStrategy[str] = sound_texts
         Pair,
         auction_id=text,
         task=text,
-        similarity=reals,
+        similarity=numbers(text),
         losing=text,
         winning=text,
         own=st.sampled_from(["losing", "winning", "both"]),
@@ -305,7 +323,7 @@ def auctions(text: SearchStrategy[str], sound: SearchStrategy[str] = sound_texts
         weights=weights(text),
         jury=st.sampled_from(get_args(JuryMode)),
         settlement=st.builds(Settlement, calls=some(calls(text))),
-        seconds=reals,
+        seconds=amounts(text),
     )
     return st.tuples(held, st.integers(0, 5)).map(_with_a_winner)
 
@@ -324,7 +342,7 @@ def executions(text: SearchStrategy[str]) -> SearchStrategy[Execution]:
         followed_strategy=st.booleans(),
         trace=some(st.dictionaries(text, json_values if text is texts else sound_json, max_size=3)),
         calls=some(calls(text)),
-        seconds=reals,
+        seconds=amounts(text),
         error=st.none() | text,
     )
 
@@ -346,7 +364,7 @@ def attempts(text: SearchStrategy[str]) -> SearchStrategy[tuple[Attempt, ...]]:
 
 
 def baselines(text: SearchStrategy[str]) -> SearchStrategy[Baseline | None]:
-    return st.none() | st.builds(Baseline, agent=text, dollars=reals, basis=text)
+    return st.none() | st.builds(Baseline, agent=text, dollars=amounts(text), basis=text)
 
 
 def nan_bid(agent: str) -> Bid:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +14,7 @@ import pytest
 from sale.memory.schema import metadata
 from sale.memory.store import AuctionMemory
 from tests.memory.builders import Fresh, HashEmbedder, Place
-from tests.support.postgres import Server, started
+from tests.support.postgres import Server
 
 
 @pytest.fixture
@@ -29,9 +29,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with started() as running:
-        yield running
+def server(postgres: Server) -> Server:
+    return postgres
 
 
 def make(place: Place) -> None:

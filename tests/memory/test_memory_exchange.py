@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import io
 import json
+import os
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from sale.errors import InputError, StoreError
+from sale.errors import InputError, OutputError
 from sale.memory.records import Imported
 from sale.memory.store import AuctionMemory
 from sale.types import Attempt, Auction, Baseline, Execution, Outcome, Pair, Task
@@ -129,7 +132,7 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
 
     await fill(memory)
     target = tmp_path / "out" / "all.jsonl"
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         await memory.export(target)
     target.parent.mkdir()
     target.write_text("the last export\n")
@@ -138,9 +141,9 @@ async def test_a_file_is_replaced_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exchange, "_encode", fail)
-    with pytest.raises(StoreError, match="No space left on device") as caught:
+    with pytest.raises(OutputError, match="No space left on device") as caught:
         await memory.export(target)
-    assert str(caught.value).startswith(f"{target} cannot be written")
+    assert str(caught.value).startswith(f"{target}: cannot be written")
     monkeypatch.undo()
     assert target.read_text() == "the last export\n"
     assert list(target.parent.iterdir()) == [target]
@@ -278,6 +281,23 @@ BAD = [
     (second_attempt(judged=None), "record.outcomes: an execution without one"),
     (put("record", "auction", "weights", "model", value={"worth": 1.0}), "weights.model.intercepts: Field required"),
     (put("record", "outcomes", 0, "at", value="2026-01-01T00:00:00"), "record.outcomes: a time without a zone"),
+    (put("record", "started_at", value="9999-12-31T00:00:00Z"), "record.started_at: 9999 is no year of an auction"),
+    (put("record", "started_at", value="0001-01-01T00:00:00Z"), "record.started_at: 1 is no year of an auction"),
+    (put("record", "outcomes", 0, "at", value="9999-01-01T00:00:00Z"), "outcomes.0.at: 9999 is no year"),
+    (
+        put("record", "baseline", value={"agent": "a", "dollars": float("inf"), "basis": "b"}),
+        "baseline.dollars: inf is",
+    ),
+    (
+        put("record", "baseline", value={"agent": "a", "dollars": float("nan"), "basis": "b"}),
+        "baseline.dollars: nan is",
+    ),
+    (put("record", "execution", "seconds", value=float("inf")), "record.execution.seconds: inf is not between 0"),
+    (put("record", "execution", "seconds", value=-1.0), "record.execution.seconds: -1.0 is not between 0"),
+    (put("record", "auction", "seconds", value=1e300), "record.auction.seconds: 1e+300 is not between 0"),
+    (put("record", "auction", "bids", 1, "price", value=-0.5), "record.auction.bids.1.price: -0.5 is not between 0"),
+    (put("record", "auction", "bids", 1, "value", value=float("-inf")), "record.auction.bids.1.value: it is infinite"),
+    (put("record", "auction", "bids", 1, "strategy", "tokens", value=-1), "strategy.tokens: -1 is not between 0"),
 ]
 
 
@@ -299,6 +319,40 @@ async def test_a_wrong_line_is_named_and_nothing_is_imported(
         assert {one.id for one in await other.list()} == {"y", "z"}
 
 
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+async def test_marks_and_line_ends_are_no_part_of_a_record(
+    memory: AuctionMemory, fresh: Fresh, tmp_path: Path, mark: bytes, end: bytes
+):
+    await fill(memory)
+    await memory.export(tmp_path / "all.jsonl")
+    lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
+    (tmp_path / "theirs.jsonl").write_bytes(mark + end.join(lines))
+    async with fresh() as other:
+        assert (await other.import_(tmp_path / "theirs.jsonl")).added == 5
+
+
+async def test_utf16_is_one_line_not_one_a_record(memory: AuctionMemory, tmp_path: Path):
+    await fill(memory)
+    await memory.export(tmp_path / "all.jsonl")
+    (tmp_path / "wide.jsonl").write_bytes((tmp_path / "all.jsonl").read_text("utf-8").encode("utf-16"))
+    with pytest.raises(InputError, match="UTF-16, not UTF-8"):
+        await memory.import_(tmp_path / "wide.jsonl", skip_bad=True)
+
+
+async def test_records_come_through_a_pipe(memory: AuctionMemory, fresh: Fresh, tmp_path: Path):
+    """A file is read twice, to be checked whole before it is imported; a pipe can be read once."""
+    await fill(memory)
+    await memory.export(tmp_path / "all.jsonl")
+    os.mkfifo(tmp_path / "pipe")
+    text = (tmp_path / "all.jsonl").read_bytes()
+    feeder = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(text))
+    feeder.start()
+    async with fresh() as other:
+        assert (await other.import_(tmp_path / "pipe")).added == 5
+    feeder.join()
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
@@ -306,7 +360,7 @@ async def test_a_wrong_line_is_named_and_nothing_is_imported(
         (b'{"schema": 1, "record"', "Invalid JSON"),
         (b"[]", "Input should be"),
         (b"null", "Input should be"),
-        (b"\xff\xfe", "Invalid JSON"),
+        (b"\xff\xfd", "Invalid JSON"),
         (b'{"schema": 1, "record": "\\ud800"}', "Invalid JSON"),
     ],
 )

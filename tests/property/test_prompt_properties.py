@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.auction.bidding import plan_fault
-from sale.auction.jury import labels_for
+from sale.auction.labels import draw_labels
 from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_prompt
 from sale.auction.prompts.templates import harmless
 from sale.types import Prompt, Task, ToolInfo
@@ -48,12 +48,12 @@ def test_a_task_stays_in_its_place(task: Task) -> None:
 
 @given(tasks, utf8_text)
 def test_a_plan_stays_in_its_place_before_one_juror(task: Task, plan: str) -> None:
-    assert marks(judge_prompt(task, plan)) == ["<task>", "</task>", "<plan *>", "</plan *>"]
+    assert marks(judge_prompt(task, plan, label="KQ")) == ["<task>", "</task>", "<plan KQ *>", "</plan *>"]
 
 
 @given(tasks, st.lists(utf8_text, min_size=1, max_size=5))
 def test_plans_stay_in_their_places_before_a_panel(task: Task, plans: list[str]) -> None:
-    labels = labels_for(len(plans))
+    labels = draw_labels(len(plans), ["seed"])
     shown = marks(panel_prompt(task, dict(zip(labels, plans, strict=True))))
     expected = [mark for label in labels for mark in (f"<plan {label} *>", "</plan *>")]
     assert shown == ["<task>", "</task>", *expected]
@@ -71,7 +71,7 @@ def test_past_plans_stay_in_their_places(task: Task, own: str, past: list[tuple[
 def test_the_real_marks_cannot_be_known_beforehand(task: Task, plans: list[str], author: int) -> None:
     """A plan that quotes the nonce it has seen changes the nonce."""
     author %= len(plans)
-    labels = labels_for(len(plans))
+    labels = draw_labels(len(plans), ["seed"])
 
     def nonce(texts: list[str]) -> str:
         shown = panel_prompt(task, dict(zip(labels, texts, strict=True))).user
@@ -90,9 +90,11 @@ def test_the_real_marks_cannot_be_known_beforehand(task: Task, plans: list[str],
 def test_jurors_see_neither_names_nor_prices(numbers: list[str], prices: list[float]) -> None:
     """Names and prices that cannot be in the text by chance."""
     bids = [strategy(f"agent-{number}", text=f"1. Do part {at}.") for at, number in enumerate(numbers)]
-    shown = [judge_prompt(Task(text="Do it."), one.text) for one in bids]
+    shown = [judge_prompt(Task(text="Do it."), one.text, label="KQ") for one in bids]
     shown.append(
-        panel_prompt(Task(text="Do it."), dict(zip(labels_for(len(bids)), [b.text for b in bids], strict=True)))
+        panel_prompt(
+            Task(text="Do it."), dict(zip(draw_labels(len(bids), ["seed"]), [b.text for b in bids], strict=True))
+        )
     )
     for prompt in shown:
         whole = prompt.system + prompt.user

@@ -17,6 +17,7 @@ from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+from tests.support.hang import HANG
 
 __all__ = ["endpoint", "running_endpoint"]
 
@@ -66,7 +67,7 @@ async def over_http(settings: Path) -> AsyncGenerator[Client]:
             yield client
     finally:
         server.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(server.wait(), 20) in {0, 130}
+        assert await asyncio.wait_for(server.wait(), HANG) in {0, 130}
 
 
 @asynccontextmanager
@@ -114,7 +115,7 @@ async def test_a_client_delegates_a_task_and_watches_it(kind: str, written: Path
 
 def on_record(settings: Path, auction_id: str) -> str:
     command = [sys.executable, "-m", "sale.cli.main", "memory", "show", auction_id, "--json", "--config", str(settings)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=True).stdout
 
 
 @KINDS
@@ -163,7 +164,7 @@ def test_nothing_but_the_protocol_is_on_standard_output(written: Path) -> None:
         input="",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -178,7 +179,7 @@ def test_a_port_that_is_taken_is_a_line(written: Path) -> None:
             [sys.executable, *SALE, "--config", str(written), "--http", "--port", str(port)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANG,
             check=False,
         )
     assert done.returncode == 2

@@ -19,6 +19,8 @@ with the same traits apart: `slow-200+no-logprobs@alice`. Traits:
     cut                     closes the connection in the middle of the body
     429-then-good           429 at first (retry-after-ms: 20), then good
     429-always              429 with `Retry-After: 1`
+    429-nan, 429-inf, 429-past
+                            429 with a `Retry-After` that is no number, minus infinity, a date long past
     quota                   429 with the code `insufficient_quota`
     500-then-good           500 at first (retry-after-ms: 20), then good
     500-always, 503-always  just that
@@ -81,10 +83,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.support.hang import HANG
 from tests.support.refusals import refusal
 from tests.support.replies import THOUGHTS, Ask, Json, chunks, completion, embedding, text_for, tool_calls_for
-
-START_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
@@ -134,7 +135,7 @@ class Endpoint:
         with self._lock:
             return [one for one in self._received if model is None or one.model == model]
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    def wait(self, condition: Callable[[], bool], seconds: float = HANG) -> bool:
         """Wait until something is so; from async code, `await asyncio.to_thread(endpoint.wait, …)`."""
         until = time.monotonic() + seconds
         while not (met := condition()) and time.monotonic() < until:
@@ -168,7 +169,7 @@ class Endpoint:
         )
         self._thread.start()
         server = self._server
-        assert self.wait(lambda: server.started, START_SECONDS), "the endpoint did not start"
+        assert self.wait(lambda: server.started, HANG), "the endpoint did not start"
         return self
 
     def __exit__(
@@ -178,7 +179,7 @@ class Endpoint:
         assert self._thread is not None
         assert self._socket is not None
         self._server.should_exit = True
-        self._thread.join(START_SECONDS)
+        self._thread.join(HANG)
         self._socket.close()
         assert not self._thread.is_alive(), "the endpoint did not stop"
 

@@ -72,6 +72,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
+from tests.support.hang import HANG
 from tests.support.replies import Ask, Json, chunks, completion, text_for, tool_calls_for
 
 TOLD = re.compile(r"fault:([a-z0-9-]+)")
@@ -486,7 +487,7 @@ class FaultWall:
         with self._lock:
             self._seen.clear()
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    def wait(self, condition: Callable[[], bool], seconds: float = HANG) -> bool:
         """Wait until something is so."""
         until = time.monotonic() + seconds
         while not (met := condition()) and time.monotonic() < until:
@@ -497,7 +498,7 @@ class FaultWall:
         ready = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),), name="fault-wall", daemon=True)
         self._thread.start()
-        assert ready.wait(10), "the wall did not start"
+        assert ready.wait(HANG), "the wall did not start"
         return self
 
     def __exit__(
@@ -506,7 +507,7 @@ class FaultWall:
         assert self._loop is not None
         assert self._thread is not None
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(HANG)
         assert not self._thread.is_alive(), "the wall did not stop"
 
     async def _serve(self, ready: threading.Event) -> None:

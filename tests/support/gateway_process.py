@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
+import re
 import sqlite3
 import subprocess
 import sys
@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 60.0
-"""Its imports, on a busy machine."""
-END_SECONDS = 30.0
+from tests.support.hang import HANG
+
 KEY = "sk-canary-7f3a9c"
 """The agents' key, which must never be seen anywhere but at their endpoint."""
+SERVING = re.compile(r"^serving (\S+)/v1$", re.MULTILINE)
 SALE = [sys.executable, "-m", "sale.cli.main"]
 Agents = Sequence[Mapping[str, object]]
 
@@ -34,10 +34,11 @@ Agents = Sequence[Mapping[str, object]]
 class Served:
     """The running process."""
 
-    origin: str
     folder: Path
     process: subprocess.Popen[bytes]
     environment: Mapping[str, str]
+    origin: str = ""
+    """Known once it serves: the port is any that is free."""
 
     @property
     def base_url(self) -> str:
@@ -55,7 +56,7 @@ class Served:
             file.row_factory = sqlite3.Row
             return [dict(row) for row in file.execute("select * from server_requests order by at, id")]
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    def wait(self, condition: Callable[[], bool], seconds: float = HANG) -> bool:
         """Wait until something is so; the ledger is written a moment after the answer."""
         until = time.monotonic() + seconds
         while not (met := condition()) and time.monotonic() < until:
@@ -65,7 +66,7 @@ class Served:
     def command(self, *words: str) -> str:
         """What a `sale` command with the same settings prints."""
         done = subprocess.run(
-            [*SALE, *words], capture_output=True, text=True, check=False, env=dict(self.environment), timeout=60
+            [*SALE, *words], capture_output=True, text=True, check=False, env=dict(self.environment), timeout=HANG
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -77,7 +78,13 @@ class Served:
 
 @contextlib.contextmanager
 def gateway(
-    folder: Path, agents: Agents, *, server: Mapping[str, object] | None = None, more: str = ""
+    folder: Path,
+    agents: Agents,
+    *,
+    server: Mapping[str, object] | None = None,
+    more: str = "",
+    memory: str | None = None,
+    stopped: bool = False,
 ) -> Generator[Served]:
     """A gateway over these agents, ended gracefully afterwards.
 
@@ -86,35 +93,39 @@ def gateway(
         agents: Their tables of `sale.toml`; those with an endpoint are given a key.
         server: The table `[server]`.
         more: Further TOML.
+        memory: Where the memory is, a file or a URL; in the folder unless given.
+        stopped: The caller stops it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
     file = folder / "sale.toml"
     file.write_text(_settings(folder, agents, dict(server or {}), more), encoding="utf-8")
     environment = {
         **os.environ,
         "SALE_CONFIG": str(file),
-        "SALE_MEMORY": str(folder / "memory.sqlite3"),
+        "SALE_MEMORY": memory or str(folder / "memory.sqlite3"),
         "XDG_DATA_HOME": str(folder),
         "PROVIDER_KEY": KEY,
     }
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [*SALE, "serve", "--port", str(port)], stdout=log, stderr=subprocess.STDOUT, env=environment
+            [*SALE, "serve", "--port", "0"], stdout=log, stderr=subprocess.STDOUT, env=environment
         )
-    served = Served(origin=f"http://127.0.0.1:{port}", folder=folder, process=process, environment=environment)
+    served = Served(folder=folder, process=process, environment=environment)
     try:
-        assert served.wait(lambda: _ready(served), START_SECONDS), served.said
+        assert served.wait(lambda: _ready(served), HANG), served.said
         yield served
-        assert process.poll() is None, f"the gateway died:\n{served.said}"
+        assert stopped or process.poll() is None, f"the gateway died:\n{served.said}"
     finally:
         _end(process)
 
 
 def _ready(served: Served) -> bool:
     assert served.process.poll() is None, served.said
+    if (found := SERVING.search(served.said)) is None:
+        return False
+    served.origin = found[1]
     with contextlib.suppress(OSError):
-        urllib.request.urlopen(f"{served.origin}/readyz", timeout=5).close()
+        urllib.request.urlopen(f"{served.origin}/readyz", timeout=HANG).close()
         return True
     return False
 
@@ -122,17 +133,11 @@ def _ready(served: Served) -> bool:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(END_SECONDS)
+        process.wait(HANG)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
         raise
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _settings(folder: Path, agents: Agents, server: dict[str, object], more: str) -> str:

@@ -32,8 +32,6 @@ class Greedy:
     async def judge(self, request: JudgeRequest, /) -> Reply:
         asked = request.prompt.user
         self._nonsense[asked] = self._nonsense.get(asked, 0) + 1
-        scores = {
-            label or "score": 5 if f"1. {self.favourite}!" in plan else 0 for label, plan in plans_in(asked).items()
-        }
+        scores = {label: 5 if f"1. {self.favourite}!" in plan else 0 for label, plan in plans_in(asked).items()}
         text = "Let me think." if self._nonsense[asked] <= self.patience else json.dumps(scores)
         return Reply(text=text, usage=worst_usage(request.prompt, request.max_tokens), seconds=0.0)

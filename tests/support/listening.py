@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-SECONDS = 30.0
+from tests.support.hang import HANG
+
 """No answer may take longer."""
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ def chat(model: str, words: str, *, stream: bool = False, **more: object) -> Jso
 
 
 async def listen(
-    client: httpx.AsyncClient, base_url: str, body: Json, *, patience: float = SECONDS, **headers: str
+    client: httpx.AsyncClient, base_url: str, body: Json, *, patience: float = HANG, **headers: str
 ) -> Heard:
     """Ask, and hear everything.
 

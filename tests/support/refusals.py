@@ -10,6 +10,7 @@ from tests.support.replies import Ask
 
 _NAMES = """
 good hang stall hang-as-juror 500-as-juror 401-as-juror cut redirect 429-then-good 429-always quota 500-then-good
+429-nan 429-inf 429-past
 500-always 503-always 401 404-model echo-key context-too-long reject-logprobs reject-schema reject-max-tokens
 malformed-json garbage html not-openai error-in-200 raw empty-text null-text empty-choices null-choices refusal
 no-usage zero-usage negative-usage odd-usage no-logprobs weird-logprobs truncated thinking thinking-cut
@@ -29,6 +30,9 @@ def refusal(ask: Ask) -> Response | None:
     rules: tuple[tuple[bool, int, str, str | None, dict[str, str]], ...] = (
         (ask.has("429-then-good") and ask.turn == 1, 429, "Slow down.", None, {"retry-after-ms": SOON}),
         (ask.has("429-always"), 429, "Slow down.", "rate_limit_exceeded", {"retry-after": "1"}),
+        (ask.has("429-nan"), 429, "Slow down.", None, {"retry-after": "nan"}),
+        (ask.has("429-inf"), 429, "Slow down.", None, {"retry-after": "-inf"}),
+        (ask.has("429-past"), 429, "Slow down.", None, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}),
         (ask.has("quota"), 429, "You exceeded your current quota.", "insufficient_quota", {}),
         (ask.has("500-then-good") and ask.turn == 1, 500, "Oops.", None, {"retry-after-ms": SOON}),
         (ask.has("500-as-juror") and ask.judging, 500, "Oops.", None, {}),

@@ -25,7 +25,8 @@ TRUE_MEANINGS = {"boolean": True, "number": 1.0, "string": "print(6 * 7)", "arra
 ODD_LOGPROBS: tuple[object, ...] = (math.nan, -9999.0, "low", None, 3.5, math.inf, True, -0.25)
 
 _TOKEN = re.compile(r"\d|[^\W\d]+|\s+|[^\w\s]|_")
-_PLAN_LABEL = re.compile(r"^<plan (?:(\w+) )?[0-9a-f]{8}>$", re.MULTILINE)
+_PLAN_LABEL = re.compile(r"^<plan (\w+) [0-9a-f]{8}>$", re.MULTILINE)
+_VERDICT_LABEL = re.compile(r'{"(correct_\w+)": true} or')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +91,10 @@ def _fill(ask: Ask) -> Json:
     """An object that the schema allows; without one, a score for each plan the prompt shows."""
     if ask.schema is not None:
         properties: Json = ask.schema.get("properties", {})
-    elif '"correct"' in ask.prompt:
-        properties = {"correct": {"type": "boolean"}}
+    elif found := _VERDICT_LABEL.search(ask.prompt):
+        properties = {found[1]: {"type": "boolean"}}
     else:
-        properties = {label or "score": {"type": "integer"} for label in _PLAN_LABEL.findall(ask.prompt)}
+        properties = {label: {"type": "integer"} for label in _PLAN_LABEL.findall(ask.prompt)}
     fixed = ask.number("score-")
     scores = {
         name: (3 + position % 3 if fixed is None else fixed)

@@ -63,9 +63,7 @@ def acts(
 def ballot(prompt: Prompt, opinion: int | Opinion) -> str:
     """The ballot on what a juror is shown."""
     plans = plans_in(prompt.user)
-    return json.dumps(
-        {label or "score": opinion if isinstance(opinion, int) else opinion(plans[label]) for label in plans}
-    )
+    return json.dumps({label: opinion if isinstance(opinion, int) else opinion(plans[label]) for label in plans})
 
 
 def contractor(

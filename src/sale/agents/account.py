@@ -27,6 +27,12 @@ _PARTIAL = (
 """Failures that a budget explains."""
 
 
+def most_dollars(budget: Budget, price: Price) -> float | None:
+    """The most that one execution costs within a budget; `None` where it does not limit that."""
+    of_tokens = None if budget.tokens is None else budget.tokens * max(price.input, price.output) / 1e6
+    return min((most for most in (budget.dollars, of_tokens) if most is not None), default=None)
+
+
 class Account:
     """Counts, refuses what would go beyond, and keeps a line for each call of a tool."""
 

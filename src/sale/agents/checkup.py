@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sale.agents.contractor import Contractor
 from sale.agents.protocol import Agent
-from sale.auction.ballots import SINGLE, BallotError, ballot_schema, read_ballot
+from sale.auction.ballots import BallotError, ballot_schema, read_ballot
 from sale.auction.entropy import strategy_entropy
 from sale.auction.protocols import JudgeRequest
 from sale.errors import CallError, ModelFileError, RejectedError, SaleError
@@ -15,6 +15,7 @@ from sale.types import Price, Prompt, Reply
 # The schema wants a score, the words do not ask for one: only an endpoint that enforces schemas gives it.
 PROBE = Prompt(system="You answer briefly.", user="Say hello.", template="probe")
 PROBE_TOKENS = 24
+SCORE = "score"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +65,7 @@ async def examine(agent: Agent) -> Checkup:
 
 
 async def _called(contractor: Contractor) -> Checkup:
-    request = JudgeRequest(prompt=PROBE, max_tokens=PROBE_TOKENS, schema=ballot_schema([SINGLE]))
+    request = JudgeRequest(prompt=PROBE, max_tokens=PROBE_TOKENS, schema=ballot_schema([SCORE]))
     try:
         reply = await contractor.judge(request)
     except (CallError, ModelFileError) as error:
@@ -74,6 +75,7 @@ async def _called(contractor: Contractor) -> Checkup:
     lacks = [
         *([] if logprobs else [_NO_LOGPROBS]),
         *([] if schema else [_NO_SCHEMA]),
+        *[Lack(what=fault, costs=_NO_TOOLS, remedy=_OWN_COMMAND) for fault in await contractor.faults()],
     ]
     return Checkup(
         agent=contractor.name,
@@ -108,12 +110,14 @@ def _unreachable(contractor: Agent, error: SaleError) -> Checkup:
 
 def _is_ballot(reply: Reply) -> bool:
     try:
-        read_ballot(reply.text, [SINGLE])
+        read_ballot(reply.text, [SCORE])
     except BallotError:
         return False
     return True
 
 
+_NO_TOOLS = "the agent bids and works without these tools"
+_OWN_COMMAND = "Start the server by hand to see more, and correct its [[tools.mcp]] in sale.toml."
 _NO_MODEL = Lack(
     what="an agent of its own making: it was not called",
     costs="the entropy term is left out of its bids, and it does not sit on the jury",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
@@ -14,6 +16,8 @@ from sale.errors import SaleError
 from sale.models.protocol import Model
 from sale.types import Execution, Price, Task, ToolInfo
 from sale.types.mcp import McpRules, may_use
+
+LOG = logging.getLogger(__name__)
 
 Hire = Callable[[Sequence[Tool]], Contractor]
 """Makes the contractor that works with further tools."""
@@ -45,6 +49,7 @@ class Connected(Contractor):
         self._hire = hire
         self._base = hire(())
         self._offers: dict[str, tuple[Offer, ...]] = {}
+        self._faults: dict[str, str] = {}
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
@@ -52,32 +57,50 @@ class Connected(Contractor):
         return (*self._base.tools, *(offer.info for offers in self._offers.values() for offer in offers))
 
     async def prepare(self) -> None:
-        """Ask every server that has not yet said for its tools, then get ready as any contractor."""
+        """Ask every server that has not yet said for its tools, then get ready as any contractor.
+
+        A server that cannot be reached is named in a warning of the log, once for each new reason.
+        """
+        await self._ask_all()
+        await self._base.prepare()
+
+    async def faults(self) -> tuple[str, ...]:
+        """Ask every server that has not yet said for its tools; return why some could not."""
+        await self._ask_all()
+        return tuple(self._faults.values())
+
+    async def _ask_all(self) -> None:
         async with asyncio.TaskGroup() as group:
             for rules, secrets in self._servers:
                 if rules.name not in self._offers:
                     group.create_task(self._ask(rules, secrets))
-        await self._base.prepare()
 
     async def _ask(self, rules: McpRules, secrets: Secrets) -> None:
         try:
             async with McpServer(rules, secrets) as server:
                 offers = await server.offers()
-        except SaleError:
-            return  # it is asked again before the next auction
+        except SaleError as error:  # it is asked again before the next auction
+            fault = f"no tools of the MCP server {rules.name!r}: {error.message}"
+            if self._faults.get(rules.name) != fault:
+                LOG.warning("agent %r: %s", self.name, fault)
+            self._faults[rules.name] = fault
+            return
+        self._faults.pop(rules.name, None)
         self._offers[rules.name] = tuple(
             offer for offer in offers if may_use(self._settings.mcp, rules.name, offer.own_name)
         )
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
-        """Do the task, with connections of its own."""
+        """Do the task, with connections of its own; the trace says which servers it had to do without."""
         async with AsyncExitStack() as stack:
             tools: list[Tool] = []
             for rules, secrets in self._servers:
                 if offers := self._offers.get(rules.name):
                     server = await stack.enter_async_context(McpServer(rules, secrets))
                     tools += [McpTool(server, offer) for offer in offers]
-            return await self._hire(tools).execute(task, strategy)
+            done = await self._hire(tools).execute(task, strategy)
+        missing = [{"role": "note", "content": fault} for fault in self._faults.values()]
+        return replace(done, trace=(*missing, *done.trace)) if missing else done
 
     async def aclose(self) -> None:
         """Close as any contractor."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from sale.agents.account import NO_BUDGET, Account
+from sale.agents.account import NO_BUDGET, Account, most_dollars
 from sale.agents.execution import Shift, answer_directly, work_with_tools
 from sale.agents.lookups import Lookup, WorkspaceLookup, look_with
 from sale.agents.metered import Metered
@@ -20,7 +20,7 @@ from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror, Look
 from sale.config import STEP_WAYS, TOOL_WAYS, AgentSettings
 from sale.errors import ConfigError
-from sale.models.connection import Located
+from sale.models.address import Located
 from sale.models.protocol import Model
 from sale.types import Execution, Price, Reply, Task, ToolInfo
 
@@ -122,9 +122,18 @@ class Contractor:
         """Look into its own tools, without changing anything there."""
         return await look_with(self._lookups, self.name, task, self._settings.look)
 
+    @property
+    def dearest(self) -> float | None:
+        """What its budget allows, where it has one."""
+        return most_dollars(self._settings.budget or NO_BUDGET, self._price)
+
     async def prepare(self) -> None:
         """Open the model: for one of the embedded pool, this loads its weights."""
         await self._model.for_tools()
+
+    async def faults(self) -> tuple[str, ...]:
+        """Return what it was given to work with and cannot reach, with why; nothing else is asked of it."""
+        return ()
 
     async def bid(self, request: BidRequest, /) -> Reply:
         """Write a strategy, with log-probabilities where the endpoint gives them."""

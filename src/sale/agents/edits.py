@@ -1,35 +1,42 @@
-"""The changes in a model's answer: whole files and replaced pieces, found by their form. Pure functions of text.
+"""The changes in a model's answer: whole files, parts of them and replaced pieces, found by their form.
 
 What small models write is taken as it is meant where that is clear: a piece whose indentation or white space is not
-the file's, functions without the file around them, a block without a path where there is one file to change.
+the file's, functions without the file around them, a patch, a block without a path where one file fits. Whatever a
+change does not speak of stays byte for byte as it is, and where its file is not clear it is not made.
 """
 
 from __future__ import annotations
 
-import ast
 import re
 import textwrap
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sale.agents.tools.workspace.kit import replaced
-from sale.agents.tools.workspace.listing import named_in
-from sale.agents.tools.workspace.tree import Copy, Tree, checked
+from sale.agents.merging import defined_names, merge, without_itself
+from sale.agents.targets import Target, Targets, Unplaced, info_label
+from sale.agents.tools.workspace.kit import piece_in
+from sale.agents.tools.workspace.texts import FileText, Span, declaration_lines, new_text, plain_lines
+from sale.agents.tools.workspace.tree import Copy, Tree
 from sale.errors import InputError
 
 MAX_ANSWER = 100_000
-_FENCED = re.compile(
-    r"^(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)\n(?P<body>.*?)(?:^(?P=fence)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
-)
+HELD_BACK_LINES = 8
+"""A file with fewer lines may be replaced by one of less than half its lines."""
+_FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)$")
 _PIECE = re.compile(
-    r"^<{3,} *SEARCH[^\n]*\n(?P<old>.*?)^={3,}[^\n]*\n(?P<new>.*?)^>{3,} *REPLACE", re.DOTALL | re.MULTILINE
+    r"^<{3,} *SEARCH[^\n]*\n(?P<old>.*?)^={3,}[^\n]*\n(?P<new>.*?)^>{3,} *REPLACE[^\n]*", re.DOTALL | re.MULTILINE
 )
 _MARK = re.compile(r"^(<{3,} *SEARCH|={5,} *$|>{3,} *REPLACE)", re.MULTILINE)
-_TEST = "test_"
 _TALK = frozenset({"sh", "bash", "shell", "zsh", "console", "text", "txt", "output", "log", "cmd", "powershell"})
-_FROM = re.compile(r"from ([\w.]+) import [\w, ]+$")
-_NEW_PATH = re.compile(r"[\w][\w./-]*\.\w{1,8}")
+_PATCH = frozenset({"diff", "patch"})
+_PATCH_FILE = re.compile(r"^--- (?P<old>[^\n]+)\n\+\+\+ (?P<new>[^\n]+)$", re.MULTILINE)
+_HUNK = re.compile(r"^@@[^\n]*$", re.MULTILINE)
+_LEFT_OUT = re.compile(
+    r"^\s*(?:#|//|/\*|--|<!--|;|%|\{/\*)?\s*(?:\.\.\.|…)?[\s(\[]*(?:the\s+)?(?:rest|existing|remaining|other|previous|same)\b"
+    r".*(?:\.\.\.|…|unchanged|as before|stays?|remains?|the same|same as|here|goes)[\s)\]*/>}.-]*$",
+    re.IGNORECASE,
+)
+_COMMENT = ("#", "//", "/*", "--", "<!--", ";", "%", "{/*", "...", "…")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +56,22 @@ class Piece:
     new: str
 
 
-Edit = Whole | Piece
+Edit = Whole | Piece | Unplaced
 
 
 def edits_in(answer: str, tree: Tree, likely: Sequence[str]) -> tuple[Edit, ...]:
-    """The changes an answer hands in, in order.
+    """Return the changes an answer hands in, in order.
 
     Args:
         answer: Any text.
         tree: The files there are.
         likely: Files that a change without a path may be meant for, likeliest first.
     """
-    text = answer[:MAX_ANSWER].replace("\r\n", "\n")
-    found: list[Edit] = []
-    before = 0
-    for block in _FENCED.finditer(text):
-        path = _path(text[before : block.start()], block["info"], block["body"], tree, likely)
-        before = block.end()
-        if path is not None and not _is_talk(block["info"], path):
-            found += _edits(path, block["body"])
-    if not found:
-        path = _path(text.partition("<<<")[0], "", "", tree, likely)
-        found = [] if path is None else [Piece(path, piece["old"], piece["new"]) for piece in _PIECE.finditer(text)]
-    return tuple(found)
+    return tuple(_Reading(tree, likely).of(plain_lines(answer[:MAX_ANSWER])))
 
 
 def applied(edits: Sequence[Edit], copy: Copy, fixed: frozenset[str]) -> list[str]:
-    """Make the changes; why some could not be made.
+    """Make the changes; return why some could not be made.
 
     Args:
         edits: The changes.
@@ -84,88 +80,245 @@ def applied(edits: Sequence[Edit], copy: Copy, fixed: frozenset[str]) -> list[st
     """
     faults: list[str] = []
     for edit in edits:
-        if edit.path in fixed:
-            faults.append(f"{edit.path} is a test, and is not to be changed")
+        if isinstance(edit, Unplaced):
+            faults.append(edit.why)
             continue
         try:
-            copy.write(edit.path, _changed(edit, copy).encode(errors="replace"))
+            if fixed & {edit.path, copy.where(edit.path)}:
+                faults.append(f"{edit.path} is a test, and is not to be changed")
+                continue
+            copy.write(edit.path, _changed(edit, copy.text(edit.path)).data(edit.path))
         except InputError as error:
             faults.append(str(error))
     return faults
 
 
-def _changed(edit: Edit, copy: Copy) -> str:
-    old = _text(copy, edit.path)
+def _changed(edit: Whole | Piece, old: FileText | None) -> FileText:
     if isinstance(edit, Piece):
         if old is None:
             raise InputError(f"there is no file {edit.path!r}")
-        return _replaced(old, edit)
+        return old.with_spans([_placed(old.plain, edit)])
     new = edit.text if edit.text.endswith("\n") else f"{edit.text}\n"
     if old is None:
+        return new_text(new)
+    plain = old.plain
+    _check_nothing_is_left_out(plain, new, edit.path)
+    if edit.path.endswith((".py", ".pyi")):
+        new = without_itself(new, edit.path)
+        spans = merge(plain, new, edit.path)
+        if spans is not None:
+            return old.with_spans(spans)
+    else:
+        _check_enough_is_left(plain, new, edit.path)
+    return old.with_whole(_declared_as(plain, new))
+
+
+def _declared_as(old: str, new: str) -> str:
+    """A file with the declaration of its encoding, should it have been left out."""
+    lines = declaration_lines(old)
+    if not lines or declaration_lines(new):
         return new
-    if edit.path.endswith(".py"):
-        if _parsed(old) is not None and _parsed(new) is None:
-            raise InputError(f"what is handed in for {edit.path} is not Python")
-        new = _merged(old, _without_itself(new, edit.path))
-    return new.replace("\n", "\r\n") if "\r\n" in old and "\r" not in new else new
+    first, _, rest = new.lstrip("\n").partition("\n")
+    return "\n".join([*lines, rest if first == lines[0] else new.lstrip("\n")])
 
 
-def _text(copy: Copy, path: str) -> str | None:
+def _check_nothing_is_left_out(old: str, new: str, path: str) -> None:
+    there = {line.strip() for line in old.split("\n")}
+    for line in new.split("\n"):
+        plain = line.strip()
+        if plain.startswith(_COMMENT) and plain not in there and _LEFT_OUT.match(plain):
+            raise InputError(
+                f"what is handed in for {path} leaves a part out ({plain[:80]!r})",
+                hint="Hand in all of it, or the lines to be replaced.",
+            )
+
+
+def _check_enough_is_left(old: str, new: str, path: str) -> None:
+    """Refuse what can only be a part of a file whose parts cannot be told."""
+    before, after = ([line.strip() for line in text.split("\n") if line.strip()] for text in (old, new))
+    kept = set(after)
+    left = sum(line in kept for line in before)
+    if len(before) >= HELD_BACK_LINES and left * 2 < len(before) and len(after) * 2 < len(before):
+        raise InputError(
+            f"what is handed in for {path} would remove {len(before) - left} of its {len(before)} lines",
+            hint="Hand in the whole file, or the lines to be replaced.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A fenced block of an answer, with the text before it."""
+
+    before: str
+    info: str
+    body: str
+
+
+class _Reading:
+    """The reading of one answer."""
+
+    def __init__(self, tree: Tree, likely: Sequence[str]) -> None:
+        self._tree, self._likely = tree, likely
+        self._targets = Targets(tree, likely)
+
+    def of(self, text: str) -> Iterator[Edit]:
+        found = False
+        for block in _blocks(text):
+            for edit in self._edits(block):
+                found = True
+                yield edit
+        if not found:
+            yield from self._pieces(text, None)
+
+    def _edits(self, block: _Block) -> Iterator[Edit]:
+        tag = block.info.strip().split(" ")[0].casefold()
+        target = self._target(block)
+        path = target.path if isinstance(target, Unplaced) else target or ""
+        if tag in _TALK and not path.endswith((".sh", ".bash", ".txt", ".md")):
+            return  # a command or its output
+        if not path.endswith((".diff", ".patch")) and (tag in _PATCH or _PATCH_FILE.match(block.body)):
+            yield from self._patch(block.body, target)
+            return
+        if _PIECE.search(block.body):
+            yield from self._pieces(block.body, target)
+            return
+        if target is None or _MARK.search(block.body) or not block.body.strip():
+            return  # half a replacement is none
+        first, _, rest = block.body.partition("\n")
+        body = rest if self._labelled_comment(first) == target else block.body
+        yield target if isinstance(target, Unplaced) else Whole(target, body.lstrip("\n"))
+
+    def _pieces(self, text: str, target: Target | None) -> Iterator[Edit]:
+        """Replacements, each for the file named last before it."""
+        end = 0
+        for piece in _PIECE.finditer(text):
+            block = _Block(text[end : piece.start()], "", piece[0])
+            label = self._target(block) if target is None else self._line_above(block.before)
+            target, end = label or target, piece.end()
+            if isinstance(target, Unplaced):
+                yield target
+            elif target is not None:
+                yield Piece(target, piece["old"], piece["new"])
+
+    def _patch(self, body: str, target: Target | None) -> Iterator[Edit]:
+        """The hunks of a patch, as pieces: the numbers of their lines are rarely right."""
+        headers = list(_PATCH_FILE.finditer(body))
+        if not headers:
+            yield from _hunks(body, target)
+        ends = [header.start() for header in headers[1:]] + [len(body)]
+        for header, end in zip(headers, ends, strict=True):
+            old, new = (header[side].strip() for side in ("old", "new"))
+            named = old if new.startswith("/dev/null") else new
+            # A time may follow the name, after a tab; but a name may have a tab.
+            found = (self._targets.labelled(name) for name in (named, named.split("\t")[0]))
+            label = next((one for one in found if one is not None), Unplaced(named, f"there is no file {named!r}"))
+            if new.startswith("/dev/null"):
+                label = Unplaced(named, f"{named!r} cannot be removed by a patch")
+            text = body[header.end() + 1 : end]
+            if old.startswith("/dev/null") and isinstance(label, str) and label not in self._tree:
+                yield Whole(label, "".join(f"{line[1:]}\n" for line in text.split("\n") if line.startswith("+")))
+            else:
+                yield from _hunks(text, label)
+
+    def _target(self, block: _Block) -> Target | None:
+        """The file a block is for: named by a label at its opening, or in the text before it, or the one that fits."""
+        label = self._targets.labelled(info_label(block.info)) or self._line_above(block.before)
+        label = label or self._labelled_comment(block.body.lstrip("\n").split("\n", 1)[0])
+        if label is not None:
+            return label
+        for text in (_last_line(block.before), block.before.rstrip().rpartition("\n\n")[2], block.before):
+            found = self._targets.mentioned(text)
+            if isinstance(found, Unplaced):
+                return found
+            if isinstance(found, str):
+                return found if _PIECE.search(block.body) is None else None
+            if found:
+                return self._fitting((*found, *self._likely), block.body) or self._adding(found[0], block.body)
+        fitting = self._fitting(self._likely, block.body)
+        if fitting is None and len(self._likely) == 1:
+            alone = self._adding(self._likely[0], block.body)
+            return alone if isinstance(alone, str) else None
+        return fitting
+
+    def _line_above(self, text: str) -> Target | None:
+        return self._targets.labelled(_last_line(text))
+
+    def _labelled_comment(self, line: str) -> Target | None:
+        """The file that the first line of a block names, where it is a comment."""
+        return self._targets.labelled(line) if line.startswith(("#", "//", "/*", "<!--", "--")) else None
+
+    def _fitting(self, paths: Sequence[str], body: str) -> str | None:
+        """The first file that holds something of what a block is about."""
+        return next((path for path in paths if self._fits(path, body)), None)
+
+    def _fits(self, path: str, body: str) -> bool:
+        text = self._tree[path].text if path in self._tree else None
+        if text is None:
+            return False
+        names = frozenset[str]()
+        if (piece := _PIECE.search(body)) is not None:
+            body = piece["old"]
+        elif path.endswith(".py"):
+            names = defined_names(body)
+        if names and (theirs := defined_names(text)):
+            return not names.isdisjoint(theirs)
+        lines = {line.strip() for line in text.split("\n") if len(line.strip()) > 2}
+        return not text.strip() or any(line.strip() in lines for line in body.split("\n"))
+
+    def _adding(self, path: str, body: str) -> Target:
+        """A file that a text names, where what is handed in can only add to it."""
+        text = self._tree[path].text if path.endswith(".py") else None
+        if text is not None and defined_names(text) and defined_names(body):
+            return path
+        return Unplaced(path, f"it is not clear whether {path!r} is meant: put the file's path alone on a line")
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    """The fenced blocks of a text; a block in a block, as documents have, belongs to the outer one."""
+    lines = text.split("\n")
+    before: list[str] = []
+    number = 0
+    while number < len(lines):
+        opening = _FENCE.match(lines[number])
+        number += 1
+        if opening is None:
+            before.append(lines[number - 1])
+            continue
+        body, depth = list[str](), 1
+        while number < len(lines):
+            fence = _FENCE.match(lines[number])
+            if fence is not None and fence["fence"][0] == opening["fence"][0]:
+                opens = fence["info"].strip() != ""
+                if opens or len(fence["fence"]) >= len(opening["fence"]):
+                    depth += 1 if opens else -1
+            number += 1
+            if depth == 0:
+                break
+            body.append(lines[number - 1])
+        yield _Block("\n".join(before), opening["info"], "".join(f"{line}\n" for line in body))
+        before = []
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.split("\n")) if line.strip()), "")
+
+
+def _hunks(text: str, target: Target | None) -> Iterator[Edit]:
+    if target is None:
+        return
+    if isinstance(target, Unplaced):
+        yield target
+        return
+    for hunk in _HUNK.split(text)[1:]:
+        lines = [line or " " for line in hunk.strip("\n").split("\n") if line[:1] in {"", " ", "+", "-"}]
+        old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] in signs) for signs in (" -", " +"))
+        yield Piece(target, old, new)
+
+
+def _placed(text: str, piece: Piece) -> Span:
+    """Where a piece goes: where it stands in the text, or else where it does but for white space."""
     try:
-        return copy.read(path).text
-    except InputError:
-        return None
-
-
-def _edits(path: str, body: str) -> list[Edit]:
-    pieces = [Piece(path, piece["old"], piece["new"]) for piece in _PIECE.finditer(body)]
-    if pieces:
-        return list(pieces)
-    if _MARK.search(body) or not body.strip():
-        return []  # half a replacement is none
-    lines = body.split("\n")
-    if lines and _only_a_path(lines[0], path):
-        body = "\n".join(lines[1:])
-    return [Whole(path, body.lstrip("\n"))]
-
-
-def _is_talk(info: str, path: str) -> bool:
-    """Whether a block shows a command or its output, and no file."""
-    tag = info.strip().split(" ")[0].casefold()
-    return tag in _TALK and not path.endswith((".sh", ".bash", ".txt", ".md"))
-
-
-def _only_a_path(line: str, path: str) -> bool:
-    plain = line.strip().lstrip("#/*- ").rstrip("*/ :")
-    return bool(plain) and (plain == path or path.endswith(f"/{plain}") or plain.endswith(f"/{path}"))
-
-
-def _path(before: str, info: str, body: str, tree: Tree, likely: Sequence[str]) -> str | None:
-    """The file a block is for: named where it opens, just before it, in its first line, or the likeliest."""
-    above = [line for line in before.splitlines() if line.strip()]
-    line = above[-1] if above else ""
-    first = body.lstrip().split("\n", 1)[0]
-    paragraph = before.rstrip().rpartition("\n\n")[2]
-    for text in (info, line, first if first.startswith(("#", "//")) else "", paragraph, before):
-        if known := named_in(text, tree):
-            return known[0]
-        alone = text.rpartition(":")[2].strip("`*# ") if text is info else text.strip().strip("`*#: ")
-        if _NEW_PATH.fullmatch(alone):
-            return _new(alone)
-    return likely[0] if likely else None
-
-
-def _new(path: str) -> str | None:
-    try:
-        return checked(path)
-    except InputError:
-        return None
-
-
-def _replaced(text: str, piece: Piece) -> str:
-    """The text with a piece replaced: as it stands there, or else with the white space the file has."""
-    try:
-        return replaced(text, piece.old, piece.new, piece.path)
+        return piece_in(text, piece.old, piece.new, piece.path)
     except InputError:
         lines, wanted = text.split("\n"), piece.old.rstrip("\n").split("\n")
         plain = [line.strip() for line in wanted]
@@ -176,11 +329,12 @@ def _replaced(text: str, piece: Piece) -> str:
         ]
         if len(places) != 1:
             raise
-        there = lines[places[0] : places[0] + len(wanted)]
-        new = _indented(piece.new.rstrip("\n"), wanted, there)
-        return "\n".join(
-            [*lines[: places[0]], *([new] if piece.new.strip() else []), *lines[places[0] + len(wanted) :]]
-        )
+    first, last = places[0], places[0] + len(wanted)
+    start = sum(len(line) + 1 for line in lines[:first])
+    end = start + len("\n".join(lines[first:last]))
+    if piece.new.strip():
+        return Span(start, end, _indented(piece.new.rstrip("\n"), wanted, lines[first:last]))
+    return Span(start, end + 1, "") if last < len(lines) else Span(max(start - 1, 0), end, "")
 
 
 def _indented(new: str, wanted: Sequence[str], there: Sequence[str]) -> str:
@@ -192,92 +346,3 @@ def _indented(new: str, wanted: Sequence[str], there: Sequence[str]) -> str:
 
 def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
-
-
-def _without_itself(new: str, path: str) -> str:
-    """A Python file without imports of itself: small models copy them from the tests they are shown."""
-    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    lines = new.split("\n")
-    own = [line for line in lines if (found := _FROM.match(line)) and f".{module}".endswith(f".{found[1]}")]
-    return "\n".join(line for line in lines if line not in own).lstrip("\n") if own else new
-
-
-def _merged(old: str, new: str) -> str:
-    """A Python file with the functions and classes of `new` in place of its own; `new` alone where it is whole."""
-    before, after = _parsed(old), _parsed(new)
-    if before is None or after is None:
-        return new
-    theirs, ours = _defined(before), _defined(after)
-    if not ours or not theirs or set(theirs) <= set(ours):
-        return new
-    if not any(name.startswith(_TEST) for name in theirs) and all(name.startswith(_TEST) for name in ours):
-        return old  # a usage example, not a change
-    lines = old.split("\n")
-    fresh: list[str] = []
-    # From the last to the first, so that lines further up stay where they are.
-    for name, node in sorted(ours.items(), key=lambda item: -_first(theirs.get(item[0], item[1]))):
-        text = ast.get_source_segment(new, node) or ""
-        text = "\n".join(new.split("\n")[_first(node) - 1 : node.end_lineno]) or text
-        place = theirs.get(name) or _method(before, name)
-        if place is None:
-            fresh.insert(0, text)
-            continue
-        moved = textwrap.indent(textwrap.dedent(text), " " * place.col_offset)
-        lines[_first(place) - 1 : place.end_lineno] = moved.split("\n")
-    merged = "\n".join(lines)
-    needed = [line for line in _imports(after, new) if line not in old]
-    head = "".join(f"{line}\n" for line in needed)
-    tail = "".join(f"\n\n{text}\n" for text in fresh)
-    return f"{_with_head(merged, head)}{tail}"
-
-
-Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-def _parsed(source: str) -> ast.Module | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-
-def _defined(module: ast.Module) -> dict[str, Defined]:
-    return {node.name: node for node in module.body if isinstance(node, Defined)}
-
-
-def _method(module: ast.Module, name: str) -> Defined | None:
-    """The one method of this name, where there is just one."""
-    found = [
-        node
-        for one in module.body
-        if isinstance(one, ast.ClassDef)
-        for node in one.body
-        if isinstance(node, Defined) and node.name == name
-    ]
-    return found[0] if len(found) == 1 else None
-
-
-def _first(node: Defined) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-
-
-def _imports(module: ast.Module, source: str) -> list[str]:
-    found = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return [segment for node in found if (segment := ast.get_source_segment(source, node)) and "\n" not in segment]
-
-
-def _with_head(source: str, head: str) -> str:
-    """Imports put after what has to come first: the docstring, and imports from the future."""
-    module = _parsed(source)
-    if not head or module is None:
-        return source
-    at = 0
-    for index, node in enumerate(module.body):
-        docstring = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if not docstring and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
-            break
-        at = node.end_lineno or at
-    lines = source.split("\n")
-    return "\n".join([*lines[:at], *head.rstrip("\n").split("\n"), *lines[at:]])

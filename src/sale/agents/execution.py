@@ -20,7 +20,9 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
 from sale.agents.account import Account
+from sale.agents.loop_model import CallReader
 from sale.agents.protocol import SchemaTool, Tool
+from sale.agents.written_calls import written_calls
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.errors import mapped
 from sale.models.protocol import Model, ToolModel
@@ -89,6 +91,7 @@ async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> 
             async with asyncio.timeout(shift.seconds):
                 answer = await _loop(await model.for_tools(), tools, shift)
             error = shortfall_of(answer, truncated=_cut_off(messages), tokens=shift.answer_tokens)
+            error = error or _only_a_call(answer, tools)
         except TimeoutError:
             error = describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
         except CallError as failure:
@@ -104,13 +107,19 @@ async def _loop(model: ToolModel, tools: Sequence[Tool], shift: Shift) -> str:
     # A call with bad arguments is shown to the model; how often it may try again is a matter of turns alone.
     retries = AgentRetries(tools=shift.turns, output=1)
     with mapped(shift.agent):
-        loop = ToolLoop(model, instructions=shift.prompt.system, tools=loop_tools, retries=retries)
+        loop = ToolLoop(CallReader(model), instructions=shift.prompt.system, tools=loop_tools, retries=retries)
         run = await loop.run(
             shift.prompt.user,
             model_settings=ModelSettings(max_tokens=shift.answer_tokens, temperature=shift.temperature),
             usage_limits=UsageLimits(request_limit=shift.turns),
         )
     return run.output
+
+
+def _only_a_call(answer: str, tools: Sequence[Tool]) -> str | None:
+    """Why an answer is none: it calls a tool where none is left to be called."""
+    calls = written_calls(answer, [tool.info.name for tool in tools]) if tools else ()
+    return f"call.bad_reply: the answer is a call of the tool {calls[0].name}, written as text" if calls else None
 
 
 def _in_loop(tool: Tool) -> LoopTool[object]:

@@ -131,7 +131,7 @@ async def _tried(workspace: Workspace, reply: str, files: tuple[FileShown, ...])
         if not patch:
             return _Attempt(patch="", fault="; ".join(faults) or "nothing is different from before")
         if workspace.command is None:
-            return _Attempt(patch=patch, fault="")
+            return _Attempt(patch=patch, fault="; ".join(faults))
         report, _ = await workspace.box.run(copy.tree, workspace.command, keep=False)
     except SaleError as error:
         return _Attempt(patch="", fault=describe(error))

@@ -30,7 +30,8 @@ from sale.config import (
     models_path,
 )
 from sale.errors import ConfigError, MissingExtraError
-from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.address import Address
+from sale.models.endpoint import EndpointModel, Manner, at
 from sale.models.local.catalogue import find as find_model
 from sale.models.local.engine import PARALLEL, LocalEngine
 from sale.models.local.weights import WeightStore, check_gguf
@@ -178,7 +179,7 @@ def agent_price(agent: AgentSettings) -> Price:
         UnpricedAgentError: Neither is known.
     """
     if agent.price is not None:
-        return price_of(agent.price.input, agent.price.output, agent.price.blended)
+        return price_of(agent.price.input, agent.price.output, agent.price.blended, agent.price.cached)
     if agent.endpoint is None or agent.model is None:
         raise ConfigError("a price is needed", where=f"agent {agent.name!r}", hint="Add price = 0.05.")
     return listed_price(agent.name, agent.model, agent.endpoint)

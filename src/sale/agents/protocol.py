@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sale.auction.protocols import Bidder, Juror
-from sale.models.connection import Address
+from sale.models.address import Address
 from sale.types import Execution, Outcome, Task, ToolInfo
 
 if TYPE_CHECKING:
@@ -75,6 +75,16 @@ class Reachable(Protocol):
     @property
     def reach(self) -> Reach | None:
         """How its model is asked directly; `None` where it cannot be."""
+        ...
+
+
+@runtime_checkable
+class Declared(Protocol):
+    """An agent that may say beforehand what its work costs."""
+
+    @property
+    def dearest(self) -> float | None:
+        """The most dollars one execution takes; `None` where nobody knows."""
         ...
 
 

@@ -8,7 +8,9 @@ calls: which tool, then what it is given. Whatever happens, what was spent is re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,15 +20,22 @@ from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, Shift, descr
 from sale.agents.inputs import LONGEST_TEXT, Inputs, inputs_of
 from sale.agents.prompts import StepTaken, choose_prompt, fill_prompt, step_prompt
 from sale.agents.protocol import SourcedTool, Tool
+from sale.agents.written_calls import MAX_TEXT, call_of, objects_in, written_calls
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.protocol import Model
 from sale.types import Call, Execution, Prompt, Task, Usage
 
 ANSWER = "answer"
+BROKEN = ""
+"""In place of a tool's name: what was written begins like a step, and is none."""
 USE = "use"
 SOURCES = "sources"
 SEARCH = "search"
 MOST_SOURCES = 99
+_BEGUN = re.compile(r'\s*(?:```\w*\s*)?\{\s*"([\w.-]+)"\s*:\s*')
+_FINAL = re.compile(r"^\W{0,2}Final Answer\W{0,2}:\**(.+)\Z", re.DOTALL | re.MULTILINE | re.IGNORECASE)
+_ESCAPE = 12
+"""Characters of the longest escape in JSON, a pair of surrogates."""
 
 
 @dataclass(slots=True)
@@ -85,7 +94,10 @@ async def _steps(
         if use == ANSWER:
             course.answer = str(given)
             return None if course.answer.strip() else "call.bad_reply: the answer is empty"
-        await _step(by_name.get(use), use, given, course)
+        if use == BROKEN:
+            _note_step(use, given, "that is no whole JSON object", course)
+        else:
+            await _step(by_name.get(use), use, given, course)
     return f"{OUT_OF_TURNS}: not done within {shift.turns} turns"
 
 
@@ -95,7 +107,10 @@ async def _search_first(search: Inputs, task: Task, course: _Course) -> None:
 
 
 async def _step(tool: Inputs | None, use: str, given: object, course: _Course) -> None:
-    result = await _use(tool, given)
+    _note_step(use, given, await _use(tool, given), course)
+
+
+def _note_step(use: str, given: object, result: str, course: _Course) -> None:
     course.trace.append({"role": "tool", "content": result})
     course.steps.append(StepTaken(action=json.dumps({"use": use, "input": given}, ensure_ascii=False), result=result))
 
@@ -137,17 +152,19 @@ async def _filled(
     if text is None:
         return None, failure
     given = _object(text)
+    if set(given) == {tool.name} and isinstance(inner := given[tool.name], dict):  # as in a whole step
+        given = cast("dict[str, object]", inner)
+    elif (call := call_of(given)) is not None and isinstance(call[1], dict):
+        given = cast("dict[str, object]", call[1])
     value = given if tool.text is None else given.get(tool.text, text)
     return json.dumps({tool.name: value}, ensure_ascii=False), None
 
 
 def _object(text: str) -> dict[str, object]:
-    """A JSON object; an empty one where it is none: an endpoint may not enforce the schema."""
-    try:
-        found: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    """The first JSON object of a text; an empty one where there is none: an endpoint may not enforce the schema."""
+    found = [one for _, _, one in objects_in(text[:MAX_TEXT])]
+    objects = [cast("dict[str, object]", one) for one in found if isinstance(one, dict)]
+    return objects[0] if objects else {}
 
 
 def choice_schema(tools: Iterable[str]) -> dict[str, object]:
@@ -182,21 +199,58 @@ def step_schema(tools: Sequence[Inputs], *, sourced: bool = False) -> dict[str, 
 
 
 def read_step(text: str, tools: Mapping[str, Inputs]) -> tuple[str, object]:
-    """Which tool with which input. What is no step is taken for the answer: an endpoint may not enforce the schema."""
-    try:
-        found: object = json.loads(text)
-    except (ValueError, RecursionError):
+    """Return which tool is used with which input; `ANSWER` with the answer, or `BROKEN` with what cannot be read.
+
+    An endpoint may not enforce the schema: a step is found in a fence and in prose, too, and as a call in the form that
+    the model was trained in. What holds no step is the answer.
+    """
+    for start, end, found in objects_in(text[:MAX_TEXT]):
+        alone = not (text[:start] + text[end:]).strip(" \t\r\n`json")
+        if (step := _step(found, tools, alone=alone)) is not None:
+            return step
+    for call in written_calls(text, [*tools, ANSWER]):
+        return call.name, _fitting(call.given, tools.get(call.name))
+    if (final := _FINAL.search(text)) is not None:
+        return ANSWER, final[1].strip()
+    begun = _BEGUN.match(text)
+    if begun is None or begun[1] not in {*tools, ANSWER}:
         return ANSWER, text
-    if isinstance(found, dict):
-        steps = cast("dict[str, object]", found)
-        if set(steps) == {ANSWER, SOURCES} and isinstance(steps[ANSWER], str):
-            return ANSWER, with_sources(str(steps[ANSWER]), steps[SOURCES])
-        if len(steps) == 1:
-            name, given = next(iter(steps.items()))
-            wide = name in tools and tools[name].text is None
-            if isinstance(given, dict) if wide else isinstance(given, str):
-                return name, given
-    return ANSWER, text
+    return (ANSWER, _as_far_as(text[begun.end() :]) or text) if begun[1] == ANSWER else (BROKEN, text)
+
+
+def _as_far_as(cut: str) -> str:
+    """What is there of a JSON text that was cut off."""
+    for end in range(len(cut), max(0, len(cut) - _ESCAPE), -1):  # it may have been cut within an escape
+        with contextlib.suppress(ValueError):
+            found: object = json.loads(f'{cut[:end]}"', strict=False)
+            return found if isinstance(found, str) else ""
+    return ""
+
+
+def _step(found: object, tools: Mapping[str, Inputs], *, alone: bool) -> tuple[str, object] | None:
+    """The step that a JSON value is, if any; one with a tool that is not there only where there is nothing beside."""
+    if not isinstance(found, dict):
+        return None
+    steps = cast("dict[str, object]", found)
+    if set(steps) == {ANSWER, SOURCES} and isinstance(steps[ANSWER], str):
+        return ANSWER, with_sources(str(steps[ANSWER]), steps[SOURCES])
+    if len(steps) == 1:
+        name, given = next(iter(steps.items()))
+        if name in tools:
+            return name, _fitting(given, tools[name])
+        if name == ANSWER:
+            return name, given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        return (name, given) if alone and isinstance(given, str) else None
+    call = call_of(steps)
+    return (call[0], _fitting(call[1], tools.get(call[0]))) if call and call[0] in {*tools, ANSWER} else None
+
+
+def _fitting(given: object, tool: Inputs | None) -> object:
+    """What a tool is given, without the name of its only input; of an answer, its text."""
+    if not isinstance(given, dict):
+        return given
+    values = cast("dict[str, object]", given)
+    return next(iter(values.values())) if len(values) == 1 and (tool is None or tool.text in values) else values
 
 
 def with_sources(answer: str, sources: object) -> str:

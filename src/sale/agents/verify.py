@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sale.agents.prompts import verify_prompt
 from sale.agents.tools.web.citations import without_sources
+from sale.auction.labels import draw_labels
 from sale.auction.protocols import JudgeRequest, Juror
 from sale.errors import CallTimeoutError, SaleError
 from sale.types import Call, Outcome, Task, Usage, Verdict
@@ -27,12 +30,6 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # What carries meaning: the sign and the decimal point of a number, and the marks of names such as C++ and C#.
 _MEANT = re.compile(r"(?<![^\W_])(?<!\))-(?=\d)|(?<=\d)\.(?=\d)|(?<=[^\W_])[+#]+")
 VERDICT_TOKENS = 24
-VERDICT_SCHEMA: dict[str, object] = {
-    "type": "object",
-    "properties": {"correct": {"type": "boolean"}},
-    "required": ["correct"],
-    "additionalProperties": False,
-}
 
 
 def normalised(text: str) -> str:
@@ -94,12 +91,15 @@ class ModelJudge:
     reference: str | None = None
     seconds: float = 60.0
     """The longest it may take."""
+    draw: Callable[[], str] = secrets.token_hex
+    """What the label before each verdict is drawn from: whoever knows it can write a verdict into an answer."""
 
     async def verify(self, task: Task, answer: str) -> Outcome:
         """Ask; an answer that is no verdict makes the outcome unknown."""
-        prompt = verify_prompt(task, answer, self.reference)
+        label = f"correct_{draw_labels(1, [self.draw()], [answer])[0]}"
+        prompt = verify_prompt(task, answer, self.reference, label=label)
         judged_by = f"model:{self.juror.name}"
-        request = JudgeRequest(prompt=prompt, max_tokens=VERDICT_TOKENS, schema=VERDICT_SCHEMA)
+        request = JudgeRequest(prompt=prompt, max_tokens=VERDICT_TOKENS, schema=verdict_schema(label))
         began = time.monotonic()
         usage, failure, text = Usage(), None, ""
         try:
@@ -121,20 +121,26 @@ class ModelJudge:
         )
         if failure is not None:
             return Outcome(verdict="unknown", judged_by=judged_by, detail=failure, calls=(call,))
-        verdict = _verdict(text)
+        verdict = _verdict(text, label)
         detail = "" if verdict != "unknown" else f"no verdict in {text[:80]!r}"
         return Outcome(verdict=verdict, judged_by=judged_by, detail=detail, calls=(call,))
 
 
-def _verdict(text: str) -> Verdict:
+def verdict_schema(label: str) -> dict[str, object]:
+    """JSON schema of an answer with one verdict under a label."""
+    return {
+        "type": "object",
+        "properties": {label: {"type": "boolean"}},
+        "required": [label],
+        "additionalProperties": False,
+    }
+
+
+def _verdict(text: str, label: str) -> Verdict:
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError):
         return "unknown"
-    match found:
-        case {"correct": True}:
-            return "success"
-        case {"correct": False}:
-            return "failure"
-        case _:
-            return "unknown"
+    verdicts: dict[object, Verdict] = {True: "success", False: "failure"}
+    given = cast("dict[str, object]", found).get(label) if isinstance(found, dict) else None
+    return verdicts[given] if isinstance(given, bool) else "unknown"

@@ -43,6 +43,7 @@ from sale.types import (
     Exploration,
     Pair,
     Refinement,
+    Stage,
     Strategy,
     Task,
     TrackRecord,
@@ -58,6 +59,28 @@ class _Found:
     provisional: str
     refinements: tuple[Refinement, ...] = ()
     dropouts: Sequence[Dropout] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Running:
+    """One auction while it is held."""
+
+    auction_id: str
+    task: Task
+    ledger: Ledger
+    observe: Observer
+    tracks: Mapping[str, TrackRecord]
+
+    def sitting(self, stage: Stage, rules: AuctionRules) -> Sitting:
+        """What jurors need to know at a stage of it."""
+        return Sitting(
+            auction_id=self.auction_id,
+            task=self.task,
+            stage=stage,
+            rules=rules,
+            ledger=self.ledger,
+            observe=self.observe,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,36 +122,28 @@ class Auctioneer:
         agents = tuple(bidder.name for bidder in self.bidders)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
+        running = _Running(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
         if (known := self._without_auction(tracks)) is not None:
             leader = scoring.provisional_winner(known)
             observe(LeaderFound(leader=leader, bids=tuple(known), refining=()))
-            return self._awarded(auction_id, task, known, leader, _Found(leader.agent), ledger, observe)
+            return self._awarded(running, known, leader, _Found(leader.agent))
         observe(BiddingOpened(agents=agents))
-        bids, first = await self._first_bids(task, tracks, ledger, observe)
+        bids, first = await self._first_bids(running)
         if not bids:
             reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in first.dropouts)
             raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
         leader = scoring.provisional_winner(bids)
-        refinements, late = await self._refine(task, bids, first.votes, tracks, ledger, observe)
+        refinements, late = await self._refine(running, bids, first.votes)
         winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
         found = _Found(leader.agent, refinements, (*self._by_pool(first.dropouts), *late))
-        return self._awarded(auction_id, task, bids, winner, found, ledger, observe)
+        return self._awarded(running, bids, winner, found)
 
-    def _awarded(
-        self,
-        auction_id: str,
-        task: Task,
-        bids: Sequence[Bid],
-        winner: Bid,
-        found: _Found,
-        ledger: Ledger,
-        observe: Observer,
-    ) -> Auction:
+    def _awarded(self, running: _Running, bids: Sequence[Bid], winner: Bid, found: _Found) -> Auction:
         contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
-        winner, exploration = self._drawn(auction_id, self._first(winner, contenders), contenders)
+        winner, exploration = self._drawn(running.auction_id, self._first(winner, contenders), contenders)
         auction = Auction(
-            id=auction_id,
-            task=task,
+            id=running.auction_id,
+            task=running.task,
             bids=tuple(bids),
             provisional=found.provisional,
             refinements=found.refinements,
@@ -136,11 +151,11 @@ class Auctioneer:
             dropouts=tuple(found.dropouts),
             weights=self.weights,
             jury=self.rules.jury,
-            settlement=ledger.settlement,
-            seconds=ledger.seconds,
+            settlement=running.ledger.settlement,
+            seconds=running.ledger.seconds,
             exploration=exploration,
         )
-        observe(Awarded(auction=auction))
+        running.observe(Awarded(auction=auction))
         return auction
 
     def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
@@ -180,38 +195,37 @@ class Auctioneer:
         except (TimeoutError, SaleError):
             return {}
 
-    async def _first_bids(
-        self, task: Task, tracks: Mapping[str, TrackRecord], ledger: Ledger, observe: Observer
-    ) -> tuple[list[Bid], Round]:
+    async def _first_bids(self, running: _Running) -> tuple[list[Bid], Round]:
         """Agents look; what is free says who is asked for a plan; plans are written and judged.
 
         Who is not on the shortlist bids with what it found: its track record and free jurors speak for it, or against.
         """
-        sitting = Sitting(task=task, stage="judge", rules=self.rules, ledger=ledger, observe=observe)
-        seen = await self._look(task, ledger, observe)
+        sitting = running.sitting("judge", self.rules)
+        seen = await self._look(running)
         seats = self._asked_seats()
         early = [seat for seat in seats if seat.early]
         votes = await ask_seats(early, sitting, each(seen.values()))
-        called = shortlist(self._weigh(list(seen.values()), votes, tracks), self.rules.shortlist)
+        called = shortlist(self._weigh(list(seen.values()), votes, running.tracks), self.rules.shortlist)
         if len(called) < len(seen):
-            observe(ShortlistMade(agents=called))
-        writers = [bidder for bidder in self.bidders if bidder.name in called]
-        asked = [
-            first_strategy(one, task, self.rules, ledger, seen[one.name]) if self.rules.plans else kept(seen[one.name])
-            for one in writers
-        ]
+            running.observe(ShortlistMade(agents=called))
+        asked = [self._first_strategy(one, running, seen[one.name]) for one in self.bidders if one.name in called]
         found = await hold_round(sitting, asked, self._jury(), [seat for seat in seats if not seat.early])
         rest = [strategy for agent, strategy in seen.items() if agent not in called]
         held = replace(found, strategies=(*found.strategies, *rest), votes=(*votes, *found.votes))
-        return self._weigh(self._in_order(held.strategies), held.votes, tracks), held
+        return self._weigh(self._in_order(held.strategies), held.votes, running.tracks), held
 
-    async def _look(self, task: Task, ledger: Ledger, observe: Observer) -> dict[str, Strategy]:
+    def _first_strategy(self, bidder: Bidder, running: _Running, seen: Strategy) -> Asked:
+        if not self.rules.plans:
+            return kept(seen)
+        return first_strategy(bidder, running.task, self.rules, running.ledger, seen)
+
+    async def _look(self, running: _Running) -> dict[str, Strategy]:
         """What each agent bids with before it has planned: nothing, or the evidence of its looks."""
 
         async def one(bidder: Bidder) -> Strategy:
-            found = await look(bidder, task, self.rules, ledger)
+            found = await look(bidder, running.task, self.rules, running.ledger)
             if found is not None:
-                observe(EvidenceFound(agent=bidder.name, evidence=found.evidence, note=found.note))
+                running.observe(EvidenceFound(agent=bidder.name, evidence=found.evidence, note=found.note))
             return unplanned(bidder.name, found)
 
         async with asyncio.TaskGroup() as group:
@@ -255,18 +269,13 @@ class Auctioneer:
         ]
 
     async def _refine(
-        self,
-        task: Task,
-        bids: Sequence[Bid],
-        votes: Sequence[Vote],
-        tracks: Mapping[str, TrackRecord],
-        ledger: Ledger,
-        observe: Observer,
+        self, running: _Running, bids: Sequence[Bid], votes: Sequence[Vote]
     ) -> tuple[tuple[Refinement, ...], list[Dropout]]:
         """Cheaper agents that have something to learn from bid once more and are judged like first bids.
 
         What they found has not changed, and is not judged again.
         """
+        task, ledger = running.task, running.ledger
         leader = scoring.provisional_winner(bids)
         cheaper = [bid for bid in scoring.may_refine(bids, leader) if bid.planned]
         own = {bid.agent: bid.strategy for bid in cheaper}
@@ -275,13 +284,13 @@ class Auctioneer:
         if memory is not None:
             found = await self._recall(memory, task, tuple(own), ledger)
         able = tuple(agent for agent, (pairs, _) in found.items() if pairs)
-        observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
+        running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
         asked = [
             refined_strategy(bidder, task, own[bidder.name], found[bidder.name][0], self.rules, ledger)
             for bidder in self.bidders
             if bidder.name in able
         ]
-        refined, dropouts = await self._judged_again(task, asked, able, votes, tracks, ledger, observe)
+        refined, dropouts = await self._judged_again(running, asked, able, votes)
         by_agent = {bid.agent: bid for bid in refined}
         notes = {agent: note for agent, (_, note) in found.items()}
         notes |= {dropout.agent: dropout.reason for dropout in dropouts}
@@ -293,23 +302,15 @@ class Auctioneer:
         return refinements, dropouts
 
     async def _judged_again(
-        self,
-        task: Task,
-        asked: Sequence[Asked],
-        able: Collection[str],
-        votes: Sequence[Vote],
-        tracks: Mapping[str, TrackRecord],
-        ledger: Ledger,
-        observe: Observer,
+        self, running: _Running, asked: Sequence[Asked], able: Collection[str], votes: Sequence[Vote]
     ) -> tuple[list[Bid], list[Dropout]]:
         if not asked:
             return [], []
         seats = [seat for seat in self._asked_seats() if seat.reads != "evidence"]
-        sitting = Sitting(task=task, stage="rejudge", rules=self.rules, ledger=ledger, observe=observe)
-        held = await hold_round(sitting, asked, self._jury(), seats)
+        held = await hold_round(running.sitting("rejudge", self.rules), asked, self._jury(), seats)
         again = {vote.juror for vote in held.votes}
         known = [vote for vote in votes if vote.bidder not in able or vote.juror not in again]
-        bids = self._weigh(self._in_order(held.strategies), (*known, *held.votes), tracks)
+        bids = self._weigh(self._in_order(held.strategies), (*known, *held.votes), running.tracks)
         return bids, self._by_pool(held.dropouts)
 
     def _by_pool(self, dropouts: Sequence[Dropout]) -> list[Dropout]:

@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from sale.auction.scoring import MAX_SCORE
 from sale.types import TokenLogprobs
 
-SINGLE = "score"
-"""The key of a per-bid answer."""
-
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n([^`]*)```", re.IGNORECASE)
 EXCERPT = 80
 """How much of a bad answer is quoted, in characters."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sale.auction.jury import ATTEMPTS, ballot_tokens, labels_for
+from sale.auction.jury import ATTEMPTS, ballot_tokens
+from sale.auction.labels import draw_labels
 from sale.auction.ledger import worst_usage
 from sale.auction.looking import longest_evidence, looker_of
 from sale.auction.prompts import (
@@ -98,9 +99,10 @@ def _worst_judgements(plans: int, task: Task, rules: AuctionRules, longest: Stra
         return []
     shown = shown_bid(longest)
     if rules.jury == "panel":
-        prompt = panel_prompt(task, dict.fromkeys(labels_for(plans), shown))
+        prompt = panel_prompt(task, dict.fromkeys(draw_labels(plans, ()), shown))
         return [worst_usage(prompt, ballot_tokens(plans))] * ATTEMPTS
-    return [worst_usage(judge_prompt(task, shown), ballot_tokens(1))] * ATTEMPTS * plans
+    (label,) = draw_labels(1, ())
+    return [worst_usage(judge_prompt(task, shown, label=label), ballot_tokens(1))] * ATTEMPTS * plans
 
 
 def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:

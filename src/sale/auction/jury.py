@@ -1,23 +1,22 @@
 """The jury: every juror scores every strategy from 0 to 5, its own included (method, section 2 step 3).
 
-Jurors see plans without names or prices, between marks, and are told that they are text to be judged. Two ways of
-sitting: `PerBidJury` asks each juror about each strategy as soon as it exists (the paper's |A|² calls); `PanelJury`
-shows each juror all strategies at once in an order of its own (|A| calls). A juror whose answer is no ballot is asked
-once more; then its vote is missing, with the reason, and scoring imputes it.
+Jurors see plans without names or prices, between marks, under random labels, and are told that they are text to be
+judged. Two ways of sitting: `PerBidJury` asks each juror about each strategy as soon as it exists (the paper's |A|²
+calls); `PanelJury` shows each juror all strategies at once in an order of its own (|A| calls). A juror whose answer is
+no ballot is asked once more; then its vote is missing, with the reason, and scoring imputes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import string
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
 from typing import Protocol
 
-from sale.auction.ballots import SINGLE, BallotError, ballot_schema, expected_scores, read_ballot
+from sale.auction.ballots import BallotError, ballot_schema, expected_scores, read_ballot
 from sale.auction.events import Observer, VoteArrived
+from sale.auction.labels import draw_labels
 from sale.auction.ledger import Ledger, Payer
 from sale.auction.prompts import judge_prompt, panel_prompt, shown_bid
 from sale.auction.protocols import JudgeRequest, Juror
@@ -25,7 +24,7 @@ from sale.errors import SaleError
 from sale.types import AuctionRules, JuryMode, Prompt, Stage, Strategy, Task, Vote
 
 ATTEMPTS = 2
-# {"A": 5, "B": 4, …} takes about six tokens a label; white space and a fence need room too.
+# {"KQ": 5, "RM": 4, …} takes about seven tokens a label; white space and a fence need room too.
 TOKENS_PER_LABEL = 8
 TOKENS_AROUND = 24
 
@@ -34,11 +33,17 @@ TOKENS_AROUND = 24
 class Sitting:
     """What a jury needs to know while it sits."""
 
+    auction_id: str
+    """Not known to the authors of the strategies: labels are drawn from it."""
     task: Task
     stage: Stage
     rules: AuctionRules
     ledger: Ledger
     observe: Observer
+
+    def labels(self, juror: str, texts: Sequence[str]) -> list[str]:
+        """Labels for what one juror is shown; the same strategies refined get others."""
+        return draw_labels(len(texts), (self.auction_id, self.stage, juror, *texts), texts)
 
 
 class Jury(Protocol):
@@ -60,8 +65,11 @@ class PerBidJury:
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             async for strategy in strategies:
-                prompt = judge_prompt(sitting.task, shown_bid(strategy))
-                tasks += [group.create_task(_vote(juror, sitting, prompt, {SINGLE: strategy})) for juror in self.jurors]
+                shown = shown_bid(strategy)
+                for juror in self.jurors:
+                    (label,) = sitting.labels(juror.name, [shown])
+                    prompt = judge_prompt(sitting.task, shown, label=label)
+                    tasks.append(group.create_task(_vote(juror, sitting, prompt, {label: strategy})))
         return tuple(vote for task in tasks for vote in task.result())
 
 
@@ -79,8 +87,11 @@ class PanelJury:
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             for juror in self.jurors:
-                plans = dict(zip(labels_for(len(ballot)), shuffled(ballot, juror.name, sitting.task.id), strict=True))
-                prompt = panel_prompt(sitting.task, {label: shown_bid(plan) for label, plan in plans.items()})
+                ordered = shuffled(ballot, juror.name, sitting.task.id)
+                shown = [shown_bid(plan) for plan in ordered]
+                labels = sitting.labels(juror.name, shown)
+                plans = dict(zip(labels, ordered, strict=True))
+                prompt = panel_prompt(sitting.task, dict(zip(labels, shown, strict=True)))
                 tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
         return tuple(vote for task in tasks for vote in task.result())
 
@@ -91,7 +102,7 @@ def convene(mode: JuryMode, jurors: Sequence[Juror]) -> Jury:
 
 
 def shuffled(strategies: Sequence[Strategy], juror: str, seed: str) -> list[Strategy]:
-    """An order that depends on juror, task and texts only: another run asks the same question again."""
+    """An order that depends on juror, task and texts only."""
 
     def key(strategy: Strategy) -> bytes:
         return hashlib.sha256("\0".join((seed, juror, strategy.agent, strategy.text)).encode()).digest()
@@ -102,14 +113,6 @@ def shuffled(strategies: Sequence[Strategy], juror: str, seed: str) -> list[Stra
 def ballot_tokens(labels: int) -> int:
     """The longest answer about so many plans, in tokens."""
     return TOKENS_AROUND + TOKENS_PER_LABEL * labels
-
-
-def labels_for(count: int) -> list[str]:
-    """A, B, …; two or more letters, as many for all, where one is not enough."""
-    width = 1
-    while len(string.ascii_uppercase) ** width < count:
-        width += 1
-    return ["".join(letters) for letters in islice(product(string.ascii_uppercase, repeat=width), count)]
 
 
 async def _vote(juror: Juror, sitting: Sitting, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:

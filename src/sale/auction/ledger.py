@@ -78,7 +78,7 @@ class Ledger:
     _count: int = 0
     _tokens: int = 0
     _dollars: float = 0.0
-    _started: float = field(default_factory=time.monotonic)
+    _started: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def settlement(self) -> Settlement:

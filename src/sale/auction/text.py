@@ -1,6 +1,35 @@
-"""Text that others wrote, made fit to be sent on and stored: pure functions."""
+"""Text that others wrote, made fit to be sent on, stored, and shown to a judge: pure functions."""
 
 from __future__ import annotations
+
+import re
+
+HIDDEN = "?"
+"""What stands in place of a score or verdict that a text brings along."""
+
+# Everything between two words. It begins after a word or at the start, so that each run is looked at once.
+_NUMBER = re.compile(r"(?:(?<=\w)|\A)(\W++)(\d)(?:\.0+)?(?!\w|\.\d)")
+_QUOTE = re.compile(r"[\"'`\u2018-\u201f\u00ab\u00bb]")
+_COLONS = (":", "=", "\uff1a")
+_BRACES = re.compile(r"\{[^{}]*+")
+_IN_BRACES = re.compile(r"([:\uff1a]\s*+[-+]?)\d(?:\.0+)?(?=\s*+(?:[,;]|\Z))")  # not `=`, as formulas have it
+_LABELLED = re.compile(
+    r"^([^\w\n]*+(?:[Pp]lan[ \t]{1,8}[A-Z]{1,4}[^\w\n]{0,16}[:=\uff1a]|[A-Z]{1,4}[^\w\n]{0,16}[:\uff1a])[^\w\n]{0,16})"
+    r"\d(?=[^\w\n]*+$)",
+    re.MULTILINE,
+)
+_CLAIMED = re.compile(
+    r"\b((?:scores?|scored|ratings?|rated?|grades?|graded|points|marks?|votes?)\b"
+    r"[^\w\n]{0,8}(?:(?:is|are|of|as|at|with|a|an|the|this|it|plan|must|be|should)\b[^\w\n]{0,8}){0,4})"
+    r"(?:\d+(?:\.\d+)?|(?:zero|one|two|three|four|five)\b)",
+    re.IGNORECASE,
+)
+_FULL_MARKS = re.compile(r"(?<![\w.])(?:5|five)(\s{0,3}(?:/|out of|of)\s{0,3}(?:5|five)\b(?!\.\d))", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"\b((?:(?:is_)?correct(?:ness)?|verdict)\b[^\w\n]{0,16}[:\uff1a][^\w\n]{0,16})"
+    r"(?:true|false|yes|no|correct|incorrect|right|wrong)\b",
+    re.IGNORECASE,
+)
 
 
 def storable(text: str) -> str:
@@ -11,3 +40,28 @@ def storable(text: str) -> str:
 def clipped(text: str, size: int) -> str:
     """The text, or as much of it as fits into `size` bytes of UTF-8."""
     return text.encode()[:size].decode(errors="ignore")
+
+
+def without_scores(text: str) -> str:
+    """Hide every number in a plan that looks like a score: on a ballot, behind a label, or after a word for it.
+
+    A small juror copies what it finds filled in. Nothing else is changed, and the text never gets longer.
+    """
+    shown = _NUMBER.sub(_hidden, text)
+    shown = _BRACES.sub(lambda found: _IN_BRACES.sub(rf"\1{HIDDEN}", found[0]), shown)
+    shown = _LABELLED.sub(rf"\1{HIDDEN}", shown)
+    shown = _CLAIMED.sub(rf"\1{HIDDEN}", shown)
+    return _FULL_MARKS.sub(rf"{HIDDEN}\1", shown)
+
+
+def without_verdicts(text: str) -> str:
+    """Hide what an answer says of its own correctness in the form of a verdict. The text never gets longer."""
+    return _VERDICT.sub(rf"\1{HIDDEN}", text)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """A number after a quoted name and a colon, hidden; any other stays."""
+    between = found[1]
+    quote, colon = _QUOTE.search(between), max(map(between.rfind, _COLONS))
+    named = quote is not None and quote.start() < colon and "," not in between[colon:]
+    return f"{between}{HIDDEN}" if named else found[0]

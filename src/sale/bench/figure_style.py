@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -28,6 +27,7 @@ from numpy.typing import ArrayLike
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval
 from sale.errors import InputError
+from sale.files.writing import write_bytes
 
 Axes = Any
 """Matplotlib's, whose keyword arguments are untyped."""
@@ -127,19 +127,13 @@ def save(figure: Figure, path: Path) -> None:
     """Write the figure as its name says, `.svg` or `.png`, whole or not at all.
 
     Raises:
-        InputError: Another ending, or the file cannot be written.
+        InputError: Another ending.
+        OutputError: The file cannot be written.
     """
     writers = {".svg": svg, ".png": png}
     if path.suffix not in writers:
         raise InputError(f"cannot write a figure as {path.suffix!r}", where=str(path), hint="Use .svg or .png.")
-    content = writers[path.suffix](figure)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        half.write_bytes(content)
-        half.replace(path)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise InputError(f"cannot write the figure: {error}", where=str(path)) from error
+    write_bytes(path, writers[path.suffix](figure))
 
 
 def ramp(count: int) -> list[str]:

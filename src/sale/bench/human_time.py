@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -29,6 +28,8 @@ from sale.bench.horizon import PENALTY, horizon
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval, Resampling, bootstrap, honest_rate, over_last, rate, ratio
 from sale.errors import InputError, SaleError
+from sale.files.reading import read_text
+from sale.files.writing import write_text
 
 SEED = 20260211
 RESAMPLING = Resampling(seed=SEED)
@@ -117,12 +118,10 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     Raises:
         InputError: It cannot be read, has no rows, or a line is not of its kind.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the records: {error}", where=str(path)) from error
     rows: list[Row] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             rows.append(kind.model_validate_json(line))
         except ValidationError as error:
@@ -316,18 +315,12 @@ def human_time(data: Path, resampling: Resampling = RESAMPLING) -> dict[str, Any
 
 
 def write(found: Mapping[str, Any], out: Path) -> None:
-    """The aggregates as JSON, whole or not at all.
+    """Write the aggregates as JSON, whole or not at all.
 
     Raises:
-        InputError: The file cannot be written.
+        OutputError: The file cannot be written.
     """
-    half = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        half.write_text(json.dumps(_plain(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        half.replace(out)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise InputError(f"cannot write the record: {error}", where=str(out)) from error
+    write_text(out, json.dumps(_plain(found), indent=1, ensure_ascii=False) + "\n")
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  whatever JSON can hold

@@ -63,12 +63,19 @@ class SaleRouter:
 
 
 def default_weights(recorded: Recorded) -> Weights:
-    """The market's stated prior for the recorded pool."""
+    """The market's stated prior for the recorded pool, whose jurors are those that it asked: not every agent judges."""
     prices = {
         name: Price(input=price, output=price, blended=price)
         for name, price in zip(recorded.agents, recorded.prices, strict=True)
     }
-    return scoring.default_weights(prices, recorded.agents)
+    judges = {
+        score.juror
+        for (order, _), row in recorded.auctions.items()
+        if order == FIRST_BIDS
+        for bid in row.bids
+        for score in bid.scores
+    }
+    return scoring.default_weights(prices, sorted(judges))
 
 
 def ablations(recorded: Recorded, weights: Weights) -> list[SaleRouter]:

@@ -70,15 +70,16 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
     An agent that did not bid takes part with no plan, as it would in an award on track records. Track records are those
     of all the other tasks.
     """
-    vectors = embed([task.prompt for task in recorded.tasks])
+    history = History(embed([task.prompt for task in recorded.tasks]))
     prices = dict(zip(recorded.agents, recorded.prices, strict=True))
+    done = [everybody(recorded, task.id) for task in recorded.tasks]
+    for row, work in enumerate(done):
+        history.tracks.put(row, row, float(row), work)
     found: list[Example] = []
     for row, task in enumerate(recorded.tasks):
-        history = History(vectors)
-        for other, past in enumerate(recorded.tasks):
-            if other != row:
-                history.remember(other, everybody(recorded, past.id))
+        history.tracks.put(row, row, float(row), [replace(one, verdict=None) for one in done[row]])
         tracks = history.of(row, recorded.agents)
+        history.tracks.put(row, row, float(row), done[row])
         auction = recorded.auctions[FIRST_BIDS, task.id]
         own = {bid.agent: bid for bid in auction.bids}
         bids = [replace(own.get(agent) or _absent(agent, prices[agent]), track=tracks[agent]) for agent in prices]

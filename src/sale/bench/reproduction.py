@@ -7,7 +7,6 @@ over tasks unless the figure says otherwise.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from sale.bench.routers.protocol import Floats, Ints
-from sale.errors import InputError
+from sale.files.writing import write_text
 
 Checked = Literal["at the source", "second hand", "not read again"]
 """How the published figure was read: in the publication or its repository; in another work that quotes it; or not
@@ -105,16 +104,10 @@ def mean_of(values: Floats, scale: float = 1.0) -> Figure:
 
 
 def write(found: list[Reproduction], left_out: dict[str, str], out: Path) -> None:
-    """All of them in one file, which appears whole or not at all.
+    """Write all of them to one file, which appears whole or not at all.
 
     Raises:
-        InputError: The file cannot be written.
+        OutputError: The file cannot be written.
     """
     content = {"reproductions": [one.record() for one in found], "left_out": left_out}
-    half = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        half.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        half.replace(out)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise InputError(f"cannot write the record: {error}", where=str(out)) from error
+    write_text(out, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -9,8 +9,9 @@ Two calls with one seed and as many tasks draw the same resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -292,14 +293,22 @@ def totals(columns: ArrayLike, clusters: Sequence[Hashable] | None = None) -> Fl
     return summed
 
 
-def draws(units: int, resampling: Resampling) -> Iterator[Floats]:
-    """How often each of `units` is drawn in each resample: chunks of shape (some resamples, units)."""
+@lru_cache(maxsize=2)
+def draws(units: int, resampling: Resampling) -> tuple[Floats, ...]:
+    """How often each of `units` is drawn in each resample: chunks of shape (some resamples, units), not to be changed.
+
+    A report asks a thousand times for the same ones, so the last are kept.
+    """
     rng = np.random.default_rng(resampling.seed)
     step = max(1, CHUNK // units)
+    chunks: list[Floats] = []
     for start in range(0, resampling.resamples, step):
         rows = min(step, resampling.resamples - start)
         drawn = rng.integers(units, size=(rows, units)) + np.arange(rows)[:, None] * units
-        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+        counts = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+        counts.setflags(write=False)
+        chunks.append(counts)
+    return tuple(chunks)
 
 
 def percentiles(value: float, drawn: Floats, resampling: Resampling, tasks: int) -> Interval | None:

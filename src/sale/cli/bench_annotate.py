@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from sale import config
@@ -26,17 +27,16 @@ from sale.bench.judging import verifier_of
 from sale.bench.tasks.files import read_tasks, write_tasks
 from sale.bench.tasks.schema import BIN_EDGES, BenchTask
 from sale.cli.encode import document
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import FILE, config_option, json_option, output
 from sale.errors import InputError
 
-PATH = click.Path(path_type=Path, dir_okay=False)
 RIGHT = {"success": True, "failure": False}
 
 
 @click.command()
-@click.argument("task_file", metavar="TASKS", type=PATH)
+@click.argument("task_file", metavar="TASKS", type=FILE)
 @click.option("--annotator", required=True, help="Who solves them: letters, digits, `.`, `_` and `-`.")
-@click.option("--record", type=PATH, help="Where it is recorded.  [default: <TASKS>.<annotator>.jsonl, here]")
+@click.option("--record", type=FILE, help="Where it is recorded.  [default: <TASKS>.<annotator>.jsonl, here]")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 for any that is free.")
 @click.option("--tools", help="What may be used, in words, in place of the usual for each kind of task.")
 @click.option("--open/--no-open", "open_page", default=True, show_default=True, help="Open the page in a browser.")
@@ -103,9 +103,9 @@ def serve_annotator(session: Session, *, judge: Judge, port: int, open_page: boo
 
 
 @click.command()
-@click.argument("records", nargs=-1, required=True, metavar="RECORD...", type=PATH)
-@click.option("--tasks", "task_file", type=PATH, help="The tasks that were timed.")
-@click.option("--out", type=PATH, help="Where the tasks are written, with their new times; needs --tasks.")
+@click.argument("records", nargs=-1, required=True, metavar="RECORD...", type=FILE)
+@click.option("--tasks", "task_file", type=FILE, help="The tasks that were timed.")
+@click.option("--out", type=FILE, help="Where the tasks are written, with their new times; needs --tasks.")
 @json_option
 def times(records: tuple[Path, ...], task_file: Path | None, out: Path | None, *, as_json: bool) -> None:
     """Human times from RECORDs, and how far people agree.
@@ -121,9 +121,9 @@ def times(records: tuple[Path, ...], task_file: Path | None, out: Path | None, *
     if as_json:
         click.echo(document("times", found))
         return
-    _show(found)
+    _show(found, output(out))
     if out is not None:
-        output().print(f"Written to {out}")
+        output(out).print(f"Written to {out}")
 
 
 def _attempts(records: Sequence[Path]) -> list[Attempt]:
@@ -139,8 +139,7 @@ def _attempts(records: Sequence[Path]) -> list[Attempt]:
     return attempts
 
 
-def _show(found: Times) -> None:
-    console = output()
+def _show(found: Times, console: Console) -> None:
     timed = [one for one in found.tasks if one.status == "timed"]
     if timed:
         console.print(_table(timed))

@@ -11,13 +11,13 @@ from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import hst_open
 from sale.cli.encode import document
-from sale.cli.options import json_option, output
+from sale.cli.options import FILE, json_option, output
 from sale.models.embedding import MiniLMEmbedder
 
 
 @click.command()
 @click.argument("records", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option("--tasks", "task_file", type=click.Path(path_type=Path, dir_okay=False), help="In place of HST-open.")
+@click.option("--tasks", "task_file", type=FILE, help="In place of HST-open.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write report and tables there.")
 @json_option
 def report(records: Path, task_file: Path | None, out: Path | None, *, as_json: bool) -> None:

@@ -26,11 +26,9 @@ from sale.bench.recording.run import Progress, Recorder, for_recording, has_spec
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
-from sale.cli.options import config_option, output
+from sale.cli.options import FILE, config_option, output
 from sale.errors import InputError, SaleError
 from sale.models.embedding import MiniLMEmbedder
-
-PATH = click.Path(path_type=Path, dir_okay=False)
 
 
 class _Options(TypedDict):
@@ -46,11 +44,11 @@ class _Options(TypedDict):
 
 
 @click.command()
-@click.argument("record", type=PATH)
+@click.argument("record", type=FILE)
 @click.option("--domain", type=click.Choice(["coding", "search"]), required=True, help="Which tasks.")
 @click.option("--split", type=click.Choice(["dev", "test"]), default="test", show_default=True, help="Which tasks.")
-@click.option("--tasks", "task_file", type=PATH, help="A task file in place of HST-open.")
-@click.option("--corpus", type=PATH, help="Passages to search in place of HST-open's.")
+@click.option("--tasks", "task_file", type=FILE, help="A task file in place of HST-open.")
+@click.option("--corpus", type=FILE, help="Passages to search in place of HST-open's.")
 @click.option("--first", type=click.IntRange(min=1), help="Only so many tasks, in the file's order.")
 @click.option("--orders", default=0, show_default=True, help="Also the whole market over so many random task orders.")
 @click.option("--judge", help="Also ask this agent, shown the reference, about every short answer.")
@@ -79,7 +77,7 @@ def run(record: Path, **options: Unpack[_Options]) -> None:
 
 
 @click.command()
-@click.argument("record", type=PATH)
+@click.argument("record", type=FILE)
 def pack(record: Path) -> None:
     """Compress RECORD to RECORD.xz."""
     if not record.exists():

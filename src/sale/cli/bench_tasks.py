@@ -15,7 +15,7 @@ from sale.bench.tasks.hst_open import hst_open
 from sale.bench.tasks.load import Loaded, load
 from sale.bench.tasks.schema import Split
 from sale.cli.encode import document
-from sale.cli.options import json_option, output
+from sale.cli.options import FILE, json_option, output
 
 PATH = click.Path(path_type=Path)
 
@@ -25,7 +25,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--from", "path", type=PATH, help="A local copy: a file, or a directory with the source's files.")
 @click.option("--split", type=click.Choice(["dev", "test"]), help="Only this split; `test` where a source is named.")
 @click.option("--first", type=click.IntRange(min=1), help="Only so many.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the tasks there, as JSON lines.")
+@click.option("--out", type=FILE, help="Write the tasks there, as JSON lines.")
 @json_option
 def tasks(
     source: str, path: Path | None, split: Split | None, first: int | None, out: Path | None, *, as_json: bool
@@ -48,13 +48,14 @@ def tasks(
         ]
         click.echo(document("tasks", {"counts": rows, "dropped": loaded.dropped, "notes": loaded.notes}))
         return
-    output().print(_table(counts))
+    console = output(out)
+    console.print(_table(counts))
     for reason, count in loaded.dropped.items():
-        output().print(f"left out, {count}: {reason}")
+        console.print(f"left out, {count}: {reason}")
     for note in loaded.notes:
-        output().print(note)
+        console.print(note)
     if out is not None:
-        output().print(f"{len(loaded.tasks)} tasks in {out}")
+        console.print(f"{len(loaded.tasks)} tasks in {out}")
 
 
 def _table(counts: Mapping[tuple[str, str, str, str], int]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -11,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sale import config
-from sale.agents.checkup import Checkup, examine
-from sale.agents.pool import hire
 from sale.cli.board import money, plain
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
+
+if TYPE_CHECKING:
+    from sale.agents.checkup import Checkup
 
 
 @click.command()
@@ -43,6 +45,9 @@ def doctor(config_file: Path | None, *, as_json: bool) -> None:
 
 async def _examine(settings: config.Settings) -> list[Checkup]:
     """One agent after the other: small machines answer several at once slowly, and the times would mislead."""
+    from sale.agents.checkup import examine
+    from sale.agents.pool import hire
+
     contractors = hire(settings)
     try:
         return [await examine(contractor) for contractor in contractors]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import cast
+
+from sale.cli.streams import takes_unicode
 
 # Derived values that repeat others at length.
 LEFT_OUT = frozenset({"contenders"})
@@ -27,5 +30,9 @@ def encode(value: object) -> object:
 
 
 def document(kind: str, value: object) -> str:
-    """One JSON document with its schema's name, `sale.<kind>/1`; the number changes when a field changes meaning."""
-    return json.dumps({"schema": f"sale.{kind}/1", kind: encode(value)}, ensure_ascii=False, indent=2)
+    """One JSON document with its schema's name, `sale.<kind>/1`; the number changes when a field changes meaning.
+
+    Where standard output cannot take every character they are written as JSON's escapes, so that none is lost.
+    """
+    escaped = not takes_unicode(sys.stdout)
+    return json.dumps({"schema": f"sale.{kind}/1", kind: encode(value)}, ensure_ascii=escaped, indent=2)

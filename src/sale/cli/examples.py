@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sale.errors import InputError
+from sale.files.reading import read_text
 from sale.types import Task
 
 FIRST = "humaneval/46"
@@ -46,11 +47,7 @@ def read_tasks(path: Path) -> list[TaskLine]:
     Raises:
         InputError: The file cannot be read, or a line is no task; the message names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the task file: {error}", where=str(path)) from error
-    return parse_tasks(text, str(path))
+    return parse_tasks(read_text(path), str(path))
 
 
 def examples() -> list[TaskLine]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import cast
 import click
 
 from sale import config
-from sale.cli.options import json_option, output
+from sale.cli.options import FILE, json_option, output
+from sale.config.proxies import opened
 from sale.errors import InputError
+from sale.files.writing import write_text
 
 OLLAMA = "http://127.0.0.1:11434"
 ANSWER_SECONDS = 1.0
@@ -41,7 +42,7 @@ HOSTS = (
 
 
 @click.command()
-@click.option("--output", "target", type=click.Path(path_type=Path, dir_okay=False), default=Path(config.FILE))
+@click.option("--output", "target", type=FILE, default=Path(config.FILE))
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--ollama", default=OLLAMA, show_default=True, help="Where Ollama would be.")
 @json_option
@@ -61,16 +62,14 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
     else:
         text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     config.parse(text, origin=str(target))
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be written: {error}", where=str(target)) from error
+    write_text(target, text)
+    config.allow(target)  # it is the user's own, even in a repository
     counts = {kind: len(sections) for kind, sections in found.items()}
     if as_json:
         click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}))
         return
     what = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    output().print(f"{target} written: {what}. `sale doctor` checks every agent.")
+    output(target).print(f"{target} written: {what}. `sale doctor` checks every agent.")
 
 
 def _local() -> list[str]:
@@ -87,7 +86,7 @@ def _local() -> list[str]:
 def _ollama(base: str) -> list[str]:
     """The models of a running Ollama, smallest first; priced by their size, which the comment says."""
     try:
-        with urllib.request.urlopen(f"{base}/api/tags", timeout=ANSWER_SECONDS) as answer:  # noqa: S310  http by design
+        with opened(f"{base}/api/tags", seconds=ANSWER_SECONDS) as answer:
             found: object = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return []

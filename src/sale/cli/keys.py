@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from sale import config
 from sale.cli.board import money, plain
-from sale.cli.encode import encode
+from sale.cli.encode import document, encode
 from sale.cli.options import config_option, json_option, output
 from sale.server.store.store import ServerStore
 from sale.server.store.types import KeyInfo, Period
@@ -33,12 +32,24 @@ class Asked(TypedDict):
     tpm: int | None
     agents: tuple[str, ...]
     expires: datetime | None
+    tenant: str | None
+
+
+NONE_IN_FORCE = (
+    "No key is left that is in force, so every request is refused until `sale keys create NAME` makes one. "
+    "`sale keys delete KEY` removes a key for good; once all are gone, this machine's own programs need none."
+)
+NONE_LEFT = (
+    "There are no keys any more: programs of this machine are served without one, and nobody else is. "
+    "`sale keys create NAME` makes one."
+)
 
 
 def with_store(config_file: Path | None, act: Callable[[ServerStore], Awaitable[T]]) -> T:
     """Open the server's store, do one thing, close it."""
 
     async def go() -> T:
+        config.secure_data_directory()
         async with await ServerStore.open(config.server_database(config.load(config_file))) as store:
             return await act(store)
 
@@ -47,7 +58,7 @@ def with_store(config_file: Path | None, act: Callable[[ServerStore], Awaitable[
 
 @click.group()
 def keys() -> None:
-    """Virtual keys of the gateway: create, list, show, revoke."""
+    """Virtual keys of the gateway: create, list, show, revoke, delete."""
 
 
 @keys.command()
@@ -58,6 +69,12 @@ def keys() -> None:
 @click.option("--tpm", type=int, metavar="N", help="Tokens per minute, input and output.")
 @click.option("--agent", "agents", multiple=True, metavar="NAME", help="An agent it may use; again for others.")
 @click.option("--expires", type=click.DateTime(DAY), help="When it ends, in UTC.")
+@click.option(
+    "--tenant",
+    metavar="NAME",
+    help="Whose tasks its own are kept with: agents are shown past tasks and plans of one tenant only. A tenant of its "
+    "own unless given; keys with the same name share. `default` is the command line's.",
+)
 @config_option
 @json_option
 def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpack[Asked]) -> None:
@@ -77,6 +94,7 @@ def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpac
             tpm=asked["tpm"],
             agents=agents or None,
             expires=expires.replace(tzinfo=UTC) if expires else None,
+            tenant=asked["tenant"],
         ),
     )
     if as_json:
@@ -106,15 +124,19 @@ def list_keys(config_file: Path | None, *, as_json: bool) -> None:
         click.echo(_document("keys", [_told(key) for key in found]))
         return
     if not found:
-        output().print("There are no keys: whoever reaches the server may use it. `sale keys create NAME` makes one.")
+        output().print(
+            "There are no keys: programs of this machine are served without one. `sale keys create NAME` makes one."
+        )
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "key", "name", "spent", "budget", "state"):
+    for heading in ("id", "key", "name", "tenant", "spent", "budget", "state"):
         table.add_column(heading, justify="right" if heading == "spent" else "left", no_wrap=heading in {"id", "key"})
     for key in found:
-        cells = (key.id, f"{key.prefix}…", plain(key.name), money(key.spent), _budget(key), _state(key))
-        table.add_row(*cells)
+        spent = (money(key.spent), _budget(key), _state(key))
+        table.add_row(key.id, f"{key.prefix}…", plain(key.name), plain(key.tenant), *spent)
     output().print(table)
+    if not any(map(_in_force, found)):
+        output().print(NONE_IN_FORCE)
 
 
 @keys.command()
@@ -132,7 +154,8 @@ def show(key: str, config_file: Path | None, *, as_json: bool) -> None:
     output().print(
         f"{plain(found.name)} ({found.id}, {found.prefix}…): {_state(found)}\n"
         f"Spent    {money(found.spent)} of {_budget(found)}{resets}, {money(found.reserved)} set aside\n"
-        f"Limits   {_limits(found)}\nAgents   {agents}\nMade     {found.made_at:%Y-%m-%d %H:%M} UTC"
+        f"Limits   {_limits(found)}\nAgents   {agents}\nTenant   {plain(found.tenant)}\n"
+        f"Made     {found.made_at:%Y-%m-%d %H:%M} UTC"
     )
 
 
@@ -141,12 +164,51 @@ def show(key: str, config_file: Path | None, *, as_json: bool) -> None:
 @config_option
 @json_option
 def revoke(key: str, config_file: Path | None, *, as_json: bool) -> None:
-    """Refuse a key from now on, in every process within a second. KEY is as for show."""
-    found = with_store(config_file, lambda store: store.revoke_key(key))
+    """Refuse a key from now on, in every process within a second. KEY is as for show.
+
+    It stays on the list. With the last key revoked nobody gets in: delete keys to serve without them.
+    """
+
+    async def act(store: ServerStore) -> tuple[KeyInfo, Sequence[KeyInfo]]:
+        return await store.revoke_key(key), await store.keys()
+
+    found, left = with_store(config_file, act)
     if as_json:
         click.echo(_document("key", _told(found)))
-    else:
-        output().print(f"{plain(found.name)} ({found.id}, {found.prefix}…): {_state(found)}")
+        return
+    output().print(f"{plain(found.name)} ({found.id}, {found.prefix}…): {_state(found)}")
+    if not any(map(_in_force, left)):
+        output().print(NONE_IN_FORCE)
+
+
+@keys.command()
+@click.argument("key")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+def delete(key: str, config_file: Path | None, *, yes: bool, as_json: bool) -> None:
+    """Remove a key for good, with its sessions. KEY is as for show.
+
+    What it spent stays on the ledger, under its name, and its auctions stay in the memory: `sale memory forget
+    --tenant` deletes those. Without any key, programs of this machine are served without one, and nobody else is.
+    """
+    found = with_store(config_file, lambda store: store.key(key))
+    if not yes:
+        click.confirm(f"Delete {plain(found.name)} ({found.id}, {found.prefix}…) for good?", abort=True, err=True)
+
+    async def act(store: ServerStore) -> Sequence[KeyInfo]:
+        await store.delete_key(found.id)
+        return await store.keys()
+
+    left = with_store(config_file, act)
+    if as_json:
+        click.echo(_document("key", _told(found)))
+        return
+    output().print(f"{plain(found.name)} ({found.id}, {found.prefix}…): deleted. Its tenant was {plain(found.tenant)}.")
+    if not left:
+        output().print(NONE_LEFT)
+    elif not any(map(_in_force, left)):
+        output().print(NONE_IN_FORCE)
 
 
 def _told(key: KeyInfo) -> dict[str, object]:
@@ -155,7 +217,7 @@ def _told(key: KeyInfo) -> dict[str, object]:
 
 
 def _document(kind: str, value: object) -> str:
-    return json.dumps({"schema": f"sale.{kind}/1", kind: value}, ensure_ascii=False, indent=2)
+    return document(kind, value)
 
 
 def _budget(key: KeyInfo) -> str:
@@ -167,6 +229,10 @@ def _budget(key: KeyInfo) -> str:
 def _limits(key: KeyInfo) -> str:
     limits = [f"{limit:,} {of}/min" for limit, of in ((key.rpm, "requests"), (key.tpm, "tokens")) if limit is not None]
     return ", ".join(limits) or "none"
+
+
+def _in_force(key: KeyInfo) -> bool:
+    return key.is_in_force(datetime.now(UTC))
 
 
 def _state(key: KeyInfo) -> str:

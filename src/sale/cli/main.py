@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
+from typing import cast
 
 import click
-from rich.console import Console
 
+from sale.cli.ending import Ending
 from sale.cli.lazy import Verbs
+from sale.cli.statuses import FAILED, READER_LEFT, STATUSES, USAGE_FAULT, status_of_signal
+from sale.cli.streams import abandon_output, finish_output, prepare_streams, tell
 from sale.errors import ConfigError, InputError, SaleError
+from sale.files.reading import STANDARD
+from sale.files.writing import explain_output
 
 VERBS = {
     "run": ("run", "Run a task through the market: auction, work, verification, settlement."),
     "bid": ("run", "Hold the auction only: who would do the task, and why."),
     "init": ("init", "Write a sale.toml from what this machine has."),
+    "allow": ("allow", "Believe a sale.toml that lies in a repository, as it is now."),
     "doctor": ("doctor", "Check every agent with one tiny call."),
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
     "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
@@ -29,11 +36,38 @@ VERBS = {
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
 EXTRAS = {"fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
-USAGE_FAULT = 2
-INTERRUPTED = 130
 
 
-@click.group(cls=Verbs, verbs=VERBS, extras=EXTRAS, context_settings={"help_option_names": ["-h", "--help"]})
+class _ReaderLeftError(Exception):
+    """Standard output was closed by its reader; under a name that click does not end the process for."""
+
+
+class _App(Verbs):
+    """The command itself."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb.
+
+        Raises:
+            _ReaderLeftError: Whoever read the output has left.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderLeftError from error
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table of exit statuses."""
+        with formatter.section("Exit statuses"):
+            formatter.write_dl([(str(number), meaning) for number, meaning in STATUSES.items()])
+
+
+@click.group(
+    cls=_App,
+    verbs=VERBS,
+    extras=EXTRAS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(version("sale"), prog_name="sale")
 def app() -> None:
     """A market for language-model agents.
@@ -43,26 +77,62 @@ def app() -> None:
 
 
 def main() -> None:
-    """Run the command. A mistake of the user's ends in one clear line and exit code 2, never in a traceback."""
+    """Run the command. Whatever happens ends in one clear line and the status for it, never in a traceback."""
+    prepare_streams()
+    ending = Ending()
+    ending.watch()
+    try:
+        status = _run()
+        finish_output()
+    except (click.Abort, KeyboardInterrupt):
+        tell("interrupted; what was settled is on record")
+        status = status_of_signal(ending.signal)
+    except (_ReaderLeftError, BrokenPipeError):
+        abandon_output()  # the reader of our output has left, and so do we, without a complaint
+        status = READER_LEFT
+    except OSError as error:
+        abandon_output()
+        tell(str(explain_output(error, error.filename or STANDARD)))
+        status = FAILED
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run the verb; gives back its status.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted; `click.Abort` where click has noticed it.
+        OSError: Its result could not be shown.
+    """
     try:
         code: object = app(standalone_mode=False)  # what a verb ends with by click's Exit comes back as a number
-        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted; what was settled is on record")
-        sys.exit(INTERRUPTED)
+        return error.exit_code
     except SaleError as error:
-        _say(str(error))
-        sys.exit(USAGE_FAULT if isinstance(error, ConfigError | InputError) else 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left; so do we, without a second complaint at exit
-        sys.exit(1)
+        return _explain(error)
+    except BaseExceptionGroup as group:
+        first = next(_leaves(group))
+        if isinstance(first, SaleError):
+            return _explain(first)
+        if isinstance(first, OSError | KeyboardInterrupt):
+            raise first from None
+        raise
+    return code if isinstance(code, int) else 0
 
 
-def _say(text: str) -> None:
-    Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(f"sale: {text}")
+def _explain(error: SaleError) -> int:
+    """Say what was wrong; gives back the status for it."""
+    tell(str(error))
+    return USAGE_FAULT if isinstance(error, ConfigError | InputError) else FAILED
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(cast("BaseExceptionGroup[BaseException]", error))
+        else:
+            yield error
 
 
 if __name__ == "__main__":

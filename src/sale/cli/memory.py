@@ -12,10 +12,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from sale import config
 from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, money, outcome_line, plain
 from sale.cli.encode import document
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.store import with_memory
+from sale.files.reading import STANDARD
+from sale.files.writing import writing_text
+from sale.memory.exchange import refuse_itself
 from sale.memory.records import Record, Stats, Summary
 from sale.memory.store import AuctionMemory
 from sale.types import Verdict
@@ -32,13 +36,20 @@ def memory() -> None:
 @click.option(
     "--verdict", type=click.Choice(["success", "failure", "unknown"]), help="Only auctions with this outcome."
 )
+@click.option("--tenant", help="Only auctions of this tenant; a key's own one is `key-` and its id.")
 @config_option
 @json_option
 def list_auctions(
-    limit: int, agent: str | None, verdict: Verdict | None, config_file: Path | None, *, as_json: bool
+    limit: int,
+    agent: str | None,
+    verdict: Verdict | None,
+    tenant: str | None,
+    config_file: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """The latest auctions."""
-    found = with_memory(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict))
+    found = with_memory(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict, tenant=tenant))
     if as_json:
         click.echo(document("summaries", found))
     else:
@@ -61,11 +72,12 @@ def show(auction: str, config_file: Path | None, *, as_json: bool) -> None:
 @memory.command()
 @click.argument("text")
 @click.option("--limit", default=8, show_default=True, help="How many, most similar first.")
+@click.option("--tenant", help="Only auctions of this tenant.")
 @config_option
 @json_option
-def search(text: str, limit: int, config_file: Path | None, *, as_json: bool) -> None:
+def search(text: str, limit: int, tenant: str | None, config_file: Path | None, *, as_json: bool) -> None:
     """Auctions of tasks like TEXT."""
-    found = with_memory(config_file, lambda store: store.search(text, limit))
+    found = with_memory(config_file, lambda store: store.search(text, limit, tenant=tenant))
     if as_json:
         click.echo(document("found", found))
     else:
@@ -73,20 +85,26 @@ def search(text: str, limit: int, config_file: Path | None, *, as_json: bool) ->
 
 
 @memory.command("export")
-@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("target", type=FILE)
 @config_option
 def export_records(target: Path, config_file: Path | None) -> None:
-    """Write every record to TARGET as JSON lines."""
-    count = with_memory(config_file, lambda store: store.export(target))
-    output().print(f"{count} records written to {target}")
+    """Write every record to TARGET as JSON lines; - is standard output.
+
+    A new file is for its owner alone: records hold tasks, plans and answers.
+    """
+    refuse_itself(target, config.memory_place(config.load(config_file)))
+    # Opened here, and not where the memory is read: a pipe nobody reads can then be left by Ctrl-C.
+    with writing_text(target, private=True) as stream:
+        count = with_memory(config_file, lambda store: store.export(stream))
+    output(target).print(f"{count} records written to {'standard output' if target == STANDARD else target}")
 
 
 @memory.command("import")
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("source", type=FILE)
 @click.option("--skip-bad", is_flag=True, help="Leave out lines that are no records, instead of importing nothing.")
 @config_option
 def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) -> None:
-    """Add the records of SOURCE; those that are here already stay as they are."""
+    """Add the records of SOURCE; those that are here already stay as they are. - is standard input."""
     report = with_memory(config_file, lambda store: store.import_(source, skip_bad=skip_bad))
     output().print(f"{report.added} records added, {report.present} were here already, {len(report.bad)} skipped")
     for fault in report.bad:
@@ -97,16 +115,23 @@ def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) ->
 @click.argument("auctions", nargs=-1)
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Those begun before this day (UTC).")
 @click.option("--source", help="Those imported from there; `sale memory list --json` shows sources.")
+@click.option("--tenant", help="Those of this tenant; a key's own one is `key-` and its id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @config_option
 def forget(
-    auctions: tuple[str, ...], before: datetime | None, source: str | None, config_file: Path | None, *, yes: bool
+    auctions: tuple[str, ...],
+    before: datetime | None,
+    source: str | None,
+    tenant: str | None,
+    config_file: Path | None,
+    *,
+    yes: bool,
 ) -> None:
-    """Delete auctions for good: AUCTIONS by id, or all before a day, or all from a source."""
+    """Delete auctions for good: AUCTIONS by id, or all before a day, from a source, or of a tenant."""
     day = before.replace(tzinfo=UTC) if before else None
-    if not auctions and not yes and (day or source):
+    if not auctions and not yes and (day or source or tenant):
         click.confirm("Delete them for good?", abort=True)
-    gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source))
+    gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source, tenant=tenant))
     output().print(f"{gone.auctions} auctions forgotten, and {gone.tasks} tasks nothing is left of")
 
 

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+from sale.files.reading import STANDARD
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
+class FilePath(click.Path):
+    """A file to read or to write; `-` is standard input or output, and `./-` a file of that name."""
+
+    def __init__(self) -> None:
+        """Existence and permissions are seen to by whoever opens it: a pipe or a device may be named, too."""
+        super().__init__(path_type=Path, dir_okay=False, allow_dash=True)
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; absolute where it would else be taken for a standard stream."""
+        found = Path(str(super().convert(str(value), param, ctx)))
+        return found.absolute() if found == STANDARD and str(value) != "-" else found
+
+
+FILE = FilePath()
+
+
 def config_option(command: F) -> F:
     """`--config FILE`."""
-    kind = click.Path(path_type=Path, dir_okay=False)
-    return click.option("--config", "config_file", type=kind, help="The sale.toml to use.")(command)
+    return click.option("--config", "config_file", type=FILE, help="The sale.toml to use.")(command)
 
 
 def json_option(command: F) -> F:
@@ -23,6 +42,12 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
 
 
-def output() -> Console:
-    """Where results go. What models wrote is text, never markup."""
-    return Console(markup=False, emoji=False, highlight=False)
+def output(taken: Path | None = None) -> Console:
+    """Where results go. What models wrote is text, never markup.
+
+    Args:
+        taken: Where something else is written to: if that is standard output, this is standard error.
+    """
+    from sale.cli.results import Results
+
+    return Results(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)

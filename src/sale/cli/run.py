@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
 import sale
 from sale import config
-from sale.agents.pool import boxed
-from sale.agents.task_examples import examples_of
-from sale.cli.board import auction_board, clip, result_board
 from sale.cli.encode import document
 from sale.cli.examples import FIRST, TaskLine, examples, pick, read_tasks
-from sale.cli.live import watching
-from sale.cli.models import pull_missing
-from sale.cli.options import F, config_option, json_option, output
-from sale.cli.run_workspace import UNTOLD, SiteRequest, run_on_site
-from sale.errors import InputError, SandboxError
+from sale.cli.options import FILE, F, config_option, json_option, output
+from sale.cli.statuses import status_of
+from sale.cli.streams import finish, read_input, showing, tell
+from sale.errors import InputError, SandboxError, StoreError
+from sale.files.reading import read_text
 from sale.types import Holding, JuryMode
 
+if TYPE_CHECKING:
+    from sale.cli.run_workspace import SiteRequest
+
 _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
-_FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +38,9 @@ class Request:
 
 def task_options(command: F) -> F:
     """Where the task comes from, and under which rules it is auctioned."""
-    file = click.Path(path_type=Path, dir_okay=False)
     for option in (
         click.argument("task", required=False),
-        click.option("--file", "task_file", type=file, help="A task file (JSON lines); see docs/tasks.md."),
+        click.option("--file", "task_file", type=FILE, help="A task file (JSON lines); see docs/tasks.md."),
         click.option("--id", "task_id", help="Which task of the file."),
         click.option("--example", help="One of the tasks that come with sale: an id, or `list`."),
         click.option("--jury", type=click.Choice(get_args(JuryMode)), help="How the jury sits."),
@@ -56,59 +53,93 @@ def task_options(command: F) -> F:
 
 @click.command()
 @task_options
-@click.option("--tests", type=click.Path(path_type=Path, dir_okay=False), help="Python tests the answer must pass.")
+@click.option("--tests", type=FILE, help="Python tests the answer must pass.")
 @click.option("--expect", help="The right answer, compared after normalisation.")
 @click.option("--judge", help="An agent that judges the answer.")
+@click.option("--check", is_flag=True, help="End with status 1 unless the answer is found right.")
 @click.option("--workspace", type=_DIRECTORY, help="A repository to work on; the work is done in a copy of it.")
 @click.option("--verify", help='With --workspace: the command that checks the work, "pytest -q".')
-@click.option("--patch", type=_FILE, help="With --workspace: where the patch goes; to standard output unless given.")
+@click.option("--patch", type=FILE, help="With --workspace: where the patch goes; to standard output unless given.")
 @click.option("--apply", is_flag=True, help="With --workspace: apply the patch if the command passes with it.")
-def run(tests: Path | None, expect: str | None, judge: str | None, **given: object) -> None:
+@click.option("--allow-removals", is_flag=True, help="With --workspace: a patch may remove more than the task says.")
+def run(tests: Path | None, expect: str | None, judge: str | None, *, check: bool, **given: object) -> None:
     """Run a task through the market: auction, work, verification, settlement.
 
     TASK is the text of the task, or - to read it from standard input. Without a task, an example is run.
 
     With --workspace the result is a patch: what makes the repository right. See docs/workspace.md.
     """
+    from sale.cli.board import result_board
+    from sale.cli.run_workspace import run_on_site
+
     site = _site(given, (tests, expect, judge))
     if site is not None:
-        run_on_site(site)
+        run_on_site(site, check=check)
         return
     request = _request(given, tests=tests, expect=expect)
     if request is None:
         return
-    result = asyncio.run(_run(request, judge))
-    if request.as_json:
-        click.echo(document("result", result))
-    else:
-        output().print(result_board(result))
+    result = asyncio.run(_run(request, judge, check=check))
+    if result.unkept is not None:
+        tell(result.unkept)
+    with showing(result.auction.id, kept=result.unkept is None):
+        if request.as_json:
+            click.echo(document("result", result))
+        else:
+            output().print(result_board(result))
+    finish(status_of(result, check=check))
 
 
 @click.command()
 @task_options
 def bid(**given: object) -> None:
     """Hold the auction only: who would do the task, and why. Nothing is executed."""
+    from sale.cli.board import auction_board
+
     request = _request(given)
     if request is None:
         return
-    auction = asyncio.run(_bid(request))
-    if request.as_json:
-        click.echo(document("auction", auction))
-    else:
-        output().print(auction_board(auction))
+    auction, unkept = asyncio.run(_bid(request))
+    if unkept is not None:
+        tell(unkept)
+    with showing(auction.id, kept=unkept is None):
+        if request.as_json:
+            click.echo(document("auction", auction))
+        else:
+            output().print(auction_board(auction))
 
 
-async def _run(request: Request, judge: str | None) -> sale.Result:
+async def _run(request: Request, judge: str | None, *, check: bool) -> sale.Result:
+    from sale.cli.live import watching
+
     async with sale.Market.from_config(settings=request.settings) as market:
         verifier = _verifier(request, market, judge)
+        if check and verifier is None:
+            raise InputError("--check needs something to check by", hint="Give --tests, --expect or --judge.")
         with watching(quiet=request.quiet) as observe:
             return await market.run(request.line.task, verifier=verifier, observe=observe)
 
 
-async def _bid(request: Request) -> sale.Auction:
+async def _bid(request: Request) -> tuple[sale.Auction, str | None]:
+    """The auction, which was paid for, and why it is not on record if it is not."""
+    from sale.auction.events import Awarded, Event
+    from sale.cli.live import watching
+
+    held: list[sale.Auction] = []
     async with sale.Market.from_config(settings=request.settings) as market:
         with watching(quiet=request.quiet) as observe:
-            return await market.auction(request.line.task, observe=observe)
+
+            def note(event: Event) -> None:
+                if isinstance(event, Awarded):
+                    held.append(event.auction)
+                observe(event)
+
+            try:
+                return await market.auction(request.line.task, observe=note), None
+            except StoreError as error:
+                if not held:
+                    raise
+                return held[-1], f"the auction is not on record: {error}"
 
 
 def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.Verifier | None:
@@ -123,11 +154,16 @@ def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.
         return sale.ModelJudge(jurors[judge], line.reference)
     if line.reference is not None:
         return sale.ExactMatch(line.reference, line.aliases)
-    return _shown(request) if examples_of(line.text) is not None else None
+    return _shown(request)
 
 
 def _shown(request: Request) -> sale.Verifier | None:
     """The examples in the task itself; nothing where code cannot be isolated, as nobody asked for them."""
+    from sale.agents.pool import boxed
+    from sale.agents.task_examples import examples_of
+
+    if examples_of(request.line.text) is None:
+        return None
     try:
         sandbox, limits = boxed(request.settings.sandbox)
     except SandboxError:
@@ -137,13 +173,15 @@ def _shown(request: Request) -> sale.Verifier | None:
 
 def _request(given: dict[str, object], *, tests: Path | None = None, expect: str | None = None) -> Request | None:
     """The command line as a request; `None` if it only asked for the list of examples."""
+    from sale.cli.board import clip
+
     if given["example"] == "list":
         for line in examples():
             click.echo(f"{line.id:<42} {line.source:<18} {clip(line.text.splitlines()[0], 70)}")
         return None
     line = _line(given)
     if tests is not None:
-        line = line.model_copy(update={"tests": _read(tests), "domain": "coding"})
+        line = line.model_copy(update={"tests": read_text(tests), "domain": "coding"})
     if expect is not None:
         line = line.model_copy(update={"reference": expect})
     return Request(line=line, settings=_settings(given), as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
@@ -151,17 +189,22 @@ def _request(given: dict[str, object], *, tests: Path | None = None, expect: str
 
 def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteRequest | None:
     """The command line as a request for work in a repository; `None` where it names none."""
+    from sale.cli.run_workspace import UNTOLD, SiteRequest
+
     directory, verify, patch = (given.pop(name) for name in ("workspace", "verify", "patch"))
-    apply = bool(given.pop("apply"))
+    apply, allow_removals = bool(given.pop("apply")), bool(given.pop("allow_removals"))
     if not isinstance(directory, Path):
-        if verify is not None or patch is not None or apply:
-            raise InputError("--verify, --patch and --apply go with --workspace", hint="Name the repository with it.")
+        if verify is not None or patch is not None or apply or allow_removals:
+            raise InputError(
+                "--verify, --patch, --apply and --allow-removals go with --workspace",
+                hint="Name the repository with it.",
+            )
         return None
     if any(given[name] is not None for name in ("task_file", "task_id", "example")) or any(otherwise):
         raise InputError(
             "a task in a workspace is a text, checked by --verify", hint="Leave out --file, --example and the like."
         )
-    task = sys.stdin.read() if given["task"] == "-" else given["task"]
+    task = read_input() if given["task"] == "-" else given["task"]
     if not (isinstance(task, str) and task.strip()) and verify is None:
         raise InputError("the task is empty", hint="Say what is to be done, or how it is checked: --verify.")
     return SiteRequest(
@@ -170,16 +213,19 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
         verify=verify if isinstance(verify, str) else None,
         patch=patch if isinstance(patch, Path) else None,
         apply=apply,
-        settings=_settings(given),
+        allow_removals=allow_removals,
+        settings=_settings(given, directory),
         as_json=bool(given["as_json"]),
         quiet=bool(given["quiet"]),
     )
 
 
-def _settings(given: dict[str, object]) -> config.Settings:
+def _settings(given: dict[str, object], workspace: Path | None = None) -> config.Settings:
     """The settings in force, with weights that are missing fetched."""
+    from sale.cli.models import pull_missing
+
     config_file = given["config_file"]
-    settings = config.load(config_file if isinstance(config_file, Path) else None)
+    settings = config.load(config_file if isinstance(config_file, Path) else None, workspace=workspace)
     settings = settings.under(jury=cast("JuryMode | None", given["jury"]), hold=cast("Holding | None", given["hold"]))
     pull_missing(settings, quiet=bool(given["quiet"]))
     return settings
@@ -194,14 +240,7 @@ def _line(given: dict[str, object]) -> TaskLine:
         return pick(read_tasks(task_file), task_id, str(task_file))
     if task is None:
         return pick(examples(), str(example or FIRST), "the examples")
-    text = sys.stdin.read() if task == "-" else str(task)
+    text = read_input() if task == "-" else str(task)
     if not text.strip():
         raise InputError("the task is empty", hint="Say what is to be done.")
     return TaskLine(id=sale.Task(text=text).id, text=text)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the tests: {error}", where=str(path)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,16 @@ from sale import config
 from sale.cli.board import auction_board, money_part, outcome_line, plain
 from sale.cli.encode import document
 from sale.cli.live import watching
-from sale.errors import InputError
+from sale.cli.statuses import FAILED, HELD_BACK, status_of
+from sale.cli.streams import finish, showing, tell
+from sale.errors import InputError, OutputError
+from sale.files.private import make_directory
+from sale.files.reading import STANDARD
+from sale.files.writing import write_text
 from sale.types import Attempt
 
+LEFT_OUT = 5
+"""How many paths that were left out are named."""
 UNTOLD = "Find out why the command that checks this repository fails, and repair it."
 
 
@@ -30,43 +38,104 @@ class SiteRequest:
     verify: str | None
     patch: Path | None
     apply: bool
+    allow_removals: bool
+    """Whether a patch may remove more than the task asks for."""
     settings: config.Settings
     as_json: bool
     quiet: bool
 
 
-def run_on_site(request: SiteRequest) -> None:
+def run_on_site(request: SiteRequest, *, check: bool) -> None:
     """Run it; the patch goes to standard output or a file, all else to standard error. Ends with 1 without a patch.
 
+    A patch that removes more than the task asks for is held back, and kept in a file of its own; that ends with 3. One
+    that the file cannot take goes to standard output, with a word why: it was paid for.
+
+    Args:
+        request: What is asked for.
+        check: Whether only work that the command has found right counts as done.
+
     Raises:
-        InputError: `--apply` without a command to verify by.
+        InputError: `--apply` or `--check` without a command to verify by.
         SaleError: Whatever a market raises.
     """
     if request.apply and request.verify is None:
         raise InputError("--apply needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
-    result, changed = asyncio.run(_run(request))
+    if check and request.verify is None:
+        raise InputError("--check needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
+    result, changed, removed = asyncio.run(_run(request))
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not request.quiet:
-        console.print(auction_board(result.auction))
-        for attempt in (*result.attempts, Attempt(execution=result.execution, outcome=result.outcome)):
-            console.print(Text.assemble((f"{attempt.execution.agent}  ", "bold"), outcome_line(attempt.outcome)))
-            if attempt.execution.error:
-                console.print(Text(f"  {plain(attempt.execution.error)}", style="red"))
-        console.print(money_part(result))
-    if request.as_json:
-        click.echo(document("result", result))
-    handed_out = result.answer if result.outcome.verdict != "failure" else ""
-    if handed_out and request.patch is not None:
-        request.patch.write_bytes(handed_out.encode())
-    elif handed_out and not request.as_json and not request.apply:
-        click.echo(handed_out, nl=False)
+        _show(console, result)
+    if result.unkept is not None:
+        tell(result.unkept)
     if changed:
         console.print(f"applied to {request.directory}: {', '.join(changed)}")
-    if not handed_out:
-        raise click.exceptions.Exit(1)
+    handed_out = result.answer if result.outcome.verdict != "failure" else ""
+    with showing(result.auction.id, kept=result.unkept is None):
+        if request.as_json:
+            click.echo(document("result", result))
+        if removed:
+            finish(_hold_back(request, result, removed))
+            return
+        written = _hand_out(request, handed_out) if handed_out else False
+    finish(status_of(result, check=check) if written else FAILED)
 
 
-async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...]]:
+def _hand_out(request: SiteRequest, patch: str) -> bool:
+    """Give the patch to whom it is for; whether it has got there.
+
+    Raises:
+        OSError: Standard output cannot be written.
+    """
+    if request.patch is None:
+        if not request.as_json and not request.apply:
+            write_text(STANDARD, patch)
+        return True
+    try:
+        write_text(request.patch, patch)
+    except OutputError as error:
+        tell(str(error))
+        if request.as_json:
+            return False  # it is in the document already
+        tell("the patch goes to standard output instead")
+        write_text(STANDARD, patch)
+        return False
+    return True
+
+
+def _show(console: Console, result: sale.Result) -> None:
+    """Print the auction, how each attempt ended, and what it cost."""
+    console.print(auction_board(result.auction))
+    for attempt in (*result.attempts, Attempt(execution=result.execution, outcome=result.outcome)):
+        console.print(Text.assemble((f"{attempt.execution.agent}  ", "bold"), outcome_line(attempt.outcome)))
+        if attempt.execution.error:
+            console.print(Text(f"  {plain(attempt.execution.error)}", style="red"))
+    console.print(money_part(result))
+
+
+def _hold_back(request: SiteRequest, result: sale.Result, removed: tuple[str, ...]) -> int:
+    """Keep a patch that removes more than was asked for apart from all others, and say so; returns the status."""
+    tell("held back: the patch removes more than the task asks for")
+    for line in removed:
+        tell(f"  {plain(line)}")
+    place = config.held_patches_path() / f"{result.auction.id}.patch"
+    try:
+        make_directory(place.parent)
+        write_text(place, result.answer, private=True)
+    except (OSError, OutputError) as error:
+        tell(f"it cannot be kept in {place}: {error}")
+        if not request.as_json:  # else it has been printed
+            write_text(STANDARD, result.answer)
+        return HELD_BACK
+    command = f"git -C {shlex.quote(str(request.directory))} apply {shlex.quote(str(place))}"
+    tell(f"It is kept. Read it, then apply it by hand: {command}")
+    tell("Or run the task again with --allow-removals.")
+    return HELD_BACK
+
+
+async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...], tuple[str, ...]]:
+    """Return the result, the paths that were changed, and what the patch removes that was not asked for."""
     workspace = await sale.Workspace.open(request.directory, verify=request.verify, settings=request.settings.workspace)
     if not request.quiet:
         _tell(workspace)
@@ -74,15 +143,23 @@ async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...]]:
         with watching(quiet=request.quiet) as observe:
             task = workspace.task(request.task)
             result = await market.within(workspace).run(task, verifier=workspace, observe=observe)
-    verified = result.outcome.verdict == "success"
+    removed: tuple[str, ...] = ()
+    if result.outcome.verdict != "failure" and result.answer and not request.allow_removals:
+        removed = await asyncio.to_thread(workspace.removals, request.task, result.answer)
+    verified = result.outcome.verdict == "success" and not removed
     changed = await workspace.apply(result.answer) if request.apply and verified else ()
-    return result, changed
+    return result, changed, removed
 
 
 def _tell(workspace: sale.Workspace) -> None:
     console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
     console.print(f"{len(workspace.tree)} files copied from {workspace.directory}", style="dim")
-    for line in workspace.left_out[:5]:
+    for line in workspace.left_out[:LEFT_OUT]:
         console.print(f"left out: {plain(line)}", style="dim")
+    if len(workspace.left_out) > LEFT_OUT:
+        console.print(f"left out: and {len(workspace.left_out) - LEFT_OUT} more", style="dim")
+    if workspace.inner:
+        names = ", ".join(map(plain, workspace.inner))
+        console.print(f"repositories of their own, copied as they are checked out: {names}", style="dim")
     if workspace.before is not None and workspace.before.passed:
         console.print(f"{workspace.command}: passes already; it has to pass afterwards, too", style="dim")

@@ -26,9 +26,11 @@ def serve(config_file: Path | None, host: str | None, port: int | None, *, quiet
 
     Point any client at the address, with model = "sale". SIGHUP reads the settings again, SIGTERM ends gracefully.
     """
+    # The same file on every reading; but one that was found in a repository must not have changed since it was allowed.
+    chosen = config.find(config_file)
 
     def again() -> config.Settings:
-        found = config.load(config_file)
+        found = config.load(chosen or config.find(config_file), named=config_file is not None)
         changed = {"host": host, "port": port}
         given = {name: value for name, value in changed.items() if value is not None}
         return found.model_copy(update={"server": found.server.model_copy(update=given)})

@@ -1,7 +1,8 @@
 """`sale.toml` and the environment to typed, frozen settings. The only reader of the environment.
 
 Where settings come from, the first that exists: the path given, `$SALE_CONFIG`, `./sale.toml`, `sale.toml` in the
-user's configuration directory, and the `sale.toml` shipped with the package (the embedded pool). Files are not merged:
+user's configuration directory, and the `sale.toml` shipped with the package (the embedded pool). A `./sale.toml` that
+may have come with a repository is passed by unless the user has allowed it (`sale.config.trust`). Files are not merged:
 one file says everything, so what is in force can be read in one place. Unknown keys are refused.
 
 Secrets are never in the file: an agent names the environment variable that holds its key.
@@ -15,6 +16,8 @@ from sale.config.environment import (
     command_environment,
     corpora_path,
     embeddings_key,
+    git_settings_path,
+    held_patches_path,
     is_set,
     juror_key,
     llama_server,
@@ -23,6 +26,7 @@ from sale.config.environment import (
     memory_place,
     models_path,
     search_key,
+    secure_data_directory,
     server_database,
     server_password,
     virtual_environment,
@@ -32,6 +36,7 @@ from sale.config.reading import find, load, parse, shipped
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
 from sale.config.tools import ToolSettings
+from sale.config.trust import allow, disallow
 from sale.config.workspace import WorkspaceSettings
 
 __all__ = [
@@ -50,11 +55,15 @@ __all__ = [
     "ToolSettings",
     "WeightSettings",
     "WorkspaceSettings",
+    "allow",
     "api_key",
     "command_environment",
     "corpora_path",
+    "disallow",
     "embeddings_key",
     "find",
+    "git_settings_path",
+    "held_patches_path",
     "is_set",
     "juror_key",
     "llama_server",
@@ -65,6 +74,7 @@ __all__ = [
     "models_path",
     "parse",
     "search_key",
+    "secure_data_directory",
     "server_database",
     "server_password",
     "shipped",

@@ -23,6 +23,8 @@ class PriceSettings(Section):
     """For what it writes."""
     blended: Dollars | None = None
     """π(a), the figure bids are costed with. Three parts input and one part output unless given."""
+    cached: Dollars | None = None
+    """For what the endpoint reads from its prompt cache. Half of `input` unless given."""
 
 
 class AgentSettings(Section):
@@ -62,8 +64,8 @@ class AgentSettings(Section):
     """Whether the last line a `command` writes is JSON that says what it took: `{"usage": {"input_tokens": 120,
     "output_tokens": 40}}`, or `{"usage": {"dollars": 0.002}}`."""
     price: PriceSettings | None = None
-    """Dollars per million tokens: one number, or `{ input, output, blended }`. Looked up where an endpoint's price is
-    public; required otherwise."""
+    """Dollars per million tokens: one number, or `{ input, output, blended, cached }`. Looked up where an endpoint's
+    price is public; required otherwise."""
     execution: Literal["auto", "direct", "tools", "steps", "choose", "consult", "repair"] = "auto"
     """How it works when it wins: `auto`, an embedded model the way that makes most of `[tools]` where they are asked
     for, and all else `direct`; `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same

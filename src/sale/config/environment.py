@@ -14,6 +14,7 @@ from sale.config.jurors import JurorSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import Settings
 from sale.errors import ConfigError
+from sale.files.private import tighten
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
 
@@ -139,6 +140,14 @@ def server_database(settings: Settings) -> str:
     return settings.server.database or str(memory_path(settings).with_name("server.sqlite3"))
 
 
+def secure_data_directory() -> None:
+    """Have this program's own directory of the user's data for its owner alone, where an earlier version left it open.
+
+    Other directories with a database in them may hold anything, and stay as they are.
+    """
+    tighten(platformdirs.user_data_path(APP))
+
+
 def models_path() -> Path:
     """Where weights are kept: `$SALE_MODELS`, or the user's cache directory."""
     if named := os.environ.get("SALE_MODELS"):
@@ -165,6 +174,17 @@ def llama_server() -> Path | None:
 def corpora_path() -> Path:
     """Where the vectors of searched passages are kept."""
     return platformdirs.user_cache_path(APP) / "corpora"
+
+
+def held_patches_path() -> Path:
+    """Return where patches are kept that were held back."""
+    return platformdirs.user_data_path(APP) / "held"
+
+
+def git_settings_path() -> Path:
+    """Return where git looks for the user's own settings: `$XDG_CONFIG_HOME/git`, or `~/.config/git`."""
+    named = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(named) if named else Path.home() / ".config") / "git"
 
 
 def named_file() -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from dataclasses import replace
 from importlib.resources import files
@@ -14,37 +15,105 @@ from sale.config.environment import APP, FILE, named_file
 from sale.config.faults import all_faults
 from sale.config.settings import Settings
 from sale.config.tools import ToolSettings
-from sale.errors import ConfigError
+from sale.config.trust import Standing, is_foreign, standing_of
+from sale.errors import ConfigError, InputError
+from sale.files.reading import read_text
+
+LOG = logging.getLogger("sale.config")
 
 
-def load(path: Path | None = None) -> Settings:
-    """Read the settings in force.
+def load(path: Path | None = None, *, workspace: Path | None = None, named: bool = True) -> Settings:
+    """Read the settings in force. What is ignored is said in a line of the log `sale.config`.
+
+    Args:
+        path: The file; looked for in the usual places unless given.
+        workspace: The directory that agents are to work on: a `sale.toml` in it came with it, and is not believed.
+        named: Whether it was the user who named the path. A file that was found before, and is read again, is not: it
+            may have changed with its repository since.
 
     Raises:
-        ConfigError: The file is missing, is no TOML, or says something that cannot be; every fault is named.
+        ConfigError: The file is missing, is no TOML, or says something that cannot be; every fault is named. Or it
+            lies in a repository and has changed since it was allowed.
     """
-    found = find(path)
+    found = find(path, workspace=workspace)
+    if path is not None and not named:
+        _check_again(path, workspace)
     if found is None:
         return parse(shipped(), origin="the embedded pool (no sale.toml found)")
+    if not found.exists():
+        raise ConfigError("there is no such file", where=str(found), hint="`sale init` writes one.")
     try:
-        text = found.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError("there is no such file", where=str(found), hint="`sale init` writes one.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=str(found)) from error
+        text = read_text(found)
+    except InputError as error:
+        raise ConfigError(error.message, where=str(found), hint=error.hint) from error
     return parse(text, origin=str(found), base=found.absolute().parent)
 
 
-def find(path: Path | None = None) -> Path | None:
-    """The file that is in force; `None` for the shipped one. A file that was asked for by name need not exist."""
+def find(path: Path | None = None, *, workspace: Path | None = None) -> Path | None:
+    """Return the file that is in force, or `None` for the shipped one; see `load`.
+
+    A file that was asked for by name need not exist. One in the working directory that may have come with a repository
+    is passed by unless the user has allowed it (`sale.config.trust`). If it was allowed and has changed since, that is
+    an error: to go on with other agents than the user has chosen would be worse than to stop.
+    """
     if path is not None:
         return path
     if named := named_file():
         return named
-    for candidate in (Path(FILE), platformdirs.user_config_path(APP) / FILE):
-        if candidate.is_file():
-            return candidate
-    return None
+    here, users = Path(FILE), _users_file()
+    elsewhere = users if users.is_file() else None
+    if not here.is_file():
+        return elsewhere
+    if _check_trust(here, workspace) == "unknown":
+        LOG.warning(
+            "%s is ignored, as it may have come with the repository and could start programs and send your keys "
+            "anywhere: read it, then `sale allow` believes it. Used instead: %s",
+            here.absolute(),
+            elsewhere or "the embedded pool",
+        )
+        return elsewhere
+    return here
+
+
+def _users_file() -> Path:
+    return platformdirs.user_config_path(APP) / FILE
+
+
+def _check_trust(file: Path, workspace: Path | None) -> Standing:
+    """Return whether a file that was found is believed, `allowed`, or was never allowed, `unknown`.
+
+    Raises:
+        ConfigError: It was allowed and has changed since, or cannot be read.
+    """
+    if not is_foreign(file, workspace=workspace):
+        return "allowed"
+    try:
+        standing = standing_of(file)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(file.absolute())) from error
+    if standing == "changed":
+        raise ConfigError(
+            "it lies in a repository and has changed since you allowed it",
+            where=str(file.absolute()),
+            hint="Read it, then `sale allow`; or name a file with --config.",
+        )
+    return standing
+
+
+def _check_again(file: Path, workspace: Path | None) -> None:
+    """Check that a file that was found and believed before still is.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if file in {named_file(), _users_file()} or not file.is_file():
+        return
+    if _check_trust(file, workspace) == "unknown":
+        raise ConfigError(
+            "it lies in a repository and is not allowed",
+            where=str(file.absolute()),
+            hint="Read it, then `sale allow`; or name a file with --config.",
+        )
 
 
 def shipped() -> str:

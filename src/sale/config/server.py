@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from sale.config.sections import Positive, Seconds, Section
+from sale.config.sections import Dollars, Positive, Seconds, Section
 
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -20,6 +21,9 @@ class EmbeddingSettings(Section):
     """The model's name there; the one the client names unless given."""
     api_key_env: Annotated[str, Field(pattern=VARIABLE)] | None = None
     """The environment variable that holds its key."""
+    price: Dollars | None = None
+    """Dollars per million tokens. Looked up where it is public; unless given, embeddings of other endpoints count as
+    tokens and cost nothing."""
 
 
 class ServerSettings(Section):
@@ -31,6 +35,10 @@ class ServerSettings(Section):
     """The port; 0 for any that is free."""
     password_env: Annotated[str, Field(pattern=VARIABLE)] | None = None
     """The environment variable with the dashboard's password. Without one the dashboard is for this machine only."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies in front, `["127.0.0.1"]`. What these say of a request's client and
+    scheme (`X-Forwarded-For`, `X-Forwarded-Proto`) is believed, and what others say is not. It counts for how often a
+    password may be tried, and for the cookie; it lets nobody in."""
     database: str | None = None
     """Where keys, sessions and the ledger are kept: a file, or `postgresql+psycopg://…` for several machines. A file
     beside the auction memory unless given."""
@@ -42,10 +50,31 @@ class ServerSettings(Section):
     sessions: Positive = 10_000
     """The most conversations to be kept in mind at one time."""
     silence_seconds: Seconds = 300.0
-    """The longest an endpoint may be silent: before its first byte, and between two of them."""
+    """The longest an endpoint may be silent: before its first byte, and between two of them. For an answer that is not
+    streamed, the whole of it counts: it also has the agent's `seconds` and no more."""
     drain_seconds: Seconds = 30.0
     """How long requests under way have to end, when the server is told to stop."""
     body_mb: Positive = 32
     """The largest request, in megabytes."""
+    header_kb: Positive = 64
+    """The largest head of a request, in kilobytes: its address and all its headers."""
+    headers: Positive = 100
+    """The most headers of a request."""
+    head_seconds: Seconds = 20.0
+    """How long a connection may take to send the head of a request, from its opening or the request's first byte."""
+    body_seconds: Seconds = 30.0
+    """How long the body of a request may come more slowly than a kilobyte a second, or not at all."""
+    connections: Positive = 4096
+    """The most connections of one address at one time. A proxy in front of the server is one address."""
     embeddings: EmbeddingSettings | None = None
     """Where `/v1/embeddings` is answered, a table `[server.embeddings]`; by the embedded MiniLM unless given."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            try:
+                ip_network(one)
+            except ValueError as error:
+                raise ValueError(f"{one!r} is no address and no network: {error}") from None
+        return given

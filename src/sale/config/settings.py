@@ -43,6 +43,11 @@ class MemorySettings(Section):
     The password is better left out: `PGPASSWORD` and `~/.pgpass` are heeded. Needs the `postgres` extra."""
     enabled: bool = True
     """Off: nothing is recorded and nobody refines."""
+    share: Annotated[bool, Field(strict=True)] | tuple[str, ...] = False
+    """Whose tasks and plans may be shown to other tenants' agents: nobody's, everybody's (`true`), or those of the
+    tenants named, to each other (`["team", "lab"]`). Each key of the gateway is a tenant of its own unless told."""
+    share_statistics: bool = True
+    """Whether an agent's track record counts its work for all tenants. These are numbers; they quote nobody."""
 
 
 class SandboxSettings(Section):

@@ -119,10 +119,7 @@ def _value(ready: Material, worth: Wanted) -> float:
     """What a solved task is worth, in dollars: for `margin`, too, what success models say that a share buys."""
     if not isinstance(worth, Spend | Match):
         return worth
-    expected = ready.models[0].prospects
-    if expected is None:
-        raise ValueError("success models have prospects")
-    return worth_of(worth, ready.table, expected, ready.completed)
+    return worth_of(worth, ready.curve(worth.attempts))
 
 
 def _worth_note(table: Table, worth: float, wanted: Spend | Match) -> str:

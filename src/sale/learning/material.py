@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from sale.errors import InputError
 from sale.learning.dataset import Ints, Table, split, tabulate
 from sale.learning.heldout import HeldOut, hold_out
 from sale.learning.recipes import Candidate, Recipe, recipe
+from sale.learning.spending import Curve, spend_curve
 from sale.learning.unknowns import Completed, complete
 from sale.types import Example
 
@@ -33,11 +34,21 @@ class Material:
     """How many different ones."""
     judged: int
     """Executions with a known outcome."""
+    _curves: dict[int, Curve] = field(default_factory=dict[int, Curve])
 
     @cached_property
     def models(self) -> tuple[HeldOut, Candidate]:
         """Success models: what they said of tasks they had not seen, and the one of all tasks, neither priced yet."""
         return self.solved(recipe("utility", None, 0.0), 0.0)
+
+    def curve(self, attempts: int) -> Curve:
+        """What success models solve and spend by what a solved task is worth, if so many agents may try."""
+        if attempts not in self._curves:
+            expected = self.models[0].prospects
+            if expected is None:
+                raise ValueError("success models have prospects")
+            self._curves[attempts] = spend_curve(self.table, expected, self.completed, attempts)
+        return self._curves[attempts]
 
     def solved(self, how: Recipe, seconds: float) -> tuple[HeldOut, Candidate]:
         """What a recipe does on held-out folds, and on everything with the setting that they chose."""

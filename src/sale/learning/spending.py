@@ -3,6 +3,11 @@
 The worth decides where on its curve of success against cost a market stands. Few people can say it in dollars. Made
 from differences of success rates between agents it varies threefold between training sets (docs/decisions.md); what the
 whole market does on tasks its models had not seen, and what that costs, is known better.
+
+On n tasks both are step functions of the worth with at most a few steps a task, and the place of one step hangs on the
+last digits of a single P̂. So a worth is never read off one step: it is read off many resamples of the tasks, between
+the worths tried (bagging: Breiman, Machine Learning 1996). Of a share their logarithms are averaged. Of a match such a
+part is taken that with few tasks, which tell little, more is spent and not fewer tasks solved.
 """
 
 from __future__ import annotations
@@ -18,7 +23,6 @@ from sale.errors import InputError
 from sale.learning.attempts import ends
 from sale.learning.choosing import Prospects
 from sale.learning.dataset import MICRO, Floats, Table
-from sale.learning.intervals import standard_error
 from sale.learning.unknowns import Completed
 from sale.learning.utility import rate_posteriors, work_costs
 
@@ -26,14 +30,18 @@ _special: Any = scipy_special  # scipy is untyped
 
 GRID = 4001
 """Places in (0, 1) that the chance to be the best agent is summed over."""
-RANGE = 1e4
-"""A solved task is worth at most this many times what the dearest work of a task costs, and at least the inverse."""
-STEPS = 60
-"""Halvings of that range's logarithm: more than the choices of a few thousand tasks can tell apart."""
-
-
-LEAST, TRIED = 0.1, 150
-"""Worths that are tried for a match: from such a part of what the cheapest work costs, and how many."""
+LEAST, MOST = 0.1, 1e3
+"""Worths tried: from such a part of what the cheapest work costs to so many times what the dearest does."""
+TRIED = 200
+"""How many, evenly by their logarithms."""
+SATED = 0.99
+"""Who spends this part of the most that awards can cost has bought all there is: more would only pay for auctions."""
+SHORT = 0.5
+"""Fewer tasks solved than this do not fall short: what counts is whole tasks."""
+RESAMPLES = 200
+SURE = 0.84
+"""A match is as little as is enough on this share of them: one standard error on the safe side."""
+SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,60 +79,130 @@ Wanted = float | Spend | Match
 MATCH = Match()
 
 
-def worth_of(wanted: Spend | Match, table: Table, prospects: Prospects, completed: Completed) -> float:
-    """What a solved task is worth, in dollars, so that what is wanted comes of it.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """What awards solve and cost by what a solved task is worth: of models that had not seen the task.
 
-    Awards are those of models that had not seen the task, and so is who follows after a failure. Auctions come on top.
+    W worths by G different tasks; of the auctions of one task text the sums. Auctions themselves come on top.
+    """
+
+    worths: Floats
+    """(W,) dollars, ascending."""
+    success: Floats
+    """(W, G)"""
+    dollars: Floats
+    """(W, G)"""
+    agents: Floats
+    """(A, G) successes of each agent alone; one that has no bid fails."""
+    counts: Floats
+    """(G,) auctions."""
+    alone: float
+    """Dollars of one task if the best agent does everything."""
+
+
+def spend_curve(table: Table, prospects: Prospects, completed: Completed, attempts: int) -> Curve:
+    """Award every task at each of many worths; where failures are found out others follow as the market would have it.
 
     Args:
-        wanted: What.
         table: All auctions.
         prospects: Of their bids.
         completed: What came of each bid's work, or would.
+        attempts: How many agents may try a task whose failures are found out.
     """
-    if isinstance(wanted, Spend):
-        return _worth_of_share(wanted, table, prospects, completed)
-    full = _worth_of_share(Spend(1.0, attempts=wanted.attempts), table, prospects, completed)
-    best = _best_agents_success(table, completed)
-    cheapest = float(np.min(prospects.works[prospects.works > 0.0], initial=np.inf)) / MICRO
-    tried: Floats = np.geomspace(min(LEAST * cheapest, full), full, TRIED)
-    solved = [ends(prospects, completed, table.checked, float(worth), wanted.attempts).success for worth in tried]
-    gained = [float((one - best).mean()) - standard_error(one - best, table.group) for one in solved]
-    if gained[-1] < 0.0:  # it is not sure to match: then as little as does what that spending would
-        gained = [float((one - solved[-1]).mean()) for one in solved]
-    # From where on nothing larger falls short: where success goes up and down with the worth, that is chance.
-    return float(tried[max((place + 1 for place, one in enumerate(gained) if one < 0.0), default=0)])
-
-
-def _best_agents_success(table: Table, completed: Completed) -> Floats:
-    """(T,) of the agent that solves most tasks; one that has no bid there fails."""
-    each = [
+    works = prospects.works[table.present & (prospects.works > 0.0)] / MICRO
+    low, high = (float(works.min()), float(works.max())) if len(works) else (1.0, 1.0)
+    worths: Floats = np.geomspace(LEAST * low, MOST * high, TRIED)
+    found = [ends(prospects, completed, table.checked, float(worth), attempts) for worth in worths]
+    alone = [
         np.where(table.present & (table.author == agent), completed.success, 0.0).max(axis=1)
         for agent in range(len(table.agents))
     ]
-    return max(each, key=lambda one: float(one.mean()))
+
+    def by_task(rows: list[Floats]) -> Floats:
+        return np.stack([np.bincount(table.group, weights=row) for row in rows])
+
+    return Curve(
+        worths=worths,
+        success=by_task([one.success for one in found]),
+        dollars=by_task([one.dollars for one in found]),
+        agents=by_task(alone),
+        counts=np.bincount(table.group).astype(np.float64),
+        alone=best_agent_cost(table),
+    )
 
 
-def _worth_of_share(spend: Spend, table: Table, prospects: Prospects, completed: Completed) -> float:
-    """The largest worth under which work costs no more than the share.
+def worth_of(wanted: Spend | Match, curve: Curve) -> float:
+    """What a solved task is worth, in dollars, so that what is wanted comes of it.
 
-    Where the likeliest agents cost less than the share altogether, it is the smallest worth under which they are hired:
-    more would only pay for auctions.
+    Args:
+        wanted: What.
+        curve: Of awards in which as many agents may try.
     """
+    drawn = _resamples(len(curve.counts))
+    auctions = drawn @ curve.counts
+    spent = drawn @ curve.dollars.T / auctions[:, None]
+    share = wanted.share if isinstance(wanted, Spend) else 1.0
+    room = np.minimum(share * curve.alone, SATED * spent[:, -1])[:, None] - spent
+    logs, full = np.log(curve.worths), _last_above(room)
+    if isinstance(wanted, Spend):
+        return math.exp(_at(full, logs).mean())
+    return math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, np.floor(full))), logs), SURE))
 
-    def spent(log_worth: float) -> float:
-        return float(ends(prospects, completed, table.checked, math.exp(log_worth), spend.attempts).dollars.mean())
 
-    top = float(np.max(prospects.works[table.present], initial=0.0)) / MICRO or 1.0
-    low, high = math.log(top / RANGE), math.log(top * RANGE)
-    most, all_there_is = spend.share * best_agent_cost(table), spent(high)
-    sated = all_there_is <= most
-    for _ in range(STEPS):
-        middle = 0.5 * (low + high)
-        cost = spent(middle)
-        too_much = cost >= all_there_is if sated else cost > most
-        low, high = (low, middle) if too_much else (middle, high)
-    return math.exp(high if sated else low)
+def _at(places: Floats, values: Floats) -> Floats:
+    """Values at places between whole ones."""
+    return np.interp(places, np.arange(len(values)), values)
+
+
+def _resamples(tasks: int) -> Floats:
+    """(R, G) how often each task is drawn."""
+    drawn = np.random.default_rng(SEED).integers(tasks, size=(RESAMPLES, tasks))
+    return np.stack([np.bincount(row, minlength=tasks) for row in drawn]).astype(np.float64)
+
+
+def _shortfall(curve: Curve, drawn: Floats, auctions: Floats, full: Floats) -> Floats:
+    """(R, W) tasks that are lacking, at most 0 where a worth does.
+
+    It does where it solves as many as the best agent, by more than a standard error, or else as many as where that
+    agent's money is spent, which is the most that is asked for.
+
+    Args:
+        curve: The curve.
+        drawn: (R, G)
+        auctions: (R,) in each resample.
+        full: (R,) places of the worth under which that money is spent.
+    """
+    rows = np.arange(len(drawn))
+    solved = drawn @ curve.success.T
+    short = SHORT * float(curve.counts.mean())
+    most = solved[rows, full.astype(np.intp)][:, None] - solved - short
+    best = (drawn @ curve.agents.T).argmax(axis=1)
+    lacking = np.zeros_like(most)
+    for agent in np.unique(best):
+        own = best == agent
+        lead = curve.success - curve.agents[agent]
+        lacking[own] = _standard_error(lead, drawn[own], curve.counts, auctions[own]) - drawn[own] @ lead.T
+    found = np.minimum(most, lacking)
+    found[np.arange(found.shape[1]) > full[:, None]] = -short  # more than that money is never asked for
+    return found
+
+
+def _standard_error(sums: Floats, drawn: Floats, counts: Floats, auctions: Floats) -> Floats:
+    """(R, W) of the total over each resample, whole tasks drawn: `intervals.standard_error` times the auctions."""
+    mean = drawn @ sums.T / auctions[:, None]
+    squares = drawn @ (sums**2).T - 2.0 * mean * (drawn @ (sums * counts).T) + mean**2 * (drawn @ counts**2)[:, None]
+    tasks = drawn.shape[1]
+    return np.sqrt(np.maximum(squares, 0.0) * tasks / max(1, tasks - 1))
+
+
+def _last_above(values: Floats) -> Floats:
+    """(R,) where each row is above 0 for the last time, between whole places; 0 where it never is."""
+    rows, width = np.arange(len(values)), values.shape[1]
+    above = values > 0.0
+    last = np.where(above.any(axis=1), width - 1 - above[:, ::-1].argmax(axis=1), 0)
+    here, after = values[rows, last], values[rows, np.minimum(last + 1, width - 1)]
+    part = np.divide(here, here - after, out=np.zeros_like(here), where=(here > 0.0) & (after <= 0.0))
+    return last + part
 
 
 def best_agent_cost(table: Table) -> float:

@@ -118,8 +118,7 @@ def _notes(table: Table, explored: Bools) -> tuple[str, ...]:
                 else ""
             )
         )
-    if (table.known & np.isnan(table.dollars) & table.present).any() or lacking:
-        notes.append("where the cost of work is not known its agent's average stands in")
+    notes.append("where the cost of work is not known its agent's average stands in")
     return tuple(notes)
 
 

@@ -162,7 +162,9 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
     found: dict[float, SuccessModel] = {}
     for strength in sorted(set(strengths), reverse=True):
         kept = np.ones_like(penalised)
-        if strength > 0.0:
+        if strength >= 1.0:
+            kept = ~penalised  # there the first feature is just about to enter: whether it does is rounding
+        elif strength > 0.0:
             lasso = np.where(penalised, strength * top, 0.0)
             path = fit_logistic(data.x, data.y, ridge, centre=centre, lasso=lasso, start=path)
             kept = ~penalised | (path != 0.0)

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import Connection, Row, Select, and_, select
 
 from sale.auction.scoring import is_judged
 from sale.errors import InputError
 from sale.memory.finding import latest_verdict_on_work
+from sale.memory.plausible import sum_of_dollars
 from sale.memory.reading import read_bid
 from sale.memory.schema import auctions, calls, executions, outcomes, scores, strategies, tasks
 from sale.types import AUCTION_STAGES, UNVERIFIED, Bid, Example, Score, Worked
@@ -48,7 +49,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
     given = _scores(rows(select(scores).where(scores.c.auction.in_(keys)).order_by(*scores.primary_key)))
     plans = select(strategies).where(strategies.c.auction.in_(keys)).order_by(*strategies.primary_key)
     bids, winners = _bids(connection.execute(plans).mappings().all(), given)
-    paid = select(calls.c.auction, func.sum(calls.c.dollars)).where(calls.c.stage.in_(AUCTION_STAGES))
+    paid = select(calls.c.auction, sum_of_dollars(calls.c.dollars)).where(calls.c.stage.in_(AUCTION_STAGES))
     overheads = rows(paid.where(calls.c.auction.in_(keys)).group_by(calls.c.auction))
     overhead = {auction: dollars or 0.0 for auction, dollars in overheads}
     work = _work(connection, keys)
@@ -113,7 +114,9 @@ def _checked(connection: Connection, keys: Sequence[int]) -> frozenset[int]:
 
 def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
     """What is known of the work, by auction and agent. Of an agent that tried twice: whether it got there, and both."""
-    spent = select(calls.c.auction, calls.c.execution, func.sum(calls.c.dollars)).where(calls.c.part == "execution")
+    spent = select(calls.c.auction, calls.c.execution, sum_of_dollars(calls.c.dollars)).where(
+        calls.c.part == "execution"
+    )
     paid = connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction, calls.c.execution))
     dollars = {(auction, number): sum_ or 0.0 for auction, number, sum_ in paid.all()}
     place = (executions.c.auction, executions.c.position)

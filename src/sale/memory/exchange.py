@@ -5,15 +5,16 @@ A line is an object with three keys:
     schema      2. Raised when a line of the new kind can no longer be read by the rules before. Lines of schema 1 are
                 read too: they have one execution at most, and all their outcomes are about it.
     record      The fields of `sale.memory.records.Record`, nested values field by field under their own names
-                (`sale.types`): id, task, status, source, started_at, awarded_at, settled_at, abandoned_at, reason,
-                auction, execution, earlier, outcomes, baseline, stray_calls. Times are ISO 8601 with a zone. What is
-                unknown is null; what does not apply may be left out where it has a default.
+                (`sale.types`): id, task, status, source, tenant, started_at, awarded_at, settled_at, abandoned_at,
+                reason, auction, execution, earlier, outcomes, baseline, stray_calls. Times are ISO 8601 with a zone.
+                What is unknown is null; what does not apply may be left out where it has a default.
     embedding   null, or {"embedder": name, "vector": base64 of float32, little-endian}. Used if the reader's embedder
                 has this name and the vector is a unit vector of its length; else the task is embedded again.
 
 Auctions still open are not exported: there is nothing in them yet. A character that is no valid Unicode (a lone
 surrogate) is written as `?`. A file from elsewhere is not trusted: a line that breaks the rules is refused by its
-number, and what is imported carries its source, so that it can be forgotten as a whole.
+number, as is one with an infinite number, an absurd or negative amount, or a time that is not of this century. What is
+imported carries its source, so that it can be forgotten as a whole.
 """
 
 from __future__ import annotations
@@ -21,33 +22,35 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import codecs
 import json
-import os
-import uuid
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Final, Literal, TextIO, cast
+from typing import BinaryIO, ClassVar, Final, Literal, TextIO
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, and_, select
 
 from sale.errors import InputError
-from sale.memory import sqlite, writing
+from sale.files.reading import reading, refuse_wide
+from sale.files.writing import writing_text
+from sale.memory import writing
 from sale.memory.database import Database, absolute
 from sale.memory.following import Encoder
+from sale.memory.plausible import implausible
 from sale.memory.reading import read_records
 from sale.memory.records import Imported, Record
 from sale.memory.schema import auctions, calls, embeddings
+from sale.memory.tenants import is_name
 from sale.memory.writing import Fields, Rows
 
 SCHEMA: Final = 2
 BATCH: Final = 100
-LARGEST: Final = 2**63
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,36 +79,26 @@ def _adapter() -> TypeAdapter[Line]:
 
 async def export(database: Database, encoder: Encoder, target: Path | str | TextIO) -> int:
     """Write all finished records, oldest first, as they are at one moment; see `AuctionMemory.export`."""
-    if isinstance(target, Path | str):
-        path = absolute(Path(target))
-        if path == database.backend.path:
-            raise InputError(f"{str(path)!r} is the memory itself", hint="Export to another file.")
-        try:
-            async with _replacing(path) as stream:
-                return await database.read(lambda connection: _write(connection, encoder, stream))
-        except OSError as error:
-            raise sqlite.explain_file(error, path) from error
-    return await database.read(lambda connection: _write(connection, encoder, target))
+    if not isinstance(target, Path | str):
+        return await database.read(lambda connection: _write(connection, encoder, target))
+    path = absolute(Path(target))
+    refuse_itself(path, database.backend.path)
+
+    def write(connection: Connection) -> int:
+        with writing_text(path, private=True) as stream:
+            return _write(connection, encoder, stream)
+
+    return await database.read(write)
 
 
-@asynccontextmanager
-async def _replacing(path: Path) -> AsyncGenerator[TextIO]:
-    """A stream to a new file beside `path`, which takes its place only if all goes well."""
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    stream = await asyncio.to_thread(partial.open, "x", encoding="utf-8", newline="\n")
-    try:
-        with stream:
-            yield stream
-            await asyncio.to_thread(_to_disk, stream)
-        await asyncio.to_thread(partial.replace, path)
-    except BaseException:
-        await asyncio.to_thread(partial.unlink, missing_ok=True)
-        raise
+def refuse_itself(target: Path, memory: Path | str | None) -> None:
+    """See that records are not written over the memory they come from.
 
-
-def _to_disk(stream: TextIO) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
+    Raises:
+        InputError: They would be.
+    """
+    if isinstance(memory, Path) and memory.exists() and target.exists() and target.samefile(memory):
+        raise InputError(f"{str(target)!r} is the memory itself", hint="Export to another file.")
 
 
 def _write(connection: Connection, encoder: Encoder, stream: TextIO) -> int:
@@ -139,39 +132,43 @@ def _encode(record: Record, embedder: str, vector: bytes | None) -> str:
 async def import_file(database: Database, encoder: Encoder, path: Path, source: str, *, skip_bad: bool) -> Imported:
     """Check the whole file, then add what is not there yet, a batch a transaction; see `AuctionMemory.import_`."""
     faults: list[str] = []
-    try:
-        await asyncio.to_thread(_check, path, faults, skip_bad=skip_bad)
-        added = present = 0
-        with closing(_lines(path, faults=None)) as lines:
+    added = present = 0
+    with reading(path) as stream:
+        await asyncio.to_thread(_check, stream, str(path), faults, skip_bad=skip_bad)
+        with closing(_lines(stream, str(path), faults=None)) as lines:
             while batch := await asyncio.to_thread(lambda: list(islice(lines, BATCH))):
                 new = await _add(database, encoder, batch, source)
                 added += new
                 present += len(batch) - new
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}", hint="Check the path.") from error
     return Imported(added=added, present=present, bad=tuple(faults))
 
 
-def _check(path: Path, faults: list[str], *, skip_bad: bool) -> None:
+def _check(stream: BinaryIO, name: str, faults: list[str], *, skip_bad: bool) -> None:
     """Read the whole file once, keeping nothing but the faults."""
-    for _ in _lines(path, faults):
-        pass
+    try:
+        for _ in _lines(stream, name, faults):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=name) from error
     if faults and not skip_bad:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(faults[0] + more, hint="Nothing was imported. To leave out bad lines, ask to skip them.")
 
 
-def _lines(path: Path, faults: list[str] | None) -> Generator[Line]:
-    """The good lines of the file; what is wrong with the others is appended to `faults`."""
-    with path.open("rb") as stream:
-        for number, raw in enumerate(stream, start=1):
-            if not raw.strip():
-                continue
-            try:
-                yield _decode(raw)
-            except InputError as error:
-                if faults is not None:
-                    faults.append(f"{path}:{number}: {error.message}")
+def _lines(stream: BinaryIO, name: str, faults: list[str] | None) -> Generator[Line]:
+    """The good lines of the file, from its beginning; what is wrong with the others is appended to `faults`."""
+    stream.seek(0)
+    for number, raw in enumerate(stream, start=1):
+        if number == 1:
+            refuse_wide(raw, name)
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        if not raw.strip():
+            continue
+        try:
+            yield _decode(raw)
+        except InputError as error:
+            if faults is not None:
+                faults.append(f"{name}:{number}: {error.message}")
 
 
 def _decode(raw: bytes) -> Line:
@@ -189,7 +186,7 @@ def _decode(raw: bytes) -> Line:
     if line.schema == 1 and line.record.execution is not None:
         judged = tuple(replace(one, execution=0) for one in line.record.outcomes)
         line = replace(line, record=replace(line.record, outcomes=judged))
-    if fault := _fault(line.record) or _unstorable(line.record, "record"):
+    if fault := _fault(line.record) or implausible(line.record, "record"):
         raise InputError(fault)
     return line
 
@@ -203,6 +200,7 @@ def _fault(record: Record) -> str | None:
     judged = {one.execution for one in record.outcomes}
     faults = {
         "record.id: it is empty": not record.id,
+        "record.tenant: it cannot be the name of a tenant": not is_name(record.tenant),
         "record.status: an open auction cannot be imported": record.status == "open",
         "record: a time without a zone": any(time is not None and time.tzinfo is None for time in times),
         "record.outcomes: a time without a zone": any(judged.at.tzinfo is None for judged in record.outcomes),
@@ -224,23 +222,6 @@ def _fault(record: Record) -> str | None:
         "record.auction.winner: none of the bids": auction is not None and auction.winner not in auction.contenders,
     }
     return next((fault for fault, holds in faults.items() if holds), None)
-
-
-def _unstorable(value: object, place: str) -> str | None:
-    """Where in a value there is a whole number that no column holds."""
-    if isinstance(value, int):
-        return None if -LARGEST <= value < LARGEST else f"{place}: too large a number"
-    if place.endswith(".trace"):  # kept as JSON, whatever it is
-        return None
-    inner: list[tuple[str, object]] = []
-    if is_dataclass(value) and not isinstance(value, type):
-        inner = [(field.name, getattr(value, field.name)) for field in fields(value)]
-    elif isinstance(value, Mapping):
-        inner = [(str(key), item) for key, item in cast("Mapping[object, object]", value).items()]
-    elif isinstance(value, tuple):
-        inner = [(str(number), item) for number, item in enumerate(cast("tuple[object, ...]", value))]
-    found = (_unstorable(item, f"{place}.{name}") for name, item in inner)
-    return next((fault for fault in found if fault), None)
 
 
 async def _add(database: Database, encoder: Encoder, batch: Sequence[Line], source: str) -> int:
@@ -288,6 +269,7 @@ def _add_record(rows: Rows, key: int, task: int, record: Record, source: str) ->
         "task": task,
         "status": record.status,
         "source": source,
+        "tenant": record.tenant,
         "started_at": record.started_at,
         "awarded_at": record.awarded_at,
         "settled_at": record.settled_at,

@@ -6,7 +6,6 @@ stay where they are.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from sale.memory.database import Database
 from sale.memory.finding import latest_verdict, latest_verdict_on_work
+from sale.memory.plausible import MAX_DOLLARS, MAX_SECONDS, amount, sum_of_dollars
 from sale.memory.records import Status
 from sale.memory.schema import auctions, baselines, calls, dropouts, executions, state, strategies, tasks
 from sale.types import AUCTION_STAGES, Stage, Verdict
@@ -153,6 +153,14 @@ class Figures:
         """
         return await self._database.read(_domains)
 
+    async def tenants(self) -> tuple[str, ...]:
+        """Every tenant of an auction on record, by name.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(_tenants)
+
     async def revision(self) -> int:
         """A number that every change to the memory raises, whichever process made it.
 
@@ -173,8 +181,8 @@ def _narrow(query: Select[*tuple[Any, ...]], span: Span) -> Select[*tuple[Any, .
 def _paid(overhead: bool) -> ColumnElement[Any]:
     """Dollars of an auction's calls: the market's overhead, or the rest."""
     is_overhead = calls.c.stage.in_(AUCTION_STAGES)
-    counted = case((is_overhead if overhead else ~is_overhead, calls.c.dollars), else_=0.0)
-    return func.coalesce(func.sum(counted), 0.0)
+    mine = is_overhead if overhead else ~is_overhead
+    return func.coalesce(sum_of_dollars(calls.c.dollars, mine), 0.0)
 
 
 def _auctions(connection: Connection, span: Span) -> tuple[AuctionFigures, ...]:
@@ -228,7 +236,11 @@ def _auctions(connection: Connection, span: Span) -> tuple[AuctionFigures, ...]:
 
 def _works(connection: Connection, span: Span) -> tuple[WorkFigures, ...]:
     paid = (
-        select(calls.c.auction, calls.c.execution, func.sum(calls.c.dollars).label("dollars"))
+        select(
+            calls.c.auction,
+            calls.c.execution,
+            sum_of_dollars(calls.c.dollars).label("dollars"),
+        )
         .where(calls.c.execution.is_not(None))
         .group_by(calls.c.auction, calls.c.execution)
         .subquery()
@@ -254,7 +266,7 @@ def _works(connection: Connection, span: Span) -> tuple[WorkFigures, ...]:
             agent=row.agent,
             verdict=row.verdict,
             dollars=row.dollars,
-            seconds=row.seconds,
+            seconds=amount(row.seconds, MAX_SECONDS),
         )
         for row in connection.execute(_narrow(query, span))
     )
@@ -300,8 +312,8 @@ def _price(connection: Connection, auction: int, agent: str) -> float | None:
 
 
 def _known(value: float | None) -> float | None:
-    """A stored number; not a number where there was none."""
-    return None if value is None or math.isnan(value) else value
+    """A stored sum of money; `None` where there was none, or what is there can be none."""
+    return None if value is None or not 0.0 <= value <= MAX_DOLLARS else value
 
 
 def _names(connection: Connection) -> tuple[str, ...]:
@@ -312,6 +324,10 @@ def _names(connection: Connection) -> tuple[str, ...]:
 def _domains(connection: Connection) -> tuple[str, ...]:
     found = select(tasks.c.domain).where(tasks.c.domain.is_not(None)).distinct()
     return tuple(sorted(name for name in connection.execute(found).scalars() if name))
+
+
+def _tenants(connection: Connection) -> tuple[str, ...]:
+    return tuple(sorted(connection.execute(select(auctions.c.tenant).distinct()).scalars()))
 
 
 def _revision(connection: Connection) -> int:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, select
+from sqlalchemy import Connection, Row, Select, and_, exists, func, select, true
 
 from sale.errors import InputError
 from sale.memory.columns import ExactText
+from sale.memory.plausible import sum_of_dollars
 from sale.memory.records import Stats, Status, Summary
 from sale.memory.schema import auctions, calls, executions, outcomes, strategies, tasks
 from sale.types import Verdict
@@ -47,20 +48,27 @@ class Filter:
     """Took part."""
     verdict: Verdict | None = None
     domain: str | None = None
+    tenant: str | None = None
 
 
-def resolve(connection: Connection, given: str) -> int:
+def resolve(connection: Connection, given: str, tenant: str | None = None) -> int:
     """The key of the auction with this id, or whose id alone begins like this.
+
+    Args:
+        connection: Reading.
+        given: The id, or the beginning of it.
+        tenant: Among the auctions of this one; `None`: among all.
 
     Raises:
         InputError: There is none, or there are several.
     """
-    exact = connection.execute(select(auctions.c.key).where(auctions.c.id == given)).scalar()
+    own = true() if tenant is None else auctions.c.tenant == tenant
+    exact = connection.execute(select(auctions.c.key).where(auctions.c.id == given, own)).scalar()
     if exact is not None:
         return int(exact)
     alike = (
         select(auctions.c.key, auctions.c.id)
-        .where(func.substr(auctions.c.id, 1, len(given)) == given)
+        .where(func.substr(auctions.c.id, 1, len(given)) == given, own)
         .order_by(auctions.c.id)
         .limit(CANDIDATES + 1)
     )
@@ -100,7 +108,7 @@ def count(connection: Connection, *, file_bytes: int, index_bytes: int) -> Stats
         verdicts={row[0]: row[1] for row in connection.execute(by_verdict.group_by(outcomes.c.verdict)).all()},
         tasks=_scalar(connection, select(func.count()).select_from(tasks)),
         strategies=_scalar(connection, select(func.count()).select_from(strategies)),
-        dollars=_scalar(connection, select(func.coalesce(func.sum(calls.c.dollars), 0.0))),
+        dollars=_scalar(connection, select(func.coalesce(sum_of_dollars(calls.c.dollars), 0.0))),
         file_bytes=file_bytes,
         index_bytes=index_bytes,
     )
@@ -120,11 +128,13 @@ def _narrow(query: Select[*tuple[Any, ...]], chosen: Filter) -> Select[*tuple[An
         query = query.where(outcomes.c.verdict == chosen.verdict)
     if chosen.domain is not None:
         query = query.where(tasks.c.domain == chosen.domain)
+    if chosen.tenant is not None:
+        query = query.where(auctions.c.tenant == chosen.tenant)
     return query
 
 
 def _summaries() -> Select[*tuple[Any, ...]]:
-    paid = select(func.coalesce(func.sum(calls.c.dollars), 0.0)).where(calls.c.auction == auctions.c.key)
+    paid = select(func.coalesce(sum_of_dollars(calls.c.dollars), 0.0)).where(calls.c.auction == auctions.c.key)
     bids = select(func.count()).select_from(strategies).where(strategies.c.auction == auctions.c.key)
     return (
         select(
@@ -152,6 +162,7 @@ def _summary(row: Row[*tuple[Any, ...]]) -> Summary:
         domain=row.domain,
         status=row.status,
         source=row.source,
+        tenant=row.tenant,
         started_at=row.started_at,
         bids=row.bids,
         winner=row.winner,

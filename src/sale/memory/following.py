@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, func, s
 from sale.errors import StoreError
 from sale.memory.database import Database
 from sale.memory.finding import latest_verdict, latest_verdict_on_work
+from sale.memory.plausible import MAX_DOLLARS
 from sale.memory.prior import PriorWork
 from sale.memory.retrieval import STORED, Candidate, Embedder, Entry, Index, Vector, contrast
 from sale.memory.schema import auctions, calls, embeddings, executions, state, strategies, tasks
@@ -49,6 +51,7 @@ _CHANGED: Final = (
         auctions.c.revision,
         auctions.c.started_at,
         auctions.c.status,
+        auctions.c.tenant,
         latest_verdict().label("verdict"),
     )
     .where(auctions.c.revision > _AFTER)
@@ -63,6 +66,7 @@ _BIDDERS: Final = (
 )
 _paid = (
     select(func.sum(calls.c.dollars))
+    .where(calls.c.dollars.between(0.0, MAX_DOLLARS))
     .where(calls.c.auction == executions.c.auction, calls.c.part == "execution")
     .where(calls.c.execution == executions.c.position)
     .scalar_subquery()
@@ -174,20 +178,22 @@ class Follower:
         self.index = Index(encoder.dimensions, self._prior)
 
     async def pairs(
-        self, text: str, agents: Sequence[str], k: int, *, require_success: bool
+        self, text: str, agents: Sequence[str], k: int, *, tenants: Collection[str] | None, require_success: bool
     ) -> dict[str, tuple[Pair, ...]]:
         """What each agent may learn from: the pairs of `Index.examples`, on the present state of the database."""
 
         def look(connection: Connection, vector: Vector) -> dict[str, tuple[Pair, ...]]:
-            find = self.index.examples
-            chosen = {agent: find(vector, agent, k, require_success=require_success) for agent in agents}
+            find = partial(self.index.examples, require_success=require_success, tenants=tenants)
+            chosen = {agent: find(vector, agent, k) for agent in agents}
             return read_pairs(connection, chosen)
 
         return await self.ask(text, look)
 
-    async def tracks(self, text: str, agents: Sequence[str]) -> dict[str, TrackRecord]:
+    async def tracks(
+        self, text: str, agents: Sequence[str], *, tenants: Collection[str] | None
+    ) -> dict[str, TrackRecord]:
         """`Index.tracks` on the present state of the database."""
-        return await self.ask(text, lambda _, vector: self.index.tracks(vector, agents))
+        return await self.ask(text, lambda _, vector: self.index.tracks(vector, agents, tenants=tenants))
 
     async def ask(self, text: str, question: Callable[[Connection, Vector], T]) -> T:
         """Answer a question about a text, in one transaction with catching up.
@@ -284,6 +290,7 @@ class Follower:
                     verdict=own[0].verdict if own else row.verdict,
                     bidders=bidders.get(row.key, ()),
                     work=own,
+                    tenant=row.tenant,
                 )
                 self.index.put(entry)
             seen = last

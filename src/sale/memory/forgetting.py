@@ -23,10 +23,11 @@ class Chosen:
     ids: tuple[str, ...] = ()
     before: datetime | None = None
     source: str | None = None
+    tenant: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.ids and self.before is None and self.source is None:
-            raise InputError("nothing to forget is named", hint="Give ids, `before` or `source`.")
+        if not self.ids and self.before is None and self.source is None and self.tenant is None:
+            raise InputError("nothing to forget is named", hint="Give ids, `before`, `source` or `tenant`.")
         if self.before is not None and self.before.tzinfo is None:
             raise InputError(f"a time without a zone: {self.before!r}", hint="Use datetime(…, tzinfo=UTC).")
 
@@ -72,6 +73,8 @@ def _doomed(connection: Connection, chosen: Chosen) -> dict[int, str]:
         conditions.append(auctions.c.started_at < chosen.before)
     if chosen.source is not None:
         conditions.append(auctions.c.source == chosen.source)
+    if chosen.tenant is not None:
+        conditions.append(auctions.c.tenant == chosen.tenant)
     if len(conditions) > 1:
         rows = connection.execute(select(auctions.c.key, auctions.c.id).where(and_(*conditions)))
         found.update((row.key, row.id) for row in rows.all())

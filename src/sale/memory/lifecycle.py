@@ -6,6 +6,7 @@ open -> awarded -> settled        and from open or awarded -> abandoned
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -41,14 +42,24 @@ _PUT: Final = update(auctions).where(auctions.c.key == bindparam("of"))
 """Which columns it sets is said by the values it is given."""
 
 
-def begin(connection: Connection, auction_id: str, task: Task, owner: str, embedding: tuple[str, bytes]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whose:
+    """Whom a record belongs to."""
+
+    tenant: str
+    """For good."""
+    owner: str
+    """The token of the memory that holds the auction, while it is unfinished."""
+
+
+def begin(connection: Connection, auction_id: str, task: Task, whose: Whose, embedding: tuple[str, bytes]) -> None:
     """A new record, `open`.
 
     Args:
         connection: Writing.
         auction_id: Its id.
         task: What is auctioned.
-        owner: The token of the memory that holds it.
+        whose: Its tenant and its owner.
         embedding: The embedder's name, and its vector of the task.
 
     Raises:
@@ -68,7 +79,8 @@ def begin(connection: Connection, auction_id: str, task: Task, owner: str, embed
         "task": revision if known is None else known,
         "revision": revision,
         "status": "open",
-        "owner": owner,
+        "owner": whose.owner,
+        "tenant": whose.tenant,
         "source": "",
         "started_at": _now(),
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sale.config import Settings, memory_place
+from sale.config import MemorySettings, Settings, memory_place, secure_data_directory
 from sale.memory.prior import PriorWork
 from sale.memory.store import AuctionMemory
+from sale.memory.tenants import Sharing
 from sale.models.embedding import MiniLMEmbedder
 
 
@@ -19,6 +20,15 @@ def open_memory(settings: Settings, prior: PriorWork | None = None) -> Callable[
     """
 
     async def opener() -> AuctionMemory:
-        return await AuctionMemory.open(memory_place(settings), embedder=MiniLMEmbedder(), prior=prior)
+        secure_data_directory()
+        return await AuctionMemory.open(
+            memory_place(settings), embedder=MiniLMEmbedder(), prior=prior, sharing=sharing_of(settings.memory)
+        )
 
     return opener
+
+
+def sharing_of(settings: MemorySettings) -> Sharing:
+    """What the settings let tenants see of each other."""
+    texts = settings.share if isinstance(settings.share, bool) else frozenset(settings.share)
+    return Sharing(texts=texts, statistics=settings.share_statistics)

@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sale.errors import StoreError
+from sale.files.private import FILE_MODE, make_own_directory, tighten
 
 POLL_SECONDS = 0.01
 
@@ -33,8 +34,9 @@ class LockFiles:
             StoreError: Others kept it for longer than `seconds`.
             OSError: The directory cannot be written.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._directory / "open.lock", thread_local=False)
+        make_own_directory(self._directory)
+        tighten(self._directory / "open.lock")
+        lock = FileLock(self._directory / "open.lock", mode=FILE_MODE, thread_local=False)
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -55,7 +57,7 @@ class LockFiles:
 
     def announce(self) -> None:
         """Be alive from now on. To be called inside the gate."""
-        self._held = FileLock(self._path(self.token), thread_local=False)
+        self._held = FileLock(self._path(self.token), mode=FILE_MODE, thread_local=False)
         self._held.acquire(blocking=False)
 
     def leave(self) -> None:
@@ -72,7 +74,7 @@ class LockFiles:
     def _is_alive(self, token: str) -> bool:
         if not self._path(token).exists():
             return False
-        lock = FileLock(self._path(token), thread_local=False)
+        lock = FileLock(self._path(token), mode=FILE_MODE, thread_local=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:

@@ -105,6 +105,7 @@ class _Parts:
             task=self._task(),
             status=status,
             source=head["source"],
+            tenant=head["tenant"],
             started_at=head["started_at"],
             awarded_at=head["awarded_at"],
             settled_at=head["settled_at"],

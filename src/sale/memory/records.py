@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sale.memory.tenants import DEFAULT
 from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Settlement, Task, Verdict
 
 Status = Literal["open", "awarded", "settled", "abandoned"]
@@ -48,6 +49,8 @@ class Record:
     outcomes: tuple[Judgement, ...] = ()
     """Every judgement, oldest first."""
     baseline: Baseline | None = None
+    tenant: str = DEFAULT
+    """Whose it is: nobody else's auctions are shown its texts."""
     stray_calls: tuple[Call, ...] = ()
     """Calls of an abandoned auction that belong to no finished part of it. They were paid for all the same."""
 
@@ -100,6 +103,8 @@ class Summary:
     judged_by: str | None
     dollars: float
     """Everything paid for, auction and work."""
+    tenant: str = DEFAULT
+    """Whose it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,8 @@
 """What is worth showing again: the most similar past tasks, by exact cosine over vectors held in this process.
 
 The index is a copy of what recall needs to choose: one vector for each distinct text, and for each auction who bid,
-when, and whether it may serve as an example. It follows the database by its revision, so what another process settles
-is seen by the next call, at the price of the new rows only; what was forgotten is dropped.
+when, for whom, and whether it may serve as an example. It follows the database by its revision, so what another process
+settles is seen by the next call, at the price of the new rows only; what was forgotten is dropped.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from sale.memory.arrays import grown
 from sale.memory.prior import PriorWork
-from sale.memory.tracks import NEAR, TrackedWork, Tracks
+from sale.memory.tenants import DEFAULT
+from sale.memory.tracks import NEAR, TrackedWork, Tracks, Work
 from sale.types import TrackRecord
 
 Vector = NDArray[np.float32]
+NOBODY: Final = -1
+"""In place of a tenant's number: work that is known from elsewhere, and everybody's."""
 STORED: Final = np.dtype("<f4")
 KEPT: Final = 8
 """Tasks whose similarities to all texts are at hand: auctions are held side by side, and each asks several times."""
@@ -60,6 +63,8 @@ class Entry:
     """Who wrote each of its strategies, where there is one to be read."""
     work: Sequence[TrackedWork] = ()
     """Its executions, in their order."""
+    tenant: str = DEFAULT
+    """Whose it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +127,8 @@ class Index:
         self._auction = np.zeros(0, dtype=np.int64)
         self._row = np.zeros(0, dtype=np.int64)
         self._started = np.zeros(0, dtype=np.float64)
+        self._tenant = np.zeros(0, dtype=np.int32)
+        self._tenants: dict[str, int] = {}
         self._there = np.zeros(0, dtype=np.bool_)
         self._usable = np.zeros(0, dtype=np.bool_)
         self._succeeded = np.zeros(0, dtype=np.bool_)
@@ -131,12 +138,13 @@ class Index:
         if prior is not None:
             rows = self._put_texts(prior.digests, prior.vectors)
             for place, (row, work) in enumerate(zip(rows, prior.work, strict=True), start=1):
-                self._tracks.put(-place, row, 0.0, work)
+                self._tracks.put(Work(auction=-place, row=row, started=0.0, tenant=NOBODY), work)
 
     @property
     def nbytes(self) -> int:
         """Bytes the arrays take."""
-        arrays = (self._vectors, self._auction, self._row, self._started, *self._similarities.values())
+        own = (self._auction, self._row, self._started, self._tenant)
+        arrays = (self._vectors, *own, *self._similarities.values())
         marks = (self._there, self._usable, self._succeeded, *self._bid.values())
         return sum(array.nbytes for array in (*arrays, *marks)) + self._tracks.nbytes
 
@@ -170,6 +178,7 @@ class Index:
         self._auction[place] = entry.auction
         self._row[place] = self._tasks[entry.task]
         self._started[place] = entry.started
+        tenant = self._tenant[place] = self._tenants.setdefault(entry.tenant, len(self._tenants))
         self._there[place] = True
         # With one strategy alone there is nothing to contrast; a failure is no example of winning.
         usable = entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure"
@@ -179,7 +188,8 @@ class Index:
             if agent not in self._bid:
                 self._bid[agent] = np.zeros(len(self._auction), dtype=np.bool_)
             self._bid[agent][place] = True
-        self._tracks.put(entry.auction, self._tasks[entry.task], entry.started, entry.work)
+        place_of = Work(auction=entry.auction, row=self._tasks[entry.task], started=entry.started, tenant=int(tenant))
+        self._tracks.put(place_of, entry.work)
 
     def retain(self, auctions: Collection[int]) -> bool:
         """Drop all auctions but these. Their room is not won back.
@@ -193,35 +203,49 @@ class Index:
         self._tracks.retain(auctions)
         return 2 * len(gone) > len(self._places)
 
-    def examples(self, vector: Vector, agent: str, k: int, *, require_success: bool) -> list[tuple[int, float]]:
+    def examples(
+        self, vector: Vector, agent: str, k: int, *, require_success: bool, tenants: Collection[str] | None = None
+    ) -> list[tuple[int, float]]:
         """Up to k auctions to learn from, as (key, similarity), the most similar first.
 
         Of auctions with the same text only the most recent counts; it also goes first among equally similar ones.
+        Auctions of other tenants are left out before anything is compared, so they take no place either.
 
         Args:
             vector: Of the present task.
             agent: Who is to learn; only auctions it bid in.
             k: How many.
             require_success: Only auctions whose work was a success, not merely no failure.
+            tenants: Whose auctions; `None`: everybody's.
         """
         bid = self._bid.get(agent)
         if bid is None:
             return []
         able = (self._succeeded if require_success else self._usable) & bid
-        return self._nearest(vector, np.flatnonzero(able), k)
+        return self._nearest(vector, np.flatnonzero(self._of(able, tenants)), k)
 
-    def similar(self, vector: Vector, k: int) -> list[tuple[int, float]]:
+    def similar(self, vector: Vector, k: int, *, tenants: Collection[str] | None = None) -> list[tuple[int, float]]:
         """Like `examples`, among all auctions whatever became of them."""
-        return self._nearest(vector, np.flatnonzero(self._there), k)
+        return self._nearest(vector, np.flatnonzero(self._of(self._there, tenants)), k)
 
-    def tracks(self, vector: Vector, agents: Sequence[str]) -> dict[str, TrackRecord]:
-        """How each of these agents did at past tasks like this one; see `Tracks.records`."""
+    def _of(self, marks: NDArray[np.bool_], tenants: Collection[str] | None) -> NDArray[np.bool_]:
+        """Marks, but for auctions of other tenants than these."""
+        return marks if tenants is None else marks & np.isin(self._tenant, self._codes(tenants))
+
+    def _codes(self, tenants: Collection[str]) -> list[int]:
+        return [self._tenants[tenant] for tenant in tenants if tenant in self._tenants]
+
+    def tracks(
+        self, vector: Vector, agents: Sequence[str], *, tenants: Collection[str] | None = None
+    ) -> dict[str, TrackRecord]:
+        """How each of these agents did at past tasks like this one, for these tenants or for all: `Tracks.records`."""
 
         def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             return self._exactly(vector, rows)
 
         rough = self._roughly(vector)
-        return self._tracks.records(agents, rough, exactly)
+        counted = None if tenants is None else [NOBODY, *self._codes(tenants)]
+        return self._tracks.records(agents, rough, exactly, tenants=counted)
 
     def _roughly(self, vector: Vector) -> Vector:
         """The similarity of all texts, by row, in single precision. Memory is read once a task, as it is the cost."""
@@ -268,6 +292,7 @@ class Index:
         self._auction = grown(self._auction, size)
         self._row = grown(self._row, size)
         self._started = grown(self._started, size)
+        self._tenant = grown(self._tenant, size)
         self._there = grown(self._there, size)
         self._usable = grown(self._usable, size)
         self._succeeded = grown(self._succeeded, size)

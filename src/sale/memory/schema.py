@@ -10,6 +10,8 @@ Types are portable; nothing here is SQLite's alone. Rules that hold throughout:
 - Deleting an auction deletes everything about it, by cascade.
 - `outcomes` is append-only: the highest position counts, earlier ones stay. Where a task was attempted several times,
   each outcome says which execution it judged; the last execution is the one that counts.
+- Only auctions have a tenant. What hangs on one is that one's; a task's text is kept once for whoever asks it, and
+  read only through an auction.
 - `weight_sets` and `weight_uses` are append-only too, and no auction's: what is forgotten leaves them alone.
 """
 
@@ -35,7 +37,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -120,6 +122,7 @@ auctions = Table(
     Column("revision", BigInteger, nullable=False, index=True),  # of its last change
     Column("status", String(16), nullable=False),
     Column("owner", String(32), index=True),  # whose work it is, while it is unfinished
+    Column("tenant", ExactText, nullable=False, index=True),  # whose it is for good
     Column("source", ExactText, nullable=False),  # empty: held here; else where it was imported from
     Column("started_at", UtcTime, nullable=False, index=True),
     Column("awarded_at", UtcTime),

@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
 from sale.errors import StoreError
+from sale.files.private import make_file, tighten_database
 from sale.memory import revision
 from sale.memory.backend import POOL_SECONDS, READERS
 from sale.memory.presence import LockFiles
@@ -60,9 +61,11 @@ class SqliteFile:
         self.engine = create(path, busy_seconds)
 
     def bring_up_to_date(self) -> None:
-        """Make the tables, or upgrade them."""
+        """Make the tables, or upgrade them; the file is for its owner alone."""
+        make_file(self.path)
         with self.reading() as connection:
             version = revision.stored(connection, self.where, shared=False)
+        tighten_database(self.path)
         use_write_ahead_log(self.engine)
         if version != HEAD:
             with rebuilding(self.engine) as connection:
@@ -192,11 +195,6 @@ def size(path: Path) -> int:
     """Bytes on disk: the file, the write-ahead log and its index."""
     parts = (path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm"))
     return sum(part.stat().st_size for part in parts if part.exists())
-
-
-def explain_file(error: OSError, path: Path) -> StoreError:
-    """The error about a file that is not the memory's."""
-    return StoreError(f"{path} cannot be written: {error.strerror or error}", hint="Check the directory and the disk.")
 
 
 def explain(error: Exception, path: Path) -> StoreError:

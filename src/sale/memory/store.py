@@ -10,7 +10,7 @@ changed, judgements are added and never replaced, money spent on what failed sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,20 +26,25 @@ from sale.memory.following import Encoder, Follower
 from sale.memory.lessons import Lessons
 from sale.memory.prior import PriorWork
 from sale.memory.reading import read_records
-from sale.memory.records import Forgotten, Found, Imported, Record, Stats, Status, Summary
-from sale.memory.retrieval import Embedder, Vector
-from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Pair, Task, TrackRecord, Verdict
+from sale.memory.recalling import Recalling
+from sale.memory.records import Forgotten, Imported, Record, Stats, Status, Summary
+from sale.memory.retrieval import Embedder
+from sale.memory.tenants import DEFAULT, Sharing, check_name
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Task, Verdict
 
 BUSY_SECONDS = 60.0
 """How long a write waits for another process's, before it is an error."""
 
 
-class AuctionMemory(Lessons, Figures):
+class AuctionMemory(Recalling, Lessons, Figures):
     """The memory in one database, shared by any number of tasks and processes. Use it as an async context manager."""
 
-    def __init__(self, database: Database, embedder: Embedder, prior: PriorWork | None = None) -> None:
+    def __init__(
+        self, database: Database, embedder: Embedder, prior: PriorWork | None = None, sharing: Sharing | None = None
+    ) -> None:
         """Use `open`."""
         super().__init__(database)
+        self._sharing = sharing or Sharing()
         self._encoder = Encoder(embedder)
         self._follower = Follower(database, self._encoder, prior)
 
@@ -50,6 +55,7 @@ class AuctionMemory(Lessons, Figures):
         *,
         embedder: Embedder,
         prior: PriorWork | None = None,
+        sharing: Sharing | None = None,
         busy_seconds: float = BUSY_SECONDS,
     ) -> Self:
         """Open the memory; made where there is none, upgraded where it is older than this version.
@@ -59,7 +65,8 @@ class AuctionMemory(Lessons, Figures):
         Args:
             place: A file, or the URL of a database on a PostgreSQL server, `postgresql://user@host/name`.
             embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
-            prior: Work that counts in track records beside what is on record.
+            prior: Work that counts in track records beside what is on record; it is no tenant's, and everybody's.
+            sharing: What tenants let each other see; no texts, and numbers, unless given.
             busy_seconds: How long to wait for other processes.
 
         Raises:
@@ -67,7 +74,7 @@ class AuctionMemory(Lessons, Figures):
             MissingExtraError: The memory is on a server, and the `postgres` extra is not installed.
             StoreError: It cannot be opened or written, is no auction memory, or is newer than this version.
         """
-        memory = cls(await Database.open(place, busy_seconds), embedder, prior)
+        memory = cls(await Database.open(place, busy_seconds), embedder, prior, sharing)
         try:
             await memory.sweep()
         except BaseException:
@@ -85,22 +92,27 @@ class AuctionMemory(Lessons, Figures):
         """Which memory this is, in words: its file, or its server and database, without a password."""
         return self._database.backend.where
 
-    async def begin(self, auction_id: str, task: Task) -> None:
+    async def begin(self, auction_id: str, task: Task, *, tenant: str = DEFAULT) -> None:
         """Put on record that an auction is about to be held, before anything is spent on it.
 
+        Args:
+            auction_id: Its id.
+            task: What is auctioned.
+            tenant: Whose it is.
+
         Raises:
-            InputError: The id is empty or taken.
+            InputError: The id is empty or taken, or that cannot be the name of a tenant.
             StoreError: The memory cannot be written.
         """
         if not auction_id:
             raise InputError("an auction needs an id", hint="uuid.uuid4().hex is a good one.")
+        whose = lifecycle.Whose(tenant=check_name(tenant), owner=self._database.token)
         embedding = (self._encoder.name, await self._encoder.one(task.text))
-        owner = self._database.token
         begun = False
 
         def work(connection: Connection) -> None:
             nonlocal begun
-            lifecycle.begin(connection, auction_id, task, owner, embedding)
+            lifecycle.begin(connection, auction_id, task, whose, embedding)
             begun = True
 
         def undo(connection: Connection) -> None:
@@ -175,7 +187,15 @@ class AuctionMemory(Lessons, Figures):
         """
         await self._database.write(lambda connection: lifecycle.release(connection, auction_id))
 
-    async def feedback(self, auction_id: str, verdict: Verdict, *, judged_by: str = "user", detail: str = "") -> None:
+    async def feedback(
+        self,
+        auction_id: str,
+        verdict: Verdict,
+        *,
+        judged_by: str = "user",
+        detail: str = "",
+        tenant: str | None = None,
+    ) -> None:
         """Add a judgement of the work, the last attempt at it. It counts from now on; earlier ones stay on record.
 
         Args:
@@ -183,6 +203,7 @@ class AuctionMemory(Lessons, Figures):
             verdict: How the work was.
             judged_by: Who says so.
             detail: Why.
+            tenant: Who judges: to a tenant there are no auctions but its own. `None`: who runs the memory.
 
         Raises:
             InputError: There is no such auction or verdict, several auctions begin like this, or there is no award to
@@ -193,7 +214,7 @@ class AuctionMemory(Lessons, Figures):
             raise InputError(f"unknown verdict {verdict!r}", hint=f"One of {', '.join(get_args(Verdict))}.")
 
         def work(connection: Connection) -> None:
-            key = finding.resolve(connection, auction_id)
+            key = finding.resolve(connection, auction_id, tenant)
             lifecycle.judge(connection, key, Outcome(verdict=verdict, judged_by=judged_by, detail=detail))
 
         await self._database.write(work)
@@ -216,67 +237,6 @@ class AuctionMemory(Lessons, Figures):
             return 0
         return await self._database.write(lambda connection: lifecycle.abandon_all_of(connection, dead))
 
-    async def recall(self, task: Task, agent: str, k: int, *, require_success: bool = False) -> tuple[Pair, ...]:
-        """Contrastive pairs for a refining agent, from the past tasks most similar to this one.
-
-        From each past task, of those the agent bid on, one pair: its most recent auction that was awarded and not
-        judged a failure. Texts are given as they were written; whoever renders a prompt must fence them.
-
-        Args:
-            task: The present one.
-            agent: Who is to learn; at least one strategy of each pair is its own.
-            k: How many pairs at most.
-            require_success: Only from auctions whose work was judged a success; else unknown outcomes do too.
-
-        Returns:
-            The most similar first.
-
-        Raises:
-            StoreError: The memory cannot be read.
-        """
-        return (await self.recall_each(task, (agent,), k, require_success=require_success))[agent]
-
-    async def recall_each(
-        self, task: Task, agents: Sequence[str], k: int, *, require_success: bool = False
-    ) -> Mapping[str, tuple[Pair, ...]]:
-        """`recall` for several agents, at the price of little more than one.
-
-        Raises:
-            StoreError: The memory cannot be read.
-        """
-        if k <= 0 or not agents:
-            return dict.fromkeys(agents, ())
-        return await self._follower.pairs(task.text, tuple(agents), k, require_success=require_success)
-
-    async def track_records(self, task: Task, agents: Sequence[str]) -> Mapping[str, TrackRecord]:
-        """How each agent did at the past tasks most like this one; see `sale.memory.tracks`.
-
-        Every execution on record, imported ones too, whose latest verdict is success or failure counts for the agent
-        that executed it, by the similarity of its task; so does what was known beforehand.
-
-        Args:
-            task: The present one.
-            agents: Whose records; with nothing on record, both counts are zero.
-
-        Raises:
-            StoreError: The memory cannot be read.
-        """
-        return await self._follower.tracks(task.text, tuple(agents))
-
-    async def search(self, text: str, k: int = 10) -> tuple[Found, ...]:
-        """The latest auctions of the k tasks most similar to a text, the most similar first.
-
-        Raises:
-            StoreError: The memory cannot be read.
-        """
-
-        def look(connection: Connection, vector: Vector) -> tuple[Found, ...]:
-            near = self._follower.index.similar(vector, k)
-            found = finding.by_keys(connection, [key for key, _ in near])
-            return tuple(Found(summary=found[key], similarity=likeness) for key, likeness in near if key in found)
-
-        return await self._follower.ask(text, look)
-
     async def list(
         self,
         limit: int = 20,
@@ -286,6 +246,7 @@ class AuctionMemory(Lessons, Figures):
         agent: str | None = None,
         verdict: Verdict | None = None,
         domain: str | None = None,
+        tenant: str | None = None,
     ) -> tuple[Summary, ...]:
         """One line about each auction, the newest first.
 
@@ -296,11 +257,12 @@ class AuctionMemory(Lessons, Figures):
             agent: Only those it bid in.
             verdict: Only those whose latest verdict this is.
             domain: Only tasks of this domain.
+            tenant: Only this one's.
 
         Raises:
             StoreError: The memory cannot be read.
         """
-        chosen = finding.Filter(status=status, agent=agent, verdict=verdict, domain=domain)
+        chosen = finding.Filter(status=status, agent=agent, verdict=verdict, domain=domain, tenant=tenant)
         return await self._database.read(
             lambda connection: finding.latest(connection, chosen, max(limit, 0), max(offset, 0))
         )
@@ -321,19 +283,26 @@ class AuctionMemory(Lessons, Figures):
 
         return await self._database.read(work)
 
-    async def forget(self, *auction_ids: str, before: datetime | None = None, source: str | None = None) -> Forgotten:
+    async def forget(
+        self,
+        *auction_ids: str,
+        before: datetime | None = None,
+        source: str | None = None,
+        tenant: str | None = None,
+    ) -> Forgotten:
         """Delete auctions for good: texts, vectors, quotations in the refinements of others, and their traces on disk.
 
         Args:
             auction_ids: These; each an id or the beginning of one.
-            before: Those begun earlier than this. With `source`, both must hold.
+            before: Those begun earlier than this. Of this and the two below, all that are given must hold.
             source: Those imported from there.
+            tenant: Those of this tenant.
 
         Raises:
             InputError: Nothing is named, a name is not found or not unique, or one named is being held right now.
             StoreError: The memory cannot be written; then nothing is deleted.
         """
-        chosen = forgetting.Chosen(ids=auction_ids, before=before, source=source)
+        chosen = forgetting.Chosen(ids=auction_ids, before=before, source=source, tenant=tenant)
         return await self._database.erase(lambda connection: forgetting.forget(connection, chosen))
 
     async def export(self, target: Path | str | TextIO) -> int:
@@ -347,7 +316,8 @@ class AuctionMemory(Lessons, Figures):
 
         Raises:
             InputError: The target is the memory's own file.
-            StoreError: The memory cannot be read, or the file not written.
+            StoreError: The memory cannot be read.
+            OutputError: The file cannot be written.
             OSError: The stream cannot be written.
         """
         return await exchange.export(self._database, self._encoder, target)

@@ -40,6 +40,20 @@ class TrackedWork:
     """What it cost; `None` where that is not known."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """Where executions belong."""
+
+    auction: int
+    """Its key; below 0 for work that is none of an auction here."""
+    row: int
+    """Of its task's text."""
+    started: float
+    """Seconds since 1970."""
+    tenant: int
+    """The number of its tenant; below 0 for work that is everybody's."""
+
+
 class Tracks:
     """A line for each execution: whose, on which text, when, how judged."""
 
@@ -51,6 +65,7 @@ class Tracks:
         self._auction = np.zeros(0, dtype=np.int64)
         self._row = np.zeros(0, dtype=np.int64)
         self._started = np.zeros(0, dtype=np.float64)
+        self._tenant = np.zeros(0, dtype=np.int32)
         self._agent = np.zeros(0, dtype=np.int32)
         self._judged = np.zeros(0, dtype=np.bool_)
         self._succeeded = np.zeros(0, dtype=np.bool_)
@@ -59,29 +74,23 @@ class Tracks:
     @property
     def nbytes(self) -> int:
         """Bytes the arrays take."""
-        own = (self._auction, self._row, self._started, self._agent)
+        own = (self._auction, self._row, self._started, self._tenant, self._agent)
         arrays = (*own, self._judged, self._succeeded, self._dollars)
         return sum(array.nbytes for array in arrays)
 
-    def put(self, auction: int, row: int, started: float, work: Sequence[TrackedWork]) -> None:
-        """Take in the executions of an auction, or new verdicts on them. They come all at once and in their order.
-
-        Args:
-            auction: Its key; below 0 for work that is none of an auction here.
-            row: Of its task's text.
-            started: Seconds since 1970.
-            work: Its executions.
-        """
+    def put(self, of: Work, work: Sequence[TrackedWork]) -> None:
+        """Take in the executions of an auction, or new verdicts on them. They come all at once and in their order."""
         if not work:
             return
-        first = self._first.setdefault(auction, self._size)
+        first = self._first.setdefault(of.auction, self._size)
         self._size = max(self._size, first + len(work))
         if self._size > len(self._auction):
             self._grow()
         for place, one in enumerate(work, start=first):
-            self._auction[place] = auction
-            self._row[place] = row
-            self._started[place] = started
+            self._auction[place] = of.auction
+            self._row[place] = of.row
+            self._started[place] = of.started
+            self._tenant[place] = of.tenant
             self._agent[place] = self._codes.setdefault(one.agent, len(self._codes))
             self._judged[place] = one.verdict in {"success", "failure"}
             self._succeeded[place] = one.verdict == "success"
@@ -102,6 +111,8 @@ class Tracks:
         agents: Sequence[str],
         similarities: NDArray[np.float32],
         exactly: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+        *,
+        tenants: Sequence[int] | None = None,
     ) -> dict[str, TrackRecord]:
         """How agents did.
 
@@ -111,19 +122,22 @@ class Tracks:
             agents: Their names.
             similarities: Of all texts to the present task, by row, in single precision.
             exactly: The same for some rows, in double precision.
+            tenants: Whose work counts; `None`: everybody's.
         """
-        found = {agent: self._nearest(agent, similarities, exactly) for agent in agents}
+        counted = self._judged if tenants is None else self._judged & np.isin(self._tenant, tenants)
+        found = {agent: self._nearest(agent, counted, similarities, exactly) for agent in agents}
         nearest = max((float(near[0]) for near, _ in found.values() if len(near)), default=0.0)
         return {agent: self._record(agent, weights_of(near, nearest), at) for agent, (near, at) in found.items()}
 
     def _nearest(
         self,
         agent: str,
+        counted: NDArray[np.bool_],
         similarities: NDArray[np.float32],
         exactly: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Similarity, the greatest first, and places of the executions that count for an agent."""
-        places = np.flatnonzero(self._judged & (self._agent == self._codes.get(agent, -1)))
+        places = np.flatnonzero(counted & (self._agent == self._codes.get(agent, -1)))
         if len(places) > NEAREST:
             rough = similarities[self._row[places]]
             last = len(rough) - NEAREST
@@ -148,6 +162,7 @@ class Tracks:
         self._auction = grown(self._auction, self._size)
         self._row = grown(self._row, self._size)
         self._started = grown(self._started, self._size)
+        self._tenant = grown(self._tenant, self._size)
         self._agent = grown(self._agent, self._size)
         self._judged = grown(self._judged, self._size)
         self._succeeded = grown(self._succeeded, self._size)

@@ -24,6 +24,7 @@ from pydantic_ai.settings import ModelSettings
 
 from sale.models.errors import mapped
 from sale.models.logprobs import HIGHEST, LOWEST, usable
+from sale.models.usage import tokens_beside
 
 # A count beyond it is not a count; it would not fit the records either.
 MOST_TOKENS = 10**9
@@ -140,8 +141,13 @@ def credible(usage: object) -> CompletionUsage | None:
     if not (_is_count(read) and _is_count(written)):
         return None
     details = {name: value for name, value in found.items() if name.endswith("_details") and _holds_counts(value)}
+    total = found.get("total_tokens")
+    more_read, more_written = tokens_beside(
+        {**found, "total_tokens": total if _is_count(total) else None}, int(read), int(written)
+    )
+    read, written = int(read) + more_read, int(written) + more_written
     return CompletionUsage.model_validate(
-        {"prompt_tokens": read, "completion_tokens": written, "total_tokens": int(read) + int(written), **details}
+        {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written, **details}
     )
 
 

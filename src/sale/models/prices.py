@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from genai_prices import Usage as ListedUsage
 from genai_prices import calc_price
 
@@ -11,14 +13,17 @@ from sale.types import Price
 # Long prompts of some models cost more: the first tier's price is that of a short call.
 SHORT = 1_000
 PER_MILLION = 1_000_000 // SHORT
+CACHED_CALL = ListedUsage(input_tokens=SHORT, cache_read_tokens=SHORT)
 # Agent traffic reads about three tokens for each it writes; the usual blend of published price comparisons.
 INPUT_SHARE = 0.75
 
 
-def price_of(input_price: float, output_price: float, blended: float | None = None) -> Price:
+def price_of(
+    input_price: float, output_price: float, blended: float | None = None, cached: float | None = None
+) -> Price:
     """A price in dollars per million tokens; π(a) is three parts input, one part output unless `blended` is given."""
     blend = INPUT_SHARE * input_price + (1 - INPUT_SHARE) * output_price if blended is None else blended
-    return Price(input=input_price, output=output_price, blended=blend)
+    return Price(input=input_price, output=output_price, blended=blend, cached=cached)
 
 
 def listed_price(agent: str, model: str, endpoint: str) -> Price:
@@ -45,4 +50,19 @@ def listed_price(agent: str, model: str, endpoint: str) -> Price:
             "for a model of your own, what its electricity or rent comes to.",
         ) from error
     # Decimal until the end: 14.999999999999998 is not what anybody would find in a price list.
-    return price_of(float(found.input_price * PER_MILLION), float(found.output_price * PER_MILLION))
+    from_cache = calc_price(CACHED_CALL, model, provider_api_url=endpoint)
+    return price_of(
+        float(found.input_price * PER_MILLION),
+        float(found.output_price * PER_MILLION),
+        cached=float(from_cache.input_price * PER_MILLION),
+    )
+
+
+@lru_cache(maxsize=256)
+def listed_embedding_price(model: str, endpoint: str) -> float | None:
+    """Dollars per million tokens that `genai-prices` lists for an embedding model; `None` where it knows none."""
+    try:
+        found = calc_price(ListedUsage(input_tokens=SHORT), model, provider_api_url=endpoint)
+    except LookupError:
+        return None
+    return float(found.input_price * PER_MILLION)

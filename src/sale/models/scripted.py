@@ -59,9 +59,10 @@ def persona(
     def script(prompt: Prompt, schema: Mapping[str, object] | None) -> Line | str:
         stage = prompt.template.partition("@")[0]
         if stage in {"judge", "judge_panel"} and schema is not None:
-            plans = plans_in(prompt.user).items()
-            scores = {label or "score": opinion if isinstance(opinion, int) else opinion(text) for label, text in plans}
-            return json.dumps(scores)
+            plans = plans_in(prompt.user)
+            return json.dumps(
+                {label: opinion if isinstance(opinion, int) else opinion(text) for label, text in plans.items()}
+            )
         if stage in {"bid", "refine"}:
             text = refined if stage == "refine" and refined is not None else plan
             return Line(text=text, logprobs=_certain(text, certainty) if certainty else None)
@@ -71,12 +72,11 @@ def persona(
 
 
 def plans_in(prompt: str) -> dict[str, str]:
-    """The plans a juror is shown, by label; the label is empty where there is only one to judge."""
+    """The plans a juror is shown, by label."""
     found: dict[str, str] = {}
     for chunk in prompt.split("<plan ")[1:]:
         head, _, rest = chunk.partition(">\n")
-        words = head.split()
-        found[words[0] if len(words) > 1 else ""] = rest.partition("\n</plan")[0]
+        found[head.split()[0]] = rest.partition("\n</plan")[0]
     return found
 
 

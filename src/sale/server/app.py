@@ -20,6 +20,7 @@ from sale.server.gateway.feedback import FeedbackEndpoint
 from sale.server.gateway.models import ModelsEndpoint
 from sale.server.gateway.openapi import openapi
 from sale.server.gateway.responses import Responses
+from sale.server.probe import Probe
 
 JSON = "application/json"
 
@@ -58,7 +59,10 @@ def gateway_routes(desk: Desk) -> list[BaseRoute]:
 
 
 def health_routes(desk: Desk) -> list[BaseRoute]:
-    """`/healthz`: the process answers. `/readyz`: it takes new work. `/openapi.json`: what there is."""
+    """Three addresses.
+
+    `/healthz`: the process answers. `/readyz`: it takes work and can write it down. `/openapi.json`: what there is.
+    """
 
     async def healthy(_: Request) -> Response:
         return Response(orjson.dumps({"status": "ok"}), media_type=JSON)
@@ -66,8 +70,12 @@ def health_routes(desk: Desk) -> list[BaseRoute]:
     async def ready(_: Request) -> Response:
         if desk.draining:
             return Response(orjson.dumps({"status": "draining"}), 503, media_type=JSON)
+        if not await probe.is_writable():
+            told = {"status": "unavailable", "reason": "the server's records cannot be written"}
+            return Response(orjson.dumps(told), 503, media_type=JSON)
         return Response(orjson.dumps({"status": "ready", "sessions": len(desk.sessions)}), media_type=JSON)
 
+    probe = Probe(desk.store.probe)
     described = orjson.dumps(openapi())
 
     async def description(_: Request) -> Response:

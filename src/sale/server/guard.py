@@ -1,7 +1,7 @@
 """A server that asks for no key is for this machine's own programs: pages of foreign sites must not spend its money.
 
 A browser sends what a page tells it to, to 127.0.0.1 too, under a foreign `Origin`, or under a foreign name that was
-made to point here. Where there are keys this is no danger, as no page has one.
+made to point here. A proxy sends what anybody tells it to. Where there are keys neither is a danger.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sale.models.connection import is_loopback
+from sale.config.proxies import is_loopback
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
+from sale.server.nearby import is_direct
 from sale.server.store.store import ServerStore
 
 NAMES = (b"host", b"origin")
@@ -34,13 +35,23 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "http" and self._foreign(scope) and not await self._store.has_keys():
+        fault = self._fault(scope) if scope["type"] == "http" else None
+        if fault is not None and not await self._store.has_keys():
             error = ApiError(
-                "without keys, only this machine's own programs are served", status=403, name="foreign_origin"
+                "without keys, only this machine's own programs are served; `sale keys create NAME` makes a key",
+                status=403,
+                name=fault,
             )
             await Exchange(scope, receive, send).reply(403, error.document())
             return
         await self._app(scope, receive, send)
+
+    @classmethod
+    def _fault(cls, scope: Scope) -> str | None:
+        """Why a request is not served where there are no keys. What is below no `/v1/` has a password of its own."""
+        if cls._foreign(scope):
+            return "foreign_origin"
+        return "not_from_here" if scope["path"].startswith("/v1/") and not is_direct(scope) else None
 
     @staticmethod
     def _foreign(scope: Scope) -> bool:

@@ -1,6 +1,7 @@
 """`sale serve` without the command: an address, a store, a market, and signals.
 
-SIGTERM and SIGINT let requests under way end, within limits; SIGHUP reads the settings again without dropping any.
+SIGTERM and SIGINT let requests under way end, within limits, and whatever was answered is written before the process
+ends; SIGHUP reads the settings again without dropping any.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Generator
 from importlib import import_module
 from importlib.util import find_spec
 from ipaddress import ip_address
+from types import FrameType
 
 import uvicorn
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from sale import config
@@ -27,6 +31,7 @@ from sale.server.dashboard import DashboardSettings
 from sale.server.dashboard import routes as dashboard_routes
 from sale.server.gateway.desk import Desk
 from sale.server.guard import Guard
+from sale.server.limits import Limits, limited
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.metrics import routes as metrics_routes
 from sale.server.observing.traces import Traces, configure_traces
@@ -58,6 +63,21 @@ async def serve(
     """
     server = settings.server
     secret = config.server_password(server)
+    config.secure_data_directory()
+    # The signals are let go last: one that comes while the store is being closed would end the process before.
+    with contextlib.ExitStack() as signals:
+        await _serve(settings, secret, again=again, ready=ready, signals=signals)
+
+
+async def _serve(
+    settings: config.Settings,
+    secret: SecretStr | None,
+    *,
+    again: Callable[[], config.Settings],
+    ready: Callable[[str], None],
+    signals: contextlib.ExitStack,
+) -> None:
+    server = settings.server
     async with await ServerStore.open(config.server_database(settings)) as store:
         await check_address(server, store)
         with _listener(server.host, server.port) as listener:
@@ -69,7 +89,8 @@ async def serve(
             pages = dashboard_routes(lambda: desk.floor.market, store, hub, looks)
             app: ASGIApp = create_app(desk, routes=[*metrics_routes(metrics, store), *pages])
             app = Guard(TracedApp(app, traces) if traces else app, store)
-            running = _Server(app, drain_seconds=server.drain_seconds, desk=desk)
+            running = Server(app, server, desk)
+            signals.enter_context(_caught(running.handle_exit))
             reloading = _on_hangup(desk, again)
             # Two hundred thousand objects of imported modules: looked through at each full collection, they would hold
             # up every request for a tenth of a second.
@@ -142,25 +163,40 @@ def _shown(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, that lets the desk know when it is to stop."""
+class Server(uvicorn.Server):
+    """uvicorn within limits, that lets the desk know when it is to stop."""
 
-    def __init__(self, app: ASGIApp, *, drain_seconds: float, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, server: config.ServerSettings, desk: Desk) -> None:
+        """Nothing is opened.
+
+        Args:
+            app: What is served.
+            server: Its settings.
+            desk: The gateway's state.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
                 log_level="warning",
                 access_log=False,
                 ws="none",
-                http="httptools" if find_spec("httptools") else "h11",
+                http=limited(Limits.of(server)),
                 lifespan="on",
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=max(1, round(drain_seconds)),
+                timeout_graceful_shutdown=max(1, round(server.drain_seconds)),
+                # By itself it would believe whatever comes from the loopback, and the environment.
+                proxy_headers=bool(server.trusted_proxies),
+                forwarded_allow_ips=list(server.trusted_proxies),
                 backlog=BACKLOG,
             )
         )
         self._desk = desk
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to the caller: uvicorn raises them again when it has ended, and that ends the process."""
+        yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No new connections; those there are may end their requests."""
@@ -168,6 +204,20 @@ class _Server(uvicorn.Server):
         # Whoever listens to events would otherwise keep the server from its end.
         self._desk.hub.close()
         await super().shutdown(sockets)
+
+
+@contextlib.contextmanager
+def _caught(stop: Callable[[int, FrameType | None], None]) -> Generator[None]:
+    """Have SIGTERM and SIGINT stop the server, and nothing else."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _on_hangup(desk: Desk, again: Callable[[], config.Settings]) -> Callable[[], None]:

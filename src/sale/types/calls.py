@@ -10,6 +10,9 @@ Stage = Literal["look", "bid", "judge", "refine", "rejudge", "execute", "verify"
 AUCTION_STAGES: frozenset[Stage] = frozenset({"look", "bid", "judge", "refine", "rejudge"})
 """The stages that are the market's overhead, as against the work itself."""
 
+CACHED_SHARE = 0.5
+"""Of the input price, for input read from a cache whose own price nobody gives."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
@@ -38,16 +41,26 @@ class Price:
     output: float
     blended: float
     """π(a), the one figure bids are costed with (method, equation 2)."""
+    cached: float | None = None
+    """For input that the endpoint read from its cache. `None` where nobody says: then half the input price, the most
+    that hosts with such a price ask."""
 
     def __post_init__(self) -> None:
-        for name in ("input", "output", "blended"):
-            value: float = getattr(self, name)
-            if not 0 <= value < math.inf:
+        for name in ("input", "output", "blended", "cached"):
+            value: float | None = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be a price from 0 up, got {value!r}")
 
-    def dollars(self, usage: Usage) -> float:
-        """What `usage` costs, in dollars, at the real input and output prices (not the blended one)."""
-        return (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
+    def dollars(self, usage: Usage, *, cached: int = 0) -> float:
+        """What `usage` costs, in dollars, at the real input and output prices (not the blended one).
+
+        Args:
+            usage: What was consumed.
+            cached: How many of its input tokens the endpoint read from its cache.
+        """
+        read = min(cached, usage.input_tokens)
+        kept = read * (self.input * CACHED_SHARE if self.cached is None else self.cached)
+        return ((usage.input_tokens - read) * self.input + kept + usage.output_tokens * self.output) / 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

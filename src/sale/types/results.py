@@ -115,6 +115,8 @@ class Result:
     seconds: float
     attempts: tuple[Attempt, ...] = ()
     """Those that failed before the last one, in order: the task went on to the next best bid."""
+    unkept: str | None = None
+    """Why the memory holds no record of it, or no whole one; `None` where it does, or where there is no memory."""
     saved: float = field(init=False)
     """Dollars saved against `always_largest`; negative where the market cost more."""
 

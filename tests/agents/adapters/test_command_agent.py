@@ -16,6 +16,7 @@ from sale.auction.prompts import bid_prompt
 from sale.auction.protocols import BidRequest
 from sale.errors import BadReplyError, ConfigError, NotReadyError, UnpricedAgentError
 from sale.types import Price, Usage
+from tests.support.hang import HANG
 from tests.support.values import TASK
 
 RATE = Price(input=1.0, output=4.0, blended=2.0)
@@ -116,9 +117,8 @@ class TestMisbehaviour:
     @pytest.mark.parametrize("stream", ["stdout", "stderr"])
     async def test_a_flood_is_cut_off(self, stream: str) -> None:
         flood = f"import sys\nwhile True: sys.{stream}.write('x' * 65536)"
-        done = await program(flood, output_bytes=100_000, seconds=30).execute(TASK, None)
+        done = await program(flood, output_bytes=100_000, seconds=HANG).execute(TASK, None)
         assert done.error == "call.bad_reply: it wrote more than 100000 bytes and was killed"
-        assert done.seconds < 20
 
     async def test_a_missing_program_costs_nothing(self) -> None:
         agent = CommandAgent(["no-such-program", "{task}"], terms(), plans=FixedPlan(PLAN))

@@ -238,7 +238,6 @@ class TestTime:
     async def test_ends_when_it_is_up(self, shop: Shop) -> None:
         done = await shop.agent("slow-3900", seconds=2.0).execute(TASK, PLAN)
         assert done.error == "call.timeout: not done within 2 s"
-        assert done.seconds < 3.5
         if shop.mode != "smolagents":  # whose thread ends when the answer is there
             (asked,) = shop.endpoint.requests()
             assert await asyncio.to_thread(shop.endpoint.wait, lambda: asked.cancelled)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.bubblewrap import find_bwrap
+from sale.agents.tools.plain_process import SubprocessSandbox
+from sale.agents.tools.runs import Limits, Sandbox
 from sale.agents.tools.web import pages
 from sale.agents.tools.web.fences import fenced, line, plain
 from sale.agents.tools.web.fetching import Fetched, Web
-from sale.agents.tools.web.pages import WebPages, extracted, parts
+from sale.agents.tools.web.pages import Page, WebPages, extracted, parts, reading_sandbox
 from sale.errors import FetchError, MissingExtraError
 from tests.agents.web.local_web import LocalWeb, pdf
 
@@ -45,6 +50,16 @@ def of(body: bytes, media_type: str = "text/html", charset: str | None = None) -
     return Fetched(address="http://a.example/", media_type=media_type, charset=charset, body=body)
 
 
+@cache
+def sandbox() -> Sandbox:
+    """Where pages are read on this machine, tried once."""
+    return reading_sandbox()
+
+
+async def read(fetched: Fetched) -> Page:
+    return await extracted(fetched, sandbox())
+
+
 async def test_the_main_text_of_an_article_is_what_is_read(site: LocalWeb) -> None:
     page = await WebPages(site.web()).read(site.page("/a", ARTICLE.format(meta="")))
     assert page.title == "The Öresund Bridge"
@@ -63,12 +78,12 @@ async def test_documents_are_read_page_after_page(site: LocalWeb) -> None:
 
 
 async def test_plain_text_is_read_as_it_is(site: LocalWeb) -> None:
-    read = WebPages(site.web())
-    assert (await read.read(site.page("/a", "x <b>y</b>\nz", "text/plain"))).text == "x <b>y</b>\nz"
-    assert (await read.read(site.page("/b", '{"a": "ö"}', "application/json"))).text == '{"a": "ö"}'
-    assert (await read.read(site.page("/c", "no type", ""))).text == "no type"
+    pages_of = WebPages(site.web())
+    assert (await pages_of.read(site.page("/a", "x <b>y</b>\nz", "text/plain"))).text == "x <b>y</b>\nz"
+    assert (await pages_of.read(site.page("/b", '{"a": "ö"}', "application/json"))).text == '{"a": "ö"}'
+    assert (await pages_of.read(site.page("/c", "no type", ""))).text == "no type"
     with pytest.raises(FetchError, match="does not look like text"):
-        await read.read(site.page("/d", b"\x00\x01\x02\x03", ""))
+        await pages_of.read(site.page("/d", b"\x00\x01\x02\x03", ""))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +118,7 @@ async def test_a_page_in_another_encoding_is_read(site: LocalWeb) -> None:
 
 
 async def test_a_tiny_page_is_read_though_nothing_stands_out() -> None:
-    assert (await extracted(of(b"<html><body>Just this.</body></html>"))).text.strip() == "Just this."
+    assert (await read(of(b"<html><body>Just this.</body></html>"))).text.strip() == "Just this."
 
 
 @pytest.mark.parametrize(
@@ -119,14 +134,14 @@ async def test_a_tiny_page_is_read_though_nothing_stands_out() -> None:
 )
 async def test_what_holds_no_text_says_so(body: bytes, media_type: str, says: str) -> None:
     with pytest.raises(FetchError, match=says):
-        await extracted(of(body, media_type))
+        await read(of(body, media_type))
 
 
 async def test_a_page_nested_without_end_is_survived() -> None:
     with suppress(FetchError):  # or read: that depends on the parser's own limits
-        page = await extracted(of(b"<div>" * 300_000 + b"deep" + b"</div>" * 300_000))
+        page = await read(of(b"<div>" * 300_000 + b"deep" + b"</div>" * 300_000))
         assert len(page.text) < 100
-    assert "Hello" in (await extracted(of(b"<p>Hello</p>"))).text
+    assert "Hello" in (await read(of(b"<p>Hello</p>"))).text
 
 
 @pytest.mark.parametrize(
@@ -137,15 +152,72 @@ async def test_a_page_that_takes_too_much_is_given_up(
 ) -> None:
     monkeypatch.setattr(pages, "LIMITS", limits)
     with pytest.raises(FetchError, match=says):
-        await extracted(of(ARTICLE.format(meta="").encode()))
+        await read(of(ARTICLE.format(meta="").encode()))
 
 
 async def test_the_process_that_reads_sees_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "secret")
     monkeypatch.setattr(pages, "_PROGRAM", "import os, json; print(json.dumps({'title': '', 'text': str(os.environ)}))")
-    text = (await extracted(of(b"x"))).text
+    text = (await read(of(b"x"))).text
     assert "PATH" in text
     assert "secret" not in text
+
+
+TAKEN_OVER = """
+import json, os, pathlib, socket, sys
+seen = []
+for place in json.loads(PLACES):
+    try:
+        seen.append(pathlib.Path(place).read_text())
+    except OSError as error:
+        seen.append(type(error).__name__)
+try:
+    socket.create_connection(("127.0.0.1", PORT), 3)
+    seen.append("connected")
+except OSError:
+    pass
+try:
+    pathlib.Path(json.loads(PLACES)[0]).write_text("written")
+except OSError:
+    pass
+print(json.dumps({"title": "", "text": "\\n".join(seen)}))
+"""
+
+
+@pytest.mark.skipif(find_bwrap() is None, reason="bubblewrap is not installed")
+async def test_a_page_that_takes_over_its_reader_finds_no_file_and_no_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the secret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.3)
+        places = json.dumps([str(secret), "/etc/passwd", "/proc/1/environ", str(Path(__file__))])
+        program = TAKEN_OVER.replace("PLACES", repr(places)).replace("PORT", str(server.getsockname()[1]))
+        monkeypatch.setattr(pages, "_PROGRAM", program)
+        text = (await read(of(b"x"))).text
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert text.splitlines()[:2] == ["FileNotFoundError", "FileNotFoundError"]
+    assert "FileNotFoundError" in text.splitlines()[-1]
+    assert "secret" not in text
+    assert secret.read_text() == "the secret"
+
+
+@pytest.mark.parametrize(
+    "said", ["[]", "1", '{"text": 5}', '{"title": ["a"], "text": "b"}', '{"text": "\\ud800"}', "no"]
+)
+async def test_what_the_reader_says_is_not_believed(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setattr(pages, "_PROGRAM", f"print({said!r})")
+    with pytest.raises(FetchError, match="breaks the program"):
+        await read(of(b"x"))
+
+
+async def test_pages_are_read_where_there_is_no_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sale.agents.tools.sandbox.find_bwrap", lambda: None)
+    plain_one = reading_sandbox()
+    assert isinstance(plain_one, SubprocessSandbox)
+    assert "Copenhagen" in (await extracted(of(ARTICLE.format(meta="").encode()), plain_one)).text
 
 
 def test_without_the_extra_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sale.agents.edits import Piece, Whole, applied, edits_in
+from sale.agents.edits import applied, edits_in
 from sale.agents.prompts.repository import MARKS
 from sale.agents.tools.workspace.tree import Copy, Entry, Tree
 
@@ -141,6 +141,131 @@ def test_no_change_is_none(answer: str) -> None:
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", ".git/hooks/x.sh", "/etc/cron.d/x.conf"])
 def test_a_path_that_leads_out_is_not_followed(path: str) -> None:
-    for edit in edits_in(f"{path}\n" + fenced("x = 1\n"), TREE, ()):
-        assert isinstance(edit, Whole | Piece)
-        assert not edit.path.startswith((".", "/"))
+    changed, faults = after(f"{path}\n" + fenced("x = 1\n"))
+    assert changed == {}
+    assert len(faults) == 1
+    assert path in faults[0]
+
+
+def change(path: str, data: bytes, answer: str, **others: bytes) -> tuple[dict[str, bytes], list[str]]:
+    tree = {path: Entry(data), **{name.replace("__", "."): Entry(one) for name, one in others.items()}}
+    copy = Copy(tree)
+    faults = applied(edits_in(answer, tree, sorted(tree)), copy, frozenset())
+    return {name: entry.data for name, entry in copy.tree.items() if tree.get(name) != entry}, faults
+
+
+HALF = "\n\ndef half(r):\n    return r\n"
+SHAPES = "import math\n\nSCALE = 2\n\n\ndef area(r):\n    return r\n"
+
+
+@pytest.mark.parametrize("data", [b"\xe4 = 1\n", b"\xff\xfe\x00", b"a\0b\n", "ä\n".encode("utf-16-le")])
+def test_what_cannot_be_read_is_refused_and_not_taken_for_no_file(data: bytes) -> None:
+    for body in ("def area(r):\n    return 2 * r\n", piece("a\n", "b\n")):
+        changed, faults = change("shapes.py", data, "shapes.py\n" + fenced(body, "python"))
+        assert changed == {}
+        assert len(faults) == 1
+        assert "'shapes.py' is no text" in faults[0]
+
+
+def test_a_character_that_the_encoding_has_not_is_refused() -> None:
+    data = f"# coding: latin-1\n# ä\n{SHAPES}".encode("latin-1")
+    changed, faults = change("shapes.py", data, "shapes.py\n" + fenced("def area(r):\n    return '日'\n", "python"))
+    assert changed == {}
+    assert "shapes.py is in iso8859-1, which has no '日'" in faults[0]
+
+
+def test_an_encoding_that_is_declared_anew_is_the_one_used() -> None:
+    data = "# coding: latin-1\nname = 'ä'\n".encode("latin-1")
+    answer = "a.py\n" + fenced(piece("# coding: latin-1\n", "# coding: utf-8\n"))
+    assert change("a.py", data, answer) == ({"a.py": "# coding: utf-8\nname = 'ä'\n".encode()}, [])
+    whole = "a.py\n" + fenced("name = 'ä'\nother = 1\n", "python")
+    assert change("a.py", data, whole) == ({"a.py": "# coding: latin-1\nname = 'ä'\nother = 1\n".encode("latin-1")}, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "right"),
+    [
+        ("def area(r):\n    return 2 * r\n", SHAPES.replace("return r", "return 2 * r")),
+        ("import math\n\n\ndef area(r):\n    return 2 * r\n", SHAPES.replace("return r", "return 2 * r")),
+        ("SCALE = 3\n", SHAPES.replace("= 2", "= 3")),
+        (
+            "SCALE = 3\n\n\ndef half(r):\n    return r\n",
+            SHAPES.replace("= 2", "= 3") + "\n\ndef half(r):\n    return r\n",
+        ),
+        ("#!/bin/sh\n" + SHAPES.replace("2", "3"), "#!/bin/sh\n" + SHAPES.replace("2", "3")),
+    ],
+    ids=["all functions", "with imports", "an assignment", "both", "the file"],
+)
+def test_a_part_of_a_file_leaves_the_rest(body: str, right: str) -> None:
+    assert change("shapes.py", SHAPES.encode(), "shapes.py\n" + fenced(body, "python")) == (
+        {"shapes.py": right.encode()},
+        [],
+    )
+
+
+def test_a_class_with_one_of_its_methods_keeps_the_others() -> None:
+    body = "class Box:\n    def grow(self):\n        return 3\n\n    def shrink(self):\n        return 0\n"
+    changed, faults = after("pkg/sums.py\n" + fenced(body, "python"))
+    right = SOURCE.replace("return 2", "return 3\n\n    def shrink(self):\n        return 0")
+    assert (changed, faults) == ({"pkg/sums.py": right}, [])
+
+
+def test_a_part_of_what_is_no_python_is_refused() -> None:
+    old = b"print 'two'\n\ndef area(r):\n    return r\n\ndef half(r):\n    return r\n"
+    changed, faults = change("shapes.py", old, "shapes.py\n" + fenced("def area(r):\n    return 2 * r\n", "python"))
+    assert changed == {}
+    assert "is a part of it" in faults[0]
+    lines = b"".join(b"line %d\n" % number for number in range(20))
+    changed, faults = change("notes.js", lines, "notes.js\n" + fenced("line 3\nline four\n", "js"))
+    assert changed == {}
+    assert "would remove 19 of its 20 lines" in faults[0]
+
+
+@pytest.mark.parametrize(
+    "mark", ["# ... rest of the code unchanged", "# existing code ...", "    # … other methods stay"]
+)
+def test_what_leaves_a_part_out_in_words_is_refused(mark: str) -> None:
+    body = f"import math\n\nSCALE = 3\n{mark}\n\n\ndef area(r):\n    return r\n"
+    changed, faults = change("shapes.py", SHAPES.encode(), "shapes.py\n" + fenced(body, "python"))
+    assert changed == {}
+    assert "leaves a part out" in faults[0]
+
+
+def test_a_document_may_have_code_in_it() -> None:
+    old = "# Title\n\n```sh\nmake\n```\n\nThe end.\n"
+    answer = "README.md\n```markdown\n" + old.replace("make", "make test") + "```\n"
+    assert change("README.md", old.encode(), answer) == ({"README.md": old.replace("make", "make test").encode()}, [])
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["my pkg/area.py", "**`my pkg/area.py`**", "File: my pkg/area.py", "`/w/my pkg/area.py`:", "Fix my pkg/area.py:"],
+)
+def test_a_path_with_a_space_is_its_own(label: str) -> None:
+    answer = f"{label}\n" + fenced("def area(r):\n    return 2 * r\n", "python")
+    changed, faults = change("my pkg/area.py", SHAPES.encode(), answer, area__py=SHAPES.encode())
+    assert (list(changed), faults) == (["my pkg/area.py"], [])
+
+
+@pytest.mark.parametrize(
+    ("label", "why"),
+    [
+        ("AREA.py", "there is no file 'AREA.py'; there is 'area.py'"),
+        ("../area.py", "is not a file within the copy"),
+        ("This is like area.py:", "it is not clear whether 'area.py' is meant"),
+    ],
+)
+def test_a_change_is_not_made_to_a_file_that_looks_like_it(label: str, why: str) -> None:
+    changed, faults = change("area.py", SHAPES.encode(), f"{label}\n" + fenced("quite = 'other'\n", "python"))
+    assert changed == {}
+    assert why in faults[0]
+
+
+def test_a_new_file_below_a_directory_is_not_one_above_it() -> None:
+    answer = "new/area.py\n" + fenced("x = 1\n", "python")
+    assert change("area.py", SHAPES.encode(), answer) == ({"new/area.py": b"x = 1\n"}, [])
+
+
+def test_a_patch_is_read_as_one() -> None:
+    patch = "--- a/notes.txt\n+++ b/notes.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n"
+    assert after(fenced(patch, "diff")) == ({"notes.txt": "one\r\nthree\r\n"}, [])

@@ -81,6 +81,18 @@ def test_links_are_links_and_those_that_lead_out_are_left_out(tmp_path: Path) ->
     assert b"the secret" not in b"".join(entry.data for entry in found.tree.values())
 
 
+def test_links_that_lead_round_are_left_out_and_said(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a").write_text("a")
+    links = {"self": "self", "below": "below/a", "one": "two", "two": "d/../one", "fine": "d", "more": "fine/a"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    found = copied(tmp_path, ROOM)
+    assert sorted(found.tree) == ["d/a", "fine", "more"]
+    assert sorted(line.split(":")[0] for line in found.left_out) == ["below", "one", "self", "two"]
+    assert found.held == {"below", "one", "self", "two"}
+
+
 def test_too_much_is_said_clearly(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"f{number}").write_bytes(b"x" * 1000)

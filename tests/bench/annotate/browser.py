@@ -25,7 +25,8 @@ from typing import Any, Self
 
 import httpx2
 
-SECONDS = 30.0
+from tests.support.hang import HANG
+
 STARTS = 5
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -52,7 +53,7 @@ class Browser:
 
     def __enter__(self) -> Self:
         self._driver, port = self._started()
-        self._client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=SECONDS)
+        self._client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=HANG)
         self._session = ""
         try:
             self._begin()
@@ -101,7 +102,7 @@ class Browser:
             self._ask("DELETE", "")
         self._client.close()
         self._driver.terminate()  # it takes with it a browser that it was still starting
-        self._driver.wait(SECONDS)
+        self._driver.wait(HANG)
         assert self._driver.stdout is not None
         self._driver.stdout.close()
         self._home.cleanup()
@@ -146,7 +147,7 @@ class Browser:
     def press(self, label: str) -> None:
         """The button with this text; comes back when the page that it leads to is there."""
         where = {"using": "xpath", "value": f"//button[normalize-space()='{label}']"}
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + HANG
         while not (found := self._ask("POST", "/elements", where)):
             assert time.monotonic() < until, f"no button {label!r} on the page: {self.text()}"
             time.sleep(0.05)
@@ -180,7 +181,7 @@ class Browser:
     def script(self, source: str) -> Any:
         return self._ask("POST", "/execute/sync", {"script": source, "args": []})
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = HANG) -> None:
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, f"it did not come to pass; the page: {self.text()}"

@@ -22,8 +22,7 @@ from sale.bench.annotate.session import Session
 from sale.bench.annotate.shown import usual_tools
 from sale.bench.annotate.verdicts import Judge
 from sale.bench.tasks.schema import BenchTask, HumanTime
-
-SECONDS = 10.0
+from tests.support.hang import HANG
 
 
 def task(own: str = "capital", kind: str = "short", prompt: str = "What is the capital of France?") -> BenchTask:
@@ -104,7 +103,7 @@ class Site:
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self.port = self._socket.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        self.client = httpx2.Client(base_url=self.address, trust_env=False, timeout=SECONDS)
+        self.client = httpx2.Client(base_url=self.address, trust_env=False, timeout=HANG)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -116,13 +115,13 @@ class Site:
     ) -> None:
         self.client.close()
         self._server.should_exit = True
-        self._thread.join(SECONDS)
+        self._thread.join(HANG)
         self._socket.close()
         self.session.close()
         assert not self._thread.is_alive()
 
     def wait(self, condition: Callable[[], object]) -> None:
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + HANG
         while not condition():
             assert time.monotonic() < until, "it did not come to pass"
             time.sleep(0.01)

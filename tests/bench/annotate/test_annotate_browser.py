@@ -52,7 +52,7 @@ def test_a_person_solves_three_tasks(record: Path) -> None:
         assert "All 3 tasks are done" in browser.text()
         site.wait(lambda: len(lines(record, "judged")) == 3)
     assert [line["right"] for line in lines(record, "judged")] == [True] * 3
-    assert all(0 < attempt.seconds() < 60 for attempt in attempts_of(read_events(record)).values())
+    assert all(attempt.seconds() > 0 for attempt in attempts_of(read_events(record)).values())
 
 
 def test_the_keyboard_alone_suffices_and_the_clock_ticks(record: Path) -> None:

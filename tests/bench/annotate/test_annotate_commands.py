@@ -15,6 +15,7 @@ import pytest
 
 from sale.bench.tasks.files import read_tasks, write_tasks
 from tests.bench.annotate.site import Clock, lines, session, task
+from tests.support.hang import HANG
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def sale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sale.cli.main", "bench", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=HANG)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -49,7 +50,7 @@ def test_a_session_from_start_to_ctrl_c(folder: Path) -> None:
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
         assert found, line
         own = {"origin": found[0]}
-        with httpx2.Client(base_url=found[0], trust_env=False, follow_redirects=True, timeout=60) as client:
+        with httpx2.Client(base_url=found[0], trust_env=False, follow_redirects=True, timeout=HANG) as client:
             own_task = re.search(r'name="task" value="([^"]+)"', client.get("/").text)
             assert own_task
             form = {"task": own_task[1], "answer": "paris."}
@@ -59,7 +60,7 @@ def test_a_session_from_start_to_ctrl_c(folder: Path) -> None:
         assert refused.returncode == 2
         assert "in it" in refused.stderr
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors
     assert "1 of 2 tasks done" in out
     assert "Traceback" not in errors

@@ -19,9 +19,8 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from benchmarks.gateway.environments import found
 from tests.support.gateway_process import Served
+from tests.support.hang import HANG
 from tests.support.replies import ANSWER
-
-pytestmark = pytest.mark.timeout(120)
 
 
 class Point(BaseModel):
@@ -46,7 +45,7 @@ async def langchain(served: Served) -> AsyncIterator[ChatOpenAI]:
                 base_url=served.base_url,
                 api_key=SecretStr("any"),
                 max_retries=0,
-                timeout=30,
+                timeout=HANG,
                 http_client=client,
                 http_async_client=awaited,
             )
@@ -139,7 +138,7 @@ def test_litellm_as_a_client(served: Served) -> None:
         [str(programs / "python"), "-c", LITELLM, served.base_url],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG,
         check=False,
         env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": str(served.folder)},
     )

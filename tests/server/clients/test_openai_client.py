@@ -14,9 +14,8 @@ from pydantic import BaseModel
 
 from tests.support.fault_wall import FaultWall
 from tests.support.gateway_process import KEY, Served, gateway
+from tests.support.hang import HANG
 from tests.support.replies import ANSWER
-
-pytestmark = pytest.mark.timeout(120)
 
 
 def tool(name: str, argument: str, kind: str = "integer") -> dict[str, Any]:
@@ -36,13 +35,13 @@ class Point(BaseModel):
 
 @pytest.fixture
 def client(served: Served) -> Iterator[OpenAI]:
-    with OpenAI(base_url=served.base_url, api_key="any", max_retries=0, timeout=30) as found:
+    with OpenAI(base_url=served.base_url, api_key="any", max_retries=0, timeout=HANG) as found:
         yield found
 
 
 @pytest.fixture
 async def aclient(served: Served) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=served.base_url, api_key="any", max_retries=0, timeout=30) as found:
+    async with AsyncOpenAI(base_url=served.base_url, api_key="any", max_retries=0, timeout=HANG) as found:
         yield found
 
 

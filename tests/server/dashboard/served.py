@@ -25,10 +25,10 @@ from sale.server.events import Hub
 from sale.server.store.store import ServerStore
 from sale.types import AuctionRules, Outcome, Result, Task, Verdict, Weights
 from tests.memory.builders import HashEmbedder
+from tests.support.hang import HANG
 from tests.support.scripted import contractor
 
 T = TypeVar("T")
-SECONDS = 30.0
 PLANS = {
     "small": ("1. Guess the total.\n2. Answer.", "1. Add the numbers in pairs.\n2. Answer with the total."),
     "middle": ("1. Add the numbers one by one.\n2. Check the total.\n3. Answer.", None),
@@ -88,7 +88,7 @@ class Served:
         self._socket.bind(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.hub = Hub()
-        self.client = httpx2.Client(base_url=self.address, trust_env=False, timeout=SECONDS)
+        self.client = httpx2.Client(base_url=self.address, trust_env=False, timeout=HANG)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()), daemon=True)
 
@@ -112,7 +112,7 @@ class Served:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(SECONDS)
+        assert self._ready.wait(HANG)
         self.wait(lambda: self._server.started)
         return self
 
@@ -122,12 +122,12 @@ class Served:
         self.client.close()
         self._loop.call_soon_threadsafe(self.hub.close)
         self._server.should_exit = True
-        self._thread.join(SECONDS)
+        self._thread.join(HANG)
         self._socket.close()
         assert not self._thread.is_alive()
         self._loop.close()
 
-    def wait(self, condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = HANG) -> None:
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, "it did not come to pass"
@@ -135,7 +135,7 @@ class Served:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Something in the loop of the server."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANG)
 
     def remembered(self, act: Callable[[AuctionMemory], Coroutine[Any, Any, T]]) -> T:
         """Something with the memory."""

@@ -35,7 +35,7 @@ def test_nothing_is_shown_before_the_password(site: Served) -> None:
         assert reply.status_code == 303
         assert reply.headers["location"].startswith("/login")
     assert site.client.get("/live", headers={"accept": "text/event-stream"}).status_code == 401
-    for path in ("/weights/use", "/keys/create", "/keys/revoke", "/auctions/x/feedback"):
+    for path in ("/weights/use", "/keys/create", "/keys/revoke", "/keys/delete", "/auctions/x/feedback"):
         assert site.post(path, "/login").status_code == 401
 
 
@@ -76,6 +76,37 @@ def test_a_login_form_needs_its_token(site: Served) -> None:
 @pytest.mark.parametrize("address", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb", ""])
 def test_a_login_leads_nowhere_else(address: str) -> None:
     assert _next(address) == "/"
+
+
+FORWARDED = [
+    {"x-forwarded-for": "203.0.113.7"},
+    {"X-Forwarded-For": "127.0.0.1"},
+    {"x-forwarded-host": "sale.example"},
+    {"x-forwarded-proto": "https"},
+    {"forwarded": "for=203.0.113.7"},
+    {"via": "1.1 proxy"},
+    {"x-real-ip": "203.0.113.7"},
+    {"cf-connecting-ip": "203.0.113.7"},
+]
+
+
+def test_without_a_password_nobody_is_answered_for_whom_a_proxy_asks(tmp_path: Path) -> None:
+    """It would make keys for them."""
+    with Served(tmp_path) as site:
+        token = site.token("/keys")
+        for headers in FORWARDED:
+            for path in ("/", "/keys", "/memory", "/login"):
+                reply = site.client.get(path, headers=headers)
+                assert reply.status_code == 403, (headers, path)
+                assert "no password" in reply.text
+            form = {"token": token, "name": "mallory"}
+            assert site.client.post("/keys/create", data=form, headers=headers).status_code == 403
+        assert site.do(site.store.keys()) == ()
+        assert site.post("/keys/create", "/keys", name="mine").status_code == 200
+
+
+def test_with_a_password_a_proxy_may_ask(site: Served) -> None:
+    assert site.client.get("/login", headers=FORWARDED[0]).status_code == 200
 
 
 # ---------------------------------------------------------------------------------------------------- cookies

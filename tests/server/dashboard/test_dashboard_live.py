@@ -12,14 +12,15 @@ import pytest
 
 from sale.auction.events import AuctionOpened, BiddingOpened
 from sale.types import Task
-from tests.server.dashboard.served import SECONDS, Served
+from tests.server.dashboard.served import Served
+from tests.support.hang import HANG
 
 
 class Window:
     """Somebody who has the page open."""
 
     def __init__(self, site: Served) -> None:
-        self._client = httpx2.Client(base_url=site.address, trust_env=False, timeout=SECONDS)
+        self._client = httpx2.Client(base_url=site.address, trust_env=False, timeout=HANG)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.cards: list[str] = []
         self.connected = threading.Event()
@@ -42,12 +43,12 @@ class Window:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self.connected.wait(SECONDS)
+        assert self.connected.wait(HANG)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
-        self.ended.wait(SECONDS)
+        self.ended.wait(HANG)
 
     def of(self, auction_id: str) -> list[str]:
         return [card for card in self.cards if f'id="auction-{auction_id}"' in card]
@@ -94,4 +95,4 @@ def test_a_window_opened_in_the_middle_sees_the_beginning(site: Served) -> None:
 def test_windows_do_not_outlive_the_server(tmp_path: Path) -> None:
     with Served(tmp_path) as site, Window(site) as window:
         site._loop.call_soon_threadsafe(site.hub.close)
-        assert window.ended.wait(SECONDS)
+        assert window.ended.wait(HANG)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from sale.server.dashboard.words import money
 from sale.shipped import shipped
 from sale.types import SuccessModel, Training, Weights
 from tests.memory.builders import MODEL, bid, remember
@@ -37,6 +41,40 @@ def test_pages_are_whole_and_guarded(site: Served) -> None:
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert reply.headers["cache-control"] == "no-store"
         assert reply.text.rstrip().endswith("</html>")
+
+
+IMPOSSIBLE = (math.inf, -math.inf, math.nan, 1e300, -5.0)
+
+
+@pytest.mark.parametrize("year", [1, 1969, 9999])
+def test_pages_survive_records_out_of_range(tmp_path: Path, year: int) -> None:
+    """Earlier versions imported whatever was written in a file: such rows are on record, and stay."""
+    with Served(tmp_path) as served:
+        sound = [served.run(f"Add the numbers from 1 to {number}.", "success", domain="sums") for number in range(2)]
+        odd = [served.run(f"Name {number} rivers.", "failure", domain="rivers") for number in range(len(IMPOSSIBLE))]
+        with closing(sqlite3.connect(tmp_path / "memory.sqlite3")) as rows, rows:
+            for result, amount in zip(odd, IMPOSSIBLE, strict=True):
+                (key,) = rows.execute("SELECT key FROM auctions WHERE id = ?", [result.auction.id]).fetchone()
+                rows.execute("UPDATE auctions SET started_at = ? WHERE key = ?", [f"{year:04}-06-01 00:00:00", key])
+                for table, column in (
+                    ("calls", "dollars"),
+                    ("calls", "seconds"),
+                    ("baselines", "dollars"),
+                    ("executions", "seconds"),
+                    ("strategies", "price"),
+                    ("strategies", "cost"),
+                    ("strategies", "value"),
+                ):
+                    rows.execute(f"UPDATE {table} SET {column} = ? WHERE auction = ?", [amount, key])
+        for path in (*PAGES, *(f"{page}?days=all" for page in ("/money", "/agents", "/pareto"))):
+            reply = served.client.get(path)
+            assert reply.status_code == 200, path
+            assert not re.search(r"\b(inf|nan)\b", re.sub(r"<[^>]*>", " ", reply.text)), path
+        for result in (*sound, *odd):
+            assert served.client.get(f"/auctions/{result.auction.id}").status_code == 200
+        spent = sum(one.settlement.dollars for one in sound)
+        assert spent > 0
+        assert money(spent) in served.page("/money?days=all"), "impossible amounts count as nothing"
 
 
 def test_nothing_is_inline_or_from_elsewhere(site: Served) -> None:
@@ -211,8 +249,28 @@ def test_keys_are_made_shown_once_and_revoked(site: Served) -> None:
     assert "$2.50" in later
     (key,) = [one for one in site.do(site.store.keys()) if one.name == "ci <i>"]
     assert (key.budget, key.period, key.rpm, key.agents) == (2.5, "day", 60, frozenset({"small"}))
+    assert key.tenant in later
     assert site.post("/keys/revoke", "/keys", id=key.id).status_code == 303
     assert "revoked" in site.page("/keys")
+    assert site.post("/keys/delete", "/keys", id=key.id).status_code == 303
+    assert "ci &lt;i&gt;" not in site.page("/keys")
+
+
+def test_a_tenants_auctions_are_shown_as_such(site: Served) -> None:
+    made = site.post("/keys/create", "/keys", name="in a team", tenant="red <team>")
+    assert made.status_code == 200
+    assert "red &lt;team&gt;" in site.page("/keys")
+    held = site.do(site.market.run("Paint the fence.", tenant="red <team>"))
+    mine = site.do(site.market.run("Paint the wall."))
+    assert "<dd>red &lt;team&gt;</dd>" in site.page(f"/auctions/{held.auction.id}")
+    both = site.page("/memory")
+    assert "Paint the fence." in both
+    assert "Paint the wall." in both
+    for page in ("/memory?tenant=red+%3Cteam%3E", "/memory?tenant=red+%3Cteam%3E&q=paint"):
+        found = site.page(page)
+        assert held.auction.id in found
+        assert mine.auction.id not in found
+    assert "Nothing in the memory" in site.page("/memory?tenant=nobody")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
@@ -16,9 +15,6 @@ from tests.support.gateway_process import KEY, Served
 from tests.support.listening import Heard, chat, listen
 from tests.support.replies import ANSWER
 
-pytestmark = pytest.mark.timeout(60)
-WITHIN = 12.0
-"""Seconds everything must end in: an auction, two silences, and a busy machine."""
 numbers = count(1)
 
 
@@ -33,10 +29,8 @@ async def ask(
 ) -> tuple[Heard, dict[str, Any]]:
     """What the client heard, and the ledger's line of it."""
     lines = len(served.lines())
-    began = time.monotonic()
     words = f"What is six times seven? ({next(numbers)}) fault:{fault}"
     heard = await listen(client, served.base_url, chat(model, words, stream=stream, **more))
-    assert time.monotonic() - began < WITHIN
     return heard, last_line(served, lines)
 
 

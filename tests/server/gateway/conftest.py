@@ -18,12 +18,12 @@ from sale.market import Market
 from sale.server.app import create_app
 from sale.server.events import Hub
 from sale.server.gateway.desk import Desk
+from sale.server.serving import Server
 from sale.server.store.store import ServerStore
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+from tests.support.hang import HANG
 
 __all__ = ["endpoint", "running_endpoint"]
-
-SECONDS = 20.0
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Gateway:
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
-        assert self._ready.wait(SECONDS), "the gateway did not start"
+        assert self._ready.wait(HANG), "the gateway did not start"
         if self._failure is not None:
             raise self._failure
         return self
@@ -60,14 +60,14 @@ class Gateway:
         assert self._server is not None
         assert self._thread is not None
         self._server.should_exit = True
-        self._thread.join(SECONDS)
+        self._thread.join(HANG)
         assert not self._thread.is_alive(), "the gateway did not stop"
         if self._failure is not None:
             raise self._failure
 
     def do(self, work: Any) -> Any:
         assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANG)
 
     def lines(self) -> list[Any]:
         """The ledger, oldest first, once it is written."""
@@ -94,17 +94,9 @@ class Gateway:
         async with await ServerStore.open(self.database) as store:
             self.store = store
             self.desk = Desk(self.market(self.settings), store, Hub(), self.settings.server)
-            self._server = uvicorn.Server(
-                uvicorn.Config(
-                    create_app(self.desk),
-                    port=0,
-                    log_level="critical",
-                    access_log=False,
-                    ws="none",
-                    lifespan="on",
-                    timeout_graceful_shutdown=2,
-                )
-            )
+            self._server = Server(create_app(self.desk), self.settings.server, self.desk)
+            self._server.config.port = 0
+            self._server.config.timeout_graceful_shutdown = 2
             serving = asyncio.create_task(self._server.serve())
             for _ in range(2000):
                 if self._server.started or serving.done():
@@ -117,6 +109,7 @@ class Gateway:
 
 
 Opening = Callable[..., Gateway]
+Serving = Callable[..., Gateway]
 
 
 @pytest.fixture
@@ -148,3 +141,16 @@ def opening(endpoint: Endpoint, tmp_path: Path) -> Opening:
 def gateway(opening: Opening) -> Iterator[Gateway]:
     with opening(small="good", large="good") as running:
         yield running
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Serving:
+    """Makes a gateway over agents given as tables of `sale.toml`; not started."""
+
+    def make(*agents: Mapping[str, Any], server: Mapping[str, Any] | None = None) -> Gateway:
+        settings = config.Settings.model_validate(
+            {"agents": list(agents), "memory": {"path": tmp_path / "memory.sqlite3"}, "server": dict(server or {})}
+        )
+        return Gateway(settings, tmp_path / "server.sqlite3")
+
+    return make

@@ -17,6 +17,7 @@ from sale.memory.open import open_memory
 from sale.types import Price, Task, Usage
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 TOOL: Any = {"type": "function", "function": {"name": "add", "parameters": {"properties": {}}}}
@@ -25,7 +26,7 @@ TOOL: Any = {"type": "function", "function": {"name": "add", "parameters": {"pro
 def ask(gateway: Gateway, model: str, key: str | None = None, **more: Any) -> httpx2.Response:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     body = {"model": model, "messages": HELLO, **more}
-    return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=30)
+    return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=HANG)
 
 
 def make_key(gateway: Gateway, **limits: Any) -> str:

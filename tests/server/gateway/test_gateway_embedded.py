@@ -10,6 +10,7 @@ from openai import OpenAI
 
 from sale import config
 from tests.server.gateway.conftest import Gateway
+from tests.support.hang import HANG
 
 
 @pytest.mark.slow
@@ -19,7 +20,7 @@ def test_a_conversation_with_the_embedded_pool(tmp_path: Path) -> None:
     asked: list[Any] = [{"role": "user", "content": "Write a Python function `add(a, b)` that adds two numbers."}]
     with (
         Gateway(shipped.model_copy(update={"memory": memory}), tmp_path / "server.sqlite3") as gateway,
-        OpenAI(base_url=gateway.url, api_key="any", max_retries=0, timeout=600) as client,
+        OpenAI(base_url=gateway.url, api_key="any", max_retries=0, timeout=HANG) as client,
     ):
         stream = client.chat.completions.create(model="sale", messages=asked, stream=True, max_tokens=60)
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)

@@ -14,6 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 from sale.auction.events import AwardedAgain
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 from tests.support.pool import KEY
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
@@ -21,7 +22,7 @@ HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 
 def ask(gateway: Gateway, model: str, *, stream: bool = False, **more: Any) -> httpx2.Response:
     body = {"model": model, "messages": HELLO, "stream": stream, **more}
-    return httpx2.post(f"{gateway.url}/chat/completions", json=body, timeout=30)
+    return httpx2.post(f"{gateway.url}/chat/completions", json=body, timeout=HANG)
 
 
 BEFORE = [
@@ -49,6 +50,14 @@ def test_a_failing_endpoint_of_one_agent(opening: Opening, trait: str, status: i
             assert answer.headers["retry-after"] == "1"
         (line,) = gateway.lines()
         assert (line.status, line.error, line.work_dollars) == (status, code, 0.0)
+
+
+@pytest.mark.parametrize(("trait", "waits"), [("429-nan", None), ("429-inf", None), ("429-past", "1")])
+def test_a_wait_that_is_none_is_no_fault_of_the_gateway(opening: Opening, trait: str, waits: str | None) -> None:
+    with opening(only=trait) as gateway:
+        answer = ask(gateway, "only")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "upstream_rate_limited")
+        assert answer.headers.get("retry-after") == waits
 
 
 @pytest.mark.parametrize("trait", MALFORMED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -13,6 +14,7 @@ from sale.server.events import Hub
 from sale.server.gateway.conversation import read_thread, task_of
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 SAID: Any = {"role": "assistant", "content": "42"}
@@ -21,11 +23,11 @@ SURE: Any = {"role": "user", "content": "Sure?"}
 
 def ask(gateway: Gateway, messages: list[Any], headers: dict[str, str] | None = None, **more: Any) -> httpx2.Response:
     body = {"model": "sale", "messages": messages, **more}
-    return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=30)
+    return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=HANG)
 
 
 def judge(gateway: Gateway, **body: Any) -> httpx2.Response:
-    return httpx2.post(f"{gateway.url}/feedback", json=body, timeout=30)
+    return httpx2.post(f"{gateway.url}/feedback", json=body, timeout=HANG)
 
 
 def record(gateway: Gateway, auction_id: str) -> Any:
@@ -115,12 +117,64 @@ def test_another_keys_session_is_not_found(opening: Opening) -> None:
         assert ask(gateway, HELLO).status_code == 401
         first = ask(gateway, HELLO, {**mine, "x-sale-session": "s"})
         assert first.status_code == 200
-        stolen = ask(gateway, HELLO, {**yours, "x-sale-session": "s"})
-        assert (stolen.status_code, stolen.json()["error"]["code"]) == (403, "session_not_yours")
         prefix = ask(gateway, [*HELLO, SAID, SURE], yours)
         assert prefix.headers["x-sale-session"] != "s"
         judged = httpx2.post(f"{gateway.url}/feedback", json={"session_id": "s", "verdict": "failure"}, headers=yours)
         assert judged.status_code == 404
+        named = ask(gateway, HELLO, {**yours, "x-sale-session": "s"})
+        assert named.status_code == 200, "a name is taken from nobody"
+        assert named.headers["x-sale-auction"] != first.headers["x-sale-auction"]
+        again = ask(gateway, [*HELLO, SAID, SURE], {**mine, "x-sale-session": "s"})
+        assert again.headers["x-sale-auction"] == first.headers["x-sale-auction"]
+
+
+def test_feedback_is_for_ones_own_auctions(opening: Opening) -> None:
+    """Also for one that no session is known of any more, by its whole id."""
+    with opening({"session_seconds": 1.0}, only="good") as gateway:
+        assert gateway.store is not None
+        keys = [gateway.do(gateway.store.create_key(name))[0] for name in ("a", "b")]
+        mine, yours = [{"authorization": f"Bearer {key}"} for key in keys]
+        auction = ask(gateway, HELLO, mine).headers["x-sale-auction"]
+        until = time.monotonic() + 60
+        while (kept := record(gateway, auction)).status != "settled" and time.monotonic() < until:
+            time.sleep(0.2)
+        assert kept.status == "settled"
+        said = {"auction_id": auction, "verdict": "failure"}
+        assert httpx2.post(f"{gateway.url}/feedback", json=said, headers=yours).status_code == 404
+        assert record(gateway, auction).outcomes[-1].outcome.verdict == "unknown"
+        assert httpx2.post(f"{gateway.url}/feedback", json=said, headers=mine).status_code == 200
+        assert record(gateway, auction).outcomes[-1].outcome.verdict == "failure"
+
+
+def test_two_that_begin_a_session_at_the_same_time_share_it(opening: Opening) -> None:
+    """The second waits for the first one's auction, and is told that it has not been forgotten."""
+    with opening(only="slow-300") as gateway, ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(ask, gateway, HELLO, {"x-sale-session": "both"}, stream=True) for _ in range(6)]
+        answers = [one.result() for one in asked]
+        assert [answer.status_code for answer in answers] == [200] * 6
+        assert all(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
+        assert gateway.desk is not None
+        held = list(gateway.desk.sessions._held.values())
+        assert len(held) == 1
+        assert held[0].session.turns == 6
+        opened = [event for _, event in gateway.desk.hub.recent if type(event).__name__ == "AuctionOpened"]
+        assert len(opened) == 1
+
+
+def test_who_gives_up_a_session_leaves_it_to_who_waits(opening: Opening) -> None:
+    with opening(only="slow-500") as gateway, ThreadPoolExecutor(1) as pool:
+        assert gateway.desk is not None
+        sessions = gateway.desk.sessions
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(
+                f"{gateway.url}/chat/completions",
+                json={"model": "sale", "messages": HELLO},
+                headers={"x-sale-session": "both"},
+                timeout=httpx2.Timeout(60, read=0.2),
+            )
+        later = pool.submit(ask, gateway, HELLO, {"x-sale-session": "both"})
+        assert later.result().status_code == 200
+        assert not sessions._beginning
 
 
 def test_a_session_that_rests_is_settled_with_all_its_turns(opening: Opening) -> None:
@@ -218,7 +272,7 @@ def test_reading_the_settings_again_drops_no_stream(opening: Opening, endpoint: 
 
         async def during() -> tuple[httpx2.Response, httpx2.Response]:
             body = {"model": "old", "messages": HELLO, "stream": True}
-            async with httpx2.AsyncClient(base_url=gateway.base, timeout=30) as client:
+            async with httpx2.AsyncClient(base_url=gateway.base, timeout=HANG) as client:
                 streaming = asyncio.create_task(client.post("/v1/chat/completions", json=body))
                 await asyncio.sleep(0.5)
                 market = await asyncio.to_thread(fast.market, fast.settings)

@@ -17,7 +17,9 @@ import httpx2
 import pytest
 from openai import OpenAI
 
+from sale.server.dashboard.access import FREE_TRIES
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
+from tests.support.hang import HANG
 
 __all__ = ["endpoint", "running_endpoint"]
 
@@ -87,24 +89,46 @@ def test_the_client_of_the_readme_and_a_graceful_end(written: Path, endpoint: En
         process.send_signal(signal.SIGHUP)
         body = {"model": "small", "messages": HELLO, "stream": True}
         while "good" in endpoint.requests()[-1].model:
-            httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=30)
+            httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=HANG)
         late: list[httpx2.Response] = []
         asking = threading.Thread(
-            target=lambda: late.append(httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=30))
+            target=lambda: late.append(httpx2.post(f"{base}/v1/chat/completions", json=body, timeout=HANG))
         )
         count = len(endpoint.requests())
         asking.start()
         assert endpoint.wait(lambda: len(endpoint.requests()) > count)
         process.send_signal(signal.SIGTERM)
-        asking.join(20)
+        asking.join(HANG)
         assert late[0].text.endswith("data: [DONE]\n\n"), "what is under way comes to its end"
-        assert process.wait(20) in {0, -signal.SIGTERM, 143}
+        assert process.wait(HANG) in {0, -signal.SIGTERM, 143}
     assert "settled" in shown(written, answer.headers["x-sale-auction"])
+
+
+def test_settings_that_are_away_change_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Found in the working directory, as most are: while the file is away, the shipped pool must not take over."""
+    path = write(endpoint, tmp_path, "good")
+    command = [*SALE, "serve"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        try:
+            assert process.stderr is not None
+            found = re.search(r"serving (http://127\.0\.0\.1:\d+)/v1", process.stderr.readline())
+            assert found
+            path.rename(tmp_path / "away.toml")
+            process.send_signal(signal.SIGHUP)
+            said = process.stderr.readline()
+            assert "the settings are as they were" in said
+            assert "there is no such file" in said
+            assert [one["id"] for one in httpx2.get(f"{found[1]}/v1/models").json()["data"]] == ["sale", "small"]
+            (tmp_path / "away.toml").rename(path)
+            process.send_signal(signal.SIGHUP)
+            assert "settings read again" in process.stderr.readline()
+        finally:
+            process.kill()
 
 
 def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None:
     with serving(written) as (process, base):
-        first = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": HELLO}, timeout=30)
+        first = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": HELLO}, timeout=HANG)
         auction, session = first.headers["x-sale-auction"], first.headers["x-sale-session"]
         # The session is written behind.
         threading.Event().wait(1.0)
@@ -112,12 +136,12 @@ def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None
         process.wait()
     with serving(written) as (process, base):
         more = [*HELLO, {"role": "assistant", "content": "42"}, {"role": "user", "content": "Sure?"}]
-        second = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": more}, timeout=30)
+        second = httpx2.post(f"{base}/v1/chat/completions", json={"model": "sale", "messages": more}, timeout=HANG)
         assert second.headers["x-sale-session"] == session
         told = {"auction_id": auction, "verdict": "success"}
-        assert httpx2.post(f"{base}/v1/feedback", json=told, timeout=30).status_code == 200
+        assert httpx2.post(f"{base}/v1/feedback", json=told, timeout=HANG).status_code == 200
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(HANG)
     text = shown(written, auction)
     assert "settled" in text
     assert "success" in text
@@ -129,11 +153,12 @@ def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None
         ('host = "0.0.0.0"', "sale keys create"),
         ('password_env = "NOT_SET_ANYWHERE"', "NOT_SET_ANYWHERE"),
         ('reauction = "always"', "reauction"),
+        ('trusted_proxies = ["everybody"]', "everybody"),
     ],
 )
 def test_what_is_refused_at_the_start(endpoint: Endpoint, tmp_path: Path, server: str, said: str) -> None:
     path = write(endpoint, tmp_path, server=server)
-    done = subprocess.run([*SALE, "serve", "--config", str(path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*SALE, "serve", "--config", str(path)], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -145,5 +170,34 @@ def test_pages_of_foreign_sites_spend_no_money(written: Path) -> None:
         for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"origin": "null"}):
             answer = httpx2.post(f"{base}/v1/chat/completions", json=body, headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+        for headers in ({"x-forwarded-for": "203.0.113.7"}, {"via": "1.1 proxy"}, {"x-forwarded-host": "sale.example"}):
+            answer = httpx2.post(f"{base}/v1/chat/completions", json=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_from_here")
+            assert httpx2.get(f"{base}/keys", headers=headers).status_code == 403
         own = {"origin": base}
-        assert httpx2.post(f"{base}/v1/chat/completions", json=body, headers=own, timeout=30).status_code == 200
+        assert httpx2.post(f"{base}/v1/chat/completions", json=body, headers=own, timeout=HANG).status_code == 200
+
+
+def tries(base: str, client: httpx2.Client, count: int) -> list[int]:
+    """Wrong passwords, each for another client as the header has it."""
+    page = client.get(f"{base}/login").text
+    token = re.search(r'name="token" value="([0-9a-f]+)"', page)
+    assert token
+    form = {"token": token[1], "password": "wrong"}
+    return [
+        client.post(f"{base}/login", data=form, headers={"x-forwarded-for": f"203.0.113.{number}"}).status_code
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("server", "last"), [("", 429), ('trusted_proxies = ["127.0.0.0/8"]', 403)])
+def test_whose_wrong_passwords_they_are(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, last: int
+) -> None:
+    """The peer's, whatever it says, unless it is a proxy that the settings trust."""
+    monkeypatch.setenv("DASHBOARD_PASSWORD", "right")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    path = write(endpoint, tmp_path, server=f'password_env = "DASHBOARD_PASSWORD"\n{server}')
+    with serving(path) as (_, base), httpx2.Client(trust_env=False, timeout=HANG) as client:
+        answers = tries(base, client, FREE_TRIES + 1)
+        assert answers == [403] * FREE_TRIES + [last]

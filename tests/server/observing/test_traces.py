@@ -25,6 +25,7 @@ from sale.server.observing import Metrics, ObservedHub, ObservedStore, TracedApp
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Line
 from sale.types import Call, Task, Usage
+from tests.support.hang import HANG
 from tests.support.ledger import noted
 
 WRITTEN = "the quick brown fox"
@@ -224,7 +225,7 @@ def test_traces_are_sent_where_an_endpoint_is_named_and_the_extra_is_installed(i
         check=True,
         env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "PATH": ""},
         cwd=Path(__file__).parents[3],
-        timeout=60,
+        timeout=HANG,
     )
     assert done.stdout == expected
     assert ("sale[otel]" in done.stderr) == (installed == "bare" and endpoint != "")

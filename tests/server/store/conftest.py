@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from sale.server.store.store import ServerStore
-from tests.support.postgres import Server, started
+from tests.support.postgres import Server
 
 Opener = Callable[..., Awaitable[ServerStore]]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """A server started for the tests."""
-    with started() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

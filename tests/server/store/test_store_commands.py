@@ -81,7 +81,7 @@ def test_a_key_as_json_and_its_end(run: Run):
 
 
 def test_mistakes_end_in_words(run: Run):
-    assert "whoever reaches the server may use it" in run("keys", "list").output
+    assert "programs of this machine are served without one" in run("keys", "list").output
     wrong = run("keys", "create", "ci", "--agent", "smal")
     assert wrong.exit_code == 2
     assert "no agent is called 'smal'; there are small" in wrong.output
@@ -122,3 +122,28 @@ def test_spend(run: Run, database: str):
     (small,) = found["spend"]
     assert (small["label"], small["requests"], small["failures"]) == ("small", 2, 1)
     assert (small["work_dollars"], small["auction_dollars"], small["saved"]) == (2.0, 1.0, 9.0)
+
+
+def test_keys_are_deleted_and_it_is_said_who_gets_in(run: Run, database: str):
+    """With keys in force, with revoked ones alone, and with none."""
+    assert "programs of this machine are served without one" in run("keys", "list").output
+    made = run("keys", "create", "a", "--tenant", "team", "--json")
+    assert json.loads(made.stdout)["key"]["tenant"] == "team"
+    other = json.loads(run("keys", "create", "b", "--json").stdout)["key"]
+    assert other["tenant"] == f"key-{other['id']}"
+    shown = run("keys", "list").output
+    assert "team" in shown
+    assert other["tenant"] in shown
+    assert "No key is left" not in run("keys", "revoke", "a").output
+    said = run("keys", "revoke", "b")
+    assert "No key is left that is in force" in said.output
+    assert "No key is left that is in force" in run("keys", "list").output
+    assert run("keys", "delete", "a").exit_code != 0, "it asks first"
+    assert "No key is left that is in force" in run("keys", "delete", "a", "--yes").output
+    last = run("keys", "delete", "b", "--yes")
+    assert last.exit_code == 0
+    assert f"Its tenant was {other['tenant']}" in last.output
+    assert "There are no keys any more" in last.output
+    assert json.loads(run("keys", "list", "--json").output)["keys"] == []
+    missing = run("keys", "delete", "b", "--yes")
+    assert missing.exit_code != 0

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, create_engine, inspect
 
 from sale.errors import ConfigError, StoreError
 from sale.server.store import migrate
 from sale.server.store.database import Database
 from sale.server.store.schema import HEAD, VERSION_TABLE, metadata
 from sale.server.store.store import ServerStore
+from tests.support.unheard import complaints, let_run
 
 ROOT = Path(__file__).parents[3]
 OPEN = """
@@ -52,6 +56,27 @@ async def test_the_revisions_make_the_tables_the_code_expects(store: ServerStore
 
     assert await store._database.read(compare) == []
     assert await store._database.read(named) == {name: f"pk_{name}" for name in metadata.tables}
+
+
+async def test_an_error_after_the_caller_has_left_is_not_complained_of(store: ServerStore):
+    begun, fail = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(connection: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        fail.wait()
+        connection.exec_driver_sql("SELECT * FROM there_is_no_such_table")
+
+    with complaints() as heard:
+        caller = asyncio.create_task(store._database.read(work))
+        await begun.wait()
+        caller.cancel()
+        await asyncio.wait([caller])
+        fail.set()
+        # The readers' threads may be several: closing waits for all of them.
+        await store.aclose()
+        await let_run()
+    assert heard == []
 
 
 async def test_many_open_a_new_store_at_once(opened, place: str):
@@ -123,3 +148,31 @@ async def test_work_that_began_is_finished_for_a_caller_that_left(tmp_path: Path
     assert (await database.read(lambda c: c.exec_driver_sql("SELECT changes FROM server_state").scalar())) == 7
     await database.close()
     await database.close()
+
+
+OLD_SESSIONS = (
+    "INSERT INTO server_sessions (id, market, tail, agent, auction_id, plan, turns, dollars, prompt_tokens, began,"
+    " seen, key_id) VALUES ('{id}', 'sale', '{tail}', 'small', 'a', 'p', 1, 0.5, 1, '2026-01-01', '2026-01-01', {key})"
+)
+
+
+async def test_a_store_of_the_first_revision_is_upgraded_with_what_it_holds(place: str):
+    """Sessions stay their keys', and those of no key nobody's; keys become tenants of their own."""
+    engine = create_engine(
+        place.replace("postgresql:", "postgresql+psycopg:") if "://" in place else f"sqlite:///{place}"
+    )
+    with engine.begin() as connection:
+        config = migrate.configuration()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for name, tail, key in (("one", "t1", "'k'"), ("two", "t2", "NULL")):
+            connection.exec_driver_sql(OLD_SESSIONS.format(id=name, tail=tail, key=key))
+    engine.dispose()
+    async with await ServerStore.open(place) as store:
+        mine, nobodys = await store.session("one", "k"), await store.session("two", None)
+        assert mine is not None
+        assert nobodys is not None
+        assert (mine.key_id, nobodys.key_id) == ("k", None)
+        assert await store.session("one", None) is None
+        await store.put_session(replace(mine, key_id="l"))
+        assert len(await store.recent_sessions()) == 3

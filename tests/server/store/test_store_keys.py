@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
-from sale.errors import AuthenticationError, InputError
+from sale.errors import AuthenticationError, InputError, StoreError
 from sale.server.store import secrets
 from sale.server.store.store import ServerStore
+from sale.server.store.types import Session
+from tests.support.ledger import noted
+from tests.support.unheard import complaints, let_run
 
 MIGHT_BE_OURS = "sk-sale-" + "A" * 43
 
@@ -64,16 +67,16 @@ async def test_a_key_made_elsewhere_closes_the_door_within_a_second_and_works_at
 
 
 async def _last_admitted(store: ServerStore, secret: str) -> float:
-    """When the key was let in for the last time, if that is soon."""
+    """When the request came that was let in last. How long its answer took, on a busy machine, says nothing."""
     last = 0.0
-    for _ in range(1000):
+    while True:
+        came = time.monotonic()
         try:
             await store.admit(secret)
         except AuthenticationError:
             return last
-        last = time.monotonic()
+        last = came
         await asyncio.sleep(0.005)
-    return last
 
 
 async def test_revoked_is_refused_here_at_once_and_elsewhere_within_a_second(opened):
@@ -92,11 +95,18 @@ async def test_revoked_is_refused_here_at_once_and_elsewhere_within_a_second(ope
         await there.admit(None)
 
 
-async def test_an_expired_key_is_refused(store: ServerStore):
-    ends = datetime.now(UTC) + timedelta(seconds=2)
-    secret, _ = await store.create_key("guest", expires=ends)
+class InTwoHours(datetime):
+    """The clock, two hours on."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) + timedelta(hours=2)
+
+
+async def test_an_expired_key_is_refused(store: ServerStore, monkeypatch: pytest.MonkeyPatch):
+    secret, _ = await store.create_key("guest", expires=datetime.now(UTC) + timedelta(hours=1))
     await store.admit(secret)
-    await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() + 0.01)
+    monkeypatch.setattr("sale.server.store.keys.datetime", InTwoHours)
     with pytest.raises(AuthenticationError, match="expired"):
         await store.admit(secret)
 
@@ -181,3 +191,117 @@ async def test_limits_that_are_none_are_refused(tmp_path, options, said):
             with pytest.raises(InputError, match="name"):
                 await store.create_key(name)
         assert await store.keys() == ()
+
+
+async def test_a_look_that_fails_after_all_who_wait_have_left_is_not_complained_of(
+    store: ServerStore, monkeypatch: pytest.MonkeyPatch
+):
+    begun, fail = asyncio.Event(), asyncio.Event()
+    keys = store._keyring
+
+    async def look() -> None:
+        begun.set()
+        await fail.wait()
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(keys, "look", look)
+    with complaints() as heard:
+        caller = asyncio.create_task(keys._look_once())
+        await begun.wait()
+        caller.cancel()
+        await asyncio.wait([caller])
+        fail.set()
+        await let_run()
+        keys._looking = None
+    assert heard == []
+
+
+# ------------------------------------------------------------------------------------------- deleted; whose they are
+
+
+async def test_with_all_keys_revoked_nobody_gets_in_and_is_told_why(store: ServerStore):
+    secret, info = await store.create_key("ci")
+    await store.revoke_key(info.id)
+    assert await store.has_keys()
+    for shown in (None, secret):
+        with pytest.raises(AuthenticationError, match="revoked") as refused:
+            await store.admit(shown)
+        assert "sale keys create" in str(refused.value)
+    with pytest.raises(AuthenticationError, match="`sale keys delete` removes keys for good"):
+        await store.admit(None)
+
+
+async def test_a_deleted_key_is_gone_and_with_the_last_one_the_door_is_as_it_was(opened):
+    here, there = await opened(), await opened()
+    first, one = await here.create_key("ci")
+    second, other = await here.create_key("ci", budget=5.0)
+    await there.admit(first)
+    gone = await here.delete_key(one.id)
+    assert (gone.id, gone.name, gone.revoked_at) == (one.id, "ci", None)
+    assert [key.id for key in await here.keys()] == [other.id]
+    with pytest.raises(InputError, match="there is no key"):
+        await here.key(one.id)
+    assert (await here.key("ci")).id == other.id, "its name is free"
+    with pytest.raises(AuthenticationError, match="not known"):
+        await here.admit(first)
+    await asyncio.sleep(1.0)
+    with pytest.raises(AuthenticationError, match="not known"):
+        await there.admit(first)
+    assert (await there.admit(second)).key_id == other.id
+    await there.delete_key(other.id)
+    assert not await there.has_keys()
+    assert (await there.admit(None)).key_id is None
+    await asyncio.sleep(1.0)
+    assert not await here.has_keys()
+    assert (await here.admit(second)).key_id is None
+    with pytest.raises(InputError, match="there is no key"):
+        await here.delete_key(other.id)
+
+
+async def test_what_a_deleted_key_spent_stays_and_its_plans_go(store: ServerStore, opened):
+    secret, info = await store.create_key("ci", budget=5.0)
+    holder = await store.admit(secret)
+    under_way = await store.reserve(holder, 1.0, 10)
+    await store.note(noted(key_id=info.id, work_dollars=0.5))
+    now = datetime.now(UTC)
+    session = Session(
+        id="s",
+        market="sale",
+        tail="t",
+        agent="small",
+        auction_id="a",
+        plan="1. Look.",
+        turns=1,
+        dollars=0.5,
+        prompt_tokens=1,
+        began=now,
+        seen=now,
+        key_id=info.id,
+    )
+    await store.put_session(session)
+    await store.recent_sessions()
+    await store.delete_key("ci")
+    another = await store.reserve(holder, 0.5, 10)
+    for one in (under_way, another):
+        await store.settle(one, dollars=0.25, tokens=10)
+    await store._budgets.tick()
+    (spent,) = await store.spend(by="key")
+    assert spent.label.startswith("ci (sk-sale-")
+    assert spent.work_dollars == pytest.approx(0.5)
+    assert await store.recent_sessions() == ()
+    assert await store.session("s", info.id) is None
+    (row,) = await store._database.read(lambda c: c.exec_driver_sql("SELECT salt, digest FROM server_keys").all())
+    assert [bytes(value) for value in row] == [b"", b""]
+
+
+async def test_a_key_is_a_tenant_of_its_own_unless_told(store: ServerStore):
+    own, info = await store.create_key("a")
+    team, _ = await store.create_key("b", tenant="team")
+    assert (await store.admit(own)).tenant == (await store.key("a")).tenant == f"key-{info.id}"
+    assert (await store.admit(team)).tenant == (await store.key("b")).tenant == "team"
+    with pytest.raises(InputError, match="name of a tenant"):
+        await store.create_key("c", tenant=" ")
+
+
+async def test_without_keys_all_is_the_default_tenants(store: ServerStore):
+    assert (await store.admit(None)).tenant == "default"

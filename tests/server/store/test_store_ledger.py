@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,13 +39,10 @@ async def test_lines_come_back_as_they_were_and_newest_first(store: ServerStore)
 
 
 async def test_lines_are_on_disk_soon_and_a_note_does_not_wait(store: ServerStore):
-    began = time.monotonic()
     for number in range(2000):
         await store.note(line(number))
-    assert time.monotonic() - began < 2
-    for _ in range(500):
-        if not store.queued:
-            break
+    assert store.queued, "a note waited until its line was written"
+    while store.queued:  # noqa: ASYNC110  the ledger has no event for it
         await asyncio.sleep(0.02)
     rows = await store._database.read(lambda c: c.execute(select(requests.c.id)).all())
     assert len(rows) == 2000

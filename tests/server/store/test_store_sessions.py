@@ -31,14 +31,14 @@ FIRST = Session(
 
 async def test_a_session_is_found_at_once_by_id_and_by_its_last_tail_only(store: ServerStore):
     await store.put_session(FIRST)
-    assert await store.session("one") == FIRST
+    assert await store.session("one", "k") == FIRST
     assert await store.session_by_tail(["t0", "t1"]) == FIRST
     assert await store.session_by_tail([]) is None
     later = replace(FIRST, tail="t2", turns=2, seen=NOON + timedelta(minutes=1))
     await store.put_session(later)
     assert await store.session_by_tail(["t1", "t2"]) == later
     assert await store.session_by_tail(["t1"]) is None
-    assert await store.session("two") is None
+    assert await store.session("two", "k") is None
 
 
 async def test_the_latest_seen_of_several_with_the_same_tail_is_meant(opened):
@@ -63,14 +63,14 @@ async def test_another_process_goes_on_where_one_has_stopped(opened):
     assert found == FIRST
     await two.put_session(replace(found, tail="t2", turns=2, dollars=0.75, seen=NOON + timedelta(minutes=1)))
     assert [session.turns for session in await two.recent_sessions(5)] == [2]
-    assert await one.session_by_tail(["t2"]) == (await two.session("one"))
+    assert await one.session_by_tail(["t2"]) == (await two.session("one", "k"))
 
 
 async def test_turns_of_two_processes_add_up(opened):
     one, two = await opened(), await opened()
     await one.put_session(FIRST)
     await one.recent_sessions(1)
-    assert await two.session("one") == FIRST
+    assert await two.session("one", "k") == FIRST
     await one.put_session(replace(FIRST, turns=3, dollars=0.75))
     await two.put_session(replace(FIRST, turns=2, dollars=1.5))
     await one.recent_sessions(1)
@@ -83,11 +83,11 @@ async def test_what_is_at_hand_is_believed_for_a_while_only(opened, monkeypatch:
     one, two = await opened(), await opened()
     await one.put_session(FIRST)
     await one.recent_sessions(1)
-    await two.session("one")
+    await two.session("one", "k")
     await two.put_session(replace(FIRST, agent="large"))
     await two.recent_sessions(1)
     await asyncio.sleep(0.25)
-    assert (await one.session("one")).agent == "large"
+    assert (await one.session("one", "k")).agent == "large"
 
 
 async def test_only_so_many_are_kept_at_hand(opened, monkeypatch: pytest.MonkeyPatch):
@@ -97,7 +97,7 @@ async def test_only_so_many_are_kept_at_hand(opened, monkeypatch: pytest.MonkeyP
         await store.put_session(replace(FIRST, id=f"s{number}", tail=f"t{number}", seen=NOON + timedelta(number)))
     assert [one.id for one in await store.recent_sessions(3)] == ["s49", "s48", "s47"]
     assert len(store._sessions._entries) == len(store._sessions._tails) == 10
-    assert (await store.session("s3")).tail == "t3"
+    assert (await store.session("s3", "k")).tail == "t3"
     assert (await store.session_by_tail(["t4"])).id == "s4"
 
 
@@ -109,3 +109,18 @@ async def test_all_are_on_disk_when_the_store_is_closed(opened, place):
     await store.aclose()
     again = await opened()
     assert [one.turns for one in await again.recent_sessions(100)] == [2] * 30
+
+
+async def test_each_key_names_its_own(opened):
+    """The same name, here and in the database, of two keys and of nobody."""
+    here, there = await opened(), await opened()
+    theirs = [replace(FIRST, key_id=key, tail=f"t {key}", plan=f"the plan of {key}") for key in ("k", "l", None)]
+    for one in theirs:
+        await here.put_session(one)
+    assert [await here.session("one", one.key_id) for one in theirs] == theirs
+    assert len(await here.recent_sessions()) == 3
+    assert [await there.session("one", one.key_id) for one in theirs] == theirs
+    assert await there.session("one", "m") is None
+    await there.put_session(replace(theirs[0], turns=5))
+    await there.recent_sessions()
+    assert sorted(one.turns for one in await here.recent_sessions()) == [1, 1, 5]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from pydantic_core import to_json, to_jsonable_python
 
-from sale.agents.account import NO_BUDGET, Account
+from sale.agents.account import NO_BUDGET, Account, most_dollars
 from sale.agents.adapters.plans import Plans, counted, described
 from sale.agents.execution import describe
 from sale.agents.prompts import work_prompt
@@ -113,6 +113,12 @@ class Adapted:
     def juror(self) -> Juror | None:
         """It does not judge."""
         return None
+
+    @property
+    def dearest(self) -> float | None:
+        """The price of a task, or what the budget allows, whichever is more."""
+        known = (self._terms.price_per_task, most_dollars(self._terms.budget, self._terms.price))
+        return max((most for most in known if most is not None), default=None)
 
     async def prepare(self) -> None:
         """Nothing to get ready."""

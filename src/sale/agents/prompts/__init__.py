@@ -17,10 +17,17 @@ def work_prompt(task: Task, *, strategy: str | None, tools: Sequence[ToolInfo] =
     return folder("sale.agents.prompts").render("work", values)
 
 
-def verify_prompt(task: Task, answer: str, reference: str | None) -> Prompt:
-    """Ask a model whether an answer is right, against a reference where there is one."""
+def verify_prompt(task: Task, answer: str, reference: str | None, *, label: str) -> Prompt:
+    """Ask a model whether an answer is right, against a reference where there is one.
+
+    Args:
+        task: What was to be done.
+        answer: What was handed in.
+        reference: The right answer, where it is known.
+        label: Stands before the verdict; the author of the answer cannot know it.
+    """
     nonce = hashlib.sha256(f"{answer}\0{reference}".encode()).hexdigest()[:8]
-    values = {"task": task.text, "answer": answer, "reference": reference, "nonce": nonce}
+    values = {"task": task.text, "answer": answer, "reference": reference, "label": label, "nonce": nonce}
     return folder("sale.agents.prompts").render("verify", values)
 
 

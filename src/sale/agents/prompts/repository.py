@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,12 @@ class FileShown:
     text: str
     fixed: bool
     """It is shown to be read, not to be changed."""
+
+    @property
+    def fence(self) -> str:
+        """What stands around the file: more backticks than any line of it begins with."""
+        runs = [len(run) for run in re.findall(r"^ *(`{3,})", self.text, re.MULTILINE)]
+        return "`" * max([3, *(length + 1 for length in runs)])
 
 
 def workspace_task(text: str, *, files: str, command: str | None, failing: str | None) -> str:

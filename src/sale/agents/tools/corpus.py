@@ -20,6 +20,8 @@ from typing import Self
 import numpy as np
 
 from sale.errors import InputError
+from sale.files.private import make_own_directory
+from sale.files.reading import decode_text, read_bytes
 from sale.models.embedding import Embedder, Vectors
 
 FUSION = 60
@@ -117,11 +119,12 @@ async def open_corpus(path: Path, *, embedder: Embedder | None = None, cache: Pa
 
 def read_passages(path: Path) -> list[Passage]:
     """The passages of a file; see `open_corpus`."""
+    data = read_bytes(path)
     try:
-        data = path.read_bytes()
-        text = (lzma.decompress(data) if path.suffix == ".xz" else data).decode()
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        data = lzma.decompress(data) if path.suffix == ".xz" else data
+    except (EOFError, lzma.LZMAError) as error:
         raise InputError(f"cannot read the corpus: {error}", where=str(path)) from error
+    text = decode_text(data, str(path))
     passages: list[Passage] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -149,7 +152,7 @@ async def _vectors(passages: Sequence[Passage], embedder: Embedder, cache: Path 
             return stored
     vectors = await embedder.embed([f"{passage.title}. {passage.text}" for passage in passages])
     if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        make_own_directory(kept.parent)
         partial = kept.with_suffix(f".{id(vectors):x}.tmp.npy")
         np.save(partial, vectors, allow_pickle=False)
         partial.replace(kept)

@@ -5,6 +5,7 @@ task once for bidding, judging and refining.
 
 Text that comes from an agent (a strategy, a past strategy) is data to every other agent. It is put between marks that
 carry a digest of that very text, which its author cannot know beforehand, and lines that imitate a mark are broken.
+Where it is shown to be scored, numbers in it that look like scores are hidden.
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ def refine_prompt(
     return _render("refine", {**values, "evidence": found, "nonce": nonce})
 
 
-def judge_prompt(task: Task, strategy: str) -> Prompt:
-    """Ask a juror for one score."""
-    return _render("judge", {"task": task.text, "plan": strategy, "nonce": _nonce([strategy])})
+def judge_prompt(task: Task, strategy: str, *, label: str) -> Prompt:
+    """Ask a juror for one score, under a label that the author of the strategy cannot know."""
+    return _render("judge", {"task": task.text, "plan": strategy, "label": label, "nonce": _nonce([strategy])})
 
 
 def question_prompt(task: Task, shown: str, question: str) -> Prompt:

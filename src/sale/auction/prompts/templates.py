@@ -11,6 +11,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.meta import find_referenced_templates
 
+from sale.auction.text import without_scores, without_verdicts
 from sale.types import Prompt
 
 _MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result|found|source))\b", re.IGNORECASE)
@@ -41,7 +42,11 @@ class PromptFolder:
             auto_reload=False,  # the digest is taken once, so the text must stay what it was
             autoescape=False,  # noqa: S701  plain text for a model, not HTML
         )
-        self._environment.filters["harmless"] = harmless
+        self._environment.filters |= {
+            "harmless": harmless,
+            "without_scores": without_scores,
+            "without_verdicts": without_verdicts,
+        }
         self._labels: dict[str, str] = {}
 
     def render(self, name: str, values: Mapping[str, object]) -> Prompt:

@@ -1,7 +1,8 @@
 """A model whose calls are recorded, and answered from the record where the same call was made before.
 
-The same call is the same model, messages and settings. Everything above this line of the code is the product's own: the
-real auctioneer, contractors and memory run over recorded calls as over live ones, so a replay is the market itself.
+The same call is the same model, messages and settings; the labels drawn for a ballot aside. Everything above this line
+of the code is the product's own: the real auctioneer, contractors and memory run over recorded calls as over live ones,
+so a replay is the market itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sale.bench.recording.ballots import question_of
 from sale.bench.recording.log import RecordWriter, read_record
 from sale.errors import BadReplyError, CallError
 from sale.models.protocol import Model, ToolModel
@@ -120,7 +122,9 @@ class CallLog:
         if self._writer is None:
             raise NotRecordedError(f"the {line['stage']} call of {line['agent']} is not on record")
         if key not in self._pending:
-            self._pending[key] = asyncio.create_task(self._make(key, line, model, call))
+            self._pending[key] = made = asyncio.create_task(self._make(key, line, model, call))
+            # Whoever asked may have been cancelled, with the run: then nobody awaits its error, which is no news.
+            made.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(self._pending[key])
 
     async def _make(self, key: str, line: Mapping[str, Any], model: str, call: Ask) -> Reply:
@@ -176,13 +180,14 @@ class RecordedModel:
         measure: bool = False,
         sample: int = 0,
     ) -> Reply:
-        """The reply on record, or the model's."""
+        """The reply on record, or the model's; see `question_of` for ballots."""
+        question = question_of(prompt, schema)
         settings = {
             "model": self._identity,
             "system": prompt.system,
-            "user": prompt.user,
+            "user": question.prompt.user,
             "max_tokens": max_tokens,
-            "schema": schema,
+            "schema": question.schema,
             "measure": measure,
             "temperature": self._temperature,
         } | ({"sample": sample} if sample else {})
@@ -192,7 +197,7 @@ class RecordedModel:
             "stage": prompt.template.partition("@")[0],
             "template": prompt.template,
             "model": self._identity,
-            "prompt": {"system": prompt.system, "user": prompt.user},
+            "prompt": {"system": prompt.system, "user": question.prompt.user},
             "max_tokens": max_tokens,
             "schema": schema is not None,
             "temperature": self._temperature,
@@ -200,15 +205,16 @@ class RecordedModel:
 
         async def call() -> Reply:
             try:
-                return await self._model.generate(
+                reply = await self._model.generate(
                     prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=sample
                 )
+                return question.exchanged(reply)
             except BadReplyError:
                 raise  # the agent's own doing
             except CallError as error:
                 raise RunStoppedError(f"{self._agent}: {error.code}: {error.message}") from error
 
-        return await self._log.ask(key, line, self._identity, call)
+        return question.exchanged(await self._log.ask(key, line, self._identity, call))
 
     async def for_tools(self) -> ToolModel:
         """Not recorded: agents of recorded runs work directly or in steps.

@@ -2,7 +2,8 @@
 
 Every line has a `kind`: `run` (pool, machine and versions, one for each time the run was taken up), `call` (one model
 call with its prompt and reply), `auction` and `execution`. A line that was cut by a crash is dropped on reading, and
-what it held is done again. A finished file can be compressed with xz or gzip; reading takes it as it is.
+what it held is done again. A finished file can be compressed with xz or gzip; reading takes it as it is. A new record
+is for its owner alone: it holds every prompt and every answer, which may be of tasks that are nobody else's business.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import lzma
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +21,9 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from sale.errors import InputError
+from sale.files.private import FILE_MODE, open_private
+from sale.files.reading import decode_text, read_bytes
+from sale.files.writing import explain_output, write_bytes, write_text
 
 Line = Mapping[str, Any]
 
@@ -31,11 +36,7 @@ def read_record(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    try:
-        text = _text(path)
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the record: {error}", where=str(path)) from error
-    lines = text.split("\n")
+    lines = _text(path).split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -51,13 +52,18 @@ def read_record(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _text(path: Path) -> str:
-    match path.suffix:
-        case ".xz":
-            return lzma.decompress(path.read_bytes()).decode()
-        case ".gz":
-            return gzip.decompress(path.read_bytes()).decode()
-        case _:
-            return path.read_text(encoding="utf-8")
+    data = read_bytes(path)
+    try:
+        match path.suffix:
+            case ".xz":
+                data = lzma.decompress(data)
+            case ".gz":
+                data = gzip.decompress(data)
+            case _:
+                pass
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise InputError(f"cannot read the record: {error}", where=str(path)) from error
+    return decode_text(data, str(path))
 
 
 class RecordWriter:
@@ -68,17 +74,21 @@ class RecordWriter:
 
         Raises:
             InputError: The file is compressed: it is finished. Or somebody else is writing to it.
+            OutputError: It cannot be written.
         """
         if path.suffix in {".xz", ".gz"}:
             raise InputError("a compressed record is finished", where=str(path), hint="Unpack it to go on with it.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path.with_name(path.name + ".lock"), blocking=False)
+        self._path = path
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path.with_name(path.name + ".lock"), mode=FILE_MODE, blocking=False)
             self._lock.acquire()
+            self._file = os.fdopen(open_private(path, os.O_RDWR | os.O_APPEND), "ab+")
+            self._mend()
         except Timeout:
             raise InputError("another run is being recorded in it", where=str(path)) from None
-        self._file = path.open("ab+")
-        self._mend()
+        except OSError as error:
+            raise explain_output(error, path) from error
 
     def _mend(self) -> None:
         end = self._file.seek(0, os.SEEK_END)
@@ -91,14 +101,22 @@ class RecordWriter:
         self._file.seek(0, os.SEEK_END)
 
     def append(self, line: Line) -> None:
-        """Add one line."""
-        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Add one line.
+
+        Raises:
+            OutputError: It cannot be written; a part of it that was is taken off when the record is opened again.
+        """
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise explain_output(error, self._path) from error
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written was said when it was to be appended
+            self._file.close()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -111,17 +129,25 @@ class RecordWriter:
 
 
 def pack(path: Path) -> Path:
-    """Compress a record beside itself, `run.jsonl` to `run.jsonl.xz`; returns the new file."""
+    """Compress a record beside itself, `run.jsonl` to `run.jsonl.xz`; returns the new file.
+
+    The packed record is for its owner alone, like the record: it holds every prompt and every answer.
+
+    Raises:
+        InputError: The record cannot be read.
+        OutputError: The new file cannot be written.
+    """
     packed = path.with_name(path.name + ".xz")
-    partial = packed.with_name(packed.name + ".part")
-    partial.write_bytes(lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
-    partial.replace(packed)
+    write_bytes(packed, lzma.compress(read_bytes(path), preset=9 | lzma.PRESET_EXTREME), private=True)
     return packed
 
 
 def unpack(packed: Path, path: Path) -> None:
-    """The record of a packed file as one that can be gone on with."""
-    partial = path.with_name(path.name + ".part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(_text(packed), encoding="utf-8")
-    partial.replace(path)
+    """Write the record of a packed file as one that can be gone on with.
+
+    Raises:
+        InputError: The packed file cannot be read.
+        OutputError: The record cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, _text(packed), private=True)

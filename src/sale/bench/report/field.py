@@ -14,6 +14,7 @@ import numpy as np
 from sale.bench.market_router import ablations, default_weights, order_table
 from sale.bench.metrics import Settled, settle
 from sale.bench.replay import Recorded
+from sale.bench.report.by_hand import RULES
 from sale.bench.report.fitted import Lessons, fitted_markets
 from sale.bench.report.folding import FOLDS, cross_fitted, trained
 from sale.bench.routers.baselines import fixed, learnt
@@ -75,6 +76,9 @@ def compare(recorded: Recorded, dev: Recorded | None, features: Features, lesson
     for router in learnt(features, answers=True):
         routing = trained(router, known, direct) if known is not None else cross_fitted(router, direct)
         contenders.append(Contender(name=router.name, settled=settle((direct, routing))))
+    for rule in RULES:
+        if rule.suits(direct.agents):
+            contenders.append(Contender(name=rule.name, settled=settle((direct, rule.route(recorded, direct)))))
     found = ablations(recorded, default_weights(recorded))
     market = found[0].route(planned)
     contenders.append(Contender(name="SALE without memory", settled=settle((planned, market))))

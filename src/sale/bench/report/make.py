@@ -21,6 +21,7 @@ from sale.bench.report.spends import spend_table
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.errors import InputError
+from sale.files.writing import explain_output, write_bytes
 
 DOMAINS: tuple[Domain, ...] = ("coding", "search")
 SUFFIXES = ("", ".xz", ".gz")
@@ -46,19 +47,21 @@ class Report:
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """The report, and every table and figure as a file of its own; returns what was written."""
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "report.md"
-        page.write_text(self.markdown() + "\n", encoding="utf-8")
-        written = [page]
-        for sheet in self.sheets:
-            path = folder / f"{sheet.key}.csv"
-            path.write_text(sheet.csv(), encoding="utf-8")
-            written.append(path)
-        for name, content in self.figures().items():
-            (folder / name).write_bytes(content)
-            written.append(folder / name)
-        return written
+        """Write the report, and every table and figure to a file of its own; returns what was written.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_output(error, folder) from error
+        parts = {"report.md": (self.markdown() + "\n").encode()}
+        parts |= {f"{sheet.key}.csv": sheet.csv().encode() for sheet in self.sheets}
+        parts |= self.figures()
+        for name, content in parts.items():
+            write_bytes(folder / name, content)
+        return [folder / name for name in parts]
 
 
 def make(

@@ -13,6 +13,7 @@ from typing import Any
 
 from sale.bench.report.sheet import Sheet
 from sale.errors import InputError
+from sale.files.reading import read_text
 
 REPRODUCTIONS, HUMAN_TIME = "reproductions.json", "human_time.json"
 AGREES = {True: "yes", False: "no", None: "–"}
@@ -32,11 +33,11 @@ def outside_sheets(folder: Path) -> Iterator[Sheet]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError) as error:
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
         raise InputError(f"cannot be read: {error}", where=str(path)) from error
 
 

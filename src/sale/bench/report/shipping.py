@@ -5,16 +5,14 @@ Claims are made on tasks that were held out, by the tables; what is shipped may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from sale.bench.online import everybody, examples_of
-from sale.bench.replay import load_recorded, merged
+from sale.bench.replay import Recorded, merged
 from sale.bench.report.fitted import SOLVER_SECONDS
 from sale.bench.routers.features import Embeddings
-from sale.bench.tasks.schema import BenchTask
 from sale.learning.fit import fit
 from sale.learning.spending import Match
 from sale.memory.columns import text_digest
@@ -22,16 +20,13 @@ from sale.memory.prior import PriorWork
 from sale.shipped import PoolKnowledge
 
 
-def knowledge(records: Iterable[Path], tasks: Iterable[BenchTask], features: Embeddings) -> PoolKnowledge:
+def knowledge(parts: Sequence[Recorded], features: Embeddings) -> PoolKnowledge:
     """Weights fitted on the records of a pool, and its work without plans.
 
     Args:
-        records: Of all domains and splits.
-        tasks: What was run.
+        parts: Records of all domains and splits.
         features: Sentence embeddings.
     """
-    given = list(tasks)
-    parts = [load_recorded(path, given) for path in records]
     settings = [agent for part in parts for agent in part.runs[-1]["settings"]["agents"]]
     whole = merged(parts)
     fitted = fit(examples_of(whole, features), "utility", worth=Match(len(whole.agents)), seconds=SOLVER_SECONDS)

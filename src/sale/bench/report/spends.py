@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sale.bench.metrics import Settled, best_single, compare_success, saving, summary
 from sale.bench.report.field import Field
-from sale.bench.report.fitted import FittedMarket, Lessons
+from sale.bench.report.fitted import FittedMarket, Lessons, fitted_markets
 from sale.bench.report.sheet import Sheet, micro, percent
 from sale.bench.report.tables import RESAMPLING
 
-SHARES = (None, 0.25, 0.5, 0.75, 1.0)
+SHARES = (None, 0.25, 0.4, 0.5, 0.75, 1.0)
 
 
 def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
@@ -25,9 +25,14 @@ def spend_table(field: Field, lessons: Lessons, key: str, title: str) -> Sheet:
 
     for agent in field.direct.agents:
         add(agent, field.named(agent).settled)
+    attempts = len(field.direct.agents)
+    done = {one.name: one.settled for one in field.contenders}
+    compared = {
+        (way.attempts, way.share): done.get(way.name) for way in fitted_markets(attempts) if way.objective == "utility"
+    }
     for share in SHARES:
-        market = FittedMarket(name="SALE fitted", attempts=len(field.direct.agents), share=share)
-        settled = market.settled(field.recorded, field.train, field.direct, lessons)
+        market = FittedMarket(name="SALE fitted", attempts=attempts, share=share)
+        settled = compared.get((attempts, share)) or market.settled(field.recorded, field.train, field.direct, lessons)
         if settled is not None:
             add(f"SALE fitted, next best bid, spend {'match' if share is None else format(share, 'g')}", settled)
     return Sheet(

@@ -120,19 +120,34 @@ def thresholds_of(agents: tuple[int, ...], shares: tuple[float, ...], scores: Fl
 
 
 def grid(trials: Trials, agents: tuple[int, ...]) -> list[Point]:
-    """Every chain of at most three of these agents, in every order, with every grid of shares; the best first.
+    """The best of every chain of at most three of these agents, in every order, with every grid of shares, by budget.
 
-    The more successful are better, where equal the cheaper, then the shorter.
+    The more successful are better, where equal the cheaper, then the shorter. The best comes first; after it come those
+    that are cheaper than all better ones: no other can be the best that some budget buys.
     """
     steps = np.linspace(EDGE, 1 - EDGE, STEPS)
     accepted: Accepted = {}
-    points = [
-        point
+    blocks = [
+        block
         for depth in range(1, min(DEPTH, len(agents)) + 1)
         for chain in permutations(agents, depth)
-        for point in _Walk(trials, chain, steps, accepted).points()
+        for block in _Walk(trials, chain, steps, accepted).blocks()
     ]
-    return sorted(points, key=lambda point: (-point.success, point.dollars, len(point.agents)))
+    success = np.concatenate([block.success for block in blocks]) / len(trials.scores)
+    dollars = np.concatenate([block.dollars for block in blocks]) / len(trials.scores)
+    sizes = [len(block.success) for block in blocks]
+    length = np.repeat([len(block.agents) for block in blocks], sizes)
+    order = np.lexsort((length, dollars, -success))
+    cheaper = dollars[order] < np.minimum.accumulate(np.r_[np.inf, dollars[order][:-1]])
+    starts = np.cumsum([0, *sizes])
+    found: list[Point] = []
+    for place in order[cheaper].tolist():
+        number = int(np.searchsorted(starts, place, side="right")) - 1
+        block, row = blocks[number], place - int(starts[number])
+        shares = (*block.shares, float(steps[block.first + row])) if len(block.agents) > 1 else ()
+        point = Point(agents=block.agents, shares=shares, success=float(success[place]), dollars=float(dollars[place]))
+        found.append(point)
+    return found
 
 
 def best(points: list[Point], trials: Trials, budget: float) -> Chain:
@@ -161,6 +176,19 @@ def _polished(start: Point, trials: Trials, budget: float) -> tuple[float, ...]:
     return tuple(float(share) for share in shares) if loss(shares) < -start.success else start.shares
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Block:
+    """A chain whose last share takes every value of the grid from some place on, or that has none."""
+
+    agents: tuple[int, ...]
+    shares: tuple[float, ...]
+    """All but the last one."""
+    first: int
+    success: Floats
+    """Summed over tasks."""
+    dollars: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class _Walk:
     """All points of one chain: at each stage one more share, over the tasks the earlier ones sent on."""
@@ -171,35 +199,30 @@ class _Walk:
     accepted: Accepted
     """Shared among chains: many begin alike."""
 
-    def points(self) -> Iterator[Point]:
+    def blocks(self) -> Iterator[_Block]:
         every = np.arange(len(self.trials.scores))
         if len(self.agents) == 1:
             right, cost = self._each(0, every)
-            yield self._point((), float(right.sum()), float(cost.sum()))
+            yield self._block(0, (), np.array([right.sum()]), np.array([cost.sum()]))
         else:
             yield from self._stage(0, every, 0, (0.0, 0.0), ())
 
     def _stage(
         self, depth: int, going: Ints, first: int, sums: tuple[float, float], shares: tuple[float, ...]
-    ) -> Iterator[Point]:
+    ) -> Iterator[_Block]:
         """Every way on from the stage `depth`, which calls its agent for the tasks `going`."""
         right, cost = self._each(depth, going)
         dollars = sums[1] + float(cost.sum())
         accepted = self._accepted(depth, going, first, shares)
         successes = sums[0] + accepted @ right
-        places = range(first, len(self.steps))
         if depth < len(self.agents) - 2:
-            for row, place in enumerate(places):
+            for row, place in enumerate(range(first, len(self.steps))):
                 so_far = (float(successes[row]), dollars)
                 step = (*shares, float(self.steps[place]))
                 yield from self._stage(depth + 1, going[~accepted[row]], place, so_far, step)
             return
         last_right, last_cost = self._each(depth + 1, going)
-        successes = successes + ~accepted @ last_right
-        totals = dollars + ~accepted @ last_cost
-        for row, place in enumerate(places):
-            step = (*shares, float(self.steps[place]))
-            yield self._point(step, float(successes[row]), float(totals[row]))
+        yield self._block(first, shares, successes + ~accepted @ last_right, dollars + ~accepted @ last_cost)
 
     def _accepted(self, depth: int, going: Ints, first: int, shares: tuple[float, ...]) -> Bools:
         """(shares from `first` on, tasks): the answers that are good enough."""
@@ -214,6 +237,5 @@ class _Walk:
         agent = self.agents[depth]
         return self.trials.success[rows, agent], self.trials.dollars[rows, agent]
 
-    def _point(self, shares: tuple[float, ...], success: float, dollars: float) -> Point:
-        tasks = len(self.trials.scores)
-        return Point(agents=self.agents, shares=shares, success=success / tasks, dollars=dollars / tasks)
+    def _block(self, first: int, shares: tuple[float, ...], success: Floats, dollars: Floats) -> _Block:
+        return _Block(agents=self.agents, shares=shares, first=first, success=success, dollars=dollars)

@@ -21,6 +21,7 @@ import numpy as np
 
 from sale.bench.routers.protocol import Floats, OutcomeTable
 from sale.errors import InputError
+from sale.files.reading import read_text
 
 LETTERS = 4
 """Characters to a token, where a source gives text but no counts."""
@@ -260,11 +261,10 @@ def _size(model: str) -> float | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot read the outcome table: {error}", where=str(path), hint="Give the folder its files are in."
-        ) from error
+        return read_text(path)
+    except InputError as error:
+        hint = error.hint or "Give the folder its files are in."
+        raise InputError(f"the outcome table: {error.message}", where=str(path), hint=hint) from error
 
 
 def _json(path: Path) -> Any:  # noqa: ANN401  whatever the source wrote

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
+from sale.files.reading import read_text
+from sale.files.writing import write_text
 
 
 def read_tasks(path: Path) -> list[BenchTask]:
@@ -17,11 +19,7 @@ def read_tasks(path: Path) -> list[BenchTask]:
     Raises:
         InputError: The file cannot be read, a line is no task, or an id is there twice; the message names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the task file: {error}", where=str(path)) from error
-    return parse_tasks(text, str(path))
+    return parse_tasks(read_text(path), str(path))
 
 
 def parse_tasks(text: str, origin: str) -> list[BenchTask]:
@@ -46,8 +44,9 @@ def parse_tasks(text: str, origin: str) -> list[BenchTask]:
 
 
 def write_tasks(tasks: Iterable[BenchTask], path: Path) -> None:
-    """Write tasks; the file is whole or not there."""
-    partial = path.with_name(path.name + ".part")
-    lines = (task.model_dump_json(exclude_defaults=True) + "\n" for task in tasks)
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(path)
+    """Write tasks; the file is whole or as it was.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_text(path, "".join(task.model_dump_json(exclude_defaults=True) + "\n" for task in tasks))

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from sale.models.local.catalogue import HubFile, Wheels
+from sale.types.numbers import whole
 
 CHUNK = 1 << 20
 STALL_SECONDS = 30.0
@@ -37,7 +38,7 @@ PAUSE_SECONDS = 0.5
 """Before the second try of a connection that brought nothing; twice as long before each further one."""
 PIP_SECONDS = 1800.0
 BEAT_SECONDS = 0.2
-_RANGE = re.compile(r"bytes (\d+)-\d*(?:/(\d+))?")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]*(?:/([0-9]{1,18}))?")
 _FULL = "No space left on device"
 
 Advance = Callable[[int], None]
@@ -229,8 +230,9 @@ def _rest(seconds: float, beat: Callable[[], None]) -> None:
 def _check_size(headers: Message, begins: re.Match[str] | None, size: int) -> None:
     """Refuse another file, or a page about why there is none, before it is downloaded."""
     offered = begins[2] if begins else headers.get("Content-Length")
-    if offered is not None and offered.isdigit() and int(offered) != size:
-        raise SourceFault(f"it offers {int(offered):,} bytes where the file has {size:,}")
+    length = whole(offered)
+    if length is not None and length != size:
+        raise SourceFault(f"it offers {length:,} bytes where the file has {size:,}")
 
 
 def _write_all(file: RawIOBase, chunk: bytes) -> None:

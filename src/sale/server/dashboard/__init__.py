@@ -49,6 +49,7 @@ def routes(
         _get(site, "/keys", keys.show),
         _post(site, "/keys/create", keys.create),
         _post(site, "/keys/revoke", keys.revoke),
+        _post(site, "/keys/delete", keys.delete),
         Route("/login", site.endpoint(login.show, open_to_all=True), methods=["GET"], include_in_schema=False),
         Route("/login", site.endpoint(login.enter, open_to_all=True), methods=["POST"], include_in_schema=False),
         _post(site, "/logout", login.leave),

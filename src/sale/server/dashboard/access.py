@@ -21,6 +21,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from sale.server.dashboard.settings import DashboardSettings
+from sale.server.nearby import is_direct
 
 COOKIE = "sale_dashboard"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -101,6 +102,10 @@ class Access:
     def allowed_host(self, request: HTTPConnection) -> bool:
         """Without a password only loopback names are answered to: another name is a page elsewhere that points here."""
         return self.guarded or urlsplit(f"//{request.headers.get('host', '')}").hostname in LOOPBACK
+
+    def allowed_way(self, request: HTTPConnection) -> bool:
+        """Without a password only programs of this machine are answered, and nobody for whom a proxy asks."""
+        return self.guarded or is_direct(request.scope)
 
     def wait(self, address: str) -> float:
         """Seconds until this address may try a password again; 0 for at once."""

@@ -100,6 +100,8 @@ class Site:
                 return desk.plain(
                     "misdirected", "This dashboard has no password, so it answers to localhost only.", 421
                 )
+            if not self.access.allowed_way(request):
+                return desk.plain("refused", UNGUARDED, 403)
             if not (open_to_all or desk.visitor.admitted):
                 return desk.to_login()
             try:
@@ -206,9 +208,14 @@ class Desk:
         return fields
 
 
+UNGUARDED = (
+    "This dashboard has no password, so it answers to this machine only, and to nobody for whom a proxy asks. "
+    "Set [server] password_env to serve others."
+)
 TITLES = {"misdirected": "Not under this name", "refused": "Refused", "wrong": "That did not work"}
 DONE = {
     "judged": "Your judgement is on record.",
     "used": "Those weights decide auctions from now on.",
     "revoked": "The key is revoked.",
+    "deleted": "The key is deleted.",
 }

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, TypeVar
 
 from sale.memory.figures import Span
+from sale.memory.plausible import EARLIEST
 
 T = TypeVar("T")
 Cut = Literal["day", "week", "month"]
@@ -18,6 +19,8 @@ CHOICES: tuple[tuple[str, str], ...] = (("7", "7 days"), ("30", "30 days"), ("90
 USUAL = "30"
 LONGEST: tuple[tuple[Cut, float], ...] = (("day", 45), ("week", 400), ("month", math.inf))
 """Cuts, the finest first, and up to how many days they are used for."""
+FIRST = EARLIEST.date()
+"""The first day that periods begin at."""
 FEW = 4
 """Periods that show no course of things."""
 
@@ -81,8 +84,9 @@ def periods(times: Sequence[datetime], least: int = 0) -> Periods:
         times: When things happened.
         least: How many should fall into most periods, for shares of them to mean something.
     """
-    days = [time.astimezone(UTC).date() for time in times]
     end = datetime.now(UTC).date()
+    # A record of a clock that was wrong, or of an earlier version, may be of any year: it is in no period.
+    days = [day for time in times if FIRST <= (day := time.astimezone(UTC).date()) <= end]
     start = min(days, default=end)
     cuts = [_cut(start, end, cut) for cut, longest in LONGEST if (end - start).days < longest]
     readable = [one for one in cuts if len(one.starts) >= FEW] or cuts[:1]

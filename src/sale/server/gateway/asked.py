@@ -14,10 +14,9 @@ import orjson
 from sale.server.gateway.conversation import INSTRUCTING, text_of
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.prompts import asked_text, plan_text
+from sale.server.gateway.reckoning import CHOICES, Weight, weigh
 
 Json = dict[str, Any]
-UNKNOWN_ANSWER_TOKENS = 4096
-"""What an answer without a limit is reckoned with beforehand."""
 MOST_CHOICES = 128
 ROLE_CHARACTERS = 32
 
@@ -27,8 +26,8 @@ class Asked:
     """A chat completion request."""
 
     body: Json
-    size: int
-    """Bytes, as it came."""
+    weight: Weight
+    """What it comes to, before anybody has counted."""
     model: str
     messages: Sequence[Json]
     stream: bool
@@ -41,17 +40,6 @@ class Asked:
     def tools(self) -> bool:
         """Whether the client offers tools."""
         return bool(self.body.get("tools") or self.body.get("functions"))
-
-    @property
-    def choices(self) -> int:
-        """How many answers are wanted."""
-        return cast("int", self.body.get("n") or 1)
-
-    def longest(self, otherwise: int | None = None) -> int:
-        """The most tokens of all answers together; a guess where there is no limit."""
-        limit: object = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
-        known = limit if isinstance(limit, int) and limit > 0 else otherwise or UNKNOWN_ANSWER_TOKENS
-        return known * self.choices
 
     def sent(self, model: str, plan: str) -> bytes:
         """The body for an agent's endpoint: its model, its plan, and usage at the end of a stream.
@@ -91,6 +79,10 @@ def with_plan(messages: Sequence[Json], plan: str) -> list[Json]:
 def read_asked(body: Json, size: int) -> Asked:
     """A body as a request; only what the gateway itself goes by is looked at.
 
+    Args:
+        body: In terms of chat completions.
+        size: Its bytes.
+
     Raises:
         ApiError: Something of that is wrong.
     """
@@ -100,9 +92,9 @@ def read_asked(body: Json, size: int) -> Asked:
     stream: object = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise _wrong("stream", "must be true or false")
-    choices: object = body.get("n")
-    if choices is not None and not (_is_int(choices) and 1 <= cast("int", choices) <= MOST_CHOICES):
-        raise _wrong("n", f"must be a number from 1 to {MOST_CHOICES}")
+    for name in CHOICES:
+        if body.get(name) is not None and not (_is_int(body[name]) and 1 <= body[name] <= MOST_CHOICES):
+            raise _wrong(name, f"must be a number from 1 to {MOST_CHOICES}")
     for name in ("max_tokens", "max_completion_tokens"):
         if body.get(name) is not None and not (_is_int(body[name]) and body[name] > 0):
             raise _wrong(name, "must be a number above 0")
@@ -113,11 +105,12 @@ def read_asked(body: Json, size: int) -> Asked:
     named = cast("Mapping[str, object]", metadata).get("sale_session") if isinstance(metadata, dict) else None
     if named is not None and not isinstance(named, str):
         raise _wrong("metadata.sale_session", "must be a text")
+    messages = _messages(body.get("messages"))
     return Asked(
         body=body,
-        size=size,
+        weight=weigh(body, messages, size),
         model=model,
-        messages=_messages(body.get("messages")),
+        messages=messages,
         stream=stream is True,
         wants_usage=isinstance(options, dict) and cast("Json", options).get("include_usage") is True,
         session=named,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -16,14 +16,18 @@ from sale.server.gateway.completion import as_chunks, as_completion
 from sale.server.gateway.desk import Desk
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Headers
+from sale.server.gateway.reading import read_completion
+from sale.server.gateway.reckoning import choices, longest
 from sale.server.gateway.sink import Sink
-from sale.server.gateway.stream import Relay, Tally, broken
+from sale.server.gateway.stream import Piece, Relay, Tally, says_something
 from sale.server.gateway.upstream import Answer
 from sale.types import Call, Task, Usage
 
 PATH = "/chat/completions"
-WORST_BYTES_PER_TOKEN = 3
-"""Of what is sent, for money set aside beforehand: prose has more."""
+UNKNOWN_ANSWER_TOKENS = 4096
+"""What an answer without a limit is reckoned with beforehand."""
+QUIET_SECONDS = 10.0
+"""A client that waits for a stream is never longer without a sign of life, where the endpoint gives one."""
 Json = dict[str, Any]
 
 
@@ -53,24 +57,36 @@ class UpstreamCall:
         """What it has consumed, as counted or else estimated."""
         if not self.sent:
             return Usage()
-        return self.tally.used(self.asked.size)
+        return self.tally.used(self.asked.weight.as_a_rule)
 
     @property
     def counted(self) -> bool:
         """Whether the usage is known, and not estimated."""
-        return self.tally.usage is not None or not self.sent
+        return self.tally.counted or not self.sent
 
     @property
     def dollars(self) -> float:
         """What it costs."""
         if self._calls:
             return sum(call.dollars for call in self._calls)
-        return self.agent.price.dollars(self.usage)
+        return self.agent.price.dollars(self.usage, cached=self.tally.cached)
 
-    def worst(self) -> Usage:
-        """The most it can consume."""
-        longest = self.asked.longest(self.reach.answer_tokens if self.reach else None)
-        return Usage(input_tokens=self.asked.size // WORST_BYTES_PER_TOKEN, output_tokens=longest)
+    def worst(self, dearest: float | None, most: int) -> tuple[float, int]:
+        """Dollars and tokens it can take at most.
+
+        An agent without an endpoint knows no limit of the client's, and what it costs need not depend on its tokens.
+
+        Args:
+            dearest: What the work of an agent without an endpoint costs, where that is known.
+            most: The tokens it has taken so far.
+        """
+        told = self.plan if self.followed else ""
+        body = self.asked.body if self.reach is not None else {}
+        written = longest(body, self.reach.answer_tokens if self.reach is not None else UNKNOWN_ANSWER_TOKENS)
+        usage = Usage(input_tokens=self.asked.weight.at_most(told), output_tokens=written)
+        if self.reach is not None:
+            return self.agent.price.dollars(usage), usage.total
+        return (self.agent.price.dollars(usage) if dearest is None else dearest), max(usage.total, most)
 
     def settled(self, error: str | None) -> Call:
         """The line of the settlement."""
@@ -113,34 +129,47 @@ class UpstreamCall:
                 "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
             ) from error
         body = self.asked.sent(address.model, self.plan if self.followed else "")
-        silence = desk.settings.silence_seconds if self.asked.stream else reach.seconds
+        silence = desk.settings.silence_seconds
         self.sent = True
-        async with desk.upstream.post(address, PATH, body, silence=silence) as answer:
+        # A stream may last as long as it says something; a whole answer has the agent's time.
+        seconds = None if self.asked.stream else reach.seconds
+        async with desk.upstream.post(address, PATH, body, silence=silence, seconds=seconds) as answer:
             if self.asked.stream:
                 await self._relay(answer, headers)
             else:
-                raw = await answer.whole()
-                value = _completion(raw)
+                raw, value = read_completion(await answer.whole(), answer.hide)
                 self.tally.whole(value)
                 await self.sink.whole(raw, value, headers(self))
 
     async def _relay(self, answer: Answer, headers: Callable[[UpstreamCall], Headers]) -> None:
-        relay = Relay(self.tally, show_usage=self.asked.wants_usage)
+        """A stream on its way through. Until it says something, another agent can still take over."""
+        relay = Relay(self.tally, show_usage=self.asked.wants_usage, hide=answer.hide)
+        held: list[Piece] = []
+        spoken = time.monotonic()
         async for data in answer.pieces():
-            pieces = relay.feed(data)
-            if pieces and not self.sink.answering:
-                await self.sink.begin(headers(self))
-            if pieces:
-                await self.sink.pieces(pieces)
+            held += relay.feed(data)
+            if held and (self.sink.answering or says_something(held)):
+                await self._pass_on(held, headers)
+                held = []
+            elif held and time.monotonic() - spoken >= QUIET_SECONDS:
+                await self.sink.bidding((f"{self.agent.name} is at work",), headers(self))
+                spoken = time.monotonic()
             if relay.done:
                 break
-        relay.close()
+        held += relay.close()
+        if held:
+            await self._pass_on(held, headers)
         await self.sink.done(self.tally)
         await answer.ended()
 
+    async def _pass_on(self, pieces: list[Piece], headers: Callable[[UpstreamCall], Headers]) -> None:
+        if not self.sink.answering:
+            await self.sink.begin(headers(self))
+        await self.sink.pieces(pieces)
+
     async def _execute(self, headers: Callable[[UpstreamCall], Headers]) -> None:
         """The agent does the conversation as one task."""
-        if self.asked.tools or self.asked.choices > 1:
+        if self.asked.tools or choices(self.asked.body) > 1:
             what = "tools" if self.asked.tools else "n"
             raise ApiError(
                 f"agent {self.agent.name!r} has no endpoint: it takes no {what}", name="unsupported", param=what
@@ -162,19 +191,3 @@ class UpstreamCall:
         await self.sink.begin(headers(self))
         await self.sink.pieces(relay.feed(as_chunks(value)))
         await self.sink.done(self.tally)
-
-
-def _completion(raw: bytes) -> Json:
-    """A body as a chat completion.
-
-    Raises:
-        ApiError: It is none.
-    """
-    try:
-        value: object = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise broken("sent what is no JSON") from None
-    choices: object = cast("Json", value).get("choices") if isinstance(value, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise broken("sent what is no chat completion")
-    return cast("Json", value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -16,13 +17,16 @@ from sale.errors import SaleError
 from sale.server.gateway.asked import Asked, read_asked
 from sale.server.gateway.conversation import read_thread
 from sale.server.gateway.desk import Desk
-from sale.server.gateway.errors import CLIENT_LEFT, ApiError, told_as
+from sale.server.gateway.errors import CLIENT_LEFT, ApiError, stopped, told_as
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.turn import Turn
 from sale.server.store.types import Holder, Line
+from sale.types import Usage
 
 MEGABYTE = 1024 * 1024
+LAST_WORD_SECONDS = 1.0
+"""How long a client may take to be told that the server stops."""
 SESSION_HEADER = b"x-sale-session"
 SESSION_CHARACTERS = 128
 Json = dict[str, Any]
@@ -40,6 +44,10 @@ class Noted:
     status: int = 500
     error: str | None = "internal"
     turn: Turn | None = None
+    model: str = ""
+    """Where there is no turn: the model, and what it took."""
+    usage: Usage = field(default_factory=Usage)
+    dollars: float = 0.0
 
     def line(self, holder: Holder, largest: Callable[[Turn], float]) -> Line:
         """The line."""
@@ -51,17 +59,17 @@ class Noted:
             session_id=turn.session_id if turn else None,
             auction_id=turn.auction_id if turn else None,
             path=self.path,
-            model=turn.asked.model[:SESSION_CHARACTERS] if turn else "",
+            model=(turn.asked.model if turn else self.model)[:SESSION_CHARACTERS],
             agent=turn.agent if turn else None,
             status=self.status,
             error=self.error,
             streamed=turn.asked.stream if turn else False,
-            input_tokens=turn.usage.input_tokens if turn else 0,
-            output_tokens=turn.usage.output_tokens if turn else 0,
+            input_tokens=(turn or self).usage.input_tokens,
+            output_tokens=(turn or self).usage.output_tokens,
             cached_tokens=turn.cached if turn else 0,
-            work_dollars=turn.work_dollars if turn else 0.0,
+            work_dollars=turn.work_dollars if turn else self.dollars,
             auction_dollars=turn.auction_dollars if turn else 0.0,
-            largest_dollars=largest(turn) if turn else 0.0,
+            largest_dollars=largest(turn) if turn else self.dollars,
             seconds=time.monotonic() - self.began,
             first_token_seconds=turn.first_seconds if turn else None,
             wait_seconds=turn.wait_seconds if turn else 0.0,
@@ -83,7 +91,10 @@ class TurnEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send)
+        with self._desk.working():
+            await self._take(Exchange(scope, receive, send))
+
+    async def _take(self, exchange: Exchange) -> None:
         noted = Noted(path=exchange.path)
         try:
             holder = await self._desk.store.admit(exchange.secret)
@@ -95,14 +106,11 @@ class TurnEndpoint:
         floor.enter()
         try:
             await self._answer(exchange, body, holder, noted)
-        except asyncio.CancelledError:
-            noted.status, noted.error = 503, "server_stopped"
-            raise
         finally:
             await floor.leave()
             # Of the floor it began on: a new one may know other agents.
             price = floor.largest.price
-            await self._desk.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage)))
+            await self._desk.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
 
     async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: Noted) -> None:
         sink: Sink | None = None
@@ -121,14 +129,25 @@ class TurnEndpoint:
                 await turn.run()
             noted.status, noted.error = 200, None
         except SaleError as error:
-            told = told_as(error)
-            noted.status, noted.error = told.status, told.name or told.code
-            if told.status == CLIENT_LEFT:
-                return
-            if sink is None:
-                await _refuse(exchange, told)
-            else:
-                await sink.failed(told, noted.turn.headers() if noted.turn else [])
+            await _tell(exchange, sink, told_as(error), noted)
+        except asyncio.CancelledError:
+            if not self._desk.draining:
+                raise
+            # Its time is up: the client is told so, as far as it can be at once, and what was spent is noted.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORD_SECONDS):
+                    await _tell(exchange, sink, stopped(), noted)
+
+
+async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: Noted) -> None:
+    """Say and note how a request failed."""
+    noted.status, noted.error = error.status, error.name or error.code
+    if error.status == CLIENT_LEFT:
+        return
+    if sink is None:
+        await _refuse(exchange, error)
+    else:
+        await sink.failed(error, noted.turn.headers() if noted.turn else [])
 
 
 async def _refuse(exchange: Exchange, error: ApiError) -> None:

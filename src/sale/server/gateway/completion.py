@@ -31,6 +31,24 @@ def as_completion(answer: str, model: str, usage: Usage) -> Json:
     }
 
 
+def chunks_of(value: Json) -> bytes:
+    """A whole answer of an endpoint that was asked for a stream, as the stream it should have been."""
+    head = {name: value[name] for name in ("id", "created", "model") if name in value}
+    head["object"] = "chat.completion.chunk"
+    parts: list[Json] = []
+    for place, choice in enumerate(value["choices"]):
+        index = choice.get("index", place)
+        message: Json = dict(choice["message"])
+        if message.get("tool_calls"):
+            message["tool_calls"] = [{"index": at} | call for at, call in enumerate(message["tool_calls"])]
+        parts.append({**head, "choices": [{"index": index, "delta": message, "finish_reason": None}]})
+        last: Json = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
+        parts.append({**head, "choices": [last]})
+    if value.get("usage") is not None:
+        parts.append({**head, "choices": [], "usage": value["usage"]})
+    return b"".join(b"data: " + orjson.dumps(part) + b"\n\n" for part in parts)
+
+
 def as_chunks(value: Json) -> bytes:
     """The same as an endpoint would stream it: the answer in one chunk, then the end, then the usage."""
     head = {name: value[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from sale import config
@@ -22,6 +22,8 @@ from sale.types import Attempt, Auction, Call, Execution, Usage
 LOG = logging.getLogger("sale.server")
 LOOKED_AT = 1000
 """How many of the latest sessions and unfinished auctions are looked at when the server starts."""
+LAST_SECONDS = 10.0
+"""How long requests that were told to end may take to be settled and noted."""
 ENDED = "the server ended before the session did"
 
 
@@ -42,6 +44,9 @@ class Desk:
         self.hub = hub
         self.floor = Floor(market)
         self.draining = False
+        self._working = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.sessions = Sessions(store, seconds=settings.session_seconds, most=settings.sessions, settle=self._settle)
         self._upstream: Upstream | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -57,7 +62,22 @@ class Desk:
         self._tasks = [asyncio.create_task(self.sessions.run()), asyncio.create_task(self._recover())]
         return self
 
+    @contextlib.contextmanager
+    def working(self) -> Generator[None]:
+        """A request is answered, settled and noted within: the desk is not closed under it."""
+        self._working += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._working -= 1
+            if not self._working:
+                self._idle.set()
+
     async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._idle.wait()
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

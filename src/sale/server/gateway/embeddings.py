@@ -1,7 +1,11 @@
-"""`POST /v1/embeddings`: passed to the endpoint the settings name, or answered by the embedded MiniLM."""
+"""`POST /v1/embeddings`: passed to the endpoint the settings name, or answered by the embedded MiniLM.
+
+They count against a key's budget and its tokens a minute like everything else, and are on the ledger.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from typing import Any, cast
@@ -12,16 +16,21 @@ from starlette.types import Receive, Scope, Send
 
 from sale import config
 from sale.errors import SaleError
-from sale.models.connection import Address
+from sale.models.address import Address
 from sale.models.embedding import MiniLMEmbedder
+from sale.models.prices import listed_embedding_price
 from sale.server.gateway.chat import MEGABYTE, Noted
 from sale.server.gateway.desk import Desk
-from sale.server.gateway.errors import CLIENT_LEFT, ApiError, told_as
+from sale.server.gateway.errors import CLIENT_LEFT, ApiError, stopped, told_as
 from sale.server.gateway.exchange import Exchange, document
+from sale.server.gateway.reading import broken, error_in, read_json, reported
+from sale.server.gateway.reckoning import Weight, embedded
+from sale.server.store.types import Holder
+from sale.types import Usage
 
 MOST_TEXTS = 2048
 SECONDS = 60.0
-BYTES_PER_TOKEN = 4
+MOST_TOKENS = 2**40
 Json = dict[str, Any]
 
 
@@ -35,41 +44,79 @@ class EmbeddingsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send)
+        with self._desk.working():
+            await self._take(Exchange(scope, receive, send))
+
+    async def _take(self, exchange: Exchange) -> None:
         noted = Noted(path=exchange.path, began=time.monotonic())
         holder = None
         try:
             holder = await self._desk.store.admit(exchange.secret)
             body = document(await exchange.body(self._desk.settings.body_mb * MEGABYTE))
             async with exchange.connected():
-                await exchange.reply(200, await self._answer(body))
+                await exchange.reply(200, await self._paid(body, holder, noted))
             noted.status, noted.error = 200, None
         except SaleError as error:
             told = told_as(error)
             noted.status, noted.error = told.status, told.name or told.code
             if told.status != CLIENT_LEFT and not exchange.started:
                 await exchange.reply(told.status, told.document(), told.headers)
+        except asyncio.CancelledError:
+            if not self._desk.draining:
+                raise
+            told = stopped()
+            noted.status, noted.error = told.status, told.name
+            if not exchange.started:
+                await exchange.reply(told.status, told.document(), told.headers)
         finally:
             if holder is not None:
                 await self._desk.store.note(noted.line(holder, lambda _: 0.0))
 
-    async def _answer(self, body: Json) -> bytes:
+    async def _paid(self, body: Json, holder: Holder, noted: Noted) -> bytes:
+        """The answer, with money and tokens set aside before and settled after, however it ends."""
         settings = self._desk.settings.embeddings
-        if settings is None:
-            return await self._embedded(body)
-        key = config.embeddings_key(settings)
-        model = settings.model or str(body.get("model"))
-        address = Address(base_url=settings.endpoint, model=model, api_key=key)
-        sent = orjson.dumps(body | {"model": model})
-        async with self._desk.upstream.post(address, "/embeddings", sent, silence=SECONDS) as answer:
-            return await answer.whole()
+        weight = embedded(body.get("input"))
+        noted.model = self._embedder.name if settings is None else settings.model or str(body.get("model"))
+        price = _price(settings, noted.model)
+        most = weight.at_most()
+        reservation = await self._desk.store.reserve(holder, most * price / 1e6, most)
+        try:
+            if settings is None:
+                answer, tokens = await self._embedded(body, weight)
+                noted.usage = Usage(input_tokens=tokens)
+                return answer
+            return await self._forwarded(settings, body, weight, noted)
+        finally:
+            noted.dollars = noted.usage.total * price / 1e6
+            await self._desk.store.settle(reservation, dollars=noted.dollars, tokens=noted.usage.total)
 
-    async def _embedded(self, body: Json) -> bytes:
+    async def _forwarded(self, settings: config.EmbeddingSettings, body: Json, weight: Weight, noted: Noted) -> bytes:
+        key = config.embeddings_key(settings)
+        address = Address(base_url=settings.endpoint, model=noted.model, api_key=key)
+        sent = orjson.dumps(body | {"model": noted.model})
+        silence = min(SECONDS, self._desk.settings.silence_seconds)
+        noted.usage = Usage(input_tokens=weight.as_a_rule)
+        try:
+            async with self._desk.upstream.post(address, "/embeddings", sent, silence=silence) as answer:
+                raw = await answer.whole()
+                value, damage = read_json(raw)
+                if (error := error_in(value)) is not None:
+                    raise reported(error, answer.hide)
+                if damage or not isinstance(value, dict) or not isinstance(cast("Json", value).get("data"), list):
+                    raise broken("sent what are no embeddings")
+        except ApiError as error:
+            if not error.spent:
+                noted.usage = Usage()
+            raise
+        noted.usage = Usage(input_tokens=_counted(cast("Json", value), weight.as_a_rule))
+        return raw
+
+    async def _embedded(self, body: Json, weight: Weight) -> tuple[bytes, int]:
         texts = _texts(body.get("input"))
         wanted = body.get("encoding_format") or "float"
-        if wanted not in {"float", "base64"}:
+        if wanted not in ("float", "base64"):
             raise _wrong("encoding_format", "must be float or base64")
-        if body.get("dimensions") not in {None, self._embedder.dimensions}:
+        if body.get("dimensions") not in (None, self._embedder.dimensions):
             raise _wrong("dimensions", f"must be {self._embedder.dimensions}")
         rows = await self._embedder.embed(texts)
         data = [
@@ -82,9 +129,30 @@ class EmbeddingsEndpoint:
             }
             for place, row in enumerate(rows)
         ]
-        tokens = sum(-(-len(text.encode(errors="replace")) // BYTES_PER_TOKEN) for text in texts)
+        tokens = weight.as_a_rule
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return orjson.dumps({"object": "list", "data": data, "model": self._embedder.name, "usage": usage})
+        value = {"object": "list", "data": data, "model": self._embedder.name, "usage": usage}
+        return orjson.dumps(value), tokens
+
+
+def _price(settings: config.EmbeddingSettings | None, model: str) -> float:
+    """Dollars per million tokens."""
+    if settings is None:
+        return 0.0
+    if settings.price is not None:
+        return settings.price
+    return listed_embedding_price(model, settings.endpoint) or 0.0
+
+
+def _counted(value: Json, otherwise: int) -> int:
+    """The tokens an endpoint has counted; an estimate where it has not."""
+    usage: object = value.get("usage")
+    fields = cast("Json", usage) if isinstance(usage, dict) else {}
+    for name in ("prompt_tokens", "total_tokens"):
+        found: object = fields.get(name)
+        if isinstance(found, int) and not isinstance(found, bool) and 0 < found < MOST_TOKENS:
+            return found
+    return otherwise
 
 
 def _texts(given: object) -> list[str]:

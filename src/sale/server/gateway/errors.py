@@ -117,6 +117,11 @@ def told_as(error: SaleError) -> ApiError:
             return ApiError("the market could not hold the auction", status=502, name=error.code)
 
 
+def stopped() -> ApiError:
+    """The server stops, and the time for requests under way is up."""
+    return ApiError("the server stops; ask again", status=503, name="server_stopped", retry_after=1.0)
+
+
 def missing(path: str) -> ApiError:
     """No such address."""
     return ApiError(f"there is nothing at {path}", status=404, name="unknown_url")

@@ -46,10 +46,8 @@ class FeedbackEndpoint:
         await exchange.reply(200, orjson.dumps({"object": "feedback", "auction_id": auction_id}))
 
     async def _judge(self, reference: str, outcome: Outcome, holder: Holder) -> str:
-        held = self._desk.sessions.of(reference)
-        session = held.session if held else await self._desk.store.session(reference)
-        if session is not None and session.key_id != holder.key_id:
-            raise _unknown(reference)
+        held = self._desk.sessions.of(reference, holder)
+        session = held.session if held else await self._desk.store.session(reference, holder.key_id)
         if held is not None and await self._desk.sessions.settle(held, outcome):
             return held.session.auction_id
         auction_id = session.auction_id if session is not None else reference
@@ -57,7 +55,7 @@ class FeedbackEndpoint:
         if not AUCTION_ID.fullmatch(auction_id):
             raise _unknown(reference)
         try:
-            await self._desk.floor.market.feedback(auction_id, outcome.verdict, outcome.detail)
+            await self._desk.floor.market.feedback(auction_id, outcome.verdict, outcome.detail, tenant=holder.tenant)
         except InputError:
             raise _unknown(reference) from None
         return auction_id

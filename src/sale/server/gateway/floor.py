@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sale.agents.protocol import Agent, Reach, Reachable
+from sale.agents.protocol import Agent, Declared, Reach, Reachable
 from sale.market import Market
 from sale.server.gateway.errors import ApiError, unknown_model
 
@@ -21,6 +21,8 @@ class Floor:
         self.agents: dict[str, Agent] = {agent.name: agent for agent in market.agents}
         self.largest = market.largest
         self._reach = {agent.name: agent.reach if isinstance(agent, Reachable) else None for agent in market.agents}
+        self._dearest = {agent.name: agent.dearest if isinstance(agent, Declared) else None for agent in market.agents}
+        self._seen: dict[str, tuple[float, int]] = {}
         self._inside = 0
         self._retired = False
         self._closed = False
@@ -33,6 +35,17 @@ class Floor:
     def reach(self, agent: str) -> Reach | None:
         """How an agent's endpoint is asked; `None` where it has none."""
         return self._reach[agent]
+
+    def dearest(self, agent: str) -> tuple[float | None, int]:
+        """What the work of an agent without an endpoint costs at most, as declared, else as it has been; its tokens."""
+        dollars, tokens = self._seen.get(agent, (None, 0))
+        declared = self._dearest[agent]
+        return (dollars if declared is None else max(declared, dollars or 0.0)), tokens
+
+    def seen(self, agent: str, dollars: float, tokens: int) -> None:
+        """What a piece of work has come to: the next may come to as much."""
+        most, longest = self._seen.get(agent, (0.0, 0))
+        self._seen[agent] = (max(most, dollars), max(longest, tokens))
 
     def able(self, allowed: frozenset[str] | None, *, tools: bool) -> Collection[str]:
         """Who may bid for a request.
@@ -61,7 +74,9 @@ class Floor:
             ApiError: There is none, or the key may not use it.
         """
         if model not in self.agents:
-            raise unknown_model(model, self.models)
+            raise unknown_model(
+                model, [one for one in self.models if one == MARKET or allowed is None or one in allowed]
+            )
         if allowed is not None and model not in allowed:
             raise ApiError(f"this key may not use {model!r}", status=403, name="agent_not_allowed", param="model")
         return self.agents[model]

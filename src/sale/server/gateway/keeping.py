@@ -41,8 +41,8 @@ class Store(Protocol):
         """A request for the ledger."""
         ...
 
-    async def session(self, session_id: str) -> Session | None:
-        """A session by its id."""
+    async def session(self, session_id: str, key_id: str | None) -> Session | None:
+        """The session that a key calls so."""
         ...
 
     async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
@@ -55,4 +55,12 @@ class Store(Protocol):
 
     async def recent_sessions(self, limit: int) -> Sequence[Session]:
         """The sessions seen last."""
+        ...
+
+    async def probe(self) -> None:
+        """Write something, and see that it is there.
+
+        Raises:
+            StoreError: The database cannot be written, or is no longer where it was.
+        """
         ...

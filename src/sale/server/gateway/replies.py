@@ -134,7 +134,7 @@ class ResponseSink:
             item["content"][0]["refusal"] += refused
             events.append(self._event("response.refusal.delta", **self._where(item), content_index=0, delta=refused))
         for place, call in enumerate(cast("list[Json]", said.get("tool_calls") or [])):
-            events += self._called(place if whole else int(call.get("index", place)), call)
+            events += self._called(place if whole else _place(call, place), call)
         return events
 
     def _called(self, index: int, call: Json) -> list[bytes]:
@@ -256,3 +256,9 @@ def _usage(tally: Tally | None) -> Json | None:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": usage.total,
     }
+
+
+def _place(call: Json, otherwise: int) -> int:
+    """Where a call stands among others; an endpoint that says nothing usable is taken at the order it sends."""
+    index = call.get("index")
+    return index if isinstance(index, int) and not isinstance(index, bool) else otherwise

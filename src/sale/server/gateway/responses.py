@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, cast
 
+import orjson
+
 from sale.server.gateway.asked import Asked, read_asked
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
@@ -39,7 +41,8 @@ class Responses:
             raise _wrong("instructions", "must be a text")
         told = [{"role": "system", "content": instructions}] if instructions else []
         chat = chat_body(body) | {"messages": [*told, *messages]}
-        asked = read_asked(chat, size)
+        # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
+        asked = read_asked(chat, len(orjson.dumps(chat)) if body.get("previous_response_id") is not None else size)
 
         def keep(response_id: str, said: Json) -> None:
             if body.get("store") is not False:

@@ -11,13 +11,13 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sale.errors import SaleError
 from sale.server.gateway.conversation import Thread
-from sale.server.gateway.errors import ApiError
 from sale.server.gateway.keeping import Store
 from sale.server.store.types import Holder, Session
 from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome
@@ -28,6 +28,8 @@ TAILS = 64
 """Of one session; a client may go back to one of its earlier turns."""
 RESPONSES = 50_000
 """Ids of responses that feedback may name."""
+STILL_SECONDS = 5.0
+"""How often a request that waits for another one's auction gives a sign of life."""
 LOOKS = 20.0
 """How often in its resting time a session is looked at."""
 
@@ -88,6 +90,15 @@ class Held:
         )
 
 
+Place = tuple[str, str]
+"""A session's key, empty for none, and its name there: each key names its own sessions."""
+
+
+def place_of(key_id: str | None, name: str) -> Place:
+    """Where what a key calls so is found."""
+    return (key_id or "", name)
+
+
 Settle = Callable[[Auction, Sequence[Attempt], float], Awaitable[object]]
 """Puts the record of a finished session away: the auction, the attempts, the seconds it took."""
 
@@ -108,11 +119,12 @@ class Sessions:
         self._seconds = seconds
         self._most = most
         self._settle = settle
-        self._held: OrderedDict[str, Held] = OrderedDict()
-        self._by_tail: dict[str, str] = {}
-        self._unanswered: dict[str, str] = {}
-        self._responses: OrderedDict[str, str] = OrderedDict()
-        self._changed: dict[str, Session] = {}
+        self._held: OrderedDict[Place, Held] = OrderedDict()
+        self._by_tail: dict[str, Place] = {}
+        self._unanswered: dict[str, Place] = {}
+        self._responses: OrderedDict[Place, Place] = OrderedDict()
+        self._changed: dict[Place, Session] = {}
+        self._beginning: dict[Place, asyncio.Event] = {}
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -124,10 +136,7 @@ class Sessions:
         Args:
             session_id: As the client names it, if it does.
             thread: Where the request stands.
-            holder: Whose it must be.
-
-        Raises:
-            ApiError: The session named is somebody else's.
+            holder: Whose it is: a key finds nobody else's.
         """
         if session_id is not None:
             return await self._named(session_id, holder)
@@ -140,24 +149,52 @@ class Sessions:
         found = await self._store.session_by_tail(thread.tails) if thread.tails else None
         return self._recalled(found) if found is not None and found.key_id == holder.key_id else None
 
-    def _idle(self, key: str | None) -> Held | None:
-        held = self._held.get(key) if key is not None else None
+    def _idle(self, place: Place | None) -> Held | None:
+        held = self._held.get(place) if place is not None else None
         return held if held is not None and not held.busy and not held.session.turns else None
 
+    @asynccontextmanager
+    async def one_beginning(
+        self, session_id: str | None, holder: Holder, still: Callable[[], Awaitable[object]]
+    ) -> AsyncGenerator[None]:
+        """A block in which nobody else looks for, or begins, the session that this key calls so.
+
+        Of requests that come at the same time the first begins it, and the others find it. A session without a name
+        is its request's alone.
+
+        Args:
+            session_id: As the client names it, if it does.
+            holder: Whose it is.
+            still: Called every now and then while it has to wait.
+        """
+        if session_id is None:
+            yield
+            return
+        place = place_of(holder.key_id, session_id)
+        while (other := self._beginning.get(place)) is not None:
+            try:
+                async with asyncio.timeout(STILL_SECONDS):
+                    await other.wait()
+            except TimeoutError:
+                await still()
+        over = self._beginning[place] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._beginning[place]
+            over.set()
+
     async def _named(self, session_id: str, holder: Holder) -> Held | None:
-        held = self._held.get(session_id)
-        if held is None:
-            found = await self._store.session(session_id)
-            if found is None:
-                return None
-            held = self._recalled(found)
-        if held.session.key_id != holder.key_id:
-            raise ApiError("this session belongs to another key", status=403, name="session_not_yours")
-        return held
+        held = self._held.get(place_of(holder.key_id, session_id))
+        if held is not None:
+            return held
+        found = await self._store.session(session_id, holder.key_id)
+        return None if found is None else self._recalled(found)
 
     def _recalled(self, session: Session) -> Held:
-        if session.id in self._held:
-            return self._held[session.id]
+        known = self._held.get(_place(session))
+        if known is not None:
+            return known
         held = Held(session=session)
         self._keep(held)
         self._remember(held, session.tail)
@@ -166,7 +203,7 @@ class Sessions:
     def begin(self, held: Held, thread: Thread) -> None:
         """A session has been auctioned and waits for its first answer."""
         self._keep(held)
-        self._unanswered[thread.whole] = held.session.id
+        self._unanswered[thread.whole] = _place(held.session)
         held.tails.append(thread.whole)
         self._write(held)
 
@@ -194,17 +231,19 @@ class Sessions:
         self._keep(held)
         self._remember(held, thread.whole)
         if response:
-            self._responses[response] = old.id
+            self._responses[place_of(old.key_id, response)] = _place(old)
             if len(self._responses) > RESPONSES:
                 self._responses.popitem(last=False)
         self._write(held)
 
-    def of(self, reference: str) -> Held | None:
-        """A session by its id, its auction's or one of its responses'."""
-        key = self._responses.get(reference, reference)
-        if key in self._held:
-            return self._held[key]
-        return next((held for held in self._held.values() if held.session.auction_id == reference), None)
+    def of(self, reference: str, holder: Holder) -> Held | None:
+        """A key's session by its id, its auction's or one of its responses'."""
+        place = place_of(holder.key_id, reference)
+        place = self._responses.get(place, place)
+        if place in self._held:
+            return self._held[place]
+        own = (held for held in self._held.values() if held.session.key_id == holder.key_id)
+        return next((held for held in own if held.session.auction_id == reference), None)
 
     async def settle(self, held: Held, outcome: Outcome = NOBODY) -> bool:
         """Close the record of a session's auction; whether it was open here."""
@@ -264,26 +303,31 @@ class Sessions:
         await self._flush()
 
     def _keep(self, held: Held) -> None:
-        self._held[held.session.id] = held
-        self._held.move_to_end(held.session.id)
+        place = _place(held.session)
+        self._held[place] = held
+        self._held.move_to_end(place)
 
     def _remember(self, held: Held, tail: str) -> None:
-        self._by_tail[tail] = held.session.id
+        self._by_tail[tail] = _place(held.session)
         held.tails.append(tail)
         while len(held.tails) > TAILS:
             self._unlink(held, held.tails.pop(0))
 
     def _unlink(self, held: Held, tail: str) -> None:
         for index in (self._by_tail, self._unanswered):
-            if index.get(tail) == held.session.id and tail not in held.tails:
+            if index.get(tail) == _place(held.session) and tail not in held.tails:
                 del index[tail]
 
     def _forget(self, held: Held) -> None:
-        self._held.pop(held.session.id, None)
+        self._held.pop(_place(held.session), None)
         tails, held.tails = held.tails, []
         for tail in tails:
             self._unlink(held, tail)
 
     def _write(self, held: Held) -> None:
-        self._changed[held.session.id] = held.session
+        self._changed[_place(held.session)] = held.session
         self._wake.set()
+
+
+def _place(session: Session) -> Place:
+    return place_of(session.key_id, session.id)

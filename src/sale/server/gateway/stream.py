@@ -6,16 +6,28 @@ way, so that the ledger has the usage, a broken stream is never taken for a whol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
 
+from sale.models.usage import tokens_beside
+from sale.server.gateway.completion import chunks_of
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.reading import (
+    Halves,
+    broken,
+    check_choices,
+    error_in,
+    read_completion,
+    read_json,
+    reported,
+    said,
+)
+from sale.server.gateway.reckoning import written
 from sale.types import Usage
 
-BYTES_PER_TOKEN = 4
-"""Of prose, for estimates where nobody counted."""
 ANSWER_CHARACTERS = 100_000
 """How much of an answer is kept for the record."""
 LONGEST_EVENT = 16 * 1024 * 1024
@@ -31,6 +43,8 @@ class Tally:
     """As the endpoint counts; `None` where it has not said."""
     cached: int = 0
     """Input tokens it read from its cache."""
+    later: int = 0
+    """Tokens written since, as an estimate: a stream that is left may have been counted at its beginning."""
     id: str = ""
     """Of the response, as the endpoint calls it."""
     characters: int = 0
@@ -48,32 +62,36 @@ class Tally:
         """The text of the first choice, as far as it is kept."""
         return "".join(self._answer)
 
-    def used(self, asked_bytes: int) -> Usage:
-        """The usage as counted, else as estimated from what was sent and what came."""
+    @property
+    def counted(self) -> bool:
+        """Whether the endpoint has counted all there is."""
+        return self.usage is not None and not self.later
+
+    def used(self, asked: int) -> Usage:
+        """The usage as counted, else as estimated from what was sent (`asked` tokens) and what came."""
         if self.usage is not None:
-            return self.usage
-        written = max(self.pieces, -(-self.characters // BYTES_PER_TOKEN))
-        return Usage(input_tokens=-(-asked_bytes // BYTES_PER_TOKEN), output_tokens=written)
+            return self.usage + Usage(output_tokens=self.later)
+        return Usage(input_tokens=asked, output_tokens=written(self.pieces, self.characters))
 
     def whole(self, value: Json) -> None:
         """Count a response that came in one piece."""
         self.id = str(value.get("id") or "")
-        self._counted(value.get("usage"))
         for choice in cast("list[Any]", value.get("choices") or []):
             if isinstance(choice, dict):
                 self._spoken(cast("Json", choice), "message")
+        self._counted(value.get("usage"))
 
     def chunk(self, value: Json) -> None:
         """Count one chunk of a stream."""
         if not self.id:
             self.id = str(value.get("id") or "")
-        usage = value.get("usage")
-        if usage is not None:
-            self._counted(usage)
         choices: object = value.get("choices")
         for choice in cast("list[Any]", choices) if isinstance(choices, list) else []:
             if isinstance(choice, dict):
                 self._spoken(cast("Json", choice), "delta")
+        usage = value.get("usage")
+        if usage is not None:
+            self._counted(usage)
 
     def _spoken(self, choice: Json, where: str) -> None:
         index = choice.get("index", 0)
@@ -95,6 +113,7 @@ class Tally:
         if size:
             self.characters += size
             self.pieces += 1
+            self.later += written(1, size) if self.usage is not None else 0
         if isinstance(content, str) and index == 0 and self._kept < ANSWER_CHARACTERS:
             self._answer.append(content)
             self._kept += len(content)
@@ -104,10 +123,12 @@ class Tally:
         if not isinstance(usage, dict):
             return
         fields = cast("Json", usage)
-        given, written = _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
-        if given is None or written is None or given + written == 0:
+        given, spoken = _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
+        if given is None or spoken is None or given + spoken == 0:
             return
-        self.usage = Usage(input_tokens=given, output_tokens=written)
+        more_read, more_spoken = tokens_beside(fields, given, spoken)
+        self.usage = Usage(input_tokens=given + more_read, output_tokens=spoken + more_spoken)
+        self.later = 0
         details: object = fields.get("prompt_tokens_details")
         cached = _count(cast("Json", details).get("cached_tokens")) if isinstance(details, dict) else None
         self.cached = min(cached or 0, given)
@@ -122,19 +143,34 @@ Piece = tuple[bytes, Json | None]
 """An event as it goes on, and the chunk in it; `None` where it holds none."""
 
 
+def says_something(pieces: Sequence[Piece]) -> bool:
+    """Whether the client has some of the answer with these, or its end."""
+    for _, chunk in pieces:
+        choices: object = chunk.get("choices") if chunk else None
+        for choice in cast("list[Json]", choices or []):
+            delta = cast("Json", choice.get("delta") or {})
+            if choice.get("finish_reason") is not None or any(delta[name] for name in delta if name != "role"):
+                return True
+    return False
+
+
 class Relay:
     """Takes the bytes of an upstream's stream and gives the events to send on."""
 
-    def __init__(self, tally: Tally, *, show_usage: bool) -> None:
+    def __init__(self, tally: Tally, *, show_usage: bool, hide: Sequence[str] = ()) -> None:
         """Nothing has come.
 
         Args:
             tally: Counts.
             show_usage: Whether the client asked for usage.
+            hide: What is never said of the upstream: its key, its address.
         """
         self._tally = tally
         self._show = show_usage
+        self._hide = hide
         self._waiting = b""
+        self._bare = b""
+        self._halves = Halves()
         self.done = False
         """The upstream has said `[DONE]`."""
 
@@ -150,24 +186,45 @@ class Relay:
             held = b"\r" if data.endswith(b"\r") else b""  # perhaps half a line break
             data = data.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
         *events, self._waiting = data.split(b"\n\n")
-        if len(self._waiting) > LONGEST_EVENT:
+        if len(self._waiting) + len(self._bare) > LONGEST_EVENT:
             raise broken("sent an event without end")
-        pieces: list[Piece] = []
-        for event in events:
-            piece = self._event(event)
-            if piece is not None:
-                pieces.append(piece)
-        return pieces
+        return [piece for event in events if (piece := self._event(event)) is not None]
 
-    def close(self) -> None:
-        """The upstream has closed the stream.
+    def close(self) -> list[Piece]:
+        """The upstream has closed the stream: the events that had no end of their own.
 
         Raises:
-            ApiError: In the middle of the answer.
+            ApiError: In the middle of the answer, or before it began.
         """
+        rest, self._waiting = self._waiting.strip(), b""
+        pieces: list[Piece] = []
+        if self._bare or rest.startswith(b"{"):
+            pieces = self._whole(self._bare + rest)
+        elif rest and not self.done:
+            pieces = self._last(rest)
         whole = bool(self._tally.begun) and self._tally.finished >= self._tally.begun
         if not self.done and not whole:
             raise broken("broke off in the middle of its answer")
+        if not self._tally.pieces and not self._tally.finished:
+            raise broken("ended its answer before it had begun")
+        return pieces
+
+    def _last(self, event: bytes) -> list[Piece]:
+        """An event without the empty line that ends one. Half of one is no event."""
+        try:
+            piece = self._event(event)
+        except ApiError as error:
+            raise broken("broke off in the middle of its answer") from error
+        return [] if piece is None else [piece]
+
+    def _whole(self, body: bytes) -> list[Piece]:
+        """A body that is no stream of events: an error, or the answer in one piece."""
+        if self._tally.begun:
+            raise broken("broke off in the middle of its answer")
+        _, value = read_completion(body, self._hide)
+        pieces = self.feed(chunks_of(value))
+        self.done = True
+        return pieces
 
     def _event(self, event: bytes) -> Piece | None:
         """One event as it goes on; `None` where there is nothing to send."""
@@ -175,27 +232,46 @@ class Relay:
             return None
         # Nearly all are one line, `data: {…}`.
         if event.startswith(b"data:") and b"\n" not in event:
-            data = event[5:].strip()
+            data, failed = event[5:].strip(), False
         else:
             lines = event.split(b"\n")
             data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+            failed = any(line.startswith(b"event:") and line[6:].strip() == b"error" for line in lines)
             if not data:
-                return (event + b"\n\n", None) if event.startswith(b":") else None
+                return self._odd(event)
         if data == b"[DONE]":
             self.done = True
             return None
+        if failed:
+            raise self._failure(data)
         return self._chunk(event, data)
 
-    def _chunk(self, event: bytes, data: bytes) -> Piece | None:
+    def _odd(self, event: bytes) -> Piece | None:
+        """An event without data: a comment goes on; what looks like a body is kept for the end."""
+        if self._bare or event.lstrip().startswith(b"{"):
+            self._bare += event + b"\n\n"
+            return None
+        return (event + b"\n\n", None) if event.startswith(b":") else None
+
+    def _failure(self, data: bytes) -> ApiError:
+        """What an event of the kind `error` says."""
         try:
-            value: object = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise broken("sent what is no JSON") from None
+            value, _ = read_json(data)
+        except ApiError:
+            value = data.decode(errors="replace")
+        return reported(said(value), self._hide, amid=bool(self._tally.pieces))
+
+    def _chunk(self, event: bytes, data: bytes) -> Piece | None:
+        value, damage = read_json(data)
         if not isinstance(value, dict):
             raise broken("sent a chunk that is no object")
         chunk = cast("Json", value)
-        if chunk.get("error") is not None:
-            raise broken("reported an error in the middle of its answer")
+        if (error := error_in(chunk)) is not None:
+            raise reported(error, self._hide, amid=bool(self._tally.pieces))
+        check_choices(chunk, "delta")
+        if damage or self._halves.are_there:
+            chunk = self._halves.join(chunk, damage)
+            event = b"data: " + orjson.dumps(chunk)
         self._tally.chunk(chunk)
         if not self._show and chunk.get("usage") is not None:
             if not chunk.get("choices"):
@@ -203,8 +279,3 @@ class Relay:
             del chunk["usage"]
             event = b"data: " + orjson.dumps(chunk)
         return event + b"\n\n", chunk
-
-
-def broken(what: str) -> ApiError:
-    """An upstream that does not keep to the protocol."""
-    return ApiError(f"the agent's endpoint {what}", status=502, name="upstream_broken", elsewhere=True, spent=True)

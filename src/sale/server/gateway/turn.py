@@ -69,11 +69,8 @@ class Turn:
             await self._ask(agent, "", None)
 
     async def _market(self) -> None:
-        held = await self.desk.sessions.find(self.session_id, self.thread, self.holder)
-        if held is None or not self._fits(held):
-            held = await self._open()
-        elif self.thread.new_task and self.desk.settings.reauction == "task":
-            await self._reopen(held)
+        async with self.desk.sessions.one_beginning(self.session_id, self.holder, self._still_waiting):
+            held = await self._found_or_begun()
         self.session_id, self.auction_id = held.session.id, held.session.auction_id
         self.wait_seconds = time.monotonic() - self.began
         held.busy += 1
@@ -81,6 +78,22 @@ class Turn:
             await self._answered(held)
         finally:
             held.busy -= 1
+
+    async def _found_or_begun(self) -> Held:
+        """The session of this turn."""
+        held = await self.desk.sessions.find(self.session_id, self.thread, self.holder)
+        if held is None or not self._fits(held):
+            begun = await self._open()
+            if held is not None:  # under the same name; its record is as good as it will be
+                await self.desk.sessions.settle(held)
+            return begun
+        if self.thread.new_task and self.desk.settings.reauction == "task":
+            await self._reopen(held)
+        return held
+
+    async def _still_waiting(self) -> None:
+        """Another request begins this very session."""
+        await self.sink.bidding((), self.headers())
 
     def _fits(self, held: Held) -> bool:
         """Whether its agent is still there, and may do this turn."""
@@ -169,7 +182,14 @@ class Turn:
         watch = AuctionWatch(late=late)
         observe = self.desk.hub.observer(auction_id, watch)
         try:
-            award = market.award(task, auction_id=auction_id, among=among, adjust=adjust, observe=observe)
+            award = market.award(
+                task,
+                auction_id=auction_id,
+                among=among,
+                adjust=adjust,
+                observe=observe,
+                tenant=self.holder.tenant,
+            )
             return await watch.until_awarded(award, self.sink, self.headers())
         finally:
             self.auction_dollars += watch.dollars
@@ -181,8 +201,8 @@ class Turn:
         call = UpstreamCall(
             agent=agent, reach=self.floor.reach(agent.name), plan=plan, asked=self.asked, sink=self.sink
         )
-        worst = call.worst()
-        reservation = await self.desk.store.reserve(self.holder, agent.price.dollars(worst), worst.total)
+        dollars, tokens = call.worst(*self.floor.dearest(agent.name))
+        reservation = await self.desk.store.reserve(self.holder, dollars, tokens)
         error: str | None = "cancelled"
         try:
             await call.make(self.desk, self._told)
@@ -202,6 +222,7 @@ class Turn:
     def _count(self, call: UpstreamCall, held: Held | None, error: str | None) -> None:
         """A call has ended: tell those who watch, and put it on the session's record."""
         self.desk.hub.publish(self.auction_id or "", CallSettled(call=call.settled(error)))
+        self.floor.seen(call.agent.name, call.dollars, call.usage.total)
         self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
         self.work_dollars += call.dollars
         self.counted = self.counted and call.counted

@@ -1,17 +1,23 @@
-"""Towards the agents' endpoints: one pool of connections, and every way of failing mapped to what a client is told."""
+"""Towards the agents' endpoints: one pool of connections, and every way of failing mapped to what a client is told.
+
+A request is sent once. Where a connection is lost after the request may have arrived, the endpoint may be at work on it
+already: sending it again would have the work done, and paid for, twice. That is somebody else's turn, then: the next
+best bid's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from importlib import import_module
+from io import BytesIO
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import orjson
 from aiohttp import (
+    BaseConnector,
     ClientConnectionError,
     ClientConnectorError,
     ClientError,
@@ -20,27 +26,39 @@ from aiohttp import (
     ClientTimeout,
     ConnectionTimeoutError,
     InvalidURL,
-    ServerDisconnectedError,
     TCPConnector,
 )
 
-from sale.models.connection import Address, is_loopback
-from sale.models.errors import redacted
+from sale.config.proxies import Proxy, proxy_for
+from sale.errors import ConfigError
+from sale.models.address import Address
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.stream import broken
+from sale.server.gateway.reading import (
+    CODE_CHARACTERS,
+    MESSAGE_CHARACTERS,
+    REFUSED,
+    Said,
+    because,
+    broken,
+    clean,
+    read_json,
+    said,
+)
+from sale.types.numbers import wait_of
 
 CONNECT_SECONDS = 10.0
 MOST_ERROR_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 256 * 1024 * 1024
 READ_BYTES = 256 * 1024
-MESSAGE_CHARACTERS = 2000
-IDLE_SECONDS = 60.0
+LARGE = 256 * 1024
+"""From so many bytes on, a body is sent piece by piece, so that others are served meanwhile."""
+IDLE_SECONDS = 20.0
+"""How long a connection is kept for the next request: less than most servers keep it, so that few are lost."""
 END_SECONDS = 0.5
 SHORTEST_SECRET = 8
 OK = 200
-REFUSED = frozenset({400, 409, 413, 415, 422, 451})
-"""The request itself is at fault: another agent's endpoint may well say the same, so the client is told."""
-Json = dict[str, Any]
+UNSAID = frozenset({401, 403})
+"""Of the gateway's own key, which such complaints like to repeat."""
 
 
 class Upstream:
@@ -49,24 +67,23 @@ class Upstream:
     def __init__(self) -> None:
         """Use it as an async context manager; nothing is connected yet."""
         connector = TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=300)
-        # Cookies are nobody's business here, and answers are passed on as they come.
-        self._session = ClientSession(
-            connector=connector,
-            read_bufsize=READ_BYTES,
-            headers={"user-agent": "sale", "accept-encoding": "identity"},
-            json_serialize=lambda value: orjson.dumps(value).decode(),
-        )
-        self._proxies: dict[str, str | None] = {}
+        self._session = _session(connector)
+        self._socks: dict[str, ClientSession] = {}
+        self._proxies: dict[str, Proxy | None] = {}
+        self._socks_faults: tuple[type[Exception], ...] = ()
 
     @asynccontextmanager
-    async def post(self, address: Address, path: str, body: bytes, *, silence: float) -> AsyncGenerator[Answer]:
-        """Ask an endpoint.
+    async def post(
+        self, address: Address, path: str, body: bytes, *, silence: float, seconds: float | None = None
+    ) -> AsyncGenerator[Answer]:
+        """Ask an endpoint, once.
 
         Args:
             address: Whose.
             path: `/chat/completions`.
             body: JSON.
             silence: The longest it may take to its first byte, and between two.
+            seconds: The longest it may take altogether; as long as it likes unless given.
 
         Raises:
             ApiError: It cannot be reached, refuses, fails, or breaks off while the block reads from it.
@@ -75,14 +92,22 @@ class Upstream:
         if address.api_key is not None:
             headers["authorization"] = f"Bearer {address.api_key.get_secret_value()}"
         url = address.base_url.rstrip("/") + path
-        limits = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+        limits = ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS, sock_read=silence)
+        hide = secrets_of(address)
+        session, proxy = self._way(url)
         try:
-            response = await self._begun(url, body, headers, limits)
-            async with response:
+            async with await session.post(
+                url,
+                data=body if len(body) < LARGE else BytesIO(body),
+                headers=headers,
+                timeout=limits,
+                allow_redirects=False,
+                proxy=proxy,
+            ) as response:
                 if response.status != OK:
-                    raise await _refusal(response, address)
-                yield Answer(response)
-        except (InvalidURL, ClientConnectorError, ConnectionTimeoutError):
+                    raise await _refusal(response, hide)
+                yield Answer(response, hide)
+        except (InvalidURL, ClientConnectorError, ConnectionTimeoutError, *self._socks_faults):
             raise _unreachable(spent=False) from None
         except TimeoutError:
             raise ApiError(
@@ -97,40 +122,66 @@ class Upstream:
         except ClientError:
             raise broken("broke off in the middle of its answer") from None
 
-    async def _begun(self, url: str, body: bytes, headers: Mapping[str, str], limits: ClientTimeout) -> ClientResponse:
-        """The head of the answer. A connection that was kept may turn out closed: then it is opened anew, once."""
-        proxy = self._proxy(url)
-        try:
-            return await self._session.post(
-                url, data=body, headers=headers, timeout=limits, allow_redirects=False, proxy=proxy
-            )
-        except ServerDisconnectedError:
-            return await self._session.post(
-                url, data=body, headers=headers, timeout=limits, allow_redirects=False, proxy=proxy
-            )
+    def _way(self, url: str) -> tuple[ClientSession, str | None]:
+        """The session for a URL, and the HTTP proxy it is to use: a SOCKS proxy has a session of its own.
 
-    def _proxy(self, url: str) -> str | None:
-        """The environment's proxy, never on the way to this very machine."""
+        Raises:
+            ApiError: The environment's proxy on the way there cannot be used.
+        """
         parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.hostname}"
+        origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._proxies:
-            host = parts.hostname or ""
-            direct = is_loopback(host) or bool(proxy_bypass(host))
-            self._proxies[origin] = None if direct else getproxies().get(parts.scheme)
-        return self._proxies[origin]
+            try:
+                self._proxies[origin] = proxy_for(url)
+            except ConfigError as error:
+                raise ApiError(
+                    f"the agent's endpoint cannot be reached: {error}",
+                    status=502,
+                    name="upstream_unreachable",
+                    elsewhere=True,
+                ) from None
+        proxy = self._proxies[origin]
+        if proxy is None or not proxy.is_socks:
+            return self._session, None if proxy is None else proxy.url
+        if proxy.url not in self._socks:
+            # It comes with the `socks` extra, and that it is there is known from the proxy.
+            socks = import_module("aiohttp_socks")
+            self._socks_faults = (socks.ProxyError, socks.ProxyConnectionError, socks.ProxyTimeoutError)
+            connector = socks.ProxyConnector.from_url(
+                proxy.url.replace("socks5h://", "socks5://", 1), rdns=True, limit=0, keepalive_timeout=IDLE_SECONDS
+            )
+            self._socks[proxy.url] = _session(connector)
+        return self._socks[proxy.url], None
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        for session in (self._session, *self._socks.values()):
+            await session.close()
         await asyncio.sleep(0)  # transports close at the loop's next turn
+
+
+def _session(connector: BaseConnector) -> ClientSession:
+    # Cookies are nobody's business here, and answers are passed on as they come.
+    return ClientSession(
+        connector=connector,
+        read_bufsize=READ_BYTES,
+        headers={"user-agent": "sale", "accept-encoding": "identity"},
+        json_serialize=lambda value: orjson.dumps(value).decode(),
+    )
 
 
 class Answer:
     """An endpoint that has begun to answer."""
 
-    def __init__(self, response: ClientResponse) -> None:
-        """Nothing of the body is read."""
+    def __init__(self, response: ClientResponse, hide: Sequence[str]) -> None:
+        """Nothing of the body is read.
+
+        Args:
+            response: Its head has come.
+            hide: What is never said of the endpoint.
+        """
         self._response = response
+        self.hide = hide
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
@@ -175,64 +226,62 @@ def _unreachable(*, spent: bool) -> ApiError:
     )
 
 
-async def _refusal(response: ClientResponse, address: Address) -> ApiError:
+def secrets_of(address: Address) -> list[str]:
+    """What is never said of an endpoint: where it is, and the key it is asked with."""
+    key = address.api_key.get_secret_value() if address.api_key else ""
+    where = urlsplit(address.base_url)
+    return [address.base_url, where.netloc, *((key,) if len(key) >= SHORTEST_SECRET else ())]
+
+
+async def _refusal(response: ClientResponse, hide: Sequence[str]) -> ApiError:
     """What an endpoint's own error means for the client."""
     status = response.status
-    if status in REFUSED:
-        return _at_fault(status, _said(await _read(response, MOST_ERROR_BYTES)), address)
     if status == 429:
         return ApiError(
             "the agent's endpoint asks for fewer requests",
             status=429,
             name="upstream_rate_limited",
-            retry_after=_seconds(response.headers.get("retry-after")),
+            retry_after=wait_of(response.headers.get("retry-after")),
             elsewhere=True,
         )
+    if status in UNSAID or 300 <= status < 400:
+        return _failed(f"refuses the gateway (HTTP {status})", "upstream_refused")
+    complaint = await _complaint(response)
+    if status in REFUSED:
+        return _at_fault(status, complaint, hide)
+    reason = because(complaint, hide)
     if status in {408, 504}:
         return ApiError(
-            "the agent's endpoint took too long", status=504, name="upstream_timeout", elsewhere=True, spent=True
+            f"the agent's endpoint took too long{reason}",
+            status=504,
+            name="upstream_timeout",
+            elsewhere=True,
+            spent=True,
         )
     if status >= 500:
-        return ApiError("the agent's endpoint failed", status=502, name="upstream_failed", elsewhere=True)
-    return ApiError(
-        f"the agent's endpoint refuses the gateway (HTTP {status})",
-        status=502,
-        name="upstream_refused",
-        elsewhere=True,
-    )
+        return _failed(f"failed{reason}", "upstream_failed")
+    return _failed(f"refuses the gateway (HTTP {status}){reason}", "upstream_refused")
 
 
-def _at_fault(status: int, said: Mapping[str, object], address: Address) -> ApiError:
+def _failed(what: str, name: str) -> ApiError:
+    return ApiError(f"the agent's endpoint {what}", status=502, name=name, elsewhere=True)
+
+
+async def _complaint(response: ClientResponse) -> Said:
+    """What the body of an error says; nothing where it cannot be read, or is a page for people."""
+    try:
+        value, _ = read_json(await _read(response, MOST_ERROR_BYTES))
+    except (ApiError, ClientError, TimeoutError):
+        return Said()
+    return said(value)
+
+
+def _at_fault(status: int, complaint: Said, hide: Sequence[str]) -> ApiError:
     """The endpoint's complaint about the request, without its key and its address."""
-    key = address.api_key.get_secret_value() if address.api_key else ""
-    where = urlsplit(address.base_url)
-    hide = [address.base_url, where.netloc, *((key,) if len(key) >= SHORTEST_SECRET else ())]
-    message = redacted(str(said.get("message") or "the agent's endpoint refuses the request"), hide)
-    code, param = said.get("code"), said.get("param")
+    message = clean(complaint.message or "the agent's endpoint refuses the request", hide)
     return ApiError(
         message[:MESSAGE_CHARACTERS],
         status=status,
-        name=redacted(code, hide)[:100] if isinstance(code, str) else None,
-        param=redacted(param, hide)[:100] if isinstance(param, str) else None,
+        name=clean(complaint.code, hide)[:CODE_CHARACTERS] if complaint.code else None,
+        param=clean(complaint.param, hide)[:CODE_CHARACTERS] if complaint.param else None,
     )
-
-
-def _said(raw: bytes) -> Mapping[str, object]:
-    try:
-        value: object = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    error: object = cast("Json", value).get("error", cast("object", value))
-    if isinstance(error, str):
-        return {"message": error}
-    return cast("Json", error) if isinstance(error, dict) else {}
-
-
-def _seconds(header: str | None) -> float | None:
-    """`Retry-After` in seconds; dates are left aside."""
-    try:
-        return min(max(float(header or ""), 0.0), 3600.0)
-    except ValueError:
-        return None

@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
-from ipaddress import ip_address
 from typing import Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -21,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from sale import config
 from sale.auction.events import AgentDropped, AuctionOpened, Awarded, CallSettled, Event
 from sale.errors import AccessError, AuthenticationError, BudgetError, RateLimitError
+from sale.server.nearby import is_direct
 from sale.server.store.types import Holder, Line
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -167,7 +166,7 @@ def routes(metrics: Metrics, keys: Checking) -> list[BaseRoute]:
     """
 
     async def show(request: Request) -> Response:
-        if not _is_here(request):
+        if not is_direct(request.scope):
             scheme, _, secret = request.headers.get("authorization", "").partition(" ")
             try:
                 await keys.check(secret if scheme.lower() == "bearer" else None)
@@ -176,11 +175,3 @@ def routes(metrics: Metrics, keys: Checking) -> list[BaseRoute]:
         return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [Route("/metrics", show, methods=["GET"])]
-
-
-def _is_here(request: Request) -> bool:
-    if any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via", "x-real-ip")):
-        return False
-    with suppress(ValueError):
-        return request.client is not None and ip_address(request.client.host).is_loopback
-    return False

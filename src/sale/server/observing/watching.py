@@ -79,9 +79,9 @@ class ObservedStore:
         """As the store's."""
         return await self._store.keys()
 
-    async def session(self, session_id: str) -> Session | None:
+    async def session(self, session_id: str, key_id: str | None) -> Session | None:
         """As the store's."""
-        return await self._store.session(session_id)
+        return await self._store.session(session_id, key_id)
 
     async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
         """As the store's."""
@@ -94,6 +94,10 @@ class ObservedStore:
     async def recent_sessions(self, limit: int) -> tuple[Session, ...]:
         """As the store's."""
         return await self._store.recent_sessions(limit)
+
+    async def probe(self) -> None:
+        """As the store's."""
+        await self._store.probe()
 
 
 class TracedApp:

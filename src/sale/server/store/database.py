@@ -20,6 +20,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from sale.errors import ConfigError, MissingExtraError, StoreError
+from sale.files.private import FILE_MODE, make_directory, make_file, tighten, tighten_database
 from sale.server.store.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Database:
         self._writer = ThreadPoolExecutor(1, "sale-store-writer")
         self._readers = ThreadPoolExecutor(READERS, "sale-store-reader")
         self._closed = False
+        self._file: tuple[Path, tuple[int, int]] | None = None
+        """SQLite's file, and which it was when it was opened."""
 
     @classmethod
     async def open(cls, place: str | Path) -> Database:
@@ -88,6 +91,21 @@ class Database:
         """
         return await self._run(self._writer, lambda: self._transact(work, _WRITING))
 
+    async def probe(self, work: Work[None]) -> None:
+        """Write as `write` does, to the file that is there.
+
+        SQLite goes on writing to a file that was removed, or replaced by another, and all of it is lost.
+
+        Raises:
+            StoreError: The database cannot be written, is no longer where it was, or is closed.
+        """
+        await self._run(self._writer, lambda: self._probe(work))
+
+    def _probe(self, work: Work[None]) -> None:
+        if self._file is not None and _identity(self._file[0]) != self._file[1]:
+            raise FileNotFoundError("the file it was opened with is no longer there")
+        self._transact(work, _WRITING)
+
     def _transact(self, work: Work[T], options: dict[str, str]) -> T:
         with self._engine.connect() as connection:
             working = connection.execution_options(**options) if options else connection
@@ -97,8 +115,11 @@ class Database:
     async def _run(self, executor: Executor, work: Callable[[], T]) -> T:
         if self._closed:
             raise StoreError("it is closed", where=self.where, hint="Open it again.")
+        done = asyncio.wrap_future(executor.submit(work))
+        # Where the caller is cancelled, the work goes on and its error is nobody's.
+        done.add_done_callback(lambda over: over.cancelled() or over.exception())
         try:
-            return await asyncio.shield(asyncio.wrap_future(executor.submit(work)))
+            return await asyncio.shield(done)
         except (SQLAlchemyError, sqlite3.Error, OSError, Timeout) as error:
             raise _explain(error, self.where) from error
 
@@ -107,13 +128,18 @@ class Database:
             self._transact(self._bring_up_to_date, {})
             return
         path = Path(url.database or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + ".lock"), timeout=BUSY_SECONDS):
+        make_directory(path.parent)
+        lock = path.with_name(path.name + ".lock")
+        tighten(lock)
+        with FileLock(lock, mode=FILE_MODE, timeout=BUSY_SECONDS):
+            make_file(path)
             with self._engine.connect() as connection:
                 bare = connection.execution_options(sale_begin="")
                 if bare.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
                     bare.exec_driver_sql("PRAGMA journal_mode = WAL")
             self._transact(self._bring_up_to_date, _WRITING)
+            tighten_database(path)
+        self._file = path, _identity(path)
 
     def _bring_up_to_date(self, connection: Connection) -> None:
         version = _version(connection)
@@ -137,6 +163,11 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self._engine.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _version(connection: Connection) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sale.errors import InputError
+from sale.memory.tenants import check_name
 from sale.server.store import secrets
 from sale.server.store.keys import Key
 from sale.server.store.periods import nano
@@ -25,13 +26,16 @@ class Limits:
     tpm: int | None
     agents: Iterable[str] | None
     expires: datetime | None
+    tenant: str | None = None
+    """Whose its auctions are; `None` for a tenant of its own."""
 
 
 def issue(name: str, limits: Limits, now: datetime) -> tuple[str, Key]:
     """A new secret, and the key to keep.
 
     Raises:
-        InputError: A limit is no limit, the name is empty or looks like a key, or the end is past.
+        InputError: A limit is no limit, the name is empty or looks like a key, the end is past, or a tenant cannot be
+            called so.
     """
     _check(name, limits, now)
     secret, salt = secrets.new_secret(), secrets.new_salt()
@@ -49,6 +53,7 @@ def issue(name: str, limits: Limits, now: datetime) -> tuple[str, Key]:
         made_at=now,
         expires_at=limits.expires,
         revoked_at=None,
+        tenant=None if limits.tenant is None else check_name(limits.tenant),
     )
     return secret, key
 

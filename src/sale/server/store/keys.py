@@ -14,18 +14,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, delete, exists, select, update
 
 from sale.errors import AuthenticationError, InputError
 from sale.server.store import secrets
 from sale.server.store.database import Database
-from sale.server.store.schema import keys, state
+from sale.server.store.schema import keys, sessions, state
 from sale.server.store.types import Holder, Period
 
 BELIEVED_SECONDS: Final = 0.6
 IN_USE_SECONDS: Final = 5.0
 KEPT: Final = 10_000
 MAKE_ONE: Final = "`sale keys create NAME` makes one."
+NONE_LEFT: Final = "every key of this server is revoked or has expired, so nobody gets in"
+REMOVE_ALL: Final = (
+    "`sale keys delete` removes keys for good; without any, this machine's own programs are served without one."
+)
+_THERE: Final = select(keys).where(keys.c.deleted_at.is_(None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,15 +50,47 @@ class Key:
     made_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    deleted_at: datetime | None = None
+    tenant: str | None = None
+    """`None`: a tenant of its own."""
+
+    @property
+    def belongs_to(self) -> str:
+        """The tenant it asks for."""
+        return f"key-{self.id}" if self.tenant is None else self.tenant
 
     @property
     def holder(self) -> Holder:
         """Who has it."""
-        return Holder(key_id=self.id, name=self.name, agents=self.agents)
+        return Holder(key_id=self.id, name=self.name, agents=self.agents, tenant=self.belongs_to)
 
     def __repr__(self) -> str:
         """Without the digest: a log needs to say which key, not how to check it."""
         return f"Key({self.id}, {self.prefix}…)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What all keys together say."""
+
+    changes: int
+    """Raised with every change of one."""
+    there: bool
+    """There is one, whatever its state."""
+    in_force: bool
+    """There is one that was not revoked and has not expired."""
+
+
+def _standing(connection: Connection) -> Standing:
+    now = datetime.now(UTC)
+    lasting = keys.c.expires_at.is_(None) | (keys.c.expires_at > now)
+    asked = select(
+        state.c.changes,
+        exists(_THERE).label("there"),
+        exists(_THERE.where(keys.c.revoked_at.is_(None), lasting)).label("in_force"),
+    )
+    row = connection.execute(asked).one()
+    return Standing(changes=row.changes, there=bool(row.there), in_force=bool(row.in_force))
 
 
 def _key(row: RowMapping) -> Key:
@@ -88,16 +125,37 @@ def revoke(connection: Connection, reference: str, at: datetime) -> Key:
     return find(connection, key.id)
 
 
+def remove(connection: Connection, reference: str, at: datetime) -> Key:
+    """Delete a key: nothing is left that a secret could be checked against, and no list shows it.
+
+    Its name stays, for the lines of the ledger that it paid; its sessions, which hold plans, go.
+
+    Args:
+        connection: In a writing transaction.
+        reference: As for `revoke`.
+        at: Now.
+
+    Raises:
+        InputError: There is no such key, or several.
+    """
+    key = find(connection, reference)
+    blank = {"salt": b"", "digest": b"", "deleted_at": at, "revoked_at": key.revoked_at or at}
+    connection.execute(update(keys).where(keys.c.id == key.id).values(blank))
+    connection.execute(delete(sessions).where(sessions.c.key_id == key.id))
+    _raise_version(connection)
+    return key
+
+
 def find(connection: Connection, reference: str) -> Key:
     """The key of this id, public beginning or name.
 
     Raises:
         InputError: There is none, or several of this name.
     """
-    exact = connection.execute(select(keys).where((keys.c.id == reference) | (keys.c.prefix == reference)))
+    exact = connection.execute(_THERE.where((keys.c.id == reference) | (keys.c.prefix == reference)))
     if (row := exact.mappings().first()) is not None:
         return _key(row)
-    asked = select(keys).where(keys.c.name == reference).order_by(keys.c.made_at)
+    asked = _THERE.where(keys.c.name == reference).order_by(keys.c.made_at)
     named = [_key(row) for row in connection.execute(asked).mappings()]
     live = [key for key in named if key.revoked_at is None] or named
     if len(live) == 1:
@@ -110,7 +168,7 @@ def find(connection: Connection, reference: str) -> Key:
 
 def every(connection: Connection) -> Sequence[Key]:
     """All keys, the newest last."""
-    asked = select(keys).order_by(keys.c.made_at, keys.c.id)
+    asked = _THERE.order_by(keys.c.made_at, keys.c.id)
     return [_key(row) for row in connection.execute(asked).mappings()]
 
 
@@ -131,28 +189,31 @@ class Keyring:
         self._database = database
         self._by_prefix: OrderedDict[str, Key] = OrderedDict()
         self._by_id: dict[str, Key] = {}
-        self._version = 0
+        self._standing = Standing(changes=0, there=False, in_force=False)
         self._looked_at = float("-inf")
         self._asked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
     async def admit(self, secret: str | None) -> Key | None:
-        """The key of a secret; `None` where no key was ever made, and everybody is let in.
+        """The key of a secret; `None` where there is no key at all, and everybody is let in.
 
         Raises:
-            AuthenticationError: No key, or one that is unknown, expired or revoked.
+            AuthenticationError: No key, or one that is unknown, expired or revoked; also where no key is left that is
+                in force, and nobody gets in.
             StoreError: The database cannot be read.
         """
         self._asked_at = time.monotonic()
         if self._asked_at - self._looked_at > BELIEVED_SECONDS:
             await self._look_once()
-        if not self._version:  # perhaps somebody has just made the first
+        if not self._standing.there:  # perhaps somebody has just made the first
             return None
+        if not self._standing.in_force and not secret:
+            raise AuthenticationError(NONE_LEFT, hint=f"{MAKE_ONE} {REMOVE_ALL}")
         if not secret:
             raise AuthenticationError("no key was given", hint=f"Send `Authorization: Bearer sk-sale-…`. {MAKE_ONE}")
         prefix = secrets.prefix_of(secret)
         key = await self._of_prefix(prefix) if prefix else None
-        if key is None or not secrets.is_secret(secret, key.salt, key.digest):
+        if key is None or key.deleted_at is not None or not secrets.is_secret(secret, key.salt, key.digest):
             raise AuthenticationError("the key is not known here", hint=MAKE_ONE)
         if key.revoked_at is not None:
             raise AuthenticationError(f"the key {key.prefix}… was revoked", hint=MAKE_ONE)
@@ -161,27 +222,30 @@ class Keyring:
         return key
 
     async def has_keys(self) -> bool:
-        """Whether a key was ever made.
+        """Whether there is a key, be it revoked or expired: then nobody gets in without one.
 
         Raises:
             StoreError: The database cannot be read.
         """
-        if not self._version:
-            await self.look()
-        return bool(self._version)
+        if not self._standing.there or time.monotonic() - self._looked_at > BELIEVED_SECONDS:
+            await self._look_once()
+        return self._standing.there
 
     def at_hand(self, key_id: str) -> Key | None:
         """A key that was let in lately, without looking."""
         return self._by_id.get(key_id)
 
     async def of_id(self, key_id: str) -> Key:
-        """A key by its id.
+        """A key by its id; one that was deleted while its request was under way, too.
 
         Raises:
-            InputError: There is none.
             StoreError: The database cannot be read.
         """
-        return self._by_id.get(key_id) or self._remember(await self._database.read(lambda c: find(c, key_id)))
+
+        def ask(connection: Connection) -> Key:
+            return _key(connection.execute(select(keys).where(keys.c.id == key_id)).mappings().one())
+
+        return self._by_id.get(key_id) or self._remember(await self._database.read(ask))
 
     async def keep_current(self) -> None:
         """Look for changes, if anybody has asked lately: then nobody has to wait for a look.
@@ -199,33 +263,36 @@ class Keyring:
             StoreError: The database cannot be read.
         """
         at = time.monotonic()
-        version = await self._database.read(lambda c: c.execute(select(state.c.changes)).scalar_one())
-        self._learn(version)
+        self._learn(await self._database.read(_standing))
         self._looked_at = max(self._looked_at, at)
 
     async def _look_once(self) -> None:
         """All who come at the same time share one look."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self.look())
+            # All who wait may have been cancelled: the next to come looks again, and hears what is wrong.
+            self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._looking)
 
-    def _learn(self, version: int) -> None:
-        if version > self._version:
-            self._version = version
+    def _learn(self, found: Standing) -> None:
+        if found.changes < self._standing.changes:  # an older look that took longer
+            return
+        if found.changes > self._standing.changes:
             self._by_prefix.clear()
             self._by_id.clear()
+        self._standing = found
 
     async def _of_prefix(self, prefix: str) -> Key | None:
         if (key := self._by_prefix.get(prefix)) is not None:
             self._by_prefix.move_to_end(prefix)
             return key
 
-        def ask(connection: Connection) -> tuple[int, Key | None]:
-            row = connection.execute(select(keys).where(keys.c.prefix == prefix)).mappings().first()
-            return connection.execute(select(state.c.changes)).scalar_one(), None if row is None else _key(row)
+        def ask(connection: Connection) -> tuple[Standing, Key | None]:
+            row = connection.execute(_THERE.where(keys.c.prefix == prefix)).mappings().first()
+            return _standing(connection), None if row is None else _key(row)
 
-        version, key = await self._database.read(ask)
-        self._learn(version)
+        found, key = await self._database.read(ask)
+        self._learn(found)
         return None if key is None else self._remember(key)
 
     def _remember(self, key: Key) -> Key:

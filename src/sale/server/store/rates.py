@@ -18,6 +18,8 @@ from sale.server.store.writing import put
 
 WINDOW: Final = 60
 FORGOTTEN_AFTER: Final = 2 * WINDOW
+PROBED: Final = "probe"
+"""Stands for a key where nothing but the database is asked; no key has such an id."""
 Amount = list[int]
 """Requests and tokens."""
 
@@ -154,6 +156,16 @@ class Rates:
             return heard(connection, listening, self._owner, now)
 
         return tell
+
+    def trace(self) -> Callable[[Connection], None]:
+        """The transaction that writes a row without meaning, in place of the last one: it is to be possible."""
+        row = {"key": PROBED, "owner": self._owner, "second": int(self._clock()), "requests": 0, "tokens": 0}
+
+        def write(connection: Connection) -> None:
+            connection.execute(delete(rates).where(rates.c.key == PROBED))
+            put(connection, rates, [row])
+
+        return write
 
     def hear(self, others: dict[str, dict[int, Amount]]) -> None:
         """Take in what `telling` brought."""

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, UtcTime
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "server_version"
 
@@ -59,6 +59,8 @@ keys = Table(
     Column("made_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime, nullable=True),
     Column("revoked_at", UtcTime, nullable=True),
+    Column("deleted_at", UtcTime, nullable=True),  # then nothing is left but the name, for the ledger
+    Column("tenant", ExactText, nullable=True),  # null: a tenant of its own
 )
 
 budgets = Table(
@@ -125,7 +127,8 @@ requests = Table(
 sessions = Table(
     "server_sessions",
     metadata,
-    Column("id", ExactText, primary_key=True),
+    Column("key_id", String(32), primary_key=True),  # empty: nobody's, where no key is needed
+    Column("id", ExactText, primary_key=True),  # each key names its own
     Column("market", ExactText, nullable=False),
     Column("tail", ExactText, nullable=False),
     Column("agent", ExactText, nullable=False),
@@ -136,7 +139,6 @@ sessions = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("began", UtcTime, nullable=False),
     Column("seen", UtcTime, nullable=False),
-    Column("key_id", String(32), nullable=True),
     Index("ix_server_sessions_tail", "tail"),
     Index("ix_server_sessions_seen", "seen"),
 )

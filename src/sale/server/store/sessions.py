@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, RowMapping, Select, select
 
 from sale.server.store.database import Database
 from sale.server.store.pulse import Pulse
@@ -27,6 +27,15 @@ FRESH_SECONDS: Final = 2.0
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""
+
+
+Place = tuple[str, str]
+"""A session's key, empty for none, and its name there."""
+
+
+def place_of(session: Session) -> Place:
+    """Where a session is found."""
+    return (session.key_id or "", session.id)
 
 
 @dataclass(slots=True)
@@ -46,19 +55,20 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         """To be made inside a running event loop."""
         self._database = database
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._tails: dict[str, str] = {}
-        self._unwritten: dict[str, Entry] = {}
+        self._entries: OrderedDict[Place, Entry] = OrderedDict()
+        self._tails: dict[str, Place] = {}
+        self._unwritten: dict[Place, Entry] = {}
         self._writing = asyncio.Lock()
         self._pulse = Pulse(LATEST_SECONDS, self._write, "writing sessions")
         self._soon: asyncio.TimerHandle | None = None
 
     def put(self, session: Session) -> None:
         """Keep a session, new or one turn later; it is on disk a few hundredths of a second after."""
-        known = self._entries.get(session.id) or self._unwritten.get(session.id)
+        place = place_of(session)
+        known = self._entries.get(place) or self._unwritten.get(place)
         entry = Entry(session=session, stored=known.stored if known else None, at=time.monotonic())
         self._keep(entry)
-        self._unwritten[session.id] = entry
+        self._unwritten[place] = entry
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._wake)
 
@@ -66,15 +76,16 @@ class Sessions:
         self._soon = None
         self._pulse.wake()
 
-    async def of_id(self, session_id: str) -> Session | None:
-        """The session of this id.
+    async def of_id(self, session_id: str, key_id: str | None) -> Session | None:
+        """The session that a key calls so.
 
         Raises:
             StoreError: It is not at hand and the database cannot be read.
         """
-        if (found := self._at_hand(session_id)) is not None:
+        place = (key_id or "", session_id)
+        if (found := self._at_hand(place)) is not None:
             return found
-        return await self._ask(select(sessions).where(sessions.c.id == session_id))
+        return await self._ask(select(sessions).where(sessions.c.key_id == place[0], sessions.c.id == session_id))
 
     async def of_tails(self, tails: Sequence[str]) -> Session | None:
         """The latest session whose tail is one of these.
@@ -82,7 +93,7 @@ class Sessions:
         Raises:
             StoreError: It is not at hand and the database cannot be read.
         """
-        near = [found for tail in tails if (found := self._at_hand(self._tails.get(tail, ""))) is not None]
+        near = [found for tail in tails if (found := self._at_hand(self._tails.get(tail))) is not None]
         if near:
             return max(near, key=lambda one: one.seen)
         if not tails:
@@ -111,10 +122,19 @@ class Sessions:
         await self._pulse.close()
         await self._write()
 
-    def _at_hand(self, session_id: str) -> Session | None:
-        if (waiting := self._unwritten.get(session_id)) is not None:
+    def forget_key(self, key_id: str) -> None:
+        """Let go of a deleted key's sessions."""
+        for place in [one for one in self._entries if one[0] == key_id]:
+            entry = self._entries.pop(place)
+            self._unwritten.pop(place, None)
+            self._tails.pop(entry.session.tail, None)
+
+    def _at_hand(self, place: Place | None) -> Session | None:
+        if place is None:
+            return None
+        if (waiting := self._unwritten.get(place)) is not None:
             return waiting.session
-        entry = self._entries.get(session_id)
+        entry = self._entries.get(place)
         return None if entry is None or time.monotonic() - entry.at > FRESH_SECONDS else entry.session
 
     async def _ask(self, asked: Select[Any]) -> Session | None:
@@ -122,20 +142,21 @@ class Sessions:
         if not found:
             return None
         (session,) = found
-        if (waiting := self._unwritten.get(session.id)) is not None:  # put while the database was asked
+        if (waiting := self._unwritten.get(place_of(session))) is not None:  # put while the database was asked
             return waiting.session
         self._keep(Entry(session=session, stored=session, at=time.monotonic()))
         return session
 
     def _keep(self, entry: Entry) -> None:
-        before = self._entries.pop(entry.session.id, None)
-        if before is not None and self._tails.get(before.session.tail) == entry.session.id:
+        place = place_of(entry.session)
+        before = self._entries.pop(place, None)
+        if before is not None and self._tails.get(before.session.tail) == place:
             del self._tails[before.session.tail]
-        self._entries[entry.session.id] = entry
-        self._tails[entry.session.tail] = entry.session.id
+        self._entries[place] = entry
+        self._tails[entry.session.tail] = place
         while len(self._entries) > KEPT:
-            _, oldest = self._entries.popitem(last=False)
-            if self._tails.get(oldest.session.tail) == oldest.session.id:
+            gone, oldest = self._entries.popitem(last=False)
+            if self._tails.get(oldest.session.tail) == gone:
                 del self._tails[oldest.session.tail]
 
     async def _write(self) -> None:
@@ -145,25 +166,32 @@ class Sessions:
             if not batch:
                 return
             await self._database.write(lambda connection: write(connection, list(batch.values())))
-            for session_id, entry in batch.items():
+            for place, entry in batch.items():
                 entry.stored = entry.session
-                later = self._unwritten[session_id]
+                later = self._unwritten.get(place)
+                if later is None:  # its key was deleted meanwhile
+                    continue
                 later.stored = entry.session
                 if later is entry:
-                    del self._unwritten[session_id]
+                    del self._unwritten[place]
 
 
 def write(connection: Connection, entries: Sequence[Entry]) -> None:
     """Insert sessions, or bring those that are there up to date."""
-    for entry in sorted(entries, key=lambda one: one.session.id):
+    for entry in sorted(entries, key=lambda one: place_of(one.session)):
         session, stored = entry.session, entry.stored
         grown: dict[str, object] = {}
         if stored is not None:
             grown["turns"] = sessions.c.turns + (session.turns - stored.turns)
             grown["dollars"] = sessions.c.dollars + (session.dollars - stored.dollars)
-        put(connection, sessions, [asdict(session)], began=sessions.c.began, **grown)
+        put(connection, sessions, [asdict(session) | {"key_id": session.key_id or ""}], began=sessions.c.began, **grown)
 
 
 def _sessions(connection: Connection, asked: Select[Any]) -> tuple[Session, ...]:
-    names = list(Session.__dataclass_fields__)
-    return tuple(Session(**{name: row[name] for name in names}) for row in connection.execute(asked).mappings())
+    return tuple(_session(row) for row in connection.execute(asked).mappings())
+
+
+def _session(row: RowMapping) -> Session:
+    values: dict[str, Any] = {name: row[name] for name in Session.__dataclass_fields__}
+    values["key_id"] = values["key_id"] or None
+    return Session(**values)

@@ -114,6 +114,7 @@ class ServerStore:
         tpm: int | None = None,
         agents: Iterable[str] | None = None,
         expires: datetime | None = None,
+        tenant: str | None = None,
     ) -> tuple[str, KeyInfo]:
         """Make a key.
 
@@ -125,15 +126,16 @@ class ServerStore:
             tpm: Tokens per minute, input and output.
             agents: The agents it may use; `None` for all.
             expires: When it ends.
+            tenant: Whose its auctions are: keys of one tenant learn from each other. `None` for a tenant of its own.
 
         Returns:
             The secret, which is not kept and cannot be shown again, and the key.
 
         Raises:
-            InputError: A limit is no limit, the name is empty, or the end is past.
+            InputError: A limit is no limit, the name is empty, the end is past, or a tenant cannot be called so.
             StoreError: The database cannot be written.
         """
-        limits = Limits(budget=budget, period=period, rpm=rpm, tpm=tpm, agents=agents, expires=expires)
+        limits = Limits(budget=budget, period=period, rpm=rpm, tpm=tpm, agents=agents, expires=expires, tenant=tenant)
         secret, key = issue(name, limits, self._clock())
         await self._database.write(lambda connection: keys.insert(connection, key))
         await self._keyring.look()
@@ -168,8 +170,26 @@ class ServerStore:
         await self._keyring.look()
         return await self.key(key.id)
 
+    async def delete_key(self, reference: str) -> KeyInfo:
+        """Remove a key for good, with its sessions; what it spent stays on the ledger, under its name.
+
+        After the last one there are no keys, and everybody is let in again whom the server serves without.
+
+        Returns:
+            The key as it was.
+
+        Raises:
+            InputError: There is none, or several have the name.
+            StoreError: The database cannot be written.
+        """
+        before = await self.key(reference)
+        await self._database.write(lambda c: keys.remove(c, before.id, self._clock()))
+        self._sessions.forget_key(before.id)
+        await self._keyring.look()
+        return before
+
     async def has_keys(self) -> bool:
-        """Whether a key was ever made; until then everybody is let in.
+        """Whether there is a key, be it revoked or expired; without any everybody is let in.
 
         Raises:
             StoreError: The database cannot be read.
@@ -287,13 +307,13 @@ class ServerStore:
         await self._ledger.flush()
         return await self._database.read(lambda c: ledger.lines(c, limit, session_id, key_id))
 
-    async def session(self, session_id: str) -> Session | None:
-        """A session by its id.
+    async def session(self, session_id: str, key_id: str | None) -> Session | None:
+        """The session that a key calls so.
 
         Raises:
             StoreError: It is not at hand and the database cannot be read.
         """
-        return await self._sessions.of_id(session_id)
+        return await self._sessions.of_id(session_id, key_id)
 
     async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
         """The latest seen session whose tail is one of these.
@@ -314,6 +334,14 @@ class ServerStore:
             StoreError: The database cannot be read.
         """
         return await self._sessions.recent(limit)
+
+    async def probe(self) -> None:
+        """See that the next request could be written down.
+
+        Raises:
+            StoreError: The database cannot be written, or is no longer where it was.
+        """
+        await self._database.probe(self._rates.trace())
 
     # Behind the scenes
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sale.memory.tenants import DEFAULT
+
 Period = Literal["day", "week", "month"]
 """What a budget is for: a calendar day, a week from Monday, or a calendar month, all in UTC."""
 Grouping = Literal["day", "agent", "key", "session", "path"]
@@ -21,6 +23,8 @@ class Holder:
     name: str
     agents: frozenset[str] | None
     """The agents this holder may use; `None` for all."""
+    tenant: str = DEFAULT
+    """Whose his auctions are on record."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +57,8 @@ class KeyInfo:
     made_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    tenant: str
+    """Whose its auctions are on record: nobody else's agents are shown their texts."""
     spent: float
     """Dollars settled in the current period."""
     reserved: float
@@ -60,12 +66,17 @@ class KeyInfo:
     resets_at: datetime | None
     """When the current period ends; `None` where there is none."""
 
+    def is_in_force(self, at: datetime) -> bool:
+        """Whether it lets anybody in at that time."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
     """One agentic conversation: auctioned once, then with its winner."""
 
     id: str
+    """As its client names it; another key may name another one the same."""
     market: str
     tail: str
     """The rolling hash of the conversation as it was last seen."""

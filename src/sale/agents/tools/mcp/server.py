@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,9 +20,11 @@ from mcp.types import Tool as Listed
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from sale.agents.tools.mcp.transports import over_http, over_streams
+from sale.agents.tools.mcp.transports import LastWords, over_http, over_streams
 from sale.agents.tools.python import clipped
 from sale.errors import CallTimeoutError, ExecutionError, SaleError, UnreachableError
+from sale.models.connection import SHORTEST_SECRET
+from sale.models.errors import redacted
 from sale.types import ToolInfo
 from sale.types.mcp import McpRules
 from sale.types.tools import Fee
@@ -33,6 +36,7 @@ MOST_TOOLS = 64
 MOST_PAGES = 8
 SCHEMA_CHARACTERS = 10_000
 DESCRIPTION_CHARACTERS = 600
+COMMAND_CHARACTERS = 300
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_CHARACTERS = 64
 
@@ -95,6 +99,7 @@ class McpServer:
         self._keeper: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._under_way = 0
+        self._words = LastWords()
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,22 +171,32 @@ class McpServer:
             if self._keeper is not None and not self._keeper.done() and not _closed(error):
                 raise ExecutionError(_line(error), where=self._rules.name) from error
             await self._disconnect()
-            raise UnreachableError(f"the server ended: {_line(error)}", where=self._rules.name) from error
-        except SaleError:
+            raise UnreachableError(self._told(f"the server ended: {_line(error)}"), where=self._rules.name) from error
+        except SaleError as error:
             await self._disconnect()
-            raise
+            raise type(error)(self._told(error.message), where=self._rules.name, hint=error.hint) from error
         except ValidationError as error:
             await self._disconnect()
-            raise UnreachableError("the server does not answer as MCP says", where=self._rules.name) from error
+            raise UnreachableError(
+                self._told("the server does not answer as MCP says"), where=self._rules.name
+            ) from error
         except Exception as error:
             late = limit.expired()
             if not (late and self._under_way > 1):  # another call may yet be answered: it is not cut off with this one
                 await self._disconnect()
             if late:
-                raise CallTimeoutError(f"no answer within {seconds:g} s", where=self._rules.name) from error
-            raise UnreachableError(_line(error), where=self._rules.name) from error
+                raise CallTimeoutError(self._told(f"no answer within {seconds:g} s"), where=self._rules.name) from error
+            raise UnreachableError(self._told(_line(error)), where=self._rules.name) from error
         finally:
             self._under_way -= 1
+
+    def _told(self, what: str) -> str:
+        """What went wrong with the server, how it was reached, and its last words; without what it was given."""
+        rules, secrets = self._rules, self._secrets
+        reached = rules.url or clipped(shlex.join([rules.command or "", *rules.args]), COMMAND_CHARACTERS)
+        said = "; ".join(part for part in (what, f"reached by {reached}", self._words.text) if part)
+        hidden = [*secrets.environment.values(), secrets.token or ""]
+        return redacted(said, [value for value in hidden if len(value) >= SHORTEST_SECRET])
 
     async def _connected(self) -> Client:
         async with self._lock:
@@ -214,7 +229,9 @@ class McpServer:
         if self._rules.url is not None:
             seconds = self._rules.timeout_seconds
             return over_http(self._rules.url, self._secrets.token, seconds=seconds, longest=longest)
-        return over_streams(self._rules.command or "", self._rules.args, self._secrets.environment, longest=longest)
+        self._words = LastWords()
+        command, environment = self._rules.command or "", self._secrets.environment
+        return over_streams(command, self._rules.args, environment, longest=longest, words=self._words)
 
     async def _disconnect(self) -> None:
         keeper, self._keeper, self._client = self._keeper, None, None

@@ -11,9 +11,10 @@ import contextlib
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import anyio
 import httpx2
@@ -23,8 +24,13 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
+from sale.config.proxies import proxy_for
 from sale.errors import NotReadyError
 
+LAST_BYTES = 4000
+LAST_LINES = 5
+LINE_CHARACTERS = 300
+"""How much of what a server writes to standard error is kept, and how much of that is shown."""
 GRACE = 1.0
 """Seconds a server has to end by itself once its input is closed."""
 
@@ -32,20 +38,43 @@ Incoming = MemoryObjectSendStream[SessionMessage | Exception]
 Outgoing = MemoryObjectReceiveStream[SessionMessage]
 
 
+@dataclass(slots=True)
+class LastWords:
+    """The end of what a server's program wrote to standard error, and how it ended."""
+
+    data: bytes = b""
+    status: int | None = None
+    """With which status it ended by itself."""
+
+    def add(self, data: bytes) -> None:
+        """Take in more of it."""
+        self.data = (self.data + data)[-LAST_BYTES:]
+
+    @property
+    def text(self) -> str:
+        """What there is to say of it; empty where there is nothing."""
+        ended = "" if self.status is None else f"it ended with status {self.status}"
+        words = [" ".join(line.split()) for line in self.data.decode(errors="replace").splitlines()]
+        lines = [line[-LINE_CHARACTERS:] for line in words if line][-LAST_LINES:]
+        wrote = f"it wrote to standard error: {' | '.join(lines)}" if lines else ""
+        return "; ".join(part for part in (ended, wrote) if part)
+
+
 @asynccontextmanager
 async def over_streams(
-    command: str, args: Sequence[str], environment: Mapping[str, str], *, longest: int
+    command: str, args: Sequence[str], environment: Mapping[str, str], *, longest: int, words: LastWords
 ) -> AsyncGenerator[TransportStreams]:
     """Start a server and speak to it over its standard streams, one JSON message a line.
 
-    What it writes to standard error is dropped, and so are lines that are no messages. At the end its whole process
-    group is killed.
+    Of what it writes to standard error the end is kept; lines that are no messages are dropped. At the end its whole
+    process group is killed.
 
     Args:
         command: The program.
         args: Its arguments.
         environment: All the environment it sees.
         longest: Bytes of the longest message; a longer one ends the connection.
+        words: Takes the end of what it writes to standard error.
 
     Raises:
         NotReadyError: It cannot be started.
@@ -56,6 +85,7 @@ async def over_streams(
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_read, process, incoming)
+            group.start_soon(_listen, process, words)
             group.start_soon(_write, process, outgoing, incoming)
             try:
                 yield received, to_send
@@ -65,7 +95,7 @@ async def over_streams(
         for stream in (incoming, received, to_send, outgoing):
             stream.close()
         with anyio.CancelScope(shield=True):
-            await _stop(process)
+            await _stop(process, words)
 
 
 async def _start(command: str, args: Sequence[str], environment: Mapping[str, str], longest: int) -> Process:
@@ -78,7 +108,7 @@ async def _start(command: str, args: Sequence[str], environment: Mapping[str, st
             *args,
             stdin=PIPE,
             stdout=PIPE,
-            stderr=DEVNULL,
+            stderr=PIPE,
             env=dict(environment),
             start_new_session=True,
             limit=longest,
@@ -111,12 +141,13 @@ async def _write(process: Process, outgoing: Outgoing, incoming: Incoming) -> No
         incoming.close()  # nobody reads any more: whoever waits for an answer must know
 
 
-async def _stop(process: Process) -> None:
+async def _stop(process: Process, words: LastWords) -> None:
     """Ask it to end by closing its input, then kill all of its group."""
     if process.stdin is not None:
         process.stdin.close()
-    ended = asyncio.ensure_future(_ended(process))
+    ended = asyncio.ensure_future(_ended(process, words))
     await asyncio.wait([ended], timeout=GRACE)
+    words.status = process.returncode
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     await asyncio.wait([ended], timeout=GRACE)
@@ -124,11 +155,18 @@ async def _stop(process: Process) -> None:
     await asyncio.wait([ended])
 
 
-async def _ended(process: Process) -> None:
+async def _ended(process: Process, words: LastWords) -> None:
     """Wait for the end, which asyncio does not see before all output is read."""
-    while process.stdout is not None and await process.stdout.read(2**16):
-        pass
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_listen(process, words))
+        while process.stdout is not None and await process.stdout.read(2**16):
+            pass
     await process.wait()
+
+
+async def _listen(process: Process, words: LastWords) -> None:
+    while process.stderr is not None and (data := await process.stderr.read(2**16)):
+        words.add(data)
 
 
 @asynccontextmanager
@@ -140,9 +178,13 @@ async def over_http(url: str, token: str | None, *, seconds: float, longest: int
         token: A bearer token.
         seconds: The longest wait for any part of an answer.
         longest: Bytes of the longest message; a longer one fails its call.
+
+    Raises:
+        ConfigError: The environment's proxy on the way there cannot be used.
     """
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    transport = _Bounded(httpx2.AsyncHTTPTransport(), longest)
+    proxy = proxy_for(url)
+    transport = _Bounded(httpx2.AsyncHTTPTransport(proxy=None if proxy is None else proxy.url), longest)
     async with (
         httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(seconds), transport=transport) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=longest) as streams,

@@ -17,6 +17,7 @@ import httpx2
 
 from sale.agents.tools.web.addresses import Place
 from sale.errors import FetchError
+from sale.types.numbers import whole
 
 AGENT = "sale/0.1 (agent)"
 TRIED_ADDRESSES = 3
@@ -134,8 +135,8 @@ def _head(response: httpcore2.Response) -> Head:
 
 
 async def _body(stream: AsyncIterable[bytes], head: Head, bounds: Bounds) -> bytes:
-    length = head.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > bounds.body_bytes:
+    length = whole(head.headers.get("content-length"))
+    if length is not None and length > bounds.body_bytes:
         raise _too_large(bounds)
     encoding = head.headers.get("content-encoding", "").strip().lower()
     if encoding not in _ENCODINGS:

@@ -3,10 +3,16 @@
 The copy appears at the directory's own path, so that an environment with the project installed for development, and
 scripts that name their interpreter, work as they do outside. Everything else is read-only, and the user's files stay
 out: the home directory is not there.
+
+A virtual environment in the directory may have come with it, from a stranger, and its Python may be a link to anywhere.
+So it is used only where it really lies in the directory, and of what its Python leads to only an installation of Python
+is shown: the interpreter and its library. Environments elsewhere are the user's own, and trusted.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,6 +27,7 @@ _SYSTEM = ("/usr", "/etc/alternatives")
 _KERNEL = ("/proc", "/dev", "/sys")
 _USUAL = ("/usr/local/bin", "/usr/bin", "/bin")
 _HOPS = 8
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*[a-z]{0,2}")
 HOME = "/tmp/home"  # noqa: S108 - inside the sandbox
 
 
@@ -39,12 +46,12 @@ def around(
         ConfigError: A tree that is named does not exist, or is the whole machine.
     """
     interpreter = this_interpreter()
-    used = next(_environments(directory, environment), None)
+    found = next(_environments(directory, environment), None)
+    used, needed = found or (None, [])
     visible = [path for path in map(Path, _SYSTEM) if path.exists()]
     visible += interpreter.trees
     paths = [] if used is None else [str(used / "bin")]
-    if used is not None:
-        visible += [used, *_behind(used / "bin" / "python")]
+    visible += needed
     for tree in named:
         found = _checked(tree)
         visible += [found, *_links(tree)]
@@ -77,12 +84,52 @@ def _place(directory: Path, interpreter: Interpreter) -> PurePosixPath:
     return ELSEWHERE if taken or kernel else PurePosixPath(directory)
 
 
-def _environments(directory: Path, active: Path | None) -> Iterator[Path]:
-    """Virtual environments that may be meant: the directory's own, the active one, the one this program is in."""
+def _environments(directory: Path, active: Path | None) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield virtual environments that may be meant, and what each needs to be seen.
+
+    The directory's own comes first, then the active one, then the one that this program is in.
+    """
     here = Path(sys.prefix) if sys.prefix != sys.base_prefix else None
     for path in (directory / ".venv", directory / "venv", active, here):
-        if path is not None and (path / "pyvenv.cfg").is_file() and (path / "bin" / "python").exists():
-            yield path
+        if path is None or not (path / "pyvenv.cfg").is_file() or not (path / "bin" / "python").is_file():
+            continue
+        if not path.absolute().is_relative_to(directory):
+            yield path, [path, *_behind(path / "bin" / "python")]
+        elif (needed := _installation(path / "bin" / "python", directory)) is not None and _is_inside(path, directory):
+            yield path, [path, *needed]
+
+
+def _is_inside(environment: Path, directory: Path) -> bool:
+    """Return whether an environment really lies in the directory, and none of its own directories is a link out."""
+    real = directory.resolve()
+    return all(path.resolve().is_relative_to(real) for path in (environment, environment / "bin"))
+
+
+def _installation(python: Path, directory: Path) -> list[Path] | None:
+    """Return what an environment of the directory needs of the Python behind it; `None` where there is no Python.
+
+    It must be a program by the name of Python with the standard library of that version beside it. What else is in its
+    tree is not shown, unless the tree is one of conda's, which hold nothing but programs and libraries.
+    """
+    real = python.resolve()
+    system = real.is_relative_to("/usr")
+    if _PYTHON.fullmatch(real.name) is None or not real.is_file() or not os.access(real, os.X_OK):
+        return None
+    prefix = real.parent.parent
+    libraries = [tree for name in ("lib", "lib64") for tree in (prefix / name).glob("python3*") if _is_library(tree)]
+    if system or real.is_relative_to(directory.resolve()):
+        return _links(python)
+    if not libraries:
+        return None
+    if (prefix / "conda-meta").is_dir():
+        libraries = [prefix / "lib"]
+    shared = [path for path in (prefix / "lib").glob("libpython*") if path.resolve().is_relative_to(prefix)]
+    return [*_links(python), real, *libraries, *shared]
+
+
+def _is_library(tree: Path) -> bool:
+    """Return whether a directory is a standard library of Python, and no link to elsewhere."""
+    return tree == tree.resolve() and (tree / "os.py").is_file() and (tree / "encodings" / "__init__.py").is_file()
 
 
 def _behind(python: Path) -> list[Path]:

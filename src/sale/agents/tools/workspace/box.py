@@ -139,7 +139,7 @@ class CommandBox:
             InputError: It is no regular expression, or takes too long.
             SandboxError: The sandbox could not be set up.
         """
-        texts = {path: entry for path, entry in sorted(tree.items()) if entry.text is not None}
+        texts = {path: Entry(text.encode()) for path, one in sorted(tree.items()) if (text := one.text) is not None}
         header: dict[str, object] = {"search": expression, "hits": SEARCH_HITS, "line": LINE_CHARACTERS}
         limits = Limits(cpu_seconds=int(SEARCH_SECONDS), wall_seconds=SEARCH_SECONDS, memory_bytes=512 * MEGABYTE)
         ran = await self._sandbox.run(_PROGRAM, stdin=_fed(header, texts), limits=limits)

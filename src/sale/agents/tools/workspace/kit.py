@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from sale.agents.protocol import Tool
 from sale.agents.tools.python import clipped
 from sale.agents.tools.workspace.box import CommandBox, CommandReport
-from sale.agents.tools.workspace.tree import Copy, checked
+from sale.agents.tools.workspace.texts import FileText, Span, margins, new_text, plain_lines
+from sale.agents.tools.workspace.tree import Copy
 from sale.errors import InputError
 from sale.types import ToolInfo
 
@@ -101,7 +102,7 @@ class Hands:
             start: The first line, from 1.
             end: The last line; as many as fit unless given.
         """
-        lines = self._text(path).split("\n")
+        lines = self._text(path).plain.split("\n")
         lines = lines[:-1] if lines[-1] == "" else lines
         if not lines:
             return f"{path} is empty"
@@ -132,17 +133,26 @@ class Hands:
             new: What takes its place.
         """
         text = self._text(path)
-        place = self._copy.write(path, replaced(text, old, new, path).encode())
+        place = self._copy.write(path, text.with_spans([piece_in(text.plain, old, new, path)]).data(path))
         return f"{place} is changed"
 
     async def write_file(self, path: str, content: str) -> str:
         """Write a file.
 
+        One that is there keeps its encoding, byte-order mark, line ends and mode. It also keeps the empty lines it
+        begins and ends with, unless they are all that is different.
+
         Args:
             path: Where.
             content: All that is to be in it.
         """
-        place = self._copy.write(path, content.encode(errors="replace"))
+        old = self._copy.text(path)
+        if old is None:
+            made = new_text(content)
+        else:
+            own_end = margins(plain_lines(content))[1] != margins(old.plain)[1]
+            made = old.with_whole(content, own_end=own_end)
+        place = self._copy.write(path, made.data(path))
         return f"{place} is written: {content.count(chr(10)) + (not content.endswith(chr(10)))} lines"
 
     async def run(self, command: str) -> str:
@@ -155,11 +165,12 @@ class Hands:
         self._copy.replace_all(left)
         return shown(report, OUTPUT_CHARACTERS)
 
-    def _text(self, path: str) -> str:
-        text = self._copy.read(path).text
-        if text is None:
-            raise InputError(f"{checked(path)!r} is no text in UTF-8")
-        return text
+    def _text(self, path: str) -> FileText:
+        found = self._copy.text(path)
+        if found is None:
+            self._copy.read(path)  # says what there is instead
+            raise InputError(f"there is no file {path!r}")
+        return found
 
 
 def numbered(lines: Sequence[str], first: int, last: int) -> str:
@@ -179,20 +190,35 @@ def numbered(lines: Sequence[str], first: int, last: int) -> str:
 
 
 def replaced(text: str, old: str, new: str, path: str) -> str:
-    """The text with one piece replaced.
+    """Return the text with one piece replaced, with the line ends it has.
 
     Raises:
         InputError: The piece is not there, or more than once; it says what is nearest.
     """
+    found = FileText(text)
+    return found.with_spans([piece_in(found.plain, old, new, path)]).raw
+
+
+def piece_in(text: str, old: str, new: str, path: str) -> Span:
+    """Return where a piece is in a text whose lines end in line feeds, and what takes its place.
+
+    Raises:
+        InputError: The piece is not there, or more than once; it says what is nearest.
+    """
+    old, new = plain_lines(old), plain_lines(new)
     if not old:
         raise InputError("`old` is empty", hint="Name what is to be replaced, or use write_file.")
-    if "\r\n" in text and "\r" not in old:
-        old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
     if old not in text and _NUMBERED.match(old):  # copied with the numbers it was shown with
         old, new = _NUMBERED.sub("", old), _NUMBERED.sub("", new)
+    if (
+        len(old) > 1 and old not in text and old.endswith("\n") and text.endswith(old[:-1])
+    ):  # the last line ends in nothing
+        start = len(text) - len(old) + 1
+        return Span(start, len(text), new.removesuffix("\n"))
     count = text.count(old)
     if count == 1:
-        return text.replace(old, new)
+        start = text.index(old)
+        return Span(start, start + len(old), new)
     if count > 1:
         raise InputError(f"that is in {path} {count} times", hint="Give more of the lines around it.")
     raise InputError(f"that is not in {path}, character for character{_nearest(text, old)}")

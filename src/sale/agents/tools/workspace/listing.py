@@ -56,17 +56,39 @@ def is_test(path: str) -> bool:
 
 
 def named_in(text: str, tree: Tree) -> tuple[str, ...]:
-    """Files of the tree that a text names, the last named first: a trace ends where it went wrong."""
-    found: dict[str, None] = {}
+    """Files of the tree that a text names, the last named first: a trace ends where it went wrong.
+
+    A name with spaces or other signs is found where it is written out; the longest name at a place is the one meant.
+    """
+    found: list[tuple[int, str]] = []
     by_end: dict[str, list[str]] = {}
     for path in tree:
         by_end.setdefault(path.rpartition("/")[2], []).append(path)
-    for name in reversed(_NAMED.findall(text)):
-        plain = name.lstrip("./")
-        for path in by_end.get(plain.rpartition("/")[2], ()):
-            if plain == path or path.endswith(f"/{plain}") or plain.endswith(f"/{path}"):
-                found.setdefault(path)
-    return tuple(found)
+    odd = {end: paths for end, paths in by_end.items() if any(not _NAMED.fullmatch(path) for path in paths)}
+    for path in sorted((path for paths in odd.values() for path in paths), key=len, reverse=True):
+        if not _NAMED.fullmatch(path):
+            text = _taken_out(text, path, path, found)
+    for end in sorted((end for end in odd if not _NAMED.fullmatch(end)), key=len, reverse=True):
+        text = _taken_out(text, end, odd[end][0], found) if len(odd[end]) == 1 else text
+    for match in _NAMED.finditer(text):
+        plain = match[0].lstrip("./")
+        same = by_end.get(plain.rpartition("/")[2], ())
+        near = [path for path in same if path.endswith(f"/{plain}") or plain.endswith(f"/{path}")]
+        found += [(match.start(), path) for path in reversed([plain] if plain in tree else near)]
+    return tuple(dict.fromkeys(path for _, path in sorted(found, key=_position, reverse=True)))
+
+
+def _position(one: tuple[int, str]) -> int:
+    return one[0]
+
+
+def _taken_out(text: str, name: str, path: str, found: list[tuple[int, str]]) -> str:
+    """Note where a name stands in a text, and blank it there."""
+    if name not in text:
+        return text
+    named = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-])")
+    found += [(match.start(), path) for match in named.finditer(text)]
+    return named.sub(lambda match: " " * len(match[0]), text)
 
 
 def imported_by(path: str, tree: Tree) -> tuple[str, ...]:

@@ -6,19 +6,21 @@ text in UTF-8 is written as a binary patch: a patch is always text, and its name
 
 from __future__ import annotations
 
+import contextlib
 import os
+import posixpath
+import re
+import stat
 import tempfile
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-from sale.agents.tools.workspace.git import git, git_alone
-from sale.agents.tools.workspace.tree import Entry, Mode, Tree, changes, checked
+from sale.agents.tools.workspace.git import empty_repository, git, git_alone
+from sale.agents.tools.workspace.tree import Entry, Mode, Tree, changes, checked, goes_round, parents
 from sale.errors import InputError
 
-_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
-_UNTOUCHED = "* -text -eol -ident -filter -working-tree-encoding\n"
-"""Attributes above those of the files themselves: bytes stay what they are."""
+_MODES: dict[bytes, Mode] = {b"100644": "100644", b"100755": "100755", b"120000": "120000"}
+_SOURCE = re.compile(r"^(?:copy from|rename from|rename old) (.+)$", re.MULTILINE)
 _PLAIN_DIFF = (
     "-c", "core.quotePath=true", "diff-tree", "-r", "--patch", "--binary", "--full-index", "--no-renames", "--no-color",
     "--no-ext-diff", "--no-textconv", "--diff-algorithm=histogram",
@@ -28,22 +30,31 @@ _PLAIN_DIFF = (
 def patch_between(before: Tree, after: Tree, *, prefix: str = "") -> str:
     """The patch that makes one tree the other; empty where they are the same.
 
-    One thing git cannot apply: a directory in the place of a symbolic link that leads round in a circle.
-
     Args:
         before: What the patch applies to.
         after: What comes of it.
         prefix: Put before every path, ending in `/`: the place of the trees' top below a repository's.
+
+    Raises:
+        InputError: A file is to be below a symbolic link that leads round in a circle. Git refuses such a patch: before
+            it removes the link it looks for the file, and the operating system follows the link for ever.
     """
     different = changes(before, after)
     if not different:
         return ""
+    for path in different:
+        if path in after and path not in before and goes_round(posixpath.dirname(path), before):
+            raise InputError(
+                f"symbolic links on the way to {path!r} lead round in a circle, so git cannot put a file there",
+                hint="Remove the link first, or take another path.",
+            )
     old = {prefix + path: before[path] for path in different if path in before}
     new = {prefix + path: after[path] for path in different if path in after}
-    with _repository() as repository:
+    with empty_repository() as repository:
         (repository / "info" / "attributes").write_bytes(_binaries(old, new))
-        git(git_alone(["fast-import", "--quiet"], repository=repository, given=_stream(old, new)))
-        made = git(git_alone([*_PLAIN_DIFF, "refs/heads/old", "refs/heads/new"], repository=repository))
+        _import(repository, old=old, new=new)
+        compare = [*_PLAIN_DIFF, "refs/heads/old", "refs/heads/new"]
+        made = git(git_alone(compare, repository=repository, confined=False))
     return made.decode("utf-8")
 
 
@@ -53,7 +64,7 @@ def touched(patch: str, *, prefix: str = "") -> tuple[str, ...]:
     Raises:
         InputError: It is no patch, or reaches outside the prefix.
     """
-    with _repository() as repository, tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
+    with empty_repository() as repository, tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
         given = ["apply", "--numstat", "-z", "-"]
         ran = git_alone(given, repository=repository, work_tree=Path(place), given=patch.encode())
     if ran.returncode != 0:
@@ -66,43 +77,101 @@ def touched(patch: str, *, prefix: str = "") -> tuple[str, ...]:
 
 
 def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
-    """The tree with a patch applied.
+    """Return the tree with a patch applied. Git does so in an index: a patch that names other files finds none there.
 
     Raises:
-        InputError: The patch does not apply.
+        InputError: The patch does not apply, or changes something other than files and links.
     """
     if not patch:
         return dict(tree)
     names = touched(patch, prefix=prefix)
-    with tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
-        root = Path(place)
-        for name in names:
-            if name in tree:
-                put(root, name, tree[name])
-        apply_in(root, patch, prefix=prefix)
-        found = dict(tree)
-        for name in names:
-            entry = taken(root, name)
-            if entry is None:
-                found.pop(name, None)
-            else:
-                found[name] = entry
+    given = {name: tree[name] for name in (*names, *_sources(patch, prefix)) if name in tree}
+    with empty_repository() as repository:
+        _import(repository, old=given)
+        git(git_alone(["read-tree", "refs/heads/old"], repository=repository, confined=False))
+        apply = ["apply", "--cached", _strip(prefix), "--whitespace=nowarn", "-"]
+        ran = git_alone(apply, repository=repository, given=patch.encode())
+        if ran.returncode != 0:
+            raise InputError(f"the patch does not apply: {_said(ran.stderr)}")
+        left = _indexed(repository)
+    found = {path: entry for path, entry in tree.items() if path not in given}
+    for path in left:
+        if inside := next((top for top in parents(path) if top in found), None):
+            raise InputError(f"the patch does not apply: {inside!r} is a file or a link, so nothing can be in it")
+    return {**found, **left}
+
+
+def _indexed(repository: Path) -> dict[str, Entry]:
+    """Return what is in the index of a repository of our own."""
+    listed = git(git_alone(["ls-files", "--stage", "-z"], repository=repository, confined=False))
+    rows = [line.partition(b"\t") for line in listed.split(b"\0") if line]
+    about = [(head.split(b" "), checked(os.fsdecode(name))) for head, _, name in rows]
+    if any(mode not in _MODES for (mode, _, _), _ in about):
+        raise InputError("the patch changes a submodule, which is another repository's")
+    wanted = b"".join(key + b"\n" for (_, key, _), _ in about)
+    rest = git(git_alone(["cat-file", "--batch"], repository=repository, given=wanted, confined=False))
+    found: dict[str, Entry] = {}
+    for (mode, _, _), name in about:
+        head, _, rest = rest.partition(b"\n")
+        size = int(head.rpartition(b" ")[2])
+        found[name], rest = Entry(rest[:size], _MODES[mode]), rest[size + 1 :]
     return found
 
 
+def _sources(patch: str, prefix: str) -> list[str]:
+    """Return the paths a patch says it copies or renames from, as far as they are written plainly."""
+    named = _SOURCE.findall(patch)
+    return [name.removeprefix(prefix) for name in named if name.startswith(prefix)]
+
+
+def _strip(prefix: str) -> str:
+    return f"-p{1 + prefix.count('/')}"
+
+
 def apply_in(directory: Path, patch: str, *, prefix: str = "") -> None:
-    """Apply a patch to files on disk: all of it, or nothing.
+    """Apply a patch of `patch_between` to files on disk: all of it, or nothing. Files keep permissions and owner.
+
+    A patch of anybody else's goes through `patched` first: git reads the file that a copy is made from wherever it is.
 
     Raises:
         InputError: The patch does not apply.
     """
-    strip = f"-p{1 + prefix.count('/')}"
-    with _repository() as repository:
+    before = {path: about for name in touched(patch, prefix=prefix) if (about := _regular(path := directory / name))}
+    _apply(directory, patch, prefix)
+    for path, about in before.items():
+        _restore(path, about)
+
+
+def _apply(directory: Path, patch: str, prefix: str) -> None:
+    with empty_repository() as repository:
         for only in (["--check"], []):
-            command = ["apply", *only, strip, "--whitespace=nowarn", "-"]
-            ran = git_alone(command, repository=repository, work_tree=directory, given=patch.encode())
+            command = ["apply", *only, _strip(prefix), "--whitespace=nowarn", "-"]
+            ran = git_alone(command, repository=repository, work_tree=directory, given=patch.encode(), writes=not only)
             if ran.returncode != 0:
                 raise InputError(f"the patch does not apply: {_said(ran.stderr)}", where=str(directory))
+
+
+def _regular(path: Path) -> os.stat_result | None:
+    try:
+        about = path.lstat()
+    except OSError:
+        return None
+    return about if stat.S_ISREG(about.st_mode) else None
+
+
+def _restore(path: Path, before: os.stat_result) -> None:
+    """Give a file back what git made anew: who owns it, and who may do what, but for what the patch says of that."""
+    now = _regular(path)
+    if now is None:
+        return
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        with contextlib.suppress(OSError):  # a user who may not give files away keeps them
+            os.chown(path, before.st_uid, before.st_gid)
+    mode = stat.S_IMODE(before.st_mode)
+    if now.st_mode & stat.S_IXUSR != mode & stat.S_IXUSR:
+        mode = mode | (mode & 0o444) >> 2 if now.st_mode & stat.S_IXUSR else mode & ~0o111
+    with contextlib.suppress(OSError):
+        path.chmod(mode)
 
 
 def ignored(paths: Iterable[str], tree: Tree) -> frozenset[str]:
@@ -111,7 +180,7 @@ def ignored(paths: Iterable[str], tree: Tree) -> frozenset[str]:
     rules = {path: entry for path, entry in tree.items() if path.rpartition("/")[2] == ".gitignore"}
     if not wanted or not rules:
         return frozenset()
-    with _repository() as repository, tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
+    with empty_repository() as repository, tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
         for name, entry in rules.items():
             put(Path(place), name, entry)
         given = b"\0".join(os.fsencode(path) for path in wanted)
@@ -142,23 +211,15 @@ def taken(root: Path, name: str) -> Entry | None:
     return Entry(path.read_bytes(), mode)
 
 
-@contextmanager
-def _repository() -> Generator[Path]:
-    """An empty bare repository. Made by hand: it is quicker, and no template of the machine's gets into it."""
-    with tempfile.TemporaryDirectory(prefix="sale-git-") as place:
-        repository = Path(place)
-        for folder in ("objects", "refs/heads", "info"):
-            (repository / folder).mkdir(parents=True)
-        (repository / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
-        (repository / "config").write_text(_CONFIG, encoding="ascii")
-        (repository / "info" / "attributes").write_text(_UNTOUCHED, encoding="ascii")
-        yield repository
+def _import(repository: Path, **branches: Tree) -> None:
+    """Make a commit of each tree in a repository of our own."""
+    git(git_alone(["fast-import", "--quiet"], repository=repository, given=_stream(**branches), confined=False))
 
 
-def _stream(old: Tree, new: Tree) -> bytes:
-    """Two commits for `git fast-import`."""
+def _stream(**branches: Tree) -> bytes:
+    """Return a commit for each branch, as `git fast-import` reads it."""
     parts: list[bytes] = []
-    for branch, tree in (("old", old), ("new", new)):
+    for branch, tree in branches.items():
         who = b"committer sale <sale@localhost> 0 +0000\ndata 0\n"
         parts.append(f"commit refs/heads/{branch}\n".encode() + who)
         for path, entry in tree.items():
@@ -172,7 +233,7 @@ def _binaries(*trees: Tree) -> bytes:
     said: dict[str, bool] = {}
     for tree in trees:
         for path, entry in tree.items():
-            said[path] = said.get(path, True) and (entry.mode == "120000" or entry.text is not None)
+            said[path] = said.get(path, True) and (entry.mode == "120000" or entry.is_utf8)
     lines = [f"{_quoted(_literally(path))} {'diff' if text else '-diff'}\n" for path, text in said.items()]
     return "".join(lines).encode()
 

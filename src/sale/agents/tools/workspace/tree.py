@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sale.agents.tools.workspace.texts import FileText, decoded
 from sale.errors import InputError
 
 Mode = Literal["100644", "100755", "120000"]
@@ -18,6 +19,8 @@ MEGABYTE = 2**20
 PATH_BYTES = 1024
 LINK_HOPS = 8
 """How many symbolic links may follow one another."""
+MAX_LINKS = 40
+"""How many symbolic links the kernel follows on one path."""
 RESERVED = frozenset({".git"})
 """Names no part of a path may have, in any case: what git would read as its own."""
 
@@ -31,13 +34,20 @@ class Entry:
 
     @property
     def text(self) -> str | None:
-        """What it says, where it is text in UTF-8."""
-        if self.mode == "120000" or b"\0" in self.data:
-            return None
+        """What it says, each line ending in a line feed, where it is text in an encoding it declares, or UTF-8."""
+        found = None if self.mode == "120000" else decoded(self.data)
+        return None if found is None else found.plain
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether its bytes are text in UTF-8, whatever it declares."""
+        if b"\0" in self.data:
+            return False
         try:
-            return self.data.decode()
+            self.data.decode()
         except UnicodeDecodeError:
-            return None
+            return False
+        return True
 
 
 Tree = Mapping[str, Entry]
@@ -90,6 +100,25 @@ class Copy:
             raise InputError(self._missing(where))
         return entry
 
+    def text(self, path: str) -> FileText | None:
+        """Return a file as text, through symbolic links within the copy; `None` where there is no file.
+
+        Raises:
+            InputError: There is one that is no text, there is a directory, or the path leads out.
+        """
+        where = self.where(path)
+        entry = self._entries.get(where)
+        if entry is None:
+            if any(other.startswith(f"{where}/") for other in self._entries):
+                raise InputError(f"{where!r} is a directory")
+            return None
+        found = decoded(entry.data)
+        if found is None:
+            raise InputError(
+                f"{where!r} is no text: it is not in UTF-8, nor in an encoding that it declares, so it is left as it is"
+            )
+        return found
+
     def write(self, path: str, data: bytes, mode: Mode | None = None) -> str:
         """Write a file, through symbolic links within the copy; what was there keeps its mode. Returns where it is.
 
@@ -99,7 +128,7 @@ class Copy:
         where = self.where(path)
         if any(other.startswith(f"{where}/") for other in self._entries):
             raise InputError(f"{where!r} is a directory")
-        if inside := next((top for top in _parents(where) if top in self._entries), None):
+        if inside := next((top for top in parents(where) if top in self._entries), None):
             raise InputError(f"{inside!r} is a file, so nothing can be in it")
         old = self._entries.get(where)
         self._make_room(where, len(data) - (len(old.data) if old else 0), data, new=old is None)
@@ -125,7 +154,7 @@ class Copy:
         """
         name = checked(path)
         for _ in range(LINK_HOPS):
-            link = next((top for top in (*_parents(name), name) if self._is_link(top)), None)
+            link = next((top for top in (*parents(name), name) if self._is_link(top)), None)
             if link is None:
                 return name
             target = self._entries[link].data.decode(errors="replace")
@@ -183,6 +212,30 @@ def stays_inside(path: str, target: str) -> bool:
     return plain != ".." and not plain.startswith("../")
 
 
+def goes_round(path: str, tree: Tree) -> bool:
+    """Return whether following a path runs in a circle of symbolic links, as the kernel sees it: over forty of them."""
+    waiting = path.split("/")[::-1]
+    there: list[str] = []
+    links = 0
+    while waiting and links <= MAX_LINKS:
+        part = waiting.pop()
+        if part == "..":
+            if not there:
+                return False  # it leads out, where the tree does not say what comes next
+            there.pop()
+        elif part not in {"", "."}:
+            there.append(part)
+            entry = tree.get("/".join(there))
+            if entry is not None and entry.mode == "120000":
+                links += 1
+                target = entry.data.decode(errors="surrogateescape")
+                if target.startswith("/"):
+                    return False
+                there.pop()
+                waiting += target.split("/")[::-1]
+    return links > MAX_LINKS
+
+
 def changes(before: Tree, after: Tree) -> tuple[str, ...]:
     """Paths that are new, gone or different; sorted."""
     return tuple(sorted(path for path in {*before, *after} if before.get(path) != after.get(path)))
@@ -193,6 +246,7 @@ def total_bytes(tree: Tree) -> int:
     return sum(len(entry.data) for entry in tree.values())
 
 
-def _parents(path: str) -> Iterable[str]:
+def parents(path: str) -> Iterable[str]:
+    """Return the directories on the way to a path, from the top."""
     parts = path.split("/")
     return ("/".join(parts[:end]) for end in range(1, len(parts)))

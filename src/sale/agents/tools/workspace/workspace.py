@@ -15,7 +15,8 @@ from sale.agents.tools.workspace.box import Bounds, CommandBox, CommandReport
 from sale.agents.tools.workspace.copying import Copied, copied
 from sale.agents.tools.workspace.listing import failing, is_test, listing
 from sale.agents.tools.workspace.patching import apply_in, ignored, patch_between, patched, touched
-from sale.agents.tools.workspace.tree import MEGABYTE, Copy, Room, Tree
+from sale.agents.tools.workspace.removals import removals
+from sale.agents.tools.workspace.tree import MEGABYTE, Copy, Room, Tree, changes, parents
 from sale.config import WorkspaceSettings, virtual_environment
 from sale.errors import InputError, SandboxError
 from sale.types import Outcome, Task
@@ -46,6 +47,10 @@ class Workspace:
     """Runs commands over copies."""
     room: Room
     """How large a copy may grow."""
+    inner: tuple[str, ...] = ()
+    """Directories that are repositories of their own, such as submodules, whose files are copied as well."""
+    held: frozenset[str] = frozenset()
+    """Paths at which something is that was not copied, and that a patch must therefore leave alone."""
 
     @classmethod
     async def open(
@@ -80,6 +85,8 @@ class Workspace:
             before=before,
             box=box,
             room=room,
+            inner=found.inner,
+            held=found.held,
         )
 
     def copy(self) -> Copy:
@@ -102,9 +109,12 @@ class Workspace:
         """The patch from the directory to a tree, without new files that the repository ignores; `git apply` takes it.
 
         Raises:
+            InputError: The tree has a file where the directory has something that was not copied, or below it.
             ExecutionError: Git failed.
         """
         new = [path for path in tree if path not in self.tree]
+        if taken := next((path for path in new if not self.held.isdisjoint((path, *parents(path)))), None):
+            raise InputError(f"something that was not copied is at {taken!r} or above it", hint="Take another path.")
         unwanted = ignored(new, tree)
         kept = {path: entry for path, entry in tree.items() if path not in unwanted}
         return patch_between(self.tree, kept, prefix=self.prefix)
@@ -128,8 +138,20 @@ class Workspace:
         detail = f"the patch changes tests: {', '.join(tests)}" if tests else ""
         return Outcome(verdict="success", judged_by="command", detail=detail)
 
+    def removals(self, task: str, patch: str) -> tuple[str, ...]:
+        """Return what a patch removes beyond what its task asks for, a line for each file; see `removals`.
+
+        Args:
+            task: What was to be done, in the user's own words.
+            patch: An answer to it.
+
+        Raises:
+            InputError: The patch does not apply.
+        """
+        return removals(task, self.tree, patched(self.tree, patch, prefix=self.prefix))
+
     async def apply(self, patch: str) -> tuple[str, ...]:
-        """Apply a patch to the directory itself; the paths it changed.
+        """Apply a patch to the directory itself; the paths it changed. What `removals` says is not asked for here.
 
         Raises:
             InputError: The directory is not what it was when it was copied, or the patch does not apply; nothing is
@@ -145,9 +167,12 @@ class Workspace:
                 where=str(self.directory),
                 hint="Keep the patch with --patch FILE and apply it with git, or run the task again.",
             )
-        names = touched(patch, prefix=self.prefix)
-        apply_in(self.directory, patch, prefix=self.prefix)
-        return names
+        # Not the patch itself, which may be anybody's: what comes of it, as a patch of our own.
+        after = patched(self.tree, patch, prefix=self.prefix)
+        own = patch_between(self.tree, after, prefix=self.prefix)
+        if own:
+            apply_in(self.directory, own, prefix=self.prefix)
+        return changes(self.tree, after)
 
 
 def _box(directory: Path, settings: WorkspaceSettings) -> CommandBox:

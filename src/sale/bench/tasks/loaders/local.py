@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import cast
 
 from sale.bench.tasks.loaders.rows import Row
 from sale.errors import InputError, MissingExtraError
+from sale.files.reading import decode_exactly, read_bytes, read_text
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
@@ -50,7 +52,7 @@ def rows(path: Path) -> Iterator[Placed]:
         raise InputError(f"files of the kind {path.suffix!r} are not read", where=str(path), hint=f"{_known()} are.")
     try:
         yield from reader(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise InputError(f"cannot read the file: {error}", where=str(path)) from error
 
 
@@ -59,15 +61,14 @@ def _known() -> str:
 
 
 def _json_lines(path: Path) -> Iterator[Placed]:
-    with path.open(encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                where = f"{path}:{number}"
-                yield where, _row(_parsed(line, where), where)
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            where = f"{path}:{number}"
+            yield where, _row(_parsed(line, where), where)
 
 
 def _json(path: Path) -> Iterator[Placed]:
-    whole = _parsed(path.read_text(encoding="utf-8"), str(path))
+    whole = _parsed(read_text(path), str(path))
     if not isinstance(whole, list):
         raise InputError("it must hold one list of rows", where=str(path))
     for number, item in enumerate(cast("list[object]", whole), start=1):
@@ -76,13 +77,13 @@ def _json(path: Path) -> Iterator[Placed]:
 
 
 def _table(path: Path) -> Iterator[Placed]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-        for number, row in enumerate(reader, start=1):
-            where = f"{path}, row {number}"
-            if None in row or None in row.values():
-                raise InputError("it has more or fewer cells than there are columns", where=where)
-            yield where, row
+    text = io.StringIO(decode_exactly(read_bytes(path), str(path)), newline="")  # a cell may hold line ends
+    reader = csv.DictReader(text, delimiter="\t" if path.suffix == ".tsv" else ",")
+    for number, row in enumerate(reader, start=1):
+        where = f"{path}, row {number}"
+        if None in row or None in row.values():
+            raise InputError("it has more or fewer cells than there are columns", where=where)
+        yield where, row
 
 
 def _parquet(path: Path) -> Iterator[Placed]:

@@ -43,6 +43,7 @@ async def create(desk: Desk) -> Response:
             tpm=_count(fields, "tpm"),
             agents=agents or None,
             expires=None if days is None else datetime.now(UTC) + timedelta(days=days),
+            tenant=fields.get("tenant", "").strip() or None,
         )
     except InputError as error:
         return await _page(desk, fault=str(error), given=fields)
@@ -56,14 +57,23 @@ async def revoke(desk: Desk) -> Response:
     return desk.redirect("/keys", done="revoked")
 
 
+async def delete(desk: Desk) -> Response:
+    """Remove one for good."""
+    fields = await desk.form()
+    await _store(desk).delete_key(fields.get("id", ""))
+    return desk.redirect("/keys", done="deleted")
+
+
 async def _page(
     desk: Desk, *, secret: str = "", made: str = "", fault: str = "", given: Form | None = None
 ) -> Response:
     store = desk.site.store
+    found = await store.keys() if store else ()
     return desk.render(
         "keys",
         400 if fault else 200,
-        keys=sorted(await store.keys(), key=lambda key: (key.revoked_at is not None, key.name)) if store else (),
+        keys=sorted(found, key=lambda key: (key.revoked_at is not None, key.name)),
+        in_force=any(key.is_in_force(datetime.now(UTC)) for key in found),
         agents=[agent.name for agent in desk.market.agents],
         periods=get_args(Period),
         secret=secret,

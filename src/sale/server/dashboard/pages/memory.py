@@ -20,9 +20,9 @@ async def show(desk: Desk) -> Response:
     memory = await desk.memory()
     text = desk.query.get("q", "").strip()[:LONGEST_SEARCH]
     status, verdict = desk.query.get("status", ""), desk.query.get("verdict", "")
-    agent, domain = desk.query.get("agent", ""), desk.query.get("domain", "")
+    agent, domain, tenant = (desk.query.get(name, "") for name in ("agent", "domain", "tenant"))
     page = max(1, int(asked)) if (asked := desk.query.get("page", "1")).isdecimal() and len(asked) < 9 else 1
-    found = await memory.search(text, FOUND) if text else ()
+    found = await memory.search(text, FOUND, tenant=tenant or None) if text else ()
     listed = (
         ()
         if text
@@ -33,6 +33,7 @@ async def show(desk: Desk) -> Response:
             verdict=cast("Verdict", verdict) if verdict in get_args(Verdict) else None,
             agent=agent or None,
             domain=domain or None,
+            tenant=tenant or None,
         )
     )
     response = desk.render(
@@ -42,11 +43,12 @@ async def show(desk: Desk) -> Response:
         auctions=listed[:SHOWN],
         more=len(listed) > SHOWN,
         page=page,
-        asked={"status": status, "verdict": verdict, "agent": agent, "domain": domain},
+        asked={"status": status, "verdict": verdict, "agent": agent, "domain": domain, "tenant": tenant},
         statuses=get_args(Status),
         verdicts=get_args(Verdict),
         agents=await memory.agent_names(),
         domains=await memory.domains(),
+        tenants=await memory.tenants(),
         stats=await memory.stats(),
         palette=await desk.site.palette(memory),
         first=(page - 1) * SHOWN + 1,

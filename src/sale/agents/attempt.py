@@ -1,0 +1,59 @@
+"""One attempt at a task: agents are made ready, one works, and its work is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sale.agents.protocol import Agent, Verifier
+from sale.auction.events import Judged, Observer, WorkFinished, WorkStarted
+from sale.auction.text import storable
+from sale.types import Attempt, Bid, Execution, Outcome, Task
+
+
+async def prepare_all(agents: Sequence[Agent]) -> None:
+    """Have agents ready before the clock starts; one that cannot be says why when it is asked for its bid."""
+    async with asyncio.TaskGroup() as group:
+        for agent in agents:
+            group.create_task(_prepare(agent))
+
+
+async def _prepare(agent: Agent) -> None:
+    with contextlib.suppress(Exception):  # it may be anybody's agent
+        await agent.prepare()
+
+
+async def attempt(agent: Agent, task: Task, bid: Bid, *, verifier: Verifier | None, observe: Observer) -> Attempt:
+    """Have an agent do a task, and judge what it hands in.
+
+    Args:
+        agent: Whose bid was awarded.
+        task: What is to be done.
+        bid: Its strategy is followed, if the agent was asked for one.
+        verifier: Says whether the answer is right; without one the outcome of a whole answer is unknown.
+        observe: Told of each step.
+    """
+    execution = await _work(agent, task, bid, observe)
+    return Attempt(execution=execution, outcome=await _judge(task, execution, verifier, observe))
+
+
+async def _work(agent: Agent, task: Task, bid: Bid, observe: Observer) -> Execution:
+    observe(WorkStarted(agent=bid.agent))
+    done = await agent.execute(task, bid.strategy.text or None)
+    execution = replace(done, answer=storable(done.answer), error=storable(done.error) if done.error else None)
+    observe(WorkFinished(execution=execution))
+    return execution
+
+
+async def _judge(task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
+    """The outcome: work without an answer has failed; an answer is as good as the verifier says."""
+    if not execution.answer.strip():
+        outcome = Outcome(verdict="failure", judged_by="execution", detail=execution.error or "no answer")
+    elif verifier is None:
+        outcome = Outcome(verdict="unknown", judged_by="nobody")
+    else:
+        outcome = await verifier.verify(task, execution.answer)
+    observe(Judged(outcome=outcome))
+    return outcome

@@ -1,0 +1,131 @@
+"""The standard streams of the command: a result is shown whatever the terminal can show, and remarks never stop work.
+
+Standard output is for results. Where its encoding lacks a character, `?` stands in; where it cannot be written at all,
+the command says so and fails. Standard error is for remarks. Where it cannot be written, they are lost, and nothing
+else is: the work they are about may have been paid for.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import sys
+from collections.abc import Generator, Iterable
+from typing import BinaryIO, TextIO, cast
+
+import click
+
+from sale.errors import InputError, OutputError
+from sale.files.reading import STANDARD, read_text
+from sale.files.writing import explain_output
+
+
+def prepare_streams() -> None:
+    """Have both outputs take every character, and standard error take whatever happens to it."""
+    output, remarks = cast("object", sys.stdout), cast("object", sys.stderr)
+    if isinstance(output, io.TextIOWrapper):
+        cast("io.TextIOWrapper[BinaryIO]", output).reconfigure(errors="replace")
+    if isinstance(remarks, io.TextIOWrapper):
+        sys.stderr = _Remarks(cast("io.TextIOWrapper[BinaryIO]", remarks))
+
+
+def finish_output() -> None:
+    """Write out what standard output still holds, so that a failure is noticed while it can be said.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if sys.stdout is not None and not sys.stdout.closed:  # pyright: ignore[reportUnnecessaryComparison]  see `>&-`
+        sys.stdout.flush()
+
+
+def abandon_output() -> None:
+    """Drop what standard output still holds, once it cannot be written: Python would try, and complain, at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.close()
+
+
+def takes_unicode(stream: TextIO | None) -> bool:
+    """Whether a stream can write every character."""
+    name = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        return codecs.lookup(name).name in {"utf-8", "utf-16", "utf-32"}
+    except LookupError:
+        return False
+
+
+def read_input() -> str:
+    """All of standard input as text.
+
+    Raises:
+        InputError: It is not UTF-8, or there is none.
+    """
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
+        raise InputError("standard input is closed", hint="Give the text as an argument.")
+    return read_text(STANDARD)
+
+
+def tell(text: str) -> None:
+    """One remark on standard error, marked as the command's own."""
+    from rich.console import Console
+
+    Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(f"sale: {text}")
+
+
+@contextlib.contextmanager
+def showing(auction_id: str, *, kept: bool) -> Generator[None]:
+    """Show the result of an auction. Where standard output fails, say where the result still is.
+
+    Args:
+        auction_id: The auction's.
+        kept: Whether the memory has it.
+
+    Raises:
+        OutputError: Standard output cannot be written.
+        BrokenPipeError: Its reader has left.
+    """
+    try:
+        yield
+        finish_output()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        abandon_output()
+        failed = explain_output(error, STANDARD)
+        hint = f"The result is on record: `sale memory show {auction_id[:8]}`." if kept else "The result is lost."
+        raise OutputError(failed.message, where=failed.where, hint=hint) from error
+
+
+def finish(status: int) -> None:
+    """End the verb with a status.
+
+    Raises:
+        Exit: The status is not 0.
+    """
+    if status:
+        raise click.exceptions.Exit(status)
+
+
+class _Remarks(io.TextIOWrapper):
+    """Standard error that loses what it cannot write."""
+
+    def __init__(self, stream: io.TextIOWrapper[BinaryIO]) -> None:
+        super().__init__(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True, write_through=True)
+        self._stream = stream  # which would close what is below it if it were let go
+
+    def write(self, text: str) -> int:
+        """Write, or do not."""
+        with contextlib.suppress(OSError, ValueError):
+            return super().write(text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write, or do not."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Write out, or do not."""
+        with contextlib.suppress(OSError, ValueError):
+            super().flush()

@@ -1,0 +1,86 @@
+"""Whose a record is, and who may read the words in it.
+
+Every auction belongs to one tenant. Recall gives texts of the asker's own tenant alone, unless whoever runs the memory
+shares on purpose. Numbers are another matter: how often an agent succeeded at like tasks, and what that cost, is
+counted over all tenants unless that is turned off, since it quotes nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from sale.errors import InputError
+from sale.types import Pair, Task, TrackRecord
+
+DEFAULT: Final = "default"
+"""Whose everything is that names no tenant: the command line, programs, servers without keys, records from before."""
+LONGEST: Final = 64
+
+
+def is_name(name: str) -> bool:
+    """Whether a tenant can be called this: something to be read, not too long, no space before or after it."""
+    return 0 < len(name) <= LONGEST and name.isprintable() and name == name.strip()
+
+
+def check_name(name: str) -> str:
+    """A tenant's name as it was given.
+
+    Raises:
+        InputError: It cannot be one.
+    """
+    if is_name(name):
+        return name
+    raise InputError(
+        f"{name[: LONGEST + 1]!r} cannot be the name of a tenant",
+        hint=f"A name has 1 to {LONGEST} printable characters, and no space before or after them.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sharing:
+    """What tenants let each other see."""
+
+    texts: bool | frozenset[str] = False
+    """Whose tasks and plans are shown to each other: nobody's, everybody's, or those of the tenants named."""
+    statistics: bool = True
+    """Whether track records count the work of all tenants."""
+
+    def readable(self, tenant: str) -> frozenset[str] | None:
+        """The tenants whose texts this one may be shown; `None` for all."""
+        if self.texts is True:
+            return None
+        if self.texts and tenant in self.texts:
+            return self.texts
+        return frozenset({tenant})
+
+    def countable(self, tenant: str) -> frozenset[str] | None:
+        """The tenants whose work counts in this one's track records; `None` for all."""
+        return None if self.statistics else self.readable(tenant)
+
+
+class _Recalling(Protocol):
+    """An auction memory, as a tenant's part of it needs it."""
+
+    async def recall_each(
+        self, task: Task, agents: Sequence[str], k: int, *, tenant: str
+    ) -> Mapping[str, tuple[Pair, ...]]: ...
+
+    async def track_records(self, task: Task, agents: Sequence[str], *, tenant: str) -> Mapping[str, TrackRecord]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TenantMemory:
+    """What one tenant may recall: the auction memory as an auction is given it."""
+
+    memory: _Recalling
+    tenant: str
+
+    async def recall_each(self, task: Task, agents: Sequence[str], k: int) -> Mapping[str, tuple[Pair, ...]]:
+        """As the memory's."""
+        return await self.memory.recall_each(task, agents, k, tenant=self.tenant)
+
+    async def track_records(self, task: Task, agents: Sequence[str]) -> Mapping[str, TrackRecord]:
+        """As the memory's."""
+        return await self.memory.track_records(task, agents, tenant=self.tenant)

@@ -1,0 +1,43 @@
+"""Whether a request comes straight from this machine. Everything that is open to nobody else asks here."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any, Final, cast
+
+from starlette.types import Scope
+
+FORWARDED: Final = frozenset(
+    {
+        b"forwarded",
+        b"via",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-original-forwarded-for",
+        b"true-client-ip",
+        b"cf-connecting-ip",
+        b"fastly-client-ip",
+    }
+)
+"""Headers by which proxies say for whom they ask, beside all that begin with `x-forwarded`."""
+FORWARDED_PREFIX: Final = b"x-forwarded"
+
+
+def is_direct(scope: Scope) -> bool:
+    """Whether a program of this machine sent this request itself.
+
+    Behind a proxy on the same machine everybody comes from this machine, so a request that says it was forwarded does
+    not count. A proxy that says nothing of it cannot be told from a program: that is what keys and the password are
+    for.
+    """
+    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
+    if any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name, _ in headers):
+        return False
+    client = cast("tuple[str, Any] | None", scope.get("client"))
+    with suppress(ValueError):
+        if client is not None:
+            address = ip_address(client[0])
+            return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return False

@@ -1,0 +1,134 @@
+"""Awards with a success model: on track records alone, or to whom it pays to let try first."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from sale.auction import scoring
+from sale.auction.auctioneer import Auctioneer
+from sale.auction.baseline import always_largest
+from sale.auction.events import Awarded, BiddingOpened, LeaderFound
+from sale.auction.ledger import Ledger
+from sale.errors import SaleError, StoreError
+from sale.types import Auction, AuctionRules, Call, Caps, Execution, Price, SuccessModel, Task, TrackRecord, Usage
+from tests.support.scripted import Watch, acts, auctioneer, contractor
+from tests.support.values import TASK, weights
+
+MODEL = SuccessModel(
+    worth=1000.0,
+    intercepts={"cheap": 0.0, "dear": math.log(9.0)},
+    newcomer=0.0,
+    rates={"cheap": 0.5, "dear": 0.9},
+    newcomer_rate=0.5,
+    newcomer_tokens=10.0,
+    coefficients={},
+    means={},
+    work={"cheap": 10.0, "dear": 300.0},
+    auction=1.0,
+)
+TRACKED = replace(MODEL, coefficients={"track": 1.0}, means={"track": 0.0})
+GOOD = {
+    "cheap": TrackRecord(agent="cheap", successes=40.0, failures=0.0),
+    "dear": TrackRecord(agent="dear", successes=0.0, failures=40.0),
+}
+
+
+@dataclass
+class Past:
+    """What the memory knows of agents, or why it cannot tell."""
+
+    tracks: Mapping[str, TrackRecord]
+    error: SaleError | None = None
+    hangs: bool = False
+
+    async def track_records(self, task: Task, agents: Sequence[str]) -> Mapping[str, TrackRecord]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+        return self.tracks
+
+
+def market(model: SuccessModel, past: Past | None = None, *, attempts: int = 1, hold: bool = True) -> Auctioneer:
+    agents = [contractor("cheap", price=0.1), contractor("dear", price=1.0)]
+    rules = AuctionRules(hold="worthwhile" if hold else "always")
+    made = auctioneer(agents, rules=rules, weights=replace(weights(), model=model))
+    return replace(made, experience=past, attempts=attempts)
+
+
+async def held(of: Auctioneer, *, seconds: float = 60.0) -> tuple[Auction, Watch]:
+    watch = Watch()
+    ledger = Ledger(caps=Caps(seconds=seconds), observe=watch)
+    return await of.hold("test", TASK, ledger, watch), watch
+
+
+class TestWithoutAnAuction:
+    async def test_a_task_goes_to_the_best_track_record_where_bids_cannot_tell_more(self) -> None:
+        auction, watch = await held(market(TRACKED, Past(GOOD)))
+        assert auction.winner.agent == auction.provisional == "cheap"
+        assert not auction.held
+        assert not auction.winner.planned
+        assert auction.settlement.calls == ()
+        assert watch.of(BiddingOpened) == []
+        assert [event.leader.agent for event in watch.of(LeaderFound)] == ["cheap"]
+        assert watch.of(Awarded)[0].auction == auction
+        assert auction.winner.track == GOOD["cheap"]
+
+    async def test_an_auction_is_held_where_bids_may_change_the_choice(self) -> None:
+        telling = replace(TRACKED, spread={"cheap": 2.0, "dear": 2.0}, auction=0.001)
+        auction, watch = await held(market(telling))
+        assert auction.held
+        assert len(watch.of(BiddingOpened)) == 1
+
+    async def test_an_auction_is_held_where_the_rules_want_one(self) -> None:
+        assert (await held(market(TRACKED, Past(GOOD), hold=False)))[0].held
+
+    @pytest.mark.parametrize("past", [Past({}, error=StoreError("the disk is gone")), Past({}, hangs=True)])
+    async def test_a_memory_that_fails_costs_the_knowledge_and_no_more(self, past: Past) -> None:
+        known, _ = await held(market(TRACKED, Past({})))
+        found, _ = await held(market(TRACKED, past), seconds=0.05 if past.hangs else 60.0)
+        assert found.winner == known.winner
+        assert found.winner.agent == "dear"
+        assert found.winner.track is None
+
+
+class TestSeveralAttempts:
+    async def test_a_cheap_agent_tries_first_where_only_its_failures_are_paid_for_twice(self) -> None:
+        once, _ = await held(market(MODEL, hold=False))
+        twice, _ = await held(market(MODEL, attempts=2, hold=False))
+        assert (once.winner.agent, twice.winner.agent) == ("dear", "cheap")
+        assert twice.provisional == "dear"
+
+    async def test_where_no_juror_scored_anything_the_best_bid_stays(self) -> None:
+        agents = [contractor("cheap", acts(judge="?"), price=0.1), contractor("dear", acts(judge="?"), price=1.0)]
+        made = auctioneer(agents, weights=replace(weights({"cheap": 1.0}), model=None), weigh=scoring.weigh)
+        auction, _ = await held(replace(made, attempts=2))
+        assert auction.winner.agent == auction.provisional
+
+
+class TestBaseline:
+    PRICE = Price(input=1.0, output=2.0, blended=1.5)
+
+    @staticmethod
+    def execution(agent: str, tokens: int) -> Execution:
+        usage = Usage(input_tokens=tokens, output_tokens=tokens)
+        calls = (
+            Call(stage="execute", agent=agent, usage=usage, dollars=9.0, seconds=1.0),
+            Call(stage="execute", agent=agent, usage=Usage(), dollars=0.5, seconds=1.0, tool="search"),
+        )
+        return Execution(agent=agent, answer="55", calls=calls, seconds=1.0, mode="direct", followed_strategy=False)
+
+    def test_the_largest_agents_own_work_is_what_it_cost(self) -> None:
+        found = always_largest("large", self.PRICE, [self.execution("large", 10), self.execution("small", 99)])
+        assert found.dollars == pytest.approx(30 / 1e6 + 0.5)
+        assert found.basis == "its own execution"
+
+    def test_without_it_the_last_executions_tokens_are_priced_anew(self) -> None:
+        found = always_largest("large", self.PRICE, [self.execution("small", 10), self.execution("middle", 20)])
+        assert found.dollars == pytest.approx(60 / 1e6 + 0.5)
+        assert found.basis == "the tokens middle took, at large's price"

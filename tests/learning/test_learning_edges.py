@@ -1,0 +1,135 @@
+"""Learning where records are thin, programs are cut short, and weights are shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sale.learning import fit as fitting
+from sale.learning import logistic, minmax
+from sale.learning.drift import drift
+from sale.learning.due import due
+from sale.learning.fit import fit
+from sale.learning.logistic import fit_logistic
+from sale.learning.minmax import Effort, best_of, solve_minmax
+from sale.learning.recipes import recipe
+from sale.learning.terms import terms
+from sale.types import Weights, WeightSet, Worked
+from tests.learning.pools import auctions, seen_by_market
+
+
+def test_bids_whose_work_nobody_saw_say_nothing_of_drift() -> None:
+    """Two thirds of the bids lack an outcome here; with them or without, the findings are the same."""
+    model = fit(auctions(120), "utility").weights.model
+    assert model is not None
+    broken = [
+        replace(one, winner="large", work={"large": Worked(success=False, dollars=0.001)})
+        for one in auctions(40, seed=4)
+    ]
+    alone = [replace(one, bids=tuple(bid for bid in one.bids if bid.agent == "large")) for one in broken]
+    found = drift(broken, model)
+    assert any(finding.name == "large" for finding in found)
+    assert found == drift(alone, model)
+
+
+def test_weights_without_a_success_model_are_due_by_new_outcomes_alone() -> None:
+    old = auctions(20)
+    found = fit(old, "utility")
+    linear = replace(found.weights, model=None)
+    used = WeightSet(version=3, weights=linear, training=found.training, made_at="2026-01-01T00:00:00+00:00")
+    broken = [
+        replace(one, work={agent: Worked(success=False, dollars=0.001) for agent in one.work})
+        for one in auctions(8, seed=4)
+    ]
+    said = due([*old, *broken], used, broken)
+    assert (said.due, said.reasons) == (False, ("weights 3 hold: 24 outcomes since, and no drift",))
+
+
+def test_an_explored_market_says_what_stands_in_for_what_it_did_not_see() -> None:
+    notes = fit(seen_by_market(auctions(40), propensity=1 / 3), "utility").training.notes
+    assert any("were not observed" in note for note in notes)
+    assert any("doubly robust" in note for note in notes)
+    assert any("its agent's average stands in" in note for note in notes)
+
+
+def test_a_fit_on_many_outcomes_says_how_many_its_folds_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet = fit(auctions(20), "utility").training.notes
+    monkeypatch.setattr(fitting, "MOST_OUTCOMES", 50)
+    notes = fit(auctions(20), "utility").training.notes
+    assert "on folds at most 50 outcomes were used; the final fit used all" in set(notes) - set(quiet)
+
+
+def test_margin_needs_a_worth() -> None:
+    with pytest.raises(ValueError, match="margin needs to know what a solved task is worth"):
+        recipe("margin", None, 0.5)
+
+
+def test_a_start_far_from_the_optimum_is_no_hindrance() -> None:
+    """Where the curve is flat a whole step leads far beyond: it is halved until it helps."""
+    x, y = np.ones((4, 1)), np.array([0.0, 1.0, 1.0, 1.0])
+    found = fit_logistic(x, y, np.full(1, 1e-9), start=np.array([12.0]))
+    assert found == pytest.approx([np.log(3.0)], abs=1e-6)
+
+
+def test_a_fit_that_is_cut_short_is_still_better_than_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([np.ones(60), rng.normal(size=(60, 3))])
+    x[:, 3] = x[:, 2] + 0.01 * x[:, 3]
+    y = (rng.random(60) < 1 / (1 + np.exp(-x[:, 1] - x[:, 2]))).astype(np.float64)
+    ridge, lasso, start = np.full(4, 1e-3), np.array([0.0, 0.5, 0.5, 0.5]), np.zeros(4)
+    whole = fit_logistic(x, y, ridge, lasso=lasso, start=start)
+    monkeypatch.setattr(logistic, "SWEEPS", 1)
+    short = fit_logistic(x, y, ridge, lasso=lasso, start=start)
+
+    def height(at: np.ndarray) -> float:
+        odds = x @ at
+        loss = np.logaddexp(0.0, odds).sum() - y @ odds
+        return float(loss + 0.5 * (ridge * at**2).sum() + (lasso * np.abs(at)).sum())
+
+    assert height(whole) <= height(short) + 1e-9 < height(start)
+
+
+def program(tasks: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return rng.random((tasks, 6)) * 4, rng.random((tasks, 6, 5))
+
+
+def test_polishing_that_is_cut_short_gives_a_worse_bound_and_never_a_wrong_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs, features = program(40)
+    whole = solve_minmax(costs, features, 3.0, Effort(rounds=0))
+    monkeypatch.setattr(minmax, "POLISHES", 1)
+    short = solve_minmax(costs, features, 3.0, Effort(rounds=0))
+    assert whole.worst <= short.worst + 1e-9
+    assert best_of(costs, features, short.values).max() == pytest.approx(short.worst)
+
+
+def test_a_program_without_time_gives_no_values_and_no_bound() -> None:
+    costs, features = program(60)
+    alive = np.ones(costs.shape, np.bool_)
+    made = minmax._Master.of(costs, features, alive, 3.0, floor=-np.inf)
+    values, bound = made.solve(Effort(seconds=1e-9))
+    assert values is None
+    assert bound <= solve_minmax(costs, features, 3.0, Effort(rounds=0)).worst
+
+
+def test_linear_weights_are_shown_number_by_number() -> None:
+    shown = terms(Weights(cost=1.0, entropy=-0.5, jurors={"a": 2.0}))
+    assert [(term.label, term.value) for term in shown] == [
+        ("weight: cost", 1.0),
+        ("weight: entropy", -0.5),
+        ("per juror's point: a", 2.0),
+    ]
+
+
+def test_a_success_model_is_shown_in_place_of_them() -> None:
+    model = fit(auctions(20), "utility").weights.model
+    assert model is not None
+    shown = {term.label: term.value for term in terms(Weights(cost=1.0, entropy=0.0, jurors={}, model=model))}
+    assert shown["micro-dollars: worth of a solved task"] == model.worth
+    assert shown["intercept: a newcomer"] == model.newcomer
+    assert {f"intercept: {agent}" for agent in model.intercepts} < set(shown)
+    assert "weight: cost" not in shown

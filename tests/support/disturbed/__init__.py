@@ -1,0 +1,1 @@
+"""Embeddings as another processor might make them."""

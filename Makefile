@@ -11,7 +11,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 WORKERS ?= auto
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: browser run test test-all test-fast check format bench docs results lock help system
+.PHONY: browser coverage run test test-all test-fast check format bench docs results lock help system
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -24,8 +24,12 @@ run: export TASK := $(TASK)
 test: $(READY) browser check ## What a change must pass: style, types, import contracts, tests with the real small models
 	$(PYTEST) -m "not release" --durations=10
 
-test-all: $(READY) browser check ## All tests, Hypothesis at random, and coverage: before a release
-	$(PYTEST) --hypothesis-profile=random --cov --cov-report=term --durations=10
+test-all: $(READY) browser check coverage ## All tests, Hypothesis at random, and the coverage gate: before a release
+	$(PYTEST) --hypothesis-profile=random --durations=10
+	$(PYTEST) -m "not release" --disturb-embeddings=1e-6 tests/learning tests/bench tests/memory tests/docs tests/test_shipped.py
+
+coverage: $(READY) ## Every branch of auction, learning, types and errors is reached by fast tests
+	$(BIN)/python scripts/check_coverage.py -n $(WORKERS) --dist loadgroup
 
 test-fast: $(READY) ## The tests that need no weights
 	$(PYTEST) -m "not slow and not release" -x -q

@@ -82,7 +82,7 @@ the same file again, if it is still believed; else the settings stay as they are
 | `SALE_MODELS` | Where weights are kept |
 | `SALE_LLAMA_SERVER` | A `llama-server` you have built for this machine: embedded models run faster on it |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` | Where the server sends [traces](observability.md); nowhere unless set |
-| `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` | Proxies on the way to endpoints and MCP servers, never to this machine; `socks5://` needs the `socks` extra. Pages and searches go directly |
+| `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, … | Proxies, never on the way to this machine; SOCKS needs `sale[socks]` |
 | `SALE_TRACE_CONTENTS` | Set to anything, traces hold tasks and winning plans |
 | whatever `api_key_env` names | That agent's key. Keys are never read from the file, and never logged |
 

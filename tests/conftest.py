@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from inspect import iscoroutinefunction
 from pathlib import Path
 
@@ -41,12 +41,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # comes before pytest-xdist reads the marks, which it does early
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     """Tests that share what is costly to make run in one worker, and those first, as they take longest together."""
     for item in items:
         if (name := group_of(item)) is not None:
             item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=rank)
+    return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from sale.auction.sequence import first_to_try, next_to_try
 from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 from sale.memory.tracks import TrackedWork, Tracks
+from sale.memory.tracks import Work as PlaceOfWork
 from sale.types import Bid, Example, Price, Strategy, TrackRecord, Verdict, Weights, Worked
 
 Embed = Callable[[Sequence[str]], Floats]
@@ -52,7 +53,11 @@ class History:
     def remember(self, row: int, done: Sequence[TrackedWork]) -> None:
         """Agents' work on the text of a row."""
         self._count += 1
-        self.tracks.put(self._count, row, float(self._count), done)
+        self.put(self._count, row, done)
+
+    def put(self, number: int, row: int, done: Sequence[TrackedWork]) -> None:
+        """The work of one auction on the text of a row, in place of what was known of it; its number is its time."""
+        self.tracks.put(PlaceOfWork(auction=number, row=row, started=float(number), tenant=0), done)
 
     def of(self, row: int, agents: Sequence[str]) -> dict[str, TrackRecord]:
         """How agents did at what is like the text of a row."""
@@ -74,12 +79,12 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
     prices = dict(zip(recorded.agents, recorded.prices, strict=True))
     done = [everybody(recorded, task.id) for task in recorded.tasks]
     for row, work in enumerate(done):
-        history.tracks.put(row, row, float(row), work)
+        history.put(row, row, work)
     found: list[Example] = []
     for row, task in enumerate(recorded.tasks):
-        history.tracks.put(row, row, float(row), [replace(one, verdict=None) for one in done[row]])
+        history.put(row, row, [replace(one, verdict=None) for one in done[row]])
         tracks = history.of(row, recorded.agents)
-        history.tracks.put(row, row, float(row), done[row])
+        history.put(row, row, done[row])
         auction = recorded.auctions[FIRST_BIDS, task.id]
         own = {bid.agent: bid for bid in auction.bids}
         bids = [replace(own.get(agent) or _absent(agent, prices[agent]), track=tracks[agent]) for agent in prices]

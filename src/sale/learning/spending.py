@@ -119,7 +119,7 @@ def spend_curve(table: Table, prospects: Prospects, completed: Completed, attemp
     ]
 
     def by_task(rows: list[Floats]) -> Floats:
-        return np.stack([np.bincount(table.group, weights=row) for row in rows])
+        return np.stack([np.bincount(table.group, weights=row).astype(np.float64) for row in rows])
 
     return Curve(
         worths=worths,

@@ -30,7 +30,7 @@ from tests.support.wire import Out, Request, Wire
 HANG = 60.0
 """Whatever takes longer has no end."""
 FEW = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
@@ -65,12 +65,32 @@ part_kinds = st.sampled_from(
     ]
 )
 part_names = st.sampled_from(["text", "image_url", "source", "input_audio", "file", "file_data", "refusal", "detail"])
-parts = st.builds(
-    lambda kind, rest: {"type": kind, **rest}, part_kinds, st.dictionaries(part_names, anything, max_size=3)
-)
+
+
+def part_of(kind: object, rest: dict[str, object]) -> dict[str, object]:
+    return {"type": kind, **rest}
+
+
+def message_of(role: object, content: object, rest: dict[str, object]) -> dict[str, object]:
+    return {"role": role, "content": content, **rest}
+
+
+def body_of(model: object, said: object, given: object, rest: dict[str, object]) -> dict[str, object]:
+    return {"model": model, "messages": said, "input": given, **rest}
+
+
+def cut_body(body: object, at: int) -> bytes:
+    return written(body)[: at or 1]
+
+
+def wire_of(line: bytes, heads: list[bytes], tail: bytes) -> bytes:
+    return line + b"\r\n" + b"\r\n".join(heads) + b"\r\n\r\n" + tail
+
+
+parts = st.builds(part_of, part_kinds, st.dictionaries(part_names, anything, max_size=3))
 message_names = st.sampled_from(["name", "tool_calls", "tool_call_id", "refusal", "audio", "type", "call_id", "output"])
 messages = st.builds(
-    lambda role, content, rest: {"role": role, "content": content, **rest},
+    message_of,
     st.one_of(st.sampled_from(["user", "assistant", "system", "tool", "developer"]), anything),
     st.one_of(texts, st.lists(parts, max_size=3), anything),
     st.dictionaries(message_names, anything, max_size=2),
@@ -82,7 +102,7 @@ FIELDS = [
     *("auction_id", "response_id", "verdict", "score", "detail", "stop", "logit_bias", "service_tier", "top_logprobs"),
 ]
 bodies = st.builds(
-    lambda model, said, given, rest: {"model": model, "messages": said, "input": given, **rest},
+    body_of,
     st.one_of(st.sampled_from(["only", "only", "only", "nobody"]), anything),
     st.one_of(st.lists(messages, min_size=1, max_size=3), anything),
     st.one_of(texts, st.lists(st.one_of(messages, texts, parts), max_size=3), anything),
@@ -114,7 +134,7 @@ raw_bodies = st.one_of(
             b'{"model": "only", "messages": [{"role": "user", "content": "\\ud83d"}]}',
         ]
     ),
-    st.builds(lambda body, at: written(body)[: at or 1], bodies, st.integers(0, 200)),
+    st.builds(cut_body, bodies, st.integers(0, 200)),
 )
 
 
@@ -260,7 +280,7 @@ TAILS = [
 wires = st.one_of(
     st.binary(min_size=1, max_size=200),
     st.builds(
-        lambda line, heads, tail: line + b"\r\n" + b"\r\n".join(heads) + b"\r\n\r\n" + tail,
+        wire_of,
         st.sampled_from(LINES),
         st.lists(st.one_of(st.sampled_from(HEADS), st.binary(max_size=30)), max_size=5),
         st.one_of(st.sampled_from(TAILS), st.binary(max_size=60)),

@@ -141,7 +141,8 @@ def grid(trials: Trials, agents: tuple[int, ...]) -> list[Point]:
     cheaper = dollars[order] < np.minimum.accumulate(np.r_[np.inf, dollars[order][:-1]])
     starts = np.cumsum([0, *sizes])
     found: list[Point] = []
-    for place in order[cheaper].tolist():
+    places: list[int] = order[cheaper].tolist()
+    for place in places:
         number = int(np.searchsorted(starts, place, side="right")) - 1
         block, row = blocks[number], place - int(starts[number])
         shares = (*block.shares, float(steps[block.first + row])) if len(block.agents) > 1 else ()

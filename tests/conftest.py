@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from inspect import iscoroutinefunction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from sale.config import models_path
 from tests.support.disturbed import disturbance
-from tests.support.groups import group_of, rank
+from tests.support.groups import GroupScheduling, rank
 from tests.support.hang import HANG
 from tests.support.postgres import Server, started
 
@@ -41,14 +41,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-@pytest.hookimpl(wrapper=True)  # comes before pytest-xdist reads the marks, which it does early
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """Tests that share what is costly to make run in one worker, and those first, as they take longest together."""
-    for item in items:
-        if (name := group_of(item)) is not None:
-            item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=rank)
-    return (yield)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling:
+    """Keep tests that share what is costly to make in one worker."""
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest together."""
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.fixture(scope="session")

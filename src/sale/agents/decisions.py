@@ -97,8 +97,16 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _usage(found: Any) -> Usage:  # noqa: ANN401  what the endpoint sent
-    counts = [(found or {}).get(name) or 0 for name in ("input_tokens", "output_tokens")]
-    if not all(isinstance(count, int) and 0 <= count <= MAX_TOKENS for count in counts):
-        raise ValueError("no counts of tokens")
-    return Usage(input_tokens=counts[0], output_tokens=counts[1])
+def _usage(found: object) -> Usage:
+    """What the endpoint says it read and wrote; nothing where it does not say."""
+    said = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    read, written = (_count(said.get(name)) for name in ("input_tokens", "output_tokens"))
+    return Usage(input_tokens=read, output_tokens=written)
+
+
+def _count(value: object) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
+        raise ValueError("no count of tokens")
+    return value

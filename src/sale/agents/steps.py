@@ -97,16 +97,16 @@ async def _steps(
         if use == BROKEN:
             _note_step(use, given, "that is no whole JSON object", course)
         else:
-            await _step(by_name.get(use), use, given, course)
+            await _take_step(by_name.get(use), use, given, course)
     return f"{OUT_OF_TURNS}: not done within {shift.turns} turns"
 
 
 async def _search_first(search: Inputs, task: Task, course: _Course) -> None:
     """The first step of `consult`: a search with the task's own words, which costs no call of the model."""
-    await _step(search, SEARCH, " ".join(task.text.split())[:LONGEST_TEXT], course)
+    await _take_step(search, SEARCH, " ".join(task.text.split())[:LONGEST_TEXT], course)
 
 
-async def _step(tool: Inputs | None, use: str, given: object, course: _Course) -> None:
+async def _take_step(tool: Inputs | None, use: str, given: object, course: _Course) -> None:
     _note_step(use, given, await _use(tool, given), course)
 
 

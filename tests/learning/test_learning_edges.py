@@ -73,6 +73,14 @@ def test_a_start_far_from_the_optimum_is_no_hindrance() -> None:
     assert found == pytest.approx([np.log(3.0)], abs=1e-6)
 
 
+def test_a_fit_that_runs_out_of_steps_has_come_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, start = np.ones((4, 1)), np.array([0.0, 1.0, 1.0, 1.0]), np.array([-1.0])
+    monkeypatch.setattr(logistic, "STEPS", 1)
+    found = fit_logistic(x, y, np.full(1, 1e-9), start=start)
+    assert abs(found[0] - np.log(3.0)) < abs(start[0] - np.log(3.0))
+    assert found != pytest.approx([np.log(3.0)], abs=1e-3)
+
+
 def test_a_fit_that_is_cut_short_is_still_better_than_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x = np.column_stack([np.ones(60), rng.normal(size=(60, 3))])

@@ -25,7 +25,7 @@ from tests.support.postgres import Server, started
 REAL_MODELS = models_path().absolute()
 DISTURBED = Path(disturbance.__file__).parent
 SECRETS = ("_API_KEY", "_TOKEN", "_SECRET")
-USER_DIRECTORIES = ("CONFIG", "DATA", "CACHE", "STATE")
+USER_DIRECTORIES = ("CONFIG", "DATA", "STATE")
 
 # The machine may be busy: how long one example takes says nothing. What decides whether a change lands is the same
 # every time; `make test-all` searches at random, and what it finds becomes an explicit example.
@@ -88,7 +88,7 @@ def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if name.startswith("SALE_") or name.endswith(SECRETS):
                 patch.delenv(name)
         patch.setenv("HOME", str(home))
-        for kind in USER_DIRECTORIES:
+        for kind in (*USER_DIRECTORIES, "CACHE"):
             patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
         patch.setenv("SALE_MODELS", str(REAL_MODELS))
         yield
@@ -96,10 +96,12 @@ def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_directories(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A memory, a model cache and a working directory for each test; `slow` tests keep the real model cache."""
+    """Settings, data, a memory, a model cache and a working directory for each test; `slow` ones keep the real models."""
     away = tmp_path / "away"
     away.mkdir()
     monkeypatch.chdir(away)
+    for kind in USER_DIRECTORIES:
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(away / f".{kind.lower()}"))
     monkeypatch.setenv("SALE_MEMORY", str(tmp_path / "memory.sqlite3"))
     if request.node.get_closest_marker("slow") is None:
         monkeypatch.setenv("SALE_MODELS", str(tmp_path / "models"))

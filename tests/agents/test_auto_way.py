@@ -60,7 +60,7 @@ async def test_with_tools_an_embedded_model_works_as_the_catalogue_says() -> Non
         "told": "direct",
         "far": "direct",
     }
-    assert found["small"] == "choose"
+    assert found["small"] == "tools"
 
 
 def test_catalogue_and_page_say_what_the_record_says() -> None:

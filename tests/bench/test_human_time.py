@@ -29,7 +29,7 @@ from sale.bench.human_time import (
     write,
 )
 from sale.bench.stats import Resampling
-from sale.errors import InputError
+from sale.errors import InputError, OutputError
 
 FAST = Resampling(seed=1, resamples=300)
 DATA = os.environ.get("SALE_BENCH_DATA")
@@ -248,7 +248,7 @@ def test_small_records_give_a_whole_file(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
     assert read["swebench"]["left_out"] == ["broken"]
     assert 8 < read["metr"]["models"][0]["horizon"]["value"] < 32
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write(found, tmp_path / "nowhere" / "out.json")
 
 

@@ -17,7 +17,7 @@ from sale.bench.reproduce import arena_score, main, routerarena, routerbench_min
 from sale.bench.reproduction import Figure, Published, Reproduction, bootstrap, exactly, mean_of, spread, write
 from sale.bench.routers.features import WordNgrams
 from sale.bench.routers.gap import call_curve, random_curve
-from sale.errors import InputError
+from sale.errors import OutputError
 
 DATA = os.environ.get("SALE_BENCH_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="SALE_BENCH_DATA does not name the outcome tables")
@@ -53,7 +53,7 @@ class TestAgreement:
     def test_a_record_that_cannot_be_written_leaves_nothing(self, tmp_path: Path) -> None:
         taken = tmp_path / "records" / "out.json"
         taken.mkdir(parents=True)
-        with pytest.raises(InputError, match="cannot write"):
+        with pytest.raises(OutputError, match="cannot be written"):
             write([ONE], {}, taken)
         assert list(taken.parent.iterdir()) == [taken]
 

@@ -105,7 +105,8 @@ NOTES = "".join(f"Note {number}: nobody is to lose this.\n" for number in range(
 def losing(repository: Path, answers: list[str]) -> Path:
     """A repository whose notes the model cuts short while it does what it was asked for."""
     (repository / "notes.txt").write_text(NOTES)
-    answers[:] = [f"{handing_in(RIGHT)}\nnotes.txt\n```text\nNote 0: nobody is to lose this.\n```\n"]
+    cut = f"<<<<<<< SEARCH\n{NOTES}=======\nNote 0: nobody is to lose this.\n>>>>>>> REPLACE\n"
+    answers[:] = [f"{handing_in(RIGHT)}\nnotes.txt\n```text\n{cut}```\n"]
     return repository
 
 

@@ -96,7 +96,7 @@ def test_times_are_written(folder: Path) -> None:
         (("times", "tasks.jsonl", "--out", "x.jsonl"), "--out needs --tasks"),
         (("annotate", "tasks.jsonl", "--annotator", "a/b"), "name of an annotator"),
         (("annotate", "tasks.jsonl", "--annotator", "a", "--record", "tasks.jsonl"), "cannot be the task file"),
-        (("annotate", "nothing.jsonl", "--annotator", "a"), "cannot read the task file"),
+        (("annotate", "nothing.jsonl", "--annotator", "a"), "nothing.jsonl: cannot be read"),
     ],
 )
 def test_mistakes_end_in_one_line(folder: Path, arguments: tuple[str, ...], words: str) -> None:

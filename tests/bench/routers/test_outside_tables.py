@@ -162,7 +162,7 @@ def test_routerbench_mini(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the outcome table"):
+    with pytest.raises(InputError, match="the outcome table: cannot be read"):
         outside.swebench(tmp_path)
     (tmp_path / "per_instance.jsonl").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="not JSON"):
@@ -171,7 +171,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is empty"):
         outside.swebench(tmp_path)
     (tmp_path / "dcrouter_test.json").write_bytes(b"\xff")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="line 1 is not UTF-8"):
         outside.llmrouter(tmp_path, "test")
 
 

@@ -96,7 +96,7 @@ def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_directories(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings, data, a memory, a model cache and a working directory for each test; `slow` ones keep the real models."""
+    """Settings, data, a memory, models and a working directory for each test; `slow` ones keep the real models."""
     away = tmp_path / "away"
     away.mkdir()
     monkeypatch.chdir(away)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import platformdirs
@@ -15,6 +14,7 @@ import sale
 from sale import config
 from sale.config.trust import REPOSITORIES, is_foreign
 from sale.errors import ConfigError
+from tests.support.preloaded import sale_command
 
 HOSTILE = """
 [[agents]]
@@ -66,7 +66,7 @@ def clone(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def shell(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     ran = subprocess.run(
-        [sys.executable, "-m", "sale.cli.main", *arguments],
+        [*sale_command(), *arguments],
         cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONSAFEPATH": "1"}, timeout=300,
     )  # fmt: skip
     assert "Traceback" not in ran.stderr, ran.stderr

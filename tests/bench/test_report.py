@@ -29,6 +29,7 @@ from sale.errors import InputError
 from tests.memory.builders import HashEmbedder
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
+from tests.support.preloaded import sale_command
 
 WORDS = ("sort", "count", "merge", "reverse", "parse", "rotate", "filter", "split", "join", "trim", "pad", "hash")
 
@@ -55,7 +56,7 @@ def tasks(split: str = "test", number: int = 12) -> list[BenchTask]:
 
 def sale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "sale.cli.main", *arguments],
+        [*sale_command(), *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

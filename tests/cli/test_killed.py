@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from tests.cli.test_commands import Shell, settings
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
+from tests.support.preloaded import PLAIN
 
 # One agent: its calls are a bid, a judgement, and the work, each long enough to be killed in.
 MOMENTS = {"bidding": 1, "judging": 2, "executing": 3}
@@ -44,7 +44,7 @@ def test_a_killed_run_loses_nothing_settled(tmp_path: Path, endpoint: Endpoint, 
     config.write_text(settings(endpoint, "slow-1500+good"), encoding="utf-8")
     before = len(endpoint.requests())
     with subprocess.Popen(
-        [sys.executable, "-m", "sale.cli.main", "run", "Name a shape.", "--quiet"],
+        [*PLAIN, "run", "Name a shape.", "--quiet"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -70,7 +70,7 @@ def test_a_killed_run_loses_nothing_settled(tmp_path: Path, endpoint: Endpoint, 
 def test_an_interrupted_run_says_so_and_is_on_record(tmp_path: Path, endpoint: Endpoint) -> None:
     (tmp_path / "sale.toml").write_text(settings(endpoint, "slow-20000+good"), encoding="utf-8")
     with subprocess.Popen(
-        [sys.executable, "-m", "sale.cli.main", "run", "Name a shape.", "--quiet"],
+        [*PLAIN, "run", "Name a shape.", "--quiet"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_statuses import SALE, run, write
+from tests.cli.test_statuses import run, write
+from tests.support.preloaded import PLAIN
 
 ANSWER = "É is a letter — and 🜁 is not."
 FULL = Path("/dev/full")
@@ -60,7 +61,7 @@ def test_standard_input_is_utf8_whatever_the_terminal_says(place: Path) -> None:
 def test_a_result_that_cannot_be_shown_is_on_record_and_said_to_be(place: Path) -> None:
     with FULL.open("wb") as full:
         done = subprocess.run(
-            [*SALE, "run", "--quiet", "Say it."], cwd=place, stdout=full, stderr=subprocess.PIPE, check=False
+            [*PLAIN, "run", "--quiet", "Say it."], cwd=place, stdout=full, stderr=subprocess.PIPE, check=False
         )
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
@@ -72,7 +73,7 @@ def test_a_result_that_cannot_be_shown_is_on_record_and_said_to_be(place: Path) 
 @needs_full
 def test_remarks_that_cannot_be_made_stop_nothing(place: Path) -> None:
     with FULL.open("wb") as full:
-        done = subprocess.run([*SALE, "run", "Say it."], cwd=place, stdout=subprocess.PIPE, stderr=full, check=False)
+        done = subprocess.run([*PLAIN, "run", "Say it."], cwd=place, stdout=subprocess.PIPE, stderr=full, check=False)
     assert done.returncode == 0
     assert ANSWER in untie(done.stdout.decode())
 
@@ -82,7 +83,7 @@ def test_remarks_that_cannot_be_made_stop_nothing(place: Path) -> None:
 def test_every_command_says_so_in_one_line(place: Path, arguments: tuple[str, ...]) -> None:
     assert run(place, "run", "--quiet", "Say it.").returncode == 0
     with FULL.open("wb") as full:
-        done = subprocess.run([*SALE, *arguments], cwd=place, stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([*PLAIN, *arguments], cwd=place, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert "cannot be written: No space left on device" in line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from sale.agents.tools.bubblewrap import find_bwrap
 from tests.support.endpoint import Ask, Endpoint
 from tests.support.hang import HANG
+from tests.support.preloaded import sale_command
 
 pytestmark = pytest.mark.skipif(find_bwrap() is None, reason="bubblewrap is not installed")
 
@@ -67,7 +67,7 @@ def config_file(tmp_path: Path, answers: list[str]) -> Iterator[Path]:
 
 
 def sale(config_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sale.cli.main", "run", "--config", str(config_file), *arguments]
+    command = [*sale_command(), "run", "--config", str(config_file), *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=HANG, cwd=config_file.parent, env=dict(os.environ)
     )

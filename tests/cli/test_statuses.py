@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -18,8 +17,8 @@ from sale.cli.main import app
 from sale.cli.statuses import STATUSES, status_of
 from sale.types import Attempt, Execution, Outcome
 from tests.support.endpoint import Endpoint
+from tests.support.preloaded import PLAIN, sale_command
 
-SALE = (sys.executable, "-m", "sale.cli.main")
 AGENT = """
 [[agents]]
 name = "worker"
@@ -60,7 +59,7 @@ def run(
     folder: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
-        [*SALE, *arguments],
+        [*sale_command(), *arguments],
         cwd=folder,
         input=stdin,
         capture_output=True,
@@ -167,7 +166,7 @@ def at_work(folder: Path, *before: str, session: bool = True) -> Generator[tuple
     )
     script.chmod(0o755)
     write(folder, str(script))
-    command = [*before, *SALE, "run", "--quiet", "Do it."]
+    command = [*before, *sale_command(), "run", "--quiet", "Do it."]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=session
     ) as process:
@@ -243,7 +242,7 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     write(tmp_path, "sh", "-c", "yes | head -n 20000")
     for arguments in (("run", "--quiet", "Do it."), ("memory", "export", "-"), ("memory", "list", "--json")):
         with subprocess.Popen(
-            [*SALE, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*PLAIN, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
             process.stdout.close()

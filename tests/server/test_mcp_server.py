@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from mcp.types import CallToolResult
 
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
 from tests.support.hang import HANG
+from tests.support.preloaded import sale_command
 
 __all__ = ["endpoint", "running_endpoint"]
 
@@ -34,7 +34,6 @@ endpoint = "{url}"
 model = "{large}"
 price = 1.0
 """
-SALE = ("-m", "sale.cli.main", "mcp")
 
 
 @pytest.fixture
@@ -50,13 +49,15 @@ def write(endpoint: Endpoint, folder: Path, small: str = "good@small", large: st
 
 
 def over_streams(settings: Path) -> Client:
-    return Client(StdioServerParameters(command=sys.executable, args=[*SALE, "--config", str(settings)]))
+    return Client(
+        StdioServerParameters(command=sale_command()[0], args=[*sale_command()[1:], "mcp", "--config", str(settings)])
+    )
 
 
 @asynccontextmanager
 async def over_http(settings: Path) -> AsyncGenerator[Client]:
     server = await asyncio.create_subprocess_exec(
-        *(sys.executable, *SALE, "--config", str(settings), "--http", "--port", "0"), stderr=subprocess.PIPE
+        *(*sale_command(), "mcp", "--config", str(settings), "--http", "--port", "0"), stderr=subprocess.PIPE
     )
     try:
         assert server.stderr is not None
@@ -114,7 +115,7 @@ async def test_a_client_delegates_a_task_and_watches_it(kind: str, written: Path
 
 
 def on_record(settings: Path, auction_id: str) -> str:
-    command = [sys.executable, "-m", "sale.cli.main", "memory", "show", auction_id, "--json", "--config", str(settings)]
+    command = [*sale_command(), "memory", "show", auction_id, "--json", "--config", str(settings)]
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=True).stdout
 
 
@@ -160,7 +161,7 @@ async def test_a_client_that_gives_up_stops_the_work(kind: str, endpoint: Endpoi
 
 def test_nothing_but_the_protocol_is_on_standard_output(written: Path) -> None:
     done = subprocess.run(
-        [sys.executable, *SALE, "--config", str(written)],
+        [*sale_command(), "mcp", "--config", str(written)],
         input="",
         capture_output=True,
         text=True,
@@ -176,7 +177,7 @@ def test_a_port_that_is_taken_is_a_line(written: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, *SALE, "--config", str(written), "--http", "--port", str(port)],
+            [*sale_command(), "mcp", "--config", str(written), "--http", "--port", str(port)],
             capture_output=True,
             text=True,
             timeout=HANG,

@@ -13,7 +13,6 @@ import os
 import re
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -22,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.hang import HANG
+from tests.support.preloaded import sale_command
 
 KEY = "sk-canary-7f3a9c"
 """The agents' key, which must never be seen anywhere but at their endpoint."""
 SERVING = re.compile(r"^serving (\S+)/v1$", re.MULTILINE)
-SALE = [sys.executable, "-m", "sale.cli.main"]
 Agents = Sequence[Mapping[str, object]]
 
 
@@ -66,7 +65,12 @@ class Served:
     def command(self, *words: str) -> str:
         """What a `sale` command with the same settings prints."""
         done = subprocess.run(
-            [*SALE, *words], capture_output=True, text=True, check=False, env=dict(self.environment), timeout=HANG
+            [*sale_command(), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=dict(self.environment),
+            timeout=HANG,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -108,7 +112,7 @@ def gateway(
     }
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [*SALE, "serve", "--port", "0"], stdout=log, stderr=subprocess.STDOUT, env=environment
+            [*sale_command(), "serve", "--port", "0"], stdout=log, stderr=subprocess.STDOUT, env=environment
         )
     served = Served(folder=folder, process=process, environment=environment)
     try:

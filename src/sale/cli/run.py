@@ -72,11 +72,11 @@ def run(tests: Path | None, expect: str | None, judge: str | None, *, check: boo
     from sale.cli.board import result_board
     from sale.cli.run_workspace import run_on_site
 
-    site = _site(given, (tests, expect, judge))
+    site = _site(given, (tests, expect, judge), check=check)
     if site is not None:
-        run_on_site(site, check=check)
+        run_on_site(site)
         return
-    request = _request(given, tests=tests, expect=expect)
+    request = _request(given, tests=tests, expect=expect, checked=check and judge is None)
     if request is None:
         return
     result = asyncio.run(_run(request, judge, check=check))
@@ -115,7 +115,7 @@ async def _run(request: Request, judge: str | None, *, check: bool) -> sale.Resu
     async with sale.Market.from_config(settings=request.settings) as market:
         verifier = _verifier(request, market, judge)
         if check and verifier is None:
-            raise InputError("--check needs something to check by", hint="Give --tests, --expect or --judge.")
+            raise _unchecked()
         with watching(quiet=request.quiet) as observe:
             return await market.run(request.line.task, verifier=verifier, observe=observe)
 
@@ -171,8 +171,15 @@ def _shown(request: Request) -> sale.Verifier | None:
     return sale.TaskExamples(sandbox=sandbox, limits=limits)
 
 
-def _request(given: dict[str, object], *, tests: Path | None = None, expect: str | None = None) -> Request | None:
+def _unchecked() -> InputError:
+    return InputError("--check needs something to check by", hint="Give --tests, --expect or --judge.")
+
+
+def _request(
+    given: dict[str, object], *, tests: Path | None = None, expect: str | None = None, checked: bool = False
+) -> Request | None:
     """The command line as a request; `None` if it only asked for the list of examples."""
+    from sale.agents.task_examples import examples_of
     from sale.cli.board import clip
 
     if given["example"] == "list":
@@ -184,10 +191,12 @@ def _request(given: dict[str, object], *, tests: Path | None = None, expect: str
         line = line.model_copy(update={"tests": read_text(tests), "domain": "coding"})
     if expect is not None:
         line = line.model_copy(update={"reference": expect})
+    if checked and line.tests is None and line.reference is None and examples_of(line.text) is None:
+        raise _unchecked()
     return Request(line=line, settings=_settings(given), as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
 
 
-def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteRequest | None:
+def _site(given: dict[str, object], otherwise: tuple[object, ...], *, check: bool) -> SiteRequest | None:
     """The command line as a request for work in a repository; `None` where it names none."""
     from sale.cli.run_workspace import UNTOLD, SiteRequest
 
@@ -207,12 +216,16 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...]) -> SiteReques
     task = read_input() if given["task"] == "-" else given["task"]
     if not (isinstance(task, str) and task.strip()) and verify is None:
         raise InputError("the task is empty", hint="Say what is to be done, or how it is checked: --verify.")
+    for option, asked in (("--apply", apply), ("--check", check)):
+        if asked and verify is None:
+            raise InputError(f"{option} needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
     return SiteRequest(
         directory=directory,
         task=task if isinstance(task, str) and task.strip() else UNTOLD,
         verify=verify if isinstance(verify, str) else None,
         patch=patch if isinstance(patch, Path) else None,
         apply=apply,
+        check=check,
         allow_removals=allow_removals,
         settings=_settings(given, directory),
         as_json=bool(given["as_json"]),

@@ -18,7 +18,7 @@ from sale.cli.encode import document
 from sale.cli.live import watching
 from sale.cli.statuses import FAILED, HELD_BACK, status_of
 from sale.cli.streams import finish, showing, tell
-from sale.errors import InputError, OutputError
+from sale.errors import OutputError
 from sale.files.private import make_directory
 from sale.files.reading import STANDARD
 from sale.files.writing import write_text
@@ -38,6 +38,8 @@ class SiteRequest:
     verify: str | None
     patch: Path | None
     apply: bool
+    check: bool
+    """Whether only work that the command has found right counts as done."""
     allow_removals: bool
     """Whether a patch may remove more than the task asks for."""
     settings: config.Settings
@@ -45,7 +47,7 @@ class SiteRequest:
     quiet: bool
 
 
-def run_on_site(request: SiteRequest, *, check: bool) -> None:
+def run_on_site(request: SiteRequest) -> None:
     """Run it; the patch goes to standard output or a file, all else to standard error. Ends with 1 without a patch.
 
     A patch that removes more than the task asks for is held back, and kept in a file of its own; that ends with 3. One
@@ -53,16 +55,10 @@ def run_on_site(request: SiteRequest, *, check: bool) -> None:
 
     Args:
         request: What is asked for.
-        check: Whether only work that the command has found right counts as done.
 
     Raises:
-        InputError: `--apply` or `--check` without a command to verify by.
         SaleError: Whatever a market raises.
     """
-    if request.apply and request.verify is None:
-        raise InputError("--apply needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
-    if check and request.verify is None:
-        raise InputError("--check needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
     result, changed, removed = asyncio.run(_run(request))
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not request.quiet:
@@ -79,7 +75,7 @@ def run_on_site(request: SiteRequest, *, check: bool) -> None:
             finish(_hold_back(request, result, removed))
             return
         written = _hand_out(request, handed_out) if handed_out else False
-    finish(status_of(result, check=check) if written else FAILED)
+    finish(status_of(result, check=request.check) if written else FAILED)
 
 
 def _hand_out(request: SiteRequest, patch: str) -> bool:

@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
@@ -16,6 +15,7 @@ import pytest
 from sale.bench.tasks.files import read_tasks, write_tasks
 from tests.bench.annotate.site import Clock, lines, session, task
 from tests.support.hang import HANG
+from tests.support.preloaded import sale_command
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def sale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sale.cli.main", "bench", *arguments]
+    command = [*sale_command(), "bench", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=HANG)
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -42,7 +42,7 @@ def solved(folder: Path, name: str, seconds: float, *, right: bool = True) -> No
 
 
 def test_a_session_from_start_to_ctrl_c(folder: Path) -> None:
-    command = [sys.executable, "-m", "sale.cli.main", "bench", "annotate", "tasks.jsonl"]
+    command = [*sale_command(), "bench", "annotate", "tasks.jsonl"]
     command += ["--annotator", "ada", "--port", "0", "--no-open"]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,11 +19,11 @@ from openai import OpenAI
 from sale.server.dashboard.access import FREE_TRIES
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
 from tests.support.hang import HANG
+from tests.support.preloaded import sale_command
 
 __all__ = ["endpoint", "running_endpoint"]
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
-SALE = (sys.executable, "-m", "sale.cli.main")
 SETTINGS = """
 [[agents]]
 name = "small"
@@ -43,7 +42,7 @@ port = 0
 
 @contextmanager
 def serving(path: Path) -> Generator[tuple[subprocess.Popen[str], str]]:
-    process = subprocess.Popen([*SALE, "serve", "--config", str(path)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*sale_command(), "serve", "--config", str(path)], stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -70,7 +69,10 @@ def write(endpoint: Endpoint, folder: Path, trait: str = "good", server: str = "
 
 def shown(path: Path, auction_id: str) -> str:
     done = subprocess.run(
-        [*SALE, "memory", "show", auction_id, "--config", str(path)], capture_output=True, text=True, check=True
+        [*sale_command(), "memory", "show", auction_id, "--config", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
@@ -107,7 +109,7 @@ def test_the_client_of_the_readme_and_a_graceful_end(written: Path, endpoint: En
 def test_settings_that_are_away_change_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
     """Found in the working directory, as most are: while the file is away, the shipped pool must not take over."""
     path = write(endpoint, tmp_path, "good")
-    command = [*SALE, "serve"]
+    command = [*sale_command(), "serve"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         try:
             assert process.stderr is not None
@@ -158,7 +160,9 @@ def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None
 )
 def test_what_is_refused_at_the_start(endpoint: Endpoint, tmp_path: Path, server: str, said: str) -> None:
     path = write(endpoint, tmp_path, server=server)
-    done = subprocess.run([*SALE, "serve", "--config", str(path)], capture_output=True, text=True, timeout=HANG)
+    done = subprocess.run(
+        [*sale_command(), "serve", "--config", str(path)], capture_output=True, text=True, timeout=HANG
+    )
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -74,12 +74,24 @@ def filled_in(bad: str) -> tuple[str, ...]:
     )
 
 
-@pytest.fixture(params=["qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"])
-def model(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+SMALL, LARGER = "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"
 
 
-async def test_fills_in_a_ballot_though_nothing_enforces_its_form(model: str, tmp_path: Path) -> None:
+async def test_fills_in_a_ballot_though_nothing_enforces_its_form(tmp_path: Path) -> None:
+    await fills_in_a_ballot(SMALL, tmp_path)
+
+
+async def test_a_plan_gains_nothing_by_a_ballot_that_stands_filled_in_within_it(tmp_path: Path) -> None:
+    await gains_nothing(SMALL, tmp_path)
+
+
+@pytest.mark.release
+async def test_the_larger_model_does_as_well(tmp_path: Path) -> None:
+    await fills_in_a_ballot(LARGER, tmp_path)
+    await gains_nothing(LARGER, tmp_path)
+
+
+async def fills_in_a_ballot(model: str, tmp_path: Path) -> None:
     juror = hired(tmp_path, model, enforced=False)
     task, good, bad = TASKS[0]
     try:
@@ -91,7 +103,7 @@ async def test_fills_in_a_ballot_though_nothing_enforces_its_form(model: str, tm
     assert all(vote.value in range(6) and vote.expected is not None for vote in votes)
 
 
-async def test_a_plan_gains_nothing_by_a_ballot_that_stands_filled_in_within_it(model: str, tmp_path: Path) -> None:
+async def gains_nothing(model: str, tmp_path: Path) -> None:
     """What the plan gains on the other one by it, in points, on average over tasks and kinds of ballot."""
     juror = hired(tmp_path, model)
     gains: list[float] = []

@@ -21,14 +21,16 @@ POOL = """
 name = "smollm2-135m"
 local = "smollm2-135m"
 price = 0.008
+answer_tokens = 120
 
 [[agents]]
 name = "qwen-coder-0.5b"
 local = "qwen2.5-coder-0.5b"
 price = 0.03
+answer_tokens = 120
 
 [auction]
-strategy_tokens = 120
+strategy_tokens = 60
 examples = 1
 
 [memory]

@@ -89,6 +89,7 @@ def gateway(
     more: str = "",
     memory: str | None = None,
     stopped: bool = False,
+    command: Sequence[str] | None = None,
 ) -> Generator[Served]:
     """A gateway over these agents, ended gracefully afterwards.
 
@@ -99,6 +100,7 @@ def gateway(
         more: Further TOML.
         memory: Where the memory is, a file or a URL; in the folder unless given.
         stopped: The caller stops it.
+        command: `PLAIN` where the process itself must be the one that serves.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "sale.toml"
@@ -112,7 +114,10 @@ def gateway(
     }
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [*sale_command(), "serve", "--port", "0"], stdout=log, stderr=subprocess.STDOUT, env=environment
+            [*(command or sale_command()), "serve", "--port", "0"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
         )
     served = Served(folder=folder, process=process, environment=environment)
     try:

@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from tests.support.gateway_process import Served, gateway
+from tests.support.preloaded import PLAIN
 from tests.support.wire import Out, Request, Wire, chunk
 
 HANG = 60.0
@@ -78,7 +79,7 @@ def test_streams_may_end_and_who_takes_too_long_is_told(tmp_path: Path) -> None:
 
 
 def test_it_is_not_ready_while_nothing_can_be_written(tmp_path: Path) -> None:
-    with Wire() as wire, gateway(tmp_path, [wire.agent("only")]) as served:
+    with Wire() as wire, gateway(tmp_path, [wire.agent("only")], command=PLAIN) as served:
         assert ready(served) == (200, "ready")
         # As on a full disk: no file can be written any more.
         before = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))

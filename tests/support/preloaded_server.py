@@ -191,9 +191,7 @@ def run() -> int:
 
 def end(status: int) -> None:
     """End as an interpreter does, but for taking apart all that is loaded, which copies it."""
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread() and not thread.daemon:
-            thread.join()
+    getattr(threading, "_shutdown")()  # noqa: B009 - pools of threads end by it; the name is private
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()

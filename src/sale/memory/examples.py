@@ -72,7 +72,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
 def _scores(rows: Rows) -> dict[tuple[int, int], list[Score]]:
     """The scores of each strategy. There are many, with few names in them."""
     found: dict[tuple[int, int], list[Score]] = {}
-    for auction, _, strategy, juror, bidder, value, imputed, expected, note in rows:
+    for auction, _, strategy, juror, bidder, value, imputed, expected, note, lead in rows:
         one = Score(
             juror=sys.intern(juror),
             bidder=sys.intern(bidder),
@@ -80,6 +80,7 @@ def _scores(rows: Rows) -> dict[tuple[int, int], list[Score]]:
             imputed=imputed,
             expected=expected,
             note=note,
+            lead=lead,
         )
         found.setdefault((auction, strategy), []).append(one)
     return found

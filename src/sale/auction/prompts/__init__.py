@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from sale.auction.prompts.templates import folder
 from sale.auction.text import clipped, without_invisible
-from sale.types import Pair, Prompt, Strategy, Task, ToolInfo
+from sale.types import Evidence, Pair, Prompt, Strategy, Task, ToolInfo
 
 PLAN_BYTES_PER_TOKEN = 8
 """The longest plan shown to others, per token it may have: prose has four to five bytes, some scripts up to eight."""
@@ -36,9 +36,24 @@ def _nonce(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]
 
 
-def bid_prompt(task: Task, tools: Sequence[ToolInfo], max_tokens: int) -> Prompt:
-    """Ask for a first strategy."""
-    return _render("bid", {"task": task.text, "tools": tools, "words": _words(max_tokens)})
+def quoted(evidence: Sequence[Evidence]) -> str:
+    """Evidence as others are shown it: one line for each quotation, after its source."""
+    return "\n".join(f"- {one.source}: {one.quote}" for one in evidence)
+
+
+def shown_bid(strategy: Strategy, *, plan: bool = True, evidence: bool = True) -> str:
+    """As much of a bid as a juror reads; empty where there is nothing of it."""
+    parts = [strategy.text] if plan and strategy.text else []
+    if evidence and strategy.evidence:
+        parts.append(f"Found before planning:\n{quoted(strategy.evidence)}")
+    return "\n\n".join(parts)
+
+
+def bid_prompt(task: Task, tools: Sequence[ToolInfo], max_tokens: int, evidence: Sequence[Evidence] = ()) -> Prompt:
+    """Ask for a first strategy; the agent is shown what its own looks found."""
+    shown = quoted(evidence)
+    values = {"task": task.text, "tools": tools, "words": _words(max_tokens)}
+    return _render("bid", {**values, "evidence": shown, "nonce": _nonce([shown])})
 
 
 def refine_prompt(
@@ -57,15 +72,27 @@ def refine_prompt(
         }
         for pair in pairs
     ]
-    nonce = _nonce([own.text, *(text for pair in shown for text in pair.values())])
+    found = quoted(own.evidence)
+    nonce = _nonce([own.text, *([found] if found else []), *(text for pair in shown for text in pair.values())])
     values = {"task": task.text, "tools": tools, "words": _words(max_tokens), "own": own.text, "pairs": shown}
-    return _render("refine", {**values, "nonce": nonce})
+    return _render("refine", {**values, "evidence": found, "nonce": nonce})
 
 
 def judge_prompt(task: Task, strategy: str, *, label: str) -> Prompt:
     """Ask a juror for one score, under a label that the author of the strategy cannot know."""
     plan = without_invisible(strategy)
     return _render("judge", {"task": task.text, "plan": plan, "label": label, "nonce": _nonce([plan])})
+
+
+def question_prompt(task: Task, shown: str, question: str) -> Prompt:
+    """Ask a juror one yes-or-no question about one bid.
+
+    Args:
+        task: What the bid is for.
+        shown: As much of the bid as the juror reads (`shown_bid`).
+        question: Answered with yes or no.
+    """
+    return _render("question", {"task": task.text, "shown": shown, "question": question, "nonce": _nonce([shown])})
 
 
 def panel_prompt(task: Task, plans: Mapping[str, str]) -> Prompt:

@@ -14,7 +14,7 @@ from jinja2.meta import find_referenced_templates
 from sale.auction.text import without_scores, without_verdicts
 from sale.types import Prompt
 
-_MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result))\b", re.IGNORECASE)
+_MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result|found|source))\b", re.IGNORECASE)
 
 
 def harmless(text: str) -> str:

@@ -33,8 +33,9 @@ settings.register_profile("sale", deadline=None, print_blob=True, derandomize=Tr
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("sale")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and every program they start would, too.
+# A shell that starts the tests in the background has them ignore signals, and every program they start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sale.agents.tools.bubblewrap import BubblewrapSandbox, find_bwrap
+from sale.agents.tools.processes import children
 from sale.agents.tools.sandbox import find_sandbox
 from tests.support.hang import HANG
 
@@ -33,6 +35,13 @@ def processes_with(marker: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+@pytest.fixture
+def started() -> Callable[[], list[int]]:
+    """The processes right below this one that the test has started: servers of other tests may be there, too."""
+    before = set(children(os.getpid()))
+    return lambda: [number for number in children(os.getpid()) if number not in before]
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from uuid import uuid4
 import pytest
 
 from sale.agents.tools.plain_process import SubprocessSandbox
-from sale.agents.tools.processes import children
 from sale.agents.tools.runs import Limits
 from sale.errors import InputError
 
 Running = Callable[[str], list[int]]
+Started = Callable[[], list[int]]
 WaitUntil = Callable[[Callable[[], bool], float], bool]
 
 PLAIN = SubprocessSandbox()
@@ -61,10 +61,10 @@ async def test_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-async def test_limits(code: str, limits: Limits, reason: str) -> None:
+async def test_limits(started: Started, code: str, limits: Limits, reason: str) -> None:
     report = await PLAIN.run(code, limits=limits)
     assert report.killed_reason == reason
-    assert children(os.getpid()) == []
+    assert started() == []
 
 
 async def test_memory_and_file_size_of_one_process() -> None:

@@ -8,7 +8,7 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,6 +21,7 @@ from sale.agents.tools.runs import Limits
 from tests.support.hang import HANG
 
 Running = Callable[[str], list[int]]
+Started = Callable[[], list[int]]
 
 PROJECT = Path(sale.__file__).resolve().parents[2]
 HOME = Path.home()
@@ -372,30 +373,29 @@ while True:
 """
 
 
-def family(pid: int) -> set[int]:
-    """Everything below a process."""
-    below = set(children(pid))
-    return below.union(*(family(child) for child in below))
+def family(started: Sequence[int]) -> set[int]:
+    """Processes, and everything below them."""
+    return set(started).union(*(family(children(one)) for one in started))
 
 
 @pytest.mark.parametrize("bomb", [FORK_BOMB, QUIET_FORK_BOMB, THREAD_BOMB], ids=["fork", "setsid", "thread"])
-async def test_fork_bomb_is_contained(sandbox: BubblewrapSandbox, bomb: str) -> None:
+async def test_fork_bomb_is_contained(sandbox: BubblewrapSandbox, started: Started, bomb: str) -> None:
     limits = Limits(wall_seconds=5, processes=16)
     task = asyncio.create_task(sandbox.run(bomb, limits=limits))
     most = 0
     while most < limits.processes - 1 and not task.done():
         await asyncio.sleep(0.1)
-        most = max(most, len(family(os.getpid())))
+        most = max(most, len(family(started())))
     served = await asyncio.to_thread(subprocess.run, ["/bin/echo", "alive"], capture_output=True, check=True)
     assert served.stdout == b"alive\n"
     while not task.done():
-        most = max(most, len(family(os.getpid())))
+        most = max(most, len(family(started())))
         await asyncio.wait([task], timeout=0.1)
     assert task.result().killed_reason == "time"
     assert most <= limits.processes + 2  # bwrap and the launcher
     if bomb != THREAD_BOMB:
         assert most >= limits.processes
-    assert family(os.getpid()) == set()
+    assert family(started()) == set()
 
 
 async def test_memory_bomb_in_one_process(sandbox: BubblewrapSandbox) -> None:
@@ -413,11 +413,11 @@ async def test_memory_bomb_in_one_process(sandbox: BubblewrapSandbox) -> None:
     ],
     ids=["private", "shared"],
 )
-async def test_memory_bomb_over_many_processes(sandbox: BubblewrapSandbox, hold: str) -> None:
+async def test_memory_bomb_over_many_processes(sandbox: BubblewrapSandbox, started: Started, hold: str) -> None:
     code = f"import os, time\nfor _ in range(3): os.fork()\n{hold}\ntime.sleep(60)"
     report = await sandbox.run(code, limits=Limits(memory_bytes=256 * 2**20))
     assert report.killed_reason == "memory"
-    assert family(os.getpid()) == set()
+    assert family(started()) == set()
 
 
 async def test_disk_fill(sandbox: BubblewrapSandbox) -> None:

@@ -91,7 +91,7 @@ class TestFiles:
             ("a.jsonl", b'{"problem": "Q?", "answer": "a"}\n\n{"problem": "R?"}\n', "'answer' is missing", ":3"),
             ("a.jsonl", b'{"problem": "Q?", "answer": "a"}\n{"problem"\n', "no JSON", ":2"),
             ("a.jsonl", b"[1]\n", "must be an object", ":1"),
-            ("a.jsonl", b'{"problem": "\xff"}', "cannot read", "a.jsonl"),
+            ("a.jsonl", b'{"problem": "\xff"}', "line 1 is not UTF-8", "a.jsonl"),
             ("a.json", b'{"problem": "Q?"}', "one list of rows", "a.json"),
             ("a.json", b'[{"problem": "Q?", "answer": "a"}, {"problem": 3, "answer": "a"}]', "'problem' must", "row 2"),
             ("a.csv", b"problem,answer\nQ?,a\nR?\n", "more or fewer cells", "row 2"),

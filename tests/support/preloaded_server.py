@@ -56,6 +56,10 @@ class Wish:
     wish: dict[str, Any]
 
 
+def _heard(_number: int, _frame: object) -> None:
+    """Wake the selector up: a process has ended."""
+
+
 class Server:
     """Waits for launchers, for their signals and for the ends of their commands."""
 
@@ -67,7 +71,7 @@ class Server:
         self._ended, ended = os.pipe()
         os.set_blocking(ended, False)
         signal.set_wakeup_fd(ended)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _heard)
         for waited in (self._listening, self._ended, sys.stdin.fileno()):
             self._selector.register(waited, selectors.EVENT_READ)
         self._lines: dict[int, socket.socket] = {}
@@ -179,15 +183,17 @@ def run() -> int:
             return ended.code or 0
         sys.stderr.write(f"{ended.code}\n")
         return 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
 
 
 def end(status: int) -> None:
     """End as an interpreter does, but for taking apart all that is loaded, which copies it."""
-    threading._shutdown()
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import httpx2
 from pydantic import SecretStr
 
-from sale.auction.prompts import shown_bid
+from sale.auction.prompts import harmless_parts, shown_candidate
 from sale.auction.protocols import Answer, Question
 from sale.errors import (
     BadReplyError,
@@ -46,30 +46,30 @@ class DecisionRespondent:
     """The longest one answer may take."""
 
     async def answer(self, question: Question, /) -> Answer:
-        """Ask once. The state is the task and as much of the bid as the juror reads.
+        """Ask once. The state is the task and as much of the bid as the juror reads, `plan` and `found`.
 
         Raises:
             CallError: It cannot be reached, refuses, takes too long, or its answer holds no probability.
         """
-        state = {"task": question.task.text, "candidate": shown_bid(question.strategy)}
         headers = {"Authorization": f"Bearer {self.api_key.get_secret_value()}"} if self.api_key else {}
         address = f"{self.endpoint.rstrip('/')}/{self.protocol}"
         try:
             async with httpx2.AsyncClient(timeout=self.seconds, headers=headers) as client:
-                response = await client.post(address, json=self._body(state, question.text))
+                response = await client.post(address, json=self._body(question))
         except httpx2.TimeoutException as error:
             raise CallTimeoutError(f"no answer within {self.seconds:g} s", where=self.name) from error
         except httpx2.HTTPError as error:
             raise UnreachableError(f"{type(error).__name__}: {error}", where=self.name) from error
         return self._read(response)
 
-    def _body(self, state: dict[str, str], text: str) -> dict[str, object]:
+    def _body(self, question: Question) -> dict[str, object]:
         if self.protocol == "systemone":
-            asked: object = {_NAME: {"type": "noul", "instructions": text}}
+            state = {"task": question.task.text, **harmless_parts(question.strategy)}
+            asked: object = {_NAME: {"type": "noul", "instructions": question.text}}
             return {"model": self.model, "state": state, "questions": asked}
-        question = {"type": "predicate", "name": _NAME, "instructions": text}
-        shown = f"Task:\n{state['task']}\n\nCandidate:\n{state['candidate']}"
-        return {"model": self.model, "input": shown, "questions": [question]}
+        predicate = {"type": "predicate", "name": _NAME, "instructions": question.text}
+        shown = shown_candidate(question.task, question.strategy)
+        return {"model": self.model, "input": shown, "questions": [predicate]}
 
     def _read(self, response: httpx2.Response) -> Answer:
         if response.is_error:
@@ -88,7 +88,10 @@ class DecisionRespondent:
 
 
 def _predicate(answers: list[Any]) -> object:
-    return next(one["probability"] for one in answers if one.get("name") == _NAME and one["type"] == "predicate")
+    for one in answers:
+        if one["name"] == _NAME and one["type"] == "predicate":
+            return one["probability"]
+    raise ValueError("no answer to the question")
 
 
 def _number(value: object) -> float:

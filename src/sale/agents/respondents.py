@@ -11,9 +11,9 @@ from typing import cast
 
 import numpy as np
 
-from sale.auction.prompts import shown_bid
 from sale.auction.protocols import Answer, JudgeRequest, Juror, Question
 from sale.auction.questions import ANSWER_TOKENS
+from sale.auction.text import without_invisible
 from sale.auction.yes_no import probability_of_yes
 from sale.errors import BadReplyError, CallError
 from sale.models.embedding import Embedder
@@ -63,7 +63,8 @@ class MatchRespondent:
     async def answer(self, question: Question, /) -> Answer:
         """Compare the task with each quotation; where there is none, with the plan."""
         strategy = question.strategy
-        texts = [f"{one.source}. {one.quote}" for one in strategy.evidence] or [shown_bid(strategy)]
+        found = [f"{one.source}. {one.quote}" for one in strategy.evidence] or [strategy.text]
+        texts = [without_invisible(text) for text in found]
         vectors = await self.embedder.embed([question.task.text, *texts])
         best = float(np.max(vectors[1:] @ vectors[0]))
         return Answer(probability=min(1.0, max(0.0, best)))

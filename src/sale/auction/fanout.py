@@ -16,7 +16,6 @@ from sale.auction.prompts import (
     longest_plan,
     panel_prompt,
     refine_prompt,
-    shown_bid,
 )
 from sale.auction.protocols import Bidder, Juror
 from sale.auction.questions import Seat
@@ -97,12 +96,13 @@ def _worst_judgements(plans: int, task: Task, rules: AuctionRules, longest: Stra
     """What one juror is asked about so many plans."""
     if plans == 0:
         return []
-    shown = shown_bid(longest)
     if rules.jury == "panel":
-        prompt = panel_prompt(task, dict.fromkeys(draw_labels(plans, ()), shown))
+        labels = draw_labels(plans, ())
+        prompt = panel_prompt(task, dict.fromkeys(labels, longest.text), dict.fromkeys(labels, longest.evidence))
         return [worst_usage(prompt, ballot_tokens(plans))] * ATTEMPTS
     (label,) = draw_labels(1, ())
-    return [worst_usage(judge_prompt(task, shown, label=label), ballot_tokens(1))] * ATTEMPTS * plans
+    prompt = judge_prompt(task, longest.text, label=label, evidence=longest.evidence)
+    return [worst_usage(prompt, ballot_tokens(1))] * ATTEMPTS * plans
 
 
 def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:

@@ -65,10 +65,9 @@ class PerBidJury:
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             async for strategy in strategies:
-                shown = shown_bid(strategy)
                 for juror in self.jurors:
-                    (label,) = sitting.labels(juror.name, [shown])
-                    prompt = judge_prompt(sitting.task, shown, label=label)
+                    (label,) = sitting.labels(juror.name, [shown_bid(strategy)])
+                    prompt = judge_prompt(sitting.task, strategy.text, label=label, evidence=strategy.evidence)
                     tasks.append(group.create_task(_vote(juror, sitting, prompt, {label: strategy})))
         return tuple(vote for task in tasks for vote in task.result())
 
@@ -88,10 +87,13 @@ class PanelJury:
         async with asyncio.TaskGroup() as group:
             for juror in self.jurors:
                 ordered = shuffled(ballot, juror.name, sitting.task.id)
-                shown = [shown_bid(plan) for plan in ordered]
-                labels = sitting.labels(juror.name, shown)
+                labels = sitting.labels(juror.name, [shown_bid(plan) for plan in ordered])
                 plans = dict(zip(labels, ordered, strict=True))
-                prompt = panel_prompt(sitting.task, dict(zip(labels, shown, strict=True)))
+                prompt = panel_prompt(
+                    sitting.task,
+                    {label: plan.text for label, plan in plans.items()},
+                    {label: plan.evidence for label, plan in plans.items()},
+                )
                 tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
         return tuple(vote for task in tasks for vote in task.result())
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Bidder, Look, Looker
-from sale.auction.text import storable
+from sale.auction.text import storable, without_invisible
 from sale.errors import SaleError
 from sale.types import AuctionRules, Evidence, Task
 
@@ -63,9 +63,13 @@ def excerpt(text: str, query: str, words: int = MAX_QUOTE_WORDS) -> str:
 
 def _cut(evidence: Evidence) -> Evidence:
     """The quotation as it may stand on record: one line of at most so many words and characters."""
-    quote = " ".join(storable(evidence.quote).split()[: MAX_QUOTE_WORDS + 1])[:MAX_QUOTE_CHARACTERS]
-    source = " ".join(storable(evidence.source).split())[:MAX_SOURCE_CHARACTERS]
+    quote = " ".join(_visible(evidence.quote).split()[: MAX_QUOTE_WORDS + 1])[:MAX_QUOTE_CHARACTERS]
+    source = " ".join(_visible(evidence.source).split())[:MAX_SOURCE_CHARACTERS]
     return replace(evidence, quote=quote, source=source)
+
+
+def _visible(text: str) -> str:
+    return without_invisible(storable(text))
 
 
 def longest_evidence() -> tuple[Evidence, ...]:

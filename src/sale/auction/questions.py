@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sale.auction.events import VoteArrived
 from sale.auction.jury import Sitting
 from sale.auction.ledger import Payer, worst_usage
-from sale.auction.prompts import question_prompt, shown_bid
+from sale.auction.prompts import question_prompt
 from sale.auction.protocols import Answer, Question, Reads, Respondent
 from sale.auction.scoring import MAX_SCORE
 from sale.errors import BadReplyError, SaleError
@@ -49,9 +49,13 @@ class Seat:
         """Whether it is asked before any plan is written: it costs nothing, and no plan would change its answer."""
         return self.free and self.reads == "evidence"
 
-    def shown(self, strategy: Strategy) -> str:
-        """What it is shown of a bid; empty where the bid holds nothing that it reads."""
-        return shown_bid(strategy, plan=self.reads != "evidence", evidence=self.reads != "plan")
+    def shown(self, strategy: Strategy) -> Strategy:
+        """As much of a bid as it is shown."""
+        return replace(
+            strategy,
+            text=strategy.text if self.reads != "evidence" else "",
+            evidence=strategy.evidence if self.reads != "plan" else (),
+        )
 
     def worst(self, task: Task, longest: Strategy) -> tuple[Price, Usage]:
         """Its price, and the most that one answer about the longest bid takes."""
@@ -77,15 +81,10 @@ async def _vote(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
 async def _asked(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
     unknown = Vote(juror=seat.name, bidder=strategy.agent, value=None, note=NOTHING_TO_READ)
     shown = seat.shown(strategy)
-    if not shown:
+    if not (shown.text or shown.evidence):
         return unknown
     prompt = question_prompt(sitting.task, shown, seat.question)
-    read = replace(
-        strategy,
-        text=strategy.text if seat.reads != "evidence" else "",
-        evidence=strategy.evidence if seat.reads != "plan" else (),
-    )
-    question = Question(task=sitting.task, strategy=read, text=seat.question, prompt=prompt)
+    question = Question(task=sitting.task, strategy=shown, text=seat.question, prompt=prompt)
     payer = Payer(stage=sitting.stage, agent=seat.name, price=seat.respondent.price, model=not seat.free)
     try:
         answer = await sitting.ledger.pay(

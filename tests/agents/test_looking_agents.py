@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from sale.agents.connected import Connected
+from sale.agents.contractor import Contractor
 from sale.agents.lookups import SearchLookup, WorkspaceLookup, look_with
 from sale.agents.pool import hire, tools_of
 from sale.agents.tools.corpus import open_corpus
@@ -63,6 +66,33 @@ price = 0.09
 name = "reader"
 kind = "question"
 agent = "coder"
+"""
+
+LOOKING_CODER = """
+[[agents]]
+name = "coder"
+local = "qwen2.5-coder-0.5b"
+price = 0.03
+execution = "steps"
+look = 1
+"""
+SERVER = f"import sys, runpy; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
+    "runpy.run_module('tests.support.mcp_server', run_name='__main__')"
+)
+WITH_SERVER = f"""
+[[agents]]
+name = "noted"
+local = "qwen2.5-coder-0.5b"
+price = 0.03
+execution = "tools"
+look = 3
+[agents.tools]
+python = false
+[[agents.tools.mcp]]
+name = "box"
+command = {json.dumps(sys.executable)}
+args = ["-c", {json.dumps(SERVER)}]
+price_per_call = 0.002
 """
 
 
@@ -196,3 +226,76 @@ async def test_in_a_repository_the_files_that_hold_the_names_are_found(repositor
     assert found[0].source == "shapes.py"
     assert "def area_of_circle(radius):" in found[0].quote
     assert await lookup.find(Task(text="???"), 2) == []
+
+
+async def test_in_a_repository_a_file_that_is_named_comes_first(repository: Path) -> None:
+    (repository / "empty_notes.txt").write_text("", encoding="utf-8")
+    workspace = await Workspace.open(repository)
+    lookup = WorkspaceLookup(workspace)
+    found = await lookup.find(Task(text="area_of_circle is right, but other.py and empty_notes.txt are not"), 3)
+    assert [(one.tool, one.source) for one in found] == [
+        ("list_files", "empty_notes.txt"),
+        ("list_files", "other.py"),
+        ("search", "shapes.py"),
+    ]
+    assert found[0].quote == "0 bytes"
+
+
+async def test_the_list_of_files_in_a_workspace_s_task_names_none(repository: Path) -> None:
+    workspace = await Workspace.open(repository)
+    task = workspace.task("The radius is not squared.")
+    assert "other.py" in task.text
+    found = await WorkspaceLookup(workspace).find(task, 3)
+    assert [one.source for one in found] == ["shapes.py"]
+
+
+async def test_an_agent_in_a_repository_looks_there(repository: Path, shelf: Path) -> None:
+    coder = next(agent for agent in hire(parse(LOOKING_CODER)) if agent.name == "coder")
+    assert isinstance(coder, Contractor)
+    assert coder.looks == 0  # nothing of its own to look into
+    placed = coder.within(await Workspace.open(repository))
+    found = await placed.look(Task(text="area_of_circle is wrong"))
+    assert [one.source for one in found.evidence] == ["shapes.py"]
+    assert [(call.stage, call.tool, call.error) for call in found.calls] == [("look", "search", None)]
+
+
+class TestMcp:
+    """The tools of a real server that say they only read, and take one text."""
+
+    async def test_those_that_only_read_are_looked_into(self) -> None:
+        (agent,) = hire(parse(WITH_SERVER))
+        assert isinstance(agent, Connected)
+        assert agent.looks == 0  # nobody has asked the server yet
+        await agent.faults()
+        assert [lookup.tool for lookup in agent.lookups] == ["box_notes", "box_nothing", "box_unread"]
+        assert agent.looks == 3
+        assert agent.look_dollars == pytest.approx(0.006)
+        found = await agent.look(Task(text="Who built the bridge of Aarby in 1904?"))
+        (one,) = found.evidence
+        assert (one.tool, one.source) == ("box_notes", "box_notes")
+        assert one.quote.startswith("Nothing of use. (/found> [ 1 ] The bridge of Aarby was built in 1904.")
+        assert one.quote.endswith("Asked: Who built the bridge of Aarby in 1904?")
+        assert found.note is not None
+        assert "the notes are wet" in found.note
+        assert [(call.tool, call.dollars, call.error is None) for call in found.calls] == [
+            ("box_notes", 0.002, True),
+            ("box_nothing", 0.002, True),
+            ("box_unread", 0.0, False),
+        ]
+
+    async def test_an_agent_that_may_not_use_a_tool_does_not_look_into_it(self) -> None:
+        (agent,) = hire(parse(WITH_SERVER.replace("look = 3", 'look = 3\nmcp = ["box.nothing", "box.erase"]')))
+        assert isinstance(agent, Connected)
+        await agent.faults()
+        assert [lookup.tool for lookup in agent.lookups] == ["box_nothing"]
+
+    async def test_its_own_passages_come_first(self, shelf: Path) -> None:
+        search = '[agents.tools.search]\nprovider = "corpus"\ncorpus = "bridges.jsonl"\nby_meaning = false\n'
+        text = WITH_SERVER.replace("[[agents.tools.mcp]]", f"{search}[[agents.tools.mcp]]")
+        (agent,) = hire(parse(text, base=shelf))
+        assert isinstance(agent, Connected)
+        await agent.faults()
+        assert [lookup.tool for lookup in agent.lookups][:2] == ["search", "box_notes"]
+        found = await agent.look(Task(text="How long is the Öresund Bridge?"))
+        assert found.evidence[0].source == "Öresund Bridge"
+        await agent.aclose()

@@ -108,19 +108,24 @@ class Contractor:
         )
 
     @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """What it can look into before it bids."""
+        return self._lookups
+
+    @property
     def looks(self) -> int:
         """How many calls its looks at one task make at most; 0 where it has nothing to look into."""
-        return min(self._settings.look, len(self._lookups))
+        return min(self._settings.look, len(self.lookups))
 
     @property
     def look_dollars(self) -> float:
         """The most its looks at one task can cost, in dollars."""
         seconds = self._settings.seconds
-        return sum(lookup.fee.dollars(seconds, answered=True) for lookup in self._lookups[: self.looks])
+        return sum(lookup.fee.dollars(seconds, answered=True) for lookup in self.lookups[: self.looks])
 
     async def look(self, task: Task, /) -> Look:
         """Look into its own tools, without changing anything there."""
-        return await look_with(self._lookups, self.name, task, self._settings.look)
+        return await look_with(self.lookups, self.name, task, self._settings.look)
 
     @property
     def dearest(self) -> float | None:

@@ -13,7 +13,9 @@ from typing import Protocol
 
 from sale.agents.tools.web.fences import plain
 from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider
-from sale.agents.tools.workspace.kit import SEARCH
+from sale.agents.tools.workspace.box import Hit
+from sale.agents.tools.workspace.kit import LIST, SEARCH
+from sale.agents.tools.workspace.listing import named_in
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction.looking import MAX_EVIDENCE, excerpt
 from sale.auction.protocols import Look
@@ -23,7 +25,7 @@ from sale.types.tools import FREE, Fee
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{3,}")
 MAX_NAMES = 12
-"""Words of a task that are looked for in a repository, the longest first."""
+"""Words of a task that are looked for in a repository: first those that look like names of a program, the longest."""
 
 
 class Lookup(Protocol):
@@ -74,7 +76,10 @@ class SearchLookup:
 
 
 class WorkspaceLookup:
-    """The files of a repository that hold most of the names in a task, each with the line that holds most."""
+    """The files of a repository that a task names, and those that hold most of the names in it.
+
+    Each with the line that holds most of the names. So a plan can name files that exist.
+    """
 
     tool = SEARCH.name
     fee = FREE
@@ -84,28 +89,42 @@ class WorkspaceLookup:
         self._workspace = workspace
 
     async def find(self, task: Task, limit: int) -> Sequence[Evidence]:
-        """Files by how many of the task's names they hold."""
-        names = sorted(set(_NAME.findall(task.text)), key=lambda name: (-len(name), name))[:MAX_NAMES]
-        if not names:
-            return []
-        expression = r"\b(?:" + "|".join(map(re.escape, names)) + r")\b"
-        hits, _ = await self._workspace.box.search(self._workspace.tree, expression)
+        """Files that are named, then files by how many of the task's names they hold."""
+        tree = self._workspace.tree
+        # The list of files in a workspace's task would name every file.
+        asked = "\n".join(line for line in task.text.splitlines() if line.strip() not in tree)
+        named = named_in(asked, tree)
+        names = sorted(set(_NAME.findall(asked)), key=_plainness)[:MAX_NAMES]
         held: dict[str, set[str]] = {}
         lines: dict[str, Counter[str]] = {}
-        for hit in hits:
+        for hit in await self._hits(names):
             found = {name for name in names if re.search(rf"\b{re.escape(name)}\b", hit.text)}
             held.setdefault(hit.path, set()).update(found)
             lines.setdefault(hit.path, Counter())[f"line {hit.line}: {hit.text.strip()}"] += len(found)
-        best = sorted(held, key=lambda path: (-len(held[path]), path))[:limit]
+        rest = sorted(held.keys() - set(named), key=lambda path: (-len(held[path]), path))
         return [
             Evidence(
                 tool=self.tool,
-                source=path,
+                source=plain(path),
                 quote=plain(lines[path].most_common(1)[0][0]),
                 score=len(held[path]) / len(names),
             )
-            for path in best
+            if path in held
+            else Evidence(tool=LIST.name, source=plain(path), quote=f"{len(tree[path].data)} bytes")
+            for path in (*named, *rest)[:limit]
         ]
+
+    async def _hits(self, names: Sequence[str]) -> Sequence[Hit]:
+        if not names:
+            return ()
+        expression = r"\b(?:" + "|".join(map(re.escape, names)) + r")\b"
+        hits, _ = await self._workspace.box.search(self._workspace.tree, expression)
+        return hits
+
+
+def _plainness(name: str) -> tuple[bool, int, str]:
+    """Names of a program before words of a language, longer ones first."""
+    return "_" not in name.strip("_") and name[1:].islower(), -len(name), name
 
 
 async def look_with(lookups: Sequence[Lookup], agent: str, task: Task, looks: int) -> Look:

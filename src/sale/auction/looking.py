@@ -21,6 +21,8 @@ MAX_EVIDENCE = 3
 MAX_QUOTE_WORDS = 60
 MAX_QUOTE_CHARACTERS = 480
 MAX_SOURCE_CHARACTERS = 120
+MAX_READ_CHARACTERS = 20_000
+"""How much of a text is looked through for its best stretch."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w{3,}")
 
@@ -50,15 +52,17 @@ def excerpt(text: str, query: str, words: int = MAX_QUOTE_WORDS) -> str:
     It begins where a sentence begins. A quotation that is cut ends with an ellipsis.
     """
     wanted = {word.casefold() for word in _WORD.findall(query)}
-    sentences = [sentence.split() for sentence in _SENTENCE.split(text.strip())]
-    best: tuple[int, list[str], bool] = (-1, [], False)
-    for start in range(len(sentences)):
-        stretch = [word for sentence in sentences[start:] for word in sentence]
-        shown = stretch[:words]
-        held = len(wanted & {word.casefold() for word in _WORD.findall(" ".join(shown))})
-        if held > best[0]:
-            best = (held, shown, len(stretch) > words)
-    return " ".join(best[1]) + ("…" if best[2] else "")
+    sentences = [sentence.split() for sentence in _SENTENCE.split(text[:MAX_READ_CHARACTERS].strip())]
+    read = [word for sentence in sentences for word in sentence]
+    most, best, start = -1, 0, 0
+    for sentence in sentences:
+        shown = " ".join(read[start : start + words])
+        held = len(wanted & {word.casefold() for word in _WORD.findall(shown)})
+        if held > most:
+            most, best = held, start
+        start += len(sentence)
+    cut = best + words < len(read) or len(text) > MAX_READ_CHARACTERS
+    return " ".join(read[best : best + words]) + ("…" if cut else "")
 
 
 def _cut(evidence: Evidence) -> Evidence:

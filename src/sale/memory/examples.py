@@ -44,7 +44,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
     def rows(query: Select[*tuple[Any, ...]]) -> Rows:
         return connection.execute(query).all()
 
-    told = select(auctions.c.key, auctions.c.id, auctions.c.exploration, tasks.c.text)
+    told = select(auctions.c.key, auctions.c.id, auctions.c.exploration, tasks.c.text, tasks.c.domain)
     heads = told.join(tasks, tasks.c.key == auctions.c.task)
     given = _scores(rows(select(scores).where(scores.c.auction.in_(keys)).order_by(*scores.primary_key)))
     plans = select(strategies).where(strategies.c.auction.in_(keys)).order_by(*strategies.primary_key)
@@ -58,6 +58,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
         Example(
             auction_id=row.id,
             task=row.text,
+            domain=row.domain,
             bids=tuple(bids[row.key].values()),
             winner=winners[row.key],
             work=work.get(row.key, {}),

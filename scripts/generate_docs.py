@@ -45,7 +45,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     (
         "[tools]",
         config.ToolSettings,
-        "The environment of agents that do not work directly. `[agents.tools]` after an agent says the same of that agent alone.",
+        "The environment of agents that do not work directly; `[agents.tools]` is that of one agent alone.",
     ),
     ("[tools.search]", SearchRules, "Searching and reading pages; [an example of each provider](search.md)."),
     ("[[tools.mcp]]", McpRules, "One table for each MCP server; [what they are for](adapters/mcp.md)."),

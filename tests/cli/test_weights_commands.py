@@ -47,12 +47,11 @@ def agent(name: str, price: float) -> FunctionAgent:
     return FunctionAgent(name, price=Price(input=price, output=price, blended=price), bid=plan, execute=work)
 
 
-@dataclass(frozen=True)
 class Parity:
     """A juror that trusts everybody with even numbers."""
 
-    name: str = "parity"
-    price: Price = Price(input=0.0, output=0.0, blended=0.0)
+    name = "parity"
+    price = Price(input=0.0, output=0.0, blended=0.0)
 
     async def answer(self, question: Question, /) -> Answer:
         return Answer(probability=0.8 if int(question.task.text.split()[1]) % 2 == 0 else 0.1)
@@ -152,7 +151,7 @@ def test_the_jury_is_held_against_outcomes(tmp_path: Path) -> None:
     assert "area within a kind" in shown.out
     (one,) = json.loads(shell("weights", "jury", "--json").out)["jurors"]
     assert (one["juror"], one["scored"], one["silent"]) == ("parity", 2 * TASKS, 0)
-    # Of 12 failures, all odd, every one is scored below the 24 even successes, and like the 12 odd ones of the large agent.
+    # Each of 12 failures is scored below the 24 even successes, and like the 12 odd ones of the large agent.
     assert one["area"][0] == pytest.approx((24 + 12 / 2) / 36)
     assert one["pairs"] == 12 * 36
     assert [(band["scored"], band["solved"]) for band in one["bands"]] == [(24, 12), (24, 24)]

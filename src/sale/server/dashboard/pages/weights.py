@@ -32,7 +32,7 @@ class Checked:
 
 
 async def show(desk: Desk) -> Response:
-    """The page; with `check=1` the weights in use are held against the outcomes since, with `jury=1` so is each juror."""
+    """The page; with `check=1` the weights in use are held against the outcomes since, with `jury=1` each juror is."""
     memory = await desk.memory()
     sets = await memory.weight_sets()
     used = next((one for one in sets if one.in_use), None)

@@ -80,14 +80,12 @@ class Market:
         if not agents:
             raise ConfigError("the pool has no agents", hint="Name at least one.")
         self._agents = {agent.name: agent for agent in agents}
-        self._rules = rules or AuctionRules()
-        self._seats = tuple(seats)
+        self._rules, self._seats = rules or AuctionRules(), tuple(seats)
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
         prices = {agent.name: agent.price for agent in agents}
         judging = [juror.name for juror in (*self._jurors, *self._seats)]
-        self._weights = weights
         self._prior = prior or scoring.default_weights(prices, judging)
-        self._scoring_rule = scoring_rule
+        self._weights, self._scoring_rule = weights, scoring_rule
         self._sandbox = sandbox or config.SandboxSettings()
         self._open_memory = memory
         self._memory: AuctionMemory | None = None

@@ -29,6 +29,11 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[[agents]]", config.AgentSettings, "One section for each agent of the pool."),
     ("price", config.PriceSettings, "Of an agent: one number for all, or a table."),
     ("budget", Budget, "Of an agent, what one execution may spend: `budget = { dollars = 0.01, calls = 30 }`."),
+    (
+        "[[jurors]]",
+        config.JurorSettings,
+        "One section for each juror that answers a question about a bid; [what kinds there are](evidence.md).",
+    ),
     ("[auction]", AuctionRules, "How auctions are held."),
     (
         "[auction.caps]",
@@ -37,7 +42,11 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ),
     ("[weights]", config.WeightSettings, "In place of the default prior."),
     ("[memory]", config.MemorySettings, "The auction memory."),
-    ("[tools]", config.ToolSettings, "The environment of agents that do not work directly."),
+    (
+        "[tools]",
+        config.ToolSettings,
+        "The environment of agents that do not work directly; `[agents.tools]` is that of one agent alone.",
+    ),
     ("[tools.search]", SearchRules, "Searching and reading pages; [an example of each provider](search.md)."),
     ("[[tools.mcp]]", McpRules, "One table for each MCP server; [what they are for](adapters/mcp.md)."),
     ("[sandbox]", config.SandboxSettings, "Where code written by models runs."),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sale.agents.tools.sandbox import find_sandbox
     from sale.agents.tools.workspace.workspace import Workspace
     from sale.agents.verify import Check, ExactMatch, ModelJudge
+    from sale.auction.protocols import Answer, Look, Question
+    from sale.auction.questions import Seat
     from sale.config import AgentSettings, Settings
     from sale.errors import SaleError
     from sale.market import Market
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         AuctionRules,
         Bid,
         Caps,
+        Evidence,
         Execution,
         Outcome,
         Price,
@@ -47,6 +50,8 @@ _HOMES = {
     "sale.agents.tools.sandbox": ("find_sandbox",),
     "sale.agents.tools.workspace.workspace": ("Workspace",),
     "sale.agents.verify": ("Check", "ExactMatch", "ModelJudge"),
+    "sale.auction.protocols": ("Answer", "Look", "Question"),
+    "sale.auction.questions": ("Seat",),
     "sale.config": ("AgentSettings", "Settings"),
     "sale.errors": ("SaleError",),
     "sale.market": ("Market",),
@@ -56,6 +61,7 @@ _HOMES = {
         "AuctionRules",
         "Bid",
         "Caps",
+        "Evidence",
         "Execution",
         "Outcome",
         "Price",
@@ -75,6 +81,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Agent",
     "AgentSettings",
+    "Answer",
     "Auction",
     "AuctionRules",
     "Bid",
@@ -83,19 +90,23 @@ __all__ = [
     "Check",
     "CommandAgent",
     "Contractor",
+    "Evidence",
     "ExactMatch",
     "Execution",
     "FixedPlan",
     "FunctionAgent",
+    "Look",
     "Market",
     "ModelJudge",
     "Outcome",
     "PlanFunction",
     "Price",
+    "Question",
     "Result",
     "RunTests",
     "SaleError",
     "Score",
+    "Seat",
     "Settings",
     "Settlement",
     "Strategy",

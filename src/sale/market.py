@@ -23,6 +23,7 @@ from sale.agents.code_tests import RunTests
 from sale.agents.onsite import placed
 from sale.agents.pool import boxed, hire
 from sale.agents.protocol import Agent, Verifier
+from sale.agents.seating import seat_jurors
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
@@ -30,6 +31,7 @@ from sale.auction.baseline import result_of
 from sale.auction.events import AwardedAgain, Observer, ignore
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
+from sale.auction.questions import Seat
 from sale.auction.sequence import next_to_try
 from sale.errors import ConfigError, InputError, SaleError, StoreError
 from sale.memory.open import open_memory
@@ -52,6 +54,7 @@ class Market:
         self,
         agents: Sequence[Agent],
         *,
+        seats: Sequence[Seat] = (),
         rules: AuctionRules | None = None,
         weights: Weights | None = None,
         prior: Weights | None = None,
@@ -63,6 +66,7 @@ class Market:
 
         Args:
             agents: The pool.
+            seats: Jurors that answer a question about each bid, beside the agents that judge.
             rules: How auctions are held.
             weights: Unless given, those in use by the memory; where there are none, the prior.
             prior: Unless given, `scoring.default_weights` of this pool.
@@ -76,12 +80,12 @@ class Market:
         if not agents:
             raise ConfigError("the pool has no agents", hint="Name at least one.")
         self._agents = {agent.name: agent for agent in agents}
-        self._rules = rules or AuctionRules()
+        self._rules, self._seats = rules or AuctionRules(), tuple(seats)
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
         prices = {agent.name: agent.price for agent in agents}
-        self._weights = weights
-        self._prior = prior or scoring.default_weights(prices, [juror.name for juror in self._jurors])
-        self._scoring_rule = scoring_rule
+        judging = [juror.name for juror in (*self._jurors, *self._seats)]
+        self._prior = prior or scoring.default_weights(prices, judging)
+        self._weights, self._scoring_rule = weights, scoring_rule
         self._sandbox = sandbox or config.SandboxSettings()
         self._open_memory = memory
         self._memory: AuctionMemory | None = None
@@ -101,8 +105,10 @@ class Market:
         """
         found = settings or config.load(Path(path) if path is not None else None)
         known = knowledge_of(found)
+        agents = hire(found)
         return cls(
-            hire(found),
+            agents,
+            seats=seat_jurors(found, agents),
             rules=found.auction,
             weights=found.weights and found.weights.given(found.origin),
             prior=known.weights if known else None,
@@ -176,7 +182,7 @@ class Market:
 
     def worst_auction(self, task: Task | str, *, among: Collection[str] | None = None) -> float:
         """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
-        worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules)
+        worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules, self._seats)
         return min(worst.dollars, self._rules.caps.dollars)
 
     def run_sync(
@@ -193,6 +199,7 @@ class Market:
         """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
         return Market(
             placed(self.agents, workspace),
+            seats=self._seats,
             rules=self._rules,
             weights=self._weights,
             prior=self._prior,
@@ -283,6 +290,7 @@ class Market:
         auctioneer = Auctioneer(
             bidders=bidders,
             jurors=self._jurors,
+            seats=self._seats,
             rules=self._rules,
             weights=await self._weights_in_force(memory),
             memory=recalled,

@@ -137,7 +137,7 @@ class TestCheck:
 
 
 def label_of(request: JudgeRequest) -> str:
-    (label,) = cast("list[str]", request.schema["required"])
+    (label,) = cast("list[str]", (request.schema or {})["required"])
     return label
 
 
@@ -219,7 +219,7 @@ class TestModelJudge:
         assert first.count("</answer") == 1
         assert "reference" not in second
         assert '"correct": ?' in first
-        labels = [str(request.schema["required"]) for request in judge.asked]
+        labels = [str((request.schema or {})["required"]) for request in judge.asked]
         assert labels[0] != labels[1]
         assert json.loads(json.dumps(judge.asked[0].schema))
 

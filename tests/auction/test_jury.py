@@ -44,7 +44,7 @@ async def sit(
     return await convene(mode, jurors).sit(sitting, arriving()), events, ledger
 
 
-def table(votes: Sequence[Vote]) -> dict[tuple[str, str], int | None]:
+def table(votes: Sequence[Vote]) -> dict[tuple[str, str], float | None]:
     return {(vote.juror, vote.bidder): vote.value for vote in votes}
 
 

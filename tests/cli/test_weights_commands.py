@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from sale import Check, FunctionAgent, Market, Price, Task
+from sale import Answer, Check, FunctionAgent, Market, Price, Question, Seat, Task
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 from tests.support.command import Done, run_sale
@@ -46,7 +47,17 @@ def agent(name: str, price: float) -> FunctionAgent:
     return FunctionAgent(name, price=Price(input=price, output=price, blended=price), bid=plan, execute=work)
 
 
-async def fill(path: Path) -> None:
+class Parity:
+    """A juror that trusts everybody with even numbers."""
+
+    name = "parity"
+    price = Price(input=0.0, output=0.0, blended=0.0)
+
+    async def answer(self, question: Question, /) -> Answer:
+        return Answer(probability=0.8 if int(question.task.text.split()[1]) % 2 == 0 else 0.1)
+
+
+async def fill(path: Path, seats: Sequence[Seat] = ()) -> None:
     """Half the tasks by each agent: a market of both would give all of them to the cheap one."""
 
     async def opener() -> AuctionMemory:
@@ -56,7 +67,7 @@ async def fill(path: Path) -> None:
         return answer == str(2 * int(task.text.split()[1]))
 
     for name, price in (("small", 0.1), ("large", 1.0)):
-        async with Market([agent(name, price)], memory=opener) as market:
+        async with Market([agent(name, price)], seats=seats, memory=opener) as market:
             for number in range(TASKS):
                 await market.run(f"Add {number} and {number}.", verifier=Check(right))
 
@@ -125,6 +136,25 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     back = shell("weights", "use", "default")
     assert "the default weights" in back.out
     assert "yes" not in shell("weights", "list").out.replace("interval", "")
+
+
+def test_the_jury_is_held_against_outcomes(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    (tmp_path / "sale.toml").write_text(SETTINGS)
+    none = shell("weights", "jury")
+    assert none.code == 0, none.err
+    assert "No work on record was both scored by a juror and judged." in none.out
+    asyncio.run(fill(tmp_path / "memory.sqlite3", seats=[Seat(respondent=Parity(), reads="plan")]))
+    shown = shell("weights", "jury")
+    assert shown.code == 0, shown.err
+    assert "parity" in shown.out
+    assert "area within a kind" in shown.out
+    (one,) = json.loads(shell("weights", "jury", "--json").out)["jurors"]
+    assert (one["juror"], one["scored"], one["silent"]) == ("parity", 2 * TASKS, 0)
+    # Each of 12 failures is scored below the 24 even successes, and like the 12 odd ones of the large agent.
+    assert one["area"][0] == pytest.approx((24 + 12 / 2) / 36)
+    assert one["pairs"] == 12 * 36
+    assert [(band["scored"], band["solved"]) for band in one["bands"]] == [(24, 12), (24, 24)]
 
 
 def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:

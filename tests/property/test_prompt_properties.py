@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.auction.bidding import plan_fault
 from sale.auction.labels import draw_labels
-from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_prompt
+from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, question_prompt, refine_prompt
 from sale.auction.prompts.templates import harmless
-from sale.types import Prompt, Task, ToolInfo
+from sale.auction.text import without_answers, without_invisible
+from sale.types import Evidence, Prompt, Task, ToolInfo
 from tests.support.generators import utf8_text
 from tests.support.values import pair, strategy
 
-LOOKS_LIKE_A_MARK = re.compile(r"<\s*/?\s*(task|plan|answer|reference)\b", re.IGNORECASE)
+LOOKS_LIKE_A_MARK = re.compile(r"<\s*/?\s*(task|plan|found|answer|reference)\b", re.IGNORECASE)
 tasks = utf8_text.map(lambda text: Task(text=text or "x"))
+
+
+def plan_seen(plan: str) -> bool:
+    return bool(without_invisible(plan))
 
 
 def marks(prompt: Prompt) -> list[str]:
@@ -57,6 +63,28 @@ def test_plans_stay_in_their_places_before_a_panel(task: Task, plans: list[str])
     shown = marks(panel_prompt(task, dict(zip(labels, plans, strict=True))))
     expected = [mark for label in labels for mark in (f"<plan {label} *>", "</plan *>")]
     assert shown == ["<task>", "</task>", *expected]
+
+
+@given(tasks, utf8_text, utf8_text, utf8_text)
+def test_evidence_stays_in_its_place_before_every_juror(task: Task, plan: str, source: str, quote: str) -> None:
+    found = Evidence(tool="search", source=source, quote=quote)
+    bid = replace(strategy(text=plan), evidence=(found,))
+    task_marks, plan_marks, found_marks = (
+        ["<task>", "</task>"],
+        ["<plan{} *>", "</plan *>"],
+        ["<found{} *>", "</found *>"],
+    )
+    bare = [mark.format("") for mark in (*task_marks, *(plan_marks if plan_seen(plan) else ()), *found_marks)]
+    labelled = [mark.format(" KQ") for mark in (*task_marks, *plan_marks, *found_marks)]
+    assert marks(question_prompt(task, bid, "Is it there?")) == bare
+    assert marks(judge_prompt(task, plan, label="KQ", evidence=bid.evidence)) == labelled
+    assert marks(panel_prompt(task, {"KQ": plan}, {"KQ": bid.evidence})) == labelled
+    assert marks(bid_prompt(task, [], 300, bid.evidence)) == [*task_marks, "<found *>", "</found *>"]
+
+
+@given(utf8_text)
+def test_no_answer_grows_by_being_hidden(text: str) -> None:
+    assert len(without_answers(text).encode()) <= len(text.encode())
 
 
 @given(tasks, utf8_text, st.lists(st.tuples(utf8_text, utf8_text, utf8_text), max_size=3))

@@ -9,18 +9,54 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from sale.agents.contractor import Contractor
+from sale.agents.lookups import Lookup
 from sale.agents.protocol import Tool
-from sale.agents.tools.mcp.server import McpServer, McpTool, Offer, Secrets
+from sale.agents.tools.mcp.server import NOTHING_BACK, McpServer, McpTool, Offer, Secrets
+from sale.agents.tools.web.fences import plain
+from sale.agents.tools.web.providers import QUERY_CHARACTERS
+from sale.auction.looking import excerpt
 from sale.config import AgentSettings, mcp_secrets
 from sale.errors import SaleError
 from sale.models.protocol import Model
-from sale.types import Execution, Price, Task, ToolInfo
+from sale.types import Evidence, Execution, Price, Task, ToolInfo
 from sale.types.mcp import McpRules, may_use
 
 LOG = logging.getLogger(__name__)
 
 Hire = Callable[[Sequence[Tool]], Contractor]
 """Makes the contractor that works with further tools."""
+
+
+class McpLookup:
+    """A tool of an MCP server that says it only reads, called with the task's text on a connection of its own."""
+
+    def __init__(self, rules: McpRules, secrets: Secrets, offer: Offer, parameter: str) -> None:
+        """Nothing is started.
+
+        Args:
+            rules: The server.
+            secrets: What it is given.
+            offer: The tool.
+            parameter: The name of its one parameter.
+        """
+        self._server = rules, secrets
+        self._offer = offer
+        self._parameter = parameter
+        self.tool = offer.info.name
+        self.fee = McpServer(rules, secrets).fee
+
+    async def find(self, task: Task, limit: int) -> Sequence[Evidence]:  # noqa: ARG002  it gives one text
+        """The stretch of what the tool returns that holds most of the task's words.
+
+        Raises:
+            SaleError: The server cannot be reached, or the tool fails.
+        """
+        query = " ".join(task.text.split())[:QUERY_CHARACTERS]
+        async with McpServer(*self._server) as server:
+            text = await server.call(self._offer.own_name, {self._parameter: query})
+        if text == NOTHING_BACK:
+            return []
+        return [Evidence(tool=self.tool, source=self.tool, quote=excerpt(plain(text), task.text))]
 
 
 class Connected(Contractor):
@@ -55,6 +91,17 @@ class Connected(Contractor):
     def tools(self) -> tuple[ToolInfo, ...]:
         """What it can work with; of a server, what it listed."""
         return (*self._base.tools, *(offer.info for offers in self._offers.values() for offer in offers))
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """What it can look into beside its servers, then every tool of a server that says it only reads."""
+        asked = (
+            McpLookup(rules, secrets, offer, offer.asks)
+            for rules, secrets in self._servers
+            for offer in self._offers.get(rules.name, ())
+            if offer.asks is not None
+        )
+        return (*self._base.lookups, *asked)
 
     async def prepare(self) -> None:
         """Ask every server that has not yet said for its tools, then get ready as any contractor.

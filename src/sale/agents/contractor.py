@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from sale.agents.account import NO_BUDGET, Account, most_dollars
 from sale.agents.execution import Shift, answer_directly, work_with_tools
+from sale.agents.lookups import Lookup, WorkspaceLookup, look_with
 from sale.agents.metered import Metered
 from sale.agents.onsite import work_on_site
 from sale.agents.prompts import work_prompt
@@ -16,7 +17,7 @@ from sale.agents.samples import Sampled, best_of
 from sale.agents.steps import work_in_steps
 from sale.agents.tools.workspace.kit import KIT
 from sale.agents.tools.workspace.workspace import Workspace
-from sale.auction.protocols import BidRequest, JudgeRequest, Juror
+from sale.auction.protocols import BidRequest, JudgeRequest, Juror, Look
 from sale.config import STEP_WAYS, TOOL_WAYS, AgentSettings
 from sale.errors import ConfigError
 from sale.models.address import Located
@@ -36,6 +37,7 @@ class Contractor:
         tools: Sequence[Tool] = (),
         workbench: Workbench | None = None,
         workspace: Workspace | None = None,
+        lookups: Sequence[Lookup] = (),
     ) -> None:
         """Nothing is opened; the model opens on the first call.
 
@@ -46,6 +48,7 @@ class Contractor:
             tools: What the environment offers; used with `execution = "tools"`, `"steps"` and `"choose"`.
             workbench: Where its code is tried; needed with `execution = "repair"`, of use with `samples`.
             workspace: The repository it works in, in place of answering.
+            lookups: What it may look into before it bids, with `look` in its settings.
 
         Raises:
             ConfigError: It works by repair, without a workbench; or with tools, and draws several samples.
@@ -55,6 +58,7 @@ class Contractor:
         self._model = model
         self._workbench = workbench
         self._workspace = workspace
+        self._lookups = tuple(lookups)
         self._tools = tuple(tools) if settings.execution in TOOL_WAYS else ()
         if settings.execution == "tools" and settings.samples > 1:
             raise ConfigError(
@@ -102,6 +106,26 @@ class Contractor:
             answer_tokens=self._settings.answer_tokens,
             seconds=self._settings.seconds,
         )
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """What it can look into before it bids."""
+        return self._lookups
+
+    @property
+    def looks(self) -> int:
+        """How many calls its looks at one task make at most; 0 where it has nothing to look into."""
+        return min(self._settings.look, len(self.lookups))
+
+    @property
+    def look_dollars(self) -> float:
+        """The most its looks at one task can cost, in dollars."""
+        seconds = self._settings.seconds
+        return sum(lookup.fee.dollars(seconds, answered=True) for lookup in self.lookups[: self.looks])
+
+    async def look(self, task: Task, /) -> Look:
+        """Look into its own tools, without changing anything there."""
+        return await look_with(self.lookups, self.name, task, self._settings.look)
 
     @property
     def dearest(self) -> float | None:
@@ -152,6 +176,7 @@ class Contractor:
             turns=self._settings.turns,
             temperature=self._settings.temperature,
             choosing=self._settings.execution == "choose",
+            opening=self._settings.execution == "consult",
             account=account,
         )
         if self._workspace is not None:
@@ -177,7 +202,8 @@ class Contractor:
 
     def within(self, workspace: Workspace) -> Contractor:
         """The same agent over the same model, at work in a copy of a repository; closing this one closes both."""
-        return Contractor(self._settings, price=self._price, model=self._model, workspace=workspace)
+        lookups = (WorkspaceLookup(workspace),)
+        return Contractor(self._settings, price=self._price, model=self._model, workspace=workspace, lookups=lookups)
 
     async def aclose(self) -> None:
         """Close the model."""

@@ -47,6 +47,8 @@ class Shift:
     temperature: float = 0.0
     choosing: bool = False
     """Whether each step of `work_in_steps` is asked for in two calls: which tool, then what it is given."""
+    opening: bool = False
+    """Whether work in steps begins with one search, made for the agent, with the task's own words."""
     account: Account | None = None
     """What its calls are counted on, where somebody counts."""
 

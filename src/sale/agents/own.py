@@ -39,7 +39,7 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
             directory=settings.directory,
             reports_usage=settings.reports_usage,
         )
-    found = _imported(settings)
+    found = imported(settings.function or "", where=f"agent {settings.name!r}")
     bid = _fixed(settings.plan) if settings.plan is not None else getattr(found, "bid", None)
     work = getattr(found, "execute", found)
     where = f"agent {settings.name!r}"
@@ -61,14 +61,17 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
     )
 
 
-def _imported(settings: AgentSettings) -> object:
+def imported(path: str, *, where: str) -> object:
     """What `package.module:name` names.
+
+    Args:
+        path: The name of the module, a colon, and the name of something in it.
+        where: The agent or juror it is for, for the error.
 
     Raises:
         ConfigError: It is not there, or its module cannot be imported.
     """
-    where = f"agent {settings.name!r}"
-    module, _, name = (settings.function or "").partition(":")
+    module, _, name = path.partition(":")
     try:
         found: object = import_module(module)
     except ImportError as error:

@@ -18,12 +18,13 @@ from sale.agents.repair import Workbench
 from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import Limits, Sandbox, find_sandbox
-from sale.agents.tools.web.desk import desk_of
+from sale.agents.tools.web.desk import Desk, desk_of
 from sale.config import (
     TOOL_WAYS,
     AgentSettings,
     SandboxSettings,
     Settings,
+    ToolSettings,
     api_key,
     llama_server,
     models_path,
@@ -38,6 +39,7 @@ from sale.models.prices import listed_price, price_of
 from sale.models.protocol import Model
 from sale.types import Price
 from sale.types.mcp import may_use
+from sale.types.search import SearchRules
 from sale.types.tools import Fee
 
 MEGABYTE = 1024 * 1024
@@ -76,18 +78,16 @@ def hire(
             or a program or function is to be wrapped.
         SandboxError: An agent works with tools, by repair or with several samples, and code cannot be isolated here.
     """
-    settings = _with_ways(settings)
+    settings = _settled(settings)
     running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
-    ways = {agent.execution for agent in settings.agents}
-    kit = (*_tools(settings), *tools) if ways & TOOL_WAYS else ()
-    tried = "repair" in ways or any(agent.samples > 1 for agent in settings.agents)
+    tried = any(agent.execution == "repair" or agent.samples > 1 for agent in settings.agents)
     bench = _workbench(settings) if tried else None
-    search = settings.tools.search
-    desk = desk_of(search) if search and ways & TOOL_WAYS else None
+    shared = _Shared(settings, tools)
 
     def engage(agent: AgentSettings, model: Model, more: Sequence[Tool] = ()) -> Contractor:
-        price, given = agent_price(agent), (*kit, *more)
-        if desk is not None and agent.execution in TOOL_WAYS:
+        price, given = agent_price(agent), (*shared.kit(agent), *more)
+        desk = shared.desk(agent)
+        if desk is not None:
             return Researcher(agent, price=price, model=model, tools=given, desk=desk)
         return Contractor(agent, price=price, model=model, tools=given, workbench=bench)
 
@@ -102,13 +102,49 @@ def hire(
     return tuple(join(agent) for agent in settings.agents)
 
 
-def _with_ways(settings: Settings) -> Settings:
-    """The settings with a way to work in place of each `auto`."""
+class _Shared:
+    """What agents work with; those with the same settings share it."""
+
+    def __init__(self, settings: Settings, further: Sequence[Tool]) -> None:
+        self._settings = settings
+        self._further = tuple(further)
+        self._desks: dict[SearchRules, Desk] = {}
+        self._kits: dict[ToolSettings, tuple[Tool, ...]] = {}
+
+    def kit(self, agent: AgentSettings) -> tuple[Tool, ...]:
+        """The tools beside searching, of an agent that works with tools."""
+        if agent.execution not in TOOL_WAYS:
+            return ()
+        own = tools_of(self._settings, agent)
+        if own not in self._kits:
+            self._kits[own] = _tools(own, self._settings.sandbox)
+        return (*self._kits[own], *self._further)
+
+    def desk(self, agent: AgentSettings) -> Desk | None:
+        """Where an agent that works with tools searches."""
+        search = tools_of(self._settings, agent).search
+        if search is None or agent.execution not in TOOL_WAYS:
+            return None
+        if search not in self._desks:
+            self._desks[search] = desk_of(search)
+        return self._desks[search]
+
+
+def tools_of(settings: Settings, agent: AgentSettings) -> ToolSettings:
+    """The tools an agent works with: its own, or those of the pool."""
+    return agent.tools if agent.tools is not None else settings.tools
+
+
+def _settled(settings: Settings) -> Settings:
+    """The settings with a way to work in place of each `auto`, and with who of the agents judges."""
 
     def settled(agent: AgentSettings) -> AgentSettings:
+        if agent.has_model and agent.judge != settings.judges(agent):
+            agent = agent.model_copy(update={"judge": settings.judges(agent)})
         if agent.execution != "auto":
             return agent
-        way = find_model(agent.local).with_tools if agent.local is not None and settings.tools.asked_for else "direct"
+        with_tools = agent.local is not None and tools_of(settings, agent).asked_for
+        way = find_model(agent.local).with_tools if agent.local is not None and with_tools else "direct"
         return agent.model_copy(update={"execution": way})
 
     return settings.model_copy(update={"agents": tuple(settled(agent) for agent in settings.agents)})
@@ -120,7 +156,8 @@ class _Engage(Protocol):
 
 def _engaged(settings: Settings, agent: AgentSettings, model: Model, engage: _Engage) -> Contractor:
     """One agent, with the MCP servers it may use where it works with tools and there are any."""
-    servers = [one for one in settings.tools.mcp if agent.execution == "tools" and may_use(agent.mcp, one.name)]
+    offered = tools_of(settings, agent).mcp
+    servers = [one for one in offered if agent.execution == "tools" and may_use(agent.mcp, one.name)]
     if not servers:
         return engage(agent, model)
     if find_spec("mcp") is None:
@@ -162,13 +199,12 @@ def boxed(box: SandboxSettings) -> tuple[Sandbox, Limits]:
     return find_sandbox(allow_unsafe=box.unsafe_subprocess), limits_of(box)
 
 
-def _tools(settings: Settings) -> tuple[Tool, ...]:
-    if not settings.tools.python:
+def _tools(tools: ToolSettings, box: SandboxSettings) -> tuple[Tool, ...]:
+    if not tools.python:
         return ()
-    sandbox, limits = boxed(settings.sandbox)
-    fee = Fee(per_call=settings.tools.price_per_call, per_second=settings.tools.price_per_second)
-    lasting = settings.tools.python_state
-    return (PythonTool(sandbox, limits=limits, fee=fee, lasting=lasting),)
+    sandbox, limits = boxed(box)
+    fee = Fee(per_call=tools.price_per_call, per_second=tools.price_per_second)
+    return (PythonTool(sandbox, limits=limits, fee=fee, lasting=tools.python_state),)
 
 
 def _workbench(settings: Settings) -> Workbench:

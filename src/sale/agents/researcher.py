@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sale.agents.contractor import Contractor
+from sale.agents.lookups import SearchLookup
 from sale.agents.protocol import Tool
 from sale.agents.tools.web.desk import Desk
 from sale.config import AgentSettings
@@ -28,7 +29,9 @@ class Researcher(Contractor):
             tools: What it works with beside searching.
         """
         # What bidders are told of the tools is the same for every task.
-        super().__init__(settings, price=price, model=model, tools=(*desk.open(Task(text="")).tools, *tools))
+        offered = (*desk.open(Task(text="")).tools, *tools)
+        lookups = (SearchLookup(desk.provider, desk.fee),)
+        super().__init__(settings, price=price, model=model, tools=offered, lookups=lookups)
         self._desk = desk
         self._kit = tuple(tools)
 

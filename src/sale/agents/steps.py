@@ -30,6 +30,7 @@ BROKEN = ""
 """In place of a tool's name: what was written begins like a step, and is none."""
 USE = "use"
 SOURCES = "sources"
+SEARCH = "search"
 MOST_SOURCES = 99
 _BEGUN = re.compile(r'\s*(?:```\w*\s*)?\{\s*"([\w.-]+)"\s*:\s*')
 _FINAL = re.compile(r"^\W{0,2}Final Answer\W{0,2}:\**(.+)\Z", re.DOTALL | re.MULTILINE | re.IGNORECASE)
@@ -59,7 +60,7 @@ async def work_in_steps(
             error = await _steps(model, tools, shift, task, strategy, course)
     except TimeoutError:
         error = describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
-    mode = "choose" if shift.choosing else "steps"
+    mode = "choose" if shift.choosing else "consult" if shift.opening else "steps"
     return execution_of(
         shift, mode, course.answer, tuple(course.trace), tuple(course.calls), time.monotonic() - began, error
     )
@@ -71,6 +72,8 @@ async def _steps(
     by_name = {tool.info.name: inputs_of(tool) for tool in shift.billed(tools)}
     shown = tuple(by_name.values())
     sourced = any(isinstance(tool, SourcedTool) for tool in tools)
+    if shift.opening and SEARCH in by_name:
+        await _search_first(by_name[SEARCH], task, course)
     for turn in range(1, shift.turns + 1):
         last = turn == shift.turns or (shift.account is not None and shift.account.closing)
         chosen, failure = None, None
@@ -91,12 +94,25 @@ async def _steps(
         if use == ANSWER:
             course.answer = str(given)
             return None if course.answer.strip() else "call.bad_reply: the answer is empty"
-        result = "that is no whole JSON object" if use == BROKEN else await _use(by_name.get(use), given)
-        course.trace.append({"role": "tool", "content": result})
-        course.steps.append(
-            StepTaken(action=json.dumps({"use": use, "input": given}, ensure_ascii=False), result=result)
-        )
+        if use == BROKEN:
+            _note_step(use, given, "that is no whole JSON object", course)
+        else:
+            await _take_step(by_name.get(use), use, given, course)
     return f"{OUT_OF_TURNS}: not done within {shift.turns} turns"
+
+
+async def _search_first(search: Inputs, task: Task, course: _Course) -> None:
+    """The first step of `consult`: a search with the task's own words, which costs no call of the model."""
+    await _take_step(search, SEARCH, " ".join(task.text.split())[:LONGEST_TEXT], course)
+
+
+async def _take_step(tool: Inputs | None, use: str, given: object, course: _Course) -> None:
+    _note_step(use, given, await _use(tool, given), course)
+
+
+def _note_step(use: str, given: object, result: str, course: _Course) -> None:
+    course.trace.append({"role": "tool", "content": result})
+    course.steps.append(StepTaken(action=json.dumps({"use": use, "input": given}, ensure_ascii=False), result=result))
 
 
 async def _ask(
@@ -105,7 +121,7 @@ async def _ask(
     """The text of a reply, or why there is none."""
     began = time.monotonic()
     asked = replace(shift, prompt=prompt)
-    if not course.trace:
+    if not course.calls:
         course.trace += [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
     try:
         reply = await model.generate(prompt, max_tokens=shift.answer_tokens, schema=schema)

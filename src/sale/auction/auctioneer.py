@@ -1,6 +1,7 @@
 """One auction from first bids to award, readable top to bottom (method, section 2, steps 1 to 7).
 
-    bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury -> award
+    looks -> shortlist -> bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury
+    -> award
 
 Where the rules say to hold auctions only if they pay, and this one would not, the award is made on track records.
 
@@ -10,25 +11,29 @@ The auctioneer knows bidders, jurors and a memory by the protocols beside it; wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sale.auction import exploring, scoring, standing
 from sale.auction.bidding import first_strategy, refined_strategy
 from sale.auction.events import (
-    AgentDropped,
     AuctionOpened,
     Awarded,
     BiddingOpened,
+    EvidenceFound,
     LeaderFound,
     Observer,
-    StrategyArrived,
+    ShortlistMade,
 )
 from sale.auction.fanout import check_fan_out
-from sale.auction.jury import Sitting, convene
+from sale.auction.jury import Jury, Sitting, convene
 from sale.auction.ledger import Ledger
+from sale.auction.looking import look
 from sale.auction.protocols import Bidder, Experience, Juror, Recall
+from sale.auction.questions import Seat, ask_seats
+from sale.auction.rounds import Asked, Round, each, hold_round, kept
 from sale.auction.sequence import first_to_try
+from sale.auction.shortlist import shortlist, unplanned
 from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
@@ -57,6 +62,28 @@ class _Found:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Running:
+    """One auction while it is held."""
+
+    auction_id: str
+    task: Task
+    ledger: Ledger
+    observe: Observer
+    tracks: Mapping[str, TrackRecord]
+
+    def sitting(self, stage: Stage, rules: AuctionRules) -> Sitting:
+        """What jurors need to know at a stage of it."""
+        return Sitting(
+            auction_id=self.auction_id,
+            task=self.task,
+            stage=stage,
+            rules=rules,
+            ledger=self.ledger,
+            observe=self.observe,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Auctioneer:
     """Holds auctions among a fixed pool under fixed rules and weights."""
 
@@ -64,6 +91,8 @@ class Auctioneer:
     jurors: Sequence[Juror]
     rules: AuctionRules
     weights: Weights
+    seats: Sequence[Seat] = ()
+    """Jurors that answer a question about each bid, beside those that score by the rubric."""
     memory: Recall | None = None
     experience: Experience | None = None
     weigh: scoring.ScoringRule = scoring.weigh
@@ -74,7 +103,7 @@ class Auctioneer:
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
         rules = self.rules if self.memory is not None else replace(self.rules, refine=False)
-        check_fan_out(self.bidders, self.jurors, task, rules)
+        check_fan_out(self.bidders, self.jurors, task, rules, self.seats)
 
     async def hold(self, auction_id: str, task: Task, ledger: Ledger, observe: Observer) -> Auction:
         """Hold one auction.
@@ -93,37 +122,28 @@ class Auctioneer:
         agents = tuple(bidder.name for bidder in self.bidders)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
+        running = _Running(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
         if (known := self._without_auction(tracks)) is not None:
             leader = scoring.provisional_winner(known)
             observe(LeaderFound(leader=leader, bids=tuple(known), refining=()))
-            return self._awarded(auction_id, task, known, leader, _Found(leader.agent), ledger, observe)
+            return self._awarded(running, known, leader, _Found(leader.agent))
         observe(BiddingOpened(agents=agents))
-        first = [first_strategy(bidder, task, self.rules, ledger) for bidder in self.bidders]
-        bids, dropouts = await self._round(auction_id, task, first, "judge", tracks, ledger, observe)
+        bids, first = await self._first_bids(running)
         if not bids:
-            reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in dropouts)
+            reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in first.dropouts)
             raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
         leader = scoring.provisional_winner(bids)
-        refinements, late_dropouts = await self._refine(auction_id, task, bids, leader, tracks, ledger, observe)
+        refinements, late = await self._refine(running, bids, first.votes)
         winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
-        found = _Found(leader.agent, refinements, dropouts + late_dropouts)
-        return self._awarded(auction_id, task, bids, winner, found, ledger, observe)
+        found = _Found(leader.agent, refinements, (*self._by_pool(first.dropouts), *late))
+        return self._awarded(running, bids, winner, found)
 
-    def _awarded(
-        self,
-        auction_id: str,
-        task: Task,
-        bids: Sequence[Bid],
-        winner: Bid,
-        found: _Found,
-        ledger: Ledger,
-        observe: Observer,
-    ) -> Auction:
+    def _awarded(self, running: _Running, bids: Sequence[Bid], winner: Bid, found: _Found) -> Auction:
         contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
-        winner, exploration = self._drawn(auction_id, self._first(winner, contenders), contenders)
+        winner, exploration = self._drawn(running.auction_id, self._first(winner, contenders), contenders)
         auction = Auction(
-            id=auction_id,
-            task=task,
+            id=running.auction_id,
+            task=running.task,
             bids=tuple(bids),
             provisional=found.provisional,
             refinements=found.refinements,
@@ -131,11 +151,11 @@ class Auctioneer:
             dropouts=tuple(found.dropouts),
             weights=self.weights,
             jury=self.rules.jury,
-            settlement=ledger.settlement,
-            seconds=ledger.seconds,
+            settlement=running.ledger.settlement,
+            seconds=running.ledger.seconds,
             exploration=exploration,
         )
-        observe(Awarded(auction=auction))
+        running.observe(Awarded(auction=auction))
         return auction
 
     def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
@@ -175,41 +195,56 @@ class Auctioneer:
         except (TimeoutError, SaleError):
             return {}
 
-    async def _round(
-        self,
-        auction_id: str,
-        task: Task,
-        asked: Sequence[Coroutine[object, object, Strategy | Dropout]],
-        stage: Stage,
-        tracks: Mapping[str, TrackRecord],
-        ledger: Ledger,
-        observe: Observer,
-    ) -> tuple[list[Bid], list[Dropout]]:
-        """Collect strategies, have each judged, and weigh them; in the pool's order whatever order they came in."""
-        strategies: list[Strategy] = []
-        dropouts: list[Dropout] = []
+    async def _first_bids(self, running: _Running) -> tuple[list[Bid], Round]:
+        """Agents look; what is free says who is asked for a plan; plans are written and judged.
 
-        async def arriving(tasks: Sequence[asyncio.Task[Strategy | Dropout]]) -> AsyncIterator[Strategy]:
-            for done in asyncio.as_completed(tasks):
-                result = await done
-                if isinstance(result, Dropout):
-                    dropouts.append(result)
-                    observe(AgentDropped(dropout=result))
-                else:
-                    strategies.append(result)
-                    observe(StrategyArrived(strategy=result))
-                    yield result
+        Who is not on the shortlist bids with what it found: its track record and free jurors speak for it, or against.
+        """
+        sitting = running.sitting("judge", self.rules)
+        seen = await self._look(running)
+        seats = self._asked_seats()
+        early = [seat for seat in seats if seat.early]
+        votes = await ask_seats(early, sitting, each(seen.values()))
+        called = shortlist(self._weigh(list(seen.values()), votes, running.tracks), self.rules.shortlist)
+        if len(called) < len(seen):
+            running.observe(ShortlistMade(agents=called))
+        asked = [self._first_strategy(one, running, seen[one.name]) for one in self.bidders if one.name in called]
+        found = await hold_round(sitting, asked, self._jury(), [seat for seat in seats if not seat.early])
+        rest = [strategy for agent, strategy in seen.items() if agent not in called]
+        held = replace(found, strategies=(*found.strategies, *rest), votes=(*votes, *found.votes))
+        return self._weigh(self._in_order(held.strategies), held.votes, running.tracks), held
 
-        sitting = Sitting(
-            auction_id=auction_id, task=task, stage=stage, rules=self.rules, ledger=ledger, observe=observe
-        )
+    def _first_strategy(self, bidder: Bidder, running: _Running, seen: Strategy) -> Asked:
+        if not self.rules.plans:
+            return kept(seen)
+        return first_strategy(bidder, running.task, self.rules, running.ledger, seen)
+
+    async def _look(self, running: _Running) -> dict[str, Strategy]:
+        """What each agent bids with before it has planned: nothing, or the evidence of its looks."""
+
+        async def one(bidder: Bidder) -> Strategy:
+            found = await look(bidder, running.task, self.rules, running.ledger)
+            if found is not None:
+                running.observe(EvidenceFound(agent=bidder.name, evidence=found.evidence, note=found.note))
+            return unplanned(bidder.name, found)
+
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in asked]
-            votes = await convene(self.rules.jury, self._asked()).sit(sitting, arriving(tasks))
+            looking = [group.create_task(one(bidder)) for bidder in self.bidders]
+        return {done.result().agent: done.result() for done in looking}
+
+    def _jury(self) -> Jury:
+        return convene(self.rules.jury, self._asked())
+
+    def _asked_seats(self) -> list[Seat]:
+        """The seats whose answers can change anything, as for `_asked`."""
+        return [
+            seat for seat in self.seats if self.weigh is not scoring.weigh or scoring.speaks(seat.name, self.weights)
+        ]
+
+    def _in_order(self, strategies: Sequence[Strategy]) -> list[Strategy]:
+        """In the pool's order, whatever order they came in."""
         order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
-        strategies.sort(key=lambda strategy: order[strategy.agent])
-        dropouts.sort(key=lambda dropout: order[dropout.agent])
-        return self._weigh(strategies, votes, tracks), dropouts
+        return sorted(strategies, key=lambda strategy: order[strategy.agent])
 
     def _asked(self) -> Sequence[Juror]:
         """The jurors whose scores can change anything. What a rule of one's own makes of scores nobody knows: all."""
@@ -221,7 +256,7 @@ class Auctioneer:
         self, strategies: Sequence[Strategy], votes: Sequence[Vote], tracks: Mapping[str, TrackRecord]
     ) -> list[Bid]:
         prices = {bidder.name: bidder.price.blended for bidder in self.bidders}
-        scores = scoring.impute(votes)
+        scores = scoring.with_leads(scoring.impute(votes))
         return [
             self.weigh(
                 strategy,
@@ -234,32 +269,28 @@ class Auctioneer:
         ]
 
     async def _refine(
-        self,
-        auction_id: str,
-        task: Task,
-        bids: Sequence[Bid],
-        leader: Bid,
-        tracks: Mapping[str, TrackRecord],
-        ledger: Ledger,
-        observe: Observer,
+        self, running: _Running, bids: Sequence[Bid], votes: Sequence[Vote]
     ) -> tuple[tuple[Refinement, ...], list[Dropout]]:
-        """Cheaper agents that have something to learn from bid once more and are judged like first bids."""
-        cheaper = scoring.may_refine(bids, leader)
+        """Cheaper agents that have something to learn from bid once more and are judged like first bids.
+
+        What they found has not changed, and is not judged again.
+        """
+        task, ledger = running.task, running.ledger
+        leader = scoring.provisional_winner(bids)
+        cheaper = [bid for bid in scoring.may_refine(bids, leader) if bid.planned]
         own = {bid.agent: bid.strategy for bid in cheaper}
-        memory = self.memory if self.rules.refine else None
+        memory = self.memory if self.rules.refine and self.rules.plans else None
         found: dict[str, tuple[tuple[Pair, ...], str | None]] = {}
         if memory is not None:
             found = await self._recall(memory, task, tuple(own), ledger)
         able = tuple(agent for agent, (pairs, _) in found.items() if pairs)
-        observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
+        running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
         asked = [
             refined_strategy(bidder, task, own[bidder.name], found[bidder.name][0], self.rules, ledger)
             for bidder in self.bidders
             if bidder.name in able
         ]
-        refined, dropouts = (
-            await self._round(auction_id, task, asked, "rejudge", tracks, ledger, observe) if asked else ([], [])
-        )
+        refined, dropouts = await self._judged_again(running, asked, able, votes)
         by_agent = {bid.agent: bid for bid in refined}
         notes = {agent: note for agent, (_, note) in found.items()}
         notes |= {dropout.agent: dropout.reason for dropout in dropouts}
@@ -269,6 +300,22 @@ class Auctioneer:
             for agent, (pairs, _) in found.items()
         )
         return refinements, dropouts
+
+    async def _judged_again(
+        self, running: _Running, asked: Sequence[Asked], able: Collection[str], votes: Sequence[Vote]
+    ) -> tuple[list[Bid], list[Dropout]]:
+        if not asked:
+            return [], []
+        seats = [seat for seat in self._asked_seats() if seat.reads != "evidence"]
+        held = await hold_round(running.sitting("rejudge", self.rules), asked, self._jury(), seats)
+        again = {vote.juror for vote in held.votes}
+        known = [vote for vote in votes if vote.bidder not in able or vote.juror not in again]
+        bids = self._weigh(self._in_order(held.strategies), (*known, *held.votes), running.tracks)
+        return bids, self._by_pool(held.dropouts)
+
+    def _by_pool(self, dropouts: Sequence[Dropout]) -> list[Dropout]:
+        order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
+        return sorted(dropouts, key=lambda dropout: order[dropout.agent])
 
     async def _recall(
         self, memory: Recall, task: Task, agents: Sequence[str], ledger: Ledger

@@ -7,6 +7,7 @@ section 7 c): such a text would win on its low price alone, so its author drops 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from sale.auction.entropy import strategy_entropy
 from sale.auction.ledger import Ledger, Payer
@@ -25,10 +26,22 @@ BID_SHARE = 0.5
 _THINKING = re.compile(r"<think>.*?(</think>|\Z)|\A(?:(?!<think>).)*</think>", re.DOTALL | re.IGNORECASE)
 
 
-async def first_strategy(bidder: Bidder, task: Task, rules: AuctionRules, ledger: Ledger) -> Strategy | Dropout:
-    """Ask one agent for its first strategy. Never raises for what the agent does: it drops out instead."""
-    prompt = bid_prompt(task, bidder.tools, rules.strategy_tokens)
-    return await _strategy(bidder, task, prompt, "bid", rules, ledger)
+async def first_strategy(
+    bidder: Bidder, task: Task, rules: AuctionRules, ledger: Ledger, seen: Strategy | None = None
+) -> Strategy | Dropout:
+    """Ask one agent for its first strategy. Never raises for what the agent does: it drops out instead.
+
+    Args:
+        bidder: The agent.
+        task: What is auctioned.
+        rules: Say how long a plan may be, and how long it may take.
+        ledger: Takes the call.
+        seen: What the agent bids with before it has planned: the evidence of its looks.
+    """
+    found = seen.evidence if seen is not None else ()
+    prompt = bid_prompt(task, bidder.tools, rules.strategy_tokens, found)
+    strategy = await _strategy(bidder, task, prompt, "bid", rules, ledger)
+    return _with_evidence(strategy, seen)
 
 
 async def refined_strategy(
@@ -36,7 +49,13 @@ async def refined_strategy(
 ) -> Strategy | Dropout:
     """Show an agent contrastive pairs and its own first strategy, and ask for a better one."""
     prompt = refine_prompt(task, bidder.tools, rules.strategy_tokens, own=own, pairs=pairs)
-    return await _strategy(bidder, task, prompt, "refine", rules, ledger)
+    return _with_evidence(await _strategy(bidder, task, prompt, "refine", rules, ledger), own)
+
+
+def _with_evidence(strategy: Strategy | Dropout, seen: Strategy | None) -> Strategy | Dropout:
+    if seen is None or isinstance(strategy, Dropout):
+        return strategy
+    return replace(strategy, evidence=seen.evidence, evidence_note=seen.evidence_note)
 
 
 async def _strategy(

@@ -20,14 +20,26 @@ def juror_feature(juror: str) -> str:
     return f"juror:{juror}"
 
 
+def lead_feature(juror: str) -> str:
+    """The name, among the features, of a juror's score less the best it gave another bid on the task."""
+    return f"lead:{juror}"
+
+
 def bid_features(strategy: Strategy | None, scores: Sequence[Score]) -> dict[str, float]:
-    """What a bid itself tells: entropy, length, scores. Without a plan, nothing."""
+    """What a bid itself tells: entropy and length of its plan, scores and their leads. Without a bid, nothing.
+
+    A juror that had nothing to read in the bid tells nothing: its features are left out.
+    """
     if strategy is None:
         return {}
-    found = {LENGTH: math.log(max(1, strategy.tokens))}
+    found: dict[str, float] = {}
+    if strategy.text:
+        found[LENGTH] = math.log(max(1, strategy.tokens))
     if strategy.entropy is not None:
         found[ENTROPY] = strategy.entropy.normalised
-    found |= {juror_feature(score.juror): score.value for score in scores}
+    spoken = [score for score in scores if not score.abstained]
+    found |= {juror_feature(score.juror): score.value for score in spoken}
+    found |= {lead_feature(score.juror): score.lead for score in spoken if score.lead is not None}
     return found
 
 

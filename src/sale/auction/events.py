@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sale.types import Auction, Bid, Call, Dropout, Execution, Outcome, Strategy, Task, Vote
+from sale.types import Auction, Bid, Call, Dropout, Evidence, Execution, Outcome, Strategy, Task, Vote
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +20,23 @@ class AuctionOpened:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BiddingOpened:
     """Every agent is writing its bid. It does not happen where the award is made on track records alone."""
+
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvidenceFound:
+    """An agent has looked into its own tools."""
+
+    agent: str
+    evidence: tuple[Evidence, ...]
+    note: str | None = None
+    """Why something could not be looked at."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShortlistMade:
+    """Some agents are asked for a plan, and the others are not."""
 
     agents: tuple[str, ...]
 
@@ -101,6 +118,8 @@ class CallSettled:
 Event = (
     AuctionOpened
     | BiddingOpened
+    | EvidenceFound
+    | ShortlistMade
     | StrategyArrived
     | AgentDropped
     | VoteArrived

@@ -8,10 +8,19 @@ from dataclasses import dataclass
 from sale.auction.jury import ATTEMPTS, ballot_tokens
 from sale.auction.labels import draw_labels
 from sale.auction.ledger import worst_usage
-from sale.auction.prompts import EXAMPLE_TASK_BYTES, bid_prompt, judge_prompt, longest_plan, panel_prompt, refine_prompt
+from sale.auction.looking import longest_evidence, looker_of
+from sale.auction.prompts import (
+    EXAMPLE_TASK_BYTES,
+    bid_prompt,
+    judge_prompt,
+    longest_plan,
+    panel_prompt,
+    refine_prompt,
+)
 from sale.auction.protocols import Bidder, Juror
+from sale.auction.questions import Seat
 from sale.errors import CapError, ConfigError, InputError
-from sale.types import AuctionRules, Pair, Strategy, Task, ToolInfo, Usage
+from sale.types import AuctionRules, Evidence, Pair, Price, Strategy, Task, ToolInfo, Usage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,58 +28,92 @@ class FanOut:
     """The most an auction can take."""
 
     calls: int
+    """Of models; looks, and jurors that cost nothing, are none."""
     tokens: int
     dollars: float
 
 
-def fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules) -> FanOut:
-    """Worst case: every agent bids, every juror is asked again, all but the dearest agent refine and are re-judged.
+def fan_out(
+    bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules, seats: Sequence[Seat] = ()
+) -> FanOut:
+    """Worst case: every agent looks and bids, every juror is asked again, all but the dearest refine and are re-judged.
 
-    The prompts are rendered with plans of the greatest length, and reserved for as the ledger does it.
+    With a shortlist as many agents write plans as it holds, and those that could take most. The prompts are rendered
+    with plans and evidence of the greatest length, and reserved for as the ledger does it.
     """
-    refining = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine else []
-    kits = {tuple(bidder.tools) for bidder in bidders}
-    first = {
-        tools: worst_usage(bid_prompt(task, tools, rules.strategy_tokens), rules.strategy_tokens) for tools in kits
-    }
-    again = {tools: _worst_refinement(tools, task, rules) for tools in kits if refining}
-    calls = [(bidder.price, first[tuple(bidder.tools)]) for bidder in bidders]
-    calls += [(bidder.price, again[tuple(bidder.tools)]) for bidder in refining]
-    for plans in (len(bidders), len(refining)):
-        judgements = _worst_judgements(plans, task, rules)
-        calls += [(juror.price, usage) for juror in jurors for usage in judgements]
+    lookers = [looker for bidder in bidders if (looker := looker_of(bidder)) is not None]
+    seen = longest_evidence() if lookers else ()
+    writing = min(len(bidders), rules.shortlist or len(bidders))
+    cheaper = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine and rules.plans else []
+    asks = _Asks()
+    asks.add([(bidder.price, _worst_bid(bidder, task, rules)) for bidder in bidders if rules.plans], most=writing)
+    asks.add([(bidder.price, _worst_refinement(bidder.tools, task, rules, seen)) for bidder in cheaper], most=writing)
+    longest = _longest(rules, seen)
+    for plans in (writing, min(writing, len(cheaper))):
+        judgements = _worst_judgements(plans, task, rules, longest)
+        asks.add([(juror.price, usage) for juror in jurors for usage in judgements])
+    for seat in seats:
+        times = len(bidders) if seat.early else writing
+        times += 0 if seat.reads == "evidence" else min(writing, len(cheaper))
+        asks.add([seat.worst(task, longest)] * times, models=not seat.free)
     return FanOut(
-        calls=len(calls),
-        tokens=sum(usage.total for _, usage in calls),
-        dollars=sum(price.dollars(usage) for price, usage in calls),
+        calls=asks.calls,
+        tokens=asks.tokens,
+        dollars=asks.dollars + sum(looker.look_dollars for looker in lookers),
     )
 
 
-def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules) -> Usage:
-    plan = _longest(rules)
-    own = Strategy(agent="", text=plan, tokens=0, entropy=None)
+@dataclass(slots=True)
+class _Asks:
+    """Calls that could be made, added up."""
+
+    calls: int = 0
+    tokens: int = 0
+    dollars: float = 0.0
+
+    def add(self, asked: Sequence[tuple[Price, Usage]], most: int | None = None, *, models: bool = True) -> None:
+        """Add calls; where no more than `most` of them are made, those that could take most."""
+        count = len(asked) if most is None else min(most, len(asked))
+        self.calls += count if models else 0
+        self.tokens += sum(sorted((usage.total for _, usage in asked), reverse=True)[:count])
+        self.dollars += sum(sorted((price.dollars(usage) for price, usage in asked), reverse=True)[:count])
+
+
+def _worst_bid(bidder: Bidder, task: Task, rules: AuctionRules) -> Usage:
+    found = longest_evidence() if looker_of(bidder) is not None else ()
+    return worst_usage(bid_prompt(task, bidder.tools, rules.strategy_tokens, found), rules.strategy_tokens)
+
+
+def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules, seen: Sequence[Evidence]) -> Usage:
+    own = _longest(rules, seen)
     past = "x" * EXAMPLE_TASK_BYTES
-    pair = Pair(auction_id="", task=past, similarity=0.0, losing=plan, winning=plan, own="both")
+    pair = Pair(auction_id="", task=past, similarity=0.0, losing=own.text, winning=own.text, own="both")
     prompt = refine_prompt(task, tools, rules.strategy_tokens, own=own, pairs=[pair] * rules.examples)
     return worst_usage(prompt, rules.strategy_tokens)
 
 
-def _worst_judgements(plans: int, task: Task, rules: AuctionRules) -> list[Usage]:
+def _worst_judgements(plans: int, task: Task, rules: AuctionRules, longest: Strategy) -> list[Usage]:
     """What one juror is asked about so many plans."""
     if plans == 0:
         return []
     if rules.jury == "panel":
-        prompt = panel_prompt(task, dict.fromkeys(draw_labels(plans, ()), _longest(rules)))
+        labels = draw_labels(plans, ())
+        prompt = panel_prompt(task, dict.fromkeys(labels, longest.text), dict.fromkeys(labels, longest.evidence))
         return [worst_usage(prompt, ballot_tokens(plans))] * ATTEMPTS
     (label,) = draw_labels(1, ())
-    return [worst_usage(judge_prompt(task, _longest(rules), label=label), ballot_tokens(1))] * ATTEMPTS * plans
+    prompt = judge_prompt(task, longest.text, label=label, evidence=longest.evidence)
+    return [worst_usage(prompt, ballot_tokens(1))] * ATTEMPTS * plans
 
 
-def _longest(rules: AuctionRules) -> str:
-    return "x" * longest_plan(rules.strategy_tokens)
+def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:
+    """The longest bid there can be."""
+    plan = "x" * longest_plan(rules.strategy_tokens) if rules.plans else ""
+    return Strategy(agent="", text=plan, tokens=0, entropy=None, evidence=tuple(seen))
 
 
-def check_fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules) -> None:
+def check_fan_out(
+    bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules, seats: Sequence[Seat] = ()
+) -> None:
     """Refuse an auction that could exceed its caps, or that makes no sense.
 
     Raises:
@@ -86,11 +129,11 @@ def check_fan_out(bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task
         raise InputError(f"the task is not valid text: {error.reason} at {error.start}", hint="Use UTF-8.") from None
     if not bidders:
         raise ConfigError("the pool has no agents", hint="Name at least one under [[agents]] in sale.toml.")
-    for names in ([bidder.name for bidder in bidders], [juror.name for juror in jurors]):
+    for names in ([bidder.name for bidder in bidders], [juror.name for juror in (*jurors, *seats)]):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(f"agents share a name: {', '.join(twice)}", hint="Give each agent a name of its own.")
-    worst = fan_out(bidders, jurors, task, rules)
+    worst = fan_out(bidders, jurors, task, rules, seats)
     caps = rules.caps
     for name, wanted, cap in (
         ("calls", worst.calls, caps.calls),

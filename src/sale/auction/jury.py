@@ -18,7 +18,7 @@ from sale.auction.ballots import BallotError, ballot_schema, expected_scores, re
 from sale.auction.events import Observer, VoteArrived
 from sale.auction.labels import draw_labels
 from sale.auction.ledger import Ledger, Payer
-from sale.auction.prompts import judge_prompt, panel_prompt
+from sale.auction.prompts import judge_prompt, panel_prompt, shown_bid
 from sale.auction.protocols import JudgeRequest, Juror
 from sale.errors import SaleError
 from sale.types import AuctionRules, JuryMode, Prompt, Stage, Strategy, Task, Vote
@@ -66,8 +66,8 @@ class PerBidJury:
         async with asyncio.TaskGroup() as group:
             async for strategy in strategies:
                 for juror in self.jurors:
-                    (label,) = sitting.labels(juror.name, [strategy.text])
-                    prompt = judge_prompt(sitting.task, strategy.text, label=label)
+                    (label,) = sitting.labels(juror.name, [shown_bid(strategy)])
+                    prompt = judge_prompt(sitting.task, strategy.text, label=label, evidence=strategy.evidence)
                     tasks.append(group.create_task(_vote(juror, sitting, prompt, {label: strategy})))
         return tuple(vote for task in tasks for vote in task.result())
 
@@ -86,10 +86,14 @@ class PanelJury:
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             for juror in self.jurors:
-                shown = shuffled(ballot, juror.name, sitting.task.id)
-                labels = sitting.labels(juror.name, [plan.text for plan in shown])
-                plans = dict(zip(labels, shown, strict=True))
-                prompt = panel_prompt(sitting.task, {label: plan.text for label, plan in plans.items()})
+                ordered = shuffled(ballot, juror.name, sitting.task.id)
+                labels = sitting.labels(juror.name, [shown_bid(plan) for plan in ordered])
+                plans = dict(zip(labels, ordered, strict=True))
+                prompt = panel_prompt(
+                    sitting.task,
+                    {label: plan.text for label, plan in plans.items()},
+                    {label: plan.evidence for label, plan in plans.items()},
+                )
                 tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
         return tuple(vote for task in tasks for vote in task.result())
 

@@ -11,8 +11,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from sale.auction.events import CallSettled, Observer, ignore
+from sale.auction.protocols import Look, Looker
 from sale.auction.text import clipped, storable
 from sale.errors import (
     BadReplyError,
@@ -23,7 +25,7 @@ from sale.errors import (
     RejectedError,
     SaleError,
 )
-from sale.types import Call, Caps, Price, Prompt, Reply, Settlement, Stage, Usage
+from sale.types import Call, Caps, Price, Prompt, Settlement, Stage, Task, Usage
 
 # Prose takes about 0.25, but many tokenizers make a token of every digit and of every byte of a rare character.
 TOKENS_PER_BYTE = 1
@@ -32,6 +34,21 @@ TEMPLATE_TOKENS = 64
 # Refused before any work, so there is nothing to pay; the same goes for what fails before a call is made (no weights).
 FREE = (RejectedError, RateLimitedError)
 FOREIGN_MESSAGE_BYTES = 300
+_NO_TOKENS = Price(input=0.0, output=0.0, blended=0.0)
+_NO_PROMPT = Prompt(system="", user="", template="")
+
+
+class Used(Protocol):
+    """What a call returned, with what it consumed."""
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens in and out."""
+        ...
+
+
+R = TypeVar("R", bound=Used)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +58,8 @@ class Payer:
     stage: Stage
     agent: str
     price: Price
+    model: bool = True
+    """Whether a model is called: the cap on calls is one on those."""
 
 
 def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
@@ -83,8 +102,8 @@ class Ledger:
         max_tokens: int,
         *,
         seconds: float,
-        ask: Callable[[], Awaitable[Reply]],
-    ) -> Reply:
+        ask: Callable[[], Awaitable[R]],
+    ) -> R:
         """Make one call within the caps and put it on the record, whatever becomes of it.
 
         Args:
@@ -102,8 +121,12 @@ class Ledger:
         dollars = payer.price.dollars(worst)
         allowed = min(seconds, self._admit(worst, dollars, payer))
         began = time.monotonic()
+
+        async def measured() -> R:
+            return _measured(await ask(), payer.agent)
+
         try:
-            reply = await _answer(ask, allowed, payer.agent)
+            reply = await _answer(measured, allowed, payer.agent)
         except asyncio.CancelledError:
             self._failed(payer, prompt, time.monotonic() - began, CallError("cancelled"))
             raise
@@ -128,11 +151,38 @@ class Ledger:
         )
         return reply
 
+    async def look(self, looker: Looker, task: Task, *, seconds: float) -> Look:
+        """Have an agent look into its own tools, within the caps, and put its calls on the record.
+
+        Args:
+            looker: The agent; its `look_dollars` are reserved until it has looked.
+            task: What it looks for.
+            seconds: The longest it may take; the auction's own deadline may come first.
+
+        Raises:
+            CapError: A cap leaves no room for it; nothing is looked at.
+            SaleError: It took too long, or raised.
+        """
+        name = looker.name
+        payer = Payer(stage="look", agent=name, price=_NO_TOKENS, model=False)
+        allowed = min(seconds, self._admit(Usage(), looker.look_dollars, payer))
+        began = time.monotonic()
+        try:
+            found = await _answer(lambda: looker.look(task), allowed, name)
+        except SaleError as error:
+            self._failed(payer, _NO_PROMPT, time.monotonic() - began, error)
+            raise
+        self._release(Usage(), looker.look_dollars)
+        for call in found.calls:
+            self._dollars += call.dollars
+            self._record(call)
+        return found
+
     def _admit(self, worst: Usage, dollars: float, payer: Payer) -> float:
         """Reserve, or raise; returns the seconds left. No await between check and reservation: it is atomic."""
         left = self.seconds_left
         wants = (
-            ("calls", self._count + 1, self.caps.calls),
+            ("calls", self._count + payer.model, self.caps.calls),
             ("tokens", self._tokens + worst.total, self.caps.tokens),
             ("dollars", self._dollars + dollars, self.caps.dollars),
         )
@@ -149,7 +199,7 @@ class Ledger:
                 where=f"{payer.agent}, {payer.stage}",
                 hint="Raise auction.caps.seconds in sale.toml.",
             )
-        self._count += 1
+        self._count += payer.model
         self._tokens += worst.total
         self._dollars += dollars
         return left
@@ -176,15 +226,19 @@ class Ledger:
         self.observe(CallSettled(call=call))
 
 
-async def _answer(ask: Callable[[], Awaitable[Reply]], allowed: float, agent: str) -> Reply:
+def _measured(reply: R, agent: str) -> R:
+    """The reply, if its usage can be one."""
+    if min(reply.usage.input_tokens, reply.usage.output_tokens) < 0:
+        raise BadReplyError(f"the usage is negative: {reply.usage!r}", where=agent)
+    return reply
+
+
+async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -> T:
     """The reply, or a `SaleError`: what somebody else's agent raises is its own failure, never the auction's."""
     clock = asyncio.timeout(allowed)
     try:
         async with clock:
-            reply = await ask()
-        if min(reply.usage.input_tokens, reply.usage.output_tokens) < 0:
-            raise BadReplyError(f"the usage is negative: {reply.usage!r}", where=agent)
-        return reply
+            return await ask()
     except SaleError:
         raise
     except asyncio.CancelledError:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
 
-from sale.types import Pair, Price, Prompt, Reply, Task, ToolInfo, TrackRecord
+from sale.types import Call, Evidence, Pair, Price, Prompt, Reply, Strategy, Task, ToolInfo, TrackRecord, Usage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +26,8 @@ class JudgeRequest:
 
     prompt: Prompt
     max_tokens: int
-    schema: Mapping[str, object]
-    """JSON schema of the answer, for endpoints that can enforce one."""
+    schema: Mapping[str, object] | None
+    """JSON schema of the answer, for endpoints that can enforce one; `None` for an answer in words."""
 
 
 class Bidder(Protocol):
@@ -50,6 +50,86 @@ class Bidder(Protocol):
 
     async def bid(self, request: BidRequest, /) -> Reply:
         """Write a strategy."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What an agent found in its own tools before it bids."""
+
+    evidence: tuple[Evidence, ...]
+    """Best first."""
+    calls: tuple[Call, ...] = ()
+    """A line for each call of a tool, at stage `look`."""
+    note: str | None = None
+    """Why something could not be looked at."""
+
+
+@runtime_checkable
+class Looker(Protocol):
+    """A bidder that can look into its own tools before it bids, without changing anything there."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the pool."""
+        ...
+
+    @property
+    def looks(self) -> int:
+        """How many calls it makes for one task at most; 0 where it has nothing to look into."""
+        ...
+
+    @property
+    def look_dollars(self) -> float:
+        """The most its looks at one task can cost, in dollars."""
+        ...
+
+    async def look(self, task: Task, /) -> Look:
+        """Make its read-only calls for this task. What a tool fails at is in the note; nothing is raised for it."""
+        ...
+
+
+Reads = Literal["plan", "evidence", "bid"]
+"""What a juror is shown: the plan alone, the evidence alone, or both. It abstains where there is none of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One yes-or-no question about one bid."""
+
+    task: Task
+    strategy: Strategy
+    """As much of the bid as the juror reads."""
+    text: str
+    """The question."""
+    prompt: Prompt
+    """Task, bid and question, ready to be sent to a language model."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The answer to a question about a bid."""
+
+    probability: float
+    """Of yes, in [0, 1]."""
+    usage: Usage = field(default_factory=Usage)
+
+
+class Respondent(Protocol):
+    """A juror that answers a question about one bid with a probability. Failures are raised as `CallError`."""
+
+    @property
+    def name(self) -> str:
+        """Unique on the jury."""
+        ...
+
+    @property
+    def price(self) -> Price:
+        """What its tokens cost; 0 for what runs here for nothing."""
+        ...
+
+    async def answer(self, question: Question, /) -> Answer:
+        """P(yes)."""
         ...
 
 

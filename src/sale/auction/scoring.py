@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sale.auction.chances import chance, expected_work, juror_feature
-from sale.types import Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
+from sale.auction.chances import chance, expected_work, juror_feature, lead_feature
+from sale.types import NOTHING_TO_READ, Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5
 """Jurors score from 0 to this."""
@@ -49,7 +49,12 @@ def default_weights(prices: Mapping[str, Price], jurors: Sequence[str]) -> Weigh
 
 def cost_of(strategy: Strategy, price: float, weights: Weights) -> float:
     """C = w_c · π(a) · |s| (equation 2)."""
-    return weights.cost * price * strategy.tokens
+    return weights.cost * price * costed_tokens(strategy)
+
+
+def costed_tokens(strategy: Strategy) -> int:
+    """|s|; a bid without a plan is costed like a plan of `PRIOR_PLAN_TOKENS`, so that prices still count."""
+    return strategy.tokens if strategy.text else PRIOR_PLAN_TOKENS
 
 
 def value_of(strategy: Strategy, scores: Sequence[Score], weights: Weights) -> tuple[float, tuple[str, ...]]:
@@ -83,8 +88,8 @@ def weigh(
         value, notes = value_of(strategy, scores, weights)
     else:
         cost = expected_work(model, strategy.agent, price, track)
-        plan = strategy if strategy.text else None
-        probability = chance(model, strategy.agent, strategy=plan, scores=scores, track=track)
+        told = strategy if strategy.text or scores else None
+        probability = chance(model, strategy.agent, strategy=told, scores=scores, track=track)
         value, notes = model.worth * probability, ()
     return Bid(
         strategy=strategy,
@@ -199,7 +204,8 @@ def next_best(contenders: Iterable[Bid], failed: Collection[str]) -> Bid | None:
 def speaks(juror: str, weights: Weights) -> bool:
     """Whether a juror's scores can change anything under these weights. One that cannot is not asked, nor paid."""
     if weights.model is not None:
-        return weights.model.coefficients.get(juror_feature(juror), 0.0) != 0.0
+        known = weights.model.coefficients
+        return any(known.get(feature, 0.0) != 0.0 for feature in (juror_feature(juror), lead_feature(juror)))
     return weights.jurors.get(juror, 0.0) != 0.0
 
 
@@ -207,7 +213,8 @@ def impute(votes: Iterable[Vote]) -> tuple[Score, ...]:
     """Every vote as a score: a missing one becomes the mean of the other jurors' votes on the same strategy.
 
     A juror that fails must not punish the bidder, so missing is never 0. Where nobody scored a strategy it gets the
-    mean of all votes, and the middle of the scale where there is no vote at all.
+    mean of all votes, and the middle of the scale where there is no vote at all. A juror that had nothing to read in a
+    bid knows nothing of it: that is the middle of the scale, too.
     """
     ballots = list(votes)
     given = [vote for vote in ballots if vote.value is not None]
@@ -218,16 +225,25 @@ def impute(votes: Iterable[Vote]) -> tuple[Score, ...]:
             scores.append(Score(juror=vote.juror, bidder=vote.bidder, value=vote.value, expected=vote.expected))
             continue
         others = [other.value for other in given if other.bidder == vote.bidder and other.value is not None]
-        scores.append(
-            Score(
-                juror=vote.juror,
-                bidder=vote.bidder,
-                value=_mean(others, overall),
-                imputed=True,
-                note=vote.note,
-            )
-        )
+        value = MAX_SCORE / 2 if vote.note == NOTHING_TO_READ else _mean(others, overall)
+        scores.append(Score(juror=vote.juror, bidder=vote.bidder, value=value, imputed=True, note=vote.note))
     return tuple(scores)
+
+
+def with_leads(scores: Sequence[Score]) -> list[Score]:
+    """All scores given on one task, each with its lead; a juror's abstentions have none, and count for no other."""
+    spoken: dict[str, list[Score]] = {}
+    for score in scores:
+        if not score.abstained:
+            spoken.setdefault(score.juror, []).append(score)
+
+    def lead(score: Score) -> float | None:
+        if score.abstained:
+            return None
+        others = [other.value for other in spoken[score.juror] if other.bidder != score.bidder]
+        return score.value - max(others) if others else None
+
+    return [replace(score, lead=lead(score)) for score in scores]
 
 
 def _mean(values: Sequence[float], default: float) -> float:

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sale.auction import scoring
-from sale.types import Bid, Price, Strategy, SuccessModel, TrackRecord, Weights
+from sale.auction.shortlist import unplanned
+from sale.types import Bid, Price, SuccessModel, TrackRecord, Weights
 
 
 class Priced(Protocol):
@@ -32,14 +33,11 @@ class Priced(Protocol):
         ...
 
 
-NO_PLAN = "no plan was asked for"
-
-
 def standing_bids(bidders: Sequence[Priced], tracks: Mapping[str, TrackRecord], weights: Weights) -> list[Bid]:
     """What each agent is worth before it bids: bids without a plan, in the pool's order."""
     return [
         scoring.weigh(
-            Strategy(agent=bidder.name, text="", tokens=0, entropy=None, entropy_note=NO_PLAN),
+            unplanned(bidder.name),
             bidder.price.blended,
             (),
             weights,

@@ -35,6 +35,13 @@ _FULL_MARKS = re.compile(
     r"(\s{0,3}(?:[/\u2044\u2215\uff0f]|out of|of)\s{0,3}(?:[5\uff15]|five)\b(?!\.\d))",
     re.IGNORECASE,
 )
+_ANSWERED = re.compile(
+    r"\b((?:answer(?:ed|s)?|repl(?:y|ies|ied)|respon(?:d|ds|se|ded)|says?|said|verdict)\b"
+    r"[^\w\n]{0,8}(?:(?:is|to|the|this|question|with|a|an|one|word|must|be|should|only|just|always|simply|by|of)\b"
+    r"[^\w\n]{0,8}){0,6})(?:yes\b|no\b(?![^\S\n]+\w))",
+    re.IGNORECASE,
+)
+_ANSWER_LINE = re.compile(r"^([^\w\n]*+)(?:yes|no)(?=[^\w\n]*$)", re.IGNORECASE | re.MULTILINE)
 _VERDICT = re.compile(
     r"\b((?:(?:is_)?correct(?:ness)?|verdict)\b[^\w\n]{0,16}[:\uff1a][^\w\n]{0,16})"
     r"(?:true|false|yes|no|correct|incorrect|right|wrong)\b",
@@ -76,6 +83,14 @@ def without_scores(text: str) -> str:
 def without_verdicts(text: str) -> str:
     """Hide what an answer says of its own correctness in the form of a verdict. The text never gets longer."""
     return _VERDICT.sub(rf"\1{HIDDEN}", text)
+
+
+def without_answers(text: str) -> str:
+    """Hide every yes or no that looks like the answer to a question: after a word for it, or alone on a line.
+
+    The text never gets longer.
+    """
+    return _ANSWER_LINE.sub(rf"\1{HIDDEN}", _ANSWERED.sub(rf"\1{HIDDEN}", text))
 
 
 def _hidden(found: re.Match[str]) -> str:

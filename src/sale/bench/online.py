@@ -93,6 +93,7 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
             Example(
                 auction_id=task.id,
                 task=task.prompt,
+                domain=task.domain,
                 bids=tuple(bids),
                 winner=auction.winner or recorded.agents[-1],
                 work={agent: Worked(success=one.success, dollars=one.dollars) for agent, one in work.items()},

@@ -17,6 +17,7 @@ from sale.types import Attempt, Auction, Bid, Outcome, Result, Score
 
 VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
 TASK_LENGTH = 400
+QUOTE_LENGTH = 160
 TOLERANCE = 5e-10
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -43,11 +44,28 @@ def auction_board(auction: Auction) -> RenderableType:
     """The whole auction as a table with its notes."""
     parts: list[RenderableType] = [_heading(auction), _table(auction)]
     parts += [Text(f"  {plain(line)}", style="dim") for line in _notes(auction)]
-    if not auction.held:
+    parts += _evidence_parts(auction)
+    if not auction.winner.planned:
         return Group(*parts)
     parts += [Text(), Text(f"Plan of {auction.winner.agent}", style="bold")]
     parts.append(Padding(Text(plain(auction.winner.strategy.text)), (0, 0, 0, 2)))
     return Group(*parts)
+
+
+def _evidence_parts(auction: Auction) -> list[RenderableType]:
+    """What each agent found before it bid, the winner's first."""
+    seen = sorted((bid for bid in auction.bids if bid.strategy.evidence), key=lambda bid: bid != auction.winner)
+    if not seen:
+        return []
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for bid in seen:
+        first = bid.strategy.evidence[0]
+        quote = plain(clip(first.quote.replace("\n", " "), QUOTE_LENGTH))
+        style = "bold green" if bid.agent == auction.winner.agent else None
+        table.add_row(Text(f"  {bid.agent}", style=style or ""), Text(f"{plain(first.source)}: {quote}"))
+    return [Text(), Text("What each agent found before it bid", style="bold"), table]
 
 
 def result_board(result: Result) -> RenderableType:
@@ -125,7 +143,9 @@ def _heading(auction: Auction) -> Text:
 
 
 def _how(auction: Auction) -> str:
-    return f"{auction.jury} jury" if auction.held else "no auction, it would not have paid"
+    if not auction.held:
+        return "no auction, it would not have paid"
+    return f"{auction.jury} jury" if any(bid.planned for bid in auction.bids) else "bids without plans"
 
 
 def _table(auction: Auction) -> Table:
@@ -189,9 +209,11 @@ def _record(bid: Bid) -> str:
 
 
 def _score(score: Score | None) -> str:
-    if score is None:
+    if score is None or score.abstained:
         return "–"
-    return f"({score.value:.1f})" if score.imputed else f"{score.value:.0f}"
+    if score.imputed:
+        return f"({score.value:.1f})"
+    return f"{score.value:.0f}" if score.value == round(score.value) else f"{score.value:.1f}"
 
 
 def _notes(auction: Auction) -> list[str]:
@@ -210,14 +232,16 @@ def _notes(auction: Auction) -> list[str]:
     lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     for bid in auction.contenders:
         lines += [f"{bid.agent}: {note}" for note in bid.notes]
+        if bid.strategy.evidence_note:
+            lines.append(f"{bid.agent} could not look: {bid.strategy.evidence_note}")
         if bid.strategy.truncated:
             lines.append(f"{bid.agent}: its plan was cut at the token cap (+)")
-    missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed}
+    missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed and not s.abstained}
     lines += [
         f"{juror} gave no score; the others' mean stands in (brackets): {note}" for juror, note in missing.items()
     ]
     lines += [_refinement(auction, one.agent, len(one.pairs), one.note) for one in auction.refinements]
-    if not auction.refinements:
+    if not auction.refinements and any(bid.planned for bid in auction.bids):
         lines.append("No cheaper agent could refine its bid.")
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -20,9 +20,11 @@ from sale.auction.events import (
     BiddingOpened,
     CallSettled,
     Event,
+    EvidenceFound,
     Judged,
     LeaderFound,
     Observer,
+    ShortlistMade,
     StrategyArrived,
     VoteArrived,
     WorkFinished,
@@ -30,6 +32,7 @@ from sale.auction.events import (
     ignore,
 )
 from sale.cli.board import money, plain
+from sale.types import Evidence
 
 
 class Progress:
@@ -47,13 +50,10 @@ class Progress:
     def see(self, event: Event) -> str | None:
         """Take an event in; returns a line for those who watch no table, where the event is worth one."""
         match event:
-            case AuctionOpened():
-                self._states = dict.fromkeys(event.agents, "is considered")
-                return f"auction {event.auction_id[:8]}: {len(event.agents)} agents"
-            case BiddingOpened(agents=agents):
-                self._stage = "bidding"
-                self._states |= dict.fromkeys(agents, "writing its plan …")
-                return f"{len(agents)} agents are bidding"
+            case AuctionOpened() | BiddingOpened() | EvidenceFound() | ShortlistMade():
+                return self._opening(event)
+            case StrategyArrived(strategy=strategy) if not strategy.text:
+                return None  # a bid of evidence alone, which has been told
             case StrategyArrived(strategy=strategy):
                 what = "refined plan" if strategy.refined else "plan"
                 self._states[strategy.agent] = f"{what} of {strategy.tokens} tokens"
@@ -65,7 +65,7 @@ class Progress:
                 return f"{dropout.agent} dropped out ({dropout.stage}): {plain(dropout.reason)}"
             case VoteArrived(vote=vote):
                 self._stage = "judging"
-                shown = "–" if vote.value is None else str(vote.value)
+                shown = "–" if vote.value is None else f"{vote.value:.2g}"
                 self._votes.setdefault(vote.bidder, []).append(shown)
                 return f"{vote.juror} gives {vote.bidder} {shown}"
             case CallSettled(call=call):
@@ -74,6 +74,21 @@ class Progress:
                 return None
             case _:
                 return self._later(event)
+
+    def _opening(self, event: AuctionOpened | BiddingOpened | EvidenceFound | ShortlistMade) -> str:
+        match event:
+            case AuctionOpened(auction_id=auction_id, agents=agents):
+                self._states = dict.fromkeys(agents, "is considered")
+                return f"auction {auction_id[:8]}: {len(agents)} agents"
+            case BiddingOpened(agents=agents):
+                self._stage = "bidding"
+                self._states |= dict.fromkeys(agents, "writing its plan …")
+                return f"{len(agents)} agents are bidding"
+            case EvidenceFound(agent=agent, evidence=evidence):
+                self._states[agent] = found = _found(evidence)
+                return f"{agent} {found}"
+            case ShortlistMade(agents=agents):
+                return f"on the shortlist: {', '.join(agents)}"
 
     def _later(self, event: Event) -> str | None:
         match event:
@@ -110,6 +125,14 @@ class Progress:
         status = f"{self._stage} · {seconds:.0f} s · {self._calls} calls · {money(self._dollars)}"
         self._spinner.update(text=Text(status, style="dim"))
         return Group(table, self._spinner)
+
+
+def _found(evidence: Sequence[Evidence]) -> str:
+    """What an agent's look came to, in a few words."""
+    if not evidence:
+        return "found nothing"
+    more = f" and {len(evidence) - 1} more" if len(evidence) > 1 else ""
+    return f"found {plain(evidence[0].source)}{more}"
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.errors import InputError
 from sale.learning.drift import Finding, drift
+from sale.learning.health import JurorHealth, jury_health
 from sale.learning.terms import terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
@@ -39,7 +40,7 @@ SAID = {
 
 @click.group()
 def weights() -> None:
-    """Fitted weights: list, show, use, diff, check. `sale fit` makes them."""
+    """Fitted weights: list, show, use, diff, check; and how well the jury tells. `sale fit` makes them."""
 
 
 @weights.command("list")
@@ -143,6 +144,35 @@ def check(config_file: Path | None, *, as_json: bool) -> None:
     verdict = "`sale fit` makes new ones." if found else "nothing speaks against them."
     since = "since they were made" if used.made_at else "on record"
     output().print(f"Weights {used.version or SOURCE}, {judged} judged executions {since}: {verdict}")
+
+
+@weights.command()
+@config_option
+@json_option
+def jury(config_file: Path | None, *, as_json: bool) -> None:
+    """Jury health: how well each juror's scores tell success from failure, and whether they mean what they say.
+
+    By all outcomes on record. An area of 0.5 says nothing; 1 is a juror that scores every success above every failure.
+    """
+    found = jury_health(with_memory(config_file, lambda memory: memory.examples()))
+    if as_json:
+        click.echo(document("jurors", found))
+        return
+    output().print(_jury_table(found) if found else "No work on record was both scored by a juror and judged.")
+
+
+def _jury_table(found: Sequence[JurorHealth]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("juror", "scored", "silent", "area within a kind", "score − success", "solved, by score"):
+        table.add_column(heading, justify="left" if heading in {"juror", "solved, by score"} else "right")
+    for one in found:
+        bands = ", ".join(f"{band.low:.1f}–{band.high:.1f}: {band.solved} of {band.scored}" for band in one.bands)
+        table.add_row(one.juror, str(one.scored), str(one.silent), _interval(one.area), _interval(one.bias), bands)
+    return table
+
+
+def _interval(found: tuple[float, float, float] | None) -> str:
+    return "–" if found is None else f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
 
 
 def described(found: WeightSet) -> Group:

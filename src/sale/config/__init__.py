@@ -19,6 +19,7 @@ from sale.config.environment import (
     git_settings_path,
     held_patches_path,
     is_set,
+    juror_key,
     llama_server,
     mcp_secrets,
     memory_path,
@@ -30,9 +31,11 @@ from sale.config.environment import (
     server_password,
     virtual_environment,
 )
+from sale.config.jurors import JurorSettings
 from sale.config.reading import find, load, parse, shipped
 from sale.config.server import EmbeddingSettings, ServerSettings
-from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
+from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
+from sale.config.tools import ToolSettings
 from sale.config.trust import allow, disallow
 from sale.config.workspace import WorkspaceSettings
 
@@ -43,6 +46,7 @@ __all__ = [
     "TOOL_WAYS",
     "AgentSettings",
     "EmbeddingSettings",
+    "JurorSettings",
     "MemorySettings",
     "PriceSettings",
     "SandboxSettings",
@@ -61,6 +65,7 @@ __all__ = [
     "git_settings_path",
     "held_patches_path",
     "is_set",
+    "juror_key",
     "llama_server",
     "load",
     "mcp_secrets",

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from sale.config.sections import Dollars, Positive, Seconds, Section
+from sale.config.tools import ToolSettings
 from sale.types.tools import Budget
 
 
@@ -65,11 +66,18 @@ class AgentSettings(Section):
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended, cached }`. Looked up where an endpoint's
     price is public; required otherwise."""
-    execution: Literal["auto", "direct", "tools", "steps", "choose", "repair"] = "auto"
+    execution: Literal["auto", "direct", "tools", "steps", "choose", "consult", "repair"] = "auto"
     """How it works when it wins: `auto`, an embedded model the way that makes most of `[tools]` where they are asked
     for, and all else `direct`; `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
     one JSON step at a time, for models that know no tool calls; `choose`, steps of two calls: which tool, then what it
-    is given; `repair`, an answer whose code is tried on the examples in the task, and corrected while that helps."""
+    is given; `consult`, steps after one search with the task's own words, and with `turns = 1` one answer from what was
+    found; `repair`, an answer whose code is tried on the examples in the task, and corrected while that helps."""
+    tools: ToolSettings | None = None
+    """Its own tools and documents, `[agents.tools]`, in place of those of the pool: two agents of one model with
+    different passages are two contractors."""
+    look: Annotated[int, Field(ge=0, le=3, strict=True)] = 0
+    """How many read-only calls of its tools are made for it before it bids, with the task's own words: a search of its
+    passages, of a repository, a tool of an MCP server that says it only reads. What they find stands in its bid."""
     follow_strategy: bool = True
     """Whether it is shown its winning strategy while it works."""
     judge: bool = True
@@ -150,7 +158,7 @@ class AgentSettings(Section):
         return self
 
 
-STEP_WAYS = frozenset({"steps", "choose"})
+STEP_WAYS = frozenset({"steps", "choose", "consult"})
 """Ways to work one JSON step at a time."""
 TOOL_WAYS = STEP_WAYS | {"tools"}
 """Ways to work with tools."""
@@ -170,5 +178,7 @@ _OF_MODELS = frozenset(
         "turns",
         "mcp",
         "samples",
+        "tools",
+        "look",
     }
 )

@@ -10,6 +10,7 @@ import platformdirs
 from pydantic import SecretStr
 
 from sale.config.agents import AgentSettings
+from sale.config.jurors import JurorSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import Settings
 from sale.errors import ConfigError
@@ -28,6 +29,15 @@ def api_key(agent: AgentSettings) -> SecretStr | None:
         ConfigError: The variable is not set.
     """
     return _secret(agent.api_key_env, f"agent {agent.name!r}", "remove the agent from sale.toml")
+
+
+def juror_key(juror: JurorSettings) -> SecretStr | None:
+    """The key of a decision model, from the environment variable it names.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    return _secret(juror.api_key_env, f"juror {juror.name!r}", "remove the juror from sale.toml")
 
 
 def search_key(search: SearchRules) -> SecretStr | None:

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sale.config.agents import AgentSettings, PriceSettings
+from sale.config.jurors import JurorSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
-from sale.config.settings import MemorySettings, SandboxSettings, Settings, ToolSettings, WeightSettings
+from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
+from sale.config.tools import ToolSettings
 from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, Caps
 from sale.types.mcp import McpRules
@@ -49,6 +51,7 @@ _KEYS = sorted(
         for name in section.model_fields
     }
     | set(SandboxSettings.model_fields)
+    | set(JurorSettings.model_fields)
     | set(ServerSettings.model_fields)
     | set(WorkspaceSettings.model_fields)
     | set(EmbeddingSettings.model_fields)

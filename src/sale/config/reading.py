@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sale.config.environment import APP, FILE, named_file
 from sale.config.faults import all_faults
 from sale.config.settings import Settings
+from sale.config.tools import ToolSettings
 from sale.config.trust import Standing, is_foreign, standing_of
 from sale.errors import ConfigError, InputError
 from sale.files.reading import read_text
@@ -151,16 +152,21 @@ def _anchored(settings: Settings, base: Path) -> Settings:
                 for key, path in (("gguf", agent.gguf), ("directory", agent.directory))
                 if path is not None
             }
+            | ({"tools": _with_corpus(agent.tools, base)} if agent.tools is not None else {})
         )
         for agent in settings.agents
     )
     memory = settings.memory
     if memory.path:
         memory = memory.model_copy(update={"path": base / memory.path.expanduser()})
-    tools = settings.tools
-    if tools.search and tools.search.corpus:
-        search = replace(tools.search, corpus=base / tools.search.corpus.expanduser())
-        tools = tools.model_copy(update={"search": search})
+    tools = _with_corpus(settings.tools, base)
     visible = tuple(base / path.expanduser() for path in settings.workspace.visible)
     workspace = settings.workspace.model_copy(update={"visible": visible})
     return settings.model_copy(update={"agents": agents, "memory": memory, "tools": tools, "workspace": workspace})
+
+
+def _with_corpus(tools: ToolSettings, base: Path) -> ToolSettings:
+    if tools.search is None or tools.search.corpus is None:
+        return tools
+    search = replace(tools.search, corpus=base / tools.search.corpus.expanduser())
+    return tools.model_copy(update={"search": search})

@@ -9,12 +9,13 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from sale.config.agents import AgentSettings
-from sale.config.sections import Dollars, Positive, Seconds, Section, Weight
+from sale.config.jurors import JurorSettings
+from sale.config.sections import Positive, Seconds, Section, Weight
 from sale.config.server import ServerSettings
+from sale.config.tools import ToolSettings
 from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, Holding, JuryMode, Weights
-from sale.types.mcp import McpRules, check_servers
-from sale.types.search import SearchRules
+from sale.types.mcp import check_servers
 
 
 class WeightSettings(Section):
@@ -49,28 +50,6 @@ class MemorySettings(Section):
     """Whether an agent's track record counts its work for all tenants. These are numbers; they quote nobody."""
 
 
-class ToolSettings(Section):
-    """Tools of the environment, for agents that do not work directly."""
-
-    python: bool = True
-    """Run Python in the sandbox."""
-    python_state: bool = True
-    """Whether the runs of one execution share an interpreter: variables, imports and files stay for the next."""
-    price_per_call: Dollars = 0.0
-    """What one run of Python costs, in dollars."""
-    price_per_second: Dollars = 0.0
-    """What a second of it costs, in dollars."""
-    search: SearchRules | None = None
-    """Search and read pages; a table of its own, `[tools.search]`. Off unless given."""
-    mcp: tuple[McpRules, ...] = ()
-    """MCP servers whose tools may be used, for `execution = "tools"`; each a table `[[tools.mcp]]`."""
-
-    @property
-    def asked_for(self) -> bool:
-        """Whether the settings say in so many words that there is something to work with."""
-        return self.search is not None or (self.python and "python" in self.model_fields_set)
-
-
 class SandboxSettings(Section):
     """Where code written by models runs."""
 
@@ -91,6 +70,9 @@ class Settings(Section):
     """The pool."""
     auction: AuctionRules = AuctionRules()
     """How auctions are held."""
+    jurors: tuple[JurorSettings, ...] = ()
+    """Who judges bids, and how; each a table `[[jurors]]`. Where there are any, an agent judges only where it says
+    `judge = true`. Unless given, every agent judges, as `auction.jury` says."""
     weights: WeightSettings | None = None
     """Weights in place of the default prior."""
     memory: MemorySettings = MemorySettings()
@@ -123,13 +105,31 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _known_servers(self) -> Settings:
-        check_servers(self.tools.mcp, [agent.mcp for agent in self.agents])
+        check_servers(self.tools.mcp, [agent.mcp for agent in self.agents if agent.tools is None])
+        for agent in self.agents:
+            if agent.tools is not None:
+                check_servers(agent.tools.mcp, [agent.mcp])
+        return self
+
+    def judges(self, agent: AgentSettings) -> bool:
+        """Whether an agent scores bids by the rubric: where jurors are named, only if it says so itself."""
+        return agent.juror and (not self.jurors or "judge" in agent.model_fields_set)
+
+    @model_validator(mode="after")
+    def _one_jury(self) -> Settings:
+        names = [juror.name for juror in self.jurors] + [agent.name for agent in self.agents if self.judges(agent)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"jurors share a name: {', '.join(twice)}")
+        models = {agent.name for agent in self.agents if agent.has_model}
+        if unknown := sorted({juror.agent for juror in self.jurors if juror.agent is not None} - models):
+            raise ValueError(f"jurors ask agents that are not there, or have no model: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")
     def _known_jurors(self) -> Settings:
         if self.weights is not None:
-            unknown = sorted(set(self.weights.jurors) - {agent.name for agent in self.agents if agent.juror})
+            judging = {agent.name for agent in self.agents if self.judges(agent)} | {one.name for one in self.jurors}
+            unknown = sorted(set(self.weights.jurors) - judging)
             if unknown:
                 raise ValueError(f"weights name jurors that are not on the jury: {', '.join(unknown)}")
         return self

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.auction.chances import ENTROPY, LENGTH, bid_features, juror_feature
+from sale.auction.chances import ENTROPY, LENGTH, bid_features, juror_feature, lead_feature
+from sale.auction.scoring import costed_tokens
 from sale.errors import InputError
 from sale.types import Bid, Example, TrackRecord
 
@@ -59,7 +60,7 @@ class Table:
     agents: tuple[str, ...]
     jurors: tuple[str, ...]
     names: tuple[str, ...]
-    """(F,) of the features: entropy, length, then the jurors'."""
+    """(F,) of the features: entropy, length, the jurors' scores, then their leads where any are on record."""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -77,7 +78,7 @@ class Table:
     @property
     def scores(self) -> Floats:
         """(T, N, J) γ of each juror."""
-        return self.features[..., 2:]
+        return self.features[..., 2 : 2 + len(self.jurors)]
 
     @property
     def known(self) -> Bools:
@@ -108,8 +109,10 @@ def tabulate(examples: Sequence[Example]) -> Table:
             "there is no past auction with a bid to learn from", hint="Run some tasks first, with outcomes."
         )
     agents = tuple(sorted({bid.agent for example in held for bid in example.bids}))
-    jurors = tuple(sorted({score.juror for example in held for bid in example.bids for score in bid.scores}))
-    names = (ENTROPY, LENGTH, *(juror_feature(juror) for juror in jurors))
+    scores = [score for example in held for bid in example.bids for score in bid.scores]
+    jurors = tuple(sorted({score.juror for score in scores}))
+    leading = sorted({score.juror for score in scores if score.lead is not None})
+    names = (ENTROPY, LENGTH, *map(juror_feature, jurors), *map(lead_feature, leading))
     shape = (len(held), max(len(example.bids) for example in held))
     table = Table(
         group=_groups(held),
@@ -142,9 +145,9 @@ def _enter(table: Table, row: int, example: Example, places: dict[str, int], col
         at = (row, column)
         table.author[at] = places[bid.agent]
         table.price[at] = bid.price
-        table.outlay[at] = bid.price * bid.strategy.tokens
-        plan = bid.strategy if bid.strategy.text else None  # as the market asks its model
-        for name, value in bid_features(plan, bid.scores).items():
+        table.outlay[at] = bid.price * costed_tokens(bid.strategy)
+        told = bid.strategy if bid.strategy.text or bid.scores else None  # as the market asks its model
+        for name, value in bid_features(told, bid.scores).items():
             table.features[row, column, columns[name]] = value
         table.tracks[at] = bid.track
         work = example.work.get(bid.agent)

@@ -44,7 +44,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
     def rows(query: Select[*tuple[Any, ...]]) -> Rows:
         return connection.execute(query).all()
 
-    told = select(auctions.c.key, auctions.c.id, auctions.c.exploration, tasks.c.text)
+    told = select(auctions.c.key, auctions.c.id, auctions.c.exploration, tasks.c.text, tasks.c.domain)
     heads = told.join(tasks, tasks.c.key == auctions.c.task)
     given = _scores(rows(select(scores).where(scores.c.auction.in_(keys)).order_by(*scores.primary_key)))
     plans = select(strategies).where(strategies.c.auction.in_(keys)).order_by(*strategies.primary_key)
@@ -58,6 +58,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
         Example(
             auction_id=row.id,
             task=row.text,
+            domain=row.domain,
             bids=tuple(bids[row.key].values()),
             winner=winners[row.key],
             work=work.get(row.key, {}),
@@ -72,7 +73,7 @@ def _read(connection: Connection, keys: Sequence[int]) -> list[Example]:
 def _scores(rows: Rows) -> dict[tuple[int, int], list[Score]]:
     """The scores of each strategy. There are many, with few names in them."""
     found: dict[tuple[int, int], list[Score]] = {}
-    for auction, _, strategy, juror, bidder, value, imputed, expected, note in rows:
+    for auction, _, strategy, juror, bidder, value, imputed, expected, note, lead in rows:
         one = Score(
             juror=sys.intern(juror),
             bidder=sys.intern(bidder),
@@ -80,6 +81,7 @@ def _scores(rows: Rows) -> dict[tuple[int, int], list[Score]]:
             imputed=imputed,
             expected=expected,
             note=note,
+            lead=lead,
         )
         found.setdefault((auction, strategy), []).append(one)
     return found

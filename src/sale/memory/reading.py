@@ -31,6 +31,7 @@ from sale.types import (
     Call,
     Dropout,
     Entropy,
+    Evidence,
     Execution,
     Exploration,
     Outcome,
@@ -235,6 +236,8 @@ def read_bid(row: Row, scores: Sequence[Score]) -> Bid:
         entropy_note=row["entropy_note"],
         refined=row["refined"],
         truncated=row["truncated"],
+        evidence=tuple(Evidence(**one) for one in row["evidence"] or ()),
+        evidence_note=row["evidence_note"],
     )
     return Bid(
         strategy=strategy,
@@ -264,6 +267,7 @@ def _score(row: Row) -> Score:
         imputed=row["imputed"],
         expected=row["expected"],
         note=row["note"],
+        lead=row["lead"],
     )
 
 

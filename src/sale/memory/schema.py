@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -182,6 +182,8 @@ strategies = Table(
     Column("track_spent", Real),
     Column("track_costed", Real),
     Column("chance", Double),
+    Column("evidence", JsonText),  # null: of a time before agents looked; else a list of quotations
+    Column("evidence_note", ExactText),
     ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
     Index("ix_strategies_auction_agent", "auction", "agent"),
 )
@@ -197,6 +199,7 @@ scores = Table(
     Column("imputed", Boolean, nullable=False),
     Column("expected", Double),
     Column("note", ExactText),
+    Column("lead", Double),
     ForeignKeyConstraint(["auction", "strategy"], ["strategies.auction", "strategies.position"]),
 )
 

@@ -298,6 +298,8 @@ def _strategy(bid: Bid, refinement: int | None, *, won: bool) -> Fields:
         "track_spent": track.spent if track else None,
         "track_costed": track.costed if track else None,
         "chance": bid.chance,
+        "evidence": [asdict(one) for one in strategy.evidence],
+        "evidence_note": strategy.evidence_note,
     }
 
 
@@ -311,6 +313,7 @@ def _scores(place: int, bid: Bid) -> list[Fields]:
             "imputed": score.imputed,
             "expected": score.expected,
             "note": score.note,
+            "lead": score.lead,
         }
         for score in bid.scores
     ]

@@ -95,7 +95,7 @@ class PoolKnowledge:
 
 def knowledge_of(settings: Settings) -> PoolKnowledge | None:
     """What is known of the pool that these settings hire; `None` where some agent of it was never measured."""
-    if any(agent.local is None for agent in settings.agents):
+    if settings.jurors or any(agent.local is None or agent.tools is not None for agent in settings.agents):
         return None  # most pools: nothing needs to be read
     found = shipped()
     if not found.knows(settings.agents):

@@ -4,7 +4,21 @@ Values are pure. Ids are given by whoever stores them. Unknown is never zero: a 
 is `None` or `"unknown"` with the reason beside it.
 """
 
-from sale.types.bids import Bid, Dropout, Entropy, Exploration, Pair, Refinement, Score, Strategy, Task, ToolInfo, Vote
+from sale.types.bids import (
+    NOTHING_TO_READ,
+    Bid,
+    Dropout,
+    Entropy,
+    Evidence,
+    Exploration,
+    Pair,
+    Refinement,
+    Score,
+    Strategy,
+    Task,
+    ToolInfo,
+    Vote,
+)
 from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
 from sale.types.examples import Example, Worked
 from sale.types.results import UNVERIFIED, Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
@@ -13,6 +27,7 @@ from sale.types.weights import Objective, SuccessModel, TrackRecord, Training, W
 
 __all__ = [
     "AUCTION_STAGES",
+    "NOTHING_TO_READ",
     "UNVERIFIED",
     "Attempt",
     "Auction",
@@ -23,6 +38,7 @@ __all__ = [
     "Caps",
     "Dropout",
     "Entropy",
+    "Evidence",
     "Example",
     "Execution",
     "Exploration",

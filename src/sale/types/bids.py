@@ -49,8 +49,22 @@ class Entropy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """Something an agent's own tool returned before the agent bid, quoted by the harness and never by a model."""
+
+    tool: str
+    """The tool that was asked."""
+    source: str
+    """Where the quotation stands: the title of a passage, the address of a page, the path of a file."""
+    quote: str
+    """An excerpt, cut to a few dozen words; text of others, which is never believed."""
+    score: float | None = None
+    """How well the tool says it fits, in the tool's own unit (a cosine for passages); `None` where it does not say."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Strategy:
-    """An agent's plan for a task."""
+    """What an agent bids with: its plan for a task, and what it found before it planned."""
 
     agent: str
     text: str
@@ -63,6 +77,14 @@ class Strategy:
     refined: bool = False
     truncated: bool = False
     """The token cap cut it off."""
+    evidence: tuple[Evidence, ...] = ()
+    """What the agent's looks returned, best first; empty where it has nothing to look in."""
+    evidence_note: str | None = None
+    """Why a look failed, where one did."""
+
+
+NOTHING_TO_READ = "the bid holds nothing that this juror reads"
+"""The note of a vote that abstains."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,8 +93,9 @@ class Vote:
 
     juror: str
     bidder: str
-    value: int | None
-    """γ ∈ {0, …, 5}; `None` where the juror failed to answer, and `note` says why."""
+    value: float | None
+    """γ ∈ {0, …, 5}, or five times the probability that a question was answered with; `None` where there is no answer,
+    and `note` says why."""
     expected: float | None = None
     """Expectation of the score over the distribution of the score token, where log-probabilities were given."""
     note: str | None = None
@@ -85,10 +108,17 @@ class Score:
     juror: str
     bidder: str
     value: float
-    """In [0, 5]; whole numbers unless imputed."""
+    """In [0, 5]."""
     imputed: bool = False
     expected: float | None = None
     note: str | None = None
+    lead: float | None = None
+    """This score less the best score that the juror gave another bid on the task; `None` where there is none."""
+
+    @property
+    def abstained(self) -> bool:
+        """Whether the juror had nothing to read in the bid, so that the value says nothing of it."""
+        return self.imputed and self.note == NOTHING_TO_READ
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

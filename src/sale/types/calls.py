@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["bid", "judge", "refine", "rejudge", "execute", "verify"]
-AUCTION_STAGES: frozenset[Stage] = frozenset({"bid", "judge", "refine", "rejudge"})
+Stage = Literal["look", "bid", "judge", "refine", "rejudge", "execute", "verify"]
+AUCTION_STAGES: frozenset[Stage] = frozenset({"look", "bid", "judge", "refine", "rejudge"})
 """The stages that are the market's overhead, as against the work itself."""
 
 CACHED_SHARE = 0.5
@@ -133,7 +133,7 @@ class Settlement:
 
     @property
     def auction_dollars(self) -> float:
-        """Dollars of bids, jury and refinement."""
+        """Dollars of looks, bids, jury and refinement."""
         return sum(c.dollars for c in self.calls if c.stage in AUCTION_STAGES)
 
     @property

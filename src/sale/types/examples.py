@@ -39,3 +39,5 @@ class Example:
     """Failed work on it is found out before it is handed in, so that another agent can follow."""
     propensities: Mapping[str, float] = field(default_factory=dict[str, float])
     """By agent, the probability with which it was awarded the task, where awards explored. Empty: the best bid won."""
+    domain: str | None = None
+    """The kind of the task, where one was named."""

@@ -43,7 +43,7 @@ class Auction:
     @property
     def held(self) -> bool:
         """Whether there was an auction at all, and not an award on track records."""
-        return any(bid.planned for bid in self.bids)
+        return any(bid.planned or bid.scores or bid.strategy.evidence for bid in self.bids)
 
     @property
     def flipped(self) -> bool:

@@ -44,6 +44,13 @@ class AuctionRules:
     """The longest a bid may take."""
     judge_seconds: float = 60.0
     """The longest a judgement may take."""
+    plans: bool = True
+    """Whether agents write plans. Without plans they bid with what they found, which costs no model call: for agents
+    that look (`look`), and jurors that read evidence."""
+    shortlist: int | None = None
+    """How many agents are asked for a plan and read by jurors that cost something: those that look best by what is
+    free, track records, prices and jurors without a price. All unless given; the cost of an auction then does not grow
+    with the pool."""
     refine: bool = True
     """Whether cheaper agents may refine their bid from the auction memory."""
     examples: int = 8
@@ -70,6 +77,8 @@ class AuctionRules:
             raise ValueError(f"explore_dollars must not be negative, got {self.explore_dollars!r}")
         _above(self, 0, "strategy_tokens", "bid_seconds", "judge_seconds")
         _above(self, 0, "attempts")
+        if self.shortlist is not None:
+            _above(self, 0, "shortlist")
         if self.examples < 0:
             raise ValueError(f"examples must not be negative, got {self.examples!r}")
 

@@ -221,6 +221,17 @@ def test_weights_that_came_with_the_pool_are_called_so(tmp_path: Path) -> None:
         assert "weights that ship with this pool" in site.page("/weights")
 
 
+def test_each_juror_is_held_against_the_outcomes(tmp_path: Path) -> None:
+    with Served(tmp_path) as site:
+        assert "Hold each juror against all outcomes" in site.page("/weights")
+        assert "No work on record was both scored by a juror and judged." in site.page("/weights?jury=1")
+        for number in range(2):
+            site.run(f"Task {number}.")
+        text = site.page("/weights?jury=1")
+        assert "Area within a kind" in text
+        assert text.count('<th scope="row">large</th>') == 1
+
+
 def test_weights_are_used_and_rolled_back(site: Served) -> None:
     training = Training(objective="utility", auctions=4, judged=3, held_out={"pass@1": (0.5, 0.25, 0.75)})
     model = SuccessModel(**{name: getattr(MODEL, name) for name in MODEL.__dataclass_fields__})

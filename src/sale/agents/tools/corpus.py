@@ -71,16 +71,22 @@ class Corpus:
 
     async def search(self, query: str, k: int = PASSAGES) -> tuple[Passage, ...]:
         """The k passages that fit a query best, best first; fewer where fewer have anything to do with it."""
+        return tuple(passage for passage, _ in await self.search_scored(query, k))
+
+    async def search_scored(self, query: str, k: int = PASSAGES) -> tuple[tuple[Passage, float | None], ...]:
+        """The same, each with its cosine similarity to the query; `None` where words alone are searched."""
         rankings = [self._by_words(query)]
+        similarity: Vectors | None = None
         if self._vectors is not None and self._embedder is not None and query.strip():
-            similarity = self._vectors @ (await self._embedder.embed([query]))[0]
-            rankings.append([int(row) for row in np.argsort(-similarity, kind="stable")[:DEPTH]])
+            likeness: Vectors = self._vectors @ (await self._embedder.embed([query]))[0]
+            rankings.append([int(row) for row in np.argsort(-likeness, kind="stable")[:DEPTH]])
+            similarity = likeness
         points: Counter[int] = Counter()
         for ranking in rankings:
             for place, row in enumerate(ranking, start=1):
                 points[row] += 1_000_000 // (FUSION + place)  # whole numbers: no rounding decides a tie
         best = sorted(points, key=lambda row: (-points[row], row))[:k]
-        return tuple(self.passages[row] for row in best)
+        return tuple((self.passages[row], None if similarity is None else float(similarity[row])) for row in best)
 
     def _by_words(self, query: str) -> list[int]:
         words = _WORD.findall(query)

@@ -11,10 +11,10 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.meta import find_referenced_templates
 
-from sale.auction.text import without_scores, without_verdicts
+from sale.auction.text import without_answers, without_scores, without_verdicts
 from sale.types import Prompt
 
-_MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result))\b", re.IGNORECASE)
+_MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result|found|source))\b", re.IGNORECASE)
 
 
 def harmless(text: str) -> str:
@@ -44,6 +44,7 @@ class PromptFolder:
         )
         self._environment.filters |= {
             "harmless": harmless,
+            "without_answers": without_answers,
             "without_scores": without_scores,
             "without_verdicts": without_verdicts,
         }

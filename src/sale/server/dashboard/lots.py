@@ -33,7 +33,7 @@ class Bidding:
     refined: bool = False
     dropped: bool = False
     net_cost: float | None = None
-    votes: dict[str, int] = field(default_factory=dict[str, int])
+    votes: dict[str, float] = field(default_factory=dict[str, float])
     """By juror, on its latest plan."""
 
     @property

@@ -37,6 +37,7 @@ MOST_PAGES = 8
 SCHEMA_CHARACTERS = 10_000
 DESCRIPTION_CHARACTERS = 600
 COMMAND_CHARACTERS = 300
+NOTHING_BACK = "the tool gave nothing back"
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_CHARACTERS = 64
 
@@ -57,6 +58,8 @@ class Offer:
     """As the server knows it."""
     info: ToolInfo
     schema: Mapping[str, object]
+    asks: str | None = None
+    """The name of its one parameter, a string, where the server says that it only reads; else `None`."""
 
 
 class McpTool:
@@ -141,7 +144,7 @@ class McpServer:
         text = clipped(_text(result), self._rules.max_result_chars)
         if result.is_error:
             raise ExecutionError(text or "the tool failed and does not say why", where=self._rules.name)
-        return text or "the tool gave nothing back"
+        return text or NOTHING_BACK
 
     async def _list(self) -> list[Listed]:
         client = await self._connected()
@@ -256,7 +259,19 @@ def _offer(server: str, tool: Listed) -> Offer | None:
         own_name=tool.name,
         info=ToolInfo(name=name, description=clipped(said, DESCRIPTION_CHARACTERS)),
         schema={"type": "object", **schema},
+        asks=_asks(tool),
     )
+
+
+def _asks(tool: Listed) -> str | None:
+    """The one parameter of a tool that only reads, where it is a string."""
+    if tool.annotations is None or tool.annotations.read_only_hint is not True:
+        return None
+    try:
+        (one,) = cast("dict[str, dict[str, object]]", tool.input_schema["properties"]).items()
+        return one[0] if one[1]["type"] == "string" else None
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _text(result: CallToolResult) -> str:

@@ -43,6 +43,16 @@ class Desk:
         """The search toolset for one execution of one task."""
         return Research(task, self._provider, self._pages, self._habits)
 
+    @property
+    def provider(self) -> Provider:
+        """What is searched."""
+        return self._provider
+
+    @property
+    def fee(self) -> Fee:
+        """What a search costs."""
+        return self._habits.fee
+
     async def prepare(self) -> None:
         """Open what takes time to open.
 

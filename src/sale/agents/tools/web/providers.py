@@ -42,6 +42,8 @@ class Hit:
     title: str
     address: str
     snippet: str
+    score: float | None = None
+    """How well it fits the query, where the provider says so: for passages searched by meaning, a cosine."""
 
 
 class Provider(Protocol):
@@ -141,8 +143,8 @@ class Passages:
         """By words and meaning, as the corpus is opened."""
         corpus = await self._opened()
         return [
-            Hit(title=passage.title, address=f"{PASSAGE_SCHEME}{passage.id}", snippet=passage.text)
-            for passage in await corpus.search(query, limit)
+            Hit(title=found.title, address=f"{PASSAGE_SCHEME}{found.id}", snippet=found.text, score=similarity)
+            for found, similarity in await corpus.search_scored(query, limit)
         ]
 
     async def read(self, address: str) -> Page:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sale.learning.drift import Finding, drift
+from sale.learning.health import jury_health
 from sale.learning.terms import terms
 from sale.memory.store import AuctionMemory
 from sale.server.dashboard.desk import Desk
@@ -31,7 +32,7 @@ class Checked:
 
 
 async def show(desk: Desk) -> Response:
-    """The page; with `check=1` the weights in use are held against the outcomes since."""
+    """The page; with `check=1` the weights in use are held against the outcomes since, with `jury=1` each juror is."""
     memory = await desk.memory()
     sets = await memory.weight_sets()
     used = next((one for one in sets if one.in_use), None)
@@ -44,6 +45,7 @@ async def show(desk: Desk) -> Response:
         terms={one.version: terms(one.weights) for one in sets},
         measures=MEASURES,
         checked=await check(memory, used, desk.market.prior) if desk.query.get("check") == "1" else None,
+        jury=await asyncio.to_thread(jury_health, await memory.examples()) if desk.query.get("jury") == "1" else None,
         palette=await desk.site.palette(memory),
     )
 

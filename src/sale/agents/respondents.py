@@ -1,0 +1,92 @@
+"""Jurors that answer a question about a bid: a language model, a similarity, a decision model, a function.
+
+Each gives the probability of yes (`sale.auction.questions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from sale.auction.protocols import Answer, JudgeRequest, Juror, Question
+from sale.auction.questions import ANSWER_TOKENS
+from sale.auction.text import without_invisible
+from sale.auction.yes_no import probability_of_yes
+from sale.errors import BadReplyError, CallError
+from sale.models.embedding import Embedder
+from sale.types import Price
+
+FREE_PRICE = Price(input=0.0, output=0.0, blended=0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRespondent:
+    """A language model: the probability that the first word of its answer is yes."""
+
+    name: str
+    juror: Juror
+    """The agent whose model is asked."""
+
+    @property
+    def price(self) -> Price:
+        """The agent's own."""
+        return self.juror.price
+
+    async def answer(self, question: Question, /) -> Answer:
+        """Ask once.
+
+        Raises:
+            CallError: The model could not be asked, or its answer is neither yes nor no.
+        """
+        request = JudgeRequest(prompt=question.prompt, max_tokens=ANSWER_TOKENS, schema=None)
+        reply = await self.juror.judge(request)
+        probability = probability_of_yes(reply.text, reply.logprobs)
+        if probability is None:
+            raise BadReplyError(f"neither yes nor no: {reply.text[:80]!r}", where=self.name)
+        return Answer(probability=probability, usage=reply.usage)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatchRespondent:
+    """The likeness of a task and the best of a bid's quotations: their cosine, from 0 to 1; it costs nothing.
+
+    It is no probability. What it is worth is learnt from outcomes, like the weight of every juror.
+    """
+
+    name: str
+    embedder: Embedder
+    price: Price = FREE_PRICE
+
+    async def answer(self, question: Question, /) -> Answer:
+        """Compare the task with each quotation; where there is none, with the plan."""
+        strategy = question.strategy
+        found = [f"{one.source}. {one.quote}" for one in strategy.evidence] or [strategy.text]
+        texts = [without_invisible(text) for text in found]
+        vectors = await self.embedder.embed([question.task.text, *texts])
+        best = float(np.max(vectors[1:] @ vectors[0]))
+        return Answer(probability=min(1.0, max(0.0, best)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FunctionRespondent:
+    """A function of yours: a probability for a bid, or `None` where it cannot tell."""
+
+    name: str
+    function: Callable[[Question], Awaitable[float | None]]
+    price: Price = FREE_PRICE
+
+    async def answer(self, question: Question, /) -> Answer:
+        """Call it.
+
+        Raises:
+            CallError: It cannot tell, or gives no number.
+        """
+        found = cast("object", await self.function(question))
+        if found is None:
+            raise CallError("it cannot tell", where=self.name)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise BadReplyError(f"it gave {type(found).__name__}, not a probability", where=self.name)
+        return Answer(probability=float(found))

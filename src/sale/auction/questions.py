@@ -1,0 +1,107 @@
+"""Jurors that answer one yes-or-no question about each bid, with a probability.
+
+A small model that cannot use a rubric over plans reads evidence well when it is asked one concrete question and the
+probability of its first token is taken. Anything that gives a probability can sit here: a language model, a similarity
+of task and evidence, a decision model, a function. The vote is five times the probability, on the scale of the rubric.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+from sale.auction.events import VoteArrived
+from sale.auction.jury import Sitting
+from sale.auction.ledger import Payer, worst_usage
+from sale.auction.prompts import question_prompt
+from sale.auction.protocols import Answer, Question, Reads, Respondent
+from sale.auction.scoring import MAX_SCORE
+from sale.errors import BadReplyError, SaleError
+from sale.types import NOTHING_TO_READ, Price, Strategy, Task, Usage, Vote
+
+DEFAULT_QUESTION = "Does what the candidate found contain what is needed to do the task?"
+ANSWER_TOKENS = 4
+"""An answer is one word; some tokenizers take a token for the white space before it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seat:
+    """A juror with the question it answers, and how much of a bid it is shown."""
+
+    respondent: Respondent
+    question: str = DEFAULT_QUESTION
+    reads: Reads = "evidence"
+
+    @property
+    def name(self) -> str:
+        """The juror's name."""
+        return self.respondent.name
+
+    @property
+    def free(self) -> bool:
+        """Whether asking it costs nothing."""
+        price = self.respondent.price
+        return price.input == 0.0 and price.output == 0.0
+
+    @property
+    def early(self) -> bool:
+        """Whether it is asked before any plan is written: it costs nothing, and no plan would change its answer."""
+        return self.free and self.reads == "evidence"
+
+    def shown(self, strategy: Strategy) -> Strategy:
+        """As much of a bid as it is shown."""
+        return replace(
+            strategy,
+            text=strategy.text if self.reads != "evidence" else "",
+            evidence=strategy.evidence if self.reads != "plan" else (),
+        )
+
+    def worst(self, task: Task, longest: Strategy) -> tuple[Price, Usage]:
+        """Its price, and the most that one answer about the longest bid takes."""
+        prompt = question_prompt(task, self.shown(longest), self.question)
+        return self.respondent.price, worst_usage(prompt, ANSWER_TOKENS)
+
+
+async def ask_seats(seats: Sequence[Seat], sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+    """One vote for each seat and strategy, asked for as soon as the strategy is there."""
+    tasks: list[asyncio.Task[Vote]] = []
+    async with asyncio.TaskGroup() as group:
+        async for strategy in strategies:
+            tasks += [group.create_task(_vote(seat, sitting, strategy)) for seat in seats]
+    return tuple(task.result() for task in tasks)
+
+
+async def _vote(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
+    vote = await _asked(seat, sitting, strategy)
+    sitting.observe(VoteArrived(vote=vote, refined=sitting.stage == "rejudge"))
+    return vote
+
+
+async def _asked(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
+    unknown = Vote(juror=seat.name, bidder=strategy.agent, value=None, note=NOTHING_TO_READ)
+    shown = seat.shown(strategy)
+    if not (shown.text or shown.evidence):
+        return unknown
+    prompt = question_prompt(sitting.task, shown, seat.question)
+    question = Question(task=sitting.task, strategy=shown, text=seat.question, prompt=prompt)
+    payer = Payer(stage=sitting.stage, agent=seat.name, price=seat.respondent.price, model=not seat.free)
+    try:
+        answer = await sitting.ledger.pay(
+            payer,
+            prompt,
+            ANSWER_TOKENS,
+            seconds=sitting.rules.judge_seconds,
+            ask=lambda: seat.respondent.answer(question),
+        )
+        probability = _checked(answer, seat.name)
+    except SaleError as error:
+        return replace(unknown, note=f"{error.code}: {error.message}")
+    value = MAX_SCORE * probability
+    return Vote(juror=seat.name, bidder=strategy.agent, value=value, expected=value)
+
+
+def _checked(answer: Answer, juror: str) -> float:
+    if not 0.0 <= answer.probability <= 1.0:
+        raise BadReplyError(f"the probability is {answer.probability!r}, not from 0 to 1", where=juror)
+    return answer.probability

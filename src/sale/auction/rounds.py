@@ -1,0 +1,71 @@
+"""One round of an auction: bids arrive, and every juror judges them as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+
+from sale.auction.events import AgentDropped, StrategyArrived
+from sale.auction.jury import Jury, Sitting
+from sale.auction.questions import Seat, ask_seats
+from sale.types import Dropout, Strategy, Vote
+
+Asked = Coroutine[object, object, Strategy | Dropout]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """What came of a round; strategies and dropouts stand in the order in which they came."""
+
+    strategies: tuple[Strategy, ...]
+    votes: tuple[Vote, ...]
+    dropouts: tuple[Dropout, ...]
+
+
+async def hold_round(sitting: Sitting, asked: Sequence[Asked], jury: Jury, seats: Sequence[Seat]) -> Round:
+    """Collect strategies, and have the rubric's jury and the seats judge each as soon as they can."""
+    strategies: list[Strategy] = []
+    dropouts: list[Dropout] = []
+    queues: tuple[_Queue, _Queue] = (asyncio.Queue(), asyncio.Queue())
+
+    async def collect() -> None:
+        async with asyncio.TaskGroup() as asking:
+            for done in asyncio.as_completed([asking.create_task(one) for one in asked]):
+                result = await done
+                if isinstance(result, Dropout):
+                    dropouts.append(result)
+                    sitting.observe(AgentDropped(dropout=result))
+                    continue
+                strategies.append(result)
+                sitting.observe(StrategyArrived(strategy=result))
+                for queue in queues:
+                    queue.put_nowait(result)
+        for queue in queues:
+            queue.put_nowait(None)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(collect())
+        by_rubric = group.create_task(jury.sit(sitting, _drained(queues[0])))
+        by_question = group.create_task(ask_seats(seats, sitting, _drained(queues[1])))
+    votes = (*by_rubric.result(), *by_question.result())
+    return Round(strategies=tuple(strategies), votes=votes, dropouts=tuple(dropouts))
+
+
+async def each(strategies: Iterable[Strategy]) -> AsyncIterator[Strategy]:
+    """Strategies that are there already, as they are judged."""
+    for strategy in strategies:
+        yield strategy
+
+
+async def kept(strategy: Strategy) -> Strategy | Dropout:
+    """A bid that is made without asking anybody."""
+    return strategy
+
+
+_Queue = asyncio.Queue[Strategy | None]
+
+
+async def _drained(queue: _Queue) -> AsyncIterator[Strategy]:
+    while (strategy := await queue.get()) is not None:
+        yield strategy

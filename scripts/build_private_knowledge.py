@@ -17,12 +17,13 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from build_hst_open import key, lines, stands_in
-from sklearn.cluster import KMeans
+from sklearn import cluster
 
 from sale.bench.tasks.files import write_tasks
 from sale.bench.tasks.hst_open import hst_open
@@ -30,6 +31,7 @@ from sale.bench.tasks.loaders import code, search
 from sale.bench.tasks.schema import BenchTask, Split
 from sale.models.embedding import MiniLMEmbedder
 
+_KMeans: Any = cluster.KMeans
 SEED = 20261128
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 FOLDER = BENCHMARKS / "pools" / "private-knowledge"
@@ -74,8 +76,8 @@ def by_topic(titles: Sequence[str]) -> dict[str, int]:
     """
     names = sorted(set(titles))
     vectors = asyncio.run(MiniLMEmbedder().embed(names))
-    found = KMeans(LIBRARIANS, n_init=10, random_state=SEED).fit(np.round(vectors, 4)).labels_
-    return {name: int(cluster) for name, cluster in zip(names, found, strict=True)}
+    found: list[int] = _KMeans(LIBRARIANS, n_init=10, random_state=SEED).fit(np.round(vectors, 4)).labels_.tolist()
+    return dict(zip(names, found, strict=True))
 
 
 def searching(
@@ -114,7 +116,7 @@ def drawn(source: str, tasks: Sequence[BenchTask], draw: random.Random) -> list[
     """Test tasks, then dev tasks, without overlap."""
     tests, devs = COUNTS[source]
     chosen = draw.sample(list(tasks), tests + devs)
-    split: list[Split] = ["test"] * tests + ["dev"] * devs
+    split: tuple[Split, ...] = (*repeat("test", tests), *repeat("dev", devs))
     return [task.model_copy(update={"split": part}) for task, part in zip(chosen, split, strict=True)]
 
 

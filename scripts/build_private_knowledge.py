@@ -37,7 +37,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 FOLDER = BENCHMARKS / "pools" / "private-knowledge"
 TASKS, TOPICS, MANIFEST, CORPORA = "tasks.jsonl", "topics.json", "manifest.json", "corpora"
 LIBRARIANS = 4
-COUNTS: dict[str, tuple[int, int]] = {"popqa": (140, 70), "mbpp": (40, 22), "humaneval": (24, 14)}
+COUNTS: dict[str, tuple[int, int]] = {"popqa": (120, 60), "mbpp": (38, 19), "humaneval": (22, 11)}
 """How many of each: test, dev. The tasks stand in the order in which they were drawn, so that a part is a sample."""
 
 

@@ -64,7 +64,7 @@ def main(given: Sequence[str] | None = None) -> None:
         for sheet in sheets(test, rows, division):
             (asked.out / f"{sheet.key}.csv").write_text(sheet.csv(), encoding="utf-8")
             pages.append(sheet.markdown())
-        (asked.out / f"{division}-pareto.svg").write_bytes(svg(figure(rows, len(test.tasks))))
+        (asked.out / f"{division}-pareto.svg").write_bytes(svg(figure(rows)))
     page = "\n\n".join(pages) + "\n"
     (asked.out / "tables.md").write_text(page, encoding="utf-8")
     print(page)

@@ -308,17 +308,30 @@ def pick_table(test: Recorded) -> Sheet:
     )
 
 
-def figure(rows: Sequence[Entry], tasks: int) -> Figure:
+SHOWN = {
+    PRIMARY: "grounded",
+    "SALE plain": "plans",
+    "by hand: code to coder, questions to librarian-1": "by hand",
+    "broadcast": "broadcast",
+    "oracle": "oracle",
+}
+"""Points of the figure beside single agents and the best router, by their short names."""
+
+
+def figure(rows: Sequence[Entry]) -> Figure:
     """Success against cost with the line of random mixtures; everything known of past tasks."""
+    known = [(row, summary(row.settled, RESAMPLING)) for row in rows if row.past is None]
+    routers = [pair for pair in known if pair[0].way.learns and not pair[0].way.name.startswith("SALE")]
+    best = max(routers, key=lambda pair: pair[1].pass_at_1.value, default=(None, None))[0]
     points: list[Point] = []
-    for row in rows:
-        if row.past is None and row.way.name != "broadcast, perfect check":
-            found = summary(row.settled, RESAMPLING)
-            name = row.way.name
-            ours = name.startswith(("SALE", "by evidence", "code to coder"))
-            kind = "agent" if row.way.agent else "oracle" if name == "oracle" else "ours" if ours else "router"
-            points.append(Point(name=name, cost=found.dollars_per_task, success=found.pass_at_1, kind=kind))
-    return pareto_plot(points, tasks=1_000, height=4.0 if tasks else 2.6)
+    for row, found in known:
+        name = row.way.name
+        if not (row.way.agent or name in SHOWN or row is best):
+            continue
+        kind = "agent" if row.way.agent else "oracle" if name == "oracle" else "ours" if "SALE" in name else "router"
+        label = SHOWN.get(name, name.replace("librarian-", "lib. "))
+        points.append(Point(name=label, cost=found.dollars_per_task, success=found.pass_at_1, kind=kind))
+    return pareto_plot(points, height=3.4)
 
 
 def sheets(test: Recorded, rows: Sequence[Entry], passages: str) -> Iterator[Sheet]:

@@ -288,7 +288,6 @@ def ways(recorded: Recorded, embed: Embed, routers: Sequence[Router]) -> Iterato
     yield market("SALE grounded, match", grounded(MATCH_JUROR), embed)
     yield market("SALE grounded, reader 0.5B", grounded(SMALL_READER), embed)
     yield market("SALE grounded, reader 1.5B", grounded(READER), embed)
-    yield market("SALE grounded, rubric", grounded(GENERALIST), embed)
     yield market(PRIMARY, grounded(MATCH_JUROR, READER, shortlist=SHORTLIST), embed)
     yield market(
         f"{PRIMARY}, next best bid",

@@ -1,7 +1,8 @@
 """Recording a run: every agent on every task, with and without its plan, and the market over several task orders.
 
 In a pool whose agents look before they bid two auctions are recorded for each task: of plans alone, by those who judge
-by the rubric, and of what the agents found, without plans, by every juror. Either can be replayed from one record.
+by the rubric, and of what the agents found, without plans, by the jurors with a question. Either can be replayed from
+one record.
 
 It goes through the product's own market and contractors; only their models are wrapped. Waiting costs nothing here, so
 time limits are lifted: what a slow machine would have cut short is on record whole. Everything can be stopped at any
@@ -27,6 +28,7 @@ from sale.agents.seating import seat_jurors
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
+from sale.auction import scoring
 from sale.auction.looking import looker_of
 from sale.bench.judging import verifier_of
 from sale.bench.recording.blind import Blind
@@ -219,9 +221,13 @@ class Recorder:
             return {FIRST_BIDS: Market(self.agents, seats=self._seats, rules=rules)}
         blind = [Blind(agent) for agent in self.agents]
         grounded = replace(rules, plans=False, shortlist=None)
+        # The rubric is for plans: who has no weight is not asked.
+        weights = scoring.default_weights(
+            {agent.name: agent.price for agent in self.agents}, [seat.name for seat in self._seats]
+        )
         return {
             FIRST_BIDS: Market(blind, rules=replace(rules, plans=True, shortlist=None)),
-            GROUNDED: Market(self.agents, seats=self._seats, rules=grounded),
+            GROUNDED: Market(self.agents, seats=self._seats, rules=grounded, weights=weights),
         }
 
     async def _base(self, markets: Mapping[str, Market], task: BenchTask) -> None:

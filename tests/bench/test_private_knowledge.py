@@ -104,7 +104,7 @@ async def likeness(asked: object) -> float:
 def say(ask: Ask) -> str | None:
     """A reader that says yes where the town is quoted; librarians that answer with the river they are shown."""
     text = "\n".join(str(message["content"]) for message in ask.body["messages"])
-    town = next(name for name in TOWNS if name in text)
+    town = re.findall(r"flows through (\w+)\?", text)[0]
     if "Answer with one word, yes or no" in text:
         return "yes" if f"{town} is a town" in text else "no"
     if "response_format" in ask.body and "good@librarian" in ask.body["model"]:

@@ -234,21 +234,17 @@ class Recorder:
         async with asyncio.TaskGroup() as group:
             for agent in self.agents:
                 group.create_task(self._execute(agent, task, None))
-            held = {
-                name: group.create_task(_held(market.auction(task.task)))
-                for name, market in markets.items()
-                if (task.id, name) not in self._auctioned
-            }
+            held = {name: group.create_task(_held(market.auction(task.task))) for name, market in markets.items()}
         by_name = {agent.name: agent for agent in self.agents}
         for name, done in held.items():
             auction = done.result()
             if isinstance(auction, NoBidsError):
                 self._nobody(auction, task, order=name)
                 continue
+            self._auction(auction, task, order=name)
             async with asyncio.TaskGroup() as group:
                 for bid in auction.bids:
                     group.create_task(self._execute(by_name[bid.agent], task, bid.strategy.text or None))
-            self._auction(auction, task, order=name)
 
     async def order(self, seed: int, scratch: Path, report: Report) -> None:
         """The whole market, memory and refinement too, over the tasks in one random order, starting with no memory.

@@ -22,7 +22,7 @@ SEED = 20261128
 PASTS: tuple[int | None, ...] = (0, 10, 30, 100, None)
 """How many past tasks; `None` is all there are."""
 DRAWS = 1
-"""Draws of the past for each number and fold; one where there is nothing to draw. Fitting every router takes longest."""
+"""Draws of the past for each number and fold; fitting every router on more takes hours."""
 
 Decide = Callable[[Recorded, Recorded], Routing]
 """Given the past and the tasks to decide, who does them."""

@@ -26,7 +26,7 @@ from sale.types import Bid, Price, Score, Weights
 CODER, GENERALIST = "coder", "generalist"
 MATCH_JUROR, SMALL_READER, READER = "match", "reader-0.5b", "reader-1.5b"
 SHORTLIST = 2
-"""How many bids the dear reader reads."""
+"""How many bids are read by a juror that costs something."""
 HALF = scoring.MAX_SCORE / 2
 PRIMARY = "SALE grounded, shortlist"
 """The row that success is claimed for."""
@@ -288,10 +288,11 @@ def ways(recorded: Recorded, embed: Embed, routers: Sequence[Router]) -> Iterato
     yield market("SALE grounded, match", grounded(MATCH_JUROR), embed)
     yield market("SALE grounded, reader 0.5B", grounded(SMALL_READER), embed)
     yield market("SALE grounded, reader 1.5B", grounded(READER), embed)
-    yield market(PRIMARY, grounded(MATCH_JUROR, READER, shortlist=SHORTLIST), embed)
+    yield market("SALE grounded, 1.5B reads two", grounded(MATCH_JUROR, READER, shortlist=SHORTLIST), embed)
+    yield market(PRIMARY, grounded(MATCH_JUROR, SMALL_READER, shortlist=SHORTLIST), embed)
     yield market(
         f"{PRIMARY}, next best bid",
-        grounded(MATCH_JUROR, READER, shortlist=SHORTLIST),
+        grounded(MATCH_JUROR, SMALL_READER, shortlist=SHORTLIST),
         embed,
         attempts=len(recorded.agents),
     )

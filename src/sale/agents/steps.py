@@ -74,6 +74,8 @@ async def _steps(
     sourced = any(isinstance(tool, SourcedTool) for tool in tools)
     if shift.opening and SEARCH in by_name:
         await _search_first(by_name[SEARCH], task, course)
+    if shift.opening and shift.turns == 1:
+        shown = ()  # there is no step left to search in
     for turn in range(1, shift.turns + 1):
         last = turn == shift.turns or (shift.account is not None and shift.account.closing)
         chosen, failure = None, None

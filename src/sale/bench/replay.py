@@ -7,7 +7,7 @@ calls is checked by running the market over them (`Recorder` with `replay=True`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from sale.bench.recording.log import read_record
 from sale.bench.routers.protocol import OutcomeTable
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
-from sale.types import AUCTION_STAGES, Bid, Entropy, Score, Strategy
+from sale.types import AUCTION_STAGES, Bid, Entropy, Evidence, Score, Strategy
 
 FIRST_BIDS = "first bids"
+GROUNDED = "grounded bids"
+"""First bids of what agents found, without plans, in a pool whose agents look."""
 CHECKED = {"success": 1.0, "failure": -1.0, "unknown": 0.0}
 """A verdict as a number, for routers."""
 
@@ -61,7 +63,7 @@ class AuctionRow:
     dropouts: tuple[tuple[str, str], ...]
     """Agent and reason."""
     paid: Mapping[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
-    """Dollars of the first round by stage, `bid` or `judge`, and agent."""
+    """Dollars of the first round by stage, `look`, `bid` or `judge`, and agent."""
 
 
 @dataclass(slots=True)
@@ -90,8 +92,14 @@ class Recorded:
     @property
     def orders(self) -> tuple[str, ...]:
         """Task orders with memory that are whole: every task has its auction and the winner's work in them."""
-        names = sorted({order for order, _ in self.auctions} - {FIRST_BIDS})
+        names = sorted({order for order, _ in self.auctions} - {FIRST_BIDS, GROUNDED})
         return tuple(name for name in names if all((name, task.id) in self.auctions for task in self.tasks))
+
+    def grounded(self) -> Recorded:
+        """The same record with the auctions of what agents found in place of those of plans, where it has them."""
+        held = {(FIRST_BIDS, task): row for (order, task), row in self.auctions.items() if order == GROUNDED}
+        rest = {at: row for at, row in self.auctions.items() if at[0] not in {FIRST_BIDS, GROUNDED}}
+        return replace(self, auctions=held | rest, tasks=[one for one in self.tasks if (FIRST_BIDS, one.id) in held])
 
     def table(self, *, planned: bool) -> OutcomeTable:
         """Outcomes as routers see them.
@@ -219,7 +227,7 @@ def _auction(line: Mapping[str, Any]) -> AuctionRow:
             dropouts=(),
         )
     calls = [call for call in held["settlement"]["calls"] if call["stage"] in AUCTION_STAGES]
-    first = [call for call in calls if call["stage"] in {"bid", "judge"}]
+    first = [call for call in calls if call["stage"] in {"look", "bid", "judge"}]
     paid: dict[tuple[str, str], float] = {}
     for call in first:
         key = (call["stage"], call["agent"])
@@ -248,8 +256,9 @@ def _tokens(call: Mapping[str, Any]) -> int:
 def _bid(line: Mapping[str, Any]) -> Bid:
     strategy: dict[str, Any] = dict(line["strategy"])
     entropy = strategy.pop("entropy")
+    evidence = tuple(Evidence(**one) for one in strategy.pop("evidence", ()))
     return Bid(
-        strategy=Strategy(**strategy, entropy=Entropy(**entropy) if entropy else None),
+        strategy=Strategy(**strategy, entropy=Entropy(**entropy) if entropy else None, evidence=evidence),
         price=line["price"],
         cost=line["cost"],
         value=line["value"],

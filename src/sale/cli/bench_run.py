@@ -22,7 +22,7 @@ from sale.bench.corpus import CorpusSearch, open_corpus
 from sale.bench.recording.calls import RunStoppedError
 from sale.bench.recording.log import pack as pack_record
 from sale.bench.recording.log import unpack
-from sale.bench.recording.run import Progress, Recorder, for_recording, has_specialists
+from sale.bench.recording.run import Progress, Recorder, for_recording, has_specialists, own_libraries
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
@@ -40,6 +40,7 @@ class _Options(TypedDict):
     orders: int
     judge: str | None
     width: int
+    borrow: tuple[Path, ...]
     config_file: Path | None
 
 
@@ -53,12 +54,14 @@ class _Options(TypedDict):
 @click.option("--orders", default=0, show_default=True, help="Also the whole market over so many random task orders.")
 @click.option("--judge", help="Also ask this agent, shown the reference, about every short answer.")
 @click.option("--width", default=4, show_default=True, help="Calls of one model made at once.")
+@click.option("--borrow", type=FILE, multiple=True, help="Another record: calls on it are copied, not made again.")
 @config_option
 def run(record: Path, **options: Unpack[_Options]) -> None:
     """Record a run in RECORD, a file of JSON lines.
 
-    Every agent bids and judges; every agent does every task without a plan, and with its own. Stop it at any time: the
-    same command goes on where it stopped. A RECORD that is not there is unpacked from RECORD.xz, if that is.
+    Every agent bids and judges; every agent does every task without a plan, and with its own. Where agents look before
+    they bid, what they found is judged, too, in an auction of its own without plans. Stop it at any time: the same
+    command goes on where it stopped. A RECORD that is not there is unpacked from RECORD.xz, if that is.
     """
     task_file, domain, split = options["task_file"], options["domain"], options["split"]
     tasks = read_tasks(task_file) if task_file else hst_open(domain=domain, split=split)
@@ -110,13 +113,19 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _Options) -> N
     domain, orders, judge = options["domain"], options["orders"], options["judge"]
     with ExitStack() as stack:
         tools: tuple[Tool, ...] = ()
-        if domain == "search" or has_specialists(settings):
+        if not own_libraries(settings) and (domain == "search" or has_specialists(settings)):
             cache = platformdirs.user_cache_path(config.APP) / "corpora"
             found = await open_corpus(options["corpus"] or corpus_path(), embedder=MiniLMEmbedder(), cache=cache)
             tools = (CorpusSearch(stack.enter_context(found)),)
         sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if domain == "coding" else None
         recorder = Recorder(
-            record, tasks, for_recording(settings, domain), sandbox=sandbox, tools=tools, width=options["width"]
+            record,
+            tasks,
+            for_recording(settings, domain),
+            sandbox=sandbox,
+            tools=tools,
+            width=options["width"],
+            borrow=options["borrow"],
         )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bar = stack.enter_context(_bar())

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,8 +83,17 @@ class Turns:
 class CallLog:
     """All calls of a record, by key. Without a writer nothing new can be asked: that is a replay."""
 
-    def __init__(self, path: Path, writer: RecordWriter | None, turns: Turns | None = None) -> None:
-        """Read what is there."""
+    def __init__(
+        self, path: Path, writer: RecordWriter | None, turns: Turns | None = None, borrow: Sequence[Path] = ()
+    ) -> None:
+        """Read what is there.
+
+        Args:
+            path: The record.
+            writer: Takes new calls.
+            turns: Whose turn it is.
+            borrow: Records whose calls are copied where the same call is asked for.
+        """
         self._writer = writer
         self._replies: dict[str, dict[str, Any]] = {}
         self.usage: dict[str, Usage] = {}
@@ -92,6 +101,9 @@ class CallLog:
         for line in read_record(path):
             if line["kind"] == "call":
                 self._keep(line["key"], line["agent"], line["reply"])
+        self._lent = {
+            line["key"]: line["reply"] for other in borrow for line in read_record(other) if line["kind"] == "call"
+        }
         self._pending: dict[str, asyncio.Task[Reply]] = {}
         self.turns = turns or Turns(width=1)
         self.made = 0
@@ -121,6 +133,11 @@ class CallLog:
             return known
         if self._writer is None:
             raise NotRecordedError(f"the {line['stage']} call of {line['agent']} is not on record")
+        if key in self._lent:
+            stored = self._lent[key]
+            self._write({"kind": "call", "key": key, **line, "reply": stored})
+            self._keep(key, line["agent"], stored)
+            return reply_of(stored)
         if key not in self._pending:
             self._pending[key] = made = asyncio.create_task(self._make(key, line, model, call))
             # Whoever asked may have been cancelled, with the run: then nobody awaits its error, which is no news.

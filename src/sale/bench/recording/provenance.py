@@ -9,10 +9,11 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from sale.bench.tasks.schema import BenchTask
-from sale.config import AgentSettings, llama_server
+from sale.config import AgentSettings, Settings, llama_server
 from sale.models.local.catalogue import find as find_model
 
 PACKAGES = ("sale", "xllamacpp", "pydantic-ai-slim", "numpy")
@@ -30,6 +31,26 @@ def identity(agent: AgentSettings) -> str:
     if agent.gguf is not None:
         return f"{agent.gguf.name}@{hashlib.sha256(agent.gguf.read_bytes()).hexdigest()[:12]}"
     return f"{agent.model} at {agent.endpoint}"
+
+
+def corpora_of(settings: Settings) -> dict[str, str]:
+    """The digests of agents' own passages, by agent."""
+    return {
+        agent.name: hashlib.sha256(agent.tools.search.corpus.read_bytes()).hexdigest()[:12]
+        for agent in settings.agents
+        if agent.tools is not None and agent.tools.search is not None and agent.tools.search.corpus is not None
+    }
+
+
+def kept_settings(settings: Settings) -> dict[str, Any]:
+    """Settings as a record keeps them: of passages the name of the file, not where it lies on this machine."""
+    kept = settings.model_dump(mode="json")
+    for agent in kept["agents"]:
+        own: dict[str, Any] = agent["tools"] or {}
+        search: dict[str, Any] = own.get("search") or {}
+        if search.get("corpus"):
+            search["corpus"] = Path(search["corpus"]).name
+    return kept
 
 
 def digest_of(tasks: Sequence[BenchTask]) -> str:

@@ -1,5 +1,9 @@
 """Recording a run: every agent on every task, with and without its plan, and the market over several task orders.
 
+In a pool whose agents look before they bid two auctions are recorded for each task: of plans alone, by those who judge
+by the rubric, and of what the agents found, without plans, by the jurors with a question. Either can be replayed from
+one record.
+
 It goes through the product's own market and contractors; only their models are wrapped. Waiting costs nothing here, so
 time limits are lifted: what a slow machine would have cut short is on record whole. Everything can be stopped at any
 time and taken up again: calls, executions and auctions that are on record are not made anew.
@@ -20,13 +24,18 @@ from typing import Any, Self, TypeVar
 from sale.agents.contractor import Contractor
 from sale.agents.pool import Engines, hire, limits_of
 from sale.agents.protocol import Agent, Tool
+from sale.agents.seating import seat_jurors
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
+from sale.auction import scoring
+from sale.auction.looking import looker_of
 from sale.bench.judging import verifier_of
+from sale.bench.recording.blind import Blind
 from sale.bench.recording.calls import CallLog, RecordedModel, Turns
 from sale.bench.recording.log import RecordWriter, read_record
-from sale.bench.recording.provenance import digest_of, identity, machine, pool_of, versions
+from sale.bench.recording.provenance import corpora_of, digest_of, identity, kept_settings, machine, pool_of, versions
+from sale.bench.replay import FIRST_BIDS, GROUNDED
 from sale.bench.tasks.schema import BenchTask, Domain
 from sale.config import AgentSettings, MemorySettings, Settings, llama_server
 from sale.errors import InputError, NoBidsError
@@ -79,6 +88,11 @@ def for_recording(settings: Settings, domain: Domain) -> Settings:
     return settings.model_copy(update={"auction": rules, "agents": agents, "tools": tools})
 
 
+def own_libraries(settings: Settings) -> bool:
+    """Whether some agent has passages of its own: then nobody is given those of the bench."""
+    return any(agent.tools is not None and agent.tools.search is not None for agent in settings.agents)
+
+
 def has_specialists(settings: Settings) -> bool:
     """Whether its agents work in ways of their own."""
     return any(agent.execution not in {"auto", "direct"} or agent.samples > 1 for agent in settings.agents)
@@ -97,6 +111,7 @@ class Recorder:
         tools: Sequence[Tool] = (),
         width: int = 4,
         replay: bool = False,
+        borrow: Sequence[Path] = (),
     ) -> None:
         """Open the record and read what is on it; no model is loaded.
 
@@ -108,23 +123,27 @@ class Recorder:
             tools: What search tasks are done with.
             width: Calls of one model made at once.
             replay: Make no new call: what is not on record is an error.
+            borrow: Other records; a call that is on one of them is copied from there in place of being made.
         """
         self._tasks = tuple(tasks)
         self._settings = settings
         self._sandbox = sandbox
         self._width = width
         self._writer = None if replay else RecordWriter(record)
-        self._log = CallLog(record, self._writer, Turns(width=width))
+        self._log = CallLog(record, self._writer, Turns(width=width), borrow)
         self._outcomes: dict[tuple[str, str], Outcome] = {}
         self._executed: set[tuple[str, str, str]] = set()
         self._auctioned: set[tuple[str, str]] = set()
         self._checked: set[tuple[str, str]] = set()
         self._opinions: set[tuple[str, str, str]] = set()
         self._pool: object = None
+        self._corpora: object = None
         for line in read_record(record):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
         self.agents = hire(settings, wrap=self._wrap, tools=tools, engines=engines)
+        self._seats = seat_jurors(settings, self.agents)
+        self._looking = any(looker_of(agent) is not None for agent in self.agents)
 
     def _take_in(self, line: dict[str, Any]) -> None:
         if line["kind"] == "execution":
@@ -137,7 +156,7 @@ class Recorder:
         elif line["kind"] == "opinion":
             self._opinions.add((line["task"], line["answer"], line["judge"]))
         elif line["kind"] == "run":
-            self._pool = pool_of(line["settings"])
+            self._pool, self._corpora = pool_of(line["settings"]), line.get("corpora", {})
 
     def _wrap(self, agent: AgentSettings, model: Model) -> Model:
         return RecordedModel(
@@ -155,7 +174,9 @@ class Recorder:
         Raises:
             InputError: The record is one of another pool, or of other rules.
         """
-        settings = self._settings.model_dump(mode="json")
+        settings, corpora = kept_settings(self._settings), corpora_of(self._settings)
+        if self._corpora is not None and self._corpora != corpora:
+            raise InputError("the record was made with other passages", hint="Name another file.")
         if self._pool not in {None, pool_of(settings)}:
             raise InputError(
                 "the record was made with other agents, prices or rules",
@@ -167,6 +188,7 @@ class Recorder:
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "note": note,
                 "settings": settings,
+                "corpora": corpora,
                 "models": {agent.name: identity(agent) for agent in self._settings.agents},
                 "tasks": digest_of(self._tasks),
                 "calls at once": self._width,
@@ -178,13 +200,13 @@ class Recorder:
     async def base(self, report: Report, *, in_flight: int = 12) -> None:
         """Every agent's bid, judged by all; every plan executed by its author; every agent without a plan."""
         places = asyncio.Semaphore(in_flight)
-        market = Market(self.agents, rules=self._rules(refine=False))
+        markets = self._markets()
         done = 0
 
         async def one(task: BenchTask) -> None:
             nonlocal done
             async with places:
-                await self._base(market, task)
+                await self._base(markets, task)
             done += 1
             report(self._progress(done, task.id))
 
@@ -192,20 +214,37 @@ class Recorder:
             for task in self._tasks:
                 group.create_task(one(task))
 
-    async def _base(self, market: Market, task: BenchTask) -> None:
+    def _markets(self) -> Mapping[str, Market]:
+        """The auctions of first bids that are recorded, by the name they stand under."""
+        rules = self._rules(refine=False)
+        if not self._looking:
+            return {FIRST_BIDS: Market(self.agents, seats=self._seats, rules=rules)}
+        blind = [Blind(agent) for agent in self.agents]
+        grounded = replace(rules, plans=False, shortlist=None)
+        # The rubric is for plans: who has no weight is not asked.
+        weights = scoring.default_weights(
+            {agent.name: agent.price for agent in self.agents}, [seat.name for seat in self._seats]
+        )
+        return {
+            FIRST_BIDS: Market(blind, rules=replace(rules, plans=True, shortlist=None)),
+            GROUNDED: Market(self.agents, seats=self._seats, rules=grounded, weights=weights),
+        }
+
+    async def _base(self, markets: Mapping[str, Market], task: BenchTask) -> None:
         async with asyncio.TaskGroup() as group:
             for agent in self.agents:
                 group.create_task(self._execute(agent, task, None))
-            held = group.create_task(_held(market.auction(task.task)))
-        auction = held.result()
-        if isinstance(auction, NoBidsError):
-            self._nobody(auction, task, order="first bids")
-            return
-        self._auction(auction, task, order="first bids")
+            held = {name: group.create_task(_held(market.auction(task.task))) for name, market in markets.items()}
         by_name = {agent.name: agent for agent in self.agents}
-        async with asyncio.TaskGroup() as group:
-            for bid in auction.bids:
-                group.create_task(self._execute(by_name[bid.agent], task, bid.strategy.text))
+        for name, done in held.items():
+            auction = done.result()
+            if isinstance(auction, NoBidsError):
+                self._nobody(auction, task, order=name)
+                continue
+            self._auction(auction, task, order=name)
+            async with asyncio.TaskGroup() as group:
+                for bid in auction.bids:
+                    group.create_task(self._execute(by_name[bid.agent], task, bid.strategy.text or None))
 
     async def order(self, seed: int, scratch: Path, report: Report) -> None:
         """The whole market, memory and refinement too, over the tasks in one random order, starting with no memory.
@@ -221,7 +260,7 @@ class Recorder:
         random.Random(seed).shuffle(tasks)  # noqa: S311  an order, not a secret
         fresh = MemorySettings(path=scratch / f"order-{seed}-{uuid.uuid4().hex[:8]}.sqlite3")
         settings = self._settings.model_copy(update={"memory": fresh})
-        market = Market(self.agents, rules=self._rules(refine=True), memory=open_memory(settings))
+        market = Market(self.agents, seats=self._seats, rules=self._rules(refine=True), memory=open_memory(settings))
         for position, task in enumerate(tasks):
             verifier = _Remembered(self, task)
             result = await _held(market.run(task.task, verifier=verifier))

@@ -1,0 +1,1 @@
+"""The report of the pool of private knowledge: see docs/private-knowledge.md."""

@@ -1,0 +1,94 @@
+"""`python -m benchmarks.private_knowledge report [--quick] [--embed]`: the tables of docs/private-knowledge.md.
+
+Read from `benchmarks/records/private-knowledge/`, of which a part is enough; written to
+`docs/results/private-knowledge/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.private_knowledge.report import entries, figure, load, sheets
+from sale.bench.figure_style import svg
+from sale.bench.replay import Recorded
+from sale.bench.report.recorded_embeddings import RecordedEmbeddings, texts_of
+from sale.bench.routers.baselines import learnt
+from sale.bench.routers.features import Embeddings
+from sale.bench.routers.fixed import BestSingle, Random
+from sale.bench.routers.protocol import Router
+from sale.bench.tasks.files import read_tasks
+from sale.models.embedding import MiniLMEmbedder
+
+HERE = Path(__file__).resolve().parents[1]
+TASKS = HERE / "pools" / "private-knowledge" / "tasks.jsonl"
+RECORDS = HERE / "records" / "private-knowledge"
+OUT = HERE.parent / "docs" / "results" / "private-knowledge"
+DIVISIONS = ("hash", "topic")
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Make the report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.private_knowledge", description=__doc__)
+    parser.add_argument("what", choices=["report"])
+    parser.add_argument("--records", type=Path, default=RECORDS)
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--tasks", type=Path, default=TASKS)
+    parser.add_argument("--split", choices=["test", "dev"], default="test", help="dev: to choose by, cross-fitted.")
+    parser.add_argument("--quick", action="store_true", help="Without learnt routers.")
+    parser.add_argument("--embed", action="store_true", help="Embed the recorded texts anew.")
+    asked = parser.parse_args(given)
+    tasks = read_tasks(asked.tasks)
+    found: dict[str, tuple[Recorded, Recorded | None]] = {}
+    for division in DIVISIONS:
+        test = load(asked.records, division, asked.split, tasks)
+        dev = load(asked.records, division, "dev", tasks) if asked.split == "test" else None
+        if test is not None and len(test.tasks) > 1:
+            found[division] = (test, dev)
+    if not found:
+        sys.exit(f"no record with two whole tasks in {asked.records}: docs/private-knowledge.md says how to make one")
+    embeddings = Embeddings(embedder(asked.records / "embeddings.npz", found, anew=asked.embed))
+    asked.out.mkdir(parents=True, exist_ok=True)
+    pages: list[str] = []
+    for division, (test, dev) in found.items():
+        print(f"{division}: {counted(test)} {asked.split} tasks, {counted(dev)} dev tasks", file=sys.stderr)
+        routers: list[Router] = [BestSingle(), Random()]
+        routers += [] if asked.quick else learnt(embeddings, answers=True)
+        rows = list(entries(test, dev, embeddings, routers))
+        pages.append(
+            f"Passages by {division}: on record are {counted(test)} {asked.split} tasks and {counted(dev)} others."
+        )
+        for sheet in sheets(test, rows, division):
+            (asked.out / f"{sheet.key}.csv").write_text(sheet.csv(), encoding="utf-8")
+            pages.append(sheet.markdown())
+        (asked.out / f"{division}-pareto.svg").write_bytes(svg(figure(rows)))
+    page = "\n\n".join(pages) + "\n"
+    (asked.out / "tables.md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+def counted(recorded: Recorded | None) -> str:
+    """How many tasks of each domain."""
+    if recorded is None:
+        return "no"
+    search = sum(task.domain == "search" for task in recorded.tasks)
+    return f"{search} search and {len(recorded.tasks) - search} coding"
+
+
+def embedder(
+    path: Path, found: dict[str, tuple[Recorded, Recorded | None]], *, anew: bool
+) -> RecordedEmbeddings | MiniLMEmbedder:
+    """The embeddings kept beside the records, so that reports agree on all machines; else made now."""
+    if anew:
+        texts = {text for pair in found.values() for part in pair if part is not None for text in texts_of(part)}
+        made = asyncio.run(RecordedEmbeddings.made(texts, MiniLMEmbedder()))
+        made.write(path)
+        return made
+    return RecordedEmbeddings.read(path) if path.exists() else MiniLMEmbedder()
+
+
+if __name__ == "__main__":
+    main()

@@ -31,9 +31,9 @@ from sale.auction.jury import PanelJury, Sitting
 from sale.auction.ledger import Ledger, ignore
 from sale.auction.scoring import impute
 from sale.bench.recording.calls import NotRecordedError
-from sale.bench.recording.log import unpack
+from sale.bench.recording.log import FIRST_BIDS, unpack
 from sale.bench.recording.run import Recorder, for_recording
-from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, load_recorded
+from sale.bench.replay import AuctionRow, Recorded, load_recorded
 from sale.bench.routers.features import Embeddings
 from sale.bench.stats import Interval, Resampling, mean, paired
 from sale.bench.tasks.hst_open import hst_open

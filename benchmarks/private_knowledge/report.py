@@ -16,7 +16,8 @@ from sale.bench.frontier import hull
 from sale.bench.metrics import Settled, compare_dollars, compare_success, split, summary
 from sale.bench.online import Embed
 from sale.bench.pareto import Point, pareto_plot
-from sale.bench.replay import FIRST_BIDS, GROUNDED, Recorded, load_recorded, merged
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import GROUNDED, Recorded, load_recorded, merged
 from sale.bench.report.sheet import Sheet, micro, percent, scaled
 from sale.bench.routers.protocol import Floats, OutcomeTable, Router
 from sale.bench.signals import Judged, judged_bids, within

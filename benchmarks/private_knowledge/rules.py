@@ -13,7 +13,8 @@ from sale.agents.verify import normalised
 from sale.auction import scoring
 from sale.bench.online import Embed, Policy
 from sale.bench.online import run as run_market
-from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import AuctionRow, Recorded
 from sale.bench.report.by_hand import HandRule
 from sale.bench.report.fitted import Lessons
 from sale.bench.routers.fixed import Oracle, SingleAgent

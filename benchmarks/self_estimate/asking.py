@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sale.auction.prompts.templates import folder
-from sale.bench.replay import FIRST_BIDS, Recorded
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import Recorded
 from sale.bench.tasks.schema import BenchTask
 from sale.config import llama_server, models_path
 from sale.models.endpoint import Address, EndpointModel, Manner, at

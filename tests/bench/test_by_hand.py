@@ -9,7 +9,8 @@ import pytest
 
 from sale.bench.market_router import SaleRouter, default_weights
 from sale.bench.metrics import settle
-from sale.bench.replay import FIRST_BIDS, Recorded
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import Recorded
 from sale.bench.report.by_hand import RULES, HandRule
 from sale.bench.routers.protocol import OutcomeTable
 from sale.bench.tasks.schema import BenchTask, HumanTime, Kind

@@ -9,7 +9,8 @@ import pytest
 
 from sale.bench.metrics import settle
 from sale.bench.online import Policy, examples_of, run
-from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import AuctionRow, Recorded, Work
 from sale.bench.routers.protocol import Floats
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.types import Bid, Score, Strategy, SuccessModel, Weights

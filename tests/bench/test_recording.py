@@ -26,9 +26,9 @@ from sale.bench.recording.calls import (
     reply_of,
     stored_reply,
 )
-from sale.bench.recording.log import RecordWriter, pack, read_record, unpack
+from sale.bench.recording.log import FIRST_BIDS, RecordWriter, pack, read_record, unpack
 from sale.bench.recording.run import Progress, Recorder, for_recording
-from sale.bench.replay import FIRST_BIDS, load_recorded
+from sale.bench.replay import load_recorded
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from sale.types import Reply, TokenLogprobs, Usage

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import AuctionRow, Recorded, Work
 from sale.bench.report.refined import Flip, refined_bids, refinement_table
 from sale.types import Bid, Score, Strategy
 

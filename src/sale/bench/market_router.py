@@ -14,7 +14,8 @@ from statistics import fmean
 import numpy as np
 
 from sale.auction import scoring
-from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import AuctionRow, Recorded, Work
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 from sale.bench.shapley import coalitions
 from sale.types import Bid, Price, Score, Weights

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from sale.auction import scoring, standing
 from sale.auction.sequence import first_to_try, next_to_try
-from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded, Work
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import AuctionRow, Recorded, Work
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 from sale.memory.tracks import TrackedWork, Tracks
 from sale.memory.tracks import Work as PlaceOfWork

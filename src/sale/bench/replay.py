@@ -13,15 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from sale.bench.recording.log import read_record
+from sale.bench.recording.log import FIRST_BIDS, GROUNDED, read_record
 from sale.bench.routers.protocol import OutcomeTable
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
 from sale.types import AUCTION_STAGES, Bid, Entropy, Evidence, Score, Strategy
 
-FIRST_BIDS = "first bids"
-GROUNDED = "grounded bids"
-"""First bids of what agents found, without plans, in a pool whose agents look."""
 CHECKED = {"success": 1.0, "failure": -1.0, "unknown": 0.0}
 """A verdict as a number, for routers."""
 

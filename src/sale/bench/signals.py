@@ -12,7 +12,8 @@ from statistics import fmean
 
 import numpy as np
 
-from sale.bench.replay import FIRST_BIDS, Recorded
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import Recorded
 from sale.bench.routers.protocol import Bools, Floats
 from sale.bench.stats import Interval, Resampling, draws
 from sale.types import Bid

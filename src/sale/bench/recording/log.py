@@ -26,6 +26,9 @@ from sale.files.reading import decode_text, read_bytes
 from sale.files.writing import explain_output, write_bytes, write_text
 
 Line = Mapping[str, Any]
+FIRST_BIDS = "first bids"
+GROUNDED = "grounded bids"
+"""First bids of what agents found, without plans, in a pool whose agents look."""
 
 
 def read_record(path: Path) -> Iterator[dict[str, Any]]:

@@ -33,9 +33,8 @@ from sale.auction.looking import looker_of
 from sale.bench.judging import verifier_of
 from sale.bench.recording.blind import Blind
 from sale.bench.recording.calls import CallLog, RecordedModel, Turns
-from sale.bench.recording.log import RecordWriter, read_record
+from sale.bench.recording.log import FIRST_BIDS, GROUNDED, RecordWriter, read_record
 from sale.bench.recording.provenance import corpora_of, digest_of, identity, kept_settings, machine, pool_of, versions
-from sale.bench.replay import FIRST_BIDS, GROUNDED
 from sale.bench.tasks.schema import BenchTask, Domain
 from sale.config import AgentSettings, MemorySettings, Settings, llama_server
 from sale.errors import InputError, NoBidsError

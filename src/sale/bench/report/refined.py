@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from sale.bench.replay import FIRST_BIDS, AuctionRow, Recorded
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import AuctionRow, Recorded
 from sale.bench.report.field import Field
 from sale.bench.report.sheet import Sheet, percent, scaled
 from sale.bench.report.tables import RESAMPLING

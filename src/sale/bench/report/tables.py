@@ -19,7 +19,7 @@ from sale.bench.metrics import (
     summary,
     workload,
 )
-from sale.bench.replay import FIRST_BIDS
+from sale.bench.recording.log import FIRST_BIDS
 from sale.bench.report.field import Field
 from sale.bench.report.sheet import Sheet, micro, percent, scaled
 from sale.bench.routers.fixed import SingleAgent

@@ -32,7 +32,8 @@ from sale.auction.ledger import Ledger, ignore
 from sale.auction.scoring import impute
 from sale.bench.recording.calls import NotRecordedError
 from sale.bench.recording.log import FIRST_BIDS, unpack
-from sale.bench.recording.run import Recorder, for_recording
+from sale.bench.recording.pools import for_recording
+from sale.bench.recording.run import Recorder
 from sale.bench.replay import AuctionRow, Recorded, load_recorded
 from sale.bench.routers.features import Embeddings
 from sale.bench.stats import Interval, Resampling, mean, paired

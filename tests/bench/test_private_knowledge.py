@@ -17,7 +17,8 @@ from benchmarks.private_knowledge.pasts import lots
 from benchmarks.private_knowledge.rules import MATCH_JUROR, PRIMARY, READER, grounded
 from sale import config
 from sale.bench.recording.log import FIRST_BIDS, read_record
-from sale.bench.recording.run import Progress, Recorder, for_recording, own_libraries
+from sale.bench.recording.pools import for_recording, own_libraries
+from sale.bench.recording.run import Progress, Recorder
 from sale.bench.replay import GROUNDED, Recorded, load_recorded
 from sale.bench.tasks.files import read_tasks, write_tasks
 from sale.bench.tasks.hst_open import hst_open

@@ -27,7 +27,8 @@ from sale.bench.recording.calls import (
     stored_reply,
 )
 from sale.bench.recording.log import FIRST_BIDS, RecordWriter, pack, read_record, unpack
-from sale.bench.recording.run import Progress, Recorder, for_recording
+from sale.bench.recording.pools import for_recording
+from sale.bench.recording.run import Progress, Recorder
 from sale.bench.replay import load_recorded
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError

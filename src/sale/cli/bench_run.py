@@ -22,7 +22,8 @@ from sale.bench.corpus import CorpusSearch, open_corpus
 from sale.bench.recording.calls import RunStoppedError
 from sale.bench.recording.log import pack as pack_record
 from sale.bench.recording.log import unpack
-from sale.bench.recording.run import Progress, Recorder, for_recording, has_specialists, own_libraries
+from sale.bench.recording.pools import for_recording, has_specialists, own_libraries
+from sale.bench.recording.run import Progress, Recorder
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split

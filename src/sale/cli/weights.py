@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -18,12 +19,14 @@ from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.errors import InputError
 from sale.learning.drift import Finding, drift
-from sale.learning.health import JurorHealth, jury_health
 from sale.learning.terms import terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.shipped import SOURCE, knowledge_of
 from sale.types import Example, Training, WeightSet
+
+if TYPE_CHECKING:
+    from sale.learning.health import JurorHealth
 
 DEFAULT = "default"
 HEADLINE = ("pass@1", "dollars", "reliance")
@@ -154,6 +157,8 @@ def jury(config_file: Path | None, *, as_json: bool) -> None:
 
     By all outcomes on record. An area of 0.5 says nothing; 1 is a juror that scores every success above every failure.
     """
+    from sale.learning.health import jury_health
+
     found = jury_health(with_memory(config_file, lambda memory: memory.examples()))
     if as_json:
         click.echo(document("jurors", found))

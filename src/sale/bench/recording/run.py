@@ -34,8 +34,9 @@ from sale.bench.judging import verifier_of
 from sale.bench.recording.blind import Blind
 from sale.bench.recording.calls import CallLog, RecordedModel, Turns
 from sale.bench.recording.log import FIRST_BIDS, GROUNDED, RecordWriter, read_record
+from sale.bench.recording.pools import NO_LIMIT
 from sale.bench.recording.provenance import corpora_of, digest_of, identity, kept_settings, machine, pool_of, versions
-from sale.bench.tasks.schema import BenchTask, Domain
+from sale.bench.tasks.schema import BenchTask
 from sale.config import AgentSettings, MemorySettings, Settings, llama_server
 from sale.errors import InputError, NoBidsError
 from sale.market import Market
@@ -44,10 +45,6 @@ from sale.models.protocol import Model
 from sale.types import Auction, AuctionRules, Execution, Outcome, Task
 
 T = TypeVar("T")
-NO_LIMIT = 1e7
-"""Seconds: longer than any run."""
-SEARCH_TURNS = 3
-SEARCH_TOKENS = 160
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,37 +61,6 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-
-
-def for_recording(settings: Settings, domain: Domain) -> Settings:
-    """The settings of a recorded run: the pool's own, with no limits of time.
-
-    A pool whose agents all answer directly does search tasks in steps; one of agents that work in different ways is
-    taken as it is.
-    """
-    rules = replace(
-        settings.auction,
-        bid_seconds=NO_LIMIT,
-        judge_seconds=NO_LIMIT,
-        caps=replace(settings.auction.caps, seconds=NO_LIMIT),
-    )
-    change: dict[str, Any] = {"seconds": NO_LIMIT}
-    if domain == "search" and not has_specialists(settings):
-        change |= {"execution": "steps", "turns": SEARCH_TURNS, "answer_tokens": SEARCH_TOKENS}
-    agents = tuple(agent.model_copy(update=change) for agent in settings.agents)
-    # The bench's own corpus alone: what the web says today nobody can repeat.
-    tools = settings.tools.model_copy(update={"python": False, "search": None})
-    return settings.model_copy(update={"auction": rules, "agents": agents, "tools": tools})
-
-
-def own_libraries(settings: Settings) -> bool:
-    """Whether some agent has passages of its own: then nobody is given those of the bench."""
-    return any(agent.tools is not None and agent.tools.search is not None for agent in settings.agents)
-
-
-def has_specialists(settings: Settings) -> bool:
-    """Whether its agents work in ways of their own."""
-    return any(agent.execution not in {"auto", "direct"} or agent.samples > 1 for agent in settings.agents)
 
 
 class Recorder:

@@ -11,11 +11,25 @@ import pytest
 
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
-from sale.auction.baseline import always_largest
+from sale.auction.baseline import always_largest, result_of
 from sale.auction.events import Awarded, BiddingOpened, LeaderFound
 from sale.auction.ledger import Ledger
 from sale.errors import SaleError, StoreError
-from sale.types import Auction, AuctionRules, Call, Caps, Execution, Price, SuccessModel, Task, TrackRecord, Usage
+from sale.types import (
+    Attempt,
+    Auction,
+    AuctionRules,
+    Call,
+    Caps,
+    Execution,
+    Outcome,
+    Price,
+    SuccessModel,
+    Task,
+    TrackRecord,
+    Usage,
+)
+from tests.memory.builders import auction, bid
 from tests.support.scripted import Watch, acts, auctioneer, contractor
 from tests.support.values import TASK, weights
 
@@ -132,3 +146,18 @@ class TestBaseline:
         found = always_largest("large", self.PRICE, [self.execution("small", 10), self.execution("middle", 20)])
         assert found.dollars == pytest.approx(60 / 1e6 + 0.5)
         assert found.basis == "the tokens middle took, at large's price"
+
+    def test_a_result_adds_up_the_auction_and_every_attempt(self) -> None:
+        held = auction("1", TASK, [bid("small", 1.0)])
+        tries = [
+            Attempt(execution=self.execution(name, 10), outcome=Outcome(verdict=verdict, judged_by="tests"))
+            for name, verdict in (("small", "failure"), ("large", "success"))
+        ]
+        largest = contractor("large", acts(), price=2.0)
+        found = result_of(held, tries, largest, seconds=3.0)
+        assert (found.execution, found.outcome.verdict) == (tries[1].execution, "success")
+        assert found.attempts == (tries[0],)
+        assert len(found.settlement.calls) == len(held.settlement.calls) + sum(
+            len(one.execution.calls) for one in tries
+        )
+        assert found.always_largest.basis == "its own execution"

@@ -13,6 +13,7 @@ from sale.learning.drift import drift
 from sale.learning.due import due
 from sale.learning.fit import fit
 from sale.learning.logistic import fit_logistic
+from sale.learning.material import material
 from sale.learning.minmax import Effort, best_of, solve_minmax
 from sale.learning.recipes import recipe
 from sale.learning.terms import terms
@@ -141,3 +142,12 @@ def test_a_success_model_is_shown_in_place_of_them() -> None:
     assert shown["intercept: a newcomer"] == model.newcomer
     assert {f"intercept: {agent}" for agent in model.intercepts} < set(shown)
     assert "weight: cost" not in shown
+
+
+def test_a_curve_is_drawn_once() -> None:
+    ready = material(auctions(60))
+    assert ready.curve(2) is ready.curve(2)
+    held, made = ready.models
+    ready.__dict__["models"] = (replace(held, prospects=None), made)
+    with pytest.raises(ValueError, match="prospects"):
+        ready.curve(1)

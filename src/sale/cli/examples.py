@@ -16,7 +16,7 @@ from sale.errors import InputError
 from sale.files.reading import read_text
 from sale.types import Task
 
-FIRST = "humaneval/46"
+FIRST = "humaneval/18"
 """The example `sale run` shows when it is given nothing to do."""
 
 

@@ -59,3 +59,14 @@ def test_what_is_no_whole_number(text: object) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, True, None, [], "1_0x", 10**400])
 def test_what_is_no_finite_number(value: object) -> None:
     assert finite(value) is None
+
+
+def test_a_whole_number_is_read() -> None:
+    assert [whole(text) for text in ("0", "017", "9" * 18, "9" * 19, "-1", "١")] == [
+        0,
+        17,
+        10**18 - 1,
+        None,
+        None,
+        None,
+    ]

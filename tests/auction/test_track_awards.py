@@ -150,8 +150,8 @@ class TestBaseline:
     def test_a_result_adds_up_the_auction_and_every_attempt(self) -> None:
         held = auction("1", TASK, [bid("small", 1.0)])
         tries = [
-            Attempt(execution=self.execution(name, 10), outcome=Outcome(verdict=verdict, judged_by="tests"))
-            for name, verdict in (("small", "failure"), ("large", "success"))
+            Attempt(execution=self.execution("small", 10), outcome=Outcome(verdict="failure", judged_by="tests")),
+            Attempt(execution=self.execution("large", 10), outcome=Outcome(verdict="success", judged_by="tests")),
         ]
         largest = contractor("large", acts(), price=2.0)
         found = result_of(held, tries, largest, seconds=3.0)

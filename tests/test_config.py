@@ -33,6 +33,23 @@ def agent(extra: str) -> AgentSettings:
     return config.parse(AGENT + extra).agents[0]
 
 
+class TestAllowance:
+    def test_is_five_percent_where_the_market_is_served_and_nothing_is_said(self) -> None:
+        settings = config.parse(AGENT + "price = 1.0")
+        assert settings.auction.allowance is None
+        assert settings.served.auction.allowance == 0.05
+        for said in (0.2, 0.0, math.inf):
+            told = config.parse(AGENT + f"price = 1.0\n[auction]\nallowance = {said}")
+            assert told.served.auction.allowance == said
+
+    def test_an_incumbent_is_one_of_the_agents(self) -> None:
+        assert config.parse(AGENT + 'price = 1.0\n[auction]\nincumbent = "a"').auction.incumbent == "a"
+        assert "'b'" in fault(AGENT + 'price = 1.0\n[auction]\nincumbent = "b"')
+
+    def test_is_no_less_than_nothing(self) -> None:
+        assert "allowance must not be negative" in fault(AGENT + "price = 1.0\n[auction]\nallowance = -0.1")
+
+
 class TestShipped:
     def test_is_in_force_where_there_is_no_file(self) -> None:
         settings = config.load()

@@ -171,6 +171,7 @@ async def test_an_auction_that_may_pay_is_held() -> None:
         assert len(bids) == expected
         assert result.auction.held == bool(expected)
         assert ("3 agents are bidding" in lines) == bool(expected)
+        assert ("The auction was expected to bring $" in shown(result)) == bool(expected)
 
 
 async def test_the_track_record_moves_the_award(tmp_path: Path) -> None:
@@ -202,3 +203,34 @@ async def test_the_memory_says_by_which_weights(tmp_path: Path) -> None:
     assert before.weights.source == again.weights.source == "default"
     assert after.weights == kept.weights
     assert (before.winner.agent, after.winner.agent) == ("small", "large")
+
+
+async def test_an_allowance_is_earned_by_work_and_by_what_the_memory_knows_of_the_last_day(tmp_path: Path) -> None:
+    pool = [agent("small", 1.0, "right"), agent("large", 10.0, "right")]
+    rules = AuctionRules(allowance=0.1)
+
+    async def one_task() -> tuple[Result, Market]:
+        async with Market(pool, rules=rules, memory=opener_at(tmp_path / "memory.sqlite3")) as market:
+            return await market.run("Do it.", observe=lambda _: None), market
+
+    first, market = await one_task()
+    assert not first.auction.held
+    assert first.execution.agent == "large"
+    assert "the allowance is kept for larger tasks" in shown(first)
+    assert "large does the work as it would without a market" in shown(first)
+    assert market.allowance is not None
+    assert market.allowance.earned == pytest.approx(0.1 * first.settlement.work_dollars)
+    second, later = await one_task()
+    assert later.allowance is not None
+    assert later.allowance.earned == pytest.approx(
+        0.1 * (first.settlement.work_dollars + second.settlement.work_dollars)
+    )
+
+
+async def test_savings_are_counted_against_the_incumbent() -> None:
+    pool = [agent("small", 1.0, "right"), agent("middle", 5.0, "right"), agent("large", 10.0, "right")]
+    for named, expected in ((None, "large"), ("middle", "middle")):
+        async with Market(pool, rules=AuctionRules(incumbent=named)) as market:
+            result = await market.run("Do it.")
+            assert result.always_largest.agent == market.incumbent.name == expected
+            assert market.largest.name == "large"

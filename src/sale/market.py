@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from sale.agents.protocol import Agent, Verifier
 from sale.agents.seating import seat_jurors
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction import scoring
+from sale.auction.allowance import Allowance, incumbent_of
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
 from sale.auction.events import AwardedAgain, Observer, ignore
@@ -33,12 +33,14 @@ from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
 from sale.auction.sequence import next_to_try
+from sale.auction.terms import Terms
 from sale.errors import ConfigError, InputError, SaleError, StoreError
+from sale.memory.earnings import begin_allowance
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
-from sale.types import Attempt, Auction, AuctionRules, Bid, Result, Task, Verdict, Weights
+from sale.types import Attempt, Auction, AuctionRules, Bid, Call, Result, Task, Verdict, Weights
 
 T = TypeVar("T")
 MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
@@ -91,6 +93,8 @@ class Market:
         self._memory: AuctionMemory | None = None
         self._memory_lock = asyncio.Lock()
         self._runner: asyncio.Runner | None = None
+        share = self._rules.allowance
+        self.allowance = None if share is None else Allowance(share=share)
 
     @classmethod
     def from_config(cls, path: Path | str | None = None, *, settings: config.Settings | None = None) -> Self:
@@ -124,7 +128,12 @@ class Market:
     @property
     def largest(self) -> Agent:
         """The dearest agent, which "always using the largest" would use."""
-        return max(self.agents, key=lambda agent: (agent.price.blended, agent.name))
+        return incumbent_of(self.agents)
+
+    @property
+    def incumbent(self) -> Agent:
+        """The agent that did the work before there was a market: as the rules name it, else the dearest."""
+        return incumbent_of(self.agents, self._rules.incumbent)
 
     @property
     def prior(self) -> Weights:
@@ -148,7 +157,7 @@ class Market:
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began = time.monotonic()
-        auction = await self._hold(task, checked=verifier is not None, observe=observe, tenant=tenant)
+        auction = await self._hold(task, Terms(checked=verifier is not None, observe=observe, tenant=tenant))
         unkept = await self._keep(lambda memory: memory.award(auction))
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
@@ -156,12 +165,13 @@ class Market:
             while bid is not None:
                 agent = self._agents[bid.agent]
                 attempts.append(await attempt(agent, auction.task, bid, verifier=verifier, observe=observe))
+                self.worked(attempts[-1].execution.calls)
                 bid = self._next(auction, attempts, observe)
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
-        result = result_of(auction, attempts, self.largest, seconds=time.monotonic() - began)
+        result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: _settle(memory, result)))
 
     async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:
@@ -175,7 +185,7 @@ class Market:
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore, tenant: str = DEFAULT) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
-        auction = await self.award(task, observe=observe, tenant=tenant)
+        auction = await self.award(task, Terms(observe=observe, tenant=tenant))
         if memory := await self.memory():
             await memory.close_unexecuted(auction.id)
         return auction
@@ -241,51 +251,21 @@ class Market:
                 self._memory = await self._open_memory()
             return self._memory
 
-    async def award(
-        self,
-        task: Task | str,
-        *,
-        auction_id: str | None = None,
-        among: Collection[str] | None = None,
-        checked: bool = False,
-        adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
-        observe: Observer = ignore,
-        tenant: str = DEFAULT,
-    ) -> Auction:
+    async def award(self, task: Task | str, terms: Terms | None = None) -> Auction:
         """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
-
-        Args:
-            task: What is to be done.
-            auction_id: The record's id; made up unless given.
-            among: Names of the agents that may bid; all unless given. The jury is the whole one.
-            checked: Whether failed work will be found out, and passed on as often as the rules allow.
-            adjust: Makes another scoring rule of the market's own, for this auction.
-            observe: Called with every event as it happens.
-            tenant: Whose task it is.
 
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
         """
-        auction = await self._hold(
-            task, auction_id, among=among, checked=checked, adjust=adjust, observe=observe, tenant=tenant
-        )
+        auction = await self._hold(task, terms or Terms())
         if memory := await self.memory():
             await memory.award(auction)
         return auction
 
-    async def _hold(
-        self,
-        task: Task | str,
-        auction_id: str | None = None,
-        *,
-        among: Collection[str] | None = None,
-        checked: bool = False,
-        adjust: Callable[[scoring.ScoringRule], scoring.ScoringRule] | None = None,
-        observe: Observer = ignore,
-        tenant: str = DEFAULT,
-    ) -> Auction:
+    async def _hold(self, task: Task | str, terms: Terms) -> Auction:
         """As `award`, with a record that is begun but does not hold the award yet."""
-        task, auction_id, bidders = _as_task(task), auction_id or uuid.uuid4().hex, self._bidders(among)
+        task, auction_id, bidders = _as_task(task), terms.auction_id, self._bidders(terms.among)
+        tenant = DEFAULT if terms.tenant is None else terms.tenant
         recalled = memory.of(tenant) if (memory := await self.memory()) else None
         auctioneer = Auctioneer(
             bidders=bidders,
@@ -295,16 +275,19 @@ class Market:
             weights=await self._weights_in_force(memory),
             memory=recalled,
             experience=recalled,
-            weigh=adjust(self._scoring_rule) if adjust else self._scoring_rule,
-            attempts=self._rules.attempts if checked else 1,
+            weigh=terms.adjust(self._scoring_rule) if terms.adjust else self._scoring_rule,
+            attempts=self._rules.attempts if terms.checked else 1,
+            allowance=self.allowance,
+            looping=terms.looping,
         )
         auctioneer.check(task)
         await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror is not None])
         if memory:
+            await begin_allowance(self.allowance, memory)
             await memory.begin(auction_id, task, tenant=tenant)
-        ledger = Ledger(caps=self._rules.caps, observe=observe)
+        ledger = Ledger(caps=self._rules.caps, observe=terms.observe)
         try:
-            return await auctioneer.hold(auction_id, task, ledger, observe)
+            return await auctioneer.hold(auction_id, task, ledger, terms.observe)
         except (SaleError, asyncio.CancelledError) as error:
             if memory:
                 reason = f"{error.code}: {error}" if isinstance(error, SaleError) else "cancelled"
@@ -331,6 +314,11 @@ class Market:
             observe(AwardedAgain(failed=last, bid=bid))
         return bid
 
+    def worked(self, calls: Sequence[Call], *, cached: int = 0) -> None:
+        """Work was done on a task that was awarded: it earns auctions their allowance. `run` says so itself."""
+        if self.allowance is not None:
+            self.allowance.worked(calls, self.incumbent.price, cached=cached)
+
     async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
         """Add up what the work cost, compare with always using the largest agent, and put it on record.
 
@@ -342,7 +330,7 @@ class Market:
         Raises:
             SaleError: It is settled already, or the memory cannot be written.
         """
-        result = result_of(auction, attempts, self.largest, seconds=seconds)
+        result = result_of(auction, attempts, self.incumbent, seconds=seconds)
         if memory := await self.memory():
             await _settle(memory, result)
         return result

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sale.auction.exploring import draw, explore, work_dollars
+from sale.auction.allowance import work_ahead
+from sale.auction.exploring import draw, explore
 from sale.auction.scoring import rank
 from sale.errors import InputError
 from sale.types import AuctionRules, Bid, Exploration, Weights
@@ -92,7 +93,7 @@ def test_exploration_refuses_what_makes_no_sense() -> None:
 
 def test_without_fitted_weights_work_is_taken_to_cost_what_prices_say() -> None:
     linear = Weights(cost=1.0, entropy=0.0, jurors={})
-    found = work_dollars(bids(), linear)
+    found = work_ahead(bids(), linear, 1000)
     assert found["large"] / found["small"] == pytest.approx(PRICES["large"] / PRICES["small"])
 
 

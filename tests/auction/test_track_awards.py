@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from sale.auction import scoring
+from sale.auction import scoring, standing
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import always_largest, result_of
 from sale.auction.events import Awarded, BiddingOpened, LeaderFound
@@ -161,3 +161,40 @@ class TestBaseline:
             len(one.execution.calls) for one in tries
         )
         assert found.always_largest.basis == "its own execution"
+
+
+class TestWhatAnAuctionBrought:
+    async def test_nothing_is_known_without_a_model_or_an_auction(self) -> None:
+        plain = auctioneer([contractor("cheap", price=0.1), contractor("dear", price=1.0)])
+        assert standing.brought((await held(plain))[0]) is None
+        assert standing.brought((await held(market(TRACKED, Past(GOOD))))[0]) is None
+
+    async def test_it_may_confirm_who_was_best_before(self) -> None:
+        auction, _ = await held(market(replace(MODEL, spread={"cheap": 1.0, "dear": 1.0}), hold=False))
+        told = standing.brought(auction)
+        assert told is not None
+        assert told.before == told.after == "dear"
+        assert told.gain == 0.0
+        assert told.expected > 0.0
+        assert told.cost == auction.settlement.dollars > 0.0
+        assert "without it dear would have had the task, too" in told.said("${:.1e}".format)
+
+    async def test_it_may_move_the_task(self) -> None:
+        """A plan of the cheap one that the jury likes best: its odds rise, those of the other one fall."""
+
+        def likes(plan: str) -> int:
+            return 5 if "cheaply" in plan else 0
+
+        agents = [
+            contractor("cheap", acts(bid="1. Do it cheaply.", judge=likes), price=0.1),
+            contractor("dear", acts(bid="1. Do it dearly.", judge=likes), price=1.0),
+        ]
+        telling = replace(MODEL, coefficients={"juror:dear": 2.0}, means={"juror:dear": 2.5})
+        auction, _ = await held(auctioneer(agents, weights=replace(weights(), model=telling)))
+        told = standing.brought(auction)
+        assert told is not None
+        assert (told.before, told.after) == ("dear", "cheap")
+        by_agent = {bid.agent: bid.net_cost for bid in auction.bids}
+        assert told.gain == pytest.approx((by_agent["dear"] - by_agent["cheap"]) / 1e6)
+        assert "it moved the task from dear to cheap" in told.said(str)
+        assert "less" in replace(told, gain=-1.0).said(str)

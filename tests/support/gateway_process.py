@@ -153,6 +153,10 @@ def _settings(folder: Path, agents: Agents, server: dict[str, object], more: str
     server = {"database": str(folder / "server.sqlite3"), **server}
     keyed = [{**one, **({"api_key_env": "PROVIDER_KEY"} if "endpoint" in one else {})} for one in agents]
     tables = [f"[[agents]]\n{_toml(one)}" for one in keyed]
+    if "allowance" not in more:  # tasks of tests are small, and auctions are what most tests are about
+        more = f"{'' if '[auction]' in more else '[auction]'}\n{more}".replace(
+            "[auction]", "[auction]\nallowance = inf", 1
+        )
     return "\n".join([*tables, f"[server]\n{_toml(server)}", more])
 
 

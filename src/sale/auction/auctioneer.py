@@ -3,7 +3,8 @@
     looks -> shortlist -> bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury
     -> award
 
-Where the rules say to hold auctions only if they pay, and this one would not, the award is made on track records.
+Where the rules say to hold auctions only if they pay, and this one would not, the award is made on track records. So it
+is where the allowance does not cover an auction; without a success model the incumbent gets the task then.
 
 The auctioneer knows bidders, jurors and a memory by the protocols beside it; what wins is decided by `scoring` alone.
 """
@@ -15,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sale.auction import exploring, scoring, standing
+from sale.auction.allowance import PRIOR_GAIN, Allowance, Outlook, incumbent_of, prior_tokens, work_ahead
 from sale.auction.bidding import first_strategy, refined_strategy
 from sale.auction.events import (
     AuctionOpened,
@@ -25,7 +27,7 @@ from sale.auction.events import (
     Observer,
     ShortlistMade,
 )
-from sale.auction.fanout import check_fan_out
+from sale.auction.fanout import check_fan_out, fan_out
 from sale.auction.jury import Jury, Sitting, convene
 from sale.auction.ledger import Ledger
 from sale.auction.looking import look
@@ -99,6 +101,10 @@ class Auctioneer:
     """How a strategy and its scores become C and V; the published linear rule unless given."""
     attempts: int = 1
     """How many agents may try, one after the other, where it will be found out that work has failed."""
+    allowance: Allowance | None = None
+    """What auctions may still take of the money; without one they are held whatever they cost."""
+    looping: bool = False
+    """Whether the work is a conversation with tools, which is read many times."""
 
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
@@ -123,11 +129,19 @@ class Auctioneer:
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
         running = _Running(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
-        if (known := self._without_auction(tracks)) is not None:
-            leader = scoring.provisional_winner(known)
-            observe(LeaderFound(leader=leader, bids=tuple(known), refining=()))
-            return self._awarded(running, known, leader, _Found(leader.agent))
-        observe(BiddingOpened(agents=agents))
+        if self.allowance is None:
+            return await self._auctioned(running) if self._wanted(tracks) else self._standing(running)
+        ahead = self._outlook(task, tracks)
+        if not self._wanted(tracks) or not self.allowance.reserve(ahead):
+            return self._standing(running)
+        try:
+            return await self._auctioned(running)
+        finally:
+            self.allowance.settle(ahead, ledger.settlement.dollars)
+
+    async def _auctioned(self, running: _Running) -> Auction:
+        """Bids, jury, refinement, award."""
+        running.observe(BiddingOpened(agents=tuple(bidder.name for bidder in self.bidders)))
         bids, first = await self._first_bids(running)
         if not bids:
             reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in first.dropouts)
@@ -140,7 +154,7 @@ class Auctioneer:
 
     def _awarded(self, running: _Running, bids: Sequence[Bid], winner: Bid, found: _Found) -> Auction:
         contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
-        winner, exploration = self._drawn(running.auction_id, self._first(winner, contenders), contenders)
+        winner, exploration = self._drawn(running, self._first(winner, contenders), contenders)
         auction = Auction(
             id=running.auction_id,
             task=running.task,
@@ -165,25 +179,44 @@ class Auctioneer:
             return best
         return first_to_try([bid for bid in contenders if scoring.is_judged(bid)] or [best], model, self.attempts)
 
-    def _drawn(self, auction_id: str, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
+    def _drawn(self, running: _Running, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
         """The bid that is awarded: the best, or, for the share of awards that explores, one that is drawn."""
         rules = self.rules
         if rules.explore == 0.0:
             return best, None
         able = [bid for bid in contenders if scoring.is_judged(bid)]
-        work = exploring.work_dollars(contenders, self.weights)
+        work = work_ahead(contenders, self.weights, prior_tokens(running.task, looping=self.looping))
         drawn = exploring.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
-        agent = exploring.draw(drawn.propensities, auction_id)
+        agent = exploring.draw(drawn.propensities, running.auction_id)
         own = scoring.rank(bid for bid in able if bid.agent == agent)
         return best if agent == best.agent else own[0], drawn
 
-    def _without_auction(self, tracks: Mapping[str, TrackRecord]) -> list[Bid] | None:
-        """What the award is made on where an auction would not pay; `None` where one is to be held."""
+    def _wanted(self, tracks: Mapping[str, TrackRecord]) -> bool:
+        """Whether the rules want an auction: always, or where one is expected to be worth what it costs."""
         model = self.weights.model
         if self.rules.hold == "always" or model is None:
-            return None
+            return True
+        return standing.pays(standing.standing_bids(self.bidders, tracks, self.weights), model)
+
+    def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord]) -> Outlook:
+        """What an auction can cost and is expected to bring."""
+        rules, model = self.rules, self.weights.model
+        most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
         bids = standing.standing_bids(self.bidders, tracks, self.weights)
-        return None if standing.pays(bids, model) else bids
+        work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.looping))
+        incumbent = incumbent_of(self.bidders, rules.incumbent).name
+        gain = PRIOR_GAIN * work[incumbent] if model is None else standing.worth_of_bids(bids, model) / 1e6
+        return Outlook(most=min(most, rules.caps.dollars), gain=gain)
+
+    def _standing(self, running: _Running) -> Auction:
+        """An award without an auction: to the best by track records, or to the incumbent where no model tells them."""
+        bids = standing.standing_bids(self.bidders, running.tracks, self.weights)
+        leader = scoring.provisional_winner(bids)
+        if self.weights.model is None:
+            incumbent = incumbent_of(self.bidders, self.rules.incumbent).name
+            leader = next(bid for bid in bids if bid.agent == incumbent)
+        running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=()))
+        return self._awarded(running, bids, leader, _Found(leader.agent))
 
     async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
         """How the bidders did at past tasks like this one. A memory that fails costs this knowledge, no more."""

@@ -10,23 +10,9 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 
-from sale.auction.chances import expected_work
 from sale.auction.scoring import rank
 from sale.errors import InputError
-from sale.types import Bid, Exploration, Weights
-
-PRIOR_WORK_TOKENS = 1_000
-"""What work is taken to need where no weights were fitted: at each agent's price that bounds what a draw may cost."""
-
-
-def work_dollars(bids: Sequence[Bid], weights: Weights) -> dict[str, float]:
-    """By agent, what its work on one task is expected to cost, in dollars: as fitted, else by its price."""
-    model = weights.model
-    tokens = PRIOR_WORK_TOKENS
-    return {
-        bid.agent: (expected_work(model, bid.agent, bid.price, bid.track) if model else bid.price * tokens) / 1e6
-        for bid in bids
-    }
+from sale.types import Bid, Exploration
 
 
 def explore(

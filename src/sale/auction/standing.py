@@ -11,12 +11,13 @@ most of the money, so this is ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sale.auction import scoring
 from sale.auction.shortlist import unplanned
-from sale.types import Bid, Price, SuccessModel, TrackRecord, Weights
+from sale.types import Auction, Bid, Price, SuccessModel, TrackRecord, Weights
 
 
 class Priced(Protocol):
@@ -36,12 +37,9 @@ class Priced(Protocol):
 def standing_bids(bidders: Sequence[Priced], tracks: Mapping[str, TrackRecord], weights: Weights) -> list[Bid]:
     """What each agent is worth before it bids: bids without a plan, in the pool's order."""
     return [
-        scoring.weigh(
-            unplanned(bidder.name),
-            bidder.price.blended,
-            (),
-            weights,
-            tracks.get(bidder.name),
+        replace(
+            scoring.weigh(unplanned(bidder.name), bidder.price.blended, (), weights, tracks.get(bidder.name)),
+            notes=(),  # on what a plan lacks
         )
         for bidder in bidders
     ]
@@ -69,6 +67,50 @@ def worth_of_bids(standing: Sequence[Bid], model: SuccessModel) -> float:
 def pays(standing: Sequence[Bid], model: SuccessModel) -> bool:
     """Whether an auction is expected to be worth what it costs."""
     return worth_of_bids(standing, model) > model.auction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brought:
+    """What an auction was expected to bring, and what it brought, by the model that decided it. In dollars."""
+
+    expected: float
+    """What better a choice among bids was expected to be than the best standing bid."""
+    cost: float
+    before: str
+    """The agent that would have had the task without an auction."""
+    after: str
+    gain: float
+    """What more the winning bid is expected to be worth than the bid of the agent before; 0 where it is the same."""
+
+    def said(self, money: Callable[[float], str]) -> str:
+        """In plain words, with dollars written as given."""
+        expected = f"The auction was expected to bring {money(self.expected)} and cost {money(self.cost)}"
+        if self.before == self.after:
+            return f"{expected}; without it {self.after} would have had the task, too."
+        worth = f"{money(abs(self.gain))} {'more' if self.gain >= 0.0 else 'less'}"
+        return (
+            f"{expected}; it moved the task from {self.before} to {self.after}, which is expected to be worth {worth}."
+        )
+
+
+def brought(auction: Auction) -> Brought | None:
+    """The account of an auction that was held; `None` without a success model, where nothing is known of it."""
+    model = auction.weights.model
+    if model is None or not auction.held:
+        return None
+    latest = {bid.agent: bid for bid in auction.contenders}
+    standing = scoring.rank(
+        scoring.weigh(unplanned(bid.agent), bid.price, (), auction.weights, bid.track) for bid in auction.bids
+    )
+    before = standing[0]
+    gain = latest[before.agent].net_cost - auction.winner.net_cost if before.agent != auction.winner.agent else 0.0
+    return Brought(
+        expected=worth_of_bids(standing, model) / 1e6,
+        cost=auction.settlement.auction_dollars,
+        before=before.agent,
+        after=auction.winner.agent,
+        gain=gain / 1e6,
+    )
 
 
 def _deviation(bid: Bid, model: SuccessModel) -> float:

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sale.auction.standing import brought
 from sale.types import Attempt, Auction, Bid, Outcome, Result, Score
 
 VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
@@ -143,8 +144,8 @@ def _heading(auction: Auction) -> Text:
 
 
 def _how(auction: Auction) -> str:
-    if not auction.held:
-        return "no auction, it would not have paid"
+    if auction.not_held is not None:
+        return f"no auction, {auction.not_held}"
     return f"{auction.jury} jury" if any(bid.planned for bid in auction.bids) else "bids without plans"
 
 
@@ -217,6 +218,11 @@ def _score(score: Score | None) -> str:
 
 
 def _notes(auction: Auction) -> list[str]:
+    if not auction.held and not _has_chances(auction):
+        return [
+            f"{auction.winner.agent} does the work as it would without a market.",
+            "How much auctions may take of the money: auction.allowance in sale.toml.",
+        ]
     marks = "☆ provisional winner, ↻ refined" if auction.held else "☆ the best by itself"
     lines = [f"★ winner, {marks}; the smallest C − V wins (micro-dollars)."]
     if _has_chances(auction):
@@ -228,6 +234,8 @@ def _notes(auction: Auction) -> list[str]:
             "like tasks: how many this agent solved, each counted as much as it is like this one.",
             "Bids were expected to tell less than they cost: the award was made on track records.",
         ]
+    if (found := brought(auction)) is not None:
+        lines.append(found.said(money))
     lines.append(f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.")
     lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     for bid in auction.contenders:

@@ -17,6 +17,9 @@ from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, Holding, JuryMode, Weights
 from sale.types.mcp import check_servers
 
+SERVED_ALLOWANCE = 0.05
+"""What auctions of the gateway may take of the money, unless the settings say."""
+
 
 class WeightSettings(Section):
     """Weights of the auction, in place of the default prior. Costs are in micro-dollars."""
@@ -92,6 +95,13 @@ class Settings(Section):
         rules = replace(self.auction, jury=jury or self.auction.jury, hold=hold or self.auction.hold)
         return self.model_copy(update={"auction": rules})
 
+    @property
+    def served(self) -> Settings:
+        """As `sale serve` takes them: auctions have an allowance."""
+        if self.auction.allowance is not None:
+            return self
+        return self.model_copy(update={"auction": replace(self.auction, allowance=SERVED_ALLOWANCE)})
+
     @field_validator("agents")
     @classmethod
     def _unique(cls, agents: tuple[AgentSettings, ...]) -> tuple[AgentSettings, ...]:
@@ -114,6 +124,13 @@ class Settings(Section):
     def judges(self, agent: AgentSettings) -> bool:
         """Whether an agent scores bids by the rubric: where jurors are named, only if it says so itself."""
         return agent.juror and (not self.jurors or "judge" in agent.model_fields_set)
+
+    @model_validator(mode="after")
+    def _known_incumbent(self) -> Settings:
+        name = self.auction.incumbent
+        if name is not None and name not in {agent.name for agent in self.agents}:
+            raise ValueError(f"auction.incumbent names no agent of the pool: {name!r}")
+        return self
 
     @model_validator(mode="after")
     def _one_jury(self) -> Settings:

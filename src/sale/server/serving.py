@@ -83,7 +83,9 @@ async def _serve(
         with _listener(server.host, server.port) as listener:
             metrics, traces = Metrics(), Traces() if configure_traces() else None
             hub = ObservedHub(metrics, *([traces] if traces else []))
-            desk = Desk(Market.from_config(settings=settings), ObservedStore(store, metrics, traces), hub, server)
+            desk = Desk(
+                Market.from_config(settings=settings.served), ObservedStore(store, metrics, traces), hub, server
+            )
             metrics.measure(sessions=lambda: len(desk.sessions), queued=lambda: store.queued)
             looks = DashboardSettings(password=secret.get_secret_value() if secret else None)
             pages = dashboard_routes(lambda: desk.floor.market, store, hub, looks)
@@ -228,7 +230,7 @@ def _on_hangup(desk: Desk, again: Callable[[], config.Settings]) -> Callable[[],
     async def reload() -> None:
         try:
             settings = await asyncio.to_thread(again)
-            await desk.reload(Market.from_config(settings=settings), settings.server)
+            await desk.reload(Market.from_config(settings=settings.served), settings.server)
             LOG.warning("settings read again: %s", settings.origin)
         except SaleError as error:
             LOG.error("the settings are as they were: %s", error)

@@ -58,6 +58,14 @@ class AuctionRules:
     hold: Holding = "always"
     """`always`: every task is auctioned. `worthwhile`: where the weights hold a success model, and bids are expected to
     tell less than they cost, the task goes to the best agent by its track record, without an auction."""
+    allowance: float | None = None
+    """What auctions may take, as a share of what the incumbent's work would have cost: 0.05 is five percent, `inf` no
+    limit. An auction is held only where that covers the most it can cost, and where it is expected to bring most; other
+    tasks go to the best agent by its track record, or to the incumbent where no success model was fitted. Unless given,
+    0.05 in `sale serve`, and no limit elsewhere."""
+    incumbent: str | None = None
+    """The agent that did the work before there was a market, against which savings are counted; the one with the highest
+    price unless given."""
     attempts: int = 1
     """How many agents may work on a task, one after the other: where a verifier fails the winner's work, the task goes
     to the next best bid."""
@@ -75,6 +83,8 @@ class AuctionRules:
             raise ValueError(f"explore must lie in [0, 1], got {self.explore!r}")
         if not self.explore_dollars >= 0.0:
             raise ValueError(f"explore_dollars must not be negative, got {self.explore_dollars!r}")
+        if self.allowance is not None and not self.allowance >= 0.0:
+            raise ValueError(f"allowance must not be negative, got {self.allowance!r}")
         _above(self, 0, "strategy_tokens", "bid_seconds", "judge_seconds")
         _above(self, 0, "attempts")
         if self.shortlist is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from sale.bench.routers.baselines import baselines
 from sale.bench.routers.fixed import SingleAgent
-from sale.bench.routers.protocol import OutcomeTable, Routing
+from sale.bench.routers.protocol import OutcomeTable, Router, Routing
 from sale.bench.routers.tuning import Tuned, outcome
 from sale.errors import InputError
 from tests.bench.routers.tables import FEATURES, called, names, separable, table_of
@@ -18,6 +19,19 @@ ALL = names()
 LEARNT = [name for name in ALL if name not in {"always cheapest", "always largest", "random", "oracle (hindsight)"}]
 TEXT = [name for name in LEARNT if name != "best single"]
 TRAIN, TEST = separable(24, 1), separable(20, 2)
+
+
+def each(chosen: list[str]) -> list[object]:
+    """Parameters: tests of one router run in one worker, so that what is costly to fit is fitted once."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(f"router {name}")) for name in chosen]
+
+
+@cache
+def fitted(name: str) -> Router:
+    """On `TRAIN`. Not to be fitted again."""
+    router = called(name, TRAIN)
+    router.fit(TRAIN)
+    return router
 
 
 def same(one: Routing, other: Routing) -> bool:
@@ -38,10 +52,9 @@ def check(routing: Routing, table: OutcomeTable) -> None:
     assert routing.called[np.arange(tasks), routing.chosen].all()
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_same_table_same_router(name: str) -> None:
-    first, second = called(name, TRAIN), called(name, TRAIN)
-    first.fit(TRAIN)
+    first, second = fitted(name), called(name, TRAIN)
     routing = first.route(TEST)
     check(routing, TEST)
     assert same(routing, first.route(TEST))
@@ -50,10 +63,9 @@ def test_same_table_same_router(name: str) -> None:
     assert same(routing, second.route(TEST)), "what was learnt before must be forgotten"
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if "oracle" not in name])
+@pytest.mark.parametrize("name", each([name for name in ALL if "oracle" not in name]))
 def test_outcomes_are_not_looked_at(name: str) -> None:
-    router = called(name, TRAIN)
-    router.fit(TRAIN)
+    router = fitted(name)
     routing = router.route(TEST)
     nobody_knows = np.full(TEST.success.shape, np.nan)
     assert same(routing, router.route(replace(TEST, success=nobody_knows, groups=("g",) * len(TEST))))
@@ -66,8 +78,7 @@ def test_the_oracle_does_look() -> None:
 
 
 def test_a_cascade_looks_only_at_the_answers_it_pays_for() -> None:
-    router = called("FrugalGPT", TRAIN)
-    router.fit(TRAIN)
+    router = fitted("FrugalGPT")
     routing = router.route(TEST)
     assert TEST.answers is not None
     hidden = tuple(
@@ -78,7 +89,7 @@ def test_a_cascade_looks_only_at_the_answers_it_pays_for() -> None:
     assert same(routing, router.route(replace(TEST, answers=hidden)))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.5], ids=["all fail", "all succeed", "all half"])
 @pytest.mark.parametrize("tasks", [1, 2, 7])
 def test_tables_that_teach_nothing(name: str, value: float, tasks: int) -> None:
@@ -89,7 +100,7 @@ def test_tables_that_teach_nothing(name: str, value: float, tasks: int) -> None:
     check(router.route(test), test)
 
 
-@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("name", each(TEXT))
 @pytest.mark.parametrize("value", [0.0, 1.0], ids=["all fail", "all succeed"])
 def test_where_nothing_is_gained_the_cheapest_is_taken(name: str, value: float) -> None:
     train = table_of(np.full((12, 3), value))
@@ -98,7 +109,7 @@ def test_where_nothing_is_gained_the_cheapest_is_taken(name: str, value: float) 
     assert set(router.route(train).chosen) == {0}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_a_pool_of_one(name: str) -> None:
     train = table_of([[1.0], [0.0], [1.0]])
     router = called(name, train)
@@ -106,14 +117,12 @@ def test_a_pool_of_one(name: str) -> None:
     assert list(router.route(train).chosen) == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_no_tasks_to_route(name: str) -> None:
-    router = called(name, TRAIN)
-    router.fit(TRAIN)
-    check(router.route(TEST.take([])), TEST.take([]))
+    check(fitted(name).route(TEST.take([])), TEST.take([]))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_texts_without_words(name: str) -> None:
     train = replace(TRAIN.take(range(6)), texts=("",) * 6, answers=(("", "", "", ""),) * 6)
     router = called(name, train)
@@ -121,19 +130,18 @@ def test_texts_without_words(name: str) -> None:
     check(router.route(train), train)
 
 
-@pytest.mark.parametrize("name", LEARNT)
+@pytest.mark.parametrize("name", each(LEARNT))
 def test_refusals(name: str) -> None:
     router = called(name, TRAIN)
     with pytest.raises(InputError, match="not been fitted"):
         router.route(TEST)
     with pytest.raises(InputError, match="no task to learn from"):
         router.fit(TRAIN.take([]))
-    router.fit(TRAIN)
     with pytest.raises(InputError, match="asked about w, x, y, z"):
-        router.route(replace(TEST, agents=("w", "x", "y", "z")))
+        fitted(name).route(replace(TEST, agents=("w", "x", "y", "z")))
 
 
-@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("name", each(TEXT))
 def test_a_separable_problem_is_learnt(name: str) -> None:
     train, test = separable(90, 3), separable(60, 4)
     router = called(name, train)
@@ -154,9 +162,8 @@ def test_without_answers_there_is_no_cascade() -> None:
     router = called("FrugalGPT", TRAIN)
     with pytest.raises(InputError, match="this table has none"):
         router.fit(silent)
-    router.fit(TRAIN)
     with pytest.raises(InputError, match="this table has none"):
-        router.route(replace(TEST, answers=None))
+        fitted("FrugalGPT").route(replace(TEST, answers=None))
 
 
 def test_names_are_told_apart() -> None:

@@ -76,8 +76,10 @@ class Served:
         pool: Sequence[Any] | None = None,
         prior: Weights | None = None,
         keeps: bool = True,
+        allowance: float | None = None,
     ) -> None:
         self._place = place
+        self._rules = AuctionRules(examples=2, allowance=allowance)
         self._prior = prior
         self._settings = DashboardSettings(password=password)
         self._keeps = keeps
@@ -96,10 +98,9 @@ class Served:
         async def opener() -> AuctionMemory:
             return await AuctionMemory.open(self._place / "memory.sqlite3", embedder=HashEmbedder())
 
-        rules = AuctionRules(examples=2)
         place = self._place / "server.sqlite3"
         async with (
-            Market(self._pool, memory=opener, rules=rules, prior=self._prior) as self.market,
+            Market(self._pool, memory=opener, rules=self._rules, prior=self._prior) as self.market,
             await ServerStore.open(place) as store,
         ):
             self.store = store

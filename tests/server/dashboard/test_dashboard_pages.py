@@ -216,9 +216,25 @@ def test_money_says_what_is_measured(tmp_path: Path) -> None:
         assert "too few tasks for an interval" in text
 
 
+def test_money_says_what_auctions_may_take(tmp_path: Path) -> None:
+    with Served(tmp_path, allowance=0.05) as site:
+        result = site.run()
+        assert not result.auction.held
+        text = site.page("/money")
+        assert "Auctions may take 5 % of what large would have cost" in text
+        page = site.page(f"/auctions/{result.auction.id}")
+        assert "no auction: the allowance is kept for larger tasks" in page
+        assert "large did the work as it would without a market" in page
+    with Served(tmp_path, allowance=math.inf) as site:
+        assert site.run().auction.held
+        assert "Auctions may take" not in site.page("/money")
+
+
 def test_weights_that_came_with_the_pool_are_called_so(tmp_path: Path) -> None:
     with Served(tmp_path, prior=shipped().weights) as site:
         assert "weights that ship with this pool" in site.page("/weights")
+        held = site.run().auction
+        assert "The auction was expected to bring $" in site.page(f"/auctions/{held.id}")
 
 
 def test_each_juror_is_held_against_the_outcomes(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ endpoint = "{url}"
 model = "{trait}@small"
 price = 0.1
 
+[auction]
+allowance = inf
+
 [memory]
 path = "{folder}/memory.sqlite3"
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from sale.agents.protocol import Agent
 from sale.auction import scoring
 from sale.auction.events import AwardedAgain, CallSettled
+from sale.auction.terms import Terms
 from sale.server.gateway.asked import Asked
 from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.conversation import Thread, task_of
@@ -182,14 +183,15 @@ class Turn:
         watch = AuctionWatch(late=late)
         observe = self.desk.hub.observer(auction_id, watch)
         try:
-            award = market.award(
-                task,
+            terms = Terms(
                 auction_id=auction_id,
                 among=among,
+                looping=self.asked.tools,
                 adjust=adjust,
                 observe=observe,
                 tenant=self.holder.tenant,
             )
+            award = market.award(task, terms)
             return await watch.until_awarded(award, self.sink, self.headers())
         finally:
             self.auction_dollars += watch.dollars
@@ -228,6 +230,7 @@ class Turn:
         self.counted = self.counted and call.counted
         if held is None:
             return
+        self.floor.market.worked([call.settled(error)], cached=call.tally.cached)
         if held.open:  # later turns are on the ledger alone
             held.calls.append(call.settled(error))
         if not self.sink.answering:

@@ -9,9 +9,11 @@ from typing import cast, get_args
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from sale.auction.standing import brought
 from sale.memory.records import Record
 from sale.server.dashboard.desk import Desk
 from sale.server.dashboard.worddiff import Piece, changes
+from sale.server.dashboard.words import money
 from sale.types import Auction, Bid, Call, Refinement, Score, Stage, Verdict
 
 STAGES: dict[Stage, str] = {
@@ -72,10 +74,12 @@ async def show(desk: Desk) -> Response:
     if record.id != desk.request.path_params["id"]:
         return desk.redirect(f"/auctions/{record.id}")
     auction = record.auction
+    told = brought(auction) if auction else None
     return desk.render(
         "auction",
         record=record,
         auction=auction,
+        brought=told.said(money) if told else None,
         rows=bid_rows(auction) if auction else (),
         jurors=_jurors(auction) if auction else (),
         refined=refinements(auction) if auction else (),

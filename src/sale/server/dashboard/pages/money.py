@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -59,8 +60,13 @@ async def show(desk: Desk) -> Response:
         mark=round_money,
     )
     ledger = await desk.site.store.spend(chosen.span.since, "key") if desk.site.store else ()
+    allowance = desk.market.allowance
+    limited = allowance is not None and math.isfinite(allowance.share)
     return desk.render(
         "money",
+        share=allowance.share if allowance and limited else None,
+        balance=max(0.0, allowance.balance) if allowance else None,
+        incumbent=desk.market.incumbent.name,
         total=headline(auctions),
         rows=[row for row in reversed(rows) if row.total.auctions],
         spent=spent if auctions else None,

@@ -1,0 +1,163 @@
+"""What auctions may take of the money, and on which tasks they spend it: no input or output, no clock, no chance.
+
+Every dollar that the incumbent's work would have cost earns a share of it for auctions. An auction is held only if the
+balance covers the most it can cost, so that auctions never take more than their share, whatever comes next. The balance
+is small where tasks are small, so it is kept for the tasks on which an auction is expected to bring most for its price:
+those that the balance and an income like that of the last `RECENT` tasks would cover of tasks like them.
+
+An award to a dearer agent than the incumbent takes the difference from the balance, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sale.auction.chances import expected_work
+from sale.auction.standing import Priced
+from sale.types import Bid, Call, Price, Task, TrackRecord, Weights
+
+P = TypeVar("P", bound=Priced)
+
+RECENT = 200
+"""How many past tasks say what is worth an auction."""
+BYTES_PER_TOKEN = 4
+ANSWER_TOKENS = 600
+"""What an answer is taken to need where nothing is known."""
+LOOP_TURNS = 10
+"""How often a conversation with tools is taken to be read, where nothing is known."""
+LOOP_TOKENS = 1_000
+"""What each of those turns is taken to add: a call of a tool, and what comes back."""
+PRIOR_GAIN = 0.5
+"""What an auction is taken to bring where no success model was fitted, as a share of the incumbent's work."""
+USUAL_SHARE = 0.25
+"""What an auction is taken to cost, of the most it can, until one was held: prompts are reckoned at a token a byte."""
+PRIOR_TASKS = 3.0
+"""How many like tasks the stated prior counts as much as, beside a track record."""
+
+
+def incumbent_of(agents: Sequence[P], name: str | None = None) -> P:
+    """Who works where there is no auction and nothing else is known: the agent of that name, else the dearest."""
+    named = [agent for agent in agents if agent.name == name]
+    return named[0] if named else max(agents, key=lambda agent: (agent.price.blended, agent.name))
+
+
+def prior_tokens(task: Task, *, looping: bool = False) -> int:
+    """What work on a task is taken to need where nothing was learnt, in tokens: by its length, and by tools.
+
+    Args:
+        task: What is to be done.
+        looping: Whether tools are to be called: then each turn reads all that came before.
+    """
+    request = len(task.text.encode()) // BYTES_PER_TOKEN
+    if not looping:
+        return request + ANSWER_TOKENS
+    added = LOOP_TOKENS * LOOP_TURNS * (LOOP_TURNS - 1) // 2
+    return request * LOOP_TURNS + added + ANSWER_TOKENS
+
+
+def work_ahead(bids: Sequence[Bid], weights: Weights, tokens: int) -> dict[str, float]:
+    """By agent, what its work on a task is expected to cost, in dollars.
+
+    Args:
+        bids: Of the agents, with their track records.
+        weights: With a success model, as fitted.
+        tokens: Else what the work is taken to need, at the agent's price; a track record counts beside it.
+    """
+    model = weights.model
+    return {
+        bid.agent: expected_work(model, bid.agent, bid.price, bid.track) / 1e6
+        if model is not None
+        else _smoothed(bid.price * tokens / 1e6, bid.track)
+        for bid in bids
+    }
+
+
+def _smoothed(prior: float, track: TrackRecord | None) -> float:
+    if track is None:
+        return prior
+    return (PRIOR_TASKS * prior + track.spent / 1e6) / (PRIOR_TASKS + track.costed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """What is known of an auction before it is held. All in dollars."""
+
+    most: float
+    """It can cost."""
+    gain: float
+    """It is expected to bring."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Allowance:
+    """The balance of one stream of tasks. Dollars throughout."""
+
+    share: float
+    """Of the incumbent's money that auctions may take; 0.05 is five percent. Infinite: no limit."""
+    earned: float = 0.0
+    """The share of what the incumbent's work would have cost so far."""
+    spent: float = 0.0
+    """On auctions, and on work beyond what the incumbent's would have cost."""
+    begun: bool = False
+    """Whether what a memory holds of the time before has been counted."""
+    _reserved: float = 0.0
+    _actual: float = 0.0
+    _worst: float = 0.0
+    _recent: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    @property
+    def balance(self) -> float:
+        """What auctions may take now."""
+        return math.inf if math.isinf(self.share) else self.earned - self.spent - self._reserved
+
+    def reserve(self, outlook: Outlook) -> bool:
+        """Whether this auction is to be held; if so, what it can cost is set aside until `settle`."""
+        cost = self._expected(outlook.most)
+        ratio = outlook.gain / cost if cost > 0.0 else math.inf
+        self._recent.append((ratio, cost, self.earned))
+        if math.isfinite(self.share) and (outlook.most > self.balance or ratio < max(1.0, self._bar())):
+            return False
+        self._reserved += outlook.most
+        return True
+
+    def settle(self, outlook: Outlook, dollars: float) -> None:
+        """An auction that was held has cost so much."""
+        self._reserved = max(0.0, self._reserved - outlook.most)
+        self.spent += dollars
+        self._actual, self._worst = self._actual + dollars, self._worst + outlook.most
+
+    def worked(self, calls: Iterable[Call], price: Price, *, cached: int = 0) -> None:
+        """Work was done.
+
+        Args:
+            calls: What it took.
+            price: The incumbent's: at it the same tokens would have been paid. Tools cost the same whoever uses them.
+            cached: Of the input tokens, those read from a prompt cache.
+        """
+        for call in calls:
+            alike = bool(call.tool) or call.usage.total == 0
+            self.count(call.dollars, call.dollars if alike else price.dollars(call.usage, cached=cached))
+
+    def count(self, dollars: float, incumbent: float) -> None:
+        """Work has cost so much, and the incumbent's would have cost so much."""
+        if math.isfinite(self.share):
+            self.earned += self.share * incumbent
+        self.spent += max(0.0, dollars - incumbent)
+
+    def _expected(self, most: float) -> float:
+        """What an auction costs as a rule: the same share of its most as those before it."""
+        return most * (self._actual / self._worst if self._worst > 0.0 else USUAL_SHARE)
+
+    def _bar(self) -> float:
+        """The least gain a dollar that is covered, were the recent tasks to come again; 0 where all of them are."""
+        money = self.balance + self.earned - self._recent[0][2]
+        taken = 0.0
+        for ratio, cost, _ in sorted(self._recent, reverse=True):
+            taken += cost
+            if taken > money:
+                return ratio
+        return 0.0

@@ -1,0 +1,30 @@
+"""How one task is auctioned, beside the rules of its market."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from sale.auction.events import Observer, ignore
+from sale.auction.scoring import ScoringRule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What is said of one auction."""
+
+    auction_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """The record's id; made up unless given."""
+    among: Collection[str] | None = None
+    """Names of the agents that may bid; all unless given. The jury is the whole one."""
+    checked: bool = False
+    """Whether failed work will be found out, and passed on as often as the rules allow."""
+    looping: bool = False
+    """Whether the work is a conversation with tools, which is read many times."""
+    adjust: Callable[[ScoringRule], ScoringRule] | None = None
+    """Makes another scoring rule of the market's own."""
+    observe: Observer = ignore
+    """Called with every event as it happens."""
+    tenant: str | None = None
+    """Whose task it is; the market's own unless given."""

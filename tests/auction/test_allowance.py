@@ -1,0 +1,263 @@
+"""The allowance: auctions take no more than their share of the money, and take it where they bring most."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sale.auction.allowance import (
+    ANSWER_TOKENS,
+    PRIOR_TASKS,
+    USUAL_SHARE,
+    Allowance,
+    Outlook,
+    incumbent_of,
+    prior_tokens,
+    work_ahead,
+)
+from sale.auction.auctioneer import Auctioneer
+from sale.auction.ledger import Ledger
+from sale.errors import CapError, NoBidsError
+from sale.types import Auction, AuctionRules, Call, Price, Task, TrackRecord, Usage
+from tests.learning.pools import bid
+from tests.support.scripted import acts, auctioneer, contractor
+from tests.support.values import weights
+
+SHARE = 0.05
+PRICES = {"cheap": 0.1, "middle": 0.5, "dear": 1.0}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One of a stream: how long it is, whether it brings tools, and what work on it really takes."""
+
+    words: int
+    looping: bool
+    tokens: int
+
+
+def chat(random_: random.Random) -> Request:
+    return Request(words=random_.randint(1, 8), looping=False, tokens=random_.randint(20, 400))
+
+
+def long_work(random_: random.Random) -> Request:
+    return Request(words=random_.randint(200, 900), looping=True, tokens=random_.randint(50_000, 500_000))
+
+
+def traffic(seed: int, count: int, *, long: float) -> list[Request]:
+    random_ = random.Random(seed)
+    return [long_work(random_) if random_.random() < long else chat(random_) for _ in range(count)]
+
+
+@dataclass
+class Bill:
+    """What a stream has cost, and what the incumbent alone would have."""
+
+    auctions: float = 0.0
+    work: float = 0.0
+    incumbent: float = 0.0
+
+    @property
+    def over(self) -> float:
+        """What the market has cost beyond the incumbent and the allowance."""
+        return self.auctions + self.work - (1.0 + SHARE) * self.incumbent
+
+
+async def through(made: Auctioneer, stream: Sequence[Request]) -> tuple[list[Auction], list[Bill]]:
+    """The stream, one task after the other; the bill after each."""
+    assert made.allowance is not None
+    auctions: list[Auction] = []
+    bills = [Bill()]
+    price = incumbent_of(made.bidders, made.rules.incumbent).price
+    for number, request in enumerate(stream):
+        task = Task(text="word " * request.words, id=str(number))
+        ledger = Ledger(caps=made.rules.caps)
+        auction = await replace(made, looping=request.looping).hold(str(number), task, ledger, lambda _: None)
+        usage = Usage(input_tokens=request.tokens, output_tokens=0)
+        dollars = PRICES[auction.winner.agent] * request.tokens / 1e6
+        made.allowance.worked([call(auction.winner.agent, usage, dollars)], price)
+        before = bills[-1]
+        bills.append(
+            Bill(
+                auctions=before.auctions + auction.settlement.dollars,
+                work=before.work + dollars,
+                incumbent=before.incumbent + price.dollars(usage),
+            )
+        )
+        auctions.append(auction)
+    return auctions, bills
+
+
+def call(agent: str, usage: Usage, dollars: float) -> Call:
+    return Call(stage="execute", agent=agent, usage=usage, dollars=dollars, seconds=1.0)
+
+
+def pool(*, share: float = SHARE, incumbent: str | None = None, best: str = "cheap") -> Auctioneer:
+    def likes(plan: str) -> int:
+        return 5 if best in plan else 1
+
+    agents = [
+        contractor(name, acts(bid=f"1. Do it as {name} does.", judge=likes), price=price)
+        for name, price in PRICES.items()
+    ]
+    rules = AuctionRules(allowance=share, incumbent=incumbent, refine=False)
+    return replace(auctioneer(agents, rules=rules), allowance=Allowance(share=share))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("long", [0.0, 0.05, 1.0])
+async def test_adopting_the_market_never_costs_more_than_the_allowance_above_the_incumbent(
+    seed: int, long: float
+) -> None:
+    _, bills = await through(pool(), traffic(seed, 60, long=long))
+    assert max(bill.over for bill in bills) <= 1e-12
+
+
+async def test_where_awards_may_go_to_a_dearer_agent_the_difference_comes_out_of_the_allowance() -> None:
+    stream = traffic(5, 80, long=0.3)
+    auctions, bills = await through(pool(incumbent="middle", best="dear"), stream)
+    dearer = [place for place, auction in enumerate(auctions) if auction.winner.agent == "dear"]
+    assert dearer
+    # An award is made before anybody knows how long the work is: one task may overdraw, and then none may until it
+    # is paid back.
+    most = max(PRICES["dear"] * request.tokens / 1e6 for request in stream)
+    assert max(bill.over for bill in bills) <= most
+    for place in dearer:
+        assert bills[place].over <= 1e-12
+
+
+async def test_small_tasks_are_not_auctioned_and_long_ones_are() -> None:
+    stream = traffic(7, 120, long=0.1)
+    auctions, bills = await through(pool(), stream)
+    held = [request.looping for auction, request in zip(auctions, stream, strict=True) if auction.held]
+    assert sum(held) > 5
+    assert all(held)
+    last = bills[-1]
+    assert last.auctions + last.work < last.incumbent  # the cheap agent does long tasks
+
+
+async def test_without_an_auction_and_without_a_model_the_incumbent_works() -> None:
+    made = pool()
+    auctions, _ = await through(made, traffic(1, 3, long=0.0))
+    assert {auction.winner.agent for auction in auctions} == {"dear"}
+    assert not any(auction.held for auction in auctions)
+    assert auctions[0].not_held == "the allowance is kept for larger tasks"
+    assert auctions[0].settlement.calls == ()
+    assert len(auctions[0].bids) == 3  # the others can take over where its endpoint fails
+    named, _ = await through(pool(incumbent="middle"), traffic(1, 3, long=0.0))
+    assert {auction.winner.agent for auction in named} == {"middle"}
+
+
+async def test_an_infinite_allowance_holds_every_auction() -> None:
+    auctions, _ = await through(pool(share=math.inf), traffic(1, 4, long=0.0))
+    assert all(auction.held for auction in auctions)
+    assert {auction.not_held for auction in auctions} == {None}
+
+
+async def test_what_an_auction_set_aside_is_free_again_when_it_fails() -> None:
+    made = pool()
+    assert made.allowance is not None
+    made.allowance.count(100.0, 100.0)
+    before = made.allowance.balance
+    failing = replace(made, bidders=[contractor("mute", acts(bid=""), price=1.0)], looping=True)
+    with pytest.raises(NoBidsError):
+        await failing.hold("test", Task(text="word " * 200), Ledger(caps=made.rules.caps), lambda _: None)
+    spent = made.allowance.spent
+    assert spent > 0.0
+    assert made.allowance.balance == pytest.approx(before - spent)
+
+
+async def test_a_task_over_the_caps_is_refused_as_ever() -> None:
+    made = pool()
+    tight = replace(made, rules=replace(made.rules, caps=replace(made.rules.caps, tokens=10)))
+    with pytest.raises(CapError):
+        await tight.hold("test", Task(text="word"), Ledger(caps=tight.rules.caps), lambda _: None)
+
+
+amounts = st.floats(min_value=0.0, max_value=10.0)
+
+
+@given(
+    share=st.floats(min_value=0.0, max_value=1.0),
+    tasks=st.lists(st.tuples(amounts, amounts, amounts, st.floats(min_value=0.0, max_value=1.0)), max_size=60),
+)
+def test_auctions_never_take_more_than_the_share_whatever_comes(
+    share: float, tasks: list[tuple[float, float, float, float]]
+) -> None:
+    allowance = Allowance(share=share)
+    open_: list[tuple[Outlook, float]] = []
+    taken = incumbent = 0.0
+    for most, gain, work, part in tasks:
+        ahead = Outlook(most=most, gain=gain)
+        if allowance.reserve(ahead):
+            open_.append((ahead, most * part))  # several at once
+        if len(open_) > 2:
+            ahead, dollars = open_.pop(0)
+            allowance.settle(ahead, dollars)
+            taken += dollars
+        assert taken + sum(one.most for one, _ in open_) <= share * incumbent + 1e-9
+        allowance.count(work, work)
+        incumbent += work
+
+
+def test_auctions_go_to_the_tasks_on_which_they_bring_most_for_their_price() -> None:
+    allowance = Allowance(share=0.1)
+    held: dict[float, int] = {9.0: 0, 1.0: 0}
+    for number in range(2000):
+        gain = 9.0 if number % 4 == 0 else 1.0
+        ahead = Outlook(most=1.0, gain=gain)
+        if allowance.reserve(ahead):
+            allowance.settle(ahead, 1.0)
+            held[gain] += 1
+        allowance.count(2.5, 2.5)  # earns a quarter of an auction
+    assert held[9.0] > 450  # of 500
+    assert held[1.0] < 50  # of 1,500
+    assert allowance.balance < 30.0  # and nothing is left lying
+
+
+def test_what_costs_nothing_is_always_held() -> None:
+    assert Allowance(share=0.0).reserve(Outlook(most=0.0, gain=0.0))
+
+
+def test_auctions_are_expected_to_cost_the_same_part_of_their_most_as_before() -> None:
+    allowance = Allowance(share=0.5)
+    allowance.count(100.0, 100.0)
+    assert allowance._expected(4.0) == 4.0 * USUAL_SHARE
+    first = Outlook(most=4.0, gain=9.0)
+    assert allowance.reserve(first)
+    allowance.settle(first, 1.0)
+    assert allowance._expected(4.0) == 1.0
+
+
+def test_tools_count_as_tokens_of_nobody_and_cost_the_same_whoever_uses_them() -> None:
+    allowance = Allowance(share=0.1)
+    incumbent = Price(input=10.0, output=10.0, blended=10.0)
+    work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
+    allowance.worked([work, replace(work, usage=Usage(), dollars=0.5, tool="search")], incumbent)
+    assert allowance.earned == pytest.approx(0.1 * 10.5)
+    assert allowance.spent == 0.0
+
+
+def test_work_is_expected_by_length_and_tools_until_like_work_is_known() -> None:
+    short, long = Task(text="hi"), Task(text="x" * 4000)
+    assert prior_tokens(short) == ANSWER_TOKENS
+    assert prior_tokens(long) == ANSWER_TOKENS + 1000
+    assert prior_tokens(long, looping=True) > 10 * prior_tokens(long)
+    fresh = bid("small", 1.0)
+    known = replace(fresh, track=TrackRecord(agent="small", successes=1.0, failures=0.0, spent=5_000.0, costed=1.0))
+    linear = weights()
+    assert work_ahead([fresh], linear, 1000)["small"] == pytest.approx(0.001)
+    expected = (PRIOR_TASKS * 0.001 + 0.005) / (PRIOR_TASKS + 1.0)
+    assert work_ahead([known], linear, 1000)["small"] == pytest.approx(expected)
+
+
+def test_rules_refuse_an_allowance_below_nothing() -> None:
+    for wrong in (-0.1, math.nan):
+        with pytest.raises(ValueError, match="allowance"):
+            AuctionRules(allowance=wrong)

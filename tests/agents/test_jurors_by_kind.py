@@ -15,7 +15,7 @@ from sparrow_decider import Decider
 
 from sale.agents.decisions import DecisionRespondent
 from sale.agents.pool import hire
-from sale.agents.respondents import FunctionRespondent, MatchRespondent
+from sale.agents.respondents import MOST_TASKS, FunctionRespondent, MatchRespondent
 from sale.agents.seating import seat_jurors
 from sale.auction.prompts import question_prompt
 from sale.auction.protocols import Question
@@ -25,6 +25,7 @@ from sale.config import parse
 from sale.errors import BadReplyError, CallError, ConfigError, RateLimitedError, RejectedError, ServerError
 from sale.models.embedding import MiniLMEmbedder
 from sale.types import Evidence, Price, Task
+from tests.memory.builders import HashEmbedder
 
 ASKED = Task(text="What is the occupation of George Rankin?")
 HOLDS = "George Rankin was an Australian politician and soldier who served in the House of Representatives."
@@ -56,6 +57,19 @@ class TestMatch:
         asked = question(HOLDS)
         planned = replace(asked, strategy=replace(asked.strategy, text=LACKS, evidence=()))
         assert (await juror.answer(planned)).probability < (await juror.answer(asked)).probability
+
+    async def test_a_task_is_embedded_once_for_all_its_bids_and_forgotten_in_time(self) -> None:
+        embedder = HashEmbedder()
+        juror = MatchRespondent(name="match", embedder=embedder)
+        first = await juror.answer(question(HOLDS))
+        await juror.answer(question(LACKS))
+        assert embedder.embedded == 3
+        assert await juror.answer(question(HOLDS)) == first
+        for number in range(MOST_TASKS):
+            await juror.answer(replace(question(HOLDS), task=Task(text=f"task {number}")))
+        before = embedder.embedded
+        assert await juror.answer(question(HOLDS)) == first
+        assert embedder.embedded == before + 2
 
 
 class Served:

@@ -6,7 +6,7 @@ Each gives the probability of yes (`sale.auction.questions`).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -16,9 +16,11 @@ from sale.auction.questions import ANSWER_TOKENS
 from sale.auction.text import without_invisible
 from sale.auction.yes_no import probability_of_yes
 from sale.errors import BadReplyError, CallError
-from sale.models.embedding import Embedder
+from sale.models.embedding import Embedder, Vectors
 from sale.types import Price
 
+MOST_TASKS = 64
+"""Whose vectors are kept."""
 FREE_PRICE = Price(input=0.0, output=0.0, blended=0.0)
 
 
@@ -59,15 +61,22 @@ class MatchRespondent:
     name: str
     embedder: Embedder
     price: Price = FREE_PRICE
+    _tasks: dict[str, Vectors] = field(default_factory=dict[str, Vectors], repr=False, compare=False)
+    """Tasks as vectors: the bids of a task are compared with it one after the other."""
 
     async def answer(self, question: Question, /) -> Answer:
         """Compare the task with each quotation; where there is none, with the plan."""
-        strategy = question.strategy
+        strategy, task = question.strategy, question.task.text
         found = [f"{one.source}. {one.quote}" for one in strategy.evidence] or [strategy.text]
         texts = [without_invisible(text) for text in found]
-        vectors = await self.embedder.embed([question.task.text, *texts])
-        best = float(np.max(vectors[1:] @ vectors[0]))
-        return Answer(probability=min(1.0, max(0.0, best)))
+        known = self._tasks.get(task)
+        vectors = await self.embedder.embed(texts if known is not None else [*texts, task])
+        if known is None:
+            known, vectors = vectors[-1], vectors[:-1]
+            while len(self._tasks) >= MOST_TASKS:
+                self._tasks.pop(next(iter(self._tasks)))
+            self._tasks[task] = known
+        return Answer(probability=min(1.0, max(0.0, float(np.max(vectors @ known)))))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

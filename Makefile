@@ -17,8 +17,10 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(READY) ## Run TASK (or an example) through the market on the embedded pool
-	@$(BIN)/sale run $(if $(TASK),"$$TASK") $(ARGS)
+POOL := examples/libraries.toml
+EXAMPLE := "On which port does the billing service listen?" --expect 7431
+run: $(READY) ## Run TASK (or an example) through a market of local models
+	@$(BIN)/sale run --config $(POOL) $(if $(TASK),"$$TASK",$(EXAMPLE)) $(ARGS)
 run: export TASK := $(TASK)
 
 test: $(READY) browser check ## What a change must pass: style, types, import contracts, tests with the real small models

@@ -16,7 +16,7 @@ from sale.auction.events import EvidenceFound, ShortlistMade
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.looking import MAX_QUOTE_CHARACTERS, MAX_QUOTE_WORDS, excerpt
-from sale.auction.protocols import Answer, Look, Question
+from sale.auction.protocols import Answer, Look, Question, Reads
 from sale.auction.questions import DEFAULT_QUESTION, Seat
 from sale.auction.shortlist import unplanned
 from sale.auction.yes_no import probability_of_yes
@@ -38,8 +38,8 @@ from sale.types import (
     Vote,
     Weights,
 )
-from tests.support.scripted import Watch
-from tests.support.values import TASK, price
+from tests.support.scripted import Remembered, Watch
+from tests.support.values import TASK, pair, price
 
 NOBODY = Price(input=0.0, output=0.0, blended=0.0)
 PLAN = "1. Look it up.\n2. Check it.\n3. Answer."
@@ -164,6 +164,32 @@ class TestLooks:
         (one,) = auction.bids[0].strategy.evidence
         assert len(one.quote) <= MAX_QUOTE_CHARACTERS
         assert len(one.quote.split()) <= MAX_QUOTE_WORDS + 1
+
+
+class TestRefinement:
+    @pytest.mark.parametrize(
+        ("reads", "refined"), [(("evidence",), 0), (("evidence", "plan"), 1), (("bid",), 1), ((), 1)]
+    )
+    async def test_nobody_writes_another_plan_that_no_juror_would_read(
+        self, reads: Sequence[Reads], refined: int
+    ) -> None:
+        agents = [
+            Librarian("cheap", "nothing", dollars=0.1, plan="1. Ask."),
+            Librarian("dear", "the gold", dollars=1.0),
+        ]
+        seats = [Seat(respondent=Reader(name=one), reads=one) for one in reads]
+        weights = judged_by(*seats) if seats else Weights(cost=-1.0, entropy=0.0, jurors={})
+        auctioneer = Auctioneer(
+            bidders=agents,
+            jurors=(),
+            seats=seats,
+            rules=AuctionRules(),
+            weights=weights,
+            memory=Remembered({"cheap": (pair(),)}),
+        )
+        auction = await auctioneer.hold("test", TASK, Ledger(caps=Caps()), Watch())
+        assert auction.provisional == "dear"
+        assert sum(call.stage == "refine" for call in auction.settlement.calls) == refined
 
 
 class TestSeats:

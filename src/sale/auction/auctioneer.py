@@ -312,7 +312,7 @@ class Auctioneer:
         leader = scoring.provisional_winner(bids)
         cheaper = [bid for bid in scoring.may_refine(bids, leader) if bid.planned]
         own = {bid.agent: bid.strategy for bid in cheaper}
-        memory = self.memory if self.rules.refine and self.rules.plans else None
+        memory = self.memory if self.rules.refine and self.rules.plans and self._hears_plans() else None
         found: dict[str, tuple[tuple[Pair, ...], str | None]] = {}
         if memory is not None:
             found = await self._recall(memory, task, tuple(own), ledger)
@@ -333,6 +333,11 @@ class Auctioneer:
             for agent, (pairs, _) in found.items()
         )
         return refinements, dropouts
+
+    def _hears_plans(self) -> bool:
+        """Whether another plan could win: some juror reads plans, or there is no jury and entropy alone speaks."""
+        seats = self._asked_seats()
+        return bool(self._asked()) or not seats or any(seat.reads != "evidence" for seat in seats)
 
     async def _judged_again(
         self, running: _Running, asked: Sequence[Asked], able: Collection[str], votes: Sequence[Vote]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -191,6 +192,17 @@ def point(name: str, dollars: float, success: float) -> Point:
         success_range=(max(0, success - 0.1), min(1, success + 0.1)),
         tasks=9,
     )
+
+
+@pytest.mark.parametrize("dollars", [0.00008, 0.5, 1234567.0])
+def test_the_labels_of_an_axis_have_room(dollars: float) -> None:
+    """The least digit of this font at this size is some 6.9 pixels wide."""
+    chart = stacked("t", "s", ["d"], [Series(name="a", colour="work", values=(dollars,))], money, round_money)
+    for _, drawing in chart.drawings:
+        labels = re.findall(r'<text x="([\d.]+)"[^>]*text-anchor="end"[^>]*>([^<]+)<', str(drawing))
+        assert labels
+        for x, label in labels:
+            assert float(x) >= 6.9 * len(label)
 
 
 def test_the_frontier_is_those_nobody_beats() -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
 from sale.server.dashboard.words import plain
+
+
+CHARACTER = 7.0
+"""How wide a digit of an axis is, in pixels."""
+LABEL_GAP = 12
+"""Between the edge, a label and its axis."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +37,11 @@ class Frame:
     def inner_height(self) -> float:
         """What is left to draw in."""
         return float(self.height - self.top - self.bottom)
+
+    def with_room_for(self, labels: Sequence[str]) -> Frame:
+        """The same with a left margin wide enough for the longest of these labels."""
+        longest = max((len(label) for label in labels), default=0)
+        return replace(self, left=max(self.left, math.ceil(longest * CHARACTER) + LABEL_GAP))
 
     @property
     def foot(self) -> float:

@@ -64,6 +64,7 @@ def lines(
 
     def draw(frame: Frame) -> Markup:
         marks = ticks(0.0, top if top is not None else highest)
+        frame = frame.with_room_for([(mark or said)(one) for one in marks])
         up = Scale(low=marks[0], high=marks[-1], start=frame.foot, end=frame.top)
         places = _places(frame, len(periods))
         parts = [_axes(frame, periods, places, marks, up, mark or said)]
@@ -86,6 +87,7 @@ def stacked(
 
     def draw(frame: Frame) -> Markup:
         marks = ticks(0.0, max(totals, default=1.0))
+        frame = frame.with_room_for([(mark or said)(one) for one in marks])
         up = Scale(low=marks[0], high=marks[-1], start=frame.foot, end=frame.top)
         places = _places(frame, len(periods))
         wide = max(2.0, 0.72 * frame.inner_width / max(1, len(periods)))

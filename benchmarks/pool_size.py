@@ -1,6 +1,6 @@
 """What an auction costs as the pool grows, and whether who knows the answer is still asked.
 
-    python -m benchmarks.pool_size [--tasks 40]
+    python -m benchmarks.pool_size [--tasks 10]
 
 The 2,440 passages that come with sale are split by a hash of their title over 5, 20 and 100 librarians, so that each
 question has one who holds its passage. All look into their passages, for nothing. The rest is priced as for hosted
@@ -116,7 +116,7 @@ async def measured(tasks: Sequence[BenchTask], passages: Sequence[Passage], agen
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="What an auction costs as the pool grows.")
-    parser.add_argument("--tasks", type=int, default=40)
+    parser.add_argument("--tasks", type=int, default=10)
     count: int = parser.parse_args().tasks
     passages = read_passages(corpus_path())
     titles = {passage.title for passage in passages}

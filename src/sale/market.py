@@ -43,6 +43,7 @@ from sale.shipped import knowledge_of
 from sale.types import Attempt, Auction, AuctionRules, Bid, Call, Result, Task, Verdict, Weights
 
 T = TypeVar("T")
+Names = Collection[str] | None
 MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
 
 
@@ -91,18 +92,14 @@ class Market:
         self._sandbox = sandbox or config.SandboxSettings()
         self._open_memory = memory
         self._memory: AuctionMemory | None = None
-        self._memory_lock = asyncio.Lock()
-        self._runner: asyncio.Runner | None = None
-        share = self._rules.allowance
-        self.allowance = None if share is None else Allowance(share=share)
+        self._memory_lock, self._runner = asyncio.Lock(), cast("asyncio.Runner | None", None)
+        self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
 
     @classmethod
     def from_config(cls, path: Path | str | None = None, *, settings: config.Settings | None = None) -> Self:
         """The market that `sale.toml` describes, with what `sale.shipped` knows of it; else the embedded pool.
 
-        Args:
-            path: The file; looked for in the usual places unless given.
-            settings: Settings in place of a file.
+        The file is looked for in the usual places unless given; settings take its place.
 
         Raises:
             ConfigError: The file is wrong, a key is not in the environment, or an agent has no price.
@@ -165,12 +162,13 @@ class Market:
             while bid is not None:
                 agent = self._agents[bid.agent]
                 attempts.append(await attempt(agent, auction.task, bid, verifier=verifier, observe=observe))
-                self.worked(attempts[-1].execution.calls)
                 bid = self._next(auction, attempts, observe)
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
+        for number, done in enumerate(attempts, start=1):
+            self.worked(done.execution.agent, done.execution.calls, answered=number == len(attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: _settle(memory, result)))
 
@@ -190,7 +188,7 @@ class Market:
             await memory.close_unexecuted(auction.id)
         return auction
 
-    def worst_auction(self, task: Task | str, *, among: Collection[str] | None = None) -> float:
+    def worst_auction(self, task: Task | str, *, among: Names = None) -> float:
         """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
         worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules, self._seats)
         return min(worst.dollars, self._rules.caps.dollars)
@@ -278,12 +276,13 @@ class Market:
             weigh=terms.adjust(self._scoring_rule) if terms.adjust else self._scoring_rule,
             attempts=self._rules.attempts if terms.checked else 1,
             allowance=self.allowance,
+            current=terms.current,
             looping=terms.looping,
         )
         auctioneer.check(task)
         await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror is not None])
         if memory:
-            await begin_allowance(self.allowance, memory)
+            await begin_allowance(self.allowance, memory, incumbent=self.incumbent.name)
             await memory.begin(auction_id, task, tenant=tenant)
         ledger = Ledger(caps=self._rules.caps, observe=terms.observe)
         try:
@@ -294,7 +293,7 @@ class Market:
                 await memory.abandon(auction_id, reason, ledger.settlement.calls)
             raise
 
-    def _bidders(self, among: Collection[str] | None) -> tuple[Agent, ...]:
+    def _bidders(self, among: Names) -> tuple[Agent, ...]:
         return tuple(agent for agent in self.agents if among is None or agent.name in among)
 
     async def _weights_in_force(self, memory: AuctionMemory | None) -> Weights:
@@ -314,13 +313,26 @@ class Market:
             observe(AwardedAgain(failed=last, bid=bid))
         return bid
 
-    def worked(self, calls: Sequence[Call], *, cached: int = 0) -> None:
-        """Work was done on a task that was awarded: it earns auctions their allowance. `run` says so itself."""
+    def worked(
+        self, agent: str, calls: Sequence[Call], *, answered: bool = True, cached: int = 0, among: Names = None
+    ) -> None:
+        """Work was done on a task that was awarded: it earns auctions their allowance.
+
+        `run` says so itself. The incumbent is one of those that might have done it, `among`.
+        """
         if self.allowance is not None:
-            self.allowance.worked(calls, self.incumbent.price, cached=cached)
+            incumbent = incumbent_of(self._bidders(among), self._rules.incumbent)
+            own = agent == incumbent.name
+            self.allowance.worked(calls, incumbent.price, own=own, answered=answered, cached=cached)
+
+    def take_over(self, before: Market) -> None:
+        """Go on with the allowance of the market before this one, at this one's share."""
+        if self.allowance is not None and before.allowance is not None:
+            before.allowance.share = self.allowance.share
+            self.allowance = before.allowance
 
     async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
-        """Add up what the work cost, compare with always using the largest agent, and put it on record.
+        """Add up what the work cost, compare with always using the incumbent, and put it on record.
 
         Args:
             auction: Whose record is open: `award` gave it.

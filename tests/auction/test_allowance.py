@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sale.auction import standing
 from sale.auction.allowance import (
     ANSWER_TOKENS,
     PRIOR_TASKS,
@@ -24,7 +25,7 @@ from sale.auction.allowance import (
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.ledger import Ledger
 from sale.errors import CapError, NoBidsError
-from sale.types import Auction, AuctionRules, Call, Price, Task, TrackRecord, Usage
+from sale.types import Auction, AuctionRules, Call, Price, SuccessModel, Task, TrackRecord, Usage
 from tests.learning.pools import bid
 from tests.support.scripted import acts, auctioneer, contractor
 from tests.support.values import weights
@@ -147,7 +148,7 @@ async def test_without_an_auction_and_without_a_model_the_incumbent_works() -> N
     auctions, _ = await through(made, traffic(1, 3, long=0.0))
     assert {auction.winner.agent for auction in auctions} == {"dear"}
     assert not any(auction.held for auction in auctions)
-    assert auctions[0].not_held == "the allowance is kept for larger tasks"
+    assert standing.not_held(auctions[0]) == "the allowance did not cover one for this task"
     assert auctions[0].settlement.calls == ()
     assert len(auctions[0].bids) == 3  # the others can take over where its endpoint fails
     named, _ = await through(pool(incumbent="middle"), traffic(1, 3, long=0.0))
@@ -157,7 +158,7 @@ async def test_without_an_auction_and_without_a_model_the_incumbent_works() -> N
 async def test_an_infinite_allowance_holds_every_auction() -> None:
     auctions, _ = await through(pool(share=math.inf), traffic(1, 4, long=0.0))
     assert all(auction.held for auction in auctions)
-    assert {auction.not_held for auction in auctions} == {None}
+    assert {standing.not_held(auction) for auction in auctions} == {None}
 
 
 async def test_what_an_auction_set_aside_is_free_again_when_it_fails() -> None:
@@ -165,7 +166,7 @@ async def test_what_an_auction_set_aside_is_free_again_when_it_fails() -> None:
     assert made.allowance is not None
     made.allowance.count(100.0, 100.0)
     before = made.allowance.balance
-    failing = replace(made, bidders=[contractor("mute", acts(bid=""), price=1.0)], looping=True)
+    failing = replace(made, bidders=[contractor(name, acts(bid=""), price=1.0) for name in ("a", "b")], looping=True)
     with pytest.raises(NoBidsError):
         await failing.hold("test", Task(text="word " * 200), Ledger(caps=made.rules.caps), lambda _: None)
     spent = made.allowance.spent
@@ -233,6 +234,74 @@ def test_auctions_are_expected_to_cost_the_same_part_of_their_most_as_before() -
     assert allowance.reserve(first)
     allowance.settle(first, 1.0)
     assert allowance._expected(4.0) == 1.0
+    free = Allowance(share=0.5)
+    free.count(100.0, 100.0)
+    assert free.reserve(first)
+    free.settle(first, 0.0)  # an endpoint that was down
+    assert free._expected(4.0) == pytest.approx(0.5)
+    free.settle(first, 0.0, whole=False)
+    assert free._expected(4.0) == pytest.approx(0.5)
+
+
+async def test_calls_whose_bill_is_unknown_count_at_their_most() -> None:
+    """They timed out, and may have been charged for."""
+    made = pool()
+    assert made.allowance is not None
+    made.allowance.count(100.0, 100.0)
+    slow = [contractor(name, acts(seconds={"bid": 1e6}), price=1.0) for name in ("one", "two")]
+    task = Task(text="word " * 200)
+    with pytest.raises(NoBidsError):
+        await replace(made, bidders=slow, looping=True).hold("test", task, Ledger(caps=made.rules.caps), lambda _: None)
+    assert made.allowance.spent > 0.0
+
+
+async def test_nobody_is_auctioned_to_himself() -> None:
+    made = pool()
+    assert made.allowance is not None
+    made.allowance.count(100.0, 100.0)
+    alone = replace(made, bidders=[contractor("dear", price=1.0)], looping=True)
+    auction = await alone.hold("test", Task(text="word " * 200), Ledger(caps=made.rules.caps), lambda _: None)
+    assert not auction.held
+
+
+async def test_without_an_auction_a_conversation_stays_where_it_is() -> None:
+    made = replace(pool(), current="cheap")
+    auction = await made.hold("test", Task(text="thanks"), Ledger(caps=made.rules.caps), lambda _: None)
+    assert auction.winner.agent == "cheap"
+
+
+async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded() -> None:
+    """By its track record the dear one is best."""
+    model = SuccessModel(
+        worth=1e6,
+        intercepts={"cheap": -2.0, "middle": 0.0, "dear": 3.0},
+        newcomer=0.0,
+        rates={},
+        newcomer_rate=0.5,
+        newcomer_tokens=1000.0,
+        coefficients={},
+        means={},
+        work={"cheap": 100.0, "middle": 500.0, "dear": 1000.0},
+        auction=1.0,
+    )
+    made = replace(pool(incumbent="middle"), weights=replace(weights(), model=model))
+    assert made.allowance is not None
+    for owed, winner in ((0.0, "dear"), (1.0, "middle")):
+        made.allowance.spent = owed
+        auction = await made.hold("test", Task(text="hi"), Ledger(caps=made.rules.caps), lambda _: None)
+        assert not auction.held
+        assert auction.winner.agent == winner
+
+
+def test_work_that_was_done_once_more_earns_nothing_and_is_spent() -> None:
+    price = Price(input=10.0, output=10.0, blended=10.0)
+    work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
+    allowance = Allowance(share=0.1)
+    allowance.worked([work], price, answered=False)
+    assert (allowance.earned, allowance.spent) == (0.0, 1.0)
+    dear = replace(work, dollars=50.0)
+    allowance.worked([dear], price, own=True)
+    assert (allowance.earned, allowance.spent) == (pytest.approx(5.0), 1.0)
 
 
 def test_tools_count_as_tokens_of_nobody_and_cost_the_same_whoever_uses_them() -> None:

@@ -124,23 +124,39 @@ class Allowance:
         self._reserved += outlook.most
         return True
 
-    def settle(self, outlook: Outlook, dollars: float) -> None:
-        """An auction that was held has cost so much."""
+    def settle(self, outlook: Outlook, dollars: float, *, whole: bool = True) -> None:
+        """An auction that was held has cost so much.
+
+        Args:
+            outlook: As it was reserved by.
+            dollars: What it cost, calls whose bill is unknown at their most.
+            whole: Whether it came to its end: what a broken one cost says nothing of others.
+        """
         self._reserved = max(0.0, self._reserved - outlook.most)
         self.spent += dollars
-        self._actual, self._worst = self._actual + dollars, self._worst + outlook.most
+        if whole:
+            self._actual, self._worst = self._actual + dollars, self._worst + outlook.most
 
-    def worked(self, calls: Iterable[Call], price: Price, *, cached: int = 0) -> None:
-        """Work was done.
+    def worked(
+        self, calls: Iterable[Call], price: Price, *, own: bool = False, answered: bool = True, cached: int = 0
+    ) -> None:
+        """Work was done. Only what answered the task stands for work of the incumbent's; what failed is spent.
 
         Args:
             calls: What it took.
             price: The incumbent's: at it the same tokens would have been paid. Tools cost the same whoever uses them.
+            own: Whether the incumbent did it: then it cost what it cost, answered or not.
+            answered: Whether it counts, or was done once more by another agent.
             cached: Of the input tokens, those read from a prompt cache.
         """
         for call in calls:
-            alike = bool(call.tool) or call.usage.total == 0
-            self.count(call.dollars, call.dollars if alike else price.dollars(call.usage, cached=cached))
+            if own:
+                self.count(call.dollars, call.dollars)
+            elif not answered:
+                self.count(call.dollars, 0.0)
+            else:
+                alike = bool(call.tool) or call.usage.total == 0
+                self.count(call.dollars, call.dollars if alike else price.dollars(call.usage, cached=cached))
 
     def count(self, dollars: float, incumbent: float) -> None:
         """Work has cost so much, and the incumbent's would have cost so much."""
@@ -149,8 +165,10 @@ class Allowance:
         self.spent += max(0.0, dollars - incumbent)
 
     def _expected(self, most: float) -> float:
-        """What an auction costs as a rule: the same share of its most as those before it."""
-        return most * (self._actual / self._worst if self._worst > 0.0 else USUAL_SHARE)
+        """What an auction costs as a rule: the same share of its most as those before it, the usual one among them."""
+        if most == 0.0:
+            return 0.0
+        return most * (most * USUAL_SHARE + self._actual) / (most + self._worst)
 
     def _bar(self) -> float:
         """The least gain a dollar that is covered, were the recent tasks to come again; 0 where all of them are."""

@@ -12,6 +12,7 @@ The auctioneer knows bidders, jurors and a memory by the protocols beside it; wh
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -103,6 +104,8 @@ class Auctioneer:
     """How many agents may try, one after the other, where it will be found out that work has failed."""
     allowance: Allowance | None = None
     """What auctions may still take of the money; without one they are held whatever they cost."""
+    current: str | None = None
+    """The agent that has the conversation already; see `Terms`."""
     looping: bool = False
     """Whether the work is a conversation with tools, which is read many times."""
 
@@ -134,10 +137,13 @@ class Auctioneer:
         ahead = self._outlook(task, tracks)
         if not self._wanted(tracks) or not self.allowance.reserve(ahead):
             return self._standing(running)
+        whole = False
         try:
-            return await self._auctioned(running)
+            auction = await self._auctioned(running)
+            whole = True
+            return auction
         finally:
-            self.allowance.settle(ahead, ledger.settlement.dollars)
+            self.allowance.settle(ahead, ledger.at_most, whole=whole)
 
     async def _auctioned(self, running: _Running) -> Auction:
         """Bids, jury, refinement, award."""
@@ -179,12 +185,20 @@ class Auctioneer:
             return best
         return first_to_try([bid for bid in contenders if scoring.is_judged(bid)] or [best], model, self.attempts)
 
+    def _affordable(self, bids: Sequence[Bid], task: Task) -> Sequence[Bid]:
+        """While the allowance is overdrawn: those of agents that are expected to cost no more than the incumbent."""
+        if self.allowance is None or self.allowance.balance >= 0.0:
+            return bids
+        work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.looping))
+        most = work.get(incumbent_of(self.bidders, self.rules.incumbent).name, math.inf)
+        return [bid for bid in bids if work[bid.agent] <= most] or bids
+
     def _drawn(self, running: _Running, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
         """The bid that is awarded: the best, or, for the share of awards that explores, one that is drawn."""
         rules = self.rules
         if rules.explore == 0.0:
             return best, None
-        able = [bid for bid in contenders if scoring.is_judged(bid)]
+        able = self._affordable([bid for bid in contenders if scoring.is_judged(bid)], running.task)
         work = work_ahead(contenders, self.weights, prior_tokens(running.task, looping=self.looping))
         drawn = exploring.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
         agent = exploring.draw(drawn.propensities, running.auction_id)
@@ -205,16 +219,25 @@ class Auctioneer:
         bids = standing.standing_bids(self.bidders, tracks, self.weights)
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.looping))
         incumbent = incumbent_of(self.bidders, rules.incumbent).name
-        gain = PRIOR_GAIN * work[incumbent] if model is None else standing.worth_of_bids(bids, model) / 1e6
+        gain = standing.worth_of_bids(bids, model) / 1e6 if model is not None else PRIOR_GAIN * work[incumbent]
+        if len(bids) == 1:
+            gain = 0.0
         return Outlook(most=min(most, rules.caps.dollars), gain=gain)
 
     def _standing(self, running: _Running) -> Auction:
-        """An award without an auction: to the best by track records, or to the incumbent where no model tells them."""
+        """An award without an auction.
+
+        To whoever has the conversation already; else to the best by track records, or to the incumbent where no model
+        tells them.
+        """
         bids = standing.standing_bids(self.bidders, running.tracks, self.weights)
-        leader = scoring.provisional_winner(bids)
-        if self.weights.model is None:
-            incumbent = incumbent_of(self.bidders, self.rules.incumbent).name
-            leader = next(bid for bid in bids if bid.agent == incumbent)
+        by_agent = {bid.agent: bid for bid in bids}
+        if self.current in by_agent:
+            leader = by_agent[self.current]
+        elif self.weights.model is None:
+            leader = by_agent[incumbent_of(self.bidders, self.rules.incumbent).name]
+        else:
+            leader = scoring.provisional_winner(self._affordable(bids, running.task))
         running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=()))
         return self._awarded(running, bids, leader, _Found(leader.agent))
 

@@ -86,6 +86,11 @@ class Ledger:
         return Settlement(calls=tuple(self._calls))
 
     @property
+    def at_most(self) -> float:
+        """Dollars that were spent, and those that calls whose bill is unknown may have cost."""
+        return self._dollars
+
+    @property
     def seconds(self) -> float:
         """Wall time since the auction began."""
         return time.monotonic() - self._started

@@ -84,7 +84,7 @@ class Brought:
 
     def said(self, money: Callable[[float], str]) -> str:
         """In plain words, with dollars written as given."""
-        expected = f"The auction was expected to bring {money(self.expected)} and cost {money(self.cost)}"
+        expected = f"The auction was expected to bring {money(self.expected)}, and it has cost {money(self.cost)}"
         if self.before == self.after:
             return f"{expected}; without it {self.after} would have had the task, too."
         worth = f"{money(abs(self.gain))} {'more' if self.gain >= 0.0 else 'less'}"
@@ -94,9 +94,12 @@ class Brought:
 
 
 def brought(auction: Auction) -> Brought | None:
-    """The account of an auction that was held; `None` without a success model, where nothing is known of it."""
-    model = auction.weights.model
-    if model is None or not auction.held:
+    """The account of an auction that was held; `None` where nothing is known of it.
+
+    That is without a success model, and where an exploring award went to another than the best bid.
+    """
+    model, drawn = auction.weights.model, auction.exploration
+    if model is None or not auction.held or (drawn is not None and drawn.best != auction.winner.agent):
         return None
     latest = {bid.agent: bid for bid in auction.contenders}
     standing = scoring.rank(
@@ -111,6 +114,16 @@ def brought(auction: Auction) -> Brought | None:
         after=auction.winner.agent,
         gain=gain / 1e6,
     )
+
+
+def not_held(auction: Auction) -> str | None:
+    """Why there was no auction: it would not have paid, or the allowance did not cover it; `None` if there was one."""
+    if auction.held:
+        return None
+    model = auction.weights.model
+    if model is not None and not pays(auction.bids, model):
+        return "it would not have paid"
+    return "the allowance did not cover one for this task"
 
 
 def _deviation(bid: Bid, model: SuccessModel) -> float:

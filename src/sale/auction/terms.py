@@ -22,6 +22,8 @@ class Terms:
     """Whether failed work will be found out, and passed on as often as the rules allow."""
     looping: bool = False
     """Whether the work is a conversation with tools, which is read many times."""
+    current: str | None = None
+    """The agent that has the conversation already: it keeps it where no auction is held."""
     adjust: Callable[[ScoringRule], ScoringRule] | None = None
     """Makes another scoring rule of the market's own."""
     observe: Observer = ignore

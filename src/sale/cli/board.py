@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sale.auction.standing import brought
+from sale.auction.standing import brought, not_held
 from sale.types import Attempt, Auction, Bid, Outcome, Result, Score
 
 VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
@@ -144,8 +144,8 @@ def _heading(auction: Auction) -> Text:
 
 
 def _how(auction: Auction) -> str:
-    if auction.not_held is not None:
-        return f"no auction, {auction.not_held}"
+    if (reason := not_held(auction)) is not None:
+        return f"no auction, {reason}"
     return f"{auction.jury} jury" if any(bid.planned for bid in auction.bids) else "bids without plans"
 
 
@@ -220,7 +220,8 @@ def _score(score: Score | None) -> str:
 def _notes(auction: Auction) -> list[str]:
     if not auction.held and not _has_chances(auction):
         return [
-            f"{auction.winner.agent} does the work as it would without a market.",
+            *_drawn(auction),
+            f"Nobody was asked for a bid. {auction.winner.agent} was given the task.",
             "How much auctions may take of the money: auction.allowance in sale.toml.",
         ]
     marks = "☆ provisional winner, ↻ refined" if auction.held else "☆ the best by itself"
@@ -244,6 +245,8 @@ def _notes(auction: Auction) -> list[str]:
             lines.append(f"{bid.agent} could not look: {bid.strategy.evidence_note}")
         if bid.strategy.truncated:
             lines.append(f"{bid.agent}: its plan was cut at the token cap (+)")
+    if any(score.abstained for bid in auction.contenders for score in bid.scores):
+        lines.append("–: a juror had nothing to read there, which counts as 2.5 points.")
     missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed and not s.abstained}
     lines += [
         f"{juror} gave no score; the others' mean stands in (brackets): {note}" for juror, note in missing.items()

@@ -11,17 +11,29 @@ from sale.memory.store import AuctionMemory
 LOOK_BACK = timedelta(days=1)
 
 
-async def begin_allowance(allowance: Allowance | None, memory: AuctionMemory) -> None:
-    """Begin with what the memory holds of the last day, once; work counts as what it has cost.
+async def begin_allowance(allowance: Allowance | None, memory: AuctionMemory, *, incumbent: str) -> None:
+    """Begin with what the memory holds of the last day, once; what comes meanwhile begins with nothing.
 
     Processes that begin side by side on one memory each count that day, and only that.
 
+    Args:
+        allowance: Of this process.
+        memory: Of its market.
+        incumbent: Its name: what it would have cost is on record where it was compared with. Else work counts as what
+            it has cost.
+
     Raises:
-        StoreError: The memory cannot be read.
+        StoreError: The memory cannot be read; the next task tries again.
     """
     if allowance is None or allowance.begun:
         return
     allowance.begun = True
-    for one in await memory.auction_figures(Span(since=datetime.now(UTC) - LOOK_BACK, held_here=True)):
-        allowance.count(one.work_dollars, one.work_dollars)
+    try:
+        past = await memory.auction_figures(Span(since=datetime.now(UTC) - LOOK_BACK, held_here=True))
+    except BaseException:
+        allowance.begun = False
+        raise
+    for one in past:
+        known = one.largest_dollars if one.largest == incumbent else None
+        allowance.count(one.work_dollars, one.work_dollars if known is None else known)
         allowance.spent += one.auction_dollars

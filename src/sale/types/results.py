@@ -46,14 +46,6 @@ class Auction:
         return any(bid.planned or bid.scores or bid.strategy.evidence for bid in self.bids)
 
     @property
-    def not_held(self) -> str | None:
-        """Why there was no auction: it would not have paid, or the allowance is kept for larger tasks."""
-        if self.held:
-            return None
-        told = any(bid.chance is not None for bid in self.bids)
-        return "it would not have paid" if told else "the allowance is kept for larger tasks"
-
-    @property
     def flipped(self) -> bool:
         """Whether refinement took the task from the provisional winner."""
         return self.winner.strategy.refined

@@ -64,8 +64,8 @@ class AuctionRules:
     tasks go to the best agent by its track record, or to the incumbent where no success model was fitted. Unless given,
     0.05 in `sale serve`, and no limit elsewhere."""
     incumbent: str | None = None
-    """The agent that did the work before there was a market, against which savings are counted; the one with the highest
-    price unless given."""
+    """The agent that did the work before there was a market, against which savings are counted; the one with the
+    highest price unless given."""
     attempts: int = 1
     """How many agents may work on a task, one after the other: where a verifier fails the winner's work, the task goes
     to the next best bid."""

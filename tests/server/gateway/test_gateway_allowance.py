@@ -52,8 +52,8 @@ def test_what_work_has_earned_is_spent_on_long_work(served: Gateway) -> None:
     assert allowance is not None
     assert allowance.share == SERVED_ALLOWANCE
     ask(served, "hi")
-    earned = allowance.earned
-    assert earned == pytest.approx(SERVED_ALLOWANCE * money(served)[1])  # the incumbent did it, at its price
+    _, work = money(served)  # waits until it is on the ledger
+    assert allowance.earned == pytest.approx(SERVED_ALLOWANCE * work)  # the incumbent did it, at its price
     allowance.count(100.0, 100.0)  # long ago
     ask(served, "Mend the build. " * 400, tools=[TOOL])
     auctions, _ = money(served)
@@ -79,3 +79,38 @@ def test_where_the_incumbent_fails_the_next_one_answers(opening: Opening) -> Non
         answer = ask(running, "hi")
         assert answer.status_code == 200
         assert answer.headers["x-sale-agent"] == "small"
+        assert running.desk is not None
+        allowance = running.desk.floor.market.allowance
+        assert allowance is not None
+        assert allowance.spent == 0.0  # what failed was the incumbent's own, and cost nothing
+        _, work = money(running)
+        assert allowance.earned >= SERVED_ALLOWANCE * work > 0.0
+
+
+def test_a_key_that_may_not_use_the_incumbent_earns_by_its_own(served: Gateway) -> None:
+    assert served.store is not None
+    assert served.desk is not None
+    secret = str(served.do(served.store.create_key("test", agents=["small"]))[0])
+    body = {"model": "sale", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"authorization": f"Bearer {secret}"}
+    answer = httpx2.post(f"{served.url}/chat/completions", json=body, headers=headers, timeout=60)
+    assert answer.headers["x-sale-agent"] == "small"
+    allowance = served.desk.floor.market.allowance
+    assert allowance is not None
+    auctions, work = money(served)
+    assert auctions == 0.0
+    assert allowance.earned == pytest.approx(SERVED_ALLOWANCE * work)
+
+
+def test_settings_that_are_read_again_go_on_with_the_balance(served: Gateway) -> None:
+    assert served.desk is not None
+    before = served.desk.floor.market.allowance
+    assert before is not None
+    before.spent = 7.0
+    rules = replace(served.settings.auction, allowance=0.2)
+    market = Market.from_config(settings=served.settings.model_copy(update={"auction": rules}))
+    served.do(served.desk.reload(market, served.settings.server))
+    after = served.desk.floor.market.allowance
+    assert after is not None
+    assert (after.spent, after.share) == (7.0, 0.2)
+    assert ask(served, "hi").status_code == 200

@@ -88,6 +88,11 @@ class UpstreamCall:
             return self.agent.price.dollars(usage), usage.total
         return (self.agent.price.dollars(usage) if dearest is None else dearest), max(usage.total, most)
 
+    @property
+    def parts(self) -> tuple[Call, ...]:
+        """The calls it came to: one, or those that an agent without an endpoint made."""
+        return self._calls or (self.settled(None),)
+
     def settled(self, error: str | None) -> Call:
         """The line of the settlement."""
         return Call(

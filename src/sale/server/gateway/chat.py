@@ -109,7 +109,7 @@ class TurnEndpoint:
         finally:
             await floor.leave()
             # Of the floor it began on: a new one may know other agents.
-            price = floor.largest.price
+            price = floor.incumbent.price
             await self._desk.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
 
     async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: Noted) -> None:

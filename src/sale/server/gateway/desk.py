@@ -90,6 +90,7 @@ class Desk:
 
     async def reload(self, market: Market, settings: config.ServerSettings) -> None:
         """New requests go to another market; the present one closes when its last request has ended."""
+        market.take_over(self.floor.market)
         old, self.floor, self.settings = self.floor, Floor(market), settings
         await old.retire()
 

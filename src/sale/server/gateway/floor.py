@@ -19,7 +19,7 @@ class Floor:
         """Nothing is opened."""
         self.market = market
         self.agents: dict[str, Agent] = {agent.name: agent for agent in market.agents}
-        self.largest = market.largest
+        self.incumbent = market.incumbent
         self._reach = {agent.name: agent.reach if isinstance(agent, Reachable) else None for agent in market.agents}
         self._dearest = {agent.name: agent.dearest if isinstance(agent, Declared) else None for agent in market.agents}
         self._seen: dict[str, tuple[float, int]] = {}

@@ -169,11 +169,13 @@ class Turn:
                 incumbent=session.agent, prefix_tokens=session.prompt_tokens, prices=prices, rule=rule
             )
 
-        auction = await self._auction(adjust=adjust)
+        auction = await self._auction(adjust=adjust, current=held.session.agent)
         await self.desk.sessions.settle(held)
         held.renew(auction)
 
-    async def _auction(self, *, adjust: Adjust | None = None, late: Late | None = None) -> Auction:
+    async def _auction(
+        self, *, adjust: Adjust | None = None, current: str | None = None, late: Late | None = None
+    ) -> Auction:
         """Hold an auction, with money set aside for the worst it can take."""
         task = task_of(self.asked.messages, self.asked.body.get("tools"))
         market, store = self.floor.market, self.desk.store
@@ -187,6 +189,7 @@ class Turn:
                 auction_id=auction_id,
                 among=among,
                 looping=self.asked.tools,
+                current=current,
                 adjust=adjust,
                 observe=observe,
                 tenant=self.holder.tenant,
@@ -230,7 +233,13 @@ class Turn:
         self.counted = self.counted and call.counted
         if held is None:
             return
-        self.floor.market.worked([call.settled(error)], cached=call.tally.cached)
+        self.floor.market.worked(
+            call.agent.name,
+            call.parts,
+            answered=error is None,
+            cached=call.tally.cached,
+            among=self.floor.able(self.holder.agents, tools=self.asked.tools),
+        )
         if held.open:  # later turns are on the ledger alone
             held.calls.append(call.settled(error))
         if not self.sink.answering:

@@ -10,7 +10,6 @@ from markupsafe import Markup, escape
 
 from sale.server.dashboard.words import plain
 
-
 CHARACTER = 7.0
 """How wide a digit of an axis is, in pixels."""
 LABEL_GAP = 12

@@ -9,7 +9,7 @@ from typing import cast, get_args
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sale.auction.standing import brought
+from sale.auction.standing import brought, not_held
 from sale.memory.records import Record
 from sale.server.dashboard.desk import Desk
 from sale.server.dashboard.worddiff import Piece, changes
@@ -79,6 +79,7 @@ async def show(desk: Desk) -> Response:
         "auction",
         record=record,
         auction=auction,
+        not_held=not_held(auction) if auction else None,
         brought=told.said(money) if told else None,
         rows=bid_rows(auction) if auction else (),
         jurors=_jurors(auction) if auction else (),

@@ -14,6 +14,10 @@ ROOT = Path(__file__).parent.parent
 RECORDED = ROOT / "docs" / "results" / "inputs.sha256"
 CODE = ("auction", "bench", "config", "learning", "memory", "models", "shipped", "types")
 """Packages of sale that the results are made with; too many rather than too few."""
+LEFT_OUT = frozenset({"__pycache__", "private-knowledge"})
+"""Folders that no result rests on."""
+BEING_MADE = ("benchmarks/records/*/*.jsonl", "benchmarks/records/*/*.lock")
+"""Records that are not packed yet."""
 OTHERS = ("benchmarks/records", "docs/results", "docs/results.md", "requirements.lock", "scripts/generate_results.py")
 
 
@@ -30,7 +34,8 @@ def _files() -> Iterator[Path]:
     for place in sorted((*(f"src/sale/{name}" for name in CODE), *OTHERS)):
         path = ROOT / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and file != RECORDED and "__pycache__" not in file.parts:
+            unfinished = any(file.match(pattern) for pattern in BEING_MADE)
+            if file.is_file() and file != RECORDED and not unfinished and LEFT_OUT.isdisjoint(file.parts):
                 yield file
 
 

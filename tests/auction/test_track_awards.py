@@ -14,6 +14,7 @@ from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import always_largest, result_of
 from sale.auction.events import Awarded, BiddingOpened, LeaderFound
 from sale.auction.ledger import Ledger
+from sale.auction.terms import Terms
 from sale.errors import SaleError, StoreError
 from sale.types import (
     Attempt,
@@ -169,6 +170,12 @@ class TestWhatAnAuctionBrought:
         assert standing.brought((await held(plain))[0]) is None
         assert standing.brought((await held(market(TRACKED, Past(GOOD))))[0]) is None
 
+    async def test_why_there_was_none_is_said(self) -> None:
+        auction, _ = await held(market(TRACKED, Past(GOOD)))
+        assert standing.not_held(auction) == "it would not have paid"
+        auction, _ = await held(market(MODEL, hold=False))
+        assert standing.not_held(auction) is None
+
     async def test_it_may_confirm_who_was_best_before(self) -> None:
         auction, _ = await held(market(replace(MODEL, spread={"cheap": 1.0, "dear": 1.0}), hold=False))
         told = standing.brought(auction)
@@ -198,3 +205,10 @@ class TestWhatAnAuctionBrought:
         assert told.gain == pytest.approx((by_agent["dear"] - by_agent["cheap"]) / 1e6)
         assert "it moved the task from dear to cheap" in told.said(str)
         assert "less" in replace(told, gain=-1.0).said(str)
+
+
+def test_each_auction_has_an_id_of_its_own_and_everybody_may_bid() -> None:
+    one, other = Terms(), Terms()
+    assert one.auction_id != other.auction_id
+    assert replace(one, auction_id="") == replace(other, auction_id="")
+    assert (one.among, one.current, one.tenant, one.checked, one.looping) == (None, None, None, False, False)

@@ -33,7 +33,7 @@ from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
 from sale.auction.sequence import next_to_try
-from sale.auction.terms import Terms
+from sale.auction.terms import AuctionTerms
 from sale.errors import ConfigError, InputError, SaleError, StoreError
 from sale.memory.earnings import begin_allowance
 from sale.memory.open import open_memory
@@ -154,7 +154,7 @@ class Market:
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began = time.monotonic()
-        auction = await self._hold(task, Terms(checked=verifier is not None, observe=observe, tenant=tenant))
+        auction = await self._hold(task, AuctionTerms(checked=verifier is not None, observe=observe, tenant=tenant))
         unkept = await self._keep(lambda memory: memory.award(auction))
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
@@ -183,7 +183,7 @@ class Market:
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore, tenant: str = DEFAULT) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
-        auction = await self.award(task, Terms(observe=observe, tenant=tenant))
+        auction = await self.award(task, AuctionTerms(observe=observe, tenant=tenant))
         if memory := await self.memory():
             await memory.close_unexecuted(auction.id)
         return auction
@@ -249,18 +249,18 @@ class Market:
                 self._memory = await self._open_memory()
             return self._memory
 
-    async def award(self, task: Task | str, terms: Terms | None = None) -> Auction:
+    async def award(self, task: Task | str, terms: AuctionTerms | None = None) -> Auction:
         """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
 
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
         """
-        auction = await self._hold(task, terms or Terms())
+        auction = await self._hold(task, terms or AuctionTerms())
         if memory := await self.memory():
             await memory.award(auction)
         return auction
 
-    async def _hold(self, task: Task | str, terms: Terms) -> Auction:
+    async def _hold(self, task: Task | str, terms: AuctionTerms) -> Auction:
         """As `award`, with a record that is begun but does not hold the award yet."""
         task, auction_id, bidders = _as_task(task), terms.auction_id, self._bidders(terms.among)
         tenant = DEFAULT if terms.tenant is None else terms.tenant

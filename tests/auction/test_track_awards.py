@@ -14,7 +14,7 @@ from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import always_largest, result_of
 from sale.auction.events import Awarded, BiddingOpened, LeaderFound
 from sale.auction.ledger import Ledger
-from sale.auction.terms import Terms
+from sale.auction.terms import AuctionTerms
 from sale.errors import SaleError, StoreError
 from sale.types import (
     Attempt,
@@ -208,7 +208,7 @@ class TestWhatAnAuctionBrought:
 
 
 def test_each_auction_has_an_id_of_its_own_and_everybody_may_bid() -> None:
-    one, other = Terms(), Terms()
+    one, other = AuctionTerms(), AuctionTerms()
     assert one.auction_id != other.auction_id
     assert replace(one, auction_id="") == replace(other, auction_id="")
     assert (one.among, one.current, one.tenant, one.checked, one.looping) == (None, None, None, False, False)

@@ -105,7 +105,7 @@ class Auctioneer:
     allowance: Allowance | None = None
     """What auctions may still take of the money; without one they are held whatever they cost."""
     current: str | None = None
-    """The agent that has the conversation already; see `Terms`."""
+    """The agent that has the conversation already; see `AuctionTerms`."""
     looping: bool = False
     """Whether the work is a conversation with tools, which is read many times."""
 

@@ -11,7 +11,7 @@ from sale.auction.scoring import ScoringRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class AuctionTerms:
     """What is said of one auction."""
 
     auction_id: str = field(default_factory=lambda: uuid.uuid4().hex)

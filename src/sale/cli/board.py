@@ -233,7 +233,7 @@ def _notes(auction: Auction) -> list[str]:
         return [
             *lines,
             "like tasks: how many this agent solved, each counted as much as it is like this one.",
-            "Bids were expected to tell less than they cost: the award was made on track records.",
+            f"No auction was held, {not_held(auction)}: the award was made on track records.",
         ]
     if (found := brought(auction)) is not None:
         lines.append(found.said(money))
@@ -245,7 +245,7 @@ def _notes(auction: Auction) -> list[str]:
             lines.append(f"{bid.agent} could not look: {bid.strategy.evidence_note}")
         if bid.strategy.truncated:
             lines.append(f"{bid.agent}: its plan was cut at the token cap (+)")
-    if any(score.abstained for bid in auction.contenders for score in bid.scores):
+    if not _has_chances(auction) and any(score.abstained for bid in auction.contenders for score in bid.scores):
         lines.append("–: a juror had nothing to read there, which counts as 2.5 points.")
     missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed and not s.abstained}
     lines += [

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from sale.agents.protocol import Agent
 from sale.auction import scoring
 from sale.auction.events import AwardedAgain, CallSettled
-from sale.auction.terms import Terms
+from sale.auction.terms import AuctionTerms
 from sale.server.gateway.asked import Asked
 from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.conversation import Thread, task_of
@@ -185,7 +185,7 @@ class Turn:
         watch = AuctionWatch(late=late)
         observe = self.desk.hub.observer(auction_id, watch)
         try:
-            terms = Terms(
+            terms = AuctionTerms(
                 auction_id=auction_id,
                 among=among,
                 looping=self.asked.tools,

@@ -1,7 +1,8 @@
 """`python -m benchmarks.private_knowledge report [--quick] [--embed]`: the tables of docs/private-knowledge.md.
 
 Read from `benchmarks/records/private-knowledge/`, of which a part is enough; written to
-`docs/results/private-knowledge/`.
+`docs/results/private-knowledge/`. `middle` says where the scale of `match` has its middle
+(`--look`: from the passages).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.private_knowledge.looks import look, told
 from benchmarks.private_knowledge.report import entries, figure, load, sheets
 from sale.bench.figure_style import svg
 from sale.bench.replay import Recorded
@@ -25,6 +27,7 @@ from sale.models.embedding import MiniLMEmbedder
 
 HERE = Path(__file__).resolve().parents[1]
 TASKS = HERE / "pools" / "private-knowledge" / "tasks.jsonl"
+POOL = HERE / "pools" / "private-knowledge.toml"
 RECORDS = HERE / "records" / "private-knowledge"
 OUT = HERE.parent / "docs" / "results" / "private-knowledge"
 DIVISIONS = ("hash", "topic")
@@ -33,15 +36,22 @@ DIVISIONS = ("hash", "topic")
 def main(given: Sequence[str] | None = None) -> None:
     """Make the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.private_knowledge", description=__doc__)
-    parser.add_argument("what", choices=["report"])
+    parser.add_argument("what", choices=["report", "middle"])
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--tasks", type=Path, default=TASKS)
     parser.add_argument("--split", choices=["test", "dev"], default="test", help="dev: to choose by, cross-fitted.")
     parser.add_argument("--quick", action="store_true", help="Without learnt routers.")
     parser.add_argument("--embed", action="store_true", help="Embed the recorded texts anew.")
+    parser.add_argument("--look", action="store_true", help="middle: look into the passages anew.")
     asked = parser.parse_args(given)
     tasks = read_tasks(asked.tasks)
+    if asked.what == "middle":
+        known = asked.records / "looks-hash-dev.csv"
+        if asked.look:
+            asyncio.run(look(POOL, [task for task in tasks if task.split == "dev"], known))
+        print(told(known))
+        return
     found: dict[str, tuple[Recorded, Recorded | None]] = {}
     for division in DIVISIONS:
         test = load(asked.records, division, asked.split, tasks)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.private_knowledge.pasts import Decide
+from sale.agents.respondents import MATCH_MIDDLE
 from sale.agents.verify import normalised
 from sale.auction import scoring
 from sale.bench.online import Embed, Policy
@@ -28,7 +29,8 @@ CODER, GENERALIST = "coder", "generalist"
 MATCH_JUROR, SMALL_READER, READER = "match", "reader-0.5b", "reader-1.5b"
 SHORTLIST = 2
 """How many bids are read by a juror that costs something."""
-HALF = scoring.MAX_SCORE / 2
+MIDDLES = {MATCH_JUROR: scoring.MAX_SCORE * MATCH_MIDDLE}
+"""Where a juror's yes begins: half of the scale unless it says another."""
 PRIMARY = "SALE grounded, shortlist"
 """The row that success is claimed for."""
 
@@ -82,6 +84,8 @@ def _narrowed(row: AuctionRow, jurors: Sequence[str], shortlist: int | None) -> 
             if score.juror not in jurors:
                 continue
             spoken = not score.imputed
+            if score.juror == MATCH_JUROR and score.abstained:  # recorded before the juror said its middle
+                score = replace(score, value=MIDDLES[MATCH_JUROR])
             told[score.juror] += spoken
             if score.juror == MATCH_JUROR or bid.agent in read or not spoken:
                 asked[score.juror] += spoken
@@ -128,7 +132,8 @@ def prior(recorded: Recorded) -> Weights:
         for name, price in zip(recorded.agents, recorded.prices, strict=True)
     }
     bids = [bid for (order, _), row in recorded.auctions.items() if order == FIRST_BIDS for bid in row.bids]
-    return scoring.default_weights(prices, sorted({score.juror for bid in bids for score in bid.scores}))
+    jurors = sorted({score.juror for bid in bids for score in bid.scores})
+    return scoring.default_weights(prices, jurors, evidence={MATCH_JUROR, SMALL_READER, READER})
 
 
 def market(name: str, view: View, embed: Embed, *, hold: bool = False, attempts: int = 1) -> Way:
@@ -181,7 +186,7 @@ def by_evidence(
             row = asked.auctions[FIRST_BIDS, task.id]
             read = [(score.value, bid.agent) for bid in row.bids for score in bid.scores if _speaks(score, juror)]
             value, agent = max(read, default=(0.0, ""), key=lambda one: (one[0], one[1]))
-            chosen.append(agents[agent if value >= HALF else GENERALIST])
+            chosen.append(agents[agent if value >= MIDDLES.get(juror, scoring.MAX_SCORE / 2) else GENERALIST])
             extra.append(row.first_dollars)
         routing = Routing.of(np.array(chosen, np.intp), len(agents))
         return replace(routing, extra_dollars=np.array(extra))

@@ -87,10 +87,10 @@ class Market:
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
         prices = {agent.name: agent.price for agent in agents}
         judging = [juror.name for juror in (*self._jurors, *self._seats)]
-        self._prior = prior or scoring.default_weights(prices, judging)
-        self._weights, self._scoring_rule = weights, scoring_rule
+        finding = {seat.name for seat in self._seats if seat.reads == "evidence"}
+        self._prior = prior or scoring.default_weights(prices, judging, evidence=finding)
+        self._weights, self._scoring_rule, self._open_memory = weights, scoring_rule, memory
         self._sandbox = sandbox or config.SandboxSettings()
-        self._open_memory = memory
         self._memory: AuctionMemory | None = None
         self._memory_lock, self._runner = asyncio.Lock(), cast("asyncio.Runner | None", None)
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)

@@ -136,6 +136,15 @@ class TestLooks:
         assert score.abstained
         assert score.value == scoring.MAX_SCORE / 2
 
+    async def test_who_does_not_look_counts_as_the_middle_of_the_jurors_own_scale(self) -> None:
+        class Strict(Reader):
+            middle = 0.2
+
+        auction = await held([Librarian("a", None), Librarian("b", "the gold is here")], Seat(respondent=Strict()))
+        (score,) = auction.bids[0].scores
+        assert score.abstained
+        assert score.value == pytest.approx(0.2 * scoring.MAX_SCORE)
+
     async def test_a_look_that_fails_costs_the_evidence_and_no_more(self) -> None:
         class Broken(Librarian):
             async def look(self, task: Task, /) -> Look:

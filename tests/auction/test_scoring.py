@@ -87,6 +87,23 @@ class TestDefaultWeights:
         w = scoring.default_weights({"a": price(0.0)}, ["a"])
         assert w.jurors["a"] == pytest.approx(0.9 * 400 / 5)
 
+    def test_a_point_for_what_was_found_counts_ten_times_as_much_as_one_for_a_plan(self) -> None:
+        w = scoring.default_weights({"a": price(1.0)}, ["rubric", "match", "reader"], evidence=["match", "reader"])
+        point = 0.9 * 400 / 5
+        assert w.jurors == pytest.approx({"rubric": point, "match": 5 * point, "reader": 5 * point})
+
+    def test_who_found_what_is_needed_gets_the_task_before_the_cheap_who_did_not_look(self) -> None:
+        prices = {"librarian": price(0.9), "generalist": price(0.03)}
+        w = scoring.default_weights(prices, ["match"], evidence=["match"])
+        unseen = Score(juror="match", bidder="generalist", value=2.5, imputed=True)
+
+        def winner(found: float) -> str:
+            given = {"librarian": score("match", "librarian", found), "generalist": unseen}
+            bids = [scoring.weigh(strategy(a, text="", tokens=0), prices[a].blended, [given[a]], w) for a in prices]
+            return scoring.provisional_winner(bids).agent
+
+        assert (winner(3.0), winner(2.6), winner(1.0)) == ("librarian", "generalist", "generalist")
+
     def test_without_a_jury_or_a_pool(self) -> None:
         assert scoring.default_weights({"a": price(1.0)}, []).jurors == {}
         assert scoring.default_weights({}, []).entropy == pytest.approx(40.0)
@@ -171,6 +188,10 @@ class TestImpute:
 
     def test_nothing_from_nothing(self) -> None:
         assert scoring.impute([]) == ()
+
+    def test_a_vote_that_says_what_it_counts_as_is_not_the_mean(self) -> None:
+        silent = replace(vote("x", "a", None), counts_as=1.75)
+        assert scoring.impute([silent, vote("y", "a", 5), vote("x", "b", 4)])[0].value == 1.75
 
     def test_what_was_expected_stays_beside_the_vote(self) -> None:
         assert scoring.impute([replace(vote("x", "a", 4), expected=3.7)])[0].expected == 3.7

@@ -130,16 +130,16 @@ def test_propensities_make_held_out_figures_honest() -> None:
 def test_too_little_is_refused_and_little_is_said() -> None:
     with pytest.raises(InputError, match="7 different tasks") as refusal:
         fit(auctions(7), "margin")
-    assert "at least 8 tasks" in refusal.value.hint
+    assert "at least 20 tasks" in refusal.value.hint
     with pytest.raises(InputError, match="4 different tasks"):
         fit(auctions(80, repeats=20), "margin")
     nobody = [replace(one, work={}) for one in auctions(30)]
     with pytest.raises(InputError, match="0 judged"):
         fit(nobody, "utility")
-    held = auctions(9)
+    held = auctions(21)
     rare = replace(held[0], bids=(*held[0].bids, bid("rare")))
     notes = " ".join(fit([rare, *held[1:]], "utility").training.notes)
-    assert "9 different tasks only" in notes
+    assert "21 different tasks only" in notes
     assert "rare (0)" in notes
     assert "an agent not seen here" in notes
 

@@ -133,6 +133,16 @@ class Respondent(Protocol):
         ...
 
 
+@runtime_checkable
+class StatesMiddle(Protocol):
+    """A respondent whose answers do not turn from no to yes at one half."""
+
+    @property
+    def middle(self) -> float:
+        """The probability that speaks neither for nor against a bid, in [0, 1]: what one without evidence counts as."""
+        ...
+
+
 class Juror(Protocol):
     """An agent that can judge. Failures are raised as `CallError`."""
 

@@ -15,7 +15,7 @@ from sale.auction.events import VoteArrived
 from sale.auction.jury import Sitting
 from sale.auction.ledger import Payer, worst_usage
 from sale.auction.prompts import question_prompt
-from sale.auction.protocols import Answer, Question, Reads, Respondent
+from sale.auction.protocols import Answer, Question, Reads, Respondent, StatesMiddle
 from sale.auction.scoring import MAX_SCORE
 from sale.errors import BadReplyError, SaleError
 from sale.types import NOTHING_TO_READ, Price, Strategy, Task, Usage, Vote
@@ -49,6 +49,11 @@ class Seat:
         """Whether it is asked before any plan is written: it costs nothing, and no plan would change its answer."""
         return self.free and self.reads == "evidence"
 
+    @property
+    def middle(self) -> float:
+        """The probability that speaks neither for nor against a bid; one half unless its respondent says another."""
+        return self.respondent.middle if isinstance(self.respondent, StatesMiddle) else 0.5
+
     def shown(self, strategy: Strategy) -> Strategy:
         """As much of a bid as it is shown."""
         return replace(
@@ -79,10 +84,10 @@ async def _vote(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
 
 
 async def _asked(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
-    unknown = Vote(juror=seat.name, bidder=strategy.agent, value=None, note=NOTHING_TO_READ)
+    unknown = Vote(juror=seat.name, bidder=strategy.agent, value=None)
     shown = seat.shown(strategy)
     if not (shown.text or shown.evidence):
-        return unknown
+        return replace(unknown, note=NOTHING_TO_READ, counts_as=MAX_SCORE * seat.middle)
     prompt = question_prompt(sitting.task, shown, seat.question)
     question = Question(task=sitting.task, strategy=shown, text=seat.question, prompt=prompt)
     payer = Payer(stage=sitting.stage, agent=seat.name, price=seat.respondent.price, model=not seat.free)

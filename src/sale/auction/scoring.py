@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sale.auction.chances import chance, expected_work, juror_feature, lead_feature
-from sale.types import NOTHING_TO_READ, Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
+from sale.types import Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5
 """Jurors score from 0 to this."""
@@ -24,25 +24,38 @@ MAX_SCORE = 5
 PRIOR_BUDGET = 2.0
 PRIOR_PLAN_TOKENS = 200
 PRIOR_ENTROPY_SHARE = 0.1
+PRIOR_EVIDENCE = 10.0
+"""How many times as much a point counts that was given for what an agent found.
+
+Chosen on dev tasks of the pool private knowledge: the bid whose evidence matches best solves half of the questions,
+an agent drawn from those that look a third (docs/private-knowledge.md), so a lead of a quarter of a point takes a task
+whatever the price.
+"""
 
 CACHED_SHARE = 0.1
 """What a token read from a prompt cache costs, as a share of one read anew: the usual discount of hosts."""
 
 
-def default_weights(prices: Mapping[str, Price], jurors: Sequence[str]) -> Weights:
+def default_weights(prices: Mapping[str, Price], jurors: Sequence[str], *, evidence: Collection[str] = ()) -> Weights:
     """The prior for a pool: in proportion to its highest price, so that the unit of money does not matter.
 
     Args:
         prices: Every agent's price.
         jurors: The names of those who judge. With none, plans compete on cost and entropy alone.
+        evidence: Those among them who read what an agent found and not its plan: `PRIOR_EVIDENCE`.
     """
     highest = max((price.blended for price in prices.values()), default=0.0)
     worth = PRIOR_BUDGET * PRIOR_PLAN_TOKENS * (highest or 1.0)  # where all is free, any positive worth does
     points = (1.0 - PRIOR_ENTROPY_SHARE) * worth / MAX_SCORE
+    finding = [juror for juror in jurors if juror in evidence]
+    planning = [juror for juror in jurors if juror not in evidence]
     return Weights(
         cost=1.0,
         entropy=PRIOR_ENTROPY_SHARE * worth,
-        jurors={juror: points / len(jurors) for juror in jurors},
+        jurors={
+            **{juror: points / len(planning) for juror in planning},
+            **{juror: PRIOR_EVIDENCE * points / len(finding) for juror in finding},
+        },
         source="default",
     )
 
@@ -214,7 +227,7 @@ def impute(votes: Iterable[Vote]) -> tuple[Score, ...]:
 
     A juror that fails must not punish the bidder, so missing is never 0. Where nobody scored a strategy it gets the
     mean of all votes, and the middle of the scale where there is no vote at all. A juror that had nothing to read in a
-    bid knows nothing of it: that is the middle of the scale, too.
+    bid knows nothing of it: that is the middle of the juror's own scale (`Vote.counts_as`).
     """
     ballots = list(votes)
     given = [vote for vote in ballots if vote.value is not None]
@@ -225,7 +238,7 @@ def impute(votes: Iterable[Vote]) -> tuple[Score, ...]:
             scores.append(Score(juror=vote.juror, bidder=vote.bidder, value=vote.value, expected=vote.expected))
             continue
         others = [other.value for other in given if other.bidder == vote.bidder and other.value is not None]
-        value = MAX_SCORE / 2 if vote.note == NOTHING_TO_READ else _mean(others, overall)
+        value = vote.counts_as if vote.counts_as is not None else _mean(others, overall)
         scores.append(Score(juror=vote.juror, bidder=vote.bidder, value=value, imputed=True, note=vote.note))
     return tuple(scores)
 

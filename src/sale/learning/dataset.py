@@ -61,6 +61,9 @@ class Table:
     jurors: tuple[str, ...]
     names: tuple[str, ...]
     """(F,) of the features: entropy, length, the jurors' scores, then their leads where any are on record."""
+    finders: tuple[str, ...]
+    """The jurors that read what agents found and not their plans: they have spoken on a bid without a plan, or
+    abstained on one with."""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -130,6 +133,7 @@ def tabulate(examples: Sequence[Example]) -> Table:
         agents=agents,
         jurors=jurors,
         names=names,
+        finders=_finders(held, jurors),
     )
     places = {name: place for place, name in enumerate(agents)}
     columns = {name: column for column, name in enumerate(names)}
@@ -137,6 +141,18 @@ def tabulate(examples: Sequence[Example]) -> Table:
         _enter(table, row, example, places, columns)
     _check(table, held)
     return table
+
+
+def _finders(examples: Sequence[Example], jurors: Sequence[str]) -> tuple[str, ...]:
+    """Which jurors read what agents found, by what they have spoken on."""
+    found = {
+        score.juror
+        for example in examples
+        for bid in example.bids
+        for score in bid.scores
+        if (score.abstained if bid.planned else not score.imputed)
+    }
+    return tuple(juror for juror in jurors if juror in found)
 
 
 def _enter(table: Table, row: int, example: Example, places: dict[str, int], columns: dict[str, int]) -> None:

@@ -8,14 +8,14 @@ strength of the lasso is chosen by cross-validation in `sale.learning.fit`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import optimize as scipy_optimize
 
-from sale.auction.chances import LENGTH, TRACK
+from sale.auction.chances import TRACK, juror_feature, lead_feature
 from sale.auction.difficulty import SHARES, by_difficulty
 from sale.learning.choosing import chances, track_features
 from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
@@ -30,6 +30,14 @@ PRIOR_TASKS = 4.0
 """What the pool's rate, or its tokens per task, counts for in an agent's own: this many outcomes."""
 FEATURE_RIDGE = 1.0
 """Of a feature in units of its standard deviation: a prior of one log-odd either way."""
+BELIEF = 1.0
+"""Prior of what all jurors of evidence add, in log-odds a standard deviation of their scores, with the same spread.
+
+Bids that quote what their agents saw ranked outcomes with an area of 0.75 to 0.9 in every trial so far
+(docs/private-knowledge.md), which is at least as much: so such a juror is believed until outcomes say otherwise.
+"""
+EARNED = 1.0
+"""A juror of evidence stays only if its coefficient lies so many of its standard deviations above 0."""
 TRACK_SPREAD = 0.5
 """Prior spread of the track record's coefficient around 1."""
 SPREAD = 1.0
@@ -58,8 +66,10 @@ class Sample:
     """(A,) shrunk share of successes."""
     rate: float
     """The pool's."""
-    planned: Bools
-    """(n,) executions whose agent bid with a plan: only they tell how bids differ."""
+    told: Bools
+    """(n,) executions whose agent's bid told anything, a plan or what a juror read: only they tell how bids differ."""
+    held: Bools
+    """(n,) executions after an auction in which some bid did."""
 
     @property
     def features(self) -> slice:
@@ -129,7 +139,8 @@ def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:
         agents=held.agents,
         rates=rates,
         rate=rate,
-        planned=~np.isnan(wide[:, names.index(LENGTH)]),
+        told=filled[:, : len(held.names)].sum(axis=1) > 0,
+        held=np.broadcast_to(_some_bid_told(held)[:, None], known.shape)[known],
     )
 
 
@@ -150,24 +161,27 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
         most: Fit on about so many outcomes at most.
     """
     data = sample(table, most=most)
-    ridge, centre = _penalties(data)
+    believed = [juror for juror in table.finders if juror_feature(juror) in data.names]
+    ridge, centre = _penalties(data, believed)
     start = fit_logistic(data.x, data.y, ridge, centre=centre, start=centre)
     ridge, start = _with_spread(data, ridge, centre, start)
     penalised = np.zeros(len(ridge), np.bool_)
-    penalised[data.features] = [name != TRACK for name in data.names]
-    path = _fit_columns(data, ridge, centre, start, ~penalised)
+    free = {TRACK, *map(juror_feature, believed)}
+    penalised[data.features] = [name not in free for name in data.names]
+    able = _without_idle(data, ridge, centre, start, believed, ~penalised)
+    path = _fit_columns(data, ridge, centre, start, able & ~penalised)
     top = strongest_lasso(data.x, data.y, path, penalised)
     costs = _Costs(work=work_costs(table), auction=_auction_cost(table))
     models: dict[bytes, SuccessModel] = {}
     found: dict[float, SuccessModel] = {}
     for strength in sorted(set(strengths), reverse=True):
-        kept = np.ones_like(penalised)
+        kept = able
         if strength >= 1.0:
-            kept = ~penalised  # there the first feature is just about to enter: whether it does is rounding
+            kept = able & ~penalised  # there the first feature is just about to enter: whether it does is rounding
         elif strength > 0.0:
             lasso = np.where(penalised, strength * top, 0.0)
-            path = fit_logistic(data.x, data.y, ridge, centre=centre, lasso=lasso, start=path)
-            kept = ~penalised | (path != 0.0)
+            path = _fit_columns(data, ridge, centre, path, able, lasso)
+            kept = able & (~penalised | (path != 0.0))
         if (key := kept.tobytes()) not in models:
             models[key] = _as_model(data, _fit_columns(data, ridge, centre, start, kept), costs)
         found[strength] = models[key]
@@ -194,20 +208,58 @@ def difficulty(table: Table, model: SuccessModel) -> float:
     return float(_optimize.minimize_scalar(surprise, bounds=(0.0, MOST_SPREAD), method="bounded").x)
 
 
-def _fit_columns(data: Sample, ridge: Floats, centre: Floats, start: Floats, kept: Bools) -> Floats:
+def _fit_columns(
+    data: Sample, ridge: Floats, centre: Floats, start: Floats, kept: Bools, lasso: Floats | None = None
+) -> Floats:
     """Coefficients with some columns alone; 0 for the others."""
     at = np.zeros_like(start)
-    at[kept] = fit_logistic(data.x[:, kept], data.y, ridge[kept], centre=centre[kept], start=start[kept])
+    sparse = None if lasso is None else lasso[kept]
+    at[kept] = fit_logistic(data.x[:, kept], data.y, ridge[kept], centre=centre[kept], lasso=sparse, start=start[kept])
     return at
 
 
-def _penalties(data: Sample) -> tuple[Floats, Floats]:
+def _without_idle(
+    data: Sample, ridge: Floats, centre: Floats, start: Floats, believed: Collection[str], free: Bools
+) -> Bools:
+    """The columns less those of jurors of evidence that have not earned their place, leads included.
+
+    The least certain goes first, and the others are looked at again without it. What the lasso may yet leave out takes
+    no part: a lead says much of what its score does.
+
+    Args:
+        data: The outcomes.
+        ridge: (D,)
+        centre: (D,)
+        start: (D,)
+        believed: The jurors.
+        free: (D,) columns that no lasso holds down.
+    """
+    columns = {name: 1 + place for place, name in enumerate(data.names)}
+    able, rivals = np.ones(len(ridge), np.bool_), sorted(believed)
+    while rivals:
+        kept = able & free
+        at = _fit_columns(data, ridge, centre, start, kept)
+        posterior = np.linalg.inv((information(data.x, at) + np.diag(ridge))[np.ix_(kept, kept)])
+        sure = np.zeros_like(ridge)
+        sure[kept] = at[kept] / np.sqrt(np.diag(posterior))
+        worst = min(rivals, key=lambda juror: float(sure[columns[juror_feature(juror)]]))
+        if sure[columns[juror_feature(worst)]] > EARNED:
+            break
+        rivals.remove(worst)
+        for name in {juror_feature(worst), lead_feature(worst)} & set(columns):
+            able[columns[name]] = False
+    return able
+
+
+def _penalties(data: Sample, believed: Collection[str]) -> tuple[Floats, Floats]:
     """The constant is held, lightly, to the pool's rate, so that all successes make no infinite odds."""
     width = data.x.shape[1]
     ridge = np.full(width, 1.0 / SPREAD**2)
     ridge[0] = 1.0
     ridge[data.features] = FEATURE_RIDGE
     centre = np.zeros(width)
+    for juror in believed:
+        centre[1 + data.names.index(juror_feature(juror))] = BELIEF / len(believed)
     if TRACK in data.names:
         # A track record is an estimate of success itself: until the data say otherwise it is believed as it is.
         place = data.names.index(TRACK)
@@ -240,18 +292,31 @@ class _Costs:
 
 def _auction_cost(table: Table) -> float:
     """What holding an auction costs on average, where one was held."""
-    held = (~np.isnan(table.features[..., table.names.index(LENGTH)])).any(axis=1)
+    held = _some_bid_told(table)
     return float(table.overhead[held].mean()) * MICRO if held.any() else 0.0
 
 
+def _some_bid_told(table: Table) -> Bools:
+    """(T,) auctions in which some bid told anything."""
+    return (~np.isnan(table.features)).sum(axis=(1, 2)) > 0
+
+
 def _spread(data: Sample, at: Floats) -> dict[str, float]:
-    """By agent, the standard deviation of what its bids add to its log-odds; the pool's where it has no two."""
+    """By agent, the standard deviation of what its bids add to its log-odds.
+
+    An agent whose bids told nothing where others' did has none; one that was in no auction has the pool's.
+    """
     own = np.array([name != TRACK for name in data.names], np.bool_)
-    added = (data.x[:, data.features][:, own] @ at[data.features][own])[data.planned]
-    authors = data.x[data.planned, 1 + len(data.names) :].argmax(axis=1)
-    pool = float(added.std()) if len(added) else 0.0
-    parts = [added[authors == place] for place in range(len(data.agents))]
-    return {agent: float(part.std()) if len(part) > 1 else pool for agent, part in zip(data.agents, parts, strict=True)}
+    added = data.x[:, data.features][:, own] @ at[data.features][own]
+    authors = data.x[:, 1 + len(data.names) :].argmax(axis=1)
+    pool = float(added[data.told].std()) if data.told.any() else 0.0
+    found: dict[str, float] = {}
+    for place, agent in enumerate(data.agents):
+        mine = authors == place
+        part = added[mine & data.told]
+        silent = int((mine & data.held).sum()) > 1 and len(part) == 0
+        found[agent] = 0.0 if silent else float(part.std()) if len(part) > 1 else pool
+    return found
 
 
 def _as_model(data: Sample, at: Floats, costs: _Costs) -> SuccessModel:

@@ -99,6 +99,8 @@ class Vote:
     expected: float | None = None
     """Expectation of the score over the distribution of the score token, where log-probabilities were given."""
     note: str | None = None
+    counts_as: float | None = None
+    """Where there is no value: the score that speaks neither for nor against; `None` for what others gave the bid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

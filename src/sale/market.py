@@ -88,7 +88,9 @@ class Market:
         prices = {agent.name: agent.price for agent in agents}
         judging = [juror.name for juror in (*self._jurors, *self._seats)]
         finding = {seat.name for seat in self._seats if seat.reads == "evidence"}
-        self._prior = prior or scoring.default_weights(prices, judging, evidence=finding)
+        self._prior = prior or scoring.default_weights(
+            prices, judging, evidence=finding, base_rates=self._rules.base_rates
+        )
         self._weights, self._scoring_rule, self._open_memory = weights, scoring_rule, memory
         self._sandbox = sandbox or config.SandboxSettings()
         self._memory: AuctionMemory | None = None

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sale.auction import scoring
-from sale.types import Score
+from sale.types import Score, TrackRecord
 from tests.support.values import bid, price, score, strategy, vote, weights
 
 
@@ -107,6 +107,32 @@ class TestDefaultWeights:
     def test_without_a_jury_or_a_pool(self) -> None:
         assert scoring.default_weights({"a": price(1.0)}, []).jurors == {}
         assert scoring.default_weights({}, []).entropy == pytest.approx(40.0)
+
+
+class TestBaseRates:
+    GOOD = TrackRecord(agent="a", successes=8.0, failures=0.0, spent=0.0, costed=0.0)
+
+    def test_a_rate_is_smoothed_to_one_half(self) -> None:
+        assert scoring.success_rate(None) == 0.5
+        assert scoring.success_rate(replace(self.GOOD, successes=0.0)) == 0.5
+        assert scoring.success_rate(self.GOOD) == pytest.approx(10 / 12)
+        assert scoring.success_rate(replace(self.GOOD, successes=0.0, failures=8.0)) == pytest.approx(2 / 12)
+
+    def test_value_moves_by_the_rate_above_one_half(self) -> None:
+        plain = scoring.weigh(strategy(), 1.0, [], weights())
+        counted = replace(weights(), track=90.0)
+        assert scoring.weigh(strategy(), 1.0, [], counted).value == plain.value
+        assert scoring.weigh(strategy(), 1.0, [], counted, self.GOOD).value == pytest.approx(plain.value + 30.0)
+        assert scoring.weigh(strategy(), 1.0, [], weights(), self.GOOD).value == plain.value
+
+    def test_the_prior_counts_them_unless_told_not_to(self) -> None:
+        prices = {"a": price(1.0)}
+        assert scoring.default_weights(prices, ["a"]).track == pytest.approx(8 * 400)
+        assert scoring.default_weights(prices, ["a"], base_rates=False).track == 0.0
+
+    def test_a_weight_that_is_no_number_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="track"):
+            replace(weights(), track=float("nan"))
 
 
 class TestRank:

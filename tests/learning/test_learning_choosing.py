@@ -82,6 +82,7 @@ def weighed(example: Example, weights: Weights) -> list[Bid]:
         cost=st.floats(0, 10, allow_subnormal=False),
         entropy=weight,
         jurors=st.fixed_dictionaries(dict.fromkeys(JURORS, weight)),
+        track=weight,
         model=st.none() | models(),
     ),
 )

@@ -120,7 +120,7 @@ def auction(
         refinements=tuple(Refinement(agent=one.agent, pairs=pairs, bid=one) for one in refined),
         winner=winner or bids[0],
         dropouts=(),
-        weights=Weights(cost=1.0, entropy=0.0, jurors={"judge": 1.0}),
+        weights=Weights(cost=1.0, entropy=0.0, jurors={"judge": 1.0}, track=3.0),
         jury="panel",
         settlement=Settlement(calls=(call(), call("judge", "judge"))),
         seconds=2.0,

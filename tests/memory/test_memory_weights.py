@@ -29,7 +29,7 @@ TRAINING = Training(
     held_out={"pass@1": (0.6, 0.5, 0.7)},
     notes=("agents never seen: c",),
 )
-WEIGHTS = Weights(cost=1.0, entropy=-0.5, jurors={"a": 2.0, "b": 0.0}, source="fitted")
+WEIGHTS = Weights(cost=1.0, entropy=-0.5, jurors={"a": 2.0, "b": 0.0}, track=1.5, source="fitted")
 
 
 async def test_versions_are_counted_and_come_back_equal(memory: AuctionMemory, place: Place):

@@ -64,7 +64,7 @@ class SaleRouter:
 
 
 def default_weights(recorded: Recorded) -> Weights:
-    """The market's stated prior for the recorded pool, whose jurors are those that it asked: not every agent judges."""
+    """The published rule with the market's stated prior for the recorded pool; its jurors are those that it asked."""
     prices = {
         name: Price(input=price, output=price, blended=price)
         for name, price in zip(recorded.agents, recorded.prices, strict=True)
@@ -76,7 +76,7 @@ def default_weights(recorded: Recorded) -> Weights:
         for bid in row.bids
         for score in bid.scores
     }
-    return scoring.default_weights(prices, sorted(judges))
+    return scoring.default_weights(prices, sorted(judges), base_rates=False)
 
 
 def ablations(recorded: Recorded, weights: Weights) -> list[SaleRouter]:

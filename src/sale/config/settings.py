@@ -30,10 +30,12 @@ class WeightSettings(Section):
     """w_h, per unit of normalised entropy; may be negative."""
     jurors: dict[str, Annotated[Weight, Field(ge=0)]]
     """w_j, per point, by agent name; agents left out weigh nothing."""
+    track: Annotated[Weight, Field(ge=0)] = 0.0
+    """What V gains per unit of the agent's success rate on like tasks above one half; 0 is the published rule."""
 
     def given(self, source: str) -> Weights:
         """As the auction takes them."""
-        return Weights(cost=self.cost, entropy=self.entropy, jurors=self.jurors, source=source)
+        return Weights(cost=self.cost, entropy=self.entropy, jurors=self.jurors, track=self.track, source=source)
 
 
 class MemorySettings(Section):

@@ -11,7 +11,7 @@ import numpy as np
 
 from sale.auction.chances import track_feature
 from sale.auction.difficulty import logistic
-from sale.auction.scoring import MAX_SCORE
+from sale.auction.scoring import MAX_SCORE, success_rate
 from sale.learning.dataset import MICRO, Floats, Ints, Table, observed_tracks
 from sale.types import SuccessModel, Weights
 
@@ -49,6 +49,9 @@ def net_costs(table: Table, weights: Weights) -> Floats:
     model = weights.model
     if model is None:
         found = weights.cost * table.outlay - linear_values(table, weights)
+        if weights.track != 0.0:
+            for row, column, record in observed_tracks(table):
+                found[row, column] -= weights.track * (success_rate(record) - 0.5)
     else:
         found = expected_works(table, model) - model.worth * chances(table, model)
     return np.where(table.present, found, np.inf)

@@ -27,7 +27,7 @@ def terms(weights: Weights) -> tuple[Term, ...]:
     model = weights.model
     if model is None:
         return (
-            *_group("weight", {"cost": weights.cost, "entropy": weights.entropy}),
+            *_group("weight", {"cost": weights.cost, "entropy": weights.entropy, "track record": weights.track}),
             *_group("per juror's point", weights.jurors),
         )
     return (

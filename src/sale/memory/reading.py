@@ -152,6 +152,7 @@ class _Parts:
             weights=Weights(
                 cost=head["weight_cost"],
                 entropy=head["weight_entropy"],
+                track=head["weight_track"] or 0.0,
                 jurors={row["juror"]: row["weight"] for row in self.rows["juror_weights"]},
                 source=head["weights_source"],
                 model=self.model,

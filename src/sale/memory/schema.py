@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, Real, UtcTime
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -100,6 +100,7 @@ weight_sets = Table(
     Column("made_at", UtcTime, nullable=False),
     Column("cost", Double, nullable=False),
     Column("entropy", Double, nullable=False),
+    Column("track", Double),
     Column("jurors", JsonText, nullable=False),
     Column("model", String(64), ForeignKey("success_models.digest")),
     Column("training", JsonText, nullable=False),
@@ -133,6 +134,7 @@ auctions = Table(
     Column("provisional", ExactText),
     Column("weight_cost", Double),
     Column("weight_entropy", Double),
+    Column("weight_track", Double),
     Column("weights_source", ExactText),
     Column("model", String(64), ForeignKey("success_models.digest")),
     Column("seconds", Real),

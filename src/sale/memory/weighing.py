@@ -33,6 +33,7 @@ def add(connection: Connection, weights: Weights, training: Training) -> WeightS
         "made_at": datetime.now(UTC),
         "cost": float(weights.cost),
         "entropy": float(weights.entropy),
+        "track": float(weights.track),
         "jurors": numbers(weights.jurors),
         "model": add_model(rows, weights.model),
         "training": _plain(training),
@@ -119,7 +120,12 @@ def _weight_set(row: RowMapping, model: SuccessModel | None, used: int | None) -
     return WeightSet(
         version=version,
         weights=Weights(
-            cost=row["cost"], entropy=row["entropy"], jurors=row["jurors"], source=f"weights {version}", model=model
+            cost=row["cost"],
+            entropy=row["entropy"],
+            jurors=row["jurors"],
+            track=row["track"] or 0.0,
+            source=f"weights {version}",
+            model=model,
         ),
         training=_training(row["training"]),
         made_at=row["made_at"].isoformat(),

@@ -154,6 +154,7 @@ def award_fields(rows: Rows, auction: Auction) -> Fields:
         "provisional": auction.provisional,
         "weight_cost": auction.weights.cost,
         "weight_entropy": auction.weights.entropy,
+        "weight_track": auction.weights.track,
         "weights_source": auction.weights.source,
         "exploration": asdict(auction.exploration) if auction.exploration else None,
         "model": add_model(rows, auction.weights.model),
@@ -263,7 +264,17 @@ def add_record(rows: Rows, key: int, head: Fields, auction: Auction | None) -> N
 
 
 _NO_AWARD: Fields = dict.fromkeys(
-    ("jury", "provisional", "weight_cost", "weight_entropy", "weights_source", "model", "seconds", "exploration")
+    (
+        "jury",
+        "provisional",
+        "weight_cost",
+        "weight_entropy",
+        "weight_track",
+        "weights_source",
+        "model",
+        "seconds",
+        "exploration",
+    )
 )
 
 

@@ -105,11 +105,19 @@ class Weights:
     """w_j, per point of juror j's score. A juror that is not named weighs nothing."""
     source: str = "given"
     """Where they come from, for the record: `default`, `sale.toml`, `weights 3` (a version in the memory)."""
+    track: float = 0.0
+    """What V gains per unit of the author's success rate on like tasks above one half, and loses below; 0 is the
+    published rule, which knows bids alone."""
     model: SuccessModel | None = None
     """In place of equations 2 and 3: C is what the work is expected to cost, V = worth · P̂(success)."""
 
     def __post_init__(self) -> None:
-        for name, value in (("cost", self.cost), ("entropy", self.entropy), *self.jurors.items()):
+        for name, value in (
+            ("cost", self.cost),
+            ("entropy", self.entropy),
+            ("track", self.track),
+            *self.jurors.items(),
+        ):
             if not math.isfinite(value):
                 raise ValueError(f"the weight of {name} must be a finite number, got {value!r}")
 

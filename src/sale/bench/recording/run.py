@@ -299,7 +299,8 @@ class Recorder:
         return Progress(done=done, of=len(self._tasks), what=what, calls=self._log.made, dollars=dollars)
 
     def _rules(self, *, refine: bool) -> AuctionRules:
-        return replace(self._settings.auction, refine=refine)
+        # The method's own rule, which knows bids alone: what is put on record is the published auction.
+        return replace(self._settings.auction, refine=refine, base_rates=False)
 
     async def _execute(self, agent: Agent, task: BenchTask, strategy: str | None) -> None:
         if (task.id, agent.name, strategy or "") in self._executed:

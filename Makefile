@@ -17,7 +17,7 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-POOL := examples/libraries.toml
+POOL := src/sale/shipped/libraries/sale.toml
 EXAMPLE := "On which port does the billing service listen?" --expect 7431
 run: $(READY) ## Run TASK (or an example) through a market of local models
 	@$(BIN)/sale run --config $(POOL) $(if $(TASK),"$$TASK",$(EXAMPLE)) $(ARGS)

@@ -88,12 +88,10 @@ class Market:
         prices = {agent.name: agent.price for agent in agents}
         judging = [juror.name for juror in (*self._jurors, *self._seats)]
         finding = {seat.name for seat in self._seats if seat.reads == "evidence"}
-        self._prior = prior or scoring.default_weights(
-            prices, judging, evidence=finding, base_rates=self._rules.base_rates
-        )
+        rates = self._rules.base_rates
+        self._prior = prior or scoring.default_weights(prices, judging, evidence=finding, base_rates=rates)
         self._weights, self._scoring_rule, self._open_memory = weights, scoring_rule, memory
-        self._sandbox = sandbox or config.SandboxSettings()
-        self._memory: AuctionMemory | None = None
+        self._sandbox, self._memory = sandbox or config.SandboxSettings(), cast("AuctionMemory | None", None)
         self._memory_lock, self._runner = asyncio.Lock(), cast("asyncio.Runner | None", None)
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
 

@@ -152,6 +152,26 @@ def test_init_with_nothing_but_the_local_pool_writes_what_was_measured_to_suit_i
     assert knowledge_of(written) is not None
 
 
+def test_init_writes_an_example_with_its_documents_and_overwrites_nothing(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    done = shell("init", "--example")
+    assert done.code == 0, done.err
+    assert {path.name for path in tmp_path.iterdir()} >= {"sale.toml", "operations.jsonl", "people.jsonl"}
+    agents = {agent.name: agent for agent in config.load(tmp_path / "sale.toml").agents}
+    search = agents["operations"].tools.search if agents["operations"].tools else None
+    assert search is not None
+    assert search.corpus == tmp_path / "operations.jsonl"
+    (tmp_path / "sale.toml").unlink()
+    (tmp_path / "operations.jsonl").unlink()
+    (tmp_path / "people.jsonl").write_text("mine", encoding="utf-8")
+    again = shell("init", "--example")
+    assert again.code == 2
+    assert "people.jsonl" in again.err
+    assert not (tmp_path / "sale.toml").exists()
+    assert (tmp_path / "people.jsonl").read_text(encoding="utf-8") == "mine"
+    assert json.loads(shell("init", "--example", "--force", "--json").out)["agents"] == {"example": 4}
+
+
 def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) -> None:
     (tmp_path / "sale.toml").write_text(settings(endpoint, "empty-text", "404-model"), encoding="utf-8")
     shell = Shell(tmp_path)

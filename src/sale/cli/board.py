@@ -245,8 +245,10 @@ def _notes(auction: Auction) -> list[str]:
             lines.append(f"{bid.agent} could not look: {bid.strategy.evidence_note}")
         if bid.strategy.truncated:
             lines.append(f"{bid.agent}: its plan was cut at the token cap (+)")
-    if not _has_chances(auction) and any(score.abstained for bid in auction.contenders for score in bid.scores):
-        lines.append("–: a juror had nothing to read there, which counts as 2.5 points.")
+    silent = {s.juror: s.value for bid in auction.contenders for s in bid.scores if s.abstained}
+    if silent and not _has_chances(auction):
+        middles = ", ".join(f"{value:g} points of {juror}" for juror, value in silent.items())
+        lines.append(f"–: a juror had nothing to read there. It counts as {middles}, neither for nor against.")
     missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed and not s.abstained}
     lines += [
         f"{juror} gave no score; the others' mean stands in (brackets): {note}" for juror, note in missing.items()

@@ -44,12 +44,15 @@ HOSTS = (
 @click.command()
 @click.option("--output", "target", type=FILE, default=Path(config.FILE))
 @click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--example", is_flag=True, help="A small pool to try: two agents have documents, written beside it.")
 @click.option("--ollama", default=OLLAMA, show_default=True, help="Where Ollama would be.")
 @json_option
-def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
+def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool) -> None:
     """Write a sale.toml from what this machine has: the local pool, a running Ollama, keys in the environment."""
-    if target.exists() and not force:
-        raise InputError("the file is there already", where=str(target), hint="--force overwrites it.")
+    if example:
+        _example(target, force=force, as_json=as_json)
+        return
+    _must_be_new(target, force=force)
     found = {"local": _local(), "ollama": _ollama(ollama), "hosted": _hosted()}
     sections = [section for sections in found.values() for section in sections]
     if not sections:
@@ -70,6 +73,31 @@ def init(target: Path, ollama: str, *, force: bool, as_json: bool) -> None:
         return
     what = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     output(target).print(f"{target} written: {what}. `sale doctor` checks every agent.")
+
+
+def _must_be_new(target: Path, *, force: bool) -> None:
+    if target.exists() and not force:
+        raise InputError("the file is there already", where=str(target), hint="--force overwrites it.")
+
+
+def _example(target: Path, *, force: bool, as_json: bool) -> None:
+    """The example pool, its documents beside it."""
+    parts = {target if name == config.FILE else target.parent / name: text for name, text in config.example().items()}
+    for path in parts:
+        _must_be_new(path, force=force)
+    for path, text in parts.items():
+        write_text(path, text)
+    config.allow(target)
+    if as_json:
+        agents = len(config.load(target).agents)
+        counts = {"example": agents}
+        click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}))
+        return
+    beside = ", ".join(sorted(path.name for path in parts if path != target))
+    output(target).print(
+        f"{target} written, and {beside} beside it. "
+        'Try: sale run "On which port does the billing service listen?" --expect 7431'
+    )
 
 
 def _local() -> list[str]:

@@ -32,7 +32,7 @@ from sale.config.environment import (
     virtual_environment,
 )
 from sale.config.jurors import JurorSettings
-from sale.config.reading import find, load, parse, shipped
+from sale.config.reading import example, find, load, parse, shipped
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
 from sale.config.tools import ToolSettings
@@ -61,6 +61,7 @@ __all__ = [
     "corpora_path",
     "disallow",
     "embeddings_key",
+    "example",
     "find",
     "git_settings_path",
     "held_patches_path",

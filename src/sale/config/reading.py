@@ -121,6 +121,12 @@ def shipped() -> str:
     return files("sale").joinpath(FILE).read_text(encoding="utf-8")
 
 
+def example() -> dict[str, str]:
+    """The example pool of the package, by file name: its `sale.toml`, and the documents of its agents."""
+    folder = files("sale.shipped").joinpath("libraries")
+    return {one.name: one.read_text(encoding="utf-8") for one in folder.iterdir() if one.is_file()}
+
+
 def parse(text: str, *, origin: str = "given", base: Path | None = None) -> Settings:
     """Settings from TOML text; relative paths in it are relative to `base`.
 

@@ -28,7 +28,7 @@ _SOME_FUNCTION = "def _():"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Block:
+class _CodeBlock:
     """A fenced block of an answer."""
 
     tag: str
@@ -95,7 +95,7 @@ def complete(code: str, prelude: str) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Begun:
+class _BegunFunction:
     """A function that a prelude begins and leaves to be completed."""
 
     name: str
@@ -116,7 +116,7 @@ class _Begun:
         return _length(nodes) > self.statements
 
 
-def _begun(prelude: str) -> _Begun | None:
+def _begun(prelude: str) -> _BegunFunction | None:
     tree = _tree(prelude)
     nodes = tree.body if tree else []
     position = [len(nodes) - 1]
@@ -127,7 +127,7 @@ def _begun(prelude: str) -> _Begun | None:
     if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) or any(map(_does_something, last.body)):
         return None
     name = outer.name if isinstance(outer, ast.ClassDef) else last.name
-    return _Begun(name=name, depth=len(position), position=tuple(position), statements=_length(last.body))
+    return _BegunFunction(name=name, depth=len(position), position=tuple(position), statements=_length(last.body))
 
 
 def _length(body: Sequence[ast.stmt]) -> int:
@@ -140,8 +140,8 @@ def _does_something(node: ast.stmt) -> bool:
     return not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
 
 
-def _blocks(text: str) -> list[_Block]:
-    blocks: list[_Block] = []
+def _blocks(text: str) -> list[_CodeBlock]:
+    blocks: list[_CodeBlock] = []
     lines = iter(text.split("\n"))
     for line in lines:
         opening = _FENCE.match(line)
@@ -154,7 +154,7 @@ def _blocks(text: str) -> list[_Block]:
                 break
             kept.append(inner.removeprefix(opening["indent"]))
         code = "\n".join(kept)
-        blocks.append(_Block(tag=opening["tag"].lower(), code=code if closed else _trimmed(code), closed=closed))
+        blocks.append(_CodeBlock(tag=opening["tag"].lower(), code=code if closed else _trimmed(code), closed=closed))
     return blocks
 
 
@@ -168,7 +168,7 @@ def _closes(line: str, indent: str, fence: str) -> bool:
     )
 
 
-def _chosen(blocks: Sequence[_Block]) -> str:
+def _chosen(blocks: Sequence[_CodeBlock]) -> str:
     tagged = [block.code for block in blocks if block.tag in _PYTHON_TAGS]
     bare = [block.code for block in blocks if not block.tag]
     codes = [code for code in tagged or bare or [block.code for block in blocks] if code.strip()]

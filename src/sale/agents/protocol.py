@@ -46,7 +46,7 @@ class Agent(Bidder, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reach:
+class DirectEndpoint:
     """How an agent's model is asked directly, by a client that leads the conversation itself."""
 
     address: Callable[[], Awaitable[Address]]
@@ -73,13 +73,13 @@ class Reachable(Protocol):
     """An agent that may have an endpoint of its own."""
 
     @property
-    def reach(self) -> Reach | None:
+    def reach(self) -> DirectEndpoint | None:
         """How its model is asked directly; `None` where it cannot be."""
         ...
 
 
 @runtime_checkable
-class Declared(Protocol):
+class CostDeclaring(Protocol):
     """An agent that may say beforehand what its work costs."""
 
     @property

@@ -19,7 +19,7 @@ from sale.errors import BadReplyError, CallError
 from sale.models.embedding import Embedder, Vectors
 from sale.types import Price
 
-MOST_TASKS = 64
+MAX_TASKS = 64
 """Whose vectors are kept."""
 FREE_PRICE = Price(input=0.0, output=0.0, blended=0.0)
 
@@ -73,7 +73,7 @@ class MatchRespondent:
         vectors = await self.embedder.embed(texts if known is not None else [*texts, task])
         if known is None:
             known, vectors = vectors[-1], vectors[:-1]
-            while len(self._tasks) >= MOST_TASKS:
+            while len(self._tasks) >= MAX_TASKS:
                 self._tasks.pop(next(iter(self._tasks)))
             self._tasks[task] = known
         return Answer(probability=min(1.0, max(0.0, float(np.max(vectors @ known)))))

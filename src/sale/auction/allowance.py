@@ -16,11 +16,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sale.auction.chances import expected_work
-from sale.auction.standing import Priced
+from sale.auction.success_model import expected_work
+from sale.auction.value_of_information import PricedBidder
 from sale.types import Bid, Call, Price, Task, TrackRecord, Weights
 
-P = TypeVar("P", bound=Priced)
+P = TypeVar("P", bound=PricedBidder)
 
 RECENT = 200
 """How many past tasks say what is worth an auction."""
@@ -137,7 +137,7 @@ class Allowance:
         if whole:
             self._actual, self._worst = self._actual + dollars, self._worst + outlook.most
 
-    def worked(
+    def record_work(
         self, calls: Iterable[Call], price: Price, *, own: bool = False, answered: bool = True, cached: int = 0
     ) -> None:
         """Work was done. Only what answered the task stands for work of the incumbent's; what failed is spent.

@@ -86,15 +86,15 @@ def _load(text: str) -> list[tuple[str, object]]:
     stripped = text.strip()
     fenced = _FENCED.fullmatch(stripped)
     try:
-        found: object = json.loads(fenced[1] if fenced else stripped, object_pairs_hook=_Members)
+        found: object = json.loads(fenced[1] if fenced else stripped, object_pairs_hook=_ObjectMembers)
     except (ValueError, RecursionError):
         raise BallotError(f"not JSON: {_excerpt(text)}") from None
-    if not isinstance(found, _Members):
+    if not isinstance(found, _ObjectMembers):
         raise BallotError(f"not a JSON object: {_excerpt(text)}")
     return found
 
 
-class _Members(list[tuple[str, object]]):
+class _ObjectMembers(list[tuple[str, object]]):
     """The members of a JSON object, as against the items of an array."""
 
 

@@ -13,13 +13,13 @@ from sale.auction.entropy import strategy_entropy
 from sale.auction.ledger import Ledger, Payer
 from sale.auction.prompts import bid_prompt, longest_plan, refine_prompt
 from sale.auction.protocols import Bidder, BidRequest
-from sale.auction.text import clipped, storable
+from sale.auction.text import clip, make_storable
 from sale.errors import BadReplyError, SaleError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
 
 _STEP = re.compile(r"^[^\w\n]*(?:[-*•][ \t]|\(?\d+[ \t]*[.):]|step[ \t]+\w+)", re.IGNORECASE | re.MULTILINE)
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-MOST_CODE = 0.5
+MAX_CODE_SHARE = 0.5
 # Of the auction's time that is left: a jury that waits for the slowest bid needs time to sit, too.
 BID_SHARE = 0.5
 # Some chat templates open the reasoning themselves, so that the reply holds nothing but its end.
@@ -73,9 +73,9 @@ async def _strategy(
 
 def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> Strategy:
     """A reply as a strategy. Private reasoning is no part of the plan, but its tokens were paid for and count."""
-    whole = storable(_THINKING.sub("", reply.text).strip())
+    whole = make_storable(_THINKING.sub("", reply.text).strip())
     # Whatever an agent counts as a token: nobody may flood the jury, whose prompts hold every plan.
-    text = clipped(whole, longest_plan(rules.strategy_tokens)).rstrip()
+    text = clip(whole, longest_plan(rules.strategy_tokens)).rstrip()
     fault = plan_fault(text)
     if fault is not None:
         raise BadReplyError(fault, where=agent)
@@ -97,7 +97,7 @@ def plan_fault(text: str) -> str | None:
     if not text:
         return "the strategy is empty"
     prose = _CODE.sub("", text)
-    if len(prose) < (1 - MOST_CODE) * len(text):
+    if len(prose) < (1 - MAX_CODE_SHARE) * len(text):
         return "the strategy is code, not a plan"
     if not _STEP.search(prose):
         return "the strategy has no steps"

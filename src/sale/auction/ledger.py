@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from sale.auction.events import CallSettled, Observer, ignore
 from sale.auction.protocols import Look, Looker
-from sale.auction.text import clipped, storable
+from sale.auction.text import clip, make_storable
 from sale.errors import (
     BadReplyError,
     CallError,
@@ -38,7 +38,7 @@ _NO_TOKENS = Price(input=0.0, output=0.0, blended=0.0)
 _NO_PROMPT = Prompt(system="", user="", template="")
 
 
-class Used(Protocol):
+class MeasuredCall(Protocol):
     """What a call returned, with what it consumed."""
 
     @property
@@ -47,7 +47,7 @@ class Used(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Used)
+R = TypeVar("R", bound=MeasuredCall)
 T = TypeVar("T")
 
 
@@ -254,5 +254,5 @@ async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -
     except Exception as error:
         if isinstance(error, TimeoutError) and clock.expired():
             raise CallTimeoutError(f"no answer within {allowed:.3g} s", where=agent) from None
-        text = clipped(storable(f"{type(error).__name__}: {error}"), FOREIGN_MESSAGE_BYTES)
+        text = clip(make_storable(f"{type(error).__name__}: {error}"), FOREIGN_MESSAGE_BYTES)
         raise CallError(text, where=agent) from error

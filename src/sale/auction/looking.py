@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Bidder, Look, Looker
-from sale.auction.text import storable, without_invisible
+from sale.auction.text import make_storable, without_invisible
 from sale.errors import SaleError
 from sale.types import AuctionRules, Evidence, Task
 
@@ -73,7 +73,7 @@ def _cut(evidence: Evidence) -> Evidence:
 
 
 def _visible(text: str) -> str:
-    return without_invisible(storable(text))
+    return without_invisible(make_storable(text))
 
 
 def longest_evidence() -> tuple[Evidence, ...]:

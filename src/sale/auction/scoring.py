@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sale.auction.chances import chance, expected_work, juror_feature, lead_feature
+from sale.auction.success_model import chance, expected_work, juror_feature, lead_feature
 from sale.types import NOTHING_TO_READ, Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5

@@ -15,7 +15,7 @@ from sale.types import Bid, Strategy
 NO_PLAN = "no plan was asked for"
 
 
-def unplanned(agent: str, found: Look | None = None) -> Strategy:
+def make_unplanned(agent: str, found: Look | None = None) -> Strategy:
     """What an agent bids with before it has planned: nothing, or the evidence of its looks."""
     return Strategy(
         agent=agent,

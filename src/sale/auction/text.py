@@ -49,7 +49,7 @@ _VERDICT = re.compile(
 )
 
 
-def storable(text: str) -> str:
+def make_storable(text: str) -> str:
     """The text as any endpoint and store takes it: no half characters (lone surrogates), no NUL."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
@@ -63,7 +63,7 @@ def without_invisible(text: str) -> str:
     return _JOINED.sub("", _INVISIBLE.sub("", lines))
 
 
-def clipped(text: str, size: int) -> str:
+def clip(text: str, size: int) -> str:
     """The text, or as much of it as fits into `size` bytes of UTF-8."""
     return text.encode()[:size].decode(errors="ignore")
 

@@ -84,7 +84,7 @@ def style() -> Generator[None]:
         yield
 
 
-def styled(function: Callable[P, Any]) -> Callable[P, Figure]:
+def apply_style(function: Callable[P, Any]) -> Callable[P, Figure]:
     """Make a figure in our style and fix its layout, which would otherwise be found anew whenever it is written."""
 
     @wraps(function)
@@ -154,14 +154,14 @@ def ink_on(colour: str) -> str:
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
 
-def legible(colour: str) -> str:
+def darken_for_text(colour: str) -> str:
     """The colour for letters on white: a light one a shade darker."""
     if ink_on(colour) != INK or colour == INK:
         return colour
     return str(_colors.to_hex(0.72 * np.array(_colors.to_rgb(colour))))
 
 
-def faded(colour: str) -> tuple[float, float, float, float]:
+def fade(colour: str) -> tuple[float, float, float, float]:
     """The colour for intervals: half as strong."""
     red, green, blue = _colors.to_rgb(colour)
     return (red, green, blue, 0.5)

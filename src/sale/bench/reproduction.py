@@ -73,7 +73,7 @@ class Reproduction:
         return {**asdict(self), "agrees": self.agrees}
 
 
-def exactly(value: float) -> Figure:
+def make_exact(value: float) -> Figure:
     """A figure without chance in it: it is what it is on this table."""
     return Figure(value=value, low=value, high=value)
 

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sale.auction.standing import brought, not_held
+from sale.auction.value_of_information import explain_not_held, measure_benefit
 from sale.types import Attempt, Auction, Bid, Outcome, Result, Score
 
 VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
@@ -144,7 +144,7 @@ def _heading(auction: Auction) -> Text:
 
 
 def _how(auction: Auction) -> str:
-    if (reason := not_held(auction)) is not None:
+    if (reason := explain_not_held(auction)) is not None:
         return f"no auction, {reason}"
     return f"{auction.jury} jury" if any(bid.planned for bid in auction.bids) else "bids without plans"
 
@@ -233,10 +233,10 @@ def _notes(auction: Auction) -> list[str]:
         return [
             *lines,
             "like tasks: how many this agent solved, each counted as much as it is like this one.",
-            f"No auction was held, {not_held(auction)}: the award was made on track records.",
+            f"No auction was held, {explain_not_held(auction)}: the award was made on track records.",
         ]
-    if (found := brought(auction)) is not None:
-        lines.append(found.said(money))
+    if (found := measure_benefit(auction)) is not None:
+        lines.append(found.describe(money))
     lines.append(f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.")
     lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     for bid in auction.contenders:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 DAY = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
-class Asked(TypedDict):
+class LimitOptions(TypedDict):
     """The limits of a new key, as options give them."""
 
     budget: float | None
@@ -77,7 +77,7 @@ def keys() -> None:
 )
 @config_option
 @json_option
-def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpack[Asked]) -> None:
+def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpack[LimitOptions]) -> None:
     """Make a key for NAME, and show its secret, once.
 
     With the first key, every request needs one.

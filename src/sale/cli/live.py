@@ -35,7 +35,7 @@ from sale.cli.board import money, plain
 from sale.types import Evidence
 
 
-class Progress:
+class AuctionProgress:
     """What has happened so far, as something to look at."""
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ def watching(*, quiet: bool = False) -> Generator[Observer]:
     if quiet:
         yield ignore
         return
-    progress = Progress()
+    progress = AuctionProgress()
     if not console.is_terminal:
 
         def say(line: str) -> None:
@@ -155,7 +155,7 @@ def watching(*, quiet: bool = False) -> Generator[Observer]:
         yield _lines(progress, lambda _: None)
 
 
-def _lines(progress: Progress, say: Callable[[str], None]) -> Observer:
+def _lines(progress: AuctionProgress, say: Callable[[str], None]) -> Observer:
     def observe(event: Event) -> None:
         line = progress.see(event)
         if line is not None:

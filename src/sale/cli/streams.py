@@ -27,7 +27,7 @@ def prepare_streams() -> None:
     if isinstance(output, io.TextIOWrapper):
         cast("io.TextIOWrapper[BinaryIO]", output).reconfigure(errors="replace")
     if isinstance(remarks, io.TextIOWrapper):
-        sys.stderr = _Remarks(cast("io.TextIOWrapper[BinaryIO]", remarks))
+        sys.stderr = _RemarkStream(cast("io.TextIOWrapper[BinaryIO]", remarks))
 
 
 def finish_output() -> None:
@@ -107,7 +107,7 @@ def finish(status: int) -> None:
         raise click.exceptions.Exit(status)
 
 
-class _Remarks(io.TextIOWrapper):
+class _RemarkStream(io.TextIOWrapper):
     """Standard error that loses what it cannot write."""
 
     def __init__(self, stream: io.TextIOWrapper[BinaryIO]) -> None:

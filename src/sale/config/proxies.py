@@ -55,7 +55,7 @@ def proxy_for(url: str) -> Proxy | None:
     return _usable(found, host) if found else None
 
 
-def opened(url: str, *, seconds: float) -> IO[bytes]:
+def open_url(url: str, *, seconds: float) -> IO[bytes]:
     """Open a URL by HTTP, directly where that is the way; close what is returned.
 
     Raises:

@@ -20,17 +20,17 @@ import numpy as np
 from scipy import special as scipy_special
 
 from sale.errors import InputError
-from sale.learning.attempts import ends
-from sale.learning.choosing import Prospects
+from sale.learning.attempts import follow_attempts
 from sale.learning.dataset import MICRO, Floats, Table
-from sale.learning.unknowns import Completed
+from sale.learning.decision import BidPredictions
+from sale.learning.missing_outcomes import CompletedOutcomes
 from sale.learning.utility import rate_posteriors, work_costs
 
 _special: Any = scipy_special  # scipy is untyped
 
 GRID = 4001
 """Places in (0, 1) that the chance to be the best agent is summed over."""
-LEAST, MOST = 0.1, 1e3
+MIN_WORTH_FACTOR, MAX_WORTH_FACTOR = 0.1, 1e3
 """Worths tried: from such a part of what the cheapest work costs to so many times what the dearest does."""
 TRIED = 200
 """How many, evenly by their logarithms."""
@@ -45,7 +45,7 @@ SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
+class SpendShare:
     """As much as a share of the money buys."""
 
     share: float
@@ -64,7 +64,7 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class MatchBestAgent:
     """As little as solves as many tasks as the best agent alone.
 
     Where the market is not sure to, as little as solves as many as it would if it spent what that agent costs.
@@ -74,13 +74,13 @@ class Match:
     """How many agents may try a task whose failures are found out."""
 
 
-Wanted = float | Spend | Match
+Wanted = float | SpendShare | MatchBestAgent
 """What a solved task is worth: dollars, or what is to come of it."""
-MATCH = Match()
+MATCH = MatchBestAgent()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
+class SpendCurve:
     """What awards solve and cost by what a solved task is worth: of models that had not seen the task.
 
     W worths by G different tasks; of the auctions of one task text the sums. Auctions themselves come on top.
@@ -100,7 +100,7 @@ class Curve:
     """Dollars of one task if the best agent does everything."""
 
 
-def spend_curve(table: Table, prospects: Prospects, completed: Completed, attempts: int) -> Curve:
+def spend_curve(table: Table, prospects: BidPredictions, completed: CompletedOutcomes, attempts: int) -> SpendCurve:
     """Award every task at each of many worths; where failures are found out others follow as the market would have it.
 
     Args:
@@ -111,8 +111,8 @@ def spend_curve(table: Table, prospects: Prospects, completed: Completed, attemp
     """
     works = prospects.works[table.present & (prospects.works > 0.0)] / MICRO
     low, high = (float(works.min()), float(works.max())) if len(works) else (1.0, 1.0)
-    worths: Floats = np.geomspace(LEAST * low, MOST * high, TRIED)
-    found = [ends(prospects, completed, table.checked, float(worth), attempts) for worth in worths]
+    worths: Floats = np.geomspace(MIN_WORTH_FACTOR * low, MAX_WORTH_FACTOR * high, TRIED)
+    found = [follow_attempts(prospects, completed, table.checked, float(worth), attempts) for worth in worths]
     alone = [
         np.where(table.present & (table.author == agent), completed.success, 0.0).max(axis=1)
         for agent in range(len(table.agents))
@@ -121,7 +121,7 @@ def spend_curve(table: Table, prospects: Prospects, completed: Completed, attemp
     def by_task(rows: list[Floats]) -> Floats:
         return np.stack([np.bincount(table.group, weights=row).astype(np.float64) for row in rows])
 
-    return Curve(
+    return SpendCurve(
         worths=worths,
         success=by_task([one.success for one in found]),
         dollars=by_task([one.dollars for one in found]),
@@ -131,7 +131,7 @@ def spend_curve(table: Table, prospects: Prospects, completed: Completed, attemp
     )
 
 
-def worth_of(wanted: Spend | Match, curve: Curve) -> float:
+def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
     """What a solved task is worth, in dollars, so that what is wanted comes of it.
 
     Args:
@@ -141,10 +141,10 @@ def worth_of(wanted: Spend | Match, curve: Curve) -> float:
     drawn = _resamples(len(curve.counts))
     auctions = drawn @ curve.counts
     spent = drawn @ curve.dollars.T / auctions[:, None]
-    share = wanted.share if isinstance(wanted, Spend) else 1.0
+    share = wanted.share if isinstance(wanted, SpendShare) else 1.0
     room = np.minimum(share * curve.alone, SATED * spent[:, -1])[:, None] - spent
     logs, full = np.log(curve.worths), _last_above(room)
-    if isinstance(wanted, Spend):
+    if isinstance(wanted, SpendShare):
         return math.exp(_at(full, logs).mean())
     return math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, np.floor(full))), logs), SURE))
 
@@ -160,7 +160,7 @@ def _resamples(tasks: int) -> Floats:
     return np.stack([np.bincount(row, minlength=tasks) for row in drawn]).astype(np.float64)
 
 
-def _shortfall(curve: Curve, drawn: Floats, auctions: Floats, full: Floats) -> Floats:
+def _shortfall(curve: SpendCurve, drawn: Floats, auctions: Floats, full: Floats) -> Floats:
     """(R, W) tasks that are lacking, at most 0 where a worth does.
 
     It does where it solves as many as the best agent, by more than a standard error, or else as many as where that

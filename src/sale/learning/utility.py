@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from scipy import optimize as scipy_optimize
 
-from sale.auction.chances import LENGTH, TRACK
-from sale.auction.difficulty import SHARES, by_difficulty
-from sale.learning.choosing import chances, track_features
+from sale.auction.difficulty import SHARES, spread_by_difficulty
+from sale.auction.success_model import LENGTH, TRACK
 from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
+from sale.learning.decision import chances, track_features
 from sale.learning.logistic import fit_logistic, information, strongest_lasso
 from sale.types import SuccessModel
 
@@ -37,13 +37,13 @@ SPREAD = 1.0
 SPREAD_ROUNDS = 4
 PRIOR_SPREAD = 1.0
 """Prior of the difficulty's own spread: half a normal distribution of this standard deviation."""
-MOST_SPREAD = 4.0
-MOST_TASKS = 1_000
+MAX_SPREAD = 4.0
+MAX_TASKS = 1_000
 """The difficulty is estimated on so many tasks at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
+class JudgedSample:
     """The judged executions of a table: n outcomes."""
 
     x: Floats
@@ -104,7 +104,7 @@ def _shrunk_rates(table: Table) -> tuple[Floats, float]:
     return good / (good + bad), _pool_rate(table.success[table.present & table.known])
 
 
-def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:
+def sample(table: Table, *, most: int | None = None, seed: int = 0) -> JudgedSample:
     """The judged executions as a design matrix; of at most `most` outcomes, whole tasks drawn by `seed`."""
     rates, rate = _shrunk_rates(table)
     held = _some_tasks(table, most, seed)
@@ -120,7 +120,7 @@ def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:
     varies = spreads > 1e-9 * (1.0 + np.abs(means))
     agents = np.zeros((len(wide), len(held.agents)))
     agents[np.arange(len(wide)), held.author[known]] = 1.0
-    return Sample(
+    return JudgedSample(
         x=np.hstack([np.ones((len(wide), 1)), centred[:, varies] / spreads[varies], agents]),
         y=held.success[known],
         names=tuple(name for name, kept in zip(names, varies, strict=True) if kept),
@@ -142,7 +142,7 @@ def _some_tasks(table: Table, most: int | None, seed: int) -> Table:
 
 
 def success_models(table: Table, strengths: Sequence[float], *, most: int | None = None) -> list[SuccessModel]:
-    """One model a lasso strength, with worth 1 micro-dollar: set the real one with `priced`.
+    """One model a lasso strength, with worth 1 micro-dollar: set the real one with `with_worth`.
 
     Args:
         table: At least one outcome known.
@@ -157,7 +157,7 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
     penalised[data.features] = [name != TRACK for name in data.names]
     path = _fit_columns(data, ridge, centre, start, ~penalised)
     top = strongest_lasso(data.x, data.y, path, penalised)
-    costs = _Costs(work=work_costs(table), auction=_auction_cost(table))
+    costs = _CostConstants(work=work_costs(table), auction=_auction_cost(table))
     models: dict[bytes, SuccessModel] = {}
     found: dict[float, SuccessModel] = {}
     for strength in sorted(set(strengths), reverse=True):
@@ -181,27 +181,27 @@ def difficulty(table: Table, model: SuccessModel) -> float:
     The most likely spread given the model's own chances and the prior.
     """
     known = table.present & table.known
-    rows = np.flatnonzero(known.sum(axis=1) > 1)[:MOST_TASKS]
+    rows = np.flatnonzero(known.sum(axis=1) > 1)[:MAX_TASKS]
     chance = chances(table.take(rows), model)
     good, seen = table.success[rows] == 1.0, known[rows][..., None]
 
     def surprise(spread: float) -> float:
-        each = by_difficulty(chance, np.array(spread))
+        each = spread_by_difficulty(chance, np.array(spread))
         came = np.where(seen, np.where(good[..., None], each, 1.0 - each), 1.0).prod(axis=1)
         likely = np.maximum(came @ SHARES, np.finfo(np.float64).tiny)
         return float(-np.log(likely).sum()) + 0.5 * (spread / PRIOR_SPREAD) ** 2
 
-    return float(_optimize.minimize_scalar(surprise, bounds=(0.0, MOST_SPREAD), method="bounded").x)
+    return float(_optimize.minimize_scalar(surprise, bounds=(0.0, MAX_SPREAD), method="bounded").x)
 
 
-def _fit_columns(data: Sample, ridge: Floats, centre: Floats, start: Floats, kept: Bools) -> Floats:
+def _fit_columns(data: JudgedSample, ridge: Floats, centre: Floats, start: Floats, kept: Bools) -> Floats:
     """Coefficients with some columns alone; 0 for the others."""
     at = np.zeros_like(start)
     at[kept] = fit_logistic(data.x[:, kept], data.y, ridge[kept], centre=centre[kept], start=start[kept])
     return at
 
 
-def _penalties(data: Sample) -> tuple[Floats, Floats]:
+def _penalties(data: JudgedSample) -> tuple[Floats, Floats]:
     """The constant is held, lightly, to the pool's rate, so that all successes make no infinite odds."""
     width = data.x.shape[1]
     ridge = np.full(width, 1.0 / SPREAD**2)
@@ -217,7 +217,7 @@ def _penalties(data: Sample) -> tuple[Floats, Floats]:
     return ridge, centre
 
 
-def _with_spread(data: Sample, ridge: Floats, centre: Floats, start: Floats) -> tuple[Floats, Floats]:
+def _with_spread(data: JudgedSample, ridge: Floats, centre: Floats, start: Floats) -> tuple[Floats, Floats]:
     """The spread of agents' intercepts by expectation-maximisation, the prior counting as one agent."""
     own = slice(1 + len(data.names), data.x.shape[1])
     at = start
@@ -231,7 +231,7 @@ def _with_spread(data: Sample, ridge: Floats, centre: Floats, start: Floats) -> 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Costs:
+class _CostConstants:
     """What does not depend on the strength, in micro-dollars."""
 
     work: tuple[Floats, float]
@@ -244,7 +244,7 @@ def _auction_cost(table: Table) -> float:
     return float(table.overhead[held].mean()) * MICRO if held.any() else 0.0
 
 
-def _spread(data: Sample, at: Floats) -> dict[str, float]:
+def _spread(data: JudgedSample, at: Floats) -> dict[str, float]:
     """By agent, the standard deviation of what its bids add to its log-odds; the pool's where it has no two."""
     own = np.array([name != TRACK for name in data.names], np.bool_)
     added = (data.x[:, data.features][:, own] @ at[data.features][own])[data.planned]
@@ -254,7 +254,7 @@ def _spread(data: Sample, at: Floats) -> dict[str, float]:
     return {agent: float(part.std()) if len(part) > 1 else pool for agent, part in zip(data.agents, parts, strict=True)}
 
 
-def _as_model(data: Sample, at: Floats, costs: _Costs) -> SuccessModel:
+def _as_model(data: JudgedSample, at: Floats, costs: _CostConstants) -> SuccessModel:
     """Coefficients back in the features' own units."""
     slopes = at[data.features] / data.spreads
     own = at[1 + len(data.names) :]
@@ -288,6 +288,6 @@ def _blank(agents: Sequence[str], rates: Floats, rate: float) -> SuccessModel:
     )
 
 
-def priced(model: SuccessModel, worth: float) -> SuccessModel:
+def with_worth(model: SuccessModel, worth: float) -> SuccessModel:
     """The model with what a solved task is worth, in dollars."""
     return replace(model, worth=worth * MICRO)

@@ -46,7 +46,7 @@ class Presence(Protocol):
         """Be gone."""
         ...
 
-    def dead(self, tokens: Sequence[str]) -> list[str]:
+    def find_dead(self, tokens: Sequence[str]) -> list[str]:
         """Those of these tokens that no process holds. To be called inside the gate, from a worker thread."""
         ...
 

@@ -51,7 +51,7 @@ class ExactText(TypeDecorator[str]):
         return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
 
 
-class Real(TypeDecorator[float]):
+class RealNumber(TypeDecorator[float]):
     """Any float that is known. SQLite has no NaN: it is stored as null, so the column is nullable, and comes back."""
 
     impl = Double

@@ -28,7 +28,7 @@ Work = Callable[[Connection], T]
 FAULTS = (SQLAlchemyError, sqlite3.Error, OSError)
 
 
-class Database:
+class MemoryDatabase:
     """An open database at the newest revision."""
 
     def __init__(self, backend: Backend, busy_seconds: float) -> None:
@@ -41,7 +41,7 @@ class Database:
         self._closed = False
 
     @classmethod
-    async def open(cls, place: Path | str, busy_seconds: float) -> Database:
+    async def open(cls, place: Path | str, busy_seconds: float) -> MemoryDatabase:
         """Open the database, make or upgrade its tables, and announce this process as alive.
 
         Args:
@@ -176,11 +176,11 @@ class Database:
 def _backend(place: Path | str, busy_seconds: float) -> Backend:
     if isinstance(place, str) and "://" in place:
         # Loaded here only: most memories are files.
-        backend: Backend = import_module("sale.memory.postgres").server(place, busy_seconds)
+        backend: Backend = import_module("sale.memory.postgres").open_server(place, busy_seconds)
         return backend
-    return SqliteFile(absolute(Path(place)), busy_seconds)
+    return SqliteFile(resolve_path(Path(place)), busy_seconds)
 
 
-def absolute(path: Path) -> Path:
+def resolve_path(path: Path) -> Path:
     """The one name of a file: links are followed, so that all who open it agree on its locks."""
     return path.expanduser().resolve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sale.auction.allowance import Allowance
-from sale.memory.figures import Span
+from sale.memory.figures import FigureScope
 from sale.memory.store import AuctionMemory
 
 LOOK_BACK = timedelta(days=1)
@@ -29,7 +29,7 @@ async def begin_allowance(allowance: Allowance | None, memory: AuctionMemory, *,
         return
     allowance.begun = True
     try:
-        past = await memory.auction_figures(Span(since=datetime.now(UTC) - LOOK_BACK, held_here=True))
+        past = await memory.auction_figures(FigureScope(since=datetime.now(UTC) - LOOK_BACK, held_here=True))
     except BaseException:
         allowance.begun = False
         raise

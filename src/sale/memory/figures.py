@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
-from sale.memory.database import Database
-from sale.memory.finding import latest_verdict, latest_verdict_on_work
+from sale.memory.database import MemoryDatabase
 from sale.memory.plausible import MAX_DOLLARS, MAX_SECONDS, amount, sum_of_dollars
+from sale.memory.queries import latest_verdict, latest_verdict_on_work
 from sale.memory.records import Status
 from sale.memory.schema import auctions, baselines, calls, dropouts, executions, state, strategies, tasks
 from sale.types import AUCTION_STAGES, Stage, Verdict
@@ -24,7 +24,7 @@ OWN_WORK = "its own execution"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class FigureScope:
     """Which auctions count."""
 
     since: datetime | None = None
@@ -108,12 +108,12 @@ class AgentFigures:
         return sum(count for _, count in self.dropped)
 
 
-class Figures:
+class FigureQueries:
     """The part of `AuctionMemory` that counts and sums."""
 
-    _database: Database
+    _database: MemoryDatabase
 
-    async def auction_figures(self, span: Span = Span()) -> tuple[AuctionFigures, ...]:
+    async def auction_figures(self, span: FigureScope = FigureScope()) -> tuple[AuctionFigures, ...]:
         """Every auction in figures, the oldest first.
 
         Raises:
@@ -121,7 +121,7 @@ class Figures:
         """
         return await self._database.read(lambda connection: _auctions(connection, span))
 
-    async def work_figures(self, span: Span = Span()) -> tuple[WorkFigures, ...]:
+    async def work_figures(self, span: FigureScope = FigureScope()) -> tuple[WorkFigures, ...]:
         """Every execution in figures, the oldest auction's first.
 
         Raises:
@@ -129,7 +129,7 @@ class Figures:
         """
         return await self._database.read(lambda connection: _works(connection, span))
 
-    async def agent_figures(self, span: Span = Span()) -> tuple[AgentFigures, ...]:
+    async def agent_figures(self, span: FigureScope = FigureScope()) -> tuple[AgentFigures, ...]:
         """Every agent on record, by name.
 
         Raises:
@@ -170,7 +170,7 @@ class Figures:
         return await self._database.read(_revision)
 
 
-def _narrow(query: Select[*tuple[Any, ...]], span: Span) -> Select[*tuple[Any, ...]]:
+def _narrow(query: Select[*tuple[Any, ...]], span: FigureScope) -> Select[*tuple[Any, ...]]:
     if span.since is not None:
         query = query.where(auctions.c.started_at >= span.since)
     if span.held_here:
@@ -185,7 +185,7 @@ def _paid(overhead: bool) -> ColumnElement[Any]:
     return func.coalesce(sum_of_dollars(calls.c.dollars, mine), 0.0)
 
 
-def _auctions(connection: Connection, span: Span) -> tuple[AuctionFigures, ...]:
+def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures, ...]:
     paid = (
         select(calls.c.auction, _paid(True).label("overhead"), _paid(False).label("work"))
         .group_by(calls.c.auction)
@@ -234,7 +234,7 @@ def _auctions(connection: Connection, span: Span) -> tuple[AuctionFigures, ...]:
     )
 
 
-def _works(connection: Connection, span: Span) -> tuple[WorkFigures, ...]:
+def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]:
     paid = (
         select(
             calls.c.auction,
@@ -272,7 +272,7 @@ def _works(connection: Connection, span: Span) -> tuple[WorkFigures, ...]:
     )
 
 
-def _agents(connection: Connection, span: Span) -> tuple[AgentFigures, ...]:
+def _agents(connection: Connection, span: FigureScope) -> tuple[AgentFigures, ...]:
     of_auctions = auctions.c.key == strategies.c.auction
     parts = select(
         strategies.c.agent,

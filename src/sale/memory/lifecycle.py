@@ -43,7 +43,7 @@ _PUT: Final = update(auctions).where(auctions.c.key == bindparam("of"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Whose:
+class RecordOwner:
     """Whom a record belongs to."""
 
     tenant: str
@@ -52,7 +52,9 @@ class Whose:
     """The token of the memory that holds the auction, while it is unfinished."""
 
 
-def begin(connection: Connection, auction_id: str, task: Task, whose: Whose, embedding: tuple[str, bytes]) -> None:
+def begin(
+    connection: Connection, auction_id: str, task: Task, whose: RecordOwner, embedding: tuple[str, bytes]
+) -> None:
     """A new record, `open`.
 
     Args:

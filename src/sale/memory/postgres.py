@@ -69,7 +69,7 @@ _SAID: Final = (
 )
 
 
-class Sessions:
+class ServerPresence:
     """One open memory on a server, as other processes see it; see `backend.Presence`."""
 
     def __init__(self, writer: Engine, alone: Engine, where: str) -> None:
@@ -126,7 +126,7 @@ class Sessions:
             with suppress(SQLAlchemyError), self._writer.connect() as connection:
                 _at_once(connection.connection.dbapi_connection, "SELECT pg_advisory_unlock_all()")
 
-    def dead(self, tokens: Sequence[str]) -> list[str]:
+    def find_dead(self, tokens: Sequence[str]) -> list[str]:
         """Those of these tokens that no process holds. To be called inside the gate."""
         gate = self._gate
         if gate is None:
@@ -161,7 +161,7 @@ class PostgresServer:
         self._alone = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=_HOW)
         self._patience = max(1, round(busy_seconds * 1000))  # milliseconds
         event.listen(self._writer, "connect", self._set_up)
-        self.presence = Sessions(self._writer, self._alone, self.where)
+        self.presence = ServerPresence(self._writer, self._alone, self.where)
 
     def _set_up(self, connection: DBAPIConnection, _: object) -> None:
         _at_once(connection, f"SET lock_timeout = {self._patience}")
@@ -169,7 +169,7 @@ class PostgresServer:
     def bring_up_to_date(self) -> None:
         """Make the tables, or upgrade them, beside those of others if there are any."""
         with self.writing() as connection:
-            version = revision.stored(connection, self.where, shared=True)
+            version = revision.read_revision(connection, self.where, shared=True)
             if version != HEAD:
                 revision.upgrade(connection, version, self.where)
 
@@ -217,7 +217,7 @@ class PostgresServer:
             engine.dispose()
 
 
-def server(place: str, busy_seconds: float) -> PostgresServer:
+def open_server(place: str, busy_seconds: float) -> PostgresServer:
     """The memory that a URL names.
 
     Raises:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.memory.tracks import TrackedWork
+from sale.memory.track_records import TrackedWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -82,7 +82,7 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
+class AuctionSummary:
     """One line about an auction."""
 
     id: str
@@ -108,10 +108,10 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class SearchMatch:
     """A search hit."""
 
-    summary: Summary
+    summary: AuctionSummary
     similarity: float
     """Cosine similarity of the task to the text searched for, in [-1, 1]."""
 
@@ -126,7 +126,7 @@ class WeightUse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Forgotten:
+class ForgetReport:
     """What was deleted."""
 
     auctions: int
@@ -137,7 +137,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Imported:
+class ImportReport:
     """What an import did."""
 
     added: int
@@ -148,7 +148,7 @@ class Imported:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stats:
+class MemoryStats:
     """How much there is."""
 
     auctions: Mapping[str, int]

@@ -16,12 +16,12 @@ from sale.types import Pair, Task, TrackRecord
 
 DEFAULT: Final = "default"
 """Whose everything is that names no tenant: the command line, programs, servers without keys, records from before."""
-LONGEST: Final = 64
+MAX_NAME_CHARACTERS: Final = 64
 
 
 def is_name(name: str) -> bool:
     """Whether a tenant can be called this: something to be read, not too long, no space before or after it."""
-    return 0 < len(name) <= LONGEST and name.isprintable() and name == name.strip()
+    return 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable() and name == name.strip()
 
 
 def check_name(name: str) -> str:
@@ -33,8 +33,8 @@ def check_name(name: str) -> str:
     if is_name(name):
         return name
     raise InputError(
-        f"{name[: LONGEST + 1]!r} cannot be the name of a tenant",
-        hint=f"A name has 1 to {LONGEST} printable characters, and no space before or after them.",
+        f"{name[: MAX_NAME_CHARACTERS + 1]!r} cannot be the name of a tenant",
+        hint=f"A name has 1 to {MAX_NAME_CHARACTERS} printable characters, and no space before or after them.",
     )
 
 
@@ -47,7 +47,7 @@ class Sharing:
     statistics: bool = True
     """Whether track records count the work of all tenants."""
 
-    def readable(self, tenant: str) -> frozenset[str] | None:
+    def readable_tenants(self, tenant: str) -> frozenset[str] | None:
         """The tenants whose texts this one may be shown; `None` for all."""
         if self.texts is True:
             return None
@@ -55,12 +55,12 @@ class Sharing:
             return self.texts
         return frozenset({tenant})
 
-    def countable(self, tenant: str) -> frozenset[str] | None:
+    def countable_tenants(self, tenant: str) -> frozenset[str] | None:
         """The tenants whose work counts in this one's track records; `None` for all."""
-        return None if self.statistics else self.readable(tenant)
+        return None if self.statistics else self.readable_tenants(tenant)
 
 
-class _Recalling(Protocol):
+class _RecallSource(Protocol):
     """An auction memory, as a tenant's part of it needs it."""
 
     async def recall_each(
@@ -74,7 +74,7 @@ class _Recalling(Protocol):
 class TenantMemory:
     """What one tenant may recall: the auction memory as an auction is given it."""
 
-    memory: _Recalling
+    memory: _RecallSource
     tenant: str
 
     async def recall_each(self, task: Task, agents: Sequence[str], k: int) -> Mapping[str, tuple[Pair, ...]]:

@@ -17,7 +17,7 @@ def read_logprobs(details: Mapping[str, object] | None) -> tuple[TokenLogprobs, 
     return _tokens((details or {}).get("logprobs")) or None
 
 
-def usable(content: object) -> list[dict[str, object]]:
+def usable_entries(content: object) -> list[dict[str, object]]:
     """A list as in `choices[].logprobs.content` with only what is a token and its log-probability."""
     return [
         {

@@ -18,11 +18,11 @@ Told = tuple[str, Event]
 """The auction's id, and what happened in it."""
 
 
-class Listener:
+class EventListener:
     """Events as they come, for `async for`. It may be forgotten without a word."""
 
     def __init__(self) -> None:
-        """Use `Hub.listen`."""
+        """Use `EventHub.listen`."""
         self._waiting: deque[Told] = deque(maxlen=BEHIND)
         self._arrived = asyncio.Event()
         self._closed = False
@@ -49,12 +49,12 @@ class Listener:
         return self._waiting.popleft()
 
 
-class Hub:
+class EventHub:
     """Where auctions tell what happens, and others listen. It belongs to one event loop."""
 
     def __init__(self) -> None:
         """Nobody listens yet."""
-        self._listeners: WeakSet[Listener] = WeakSet()
+        self._listeners: WeakSet[EventListener] = WeakSet()
         self._recent: deque[Told] = deque(maxlen=KEPT)
         self._closed = False
 
@@ -80,9 +80,9 @@ class Hub:
 
         return observe
 
-    def listen(self) -> Listener:
+    def listen(self) -> EventListener:
         """Everything from now on."""
-        listener = Listener()
+        listener = EventListener()
         if self._closed:
             listener.close()
         self._listeners.add(listener)

@@ -16,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from sale.config import ServerSettings
+from sale.server.client_address import customer_of
 from sale.server.gateway.errors import ApiError
-from sale.server.nearby import customer_of
 
 KILOBYTE: Final = 1024
 LINGER_SECONDS: Final = 2.0
@@ -33,7 +33,7 @@ REASONS: Final = {
 
 
 @dataclass(kw_only=True)
-class Limits:
+class ConnectionLimits:
     """The limits of one server, and who is connected to it."""
 
     head_bytes: int
@@ -44,7 +44,7 @@ class Limits:
     connected: Counter[str] = field(default_factory=Counter[str])
 
     @classmethod
-    def of(cls, server: ServerSettings) -> Limits:
+    def of(cls, server: ServerSettings) -> ConnectionLimits:
         """Those of `[server]`."""
         return cls(
             head_bytes=server.header_kb * KILOBYTE,
@@ -58,8 +58,8 @@ class Limits:
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's own protocol, within limits."""
 
-    limits: Limits
-    """Of the server: `limited` makes a class with them."""
+    limits: ConnectionLimits
+    """Of the server: `limit_protocol` makes a class with them."""
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ class _RefusedError(Exception):
     """Ends the parser's work on a request that was refused."""
 
 
-def limited(limits: Limits) -> type[asyncio.Protocol]:
+def limit_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
     """A protocol of a server with these limits."""
     made = type("Limited", (LimitedProtocol,), {"limits": limits})
     return cast("type[asyncio.Protocol]", made)

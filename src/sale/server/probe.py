@@ -17,7 +17,7 @@ PATIENCE: Final = 2.0
 """A database that takes longer to write one row is as good as none."""
 
 
-class Probe:
+class WriteProbe:
     """Writes at most once a second, however often it is asked."""
 
     def __init__(self, write: Callable[[], Awaitable[None]], *, clock: Callable[[], float] = time.monotonic) -> None:

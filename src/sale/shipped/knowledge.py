@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from sale.config import AgentSettings, Settings
 from sale.memory.prior import PriorWork
-from sale.memory.tracks import TrackedWork
+from sale.memory.track_records import TrackedWork
 from sale.types import Training, Weights, WeightSet
 
 WEIGHTS: Final = TypeAdapter(Weights)
@@ -72,7 +72,7 @@ class PoolKnowledge:
         )
         return replace(self, domains=[self.domains[place] for place in kept], work=work)
 
-    def written(self) -> dict[str, bytes]:
+    def as_files(self) -> dict[str, bytes]:
         """The content of its files, by name."""
         tasks = [
             {"domain": domain, "text": text, "work": _rounded([(one.agent, one.verdict, one.dollars) for one in work])}
@@ -97,20 +97,20 @@ def knowledge_of(settings: Settings) -> PoolKnowledge | None:
     """What is known of the pool that these settings hire; `None` where some agent of it was never measured."""
     if settings.jurors or any(agent.local is None or agent.tools is not None for agent in settings.agents):
         return None  # most pools: nothing needs to be read
-    found = shipped()
+    found = load_shipped()
     if not found.knows(settings.agents):
         return None
     return found if settings.tools.search is not None else found.of(*(set(found.domains) - {SEARCH}))
 
 
 @cache
-def shipped() -> PoolKnowledge:
+def load_shipped() -> PoolKnowledge:
     """What is in the package."""
     return read(lambda name: files(__name__.rpartition(".")[0]).joinpath(name).read_bytes())
 
 
 def read(content: Callable[[str], bytes]) -> PoolKnowledge:
-    """What files say, as `PoolKnowledge.written` makes them.
+    """What files say, as `PoolKnowledge.as_files` makes them.
 
     Args:
         content: Of a file, by its name.

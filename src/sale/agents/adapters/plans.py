@@ -32,7 +32,7 @@ Ask = Callable[[Prompt, int], Awaitable[Reply]]
 """Asks a model: the prompt and the longest answer, in tokens."""
 
 
-class Plans(Protocol):
+class PlanSource(Protocol):
     """Writes plans. Any agent does."""
 
     async def bid(self, request: BidRequest, /) -> Reply:
@@ -50,7 +50,7 @@ class FixedPlan:
 
     text: str
 
-    async def bid(self, request: BidRequest, /) -> Reply:  # noqa: ARG002  the shape is that of `Plans`
+    async def bid(self, request: BidRequest, /) -> Reply:  # noqa: ARG002  the shape is that of `PlanSource`
         """The text, at no input and its own length."""
         return Reply(text=self.text, usage=Usage(output_tokens=tokens_in(self.text)), seconds=0.0)
 
@@ -73,7 +73,7 @@ class PlanFunction:
         except SaleError:
             raise
         except Exception as error:
-            raise BadReplyError(described(error)) from error
+            raise BadReplyError(describe_error(error)) from error
         return Reply(text=work.text, usage=work.usage, seconds=time.monotonic() - began)
 
 
@@ -97,7 +97,7 @@ class OwnModel:
         except FOREIGN as error:
             raise to_call_error(error, self.agent) from error
         except Exception as error:
-            raise BadReplyError(described(error), where=self.agent) from error
+            raise BadReplyError(describe_error(error), where=self.agent) from error
 
 
 def as_work(made: str | Work, read: str) -> Work:
@@ -110,10 +110,10 @@ def as_work(made: str | Work, read: str) -> Work:
         return made
     if not isinstance(made, str):  # pyright: ignore[reportUnnecessaryIsInstance]  somebody else's function
         raise TypeError(f"the function must return str or Work, got {made!r}")
-    return Work(text=made, usage=counted(read, made))
+    return Work(text=made, usage=estimate_usage(read, made))
 
 
-def counted(read: str, written: str) -> Usage:
+def estimate_usage(read: str, written: str) -> Usage:
     """The usage of texts nobody counted the tokens of: an estimate."""
     return Usage(input_tokens=tokens_in(read), output_tokens=tokens_in(written))
 
@@ -123,7 +123,7 @@ def tokens_in(text: str) -> int:
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
-def described(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Somebody else's exception in one short line: its class and what it says."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"

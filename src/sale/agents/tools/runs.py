@@ -25,7 +25,7 @@ NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class RunLimits:
     """What one run may use. The defaults suit a programming exercise, not a computation.
 
     Raises:
@@ -61,7 +61,7 @@ class Limits:
                 )
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = RunLimits()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +94,7 @@ class Sandbox(Protocol):
         *,
         files: Mapping[str, str] = NO_FILES,
         stdin: str | bytes = "",
-        limits: Limits = DEFAULT_LIMITS,
+        limits: RunLimits = DEFAULT_LIMITS,
     ) -> RunReport:
         """Run `code` as a program of its own, in an empty workspace with `files` beside it.
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class SandboxMounts:
     """Added to what every run has. Nothing in it can be written but the place, which is in memory and empty at first.
 
     With surroundings the packages installed for the interpreter are visible, too; without, they are hidden.

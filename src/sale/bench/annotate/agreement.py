@@ -72,12 +72,12 @@ def agreement(units: Units, *, resamples: int = RESAMPLES, seed: int = SEED) -> 
     """
     paired = sorted(sorted(unit) for unit in units if len(unit) > 1)
     return (
-        _measured("interval, log-minutes", paired, _Interval, resamples, seed),
-        _measured("ordinal, bins", paired, _Ordinal, resamples, seed),
+        _measured("interval, log-minutes", paired, _MinutesAlpha, resamples, seed),
+        _measured("ordinal, bins", paired, _BinsAlpha, resamples, seed),
     )
 
 
-class _Interval:
+class _MinutesAlpha:
     """α of log-minutes for any choice of tasks."""
 
     constant = "all times are equal"
@@ -101,7 +101,7 @@ class _Interval:
         return 1 - (count - 1) / count * float(self._within[rows].sum()) / spread
 
 
-class _Ordinal:
+class _BinsAlpha:
     """α of bins for any choice of tasks; times beyond the last bin share one of their own."""
 
     constant = "all times are in one bin"
@@ -120,7 +120,7 @@ class _Ordinal:
 
 
 def _measured(
-    level: Level, units: Units, statistic: type[_Interval | _Ordinal], resamples: int, seed: int
+    level: Level, units: Units, statistic: type[_MinutesAlpha | _BinsAlpha], resamples: int, seed: int
 ) -> Agreement:
     times = sum(len(unit) for unit in units)
     blank: dict[str, Any] = {"level": level, "tasks": len(units), "times": times, "seed": seed}

@@ -22,17 +22,17 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
-from sale.agents.pool import Engines, hire, limits_of
+from sale.agents.jury_seats import seat_jurors
+from sale.agents.pool import Engines, build_agents, limits_of
 from sale.agents.protocol import Agent, Tool
-from sale.agents.seating import seat_jurors
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
 from sale.auction import scoring
 from sale.auction.looking import looker_of
 from sale.bench.judging import verifier_of
-from sale.bench.recording.blind import Blind
-from sale.bench.recording.calls import CallLog, RecordedModel, Turns
+from sale.bench.recording.blind import BlindAgent
+from sale.bench.recording.calls import CallLog, ModelQueue, RecordedModel
 from sale.bench.recording.log import FIRST_BIDS, GROUNDED, RecordWriter, read_record
 from sale.bench.recording.pools import NO_LIMIT
 from sale.bench.recording.provenance import corpora_of, digest_of, identity, kept_settings, machine, pool_of, versions
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class RecordingProgress:
     """How far a run is."""
 
     done: int
@@ -60,7 +60,7 @@ class Progress:
     """What all calls on record cost."""
 
 
-Report = Callable[[Progress], None]
+Report = Callable[[RecordingProgress], None]
 
 
 class Recorder:
@@ -95,7 +95,7 @@ class Recorder:
         self._sandbox = sandbox
         self._width = width
         self._writer = None if replay else RecordWriter(record)
-        self._log = CallLog(record, self._writer, Turns(width=width), borrow)
+        self._log = CallLog(record, self._writer, ModelQueue(width=width), borrow)
         self._outcomes: dict[tuple[str, str], Outcome] = {}
         self._executed: set[tuple[str, str, str]] = set()
         self._auctioned: set[tuple[str, str]] = set()
@@ -106,7 +106,7 @@ class Recorder:
         for line in read_record(record):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
-        self.agents = hire(settings, wrap=self._wrap, tools=tools, engines=engines)
+        self.agents = build_agents(settings, wrap=self._wrap, tools=tools, engines=engines)
         self._seats = seat_jurors(settings, self.agents)
         self._looking = any(looker_of(agent) is not None for agent in self.agents)
 
@@ -184,7 +184,7 @@ class Recorder:
         rules = self._rules(refine=False)
         if not self._looking:
             return {FIRST_BIDS: Market(self.agents, seats=self._seats, rules=rules)}
-        blind = [Blind(agent) for agent in self.agents]
+        blind = [BlindAgent(agent) for agent in self.agents]
         grounded = replace(rules, plans=False, shortlist=None)
         # The rubric is for plans: who has no weight is not asked.
         weights = scoring.default_weights(
@@ -227,7 +227,7 @@ class Recorder:
         settings = self._settings.model_copy(update={"memory": fresh})
         market = Market(self.agents, seats=self._seats, rules=self._rules(refine=True), memory=open_memory(settings))
         for position, task in enumerate(tasks):
-            verifier = _Remembered(self, task)
+            verifier = _RememberingVerifier(self, task)
             result = await _held(market.run(task.task, verifier=verifier))
             report(self._progress(position + 1, task.id))
             if isinstance(result, NoBidsError):
@@ -293,10 +293,10 @@ class Recorder:
             for task_id, answer in asked:
                 group.create_task(one(short[task_id], answer))
 
-    def _progress(self, done: int, what: str) -> Progress:
+    def _progress(self, done: int, what: str) -> RecordingProgress:
         prices = {agent.name: agent.price for agent in self.agents}
         dollars = sum(prices[name].dollars(usage) for name, usage in self._log.usage.items() if name in prices)
-        return Progress(done=done, of=len(self._tasks), what=what, calls=self._log.made, dollars=dollars)
+        return RecordingProgress(done=done, of=len(self._tasks), what=what, calls=self._log.made, dollars=dollars)
 
     def _rules(self, *, refine: bool) -> AuctionRules:
         return replace(self._settings.auction, refine=refine)
@@ -367,7 +367,7 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _RememberingVerifier:
     """The verifier of a recorded run: an answer that was judged before is not judged again."""
 
     recorder: Recorder

@@ -29,7 +29,7 @@ SEED = 1234
 LOGISTIC_STEPS = 1000
 NEURAL_STEPS = 200
 RIDGE = 1.0
-LEAST_UNITS = 4
+MIN_UNITS = 4
 
 
 class Predictor(Protocol):
@@ -75,7 +75,7 @@ def folds(rows: int, most: int, seed: int) -> list[tuple[Ints, Ints]]:
 
 def units(wanted: int, rows: int) -> int:
     """Hidden units that a table of so many rows may have: at most one for two rows."""
-    return min(wanted, max(LEAST_UNITS, rows // 2))
+    return min(wanted, max(MIN_UNITS, rows // 2))
 
 
 def neural_columns(features: Floats, values: Floats, hidden: tuple[int, ...]) -> Predictor:

@@ -94,7 +94,7 @@ class WordNgrams:
         return vectorise
 
 
-class Joined:
+class JoinedFeatures:
     """Several features side by side."""
 
     def __init__(self, *parts: Features) -> None:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt(Generic[T]):
+class PoolFit(Generic[T]):
     """Something learnt about a pool of agents."""
 
     agents: tuple[str, ...]
@@ -29,7 +29,7 @@ def need_tasks(train: OutcomeTable, where: str) -> None:
         raise InputError("there is no task to learn from", where=where, hint="Give a table with at least one task.")
 
 
-def recall(learnt: Learnt[T] | None, test: OutcomeTable, where: str) -> T:
+def recall(learnt: PoolFit[T] | None, test: OutcomeTable, where: str) -> T:
     """What was learnt, if it may be used on this table.
 
     Raises:

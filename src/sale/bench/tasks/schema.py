@@ -23,11 +23,11 @@ BIN_EDGES = (0.1, 0.5, 2.5, 12.5, 60.0)
 Bin = Annotated[int, Field(ge=0, le=len(BIN_EDGES) - 1)]
 
 
-class _Frozen(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class HumanTime(_Frozen):
+class HumanTime(_FrozenModel):
     """How long a person takes, and how that is known."""
 
     minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -64,7 +64,7 @@ class HumanTime(_Frozen):
         return f"{low:g}–{top} (by source)" if low else f"≤ {top} (by source)"
 
 
-class BenchTask(_Frozen):
+class BenchTask(_FrozenModel):
     """One task of the bench."""
 
     id: str

@@ -20,15 +20,15 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from sale.server.client_address import customer_of, is_direct
 from sale.server.dashboard.settings import DashboardSettings
-from sale.server.nearby import customer_of, is_direct
 
 COOKIE = "sale_dashboard"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 FREE_TRIES = 5
 """Wrong passwords from one address before it has to wait."""
 FIRST_WAIT = 2.0
-LONGEST_WAIT = 900.0
+MAX_WAIT_SECONDS = 900.0
 ADDRESSES = 10_000
 """Addresses that are remembered; the oldest go first."""
 DAY = 86_400
@@ -112,7 +112,7 @@ class Access:
         wrong, last = self._tries.get(customer_of(address), (0, 0.0))
         if wrong < FREE_TRIES:
             return 0.0
-        pause = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(wrong - FREE_TRIES, 20))
+        pause = min(MAX_WAIT_SECONDS, FIRST_WAIT * 2.0 ** min(wrong - FREE_TRIES, 20))
         return max(0.0, last + pause - self._clock())
 
     def admits(self, address: str, password: str) -> bool:
@@ -123,7 +123,7 @@ class Access:
             self._tries.pop(address, None)
             return True
         wrong, last = self._tries.get(address, (0, 0.0))
-        long_ago = self._clock() - last > LONGEST_WAIT
+        long_ago = self._clock() - last > MAX_WAIT_SECONDS
         self._tries[address] = (1 if long_ago else wrong + 1, self._clock())
         self._tries.move_to_end(address)
         while len(self._tries) > ADDRESSES:

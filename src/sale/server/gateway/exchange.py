@@ -86,7 +86,7 @@ class Exchange:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     @asynccontextmanager
-    async def connected(self) -> AsyncGenerator[None]:
+    async def watch_connection(self) -> AsyncGenerator[None]:
         """A block that is given up when the client leaves; use it once the body is read.
 
         Raises:

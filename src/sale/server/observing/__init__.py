@@ -4,7 +4,7 @@
 gateway itself need not know who watches; `routes` are `/metrics`.
 """
 
-from sale.server.observing.log import configure_log, masked
+from sale.server.observing.log import configure_log, mask_secrets
 from sale.server.observing.metrics import Metrics, routes
 from sale.server.observing.traces import Traces, configure_traces
 from sale.server.observing.watching import ObservedHub, ObservedStore, TracedApp
@@ -17,6 +17,6 @@ __all__ = [
     "Traces",
     "configure_log",
     "configure_traces",
-    "masked",
+    "mask_secrets",
     "routes",
 ]

@@ -92,7 +92,7 @@ class Session:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class LedgerEntry:
     """One request on the ledger."""
 
     id: str

@@ -15,9 +15,9 @@ from typing import cast
 import httpcore2
 import httpx2
 
-from sale.agents.tools.web.addresses import Place
+from sale.agents.tools.web.addresses import CheckedAddress
 from sale.errors import FetchError
-from sale.types.numbers import whole
+from sale.types.numbers import parse_whole
 
 AGENT = "sale/0.1 (agent)"
 TRIED_ADDRESSES = 3
@@ -30,7 +30,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class FetchLimits:
     """What one fetch may take."""
 
     seconds: float = 20.0
@@ -41,7 +41,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class FetchRequest:
     """A request. The secret in its headers, if any, is in no error message."""
 
     method: str = "GET"
@@ -50,20 +50,20 @@ class Ask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
+class ResponseHead:
     """What a response begins with; names of headers in lower case, the first of each."""
 
     status: int
     headers: dict[str, str]
 
 
-Look = Callable[[Head], bool]
+Look = Callable[[ResponseHead], bool]
 """Whether the body is wanted; may raise `FetchError`."""
 
 
 async def exchange(
-    place: Place, ask: Ask, look: Look, bounds: Bounds, tls: Callable[[], ssl.SSLContext]
-) -> tuple[Head, bytes]:
+    place: CheckedAddress, ask: FetchRequest, look: Look, bounds: FetchLimits, tls: Callable[[], ssl.SSLContext]
+) -> tuple[ResponseHead, bytes]:
     """Send a request to a checked place, and read the response as far as it is wanted.
 
     The caller sets the time limit around this.
@@ -87,7 +87,7 @@ async def exchange(
         raise FetchError(f"no proper answer from {host!r}: {_reason(error)}") from error
 
 
-async def _connected(place: Place) -> httpcore2.AsyncNetworkStream:
+async def _connected(place: CheckedAddress) -> httpcore2.AsyncNetworkStream:
     """A connection to the first address that takes one. They are numbers: nothing is looked up again."""
     backend = cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
     *others, last = place.addresses[:TRIED_ADDRESSES]
@@ -100,8 +100,8 @@ async def _connected(place: Place) -> httpcore2.AsyncNetworkStream:
 
 
 async def _exchanged(
-    stream: httpcore2.AsyncNetworkStream, place: Place, ask: Ask, look: Look, bounds: Bounds
-) -> tuple[Head, bytes]:
+    stream: httpcore2.AsyncNetworkStream, place: CheckedAddress, ask: FetchRequest, look: Look, bounds: FetchLimits
+) -> tuple[ResponseHead, bytes]:
     url = httpcore2.URL(
         scheme=place.url.raw_scheme, host=place.url.raw_host, port=place.url.port, target=place.url.raw_path
     )
@@ -127,15 +127,15 @@ async def _exchanged(
         await connection.aclose()
 
 
-def _head(response: httpcore2.Response) -> Head:
+def _head(response: httpcore2.Response) -> ResponseHead:
     headers: dict[str, str] = {}
     for name, value in response.headers:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-    return Head(status=response.status, headers=headers)
+    return ResponseHead(status=response.status, headers=headers)
 
 
-async def _body(stream: AsyncIterable[bytes], head: Head, bounds: Bounds) -> bytes:
-    length = whole(head.headers.get("content-length"))
+async def _body(stream: AsyncIterable[bytes], head: ResponseHead, bounds: FetchLimits) -> bytes:
+    length = parse_whole(head.headers.get("content-length"))
     if length is not None and length > bounds.body_bytes:
         raise _too_large(bounds)
     encoding = head.headers.get("content-encoding", "").strip().lower()
@@ -180,7 +180,7 @@ class _Inflate:
             return self._inflate.decompress(data, room + 1)
 
 
-def _too_large(bounds: Bounds) -> FetchError:
+def _too_large(bounds: FetchLimits) -> FetchError:
     return FetchError(f"it is larger than {bounds.body_bytes / 2**20:g} MB, the most that is read")
 
 

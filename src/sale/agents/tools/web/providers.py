@@ -19,8 +19,8 @@ import httpx2
 from pydantic import SecretStr
 
 from sale.agents.tools.corpus import Corpus
-from sale.agents.tools.web.exchange import Ask
-from sale.agents.tools.web.fetching import Web
+from sale.agents.tools.web.exchange import FetchRequest
+from sale.agents.tools.web.fetching import WebFetcher
 from sale.agents.tools.web.pages import Page
 from sale.errors import ConfigError, FetchError
 
@@ -36,7 +36,7 @@ _JSON = ("Accept", "application/json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hit:
+class SearchHit:
     """One result of a search, in plain text."""
 
     title: str
@@ -54,7 +54,7 @@ class Provider(Protocol):
         """As it stands on the bill."""
         ...
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """The best hits for a query, best first, at most `limit`.
 
         Raises:
@@ -68,15 +68,15 @@ class SearXNG:
 
     name = "searxng"
 
-    def __init__(self, web: Web, *, endpoint: str) -> None:
+    def __init__(self, web: WebFetcher, *, endpoint: str) -> None:
         """Nothing is asked yet; `endpoint` is the instance's own address."""
         self._web = web
         self._endpoint = endpoint.rstrip("/")
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """`GET /search?format=json`."""
         asked = urlencode({"q": query, "format": "json"})
-        answer = await _asked(self._web, self.name, f"{self._endpoint}/search?{asked}", Ask(headers=(_JSON,)))
+        answer = await _asked(self._web, self.name, f"{self._endpoint}/search?{asked}", FetchRequest(headers=(_JSON,)))
         return hits(_rows(answer, self.name, "results"), ("title", "url", "content"), limit)
 
 
@@ -85,17 +85,17 @@ class Brave:
 
     name = "brave"
 
-    def __init__(self, web: Web, *, key: SecretStr, endpoint: str = BRAVE) -> None:
+    def __init__(self, web: WebFetcher, *, key: SecretStr, endpoint: str = BRAVE) -> None:
         """Nothing is asked yet."""
         self._web = web
         self._headers = (_JSON, ("X-Subscription-Token", _sendable(key)))
         self._endpoint = endpoint.rstrip("/")
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """`GET /res/v1/web/search`."""
         asked = urlencode({"q": query, "count": limit})
         address = f"{self._endpoint}/res/v1/web/search?{asked}"
-        answer = await _asked(self._web, self.name, address, Ask(headers=self._headers))
+        answer = await _asked(self._web, self.name, address, FetchRequest(headers=self._headers))
         # Without any hit there is no `web` at all.
         found = _rows(answer, self.name, "web", "results") if "web" in answer else ()
         return hits(found, ("title", "url", "description"), limit)
@@ -106,16 +106,16 @@ class Tavily:
 
     name = "tavily"
 
-    def __init__(self, web: Web, *, key: SecretStr, endpoint: str = TAVILY) -> None:
+    def __init__(self, web: WebFetcher, *, key: SecretStr, endpoint: str = TAVILY) -> None:
         """Nothing is asked yet."""
         self._web = web
         self._headers = (_JSON, ("Content-Type", "application/json"), ("Authorization", f"Bearer {_sendable(key)}"))
         self._endpoint = endpoint.rstrip("/")
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """`POST /search`."""
         content = json.dumps({"query": query, "max_results": limit, "search_depth": "basic"}).encode()
-        ask = Ask(method="POST", headers=self._headers, content=content)
+        ask = FetchRequest(method="POST", headers=self._headers, content=content)
         answer = await _asked(self._web, self.name, f"{self._endpoint}/search", ask)
         return hits(_rows(answer, self.name, "results"), ("title", "url", "content"), limit)
 
@@ -139,11 +139,11 @@ class Passages:
         """
         await self._opened()
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """By words and meaning, as the corpus is opened."""
         corpus = await self._opened()
         return [
-            Hit(title=found.title, address=f"{PASSAGE_SCHEME}{found.id}", snippet=found.text, score=similarity)
+            SearchHit(title=found.title, address=f"{PASSAGE_SCHEME}{found.id}", snippet=found.text, score=similarity)
             for found, similarity in await corpus.search_scored(query, limit)
         ]
 
@@ -173,7 +173,7 @@ class Passages:
             return self._corpus
 
 
-def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> list[Hit]:
+def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> list[SearchHit]:
     """Rows of a provider's answer as hits: what is no row or no web address is left out, doubles too.
 
     Args:
@@ -181,7 +181,7 @@ def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> li
         fields: Its names for title, address and snippet.
         limit: The most that are wanted.
     """
-    found: dict[str, Hit] = {}
+    found: dict[str, SearchHit] = {}
     for row in rows:
         if not isinstance(row, dict):
             continue
@@ -189,13 +189,13 @@ def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> li
         title, address, snippet = (_text(values.get(field)) for field in fields)
         usable = _address(address)
         if usable is not None:
-            found.setdefault(_key(usable), Hit(title=_bare(title), address=str(usable), snippet=_bare(snippet)))
+            found.setdefault(_key(usable), SearchHit(title=_bare(title), address=str(usable), snippet=_bare(snippet)))
         if len(found) == limit:
             break
     return list(found.values())
 
 
-async def _asked(web: Web, name: str, address: str, ask: Ask) -> dict[str, object]:
+async def _asked(web: WebFetcher, name: str, address: str, ask: FetchRequest) -> dict[str, object]:
     """The JSON object that a provider answers."""
     try:
         status, body = await web.ask(address, ask)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from sale.agents.tools.workspace.tree import Entry, Tree, changes
+from sale.agents.tools.workspace.tree import FileEntry, Tree, changes
 
 MIN_LINES = 5
 MIN_REWRITTEN = 20
@@ -32,7 +32,7 @@ _REMOVING = re.compile(
 )
 
 
-def removals(task: str, before: Tree, after: Tree) -> tuple[str, ...]:
+def find_removals(task: str, before: Tree, after: Tree) -> tuple[str, ...]:
     """Return what is removed without being asked for, a line for each file; empty where there is nothing to say.
 
     Args:
@@ -78,7 +78,7 @@ def _said(lines: int, left: int, gone: int, *, is_there: bool, named: bool) -> s
     return ""
 
 
-def _said_of_bytes(before: Entry, after: Entry | None, elsewhere: set[bytes]) -> str:
+def _said_of_bytes(before: FileEntry, after: FileEntry | None, elsewhere: set[bytes]) -> str:
     """Return what is to be said of what is no text: a picture, an archive, a symbolic link."""
     size = len(before.data)
     if after is None or after.mode == "120000" != before.mode:
@@ -99,11 +99,11 @@ def _names(task: str, path: str) -> bool:
     )
 
 
-def _is_text(entry: Entry | None) -> bool:
+def _is_text(entry: FileEntry | None) -> bool:
     return entry is not None and entry.text is not None
 
 
-def _lines(entry: Entry | None) -> Counter[str]:
+def _lines(entry: FileEntry | None) -> Counter[str]:
     """Return how often each line that is not blank is in a text; indentation does not count."""
     text = entry.text if entry is not None else None
     return Counter(line.strip() for line in (text or "").splitlines() if line.strip())

@@ -39,7 +39,7 @@ _COMPARED = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TextEdit:
     """A part of a file's plain text, and what takes its place."""
 
     start: int
@@ -62,7 +62,7 @@ class FileText:
         """The text as it is shown and changed: every line ends in a line feed."""
         return plain_lines(self.raw)
 
-    def with_spans(self, spans: Sequence[Span]) -> FileText:
+    def with_spans(self, spans: Sequence[TextEdit]) -> FileText:
         """Return the text with parts of `plain` replaced; they may not overlap."""
         found = self
         for span in sorted(spans, key=lambda one: (one.start, one.end), reverse=True):
@@ -75,7 +75,7 @@ class FileText:
         if own_end and plain.strip() and given.strip():
             (before, _, after), (_, middle, _) = margins(plain), margins(given)
             given = before + middle + after
-        return self.with_spans([Span(0, len(plain), given)])
+        return self.with_spans([TextEdit(0, len(plain), given)])
 
     def data(self, path: str) -> bytes:
         """Return the bytes.
@@ -91,7 +91,7 @@ class FileText:
                 f"{path} is in {self.encoding}, which has no {self.raw[at : at + 1]!r}",
                 hint="Write it with characters of that encoding.",
             ) from None
-        again = decoded(made)
+        again = decode_file(made)
         if again is None or (again.raw, again.mark) != (self.raw, self.mark):
             raise InputError(
                 f"{path} could not be read again as text in {self.encoding} with what it is to hold",
@@ -99,7 +99,7 @@ class FileText:
             )
         return made
 
-    def _with_span(self, span: Span) -> FileText:
+    def _with_span(self, span: TextEdit) -> FileText:
         contents, ends = _split(self.raw)
         first, column = _place(contents, span.start)
         last, until = _place(contents, span.end)
@@ -124,7 +124,7 @@ class FileText:
         return self.encoding if self.mark or declared == _declared(self.raw) else declared or "utf-8"
 
 
-def decoded(data: bytes) -> FileText | None:
+def decode_file(data: bytes) -> FileText | None:
     """Return a file's bytes as text, or `None` where they are no text that can be encoded again byte for byte."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):

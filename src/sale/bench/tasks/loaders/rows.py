@@ -51,7 +51,7 @@ def text(row: Row, name: str, where: str) -> str:
     return value
 
 
-def filled(row: Row, name: str, where: str) -> str:
+def required_text(row: Row, name: str, where: str) -> str:
     """A field's text, which a task cannot do without.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
-from sale.server.dashboard.words import plain
+from sale.server.dashboard.formatting import plain
 
 CHARACTER = 7.0
 """How wide a digit of an axis is, in pixels."""

@@ -73,7 +73,7 @@ class Market:
             rules: How auctions are held.
             weights: Unless given, those in use by the memory; where there are none, the prior.
             prior: Unless given, `scoring.default_weights` of this pool.
-            memory: Opens the auction memory; without one nothing is recorded and nobody refines.
+            memory: Opens the auction memory; without one nothing is recorded and bids are not refined.
             scoring_rule: How a strategy and its scores become C and V; the published linear rule unless given.
             sandbox: Where tests of answers run; bubblewrap with the default limits unless given.
 
@@ -134,7 +134,7 @@ class Market:
 
     @property
     def prior(self) -> Weights:
-        """What decides where the memory has no weights in use, and none were given."""
+        """The weights that decide where the memory has none in use, and none were given."""
         return self._prior
 
     async def run(
@@ -250,7 +250,7 @@ class Market:
             return self._memory
 
     async def award(self, task: Task | str, terms: AuctionTerms | None = None) -> Auction:
-        """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
+        """Auction and award, on record from before the first call. The caller does the work, and calls `settle`.
 
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
@@ -304,7 +304,7 @@ class Market:
         return self._prior if used is None else used.weights
 
     def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
-        """Who tries next, where the work is known to have failed and the rules allow another attempt."""
+        """Return the bid that tries next, where the work is known to have failed and another attempt is allowed."""
         last, left = attempts[-1].outcome, self._rules.attempts - len(attempts)
         if last.verdict != "failure" or left < 1:
             return None

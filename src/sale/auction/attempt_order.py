@@ -1,9 +1,9 @@
-"""Who tries first, and who next, where whatever fails is found out: pure functions.
+"""The order in which agents try a task when failures are detected; pure functions.
 
 With a verifier and leave for several attempts, an award is the beginning of a plan: a cheap agent may try first though
 another is better by itself, because only its failures have to be paid for twice. The plan that is expected to be worth
 most is found by going through all of them; the search problem is Weitzman's (Optimal Search for the Best Alternative,
-Econometrica 1979), but chances fall with every failure of another agent, so his index does not apply.
+Econometrica 1979), but chances fall with every failure of another agent, so that index does not apply.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class AttemptPlans:
     """The best plan of T tasks after each set of K agents has failed: the first axis is the set, as bits."""
 
     value: Floats
-    """(2^K, T) micro-dollars expected of having somebody try now, and the best others after it as long as that pays."""
+    """(2^K, T) expected micro-dollars of one more try now, followed by the best others as long as that pays."""
     first: NDArray[np.intp]
     """(2^K, T) who begins it."""
 
@@ -39,7 +39,7 @@ def best_plans(
     """Go through all plans of several tasks at once.
 
     Args:
-        chance: (T, K) of each agent that may try, before anybody has.
+        chance: (T, K) of each agent that may try, before any has.
         works: (T, K) what its work is expected to cost, micro-dollars; infinite where it cannot try.
         spread: (T,) of the difficulty of tasks, in log-odds.
         worth: What a solved task is worth, micro-dollars.
@@ -67,7 +67,7 @@ def best_plans(
 
 
 def first_to_try(bids: Iterable[Bid], model: SuccessModel, attempts: int) -> Bid:
-    """The first bid of the plan that is expected to be worth most: somebody has to try.
+    """Return the first bid of the plan that is expected to be worth most; one agent always tries.
 
     Args:
         bids: With a chance of success each.
@@ -75,7 +75,7 @@ def first_to_try(bids: Iterable[Bid], model: SuccessModel, attempts: int) -> Bid
         attempts: How many agents may try.
 
     Raises:
-        ValueError: There is no bid.
+        ValueError: `bids` is empty.
     """
     best = _best_of_each(bids)
     if not best:
@@ -84,10 +84,10 @@ def first_to_try(bids: Iterable[Bid], model: SuccessModel, attempts: int) -> Bid
 
 
 def next_to_try(contenders: Iterable[Bid], failed: Collection[str], weights: Weights, attempts: int) -> Bid | None:
-    """Who is awarded a task that others have failed at: an agent that has not tried yet.
+    """Return the next bid for a task that others have failed at: of an agent that has not tried yet.
 
     With a success model it begins the best plan of what is left, with its chance after the failures; where no plan is
-    expected to be worth what it costs any more, nobody tries. Without one it is the next best bid.
+    expected to be worth what it costs any more, the result is `None`. Without one it is the next best bid.
 
     Args:
         contenders: All bids.

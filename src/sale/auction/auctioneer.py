@@ -57,7 +57,7 @@ from sale.types import (
 
 @dataclass(frozen=True, slots=True)
 class _AuctionFindings:
-    """What came of an auction beside bids and winner."""
+    """The findings of an auction beside bids and winner."""
 
     provisional: str
     refinements: tuple[Refinement, ...] = ()
@@ -75,7 +75,7 @@ class _RunningAuction:
     tracks: Mapping[str, TrackRecord]
 
     def sitting(self, stage: Stage, rules: AuctionRules) -> JuryContext:
-        """What jurors need to know at a stage of it."""
+        """Return the context of jurors at a stage of the auction."""
         return JuryContext(
             auction_id=self.auction_id,
             task=self.task,
@@ -99,15 +99,15 @@ class Auctioneer:
     memory: Recall | None = None
     experience: Experience | None = None
     weigh: scoring.ScoringRule = scoring.weigh
-    """How a strategy and its scores become C and V; the published linear rule unless given."""
+    """The rule that turns a strategy and its scores into C and V; the published linear rule by default."""
     attempts: int = 1
-    """How many agents may try, one after the other, where it will be found out that work has failed."""
+    """Number of agents that may try, one after the other, where failed work will be detected."""
     allowance: Allowance | None = None
-    """What auctions may still take of the money; without one they are held whatever they cost."""
+    """The money auctions may still take; without an allowance they are held whatever they cost."""
     current: str | None = None
     """The agent that has the conversation already; see `AuctionTerms`."""
     looping: bool = False
-    """Whether the work is a conversation with tools, which is read many times."""
+    """True where the work is a conversation with tools, which is read many times."""
 
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
@@ -179,7 +179,7 @@ class Auctioneer:
         return auction
 
     def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
-        """Who tries first: the best, unless failures are found out and it is expected to pay that another does."""
+        """Return the bid that tries first: the best, unless failures are detected and another should pay more."""
         model = self.weights.model
         if model is None or self.attempts == 1:
             return best
@@ -206,14 +206,14 @@ class Auctioneer:
         return best if agent == best.agent else own[0], drawn
 
     def _wanted(self, tracks: Mapping[str, TrackRecord]) -> bool:
-        """Whether the rules want an auction: always, or where one is expected to be worth what it costs."""
+        """Return whether the rules want an auction: always, or where one is expected to be worth its cost."""
         model = self.weights.model
         if self.rules.hold == "always" or model is None:
             return True
         return value_of_information.pays(value_of_information.standing_bids(self.bidders, tracks, self.weights), model)
 
     def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord]) -> Outlook:
-        """What an auction can cost and is expected to bring."""
+        """Estimate the cost of an auction and its expected gain."""
         rules, model = self.rules, self.weights.model
         most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
         bids = value_of_information.standing_bids(self.bidders, tracks, self.weights)
@@ -244,7 +244,7 @@ class Auctioneer:
         return self._awarded(running, bids, leader, _AuctionFindings(leader.agent))
 
     async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
-        """How the bidders did at past tasks like this one. A memory that fails costs this knowledge, no more."""
+        """Return the bidders' records at similar past tasks. A memory that fails costs this knowledge, no more."""
         if self.experience is None:
             return {}
         try:
@@ -278,7 +278,7 @@ class Auctioneer:
         return first_strategy(bidder, running.task, self.rules, running.ledger, seen)
 
     async def _look(self, running: _RunningAuction) -> dict[str, Strategy]:
-        """What each agent bids with before it has planned: nothing, or the evidence of its looks."""
+        """Return the bid of each agent before it plans: empty, or with the evidence of its looks."""
 
         async def one(bidder: Bidder) -> Strategy:
             found = await look(bidder, running.task, self.rules, running.ledger)
@@ -305,7 +305,7 @@ class Auctioneer:
         return sorted(strategies, key=lambda strategy: order[strategy.agent])
 
     def _asked(self) -> Sequence[Juror]:
-        """The jurors whose scores can change anything. What a rule of one's own makes of scores nobody knows: all."""
+        """Return the jurors whose scores can change anything; all of them where the scoring rule is a custom one."""
         if self.weigh is not scoring.weigh:
             return self.jurors
         return [juror for juror in self.jurors if scoring.speaks(juror.name, self.weights)]
@@ -360,7 +360,7 @@ class Auctioneer:
         return refinements, dropouts
 
     def _hears_plans(self) -> bool:
-        """Whether another plan could win: some juror reads plans, or there is no jury and entropy alone speaks."""
+        """Return whether another plan could win: a juror reads plans, or without a jury entropy alone counts."""
         seats = self._asked_seats()
         return bool(self._asked()) or not seats or any(seat.reads != "evidence" for seat in seats)
 
@@ -383,7 +383,7 @@ class Auctioneer:
     async def _recall(
         self, memory: Recall, task: Task, agents: Sequence[str], ledger: Ledger
     ) -> dict[str, tuple[tuple[Pair, ...], str | None]]:
-        """What agents can learn from, or why there is nothing. A memory that fails costs refinement, no more."""
+        """Return the pairs agents can learn from, or why there are none. A failed memory costs refinement only."""
         found: Mapping[str, tuple[Pair, ...]] = {}
         fault = "nothing in memory"
         try:

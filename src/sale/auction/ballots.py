@@ -12,7 +12,7 @@ from sale.types import TokenLogprobs
 
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n([^`]*)```", re.IGNORECASE)
 EXCERPT = 80
-"""How much of a bad answer is quoted, in characters."""
+"""Characters of a bad answer that are quoted."""
 
 
 class BallotError(ValueError):
@@ -99,6 +99,6 @@ class _ObjectMembers(list[tuple[str, object]]):
 
 
 def _excerpt(value: object) -> str:
-    """What goes on record of a bad answer: short, and (as `repr` makes it) in characters any store can keep."""
+    """Return a bad answer for the record: short, and (as `repr` makes it) in characters any store can keep."""
     plain = isinstance(value, str | int | float | None)
     return repr(value)[:EXCERPT] if plain else "something nested"

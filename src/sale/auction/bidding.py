@@ -72,7 +72,7 @@ async def _strategy(
 
 
 def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> Strategy:
-    """A reply as a strategy. Private reasoning is no part of the plan, but its tokens were paid for and count."""
+    """Return a reply as a strategy. Private reasoning is left out of the plan; its tokens were paid for and count."""
     whole = make_storable(_THINKING.sub("", reply.text).strip())
     # Whatever an agent counts as a token: nobody may flood the jury, whose prompts hold every plan.
     text = clip(whole, longest_plan(rules.strategy_tokens)).rstrip()
@@ -93,7 +93,7 @@ def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> St
 
 
 def plan_fault(text: str) -> str | None:
-    """Why a text is no plan, or `None` if it is one: it needs a step, and must not be mostly code."""
+    """Return the reason for refusing a text as a plan, or `None`: a plan needs a step, and must not be mostly code."""
     if not text:
         return "the strategy is empty"
     prose = _CODE.sub("", text)

@@ -1,4 +1,4 @@
-"""What one agent's failure says of the others: a task may be harder or easier than it looks, and is so for everybody.
+"""The effect of one agent's failure on the chances of others: a task may be harder or easier for all than it looks.
 
 An agent's log-odds on a task are a − spread · z, with z standard normal and the same for all agents, and a such that
 its chance, with nothing known of z, is what the success model says. A failure moves z, the more the likelier success

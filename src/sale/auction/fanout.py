@@ -93,7 +93,7 @@ def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules
 
 
 def _worst_judgements(plans: int, task: Task, rules: AuctionRules, longest: Strategy) -> list[Usage]:
-    """What one juror is asked about so many plans."""
+    """Return the largest usage of the calls by which one juror judges so many plans."""
     if plans == 0:
         return []
     if rules.jury == "panel":

@@ -31,7 +31,7 @@ TOKENS_AROUND = 24
 
 @dataclass(frozen=True, slots=True)
 class JuryContext:
-    """What a jury needs to know while it sits."""
+    """The data a jury needs while it judges."""
 
     auction_id: str
     """Not known to the authors of the strategies: labels are drawn from it."""
@@ -74,7 +74,7 @@ class PerBidJury:
 
 @dataclass(frozen=True, slots=True)
 class PanelJury:
-    """Each juror compares all bids in one call, shuffled for each juror so that position favours nobody."""
+    """Each juror compares all bids in one call, shuffled for each juror so that position favours no bid."""
 
     jurors: Sequence[Juror]
 
@@ -118,7 +118,7 @@ def ballot_tokens(labels: int) -> int:
 
 
 async def _vote(juror: Juror, sitting: JuryContext, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:
-    """One juror's votes on the labelled plans; asked once more if the first answer is no ballot."""
+    """One juror's votes on the labelled plans; asked once more if the first answer is not a valid ballot."""
     labels = list(plans)
     request = JudgeRequest(
         prompt=prompt,

@@ -39,7 +39,7 @@ _NO_PROMPT = Prompt(system="", user="", template="")
 
 
 class MeasuredCall(Protocol):
-    """What a call returned, with what it consumed."""
+    """The result of a call, with the tokens it consumed."""
 
     @property
     def usage(self) -> Usage:
@@ -59,7 +59,7 @@ class Payer:
     agent: str
     price: Price
     model: bool = True
-    """Whether a model is called: the cap on calls is one on those."""
+    """True where a model is called: the cap on calls counts only those."""
 
 
 def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
@@ -70,7 +70,7 @@ def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
 
 @dataclass(slots=True)
 class Ledger:
-    """What one auction has spent and may still spend."""
+    """The money, tokens and time one auction has spent and may still spend."""
 
     caps: Caps
     observe: Observer = ignore
@@ -239,7 +239,7 @@ def _measured(reply: R, agent: str) -> R:
 
 
 async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -> T:
-    """The reply, or a `SaleError`: what somebody else's agent raises is its own failure, never the auction's."""
+    """Return the reply, or raise a `SaleError`: an exception of a foreign agent fails its call, never the auction."""
     clock = asyncio.timeout(allowed)
     try:
         async with clock:

@@ -22,7 +22,7 @@ MAX_QUOTE_WORDS = 60
 MAX_QUOTE_CHARACTERS = 480
 MAX_SOURCE_CHARACTERS = 120
 MAX_READ_CHARACTERS = 20_000
-"""How much of a text is looked through for its best stretch."""
+"""Characters of a text that are searched for its best passage."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w{3,}")
 

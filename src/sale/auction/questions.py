@@ -40,13 +40,13 @@ class Seat:
 
     @property
     def free(self) -> bool:
-        """Whether asking it costs nothing."""
+        """True where asking it costs nothing."""
         price = self.respondent.price
         return price.input == 0.0 and price.output == 0.0
 
     @property
     def early(self) -> bool:
-        """Whether it is asked before any plan is written: it costs nothing, and no plan would change its answer."""
+        """True where it is asked before any plan is written: it costs nothing, and no plan would change its answer."""
         return self.free and self.reads == "evidence"
 
     def select_shown(self, strategy: Strategy) -> Strategy:

@@ -16,7 +16,7 @@ Asked = Coroutine[object, object, Strategy | Dropout]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundResult:
-    """What came of a round; strategies and dropouts stand in the order in which they came."""
+    """The result of a round; strategies and dropouts stand in the order in which they came."""
 
     strategies: tuple[Strategy, ...]
     votes: tuple[Vote, ...]
@@ -59,7 +59,7 @@ async def iterate_strategies(strategies: Iterable[Strategy]) -> AsyncIterator[St
 
 
 async def keep_strategy(strategy: Strategy) -> Strategy | Dropout:
-    """A bid that is made without asking anybody."""
+    """Return a bid that is made without a call of a model."""
     return strategy
 
 

@@ -26,7 +26,7 @@ def lead_feature(juror: str) -> str:
 
 
 def bid_features(strategy: Strategy | None, scores: Sequence[Score]) -> dict[str, float]:
-    """What a bid itself tells: entropy and length of its plan, scores and their leads. Without a bid, nothing.
+    """Return the features of a bid: entropy and length of its plan, scores and their leads; empty without a bid.
 
     A juror that had nothing to read in the bid tells nothing: its features are left out.
     """
@@ -90,13 +90,13 @@ def logistic(log_odds: float) -> float:
 
 
 def expected_work(model: SuccessModel, agent: str, price: float, track: TrackRecord | None = None) -> float:
-    """What an agent's work on a task is expected to cost, in micro-dollars: as at like tasks, smoothed to its mean.
+    """Return the expected cost of an agent's work in micro-dollars: as at similar tasks, smoothed to its mean.
 
     Args:
         model: Knows the agent's mean.
         agent: Its name.
         price: π, for an agent not known.
-        track: What its work on like tasks cost.
+        track: Its record at similar tasks, with their cost.
     """
     mean = model.work.get(agent, price * model.newcomer_tokens)
     if track is None:

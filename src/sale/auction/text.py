@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 HIDDEN = "?"
-"""What stands in place of a score or verdict that a text brings along."""
+"""Stands in place of a score or verdict that a text brings along."""
 
 # Control characters, soft hyphens, zero-width characters, changes of direction, and the invisible copy of ASCII.
 _INVISIBLE = re.compile(
@@ -55,7 +55,7 @@ def make_storable(text: str) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """The text without characters that nobody sees: within a word or a mark, they keep it from being found.
+    """Return the text without invisible characters: within a word or a mark, they keep it from being found.
 
     Every line ends in a line feed. Joiners stay, as many scripts need them, but between two letters of ASCII.
     """

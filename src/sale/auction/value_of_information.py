@@ -30,12 +30,12 @@ class PricedBidder(Protocol):
 
     @property
     def price(self) -> Price:
-        """What its tokens cost."""
+        """The price of its tokens."""
         ...
 
 
 def standing_bids(bidders: Sequence[PricedBidder], tracks: Mapping[str, TrackRecord], weights: Weights) -> list[Bid]:
-    """What each agent is worth before it bids: bids without a plan, in the pool's order."""
+    """Return each agent's bid before it plans, with its value: bids without a plan, in the pool's order."""
     return [
         replace(
             scoring.weigh(make_unplanned(bidder.name), bidder.price.blended, (), weights, tracks.get(bidder.name)),
@@ -46,7 +46,7 @@ def standing_bids(bidders: Sequence[PricedBidder], tracks: Mapping[str, TrackRec
 
 
 def worth_of_bids(standing: Sequence[Bid], model: SuccessModel) -> float:
-    """What better a choice among real bids is expected to be than the best standing bid, in micro-dollars.
+    """Estimate the gain of a choice among real bids over the best standing bid, in micro-dollars.
 
     A bid moves an agent's log-odds by a normal deviate of the spread seen in training, hence its expected worth by
     about worth · p · (1 − p) · spread. The gain of one challenger over the leader is then the usual expected
@@ -65,22 +65,22 @@ def worth_of_bids(standing: Sequence[Bid], model: SuccessModel) -> float:
 
 
 def pays(standing: Sequence[Bid], model: SuccessModel) -> bool:
-    """Whether an auction is expected to be worth what it costs."""
+    """Return whether an auction is expected to be worth its cost."""
     return worth_of_bids(standing, model) > model.auction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuctionBenefit:
-    """What an auction was expected to bring, and what it brought, by the model that decided it. In dollars."""
+    """The expected and the actual benefit of an auction, by the model that decided it, in dollars."""
 
     expected: float
-    """What better a choice among bids was expected to be than the best standing bid."""
+    """Expected gain of a choice among bids over the best standing bid."""
     cost: float
     before: str
     """The agent that would have had the task without an auction."""
     after: str
     gain: float
-    """What more the winning bid is expected to be worth than the bid of the agent before; 0 where it is the same."""
+    """Expected gain of the winning bid over the bid of the agent before; 0 where it is the same."""
 
     def describe(self, money: Callable[[float], str]) -> str:
         """In plain words, with dollars written as given."""

@@ -1,7 +1,7 @@
-"""What tasks cost where a failure that is found out goes on to another agent, for a whole table at once.
+"""The cost of tasks where a detected failure is passed on to another agent, for a whole table at once.
 
-By the plans of `sale.auction.attempt_order`: who tries first knows who may follow, and nobody follows where that is not
-expected to pay. Tests hold it to the market's own steps, task by task.
+By the plans of `sale.auction.attempt_order`: the first agent is chosen with those that may follow in mind, and none
+follows where that is not expected to pay. Tests hold it to the market's own steps, task by task.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sale.learning.missing_outcomes import CompletedOutcomes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptOutcomes:
-    """What comes of every task."""
+    """The outcome of every task."""
 
     dollars: Floats
     """(T,) of all work on it."""

@@ -1,4 +1,4 @@
-"""Whether P̂ means what it says: on executions the model has not seen."""
+"""Calibration of P̂ on executions the model has not seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other weights would have chosen on past traffic, and what is known of what would have come of it."""
+"""The choices of other weights on past traffic, with an estimate of their results."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def compare(
 
 
 def _recorded(table: Table, completed: CompletedOutcomes) -> Consequences:
-    """What came of the awards as they were made: nothing of that is estimated."""
+    """Return the results of the awards as they were made; nothing is estimated."""
     rows = np.arange(len(table))
     success = table.success[rows, table.winner]
     return Consequences(

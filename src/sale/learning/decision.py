@@ -1,4 +1,4 @@
-"""Whom given weights would choose, for a whole table at once: `scoring.weigh` and `scoring.rank` as arrays.
+"""The choices of given weights for a whole table at once: `scoring.weigh` and `scoring.rank` as arrays.
 
 Not a second rule: tests hold it to the market's own, bid by bid.
 """
@@ -18,7 +18,7 @@ from sale.types import SuccessModel, Weights
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BidPredictions:
-    """What a success model expects of each bid."""
+    """The success, cost and difficulty that a success model expects of each bid."""
 
     chance: Floats
     """(T, N) P̂(success)."""
@@ -33,7 +33,7 @@ class BidPredictions:
 
 
 def predict_bids(table: Table, model: SuccessModel) -> BidPredictions:
-    """What the model expects of every bid."""
+    """Return the model's expectations of every bid."""
     works = np.where(table.present, expected_works(table, model), np.inf)
     spread = np.full(len(table), model.difficulty)
     return BidPredictions(chance=chances(table, model), works=works, difficulty=spread)

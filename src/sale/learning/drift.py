@@ -1,7 +1,7 @@
-"""Whether a success model still means what it says, as outcomes arrive. It proposes a refit; it never does one.
+"""Tests of a success model's calibration as outcomes arrive. They propose a refit and never start one.
 
-For each agent a gambler bets on every outcome y against the model's P̂. A bet of share b on success pays 1 + b·(y − P̂),
-which is worth 1 on average as long as P̂ is right, whatever came before. The Shiryaev–Roberts sum of such bets,
+For each agent a gambler bets on every outcome y against the model's P̂. A bet of share b on success pays 1 + b·(y −
+P̂), which is worth 1 on average as long as P̂ is right, whatever came before. The Shiryaev–Roberts sum of such bets,
 
     R ← (1 + R) · (1 + b·(y − P̂)),
 
@@ -52,7 +52,7 @@ class DriftFinding:
 
     @property
     def message(self) -> str:
-        """What to propose, and why."""
+        """The proposal and its reason."""
         way = "better" if self.observed > self.expected else "worse"
         subject = f"{self.name} does {way}" if self.kind == "agent" else f"bids that {self.name} likes do {way}"
         return (

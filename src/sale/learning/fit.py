@@ -116,7 +116,7 @@ def fit_to(
 
 
 def _value(ready: PreparedData, worth: Wanted) -> float:
-    """What a solved task is worth, in dollars: for `margin`, too, what success models say that a share buys."""
+    """Return the worth of a solved task in dollars, for `margin`, too: from the spending curve of success models."""
     if not isinstance(worth, SpendShare | MatchBestAgent):
         return worth
     return worth_of(worth, ready.curve(worth.attempts))
@@ -141,7 +141,7 @@ def _check(worth: Wanted, alpha: float, seconds: float) -> None:
 
 
 def _data_notes(ready: PreparedData) -> list[str]:
-    """What the records themselves cannot tell."""
+    """Return notes on the limits of the records."""
     notes: list[str] = []
     table = ready.table
     if ready.tasks < FEW_TASKS:
@@ -159,7 +159,7 @@ def _data_notes(ready: PreparedData) -> list[str]:
 
 
 def _fit_notes(objective: Objective, how: Recipe, held: HeldOut, final: WeightCandidate, table: Table) -> list[str]:
-    """What the fitted weights are not."""
+    """Return notes on the limits of the fitted weights."""
     notes: list[str] = []
     if final.gap is not None and max(held.gap, final.gap) > SOLVED_GAP:
         on_folds = f", {held.gap:.1%} on folds" if held.gap > SOLVED_GAP else ""

@@ -46,7 +46,7 @@ class JurorHealth:
     """The share of pairs, one success and one failure at tasks of one kind, of which it scored the success higher; 0.5
     says nothing. `None` where there is no pair."""
     pairs: int
-    """How many such pairs."""
+    """Number of such pairs."""
     bias: Interval | None
     """Mean of its score as a share of the scale, less the share of success: 0 where it means what it says."""
     bands: tuple[ScoreBand, ...]
@@ -64,7 +64,7 @@ class _ScoredExecution:
 
 
 def jury_health(examples: Sequence[Example]) -> tuple[JurorHealth, ...]:
-    """How every juror did, the best area first.
+    """Return the health of every juror, the best area first.
 
     Args:
         examples: Past auctions; those of whose work nothing is known say nothing.

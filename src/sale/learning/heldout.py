@@ -1,4 +1,4 @@
-"""How weights do on tasks they were not fitted on: folds by task text, settings chosen without the fold they serve.
+"""Held-out results of weights: folds by task text, settings chosen without the fold they serve.
 
 Each setting is fitted once per fold. The setting used on a fold is the one that did best on the others, so that the
 figures count the choice of setting too.
@@ -105,7 +105,7 @@ def measures(
     """Held-out figures with intervals, and what to know about them.
 
     `pass@1`, `dollars` (a task, auction included), `reliance` on the dearest agent; where everybody's outcome is known
-    also `regret` (share of tasks that somebody solves but the award did not) and `gain` in pass@1 over the dearest
+    also `regret` (share of tasks that some agent solves but the award did not) and `gain` in pass@1 over the dearest
     agent alone; with a model `slope` and `bias` of its calibration.
     """
     found: dict[str, tuple[float, float, float]] = {}

@@ -1,4 +1,4 @@
-"""What `minmax` and `margin` share: the features of the linear score on one scale, and the way back to market weights.
+"""Shared by `minmax` and `margin`: features of the linear score on one scale, and the way back to market weights.
 
 Features are entropy and each juror's score. Each is brought to [0, 1] by its range in training; one that does not vary
 cannot decide anything and is left out. Where the whole auction lacks a juror its mean stands in; where one bid lacks a

@@ -9,7 +9,7 @@ The integer variables are needed: z_t is the smallest of N affine functions of v
 program maximises a minimum of convex functions. Three things keep it small. A bid that another of its task beats at
 every vertex of {v ≥ 0, Σ v = B} is beaten everywhere, as their difference is affine, and is dropped; a task left with
 one bid needs no binary. Few tasks bind: they are added as they are violated, and each master program, a relaxation,
-gives a lower bound that holds for all. And big M is no 10⁴: a row has to give way only by how far its bid can ever lie
+gives a lower bound that holds for all. And big M is not 10⁴: a row has to give way only by how far its bid can ever lie
 above the best of its task, or above a bound on Q that is known already.
 """
 

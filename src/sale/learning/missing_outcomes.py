@@ -1,4 +1,4 @@
-"""What is done about outcomes that nobody observed, and what would have followed from other awards.
+"""Estimates of outcomes that were not observed, and of the results of other awards.
 
 Where a market ran, only the winner's outcome is known. Two things stand in for the others, and both are said in the
 notes of a fit:
@@ -122,7 +122,7 @@ def _notes(table: Table, explored: Bools) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consequences:
-    """What would have followed from some awards, auction by auction."""
+    """The results of some awards, auction by auction."""
 
     success: Floats
     """(T,) NaN where not known; outside [0, 1] at times where doubly robust."""
@@ -135,7 +135,7 @@ class Consequences:
 
 
 def consequences(table: Table, columns: Ints, completed: CompletedOutcomes) -> Consequences:
-    """What would have followed from awarding each task to the bid in `columns`.
+    """Estimate the results of awarding each task to the bid in `columns`.
 
     Exact where the outcome is known and does not depend on who won; doubly robust where awards explored; else unknown.
     In auctions that explored the doubly robust value is taken even where the award would have been the same: taking

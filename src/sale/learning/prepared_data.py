@@ -31,7 +31,7 @@ class PreparedData:
     seed: int
     completed: CompletedOutcomes
     tasks: int
-    """How many different ones."""
+    """Number of different tasks."""
     judged: int
     """Executions with a known outcome."""
     _curves: dict[int, SpendCurve] = field(default_factory=dict[int, SpendCurve])
@@ -42,7 +42,7 @@ class PreparedData:
         return self.solved(recipe("utility", None, 0.0), 0.0)
 
     def curve(self, attempts: int) -> SpendCurve:
-        """What success models solve and spend by what a solved task is worth, if so many agents may try."""
+        """Return success and spending of success models by the worth of a solved task, with so many agents to try."""
         if attempts not in self._curves:
             expected = self.models[0].prospects
             if expected is None:
@@ -51,7 +51,7 @@ class PreparedData:
         return self._curves[attempts]
 
     def solved(self, how: Recipe, seconds: float) -> tuple[HeldOut, WeightCandidate]:
-        """What a recipe does on held-out folds, and on everything with the setting that they chose."""
+        """Return a recipe's results on held-out folds, and on everything with the setting that they chose."""
         held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds)
         (final,) = how.solve(self.table, self.completed, (held.setting,), 0.4 * seconds, True)
         return held, final

@@ -15,8 +15,8 @@ from sale.learning.missing_outcomes import CompletedOutcomes
 from sale.types import Objective, Weights
 
 TRADES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-"""What values of `margin` are multiplied by against cost, chosen on folds. Where outcomes are noisy a program of
-margins finds the direction of the weights but shrinks their length, and with it what a success is worth."""
+"""Factors of the values of `margin` against cost, chosen on folds. Where outcomes are noisy a program of margins finds
+the direction of the weights but shrinks their length, and with it the worth of a success."""
 MAX_OUTCOMES = 10_000
 """Judged executions that models of `utility` on folds are fitted on, at most; the final one is fitted on all."""
 
@@ -31,12 +31,12 @@ class WeightCandidate:
 
     weights: Weights
     gap: float | None
-    """Optimality gap, relative; `None` where the objective is no such program, or no bound was sought."""
+    """Optimality gap, relative; `None` where the objective has no such program, or no bound was sought."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutTrial:
-    """What each of S settings did on folds it was not fitted on."""
+    """The results of each of S settings on folds they were not fitted on."""
 
     success: Floats
     """(S, T)"""
@@ -53,7 +53,7 @@ class Recipe:
     """One objective."""
 
     settings: tuple[str, ...]
-    """What is tuned."""
+    """Names of the settings that are tuned."""
     tried: tuple[Setting, ...]
     solve: Callable[[Table, CompletedOutcomes, Sequence[Setting], float, bool], list[WeightCandidate]]
     """Table, outcomes, settings, seconds for all of them, whether it is the final fit."""

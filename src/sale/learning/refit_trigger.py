@@ -1,4 +1,4 @@
-"""Whether the records ask for new weights: by drift, by how much has come in since, or because none were ever fitted.
+"""Tests that ask for new weights: by drift, by the number of new outcomes, or because none were ever fitted.
 
 It proposes; whoever runs it decides whether that is said, or done.
 """
@@ -20,7 +20,7 @@ MIN_NEW_OUTCOMES = 25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefitTrigger:
-    """Whether weights should be fitted now."""
+    """A decision on whether to fit weights now."""
 
     due: bool
     reasons: tuple[str, ...]
@@ -28,7 +28,7 @@ class RefitTrigger:
 
 
 def check_refit(examples: Sequence[Example], used: WeightSet | None, since: Sequence[Example] = ()) -> RefitTrigger:
-    """Whether the records ask for new weights.
+    """Decide whether the records ask for new weights.
 
     Args:
         examples: All that would be fitted on.

@@ -1,4 +1,4 @@
-"""What a solved task is worth, said by what is wanted: as many tasks solved as the best agent would, or so much spent.
+"""The worth of a solved task, found from a goal: as many tasks solved as by the best agent, or so much spent.
 
 The worth decides where on its curve of success against cost a market stands. Few people can say it in dollars. Made
 from differences of success rates between agents it varies threefold between training sets (docs/decisions.md); what the
@@ -33,9 +33,9 @@ GRID = 4001
 MIN_WORTH_FACTOR, MAX_WORTH_FACTOR = 0.1, 1e3
 """Worths tried: from such a part of what the cheapest work costs to so many times what the dearest does."""
 TRIED = 200
-"""How many, evenly by their logarithms."""
+"""Number of worths tried, evenly by their logarithms."""
 SATED = 0.99
-"""Who spends this part of the most that awards can cost has bought all there is: more would only pay for auctions."""
+"""Share of the largest possible spending above which nothing is left to buy: more would only pay for auctions."""
 SHORT = 0.5
 """Fewer tasks solved than this do not fall short: what counts is whole tasks."""
 RESAMPLES = 200
@@ -51,7 +51,7 @@ class SpendShare:
     share: float
     """Of what the best agent alone would cost."""
     attempts: int = 1
-    """How many agents may try a task whose failures are found out: what they cost is in the share."""
+    """Number of agents that may try a task whose failures are detected; their cost is in the share."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0.0):
@@ -71,17 +71,17 @@ class MatchBestAgent:
     """
 
     attempts: int = 1
-    """How many agents may try a task whose failures are found out."""
+    """Number of agents that may try a task whose failures are detected."""
 
 
 Wanted = float | SpendShare | MatchBestAgent
-"""What a solved task is worth: dollars, or what is to come of it."""
+"""The worth of a solved task: dollars, or the goal it is found from."""
 MATCH = MatchBestAgent()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpendCurve:
-    """What awards solve and cost by what a solved task is worth: of models that had not seen the task.
+    """Success and cost of awards by the worth of a solved task, by models that had not seen the task.
 
     W worths by G different tasks; of the auctions of one task text the sums. Auctions themselves come on top.
     """
@@ -132,7 +132,7 @@ def spend_curve(table: Table, prospects: BidPredictions, completed: CompletedOut
 
 
 def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
-    """What a solved task is worth, in dollars, so that what is wanted comes of it.
+    """Return the worth of a solved task, in dollars, that reaches the goal.
 
     Args:
         wanted: What.
@@ -206,7 +206,7 @@ def _last_above(values: Floats) -> Floats:
 
 
 def best_agent_cost(table: Table) -> float:
-    """What one task costs if the best agent does everything, in dollars.
+    """Return the cost of one task, in dollars, if the best agent does everything.
 
     Which one that is, a few outcomes do not say: every agent's mean cost counts as much as the agent is likely to be
     the best, each rate being known as far as its own outcomes tell (`rate_posteriors`).

@@ -27,7 +27,7 @@ _optimize: Any = scipy_optimize  # scipy is untyped
 STRENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0)
 """Lasso strengths tried, as shares of the smallest one under which no feature enters."""
 PRIOR_TASKS = 4.0
-"""What the pool's rate, or its tokens per task, counts for in an agent's own: this many outcomes."""
+"""Number of outcomes that the pool's rate, or its tokens per task, counts for in an agent's own."""
 FEATURE_RIDGE = 1.0
 """Of a feature in units of its standard deviation: a prior of one log-odd either way."""
 TRACK_SPREAD = 0.5
@@ -176,7 +176,7 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
 
 
 def difficulty(table: Table, model: SuccessModel) -> float:
-    """How much harder or easier than it looks a task is for everybody, from tasks that several agents worked on.
+    """Estimate the spread of difficulty that all agents share, in log-odds, from tasks that several agents worked on.
 
     The most likely spread given the model's own chances and the prior.
     """
@@ -232,14 +232,14 @@ def _with_spread(data: JudgedSample, ridge: Floats, centre: Floats, start: Float
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _CostConstants:
-    """What does not depend on the strength, in micro-dollars."""
+    """The parts of the costs that do not depend on the strength, in micro-dollars."""
 
     work: tuple[Floats, float]
     auction: float
 
 
 def _auction_cost(table: Table) -> float:
-    """What holding an auction costs on average, where one was held."""
+    """Return the mean cost of an auction in micro-dollars, over those that were held."""
     held = (~np.isnan(table.features[..., table.names.index(LENGTH)])).any(axis=1)
     return float(table.overhead[held].mean()) * MICRO if held.any() else 0.0
 

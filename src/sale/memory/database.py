@@ -24,7 +24,7 @@ from sale.memory.sqlite import SqliteFile
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
-"""What is done in a transaction, in a worker thread."""
+"""Work to do in a transaction, in a worker thread."""
 FAULTS = (SQLAlchemyError, sqlite3.Error, OSError)
 
 
@@ -51,7 +51,7 @@ class MemoryDatabase:
         Raises:
             ConfigError: It is the URL of something else.
             MissingExtraError: It is PostgreSQL's, and psycopg is not installed.
-            StoreError: It cannot be opened, is no auction memory, or is newer than this version of `sale`.
+            StoreError: It cannot be opened, is not an auction memory, or is newer than this version of `sale`.
         """
         database = cls(_backend(place, busy_seconds), busy_seconds)
         try:
@@ -70,7 +70,7 @@ class MemoryDatabase:
 
     @property
     def token(self) -> str:
-        """What unfinished auctions of this memory are marked with."""
+        """The token that marks unfinished auctions of this memory."""
         return self.backend.presence.token
 
     async def read(self, work: Work[T]) -> T:
@@ -94,7 +94,7 @@ class MemoryDatabase:
         return await self.finish(self._do(self._writer, lambda: self._write(work)))
 
     def write_later(self, work: Work[object]) -> None:
-        """Like `write`, after the writes that wait already and without waiting; errors are nobody's."""
+        """Like `write`, after the writes that wait already and without waiting; errors are not reported."""
         if not self._closed:
             self.start(self._do(self._writer, lambda: self._write(work)))
 

@@ -1,4 +1,4 @@
-"""What the tasks of the last day have earned for auctions, for a process that has just begun."""
+"""The allowance that the tasks of the last day have earned, for a process that has just begun."""
 
 from __future__ import annotations
 

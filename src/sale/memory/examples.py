@@ -114,7 +114,7 @@ def _checked(connection: Connection, keys: Sequence[int]) -> frozenset[int]:
 
 
 def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
-    """What is known of the work, by auction and agent. Of an agent that tried twice: whether it got there, and both."""
+    """Return the known work by auction and agent. Attempts of one agent are joined: any success, total cost."""
     spent = select(calls.c.auction, calls.c.execution, sum_of_dollars(calls.c.dollars)).where(
         calls.c.part == "execution"
     )

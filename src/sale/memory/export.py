@@ -11,7 +11,7 @@ A line is an object with three keys:
     embedding   null, or {"embedder": name, "vector": base64 of float32, little-endian}. Used if the reader's embedder
                 has this name and the vector is a unit vector of its length; else the task is embedded again.
 
-Auctions still open are not exported: there is nothing in them yet. A character that is no valid Unicode (a lone
+Auctions still open are not exported: there is nothing in them yet. A character that is not valid Unicode (a lone
 surrogate) is written as `?`. A file from elsewhere is not trusted: a line that breaks the rules is refused by its
 number, as is one with an infinite number, an absurd or negative amount, or a time that is not of this century. What is
 imported carries its source, so that it can be forgotten as a whole.
@@ -194,7 +194,7 @@ def _decode(raw: bytes) -> ExportedRecord:
 
 
 def _fault(record: Record) -> str | None:
-    """What in a record contradicts itself."""
+    """Return the contradiction in a record, or `None`."""
     times = (record.started_at, record.awarded_at, record.settled_at, record.abandoned_at)
     auction = record.auction
     settled = record.status == "settled"

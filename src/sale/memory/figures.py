@@ -20,7 +20,7 @@ from sale.memory.schema import auctions, baselines, calls, dropouts, executions,
 from sale.types import AUCTION_STAGES, Stage, Verdict
 
 OWN_WORK = "its own execution"
-"""The basis of a baseline that is no estimate."""
+"""The basis of a baseline that is measured, not estimated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,19 +43,19 @@ class AuctionFigures:
     imported: bool
     domain: str | None
     winner: str | None
-    """Who was awarded the task; `None` before the award."""
+    """The agent that was awarded the task; `None` before the award."""
     refined: bool
-    """Whether it was a refined bid that won."""
+    """True where a refined bid won."""
     verdict: Verdict | None
     """The latest on the work; `None` where nothing was judged."""
     auction_dollars: float
     work_dollars: float
     """Execution and verification."""
     largest: str | None
-    """Who is meant by always-largest; `None` where nothing was compared."""
+    """The agent of the always-largest baseline; `None` where nothing was compared."""
     largest_dollars: float | None
     estimated: bool
-    """Whether `largest_dollars` is an estimate: the largest agent did not do this task itself."""
+    """True where `largest_dollars` is an estimate: the largest agent did not do this task itself."""
 
     @property
     def dollars(self) -> float:
@@ -98,13 +98,13 @@ class AgentFigures:
     mean_tokens: float | None
     """Of its plans; `None` where it never wrote one."""
     dropped: tuple[tuple[Stage, int], ...]
-    """How often it left an auction, by stage."""
+    """Number of auctions it left, by stage."""
     auction_dollars: float
-    """What its bids and judgements cost."""
+    """Cost of its bids and judgements."""
 
     @property
     def dropouts(self) -> int:
-        """How often it left an auction."""
+        """Number of auctions it left."""
         return sum(count for _, count in self.dropped)
 
 

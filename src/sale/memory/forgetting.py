@@ -18,7 +18,7 @@ CHUNK = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForgetFilter:
-    """What to forget: the auctions named, and those for which all conditions that are given hold."""
+    """The auctions to forget: those named, and those for which all given conditions hold."""
 
     ids: tuple[str, ...] = ()
     before: datetime | None = None
@@ -56,7 +56,7 @@ def forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
 
 
 def _used_in(table: Table) -> ColumnElement[bool]:
-    """Whether rows of a table refer to a success model."""
+    """Return the condition that rows of a table refer to a success model."""
     return exists(select(1).where(table.c.model == success_models.c.digest).correlate(success_models))
 
 

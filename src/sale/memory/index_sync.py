@@ -1,4 +1,4 @@
-"""Keeping the index current: reads what the database has that it has not, and embeds what nobody embedded yet."""
+"""Keeps the index current: reads records that are new in the database, and embeds texts that have no vector yet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHUNK = 2000
 BATCH = 64
 KEPT = 128
 ROUNDING = 1e-3
-"""How far from 1 the norm of a float32 vector may be, generously."""
+"""Largest deviation from 1 of the norm of a stored float32 vector."""
 
 
 _planned = strategies.c.text != ""
@@ -181,7 +181,7 @@ class SyncedIndex:
     async def pairs(
         self, text: str, agents: Sequence[str], k: int, *, tenants: Collection[str] | None, require_success: bool
     ) -> dict[str, tuple[Pair, ...]]:
-        """What each agent may learn from: the pairs of `RecallIndex.examples`, on the present state of the database."""
+        """Return each agent's pairs to learn from, as `RecallIndex.examples`, on the present state of the database."""
 
         def look(connection: Connection, vector: Vector) -> dict[str, tuple[Pair, ...]]:
             find = partial(self.index.examples, require_success=require_success, tenants=tenants)

@@ -1,4 +1,4 @@
-"""What the memory and learning exchange: weights by version one way, past auctions as examples the other."""
+"""The exchange of memory and learning: weights by version one way, past auctions as examples the other."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _PUT: Final = update(auctions).where(auctions.c.key == bindparam("of"))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordOwner:
-    """Whom a record belongs to."""
+    """The owner of a record."""
 
     tenant: str
     """For good."""
@@ -159,7 +159,7 @@ def abandon(connection: Connection, auction_id: str, reason: str, made: Sequence
 
 
 def release(connection: Connection, auction_id: str) -> None:
-    """`awarded` for good: nobody works on it any more.
+    """`awarded` for good: its work will not be done.
 
     Raises:
         InputError: There is no such auction, or it is not `awarded`.

@@ -1,4 +1,4 @@
-"""What an amount or a time on record can be. Beyond that it is a fault of whoever wrote the record.
+"""The range of plausible amounts and times on record. Values outside it are faults of the program that wrote them.
 
 A record from elsewhere that goes beyond is refused. One that is on record already (an earlier version took everything)
 is counted as nothing where amounts are added up: one infinite amount would otherwise make every sum infinite.

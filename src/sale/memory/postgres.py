@@ -4,7 +4,7 @@ What a file does by being locked is done here by advisory locks, which belong to
 
 - A writing transaction waits for the writers' lock at its beginning, so writers of all processes take turns, and rows
   become visible in the order of their keys.
-- Each open memory shares a lock named by its token, on the connection it writes by. Nobody else gets it while it lives.
+- Each open memory shares a lock named by its token, on the connection it writes by. No other process gets it meanwhile.
 - Who opens or sweeps holds the gate's lock.
 """
 
@@ -56,7 +56,7 @@ FAULTS: Final[dict[str, tuple[str, str]]] = {
     "57P03": ("the server is just starting", "Try again in a moment."),
     "08006": ("the connection broke", _AGAIN),
 }
-"""What PostgreSQL's codes mean to a user, and what to do."""
+"""PostgreSQL's error codes, with their meaning for a user and the remedy."""
 # Where a connection comes to nothing there is a text, and no code.
 _SAID: Final = (
     (re.compile(r"password authentication failed|no password supplied"), "28P01"),
@@ -221,7 +221,7 @@ def open_server(place: str, busy_seconds: float) -> PostgresServer:
     """The memory that a URL names.
 
     Raises:
-        ConfigError: It is no URL of a PostgreSQL database.
+        ConfigError: It is not the URL of a PostgreSQL database.
         MissingExtraError: psycopg is not installed.
     """
     try:

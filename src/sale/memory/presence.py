@@ -1,4 +1,4 @@
-"""Who is alive, by locked files: the operating system drops the lock when a process ends, however it ends."""
+"""Marks of open memories by locked files: the operating system drops the lock when a process ends, however it ends."""
 
 from __future__ import annotations
 

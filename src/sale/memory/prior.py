@@ -20,7 +20,7 @@ class PriorWork:
     """Tasks, who worked on them, how it came out and what it cost."""
 
     embedder: str
-    """Whose vectors these are; a memory with another embedder knows nothing of them."""
+    """Name of the embedder of the vectors; a memory with another embedder ignores this work."""
     digests: Sequence[str]
     """`text_digest` of each task's text."""
     vectors: NDArray[np.float32]

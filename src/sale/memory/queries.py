@@ -100,7 +100,7 @@ def find_by_keys(connection: Connection, keys: Sequence[int]) -> dict[int, Aucti
 
 
 def count(connection: Connection, *, file_bytes: int, index_bytes: int) -> MemoryStats:
-    """How much there is."""
+    """Count records, and the bytes they take."""
     by_status = select(auctions.c.status, func.count()).group_by(auctions.c.status)
     by_verdict = select(outcomes.c.verdict, func.count()).select_from(auctions).join(outcomes, _latest)
     return MemoryStats(

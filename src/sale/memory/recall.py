@@ -1,4 +1,4 @@
-"""What the memory gives back for a present task: what may be learnt from, how agents did, what was like it."""
+"""Recall for a present task: pairs to learn from, the agents' track records, similar past auctions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RecallQueries:
     _sharing: Sharing
 
     def of(self, tenant: str) -> TenantMemory:
-        """What one tenant may recall."""
+        """Return the part of the memory that one tenant may recall."""
         return TenantMemory(self, tenant)
 
     async def recall(
@@ -65,11 +65,11 @@ class RecallQueries:
     async def track_records(
         self, task: Task, agents: Sequence[str], *, tenant: str = DEFAULT
     ) -> Mapping[str, TrackRecord]:
-        """How each agent did at the past tasks most like this one; see `sale.memory.track_records`.
+        """Return each agent's record at the past tasks most like this one; see `sale.memory.track_records`.
 
         Every execution on record, imported ones too, whose latest verdict is success or failure counts for the agent
         that executed it, by the similarity of its task; so does what was known beforehand. Work for other tenants
-        counts too unless the memory was opened otherwise: these are numbers, and quote nobody.
+        counts too unless the memory was opened otherwise: these are numbers without texts.
 
         Args:
             task: The present one.

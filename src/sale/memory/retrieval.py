@@ -1,4 +1,4 @@
-"""What is worth showing again: the most similar past tasks, by exact cosine over vectors held in this process.
+"""The index of recall: the most similar past tasks, by exact cosine over vectors held in this process.
 
 The index is a copy of what recall needs to choose: one vector for each distinct text, and for each auction who bid,
 when, for whom, and whether it may serve as an example. It follows the database by its revision, so what another process
@@ -31,7 +31,7 @@ KEPT: Final = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedAuction:
-    """What the index needs to know about one auction."""
+    """The data the index needs of one auction."""
 
     auction: int
     task: int
@@ -42,11 +42,11 @@ class IndexedAuction:
     verdict: str | None
     """The latest on the winner's work; where there was none, on the award."""
     bidders: Sequence[str]
-    """Who wrote each of its strategies, where there is one to be read."""
+    """Authors of its strategies, as far as the strategies can be read."""
     work: Sequence[TrackedWork] = ()
     """Its executions, in their order."""
     tenant: str = DEFAULT
-    """Whose it is."""
+    """The tenant of the auction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,7 @@ FAULTS: Final[dict[int, tuple[str, str]]] = {
     sqlite3.SQLITE_NOTADB: ("it is not a database", "Name another file: memory.path in sale.toml, or SALE_MEMORY."),
     sqlite3.SQLITE_TOOBIG: ("a value is too long to store", "A strategy, an answer or a trace is beyond a gigabyte."),
 }
-"""What SQLite's result codes mean to a user, and what to do."""
+"""SQLite's result codes, with their meaning for a user and the remedy."""
 
 
 class SqliteFile:

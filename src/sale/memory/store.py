@@ -33,7 +33,7 @@ from sale.models.embedding import Embedder
 from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Task, Verdict
 
 BUSY_SECONDS = 60.0
-"""How long a write waits for another process's, before it is an error."""
+"""Seconds a write waits for that of another process, before it is an error."""
 
 
 class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
@@ -69,14 +69,15 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         Args:
             place: A file, or the URL of a database on a PostgreSQL server, `postgresql://user@host/name`.
             embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
-            prior: Work that counts in track records beside what is on record; it is no tenant's, and everybody's.
+            prior: Work that counts in track records beside what is on record; it belongs to no tenant and counts for
+                all.
             sharing: What tenants let each other see; no texts, and numbers, unless given.
             busy_seconds: How long to wait for other processes.
 
         Raises:
             ConfigError: The URL is none of PostgreSQL's.
             MissingExtraError: The memory is on a server, and the `postgres` extra is not installed.
-            StoreError: It cannot be opened or written, is no auction memory, or is newer than this version.
+            StoreError: It cannot be opened or written, is not an auction memory, or is newer than this version.
         """
         memory = cls(await MemoryDatabase.open(place, busy_seconds), embedder, prior, sharing)
         try:
@@ -181,7 +182,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         await self._database.write(lambda connection: lifecycle.abandon(connection, auction_id, reason, calls))
 
     async def close_unexecuted(self, auction_id: str) -> None:
-        """The award stands, but nobody will do the work: the auction was held for its own sake.
+        """Keep the award without work: the auction was held for its own sake.
 
         It stays `awarded`, may serve as an example, and can still be given an outcome by `feedback`.
 
@@ -344,7 +345,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         )
 
     async def stats(self) -> MemoryStats:
-        """How much there is.
+        """Count records, and the bytes they take.
 
         Raises:
             StoreError: The memory cannot be read.

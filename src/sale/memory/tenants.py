@@ -1,8 +1,8 @@
-"""Whose a record is, and who may read the words in it.
+"""Tenants: the owner of each record, and those who may read its texts.
 
 Every auction belongs to one tenant. Recall gives texts of the asker's own tenant alone, unless whoever runs the memory
 shares on purpose. Numbers are another matter: how often an agent succeeded at like tasks, and what that cost, is
-counted over all tenants unless that is turned off, since it quotes nobody.
+counted over all tenants unless that is turned off, since it repeats no text.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sale.errors import InputError
 from sale.types import Pair, Task, TrackRecord
 
 DEFAULT: Final = "default"
-"""Whose everything is that names no tenant: the command line, programs, servers without keys, records from before."""
+"""The tenant of everything that names none: the command line, programs, servers without keys, records from before."""
 MAX_NAME_CHARACTERS: Final = 64
 
 
 def is_name(name: str) -> bool:
-    """Whether a tenant can be called this: something to be read, not too long, no space before or after it."""
+    """Return whether a tenant can have this name: printable, not too long, no space before or after it."""
     return 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable() and name == name.strip()
 
 
@@ -40,12 +40,12 @@ def check_name(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sharing:
-    """What tenants let each other see."""
+    """The sharing of texts and numbers between tenants."""
 
     texts: bool | frozenset[str] = False
-    """Whose tasks and plans are shown to each other: nobody's, everybody's, or those of the tenants named."""
+    """Tenants that see each other's tasks and plans: none, all, or those named."""
     statistics: bool = True
-    """Whether track records count the work of all tenants."""
+    """True where track records count the work of all tenants."""
 
     def readable_tenants(self, tenant: str) -> frozenset[str] | None:
         """The tenants whose texts this one may be shown; `None` for all."""
@@ -72,7 +72,7 @@ class _RecallSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TenantMemory:
-    """What one tenant may recall: the auction memory as an auction is given it."""
+    """The auction memory as one tenant's auctions use it."""
 
     memory: _RecallSource
     tenant: str

@@ -36,7 +36,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuotedTexts:
-    """What past auctions say."""
+    """The texts of past auctions."""
 
     tasks: dict[int, str] = field(default_factory=dict[int, str])
     """The task's text, by the auction's key."""
@@ -60,7 +60,7 @@ def shorten(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[dict
 
 
 def _reference(row: dict[str, Any], known: Mapping[tuple[str, str, str], Place]) -> dict[str, Any]:
-    """What says the same as the texts of a pair; or that nothing does.
+    """Return the fields of a pair with its texts replaced by references; without references where a text is not known.
 
     Args:
         row: The pair.

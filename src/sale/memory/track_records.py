@@ -1,4 +1,4 @@
-"""How each agent did at the past tasks most like the present one: a kernel-weighted count of successes and failures.
+"""Track records of agents at the past tasks most like the present one: kernel-weighted successes and failures.
 
 Part of the index that follows the database: a line for each execution on record, whatever came of it.
 """
@@ -16,9 +16,9 @@ from sale.memory.arrays import grow
 from sale.types import TrackRecord
 
 BANDWIDTH: Final = 0.1
-"""How fast likeness counts less: see `weights_of`. By leave-one-out log-loss of each agent's success on recorded tasks
-(`python -m benchmarks.tracks`) weights relative to the nearest task tell about twice as much as weights by likeness
-alone: how alike the nearest past task is says more of the wording than of the work. The value rests on 84 tasks."""
+"""Distance in cosine over which executions count less: see `weights_of`. By log-loss of each agent's success on recorded
+tasks, leaving one out (`python -m benchmarks.tracks`), weights relative to the nearest task tell about twice as much as
+weights by likeness alone, which depends more on the wording than on the work. The value rests on 84 tasks."""
 ALIKE: Final = 0.5
 """A nearest past task at least as alike as this counts in full; below, all evidence counts less, down to none at 0."""
 NEAREST: Final = 64
@@ -37,7 +37,7 @@ class TrackedWork:
     verdict: str | None
     """The latest."""
     dollars: float | None = None
-    """What it cost; `None` where that is not known."""
+    """Its cost; `None` where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +114,7 @@ class TrackIndex:
         *,
         tenants: Sequence[int] | None = None,
     ) -> dict[str, TrackRecord]:
-        """How agents did.
+        """Return the agents' track records.
 
         Of equally similar executions at the end of the `NEAREST` of an agent the most recent count.
 
@@ -170,7 +170,7 @@ class TrackIndex:
 
 
 def weights_of(similarity: NDArray[np.float64], nearest: float) -> NDArray[np.float64]:
-    """What executions count: e^((cosine − nearest) / BANDWIDTH), and less where even the nearest is not alike.
+    """Return the weights of executions: e^((cosine − nearest) / BANDWIDTH), less where even the nearest is not similar.
 
     Args:
         similarity: Cosines of their tasks to the present one.

@@ -78,7 +78,7 @@ def list_versions(connection: Connection) -> tuple[WeightSet, ...]:
 
 
 def list_uses(connection: Connection) -> tuple[WeightUse, ...]:
-    """What was put in use when, oldest first."""
+    """Return the versions that were in use, with the time each began, oldest first."""
     rows = connection.execute(select(weight_uses).order_by(weight_uses.c.key)).all()
     return tuple(WeightUse(version=row.version, at=row.at) for row in rows)
 

@@ -148,7 +148,7 @@ def next_position(connection: Connection, table: Table, auction: int) -> int:
 
 
 def award_fields(rows: Rows, auction: Auction) -> Fields:
-    """What the head of an auction says from the award on; a model it refers to is among the rows."""
+    """Return the fields of an auction's head from the award on; a model it refers to is added to the rows."""
     return {
         "jury": auction.jury,
         "provisional": auction.provisional,

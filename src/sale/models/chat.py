@@ -1,7 +1,7 @@
 """The chat model of Pydantic AI, made fit for endpoints that only imitate OpenAI's.
 
 An answer is mended before it is validated, where that loses nothing: log-probabilities that are none go, thinking is
-told from the text whichever way it is marked, a usage that cannot be is no usage. What cannot be mended is a
+told from the text whichever way it is marked, an impossible usage is dropped. What cannot be mended is a
 `BadReplyError`, also where reading it makes a library fail in a way of its own.
 """
 
@@ -114,7 +114,7 @@ def mend(choice: Choice, position: int) -> None:
 
 
 def sound(logprobs: ChoiceLogprobs | None) -> bool:
-    """Whether every log-probability is one. Cheap: an answer has thousands, and nearly always they are."""
+    """Return whether every log-probability is valid. Cheap: an answer has thousands, and nearly always they are."""
     try:
         entries = logprobs.content or () if logprobs is not None else ()
         return all(

@@ -30,7 +30,7 @@ TRANSPORT_RETRIES = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingOptions:
-    """How an endpoint is asked."""
+    """The options of a request to an endpoint."""
 
     temperature: float = 0.0
     logprobs: int = 20

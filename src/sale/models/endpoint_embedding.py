@@ -57,7 +57,7 @@ class EndpointEmbedder:
 
         Raises:
             CallError: The endpoint failed; the subclass says why and whether to try again.
-            BadReplyError: It answered with vectors of another number or length, or with what is no number.
+            BadReplyError: It answered with vectors of another number or length, or with values that are not numbers.
         """
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)

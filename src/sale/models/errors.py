@@ -111,7 +111,7 @@ def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -
         where: Names the agent.
         hide: As for `to_call_error`.
         reading: Whether nothing but a foreign library's request and reading of the answer happens inside, so that
-            even a `KeyError` can only mean an answer nobody can read.
+            even a `KeyError` can only mean an answer that cannot be read.
 
     Raises:
         CallError: In place of theirs. The cause is kept for debugging, unless it repeats a key.
@@ -132,7 +132,7 @@ def _by_status(status: int, otherwise: tuple[type[CallError], str]) -> tuple[typ
 
 
 def _message(error: Exception) -> str:
-    """What happened, in a sentence's worth of words."""
+    """Return the error's message, shortened to a sentence."""
     if isinstance(error, theirs.ModelHTTPError):
         return f"HTTP {error.status_code} for model {error.model_name!r}: {_said(error.body)}"
     if isinstance(error, theirs.ModelConnectionError):

@@ -1,4 +1,4 @@
-"""What providers return as log-probabilities, to one shape. What cannot be one is left out, not guessed."""
+"""Log-probabilities of all providers in one shape. Invalid ones are left out, not guessed."""
 
 from __future__ import annotations
 

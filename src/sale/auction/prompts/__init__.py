@@ -22,7 +22,7 @@ from sale.types import Evidence, Pair, Prompt, Strategy, Task, ToolInfo
 PLAN_BYTES_PER_TOKEN = 8
 """The longest plan shown to others, per token it may have: prose has four to five bytes, some scripts up to eight."""
 EXAMPLE_TASK_BYTES = 240
-"""How much of a past task is shown."""
+"""Bytes of a past task that are shown."""
 
 
 def longest_plan(max_tokens: int) -> int:

@@ -48,7 +48,7 @@ class CatalogueEntry(_CatalogueModel):
     sha256: str
     licence: str
     with_tools: Literal["direct", "tools", "steps", "choose"] = "direct"
-    """How it makes most of tools, as measured by `benchmarks/tool_calls.py`; `direct`: it is better left without."""
+    """The way of working in which it uses tools best, by `benchmarks/tool_calls.py`; `direct`: none is better."""
     hub: HubFile | None = None
     wheels: WheelParts | None = None
 

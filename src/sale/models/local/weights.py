@@ -43,7 +43,7 @@ WAITING = "another process"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownloadProgress:
-    """How far a file is."""
+    """The progress of a download."""
 
     id: str
     done: int
@@ -79,7 +79,7 @@ class WeightStore:
         return self._directory / f"{find(name).id}.gguf"
 
     def installed(self, name: str) -> bool:
-        """Whether it is there and verified."""
+        """Return whether the file is there and verified."""
         return self._verified(find(name))
 
     def ensure(self, name: str, progress: Watch | None = None) -> Path:
@@ -212,7 +212,7 @@ class WeightStore:
         fresh.replace(self._seal(entry))
 
     def _verified(self, entry: CatalogueEntry) -> bool:
-        """Whether the file is the one that was hashed: same size and time, so that a start need not hash a gigabyte."""
+        """Return whether the file is the one that was hashed, by size and time: a start need not hash a gigabyte."""
         path = self.path(entry.id)
         try:
             stat = path.stat()
@@ -293,7 +293,7 @@ def check_gguf(path: Path) -> Path:
     """A file of the user's own: it must be there and look like weights.
 
     Raises:
-        ModelFileError: It is not there, cannot be read, or is no GGUF file.
+        ModelFileError: It is not there, cannot be read, or is not a GGUF file.
     """
     try:
         with path.open("rb") as file:

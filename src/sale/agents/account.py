@@ -85,13 +85,13 @@ class ExecutionAccount:
 
     @property
     def closing(self) -> bool:
-        """Whether what is left is for one more call of the model: it is then asked for its answer."""
+        """True where the budget left is for one more call of the model, which is then asked for its answer."""
         short = self._lacking(2, 2, self._dearest)
         self.cut_short = self.cut_short or short
         return bool(short)
 
     def limit_tokens(self, tokens: int) -> int:
-        """How many of so many tokens a model may write, at least 1."""
+        """Return the tokens of so many that a model may write, at least 1."""
         left = [tokens]
         if self._budget.tokens is not None:
             left.append(self._budget.tokens - self._tokens)
@@ -100,7 +100,7 @@ class ExecutionAccount:
         return max(1, min(left))
 
     def seconds(self, most: float) -> float:
-        """How long a piece of work may take that may take so long at most."""
+        """Return the seconds that a piece of work with such a limit may take."""
         return most if self._budget.seconds is None else max(0.0, min(most, self._budget.seconds - self._passed))
 
     def meter(self, tool: Tool) -> Tool:
@@ -158,7 +158,7 @@ class ExecutionAccount:
         self._lines.append(line)
 
     def _lacking(self, calls: int, rounds: int, dollars: float) -> str:
-        """What does not suffice for so many calls, rounds of the model and dollars; empty where everything does."""
+        """Return the limit that does not suffice for so many calls, rounds of the model and dollars; else empty."""
         budget, largest = self._budget, self._largest
         needs = (
             (budget.calls, self._calls + calls, "calls"),

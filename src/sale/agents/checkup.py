@@ -29,7 +29,7 @@ class MissingCapability:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkup:
-    """What one call to an agent has shown."""
+    """The findings of one call to an agent."""
 
     agent: str
     price: Price

@@ -17,7 +17,7 @@ MAX_ANSWER = 100_000
 """Characters of an answer that are looked at. What is cut off would take long to parse and has never been an answer."""
 
 MAX_TRIMS = 200
-"""How often the end of unfinished code is cut off to make the rest parse."""
+"""Times the end of unfinished code is cut off to make the rest parse."""
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[^\s`{]*)[^`]*$")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "ipython", "ipython3"})
@@ -101,13 +101,13 @@ class _BegunFunction:
     name: str
     """Its own, or its class's."""
     depth: int
-    """How many levels its body is indented: 1, or 2 in a class."""
+    """Levels by which its body is indented: 1, or 2 in a class."""
     position: tuple[int, ...]
     """Where it is: which statement of the module and, in a class, of that."""
     statements: int
 
     def grows(self, program: str) -> bool:
-        """Whether the function has more of a body in this program."""
+        """Return whether the function has more of a body in this program."""
         nodes: list[ast.stmt] = getattr(_tree(program), "body", [])
         for place in self.position:
             if place >= len(nodes):
@@ -159,7 +159,7 @@ def _blocks(text: str) -> list[_CodeBlock]:
 
 
 def _closes(line: str, indent: str, fence: str) -> bool:
-    """Whether a line ends the block. One that is four columns further in belongs to it, as in a docstring."""
+    """Return whether a line ends the block. One that is four columns further in belongs to it, as in a docstring."""
     bare = line.strip()
     return (
         len(bare) >= len(fence)
@@ -245,7 +245,7 @@ def _parses(code: str) -> bool:
 
 
 def _parses_as_body(code: str) -> bool:
-    """Whether indented code would do as the body of a function."""
+    """Return whether indented code would do as the body of a function."""
     return _indented(code) and _parses(f"{_SOME_FUNCTION}\n{code}")
 
 

@@ -19,7 +19,7 @@ _LINE_SHOWN = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TestReport:
-    """Whether an answer passed, and if not why."""
+    """The result of the tests of an answer, with the reason where it failed."""
 
     __test__ = False
     """Not a test itself, whatever a test runner thinks of its name."""

@@ -85,7 +85,7 @@ class Contractor:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it can work with."""
+        """Its tools."""
         if self._workspace is not None:
             return KIT if self._settings.execution in TOOL_WAYS else ()
         return tuple(tool.info for tool in self._tools)
@@ -109,12 +109,12 @@ class Contractor:
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
-        """What it can look into before it bids."""
+        """The tools it can look into before it bids."""
         return self._lookups
 
     @property
     def looks(self) -> int:
-        """How many calls its looks at one task make at most; 0 where it has nothing to look into."""
+        """The most calls its looks at one task make; 0 where it has nothing to look into."""
         return min(self._settings.look, len(self.lookups))
 
     @property
@@ -129,7 +129,7 @@ class Contractor:
 
     @property
     def dearest(self) -> float | None:
-        """What its budget allows, where it has one."""
+        """Dollars that its budget allows, where it has one."""
         return max_dollars(self._settings.budget or NO_BUDGET, self._price)
 
     async def prepare(self) -> None:
@@ -190,7 +190,7 @@ class Contractor:
         return await answer_directly(model, item)
 
     async def _work_with_tools(self, model: Model, item: WorkItem, task: Task, strategy: str | None) -> Execution:
-        """What a tool keeps for this piece of work ends with it, however that is."""
+        """Work with tools; the state a tool keeps for this piece of work ends with it, however that ends."""
         async with AsyncExitStack() as stack:
             tools = [
                 await stack.enter_async_context(tool.opened()) if isinstance(tool, OpenedTool) else tool

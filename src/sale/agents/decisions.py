@@ -101,7 +101,7 @@ def _number(value: object) -> float:
 
 
 def _usage(found: object) -> Usage:
-    """What the endpoint says it read and wrote; nothing where it does not say."""
+    """Return the usage that the endpoint reports; zero where it reports none."""
     said = cast("dict[str, object]", found) if isinstance(found, dict) else {}
     read, written = (_count(said.get(name)) for name in ("input_tokens", "output_tokens"))
     return Usage(input_tokens=read, output_tokens=written)

@@ -1,6 +1,6 @@
 """Examples of use in the lines of a text: interactive sessions, assertions, and lines that say what a call gives.
 
-Pure functions of text; what is no example is passed over. Whether the code can be run is not asked here.
+Pure functions of text; other lines are passed over. Whether the code can be run is not asked here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 MAX_LINES = 20
 """Of one example."""
 MAX_LINE_CHARACTERS = 2000
-"""Characters of a line; what is longer is no example to be read."""
+"""Characters of a line; longer lines are not read as examples."""
 BUILTINS = frozenset(dir(builtins))
 _PYTHON = frozenset({"", "python", "py", "python3", "py3", "pycon", "doctest", "ipython"})
 
@@ -39,12 +39,12 @@ class CodeExample:
     """One example of a task."""
 
     way: Way
-    """How it is checked; `runs` is a step on the way to the next one, and counts for nothing itself."""
+    """The way it is checked; `runs` is a step on the way to the next one, and does not count itself."""
     code: str
     """Python: what is run."""
     expected: str
-    """What is expected of it: Python to compare with (`equals`), the text of a session (`shows`), `Name: message` of
-    an exception (`raises`), or the call in it whose value tells most (`true`)."""
+    """Expected result: Python to compare with (`equals`), the text of a session (`shows`), `Name: message` of an
+    exception (`raises`), or the call in it whose value tells most (`true`)."""
 
 
 def python_lines(text: str) -> list[str]:
@@ -85,12 +85,12 @@ def sessions(lines: Sequence[str]) -> Iterator[CodeExample]:
 
 
 def _goes_on(line: str, indent: str) -> bool:
-    """Whether a line still belongs to what a session shows."""
+    """Return whether a line still belongs to the output of a session."""
     return line.startswith(indent) and not _PROMPT.match(line) and bool(_before_end(line))
 
 
 def _before_end(line: str) -> str:
-    """What stands before the end of a docstring."""
+    """Return the part of a line before the end of a docstring."""
     return _DOCSTRING_END.split(line, maxsplit=1)[0].strip()
 
 
@@ -142,7 +142,7 @@ def informal(lines: Sequence[str], defined: set[str]) -> Iterator[CodeExample]:
 
 
 def _claim(test: ast.expr) -> CodeExample:
-    """What an assertion says."""
+    """Return an assertion as an example."""
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
         return CodeExample(way="equals", code=ast.unparse(test.left), expected=ast.unparse(test.comparators[0]))
     calls = (

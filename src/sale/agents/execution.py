@@ -30,7 +30,7 @@ from sale.types import Call, Execution, Price, Prompt, Usage
 
 OUT_OF_TURNS = "execution.turns"
 FAILURE_CHARACTERS = 2000
-"""How much of a tool's exception the model is shown."""
+"""Characters of a tool's exception that the model is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,11 +46,11 @@ class WorkItem:
     turns: int = 1
     temperature: float = 0.0
     choosing: bool = False
-    """Whether each step of `work_in_steps` is asked for in two calls: which tool, then what it is given."""
+    """True where each step of `work_in_steps` takes two calls: which tool, then its inputs."""
     opening: bool = False
-    """Whether work in steps begins with one search, made for the agent, with the task's own words."""
+    """True where work in steps begins with one search, made for the agent, with the task's own words."""
     account: ExecutionAccount | None = None
-    """What its calls are counted on, where somebody counts."""
+    """The account its calls are counted on; `None` where they are not counted."""
 
     def meter(self, tools: Sequence[Tool]) -> list[Tool]:
         """Tools on its account."""
@@ -168,7 +168,7 @@ def execution_of(
     seconds: float,
     error: str | None,
 ) -> Execution:
-    """What a shift came to."""
+    """Return the execution of a work item."""
     return Execution(
         agent=item.agent,
         answer=answer,
@@ -227,7 +227,7 @@ def line_of(item: WorkItem, usage: Usage, seconds: float, error: str | None) -> 
 
 
 def _last_text(messages: Sequence[ModelMessage]) -> str:
-    """What the agent had to say when it was stopped: partial work is better than none, and it is marked as such."""
+    """Return the agent's last text before it was stopped: partial work is better than none, and is marked."""
     texts = [message.text for message in messages if isinstance(message, ModelResponse)]
     return next((text for text in reversed(texts) if text), "")
 

@@ -1,4 +1,4 @@
-"""What a tool takes: the schema of its inputs, how they are shown in words, and how what is written becomes a call."""
+"""Inputs of tools: their schema, how prompts show them, and how text becomes a call."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ToolInputs:
 
     @property
     def shown(self) -> str:
-        """What stands for them in a prompt: `"…"`, or an object with the name of each."""
+        """Their placeholder in a prompt: `"…"`, or an object with the name of each."""
         return '"…"' if self.text is not None else self.named
 
     @property
@@ -85,7 +85,7 @@ class ToolInputs:
 
 
 def inputs_of(tool: Tool) -> ToolInputs:
-    """What a tool takes, from its own schema or its signature and docstring."""
+    """Return the inputs of a tool, from its own schema or its signature and docstring."""
     schema = dict(tool.schema) if isinstance(tool, SchemaTool) else dict(_described(tool).function_schema.json_schema)
     properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties", {}))
     only = next(iter(properties)) if len(properties) == 1 else None

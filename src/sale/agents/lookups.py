@@ -38,7 +38,7 @@ class Lookup(Protocol):
 
     @property
     def fee(self) -> Fee:
-        """What a call costs."""
+        """The price of a call."""
         ...
 
     async def find(self, task: Task, limit: int) -> Sequence[Evidence]:

@@ -89,12 +89,12 @@ class McpContractor(Contractor):
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it can work with; of a server, what it listed."""
+        """Its tools; of a server, those it listed."""
         return (*self._base.tools, *(offer.info for offers in self._offers.values() for offer in offers))
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
-        """What it can look into beside its servers, then every tool of a server that says it only reads."""
+        """The base agent's lookups, then every tool of a server that says it only reads."""
         asked = (
             McpLookup(rules, secrets, offer, offer.asks)
             for rules, secrets in self._servers

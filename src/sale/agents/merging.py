@@ -81,7 +81,7 @@ def defined_names(source: str) -> frozenset[str]:
 
 
 def _is_whole(before: Sequence[ast.stmt], after: Sequence[ast.stmt], old: Sequence[str], new: Sequence[str]) -> bool:
-    """Whether a body stands for all of another one; their lines begin where the files do, and end where they do."""
+    """Return whether a body replaces all of another one; their lines begin and end where the files do."""
     theirs, ours = _defined(before), _defined(after)
     if not theirs and not ours:
         there = _assignments(before)
@@ -139,7 +139,7 @@ class _Merge:
         self._lines(_first(place), place.end_lineno or 0, _moved(self._given(node), indent))
 
     def _is_whole(self, place: ast.ClassDef, node: ast.ClassDef) -> bool:
-        """Whether a class that is handed in stands for all of the one that is there; its head counts for nothing."""
+        """Return whether a class that is handed in replaces all of the present one; its head does not count."""
         old, new = (
             [*[""] * (_first(one.body[0]) - 1), *lines[_first(one.body[0]) - 1 : one.end_lineno]]
             for lines, one in ((self._old_lines, place), (self._new_lines, node))

@@ -50,7 +50,7 @@ class MeteredModel:
         return _MeteredLoopModel(await self._model.for_tools(), self._account)
 
     async def aclose(self) -> None:
-        """Nothing: the model is somebody else's."""
+        """Do nothing: the owner of the model closes it."""
 
 
 class _MeteredLoopModel(WrapperModel):

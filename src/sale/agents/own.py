@@ -62,7 +62,7 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
 
 
 def import_function(path: str, *, where: str) -> object:
-    """What `package.module:name` names.
+    """Import the object that `package.module:name` names.
 
     Args:
         path: The name of the module, a colon, and the name of something in it.

@@ -25,7 +25,7 @@ from sale.types import Call, Execution, Prompt, Reply, Task, Usage
 FILES = 4
 """The most files shown, beside tests."""
 FILE_CHARACTERS = 6000
-"""What is shown of all files together: small models have small contexts."""
+"""Characters shown of all files together: small models have small contexts."""
 TEST_CHARACTERS = 2000
 FAULT_CHARACTERS = 1200
 WHOLE_CHARACTERS = 1600
@@ -43,7 +43,7 @@ class _PatchAttempt:
 
 @dataclass(slots=True)
 class _PatchState:
-    """What has been done so far."""
+    """The state of the work so far."""
 
     best: _PatchAttempt | None = None
     error: str | None = None
@@ -144,7 +144,7 @@ async def _tried(workspace: Workspace, reply: str, files: tuple[FileView, ...]) 
 
 
 def _files(workspace: Workspace, task: Task) -> tuple[FileView, ...]:
-    """What is shown: sources whole as far as there is room, then the tests they fail, which are not to be changed."""
+    """Return the files to show: sources as far as there is room, then the failing tests, which are not to change."""
     before = workspace.before
     failing = before is not None and not before.passed
     output = before.output if before is not None and failing else ""

@@ -52,7 +52,7 @@ Wrapper = Callable[[AgentSettings, Model], Model]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engines:
-    """How embedded models are run."""
+    """The way embedded models are run."""
 
     parallel: int = PARALLEL
     """Calls one engine answers at one time."""
@@ -65,7 +65,7 @@ class Engines:
 def build_agents(
     settings: Settings, *, wrap: Wrapper | None = None, tools: Sequence[Tool] = (), engines: Engines | None = None
 ) -> tuple[Agent, ...]:
-    """Every agent of the settings, ready but not yet opened: no weights are loaded and nobody is called.
+    """Return every agent of the settings, ready but not yet opened: no weights are loaded and no endpoint is called.
 
     Args:
         settings: The pool, and what it works with.
@@ -103,7 +103,7 @@ def build_agents(
 
 
 class _SharedResources:
-    """What agents work with; those with the same settings share it."""
+    """The tools and models of agents; those with the same settings share them."""
 
     def __init__(self, settings: Settings, further: Sequence[Tool]) -> None:
         self._settings = settings
@@ -232,7 +232,7 @@ class _RunningEngines:
         self._lock = asyncio.Lock()
 
     def of(self, agent: AgentSettings) -> tuple[Callable[[], Awaitable[Address]], Callable[[], Awaitable[None]]]:
-        """How to reach an agent's engine, and how to let go of it."""
+        """Return two functions: one that starts an agent's engine and returns its address, and one that releases it."""
         if agent.local is not None:
             find_model(agent.local)
         key = (agent.local or str(agent.gguf), agent.context)

@@ -1,4 +1,4 @@
-"""What the market asks of an agent, a tool and a verifier."""
+"""The protocols of an agent, a tool and a verifier."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Agent(Bidder, Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DirectEndpoint:
-    """How an agent's model is asked directly, by a client that leads the conversation itself."""
+    """The model of an agent, for clients that lead the conversation themselves."""
 
     address: Callable[[], Awaitable[Address]]
     """Where it answers; raises `CallError`."""
     follow_strategy: bool
-    """Whether it is shown its plan."""
+    """True where it is shown its plan."""
     answer_tokens: int
     """The longest answer its settings speak of."""
     seconds: float
@@ -74,7 +74,7 @@ class Reachable(Protocol):
 
     @property
     def reach(self) -> DirectEndpoint | None:
-        """How its model is asked directly; `None` where it cannot be."""
+        """The endpoint of its model; `None` where it cannot be asked directly."""
         ...
 
 
@@ -84,7 +84,7 @@ class CostDeclaring(Protocol):
 
     @property
     def dearest(self) -> float | None:
-        """The most dollars one execution takes; `None` where nobody knows."""
+        """The most dollars one execution takes; `None` where that is not known."""
         ...
 
 

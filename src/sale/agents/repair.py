@@ -26,7 +26,7 @@ from sale.types import Call, Execution, Prompt, Reply, Task, Usage
 PATIENCE = 2
 """Corrections in a row that make nothing better before it is left at that, however many turns there are."""
 CODE_CHARACTERS = 8000
-"""How much of its last answer a model is shown."""
+"""Characters of its last answer that a model is shown."""
 _BROKEN, _UNTRIED = -1, -2
 
 
@@ -40,12 +40,12 @@ class Workbench:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _TrialResult:
-    """What trying an answer's code has shown."""
+    """The result of trying an answer's code."""
 
     rank: int
     """Examples that hold; below 0 where the code is broken as a whole."""
     fault: str = ""
-    """What is wrong; empty where nothing is known to be."""
+    """The fault; empty where none is known."""
     note: str = ""
     """Instead of a fault, what was found."""
 
@@ -61,7 +61,7 @@ class _AnswerAttempt:
 
 @dataclass(slots=True)
 class _RepairState:
-    """What has been done so far."""
+    """The state of the work so far."""
 
     best: _AnswerAttempt | None = None
     calls: list[Call] = field(default_factory=list[Call])
@@ -164,7 +164,7 @@ async def _look_at(answer: str, task: Task, workbench: Workbench) -> _TrialResul
 
 
 def _unreadable(code: str) -> str:
-    """Why code is no Python, empty if it is."""
+    """Return the reason why code is not valid Python; empty if it is."""
     if not code.strip():
         return "there is no code in the answer"
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from sale.models.embedding import Embedder, Vectors
 from sale.types import Price
 
 MAX_TASKS = 64
-"""Whose vectors are kept."""
+"""Number of tasks whose vectors are kept."""
 FREE_PRICE = Price(input=0.0, output=0.0, blended=0.0)
 
 
@@ -55,7 +55,7 @@ class ModelRespondent:
 class MatchRespondent:
     """The likeness of a task and the best of a bid's quotations: their cosine, from 0 to 1; it costs nothing.
 
-    It is no probability. What it is worth is learnt from outcomes, like the weight of every juror.
+    It is not a probability. What it is worth is learnt from outcomes, like the weight of every juror.
     """
 
     name: str

@@ -51,7 +51,7 @@ class SampledModel:
         return await self._model.for_tools()
 
     async def aclose(self) -> None:
-        """Nothing: the model is somebody else's."""
+        """Do nothing: the owner of the model closes it."""
 
 
 async def best_of(
@@ -104,7 +104,7 @@ async def best_of(
 
 
 def keys_of(task: Task, answers: Sequence[str]) -> list[str]:
-    """What answers must share to be the same: the letter, where the task shows options, else the normalised text."""
+    """Return the keys answers are compared by: the letter, where the task shows options, else the normalised text."""
     lettered = len(_OPTIONS.findall(task.text)) > 1
     return [_letter(normalise(answer)) if lettered else normalise(answer) for answer in answers]
 
@@ -116,7 +116,7 @@ def most_agreed(keys: Sequence[str]) -> int:
 
 
 def decided(keys: Sequence[str], samples: int) -> bool:
-    """Whether the answers still to come cannot change which answer `most_agreed` hands in."""
+    """Return whether the answers still to come cannot change which answer `most_agreed` hands in."""
     counts = Counter(key for key in keys if key)
     if not counts:
         return False

@@ -40,7 +40,7 @@ _ESCAPE = 12
 
 @dataclass(slots=True)
 class _StepState:
-    """What has been done so far."""
+    """The state of the work so far."""
 
     steps: list[StepView] = field(default_factory=list[StepView])
     calls: list[Call] = field(default_factory=list[Call])
@@ -148,7 +148,7 @@ async def _chosen(
 async def _filled(
     model: Model, tool: ToolInputs, item: WorkItem, task: Task, strategy: str | None, state: _StepState
 ) -> tuple[str | None, str | None]:
-    """What a tool is given, as the step it makes."""
+    """Ask for the inputs of a tool; return the step, or the reason why there is none."""
     prompt = fill_prompt(task, strategy=strategy, tool=tool, steps=state.steps)
     text, failure = await _ask(model, prompt, tool.whole, item, state)
     if text is None:
@@ -221,7 +221,7 @@ def read_step(text: str, tools: Mapping[str, ToolInputs]) -> tuple[str, object]:
 
 
 def _as_far_as(cut: str) -> str:
-    """What is there of a JSON text that was cut off."""
+    """Return the part of a JSON text that was cut off, as far as it can be read."""
     for end in range(len(cut), max(0, len(cut) - _ESCAPE), -1):  # it may have been cut within an escape
         with contextlib.suppress(ValueError):
             found: object = json.loads(f'{cut[:end]}"', strict=False)
@@ -248,7 +248,7 @@ def _step(found: object, tools: Mapping[str, ToolInputs], *, alone: bool) -> tup
 
 
 def _fitting(given: object, tool: ToolInputs | None) -> object:
-    """What a tool is given, without the name of its only input; of an answer, its text."""
+    """Return the inputs of a tool without the name of its only input; of an answer, its text."""
     if not isinstance(given, dict):
         return given
     values = cast("dict[str, object]", given)

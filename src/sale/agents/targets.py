@@ -123,7 +123,7 @@ class Targets:
         return [max(inner, key=len)] if inner else []
 
     def _in_folder(self, name: str) -> bool:
-        """Whether a path with spaces in it is of a file in a directory that there is."""
+        """Return whether a path with spaces in it is of a file in a directory that there is."""
         return _ENDING.search(name) is not None and name.rpartition("/")[0] in self._folders
 
 

@@ -37,7 +37,7 @@ _NAMED = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextExamples:
-    """What a task's text shows of the program it asks for."""
+    """The examples in a task's text, with the beginning of the program it asks for."""
 
     prelude: str
     """The function the text begins, to be completed; empty where it begins none."""
@@ -51,27 +51,27 @@ class TextExamples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExamplesReport:
-    """What became of an answer's code on the examples."""
+    """The results of an answer's code on the examples."""
 
     passed: int
-    """How many hold; 0 where the code did not come that far or was stopped."""
+    """Number of examples that hold; 0 where the code did not come that far or was stopped."""
     of: int
     loaded: bool
-    """Whether the code itself ran, before any example."""
+    """True where the code itself ran, before any example."""
     detail: str
     """Empty where all hold; else the first that does not, with expected and got."""
 
     @property
     def good(self) -> bool:
-        """Whether all hold."""
+        """True where all hold."""
         return not self.detail
 
 
 def examples_of(text: str) -> TextExamples | None:
     """The runnable examples of a task's text, in order; `None` where it has none.
 
-    An example counts if it calls a function that the answer has to bring: one that is no built-in, nor made by the
-    examples themselves. One that uses variables nobody gives a value is left out.
+    An example counts if it calls a function that the answer has to bring: one that is neither built in nor made by the
+    examples themselves. One that uses variables without a value is left out.
     """
     text = text[:MAX_CHARACTERS].replace("\r\n", "\n")
     lines = python_lines(text)
@@ -165,7 +165,7 @@ def _as_tests(examples: TextExamples) -> str:
 
 
 def _failed(run: RunReport, examples: TextExamples) -> tuple[int, CodeExample, str] | None:
-    """How many held, which did not first, and what happened, where the program said so."""
+    """Return the number that held, the first that did not, and its result, where the program reported them."""
     try:
         record: object = json.loads(run.stdout)
     except (ValueError, RecursionError):

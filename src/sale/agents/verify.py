@@ -92,10 +92,10 @@ class ModelJudge:
     seconds: float = 60.0
     """The longest it may take."""
     draw: Callable[[], str] = secrets.token_hex
-    """What the label before each verdict is drawn from: whoever knows it can write a verdict into an answer."""
+    """Draws the label before each verdict: an answer that contains the label could forge a verdict."""
 
     async def verify(self, task: Task, answer: str) -> Outcome:
-        """Ask; an answer that is no verdict makes the outcome unknown."""
+        """Ask; an answer without a verdict makes the outcome unknown."""
         label = f"correct_{draw_labels(1, [self.draw()], [answer])[0]}"
         prompt = verify_prompt(task, answer, self.reference, label=label)
         judged_by = f"model:{self.juror.name}"

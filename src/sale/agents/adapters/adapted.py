@@ -1,6 +1,6 @@
-"""What all adapters share: the terms an agent works on, and one piece of work from its prompt to its settlement.
+"""The parts all adapters share: the terms an agent works on, and one piece of work from its prompt to its settlement.
 
-Somebody else's agent may raise anything, hang, or end without a word. Whatever it does is on the execution's record;
+A foreign agent may raise anything, hang, or end without a word. Whatever it does is on the execution's record;
 nothing of it reaches the market but a cancellation of the market's own.
 """
 
@@ -28,40 +28,40 @@ NO_ANSWER = "call.bad_reply: the answer is empty"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
-    """What an agent is called, what it asks for, and what it is held to."""
+    """The name, the price and the limits of an adapted agent."""
 
     name: str
     """Unique in the pool."""
     price: Price
     """Dollars per million tokens: bids are costed with it, and what the agent reports is settled at it."""
     price_per_task: float | None = None
-    """Dollars for one execution whose tokens nobody reports. Without it such work is counted by the length of its
+    """Dollars for one execution whose tokens are not reported. Without it such work is counted by the length of its
     texts."""
     seconds: float = 600.0
     """The longest an execution may take."""
     budget: Budget = NO_BUDGET
-    """What an execution may spend. Tokens, dollars and calls hold where the framework reports them as it goes (Pydantic
-    AI, OpenAI Agents, LangGraph); seconds always."""
+    """Limits of what an execution may spend. Tokens, dollars and calls hold where the framework reports them as it goes
+    (Pydantic AI, OpenAI Agents, LangGraph); seconds always."""
     follow_strategy: bool = True
-    """Whether it is shown its winning strategy while it works."""
+    """True where it is shown its winning strategy while it works."""
     tools: tuple[ToolInfo, ...] = ()
-    """What it says it can work with; described to it when it plans."""
+    """Its tools, which are described to it when it plans."""
 
 
 @dataclass(slots=True)
 class Worklog:
-    """What a piece of work has come to so far. What is put here is kept, however the work ends."""
+    """The results of a piece of work so far. They are kept, however the work ends."""
 
     answer: str = ""
     usages: list[tuple[Usage, float]] = field(default_factory=list[tuple[Usage, float]])
     """Tokens and seconds of each model call that was reported."""
     trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
     dollars: float | None = None
-    """What the work as a whole cost, where somebody says so: it then counts, and not the price of tokens."""
+    """Dollars of the work as a whole, where they are reported: they then count, and not the price of tokens."""
     begun: bool = False
-    """Whether work that reports no usage has cost something by now."""
+    """True once work that reports no usage has cost something."""
     terms: Terms | None = None
-    """Whose budget it is held to."""
+    """The terms whose budget the work is held to."""
 
     def check(self, usages: Sequence[Usage] | None = None) -> None:
         """See whether there may be another model call after these; after those reported so far, unless given.
@@ -106,7 +106,7 @@ class AdaptedAgent:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it says it can work with."""
+        """Its tools, by its own account."""
         return self._terms.tools
 
     @property
@@ -190,7 +190,7 @@ def describe_failure(error: Exception, where: str) -> str:
 
 
 def text_of(output: object) -> str:
-    """What an agent hands in, as text: what is none, as JSON."""
+    """Return an agent's answer as text, a value of another type as JSON."""
     return output if isinstance(output, str) else to_json(output, fallback=str).decode()
 
 

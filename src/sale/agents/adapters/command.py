@@ -32,14 +32,14 @@ from sale.types import Execution, Prompt, Reply, Task, Usage
 PLACEHOLDER = "{task}"
 OUTPUT_BYTES = 2**20
 STDERR_SHOWN = 300
-"""How much of what it wrote to standard error is quoted where it failed."""
+"""Characters of standard error that are quoted where it failed."""
 ANY = sys.maxsize
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportedSpend:
-    """What a program says it took."""
+    """The tokens and dollars a program reports."""
 
     tokens: Usage
     dollars: float | None
@@ -214,7 +214,7 @@ class CommandAgent(AdaptedAgent):
             yield Path(name)
 
     def _answer(self, report: RunReport) -> str:
-        """What it wrote, if that is an answer.
+        """Return its standard output, if that is an answer.
 
         Raises:
             BadReplyError: It failed, wrote too much, nothing, or no text.

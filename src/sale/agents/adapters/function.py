@@ -66,7 +66,7 @@ class FunctionAgent:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it says it can work with."""
+        """Its tools, by its own account."""
         return self._tools
 
     @property

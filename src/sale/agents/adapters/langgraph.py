@@ -19,7 +19,7 @@ STEPS = 50
 
 
 class Graph(Protocol):
-    """What is asked of a graph; a compiled `StateGraph` is one, and so is a remote graph."""
+    """The interface of a graph; a compiled `StateGraph` has it, and so has a remote graph."""
 
     def astream(self, input: Any, config: Any = None, *, stream_mode: Any = None) -> AsyncIterator[Any]:  # noqa: ANN401
         """Run it, and yield its state after every step."""

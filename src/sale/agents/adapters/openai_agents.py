@@ -32,7 +32,7 @@ class OpenAIAgentsAgent(AdaptedAgent):
         """Nothing is called yet.
 
         Args:
-            agent: Yours; an answer that is no text is handed in as JSON.
+            agent: Yours; an answer that is not text is handed in as JSON.
             terms: Name, price, limits.
             plans: Where its plans come from; its own model unless given.
             context: What every run of it is given.
@@ -98,7 +98,7 @@ class _RunRecorder(RunHooks[Any]):
         self._asked = time.monotonic()
 
     async def on_llm_end(self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse) -> None:
-        """What was said, and what it took."""
+        """Add the model's message and its usage to the worklog."""
         del context
         used = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
         self._course.usages.append((used, time.monotonic() - self._asked))
@@ -109,6 +109,6 @@ class _RunRecorder(RunHooks[Any]):
         ]
 
     async def on_tool_end(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool, result: object) -> None:
-        """What a tool gave back."""
+        """Add a tool's result to the worklog."""
         del context, agent
         self._course.trace.append({"role": "tool", "name": tool.name, "content": json_of(result)})

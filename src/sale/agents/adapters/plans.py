@@ -1,6 +1,6 @@
 """Where an adapted agent's plan comes from: its own model, a function, a fixed text, or another agent.
 
-Whatever has a `bid` can plan for somebody else; what it takes is settled at the price of the agent it plans for.
+Whatever has a `bid` can plan for another agent; what it takes is settled at the price of the agent it plans for.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class OwnModel:
 
 
 def as_work(made: str | Work, read: str) -> Work:
-    """What somebody's function returned, with its usage counted where it tells none.
+    """Return the result of a foreign function as work, with its usage estimated where it reports none.
 
     Raises:
         TypeError: It is neither text nor work.
@@ -114,7 +114,7 @@ def as_work(made: str | Work, read: str) -> Work:
 
 
 def estimate_usage(read: str, written: str) -> Usage:
-    """The usage of texts nobody counted the tokens of: an estimate."""
+    """Estimate the usage of texts whose tokens were not counted."""
     return Usage(input_tokens=tokens_in(read), output_tokens=tokens_in(written))
 
 
@@ -124,6 +124,6 @@ def tokens_in(text: str) -> int:
 
 
 def describe_error(error: BaseException) -> str:
-    """Somebody else's exception in one short line: its class and what it says."""
+    """Describe a foreign exception in one short line: its class and its message."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"

@@ -47,7 +47,7 @@ class PydanticAIAgent(AdaptedAgent):
         """Nothing is called yet.
 
         Args:
-            agent: Yours; an answer that is no text is handed in as JSON.
+            agent: Yours; an answer that is not text is handed in as JSON.
             terms: Name, price, limits.
             plans: Where its plans come from; its own model unless given.
             deps: What every run of it depends on.

@@ -28,7 +28,7 @@ class SmolagentsModel(Protocol):
 
 
 class StepAgent(Protocol):
-    """What is asked of a smolagents agent; every `MultiStepAgent` is one."""
+    """The interface of a smolagents agent; every `MultiStepAgent` has it."""
 
     @property
     def memory(self) -> AgentMemory:
@@ -37,12 +37,12 @@ class StepAgent(Protocol):
 
     @property
     def model(self) -> SmolagentsModel:
-        """What it thinks with."""
+        """The model it works with."""
         ...
 
     @property
     def max_steps(self) -> int:
-        """How many steps it may take."""
+        """The most steps it may take."""
         ...
 
     def run(self, task: str, *, return_full_result: bool) -> object:
@@ -66,7 +66,7 @@ class SmolagentsAgent(AdaptedAgent):
 
         Args:
             make: Makes the agent, for every piece of work anew: a smolagents agent remembers, and works on one thing
-                at a time. An answer that is no text is handed in as JSON.
+                at a time. An answer that is not text is handed in as JSON.
             terms: Name, price, limits.
             plans: Where its plans come from; its own model unless given.
         """

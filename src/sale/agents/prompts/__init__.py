@@ -49,7 +49,7 @@ class StepView:
 
 
 def closing_words() -> str:
-    """What a model is told when what is left of its budget is for the answer."""
+    """Return the text that asks a model for its answer when its budget is nearly used up."""
     return load_folder("sale.agents.prompts").render("closing", {}).user
 
 
@@ -58,17 +58,17 @@ class ToolView(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the tool."""
         ...
 
     @property
     def description(self) -> str:
-        """What it does."""
+        """The purpose of the tool."""
         ...
 
     @property
     def shown(self) -> str:
-        """What stands for its inputs."""
+        """The placeholder of its inputs."""
         ...
 
     @property

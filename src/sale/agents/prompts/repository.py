@@ -11,7 +11,7 @@ from sale.auction.prompts.templates import load_folder
 from sale.types import Prompt, Task
 
 MARKS = ("<" * 7 + " SEARCH", "=" * 7, ">" * 7 + " REPLACE")
-"""What stands before, between and after the lines of a replacement."""
+"""The marks before, between and after the lines of a replacement."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +25,7 @@ class FileView:
 
     @property
     def fence(self) -> str:
-        """What stands around the file: more backticks than any line of it begins with."""
+        """The fence around the file: more backticks than any line of it begins with."""
         runs = [len(run) for run in re.findall(r"^ *(`{3,})", self.text, re.MULTILINE)]
         return "`" * max([3, *(length + 1 for length in runs)])
 

@@ -12,7 +12,7 @@ from sale.types import ToolInfo
 from sale.types.tools import FREE, Fee
 
 OBSERVATION_CHARACTERS = 4000
-"""How much of each of stdout and stderr the agent is shown."""
+"""Characters of each of stdout and stderr that the agent is shown."""
 
 _BARE = "Standard library only, no network, no files but its own."
 _AFRESH = ToolInfo(
@@ -56,7 +56,7 @@ class PythonTool:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the tool."""
         return self.info.name
 
     @property
@@ -117,7 +117,7 @@ class _PythonInSession:
 
 
 def observation(report: RunReport, limits: RunLimits) -> str:
-    """What the agent is shown of a run: how it ended, then the head and tail of what it wrote."""
+    """Describe a run for the agent: how it ended, then the head and tail of its output."""
     parts = [_ending(report, limits)]
     if report.stdout:
         parts.append(f"stdout:\n{clip(report.stdout, OBSERVATION_CHARACTERS)}")

@@ -39,7 +39,7 @@ class InteractiveSandbox(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallReport:
-    """How one call ended."""
+    """The result of one call."""
 
     run: RunReport
     lost: bool
@@ -126,7 +126,7 @@ class _Interpreter:
 
     @property
     def alive(self) -> bool:
-        """Whether it can take another call."""
+        """True where it can take another call."""
         return not self._over.done()
 
     async def call(self, code: str) -> tuple[RunReport, bool]:
@@ -156,7 +156,7 @@ class _Interpreter:
         return report, done
 
     async def _until_over(self, marks: Sequence[asyncio.Future[None]]) -> tuple[bool, KilledReason | None]:
-        """Whether the code came to its end; else the limit it hit, or `None` where the interpreter died."""
+        """Return whether the code came to its end; else the limit it hit, or `None` where the interpreter died."""
         both = asyncio.create_task(_all(marks))
         try:
             await asyncio.wait([both, self._over], timeout=self._limits.wall_seconds, return_when=FIRST_COMPLETED)
@@ -187,7 +187,7 @@ class _Interpreter:
 
 
 class _CallOutput(asyncio.Protocol):
-    """What comes out of one pipe during a call, up to its mark or a cap."""
+    """The output of one pipe during a call, up to its mark or a cap."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
@@ -229,7 +229,7 @@ class _CallOutput(asyncio.Protocol):
 
     @property
     def text(self) -> str:
-        """What was kept."""
+        """The text that was kept."""
         return self._kept.decode("utf-8", errors="replace")
 
 

@@ -31,7 +31,7 @@ PIPE_PATIENCE = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """What to start. The environment is given whole: nothing is inherited."""
+    """The command to start. The environment is given whole: nothing is inherited."""
 
     argv: Sequence[str]
     environment: Mapping[str, str]
@@ -126,7 +126,7 @@ async def watch_memory(pid: int, limit: int, over: asyncio.Future[KilledReason |
 
 
 def reported(report: int) -> bool:
-    """Whether the launcher has said that the command was about to start; it says so once."""
+    """Return whether the launcher has reported that the command was about to start; it reports that once."""
     try:
         return os.read(report, 1) == b"1"
     except BlockingIOError:
@@ -134,7 +134,7 @@ def reported(report: int) -> bool:
 
 
 def _spent_its_cpu(code: int, seconds: float, limits: RunLimits) -> bool:
-    """Whether the kernel ended it for processor time: by its own signal, or by killing what handles that signal."""
+    """Return whether the kernel ended it for processor time: by its own signal, or by a kill where that is handled."""
     if code == 128 + signal.SIGXCPU:
         return True
     return code == 128 + signal.SIGKILL and seconds >= limits.cpu_seconds
@@ -174,7 +174,7 @@ class _Capture(asyncio.Protocol):
 
     @property
     def text(self) -> str:
-        """What was kept."""
+        """The text that was kept."""
         return self._kept.decode("utf-8", errors="replace")
 
 
@@ -184,7 +184,7 @@ class _Feed(asyncio.BaseProtocol):
     open = True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the shape is asyncio's
-        """All is written, or nobody reads any more."""
+        """All is written, or the reader has gone."""
         self.open = False
 
 

@@ -44,7 +44,7 @@ _NAME_CHARACTERS = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secrets:
-    """What a server is given out of the environment."""
+    """The variables of the environment that a server is given, and its token."""
 
     environment: Mapping[str, str]
     token: str | None = None
@@ -82,7 +82,7 @@ class McpTool:
 
     @property
     def fee(self) -> Fee:
-        """What a call costs."""
+        """The price of a call."""
         return self._server.fee
 
     async def run(self, **arguments: object) -> str:
@@ -114,12 +114,12 @@ class McpServer:
 
     @property
     def fee(self) -> Fee:
-        """What a call of any of its tools costs."""
+        """The price of a call of any of its tools."""
         rules = self._rules
         return Fee(per_call=rules.price_per_call, per_second=rules.price_per_second, key=rules.token_env or "")
 
     async def offers(self) -> tuple[ListedTool, ...]:
-        """What it lists and the rules allow.
+        """Return the tools it lists and the rules allow.
 
         Raises:
             SaleError: It cannot be reached, takes too long, or does not answer as it should.
@@ -194,7 +194,7 @@ class McpServer:
             self._under_way -= 1
 
     def _told(self, what: str) -> str:
-        """What went wrong with the server, how it was reached, and its last words; without what it was given."""
+        """Describe the server's fault, how it was reached, and the end of its standard error, without its secrets."""
         rules, secrets = self._rules, self._secrets
         reached = rules.url or clip(shlex.join([rules.command or "", *rules.args]), COMMAND_CHARACTERS)
         said = "; ".join(part for part in (what, f"reached by {reached}", self._words.text) if part)
@@ -286,7 +286,7 @@ def _closed(error: MCPError) -> bool:
 
 
 def _first(error: BaseException) -> BaseException:
-    """What really happened, out of the groups of exceptions that task groups make."""
+    """Return the first exception within the groups that task groups make."""
     if isinstance(error, BaseExceptionGroup):
         return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
     return error

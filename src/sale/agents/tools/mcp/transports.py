@@ -30,7 +30,7 @@ from sale.errors import NotReadyError
 LAST_BYTES = 4000
 LAST_LINES = 5
 LINE_CHARACTERS = 300
-"""How much of what a server writes to standard error is kept, and how much of that is shown."""
+"""Characters of a server's standard error that are kept, and that are shown."""
 GRACE = 1.0
 """Seconds a server has to end by itself once its input is closed."""
 
@@ -52,7 +52,7 @@ class StderrTail:
 
     @property
     def text(self) -> str:
-        """What there is to say of it; empty where there is nothing."""
+        """The exit status and the last lines; empty where there are none."""
         ended = "" if self.status is None else f"it ended with status {self.status}"
         words = [" ".join(line.split()) for line in self.data.decode(errors="replace").splitlines()]
         lines = [line[-LINE_CHARACTERS:] for line in words if line][-LAST_LINES:]

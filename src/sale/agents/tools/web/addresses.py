@@ -70,7 +70,7 @@ class CheckedAddress:
 
 
 def allowed_hosts_of(allow: Sequence[str], ports: Sequence[int]) -> AllowedHosts:
-    """What the settings allow: IP addresses and networks, and names of hosts.
+    """Return the hosts that the settings allow: IP addresses and networks, and names of hosts.
 
     Raises:
         ValueError: An entry is neither.
@@ -89,7 +89,7 @@ def allowed_hosts_of(allow: Sequence[str], ports: Sequence[int]) -> AllowedHosts
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether an IP address is one of the public internet's."""
+    """Return whether an IP address is one of the public internet's."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in SPECIAL_V4)
     if address.scope_id is not None or address not in PUBLIC_V6:
@@ -101,7 +101,7 @@ def parse_address(address: str) -> httpx2.URL:
     """An address as it is written, without its fragment.
 
     Raises:
-        ForbiddenAddressError: It is no http or https address, or is written in a way that is refused.
+        ForbiddenAddressError: It is not an http or https address, or is written in a way that is refused.
     """
     if len(address) > MAX_ADDRESS_CHARACTERS:
         raise ForbiddenAddressError(f"the address is longer than {MAX_ADDRESS_CHARACTERS} characters")
@@ -156,7 +156,7 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
     """The operating system's look-up.
 
     Raises:
-        FetchError: There is no such host, or nobody knows.
+        FetchError: The host does not exist, or cannot be looked up.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -21,7 +21,7 @@ from sale.types.numbers import parse_whole
 
 AGENT = "sale/0.1 (agent)"
 TRIED_ADDRESSES = 3
-"""How many of a host's addresses are tried."""
+"""Number of a host's addresses that are tried."""
 CONNECT_SECONDS = 5.0
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 _EITHER_FORMAT = zlib.MAX_WBITS | 32  # zlib's own header, or gzip's
@@ -31,7 +31,7 @@ Pairs = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FetchLimits:
-    """What one fetch may take."""
+    """The limits of one fetch."""
 
     seconds: float = 20.0
     """From the first look-up to the last byte, redirects included."""
@@ -51,14 +51,14 @@ class FetchRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseHead:
-    """What a response begins with; names of headers in lower case, the first of each."""
+    """The status and headers of a response; names of headers in lower case, the first of each."""
 
     status: int
     headers: dict[str, str]
 
 
 Look = Callable[[ResponseHead], bool]
-"""Whether the body is wanted; may raise `FetchError`."""
+"""Returns whether the body is wanted; may raise `FetchError`."""
 
 
 async def exchange(
@@ -69,7 +69,7 @@ async def exchange(
     The caller sets the time limit around this.
 
     Raises:
-        FetchError: Nobody answers, or not properly, or with more than `bounds` allow.
+        FetchError: The server does not answer, or not properly, or with more than `bounds` allow.
     """
     host = place.url.raw_host.decode("ascii")
     try:
@@ -185,7 +185,7 @@ def _too_large(bounds: FetchLimits) -> FetchError:
 
 
 def _reason(error: BaseException) -> str:
-    """What our own side says went wrong; what the other side sent is not repeated."""
+    """Return the reason of a failure on our side; bytes of the other side are not repeated."""
     if isinstance(error, httpcore2.RemoteProtocolError):
         return "it does not speak HTTP, or too much of it"
     if isinstance(error, httpcore2.TimeoutException):

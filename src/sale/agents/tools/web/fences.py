@@ -1,4 +1,4 @@
-"""What strangers wrote, as an agent is shown it: between marks that they cannot write themselves.
+"""Untrusted text as an agent is shown it: between marks that the text cannot contain.
 
 A mark holds a digest of what stands between, which no text can hold of itself. And whatever looks like one of our marks
 or like the number of a source is broken, invisible characters are taken out.

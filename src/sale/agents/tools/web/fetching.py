@@ -115,7 +115,7 @@ async def _within(seconds: float) -> AsyncGenerator[None]:
 
 
 def _is_read(head: ResponseHead) -> bool:
-    """Whether to read on; a page that is no page to us is refused by its head."""
+    """Return whether to read on; a page of a kind that cannot be read is refused by its head."""
     if head.status in REDIRECTS:
         return False
     if head.status != 200:

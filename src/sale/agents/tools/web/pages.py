@@ -38,7 +38,7 @@ _PARTS = ("\n\n", "\n", ". ", " ")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """What can be read at an address."""
+    """The text of a page at an address."""
 
     address: str
     """Where it was in the end, after redirects."""
@@ -47,7 +47,7 @@ class Page:
 
 
 class _ExtractorReply(BaseModel):
-    """What the program that reads says. A page may have taken it over, so it is checked like a stranger's."""
+    """The reply of the program that reads pages. A page may have taken it over, so it is checked as untrusted."""
 
     model_config = ConfigDict(strict=True)
     title: str = Field(default="", max_length=PAGE_CHARACTERS)

@@ -43,7 +43,7 @@ class SearchHit:
     address: str
     snippet: str
     score: float | None = None
-    """How well it fits the query, where the provider says so: for passages searched by meaning, a cosine."""
+    """The match with the query, where the provider reports it: for passages searched by meaning, a cosine."""
 
 
 class Provider(Protocol):
@@ -58,7 +58,7 @@ class Provider(Protocol):
         """The best hits for a query, best first, at most `limit`.
 
         Raises:
-            FetchError: It does not answer, refuses, or answers what nobody can read.
+            FetchError: It does not answer, refuses, or gives an unreadable answer.
         """
         ...
 
@@ -174,7 +174,7 @@ class Passages:
 
 
 def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> list[SearchHit]:
-    """Rows of a provider's answer as hits: what is no row or no web address is left out, doubles too.
+    """Rows of a provider's answer as hits: invalid rows and addresses are left out, doubles too.
 
     Args:
         rows: What the provider lists.
@@ -263,7 +263,7 @@ def _address(text: str) -> httpx2.URL | None:
 
 
 def _key(url: httpx2.URL) -> str:
-    """What two addresses of the same page have in common."""
+    """Return the key that all addresses of the same page share."""
     host = url.netloc.decode("ascii").removeprefix("www.")
     path, _, query = url.raw_path.decode("ascii").partition("?")
     return f"{host}{path.rstrip('/')}?{query}"

@@ -28,7 +28,7 @@ _CITE = "Cite what you use by its number in your answer, like [1]."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResearchLimits:
-    """How much an agent is shown, and how often it may ask."""
+    """The limits of research: the text an agent is shown, and the number of its calls."""
 
     results: int = 5
     excerpt_characters: int = 400
@@ -36,7 +36,7 @@ class ResearchLimits:
     calls: int = 20
     """Searches and pages of one execution together."""
     fee: Fee = FREE
-    """What a search costs."""
+    """The price of a search."""
     found_only: bool = False
     """Pages are read only where a search found them, or the task names them."""
 
@@ -55,7 +55,7 @@ class NumberedSource:
 
     @property
     def was_read(self) -> bool:
-        """Whether any of its text was shown."""
+        """True where any of its text was shown."""
         return self.excerpt or bool(self.parts)
 
     @property
@@ -77,7 +77,7 @@ class NumberedSource:
 
 
 class Research:
-    """What one agent does with the search toolset while it works on one task."""
+    """The searches and reads of one agent while it works on one task."""
 
     def __init__(self, task: Task, provider: Provider, pages: PageReader | None, habits: ResearchLimits) -> None:
         """Nothing is asked yet.
@@ -103,7 +103,7 @@ class Research:
         return (search,) if self._pages is None else (search, ReadTool(self.read))
 
     async def search(self, query: str) -> str:
-        """What the agent is shown for a query."""
+        """Return the results of a query as the agent is shown them."""
         asked = " ".join(query.split())[:QUERY_CHARACTERS]
         if not asked:
             raise InputError("the query is empty", hint="Say in a few words what to look for.")
@@ -116,7 +116,7 @@ class Research:
         return f"{NOTICE}\n{shown}\n{_CITE}{more}"
 
     async def read(self, address: str) -> str:
-        """What the agent is shown of a page."""
+        """Return a page as the agent is shown it."""
         if self._pages is None:
             raise InputError("pages are not read here", hint="Search, and use what is found.")
         source_address, wanted = self._meant(address)

@@ -45,12 +45,12 @@ class SearchToolset:
 
     @property
     def provider(self) -> Provider:
-        """What is searched."""
+        """The provider that is searched."""
         return self._provider
 
     @property
     def fee(self) -> Fee:
-        """What a search costs."""
+        """The price of a search."""
         return self._habits.fee
 
     async def prepare(self) -> None:
@@ -72,7 +72,7 @@ def toolset_of(rules: SearchRules) -> SearchToolset:
     """The desk that the settings describe.
 
     Raises:
-        ConfigError: The key is not in the environment, the passages are not there, or an entry of `allow` is no place.
+        ConfigError: The key is not in the environment, the passages are not there, or an entry of `allow` is invalid.
         MissingExtraError: An optional dependency is not installed.
     """
     habits = ResearchLimits(

@@ -21,7 +21,7 @@ from sale.errors import InputError
 
 _PROGRAM = resources.files("sale.agents.tools.workspace").joinpath("inside.py").read_text(encoding="utf-8")
 OUTPUT_BYTES = 64_000
-"""How much of a command's output is kept: its beginning, and more of its end."""
+"""Bytes of a command's output that are kept: its beginning, and more of its end."""
 SEARCH_SECONDS = 10.0
 SEARCH_HITS = 50
 LINE_CHARACTERS = 200
@@ -31,7 +31,7 @@ PATIENCE = 15.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandLimits:
-    """What one command may use."""
+    """The limits of one command."""
 
     seconds: float = 120.0
     memory_bytes: int = 2048 * MEGABYTE
@@ -39,12 +39,12 @@ class CommandLimits:
     keep_bytes: int = 64 * MEGABYTE
     """The most that a command may change for it to be kept."""
     place_bytes: int = 512 * MEGABYTE
-    """How much the copy may grow to while a command runs."""
+    """Bytes the copy may grow to while a command runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandReport:
-    """How a command ended."""
+    """The end of a command and its output."""
 
     command: str
     exit_code: int
@@ -71,7 +71,7 @@ class LineMatch:
 
 
 class _InsideReport(BaseModel):
-    """What the program inside says. It shares its sandbox with the command, so it is checked like a stranger."""
+    """The report of the program inside. It shares its sandbox with the command, so it is checked as untrusted."""
 
     model_config = ConfigDict(strict=True)
     exit: int
@@ -136,7 +136,7 @@ class CommandBox:
         """Lines with a regular expression (Python's), and whether there are more.
 
         Raises:
-            InputError: It is no regular expression, or takes too long.
+            InputError: It is not a regular expression, or takes too long.
             SandboxError: The sandbox could not be set up.
         """
         texts = {path: FileEntry(text.encode()) for path, one in sorted(tree.items()) if (text := one.text) is not None}
@@ -156,7 +156,7 @@ class CommandBox:
         return str(self._around.place)
 
     def _skipped(self) -> list[str]:
-        """What is shown in the copy's place but does not belong to it."""
+        """Return the files that are shown in the copy's place but do not belong to it."""
         place = Path(self._around.place)
         return [str(path.relative_to(place)) for path in self._around.visible if path.is_relative_to(place)]
 

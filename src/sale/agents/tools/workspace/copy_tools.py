@@ -46,7 +46,7 @@ RUN = ToolInfo(
     ),
 )
 KIT: tuple[ToolInfo, ...] = (LIST, READ, SEARCH, EDIT, WRITE, RUN)
-"""What bidders are told of them."""
+"""The tools as they are described to bidders."""
 
 
 class CopyTool:
@@ -73,7 +73,7 @@ def make_copy_tools(copy: WorkingCopy, box: CommandBox) -> tuple[Tool, ...]:
 
 
 class CopyActions:
-    """What the tools do. What cannot be done is an `InputError`, which the agent is shown."""
+    """The actions of the tools. An action that cannot be done raises an `InputError`, which the agent is shown."""
 
     def __init__(self, copy: WorkingCopy, box: CommandBox) -> None:
         """Work on this copy; commands run in this box."""
@@ -239,7 +239,7 @@ def _nearest(text: str, old: str) -> str:
 
 
 def describe_report(report: CommandReport, characters: int) -> str:
-    """How a command ended, as an agent sees it."""
+    """Describe the end of a command for an agent."""
     ending = "stopped at the end of its time" if report.late else f"exit status {report.exit_code}"
     parts = [ending, *([report.note] if report.note else []), clip(report.output.strip("\n"), characters)]
     return "\n".join(part for part in parts if part)

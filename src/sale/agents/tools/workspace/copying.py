@@ -17,13 +17,13 @@ from sale.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopiedDirectory:
-    """What was found in a directory."""
+    """The files found in a directory."""
 
     tree: Tree
     prefix: str
     """Where the directory is below the top of its git repository, ending in `/`; empty at the top or without git."""
     left_out: tuple[str, ...]
-    """What could not be copied, with why."""
+    """Files that could not be copied, with the reasons."""
     inner: tuple[str, ...] = ()
     """Directories that are repositories of their own, submodules for one: their files are copied as well."""
     held: frozenset[str] = frozenset()
@@ -34,7 +34,7 @@ def copy_directory(directory: Path, room: CopyLimits) -> CopiedDirectory:
     """Read a directory.
 
     Raises:
-        InputError: It is no directory, cannot be read, or is too large.
+        InputError: It is not a directory, cannot be read, or is too large.
     """
     if not directory.is_dir():
         raise InputError("there is no such directory", where=str(directory))

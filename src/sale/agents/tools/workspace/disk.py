@@ -90,7 +90,7 @@ def read_regular(path: Path, most: int) -> bytes:
     """Return what is in a regular file, which must not be a symbolic link itself.
 
     Raises:
-        InputError: It is no regular file, or larger than `most` bytes.
+        InputError: It is not a regular file, or larger than `most` bytes.
         OSError: The operating system refuses.
     """
     descriptor = os.open(path, _PLAIN)

@@ -1,4 +1,4 @@
-"""What commands over a copy find: the system's programs, the project's Python environment, and what the user names.
+"""The environment of commands over a copy: the system's programs, the project's Python, and paths the user names.
 
 The copy appears at the directory's own path, so that an environment with the project installed for development, and
 scripts that name their interpreter, work as they do outside. Everything else is read-only, and the user's files stay
@@ -34,7 +34,7 @@ HOME = "/tmp/home"  # noqa: S108 - inside the sandbox
 def find_mounts(
     directory: Path, *, named: Sequence[Path] = (), environment: Path | None = None, place_bytes: int
 ) -> SandboxMounts:
-    """What the commands of one workspace find.
+    """Return the directories that the commands of one workspace may read.
 
     Args:
         directory: The user's directory.
@@ -133,7 +133,7 @@ def _is_library(tree: Path) -> bool:
 
 
 def _behind(python: Path) -> list[Path]:
-    """What an environment's Python needs: each link on the way to the real one, and that one's library."""
+    """Return the paths an environment's Python needs: each link on the way to the real one, and that one's library."""
     real = python.resolve()
     prefix = real.parent.parent
     libraries = [prefix / name for name in ("lib", "lib64") if (prefix / name).is_dir()]
@@ -141,7 +141,7 @@ def _behind(python: Path) -> list[Path]:
 
 
 def _links(path: Path) -> list[Path]:
-    """What a chain of symbolic links leads through, each hop at its own path."""
+    """Return the paths a chain of symbolic links leads through, each hop at its own path."""
     found: list[Path] = []
     for _ in range(_HOPS):
         if not path.is_symlink():

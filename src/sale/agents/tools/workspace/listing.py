@@ -1,4 +1,4 @@
-"""What a task in a workspace says of it: which files there are, and what fails at present. Short, for every bidder."""
+"""The description of a workspace in a task: its files, and what fails at present. Short, for every bidder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clip_to_end(text: str, characters: int) -> str:
 
 
 def is_test(path: str) -> bool:
-    """Whether a file looks like a test: it says what is right, and is not what is to be repaired."""
+    """Return whether a file looks like a test: tests define what is right, and are not repaired."""
     return _TEST.search(path) is not None
 
 
@@ -114,7 +114,7 @@ def find_concerned_files(task: str, output: str, tree: Tree) -> tuple[str, ...]:
 
 
 def _reached(test: str, tree: Tree) -> Sequence[str]:
-    """What a test imports, and what that imports."""
+    """Return the files that a test imports, and those that these import."""
     first = imported_by(test, tree)
     return [path for path in (*first, *(two for one in first for two in imported_by(one, tree))) if not is_test(path)]
 

@@ -1,6 +1,6 @@
 """Patches between two trees, made and applied by git in a repository of their own that lives for the moment.
 
-Both trees go into it as they are, without filters or attributes, so line ends and modes are the files' own. What is no
+Both trees go into it as they are, without filters or attributes, so line ends and modes are the files' own. What is not
 text in UTF-8 is written as a binary patch: a patch is always text, and its names are always ASCII.
 """
 
@@ -75,7 +75,7 @@ def touched_paths(patch: str, *, prefix: str = "") -> tuple[str, ...]:
     """The paths a patch changes, without the prefix.
 
     Raises:
-        InputError: It is no patch, or reaches outside the prefix.
+        InputError: It is not a patch, or reaches outside the prefix.
     """
     with empty_repository() as repository, tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
         given = ["apply", "--numstat", "-z", "-"]
@@ -247,7 +247,7 @@ def _stream(**branches: Tree) -> bytes:
 
 
 def _binaries(*trees: Tree) -> bytes:
-    """Attributes that have git treat as binary what is no text in UTF-8, and as text what is."""
+    """Attributes that have git treat as binary files that are not text in UTF-8, and as text those that are."""
     said: dict[str, bool] = {}
     for tree in trees:
         for path, entry in tree.items():

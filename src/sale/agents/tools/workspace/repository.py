@@ -24,7 +24,7 @@ INDEX_BYTES = 256 * MEGABYTE
 RULES_BYTES = MEGABYTE
 POINTER_BYTES = 4096
 MAX_DEPTH = 8
-"""How deep repositories within repositories are followed."""
+"""Levels of repositories within repositories that are followed."""
 JUNK = frozenset({
     ".git", ".hg", ".svn", "__pycache__", "node_modules", ".tox", ".nox", ".pytest_cache", ".mypy_cache", ".ruff_cache",
 })  # fmt: skip
@@ -36,7 +36,7 @@ _SPARSE = b"sdir\0\0\0\0"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """What counts in a directory."""
+    """The files that count in a directory."""
 
     names: tuple[str, ...]
     """The paths of files, below the directory; sorted. Some may not be there."""
@@ -182,7 +182,7 @@ def _repository_at(top: Path) -> _Repository | None:
     """Return the repository whose work tree begins at a directory.
 
     Raises:
-        InputError: A file in the place of `.git` names a place that is no repository.
+        InputError: A file in the place of `.git` names a place that is not a repository.
     """
     pointer = top / ".git"
     try:

@@ -3,7 +3,7 @@
 A file is in the encoding of its byte-order mark, else the one it declares in its first two lines (`# -*- coding:
 latin-1 -*-`, as PEP 263 has it, or the declaration of XML), else UTF-8. Whoever changes it sees neither the mark nor
 its line ends: every line ends in a line feed. A line that is not changed keeps its bytes, a new one ends like the lines
-around it. What cannot be decoded and encoded again byte for byte is no text, and is never changed as text.
+around it. What cannot be decoded and encoded again byte for byte is not text, and is never changed as text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DECLARED = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _XML = re.compile(r"^<\?xml[^>]*?\bencoding\s*=\s*[\"']([-\w.]+)[\"']")
 _END = re.compile(r"\r\n|\r|\n")
 _HEAD = 1000
-"""How far into a file its declaration is looked for."""
+"""Characters of a file in which its declaration is looked for."""
 _PLAIN = frozenset({"utf-8", "ascii", "iso8859-1", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"})
 """Encodings in which the bytes of a line depend on nothing before it."""
 _SLOW = frozenset({"punycode", "idna"})
@@ -196,7 +196,7 @@ def _declared(text: str) -> str | None:
 
 
 def _split(raw: str) -> tuple[list[str], list[str]]:
-    """What is in each line, and how it ends; the last one ends in nothing."""
+    """Return the text of each line, and its end; the last one ends in nothing."""
     return _END.split(raw), [*_END.findall(raw), ""]
 
 
@@ -210,13 +210,13 @@ def _place(contents: Sequence[str], offset: int) -> tuple[int, int]:
 
 
 def _usual(ends: Sequence[str], line: int) -> str:
-    """How a new line ends: like the one before it, or the one after it."""
+    """Return the end of a new line: that of the line before it, or of the one after it."""
     near = [end for end in (*ends[line::-1], *ends[line:]) if end]
     return near[0] if near else "\n"
 
 
 def _ends(old: Sequence[str], ends: Sequence[str], new: Sequence[str], usual: str) -> list[str]:
-    """How each new line ends: as the old one that it is, or that it takes the place of."""
+    """Return the end of each new line: that of the old line that it equals, or replaces."""
     if len({*ends[:-1]}) <= 1:
         between = ends[0] if len(ends) > 1 else usual
         return [*[between] * (len(new) - 1), ends[-1]]

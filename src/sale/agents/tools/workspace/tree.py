@@ -18,9 +18,9 @@ Mode = Literal["100644", "100755", "120000"]
 MEGABYTE = 2**20
 PATH_BYTES = 1024
 LINK_HOPS = 8
-"""How many symbolic links may follow one another."""
+"""Symbolic links that may follow one another."""
 MAX_LINKS = 40
-"""How many symbolic links the kernel follows on one path."""
+"""Symbolic links the kernel follows on one path."""
 RESERVED = frozenset({".git"})
 """Names no part of a path may have, in any case: what git would read as its own."""
 
@@ -34,13 +34,13 @@ class FileEntry:
 
     @property
     def text(self) -> str | None:
-        """What it says, each line ending in a line feed, where it is text in an encoding it declares, or UTF-8."""
+        """Its text, each line ending in a line feed, where it is text in an encoding it declares, or UTF-8."""
         found = None if self.mode == "120000" else decode_file(self.data)
         return None if found is None else found.plain
 
     @property
     def is_utf8(self) -> bool:
-        """Whether its bytes are text in UTF-8, whatever it declares."""
+        """True where its bytes are text in UTF-8, whatever it declares."""
         if b"\0" in self.data:
             return False
         try:
@@ -55,7 +55,7 @@ Tree = Mapping[str, FileEntry]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopyLimits:
-    """How much a copy holds."""
+    """The size limits of a copy."""
 
     files: int = 20_000
     total_bytes: int = 128 * MEGABYTE
@@ -104,7 +104,7 @@ class WorkingCopy:
         """Return a file as text, through symbolic links within the copy; `None` where there is no file.
 
         Raises:
-            InputError: There is one that is no text, there is a directory, or the path leads out.
+            InputError: The file is not text, there is a directory, or the path leads out.
         """
         where = self.where(path)
         entry = self._entries.get(where)
@@ -205,7 +205,7 @@ def check_path(path: str) -> str:
 
 
 def stays_inside(path: str, target: str) -> bool:
-    """Whether a symbolic link, as it is written, leads to somewhere in the copy; `links_out` follows it."""
+    """Return whether a symbolic link, as it is written, leads to a path in the copy; `links_out` follows it."""
     if target.startswith("/"):
         return False
     plain = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
@@ -220,8 +220,8 @@ def goes_round(path: str, tree: Tree) -> bool:
 def links_out(tree: Tree) -> frozenset[str]:
     """Return the symbolic links that lead out of a tree, as the kernel follows them: through other links, too.
 
-    `a/b/../x` is not `a/x` where `a/b` is a link. So a target that goes up from what is no directory of the tree counts
-    as leading out: where that would end is not known.
+    `a/b/../x` is not `a/x` where `a/b` is a link. So a target that goes up from a path that is not a directory of the
+    tree counts as leading out: where that would end is not known.
     """
     links = [path for path, entry in tree.items() if entry.mode == "120000"]
     folders = {top for path in tree for top in parents(path)} if links else set[str]()

@@ -38,15 +38,15 @@ class Workspace:
     prefix: str
     """Where it is below the top of its git repository; paths in patches begin with it."""
     left_out: tuple[str, ...]
-    """What was not copied, with why."""
+    """Files that were not copied, with the reasons."""
     command: str | None
-    """What the work is checked by."""
+    """The command the work is checked by."""
     before: CommandReport | None
-    """What the command says of the directory as it is."""
+    """The command's report on the directory as it is."""
     box: CommandBox
     """Runs commands over copies."""
     room: CopyLimits
-    """How large a copy may grow."""
+    """The size limits of a copy."""
     inner: tuple[str, ...] = ()
     """Directories that are repositories of their own, such as submodules, whose files are copied as well."""
     held: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class Workspace:
             settings: Limits; the defaults of `[workspace]` unless given.
 
         Raises:
-            InputError: It is no directory, or too large; or there is no git program.
+            InputError: It is not a directory, or too large; or there is no git program.
             SandboxError: Commands cannot be isolated on this machine. There is no way around that.
         """
         bounds = settings or WorkspaceSettings()

@@ -54,7 +54,7 @@ def auction_board(auction: Auction) -> RenderableType:
 
 
 def _evidence_parts(auction: Auction) -> list[RenderableType]:
-    """What each agent found before it bid, the winner's first."""
+    """Return the evidence each agent found before it bid, the winner's first."""
     seen = sorted((bid for bid in auction.bids if bid.strategy.evidence), key=lambda bid: bid != auction.winner)
     if not seen:
         return []
@@ -106,7 +106,7 @@ def outcome_line(outcome: Outcome) -> Text:
 
 
 def money_part(result: Result) -> RenderableType:
-    """What it cost, against always using the largest agent."""
+    """Return the table of the cost, against always using the largest agent."""
     settlement, largest = result.settlement, result.always_largest
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -164,12 +164,12 @@ def _table(auction: Auction) -> Table:
 
 
 def _has_chances(auction: Auction) -> bool:
-    """Whether the weights held a success model."""
+    """Return whether the weights held a success model."""
     return any(bid.chance is not None for bid in auction.contenders)
 
 
 def _jurors(auction: Auction) -> list[str]:
-    """Who gave or owed a score, in the order the board shows them."""
+    """Return the jurors that gave or owed a score, in the order the board shows them."""
     return list(dict.fromkeys(score.juror for bid in auction.bids for score in bid.scores))
 
 
@@ -193,7 +193,7 @@ def _row(bid: Bid, auction: Auction, mark: str) -> list[str]:
 
 
 def _told(bid: Bid, jurors: Sequence[str]) -> tuple[str, str, str]:
-    """What a plan and its jury say."""
+    """Return the cells of a plan and its scores."""
     strategy = bid.strategy
     by_juror = {score.juror: score for score in bid.scores}
     return (
@@ -204,7 +204,7 @@ def _told(bid: Bid, jurors: Sequence[str]) -> tuple[str, str, str]:
 
 
 def _record(bid: Bid) -> str:
-    """How the agent did at like tasks."""
+    """Return the agent's record at similar tasks."""
     track = bid.track
     return f"{track.successes:.1f} of {track.evidence:.1f}" if track is not None and track.evidence else "–"
 

@@ -112,7 +112,7 @@ def _asked(options: _FitOptions, rules: AuctionRules) -> Wanted | None:
 
 
 def _as_before(used: WeightSet | None, rules: AuctionRules) -> Wanted:
-    """What the weights in use were told: a refit is not to change how much is spent."""
+    """Return the goal the weights in use were fitted to: a refit must not change how much is spent."""
     told: Mapping[str, float | str] = used.training.settings if used is not None else {}
     if "worth" in told and "spend" not in told:
         return float(told["worth"])

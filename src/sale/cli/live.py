@@ -36,7 +36,7 @@ from sale.types import Evidence
 
 
 class AuctionProgress:
-    """What has happened so far, as something to look at."""
+    """The state of an auction so far, for display."""
 
     def __init__(self) -> None:
         self._states: dict[str, str] = {}
@@ -128,7 +128,7 @@ class AuctionProgress:
 
 
 def _found(evidence: Sequence[Evidence]) -> str:
-    """What an agent's look came to, in a few words."""
+    """Describe what an agent's look found, in a few words."""
     if not evidence:
         return "found nothing"
     more = f" and {len(evidence) - 1} more" if len(evidence) > 1 else ""

@@ -139,7 +139,7 @@ def forget(
 @config_option
 @json_option
 def stats(config_file: Path | None, *, as_json: bool) -> None:
-    """How much is remembered, and where."""
+    """Show the number of records, and where they are."""
 
     async def look(store: AuctionMemory) -> tuple[MemoryStats, str]:
         return await store.stats(), store.where

@@ -28,7 +28,7 @@ def models() -> None:
 @models.command("list")
 @json_option
 def list_models(*, as_json: bool) -> None:
-    """What the catalogue has, and what of it is on this machine."""
+    """List the catalogue, and the models on this machine."""
     store = _store()
     entries = catalogue.list_entries()
     if as_json:

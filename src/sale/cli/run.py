@@ -28,7 +28,7 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
-    """What the command line asks for."""
+    """The request of the command line."""
 
     line: TaskLine
     settings: config.Settings
@@ -158,7 +158,7 @@ def _verifier(request: RunRequest, market: sale.Market, judge: str | None) -> sa
 
 
 def _shown(request: RunRequest) -> sale.Verifier | None:
-    """The examples in the task itself; nothing where code cannot be isolated, as nobody asked for them."""
+    """The examples in the task itself; nothing where code cannot be isolated, as they are only a convenience."""
     from sale.agents.pool import choose_sandbox
     from sale.agents.task_examples import examples_of
 

@@ -25,13 +25,13 @@ from sale.files.writing import write_text
 from sale.types import Attempt
 
 LEFT_OUT = 5
-"""How many paths that were left out are named."""
+"""Number of paths that were left out that are named."""
 UNTOLD = "Find out why the command that checks this repository fails, and repair it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkspaceRequest:
-    """What the command line asks for."""
+    """The request of the command line."""
 
     directory: Path
     task: str
@@ -39,9 +39,9 @@ class WorkspaceRequest:
     patch: Path | None
     apply: bool
     check: bool
-    """Whether only work that the command has found right counts as done."""
+    """True where only work that the command has found right counts as done."""
     allow_removals: bool
-    """Whether a patch may remove more than the task asks for."""
+    """True where a patch may remove more than the task asks for."""
     settings: config.Settings
     as_json: bool
     quiet: bool

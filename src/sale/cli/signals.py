@@ -14,7 +14,7 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasatt
 
 
 class SignalEnding:
-    """What has ended this command, once something has."""
+    """The signal that ended this command, once there was one."""
 
     def __init__(self) -> None:
         """Nothing has, so far."""

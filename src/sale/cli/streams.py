@@ -47,7 +47,7 @@ def abandon_output() -> None:
 
 
 def takes_unicode(stream: TextIO | None) -> bool:
-    """Whether a stream can write every character."""
+    """Return whether a stream can write every character."""
     name = getattr(stream, "encoding", None) or "utf-8"
     try:
         return codecs.lookup(name).name in {"utf-8", "utf-16", "utf-32"}

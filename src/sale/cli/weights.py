@@ -110,7 +110,7 @@ def use(version: str, config_file: Path | None) -> None:
 @click.argument("after", type=int)
 @config_option
 def diff(before: int, after: int, config_file: Path | None) -> None:
-    """What two versions weigh differently."""
+    """Show the differences of two versions."""
 
     async def both(memory: AuctionMemory) -> tuple[WeightSet, WeightSet]:
         return await _version(memory, before), await _version(memory, after)
@@ -129,7 +129,7 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
 @config_option
 @json_option
 def check(config_file: Path | None, *, as_json: bool) -> None:
-    """Whether the weights in use still hold, by the outcomes since they were made. Proposes; changes nothing."""
+    """Check the weights in use by the outcomes since they were made. Proposes a refit; changes nothing."""
     settings = config.load(config_file)
     used, examples = with_memory(config_file, lambda memory: in_force(memory, settings))
     if used is None:
@@ -241,7 +241,7 @@ def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[DriftFinding,
 
 
 def _shipped(settings: config.Settings) -> WeightSet:
-    """What comes with sale, as version 0.
+    """Return the weights that come with sale, as version 0.
 
     Raises:
         InputError: It is not for this pool.

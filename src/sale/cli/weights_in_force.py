@@ -12,7 +12,7 @@ from sale.types import Example, WeightSet
 
 
 async def in_force(memory: AuctionMemory, settings: Settings) -> tuple[WeightSet | None, Sequence[Example]]:
-    """What is in use by the memory, else what ships with this pool; `None`, and no records, for the default weights.
+    """Return the weights in use by the memory, else those that ship with this pool, with the records since; or `None`.
 
     Args:
         memory: Of the market.

@@ -32,7 +32,7 @@ def load(path: Path | None = None, *, workspace: Path | None = None, named: bool
             may have changed with its repository since.
 
     Raises:
-        ConfigError: The file is missing, is no TOML, or says something that cannot be; every fault is named. Or it
+        ConfigError: The file is missing, is not TOML, or has an impossible value; every fault is named. Or it
             lies in a repository and has changed since it was allowed.
     """
     found = find(path, workspace=workspace)

@@ -17,8 +17,9 @@ from sale.types import TrackRecord
 
 BANDWIDTH: Final = 0.1
 """Distance in cosine over which executions count less: see `weights_of`. By log-loss of each agent's success on
-recorded tasks, leaving one out (`python -m benchmarks.tracks`), weights by the distance to the nearest task tell about twice as
-much as weights by cosine alone, which depends more on the wording than on the work. The value rests on 84 tasks."""
+recorded tasks, leaving one out (`python -m benchmarks.tracks`), weights by the distance to the nearest task tell about
+twice as much as weights by cosine alone, which depends more on the wording than on the work. The value rests on 84
+tasks."""
 ALIKE: Final = 0.5
 """A nearest past task at least as alike as this counts in full; below, all evidence counts less, down to none at 0."""
 NEAREST: Final = 64

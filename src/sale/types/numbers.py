@@ -10,7 +10,7 @@ from typing import Final
 MAX_DIGITS: Final = 18
 """Digits of the longest whole number that is read: it fits into 64 bits, and Python reads it at once."""
 MAX_WAIT: Final = 3600.0
-"""Seconds of the longest wait that somebody else may ask for."""
+"""Seconds of the longest wait that another program may ask for."""
 
 
 def parse_finite(text: object) -> float | None:

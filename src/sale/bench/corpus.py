@@ -11,7 +11,7 @@ from sale.types import ToolInfo
 __all__ = ["Corpus", "CorpusSearch", "Passage", "open_corpus", "read_passages"]
 
 PASSAGE_CHARACTERS = 600
-"""How much of a passage an agent is shown: small models have small contexts."""
+"""Characters of a passage that an agent is shown: small models have small contexts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How the bench's figures look, and how they are written so that the same data give the same bytes.
+"""The style of the bench's figures, and a way of writing them that gives the same bytes for the same data.
 
 Nothing goes through pyplot: figures are plain objects. Style is set while a figure is made and while it is written,
 from matplotlib's own defaults, whatever the user's configuration says; text is drawn as paths in the font that comes

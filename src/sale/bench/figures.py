@@ -55,7 +55,7 @@ class TimeCurve:
 
 @apply_style
 def workload_bars(workload: Workload, *, xlabel: str = "Human time (minutes)", height: float = 2.2) -> Figure:
-    """Who does what share of each bin: stacked bars, the cheapest agent at the bottom."""
+    """Draw the share of each agent in each bin: stacked bars, the cheapest agent at the bottom."""
     figure, axes = canvas(height=height)
     shares = np.array([[share.value for share in row] for row in workload.shares])
     tops = np.cumsum(shares, axis=1)
@@ -218,7 +218,7 @@ def shapley_bars(
 
 @apply_style
 def escalation_map(found: Escalation, *, size: float = COLUMN) -> Figure:
-    """Who did the work against who should have: framed cells are the oracle's choice, right of them dearer than needed.
+    """Draw the agent chosen against the oracle's: framed cells are the oracle's choice, right of them are dearer ones.
 
     Cells show runs and their share of the row; shade is that share.
     """

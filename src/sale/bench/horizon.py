@@ -1,4 +1,4 @@
-"""How long a person's task an agent still solves every other time: success against human minutes.
+"""Horizons: the human time of tasks that an agent solves half of the time; success against human minutes.
 
 The fit of Kwa et al. 2025 (arXiv 2503.14499): logistic in log2 of the human minutes, the slope held a little by a
 quadratic penalty, the 50 % time horizon where the curve crosses one half.

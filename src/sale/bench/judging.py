@@ -91,7 +91,7 @@ def options_of(task: BenchTask) -> dict[str, str]:
 
 
 def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: RunLimits = DEFAULT_LIMITS) -> Verifier:
-    """How this task's answers are judged.
+    """Return the verifier of this task's answers.
 
     Args:
         task: The task.

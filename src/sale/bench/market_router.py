@@ -21,7 +21,7 @@ from sale.bench.shapley import coalitions
 from sale.types import Bid, Price, Score, Weights
 
 Change = Callable[[Sequence[Bid]], Sequence[Bid]]
-"""What an ablation does to the bids of one auction before they are weighed."""
+"""The change an ablation makes to the bids of one auction before they are weighed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class SaleRouter:
         """Nothing to fit: the weights are given."""
 
     def route(self, test: OutcomeTable, /) -> Routing:
-        """The winner of every auction. Where nobody bid nobody is called: the task is not done."""
+        """The winner of every auction. Without a bid no agent is called: the task is not done."""
         order = {agent: number for number, agent in enumerate(test.agents)}
         rows = [self.auctions[task] for task in test.ids]
         winners = [self.winner(row) for row in rows]
@@ -53,7 +53,7 @@ class SaleRouter:
         )
 
     def winner(self, row: AuctionRow) -> str | None:
-        """Who wins an auction under these weights."""
+        """Return the winner of an auction under these weights."""
         bids = [bid for bid in row.bids if self.agents is None or bid.agent in self.agents]
         if self.change is not None:
             bids = list(self.change(bids))

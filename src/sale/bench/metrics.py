@@ -1,4 +1,4 @@
-"""What a router's decisions came to: success, money, tokens, who did the work, and how far that is from the best.
+"""The results of a router's decisions: success, money, tokens, shares of the work, and the distance from the best.
 
 Everything is computed from a `DecisionOutcomes`: one row per task and run, runs of one task kept together when tasks
 are resampled. `stats` gives every figure its interval.
@@ -82,12 +82,12 @@ class RouterSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """Who did how much of what."""
+    """The share of each agent in the work."""
 
     labels: tuple[str, ...]
     agents: tuple[str, ...]
     tasks: tuple[int, ...]
-    """How many tasks each label has."""
+    """Number of tasks of each label."""
     shares: tuple[tuple[Interval, ...], ...]
     """Label by agent."""
 

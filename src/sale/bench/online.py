@@ -30,21 +30,21 @@ Embed = Callable[[Sequence[str]], Floats]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnlinePolicy:
-    """How the market is run."""
+    """The settings of a market in the simulation."""
 
     name: str
     weights: Weights
     hold: bool = False
     """Hold every auction, whether it pays or not."""
     attempts: int = 1
-    """How many agents may try, where the examples in the task's own text show that work is wrong."""
+    """Number of agents that may try, where the examples in the task's own text show that work is wrong."""
     learn: bool = True
-    """Whether outcomes of test tasks are remembered."""
+    """True where outcomes of test tasks are remembered."""
 
 
 @dataclass(slots=True)
 class WorkHistory:
-    """What is remembered of past work, by the memory's own rule."""
+    """The memory of past work, by the auction memory's own rule."""
 
     vectors: Floats
     """(R, D): of all texts, rows of length one."""
@@ -61,7 +61,7 @@ class WorkHistory:
         self.tracks.put(PlaceOfWork(auction=number, row=row, started=float(number), tenant=0), done)
 
     def of(self, row: int, agents: Sequence[str]) -> dict[str, TrackRecord]:
-        """How agents did at what is like the text of a row."""
+        """Return the agents' records at work like the text of a row."""
         similar = np.clip(self.vectors @ self.vectors[row], -1.0, 1.0)
 
         def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -137,9 +137,9 @@ class _TaskOutcome:
     """One task."""
 
     tried: tuple[str, ...]
-    """Who worked, in order; the last one's answer counts."""
+    """Agents that worked, in order; the last one's answer counts."""
     work: tuple[TrackedWork, ...]
-    """What the memory knows of it."""
+    """The work as the memory keeps it."""
     extra: float
     """Dollars of the auction."""
     tokens: float
@@ -160,7 +160,7 @@ class OnlineRun:
 
     @property
     def routing(self) -> Routing:
-        """Who did what, and what deciding cost."""
+        """The routing: the agent of each task, and the cost of deciding."""
         agents = {agent: number for number, agent in enumerate(self.recorded.agents)}
         last = [agents[one.tried[-1]] if one.tried else 0 for one in self.done]
         routing = Routing.of(np.array(last, np.intp), len(agents))
@@ -205,14 +205,14 @@ class _OnlineMarket:
         return _TaskOutcome(tuple(tried), tuple(done), sum(paid) if held else 0.0, share * auction.first_tokens, held)
 
     def _first(self, task: str, bids: Sequence[Bid]) -> Bid | None:
-        """Who works first."""
+        """Return the bid that works first."""
         model = self.policy.weights.model
         if bids and model is not None and self.policy.attempts > 1 and task in self.recorded.checkable:
             return first_to_try(bids, model, self.policy.attempts)
         return scoring.provisional_winner(bids) if bids else None
 
     def _bids(self, auction: AuctionRow, tracks: dict[str, TrackRecord]) -> tuple[list[Bid], bool]:
-        """What the award is made among, and whether there was an auction."""
+        """Return the bids the award is made among, and whether there was an auction."""
         model = self.policy.weights.model
         if model is not None and not self.policy.hold:
             prices = zip(self.recorded.agents, self.recorded.prices, strict=True)

@@ -30,7 +30,7 @@ class RecordedExecution:
     agent: str
     success: bool
     judged: bool
-    """False where nobody could tell; it then counts as no success."""
+    """False without a verdict; it then counts as a failure."""
     dollars: float
     tokens: int
     seconds: float
@@ -48,7 +48,7 @@ class AuctionRow:
     """First bids that stood, as they were weighed."""
     refined: tuple[Bid, ...]
     winner: str | None
-    """`None` where nobody bid."""
+    """`None` without a bid."""
     strategy: str
     provisional: str | None
     dollars: float
@@ -65,7 +65,7 @@ class AuctionRow:
 
 @dataclass(slots=True)
 class RecordedTasks:
-    """What one record holds of the tasks given, those that are whole on it."""
+    """The content of one record on the tasks given, those that are whole on it."""
 
     agents: tuple[str, ...] = ()
     """From the cheapest to the dearest."""
@@ -124,7 +124,7 @@ class RecordedTasks:
         )
 
     def _shown(self, task: str, work: RecordedExecution | None) -> float:
-        """What the examples in the task's text say of an answer; an empty one has failed."""
+        """Return the verdict of the examples in the task's text on an answer; an empty one has failed."""
         if work is None or not work.answer.strip():
             return CHECKED["failure"]
         return CHECKED[self.checks.get((task, work.answer), "unknown")]

@@ -186,7 +186,7 @@ def _cross_fitted(table: OutcomeTable, features: Features) -> tuple[Floats, Floa
 
 
 def routellm(folder: Path) -> Iterator[Reproduction]:
-    """What RouteLLM's tables give alone: the two models, half of their gap, and the random router."""
+    """Reproduce the figures RouteLLM's tables give alone: the two models, half of their gap, and the random router."""
     tables = {
         "MMLU": (external.routellm(folder, "mmlu"), 100, 81, 75, (0.500, 0.0005), (50.07, 0.005), (79.93, 0.005)),
         "GSM8K": (external.routellm(folder, "gsm8k"), 100, 86, 75, (0.497, 0.01), (50.00, 2), (80.08, 1)),

@@ -1,4 +1,4 @@
-"""What each agent contributes to a pool: Shapley values, exact over all coalitions.
+"""The contribution of each agent to a pool: Shapley values, exact over all coalitions.
 
 A coalition's place is a bit mask: agent `i` belongs to coalition `c` where bit `i` of `c` is set; 0 is the empty one.
 """

@@ -34,11 +34,11 @@ class JudgedBid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignalArea:
-    """How well a signal ranks bids."""
+    """The area under the ROC curve of a signal that ranks bids."""
 
     signal: str
     agent: str | None
-    """Whose bids; everybody's where `None`."""
+    """The author of the bids; all agents where `None`."""
     area: Interval | None
     """0.5 is chance; `None` where there are too few bids of one outcome."""
     good: int
@@ -59,7 +59,7 @@ def judged_bids(recorded: RecordedTasks, *, planned: bool) -> list[JudgedBid]:
 
 
 def signals_of(jurors: Sequence[str]) -> dict[str, Signal]:
-    """What is known of a bid before the award, by name."""
+    """Return the signals of a bid that are known before the award, by name."""
     found: dict[str, Signal] = {
         "entropy": lambda bid: bid.strategy.entropy.normalised if bid.strategy.entropy else None,
         "plan length": lambda bid: float(bid.strategy.tokens),

@@ -50,7 +50,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resampling:
-    """How to resample.
+    """The settings of resampling.
 
     Plain percentiles: tried on ratios, skewed costs and rates of 20, 60 and 220 tasks, corrected ones (BCa) covered the
     truth within two points as often where coverage was short, at the price of a jackknife.
@@ -234,7 +234,7 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
 
 
 def mcnemar_power(tasks: int, discordant: float, difference: float, alpha: float = 0.05) -> float:
-    """How often McNemar's exact test at `alpha` finds a true difference.
+    """Return the probability that McNemar's exact test at `alpha` finds a true difference.
 
     Args:
         tasks: How many both routers do.
@@ -295,7 +295,7 @@ def totals(columns: ArrayLike, clusters: Sequence[Hashable] | None = None) -> Fl
 
 @lru_cache(maxsize=2)
 def draws(units: int, resampling: Resampling) -> tuple[Floats, ...]:
-    """How often each of `units` is drawn in each resample: chunks of shape (some resamples, units), not to be changed.
+    """Return the counts of each of `units` in each resample: chunks of shape (resamples, units), not to be changed.
 
     A report asks a thousand times for the same ones, so the last are kept.
     """

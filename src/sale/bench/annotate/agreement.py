@@ -1,4 +1,4 @@
-"""How far people agree on how long tasks take: Krippendorff's α, with a bootstrap interval over tasks. Pure.
+"""Agreement of people on how long tasks take: Krippendorff's α, with a bootstrap interval over tasks. Pure.
 
 Two levels of measurement. The headline is the *interval* α of log-minutes: people differ by factors, not by minutes
 (the bins are geometric for the same reason), it uses all that was measured, and it does not depend on where bins are
@@ -57,7 +57,7 @@ class Agreement:
     """Bootstrap resamples of tasks in which α is defined; the interval is over these."""
     seed: int = SEED
     note: str = ""
-    """What is missing, or to be minded; empty where all is well."""
+    """A remark on missing or doubtful data; empty where all is well."""
 
 
 def agreement(units: Units, *, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[Agreement, Agreement]:

@@ -1,4 +1,4 @@
-"""What a record says: each person's attempt at each task, as a fold over the events. Pure.
+"""Attempts read from a record: each person's attempt at each task, as a fold over the events. Pure.
 
 The time of an attempt is the sum of its stretches from a start or resume to the next pause or the end, each measured
 on the clock of one process. The page's clock and `sale bench times` both come from here.
@@ -55,9 +55,9 @@ class AnnotatorAttempt:
     why: Why | None = None
     """Why it was last stopped."""
     pauses: int = 0
-    """How often the annotator stopped the clock."""
+    """Number of times the annotator stopped the clock."""
     silences: int = 0
-    """How often the page fell silent, or the process ended, while it ran."""
+    """Number of times the page fell silent, or the process ended, while it ran."""
     ended: datetime | None = None
     draft: str = ""
     answer: str | None = None

@@ -21,7 +21,7 @@ from sale.bench.recording.log import read_record
 from sale.errors import InputError
 
 Why = Literal["asked", "silence", "stopped"]
-"""Who stopped the clock: the annotator, the gap in the beats, or the end of the process before."""
+"""The cause of a stopped clock: the annotator, a gap in the beats, or the end of the process before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ class Started(_EventLine):
     prompt: str
     """SHA-256 of the text that was shown."""
     tools: str
-    """What the annotator was told may be used."""
+    """Tools the annotator was told may be used."""
 
 
 class Paused(_EventLine):
@@ -102,7 +102,7 @@ class Beat(_EventLine):
 
 
 class Drafted(_EventLine):
-    """What was written so far: it survives a reload, a pause and a crash."""
+    """The text written so far: it survives a reload, a pause and a crash."""
 
     kind: Literal["draft"] = "draft"
     task: str
@@ -167,5 +167,5 @@ def read_events(path: Path) -> list[Event]:
 
 
 def digest(prompt: str) -> str:
-    """What tells whether two people saw the same text."""
+    """Return a digest that shows whether two people saw the same text."""
     return hashlib.sha256(prompt.encode()).hexdigest()

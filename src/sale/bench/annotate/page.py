@@ -125,7 +125,7 @@ class _Handlers:
         return JSONResponse(state, headers=HEADERS)
 
     async def step(self, request: Request) -> Response:
-        """What the annotator asks for."""
+        """Carry out the annotator's request."""
         form = await _form(request)
         task = form.get("task", "")
         notice = "" if self._session.current is not None and self._session.current.id == task else "moved"

@@ -75,7 +75,8 @@ class AnnotationSession:
             clock: Where stamps come from.
 
         Raises:
-            InputError: The name is unusable; the record is in use, unreadable, or of somebody else; or the text of a
+            InputError: The name is unusable; the record is in use, unreadable, or of another annotator; or the text of
+                a
                 task that was begun has changed.
         """
         if not _NAME.fullmatch(annotator):
@@ -127,12 +128,12 @@ class AnnotationSession:
 
     @property
     def total(self) -> int:
-        """How many tasks there are."""
+        """Number of tasks."""
         return len(self._tasks)
 
     @property
     def done(self) -> int:
-        """How many of them are over."""
+        """Number of tasks that are over."""
         return sum(task in self._attempts and self._attempts[task].phase not in OPEN for task in self._tasks)
 
     @property
@@ -157,11 +158,11 @@ class AnnotationSession:
 
     @property
     def seconds(self) -> float:
-        """What the clock of the current task shows."""
+        """Seconds on the clock of the current task."""
         return 0.0 if self.attempt is None else self.attempt.seconds(self._clock().mono)
 
     def tools(self, task: BenchTask) -> str:
-        """What may be used for a task."""
+        """Return the tools that may be used for a task."""
         return self._tools(task)
 
     # What the annotator does

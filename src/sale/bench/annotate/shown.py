@@ -1,4 +1,4 @@
-"""How a task is laid out for a person: prose, code, and options apart. Pure functions of its text."""
+"""The layout of a task for a person: prose, code, and options apart. Pure functions of its text."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _parts(text: str) -> tuple[TextPart, ...]:
 
 
 def usual_tools(task: BenchTask) -> str:
-    """What a person may use, unless whoever runs the timing says otherwise."""
+    """Return the tools a person may use, unless the settings of the timing say otherwise."""
     match task.kind:
         case "tests":
             return f"An editor, a Python interpreter and Python's own documentation. {_NO_HELP}"

@@ -29,7 +29,7 @@ Status = Literal["timed", "not yet", "out of range", "invalid"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskTimes:
-    """What attempts say about one task."""
+    """The result of all attempts at one task."""
 
     task: str
     status: Status
@@ -48,16 +48,16 @@ class TaskTimes:
     """Answers it has not yet judged."""
     gave_up: int
     flags: tuple[str, ...]
-    """What those who reported the task say is wrong with it, by name."""
+    """Faults of the task named by those who reported it, by their name."""
     interrupted: int
-    """How many of the right answers had a pause or a gap in them."""
+    """Number of right answers with a pause or a gap in them."""
     first: str
-    """The day of the first attempt (UTC), and `last` of the last; empty where nobody tried."""
+    """The day of the first attempt (UTC), and `last` of the last; empty without an attempt."""
     last: str
 
     @property
     def missing(self) -> str:
-        """What is missing, or wrong, in words; empty for a timed task."""
+        """Describe the missing or wrong data; empty for a timed task."""
         match self.status:
             case "timed":
                 return ""
@@ -79,14 +79,14 @@ class TaskTimes:
 
     @property
     def people(self) -> int:
-        """How many have finished with it, in whatever way."""
+        """Number of people who have finished with it, in whatever way."""
         rest = self.wrong + self.undecided + self.unjudged + self.gave_up + len(self.flags)
         return len(self.kept) + len(self.dropped) + rest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Times:
-    """What records say, all together."""
+    """The times of all records together."""
 
     tasks: tuple[TaskTimes, ...]
     """By id, or in the order of the task file."""

@@ -11,7 +11,7 @@ from sale.bench.tasks.schema import BenchTask
 from sale.errors import SaleError
 
 Judge = Callable[[BenchTask, str], Awaitable[bool | None]]
-"""Whether an answer is right, or `None` where that cannot be told; the judge of agents' answers."""
+"""Returns whether an answer is right, or `None` where that cannot be told; the judge of agents' answers."""
 
 PATIENCE = 10.0
 """Seconds to finish judging in when the page is closed."""

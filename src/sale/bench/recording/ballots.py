@@ -34,7 +34,7 @@ class RecordedCall:
 
 
 def question_of(prompt: Prompt, schema: Mapping[str, object] | None) -> RecordedCall:
-    """The call under fixed labels; what is no ballot stays as it is."""
+    """The call under fixed labels; an answer without a ballot stays as it is."""
     stage = prompt.template.partition("@")[0]
     if schema is None or stage not in {"judge", "judge_panel", "verify"}:
         return RecordedCall(prompt=prompt, schema=schema, names={})

@@ -27,7 +27,7 @@ class BlindAgent:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it can work with."""
+        """Its tools."""
         return tuple(self.agent.tools)
 
     @property

@@ -97,7 +97,7 @@ class CallLog:
         self._writer = writer
         self._replies: dict[str, dict[str, Any]] = {}
         self.usage: dict[str, Usage] = {}
-        """What every agent has read and written in all calls on record."""
+        """Tokens every agent has read and written in all calls on record."""
         for line in read_record(path):
             if line["kind"] == "call":
                 self._keep(line["key"], line["agent"], line["reply"])

@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordingProgress:
-    """How far a run is."""
+    """The progress of a run."""
 
     done: int
     of: int
@@ -57,7 +57,7 @@ class RecordingProgress:
     calls: int
     """Calls made since it was taken up, those on record not counted."""
     dollars: float
-    """What all calls on record cost."""
+    """Dollars of all calls on record."""
 
 
 Report = Callable[[RecordingProgress], None]
@@ -240,7 +240,7 @@ class Recorder:
             await opened.aclose()
 
     async def checks(self) -> None:
-        """What the examples in a task's own text say of every answer on record: a verdict anybody could have.
+        """Record the verdicts of the examples in a task's own text on every answer on record; no reference is needed.
 
         Nothing is paid for it, and it is not the outcome: hidden tests are more, and stricter.
         """
@@ -257,7 +257,7 @@ class Recorder:
             self._append({**line, "verdict": found.verdict, "detail": found.detail})
 
     async def opinions(self, judge: str, report: Report) -> None:
-        """What a judging model, shown the reference, says of every short answer on record, right or wrong by the rule.
+        """Record the opinion of a judging model, shown the reference, on every short answer on record.
 
         Args:
             judge: The agent that judges.
@@ -338,7 +338,7 @@ class Recorder:
         self._append({"kind": "auction", "task": task.id, "order": order, "position": position, "auction": line})
 
     def _nobody(self, error: NoBidsError, task: BenchTask, *, order: str, position: int | None = None) -> None:
-        """An auction without a bid is a result too: nobody does the task."""
+        """An auction without a bid is a result too: the task is not done."""
         if (task.id, order) in self._auctioned:
             return
         self._auctioned.add((task.id, order))

@@ -14,7 +14,7 @@ BY_HAND = "best agent of each domain"
 
 
 def domain_table(field: DomainComparison, key: str, title: str) -> ReportTable:
-    """Success and cost in each domain, of all contenders and of a rule that somebody could write by hand.
+    """Success and cost in each domain, of all contenders and of a rule that could be written by hand.
 
     The rule knows each task's domain, which no router is told, and who is best there on these very tasks.
     """

@@ -1,4 +1,4 @@
-"""Rules that somebody who knows the agents would write down: by the kind of a task, and by the examples in its text.
+"""Rules that a person who knows the agents would write down: by the kind of a task, and by the examples in its text.
 
 They learn nothing and hold no auction. That of the specialists were written when outcomes were known, so they are no
 evidence of foresight; but what a router is worth shows beside what a line of configuration reaches.
@@ -18,15 +18,15 @@ from sale.bench.tasks.schema import BenchTask, Kind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HandWrittenRule:
-    """Who works on which kind of task."""
+    """The agent for each kind of task."""
 
     name: str
     agents: Mapping[Kind, str]
     in_turn: tuple[str, ...] = ()
-    """Who works instead on programs whose text has examples: the next one where they show that an answer is wrong."""
+    """Agents that work on programs whose text has examples: the next one where they show that an answer is wrong."""
 
     def suits(self, pool: Sequence[str]) -> bool:
-        """Whether the pool has all these agents."""
+        """Return whether the pool has all these agents."""
         return all(agent in pool for agent in (*self.agents.values(), *self.in_turn))
 
     def route(self, recorded: RecordedTasks, table: OutcomeTable) -> Routing:

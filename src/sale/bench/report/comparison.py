@@ -35,7 +35,7 @@ class Contender:
     runs: int = 1
     """Task orders, where it ran over several."""
     baseline: bool = True
-    """Whether it is compared with the best single agent: not the oracle, which is out of competition."""
+    """True where it is compared with the best single agent: not the oracle, which is out of competition."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class DomainComparison:
     ablations: tuple[Contender, ...]
     orders: tuple[tuple[OutcomeTable, Routing], ...]
     train: RecordedTasks | None
-    """What learnt routers were fitted on; `None`: cross-fitted on the test tasks themselves."""
+    """The tasks learnt routers were fitted on; `None`: cross-fitted on the test tasks themselves."""
     trained_on: str
     """In words: the dev tasks, or how else."""
 

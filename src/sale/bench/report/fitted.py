@@ -22,12 +22,12 @@ from sale.learning.spending import MatchBestAgent, SpendShare, Wanted
 from sale.types import Objective, Weights
 
 SOLVER_SECONDS = 20.0
-"""What the exact solvers may take for one fit; at these sizes they finish long before."""
+"""Seconds the exact solvers may take for one fit; at these sizes they finish long before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedWeights:
-    """What is fitted on a training set, once: several ways to run the market share it."""
+    """Weights fitted on a training set, once: several ways to run the market share them."""
 
     embed: Embed
     """Sentence embeddings, as the market's memory sees them."""
@@ -58,7 +58,7 @@ class FittedMarket:
     def settled(
         self, recorded: RecordedTasks, train: RecordedTasks | None, direct: OutcomeTable, lessons: TrainedWeights
     ) -> DecisionOutcomes | None:
-        """What came of every task; `None` where the training tasks are too few.
+        """Return the outcome of every task; `None` where the training tasks are too few.
 
         Args:
             recorded: The tasks to decide.

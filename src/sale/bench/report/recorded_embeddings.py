@@ -52,7 +52,7 @@ class RecordedEmbeddings:
         """Read a file that `write` made.
 
         Raises:
-            InputError: There is no such file, or it is no such file.
+            InputError: The file is missing, or is not of this kind.
         """
         try:
             with np.load(path, allow_pickle=False) as held:
@@ -96,6 +96,6 @@ def digest_of(text: str) -> str:
 
 
 def texts_of(recorded: RecordedTasks) -> set[str]:
-    """What a report embeds: tasks, and answers that were given without a plan."""
+    """Return the texts a report embeds: tasks, and answers that were given without a plan."""
     answers = {recorded.works[task.id, agent, ""].answer for task in recorded.tasks for agent in recorded.agents}
     return {task.prompt for task in recorded.tasks} | answers

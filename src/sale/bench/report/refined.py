@@ -1,4 +1,4 @@
-"""What refinement from memory came to, over the recorded task orders: the jury's score, and success."""
+"""Results of refinement from memory, over the recorded task orders: the jury's score, and success."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sale.types import Bid
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutcomeFlip:
-    """What a task came to in the hands of an agent whose refined bid took it, and would have come to otherwise."""
+    """The outcome of a task whose award a refined bid took over, beside its outcome without refinement."""
 
     refined: bool
-    """Whether its work with the refined plan was right."""
+    """True where its work with the refined plan was right."""
     own: bool
     """Its work with its own first plan."""
     leader: bool

@@ -1,4 +1,4 @@
-"""What is shipped with sale about a pool, from its records: every whole task, dev and test alike.
+"""The knowledge of a pool that is shipped with sale, from its records: every whole task, dev and test alike.
 
 Claims are made on tasks that were held out, by the tables; what is shipped may know them all.
 """

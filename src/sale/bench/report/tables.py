@@ -140,7 +140,7 @@ def bin_table(field: DomainComparison, domain: str) -> ReportTable:
 
 
 def workload_table(field: DomainComparison, domain: str) -> ReportTable:
-    """Who wins what."""
+    """Return the table of each agent's share of wins."""
     labels = {task.id: task.time.label for task in field.recorded.tasks}
     rows: list[tuple[str, ...]] = []
     for one in field.contenders:
@@ -177,7 +177,7 @@ def escalation_table(field: DomainComparison, domain: str) -> ReportTable:
 
 
 def shapley_table(field: DomainComparison, domain: str) -> ReportTable:
-    """What each agent adds, over all coalitions."""
+    """Return the table of each agent's contribution, over all coalitions."""
     ideal = shapley_intervals(ceiling(field.direct.success), RESAMPLING)
     held = shapley_intervals(coalition_success(field.recorded), RESAMPLING)
     rows = [
@@ -233,7 +233,7 @@ def ablation_table(field: DomainComparison, domain: str) -> ReportTable:
 
 
 def signal_table(field: DomainComparison, domain: str, *, planned: bool) -> ReportTable:
-    """What about a bid tells whether its author will succeed."""
+    """Return the table of signals in a bid that predict its author's success."""
     agents = field.direct.agents
     bids = judged_bids(field.recorded, planned=planned)
     found = areas(bids, agents, agents, FEWER)
@@ -255,7 +255,7 @@ def signal_table(field: DomainComparison, domain: str, *, planned: bool) -> Repo
 
 
 def opinion_table(field: DomainComparison, domain: str) -> ReportTable | None:
-    """How far the judging model agrees with the string rule."""
+    """Return the table of agreement between the judging model and the string rule."""
     recorded = field.recorded
     by_rule = {
         (task, work.answer): work.success for (task, _, _), work in recorded.works.items() if work.answer.strip()
@@ -281,7 +281,7 @@ def opinion_table(field: DomainComparison, domain: str) -> ReportTable | None:
 
 
 def check_table(field: DomainComparison, domain: str) -> ReportTable | None:
-    """What the examples in a task's own text say of recorded work, against its outcome."""
+    """Return the table of the verdicts of the examples in tasks' own texts, against the outcomes."""
     recorded = field.recorded
     counts = Counter(
         (agent, verdict, work.success)
@@ -319,7 +319,7 @@ def overall_table(fields: Mapping[str, DomainComparison], joined: Mapping[str, D
 
 
 def record_table(fields: Mapping[str, DomainComparison], dev: Mapping[str, int]) -> ReportTable:
-    """What is on record."""
+    """Return the table of what is on record."""
     rows: list[tuple[str, ...]] = []
     for domain, field in fields.items():
         for source, count in Counter(task.source for task in field.recorded.tasks).items():

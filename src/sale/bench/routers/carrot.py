@@ -55,7 +55,7 @@ class _FittedCarrot:
 
 
 class Carrot:
-    """What both variants share: the decision. Use `CarrotNearest` or `CarrotText`."""
+    """The decision, which both variants share. Use `CarrotNearest` or `CarrotText`."""
 
     def __init__(self, name: str, features: Features, mu: float) -> None:
         """`mu` is the weight of cost against success: 0 looks at success alone, 1 at cost alone."""

@@ -42,7 +42,7 @@ class Chain:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainOutcome:
-    """What a chain does on T tasks."""
+    """The result of a chain on T tasks."""
 
     chosen: Ints
     """(T,): the agent whose answer is accepted."""
@@ -63,14 +63,14 @@ class ChainPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trials:
-    """What thresholds are tuned on: T tasks by A agents, scores of answers the scorer was not fitted on."""
+    """The data thresholds are tuned on: T tasks by A agents, scores of answers the scorer was not fitted on."""
 
     scores: Floats
     success: Floats
     dollars: Floats
 
     def of(self, agents: tuple[int, ...], shares: tuple[float, ...]) -> ChainPoint:
-        """What a chain does here."""
+        """Return the result of a chain here."""
         done = follow(thresholds_of(agents, shares, self.scores), self.scores.shape, self._score)
         rows = np.arange(len(self.scores))
         return ChainPoint(

@@ -1,4 +1,4 @@
-"""What the routers take from scikit-learn, behind functions with types: neighbours, logistic and neural predictors.
+"""Functions with types over scikit-learn: neighbours, logistic and neural predictors.
 
 Every predictor is deterministic, accepts graded outcomes in [0, 1], and copes with what small or one-sided training
 tables bring: fewer tasks than neighbours, one task, an agent that always fails or always succeeds.
@@ -170,7 +170,7 @@ def _logistic(features: Floats, success: Floats, strength: float) -> Predictor:
 
 
 def _each(columns: Sequence[Predictor], asked: Floats) -> Floats:
-    """What each column's own model says, side by side."""
+    """Return the prediction of each column's own model, side by side."""
     return np.column_stack([column(asked) for column in columns]) if len(asked) else np.zeros((0, len(columns)))
 
 

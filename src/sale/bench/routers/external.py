@@ -1,4 +1,4 @@
-"""Other people's outcome tables as ours, so that routers can be checked against figures somebody else published.
+"""Other people's outcome tables as ours, so that routers can be checked against published figures.
 
 Each function is given the folder its source's files are in, and says what the source lacks and what stands in for it.
 A price that the source does not give is never looked up elsewhere: where only dollars are known, an agent's "price" is

@@ -9,7 +9,7 @@ Adapted:
 - THE SCORER IS NOT A FINE-TUNED DISTILBERT (none is at hand offline): it is logistic regression on the frozen
   sentence embeddings of the question and of the answer, with simple facts about the answer: empty or not, its length,
   lines, code, digits, likeness to the question, and whether the examples in the task's own text hold with it, where
-  somebody tried (the market may know that, so this router may). They are embedded apart, since in one text a long
+  an agent tried (the market may know that, so this router may). They are embedded apart, since in one text a long
   question would push the answer out of the encoder's window.
 - Thresholds are tuned on scores from scorers that did not see the task (5 folds; they hold out one part), because 50
   to 100 tasks are too few to set a part aside for good; the scorers used afterwards learn from all of them.
@@ -76,7 +76,7 @@ class FrugalGpt:
 
     @property
     def chain(self) -> Chain | None:
-        """Whom it calls, and when it stops; `None` before it is fitted."""
+        """The agents it calls, and the scores at which it stops; `None` before it is fitted."""
         return self._chain
 
     def fit(self, train: OutcomeTable, /) -> None:

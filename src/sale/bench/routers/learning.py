@@ -1,4 +1,4 @@
-"""What a router learnt and for whom, and what it refuses: the same words for all of them."""
+"""The state of a fitted router, with the checks of its use: the same errors for all of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def need_tasks(train: OutcomeTable, where: str) -> None:
 
 
 def recall(learnt: PoolFit[T] | None, test: OutcomeTable, where: str) -> T:
-    """What was learnt, if it may be used on this table.
+    """Return the fitted state, if it may be used on this table.
 
     Raises:
         InputError: Nothing was, or for other agents.

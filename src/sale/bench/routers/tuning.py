@@ -39,13 +39,13 @@ class Sweepable(Router, Protocol):
         ...
 
     def sweep(self, test: OutcomeTable, knobs: Iterable[float], /) -> Iterator[Routing]:
-        """What `at(knob).route(test)` gives for each knob, without predicting the same again."""
+        """Yield the result of `at(knob).route(test)` for each knob, without predicting the same again."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
-    """What one setting does on a table."""
+    """The result of one setting on a table."""
 
     knob: float
     success: float
@@ -56,7 +56,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TunedSetting:
-    """What a tuner chose."""
+    """The choice of a tuner."""
 
     candidate: int
     """Place among the candidates."""
@@ -137,7 +137,7 @@ class TunedRouter:
 
     @property
     def setting(self) -> TunedSetting | None:
-        """What was chosen; `None` before it is fitted."""
+        """The choice; `None` before it is fitted."""
         return self._setting
 
     def fit(self, train: OutcomeTable, /) -> None:

@@ -35,7 +35,7 @@ GRID = np.concatenate([[0.0], np.logspace(-2, 4, 61)])
 
 
 class Wtp:
-    """What both variants share: the decision. Use `WtpNearest` or `WtpNeural`."""
+    """The decision, which both variants share. Use `WtpNearest` or `WtpNeural`."""
 
     def __init__(self, name: str, features: Features, willingness: float) -> None:
         """`willingness` is λ, in dollars per million tokens for a certain success; `inf` looks at quality alone."""

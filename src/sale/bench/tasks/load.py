@@ -32,7 +32,7 @@ class LoadedTasks:
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     """Why a row made no task, and how many did not for that reason. Counted over the whole split, whatever `limit`."""
     notes: tuple[str, ...] = ()
-    """What else a user should know: a part of the source that could not be had."""
+    """Remarks for the user: parts of the source that could not be loaded."""
 
 
 def load(source: str, *, path: Path | None = None, split: Split = "test", limit: int | None = None) -> LoadedTasks:

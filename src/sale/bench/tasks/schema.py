@@ -16,7 +16,7 @@ from sale.types import Task
 Domain = Literal["coding", "search"]
 Split = Literal["dev", "test"]
 Kind = Literal["tests", "choice", "short"]
-"""How an answer is judged: by running tests, by the option chosen, or against a short reference answer."""
+"""The way an answer is judged: by running tests, by the option chosen, or against a short reference answer."""
 
 BIN_EDGES = (0.1, 0.5, 2.5, 12.5, 60.0)
 """Upper edges of the bins, in minutes, inclusive: (0, 0.1], (0.1, 0.5], … (12.5, 60]."""
@@ -28,12 +28,12 @@ class _FrozenModel(BaseModel):
 
 
 class HumanTime(_FrozenModel):
-    """How long a person takes, and how that is known."""
+    """The time a person takes, and its source."""
 
     minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Mean minutes of those who solved it; `None` where nobody has measured it."""
+    """Mean minutes of those who solved it; `None` where it was not measured."""
     people: Annotated[int, Field(ge=0)] = 0
-    """How many times went into the mean."""
+    """Number of times that went into the mean."""
     bins: tuple[Bin, ...] = ()
     """The bin of `minutes`; else those that the task's source fills in the published table, easiest first."""
     provenance: str
@@ -49,7 +49,7 @@ class HumanTime(_FrozenModel):
 
     @property
     def measured(self) -> bool:
-        """Whether a person was timed at this very task."""
+        """True where a person was timed at this very task."""
         return self.minutes is not None
 
     @property
@@ -75,7 +75,7 @@ class BenchTask(_FrozenModel):
     split: Split
     kind: Kind
     prompt: str
-    """What the agent is given, whole."""
+    """The text the agent is given, whole."""
     reference: str | None = None
     """The right answer; the letter of the option where `kind` is `choice`."""
     aliases: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class BenchTask(_FrozenModel):
 
     @property
     def task(self) -> Task:
-        """What the market is given. Only what ends in a program is of the domain `coding` there."""
+        """The task as the market is given it. Only tasks that end in a program are of the domain `coding` there."""
         return Task(text=self.prompt, id=self.id, domain="coding" if self.kind == "tests" else self.domain_hint)
 
     @property

@@ -38,7 +38,7 @@ class TaskSource:
     """The files it is known by, the fullest first. A source without a dev split of its own names none for it."""
     hub: HubSet | None = None
     belongs: Callable[[Row, Split], bool] | None = None
-    """Whether a row is of a split, where one file holds both."""
+    """Returns whether a row is of a split, where one file holds both."""
 
 
 def _mmlu_belongs(row: Row, split: Split) -> bool:
@@ -184,4 +184,4 @@ SOURCES: Mapping[str, tuple[TaskSource, ...]] = MappingProxyType(
         "humaneval": (_HUMANEVAL,),
     }
 )
-"""What can be loaded, by name. `coding-mcq` stands for two sets, which can be loaded apart."""
+"""The sources that can be loaded, by name. `coding-mcq` stands for two sets, which can be loaded apart."""

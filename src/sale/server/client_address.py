@@ -1,6 +1,6 @@
 """Where a request comes from: straight from this machine, or else whose address that is.
 
-Everything that is open to nobody else, or counts for one address, asks here.
+All that is for this machine only, or counts by address, uses this module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IPV6_BITS: Final = 64
 
 
 def is_direct(scope: Scope) -> bool:
-    """Whether a program of this machine sent this request itself.
+    """Return whether a program of this machine sent this request itself.
 
     Behind a proxy on the same machine everybody comes from this machine, so a request that says it was forwarded does
     not count. A proxy that says nothing of it cannot be told from a program: that is what keys and the password are
@@ -49,7 +49,7 @@ def is_direct(scope: Scope) -> bool:
 
 
 def customer_of(host: str) -> str:
-    """Who an address belongs to: of IPv6, everybody has more addresses than could be counted."""
+    """Return the customer of an address: of IPv6 the network of 64 bits, as one customer has all its addresses."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""What happens in all auctions, for whoever watches: the live pages, say. No auction ever waits for them."""
+"""Events of all auctions, for listeners such as the live pages. No auction ever waits for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sale.auction.events import Event, Observer
 KEPT = 1000
 """The latest events, for those who come late."""
 BEHIND = 1000
-"""How many events a listener may be behind; beyond that it misses the oldest."""
+"""Events a listener may be behind; beyond that it misses the oldest."""
 
 Told = tuple[str, Event]
 """The auction's id, and what happened in it."""
@@ -53,7 +53,7 @@ class EventHub:
     """Where auctions tell what happens, and others listen. It belongs to one event loop."""
 
     def __init__(self) -> None:
-        """Nobody listens yet."""
+        """Begin without listeners."""
         self._listeners: WeakSet[EventListener] = WeakSet()
         self._recent: deque[Told] = deque(maxlen=KEPT)
         self._closed = False

@@ -62,7 +62,7 @@ class OriginGuard:
 
 
 def _is_own(place: str) -> bool:
-    """Whether a host, or an origin, is this machine."""
+    """Return whether a host, or an origin, is this machine."""
     try:
         host = urlsplit(place if "//" in place else f"//{place}").hostname
     except ValueError:

@@ -1,6 +1,6 @@
 """The market as an MCP server with one tool, `delegate`: any MCP client can hand it work.
 
-It is served to the program that started it, or at an address of this very machine; it asks nobody who he is, so it is
+It is served to the program that started it, or at an address of this very machine; it checks no identity, so it is
 served nowhere else.
 """
 
@@ -34,7 +34,7 @@ INSTRUCTIONS = (
 
 
 class DelegationResult(BaseModel):
-    """What became of a delegated task."""
+    """The result of a delegated task."""
 
     answer: str = Field(description="What the winner handed in.")
     agent: str = Field(description="Who did the work.")

@@ -1,4 +1,4 @@
-"""What happens in a market, in lines for those who watch from another program."""
+"""Events of a market in lines, for people who watch from another program."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ async def check_address(server: config.ServerSettings, store: ServerStore) -> No
 
 
 def _is_own(host: str) -> bool:
-    """Whether only this machine can reach an address. The unspecified one is reached from everywhere."""
+    """Return whether only this machine can reach an address. The unspecified one is reached from everywhere."""
     if host.lower() == "localhost":
         return True
     try:

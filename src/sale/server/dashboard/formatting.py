@@ -128,7 +128,7 @@ def message(entry: Mapping[str, object]) -> tuple[str, str, str]:
 
 
 def _texts(parts: Sequence[object]) -> list[str]:
-    """The texts of a message in parts; nothing where one part is no text, so that none is left out unseen."""
+    """The texts of a message in parts; nothing where one part is not text, so that none is left out unseen."""
     found: list[str] = []
     for part in parts:
         fields = cast("Mapping[str, object]", part) if isinstance(part, Mapping) else {"content": part}

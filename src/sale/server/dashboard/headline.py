@@ -12,7 +12,7 @@ from sale.server.dashboard.formatting import mean_interval, wilson
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Headline:
-    """What auctions came to."""
+    """The sums over auctions."""
 
     auctions: int
     judged: int

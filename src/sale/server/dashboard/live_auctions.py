@@ -60,7 +60,7 @@ class LiveAuction:
     calls: int = 0
 
     def take(self, event: Event) -> None:
-        """What happened."""
+        """Apply an event."""
         match event:
             case AuctionOpened(task=task, agents=agents):
                 self.task, self.domain = task.text, task.domain

@@ -27,7 +27,7 @@ FEW = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PeriodChoice:
-    """What was asked for."""
+    """The choice of a period, as asked for."""
 
     days: str
     here: bool
@@ -48,7 +48,7 @@ class PeriodChoice:
 
 
 def choice(days: str | None, here: str | None) -> PeriodChoice:
-    """From an address; what is no choice is the usual one."""
+    """From an address; an unknown choice is the usual one."""
     known = dict(CHOICES)
     return PeriodChoice(days=days if days in known else USUAL, here=here == "1")
 
@@ -62,7 +62,7 @@ class Periods:
 
     @property
     def names(self) -> list[str]:
-        """How each is written."""
+        """The names of the periods."""
         pattern = "%b %Y" if self.cut == "month" else "%d %b"
         return [f"{start:{pattern}}" for start in self.starts]
 
@@ -94,7 +94,7 @@ def periods(times: Sequence[datetime], least: int = 0) -> Periods:
 
 
 def _is_busy(row: Periods, days: Sequence[date], least: int) -> bool:
-    """Whether at least half of the periods hold so many."""
+    """Return whether at least half of the periods hold so many."""
     held = Counter(_begin(day, row.cut) for day in days)
     return 2 * sum(held[first] >= least for first in row.starts) >= len(row.starts)
 

@@ -1,4 +1,4 @@
-"""What every page stands on: who asks, the market and its memory, templates, headers, forms."""
+"""The context of every page: the visitor, the market and its memory, templates, headers, forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sale.server.store.store import ServerStore
 MAX_FORM_BYTES = 100_000
 """The longest form that is read."""
 NAMES_SECONDS = 60.0
-"""How long the names of agents on record are taken to be those there are."""
+"""Seconds for which the names of agents on record are not read again."""
 HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
@@ -47,7 +47,7 @@ Handler = Callable[["RequestContext"], Awaitable[Response]]
 
 
 def clean_value(value: object) -> object:
-    """What a template puts on a page: text of whatever origin without control characters; it is escaped after."""
+    """Return a template's value without control characters in text; it is escaped after."""
     return formatting.plain(value) if type(value) is str else value
 
 
@@ -140,12 +140,12 @@ class RequestContext:
 
     @property
     def query(self) -> Form:
-        """What the address asks for."""
+        """The query of the address."""
         return self.request.query_params
 
     @property
     def partial(self) -> bool:
-        """Whether only the results are wanted, to be put into the page that is there."""
+        """True where only the results are wanted, to be put into the page that is there."""
         return self.request.headers.get("hx-request") == "true" and "hx-boosted" not in self.request.headers
 
     def at(self, path: str, **query: object) -> str:
@@ -181,7 +181,7 @@ class RequestContext:
         return RedirectResponse(self.at(path, **query), status_code=303, headers=HEADERS)
 
     def to_login(self) -> Response:
-        """To the password, and back here after; what is no page is refused."""
+        """To the password, and back here after; a request for anything but a page is refused."""
         if self.request.method != "GET" or "text/html" not in self.request.headers.get("accept", "text/html"):
             return self.plain("refused", "You are not logged in, or no longer.", 401)
         back = self.request.url.path.removeprefix(self.request.scope.get("root_path", ""))

@@ -1,4 +1,4 @@
-"""What a refined plan changed, word by word."""
+"""The changes of a refined plan, word by word."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def changes(before: str, after: str) -> tuple[DiffRun, ...]:
 
 
 def _tells(words: Sequence[str]) -> bool:
-    """Whether a run that both texts have is more than a few words met by chance between changes."""
+    """Return whether a run that both texts have is more than a few words met by chance between changes."""
     return sum(word[0].isalnum() for word in words) >= FEW or "\n" in "".join(words)
 
 

@@ -19,7 +19,7 @@ QUIET_SECONDS = 10.0
 """A stream is never longer without a sign of life."""
 
 Late = Callable[[Auction], object]
-"""What is done with an auction that ended in the moment nobody waited for it any more."""
+"""Takes an auction that ended in the moment its client stopped waiting."""
 
 
 class AuctionWatch:

@@ -25,7 +25,7 @@ from sale.types import Call, Task, Usage
 
 PATH = "/chat/completions"
 UNKNOWN_ANSWER_TOKENS = 4096
-"""What an answer without a limit is reckoned with beforehand."""
+"""Tokens assumed beforehand of an answer without a limit."""
 QUIET_SECONDS = 10.0
 """A client that waits for a stream is never longer without a sign of life, where the endpoint gives one."""
 Json = dict[str, Any]
@@ -45,28 +45,28 @@ class UpstreamCall:
     """The endpoint may have worked on it, and charge for it."""
     seconds: float = 0.0
     _calls: tuple[Call, ...] = ()
-    """What an agent without an endpoint did."""
+    """Calls of an agent without an endpoint."""
 
     @property
     def followed(self) -> bool:
-        """Whether the agent was shown its plan."""
+        """True where the agent was shown its plan."""
         return bool(self.plan) and (self.reach is None or self.reach.follow_strategy)
 
     @property
     def usage(self) -> Usage:
-        """What it has consumed, as counted or else estimated."""
+        """The tokens it has consumed, as counted or else estimated."""
         if not self.sent:
             return Usage()
         return self.tally.used(self.asked.weight.as_a_rule)
 
     @property
     def counted(self) -> bool:
-        """Whether the usage is known, and not estimated."""
+        """True where the usage is known, and not estimated."""
         return self.tally.counted or not self.sent
 
     @property
     def dollars(self) -> float:
-        """What it costs."""
+        """Its cost in dollars."""
         if self._calls:
             return sum(call.dollars for call in self._calls)
         return self.agent.price.dollars(self.usage, cached=self.tally.cached)

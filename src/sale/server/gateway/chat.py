@@ -26,17 +26,17 @@ from sale.types import Usage
 
 MEGABYTE = 1024 * 1024
 LAST_WORD_SECONDS = 1.0
-"""How long a client may take to be told that the server stops."""
+"""Seconds a client may take to be told that the server stops."""
 SESSION_HEADER = b"x-sale-session"
 SESSION_CHARACTERS = 128
 Json = dict[str, Any]
 Reading = Callable[[Exchange, Json, int], tuple[ChatRequest, Sink]]
-"""What a body asks for, and who takes the answer: the exchange, the body, its size in bytes."""
+"""Reads a body: returns the request and the sink of its answer, from the exchange, the body, and its size in bytes."""
 
 
 @dataclass(kw_only=True, slots=True)
 class RequestRecord:
-    """What the ledger is told of a request."""
+    """The data of a request for the ledger."""
 
     path: str
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -159,7 +159,7 @@ def _session_id(exchange: Exchange, asked: ChatRequest) -> str | None:
     """The session as the client names it.
 
     Raises:
-        ApiError: That is no name.
+        ApiError: The name is invalid.
     """
     named = exchange.header(SESSION_HEADER) or asked.session
     if named is None:

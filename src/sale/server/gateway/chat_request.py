@@ -1,4 +1,4 @@
-"""What a chat client asks for, and what is made of it for an agent's endpoint.
+"""The request of a chat client, and its translation for an agent's endpoint.
 
 The client's messages are never changed but for the winner's plan, always in the same place, so that prompt caches hold.
 """
@@ -29,18 +29,18 @@ class ChatRequest:
 
     body: Json
     weight: TokenEstimate
-    """What it comes to, before anybody has counted."""
+    """Its estimated tokens, before any are counted."""
     model: str
     messages: Sequence[Json]
     stream: bool
     wants_usage: bool
-    """Whether usage is to be in the stream."""
+    """True where usage is to be in the stream."""
     session: str | None = None
     """The session the body names, `metadata.sale_session`."""
 
     @property
     def tools(self) -> bool:
-        """Whether the client offers tools."""
+        """True where the client offers tools."""
         return bool(self.body.get("tools") or self.body.get("functions"))
 
     def upstream_body(self, model: str, plan: str) -> bytes:

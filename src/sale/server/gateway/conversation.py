@@ -1,4 +1,4 @@
-"""What a request says about its conversation: whether it begins one or goes on with one, and what its task is.
+"""A request's place in its conversation: whether it begins one or goes on with one, and what its task is.
 
 A conversation is known again by its own prefix. A rolling hash is taken of the messages the client wrote, all but the
 assistant's; what a request as a whole hashes to is the *tail* by which its session is found when the client comes back
@@ -49,7 +49,7 @@ def read_thread(messages: Sequence[Message], owner: str) -> ConversationThread:
 
     Args:
         messages: As the client sent them; each has a `role`.
-        owner: Who may go on with the conversation: nobody else's request hashes to the same.
+        owner: The owner of the conversation: requests of others hash differently.
     """
     rolling = hashlib.blake2b(owner.encode(), digest_size=DIGEST_BYTES)
     tails: list[str] = []

@@ -23,11 +23,11 @@ INVALID = "invalid_request_error"
 FAILED = "api_error"
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CLIENT_LEFT = 499
-"""Nobody sees this status but the ledger: the client went away before its answer was whole."""
+"""A status that only the ledger sees: the client went away before its answer was whole."""
 
 
 class ApiError(SaleError):
-    """What a client is told.
+    """An error as the client is told.
 
     Attributes:
         status: Of the response.

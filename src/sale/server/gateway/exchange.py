@@ -39,7 +39,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self.started = False
-        """Whether the response has begun: its status can no longer be changed."""
+        """True once the response has begun: its status can no longer be changed."""
         self.left = False
         self._ended = False
 

@@ -31,33 +31,33 @@ class MarketHandle:
 
     @property
     def models(self) -> list[str]:
-        """What clients can name: the market, and each agent."""
+        """The names that clients can use: the market, and each agent."""
         return [MARKET, *self.agents]
 
     def reach(self, agent: str) -> DirectEndpoint | None:
-        """How an agent's endpoint is asked; `None` where it has none."""
+        """Return an agent's endpoint; `None` where it has none."""
         return self._reach[agent]
 
     def max_cost(self, agent: str) -> tuple[float | None, int]:
-        """What the work of an agent without an endpoint costs at most, as declared, else as it has been; its tokens."""
+        """Return the largest cost of an agent without an endpoint, as declared or seen so far, and its tokens."""
         dollars, tokens = self._seen.get(agent, (None, 0))
         declared = self._dearest[agent]
         return (dollars if declared is None else max(declared, dollars or 0.0)), tokens
 
     def seen(self, agent: str, dollars: float, tokens: int) -> None:
-        """What a piece of work has come to: the next may come to as much."""
+        """Note the cost of a piece of work: the next may cost as much."""
         most, longest = self._seen.get(agent, (0.0, 0))
         self._seen[agent] = (max(most, dollars), max(longest, tokens))
 
     def eligible_agents(self, allowed: frozenset[str] | None, *, tools: bool) -> Collection[str]:
-        """Who may bid for a request.
+        """Return the agents that may bid for a request.
 
         Args:
             allowed: Those the key may use; `None` for all.
             tools: Whether the client's own tools are to be called: that takes an endpoint.
 
         Raises:
-            ApiError: Nobody may.
+            ApiError: No agent may.
         """
         known = [name for name in self.agents if allowed is None or name in allowed]
         if not known:

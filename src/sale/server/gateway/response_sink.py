@@ -120,7 +120,7 @@ class ResponseSink:
         await self._exchange.end()
 
     def _delta(self, said: Json, *, whole: bool = False) -> list[bytes]:
-        """What a chunk adds, as events."""
+        """Return the events of a chunk."""
         events: list[bytes] = []
         if isinstance(content := said.get("content"), str) and content:
             item, opened = self._text_item("output_text")

@@ -17,17 +17,17 @@ from sale.server.gateway.sink import Sink
 
 Json = dict[str, Any]
 KEPT = 2000
-"""How many responses can be gone on with by `previous_response_id`."""
+"""Number of responses that can be continued by `previous_response_id`."""
 KEPT_BYTES = 256 * 1024 * 1024
-"""How much the conversations that they stand for may have together, each with all its turns."""
+"""Bytes of the conversations that they stand for, all together, each with all its turns."""
 SAME = ("model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "service_tier", "top_logprobs")
-"""What both interfaces call alike."""
+"""Fields that have the same name in both interfaces."""
 TEXTS = frozenset({"input_text", "output_text", "text"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredResponse:
-    """What a response stands for."""
+    """The conversation that a response stands for."""
 
     owner: str | None
     """The secret it was asked for with."""

@@ -29,9 +29,9 @@ TAILS = 64
 RESPONSES = 50_000
 """Ids of responses that feedback may name."""
 STILL_SECONDS = 5.0
-"""How often a request that waits for another one's auction gives a sign of life."""
+"""Seconds between signs of life of a request that waits for another one's auction."""
 LOOKS = 20.0
-"""How often in its resting time a session is looked at."""
+"""Number of looks at a session in its resting time."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class ActiveSession:
     auction: Auction | None = None
     """The latest; `None` where it is yet to be read from the record."""
     open: bool = False
-    """Whether its record is this process's to settle."""
+    """True where this process settles its record."""
     calls: list[Call] = field(default_factory=list[Call])
     """Of the present agent."""
     earlier: list[Attempt] = field(default_factory=list[Attempt])
@@ -136,7 +136,7 @@ class ActiveSessions:
         Args:
             session_id: As the client names it, if it does.
             thread: Where the request stands.
-            holder: Whose it is: a key finds nobody else's.
+            holder: The owner: a key finds only its own sessions.
         """
         if session_id is not None:
             return await self._named(session_id, holder)
@@ -157,7 +157,7 @@ class ActiveSessions:
     async def lock_session(
         self, session_id: str | None, holder: Holder, still: Callable[[], Awaitable[object]]
     ) -> AsyncGenerator[None]:
-        """A block in which nobody else looks for, or begins, the session that this key calls so.
+        """Lock the session of this name and key: no other request looks for it, or begins it, within the block.
 
         Of requests that come at the same time the first begins it, and the others find it. A session without a name
         is its request's alone.

@@ -19,9 +19,9 @@ class Sink(Protocol):
     """Takes what a turn comes to."""
 
     answering: bool
-    """The client has some of the answer: from now on nobody else can give it."""
+    """The client has some of the answer: from now on no other agent can give it."""
     response_id: str | None
-    """What the client knows the answer by; `None` where that is the endpoint's own id."""
+    """The answer's id at the client; `None` where that is the endpoint's own id."""
 
     async def send_progress(self, lines: Sequence[str], headers: Headers) -> None:
         """The auction takes a while, and this is what happens in it."""
@@ -59,7 +59,7 @@ def format_headers(headers: Headers) -> str:
 
 
 async def tell(exchange: Exchange, lines: Sequence[str], headers: Headers) -> None:
-    """What happens in an auction, as comments of a stream, which begins with them if it has not yet."""
+    """Write the events of an auction as comments of a stream, which begins with them if it has not yet."""
     if not exchange.started:
         await exchange.begin(headers)
     await exchange.write(b"".join(comment(line) for line in lines or ("bidding…",)))

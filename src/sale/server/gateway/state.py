@@ -1,4 +1,4 @@
-"""What all requests share: the open market, connections, sessions, the store, and who listens."""
+"""The state all requests share: the open market, connections, sessions, the store, and listeners."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sale.types import Attempt, Auction, Call, Execution, Usage
 
 LOG = logging.getLogger("sale.server")
 LOOKED_AT = 1000
-"""How many of the latest sessions and unfinished auctions are looked at when the server starts."""
+"""Number of the latest sessions and unfinished auctions that are looked at when the server starts."""
 LAST_SECONDS = 10.0
-"""How long requests that were told to end may take to be settled and noted."""
+"""Seconds that requests told to end may take to be settled and noted."""
 ENDED = "the server ended before the session did"
 
 

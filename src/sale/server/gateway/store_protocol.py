@@ -1,4 +1,4 @@
-"""What the gateway asks of the server's store, declared where it is needed."""
+"""The protocol of the server's store, declared where it is needed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class GatewayStore(Protocol):
         ...
 
     async def admit(self, secret: str | None) -> Holder:
-        """Who shows this key, counted against his rate.
+        """Return the holder of this key; the request counts against its rate.
 
         Raises:
-            AuthenticationError: Nobody.
-            RateLimitError: He has asked too often.
+            AuthenticationError: No key, or an invalid one.
+            RateLimitError: Too many requests.
         """
         ...
 
@@ -34,7 +34,7 @@ class GatewayStore(Protocol):
         ...
 
     async def settle(self, reservation: Reservation, *, dollars: float, tokens: int) -> None:
-        """What it really came to; once for each reservation."""
+        """Settle the real cost; once for each reservation."""
         ...
 
     async def note(self, line: LedgerEntry) -> None:

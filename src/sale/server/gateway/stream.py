@@ -29,7 +29,7 @@ from sale.server.gateway.upstream_json import (
 from sale.types import Usage
 
 ANSWER_CHARACTERS = 100_000
-"""How much of an answer is kept for the record."""
+"""Characters of an answer that are kept for the record."""
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 MAX_TOKENS = 2**40
 Json = dict[str, Any]
@@ -37,7 +37,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class StreamUsage:
-    """What an answer came to so far."""
+    """The usage and text of an answer so far."""
 
     usage: Usage | None = None
     """As the endpoint counts; `None` where it has not said."""
@@ -64,7 +64,7 @@ class StreamUsage:
 
     @property
     def counted(self) -> bool:
-        """Whether the endpoint has counted all there is."""
+        """True where the endpoint has counted all there is."""
         return self.usage is not None and not self.later
 
     def used(self, asked: int) -> Usage:
@@ -144,7 +144,7 @@ Piece = tuple[bytes, Json | None]
 
 
 def says_something(pieces: Sequence[Piece]) -> bool:
-    """Whether the client has some of the answer with these, or its end."""
+    """Return whether the client has some of the answer with these, or its end."""
     for _, chunk in pieces:
         choices: object = chunk.get("choices") if chunk else None
         for choice in cast("list[Json]", choices or []):
@@ -178,7 +178,7 @@ class StreamRelay:
         """The events that are whole by now.
 
         Raises:
-            ApiError: What came is no stream of chunks, or the upstream reports an error in it.
+            ApiError: The data is not a stream of chunks, or the upstream reports an error in it.
         """
         if self._waiting:
             data = self._waiting + data
@@ -210,7 +210,7 @@ class StreamRelay:
         return pieces
 
     def _last(self, event: bytes) -> list[Piece]:
-        """An event without the empty line that ends one. Half of one is no event."""
+        """An event without the empty line that ends one. Half of one does not count."""
         try:
             piece = self._event(event)
         except ApiError as error:
@@ -218,7 +218,7 @@ class StreamRelay:
         return [] if piece is None else [piece]
 
     def _whole(self, body: bytes) -> list[Piece]:
-        """A body that is no stream of events: an error, or the answer in one piece."""
+        """A body that is not a stream of events: an error, or the answer in one piece."""
         if self._tally.begun:
             raise protocol_error("broke off in the middle of its answer")
         _, value = read_completion(body, self._hide)
@@ -254,7 +254,7 @@ class StreamRelay:
         return (event + b"\n\n", None) if event.startswith(b":") else None
 
     def _failure(self, data: bytes) -> ApiError:
-        """What an event of the kind `error` says."""
+        """Return the error of an event of the kind `error`."""
         try:
             value, _ = read_json(data)
         except ApiError:

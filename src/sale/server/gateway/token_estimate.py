@@ -1,4 +1,4 @@
-"""How many tokens a request is, before anybody has counted them: at most, for money set aside, and as a rule.
+"""Estimates of a request's tokens before any are counted: at most, for money set aside, and as a rule.
 
 Words are reckoned by their bytes. An image, a recording or a document is not: what it costs depends on its size in
 pixels, seconds or pages, and its base64 has nothing to do with words. Each kind has a bound of its own, from what the
@@ -18,7 +18,7 @@ import orjson
 Json = dict[str, Any]
 
 MAX_BYTES_PER_TOKEN: Final = 4
-"""Of prose, for estimates where nobody counted."""
+"""Of prose, for estimates where there is no count."""
 WORST_BYTES_PER_TOKEN: Final = 3
 """Of what is sent, for money set aside beforehand: prose has more."""
 IMAGE: Final = (5_000, 1_200)
@@ -42,13 +42,13 @@ LIMITS: Final = (
     "n_predict",
     "num_predict",
 )
-"""What the length of an answer is called, here and there. An endpoint goes by the one it knows."""
+"""Names of the limit of an answer's length. An endpoint goes by the one it knows."""
 THINKING: Final = (("thinking", "budget_tokens"), ("reasoning", "max_tokens"), ("thinking", "max_tokens"))
 """Where some take a limit for thoughts, which may come on top."""
 THOUGHTS: Final = ("thinking_budget", "thinking_budget_tokens", "thinking_token_budget", "reasoning_budget")
 """The same for those that take it beside the other limits."""
 MAX_TOKENS: Final = 2**40
-"""What is larger is taken for this: no answer is so long, and databases hold no number of any size."""
+"""The largest number that is used: larger ones are cut to it, since databases hold no number of any size."""
 CHOICES: Final = ("n", "best_of")
 SOME_MORE: Final = 64
 """Tokens beside the text: roles, the template, the end."""
@@ -56,7 +56,7 @@ SOME_MORE: Final = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenEstimate:
-    """What a request comes to: its words in bytes, and everything else in tokens."""
+    """The estimated size of a request: its words in bytes, and everything else in tokens."""
 
     words: int = 0
     most: int = 0
@@ -79,7 +79,7 @@ class TokenEstimate:
 
 
 def weigh(body: Json, messages: Sequence[Json], size: int) -> TokenEstimate:
-    """What a request comes to.
+    """Estimate the size of a request.
 
     Args:
         body: The request.
@@ -113,7 +113,7 @@ def max_output_tokens(body: Mapping[str, object], otherwise: int) -> int:
 
 
 def choices(body: Mapping[str, object]) -> int:
-    """How many answers are worked out."""
+    """Return the number of answers that are asked for."""
     return max((found for name in CHOICES if (found := _positive(body.get(name))) is not None), default=1)
 
 
@@ -123,7 +123,7 @@ def estimate_output(pieces: int, characters: int) -> int:
 
 
 def weigh_embedding_input(given: object) -> TokenEstimate:
-    """What the input of an embedding comes to: texts, or tokens that somebody has counted."""
+    """Estimate the input of an embedding: texts, or lists of tokens."""
     if isinstance(given, str):
         return TokenEstimate(words=len(given.encode(errors="replace")))
     if not isinstance(given, list):
@@ -143,7 +143,7 @@ def _parts(content: object) -> Iterator[Json]:
 
 
 def _weight(part: Json) -> TokenEstimate:
-    """What a part of a message has beside words; `words` is negative by what is none in it."""
+    """Return the size of a message's part beside words; `words` is negative by the bytes that are not words."""
     kind: object = part.get("type")
     return _KINDS[kind](part) if isinstance(kind, str) and kind in _KINDS else TokenEstimate()
 
@@ -214,7 +214,7 @@ def _predicted(given: object) -> int:
 def _limit(value: object, otherwise: int) -> int | None:
     """A limit as an endpoint may read it; `None` where none is given.
 
-    Some read `5000.0` and `"5000"`, too. What is below zero, or is no number, sets no limit: `otherwise`.
+    Some read `5000.0` and `"5000"`, too. What is below zero, or is not a number, sets no limit: `otherwise`.
     """
     if value is None or isinstance(value, bool) or value in (0, ""):
         return None

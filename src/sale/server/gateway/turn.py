@@ -1,4 +1,4 @@
-"""One turn of a conversation: who does it, what it costs, and what happens when he fails.
+"""One turn of a conversation: the agent that does it, its cost, and what follows when it fails.
 
     admitted -> session found, or auctioned -> money set aside -> the agent's endpoint -> settled -> on the ledger
 
@@ -53,7 +53,7 @@ class Turn:
     work_dollars: float = 0.0
     auction_dollars: float = 0.0
     counted: bool = True
-    """Whether the endpoints counted what was spent."""
+    """True where the endpoints counted what was spent."""
     first_seconds: float | None = None
     wait_seconds: float = 0.0
 
@@ -97,7 +97,7 @@ class Turn:
         await self.sink.send_progress((), self.headers())
 
     def _fits(self, held: ActiveSession) -> bool:
-        """Whether its agent is still there, and may do this turn."""
+        """Return whether its agent is still there, and may do this turn."""
         allowed = self.holder.agents
         name = held.session.agent
         if name not in self.handle.agents or (allowed is not None and name not in allowed):
@@ -255,7 +255,7 @@ class Turn:
         )
 
     def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:
-        """What the client is told about the market; `call` is the one under way."""
+        """Return the headers about the market; `call` is the one under way."""
         found = [
             (b"x-sale-session", self.session_id),
             (b"x-sale-auction", self.auction_id),

@@ -1,8 +1,7 @@
 """Towards the agents' endpoints: one pool of connections, and every way of failing mapped to what a client is told.
 
 A request is sent once. Where a connection is lost after the request may have arrived, the endpoint may be at work on it
-already: sending it again would have the work done, and paid for, twice. That is somebody else's turn, then: the next
-best bid's.
+already: sending it again would have the work done, and paid for, twice. The turn then goes to the next best bid.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ READ_BYTES = 256 * 1024
 LARGE = 256 * 1024
 """From so many bytes on, a body is sent piece by piece, so that others are served meanwhile."""
 IDLE_SECONDS = 20.0
-"""How long a connection is kept for the next request: less than most servers keep it, so that few are lost."""
+"""Seconds a connection is kept for the next request: less than most servers keep it, so that few are lost."""
 END_SECONDS = 0.5
 MIN_SECRET_CHARACTERS = 8
 OK = 200
@@ -227,14 +226,14 @@ def _unreachable(*, spent: bool) -> ApiError:
 
 
 def secrets_of(address: Address) -> list[str]:
-    """What is never said of an endpoint: where it is, and the key it is asked with."""
+    """Return the strings that are never shown of an endpoint: its address and its key."""
     key = address.api_key.get_secret_value() if address.api_key else ""
     where = urlsplit(address.base_url)
     return [address.base_url, where.netloc, *((key,) if len(key) >= MIN_SECRET_CHARACTERS else ())]
 
 
 async def _refusal(response: ClientResponse, hide: Sequence[str]) -> ApiError:
-    """What an endpoint's own error means for the client."""
+    """Return an endpoint's own error as the client is told."""
     status = response.status
     if status == 429:
         return ApiError(
@@ -268,7 +267,7 @@ def _failed(what: str, name: str) -> ApiError:
 
 
 async def _complaint(response: ClientResponse) -> UpstreamComplaint:
-    """What the body of an error says; nothing where it cannot be read, or is a page for people."""
+    """Return the complaint in the body of an error; an empty one where it cannot be read, or is a page for people."""
     try:
         value, _ = read_json(await _read(response, MAX_ERROR_BYTES))
     except (ApiError, ClientError, TimeoutError):

@@ -1,4 +1,4 @@
-"""What an endpoint sends, read as far as it can be: JSON that is not quite JSON, letters in halves, reasons anywhere.
+"""Data of an endpoint, read as far as possible: JSON that is not quite JSON, letters in halves, reasons anywhere.
 
 Endpoints send `-Infinity` for the log-probability of what cannot be, half an emoji where a token ends in its middle,
 and errors under status 200. What can be mended is; what cannot is an error with the endpoint's own reason in it,
@@ -25,9 +25,9 @@ Json = dict[str, Any]
 MESSAGE_CHARACTERS: Final = 2000
 CODE_CHARACTERS: Final = 100
 LENIENT_BYTES: Final = 16 * 1024 * 1024
-"""What is larger and not JSON is not looked at twice."""
+"""Bytes above which a text that is not JSON is not read leniently."""
 UNLIKELY: Final = -9999.0
-"""What OpenAI's protocol has for the logarithm of next to nothing."""
+"""The value of OpenAI's protocol for the logarithm of next to nothing."""
 MAX_NUMBER_DIGITS: Final = 18
 MESSAGES: Final = ("message", "detail", "msg", "error_description", "reason", "error")
 """Where a reason may be, the likeliest first; `detail` is FastAPI's."""
@@ -79,7 +79,7 @@ def read_json(data: bytes) -> tuple[object, str]:
     Strings of a value with damaged bytes hold these as Python's `surrogateescape` does.
 
     Raises:
-        ApiError: Nobody could read it, or write it again.
+        ApiError: It cannot be read, or not be written again.
     """
     value, damage = _read(data)
     if is_deep(data, value):
@@ -125,7 +125,7 @@ class SurrogateJoiner:
 
     @property
     def are_there(self) -> bool:
-        """Whether letters have been met in halves, so that every chunk must be looked at."""
+        """True where letters have been met in halves, so that every chunk must be looked at."""
         return bool(self._waiting)
 
     def join(self, chunk: Json, damage: str) -> Json:

@@ -1,4 +1,4 @@
-"""What operators see of the server: metrics, traces, a structured log. None of it ever holds a key or what users wrote.
+"""Observation of the server for operators: metrics, traces, a structured log. None of it holds a key or users' texts.
 
 `observed` and `ObservedHub` stand between the gateway and what it tells the store and the listeners anyway, so that the
 gateway itself need not know who watches; `routes` are `/metrics`.

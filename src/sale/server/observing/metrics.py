@@ -42,10 +42,10 @@ class KeyChecker(Protocol):
     """Knows keys."""
 
     async def check(self, secret: str | None) -> Holder:
-        """Who shows this key.
+        """Return the holder of this key.
 
         Raises:
-            AuthenticationError: Nobody.
+            AuthenticationError: No key, or an invalid one.
         """
         ...
 
@@ -84,7 +84,7 @@ class Metrics:
         return Gauge(name, about, registry=self.registry, multiprocess_mode="livesum")
 
     def measure(self, *, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
-        """What to look at whenever a request ends and whenever somebody asks for the metrics."""
+        """Set the gauges that are read whenever a request ends and whenever the metrics are asked for."""
         self._measures = [(self._sessions, sessions), (self._queue, queued)]
 
     def request(self, line: LedgerEntry) -> None:

@@ -1,6 +1,6 @@
 """OpenTelemetry traces with the GenAI conventions: a span for each request, auction, and model call.
 
-Spans are made through OpenTelemetry's interface, which does nothing until somebody sets up a provider: the `otel` extra
+Spans are made through OpenTelemetry's interface, which does nothing until a provider is set up: the `otel` extra
 does, where an endpoint is named; so does whoever starts the server under an agent of their own. What users and models
 wrote is left out unless asked for.
 """
@@ -92,7 +92,7 @@ class Traces:
                 raise
 
     def record_entry(self, line: LedgerEntry) -> None:
-        """What came of the request whose span is current."""
+        """Add the result of the request whose span is current."""
         if line.auction_id is not None and (left := self._auctions.pop(line.auction_id, None)) is not None:
             left.set_status(Status(StatusCode.ERROR, "not awarded"))
             left.end()

@@ -28,7 +28,7 @@ class ObservedHub(EventHub):
     """A hub whose events are counted and traced, too."""
 
     def __init__(self, *watchers: EventWatcher) -> None:
-        """Nobody listens yet but the watchers."""
+        """Begin with the watchers as the only listeners."""
         super().__init__()
         self._watchers = watchers
 

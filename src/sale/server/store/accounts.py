@@ -1,4 +1,4 @@
-"""What one key may spend in one period, as one process sees it, and the transaction that agrees it with the others.
+"""The money of one key in one period, as one process sees it, and the transaction that agrees it with the others.
 
 The budget is in the database; each process reserves a slice of it there and hands it out by itself. In the database,
 what is spent and all slices together never exceed the budget, so processes cannot overspend it together; in the
@@ -65,38 +65,38 @@ class Account:
     agreeing: bool = False
     """The database is being asked: until it has answered, only what is afloat may be handed out."""
     provisional: int = 0
-    """What is certain to be kept, whatever the database answers."""
+    """The part that is certain to be kept, whatever the database answers."""
     waiting: deque[Waiter] = field(default_factory=lambda: deque[Waiter]())
     """Those who wait for the database, in the order they came."""
 
     left: int = 0
-    """What was left for this process to reserve when it last agreed with the database."""
+    """The amount left for this process to reserve when it last agreed with the database."""
 
     @property
     def available(self) -> int:
-        """What can be handed out without asking anybody."""
+        """The amount that can be handed out without asking the database."""
         return self.held - self.busy - self.unsettled
 
     @property
     def in_reach(self) -> int:
-        """What could be handed out after asking the database, while others keep what they hold."""
+        """The amount that could be handed out after asking the database, while others keep what they hold."""
         return max(self.left, self.held) - self.busy - self.unsettled
 
     @property
     def is_spent(self) -> bool:
-        """Whether nothing more will come of it: no money is held, set aside or to be written."""
+        """True where nothing more will come of it: no money is held, set aside or to be written."""
         return not (self.held or self.busy or self.unsettled or self.waiting)
 
     @property
     def at_hand(self) -> int:
-        """What can be handed out at once."""
+        """The amount that can be handed out at once; −1 while others wait."""
         if self.waiting:  # they came first
             return -1
         return self.provisional if self.agreeing else self.available
 
     @property
     def is_low(self) -> bool:
-        """Whether so little is at hand that asking for more in good time is worth a transaction."""
+        """True where so little is at hand that asking for more in good time is worth a transaction."""
         return self.limit is not None and self.available < (self.left - self.busy - self.unsettled) // SHARE // 2
 
     def hand_out(self, amount: int) -> None:
@@ -106,7 +106,7 @@ class Account:
             self.provisional -= amount
 
     def request_lease(self, owner: str, *, spare: bool, call: bool) -> LeaseRequest:
-        """What to agree now: all that was spent is written, and there is enough for all who wait.
+        """Return the request for a lease now: all that was spent is written, and there is enough for all who wait.
 
         Args:
             owner: This process.
@@ -145,7 +145,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseRequest:
-    """What a process wants to agree with the others about one account."""
+    """The request of a process for a lease on one account."""
 
     key: str
     starts_at: datetime
@@ -158,20 +158,20 @@ class LeaseRequest:
     provisional: int
     """May be set aside meanwhile; kept in any case, too."""
     available: int
-    """What it would keep beyond that, if nobody else is in want of it."""
+    """The amount it would keep beyond that, if no other process is short."""
     answered: int
     """The last call it has answered."""
     refill: bool
-    """Have a new share of what is left, if nobody else is in want of it."""
+    """Have a new share of what is left, if no other process is short."""
     asks: tuple[int, ...] = ()
-    """What those who wait ask for, in their order."""
+    """The amounts that waiting requests ask for, in their order."""
     call: bool = False
     """Ask the others to give back what they do not use."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """What a process holds, as others see it."""
+    """The amount a process holds, as others see it."""
 
     held: int
     spare: int
@@ -181,17 +181,17 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseGrant:
-    """What came of it."""
+    """The result of a request for a lease."""
 
     held: int
     free: int
-    """What is neither spent nor held by others."""
+    """The amount that is neither spent nor held by others."""
     wanted: int
     """The number of the last call."""
     answered: int
     """The number of the last call this process has answered: the last, unless it kept something afloat."""
     others: int
-    """What other processes hold."""
+    """The amount that other processes hold."""
     spare: int
     """Of it, what was not in use when they last agreed."""
     unanswered: int
@@ -232,7 +232,7 @@ def grant_lease(connection: Connection, request: LeaseRequest, now: datetime) ->
 
 
 def _fitting(asks: tuple[int, ...], free: int) -> int:
-    """What those can be given who fit into what is free, in their order; a part of what one asks for helps nobody."""
+    """Return the sum of those amounts that fit into what is free, in their order; an amount is never split."""
     given = 0
     for amount in asks:
         if given + amount <= free:
@@ -241,13 +241,13 @@ def _fitting(asks: tuple[int, ...], free: int) -> int:
 
 
 def _hold(request: LeaseRequest, more: int, free: int, *, contested: bool) -> int:
-    """How large the slice shall be.
+    """Return the size of the lease.
 
     Args:
         request: Whose.
         more: For those who wait.
         free: What is neither spent nor held by others.
-        contested: Somebody is short, so nobody keeps more than it needs.
+        contested: A process is short, so none keeps more than it needs.
     """
     kept = request.busy + request.provisional
     needed = kept + more
@@ -258,7 +258,7 @@ def _hold(request: LeaseRequest, more: int, free: int, *, contested: bool) -> in
 
 
 def _others(connection: Connection, request: LeaseRequest, now: datetime) -> list[tuple[int, int, int]]:
-    """What each other process holds, what of it is spare, the last call it has answered; the dead are forgotten."""
+    """Return other processes' leases (amount, spare part, last recall answered); expired ones are deleted."""
     mine = (slices.c.key == request.key, slices.c.starts_at == request.starts_at)
     connection.execute(delete(slices).where(*mine, slices.c.owner != request.owner, slices.c.expires_at < now))
     asked = select(slices.c.held, slices.c.spare, slices.c.answered).where(*mine, slices.c.owner != request.owner)

@@ -22,11 +22,11 @@ from sale.server.store.keys import KeyRow
 from sale.server.store.periods import dollars, end_of, start_of
 
 IDLE_SECONDS: Final = 5.0
-"""A slice nobody has asked for so long goes back."""
+"""Seconds after which an unused lease goes back."""
 ALIVE_SECONDS: Final = 8.0
-"""How often the others hear that this process lives."""
+"""Seconds between signs that this process lives."""
 CALL_SECONDS: Final = 5.0
-"""How long the others may take to give back what they do not use."""
+"""Seconds the others may take to give back what they do not use."""
 AGAIN_SECONDS: Final = 0.05
 AT_ONCE: Final = 100
 """Accounts in one transaction."""
@@ -77,7 +77,7 @@ class Budgets:
             self.on_low()
 
     def release(self, account: Account, reserved: int, spent: int) -> None:
-        """What was set aside is free again, except what was spent."""
+        """Free what was set aside, except what was spent."""
         account.busy -= reserved
         account.unsettled += spent
 
@@ -137,7 +137,7 @@ class Budgets:
             raise
 
     async def _serve(self, account: Account) -> None:
-        """Ask the database until nobody waits. Ends in the same step in which it finds that nobody does."""
+        """Ask the database until no request waits. Ends in the same step in which it finds that none does."""
         call = False
         try:
             while account.waiting:
@@ -195,11 +195,11 @@ class Budgets:
 
 
 def _ignore_low() -> None:
-    """Nobody listens."""
+    """Do nothing."""
 
 
 def _is_due(account: Account, now: float) -> bool:
-    """Whether an account has something to tell the others. One that is being served tells them anyway."""
+    """Return whether an account has news for the others. One that is being served tells them anyway."""
     if account.waiting:
         return False
     if account.unsettled or account.is_low:
@@ -238,7 +238,7 @@ def _hand_out(account: Account, grant: LeaseGrant, now: float) -> None:
 
 
 def _to_come(waiter: Waiter, grant: LeaseGrant, now: float) -> int:
-    """What others may still give back: all they hold, until they were asked for what they do not use."""
+    """Return what others may still give back: all they hold, until they were asked for what they do not use."""
     if waiter.recalled_at is None:
         return grant.others
     if now - waiter.recalled_at > CALL_SECONDS:

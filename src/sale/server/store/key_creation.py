@@ -1,4 +1,4 @@
-"""Making a virtual key: what limits can be, and a secret nobody had before."""
+"""Making a virtual key: its limits and a new secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sale.server.store.types import Period
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyLimits:
-    """What a key may do, as asked for."""
+    """The limits of a key, as asked for."""
 
     budget: float | None
     period: Period | None
@@ -27,14 +27,14 @@ class KeyLimits:
     agents: Iterable[str] | None
     expires: datetime | None
     tenant: str | None = None
-    """Whose its auctions are; `None` for a tenant of its own."""
+    """The tenant of its auctions; `None` for a tenant of its own."""
 
 
 def create_key(name: str, limits: KeyLimits, now: datetime) -> tuple[str, KeyRow]:
     """A new secret, and the key to keep.
 
     Raises:
-        InputError: A limit is no limit, the name is empty or looks like a key, the end is past, or a tenant cannot be
+        InputError: A limit is invalid, the name is empty or looks like a key, the end is past, or a tenant cannot be
             called so.
     """
     _check(name, limits, now)

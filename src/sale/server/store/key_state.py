@@ -1,4 +1,4 @@
-"""How a key stands, for people to read: its settings, what it has spent in this period and what is set aside."""
+"""The state of a key for people to read: its settings, what it has spent in this period and what is set aside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sale.server.store.types import KeyInfo
 
 
 def describe_keys(connection: Connection, found: Sequence[KeyRow], at: datetime) -> tuple[KeyInfo, ...]:
-    """How each of these keys stands at `at`."""
+    """Return the state of each of these keys at `at`."""
     spent = {(row.key, row.starts_at): row.spent for row in connection.execute(select(budgets))}
     held = select(slices.c.key, slices.c.starts_at, func.sum(slices.c.held).label("held"))
     alive = held.where(slices.c.expires_at >= at).group_by(slices.c.key, slices.c.starts_at)

@@ -61,7 +61,7 @@ class KeyRow:
 
     @property
     def holder(self) -> Holder:
-        """Who has it."""
+        """The holder of the key."""
         return Holder(key_id=self.id, name=self.name, agents=self.agents, tenant=self.belongs_to)
 
     def __repr__(self) -> str:
@@ -71,7 +71,7 @@ class KeyRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyringState:
-    """What all keys together say."""
+    """The state of all keys together."""
 
     changes: int
     """Raised with every change of one."""
@@ -177,7 +177,7 @@ def _raise_version(connection: Connection) -> None:
 
 
 def _shown(reference: str) -> str:
-    """Somebody may have pasted the whole secret; no message repeats it."""
+    """Shorten a reference that may be a whole secret; no message repeats a secret."""
     return reference if len(reference) <= secrets.SHOWN or not reference.startswith("sk-") else reference[:7] + "…"
 
 
@@ -199,7 +199,7 @@ class Keyring:
 
         Raises:
             AuthenticationError: No key, or one that is unknown, expired or revoked; also where no key is left that is
-                in force, and nobody gets in.
+                in force, and no request gets in.
             StoreError: The database cannot be read.
         """
         self._asked_at = time.monotonic()
@@ -222,7 +222,7 @@ class Keyring:
         return key
 
     async def has_keys(self) -> bool:
-        """Whether there is a key, be it revoked or expired: then nobody gets in without one.
+        """Return whether there is a key, be it revoked or expired: then no request is served without one.
 
         Raises:
             StoreError: The database cannot be read.
@@ -248,7 +248,7 @@ class Keyring:
         return self._by_id.get(key_id) or self._remember(await self._database.read(ask))
 
     async def keep_current(self) -> None:
-        """Look for changes, if anybody has asked lately: then nobody has to wait for a look.
+        """Look for changes, if a key was asked for lately: then no request has to wait for a look.
 
         Raises:
             StoreError: The database cannot be read.

@@ -112,7 +112,7 @@ def write(connection: Connection, lines: Sequence[LedgerEntry]) -> None:
 
 
 def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple[Spending, ...]:
-    """What the lines from `since` on come to, by group: days in order, the rest by dollars, most first."""
+    """Sum the lines from `since` on, by group: days in order, the rest by dollars, most first."""
     names = _key_names(connection) if by == "key" else {}
     rows = connection.execute(_sums(_COLUMNS[by], since)).mappings()
     found = [_spending({**row}, names) for row in rows]

@@ -130,7 +130,7 @@ class RateLimits:
         return now, window
 
     def is_in_use(self) -> bool:
-        """Whether there is anything to tell, or to hear."""
+        """Return whether there are counts to exchange."""
         return bool(self._windows)
 
     def prepare_exchange(self) -> Callable[[Connection], dict[str, dict[int, Amount]]]:
@@ -174,7 +174,7 @@ class RateLimits:
 
 
 def read_others(connection: Connection, listening: list[str], owner: str, now: float) -> dict[str, dict[int, Amount]]:
-    """What processes other than `owner` let through in the last minute, by key and second."""
+    """Return the counts that processes other than `owner` let through in the last minute, by key and second."""
     sums = (
         select(rates.c.key, rates.c.second, func.sum(rates.c.requests), func.sum(rates.c.tokens))
         .where(rates.c.key.in_(listening), rates.c.owner != owner, rates.c.second > int(now) - WINDOW)

@@ -23,7 +23,7 @@ from sale.server.store.writing import put
 
 KEPT: Final = 4096
 FRESH_SECONDS: Final = 2.0
-"""How long a session at hand is believed without a look at what other processes did."""
+"""Seconds for which a session at hand is not compared with what other processes did."""
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""

@@ -1,4 +1,4 @@
-"""What the server keeps, behind one face: keys and what they may do, the ledger of requests, sessions.
+"""The server's store: keys and their limits, the ledger of requests, sessions.
 
 A request meets the database only where it must: the first of a key, and those that find their process's slice of the
 budget empty. All else is answered from memory and written behind, and everything is written when the store is closed.
@@ -35,7 +35,7 @@ from sale.server.store.types import Grouping, Holder, KeyInfo, LedgerEntry, Peri
 
 BEAT_SECONDS: Final = 0.2
 ABANDONED_SECONDS: Final = 3600.0
-"""A reservation nobody settled for so long is released; should it be settled all the same, what was spent counts."""
+"""Seconds after which an unsettled reservation is released; if it is settled all the same, what was spent counts."""
 ANYBODY: Final = Holder(key_id=None, name="anybody", agents=None)
 Clock = Callable[[], datetime]
 
@@ -132,7 +132,7 @@ class ServerStore:
             The secret, which is not kept and cannot be shown again, and the key.
 
         Raises:
-            InputError: A limit is no limit, the name is empty, the end is past, or a tenant cannot be called so.
+            InputError: A limit is invalid, the name is empty, the end is past, or a tenant cannot be called so.
             StoreError: The database cannot be written.
         """
         limits = KeyLimits(
@@ -191,7 +191,7 @@ class ServerStore:
         return before
 
     async def has_keys(self) -> bool:
-        """Whether there is a key, be it revoked or expired; without any everybody is let in.
+        """Return whether there is a key, be it revoked or expired; without any every request is let in.
 
         Raises:
             StoreError: The database cannot be read.
@@ -221,7 +221,7 @@ class ServerStore:
         return key.holder
 
     async def check(self, secret: str | None) -> Holder:
-        """Who shows this key, as `admit`, without counting a request.
+        """Return the holder of this key, as `admit`, without counting a request.
 
         Raises:
             AuthenticationError: No key, or one that is unknown, expired or revoked.
@@ -266,7 +266,7 @@ class ServerStore:
         return reservation
 
     async def settle(self, reservation: Reservation, *, dollars: float, tokens: int) -> None:
-        """What the request has cost, once; 0 for one that came to nothing. A second time does nothing."""
+        """Settle the cost of the request, once; 0 for one that failed. A second time does nothing."""
         done = self._open.pop(reservation.id, None)
         if done is None:
             return
@@ -286,7 +286,7 @@ class ServerStore:
         await self._ledger.note(line)
 
     async def spend(self, since: datetime | None = None, by: Grouping = "day") -> tuple[Spending, ...]:
-        """What requests have cost, by group; days in order, the rest by dollars.
+        """Return the cost of requests, by group; days in order, the rest by dollars.
 
         Args:
             since: From then on; `None` for everything.

@@ -1,4 +1,4 @@
-"""Success against dollars: points with their intervals, and the line of those that nobody beats at both."""
+"""Success against dollars: points with their intervals, and the line of those that no other beats at both."""
 
 from __future__ import annotations
 

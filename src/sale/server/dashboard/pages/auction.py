@@ -49,7 +49,7 @@ class BidRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanRefinement:
-    """What an agent made of its plan."""
+    """The change of an agent's plan by refinement."""
 
     refinement: Refinement
     before: str
@@ -58,7 +58,7 @@ class PlanRefinement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSum:
-    """What one stage cost."""
+    """The cost of one stage."""
 
     name: str
     calls: int
@@ -91,7 +91,7 @@ async def show(context: RequestContext) -> Response:
 
 
 async def judge(context: RequestContext) -> Response:
-    """Somebody says how the work was."""
+    """Record a user's verdict on the work."""
     fields = await context.form()
     verdict = fields.get("verdict", "")
     if verdict not in get_args(Verdict):
@@ -135,7 +135,7 @@ def refinements(auction: Auction) -> tuple[PlanRefinement, ...]:
 
 
 def stage_sums(calls: Sequence[Call]) -> tuple[StageSum, ...]:
-    """What each stage cost, in the order of the stages."""
+    """Return the cost of each stage, in the order of the stages."""
     return tuple(
         StageSum(
             name=name,

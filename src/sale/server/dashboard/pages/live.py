@@ -21,7 +21,7 @@ from sale.server.events import EventHub, Told
 SHOWN = 20
 """Auctions on the page."""
 POLL_SECONDS = 2.0
-"""How often the memory is asked for what other processes did; it answers with one number where that is nothing."""
+"""Seconds between looks at the memory for changes of other processes; it answers with one number without any."""
 TOGETHER_SECONDS = 0.15
 """Events of so long are told at once."""
 MAX_AUCTIONS = 500
@@ -49,7 +49,7 @@ async def events(context: RequestContext) -> Response:
 
 
 class LiveFeed:
-    """What one window is told."""
+    """The events sent to one window."""
 
     def __init__(self, context: RequestContext, memory: AuctionMemory, palette: AgentPalette) -> None:
         self._context = context
@@ -62,7 +62,7 @@ class LiveFeed:
         self._news = asyncio.Event()
 
     async def stream(self) -> AsyncGenerator[str]:
-        """Cards of auctions that are new or have changed, for as long as somebody looks."""
+        """Cards of auctions that are new or have changed, while the window is open."""
         hub = self._context.site.hub
         if hub is not None:
             self._catch_up(hub)
@@ -86,7 +86,7 @@ class LiveFeed:
         return self._context.site.access.visitor(self._context.request).admitted
 
     def _catch_up(self, hub: EventHub) -> None:
-        """What is under way already."""
+        """Send the auctions that are under way already."""
         for auction_id, event in hub.recent:
             self._take(auction_id, event)
         for lot in [lot for lot in self._lots.values() if lot.phase == "done" or not lot.task]:

@@ -23,7 +23,7 @@ MEASURES = {"pass@1": "success", "dollars": "dollars a task", "regret": "regret"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsCheck:
-    """What the outcomes since they were made say of the weights in use."""
+    """The verdict of later outcomes on the weights in use."""
 
     judged: int
     findings: tuple[DriftFinding, ...]
@@ -64,7 +64,7 @@ async def use(context: RequestContext) -> Response:
 
 
 async def check(memory: AuctionMemory, used: WeightSet | None, prior: Weights) -> WeightsCheck:
-    """Whether the weights in force still hold. Proposes; changes nothing."""
+    """Check whether the weights in force still hold. Proposes a refit; changes nothing."""
     model = used.weights.model if used else prior.model
     if used is None and model is None:
         return WeightsCheck(judged=0, findings=(), why_not="The default weights claim nothing that could be checked.")

@@ -1,4 +1,4 @@
-"""What the gateway says to agents, one Jinja file each: the task of an auction, the winner's plan, a dialogue."""
+"""Texts of the gateway for agents, one Jinja file each: the task of an auction, the winner's plan, a dialogue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def task_text(request: str, system: str, tools: Sequence[ToolInfo]) -> str:
 
 
 def plan_text(plan: str) -> str:
-    """What the winner is told of its plan, in the system message of every turn."""
+    """Return the text by which the winner is told its plan, in the system message of every turn."""
     return load_folder(FOLDER).text("plan", {"plan": plan})
 
 

@@ -36,7 +36,7 @@ from sale.config import AgentSettings
 from sale.errors import CallError
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
-from sale.models.endpoint import Address, EndpointModel, at
+from sale.models.endpoint import Address, EndpointModel, fixed_address
 from sale.models.protocol import Model
 from sale.models.scripted import Line, ScriptedModel, persona, plans_in
 from sale.types import JuryMode, Prompt
@@ -190,7 +190,9 @@ async def over_http(port: int, jury: JuryMode, auctions: int) -> Cost:
     """Auctions over HTTP."""
     base = f"http://127.0.0.1:{port}/v1"
     return await measure(
-        market(lambda name: EndpointModel(name, at(Address(base_url=base, model=name))), jury, None), auctions, 5
+        market(lambda name: EndpointModel(name, fixed_address(Address(base_url=base, model=name))), jury, None),
+        auctions,
+        5,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from sale.auction.scoring import MAX_SCORE
 from sale.bench import online
 from sale.bench.market_router import default_weights
-from sale.bench.replay import Recorded, load_recorded, merged
+from sale.bench.replay import RecordedTasks, load_recorded, merge_records
 from sale.bench.report.recorded_embeddings import RecordedEmbeddings
 from sale.bench.routers.features import Embeddings
 from sale.bench.routers.protocol import Floats
@@ -42,10 +42,10 @@ class Line:
     """(T,) dollars of the work."""
 
 
-def pool(name: str) -> Recorded:
+def pool(name: str) -> RecordedTasks:
     """The test tasks of a pool, both domains."""
     paths = sorted((RECORDS / name).glob("*-test.jsonl.xz"))
-    return merged([load_recorded(path, hst_open()) for path in paths])
+    return merge_records([load_recorded(path, hst_open()) for path in paths])
 
 
 def lines(name: str, tried: Sequence[float] = TRIED, orders: int = ORDERS) -> Iterator[Line]:
@@ -56,7 +56,7 @@ def lines(name: str, tried: Sequence[float] = TRIED, orders: int = ORDERS) -> It
     marks = published.entropy + MAX_SCORE * sum(published.jurors.values())
     rows = np.arange(len(table))
     for weight in tried:
-        policy = online.Policy(name="base rates", weights=replace(published, track=weight * marks), hold=True)
+        policy = online.OnlinePolicy(name="base rates", weights=replace(published, track=weight * marks), hold=True)
         routings = [online.run(recorded, None, policy, embed, seed).routing for seed in range(orders)]
         yield Line(
             pool=name,

@@ -25,21 +25,21 @@ import numpy as np
 
 from sale import config
 from sale.agents.contractor import Contractor
-from sale.agents.pool import boxed
+from sale.agents.pool import choose_sandbox
 from sale.auction.bidding import refined_strategy
-from sale.auction.jury import PanelJury, Sitting
+from sale.auction.jury import JuryContext, PanelJury
 from sale.auction.ledger import Ledger, ignore
 from sale.auction.scoring import impute
 from sale.bench.recording.calls import NotRecordedError
 from sale.bench.recording.log import FIRST_BIDS, unpack
 from sale.bench.recording.pools import for_recording
 from sale.bench.recording.run import Recorder
-from sale.bench.replay import AuctionRow, Recorded, load_recorded
+from sale.bench.replay import AuctionRow, RecordedTasks, load_recorded
 from sale.bench.routers.features import Embeddings
-from sale.bench.stats import Interval, Resampling, mean, paired
+from sale.bench.stats import Interval, Resampling, compare_paired, mean
 from sale.bench.tasks.hst_open import hst_open
 from sale.bench.tasks.schema import BenchTask
-from sale.memory.retrieval import Candidate, contrast
+from sale.memory.retrieval import PairCandidate, contrast
 from sale.models.embedding import MiniLMEmbedder
 from sale.types import Pair, Strategy
 
@@ -59,7 +59,7 @@ PAIRS = 3
 AT_ONCE = 8
 SEED = 7
 
-Finder = Callable[[Recorded, str, float], Pair | None]
+Finder = Callable[[RecordedTasks, str, float], Pair | None]
 """A pair from one past task, of which the similarity is given."""
 
 
@@ -72,13 +72,13 @@ class Variant:
     success: bool
 
 
-def by_auction(recorded: Recorded, task: str, similarity: float) -> Pair | None:
+def by_auction(recorded: RecordedTasks, task: str, similarity: float) -> Pair | None:
     """The pair the memory would show: not of work that is known to have failed."""
     auction = recorded.auctions[FIRST_BIDS, task]
     if auction.winner is None or not recorded.works[task, auction.winner, auction.strategy].success:
         return None
     candidates = [
-        Candidate(
+        PairCandidate(
             agent=bid.agent,
             text=bid.strategy.text,
             net_cost=bid.net_cost,
@@ -96,7 +96,7 @@ def by_auction(recorded: Recorded, task: str, similarity: float) -> Pair | None:
     )
 
 
-def by_outcome(recorded: Recorded, task: str, similarity: float) -> Pair | None:
+def by_outcome(recorded: RecordedTasks, task: str, similarity: float) -> Pair | None:
     """A plan its author failed with against one its author succeeded with, one of them the agent's own."""
     auction = recorded.auctions[FIRST_BIDS, task]
     plan = _own(auction)
@@ -124,7 +124,7 @@ def by_outcome(recorded: Recorded, task: str, similarity: float) -> Pair | None:
 WAYS: dict[str, Finder] = {BY_AUCTION: by_auction, BY_OUTCOME: by_outcome}
 
 
-def _text(recorded: Recorded, task: str) -> str:
+def _text(recorded: RecordedTasks, task: str) -> str:
     return next(one.prompt for one in recorded.tasks if one.id == task)
 
 
@@ -136,7 +136,7 @@ def _own(auction: AuctionRow) -> Strategy | None:
 class Study:
     """The recorded bids and the agents, over a record of the calls made here."""
 
-    recorded: Recorded
+    recorded: RecordedTasks
     recorder: Recorder
     alike: np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
@@ -186,7 +186,7 @@ class Study:
 
         rules = self._settings.auction
         jurors = [juror for name in JURORS if (juror := self._agents[name].juror) is not None]
-        sitting = Sitting(
+        sitting = JuryContext(
             auction_id=task.id,
             task=task.task,
             stage="rejudge",
@@ -209,7 +209,7 @@ async def study(*, replay: bool, first: int | None) -> list[dict[str, Variant]]:
     """Go through the tasks; over recorded calls alone, or making those that are missing."""
     recorded = load_recorded(BIDS, hst_open())
     settings = for_recording(config.load(POOL), "coding")
-    sandbox, _ = boxed(settings.sandbox)
+    sandbox, _ = choose_sandbox(settings.sandbox)
     vectors = Embeddings(MiniLMEmbedder())([task.prompt for task in recorded.tasks])
     places = asyncio.Semaphore(AT_ONCE)
     found: dict[int, dict[str, Variant]] = {}
@@ -257,8 +257,8 @@ def table(found: Sequence[dict[str, Variant]]) -> str:
         score, rate = mean(scores[:, 0], resampling), mean(100 * solved[:, 0], resampling)
         gains = ["–", "–"]
         if way != FIRST:
-            better = paired(scores[:, 0], scores[:, 1], resampling).difference
-            more = paired(100 * solved[:, 0], 100 * solved[:, 1], resampling).difference
+            better = compare_paired(scores[:, 0], scores[:, 1], resampling).difference
+            more = compare_paired(100 * solved[:, 0], 100 * solved[:, 1], resampling).difference
             gains = [_said(better, 2), _said(more, 1)]
         rows.append(f"| {way} | {_said(score, 2)} | {gains[0]} | {_said(rate, 1)} | {gains[1]} |")
     return "\n".join([*rows, "", f"{len(found)} coding tasks, 95 % intervals over tasks."]) + "\n"

@@ -9,7 +9,7 @@ from statistics import NormalDist, fmean
 from typing import Any
 
 Record = dict[str, Any]
-FEWEST = 5
+MIN_COUNT = 5
 Z = NormalDist().inv_cdf(0.975)
 
 
@@ -91,7 +91,7 @@ def money(records: Sequence[Record]) -> str:
 def telling(records: Sequence[Record]) -> bool:
     """Whether there are plans of both outcomes, some of each: an area from fewer says nothing."""
     won = [planned_success(record, bid["agent"]) for record in records for bid in record["result"]["auction"]["bids"]]
-    return min(won.count(True), won.count(False)) >= FEWEST
+    return min(won.count(True), won.count(False)) >= MIN_COUNT
 
 
 def signals(records: Sequence[Record], which: str) -> str:

@@ -28,12 +28,12 @@ from pydantic_ai.settings import ModelSettings
 
 from benchmarks.tool_calls_report import page_of, scored, wrong_entries
 from benchmarks.tool_calls_set import TOOLS, requests
-from sale.agents.inputs import Inputs, inputs_of
+from sale.agents.inputs import ToolInputs, inputs_of
 from sale.agents.prompts import choose_prompt, fill_prompt, step_prompt, work_prompt
 from sale.agents.steps import USE, choice_schema, step_schema
 from sale.config import llama_server, models_path
 from sale.errors import CallError
-from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
 from sale.models.local.engine import LocalEngine
 from sale.models.local.weights import WeightStore
 from sale.types import Prompt, Task
@@ -49,7 +49,7 @@ QUARTERS = 4
 """All models and ways are asked a quarter of the requests before the next: a record that ends early is a fair one."""
 AT_ONCE = 4
 """Requests at a time; the engine keeps the others waiting."""
-MOST_TOKENS = 96
+MAX_TOKENS = 96
 SECONDS = 600.0
 
 
@@ -67,7 +67,7 @@ async def run(models: Sequence[str], ways: Sequence[str], threads: int) -> None:
         engine = LocalEngine(weights, context=4096, threads=threads, parallel=AT_ONCE, server=server)
         endpoint = await engine.start()
         address = Address(base_url=endpoint.base_url, model=name, api_key=endpoint.api_key)
-        model = EndpointModel(name, at(address), manner=Manner(logprobs=0))
+        model = EndpointModel(name, fixed_address(address), manner=SamplingOptions(logprobs=0))
         try:
             places = asyncio.Semaphore(AT_ONCE)
             about = {"model": name, "engine": "own build" if server else "wheel"}
@@ -106,7 +106,7 @@ async def asked(model: EndpointModel, way: str, request: dict[str, Any]) -> dict
     return {**said, "tokens": tokens, "seconds": round(time.monotonic() - began, 1)}
 
 
-async def natively(model: EndpointModel, task: Task, shown: Sequence[Inputs]) -> tuple[dict[str, Any], int]:
+async def natively(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]) -> tuple[dict[str, Any], int]:
     """Tool calls of the protocol, as `execution = "tools"` makes them."""
     infos = [one.tool.info for one in shown]
     prompt = work_prompt(task, strategy=None, tools=infos)
@@ -117,35 +117,35 @@ async def natively(model: EndpointModel, task: Task, shown: Sequence[Inputs]) ->
     response = await model_request(
         await model.for_tools(),
         [ModelRequest(parts=[SystemPromptPart(content=prompt.system), UserPromptPart(content=prompt.user)])],
-        model_settings=ModelSettings(max_tokens=MOST_TOKENS, temperature=0.0),
+        model_settings=ModelSettings(max_tokens=MAX_TOKENS, temperature=0.0),
         model_request_parameters=ModelRequestParameters(function_tools=offered, allow_text_output=True),
     )
     calls = [[part.tool_name, part.args_as_json_str()] for part in response.parts if isinstance(part, ToolCallPart)]
     return {"calls": calls, "text": response.text or ""}, response.usage.output_tokens
 
 
-async def stepwise(model: EndpointModel, task: Task, shown: Sequence[Inputs]) -> tuple[dict[str, Any], int]:
+async def stepwise(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]) -> tuple[dict[str, Any], int]:
     """A JSON object held to a schema, as `execution = "steps"` makes it."""
-    reply = await model.generate(step_of(task, shown), max_tokens=MOST_TOKENS, schema=step_schema(shown))
+    reply = await model.generate(step_of(task, shown), max_tokens=MAX_TOKENS, schema=step_schema(shown))
     return {"text": reply.text}, reply.usage.output_tokens
 
 
-async def in_words(model: EndpointModel, task: Task, shown: Sequence[Inputs]) -> tuple[dict[str, Any], int]:
+async def in_words(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]) -> tuple[dict[str, Any], int]:
     """The same words with nothing to hold the reply to them."""
-    reply = await model.generate(step_of(task, shown), max_tokens=MOST_TOKENS)
+    reply = await model.generate(step_of(task, shown), max_tokens=MAX_TOKENS)
     return {"text": reply.text}, reply.usage.output_tokens
 
 
-async def choosing(model: EndpointModel, task: Task, shown: Sequence[Inputs]) -> tuple[dict[str, Any], int]:
+async def choosing(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]) -> tuple[dict[str, Any], int]:
     """First which tool, then its inputs, each held to a schema, as `execution = "choose"` makes them."""
     tools = {one.name: one for one in shown}
     which = choose_prompt(task, strategy=None, tools=shown, steps=())
-    chosen = await model.generate(which, max_tokens=MOST_TOKENS, schema=choice_schema(tools))
+    chosen = await model.generate(which, max_tokens=MAX_TOKENS, schema=choice_schema(tools))
     tool = tools.get(json.loads(chosen.text)[USE] if chosen.text.endswith("}") else "")
     if tool is None:
         return {"text": chosen.text}, chosen.usage.output_tokens
     fill = fill_prompt(task, strategy=None, tool=tool, steps=())
-    given = await model.generate(fill, max_tokens=MOST_TOKENS, schema=tool.whole)
+    given = await model.generate(fill, max_tokens=MAX_TOKENS, schema=tool.whole)
     tokens = chosen.usage.output_tokens + given.usage.output_tokens
     return {"calls": [[tool.name, given.text]]}, tokens
 
@@ -153,7 +153,7 @@ async def choosing(model: EndpointModel, task: Task, shown: Sequence[Inputs]) ->
 ASK = {"tools": natively, "steps": stepwise, "choose": choosing, "words": in_words}
 
 
-def step_of(task: Task, shown: Sequence[Inputs]) -> Prompt:
+def step_of(task: Task, shown: Sequence[ToolInputs]) -> Prompt:
     """The first step's prompt."""
     return step_prompt(task, strategy=None, tools=shown, steps=(), last=False, sourced=False)
 

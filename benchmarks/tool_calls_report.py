@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from benchmarks.tool_calls_set import TOOLS, requests
-from sale.agents.inputs import Inputs, inputs_of
+from sale.agents.inputs import ToolInputs, inputs_of
 from sale.agents.steps import ANSWER, read_step
 from sale.agents.tools.sandbox import Sandbox, find_sandbox
 from sale.bench.stats import wilson
 from sale.errors import InputError
-from sale.models.local.catalogue import entries
+from sale.models.local.catalogue import list_entries
 
 BEGIN, END = "<!-- tool calls: begin -->\n", "<!-- tool calls: end -->\n"
 WAYS = {
@@ -25,7 +25,7 @@ WAYS = {
 }
 EXECUTIONS = ("tools", "steps", "choose")
 """The ways that are ways to work, too."""
-FEWEST = 0.5
+MIN_VALID_SHARE = 0.5
 """A model whose replies are valid calls less often than this, or never the right one, is better left without tools."""
 ENOUGH = 5
 """Replies without which nothing is said of a way."""
@@ -54,7 +54,9 @@ async def scored(record: Sequence[dict[str, Any]]) -> list[Scored]:
     return [await _score(line, wanted[line["id"]], tools, sandbox) for line in record if line["id"] in wanted]
 
 
-async def _score(line: dict[str, Any], wanted: dict[str, Any], tools: dict[str, Inputs], sandbox: Sandbox) -> Scored:
+async def _score(
+    line: dict[str, Any], wanted: dict[str, Any], tools: dict[str, ToolInputs], sandbox: Sandbox
+) -> Scored:
     name, given = _call_in(line, tools)
     arguments = await _taken(tools[name], given) if name in tools else None
     valid = arguments is not None
@@ -65,7 +67,7 @@ async def _score(line: dict[str, Any], wanted: dict[str, Any], tools: dict[str, 
     return Scored(model=line["model"], way=line["way"], valid=valid, tool=right, arguments=holds, tokens=line["tokens"])
 
 
-def _call_in(line: dict[str, Any], tools: dict[str, Inputs]) -> tuple[str, object]:
+def _call_in(line: dict[str, Any], tools: dict[str, ToolInputs]) -> tuple[str, object]:
     """The first call of a reply: the tool and its inputs, by name."""
     if calls := line.get("calls"):
         name, text = calls[0]
@@ -84,7 +86,7 @@ def _call_in(line: dict[str, Any], tools: dict[str, Inputs]) -> tuple[str, objec
     return name, {only: given} if only is not None else given
 
 
-async def _taken(tool: Inputs, given: object) -> dict[str, Any] | None:
+async def _taken(tool: ToolInputs, given: object) -> dict[str, Any] | None:
     """The inputs, if the tool takes them; the tool itself does nothing."""
     if not isinstance(given, dict):
         return None
@@ -123,7 +125,7 @@ def table(results: Sequence[Scored]) -> str:
         "| model | way | a valid call | of the right tool | with the right inputs | tokens |",
         "|---|---|---|---|---|---|",
     ]
-    for entry in entries():
+    for entry in list_entries():
         best = best_way(results, entry.id)
         for way, title in WAYS.items():
             if found := groups.get((entry.id, way)):
@@ -131,7 +133,7 @@ def table(results: Sequence[Scored]) -> str:
                 shares = [_share([getattr(one, key) for one in found]) for key in ("valid", "tool", "arguments")]
                 tokens = sum(one.tokens for one in found) / len(found)
                 rows.append(f"| {entry.id} | {title}{mark} | {' | '.join(shares)} | {tokens:.0f} |")
-    if unmeasured := [entry.id for entry in entries() if best_way(results, entry.id) is None]:
+    if unmeasured := [entry.id for entry in list_entries() if best_way(results, entry.id) is None]:
         rows += ["", f"Not measured yet, or too little: {', '.join(unmeasured)}."]
     rows += ["", '★ how `execution = "auto"` lets the model work; a model without one works without tools.']
     return "\n".join(rows)
@@ -145,17 +147,17 @@ def best_way(results: Sequence[Scored], model: str) -> str | None:
     usable = {
         way: sum(one.arguments for one in some) / len(some)
         for way, some in found.items()
-        if sum(one.valid for one in some) >= FEWEST * len(some) and any(one.arguments for one in some)
+        if sum(one.valid for one in some) >= MIN_VALID_SHARE * len(some) and any(one.arguments for one in some)
     }
     return max(usable, key=lambda way: usable[way], default="direct")
 
 
 def wrong_entries(results: Sequence[Scored]) -> list[str]:
     """What the catalogue says otherwise than the record."""
-    best = {entry.id: best_way(results, entry.id) for entry in entries()}
+    best = {entry.id: best_way(results, entry.id) for entry in list_entries()}
     return [
         f"catalogue.toml: {entry.id} should have with_tools = {best[entry.id]!r}"
-        for entry in entries()
+        for entry in list_entries()
         if best[entry.id] not in {None, entry.with_tools}
     ]
 

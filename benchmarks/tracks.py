@@ -5,8 +5,8 @@
 Each agent's success without a plan is foretold from all the other recorded tasks: its own rate there, and its track
 record, smoothed towards that rate. Lower is better; the constant row knows the rate alone. `by likeness` weighs a past
 task by e^((cosine − 1) / bandwidth), `by the nearest` by e^((cosine − nearest) / bandwidth), damped where even the
-nearest is not alike, which is what `sale.memory.tracks` does. Without arguments the dev tasks are read, as far as they
-are on record: what is chosen here must not be chosen on the tasks it is measured on.
+nearest is not alike, which is what `sale.memory.track_records` does. Without arguments the dev tasks on record are
+read: what is chosen here must not be chosen on the tasks it is measured on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sale.bench.replay import load_recorded
 from sale.bench.routers.features import Embeddings
 from sale.bench.routers.protocol import Floats
 from sale.bench.tasks.hst_open import hst_open
-from sale.memory.tracks import ALIKE
+from sale.memory.track_records import ALIKE
 from sale.models.embedding import MiniLMEmbedder
 
 RECORDS = Path(__file__).with_name("records") / "hst-open"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sale.agents.verify import normalised
+from sale.agents.verify import normalise
 from sale.bench.tasks import hst_open
 from sale.bench.tasks.files import write_tasks
 from sale.bench.tasks.loaders import choice, code, search
@@ -117,8 +117,8 @@ def stands_in(row: Mapping[str, Any], paragraphs: Iterable[Mapping[str, Any]]) -
         return True
     given = row.get("possible_answers") or row["answers"]
     answers = json.loads(given) if isinstance(given, str) else given
-    text = f" {normalised(' '.join(passage['text'] for passage in paragraphs))} "
-    return any(f" {normalised(answer)} " in text for answer in answers if len(answer) > 2)
+    text = f" {normalise(' '.join(passage['text'] for passage in paragraphs))} "
+    return any(f" {normalise(answer)} " in text for answer in answers if len(answer) > 2)
 
 
 def of(row: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -119,7 +119,7 @@ the status is that of the answer, and a line says so.
 def configuration() -> str:
     """The page, from the settings' own types and docstrings."""
     sections = "\n".join(_section(title, kind, purpose) for title, kind, purpose in SECTIONS)
-    return CONFIGURATION.format(shipped=config.shipped(), sections=sections)
+    return CONFIGURATION.format(shipped=config.shipped_text(), sections=sections)
 
 
 def _section(title: str, kind: type, purpose: str) -> str:

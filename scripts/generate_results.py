@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from sale.bench.replay import load_recorded
+from sale.bench.report.external import external_tables
 from sale.bench.report.make import make, make_pool
-from sale.bench.report.outside import outside_sheets
 from sale.bench.report.recorded_embeddings import RecordedEmbeddings, texts_of
-from sale.bench.report.sheet import Sheet
+from sale.bench.report.report_table import ReportTable
 from sale.bench.report.shipping import knowledge
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.hst_open import hst_open
@@ -48,7 +48,7 @@ _NUMBER = re.compile(rb"-?\d+\.\d+")
 _SHEET = re.compile(r"(<!-- sheet: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def page(text: str, made: Sequence[Sheet]) -> str:
+def page(text: str, made: Sequence[ReportTable]) -> str:
     """The page with its tables made anew; a table that is not made any more says so."""
     sheets = {sheet.key: sheet for sheet in made}
 
@@ -71,13 +71,13 @@ def recorded_texts() -> list[str]:
     return sorted({text for path in paths for text in texts_of(load_recorded(path, given))})
 
 
-def whole() -> tuple[list[Sheet], dict[str, bytes]]:
+def whole() -> tuple[list[ReportTable], dict[str, bytes]]:
     """Each domain of the embedded pool by itself: tables and figures."""
     report = make(RECORDS / "hst-open", hst_open(), features(), suffixes=PACKED)
     return list(report.sheets), report.figures()
 
 
-def pooled(folder: str) -> tuple[tuple[Sheet, ...], dict[str, bytes]]:
+def pooled(folder: str) -> tuple[tuple[ReportTable, ...], dict[str, bytes]]:
     """A pool with its domains as one: tables and figures."""
     title = POOLS[folder]
     return make_pool(RECORDS / folder, hst_open(), features(), name=folder, title=title, suffixes=PACKED)
@@ -87,7 +87,7 @@ def shipped() -> dict[Path, bytes]:
     """What sale ships about the embedded pool."""
     records = sorted((RECORDS / "hst-open").glob(f"*-*{PACKED[0]}"))
     known = knowledge([load_recorded(path, hst_open()) for path in records], features())
-    return {SHIPPED / name: content for name, content in known.written().items()}
+    return {SHIPPED / name: content for name, content in known.as_files().items()}
 
 
 def files() -> dict[Path, bytes]:
@@ -99,7 +99,7 @@ def files() -> dict[Path, bytes]:
         by_domain = workers.submit(whole)  # the longest first
         by_pool = [workers.submit(pooled, folder) for folder in POOLS]
         ships = workers.submit(shipped)
-        outside = outside_sheets(RECORDS)
+        outside = external_tables(RECORDS)
         sheets, drawn = by_domain.result()
         pools = [one.result() for one in by_pool]
         sheets = [*sheets, *outside, *(sheet for made, _ in pools for sheet in made)]

@@ -56,7 +56,7 @@ class TestShipped:
         assert settings.origin == "the embedded pool (no sale.toml found)"
         assert len(settings.agents) == 3
         assert all(one.local and one.price for one in settings.agents)
-        assert config.parse(config.shipped()).agents == settings.agents
+        assert config.parse(config.shipped_text()).agents == settings.agents
 
     def test_says_its_default_is_the_default(self) -> None:
         """What the file leaves out is what the types say."""

@@ -67,7 +67,7 @@ def test_the_scoring_needs_only_the_nouns() -> None:
     ours = {module for module in found["modules"] if module.startswith("sale")}
     assert ours - {"sale", "sale.auction"} == {
         "sale.auction.ballots",
-        "sale.auction.chances",
+        "sale.auction.success_model",
         "sale.auction.entropy",
         "sale.auction.scoring",
         *(module for module in ours if module.startswith("sale.types")),

@@ -14,7 +14,7 @@ from sale.auction.events import AwardedAgain, Event
 from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
-from sale.server.telling import told
+from sale.server.progress import describe_event
 from sale.types import Call, Result, Settlement, SuccessModel, Training, Usage
 
 WORTH = 1_000.0
@@ -167,7 +167,7 @@ async def test_an_auction_that_may_pay_is_held() -> None:
         lines.clear()
         found = weights(model(small=0.5, middle=0.55, large=0.6, spread=2.0, auction=auction))
         async with Market([agent(*one, bids) for one in POOL], rules=rules, weights=found) as market:
-            result = await market.run("Do it.", observe=lambda event: lines.append(told(event)))
+            result = await market.run("Do it.", observe=lambda event: lines.append(describe_event(event)))
         assert len(bids) == expected
         assert result.auction.held == bool(expected)
         assert ("3 agents are bidding" in lines) == bool(expected)

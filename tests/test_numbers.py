@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.types.numbers import MAX_WAIT, finite, wait_of, whole
+from sale.types.numbers import MAX_WAIT, parse_finite, parse_whole, wait_of
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -47,22 +47,22 @@ def test_a_wait(header: str | None, seconds: float | None) -> None:
 def test_any_header_is_a_wait_or_none(header: str) -> None:
     wait = wait_of(header, NOW)
     assert wait is None or 0.0 <= wait <= MAX_WAIT
-    length = whole(header)
+    length = parse_whole(header)
     assert length is None or str(length) == (header.lstrip("0") or "0")
 
 
 @pytest.mark.parametrize("text", ["²", "٣", "1" * 5000, "-1", "+1", "1.0", " 1", "", None, 1])
 def test_what_is_no_whole_number(text: object) -> None:
-    assert whole(text) is None
+    assert parse_whole(text) is None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, True, None, [], "1_0x", 10**400])
 def test_what_is_no_finite_number(value: object) -> None:
-    assert finite(value) is None
+    assert parse_finite(value) is None
 
 
 def test_a_whole_number_is_read() -> None:
-    assert [whole(text) for text in ("0", "017", "9" * 18, "9" * 19, "-1", "١")] == [
+    assert [parse_whole(text) for text in ("0", "017", "9" * 18, "9" * 19, "-1", "١")] == [
         0,
         17,
         10**18 - 1,

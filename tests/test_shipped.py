@@ -14,12 +14,12 @@ from click.testing import CliRunner
 from sale import Market, config
 from sale.cli.weights import weights
 from sale.config import Settings
-from sale.learning.due import due
-from sale.shipped import knowledge_of, shipped
+from sale.learning.refit_trigger import check_refit
+from sale.shipped import knowledge_of, load_shipped
 from sale.shipped.knowledge import read
 from sale.types import Example, Worked
 
-EMBEDDED = config.parse(config.shipped())
+EMBEDDED = config.parse(config.shipped_text())
 
 
 def changed(**agent: object) -> Settings:
@@ -56,13 +56,13 @@ def test_of_any_other_pool_nothing_is_known(change: Mapping[str, Any]) -> None:
 
 
 def test_a_price_of_ones_own_is_another_pool() -> None:
-    price = config.parse(config.shipped().replace("price = 0.03\n", "price = 0.04\n"))
+    price = config.parse(config.shipped_text().replace("price = 0.03\n", "price = 0.04\n"))
     assert knowledge_of(price) is None
 
 
 def test_the_command_line_shows_what_it_says(tmp_path: Path) -> None:
     place = tmp_path / "sale.toml"
-    place.write_text(config.shipped(), encoding="utf-8")
+    place.write_text(config.shipped_text(), encoding="utf-8")
     asked = ["show", "shipped", "--config", str(place)]
     done = CliRunner().invoke(weights, [*asked, "--json"])
     assert json.loads(done.output)["weights"]["training"]["objective"] == "utility"
@@ -84,8 +84,8 @@ def test_a_few_outcomes_do_not_ask_for_weights_in_place_of_those_that_rest_on_hu
         )
         for number in range(30)
     ]
-    assert due(few, None).due
-    found = due(few, shipped().weight_set)
+    assert check_refit(few, None).due
+    found = check_refit(few, load_shipped().weight_set)
     assert not found.due
     assert "the shipped weights hold" in found.reasons[0]
 
@@ -95,7 +95,7 @@ def test_fewer_agents_of_the_pool_are_known_as_they_are() -> None:
 
 
 def test_questions_with_passages_say_nothing_of_questions_without() -> None:
-    whole, known = shipped(), knowledge_of(EMBEDDED)
+    whole, known = load_shipped(), knowledge_of(EMBEDDED)
     assert known is not None
     assert "search" in whole.domains
     assert "search" not in known.domains
@@ -103,8 +103,8 @@ def test_questions_with_passages_say_nothing_of_questions_without() -> None:
 
 
 def test_the_files_hold_what_was_found() -> None:
-    known = shipped()
-    again = read(known.written().__getitem__)
+    known = load_shipped()
+    again = read(known.as_files().__getitem__)
     assert (again.agents, again.weights, again.training, again.domains) == (
         known.agents,
         known.weights,

@@ -33,7 +33,7 @@ from sale.types import (
     Usage,
     Weights,
 )
-from tests.support.values import TASK, bid, pair, weights
+from tests.support.builders import TASK, bid, pair, weights
 
 NOUNS = [noun for _, noun in inspect.getmembers(types, inspect.isclass) if dataclasses.is_dataclass(noun)]
 usages = st.builds(Usage, input_tokens=st.integers(0, 10**9), output_tokens=st.integers(0, 10**9))

@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 
 from benchmarks.gateway.contenders import CONTENDERS, Contender, Up, asked, served, upstream
 from benchmarks.gateway.environments import PROGRAMS
-from benchmarks.gateway.load import Asked, Measured
+from benchmarks.gateway.load import LoadRequest, Measured
 from benchmarks.gateway.processes import Watched, cores
 from benchmarks.gateway.report import Cell, Record, Soak, write_page
 
@@ -37,7 +37,7 @@ SAMPLES = 20
 """Looks at the memory in a soak."""
 
 
-def ask(server: Watched, what: Asked, connections: int, seconds: float, most: int = sys.maxsize) -> Measured:
+def ask(server: Watched, what: LoadRequest, connections: int, seconds: float, most: int = sys.maxsize) -> Measured:
     """Run the load generator on its core."""
     command = ["taskset", "-c", str(cores()[1]), sys.executable, "-m", "benchmarks.gateway.load"]
     command += [

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.gateway.environments import PROGRAMS, installed
-from benchmarks.gateway.load import Asked, Json
+from benchmarks.gateway.load import Json, LoadRequest
 from benchmarks.gateway.processes import Watched, cores, running
 
 UPSTREAM_PORT, PROXY_PORT = 18_440, 18_441
@@ -51,7 +51,7 @@ CONTENDERS = (
 )
 
 
-def asked(contender: Contender, mode: str, key: str = "") -> Asked:
+def asked(contender: Contender, mode: str, key: str = "") -> LoadRequest:
     """The request of a contender in a mode: `whole`, `stream` (all frames at once) or `paced` (a frame every 10 ms)."""
     body: Json = {"model": "paced" if mode == "paced" else "instant", "messages": [QUESTION], "max_tokens": 64}
     opening: Json | None = None
@@ -61,7 +61,7 @@ def asked(contender: Contender, mode: str, key: str = "") -> Asked:
     if mode != "whole":
         body["stream"] = True
     headers = {**contender.headers, **({"authorization": f"Bearer {key}"} if key else {})}
-    return Asked(body=body, stream=mode != "whole", headers=headers, opening=opening)
+    return LoadRequest(body=body, stream=mode != "whole", headers=headers, opening=opening)
 
 
 @dataclass(frozen=True, kw_only=True)

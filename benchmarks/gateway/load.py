@@ -2,8 +2,8 @@
 
     echo '{"body": {…}, "stream": true}' | python -m benchmarks.gateway.load --port 18440 --pid 123 --connections 16
 
-What it is told on standard input (`Asked`) it sends as fast as it is answered; what it measured (`Measured`) comes out
-as JSON. Latencies are of whole answers, in milliseconds; a stream also has the time to its first token and the times
+It sends the `LoadRequest` on standard input as fast as it is answered, and prints what it `Measured` as JSON.
+Latencies are of whole answers, in milliseconds; a stream also has the time to its first token and the times
 between arrivals. With `opening`, every connection first opens a session with it, which is not measured, and then sends
 the body with that session's id.
 """
@@ -29,12 +29,12 @@ PATIENCE = 30.0
 """Seconds an answer may take once no more are begun; then it counts as an error."""
 OPENINGS = 8
 """Sessions opened at a time."""
-MOST_ERRORS = 50
+MAX_ERRORS = 50
 """One connection gives up after so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class LoadRequest:
     """What is sent."""
 
     body: Json
@@ -169,7 +169,7 @@ class Client(asyncio.Protocol):
             self._tally.errors["no [DONE]"] += 1
         else:
             self._tally.whole.append(now - self._began)
-        if self._tally.errors.total() > MOST_ERRORS:
+        if self._tally.errors.total() > MAX_ERRORS:
             self._stop()
         else:
             self._next()
@@ -182,7 +182,7 @@ class Client(asyncio.Protocol):
         self._stop()
 
 
-def written(asked: Asked, port: int, session: str = "", *, body: Json | None = None) -> bytes:
+def written(asked: LoadRequest, port: int, session: str = "", *, body: Json | None = None) -> bytes:
     """The request as bytes."""
     content = json.dumps(asked.body if body is None else body).encode()
     headers = {
@@ -200,7 +200,7 @@ def written(asked: Asked, port: int, session: str = "", *, body: Json | None = N
 async def _ask_until(port: int, request: bytes, tally: Tally, *, stream: bool) -> str:
     """One connection's work; a server that closes it is connected to again. The session it was told of."""
     session = ""
-    while time.perf_counter() < tally.until and tally.begun < tally.most and tally.errors.total() <= MOST_ERRORS:
+    while time.perf_counter() < tally.until and tally.begun < tally.most and tally.errors.total() <= MAX_ERRORS:
         loop = asyncio.get_running_loop()
         _, client = await loop.create_connection(lambda: Client(request, tally, stream=stream), "127.0.0.1", port)
         try:
@@ -212,7 +212,7 @@ async def _ask_until(port: int, request: bytes, tally: Tally, *, stream: bool) -
     return session
 
 
-async def _open(port: int, asked: Asked, connections: int) -> list[str]:
+async def _open(port: int, asked: LoadRequest, connections: int) -> list[str]:
     """A session for every connection."""
     sessions: list[str] = []
     gate = asyncio.Semaphore(OPENINGS)
@@ -232,7 +232,9 @@ async def _open(port: int, asked: Asked, connections: int) -> list[str]:
     return sessions
 
 
-async def load(server: Watched, asked: Asked, connections: int, seconds: float, most: int = sys.maxsize) -> Measured:
+async def load(
+    server: Watched, asked: LoadRequest, connections: int, seconds: float, most: int = sys.maxsize
+) -> Measured:
     """Ask until the time, or the number of requests, is used up."""
     port = server.port
     sessions = await _open(port, asked, connections) if asked.opening is not None else [""] * connections
@@ -277,7 +279,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--most", type=int, default=sys.maxsize)
     given = parser.parse_args()
-    asked = TypeAdapter(Asked).validate_json(sys.stdin.read())
+    asked = TypeAdapter(LoadRequest).validate_json(sys.stdin.read())
     measured = asyncio.run(
         load(Watched(pid=given.pid, port=given.port), asked, given.connections, given.seconds, given.most)
     )

@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks.private_knowledge.looks import look, told
 from benchmarks.private_knowledge.report import entries, figure, load, sheets
 from sale.bench.figure_style import svg
-from sale.bench.replay import Recorded
+from sale.bench.replay import RecordedTasks
 from sale.bench.report.recorded_embeddings import RecordedEmbeddings, texts_of
-from sale.bench.routers.baselines import learnt
+from sale.bench.routers.baselines import learnt_routers
 from sale.bench.routers.features import Embeddings
 from sale.bench.routers.fixed import BestSingle, Random
 from sale.bench.routers.protocol import Router
@@ -52,7 +52,7 @@ def main(given: Sequence[str] | None = None) -> None:
             asyncio.run(look(POOL, [task for task in tasks if task.split == "dev"], known))
         print(told(known))
         return
-    found: dict[str, tuple[Recorded, Recorded | None]] = {}
+    found: dict[str, tuple[RecordedTasks, RecordedTasks | None]] = {}
     for division in DIVISIONS:
         test = load(asked.records, division, asked.split, tasks)
         dev = load(asked.records, division, "dev", tasks) if asked.split == "test" else None
@@ -66,7 +66,7 @@ def main(given: Sequence[str] | None = None) -> None:
     for division, (test, dev) in found.items():
         print(f"{division}: {counted(test)} {asked.split} tasks, {counted(dev)} dev tasks", file=sys.stderr)
         routers: list[Router] = [BestSingle(), Random()]
-        routers += [] if asked.quick else learnt(embeddings, answers=True)
+        routers += [] if asked.quick else learnt_routers(embeddings, answers=True)
         rows = list(entries(test, dev, embeddings, routers))
         pages.append(
             f"Passages by {division}: on record are {counted(test)} {asked.split} tasks and {counted(dev)} others."
@@ -80,7 +80,7 @@ def main(given: Sequence[str] | None = None) -> None:
     print(page)
 
 
-def counted(recorded: Recorded | None) -> str:
+def counted(recorded: RecordedTasks | None) -> str:
     """How many tasks of each domain."""
     if recorded is None:
         return "no"
@@ -89,7 +89,7 @@ def counted(recorded: Recorded | None) -> str:
 
 
 def embedder(
-    path: Path, found: dict[str, tuple[Recorded, Recorded | None]], *, anew: bool
+    path: Path, found: dict[str, tuple[RecordedTasks, RecordedTasks | None]], *, anew: bool
 ) -> RecordedEmbeddings | MiniLMEmbedder:
     """The embeddings kept beside the records, so that reports agree on all machines; else made now."""
     if anew:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sale.bench.metrics import Settled, settle
-from sale.bench.replay import Recorded, merged
-from sale.bench.report.folding import FOLDS, joined
+from sale.bench.metrics import DecisionOutcomes, settle
+from sale.bench.replay import RecordedTasks, merge_records
+from sale.bench.report.cross_validation import FOLDS, join_routings
 from sale.bench.routers.estimators import folds
 from sale.bench.routers.protocol import Ints, OutcomeTable, Routing
 from sale.errors import InputError
@@ -24,7 +24,7 @@ PASTS: tuple[int | None, ...] = (0, 10, 30, 100, None)
 DRAWS = 1
 """Draws of the past for each number and fold; fitting every router on more takes hours."""
 
-Decide = Callable[[Recorded, Recorded], Routing]
+Decide = Callable[[RecordedTasks, RecordedTasks], Routing]
 """Given the past and the tasks to decide, who does them."""
 
 
@@ -33,11 +33,11 @@ class Lot:
     """Some test tasks with what is known when they are decided."""
 
     rows: Ints
-    test: Recorded
-    past: Recorded
+    test: RecordedTasks
+    past: RecordedTasks
 
 
-def lots(test: Recorded, dev: Recorded | None, number: int | None, draw: int) -> Iterator[Lot]:
+def lots(test: RecordedTasks, dev: RecordedTasks | None, number: int | None, draw: int) -> Iterator[Lot]:
     """Every test task once, in folds, each with a past.
 
     Args:
@@ -46,7 +46,7 @@ def lots(test: Recorded, dev: Recorded | None, number: int | None, draw: int) ->
         number: Of past tasks; all where `None`, or where there are no more.
         draw: Which draw.
     """
-    known = test if dev is None else merged([test, dev])
+    known = test if dev is None else merge_records([test, dev])
     first = len(test.tasks)
     for fold, (train, held) in enumerate(folds(first, FOLDS, SEED)):
         able = np.concatenate([train, np.arange(first, len(known.tasks))])
@@ -55,14 +55,14 @@ def lots(test: Recorded, dev: Recorded | None, number: int | None, draw: int) ->
         yield Lot(rows=held, test=some(known, held), past=some(known, np.sort(drawn)))
 
 
-def some(recorded: Recorded, rows: Ints | Sequence[int]) -> Recorded:
+def some(recorded: RecordedTasks, rows: Ints | Sequence[int]) -> RecordedTasks:
     """Some tasks of a record."""
     return replace(recorded, tasks=[recorded.tasks[int(row)] for row in rows])
 
 
 def decided(
-    test: Recorded, dev: Recorded | None, table: OutcomeTable, number: int | None, decide: Decide
-) -> Settled | None:
+    test: RecordedTasks, dev: RecordedTasks | None, table: OutcomeTable, number: int | None, decide: Decide
+) -> DecisionOutcomes | None:
     """What comes of a way to decide with so large a past; `None` where that is too little for it.
 
     Runs over several draws of the past are one after the other; rows of one task are no news about other tasks.
@@ -75,5 +75,5 @@ def decided(
                 parts.append((lot.rows, decide(lot.past, lot.test)))
             except (InputError, ValueError):
                 return None
-        runs.append((table, joined(parts, table)))
+        runs.append((table, join_routings(parts, table)))
     return settle(*runs)

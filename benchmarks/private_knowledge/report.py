@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from benchmarks.private_knowledge.pasts import PASTS, decided
 from benchmarks.private_knowledge.rules import PRIMARY, Way, ways
 from sale.bench.frontier import hull
-from sale.bench.metrics import Settled, compare_dollars, compare_success, split, summary
+from sale.bench.metrics import DecisionOutcomes, compare_dollars, compare_success, split, summary
 from sale.bench.online import Embed
-from sale.bench.pareto import Point, pareto_plot
+from sale.bench.pareto import ParetoPoint, pareto_plot
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import GROUNDED, Recorded, load_recorded, merged
-from sale.bench.report.sheet import Sheet, micro, percent, scaled
+from sale.bench.replay import GROUNDED, RecordedTasks, load_recorded, merge_records
+from sale.bench.report.report_table import ReportTable, format_scaled, micro, percent
 from sale.bench.routers.protocol import Floats, OutcomeTable, Router
-from sale.bench.signals import Judged, judged_bids, within
+from sale.bench.signals import JudgedBid, area_over_pairs, judged_bids
 from sale.bench.stats import Interval, Resampling, bootstrap, holm, mean, ratio
 from sale.bench.tasks.schema import BenchTask
 
@@ -28,7 +28,7 @@ RESAMPLING = Resampling(seed=20261128, resamples=10_000)
 FEWER = Resampling(seed=20261128, resamples=1_000)
 """For what is computed anew on every resample."""
 DOMAINS = ("search", "coding")
-FEWEST = 5
+MIN_BIDS = 5
 """Fewer bids of one outcome have no area."""
 
 
@@ -38,12 +38,12 @@ class Entry:
 
     way: Way
     past: int | None
-    settled: Settled
+    settled: DecisionOutcomes
 
 
-def load(folder: Path, passages: str, split_name: str, tasks: Sequence[BenchTask]) -> Recorded | None:
+def load(folder: Path, passages: str, split_name: str, tasks: Sequence[BenchTask]) -> RecordedTasks | None:
     """What is on record of one division of the passages and one split of the tasks; `None` where nothing is whole."""
-    parts: list[Recorded] = []
+    parts: list[RecordedTasks] = []
     for domain in DOMAINS:
         path = folder / f"{passages}-{domain}-{split_name}.jsonl"
         packed = path.with_name(path.name + ".xz")
@@ -53,13 +53,13 @@ def load(folder: Path, passages: str, split_name: str, tasks: Sequence[BenchTask
         found = load_recorded(path if path.exists() else packed, wanted)
         both = [task for task in found.tasks if (GROUNDED, task.id) in found.auctions]
         parts.append(replace(found, tasks=both))
-    whole = merged(parts) if parts else None
+    whole = merge_records(parts) if parts else None
     return whole if whole is not None and whole.tasks else None
 
 
 def entries(
-    test: Recorded,
-    dev: Recorded | None,
+    test: RecordedTasks,
+    dev: RecordedTasks | None,
     embed: Embed,
     routers: Sequence[Router],
     pasts: Sequence[int | None] = PASTS,
@@ -73,7 +73,7 @@ def entries(
                 yield Entry(way=way, past=past, settled=settled)
 
 
-def main_table(rows: Sequence[Entry], table: OutcomeTable, key: str, title: str) -> Sheet:
+def main_table(rows: Sequence[Entry], table: OutcomeTable, key: str, title: str) -> ReportTable:
     """Success, money and the primary row's lead over every rival; Holm over all that are compared."""
     ours = next((row for row in rows if row.way.name == PRIMARY and row.past is None), None)
     compared = {
@@ -109,7 +109,7 @@ def main_table(rows: Sequence[Entry], table: OutcomeTable, key: str, title: str)
                 micro(lead[1].difference) if lead else "–",
             )
         )
-    return Sheet(
+    return ReportTable(
         key=key,
         title=f"{title}: {len(table)} test tasks, everything known of past tasks",
         head=(
@@ -131,7 +131,7 @@ def main_table(rows: Sequence[Entry], table: OutcomeTable, key: str, title: str)
     )
 
 
-def above_mixtures(settled: Settled, table: OutcomeTable) -> Interval | None:
+def above_mixtures(settled: DecisionOutcomes, table: OutcomeTable) -> Interval | None:
     """Success less what mixing single agents at random reaches for the same money."""
     places = {name: place for place, name in enumerate(table.ids)}
     at = [places[name] for name in settled.ids]
@@ -153,7 +153,7 @@ def above_mixtures(settled: Settled, table: OutcomeTable) -> Interval | None:
     return bootstrap(columns, statistic, FEWER, clusters=settled.ids)[0]
 
 
-def start_table(rows: Sequence[Entry], key: str, title: str) -> Sheet:
+def start_table(rows: Sequence[Entry], key: str, title: str) -> ReportTable:
     """Success and money by how many past tasks are known."""
     names = list(dict.fromkeys(row.way.name for row in rows if row.way.learns))
     known = {(row.way.name, row.past): summary(row.settled, RESAMPLING) for row in rows}
@@ -164,7 +164,7 @@ def start_table(rows: Sequence[Entry], key: str, title: str) -> Sheet:
             found = known.get((name, past if name in names else None))
             line.append(f"{percent(found.pass_at_1)} at {micro(found.dollars_per_task)}" if found else "–")
         cells.append(tuple(line))
-    return Sheet(
+    return ReportTable(
         key=key,
         title=f"{title}: solved, %, at millionths of a dollar a task, by past tasks known",
         head=("who decides", *("all" if past is None else str(past) for past in PASTS)),
@@ -173,7 +173,7 @@ def start_table(rows: Sequence[Entry], key: str, title: str) -> Sheet:
     )
 
 
-def lead_table(rows: Sequence[Entry], key: str, title: str) -> Sheet:
+def lead_table(rows: Sequence[Entry], key: str, title: str) -> ReportTable:
     """The primary row against every rival, by how many past tasks both know; Holm within a column."""
     cells: dict[str, list[str]] = {}
     rivals = list(dict.fromkeys(row.way.name for row in rows if row.way.rival and row.way.name != PRIMARY))
@@ -190,7 +190,7 @@ def lead_table(rows: Sequence[Entry], key: str, title: str) -> Sheet:
         for name in rivals:
             shown = f"{percent(found[name][0])}, p {corrected[name]:.3f}" if name in found else "–"
             cells.setdefault(name, []).append(shown)
-    return Sheet(
+    return ReportTable(
         key=key,
         title=f"{title}: {PRIMARY} solves more, points, by past tasks known",
         head=("than", *("all" if past is None else str(past) for past in PASTS)),
@@ -203,10 +203,10 @@ def _learns(rows: Sequence[Entry], name: str) -> bool:
     return any(row.way.learns for row in rows if row.way.name == name)
 
 
-def area_table(test: Recorded) -> Sheet:
+def area_table(test: RecordedTasks) -> ReportTable:
     """How well every juror ranks bids by what came of them, within a source and within a task."""
     cells: list[tuple[str, ...]] = []
-    for title, recorded in (("what was found", test.grounded()), ("plans", test)):
+    for title, recorded in (("what was found", test.with_evidence()), ("plans", test)):
         bids = judged_bids(recorded, planned=False)
         for juror in sorted({score.juror for one in bids for score in one.bid.scores}):
             for domain in DOMAINS:
@@ -218,12 +218,12 @@ def area_table(test: Recorded) -> Sheet:
                         juror,
                         title,
                         domain,
-                        scaled(_area(known, lambda one: one.source), 1, 2),
-                        scaled(_area(known, lambda one: one.task), 1, 2),
+                        format_scaled(_area(known, lambda one: one.source), 1, 2),
+                        format_scaled(_area(known, lambda one: one.task), 1, 2),
                         f"{good} + {len(known) - good}",
                     )
                 )
-    return Sheet(
+    return ReportTable(
         key="areas",
         title="How well jurors rank bids by what came of the work",
         head=("juror", "reads", "tasks", "area within a source", "area within a task", "succeeded + failed"),
@@ -232,20 +232,20 @@ def area_table(test: Recorded) -> Sheet:
     )
 
 
-def _by(one: Judged, juror: str) -> float | None:
+def _by(one: JudgedBid, juror: str) -> float | None:
     return next((score.value for score in one.bid.scores if score.juror == juror and not score.imputed), None)
 
 
-def _area(known: Sequence[tuple[Judged, float]], kind: Callable[[Judged], str]) -> Interval | None:
+def _area(known: Sequence[tuple[JudgedBid, float]], kind: Callable[[JudgedBid], str]) -> Interval | None:
     success = np.array([one.success for one, _ in known], dtype=np.bool_)
-    if min(int(success.sum()), int((~success).sum())) < FEWEST:
+    if min(int(success.sum()), int((~success).sum())) < MIN_BIDS:
         return None
     kinds = np.array([kind(one) for one, _ in known])
     values = np.array([value for _, value in known])
-    return within(values, success, kinds[:, None] == kinds[None, :], [one.task for one, _ in known], FEWER)
+    return area_over_pairs(values, success, kinds[:, None] == kinds[None, :], [one.task for one, _ in known], FEWER)
 
 
-def cost_table(test: Recorded) -> Sheet:
+def cost_table(test: RecordedTasks) -> ReportTable:
     """What the parts of an auction cost beside the work of the agents."""
     table = test.table(planned=False)
     work = {task: float(table.dollars[row].mean()) for row, task in enumerate(table.ids)}
@@ -266,7 +266,7 @@ def cost_table(test: Recorded) -> Sheet:
                 paid = [row.paid.get(key, 0.0) for row in rows]
                 share = 100 * sum(paid) / sum(alone) if sum(alone) else 0.0
                 cells.append((domain, order, " ".join(key), micro(mean(paid, RESAMPLING)), f"{share:.0f}"))
-    return Sheet(
+    return ReportTable(
         key="costs",
         title="What auctions cost when everybody bids and every juror reads every bid",
         head=("tasks", "part of", "who", "$/task, millionths", "% of the best agent's work"),
@@ -274,9 +274,9 @@ def cost_table(test: Recorded) -> Sheet:
     )
 
 
-def pick_table(test: Recorded) -> Sheet:
+def pick_table(test: RecordedTasks) -> ReportTable:
     """In search: whether a look had found the passage, and whose bid each juror likes best."""
-    held = test.grounded()
+    held = test.with_evidence()
     tasks = [task for task in held.tasks if task.domain == "search"]
     rows = [held.auctions[FIRST_BIDS, task.id] for task in tasks]
     quoting = [
@@ -300,7 +300,7 @@ def pick_table(test: Recorded) -> Sheet:
                 picked.append(float(max(given)[1] in found))
         if picked:
             cells.append((juror, "likes its bid best", percent(mean(picked, RESAMPLING)), str(len(picked))))
-    return Sheet(
+    return ReportTable(
         key="picks",
         title="Search: who has the passage, and who sees it",
         head=("who", "what", "of tasks, %", "tasks"),
@@ -324,18 +324,18 @@ def figure(rows: Sequence[Entry]) -> Figure:
     known = [(row, summary(row.settled, RESAMPLING)) for row in rows if row.past is None]
     routers = [pair for pair in known if pair[0].way.learns and not pair[0].way.name.startswith("SALE")]
     best = max(routers, key=lambda pair: pair[1].pass_at_1.value, default=(None, None))[0]
-    points: list[Point] = []
+    points: list[ParetoPoint] = []
     for row, found in known:
         name = row.way.name
         if not (row.way.agent or name in SHOWN or row is best):
             continue
         kind = "agent" if row.way.agent else "oracle" if name == "oracle" else "ours" if "SALE" in name else "router"
         label = SHOWN.get(name, name.replace("librarian-", "lib. "))
-        points.append(Point(name=label, cost=found.dollars_per_task, success=found.pass_at_1, kind=kind))
+        points.append(ParetoPoint(name=label, cost=found.dollars_per_task, success=found.pass_at_1, kind=kind))
     return pareto_plot(points, height=3.4)
 
 
-def sheets(test: Recorded, rows: Sequence[Entry], passages: str) -> Iterator[Sheet]:
+def sheets(test: RecordedTasks, rows: Sequence[Entry], passages: str) -> Iterator[ReportTable]:
     """Every table of one division of the passages."""
     table = test.table(planned=False)
     labels = {task.id: task.domain for task in test.tasks}
@@ -354,6 +354,6 @@ def sheets(test: Recorded, rows: Sequence[Entry], passages: str) -> Iterator[She
         yield replace(sheet, key=f"{passages}-{sheet.key}", title=f"Passages by {passages}. {sheet.title}")
 
 
-def on_some(row: Entry, settled: Settled) -> Entry:
+def on_some(row: Entry, settled: DecisionOutcomes) -> Entry:
     """The same row on some tasks."""
     return replace(row, settled=settled)

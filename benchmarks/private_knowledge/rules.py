@@ -10,14 +10,14 @@ import numpy as np
 
 from benchmarks.private_knowledge.pasts import Decide
 from sale.agents.respondents import MATCH_MIDDLE
-from sale.agents.verify import normalised
+from sale.agents.verify import normalise
 from sale.auction import scoring
-from sale.bench.online import Embed, Policy
+from sale.bench.online import Embed, OnlinePolicy
 from sale.bench.online import run as run_market
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, Recorded
-from sale.bench.report.by_hand import HandRule
-from sale.bench.report.fitted import Lessons
+from sale.bench.replay import AuctionRow, RecordedTasks
+from sale.bench.report.by_hand import HandWrittenRule
+from sale.bench.report.fitted import TrainedWeights
 from sale.bench.routers.fixed import Oracle, SingleAgent
 from sale.bench.routers.protocol import OutcomeTable, Router, Routing
 from sale.bench.tasks.schema import Kind
@@ -34,7 +34,7 @@ MIDDLES = {MATCH_JUROR: scoring.MAX_SCORE * MATCH_MIDDLE}
 PRIMARY = "SALE grounded, shortlist"
 """The row that success is claimed for."""
 
-View = Callable[[Recorded], Recorded]
+View = Callable[[RecordedTasks], RecordedTasks]
 """A record as one kind of auction would have made it."""
 
 
@@ -51,7 +51,7 @@ class Way:
     agent: bool = False
 
 
-def plain(recorded: Recorded) -> Recorded:
+def plain(recorded: RecordedTasks) -> RecordedTasks:
     """Auctions of plans, judged by the rubric."""
     return recorded
 
@@ -64,8 +64,8 @@ def grounded(*jurors: str, shortlist: int | None = None) -> View:
         shortlist: Jurors that cost something read so many bids only, those that match best.
     """
 
-    def view(recorded: Recorded) -> Recorded:
-        held = recorded.grounded()
+    def view(recorded: RecordedTasks) -> RecordedTasks:
+        held = recorded.with_evidence()
         rows = {at: _narrowed(row, jurors, shortlist) for at, row in held.auctions.items()}
         return replace(held, auctions=rows)
 
@@ -125,7 +125,7 @@ def _speaks(score: Score, juror: str) -> bool:
     return score.juror == juror and not score.imputed
 
 
-def prior(recorded: Recorded) -> Weights:
+def prior(recorded: RecordedTasks) -> Weights:
     """The market's stated prior for the jurors on a record."""
     prices = {
         name: Price(input=price, output=price, blended=price)
@@ -146,15 +146,15 @@ def market(name: str, view: View, embed: Embed, *, hold: bool = False, attempts:
         hold: Hold every auction, whether it is expected to pay or not.
         attempts: How many agents may try where examples in the task show that work is wrong.
     """
-    lessons = Lessons(embed=embed)  # one for each view: what is fitted hangs on who is asked
+    lessons = TrainedWeights(embed=embed)  # one for each view: what is fitted hangs on who is asked
 
-    def decide(past: Recorded, test: Recorded) -> Routing:
+    def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:
         known, asked = view(past), view(test)
         try:
             weights = lessons.weights("utility", replace(MATCH, attempts=attempts), known)
         except InputError:
             weights = prior(asked)
-        policy = Policy(name=name, weights=weights, hold=hold, attempts=attempts, learn=False)
+        policy = OnlinePolicy(name=name, weights=weights, hold=hold, attempts=attempts, learn=False)
         return run_market(asked, known if known.tasks else None, policy, embed, 0).routing
 
     return Way(name=name, decide=decide, learns=True)
@@ -173,7 +173,7 @@ def by_evidence(
     """
     view = grounded(MATCH_JUROR, juror, shortlist=shortlist)
 
-    def decide(past: Recorded, test: Recorded) -> Routing:  # noqa: ARG001  nothing is learnt
+    def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:  # noqa: ARG001  nothing is learnt
         asked = view(test)
         agents = {agent: place for place, agent in enumerate(asked.agents)}
         chosen: list[int] = []
@@ -197,7 +197,7 @@ def by_evidence(
 def routed(router: Router) -> Way:
     """A router of the report; it has read the past, and the task's text."""
 
-    def decide(past: Recorded, test: Recorded) -> Routing:
+    def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:
         router.fit(past.table(planned=False))
         return router.route(test.table(planned=False))
 
@@ -206,14 +206,14 @@ def routed(router: Router) -> Way:
 
 def by_hand(name: str, agents: Mapping[Kind, str], in_turn: tuple[str, ...] = ()) -> Way:
     """A line of configuration."""
-    rule = HandRule(name=name, agents=agents, in_turn=in_turn)
+    rule = HandWrittenRule(name=name, agents=agents, in_turn=in_turn)
     return Way(name=name, decide=lambda _, test: rule.route(test, test.table(planned=False)))
 
 
 def anybody(name: str, agents: Sequence[str], kinds: Mapping[Kind, str]) -> Way:
     """Questions to one of several agents, drawn by the task's place; other kinds as said."""
 
-    def decide(past: Recorded, test: Recorded) -> Routing:  # noqa: ARG001  nothing is learnt
+    def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:  # noqa: ARG001  nothing is learnt
         rng = np.random.default_rng([len(task.id) for task in test.tasks] + [7])
         drawn = [kinds.get(task.kind) or agents[int(rng.integers(len(agents)))] for task in test.tasks]
         return Routing.of(np.array([test.agents.index(agent) for agent in drawn], np.intp), len(test.agents))
@@ -236,7 +236,7 @@ def oracle() -> Way:
 def broadcast() -> Way:
     """Everybody works, and all are paid: the first program whose examples hold; the answer most agents give."""
 
-    def decide(past: Recorded, test: Recorded) -> Routing:  # noqa: ARG001  nothing is learnt
+    def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:  # noqa: ARG001  nothing is learnt
         table = test.table(planned=False)
         chosen = [_first_good(table, row) for row in range(len(table))]
         return replace(
@@ -249,7 +249,7 @@ def broadcast() -> Way:
 def broadcast_perfect() -> Way:
     """The same with a check that is never wrong: nobody has it."""
 
-    def decide(past: Recorded, test: Recorded) -> Routing:  # noqa: ARG001  nothing is learnt
+    def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:  # noqa: ARG001  nothing is learnt
         table = test.table(planned=False)
         routing = Routing.of(table.success.argmax(axis=1), len(table.agents))
         return replace(routing, called=np.ones(table.success.shape, bool))
@@ -262,7 +262,7 @@ def _first_good(table: OutcomeTable, row: int) -> int:
     if (checks > 0).any():
         return int(np.argmax(checks > 0))
     answers = () if table.answers is None else table.answers[row]
-    said = [(normalised(answer), place) for place, answer in enumerate(answers) if answer.strip()]
+    said = [(normalise(answer), place) for place, answer in enumerate(answers) if answer.strip()]
     able = [(text, place) for text, place in said if checks[place] >= 0]
     if not able:
         return 0
@@ -271,7 +271,7 @@ def _first_good(table: OutcomeTable, row: int) -> int:
     return next(place for text, place in able if counts[text] == most)
 
 
-def ways(recorded: Recorded, embed: Embed, routers: Sequence[Router]) -> Iterator[Way]:
+def ways(recorded: RecordedTasks, embed: Embed, routers: Sequence[Router]) -> Iterator[Way]:
     """Every row, in the order of the tables."""
     librarians = [agent for agent in recorded.agents if agent.startswith("librarian")]
     for agent in recorded.agents:

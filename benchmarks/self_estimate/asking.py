@@ -12,12 +12,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sale.auction.prompts.templates import folder
+from sale.auction.prompts.templates import load_folder
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import Recorded
+from sale.bench.replay import RecordedTasks
 from sale.bench.tasks.schema import BenchTask
 from sale.config import llama_server, models_path
-from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
 from sale.models.local.engine import LocalEngine
 from sale.models.local.weights import WeightStore
 from sale.types import Prompt, Reply
@@ -34,7 +34,7 @@ QUARTERS = 4
 """Everybody is asked about a quarter of the tasks before the next: a record that ends early is a fair one."""
 AT_ONCE = 4
 CONTEXT = 8192
-MOST_CHARACTERS = 9000
+MAX_CHARACTERS = 9000
 """Of a task's text: longer ones take minutes of a core each, and there are few."""
 
 
@@ -60,13 +60,13 @@ class Question:
         """What the agent is asked."""
         nonce = hashlib.sha256(self.text.encode()).hexdigest()[:8]
         values = {"task": self.task.prompt, "moment": self.moment, "text": self.text, "nonce": nonce}
-        return folder("benchmarks.self_estimate.prompts").render("ask", values)
+        return load_folder("benchmarks.self_estimate.prompts").render("ask", values)
 
 
-def questions(recorded: Recorded) -> Iterator[Question]:
+def questions(recorded: RecordedTasks) -> Iterator[Question]:
     """All of a record; of an agent without a plan only what needs none, of an empty answer nothing."""
     for task, agent in product(recorded.tasks, AGENTS):
-        if len(task.prompt) > MOST_CHARACTERS:
+        if len(task.prompt) > MAX_CHARACTERS:
             continue
         done = recorded.works[task.id, agent, ""]
         yield Question(task=task, agent=agent, moment=BEFORE, text="", success=done.success)
@@ -95,7 +95,9 @@ async def _of_one(agent: str, todo: Sequence[Question], record: Path, threads: i
     engine = LocalEngine(weights, context=CONTEXT, threads=threads, parallel=AT_ONCE, server=llama_server())
     endpoint = await engine.start()
     model = EndpointModel(
-        agent, at(Address(base_url=endpoint.base_url, model=agent, api_key=endpoint.api_key)), manner=Manner()
+        agent,
+        fixed_address(Address(base_url=endpoint.base_url, model=agent, api_key=endpoint.api_key)),
+        manner=SamplingOptions(),
     )
     places = asyncio.Semaphore(AT_ONCE)
 

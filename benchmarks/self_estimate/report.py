@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.self_estimate.asking import AGENTS, MOMENTS, Question, questions
-from sale.bench.replay import Recorded, load_recorded
-from sale.bench.signals import FEWEST, within
+from sale.bench.replay import RecordedTasks, load_recorded
+from sale.bench.signals import MIN_PLANS, area_over_pairs
 from sale.bench.stats import Resampling
 from sale.bench.tasks.hst_open import hst_open
 
@@ -24,7 +24,7 @@ DOMAINS = ("coding", "search")
 RESAMPLING = Resampling(seed=7)
 
 
-def recorded(domain: str) -> Recorded:
+def recorded(domain: str) -> RecordedTasks:
     """The test tasks of the embedded pool's record."""
     return load_recorded(RECORDS / "hst-open" / f"{domain}-test.jsonl.xz", hst_open())
 
@@ -61,10 +61,10 @@ def _cells(asked: Sequence[Question], said: dict[tuple[str, str, str], dict[str,
     if not known:
         return "–", "–", "–"
     share, rate = f"{100 * fmean(value for _, value in known):.0f}", f"{100 * good / len(known):.0f}"
-    if min(good, len(known) - good) < FEWEST:
+    if min(good, len(known) - good) < MIN_PLANS:
         return f"– ({good} + {len(known) - good})", share, rate
     sources = np.array([one.task.source for one, _ in known])
-    area = within(
+    area = area_over_pairs(
         np.array([value for _, value in known]),
         np.array([one.success for one, _ in known]),
         sources[:, None] == sources[None, :],

@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
-from sale.agents.onsite import placed
-from sale.agents.pool import Engines, hire
+from sale.agents.pool import Engines, build_agents
 from sale.agents.tools.workspace.workspace import Workspace
+from sale.agents.workspace_run import in_workspace
 from sale.bench.stats import wilson
 from sale.config import Settings, llama_server
 
@@ -55,7 +55,7 @@ async def _repairs(model: str, way: str, turns: int, seconds: float, only: tuple
             "tools": {"python": False},
         }
     )
-    (worker,) = hire(settings, engines=Engines(parallel=1, turns=True, server=llama_server()))
+    (worker,) = build_agents(settings, engines=Engines(parallel=1, turns=True, server=llama_server()))
     done = {(one["repository"], one["model"], one["way"], one["turns"]) for one in _recorded()}
     try:
         for repository in _repositories():
@@ -68,7 +68,7 @@ async def _repairs(model: str, way: str, turns: int, seconds: float, only: tuple
                 task = workspace.task(repository["task"])
                 await worker.prepare()
                 began = time.monotonic()
-                (there,) = placed((worker,), workspace)
+                (there,) = in_workspace((worker,), workspace)
                 work = await there.execute(task, None)
                 took = time.monotonic() - began
                 outcome = await workspace.verify(task, work.answer)

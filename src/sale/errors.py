@@ -258,7 +258,7 @@ class RateLimitError(AccessError):
 
 
 class BudgetError(AccessError):
-    """What the request may cost is more than the key's budget has left."""
+    """The budget of the key has less left than the request may cost."""
 
     code = "access.budget"
 

@@ -19,20 +19,20 @@ from typing import Self, TypeVar, cast
 from sale import config
 from sale.agents.attempt import attempt, prepare_all
 from sale.agents.code_tests import RunTests
-from sale.agents.onsite import placed
-from sale.agents.pool import boxed, hire
+from sale.agents.jury_seats import seat_jurors
+from sale.agents.pool import build_agents, choose_sandbox
 from sale.agents.protocol import Agent, Verifier
-from sale.agents.seating import seat_jurors
 from sale.agents.tools.workspace.workspace import Workspace
+from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
 from sale.auction.allowance import Allowance, incumbent_of
+from sale.auction.attempt_order import next_to_try
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
 from sale.auction.events import AwardedAgain, Observer, ignore
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
-from sale.auction.sequence import next_to_try
 from sale.auction.terms import AuctionTerms
 from sale.errors import ConfigError, InputError, SaleError, StoreError
 from sale.memory.earnings import begin_allowance
@@ -73,7 +73,7 @@ class Market:
             rules: How auctions are held.
             weights: Unless given, those in use by the memory; where there are none, the prior.
             prior: Unless given, `scoring.default_weights` of this pool.
-            memory: Opens the auction memory; without one nothing is recorded and nobody refines.
+            memory: Opens the auction memory; without one nothing is recorded and bids are not refined.
             scoring_rule: How a strategy and its scores become C and V; the published linear rule unless given.
             sandbox: Where tests of answers run; bubblewrap with the default limits unless given.
 
@@ -106,7 +106,7 @@ class Market:
         """
         found = settings or config.load(Path(path) if path is not None else None)
         known = knowledge_of(found)
-        agents = hire(found)
+        agents = build_agents(found)
         return cls(
             agents,
             seats=seat_jurors(found, agents),
@@ -134,7 +134,7 @@ class Market:
 
     @property
     def prior(self) -> Weights:
-        """What decides where the memory has no weights in use, and none were given."""
+        """The weights that decide where the memory has none in use, and none were given."""
         return self._prior
 
     async def run(
@@ -168,7 +168,7 @@ class Market:
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
         for number, done in enumerate(attempts, start=1):
-            self.worked(done.execution.agent, done.execution.calls, answered=number == len(attempts))
+            self.record_work(done.execution.agent, done.execution.calls, answered=number == len(attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: _settle(memory, result)))
 
@@ -206,7 +206,7 @@ class Market:
     def within(self, workspace: Workspace) -> Market:
         """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
         return Market(
-            placed(self.agents, workspace),
+            in_workspace(self.agents, workspace),
             seats=self._seats,
             rules=self._rules,
             weights=self._weights,
@@ -226,7 +226,7 @@ class Market:
         Raises:
             SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
         """
-        sandbox, limits = boxed(self._sandbox)
+        sandbox, limits = choose_sandbox(self._sandbox)
         return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
     async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "", *, tenant: str | None = None) -> None:
@@ -250,7 +250,7 @@ class Market:
             return self._memory
 
     async def award(self, task: Task | str, terms: AuctionTerms | None = None) -> Auction:
-        """Auction and award, on record from before the first call. Somebody else does the work, and calls `settle`.
+        """Auction and award, on record from before the first call. The caller does the work, and calls `settle`.
 
         Raises:
             SaleError: The auction could not be held, or the memory could not be written.
@@ -304,7 +304,7 @@ class Market:
         return self._prior if used is None else used.weights
 
     def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
-        """Who tries next, where the work is known to have failed and the rules allow another attempt."""
+        """Return the bid that tries next, where the work is known to have failed and another attempt is allowed."""
         last, left = attempts[-1].outcome, self._rules.attempts - len(attempts)
         if last.verdict != "failure" or left < 1:
             return None
@@ -313,7 +313,7 @@ class Market:
             observe(AwardedAgain(failed=last, bid=bid))
         return bid
 
-    def worked(
+    def record_work(
         self, agent: str, calls: Sequence[Call], *, answered: bool = True, cached: int = 0, among: Names = None
     ) -> None:
         """Work was done on a task that was awarded: it earns auctions their allowance.
@@ -323,7 +323,7 @@ class Market:
         if self.allowance is not None:
             incumbent = incumbent_of(self._bidders(among), self._rules.incumbent)
             own = agent == incumbent.name
-            self.allowance.worked(calls, incumbent.price, own=own, answered=answered, cached=cached)
+            self.allowance.record_work(calls, incumbent.price, own=own, answered=answered, cached=cached)
 
     def take_over(self, before: Market) -> None:
         """Go on with the allowance of the market before this one, at this one's share."""

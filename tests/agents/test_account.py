@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from sale import Contractor, Price, Settlement, Task, ToolInfo
-from sale.agents.account import NO_BUDGET, Account
+from sale.agents.account import NO_BUDGET, ExecutionAccount
 from sale.agents.protocol import Tool
 from sale.agents.repair import Workbench
 from sale.agents.tools.python import PythonTool
@@ -125,11 +125,11 @@ class TestBill:
         assert len(done.calls) == 9
 
     async def test_tools_cost_the_largest_agent_as_much(self) -> None:
-        account = Account("a", PRICE)
-        account.took(Usage(input_tokens=1000), 1.0)
+        account = ExecutionAccount("a", PRICE)
+        account.record_call(Usage(input_tokens=1000), 1.0)
         tool = Lookup()
-        await account.billed(tool).run("x")
-        done = account.settled(Execution(agent="a", answer="x", mode="steps", followed_strategy=False))
+        await account.meter(tool).run("x")
+        done = account.complete(Execution(agent="a", answer="x", mode="steps", followed_strategy=False))
         bare = always_largest("b", replace(PRICE, input=100.0), [replace(done, calls=())])
         with_tools = always_largest("b", replace(PRICE, input=100.0), [done])
         assert with_tools.dollars - bare.dollars == pytest.approx(done.calls[0].dollars)
@@ -226,25 +226,25 @@ class TestBudget:
         assert len(done.calls) == 2
 
     async def test_without_one_nothing_changes(self) -> None:
-        account = Account("a", PRICE, NO_BUDGET)
+        account = ExecutionAccount("a", PRICE, NO_BUDGET)
         for _ in range(50):
             account.allow()
-            account.took(Usage(input_tokens=10**6, output_tokens=10**6), 1e6)
+            account.record_call(Usage(input_tokens=10**6, output_tokens=10**6), 1e6)
         assert not account.closing
-        assert account.room(77) == 77
+        assert account.limit_tokens(77) == 77
         assert account.seconds(600.0) == 600.0
 
     def test_what_is_used_up_is_refused(self) -> None:
-        account = Account("a", PRICE, Budget(calls=1))
+        account = ExecutionAccount("a", PRICE, Budget(calls=1))
         account.allow()
-        account.took(Usage(), 0.0)
+        account.record_call(Usage(), 0.0)
         with pytest.raises(SpentError, match="the budget of 1 calls is used up"):
             account.allow()
 
 
 async def test_a_real_program_is_paid_by_the_second() -> None:
     tool = PythonTool(find_sandbox(), fee=Fee(per_second=1.0))
-    account = Account("a", PRICE)
-    assert "42" in await account.billed(tool).run("import time; time.sleep(0.3); print(42)")
-    done = account.settled(Execution(agent="a", answer="x", mode="steps", followed_strategy=False))
+    account = ExecutionAccount("a", PRICE)
+    assert "42" in await account.meter(tool).run("import time; time.sleep(0.3); print(42)")
+    done = account.complete(Execution(agent="a", answer="x", mode="steps", followed_strategy=False))
     assert 0.3 < done.calls[0].dollars < 10

@@ -11,8 +11,8 @@ from sale.auction.prompts import bid_prompt
 from sale.auction.protocols import BidRequest
 from sale.errors import BadReplyError, InputError, RateLimitedError
 from sale.types import AuctionRules, Price, Task, ToolInfo, Usage
+from tests.support.builders import TASK, pair
 from tests.support.scripted import Remembered, acts, contractor, hold
-from tests.support.values import TASK, pair
 
 RATE = Price(input=1.0, output=4.0, blended=2.0)
 REQUEST = BidRequest(task=TASK, prompt=bid_prompt(TASK, [], 300), max_tokens=300)

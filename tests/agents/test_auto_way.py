@@ -12,7 +12,7 @@ from benchmarks.tool_calls_report import best_way, page_of, scored, wrong_entrie
 from benchmarks.tool_calls_set import TOOLS, requests
 from sale import Task
 from sale.agents.inputs import inputs_of
-from sale.agents.pool import hire
+from sale.agents.pool import build_agents
 from sale.config import parse
 from sale.models.local.catalogue import find
 from sale.models.scripted import ScriptedModel, persona
@@ -43,7 +43,9 @@ price = 1.0
 
 
 async def modes(text: str) -> dict[str, str]:
-    pool = hire(parse(AGENTS + text), wrap=lambda agent, model: ScriptedModel(persona(plan="1. x", answer="done")))
+    pool = build_agents(
+        parse(AGENTS + text), wrap=lambda agent, model: ScriptedModel(persona(plan="1. x", answer="done"))
+    )
     return {agent.name: (await agent.execute(Task(text="What is it?"), None)).mode for agent in pool}
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sale.agents.code_tests import RunTests, run_tests
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.agents.tools.plain_process import SubprocessSandbox
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.runs import RunLimits
 from sale.types import Task
 
 
@@ -41,7 +41,7 @@ def answers(file: str) -> dict[str, str]:
 
 HONEST = answers("answers_that_are_honest.txt")
 CHEATS = answers("answers_that_cheat.txt")
-QUICK = Limits(cpu_seconds=5, wall_seconds=8)
+QUICK = RunLimits(cpu_seconds=5, wall_seconds=8)
 
 
 @every_task
@@ -103,7 +103,7 @@ TESTS = "assert f(1) == 2\nassert f(2) == 3, 'two'\n"
     ],
 )  # fmt: skip
 async def test_says_why(sandbox: BubblewrapSandbox, answer: str, tests: str, detail: str) -> None:
-    report = await run_tests(answer, tests, sandbox=sandbox, limits=Limits(cpu_seconds=1, wall_seconds=3))
+    report = await run_tests(answer, tests, sandbox=sandbox, limits=RunLimits(cpu_seconds=1, wall_seconds=3))
     assert not report.passed
     assert detail in report.detail
     assert len(report.detail) < 800
@@ -118,7 +118,7 @@ async def test_honest_answers_are_not_disturbed(sandbox: BubblewrapSandbox, answ
 @pytest.mark.parametrize("cheat", CHEATS.values(), ids=CHEATS.keys())
 async def test_nobody_fakes_a_pass(sandbox: BubblewrapSandbox, cheat: str) -> None:
     tests = "def check(candidate):\n    assert candidate(1) == 2\n\n\ncheck(f)\n"
-    report = await run_tests(cheat, tests, sandbox=sandbox, limits=Limits(cpu_seconds=1, wall_seconds=2))
+    report = await run_tests(cheat, tests, sandbox=sandbox, limits=RunLimits(cpu_seconds=1, wall_seconds=2))
     assert not report.passed
     assert report.detail
 
@@ -177,7 +177,7 @@ async def test_no_answer_breaks_it(sandbox: BubblewrapSandbox, answer: str) -> N
 
 
 async def test_little_memory_is_enough(sandbox: BubblewrapSandbox) -> None:
-    limits = Limits(memory_bytes=48 * 2**20)
+    limits = RunLimits(memory_bytes=48 * 2**20)
     assert (await run_tests("def f(x): return x + 1", TESTS, sandbox=sandbox, limits=limits)).passed
 
 

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from sparrow_decider import Decider
 
 from sale.agents.decisions import DecisionRespondent
-from sale.agents.pool import hire
-from sale.agents.respondents import MOST_TASKS, FunctionRespondent, MatchRespondent
-from sale.agents.seating import seat_jurors
+from sale.agents.jury_seats import seat_jurors
+from sale.agents.pool import build_agents
+from sale.agents.respondents import MAX_TASKS, FunctionRespondent, MatchRespondent
 from sale.auction.prompts import question_prompt
 from sale.auction.protocols import Question
 from sale.auction.questions import DEFAULT_QUESTION
-from sale.auction.shortlist import unplanned
+from sale.auction.shortlist import make_unplanned
 from sale.config import parse
 from sale.errors import BadReplyError, CallError, ConfigError, RateLimitedError, RejectedError, ServerError
 from sale.models.embedding import MiniLMEmbedder
@@ -36,7 +36,7 @@ PRICE = Price(input=1.0, output=1.0, blended=1.0)
 
 
 def question(quote: str, text: str = DEFAULT_QUESTION) -> Question:
-    strategy = replace(unplanned("a"), evidence=(Evidence(tool="search", source="page", quote=quote),))
+    strategy = replace(make_unplanned("a"), evidence=(Evidence(tool="search", source="page", quote=quote),))
     return Question(task=ASKED, strategy=strategy, text=text, prompt=question_prompt(ASKED, strategy, text))
 
 
@@ -65,7 +65,7 @@ class TestMatch:
         await juror.answer(question(LACKS))
         assert embedder.embedded == 3
         assert await juror.answer(question(HOLDS)) == first
-        for number in range(MOST_TASKS):
+        for number in range(MAX_TASKS):
             await juror.answer(replace(question(HOLDS), task=Task(text=f"task {number}")))
         before = embedder.embedded
         assert await juror.answer(question(HOLDS)) == first
@@ -241,7 +241,7 @@ class TestSeating:
             function = "tests.agents.test_jurors_by_kind:always"
             """
         )
-        seats = seat_jurors(settings, hire(settings))
+        seats = seat_jurors(settings, build_agents(settings))
         assert [(seat.name, seat.free, seat.early) for seat in seats] == [
             ("reader", False, False),
             ("match", True, True),
@@ -265,7 +265,7 @@ class TestSeating:
             """
         )
         with pytest.raises(ConfigError, match="juror 'mine'"):
-            seat_jurors(settings, hire(settings))
+            seat_jurors(settings, build_agents(settings))
 
     def test_a_key_that_is_not_set_is_named(self) -> None:
         settings = parse(
@@ -284,7 +284,7 @@ class TestSeating:
             """
         )
         with pytest.raises(ConfigError, match="DECIDER_KEY"):
-            seat_jurors(settings, hire(settings))
+            seat_jurors(settings, build_agents(settings))
 
 
 async def always(_: Question) -> float:
@@ -305,7 +305,7 @@ async def test_a_real_small_model_tells_the_passage_that_answers(monkeypatch: py
         agent = "reader-model"
         """
     )
-    agents = hire(settings)
+    agents = build_agents(settings)
     (seat,) = seat_jurors(settings, agents)
     try:
         yes, no = [(await seat.respondent.answer(question(quote))) for quote in (HOLDS, LACKS)]

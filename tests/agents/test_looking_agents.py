@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sale.agents.connected import Connected
 from sale.agents.contractor import Contractor
 from sale.agents.lookups import SearchLookup, WorkspaceLookup, look_with
-from sale.agents.pool import hire, tools_of
+from sale.agents.mcp_contractor import McpContractor
+from sale.agents.pool import build_agents, tools_of
 from sale.agents.tools.corpus import open_corpus
-from sale.agents.tools.web.providers import Hit, Passages
+from sale.agents.tools.web.providers import Passages, SearchHit
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction.protocols import Looker
 from sale.config import parse
@@ -105,7 +105,7 @@ def shelf(tmp_path: Path) -> Path:
 
 class TestOwnDocuments:
     async def test_each_agent_looks_into_its_own(self, shelf: Path) -> None:
-        agents = {agent.name: agent for agent in hire(parse(POOL, base=shelf))}
+        agents = {agent.name: agent for agent in build_agents(parse(POOL, base=shelf))}
         task = Task(text="How long is the Öresund Bridge?")
         found = {}
         for name in ("bridges", "comics"):
@@ -120,12 +120,12 @@ class TestOwnDocuments:
         assert (call.stage, call.agent, call.tool, call.dollars) == ("look", "bridges", "search", 0.0)
 
     def test_who_has_nothing_to_look_into_does_not_look(self, shelf: Path) -> None:
-        coder = next(agent for agent in hire(parse(POOL, base=shelf)) if agent.name == "coder")
+        coder = next(agent for agent in build_agents(parse(POOL, base=shelf)) if agent.name == "coder")
         assert isinstance(coder, Looker)
         assert coder.looks == 0
 
     def test_what_an_agent_is_told_of_its_tools_is_its_own(self, shelf: Path) -> None:
-        agents = {agent.name: agent for agent in hire(parse(POOL, base=shelf))}
+        agents = {agent.name: agent for agent in build_agents(parse(POOL, base=shelf))}
         assert [tool.name for tool in agents["bridges"].tools] == ["search", "read_page"]
         assert agents["coder"].tools == ()
 
@@ -133,12 +133,12 @@ class TestOwnDocuments:
         settings = parse(POOL.replace("comics.jsonl", "bridges.jsonl"), base=shelf)
         first, second = (tools_of(settings, agent).search for agent in settings.agents[:2])
         assert first == second
-        assert len(hire(settings)) == 3
+        assert len(build_agents(settings)) == 3
 
     def test_only_named_jurors_judge_unless_an_agent_says_so(self, shelf: Path) -> None:
-        assert [agent.juror for agent in hire(parse(POOL, base=shelf))] == [None, None, None]
+        assert [agent.juror for agent in build_agents(parse(POOL, base=shelf))] == [None, None, None]
         judging = POOL.replace('name = "coder"', 'name = "coder"\njudge = true')
-        assert [agent.juror is not None for agent in hire(parse(judging, base=shelf))] == [False, False, True]
+        assert [agent.juror is not None for agent in build_agents(parse(judging, base=shelf))] == [False, False, True]
 
 
 class TestSettings:
@@ -185,9 +185,9 @@ async def test_the_query_is_the_task_and_no_longer_than_a_provider_takes() -> No
     class Heard:
         name = "heard"
 
-        async def search(self, query: str, limit: int) -> Sequence[Hit]:
+        async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
             asked.append(query)
-            return [Hit(title="", address="passage:1", snippet="[1] <found x> text")]
+            return [SearchHit(title="", address="passage:1", snippet="[1] <found x> text")]
 
     found = await SearchLookup(Heard()).find(Task(text="word " * 500), 1)
     assert len(asked[0]) <= 400
@@ -250,7 +250,7 @@ async def test_the_list_of_files_in_a_workspace_s_task_names_none(repository: Pa
 
 
 async def test_an_agent_in_a_repository_looks_there(repository: Path, shelf: Path) -> None:
-    coder = next(agent for agent in hire(parse(LOOKING_CODER)) if agent.name == "coder")
+    coder = next(agent for agent in build_agents(parse(LOOKING_CODER)) if agent.name == "coder")
     assert isinstance(coder, Contractor)
     assert coder.looks == 0  # nothing of its own to look into
     placed = coder.within(await Workspace.open(repository))
@@ -263,8 +263,8 @@ class TestMcp:
     """The tools of a real server that say they only read, and take one text."""
 
     async def test_those_that_only_read_are_looked_into(self) -> None:
-        (agent,) = hire(parse(WITH_SERVER))
-        assert isinstance(agent, Connected)
+        (agent,) = build_agents(parse(WITH_SERVER))
+        assert isinstance(agent, McpContractor)
         assert agent.looks == 0  # nobody has asked the server yet
         await agent.faults()
         assert [lookup.tool for lookup in agent.lookups] == ["box_notes", "box_nothing", "box_unread"]
@@ -284,16 +284,16 @@ class TestMcp:
         ]
 
     async def test_an_agent_that_may_not_use_a_tool_does_not_look_into_it(self) -> None:
-        (agent,) = hire(parse(WITH_SERVER.replace("look = 3", 'look = 3\nmcp = ["box.nothing", "box.erase"]')))
-        assert isinstance(agent, Connected)
+        (agent,) = build_agents(parse(WITH_SERVER.replace("look = 3", 'look = 3\nmcp = ["box.nothing", "box.erase"]')))
+        assert isinstance(agent, McpContractor)
         await agent.faults()
         assert [lookup.tool for lookup in agent.lookups] == ["box_nothing"]
 
     async def test_its_own_passages_come_first(self, shelf: Path) -> None:
         search = '[agents.tools.search]\nprovider = "corpus"\ncorpus = "bridges.jsonl"\nby_meaning = false\n'
         text = WITH_SERVER.replace("[[agents.tools.mcp]]", f"{search}[[agents.tools.mcp]]")
-        (agent,) = hire(parse(text, base=shelf))
-        assert isinstance(agent, Connected)
+        (agent,) = build_agents(parse(text, base=shelf))
+        assert isinstance(agent, McpContractor)
         await agent.faults()
         assert [lookup.tool for lookup in agent.lookups][:2] == ["search", "box_notes"]
         found = await agent.look(Task(text="How long is the Öresund Bridge?"))

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from sale import Market, config
 from sale.agents.checkup import examine
-from sale.agents.pool import hire
+from sale.agents.pool import build_agents
 from sale.agents.tools.mcp.server import McpServer, McpTool, Secrets
 from sale.errors import CallTimeoutError, ConfigError, ExecutionError, NotReadyError, SaleError, UnreachableError
 from sale.types import Task
@@ -241,7 +241,7 @@ def settings(endpoint: Endpoint, more: str = "") -> config.Settings:
 
 class TestInAPool:
     async def test_an_agent_plans_and_works_with_the_tools_of_its_servers(self, endpoint: Endpoint) -> None:
-        handy, plain = hire(settings(endpoint))
+        handy, plain = build_agents(settings(endpoint))
         async with Market([handy]) as market:
             result = await market.run("What is 2 + 2?")
         assert [tool.name for tool in handy.tools] == ["box_add"]
@@ -254,10 +254,10 @@ class TestInAPool:
         await plain.aclose()
 
     async def test_an_agent_may_be_kept_from_them(self, endpoint: Endpoint) -> None:
-        handy, _ = hire(settings(endpoint, 'mcp = ["box.hang"]'))
+        handy, _ = build_agents(settings(endpoint, 'mcp = ["box.hang"]'))
         await handy.prepare()
         assert handy.tools == ()
-        handy, _ = hire(settings(endpoint, "mcp = []"))
+        handy, _ = build_agents(settings(endpoint, "mcp = []"))
         await handy.prepare()
         assert handy.tools == ()
 
@@ -294,7 +294,7 @@ class TestServersThatDoNotStart:
         found = settings(endpoint)
         broken = McpRules(name="files", command=sys.executable, args=("-c", FAILING), timeout_seconds=60.0)
         found = found.model_copy(update={"tools": found.tools.model_copy(update={"mcp": (broken,)})})
-        handy, plain = hire(found)
+        handy, plain = build_agents(found)
         await handy.prepare()
         await handy.prepare()
         (record,) = caplog.records  # once, though it was asked twice
@@ -360,4 +360,4 @@ class TestSettings:
         servers = tuple(replace(one, env=("NO_SUCH_VARIABLE",)) for one in found.tools.mcp)
         found = found.model_copy(update={"tools": found.tools.model_copy(update={"mcp": servers})})
         with pytest.raises(ConfigError, match="NO_SUCH_VARIABLE is not set"):
-            hire(found)
+            build_agents(found)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from sale.agents.tools.plain_process import SubprocessSandbox
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.runs import RunLimits
 from sale.errors import InputError
 
 Running = Callable[[str], list[int]]
@@ -51,24 +51,24 @@ async def test_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("code", "limits", "reason"),
     [
-        ("while True: pass", Limits(cpu_seconds=1), "time"),
-        ("import time; time.sleep(60)", Limits(wall_seconds=0.5), "time"),
-        ("while True: print('x' * 999)", Limits(output_bytes=10_000), "output"),
+        ("while True: pass", RunLimits(cpu_seconds=1), "time"),
+        ("import time; time.sleep(60)", RunLimits(wall_seconds=0.5), "time"),
+        ("while True: print('x' * 999)", RunLimits(output_bytes=10_000), "output"),
         (
             "import os, time\nfor _ in range(2): os.fork()\nx = bytearray(b'x') * 50_000_000\ntime.sleep(60)",
-            Limits(memory_bytes=128 * 2**20),
+            RunLimits(memory_bytes=128 * 2**20),
             "memory",
         ),
     ],
 )
-async def test_limits(started: Started, code: str, limits: Limits, reason: str) -> None:
+async def test_limits(started: Started, code: str, limits: RunLimits, reason: str) -> None:
     report = await PLAIN.run(code, limits=limits)
     assert report.killed_reason == reason
     assert started() == []
 
 
 async def test_memory_and_file_size_of_one_process() -> None:
-    limits = Limits(memory_bytes=128 * 2**20, file_bytes=1000)
+    limits = RunLimits(memory_bytes=128 * 2**20, file_bytes=1000)
     assert "MemoryError" in (await PLAIN.run("x = bytearray(10**9)", limits=limits)).stderr
     assert "File too large" in (await PLAIN.run("open('x', 'wb').write(b'x' * 10**6)", limits=limits)).stderr
 

@@ -20,14 +20,14 @@ from sale.agents.tools.interpreter import this_interpreter
 from sale.agents.tools.plain_process import SubprocessSandbox
 from sale.agents.tools.processes import children
 from sale.agents.tools.python import PythonTool
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.runs import RunLimits
 from sale.agents.tools.sandbox import Sandbox, find_sandbox
 from sale.config import AgentSettings
 from sale.errors import SandboxError
 from sale.models.scripted import ScriptedModel
 from sale.types import Prompt
 
-LIMITS = Limits(wall_seconds=8.0, cpu_seconds=4)
+LIMITS = RunLimits(wall_seconds=8.0, cpu_seconds=4)
 LOST = "The interpreter is gone"
 
 
@@ -44,7 +44,7 @@ async def python(sandbox: Sandbox) -> AsyncIterator[Tool]:
 
 def tool(**limits: float) -> PythonTool:
     given = {"wall_seconds": 8.0, "cpu_seconds": 4, **limits}
-    return PythonTool(find_sandbox(), limits=Limits(**given), lasting=True)  # pyright: ignore[reportArgumentType]
+    return PythonTool(find_sandbox(), limits=RunLimits(**given), lasting=True)  # pyright: ignore[reportArgumentType]
 
 
 async def called(python: Tool, code: str) -> str:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from sale.agents.protocol import Tool
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
-from sale.agents.tools.python import OBSERVATION_CHARACTERS, PythonTool, clipped
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.python import OBSERVATION_CHARACTERS, PythonTool, clip
+from sale.agents.tools.runs import RunLimits
 
 
 @pytest.fixture
 def tool(sandbox: BubblewrapSandbox) -> PythonTool:
-    return PythonTool(sandbox, limits=Limits(cpu_seconds=1, wall_seconds=2, output_bytes=50_000))
+    return PythonTool(sandbox, limits=RunLimits(cpu_seconds=1, wall_seconds=2, output_bytes=50_000))
 
 
 async def test_shows_output_and_status(tool: PythonTool) -> None:
@@ -71,7 +71,7 @@ def test_is_a_tool_with_a_description(tool: PythonTool) -> None:
 
 @given(st.text(max_size=300), st.integers(min_value=3, max_value=100))
 def test_clipping_keeps_both_ends(text: str, characters: int) -> None:
-    shown = clipped(text, characters)
+    shown = clip(text, characters)
     if len(text) <= characters:
         assert shown == text
     else:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sale.agents.contractor import Contractor
-from sale.agents.pool import hire
+from sale.agents.pool import build_agents
 from sale.agents.repair import PATIENCE, Workbench
 from sale.agents.tools import sandbox as sandboxes
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.runs import RunLimits
 from sale.config import AgentSettings, Settings
 from sale.errors import CallError, ConfigError, SandboxError, ServerError
 from sale.models.scripted import Line, Script, ScriptedModel
@@ -59,7 +59,7 @@ def worker(
             "answer_tokens": 200,
         }
     )
-    bench = Workbench(sandbox=sandbox, limits=Limits(cpu_seconds=1, wall_seconds=4))
+    bench = Workbench(sandbox=sandbox, limits=RunLimits(cpu_seconds=1, wall_seconds=4))
     price = Price(input=1, output=2, blended=1)
     return Contractor(settings, price=price, model=model, workbench=bench), model
 
@@ -288,10 +288,10 @@ def test_a_pool_finds_the_sandbox_or_says_that_there_is_none(
     sandbox: BubblewrapSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(agents=(repairing(),))
-    (agent,) = hire(settings)
+    (agent,) = build_agents(settings)
     assert agent.tools == ()
     monkeypatch.setattr(sandboxes, "find_bwrap", lambda: None)
     with pytest.raises(SandboxError, match="cannot be isolated"):
-        hire(settings)
+        build_agents(settings)
     direct = settings.agents[0].model_copy(update={"execution": "direct"})
-    assert hire(Settings(agents=(direct,)))
+    assert build_agents(Settings(agents=(direct,)))

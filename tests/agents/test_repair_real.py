@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sale.agents.pool import hire
+from sale.agents.pool import build_agents
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.config import parse
@@ -29,7 +29,7 @@ TASK = Task(
 
 
 async def test_a_real_model_answers_and_corrects(sandbox: BubblewrapSandbox) -> None:
-    (agent,) = hire(parse(POOL))
+    (agent,) = build_agents(parse(POOL))
     try:
         done = await agent.execute(TASK, "1. Slice with a step of two.\n2. Turn it round.")
     finally:

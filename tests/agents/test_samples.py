@@ -16,7 +16,7 @@ from sale.agents.samples import decided, keys_of, most_agreed
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
 from sale.errors import ConfigError
-from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
 from sale.models.scripted import ScriptedModel
 from tests.support.endpoint import Endpoint
 
@@ -94,7 +94,11 @@ def test_it_stops_when_more_cannot_change_the_choice() -> None:
 
 async def test_samples_are_drawn_with_a_temperature_and_a_seed() -> None:
     with Endpoint() as endpoint:
-        model = EndpointModel("s", at(Address(base_url=endpoint.base_url, model="good", api_key=None)), manner=Manner())
+        model = EndpointModel(
+            "s",
+            fixed_address(Address(base_url=endpoint.base_url, model="good", api_key=None)),
+            manner=SamplingOptions(),
+        )
         settings = AgentSettings.model_validate(
             {"name": "s", "endpoint": endpoint.base_url, "model": "good", "price": 1.0, "samples": 3}
         )

@@ -13,7 +13,7 @@ import pytest
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.agents.tools.interpreter import Interpreter, this_interpreter
 from sale.agents.tools.processes import memory_bytes
-from sale.agents.tools.runs import MAX_FILES, Limits
+from sale.agents.tools.runs import MAX_FILES, RunLimits
 from sale.agents.tools.sandbox import SubprocessSandbox, find_sandbox
 from sale.agents.tools.supervise import MEMORY_PERIOD
 from sale.errors import InputError, SandboxError
@@ -102,7 +102,7 @@ async def test_code_that_is_no_text_is_only_a_failing_program(sandbox: Bubblewra
 
 
 async def test_output_up_to_the_cap_is_whole(sandbox: BubblewrapSandbox) -> None:
-    report = await sandbox.run("print('x' * 999)", limits=Limits(output_bytes=1000))
+    report = await sandbox.run("print('x' * 999)", limits=RunLimits(output_bytes=1000))
     assert (len(report.stdout), report.truncated, report.killed_reason) == (1000, False, None)
 
 
@@ -122,7 +122,7 @@ async def test_refuses_too_many_files(sandbox: BubblewrapSandbox) -> None:
 
 def test_refuses_limits_that_are_none() -> None:
     with pytest.raises(InputError, match="cpu_seconds"):
-        Limits(cpu_seconds=0)
+        RunLimits(cpu_seconds=0)
 
 
 async def test_many_at_once_do_not_disturb_each_other(sandbox: BubblewrapSandbox) -> None:
@@ -136,7 +136,7 @@ if child:
 print(open('n').read())
 """
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(sandbox.run(code, stdin=f"{n}\n", limits=Limits(processes=2))) for n in range(12)]
+        tasks = [group.create_task(sandbox.run(code, stdin=f"{n}\n", limits=RunLimits(processes=2))) for n in range(12)]
     assert [task.result().stdout for task in tasks] == [f"{n}\n{n}\n" for n in range(12)]
 
 
@@ -144,7 +144,7 @@ async def test_leaves_no_process_and_no_descriptor(sandbox: BubblewrapSandbox, s
     await sandbox.run("pass")
     before = descriptors()
     for code in ("print(1)", "1 / 0", "while True: print('x' * 1000)", "import time; time.sleep(60)"):
-        await sandbox.run(code, files={"a": "b"}, stdin="x" * 100_000, limits=Limits(wall_seconds=0.5))
+        await sandbox.run(code, files={"a": "b"}, stdin="x" * 100_000, limits=RunLimits(wall_seconds=0.5))
     await asyncio.sleep(0)
     assert (descriptors(), started()) == (before, [])
 
@@ -173,7 +173,7 @@ async def test_cancelling_at_any_moment_leaves_nothing(
 
 
 async def test_cancelling_twice_still_waits_for_the_end(sandbox: BubblewrapSandbox, started: Started) -> None:
-    task = asyncio.create_task(sandbox.run("import time; time.sleep(60)", limits=Limits(wall_seconds=30)))
+    task = asyncio.create_task(sandbox.run("import time; time.sleep(60)", limits=RunLimits(wall_seconds=30)))
     await asyncio.sleep(0.2)
     assert started()
     task.cancel()
@@ -237,7 +237,7 @@ for _ in range(5):
 time.sleep(0.7)
 print("done")
 """
-    report = await sandbox.run(code, limits=Limits(memory_bytes=200 * 2**20))
+    report = await sandbox.run(code, limits=RunLimits(memory_bytes=200 * 2**20))
     assert (report.stdout, report.killed_reason) == ("done\n", None)
 
 

@@ -17,7 +17,7 @@ import pytest
 import sale
 from sale.agents.tools.bubblewrap import SHARED_MEMORY_BYTES, BubblewrapSandbox
 from sale.agents.tools.processes import children
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.runs import RunLimits
 from tests.support.hang import HANG
 
 Running = Callable[[str], list[int]]
@@ -39,9 +39,9 @@ def attempt(what, *args, **kwargs):
 """
 
 
-async def attempt(sandbox: BubblewrapSandbox, code: str, limits: Limits | None = None) -> list[str]:
+async def attempt(sandbox: BubblewrapSandbox, code: str, limits: RunLimits | None = None) -> list[str]:
     """Run attempts; one line each."""
-    report = await sandbox.run(TRY + code, limits=limits or Limits())
+    report = await sandbox.run(TRY + code, limits=limits or RunLimits())
     assert report.exit_code == 0, report.stderr
     return report.stdout.splitlines()
 
@@ -380,7 +380,7 @@ def family(started: Sequence[int]) -> set[int]:
 
 @pytest.mark.parametrize("bomb", [FORK_BOMB, QUIET_FORK_BOMB, THREAD_BOMB], ids=["fork", "setsid", "thread"])
 async def test_fork_bomb_is_contained(sandbox: BubblewrapSandbox, started: Started, bomb: str) -> None:
-    limits = Limits(wall_seconds=5, processes=16)
+    limits = RunLimits(wall_seconds=5, processes=16)
     task = asyncio.create_task(sandbox.run(bomb, limits=limits))
     most = 0
     while most < limits.processes - 1 and not task.done():
@@ -400,7 +400,7 @@ async def test_fork_bomb_is_contained(sandbox: BubblewrapSandbox, started: Start
 
 async def test_memory_bomb_in_one_process(sandbox: BubblewrapSandbox) -> None:
     code = "x = []\nwhile True: x.append(bytearray(b'x') * 10_000_000)"
-    report = await sandbox.run(code, limits=Limits(memory_bytes=128 * 2**20))
+    report = await sandbox.run(code, limits=RunLimits(memory_bytes=128 * 2**20))
     assert report.exit_code == 1
     assert "MemoryError" in report.stderr
 
@@ -415,7 +415,7 @@ async def test_memory_bomb_in_one_process(sandbox: BubblewrapSandbox) -> None:
 )
 async def test_memory_bomb_over_many_processes(sandbox: BubblewrapSandbox, started: Started, hold: str) -> None:
     code = f"import os, time\nfor _ in range(3): os.fork()\n{hold}\ntime.sleep(60)"
-    report = await sandbox.run(code, limits=Limits(memory_bytes=256 * 2**20))
+    report = await sandbox.run(code, limits=RunLimits(memory_bytes=256 * 2**20))
     assert report.killed_reason == "memory"
     assert family(started()) == set()
 
@@ -435,7 +435,7 @@ for place in (".", "/tmp", "/dev/shm", "/dev", "/", "/run", "/var/tmp", "/proc")
                 break
 print(total)
 """
-    limits = Limits(file_bytes=4 * 2**20)
+    limits = RunLimits(file_bytes=4 * 2**20)
     report = await sandbox.run(code, limits=limits)
     assert report.exit_code == 0, report.stderr
     assert limits.file_bytes / 2 < int(report.stdout) <= limits.file_bytes + SHARED_MEMORY_BYTES
@@ -444,7 +444,7 @@ print(total)
 @pytest.mark.parametrize("stream", [1, 2])
 async def test_endless_output(sandbox: BubblewrapSandbox, stream: int) -> None:
     code = f"import os\nwhile True: os.write({stream}, b'x' * 65536)"
-    report = await sandbox.run(code, limits=Limits(output_bytes=100_000))
+    report = await sandbox.run(code, limits=RunLimits(output_bytes=100_000))
     assert report.killed_reason == "output"
     assert report.truncated
     assert len(report.stdout if stream == 1 else report.stderr) == 100_000
@@ -460,7 +460,7 @@ async def test_endless_output(sandbox: BubblewrapSandbox, stream: int) -> None:
     ids=["loop", "deaf loop", "backtracking"],
 )
 async def test_endless_loop(sandbox: BubblewrapSandbox, code: str) -> None:
-    report = await sandbox.run(code, limits=Limits(cpu_seconds=1, wall_seconds=HANG))
+    report = await sandbox.run(code, limits=RunLimits(cpu_seconds=1, wall_seconds=HANG))
     assert report.timed_out
     assert report.seconds < HANG  # its processor time ended it
 
@@ -476,7 +476,7 @@ async def test_endless_loop(sandbox: BubblewrapSandbox, code: str) -> None:
     ids=["sleep", "deaf sleep", "stopped", "closed streams"],
 )
 async def test_wall_time(sandbox: BubblewrapSandbox, code: str) -> None:
-    report = await sandbox.run(code, limits=Limits(wall_seconds=5.0))
+    report = await sandbox.run(code, limits=RunLimits(wall_seconds=5.0))
     assert report.timed_out
     assert report.stdout == "before\n"
     assert report.seconds >= 5.0
@@ -499,7 +499,7 @@ print("away")
 async def test_daemon_does_not_outlive_the_run(sandbox: BubblewrapSandbox, running: Running, ending: str) -> None:
     marker = uuid4().hex
     code = DAEMON.replace("MARKER", marker) + ending
-    task = asyncio.create_task(sandbox.run(code, limits=Limits(wall_seconds=5)))
+    task = asyncio.create_task(sandbox.run(code, limits=RunLimits(wall_seconds=5)))
     seen = False
     while not task.done():
         await asyncio.wait([task], timeout=0.05)

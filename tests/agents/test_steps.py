@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 
 from sale.agents.contractor import Contractor
-from sale.agents.inputs import LONGEST_INPUT, LONGEST_TEXT, inputs_of
+from sale.agents.inputs import MAX_INPUT_CHARACTERS, MAX_TEXT_CHARACTERS, inputs_of
 from sale.agents.protocol import Tool
 from sale.agents.steps import ANSWER
 from sale.agents.tools.python import PythonTool
@@ -172,7 +172,7 @@ async def test_a_tool_with_several_inputs_gets_them_by_name() -> None:
     step = inputs_of(tool).step
     assert step["required"] == ["query"]
     assert json.dumps(step) in json.dumps(schemas[0])
-    assert f'"query": {{"type": "string", "maxLength": {LONGEST_TEXT}}}' in json.dumps(step)
+    assert f'"query": {{"type": "string", "maxLength": {MAX_TEXT_CHARACTERS}}}' in json.dumps(step)
 
 
 @pytest.mark.parametrize("given", [{"query": "ab", "limit": "many"}, {"limit": 2}, {"query": "a", "more": 1}])
@@ -186,8 +186,8 @@ async def test_inputs_that_a_tool_does_not_take_are_an_observation(given: object
 
 
 def test_programs_may_be_longer_than_queries() -> None:
-    assert inputs_of(Lookup()).step == {"type": "string", "maxLength": LONGEST_TEXT}
-    assert inputs_of(PythonTool(find_sandbox())).step == {"type": "string", "maxLength": LONGEST_INPUT}
+    assert inputs_of(Lookup()).step == {"type": "string", "maxLength": MAX_TEXT_CHARACTERS}
+    assert inputs_of(PythonTool(find_sandbox())).step == {"type": "string", "maxLength": MAX_INPUT_CHARACTERS}
 
 
 class Sourced(Lookup):

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from sale.agents.task_examples import TaskExamples, examples_of, functions_asked, prelude_of, run_examples
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.runs import RunLimits
 from sale.bench.tasks.hst_open import hst_open
 from sale.types import Task
 
-QUICK = Limits(cpu_seconds=2, wall_seconds=5)
+QUICK = RunLimits(cpu_seconds=2, wall_seconds=5)
 
 MBPP = """Write a function to add one.
 
@@ -194,7 +194,7 @@ async def test_what_holds(sandbox: BubblewrapSandbox, text: str, body: str) -> N
     ],
 )  # fmt: skip
 async def test_what_fails_says_why(sandbox: BubblewrapSandbox, text: str, body: str, detail: str) -> None:
-    limits = Limits(cpu_seconds=1, wall_seconds=4)
+    limits = RunLimits(cpu_seconds=1, wall_seconds=4)
     outcome = await TaskExamples(sandbox=sandbox, limits=limits).verify(Task(text=text), f"def f(x):\n    {body}")
     assert outcome.verdict == "failure"
     assert detail in outcome.detail

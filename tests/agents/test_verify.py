@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.agents.verify import Check, ExactMatch, ModelJudge, normalised
+from sale.agents.verify import Check, ExactMatch, ModelJudge, normalise
 from sale.auction.protocols import JudgeRequest
 from sale.errors import RejectedError, SaleError, SourcesError
 from sale.types import Reply, Task, Usage
-from tests.support.values import TASK, price
+from tests.support.builders import TASK, price
 
 
 class TestNormalised:
@@ -42,7 +42,7 @@ class TestNormalised:
         ],
     )
     def test_takes_away_what_does_not_matter(self, text: str, same: str) -> None:
-        assert normalised(text) == same
+        assert normalise(text) == same
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -59,12 +59,12 @@ class TestNormalised:
         ],
     )
     def test_keeps_what_does(self, one: str, other: str) -> None:
-        assert normalised(one) != normalised(other)
+        assert normalise(one) != normalise(other)
 
     @given(st.text())
     def test_is_at_rest_after_one_go_and_never_empty_for_something(self, text: str) -> None:
-        once = normalised(text)
-        assert normalised(once) == once
+        once = normalise(text)
+        assert normalise(once) == once
         assert bool(once) == bool(text.strip())
 
 

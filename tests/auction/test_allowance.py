@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.auction import standing
+from sale.auction import value_of_information
 from sale.auction.allowance import (
     ANSWER_TOKENS,
     PRIOR_TASKS,
@@ -27,8 +27,8 @@ from sale.auction.ledger import Ledger
 from sale.errors import CapError, NoBidsError
 from sale.types import Auction, AuctionRules, Call, Price, SuccessModel, Task, TrackRecord, Usage
 from tests.learning.pools import bid
+from tests.support.builders import weights
 from tests.support.scripted import acts, auctioneer, contractor
-from tests.support.values import weights
 
 SHARE = 0.05
 PRICES = {"cheap": 0.1, "middle": 0.5, "dear": 1.0}
@@ -82,7 +82,7 @@ async def through(made: Auctioneer, stream: Sequence[Request]) -> tuple[list[Auc
         auction = await replace(made, looping=request.looping).hold(str(number), task, ledger, lambda _: None)
         usage = Usage(input_tokens=request.tokens, output_tokens=0)
         dollars = PRICES[auction.winner.agent] * request.tokens / 1e6
-        made.allowance.worked([call(auction.winner.agent, usage, dollars)], price)
+        made.allowance.record_work([call(auction.winner.agent, usage, dollars)], price)
         before = bills[-1]
         bills.append(
             Bill(
@@ -148,7 +148,7 @@ async def test_without_an_auction_and_without_a_model_the_incumbent_works() -> N
     auctions, _ = await through(made, traffic(1, 3, long=0.0))
     assert {auction.winner.agent for auction in auctions} == {"dear"}
     assert not any(auction.held for auction in auctions)
-    assert standing.not_held(auctions[0]) == "the allowance did not cover one for this task"
+    assert value_of_information.explain_not_held(auctions[0]) == "the allowance did not cover one for this task"
     assert auctions[0].settlement.calls == ()
     assert len(auctions[0].bids) == 3  # the others can take over where its endpoint fails
     named, _ = await through(pool(incumbent="middle"), traffic(1, 3, long=0.0))
@@ -158,7 +158,7 @@ async def test_without_an_auction_and_without_a_model_the_incumbent_works() -> N
 async def test_an_infinite_allowance_holds_every_auction() -> None:
     auctions, _ = await through(pool(share=math.inf), traffic(1, 4, long=0.0))
     assert all(auction.held for auction in auctions)
-    assert {standing.not_held(auction) for auction in auctions} == {None}
+    assert {value_of_information.explain_not_held(auction) for auction in auctions} == {None}
 
 
 async def test_what_an_auction_set_aside_is_free_again_when_it_fails() -> None:
@@ -297,10 +297,10 @@ def test_work_that_was_done_once_more_earns_nothing_and_is_spent() -> None:
     price = Price(input=10.0, output=10.0, blended=10.0)
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
     allowance = Allowance(share=0.1)
-    allowance.worked([work], price, answered=False)
+    allowance.record_work([work], price, answered=False)
     assert (allowance.earned, allowance.spent) == (0.0, 1.0)
     dear = replace(work, dollars=50.0)
-    allowance.worked([dear], price, own=True)
+    allowance.record_work([dear], price, own=True)
     assert (allowance.earned, allowance.spent) == (pytest.approx(5.0), 1.0)
 
 
@@ -308,7 +308,7 @@ def test_tools_count_as_tokens_of_nobody_and_cost_the_same_whoever_uses_them() -
     allowance = Allowance(share=0.1)
     incumbent = Price(input=10.0, output=10.0, blended=10.0)
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
-    allowance.worked([work, replace(work, usage=Usage(), dollars=0.5, tool="search")], incumbent)
+    allowance.record_work([work, replace(work, usage=Usage(), dollars=0.5, tool="search")], incumbent)
     assert allowance.earned == pytest.approx(0.1 * 10.5)
     assert allowance.spent == 0.0
 

@@ -12,8 +12,8 @@ from sale.auction.events import StrategyArrived, VoteArrived
 from sale.auction.ledger import Ledger
 from sale.models.scripted import Line, Script, plans_in
 from sale.types import AuctionRules, Bid, Caps, JuryMode, Prompt, Stage, Strategy
+from tests.support.builders import TASK, pair
 from tests.support.scripted import Remembered, Watch, acts, auctioneer, contractor, hold
-from tests.support.values import TASK, pair
 
 BOTH: list[JuryMode] = ["panel", "per-bid"]
 

@@ -19,9 +19,9 @@ from sale.auction.ledger import Ledger
 from sale.errors import NoBidsError, RejectedError, ServerError, UnreachableError
 from sale.models.scripted import Line, persona
 from sale.types import AuctionRules, Bid, Caps, Dropout, JuryMode, Strategy, Usage, Weights
+from tests.support.builders import PLAN, TASK, pair, weights
+from tests.support.juror_fixtures import BETTER, BOTH, GOOD, OPINION, POOR, likes, pool
 from tests.support.scripted import Remembered, Watch, acts, asked, auctioneer, contractor, hold
-from tests.support.tastes import BETTER, BOTH, GOOD, OPINION, POOR, likes, pool
-from tests.support.values import PLAN, TASK, pair, weights
 
 
 @pytest.mark.parametrize("mode", BOTH)

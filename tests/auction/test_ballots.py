@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sale.auction.ballots import BallotError, ballot_schema, expected_scores, read_ballot
-from tests.support.values import token
+from tests.support.builders import token
 
 
 class TestReading:

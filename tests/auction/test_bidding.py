@@ -13,8 +13,8 @@ from sale.auction.protocols import Bidder
 from sale.errors import RejectedError, SourcesError
 from sale.models.scripted import Line, Script
 from sale.types import AuctionRules, Caps, Dropout, Strategy, Task, Usage
+from tests.support.builders import PLAN, TASK, pair, price, strategy, token
 from tests.support.scripted import acts, asked, contractor
-from tests.support.values import PLAN, TASK, pair, price, strategy, token
 
 RULES = AuctionRules(strategy_tokens=20)
 

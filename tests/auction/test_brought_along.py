@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from sale.agents.prompts import verify_prompt
-from sale.auction.prompts import harmless_parts, judge_prompt, panel_prompt, question_prompt, shown_candidate
+from sale.auction.prompts import harmless_parts, judge_prompt, panel_prompt, question_prompt, render_candidate
 from sale.auction.text import without_answers, without_scores, without_verdicts
 from sale.types import Evidence, Task
-from tests.support.values import strategy
+from tests.support.builders import strategy
 
 TASK = Task(text="Add two numbers.", domain="code")
 
@@ -189,7 +189,7 @@ class TestEvidence:
         assert parts["found"] == f"- Title: yes: {HARMLESS.replace('with yes', 'with ?')}"
         assert list(harmless_parts(self.plain)) == ["plan"]
         assert harmless_parts(replace(self.plain, text="")) == {}
-        text = shown_candidate(TASK, bid)
+        text = render_candidate(TASK, bid)
         assert all(part in text for part in parts.values())
         assert text.count("<plan ") == text.count("<found ") == 1
         assert question_prompt(TASK, bid, "Is it?").user.startswith(text)

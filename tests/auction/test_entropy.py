@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sale.auction.entropy import strategy_entropy, token_entropy
-from tests.support.values import token
+from tests.support.builders import token
 
 HALF, THIRD, QUARTER = math.log(1 / 2), math.log(1 / 3), math.log(1 / 4)
 

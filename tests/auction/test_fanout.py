@@ -10,9 +10,9 @@ from sale.auction.fanout import check_fan_out, fan_out
 from sale.auction.ledger import Ledger
 from sale.errors import CapError, ConfigError, InputError
 from sale.types import AuctionRules, Caps, JuryMode, Task, ToolInfo
+from tests.support.builders import TASK, pair, price
 from tests.support.greedy import Greedy
 from tests.support.scripted import Remembered, Watch, auctioneer, hold
-from tests.support.values import TASK, pair, price
 
 RULES = AuctionRules(strategy_tokens=30, examples=2)
 

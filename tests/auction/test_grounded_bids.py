@@ -18,7 +18,7 @@ from sale.auction.ledger import Ledger
 from sale.auction.looking import MAX_QUOTE_CHARACTERS, MAX_QUOTE_WORDS, excerpt
 from sale.auction.protocols import Answer, Look, Question, Reads
 from sale.auction.questions import DEFAULT_QUESTION, Seat
-from sale.auction.shortlist import unplanned
+from sale.auction.shortlist import make_unplanned
 from sale.auction.yes_no import probability_of_yes
 from sale.config import AgentSettings
 from sale.errors import CallError, CapError, FetchError
@@ -38,8 +38,8 @@ from sale.types import (
     Vote,
     Weights,
 )
+from tests.support.builders import TASK, pair, price
 from tests.support.scripted import Remembered, Watch
-from tests.support.values import TASK, pair, price
 
 NOBODY = Price(input=0.0, output=0.0, blended=0.0)
 PLAN = "1. Look it up.\n2. Check it.\n3. Answer."
@@ -355,7 +355,7 @@ def test_abstentions_weigh_nothing_in_a_success_model() -> None:
     ]
     scores = {score.bidder: [score] for score in scoring.with_leads(scoring.impute(votes))}
     weights = judged_by(model=model)
-    chances = {agent: scoring.weigh(unplanned(agent), 1.0, own, weights).chance for agent, own in scores.items()}
+    chances = {agent: scoring.weigh(make_unplanned(agent), 1.0, own, weights).chance for agent, own in scores.items()}
     assert chances["c"] == pytest.approx(0.5)
     assert (chances["a"] or 0.0) > 0.9
     assert (chances["b"] or 1.0) < 0.1

@@ -10,14 +10,14 @@ import pytest
 
 from sale.agents.contractor import Contractor
 from sale.auction.events import Event, VoteArrived
-from sale.auction.jury import PanelJury, PerBidJury, Sitting, ballot_tokens, convene, shuffled
+from sale.auction.jury import JuryContext, PanelJury, PerBidJury, ballot_tokens, convene, shuffle_strategies
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Juror
 from sale.errors import RateLimitedError, RejectedError, ServerError, SourcesError
 from sale.models.scripted import Line, plans_in
 from sale.types import AuctionRules, Caps, JuryMode, Prompt, Stage, Strategy, Vote
+from tests.support.builders import TASK, strategy, token
 from tests.support.scripted import acts, asked, contractor
-from tests.support.values import TASK, strategy, token
 
 PLANS = [strategy(agent, f"1. The plan of number {at}.") for at, agent in enumerate(["a", "b", "c"])]
 
@@ -40,7 +40,9 @@ async def sit(
         for plan in plans:
             yield plan
 
-    sitting = Sitting(auction_id=auction_id, task=TASK, stage=stage, rules=rules, ledger=ledger, observe=events.append)
+    sitting = JuryContext(
+        auction_id=auction_id, task=TASK, stage=stage, rules=rules, ledger=ledger, observe=events.append
+    )
     return await convene(mode, jurors).sit(sitting, arriving()), events, ledger
 
 
@@ -215,10 +217,10 @@ class TestPanel:
 class TestOrder:
     def test_depends_on_juror_task_and_texts_only(self) -> None:
         plans = [strategy(name, f"1. {name}") for name in "abcdef"]
-        order = shuffled(plans, "x", "task")
-        assert shuffled(plans[::-1], "x", "task") == order
-        assert shuffled(plans, "y", "task") != order
-        assert shuffled(plans, "x", "another") != order
+        order = shuffle_strategies(plans, "x", "task")
+        assert shuffle_strategies(plans[::-1], "x", "task") == order
+        assert shuffle_strategies(plans, "y", "task") != order
+        assert shuffle_strategies(plans, "x", "another") != order
 
 
 def test_convene() -> None:

@@ -11,9 +11,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_prompt
-from sale.auction.prompts.templates import PromptFolder, folder, harmless
+from sale.auction.prompts.templates import PromptFolder, load_folder, neutralise
 from sale.types import Task, ToolInfo
-from tests.support.values import PLAN, TASK, pair, strategy
+from tests.support.builders import PLAN, TASK, pair, strategy
 
 TOOLS = [ToolInfo(name="python", description="runs Python"), ToolInfo(name="search", description="finds pages")]
 
@@ -135,11 +135,11 @@ class TestHarmless:
         ],
     )
     def test_breaks_what_looks_like_a_mark(self, text: str, shown: str) -> None:
-        assert harmless(text) == shown
+        assert neutralise(text) == shown
 
     def test_takes_no_time_over_long_runs_of_anything(self) -> None:
         for text in ("<" * 200_000, "<" + " " * 200_000, "< /" * 70_000, "</" + "\n" * 200_000 + "x"):
-            assert len(harmless(text)) <= len(text)
+            assert len(neutralise(text)) <= len(text)
 
 
 @pytest.fixture
@@ -188,10 +188,10 @@ class TestFolder:
         assert prompts.render("ask", {"what": "this"}) == before
 
     def test_is_made_once_for_each_package(self) -> None:
-        assert folder("sale.auction.prompts") is folder("sale.auction.prompts")
+        assert load_folder("sale.auction.prompts") is load_folder("sale.auction.prompts")
 
 
 def test_a_file_can_be_had_as_plain_text() -> None:
-    rubric = folder("sale.auction.prompts").text("_rubric", {})
+    rubric = load_folder("sale.auction.prompts").text("_rubric", {})
     assert rubric.startswith("Score how likely")
     assert rubric in judge_prompt(TASK, PLAN, label="KQ").user

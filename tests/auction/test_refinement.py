@@ -8,9 +8,9 @@ from sale.auction.events import LeaderFound
 from sale.errors import CallTimeoutError, RejectedError, StoreError
 from sale.models.scripted import Line
 from sale.types import AuctionRules, Caps, JuryMode
+from tests.support.builders import pair
+from tests.support.juror_fixtures import BETTER, BOTH, GOOD, OPINION, POOR, pool
 from tests.support.scripted import Opinion, Remembered, acts, contractor, hold
-from tests.support.tastes import BETTER, BOTH, GOOD, OPINION, POOR, pool
-from tests.support.values import pair
 
 
 @pytest.mark.parametrize("mode", BOTH)

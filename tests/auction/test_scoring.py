@@ -9,7 +9,7 @@ import pytest
 
 from sale.auction import scoring
 from sale.types import Score, TrackRecord
-from tests.support.values import bid, price, score, strategy, vote, weights
+from tests.support.builders import bid, price, score, strategy, vote, weights
 
 
 class TestCost:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from sale.auction import scoring, standing
+from sale.auction import scoring, value_of_information
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import always_largest, result_of
 from sale.auction.events import Awarded, BiddingOpened, LeaderFound
@@ -31,8 +31,8 @@ from sale.types import (
     Usage,
 )
 from tests.memory.builders import auction, bid
+from tests.support.builders import TASK, weights
 from tests.support.scripted import Watch, acts, auctioneer, contractor
-from tests.support.values import TASK, weights
 
 MODEL = SuccessModel(
     worth=1000.0,
@@ -167,24 +167,24 @@ class TestBaseline:
 class TestWhatAnAuctionBrought:
     async def test_nothing_is_known_without_a_model_or_an_auction(self) -> None:
         plain = auctioneer([contractor("cheap", price=0.1), contractor("dear", price=1.0)])
-        assert standing.brought((await held(plain))[0]) is None
-        assert standing.brought((await held(market(TRACKED, Past(GOOD))))[0]) is None
+        assert value_of_information.measure_benefit((await held(plain))[0]) is None
+        assert value_of_information.measure_benefit((await held(market(TRACKED, Past(GOOD))))[0]) is None
 
     async def test_why_there_was_none_is_said(self) -> None:
         auction, _ = await held(market(TRACKED, Past(GOOD)))
-        assert standing.not_held(auction) == "it would not have paid"
+        assert value_of_information.explain_not_held(auction) == "it would not have paid"
         auction, _ = await held(market(MODEL, hold=False))
-        assert standing.not_held(auction) is None
+        assert value_of_information.explain_not_held(auction) is None
 
     async def test_it_may_confirm_who_was_best_before(self) -> None:
         auction, _ = await held(market(replace(MODEL, spread={"cheap": 1.0, "dear": 1.0}), hold=False))
-        told = standing.brought(auction)
+        told = value_of_information.measure_benefit(auction)
         assert told is not None
         assert told.before == told.after == "dear"
         assert told.gain == 0.0
         assert told.expected > 0.0
         assert told.cost == auction.settlement.dollars > 0.0
-        assert "without it dear would have had the task, too" in told.said("${:.1e}".format)
+        assert "without it dear would have had the task, too" in told.describe("${:.1e}".format)
 
     async def test_it_may_move_the_task(self) -> None:
         """A plan of the cheap one that the jury likes best: its odds rise, those of the other one fall."""
@@ -198,13 +198,13 @@ class TestWhatAnAuctionBrought:
         ]
         telling = replace(MODEL, coefficients={"juror:dear": 2.0}, means={"juror:dear": 2.5})
         auction, _ = await held(auctioneer(agents, weights=replace(weights(), model=telling)))
-        told = standing.brought(auction)
+        told = value_of_information.measure_benefit(auction)
         assert told is not None
         assert (told.before, told.after) == ("dear", "cheap")
         by_agent = {bid.agent: bid.net_cost for bid in auction.bids}
         assert told.gain == pytest.approx((by_agent["dear"] - by_agent["cheap"]) / 1e6)
-        assert "it moved the task from dear to cheap" in told.said(str)
-        assert "less" in replace(told, gain=-1.0).said(str)
+        assert "it moved the task from dear to cheap" in told.describe(str)
+        assert "less" in replace(told, gain=-1.0).describe(str)
 
 
 def test_each_auction_has_an_id_of_its_own_and_everybody_may_bid() -> None:

@@ -10,8 +10,8 @@ import pytest
 from sale.bench.market_router import SaleRouter, default_weights
 from sale.bench.metrics import settle
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import Recorded
-from sale.bench.report.by_hand import RULES, HandRule
+from sale.bench.replay import RecordedTasks
+from sale.bench.report.by_hand import RULES, HandWrittenRule
 from sale.bench.routers.protocol import OutcomeTable
 from sale.bench.tasks.schema import BenchTask, HumanTime, Kind
 from tests.bench.records import pool
@@ -48,9 +48,9 @@ def table(checks: list[list[float]]) -> OutcomeTable:
 
 
 def test_the_next_one_works_where_the_examples_show_a_failure() -> None:
-    rule = HandRule(name="by hand", agents={"tests": "coder", "choice": "coder"}, in_turn=AGENTS)
+    rule = HandWrittenRule(name="by hand", agents={"tests": "coder", "choice": "coder"}, in_turn=AGENTS)
     kinds: list[Kind] = ["tests", "tests", "tests", "tests", "choice", "tests"]
-    recorded = Recorded(agents=AGENTS, tasks=[task(place, kind) for place, kind in enumerate(kinds)])
+    recorded = RecordedTasks(agents=AGENTS, tasks=[task(place, kind) for place, kind in enumerate(kinds)])
     recorded.checks = {(str(place), "an answer"): "failure" for place in range(5)}
     found = rule.route(recorded, table([[1, -1, -1], [-1, 1, -1], [-1, -1, -1], [0, -1, -1], [-1, -1, -1], [0, 0, 0]]))
     assert [AGENTS[place] for place in found.chosen] == ["small", "coder", "tester", "small", "coder", "coder"]

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from sale.bench.figure_style import ink_on, legible, png, ramp, save, shade, spread, svg, whiskers
+from sale.bench.figure_style import darken_for_text, ink_on, png, ramp, save, shade, spread, svg, whiskers
 from sale.bench.figures import (
     TimeCurve,
     escalation_map,
@@ -31,7 +31,7 @@ from sale.bench.figures import (
     workload_bars,
 )
 from sale.bench.metrics import Escalation, Workload, win_share
-from sale.bench.pareto import Kind, Point, pareto_plot
+from sale.bench.pareto import Kind, ParetoPoint, pareto_plot
 from sale.bench.stats import Interval
 from sale.errors import InputError, OutputError
 from tests.support.hang import HANG
@@ -56,7 +56,7 @@ def pareto() -> Figure:
     ]
     return pareto_plot(
         [
-            Point(name=name, cost=about(cost * 1e-4, 1e-5), success=about(success), kind=kind)
+            ParetoPoint(name=name, cost=about(cost * 1e-4, 1e-5), success=about(success), kind=kind)
             for name, cost, success, kind in rows
         ]
     )
@@ -186,7 +186,7 @@ def test_the_bars_are_as_high_as_the_shares() -> None:
 def test_one_of_everything_can_be_drawn() -> None:
     lonely = about(0.0, None)
     figures = [
-        pareto_plot([Point(name="free", cost=lonely, success=lonely)]),
+        pareto_plot([ParetoPoint(name="free", cost=lonely, success=lonely)]),
         win_share_lines([win_share(np.array([0]), 1)], ["only"]),
         success_by_bin({"a": {"x": lonely}}),
         shapley_bars(["only"], {"": [lonely]}),
@@ -250,8 +250,8 @@ def test_colours_go_from_light_to_dark_and_letters_can_be_read() -> None:
     assert (ramp(0), len(ramp(1))) == ([], 1)
     assert ink_on(shade(0.0)) != "white"
     assert ink_on(shade(1.0)) == "white"
-    assert legible("#ffffff") != "#ffffff"
-    assert legible("#000000") == "#000000"
+    assert darken_for_text("#ffffff") != "#ffffff"
+    assert darken_for_text("#000000") == "#000000"
 
 
 def test_an_unknown_interval_has_no_whisker() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sale.agents.tools.sandbox import find_sandbox
-from sale.bench.judging import MOST_WORDS, NamesIt, chosen_option, options_of, verifier_of
+from sale.bench.judging import MAX_WORDS, NamesReference, chosen_option, options_of, verifier_of
 from sale.bench.tasks.hst_open import hst_open
 from sale.types import Task
 
@@ -49,11 +49,11 @@ def test_an_option_is_chosen_by_letter_or_text(answer: str, letter: str | None) 
         ("Metropolis", False),
         ("Gothamburg", False),
         ("", False),
-        ("Gotham City " + "or another city " * MOST_WORDS, False),
+        ("Gotham City " + "or another city " * MAX_WORDS, False),
     ],
 )
 async def test_a_short_answer_may_name_the_reference(answer: str, good: bool) -> None:
-    outcome = await NamesIt("Gotham City", ("Gotham",)).verify(TASK, answer)
+    outcome = await NamesReference("Gotham City", ("Gotham",)).verify(TASK, answer)
     assert (outcome.verdict == "success") == good
 
 
@@ -62,7 +62,7 @@ async def test_a_short_answer_may_name_the_reference(answer: str, good: bool) ->
     [("yes", True), ("Yes, both are.", True), ("no", False), ("yes and no", False), ("They are, yes", False)],
 )
 async def test_yes_is_said_at_once_and_not_taken_back(answer: str, good: bool) -> None:
-    outcome = await NamesIt("yes").verify(TASK, answer)
+    outcome = await NamesReference("yes").verify(TASK, answer)
     assert (outcome.verdict == "success") == good
 
 

@@ -25,7 +25,7 @@ import pytest
 from sale.bench.tasks.load import load
 from sale.bench.tasks.loaders import sources
 from sale.bench.tasks.loaders.hub import HubSet, hotpotqa_row, mmlu_row, rows
-from sale.bench.tasks.loaders.sources import SOURCES, Source
+from sale.bench.tasks.loaders.sources import SOURCES, TaskSource
 from sale.bench.tasks.schema import Split
 from sale.errors import InputError, MissingExtraError
 from tests.support.hang import HANG
@@ -120,14 +120,14 @@ def laid_out(folder: Path, hub: HubSet, row: Mapping[str, Any], splits: Sequence
     return replace(hub, repository=str(folder))
 
 
-Only = Callable[[str, Source, HubSet], None]
+Only = Callable[[str, TaskSource, HubSet], None]
 
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> Only:
     """Let a name stand for one source whose set is on a hub of ours."""
 
-    def instead(name: str, source: Source, hub: HubSet) -> None:
+    def instead(name: str, source: TaskSource, hub: HubSet) -> None:
         monkeypatch.setattr("sale.bench.tasks.load.SOURCES", {name: (replace(source, hub=hub),)})
 
     return instead

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sale.bench.frontier import aiq, hull, hull_area, pareto
 from sale.bench.metrics import (
-    Settled,
+    DecisionOutcomes,
     best_single,
     compare_dollars,
     compare_success,
@@ -300,6 +300,6 @@ def test_aiq_needs_the_same_tasks_and_a_cost() -> None:
 
 def test_taking_rows_keeps_everything_together() -> None:
     whole = settle((FOUR, choose([0, 1, 2, 2], 3, extra=0.5)))
-    part: Settled = whole.take(np.array([False, True, False, True]))
+    part: DecisionOutcomes = whole.take(np.array([False, True, False, True]))
     assert (part.ids, part.chosen.tolist(), part.extra.tolist()) == (("t1", "t3"), [1, 2], [0.5, 0.5])
     assert len(part) == 2

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sale.bench.metrics import settle
-from sale.bench.online import Policy, examples_of, run
+from sale.bench.online import OnlinePolicy, examples_of, run
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, Recorded, Work
+from sale.bench.replay import AuctionRow, RecordedExecution, RecordedTasks
 from sale.bench.routers.protocol import Floats
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.types import Bid, Score, Strategy, SuccessModel, Weights
@@ -38,9 +38,9 @@ def embed(texts: Sequence[str]) -> Floats:
     return np.array([[1.0, 0.0] if text.startswith("add") else [0.0, 1.0] for text in texts])
 
 
-def work(agent: str, kind: str) -> Work:
+def work(agent: str, kind: str) -> RecordedExecution:
     """The small one adds; the large one does everything, at ten times the cost."""
-    return Work(
+    return RecordedExecution(
         agent=agent,
         success=agent == "large" or kind == "add",
         judged=True,
@@ -52,8 +52,8 @@ def work(agent: str, kind: str) -> Work:
     )
 
 
-def record(tasks: Sequence[BenchTask]) -> Recorded:
-    found = Recorded(agents=("small", "large"), prices=(0.1, 1.0), tasks=list(tasks))
+def record(tasks: Sequence[BenchTask]) -> RecordedTasks:
+    found = RecordedTasks(agents=("small", "large"), prices=(0.1, 1.0), tasks=list(tasks))
     for one in tasks:
         kind = one.id.split("/")[0]
         bids = tuple(
@@ -110,7 +110,7 @@ TEST = record([task(10 + number, kind) for number in range(6) for kind in KINDS]
 
 
 def test_the_track_record_sends_each_kind_to_who_can_do_it_for_less() -> None:
-    found = run(TEST, DEV, Policy(name="x", weights=weights()), embed, seed=1)
+    found = run(TEST, DEV, OnlinePolicy(name="x", weights=weights()), embed, seed=1)
     chosen = [TEST.agents[place] for place in found.routing.chosen]
     assert chosen == ["small" if one.id.startswith("add") else "large" for one in TEST.tasks]
     assert found.held == 0.0
@@ -119,9 +119,9 @@ def test_the_track_record_sends_each_kind_to_who_can_do_it_for_less() -> None:
 
 
 def test_without_a_past_it_learns_while_it_runs_or_does_not() -> None:
-    blind = run(TEST, None, Policy(name="x", weights=weights(), learn=False), embed, seed=1)
+    blind = run(TEST, None, OnlinePolicy(name="x", weights=weights(), learn=False), embed, seed=1)
     assert set(blind.routing.chosen) == {0}, "all look alike, so the cheap one does everything"
-    learning = run(TEST, None, Policy(name="x", weights=weights()), embed, seed=1)
+    learning = run(TEST, None, OnlinePolicy(name="x", weights=weights()), embed, seed=1)
     rows = {one.id: place for place, one in enumerate(TEST.tasks)}
     given = {
         kind: [learning.routing.chosen[row] for name, row in rows.items() if name.startswith(kind)] for kind in KINDS
@@ -131,28 +131,28 @@ def test_without_a_past_it_learns_while_it_runs_or_does_not() -> None:
 
 
 def test_work_that_fails_the_examples_goes_to_the_next_and_both_are_paid() -> None:
-    once = run(TEST, None, Policy(name="x", weights=weights(), learn=False), embed, seed=1)
-    twice = run(TEST, None, Policy(name="x", weights=weights(), learn=False, attempts=2), embed, seed=1)
+    once = run(TEST, None, OnlinePolicy(name="x", weights=weights(), learn=False), embed, seed=1)
+    twice = run(TEST, None, OnlinePolicy(name="x", weights=weights(), learn=False, attempts=2), embed, seed=1)
     hard = np.array([one.id.startswith("mul") for one in TEST.tasks])
     assert np.array_equal(twice.routing.chosen == 1, hard)
     assert np.array_equal(twice.routing.called.sum(axis=1), np.where(hard, 2, 1))
     for found, dollars in ((once, 1e-6), (twice, 1e-6 + 0.5 * 1e-5)):
         assert settle((found.table(), found.routing)).dollars.mean() == pytest.approx(dollars)
     hopeless = weights(difficulty=9.0, worth=20.0)
-    nobody = run(TEST, None, Policy(name="x", weights=hopeless, learn=False, attempts=2), embed, seed=1)
+    nobody = run(TEST, None, OnlinePolicy(name="x", weights=hopeless, learn=False, attempts=2), embed, seed=1)
     assert np.array_equal(nobody.routing.called, once.routing.called), "not worth what it costs any more"
 
 
 @pytest.mark.parametrize(("juror", "paid"), [(0.0, 3e-6), (0.5, 4e-6)])
 def test_an_auction_is_paid_for_where_it_is_held_and_jurors_where_they_speak(juror: float, paid: float) -> None:
-    found = run(TEST, DEV, Policy(name="x", weights=weights(juror=juror), hold=True), embed, seed=1)
+    found = run(TEST, DEV, OnlinePolicy(name="x", weights=weights(juror=juror), hold=True), embed, seed=1)
     assert found.held == 1.0
     assert found.routing.extra_dollars == pytest.approx(paid)
     assert found.routing.extra_tokens == pytest.approx(40 * paid / 4e-6)
 
 
 def test_bids_that_tell_much_are_asked_for() -> None:
-    found = run(TEST, None, Policy(name="x", weights=weights(juror=1.0, spread=3.0), learn=False), embed, seed=1)
+    found = run(TEST, None, OnlinePolicy(name="x", weights=weights(juror=1.0, spread=3.0), learn=False), embed, seed=1)
     assert found.held == 1.0
 
 

@@ -18,8 +18,8 @@ from benchmarks.private_knowledge.rules import MATCH_JUROR, PRIMARY, READER, gro
 from sale import config
 from sale.bench.recording.log import FIRST_BIDS, read_record
 from sale.bench.recording.pools import for_recording, own_libraries
-from sale.bench.recording.run import Progress, Recorder
-from sale.bench.replay import GROUNDED, Recorded, load_recorded
+from sale.bench.recording.run import Recorder, RecordingProgress
+from sale.bench.replay import GROUNDED, RecordedTasks, load_recorded
 from sale.bench.tasks.files import read_tasks, write_tasks
 from sale.bench.tasks.hst_open import hst_open
 from sale.bench.tasks.schema import BenchTask, HumanTime, Split
@@ -114,7 +114,7 @@ def say(ask: Ask) -> str | None:
     return None
 
 
-def nothing(progress: Progress) -> None:
+def nothing(progress: RecordingProgress) -> None:
     assert progress.of
 
 
@@ -296,4 +296,4 @@ def test_without_a_record_the_report_says_where_to_look(tmp_path: Path) -> None:
 
 
 def test_a_view_leaves_the_record_as_it_is() -> None:
-    assert grounded(READER)(Recorded()) == Recorded()
+    assert grounded(READER)(RecordedTasks()) == RecordedTasks()

@@ -18,7 +18,7 @@ from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt
 from sale.bench.recording.ballots import labels_for, question_of
 from sale.models.scripted import plans_in
 from sale.types import Prompt, Reply, Task, Usage
-from tests.support.values import TASK
+from tests.support.builders import TASK
 
 RECORD = Path(__file__).parents[2] / "benchmarks/records/hst-open/coding-dev.jsonl.xz"
 
@@ -52,7 +52,7 @@ def test_other_calls_stay_as_they_are() -> None:
     prompt = bid_prompt(TASK, [], 300)
     question = question_of(prompt, None)
     reply = Reply(text='{"A": 5}', usage=Usage(), seconds=0.0)
-    assert (question.prompt, question.schema, question.exchanged(reply)) == (prompt, None, reply)
+    assert (question.prompt, question.schema, question.exchange_labels(reply)) == (prompt, None, reply)
 
 
 def test_a_verdict_and_one_bid_alone_have_fixed_names_too() -> None:
@@ -73,17 +73,17 @@ def test_an_answer_recorded_under_other_labels_is_read_under_these(plans: list[s
     assert (written.prompt, written.schema) == (read.prompt, read.schema)
     scores = [(first + place) % 6 for place in range(len(plans))]
     answer = Reply(text=json.dumps(dict(zip(its_labels, scores, strict=True))), usage=Usage(), seconds=0.0)
-    found = read.exchanged(written.exchanged(answer))
+    found = read.exchange_labels(written.exchange_labels(answer))
     assert read_ballot(found.text, labels) == dict(zip(labels, scores, strict=True))
-    assert read.exchanged(read.exchanged(answer)) == answer
+    assert read.exchange_labels(read.exchange_labels(answer)) == answer
 
 
 def test_an_answer_under_wrong_labels_does_not_become_a_ballot_on_record() -> None:
     """Neither where it is read at once, nor in another auction."""
     copied = Reply(text='{"A": 5, "B": 0}', usage=Usage(), seconds=0.0)
     prompt, schema, _ = asked("now", ["1. x", "1. y"])
-    recorded = question_of(prompt, schema).exchanged(copied)
+    recorded = question_of(prompt, schema).exchange_labels(copied)
     for seed in ("now", "again"):
         prompt, schema, labels = asked(seed, ["1. x", "1. y"])
         with pytest.raises(BallotError):
-            read_ballot(question_of(prompt, schema).exchanged(recorded).text, labels)
+            read_ballot(question_of(prompt, schema).exchange_labels(recorded).text, labels)

@@ -18,23 +18,23 @@ from sale.agents.tools.sandbox import find_sandbox
 from sale.bench.market_router import ablations, default_weights, order_table
 from sale.bench.metrics import settle
 from sale.bench.recording.calls import (
-    LEAST_LOGPROB,
+    MIN_LOGPROB,
     CallLog,
+    ModelQueue,
     NotRecordedError,
     RunStoppedError,
-    Turns,
     reply_of,
     stored_reply,
 )
 from sale.bench.recording.log import FIRST_BIDS, RecordWriter, pack, read_record, unpack
 from sale.bench.recording.pools import for_recording
-from sale.bench.recording.run import Progress, Recorder
+from sale.bench.recording.run import Recorder, RecordingProgress
 from sale.bench.replay import load_recorded
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from sale.types import Reply, TokenLogprobs, Usage
 from tests.support.endpoint import Endpoint
-from tests.support.unheard import complaints, let_run
+from tests.support.unawaited_errors import complaints, let_run
 
 TIME = HumanTime(provenance="nobody has timed it")
 
@@ -72,7 +72,7 @@ def recorder(
     return Recorder(record, tasks, of, sandbox=None, replay=replay)
 
 
-def nothing(progress: Progress) -> None:
+def nothing(progress: RecordingProgress) -> None:
     assert progress.of
 
 
@@ -285,7 +285,7 @@ def test_a_broken_line_is_named(tmp_path: Path, broken: str) -> None:
 
 
 def test_a_reply_comes_back_as_it_was_but_for_improbable_alternatives() -> None:
-    likely, unlikely = ("a", -0.105), ("b", LEAST_LOGPROB - 1)
+    likely, unlikely = ("a", -0.105), ("b", MIN_LOGPROB - 1)
     reply = Reply(
         text="x",
         usage=Usage(input_tokens=3, output_tokens=2),
@@ -303,7 +303,7 @@ def test_a_reply_comes_back_as_it_was_but_for_improbable_alternatives() -> None:
 async def test_one_model_has_its_turn_at_a_time() -> None:
     import asyncio
 
-    turns, inside, seen = Turns(width=2), Counter[str](), []
+    turns, inside, seen = ModelQueue(width=2), Counter[str](), []
 
     async def call(model: str) -> None:
         async with turns.of(model):

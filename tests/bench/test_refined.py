@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, Recorded, Work
-from sale.bench.report.refined import Flip, refined_bids, refinement_table
+from sale.bench.replay import AuctionRow, RecordedExecution, RecordedTasks
+from sale.bench.report.refined import OutcomeFlip, refined_bids, refinement_table
 from sale.types import Bid, Score, Strategy
 
 
@@ -20,8 +20,10 @@ def bid(agent: str, text: str, *scores: float) -> Bid:
     return Bid(strategy=plan, price=1.0, cost=1.0, value=1.0, scores=given)
 
 
-def work(agent: str, *, success: bool) -> Work:
-    return Work(agent=agent, success=success, judged=True, dollars=1.0, tokens=1, seconds=1.0, answer="", error=None)
+def work(agent: str, *, success: bool) -> RecordedExecution:
+    return RecordedExecution(
+        agent=agent, success=success, judged=True, dollars=1.0, tokens=1, seconds=1.0, answer="", error=None
+    )
 
 
 ROW = AuctionRow(
@@ -45,8 +47,8 @@ WORKS = {
 }
 
 
-def recorded(*rows: AuctionRow) -> Recorded:
-    found = Recorded(agents=("small", "large"), works=WORKS)
+def recorded(*rows: AuctionRow) -> RecordedTasks:
+    found = RecordedTasks(agents=("small", "large"), works=WORKS)
     found.auctions = {(f"order {place}", row.task): row for place, row in enumerate(rows)}
     found.auctions[FIRST_BIDS, "t"] = replace(ROW, refined=())
     return found
@@ -55,7 +57,7 @@ def recorded(*rows: AuctionRow) -> Recorded:
 def test_a_refined_bid_that_took_the_task_is_held_against_what_it_took_it_from() -> None:
     (found,) = refined_bids(recorded(ROW))
     assert found.gained == pytest.approx(1.5)
-    assert found.flip == Flip(refined=False, own=False, leader=True)
+    assert found.flip == OutcomeFlip(refined=False, own=False, leader=True)
 
 
 def test_one_that_lost_says_only_what_the_jury_thought() -> None:

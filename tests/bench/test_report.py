@@ -15,11 +15,11 @@ import pytest
 
 from sale.bench.recording.log import pack
 from sale.bench.replay import load_recorded
-from sale.bench.report.field import compare
-from sale.bench.report.fitted import Lessons
-from sale.bench.report.folding import cross_fitted
+from sale.bench.report.comparison import compare
+from sale.bench.report.cross_validation import cross_fit
+from sale.bench.report.fitted import TrainedWeights
 from sale.bench.report.make import make
-from sale.bench.report.sheet import Sheet, percent
+from sale.bench.report.report_table import ReportTable, percent
 from sale.bench.routers.features import Embeddings
 from sale.bench.routers.fixed import BestSingle
 from sale.bench.stats import Interval
@@ -125,7 +125,7 @@ def test_a_packed_record_gives_the_same_report(recorded: Path) -> None:
 def test_the_figures_are_those_of_the_record(recorded: Path) -> None:
     found = load_recorded(recorded / "runs" / "coding-test.jsonl", tasks())
     features = Embeddings(HashEmbedder())
-    field = compare(found, None, features, Lessons(embed=features))
+    field = compare(found, None, features, TrainedWeights(embed=features))
     right = sum(found.works[task.id, "c", ""].success for task in found.tasks) / len(found.tasks)
     assert field.named("c").settled.success.mean() == pytest.approx(right)
     market = field.named("SALE without memory").settled
@@ -143,7 +143,7 @@ def test_the_figures_are_those_of_the_record(recorded: Path) -> None:
 
 def test_cross_fitting_routes_every_task_once(recorded: Path) -> None:
     table = load_recorded(recorded / "runs" / "coding-test.jsonl", tasks()).table(planned=False)
-    routing = cross_fitted(BestSingle(), table)
+    routing = cross_fit(BestSingle(), table)
     assert routing.called.sum() == len(table)
 
 
@@ -177,7 +177,7 @@ def test_a_missing_extra_is_named_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_cells_are_escaped_and_minus_is_a_minus() -> None:
-    sheet = Sheet(key="k", title="T", head=("a|b",), rows=(("c",),), note="n")
+    sheet = ReportTable(key="k", title="T", head=("a|b",), rows=(("c",),), note="n")
     assert "| a\\|b |" in sheet.markdown()
     found = Interval(value=-0.0001, low=-0.5, high=0.25, tasks=3, how="bootstrap")
     assert percent(found) == "0.0 (−50.0 to 25.0)"

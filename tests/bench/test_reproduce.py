@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.bench.reproduce import arena_score, main, routerarena, routerbench_mini, swebench
-from sale.bench.reproduction import Figure, Published, Reproduction, bootstrap, exactly, mean_of, spread, write
+from sale.bench.reproduction import Figure, Published, Reproduction, bootstrap, make_exact, mean_of, spread, write
 from sale.bench.routers.features import WordNgrams
 from sale.bench.routers.gap import call_curve, random_curve
 from sale.errors import OutputError
@@ -67,7 +67,7 @@ class TestIntervals:
         assert mean_of(values, 100) == found, "the same again"
 
     def test_all_alike(self) -> None:
-        assert bootstrap(5, lambda rows: 3.0) == exactly(3.0)
+        assert bootstrap(5, lambda rows: 3.0) == make_exact(3.0)
 
     def test_over_draws(self) -> None:
         found = spread(range(201))

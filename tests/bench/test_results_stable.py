@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from sale.bench.replay import Recorded, load_recorded
-from sale.bench.report.field import compare
-from sale.bench.report.fitted import Lessons
+from sale.bench.replay import RecordedTasks, load_recorded
+from sale.bench.report.comparison import compare
+from sale.bench.report.fitted import TrainedWeights
 from sale.bench.report.make import make, make_pool
 from sale.bench.report.recorded_embeddings import RecordedEmbeddings
-from sale.bench.report.sheet import Sheet
+from sale.bench.report.report_table import ReportTable
 from sale.bench.report.shipping import knowledge
-from sale.bench.report.spends import spend_table
+from sale.bench.report.spend_curve import spend_table
 from sale.bench.report.tables import main_table
-from sale.bench.routers.baselines import learnt
+from sale.bench.routers.baselines import learnt_routers
 from sale.bench.routers.features import Embeddings, Features
 from sale.bench.routers.protocol import Router
 from sale.bench.tasks.hst_open import hst_open
@@ -64,13 +64,13 @@ def numbers(value: object, place: str = "") -> Iterator[tuple[str, float]]:
 
 
 @cache
-def parts() -> tuple[Recorded, ...]:
+def parts() -> tuple[RecordedTasks, ...]:
     return tuple(load_recorded(path, hst_open()) for path in sorted((RECORDS / "hst-open").glob("*-*.xz")))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_shipped_number_moves_by_a_hundredth(seed: int) -> None:
-    made = knowledge(parts(), Embeddings(DisturbedEmbedder(seed))).written()["embedded.json"]
+    made = knowledge(parts(), Embeddings(DisturbedEmbedder(seed))).as_files()["embedded.json"]
     wanted = dict(numbers(json.loads(SHIPPED.read_bytes())))
     found = dict(numbers(json.loads(made)))
     assert found.keys() == wanted.keys()
@@ -82,20 +82,20 @@ def test_no_shipped_number_moves_by_a_hundredth(seed: int) -> None:
     assert not moved
 
 
-def some_tables(seed: int) -> list[Sheet]:
+def some_tables(seed: int) -> list[ReportTable]:
     whole = pool("hst-open", "test")
     some = replace(whole, tasks=whole.tasks[::4])
     features = Embeddings(DisturbedEmbedder(seed))
-    lessons = Lessons(embed=features)
+    lessons = TrainedWeights(embed=features)
     field = compare(some, None, features, lessons)
     return [main_table(field, "some"), spend_table(field, lessons, "spend", "Some")]
 
 
 def test_no_table_of_some_tasks_moves_by_a_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(features: Features, *, answers: bool) -> list[Router]:
-        return [router for router in learnt(features, answers=answers) if router.name not in SLOW]
+        return [router for router in learnt_routers(features, answers=answers) if router.name not in SLOW]
 
-    monkeypatch.setattr("sale.bench.report.field.learnt", quick)
+    monkeypatch.setattr("sale.bench.report.comparison.learnt_routers", quick)
     assert some_tables(SEEDS[0]) == some_tables(0)
 
 

@@ -13,6 +13,7 @@ from scipy import stats as scipy_stats
 from sale.bench.stats import (
     Resampling,
     bootstrap,
+    compare_paired,
     detectable_difference,
     draws,
     holm,
@@ -20,7 +21,6 @@ from sale.bench.stats import (
     mcnemar_power,
     mean,
     over_last,
-    paired,
     paired_statistic,
     rate,
     ratio,
@@ -152,7 +152,7 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="names for"):
         mean([1.0, 2.0], FAST, clusters=["a"])
     with pytest.raises(ValueError, match="one length"):
-        paired([1.0], [1.0, 0.0], FAST)
+        compare_paired([1.0], [1.0, 0.0], FAST)
     with pytest.raises(ValueError, match="same tasks"):
         paired_statistic([[1.0]], [[1.0], [0.0]], over_last, FAST)
     with pytest.raises(ValueError, match="outcome"):
@@ -184,7 +184,7 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 def test_paired_outcomes_by_hand() -> None:
     ours = [1, 1, 1, 1, 1, 1, 0, 0, 1, 0]
     theirs = [1, 0, 0, 0, 0, 0, 0, 0, 1, 1]
-    found = paired(ours, theirs, FULL)
+    found = compare_paired(ours, theirs, FULL)
     assert found.difference.value == pytest.approx(0.4)
     assert (found.ours_only, found.theirs_only) == (5, 1)
     assert found.mcnemar == pytest.approx(2 * (1 + 6) / 2**6)
@@ -194,8 +194,8 @@ def test_pairing_narrows_the_interval() -> None:
     rng = np.random.default_rng(5)
     hard = rng.random(200)
     ours, theirs = (hard < 0.6).astype(float), (hard < 0.55).astype(float)
-    together = paired(ours, theirs, FULL).difference
-    apart = paired(ours, rng.permutation(theirs), FULL).difference
+    together = compare_paired(ours, theirs, FULL).difference
+    apart = compare_paired(ours, rng.permutation(theirs), FULL).difference
     assert together.low is not None
     assert together.high is not None
     assert apart.low is not None
@@ -208,7 +208,7 @@ def test_pairing_narrows_the_interval() -> None:
 def test_a_comparison_turned_round_changes_sign_only(data: st.DataObject) -> None:
     ours = data.draw(outcomes)
     theirs = data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=len(ours), max_size=len(ours)))
-    here, there = paired(ours, theirs, FAST), paired(theirs, ours, FAST)
+    here, there = compare_paired(ours, theirs, FAST), compare_paired(theirs, ours, FAST)
     assert here.difference.value == -there.difference.value
     assert here.p == there.p
     assert here.mcnemar == there.mcnemar
@@ -216,14 +216,14 @@ def test_a_comparison_turned_round_changes_sign_only(data: st.DataObject) -> Non
 
 
 def test_equal_routers_do_not_differ() -> None:
-    found = paired([1.0, 0.0, 1.0], [1.0, 0.0, 1.0], FAST)
+    found = compare_paired([1.0, 0.0, 1.0], [1.0, 0.0, 1.0], FAST)
     assert (found.difference.value, found.p, found.mcnemar) == (0.0, 1.0, 1.0)
 
 
 def test_an_interval_off_zero_and_a_small_p_go_together() -> None:
     rng = np.random.default_rng(11)
     for shift in (0.0, 0.1, 0.2, 0.3, 0.5):
-        found = paired(rng.normal(shift, 1, 60), np.zeros(60), FULL)
+        found = compare_paired(rng.normal(shift, 1, 60), np.zeros(60), FULL)
         assert found.difference.low is not None
         assert found.difference.high is not None
         off = found.difference.low > 0 or found.difference.high < 0
@@ -231,8 +231,8 @@ def test_an_interval_off_zero_and_a_small_p_go_together() -> None:
 
 
 def test_graded_or_repeated_outcomes_have_no_mcnemar() -> None:
-    assert paired([0.5, 1.0], [1.0, 0.0], FAST).mcnemar is None
-    assert paired([1.0, 1.0], [1.0, 0.0], FAST, clusters=["a", "a"]).mcnemar is None
+    assert compare_paired([0.5, 1.0], [1.0, 0.0], FAST).mcnemar is None
+    assert compare_paired([1.0, 1.0], [1.0, 0.0], FAST, clusters=["a", "a"]).mcnemar is None
 
 
 @pytest.mark.parametrize(("here", "there"), [(0, 0), (5, 1), (1, 5), (12, 12), (30, 11)])

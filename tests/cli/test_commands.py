@@ -148,7 +148,7 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
 def test_init_with_nothing_but_the_local_pool_writes_what_was_measured_to_suit_it(tmp_path: Path) -> None:
     assert Shell(tmp_path)("init", "--ollama", "http://127.0.0.1:9").code == 0
     written = config.load(tmp_path / "sale.toml")
-    assert written.auction == config.parse(config.shipped()).auction
+    assert written.auction == config.parse(config.shipped_text()).auction
     assert knowledge_of(written) is not None
 
 

@@ -20,7 +20,7 @@ PLACES = {
     "sale.agents.adapters.openai_agents": "agents",
     "sale.agents.adapters.pydantic_ai": None,
     "sale.agents.adapters.smolagents": "smolagents",
-    "sale.agents.tools.web.desk": None,
+    "sale.agents.tools.web.toolset": None,
     "sale.auction.scoring": None,
     "sale.bench.tasks.hst_open": None,
     "sale.models.scripted": None,

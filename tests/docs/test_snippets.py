@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from sale import config
 from sale.cli.examples import parse_tasks
 from sale.cli.main import VERBS, app
-from tests.support.fault_wall import FaultWall
+from tests.support.faulty_server import FaultWall
 from tests.support.gateway_process import Served, gateway
 from tests.support.hang import HANG
 

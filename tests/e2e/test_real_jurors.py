@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from sale.agents.contractor import Contractor
-from sale.agents.pool import hire
+from sale.agents.pool import build_agents
 from sale.auction.events import ignore
-from sale.auction.jury import Sitting, convene
+from sale.auction.jury import JuryContext, convene
 from sale.auction.ledger import Ledger
 from sale.config import load
 from sale.types import AuctionRules, JuryMode, Strategy, Task, Vote
-from tests.support.values import strategy
+from tests.support.builders import strategy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -41,7 +41,7 @@ def hired(tmp_path: Path, model: str, *, enforced: bool = True) -> Contractor:
         f'[[agents]]\nname = "juror"\nlocal = "{model}"\nprice = 0.01\njson_schema = {str(enforced).lower()}\n',
         encoding="utf-8",
     )
-    (agent,) = hire(load(path))
+    (agent,) = build_agents(load(path))
     assert isinstance(agent, Contractor)
     return agent
 
@@ -54,7 +54,7 @@ async def votes_on(juror: Contractor, mode: JuryMode, task: str, plans: Sequence
             yield strategy(str(place), plan)
 
     rules = AuctionRules(jury=mode, judge_seconds=600)
-    sitting = Sitting(
+    sitting = JuryContext(
         auction_id="0123456789abcdef",
         task=Task(text=task),
         stage="judge",

@@ -69,7 +69,7 @@ async def test_the_programs_own_directory_is_tightened(tmp_path: Path, monkeypat
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     own = platformdirs.user_data_path(config.APP)
     own.mkdir(parents=True, mode=0o755)
-    memory = await open_memory(config.parse(config.shipped()))()
+    memory = await open_memory(config.parse(config.shipped_text()))()
     await memory.aclose()
     assert (own / "memory.sqlite3").exists()
     assert open_to_others(own) == []

@@ -22,12 +22,12 @@ from sale.errors import (
     ServerError,
     UnreachableError,
 )
-from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
 from sale.types import Reply
 from tests.support.endpoint import Endpoint
 from tests.support.pool import ONCE, PLAN, model
 
-RETRIED = Manner(retries=2)
+RETRIED = SamplingOptions(retries=2)
 SECONDS = 20.0
 
 
@@ -130,7 +130,9 @@ async def test_a_refused_parameter_names_the_setting_that_stops_asking_for_it(en
     with pytest.raises(RejectedError, match="logprobs are not supported") as raised:
         await ask(refusing, measure=True)
     assert "logprobs = 0" in raised.value.hint
-    obliging = model(endpoint, "reject-logprobs+reject-schema", manner=Manner(logprobs=0, json_schema=False, retries=0))
+    obliging = model(
+        endpoint, "reject-logprobs+reject-schema", manner=SamplingOptions(logprobs=0, json_schema=False, retries=0)
+    )
     reply = await obliging.generate(PLAN, max_tokens=50, schema=ballot_schema(["A"]), measure=True)
     assert reply.logprobs is None
     assert "response_format" not in endpoint.requests()[-1].body
@@ -177,7 +179,7 @@ async def test_one_slow_answer_holds_up_no_other(endpoint: Endpoint) -> None:
 
 
 async def test_an_imitator_is_sent_max_tokens_and_the_prompt_as_it_is(endpoint: Endpoint) -> None:
-    await ask(model(endpoint, "good", manner=Manner(temperature=0.25, retries=0)), max_tokens=77)
+    await ask(model(endpoint, "good", manner=SamplingOptions(temperature=0.25, retries=0)), max_tokens=77)
     body = endpoint.requests()[0].body
     assert body["max_tokens"] == 77
     assert "max_completion_tokens" not in body
@@ -198,7 +200,7 @@ async def test_the_schema_is_sent_word_for_word_whatever_the_model_is_called(end
     schema = ballot_schema(["A", "B"])
     found = model(endpoint, name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.support.refusals.TRAITS", {name})
+        patch.setattr("tests.support.error_cases.TRAITS", {name})
         reply = await found.generate(PLAN, max_tokens=64, schema=schema, measure=True)
     assert reply.text == '{"A": 3, "B": 4}'
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
@@ -207,7 +209,7 @@ async def test_the_schema_is_sent_word_for_word_whatever_the_model_is_called(end
 
 
 async def test_openai_itself_is_sent_max_completion_tokens() -> None:
-    found = EndpointModel("alice", at(Address(base_url="https://api.openai.com/v1", model="gpt-4o-mini")))
+    found = EndpointModel("alice", fixed_address(Address(base_url="https://api.openai.com/v1", model="gpt-4o-mini")))
     chat = await found.for_tools()
     assert chat.profile.get("openai_chat_supports_max_completion_tokens", True)
     await found.aclose()
@@ -215,7 +217,7 @@ async def test_openai_itself_is_sent_max_completion_tokens() -> None:
 
 @pytest.mark.parametrize("host", ["api.openai.com.example.org", "example.org/api.openai.com", "notapi.openai.com.de"])
 async def test_a_host_that_only_looks_like_openai_is_an_imitator(host: str) -> None:
-    found = EndpointModel("alice", at(Address(base_url=f"https://{host}/v1", model="gpt-4o-mini")))
+    found = EndpointModel("alice", fixed_address(Address(base_url=f"https://{host}/v1", model="gpt-4o-mini")))
     chat = await found.for_tools()
     assert not chat.profile.get("openai_chat_supports_max_completion_tokens", True)
     await found.aclose()
@@ -238,7 +240,7 @@ async def test_usage_time_and_truncation_are_read(endpoint: Endpoint) -> None:
 
 
 async def test_log_probabilities_are_read_where_asked_for(endpoint: Endpoint) -> None:
-    reply = await ask(model(endpoint, "good", manner=Manner(logprobs=5, retries=0)), measure=True)
+    reply = await ask(model(endpoint, "good", manner=SamplingOptions(logprobs=5, retries=0)), measure=True)
     assert endpoint.requests()[0].body["top_logprobs"] == 5
     assert reply.logprobs is not None
     assert len(reply.logprobs) == reply.usage.output_tokens

@@ -20,7 +20,7 @@ from sale.errors import (
     ServerError,
     UnreachableError,
 )
-from sale.models.errors import FOREIGN, MAP, mapped, redacted, to_call_error
+from sale.models.errors import FOREIGN, MAP, map_errors, redact, to_call_error
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -94,7 +94,7 @@ CASES: list[tuple[Exception, type[CallError]]] = [
 
 @pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda value: getattr(value, "__name__", type(value).__name__))
 def test_the_class_says_what_to_do_next(error: Exception, kind: type[CallError]) -> None:
-    with pytest.raises(CallError) as raised, mapped("alice"):
+    with pytest.raises(CallError) as raised, map_errors("alice"):
         raise error
     assert type(raised.value) is kind
     assert raised.value.__cause__ is error
@@ -105,9 +105,9 @@ UNREADABLE = [KeyError("choices"), IndexError(), AttributeError("x"), TypeError(
 
 @pytest.mark.parametrize("error", UNREADABLE, ids=lambda error: type(error).__name__)
 def test_what_reading_raises_is_a_bad_reply_while_reading_and_a_bug_elsewhere(error: Exception) -> None:
-    with pytest.raises(BadReplyError, match=type(error).__name__), mapped("alice", reading=True):
+    with pytest.raises(BadReplyError, match=type(error).__name__), map_errors("alice", reading=True):
         raise error
-    with pytest.raises(type(error)), mapped("alice"):
+    with pytest.raises(type(error)), map_errors("alice"):
         raise error
 
 
@@ -117,7 +117,7 @@ def test_what_reading_raises_is_a_bad_reply_while_reading_and_a_bug_elsewhere(er
     ids=lambda error: type(error).__name__,
 )
 def test_what_is_not_the_endpoints_fault_passes_through(error: BaseException) -> None:
-    with pytest.raises(type(error)) as raised, mapped("alice", reading=True):
+    with pytest.raises(type(error)) as raised, map_errors("alice", reading=True):
         raise error
     assert raised.value is error
 
@@ -133,18 +133,18 @@ def test_a_key_is_hidden_before_the_message_is_cut() -> None:
     key = "sk-" + "k" * 60
     error = to_call_error(theirs.UnexpectedModelBehavior("x" * 270 + key), "alice", [key])
     assert "kkk" not in error.message
-    assert redacted(f"a {key} b", [key, ""]) == "a ‹hidden› b"
+    assert redact(f"a {key} b", [key, ""]) == "a ‹hidden› b"
 
 
 def test_a_cause_that_repeats_a_key_is_not_chained() -> None:
     plain = theirs.UnexpectedModelBehavior("bad")
     for error, chained in ((plain, True), (theirs.UnexpectedModelBehavior("bad sk-1"), False)):
-        with pytest.raises(BadReplyError) as raised, mapped("alice", ["sk-1"]):
+        with pytest.raises(BadReplyError) as raised, map_errors("alice", ["sk-1"]):
             raise error
         assert (raised.value.__cause__ is error) == chained
     deep = theirs.UnexpectedModelBehavior("bad")
     deep.__cause__ = ssl.SSLError("sk-1")
-    with pytest.raises(BadReplyError) as raised, mapped("alice", ["sk-1"]):
+    with pytest.raises(BadReplyError) as raised, map_errors("alice", ["sk-1"]):
         raise deep
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__

@@ -15,13 +15,13 @@ from sale.auction.ballots import expected_scores
 from sale.auction.entropy import strategy_entropy
 from sale.errors import CallError
 from sale.models.chat import split_thinking
-from sale.models.logprobs import read_logprobs, usable
+from sale.models.logprobs import read_logprobs, usable_entries
 from sale.types import Reply
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
 from tests.support.pool import PLAN, model
 
-MOST = 10**9
+MAX_COUNT = 10**9
 scalars = (
     st.none()
     | st.booleans()
@@ -139,8 +139,8 @@ def test_any_json_is_a_reply_or_a_call_error(endpoint: Endpoint, answer: object)
         assert found.where == "alice"
         return
     assert isinstance(found.text, str)
-    assert 0 <= found.usage.input_tokens <= MOST
-    assert 0 <= found.usage.output_tokens <= MOST
+    assert 0 <= found.usage.input_tokens <= MAX_COUNT
+    assert 0 <= found.usage.output_tokens <= MAX_COUNT
     assert found.usage.output_tokens > 0 or not found.text
     for token in found.logprobs or ():
         assert all(-1e6 <= logprob <= 0 for logprob in (token.logprob, *(value for _, value in token.top)))
@@ -180,7 +180,7 @@ def test_what_small_servers_leave_out_is_filled_in(endpoint: Endpoint) -> None:
 def test_any_list_of_log_probabilities_can_be_read_and_measured(entries: object) -> None:
     read = read_logprobs({"logprobs": entries})
     assert read is None or read
-    assert usable(usable(entries)) == usable(entries)
+    assert usable_entries(usable_entries(entries)) == usable_entries(entries)
     if read:
         entropy = strategy_entropy(read)
         assert entropy is None or 0 <= entropy.normalised <= 1

@@ -13,7 +13,7 @@ import pytest
 from sale.config.proxies import is_loopback
 from sale.errors import CallError, RejectedError, ServerError
 from sale.models.address import Address
-from sale.models.endpoint import EndpointModel, at
+from sale.models.endpoint import EndpointModel, fixed_address
 from tests.support.endpoint import Endpoint
 from tests.support.pool import KEY, PLAN, model
 
@@ -53,7 +53,7 @@ async def test_nothing_of_openais_environment_goes_to_anybody_else(endpoint: End
 
 @pytest.mark.usefixtures("openai_environment")
 async def test_openai_itself_gets_its_organization_but_the_agents_own_key() -> None:
-    found = EndpointModel("alice", at(Address(base_url="https://api.openai.com/v1", model="gpt-4o-mini")))
+    found = EndpointModel("alice", fixed_address(Address(base_url="https://api.openai.com/v1", model="gpt-4o-mini")))
     client = (await found.for_tools()).client
     assert (client.organization, client.project, client.api_key) == (CANARY, CANARY, "none")
     await found.aclose()

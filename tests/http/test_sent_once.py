@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from sale.errors import CallTimeoutError, ServerError, UnreachableError
-from sale.models.endpoint import Address, EndpointModel, at
+from sale.models.endpoint import Address, EndpointModel, fixed_address
 from sale.types import Prompt
 from tests.support.wire import Out, Request, Wire, usage, whole
 
@@ -23,7 +23,7 @@ async def ask(model: EndpointModel) -> str:
 
 
 def model_at(url: str) -> EndpointModel:
-    return EndpointModel("agent", at(Address(base_url=url, model="only")))
+    return EndpointModel("agent", fixed_address(Address(base_url=url, model="only")))
 
 
 class Playing:

@@ -10,13 +10,13 @@ import pytest
 from sale.learning import fit as fitting
 from sale.learning import logistic, minmax
 from sale.learning.drift import drift
-from sale.learning.due import due
 from sale.learning.fit import fit
 from sale.learning.logistic import fit_logistic
-from sale.learning.material import material
-from sale.learning.minmax import Effort, best_of, solve_minmax
+from sale.learning.minmax import SolverLimits, best_of, solve_minmax
+from sale.learning.prepared_data import prepare_data
 from sale.learning.recipes import recipe
-from sale.learning.terms import terms
+from sale.learning.refit_trigger import check_refit
+from sale.learning.weight_terms import list_terms
 from sale.types import Weights, WeightSet, Worked
 from tests.learning.pools import auctions, seen_by_market
 
@@ -44,7 +44,7 @@ def test_weights_without_a_success_model_are_due_by_new_outcomes_alone() -> None
         replace(one, work={agent: Worked(success=False, dollars=0.001) for agent in one.work})
         for one in auctions(8, seed=4)
     ]
-    said = due([*old, *broken], used, broken)
+    said = check_refit([*old, *broken], used, broken)
     assert (said.due, said.reasons) == (False, ("weights 3 hold: 24 outcomes since, and no drift",))
 
 
@@ -57,7 +57,7 @@ def test_an_explored_market_says_what_stands_in_for_what_it_did_not_see() -> Non
 
 def test_a_fit_on_many_outcomes_says_how_many_its_folds_used(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = fit(auctions(20), "utility").training.notes
-    monkeypatch.setattr(fitting, "MOST_OUTCOMES", 50)
+    monkeypatch.setattr(fitting, "MAX_OUTCOMES", 50)
     notes = fit(auctions(20), "utility").training.notes
     assert "on folds at most 50 outcomes were used; the final fit used all" in set(notes) - set(quiet)
 
@@ -109,9 +109,9 @@ def test_polishing_that_is_cut_short_gives_a_worse_bound_and_never_a_wrong_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     costs, features = program(40)
-    whole = solve_minmax(costs, features, 3.0, Effort(rounds=0))
+    whole = solve_minmax(costs, features, 3.0, SolverLimits(rounds=0))
     monkeypatch.setattr(minmax, "POLISHES", 1)
-    short = solve_minmax(costs, features, 3.0, Effort(rounds=0))
+    short = solve_minmax(costs, features, 3.0, SolverLimits(rounds=0))
     assert whole.worst <= short.worst + 1e-9
     assert best_of(costs, features, short.values).max() == pytest.approx(short.worst)
 
@@ -120,13 +120,13 @@ def test_a_program_without_time_gives_no_values_and_no_bound() -> None:
     costs, features = program(60)
     alive = np.ones(costs.shape, np.bool_)
     made = minmax._Master.of(costs, features, alive, 3.0, floor=-np.inf)
-    values, bound = made.solve(Effort(seconds=1e-9))
+    values, bound = made.solve(SolverLimits(seconds=1e-9))
     assert values is None
-    assert bound <= solve_minmax(costs, features, 3.0, Effort(rounds=0)).worst
+    assert bound <= solve_minmax(costs, features, 3.0, SolverLimits(rounds=0)).worst
 
 
 def test_linear_weights_are_shown_number_by_number() -> None:
-    shown = terms(Weights(cost=1.0, entropy=-0.5, jurors={"a": 2.0}))
+    shown = list_terms(Weights(cost=1.0, entropy=-0.5, jurors={"a": 2.0}))
     assert [(term.label, term.value) for term in shown] == [
         ("weight: cost", 1.0),
         ("weight: entropy", -0.5),
@@ -137,7 +137,7 @@ def test_linear_weights_are_shown_number_by_number() -> None:
 def test_a_success_model_is_shown_in_place_of_them() -> None:
     model = fit(auctions(20), "utility").weights.model
     assert model is not None
-    shown = {term.label: term.value for term in terms(Weights(cost=1.0, entropy=0.0, jurors={}, model=model))}
+    shown = {term.label: term.value for term in list_terms(Weights(cost=1.0, entropy=0.0, jurors={}, model=model))}
     assert shown["micro-dollars: worth of a solved task"] == model.worth
     assert shown["intercept: a newcomer"] == model.newcomer
     assert {f"intercept: {agent}" for agent in model.intercepts} < set(shown)
@@ -145,7 +145,7 @@ def test_a_success_model_is_shown_in_place_of_them() -> None:
 
 
 def test_a_curve_is_drawn_once() -> None:
-    ready = material(auctions(60))
+    ready = prepare_data(auctions(60))
     assert ready.curve(2) is ready.curve(2)
     held, made = ready.models
     ready.__dict__["models"] = (replace(held, prospects=None), made)

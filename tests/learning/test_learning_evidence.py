@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sale.auction.scoring import with_leads
-from sale.auction.standing import pays, standing_bids
+from sale.auction.value_of_information import pays, standing_bids
 from sale.learning.dataset import tabulate
 from sale.learning.fit import fit
 from sale.learning.utility import STRENGTHS, success_models

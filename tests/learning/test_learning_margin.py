@@ -11,7 +11,7 @@ from sale.learning import margin
 from sale.learning.dataset import Floats
 from sale.learning.margin import (
     Cuts,
-    Margins,
+    MarginData,
     margins,
     objective,
     pressures,
@@ -22,7 +22,7 @@ from sale.learning.margin import (
 )
 
 
-def program(tasks: int, bids: int, width: int, seed: int) -> Margins:
+def program(tasks: int, bids: int, width: int, seed: int) -> MarginData:
     rng = np.random.default_rng(seed)
     features = rng.random((tasks, bids, width))
     solved = rng.random((tasks, bids)) < 0.2 + 0.6 * features[..., 0]
@@ -50,7 +50,7 @@ def test_the_tail_is_the_mean_of_the_worst(slack: list[float], alpha: float) -> 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0])
 def test_one_weight_against_brute_force(alpha: float) -> None:
     data = program(60, 3, 1, seed=3)
-    data = Margins(gap=data.gap, differences=data.differences, signed=np.array([False, True]))
+    data = MarginData(gap=data.gap, differences=data.differences, signed=np.array([False, True]))
     strength = np.full(2, 0.05)
     solution = solve_whole(data, alpha, strength)
     grid = [np.array([u, v]) for u in np.linspace(0.1, 2.0, 60) for v in np.linspace(-3, 3, 121)]
@@ -89,7 +89,7 @@ def test_strong_regularisation_is_the_prior_and_cost_keeps_a_weight() -> None:
     (strong,) = solve_margin(data, 0.5, (100.0,))
     assert strong.values.tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0])
     for solution in solve_margin(data, 0.5, (0.1, 0.001)):
-        assert solution.values[0] >= margin.LEAST_COST_WEIGHT
+        assert solution.values[0] >= margin.MIN_COST_WEIGHT
 
 
 def test_large_programs_share_their_cuts_and_close_the_gap() -> None:

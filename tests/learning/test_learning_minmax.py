@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from sale.learning.choosing import chosen
 from sale.learning.dataset import Floats, tabulate
+from sale.learning.decision import choose_bids
 from sale.learning.linear import scale
-from sale.learning.minmax import Effort, best_of, solve_minmax, undominated
+from sale.learning.minmax import SolverLimits, best_of, solve_minmax, undominated_bids
 from tests.learning.pools import Pool, auctions
 
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
@@ -65,7 +65,7 @@ def test_it_agrees_with_enumeration(size: tuple[int, int, int], seed: int, budge
 @settings(max_examples=60, deadline=None)
 def test_a_bid_that_is_dropped_is_never_missed(size: tuple[int, int, int], seed: int, budget: float) -> None:
     costs, features = program(size, seed)
-    kept = np.where(undominated(costs, features, budget), costs, np.inf)
+    kept = np.where(undominated_bids(costs, features, budget), costs, np.inf)
     assert np.isfinite(kept).any(axis=1).all()
     for values in np.random.default_rng(seed).dirichlet(np.ones(size[2]), 8) * budget:
         assert best_of(kept, features, values) == pytest.approx(best_of(costs, features, values))
@@ -90,7 +90,7 @@ def test_cost_is_never_weighed_at_nothing() -> None:
         assert weights.entropy >= 0.0
         assert min(weights.jurors.values()) >= 0.0
     nothing = scaled.weights(np.zeros(len(scaled.names)))
-    assert (chosen(table, nothing) == np.where(table.present, table.outlay, np.inf).argmin(axis=1)).all()
+    assert (choose_bids(table, nothing) == np.where(table.present, table.outlay, np.inf).argmin(axis=1)).all()
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
@@ -101,14 +101,14 @@ def test_the_unit_of_money_changes_no_choice(factor: float) -> None:
         table = tabulate(auctions(30, Pool(price_scale=price_scale)))
         scaled = scale(table)
         weights = scaled.weights(solve_minmax(scaled.costs, scaled.features, 4.0).values)
-        found.append((chosen(table, weights), weights))
+        found.append((choose_bids(table, weights), weights))
     assert (found[0][0] == found[1][0]).mean() >= 0.95
     assert found[1][1].jurors["good"] == pytest.approx(factor * found[0][1].jurors["good"], rel=1e-3, abs=1e-6)
 
 
 def test_hundreds_of_auctions_are_solved_with_a_few_tasks() -> None:
     scaled = scale(tabulate(auctions(300)))
-    solution = solve_minmax(scaled.costs, scaled.features, 4.0, Effort(tolerance=1e-2, seconds=60))
+    solution = solve_minmax(scaled.costs, scaled.features, 4.0, SolverLimits(tolerance=1e-2, seconds=60))
     assert solution.gap <= 1e-2
     assert len(solution.tasks) < 100
     assert best_of(scaled.costs, scaled.features, solution.values).max() == pytest.approx(solution.worst)
@@ -116,12 +116,12 @@ def test_hundreds_of_auctions_are_solved_with_a_few_tasks() -> None:
 
 def test_what_is_left_undone_is_said() -> None:
     scaled = scale(tabulate(auctions(300)))
-    local = solve_minmax(scaled.costs, scaled.features, 16.0, Effort(rounds=0))
-    short = solve_minmax(scaled.costs, scaled.features, 16.0, Effort(rounds=1, nodes=1))
+    local = solve_minmax(scaled.costs, scaled.features, 16.0, SolverLimits(rounds=0))
+    short = solve_minmax(scaled.costs, scaled.features, 16.0, SolverLimits(rounds=1, nodes=1))
     assert local.gap == np.inf
     assert short.gap > 0.0
     assert short.worst <= local.worst + 1e-9
-    again = solve_minmax(scaled.costs, scaled.features, 16.0, Effort(rounds=1, nodes=1))
+    again = solve_minmax(scaled.costs, scaled.features, 16.0, SolverLimits(rounds=1, nodes=1))
     assert again.values.tolist() == short.values.tolist()
 
 

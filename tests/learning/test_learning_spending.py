@@ -10,34 +10,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sale.auction.sequence import first_to_try, next_to_try
+from sale.auction.attempt_order import first_to_try, next_to_try
 from sale.errors import InputError
-from sale.learning.attempts import ends
-from sale.learning.choosing import Prospects, prospects
+from sale.learning.attempts import follow_attempts
 from sale.learning.dataset import Table, tabulate
+from sale.learning.decision import BidPredictions, predict_bids
 from sale.learning.fit import fit
-from sale.learning.spending import Match, Spend, best_agent_cost, spend_curve, worth_of
-from sale.learning.unknowns import Completed, complete
+from sale.learning.missing_outcomes import CompletedOutcomes, complete
+from sale.learning.spending import MatchBestAgent, SpendShare, best_agent_cost, spend_curve, worth_of
 from sale.learning.utility import rate_posteriors, success_models, work_costs
 from sale.types import Bid, Weights
 from tests.learning.pools import Pool, auctions, bid, seen_by_market
 
-Awards = tuple[Table, Prospects, Completed]
+Awards = tuple[Table, BidPredictions, CompletedOutcomes]
 
 
 def awards(count: int = 300, pool: Pool | None = None, *, checked: bool = False) -> Awards:
     table = tabulate([replace(one, checked=checked) for one in auctions(count, pool)])
     (model,) = success_models(table, (0.1,))
-    return table, prospects(table, model), complete(table, np.zeros(len(table), np.intp))
+    return table, predict_bids(table, model), complete(table, np.zeros(len(table), np.intp))
 
 
-def worth(wanted: Spend | Match, found: Awards) -> float:
+def worth(wanted: SpendShare | MatchBestAgent, found: Awards) -> float:
     return worth_of(wanted, spend_curve(*found, wanted.attempts))
 
 
 def spent(found: Awards, worth: float, attempts: int = 1) -> float:
     table, expected, completed = found
-    return float(ends(expected, completed, table.checked, worth, attempts).dollars.mean())
+    return float(follow_attempts(expected, completed, table.checked, worth, attempts).dollars.mean())
 
 
 @pytest.mark.parametrize("count", [12, 60, 600])
@@ -52,7 +52,7 @@ def test_what_the_best_agent_costs_is_a_mean_over_who_may_be_the_best(count: int
 @pytest.mark.parametrize("share", [0.2, 0.35, 0.5])
 def test_work_costs_the_share(share: float, attempts: int) -> None:
     found = awards(checked=True)
-    value = worth(Spend(share, attempts=attempts), found)
+    value = worth(SpendShare(share, attempts=attempts), found)
     assert spent(found, value, attempts) == pytest.approx(share * best_agent_cost(found[0]), rel=0.03)
 
 
@@ -60,8 +60,10 @@ def test_the_first_award_costs_what_its_work_costs() -> None:
     found = awards()
     table, expected, completed = found
     own = completed.dollars[np.arange(len(table)), expected.columns(0.01)]
-    assert ends(expected, completed, table.checked, 0.01, 1).dollars == pytest.approx(own)
-    assert ends(expected, completed, table.checked, 0.01, 3).dollars == pytest.approx(own), "no failure is found out"
+    assert follow_attempts(expected, completed, table.checked, 0.01, 1).dollars == pytest.approx(own)
+    assert follow_attempts(expected, completed, table.checked, 0.01, 3).dollars == pytest.approx(own), (
+        "no failure is found out"
+    )
 
 
 @given(
@@ -80,10 +82,10 @@ def test_attempts_are_the_markets_own(
     count = len(chances)
     success = np.array(solved[: 4 * count], np.float64).reshape(count, 4)
     dollars = np.tile(np.array(costs) / 1e6, (count, 1))
-    expected = Prospects(chance=np.array(chances), works=dollars * 1e6, difficulty=np.full(count, spread))
+    expected = BidPredictions(chance=np.array(chances), works=dollars * 1e6, difficulty=np.full(count, spread))
     blank = np.full((count, 4), np.nan)
-    done = Completed(success=success, dollars=dollars, guess=blank, average=blank, notes=())
-    found = ends(expected, done, np.ones(count, np.bool_), worth / 1e6, attempts).dollars
+    done = CompletedOutcomes(success=success, dollars=dollars, guess=blank, average=blank, notes=())
+    found = follow_attempts(expected, done, np.ones(count, np.bool_), worth / 1e6, attempts).dollars
     for row, own in enumerate(chances):
         assert found[row] == pytest.approx(_by_the_market(own, costs, success[row], spread, worth, attempts))
 
@@ -110,38 +112,42 @@ def _by_the_market(
 
 def test_more_money_makes_a_solved_task_worth_more_in_any_unit_of_it() -> None:
     found, dear = awards(), awards(pool=Pool(price_scale=1e3))
-    worths = [worth(Spend(share), found) for share in (0.2, 0.4, 0.6, 0.8)]
+    worths = [worth(SpendShare(share), found) for share in (0.2, 0.4, 0.6, 0.8)]
     assert worths == sorted(worths)
-    assert worth(Spend(0.4), dear) == pytest.approx(1e3 * worths[1])
+    assert worth(SpendShare(0.4), dear) == pytest.approx(1e3 * worths[1])
 
 
 def test_where_the_likeliest_agents_cost_less_nothing_is_gained_by_more() -> None:
     """A worth without bounds would make every auction look worth holding."""
     found = awards()
-    value = worth(Spend(5.0), found)
+    value = worth(SpendShare(5.0), found)
     table, expected, _ = found
     likeliest = np.where(table.present, expected.chance, -1.0).argmax(axis=1)
     everybody = spent(found, 1e3 * value)
     assert (expected.columns(1e3 * value) == likeliest).all()
     assert 0.98 * everybody <= spent(found, value) < everybody
-    assert value == pytest.approx(worth(Spend(50.0), found))
+    assert value == pytest.approx(worth(SpendShare(50.0), found))
 
 
 def test_where_even_the_cheapest_cost_more_they_are_chosen() -> None:
     found = awards()
     cheapest = np.argmin(found[1].works, axis=1)
-    assert (found[1].columns(worth(Spend(1e-6), found)) == cheapest).all()
+    assert (found[1].columns(worth(SpendShare(1e-6), found)) == cheapest).all()
 
 
 def test_where_all_work_is_free_success_is_all_that_counts() -> None:
     found = awards(40, Pool(price_scale=0.0))
-    value = worth(Spend(0.5), found)
+    value = worth(SpendShare(0.5), found)
     assert value > 0.0
     assert (found[1].columns(value) == np.argmax(found[1].chance, axis=1)).all()
 
 
-@pytest.mark.parametrize("wanted", [Match(), Match(3), Spend(0.5), Spend(1.0), Spend(9.0)], ids=str)
-def test_no_single_task_and_no_rounding_decides_what_a_solved_task_is_worth(wanted: Spend | Match) -> None:
+@pytest.mark.parametrize(
+    "wanted", [MatchBestAgent(), MatchBestAgent(3), SpendShare(0.5), SpendShare(1.0), SpendShare(9.0)], ids=str
+)
+def test_no_single_task_and_no_rounding_decides_what_a_solved_task_is_worth(
+    wanted: SpendShare | MatchBestAgent,
+) -> None:
     """Read off one step it would: who is hired last, for the least gain in P̂, has any worth at all."""
     table, expected, completed = awards(150, Pool(shared=0.2), checked=True)
     value = worth(wanted, (table, expected, completed))
@@ -174,14 +180,14 @@ def test_auctions_of_one_task_are_drawn_together() -> None:
     )
     curve = spend_curve(*once, 2)
     as_sure = replace(spend_curve(*thrice, 2), alone=curve.alone)
-    for wanted in (Match(2), Spend(0.5, 2)):
+    for wanted in (MatchBestAgent(2), SpendShare(0.5, 2)):
         assert worth_of(wanted, as_sure) == pytest.approx(worth_of(wanted, curve), rel=1e-6)
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["everybody's outcomes", "the winners' alone"])
 def test_a_fit_spends_its_share_on_tasks_it_has_not_seen(seen: bool) -> None:
     records = seen_by_market(auctions(400)) if seen else auctions(400)
-    found = fit(records, "utility", worth=Spend(0.4))
+    found = fit(records, "utility", worth=SpendShare(0.4))
     alone, overhead = best_agent_cost(tabulate(records)), 1e-6
     assert found.training.held_out["dollars"][0] - overhead == pytest.approx(0.4 * alone, rel=0.02)
     assert found.training.settings["spend"] == 0.4
@@ -196,15 +202,17 @@ def test_a_match_solves_as_many_as_the_best_agent_for_less(attempts: int) -> Non
     found = awards(600, Pool(shared=0.2), checked=True)
     table, expected, completed = found
     best = max(float(completed.success[table.author == agent].mean()) for agent in range(len(table.agents)))
-    value = worth(Match(attempts), found)
-    assert best <= ends(expected, completed, table.checked, value, attempts).success.mean() <= best + 0.05
+    value = worth(MatchBestAgent(attempts), found)
+    assert best <= follow_attempts(expected, completed, table.checked, value, attempts).success.mean() <= best + 0.05
     assert spent(found, value, attempts) < 0.8 * best_agent_cost(table)
 
 
 def test_where_nothing_tells_a_match_spends_what_the_best_agent_would() -> None:
     """Three times as many bids that say nothing: no cheaper choice is sure to do as well."""
     found = awards(200, Pool(shared=1.0, noise=9.0, entropy=0.0, spread=2.0))
-    assert spent(found, worth(Match(), found)) == pytest.approx(spent(found, worth(Spend(1.0), found)), rel=0.05)
+    assert spent(found, worth(MatchBestAgent(), found)) == pytest.approx(
+        spent(found, worth(SpendShare(1.0), found)), rel=0.05
+    )
 
 
 def test_both_objectives_that_know_a_worth_find_the_same() -> None:
@@ -216,6 +224,6 @@ def test_both_objectives_that_know_a_worth_find_the_same() -> None:
 @pytest.mark.parametrize("share", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="share"):
-        Spend(share)
+        SpendShare(share)
     with pytest.raises(InputError, match="attempts"):
-        Spend(0.5, attempts=0)
+        SpendShare(0.5, attempts=0)

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from sale.auction.chances import chance
+from sale.auction.success_model import chance
 from sale.learning import calibration
-from sale.learning.choosing import chances, chosen, expected_works
 from sale.learning.dataset import tabulate
+from sale.learning.decision import chances, choose_bids, expected_works
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import fit_logistic
-from sale.learning.utility import PRIOR_TASKS, priced, success_models
+from sale.learning.utility import PRIOR_TASKS, success_models, with_worth
 from sale.types import Example, TrackRecord, Weights, Worked
 from tests.learning.pools import PRICES, Pool, auctions, bid, seen_by_market
 
@@ -71,7 +71,7 @@ def test_the_sign_of_entropy_is_learnt(sign: float) -> None:
 def test_chances_are_calibrated_on_tasks_not_seen() -> None:
     model = model_of(auctions(1500))
     table = tabulate(auctions(600, seed=9))
-    seen = calibration.judged(table, chances(table, model))
+    seen = calibration.judged_predictions(table, chances(table, model))
     slope, low, high = calibration.slope(*seen)
     assert 0.85 < slope < 1.15
     assert 0.05 < high - low < 0.5
@@ -145,8 +145,8 @@ def test_more_worth_buys_more_success_for_more_money(seed: int) -> None:
     lines = np.arange(len(table))
     hoped, spent = [], []
     for worth in (0.0, 1e-4, 1e-3, 1e-2, 1.0):
-        at = priced(model, worth)
-        columns = chosen(table, Weights(cost=1.0, entropy=0.0, jurors={}, model=at))
+        at = with_worth(model, worth)
+        columns = choose_bids(table, Weights(cost=1.0, entropy=0.0, jurors={}, model=at))
         hoped.append(float(chances(table, at)[lines, columns].mean()))
         spent.append(float(expected_works(table, at)[lines, columns].mean()))
     assert hoped == sorted(hoped)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sale.memory.figures import Span
+from sale.memory.figures import FigureScope
 from sale.types import Attempt, Dropout, Task
 from tests.memory.builders import BASELINE, Fresh, auction, bid, call, execution, outcome, remember
 
@@ -83,8 +83,8 @@ async def test_spans_narrow_everything(fresh: Fresh) -> None:
     async with fresh() as memory:
         await remember(memory, "one", "a task")
         for span, count in (
-            (Span(since=datetime.now(UTC) - timedelta(hours=1), held_here=True), 1),
-            (Span(since=datetime.now(UTC) + timedelta(hours=1)), 0),
+            (FigureScope(since=datetime.now(UTC) - timedelta(hours=1), held_here=True), 1),
+            (FigureScope(since=datetime.now(UTC) + timedelta(hours=1)), 0),
         ):
             assert len(await memory.auction_figures(span)) == count
             assert len(await memory.work_figures(span)) == count

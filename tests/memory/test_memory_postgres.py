@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sale import config
 from sale.errors import ConfigError, MissingExtraError, StoreError
 from sale.memory.open import open_memory
-from sale.memory.postgres import FAULTS, WRITERS, server
+from sale.memory.postgres import FAULTS, WRITERS, open_server
 from sale.memory.schema import VERSION_TABLE, metadata
 from sale.memory.store import AuctionMemory
 from sale.types import Task
@@ -162,7 +162,7 @@ async def test_without_the_driver(monkeypatch: pytest.MonkeyPatch):
 def test_what_the_server_says_is_explained(code: str):
     cause = Exception(f"what it says about {PASSWORD}\nand its statement")
     cause.sqlstate = code  # pyright: ignore[reportAttributeAccessIssue]  as psycopg has it
-    backend = server("postgresql://u:hunter2%2F&@h/d", 1.0)
+    backend = open_server("postgresql://u:hunter2%2F&@h/d", 1.0)
     error = backend.explain(OperationalError("SELECT 1", None, cause))
     assert error.message == f"{FAULTS[code][0]} (what it says about ***)"
     assert error.hint == FAULTS[code][1]

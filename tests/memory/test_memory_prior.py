@@ -12,7 +12,7 @@ import pytest
 from sale.memory.columns import text_digest
 from sale.memory.prior import PriorWork
 from sale.memory.store import AuctionMemory
-from sale.memory.tracks import TrackedWork
+from sale.memory.track_records import TrackedWork
 from sale.types import Task, Verdict
 from tests.memory.builders import HashEmbedder, Place, bid, only_sqlite, remember
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sale.errors import StoreError
-from sale.memory.retrieval import Candidate, Entry, Index, contrast
+from sale.memory.retrieval import IndexedAuction, PairCandidate, RecallIndex, contrast
 from sale.memory.store import AuctionMemory
 from sale.types import Auction, Bid, Pair, Strategy, Task, Verdict
 from tests.memory.builders import (
@@ -30,8 +30,8 @@ from tests.memory.builders import (
 NOW = Task(text="sort the list of names")
 
 
-def one(agent: str, net_cost: float, *, refined: bool = False, won: bool = False) -> Candidate:
-    return Candidate(
+def one(agent: str, net_cost: float, *, refined: bool = False, won: bool = False) -> PairCandidate:
+    return PairCandidate(
         agent=agent, text=f"{agent}{'+' if refined else ''}{net_cost:g}", net_cost=net_cost, refined=refined, won=won
     )
 
@@ -81,7 +81,7 @@ def one(agent: str, net_cost: float, *, refined: bool = False, won: bool = False
         ),
     ],
 )
-def test_contrast(candidates: Sequence[Candidate], agent: str, expected: tuple[str, str, str] | None):
+def test_contrast(candidates: Sequence[PairCandidate], agent: str, expected: tuple[str, str, str] | None):
     assert contrast(candidates, agent) == expected
 
 
@@ -97,7 +97,7 @@ def test_one_of_a_pair_is_the_agents_own_and_the_winner_is_the_winner(
     drawn: list[tuple[str, int, bool]], winner: int, agent: str
 ):
     candidates = [
-        Candidate(agent=name, text=f"{place}", net_cost=cost, refined=refined, won=place == winner % len(drawn))
+        PairCandidate(agent=name, text=f"{place}", net_cost=cost, refined=refined, won=place == winner % len(drawn))
         for place, (name, cost, refined) in enumerate(drawn)
     ]
     found = contrast(candidates, agent)
@@ -315,11 +315,13 @@ def test_near_ties_at_the_edge_are_not_lost():
     dimensions = 384
     vector = np.random.default_rng(1).normal(size=dimensions)
     vector = (vector / np.linalg.norm(vector)).astype("<f4")
-    index = Index(dimensions)
+    index = RecallIndex(dimensions)
     for number in range(1, 501):
         index.put_tasks([(number, f"text {number}")], vector[None])
         index.put(
-            Entry(auction=number, task=number, started=float(number), awarded=True, verdict=None, bidders=("a", "b"))
+            IndexedAuction(
+                auction=number, task=number, started=float(number), awarded=True, verdict=None, bidders=("a", "b")
+            )
         )
     found = index.examples(vector.astype(np.float32), "a", 8, require_success=False)
     assert [key for key, _ in found] == list(range(500, 492, -1))
@@ -333,26 +335,28 @@ def test_the_order_is_that_of_the_exact_similarities(seed: int):
     query = random.normal(size=384)
     query = (query / np.linalg.norm(query)).astype(np.float32)
     vectors = 0.7 * (query + random.normal(size=(2000, 384)) * 2e-8).astype(np.float32)
-    index = Index(384)
+    index = RecallIndex(384)
     index.put_tasks([(number, f"text {number}") for number in range(2000)], vectors)
     for number in range(2000):
-        index.put(Entry(auction=number, task=number, started=0.0, awarded=True, verdict=None, bidders=("a", "b")))
+        index.put(
+            IndexedAuction(auction=number, task=number, started=0.0, awarded=True, verdict=None, bidders=("a", "b"))
+        )
     exact = np.sum(vectors.astype(np.float64) * query.astype(np.float64), axis=1)
     expected = sorted(range(2000), key=lambda number: (-exact[number], -number))[:8]
     assert [key for key, _ in index.examples(query, "a", 8, require_success=False)] == expected
 
 
 def test_the_index_takes_changes_and_new_agents_at_any_size():
-    index = Index(4)
+    index = RecallIndex(4)
     unit = np.array([1, 0, 0, 0], dtype="<f4")
     for number in range(1, 300):
         index.put_tasks([(number, f"text {number}")], unit[None])
         bidders = ("a", f"agent {number}")
-        index.put(Entry(auction=number, task=number, started=0.0, awarded=True, verdict=None, bidders=bidders))
+        index.put(IndexedAuction(auction=number, task=number, started=0.0, awarded=True, verdict=None, bidders=bidders))
     query = unit.astype(np.float32)
     assert len(index.examples(query, "a", 1000, require_success=False)) == 299
     assert [key for key, _ in index.examples(query, "agent 7", 9, require_success=False)] == [7]
-    index.put(Entry(auction=7, task=7, started=0.0, awarded=False, verdict=None, bidders=("a", "agent 7")))
+    index.put(IndexedAuction(auction=7, task=7, started=0.0, awarded=False, verdict=None, bidders=("a", "agent 7")))
     assert index.examples(query, "agent 7", 9, require_success=False) == []
     assert len(index.similar(query, 1000)) == 299
     assert index.examples(query, "a", 0, require_success=False) == []

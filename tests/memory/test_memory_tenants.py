@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from sale.errors import InputError
 from sale.memory.prior import PriorWork
-from sale.memory.retrieval import Entry, Index, Vector
+from sale.memory.retrieval import IndexedAuction, RecallIndex, Vector
 from sale.memory.store import AuctionMemory
-from sale.memory.tenants import DEFAULT, LONGEST, Sharing
-from sale.memory.tracks import TrackedWork
+from sale.memory.tenants import DEFAULT, MAX_NAME_CHARACTERS, Sharing
+from sale.memory.track_records import TrackedWork
 from sale.types import Bid, Task
 from tests.memory.builders import HashEmbedder, Place, bid, remember
 
@@ -157,7 +157,7 @@ async def test_export_and_import_keep_whose_it_is(memory: AuctionMemory, tmp_pat
         await memory.import_(tmp_path / "bad.jsonl")
 
 
-@pytest.mark.parametrize("name", ["", " a", "a\n", "a" * (LONGEST + 1), "\0"])
+@pytest.mark.parametrize("name", ["", " a", "a\n", "a" * (MAX_NAME_CHARACTERS + 1), "\0"])
 async def test_what_cannot_be_a_tenant_is_refused(memory: AuctionMemory, name: str):
     with pytest.raises(InputError, match="name of a tenant"):
         await memory.begin("x", NOW, tenant=name)
@@ -171,8 +171,8 @@ VERDICTS = st.sampled_from(["success", "failure", "unknown", None])
 DIRECTIONS = 5
 
 
-def indexed(entries: Sequence[Entry], vectors: Vector) -> Index:
-    index = Index(vectors.shape[1])
+def indexed(entries: Sequence[IndexedAuction], vectors: Vector) -> RecallIndex:
+    index = RecallIndex(vectors.shape[1])
     index.put_tasks([(number, f"text {number}") for number in range(1, len(vectors) + 1)], vectors)
     for entry in entries:
         index.put(entry)
@@ -180,9 +180,9 @@ def indexed(entries: Sequence[Entry], vectors: Vector) -> Index:
 
 
 @st.composite
-def many_entries(draw: st.DrawFn) -> list[Entry]:
-    def entry(number: int) -> Entry:
-        return Entry(
+def many_entries(draw: st.DrawFn) -> list[IndexedAuction]:
+    def entry(number: int) -> IndexedAuction:
+        return IndexedAuction(
             auction=number,
             task=draw(st.integers(1, DIRECTIONS)),
             started=float(draw(st.integers(0, 3))),
@@ -199,7 +199,7 @@ def many_entries(draw: st.DrawFn) -> list[Entry]:
 @settings(deadline=None)
 @given(entries=many_entries(), k=st.integers(1, 6), seed=st.integers(0, 99), success=st.booleans())
 def test_a_tenant_finds_what_it_would_find_in_a_memory_of_its_own(
-    entries: list[Entry], k: int, seed: int, success: bool
+    entries: list[IndexedAuction], k: int, seed: int, success: bool
 ) -> None:
     """Neither more nor less, in the same order: the others' auctions take no place, and push nothing out."""
     random = np.random.default_rng(seed)

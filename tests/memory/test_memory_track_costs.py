@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sale.memory.tracks import TrackedWork, Tracks, Work, weights_of
+from sale.memory.track_records import TrackedWork, TrackIndex, WorkContext, weights_of
 
 
 def test_costs_count_as_much_as_their_tasks_are_alike() -> None:
-    tracks = Tracks()
-    tracks.put(Work(auction=1, row=0, started=1.0, tenant=0), [TrackedWork(agent="a", verdict="success", dollars=2e-6)])
-    tracks.put(Work(auction=2, row=1, started=2.0, tenant=0), [TrackedWork(agent="a", verdict="failure", dollars=8e-6)])
-    tracks.put(Work(auction=3, row=2, started=3.0, tenant=0), [TrackedWork(agent="a", verdict="failure", dollars=None)])
+    tracks = TrackIndex()
+    tracks.put(
+        WorkContext(auction=1, row=0, started=1.0, tenant=0), [TrackedWork(agent="a", verdict="success", dollars=2e-6)]
+    )
+    tracks.put(
+        WorkContext(auction=2, row=1, started=2.0, tenant=0), [TrackedWork(agent="a", verdict="failure", dollars=8e-6)]
+    )
+    tracks.put(
+        WorkContext(auction=3, row=2, started=3.0, tenant=0), [TrackedWork(agent="a", verdict="failure", dollars=None)]
+    )
     likeness = np.array([0.9, 0.8, 0.8])
     found = tracks.records(("a", "b"), likeness.astype(np.float32), lambda rows: likeness[rows])
     one, other, third = weights_of(likeness, 0.9)

@@ -20,7 +20,7 @@ IDS = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
 
 
 def test_the_catalogue_says_where_each_file_is_and_what_it_is() -> None:
-    entries = catalogue.entries()
+    entries = catalogue.list_entries()
     assert tuple(entry.id for entry in entries) == IDS
     assert [entry.parameters for entry in entries] == sorted(entry.parameters for entry in entries)
     for entry in entries:

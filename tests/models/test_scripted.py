@@ -15,13 +15,13 @@ from sale.agents.prompts import work_prompt
 from sale.auction.entropy import strategy_entropy
 from sale.auction.labels import draw_labels
 from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_prompt
-from sale.auction.prompts.templates import harmless
+from sale.auction.prompts.templates import neutralise
 from sale.auction.text import without_invisible, without_scores
 from sale.errors import RateLimitedError
 from sale.models.scripted import Line, ScriptedModel, persona, plans_in
 from sale.types import Prompt, Usage
+from tests.support.builders import TASK, pair, strategy, token
 from tests.support.generators import utf8_text
-from tests.support.values import TASK, pair, strategy, token
 
 BID = bid_prompt(TASK, [], 300)
 REFINE = refine_prompt(TASK, [], 300, own=strategy(), pairs=[pair()])
@@ -63,7 +63,7 @@ class TestPlansIn:
         plans = dict(zip(draw_labels(len(texts), ["seed"], texts), texts, strict=True))
         shown = plans_in(panel_prompt(TASK, plans).user)
         assert list(shown) == list(plans)
-        assert all(shown[label] == without_scores(harmless(without_invisible(text))) for label, text in plans.items())
+        assert all(shown[label] == without_scores(neutralise(without_invisible(text))) for label, text in plans.items())
 
     @given(utf8_text)
     def test_finds_the_one_plan_of_a_ballot_for_one(self, text: str) -> None:

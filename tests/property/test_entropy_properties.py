@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sale.auction.entropy import strategy_entropy, token_entropy
 from sale.types import TokenLogprobs
+from tests.support.builders import token
 from tests.support.generators import token_logprobs
-from tests.support.values import token
 
 
 def distribution(masses: list[float]) -> TokenLogprobs:

@@ -14,10 +14,10 @@ from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.errors import NoBidsError
 from sale.types import AuctionRules, Caps, Price, Task, ToolInfo
+from tests.support.builders import pair
 from tests.support.generators import utf8_text
 from tests.support.greedy import Greedy
 from tests.support.scripted import Remembered, Watch, auctioneer
-from tests.support.values import pair
 
 rates = st.floats(0, 100, allow_subnormal=False)
 tools = st.builds(ToolInfo, name=st.just("t"), description=st.text(max_size=20))

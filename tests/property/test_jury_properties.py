@@ -8,10 +8,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.auction.jury import ballot_tokens, shuffled
+from sale.auction.jury import ballot_tokens, shuffle_strategies
 from sale.auction.labels import LETTERS, draw_labels, label_width
+from tests.support.builders import strategy
 from tests.support.generators import names, pools
-from tests.support.values import strategy
 
 
 @given(st.integers(0, 700), st.text(max_size=5))
@@ -56,13 +56,13 @@ def test_a_ballot_on_all_labels_fits_the_answer(count: int) -> None:
 @given(pools, names, names)
 def test_a_shuffle_is_a_permutation_that_can_be_repeated(pool: list[str], juror: str, seed: str) -> None:
     plans = [strategy(name, f"1. {name}") for name in pool]
-    order = shuffled(plans, juror, seed)
+    order = shuffle_strategies(plans, juror, seed)
     assert sorted(plan.agent for plan in order) == sorted(pool)
-    assert shuffled(list(reversed(plans)), juror, seed) == order
+    assert shuffle_strategies(list(reversed(plans)), juror, seed) == order
 
 
 @given(names)
 def test_no_position_favours_anybody(seed: str) -> None:
     plans = [strategy(name, f"1. {name}") for name in "abcd"]
-    firsts = [shuffled(plans, f"juror-{number}", seed)[0].agent for number in range(200)]
+    firsts = [shuffle_strategies(plans, f"juror-{number}", seed)[0].agent for number in range(200)]
     assert all(20 <= firsts.count(name) <= 90 for name in "abcd")  # 50 on average; six standard deviations either way

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sale.auction.bidding import plan_fault
 from sale.auction.labels import draw_labels
 from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, question_prompt, refine_prompt
-from sale.auction.prompts.templates import harmless
+from sale.auction.prompts.templates import neutralise
 from sale.auction.text import without_answers, without_invisible
 from sale.types import Evidence, Prompt, Task, ToolInfo
+from tests.support.builders import pair, strategy
 from tests.support.generators import utf8_text
-from tests.support.values import pair, strategy
 
 LOOKS_LIKE_A_MARK = re.compile(r"<\s*/?\s*(task|plan|found|answer|reference)\b", re.IGNORECASE)
 tasks = utf8_text.map(lambda text: Task(text=text or "x"))
@@ -37,10 +37,10 @@ def marks(prompt: Prompt) -> list[str]:
 
 @given(utf8_text)
 def test_nothing_harmless_looks_like_a_mark_and_nothing_grows(text: str) -> None:
-    shown = harmless(text)
+    shown = neutralise(text)
     assert not LOOKS_LIKE_A_MARK.search(shown)
     assert len(shown.encode()) <= len(text.encode())
-    assert harmless(shown) == shown
+    assert neutralise(shown) == shown
 
 
 @given(tasks)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sale.auction import scoring
 from sale.types import Bid, Price, Score, Strategy, Vote, Weights
+from tests.support.builders import bid, price, score
 from tests.support.generators import names, pools, prices, scored_bids, strategies_by, votes_by, weights_for
-from tests.support.values import bid, price, score
 
 Market = tuple[list[Strategy], dict[str, float], list[Vote], Weights]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gateway.environments import found
-from tests.support.fault_wall import FaultWall
+from tests.support.faulty_server import FaultWall
 from tests.support.gateway_process import gateway
 from tests.support.hang import HANG
 

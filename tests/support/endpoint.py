@@ -83,8 +83,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.support.error_cases import refusal
 from tests.support.hang import HANG
-from tests.support.refusals import refusal
 from tests.support.replies import THOUGHTS, Ask, Json, chunks, completion, embedding, text_for, tool_calls_for
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sale.server.store.types import Line
+from sale.server.store.types import LedgerEntry
 
-_LINE = Line(
+_LINE = LedgerEntry(
     id="r1",
     at=datetime(2026, 1, 1, 12, tzinfo=UTC),
     key_id="k1",
@@ -31,6 +31,6 @@ _LINE = Line(
 )
 
 
-def noted(**changes) -> Line:
+def noted(**changes) -> LedgerEntry:
     """One answered request, with some fields of its own."""
     return replace(_LINE, **changes)

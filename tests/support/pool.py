@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sale.agents.contractor import Contractor
 from sale.agents.protocol import Tool
 from sale.config import AgentSettings
-from sale.models.endpoint import Address, EndpointModel, Manner, at
+from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
 from sale.models.prices import price_of
 from sale.types import Price, Prompt
 from tests.support.endpoint import Endpoint
@@ -18,17 +18,17 @@ from tests.support.endpoint import Endpoint
 KEY = "sk-canary-7f3a9c"
 """A key that must never be seen anywhere but in the request's own header."""
 PLAN = Prompt(system="You take part.", user="Plan, as 3 to 6 numbered steps.", template="bid@test")
-ONCE = Manner(retries=0)
+ONCE = SamplingOptions(retries=0)
 
 
 def model(
-    endpoint: Endpoint, name: str, *, manner: Manner = ONCE, key: str | None = KEY, base_url: str | None = None
+    endpoint: Endpoint, name: str, *, manner: SamplingOptions = ONCE, key: str | None = KEY, base_url: str | None = None
 ) -> EndpointModel:
     """A model of the endpoint, its agent called `alice`; without transport retries unless the manner says so."""
     address = Address(
         base_url=base_url or endpoint.base_url, model=name, api_key=SecretStr(key) if key is not None else None
     )
-    return EndpointModel("alice", at(address), manner=manner)
+    return EndpointModel("alice", fixed_address(address), manner=manner)
 
 
 def contractor(
@@ -47,9 +47,13 @@ def contractor(
     of = AgentSettings.model_validate(
         {"name": name, "endpoint": url, "model": f"{behaviour}@{name}", "price": price, **settings}
     )
-    manner = Manner(temperature=of.temperature, logprobs=of.logprobs, json_schema=of.json_schema, retries=retries)
+    manner = SamplingOptions(
+        temperature=of.temperature, logprobs=of.logprobs, json_schema=of.json_schema, retries=retries
+    )
     address = Address(base_url=url, model=f"{behaviour}@{name}", api_key=SecretStr(KEY))
-    return Contractor(of, price=_price(price), model=EndpointModel(name, at(address), manner=manner), tools=tools)
+    return Contractor(
+        of, price=_price(price), model=EndpointModel(name, fixed_address(address), manner=manner), tools=tools
+    )
 
 
 def _price(dollars: float) -> Price:

@@ -19,8 +19,8 @@ from sale.config import AgentSettings
 from sale.errors import CallError, SaleError
 from sale.models.scripted import Line, Script, ScriptedModel, plans_in
 from sale.types import Auction, AuctionRules, Pair, Price, Prompt, Task, Weights
-from tests.support.values import PLAN, TASK
-from tests.support.values import price as one_price
+from tests.support.builders import PLAN, TASK
+from tests.support.builders import price as one_price
 
 Said = Line | str | CallError
 Opinion = Callable[[str], int]

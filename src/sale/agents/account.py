@@ -27,13 +27,13 @@ _PARTIAL = (
 """Failures that a budget explains."""
 
 
-def most_dollars(budget: Budget, price: Price) -> float | None:
+def max_dollars(budget: Budget, price: Price) -> float | None:
     """The most that one execution costs within a budget; `None` where it does not limit that."""
     of_tokens = None if budget.tokens is None else budget.tokens * max(price.input, price.output) / 1e6
     return min((most for most in (budget.dollars, of_tokens) if most is not None), default=None)
 
 
-class Account:
+class ExecutionAccount:
     """Counts, refuses what would go beyond, and keeps a line for each call of a tool."""
 
     def __init__(self, agent: str, price: Price, budget: Budget = NO_BUDGET) -> None:
@@ -56,7 +56,7 @@ class Account:
         self.cut_short = ""
         """Why the work was, or is to be, ended early; empty where it was not."""
 
-    def took(self, usage: Usage, seconds: float, *, cut: bool = False) -> None:
+    def record_call(self, usage: Usage, seconds: float, *, cut: bool = False) -> None:
         """A model was called; its text was cut where `cut` says so, because there was no room for more."""
         if cut:
             self.cut_short = self.cut_short or "cut short, there was no room for more"
@@ -85,13 +85,13 @@ class Account:
 
     @property
     def closing(self) -> bool:
-        """Whether what is left is for one more call of the model: it is then asked for its answer."""
+        """True where the budget left is for one more call of the model, which is then asked for its answer."""
         short = self._lacking(2, 2, self._dearest)
         self.cut_short = self.cut_short or short
         return bool(short)
 
-    def room(self, tokens: int) -> int:
-        """How many of so many tokens a model may write, at least 1."""
+    def limit_tokens(self, tokens: int) -> int:
+        """Return the tokens of so many that a model may write, at least 1."""
         left = [tokens]
         if self._budget.tokens is not None:
             left.append(self._budget.tokens - self._tokens)
@@ -100,12 +100,12 @@ class Account:
         return max(1, min(left))
 
     def seconds(self, most: float) -> float:
-        """How long a piece of work may take that may take so long at most."""
+        """Return the seconds that a piece of work with such a limit may take."""
         return most if self._budget.seconds is None else max(0.0, min(most, self._budget.seconds - self._passed))
 
-    def billed(self, tool: Tool) -> Tool:
+    def meter(self, tool: Tool) -> Tool:
         """The same tool, on this account."""
-        return _BilledSchema(tool, self) if isinstance(tool, SchemaTool) else _Billed(tool, self)
+        return _MeteredSchemaTool(tool, self) if isinstance(tool, SchemaTool) else _MeteredTool(tool, self)
 
     async def use(self, tool: Tool, call: Callable[[], Awaitable[str]]) -> str:
         """Have a tool do something, and put it on the bill.
@@ -133,7 +133,7 @@ class Account:
             self._bill(tool.info.name, fee, time.monotonic() - began, error)
         return shown
 
-    def settled(self, execution: Execution) -> Execution:
+    def complete(self, execution: Execution) -> Execution:
         """An execution with the lines of its tools, and the reason where it was cut short."""
         made = tuple(call for call in execution.calls if not (call.error or "").startswith(SpentError.code))
         error = execution.error
@@ -158,7 +158,7 @@ class Account:
         self._lines.append(line)
 
     def _lacking(self, calls: int, rounds: int, dollars: float) -> str:
-        """What does not suffice for so many calls, rounds of the model and dollars; empty where everything does."""
+        """Return the limit that does not suffice for so many calls, rounds of the model and dollars; else empty."""
         budget, largest = self._budget, self._largest
         needs = (
             (budget.calls, self._calls + calls, "calls"),
@@ -174,10 +174,10 @@ class Account:
         return time.monotonic() - self._began
 
 
-class _Billed:
+class _MeteredTool:
     """A tool whose calls are on an account."""
 
-    def __init__(self, tool: Tool, account: Account) -> None:
+    def __init__(self, tool: Tool, account: ExecutionAccount) -> None:
         self._tool = tool
         self._account = account
         self.long_input: bool = getattr(tool, "long_input", False)
@@ -197,7 +197,7 @@ class _Billed:
         return run
 
 
-class _BilledSchema(_Billed):
+class _MeteredSchemaTool(_MeteredTool):
     """One that brings its schema along."""
 
     @property

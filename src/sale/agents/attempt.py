@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sale.agents.protocol import Agent, Verifier
 from sale.auction.events import Judged, Observer, WorkFinished, WorkStarted
-from sale.auction.text import storable
+from sale.auction.text import make_storable
 from sale.types import Attempt, Bid, Execution, Outcome, Task
 
 
@@ -42,7 +42,9 @@ async def attempt(agent: Agent, task: Task, bid: Bid, *, verifier: Verifier | No
 async def _work(agent: Agent, task: Task, bid: Bid, observe: Observer) -> Execution:
     observe(WorkStarted(agent=bid.agent))
     done = await agent.execute(task, bid.strategy.text or None)
-    execution = replace(done, answer=storable(done.answer), error=storable(done.error) if done.error else None)
+    execution = replace(
+        done, answer=make_storable(done.answer), error=make_storable(done.error) if done.error else None
+    )
     observe(WorkFinished(execution=execution))
     return execution
 

@@ -19,7 +19,7 @@ SCORE = "score"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lack:
+class MissingCapability:
     """Something an agent does not give, and what that costs the auction."""
 
     what: str
@@ -29,7 +29,7 @@ class Lack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkup:
-    """What one call to an agent has shown."""
+    """The findings of one call to an agent."""
 
     agent: str
     price: Price
@@ -38,7 +38,7 @@ class Checkup:
     json_schema: bool
     seconds: float | None
     dollars: float | None
-    lacks: tuple[Lack, ...]
+    lacks: tuple[MissingCapability, ...]
 
 
 async def examine(agent: Agent) -> Checkup:
@@ -75,7 +75,7 @@ async def _called(contractor: Contractor) -> Checkup:
     lacks = [
         *([] if logprobs else [_NO_LOGPROBS]),
         *([] if schema else [_NO_SCHEMA]),
-        *[Lack(what=fault, costs=_NO_TOOLS, remedy=_OWN_COMMAND) for fault in await contractor.faults()],
+        *[MissingCapability(what=fault, costs=_NO_TOOLS, remedy=_OWN_COMMAND) for fault in await contractor.faults()],
     ]
     return Checkup(
         agent=contractor.name,
@@ -93,7 +93,7 @@ def _unreachable(contractor: Agent, error: SaleError) -> Checkup:
     remedy = error.hint
     if isinstance(error, RejectedError) and "logprob" in error.message.lower():
         remedy = "The endpoint refuses log-probabilities: set logprobs = 0 for this agent."
-    lack = Lack(
+    lack = MissingCapability(
         what=f"no answer ({error.code}): {error.message}", costs="the agent drops out of every auction", remedy=remedy
     )
     return Checkup(
@@ -118,17 +118,17 @@ def _is_ballot(reply: Reply) -> bool:
 
 _NO_TOOLS = "the agent bids and works without these tools"
 _OWN_COMMAND = "Start the server by hand to see more, and correct its [[tools.mcp]] in sale.toml."
-_NO_MODEL = Lack(
+_NO_MODEL = MissingCapability(
     what="an agent of its own making: it was not called",
     costs="the entropy term is left out of its bids, and it does not sit on the jury",
     remedy="Nothing to do.",
 )
-_NO_LOGPROBS = Lack(
+_NO_LOGPROBS = MissingCapability(
     what="no log-probabilities",
     costs="the entropy term is left out of its bids, and the jury's weight scaled up in its place",
     remedy="Nothing to do if the endpoint has none; set logprobs = 0 to stop asking.",
 )
-_NO_SCHEMA = Lack(
+_NO_SCHEMA = MissingCapability(
     what="no JSON-schema output",
     costs="as a juror it may answer in prose; it is asked once more, and then its score is imputed from the others",
     remedy="Nothing to do if the endpoint has none; judge = false keeps it off the jury.",

@@ -17,7 +17,7 @@ MAX_ANSWER = 100_000
 """Characters of an answer that are looked at. What is cut off would take long to parse and has never been an answer."""
 
 MAX_TRIMS = 200
-"""How often the end of unfinished code is cut off to make the rest parse."""
+"""Times the end of unfinished code is cut off to make the rest parse."""
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[^\s`{]*)[^`]*$")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "ipython", "ipython3"})
@@ -28,7 +28,7 @@ _SOME_FUNCTION = "def _():"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Block:
+class _CodeBlock:
     """A fenced block of an answer."""
 
     tag: str
@@ -95,19 +95,19 @@ def complete(code: str, prelude: str) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Begun:
+class _BegunFunction:
     """A function that a prelude begins and leaves to be completed."""
 
     name: str
     """Its own, or its class's."""
     depth: int
-    """How many levels its body is indented: 1, or 2 in a class."""
+    """Levels by which its body is indented: 1, or 2 in a class."""
     position: tuple[int, ...]
     """Where it is: which statement of the module and, in a class, of that."""
     statements: int
 
     def grows(self, program: str) -> bool:
-        """Whether the function has more of a body in this program."""
+        """Return whether the function has more of a body in this program."""
         nodes: list[ast.stmt] = getattr(_tree(program), "body", [])
         for place in self.position:
             if place >= len(nodes):
@@ -116,7 +116,7 @@ class _Begun:
         return _length(nodes) > self.statements
 
 
-def _begun(prelude: str) -> _Begun | None:
+def _begun(prelude: str) -> _BegunFunction | None:
     tree = _tree(prelude)
     nodes = tree.body if tree else []
     position = [len(nodes) - 1]
@@ -127,7 +127,7 @@ def _begun(prelude: str) -> _Begun | None:
     if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) or any(map(_does_something, last.body)):
         return None
     name = outer.name if isinstance(outer, ast.ClassDef) else last.name
-    return _Begun(name=name, depth=len(position), position=tuple(position), statements=_length(last.body))
+    return _BegunFunction(name=name, depth=len(position), position=tuple(position), statements=_length(last.body))
 
 
 def _length(body: Sequence[ast.stmt]) -> int:
@@ -140,8 +140,8 @@ def _does_something(node: ast.stmt) -> bool:
     return not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
 
 
-def _blocks(text: str) -> list[_Block]:
-    blocks: list[_Block] = []
+def _blocks(text: str) -> list[_CodeBlock]:
+    blocks: list[_CodeBlock] = []
     lines = iter(text.split("\n"))
     for line in lines:
         opening = _FENCE.match(line)
@@ -154,12 +154,12 @@ def _blocks(text: str) -> list[_Block]:
                 break
             kept.append(inner.removeprefix(opening["indent"]))
         code = "\n".join(kept)
-        blocks.append(_Block(tag=opening["tag"].lower(), code=code if closed else _trimmed(code), closed=closed))
+        blocks.append(_CodeBlock(tag=opening["tag"].lower(), code=code if closed else _trimmed(code), closed=closed))
     return blocks
 
 
 def _closes(line: str, indent: str, fence: str) -> bool:
-    """Whether a line ends the block. One that is four columns further in belongs to it, as in a docstring."""
+    """Return whether a line ends the block. One that is four columns further in belongs to it, as in a docstring."""
     bare = line.strip()
     return (
         len(bare) >= len(fence)
@@ -168,7 +168,7 @@ def _closes(line: str, indent: str, fence: str) -> bool:
     )
 
 
-def _chosen(blocks: Sequence[_Block]) -> str:
+def _chosen(blocks: Sequence[_CodeBlock]) -> str:
     tagged = [block.code for block in blocks if block.tag in _PYTHON_TAGS]
     bare = [block.code for block in blocks if not block.tag]
     codes = [code for code in tagged or bare or [block.code for block in blocks] if code.strip()]
@@ -245,7 +245,7 @@ def _parses(code: str) -> bool:
 
 
 def _parses_as_body(code: str) -> bool:
-    """Whether indented code would do as the body of a function."""
+    """Return whether indented code would do as the body of a function."""
     return _indented(code) and _parses(f"{_SOME_FUNCTION}\n{code}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from sale.agents.code_answer import complete, extract_code
-from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, RunReport, Sandbox
+from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, RunReport, Sandbox
 from sale.errors import SandboxError
 from sale.types import Outcome, Task, Verdict
 
@@ -19,7 +19,7 @@ _LINE_SHOWN = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TestReport:
-    """Whether an answer passed, and if not why."""
+    """The result of the tests of an answer, with the reason where it failed."""
 
     __test__ = False
     """Not a test itself, whatever a test runner thinks of its name."""
@@ -32,7 +32,7 @@ class TestReport:
 
 
 async def run_tests(
-    answer: str, tests: str, *, sandbox: Sandbox, limits: Limits = DEFAULT_LIMITS, prelude: str = ""
+    answer: str, tests: str, *, sandbox: Sandbox, limits: RunLimits = DEFAULT_LIMITS, prelude: str = ""
 ) -> TestReport:
     """Run an answer's code, then the tests, in one module; it passes if the tests come to their end.
 
@@ -61,7 +61,7 @@ class RunTests:
 
     tests: str
     sandbox: Sandbox
-    limits: Limits = DEFAULT_LIMITS
+    limits: RunLimits = DEFAULT_LIMITS
     prelude: str = ""
 
     async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002 - the shape is the Verifier's

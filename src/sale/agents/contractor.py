@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from sale.agents.account import NO_BUDGET, Account, most_dollars
-from sale.agents.execution import Shift, answer_directly, work_with_tools
+from sale.agents.account import NO_BUDGET, ExecutionAccount, max_dollars
+from sale.agents.execution import WorkItem, answer_directly, work_with_tools
 from sale.agents.lookups import Lookup, WorkspaceLookup, look_with
-from sale.agents.metered import Metered
-from sale.agents.onsite import work_on_site
+from sale.agents.metered_model import MeteredModel
 from sale.agents.prompts import work_prompt
-from sale.agents.protocol import OpenedTool, Reach, Tool
+from sale.agents.protocol import DirectEndpoint, OpenedTool, Tool
 from sale.agents.repair import Workbench, answer_and_repair
-from sale.agents.samples import Sampled, best_of
+from sale.agents.samples import SampledModel, best_of
 from sale.agents.steps import work_in_steps
-from sale.agents.tools.workspace.kit import KIT
+from sale.agents.tools.workspace.copy_tools import KIT
 from sale.agents.tools.workspace.workspace import Workspace
+from sale.agents.workspace_run import work_in_workspace
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror, Look
 from sale.config import STEP_WAYS, TOOL_WAYS, AgentSettings
 from sale.errors import ConfigError
@@ -85,7 +85,7 @@ class Contractor:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it can work with."""
+        """Its tools."""
         if self._workspace is not None:
             return KIT if self._settings.execution in TOOL_WAYS else ()
         return tuple(tool.info for tool in self._tools)
@@ -96,11 +96,11 @@ class Contractor:
         return self if self._settings.judge else None
 
     @property
-    def reach(self) -> Reach | None:
+    def reach(self) -> DirectEndpoint | None:
         """Its model's endpoint, where it has one."""
         if not isinstance(self._model, Located):
             return None
-        return Reach(
+        return DirectEndpoint(
             address=self._model.address,
             follow_strategy=self._settings.follow_strategy,
             answer_tokens=self._settings.answer_tokens,
@@ -109,12 +109,12 @@ class Contractor:
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
-        """What it can look into before it bids."""
+        """The tools it can look into before it bids."""
         return self._lookups
 
     @property
     def looks(self) -> int:
-        """How many calls its looks at one task make at most; 0 where it has nothing to look into."""
+        """The most calls its looks at one task make; 0 where it has nothing to look into."""
         return min(self._settings.look, len(self.lookups))
 
     @property
@@ -129,8 +129,8 @@ class Contractor:
 
     @property
     def dearest(self) -> float | None:
-        """What its budget allows, where it has one."""
-        return most_dollars(self._settings.budget or NO_BUDGET, self._price)
+        """Dollars that its budget allows, where it has one."""
+        return max_dollars(self._settings.budget or NO_BUDGET, self._price)
 
     async def prepare(self) -> None:
         """Open the model: for one of the embedded pool, this loads its weights."""
@@ -152,21 +152,21 @@ class Contractor:
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Do the task directly, with tools, in steps or by repair, once or several times, as the settings say."""
-        account = Account(self.name, self._price, self._settings.budget or NO_BUDGET)
-        model, most = Metered(self._model, account), account.seconds(self._settings.seconds)
+        account = ExecutionAccount(self.name, self._price, self._settings.budget or NO_BUDGET)
+        model, most = MeteredModel(self._model, account), account.seconds(self._settings.seconds)
 
         async def work(number: int, seconds: float) -> Execution:
-            return await self._work(Sampled(model, number) if number else model, task, strategy, seconds, account)
+            return await self._work(SampledModel(model, number) if number else model, task, strategy, seconds, account)
 
         if self._settings.samples == 1 or self._workspace is not None:
-            return account.settled(await work(0, most))
-        return account.settled(await best_of(work, task, self._settings.samples, self._workbench, most))
+            return account.complete(await work(0, most))
+        return account.complete(await best_of(work, task, self._settings.samples, self._workbench, most))
 
     async def _work(
-        self, model: Model, task: Task, strategy: str | None, seconds: float, account: Account
+        self, model: Model, task: Task, strategy: str | None, seconds: float, account: ExecutionAccount
     ) -> Execution:
         shown = strategy if self._settings.follow_strategy else None
-        shift = Shift(
+        item = WorkItem(
             agent=self.name,
             price=self._price,
             prompt=work_prompt(task, strategy=shown, tools=self.tools),
@@ -180,25 +180,25 @@ class Contractor:
             account=account,
         )
         if self._workspace is not None:
-            return await work_on_site(model, self._workspace, shift, task, shown, self._settings.execution)
+            return await work_in_workspace(model, self._workspace, item, task, shown, self._settings.execution)
         if self._tools:
-            return await self._work_with_tools(model, shift, task, shown)
+            return await self._work_with_tools(model, item, task, shown)
         if self._settings.execution in STEP_WAYS:
-            return await work_in_steps(model, (), shift, task, shown)
+            return await work_in_steps(model, (), item, task, shown)
         if self._workbench is not None and self._settings.execution == "repair":
-            return await answer_and_repair(model, self._workbench, shift, task, shown)
-        return await answer_directly(model, shift)
+            return await answer_and_repair(model, self._workbench, item, task, shown)
+        return await answer_directly(model, item)
 
-    async def _work_with_tools(self, model: Model, shift: Shift, task: Task, strategy: str | None) -> Execution:
-        """What a tool keeps for this piece of work ends with it, however that is."""
+    async def _work_with_tools(self, model: Model, item: WorkItem, task: Task, strategy: str | None) -> Execution:
+        """Work with tools; the state a tool keeps for this piece of work ends with it, however that ends."""
         async with AsyncExitStack() as stack:
             tools = [
                 await stack.enter_async_context(tool.opened()) if isinstance(tool, OpenedTool) else tool
                 for tool in self._tools
             ]
             if self._settings.execution in STEP_WAYS:
-                return await work_in_steps(model, tools, shift, task, strategy)
-            return await work_with_tools(model, tools, shift)
+                return await work_in_steps(model, tools, item, task, strategy)
+            return await work_with_tools(model, tools, item)
 
     def within(self, workspace: Workspace) -> Contractor:
         """The same agent over the same model, at work in a copy of a repository; closing this one closes both."""

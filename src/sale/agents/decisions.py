@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import httpx2
 from pydantic import SecretStr
 
-from sale.auction.prompts import harmless_parts, shown_candidate
+from sale.auction.prompts import harmless_parts, render_candidate
 from sale.auction.protocols import Answer, Question
 from sale.errors import (
     BadReplyError,
@@ -68,7 +68,7 @@ class DecisionRespondent:
             asked: object = {_NAME: {"type": "noul", "instructions": question.text}}
             return {"model": self.model, "state": state, "questions": asked}
         predicate = {"type": "predicate", "name": _NAME, "instructions": question.text}
-        shown = shown_candidate(question.task, question.strategy)
+        shown = render_candidate(question.task, question.strategy)
         return {"model": self.model, "input": shown, "questions": [predicate]}
 
     def _read(self, response: httpx2.Response) -> Answer:
@@ -101,7 +101,7 @@ def _number(value: object) -> float:
 
 
 def _usage(found: object) -> Usage:
-    """What the endpoint says it read and wrote; nothing where it does not say."""
+    """Return the usage that the endpoint reports; zero where it reports none."""
     said = cast("dict[str, object]", found) if isinstance(found, dict) else {}
     read, written = (_count(said.get(name)) for name in ("input_tokens", "output_tokens"))
     return Usage(input_tokens=read, output_tokens=written)

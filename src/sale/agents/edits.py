@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sale.agents.merging import defined_names, merge, without_itself
-from sale.agents.targets import Target, Targets, Unplaced, info_label
-from sale.agents.tools.workspace.kit import piece_in
-from sale.agents.tools.workspace.texts import FileText, Span, declaration_lines, new_text, plain_lines
-from sale.agents.tools.workspace.tree import Copy, Tree
+from sale.agents.targets import Target, Targets, UnplacedChange, info_label
+from sale.agents.tools.workspace.copy_tools import piece_in
+from sale.agents.tools.workspace.texts import FileText, TextEdit, declaration_lines, new_text, plain_lines
+from sale.agents.tools.workspace.tree import Tree, WorkingCopy
 from sale.errors import InputError
 
 MAX_ANSWER = 100_000
@@ -40,7 +40,7 @@ _COMMENT = ("#", "//", "/*", "--", "<!--", ";", "%", "{/*", "...", "…")
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class WholeFile:
     """A file, whole, or some of its functions and classes."""
 
     path: str
@@ -48,7 +48,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Replacement:
     """A piece of a file and what takes its place."""
 
     path: str
@@ -56,7 +56,7 @@ class Piece:
     new: str
 
 
-Edit = Whole | Piece | Unplaced
+Edit = WholeFile | Replacement | UnplacedChange
 
 
 def edits_in(answer: str, tree: Tree, likely: Sequence[str]) -> tuple[Edit, ...]:
@@ -67,10 +67,10 @@ def edits_in(answer: str, tree: Tree, likely: Sequence[str]) -> tuple[Edit, ...]
         tree: The files there are.
         likely: Files that a change without a path may be meant for, likeliest first.
     """
-    return tuple(_Reading(tree, likely).of(plain_lines(answer[:MAX_ANSWER])))
+    return tuple(_AnswerParser(tree, likely).of(plain_lines(answer[:MAX_ANSWER])))
 
 
-def applied(edits: Sequence[Edit], copy: Copy, fixed: frozenset[str]) -> list[str]:
+def apply_edits(edits: Sequence[Edit], copy: WorkingCopy, fixed: frozenset[str]) -> list[str]:
     """Make the changes; return why some could not be made.
 
     Args:
@@ -80,7 +80,7 @@ def applied(edits: Sequence[Edit], copy: Copy, fixed: frozenset[str]) -> list[st
     """
     faults: list[str] = []
     for edit in edits:
-        if isinstance(edit, Unplaced):
+        if isinstance(edit, UnplacedChange):
             faults.append(edit.why)
             continue
         try:
@@ -93,8 +93,8 @@ def applied(edits: Sequence[Edit], copy: Copy, fixed: frozenset[str]) -> list[st
     return faults
 
 
-def _changed(edit: Whole | Piece, old: FileText | None) -> FileText:
-    if isinstance(edit, Piece):
+def _changed(edit: WholeFile | Replacement, old: FileText | None) -> FileText:
+    if isinstance(edit, Replacement):
         if old is None:
             raise InputError(f"there is no file {edit.path!r}")
         return old.with_spans([_placed(old.plain, edit)])
@@ -146,7 +146,7 @@ def _check_enough_is_left(old: str, new: str, path: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class _FencedBlock:
     """A fenced block of an answer, with the text before it."""
 
     before: str
@@ -154,7 +154,7 @@ class _Block:
     body: str
 
 
-class _Reading:
+class _AnswerParser:
     """The reading of one answer."""
 
     def __init__(self, tree: Tree, likely: Sequence[str]) -> None:
@@ -170,10 +170,10 @@ class _Reading:
         if not found:
             yield from self._pieces(text, None)
 
-    def _edits(self, block: _Block) -> Iterator[Edit]:
+    def _edits(self, block: _FencedBlock) -> Iterator[Edit]:
         tag = block.info.strip().split(" ")[0].casefold()
         target = self._target(block)
-        path = target.path if isinstance(target, Unplaced) else target or ""
+        path = target.path if isinstance(target, UnplacedChange) else target or ""
         if tag in _TALK and not path.endswith((".sh", ".bash", ".txt", ".md")):
             return  # a command or its output
         if not path.endswith((".diff", ".patch")) and (tag in _PATCH or _PATCH_FILE.match(block.body)):
@@ -186,19 +186,19 @@ class _Reading:
             return  # half a replacement is none
         first, _, rest = block.body.partition("\n")
         body = rest if self._labelled_comment(first) == target else block.body
-        yield target if isinstance(target, Unplaced) else Whole(target, body.lstrip("\n"))
+        yield target if isinstance(target, UnplacedChange) else WholeFile(target, body.lstrip("\n"))
 
     def _pieces(self, text: str, target: Target | None) -> Iterator[Edit]:
         """Replacements, each for the file named last before it."""
         end = 0
         for piece in _PIECE.finditer(text):
-            block = _Block(text[end : piece.start()], "", piece[0])
+            block = _FencedBlock(text[end : piece.start()], "", piece[0])
             label = self._target(block) if target is None else self._line_above(block.before)
             target, end = label or target, piece.end()
-            if isinstance(target, Unplaced):
+            if isinstance(target, UnplacedChange):
                 yield target
             elif target is not None:
-                yield Piece(target, piece["old"], piece["new"])
+                yield Replacement(target, piece["old"], piece["new"])
 
     def _patch(self, body: str, target: Target | None) -> Iterator[Edit]:
         """The hunks of a patch, as pieces: the numbers of their lines are rarely right."""
@@ -210,25 +210,27 @@ class _Reading:
             old, new = (header[side].strip() for side in ("old", "new"))
             named = old if new.startswith("/dev/null") else new
             # A time may follow the name, after a tab; but a name may have a tab.
-            found = (self._targets.labelled(name) for name in (named, named.split("\t")[0]))
-            label = next((one for one in found if one is not None), Unplaced(named, f"there is no file {named!r}"))
+            found = (self._targets.find_label(name) for name in (named, named.split("\t")[0]))
+            label = next(
+                (one for one in found if one is not None), UnplacedChange(named, f"there is no file {named!r}")
+            )
             if new.startswith("/dev/null"):
-                label = Unplaced(named, f"{named!r} cannot be removed by a patch")
+                label = UnplacedChange(named, f"{named!r} cannot be removed by a patch")
             text = body[header.end() + 1 : end]
             if old.startswith("/dev/null") and isinstance(label, str) and label not in self._tree:
-                yield Whole(label, "".join(f"{line[1:]}\n" for line in text.split("\n") if line.startswith("+")))
+                yield WholeFile(label, "".join(f"{line[1:]}\n" for line in text.split("\n") if line.startswith("+")))
             else:
                 yield from _hunks(text, label)
 
-    def _target(self, block: _Block) -> Target | None:
+    def _target(self, block: _FencedBlock) -> Target | None:
         """The file a block is for: named by a label at its opening, or in the text before it, or the one that fits."""
-        label = self._targets.labelled(info_label(block.info)) or self._line_above(block.before)
+        label = self._targets.find_label(info_label(block.info)) or self._line_above(block.before)
         label = label or self._labelled_comment(block.body.lstrip("\n").split("\n", 1)[0])
         if label is not None:
             return label
         for text in (_last_line(block.before), block.before.rstrip().rpartition("\n\n")[2], block.before):
-            found = self._targets.mentioned(text)
-            if isinstance(found, Unplaced):
+            found = self._targets.find_mentioned(text)
+            if isinstance(found, UnplacedChange):
                 return found
             if isinstance(found, str):
                 return found if _PIECE.search(block.body) is None else None
@@ -241,11 +243,11 @@ class _Reading:
         return fitting
 
     def _line_above(self, text: str) -> Target | None:
-        return self._targets.labelled(_last_line(text))
+        return self._targets.find_label(_last_line(text))
 
     def _labelled_comment(self, line: str) -> Target | None:
         """The file that the first line of a block names, where it is a comment."""
-        return self._targets.labelled(line) if line.startswith(("#", "//", "/*", "<!--", "--")) else None
+        return self._targets.find_label(line) if line.startswith(("#", "//", "/*", "<!--", "--")) else None
 
     def _fitting(self, paths: Sequence[str], body: str) -> str | None:
         """The first file that holds something of what a block is about."""
@@ -270,10 +272,10 @@ class _Reading:
         text = self._tree[path].text if path.endswith(".py") else None
         if text is not None and defined_names(text) and defined_names(body):
             return path
-        return Unplaced(path, f"it is not clear whether {path!r} is meant: put the file's path alone on a line")
+        return UnplacedChange(path, f"it is not clear whether {path!r} is meant: put the file's path alone on a line")
 
 
-def _blocks(text: str) -> Iterator[_Block]:
+def _blocks(text: str) -> Iterator[_FencedBlock]:
     """The fenced blocks of a text; a block in a block, as documents have, belongs to the outer one."""
     lines = text.split("\n")
     before: list[str] = []
@@ -295,7 +297,7 @@ def _blocks(text: str) -> Iterator[_Block]:
             if depth == 0:
                 break
             body.append(lines[number - 1])
-        yield _Block("\n".join(before), opening["info"], "".join(f"{line}\n" for line in body))
+        yield _FencedBlock("\n".join(before), opening["info"], "".join(f"{line}\n" for line in body))
         before = []
 
 
@@ -306,16 +308,16 @@ def _last_line(text: str) -> str:
 def _hunks(text: str, target: Target | None) -> Iterator[Edit]:
     if target is None:
         return
-    if isinstance(target, Unplaced):
+    if isinstance(target, UnplacedChange):
         yield target
         return
     for hunk in _HUNK.split(text)[1:]:
         lines = [line or " " for line in hunk.strip("\n").split("\n") if line[:1] in {"", " ", "+", "-"}]
         old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] in signs) for signs in (" -", " +"))
-        yield Piece(target, old, new)
+        yield Replacement(target, old, new)
 
 
-def _placed(text: str, piece: Piece) -> Span:
+def _placed(text: str, piece: Replacement) -> TextEdit:
     """Where a piece goes: where it stands in the text, or else where it does but for white space."""
     try:
         return piece_in(text, piece.old, piece.new, piece.path)
@@ -333,8 +335,8 @@ def _placed(text: str, piece: Piece) -> Span:
     start = sum(len(line) + 1 for line in lines[:first])
     end = start + len("\n".join(lines[first:last]))
     if piece.new.strip():
-        return Span(start, end, _indented(piece.new.rstrip("\n"), wanted, lines[first:last]))
-    return Span(start, end + 1, "") if last < len(lines) else Span(max(start - 1, 0), end, "")
+        return TextEdit(start, end, _indented(piece.new.rstrip("\n"), wanted, lines[first:last]))
+    return TextEdit(start, end + 1, "") if last < len(lines) else TextEdit(max(start - 1, 0), end, "")
 
 
 def _indented(new: str, wanted: Sequence[str], there: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Examples of use in the lines of a text: interactive sessions, assertions, and lines that say what a call gives.
 
-Pure functions of text; what is no example is passed over. Whether the code can be run is not asked here.
+Pure functions of text; other lines are passed over. Whether the code can be run is not asked here.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-MOST_LINES = 20
+MAX_LINES = 20
 """Of one example."""
-LONGEST = 2000
-"""Characters of a line; what is longer is no example to be read."""
+MAX_LINE_CHARACTERS = 2000
+"""Characters of a line; longer lines are not read as examples."""
 BUILTINS = frozenset(dir(builtins))
 _PYTHON = frozenset({"", "python", "py", "python3", "py3", "pycon", "doctest", "ipython"})
 
@@ -39,12 +39,12 @@ class CodeExample:
     """One example of a task."""
 
     way: Way
-    """How it is checked; `runs` is a step on the way to the next one, and counts for nothing itself."""
+    """The way it is checked; `runs` is a step on the way to the next one, and does not count itself."""
     code: str
     """Python: what is run."""
     expected: str
-    """What is expected of it: Python to compare with (`equals`), the text of a session (`shows`), `Name: message` of
-    an exception (`raises`), or the call in it whose value tells most (`true`)."""
+    """Expected result: Python to compare with (`equals`), the text of a session (`shows`), `Name: message` of an
+    exception (`raises`), or the call in it whose value tells most (`true`)."""
 
 
 def python_lines(text: str) -> list[str]:
@@ -58,7 +58,7 @@ def python_lines(text: str) -> list[str]:
             fence = "" if fence else mark[1]
             kept.append("")
         else:
-            kept.append("" if foreign or len(line) > LONGEST else line)
+            kept.append("" if foreign or len(line) > MAX_LINE_CHARACTERS else line)
     return kept
 
 
@@ -71,11 +71,11 @@ def sessions(lines: Sequence[str]) -> Iterator[CodeExample]:
         if prompt is None:
             continue
         source = [prompt[2]]
-        while at < len(lines) and len(source) < MOST_LINES and (more := _MORE.match(lines[at])):
+        while at < len(lines) and len(source) < MAX_LINES and (more := _MORE.match(lines[at])):
             source.append(more[1] or "")
             at += 1
         shown: list[str] = []
-        while at < len(lines) and len(shown) < MOST_LINES and _goes_on(lines[at], prompt[1]):
+        while at < len(lines) and len(shown) < MAX_LINES and _goes_on(lines[at], prompt[1]):
             shown.append(_before_end(lines[at]))
             at += 1
             if _DOCSTRING_END.search(lines[at - 1]):
@@ -85,12 +85,12 @@ def sessions(lines: Sequence[str]) -> Iterator[CodeExample]:
 
 
 def _goes_on(line: str, indent: str) -> bool:
-    """Whether a line still belongs to what a session shows."""
+    """Return whether a line still belongs to the output of a session."""
     return line.startswith(indent) and not _PROMPT.match(line) and bool(_before_end(line))
 
 
 def _before_end(line: str) -> str:
-    """What stands before the end of a docstring."""
+    """Return the part of a line before the end of a docstring."""
     return _DOCSTRING_END.split(line, maxsplit=1)[0].strip()
 
 
@@ -118,7 +118,7 @@ def assertions(lines: Sequence[str]) -> Iterator[CodeExample]:
         first = _ASSERT.match(line)
         if first is None:
             continue
-        for more in range(MOST_LINES):
+        for more in range(MAX_LINES):
             tree = _tree("\n".join([first[1], *lines[at + 1 : at + 1 + more]]))
             if tree is not None and len(tree.body) == 1 and isinstance(claim := tree.body[0], ast.Assert):
                 yield _claim(claim.test)
@@ -142,7 +142,7 @@ def informal(lines: Sequence[str], defined: set[str]) -> Iterator[CodeExample]:
 
 
 def _claim(test: ast.expr) -> CodeExample:
-    """What an assertion says."""
+    """Return an assertion as an example."""
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
         return CodeExample(way="equals", code=ast.unparse(test.left), expected=ast.unparse(test.comparators[0]))
     calls = (
@@ -155,7 +155,7 @@ def _claim(test: ast.expr) -> CodeExample:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Names:
+class UsedNames:
     """The names in pieces of Python."""
 
     called: set[str]
@@ -168,7 +168,7 @@ class Names:
     """All others that are read."""
 
 
-def names_in(*codes: str) -> Names:
+def names_in(*codes: str) -> UsedNames:
     """Which names pieces of Python use, and how."""
     nodes = [node for code in codes if (tree := _tree(code)) for node in ast.walk(tree)]
     made = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
@@ -181,7 +181,7 @@ def names_in(*codes: str) -> Names:
     modules = (roots & sys.stdlib_module_names) - made
     loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    return Names(called=called, made=made, modules=modules, free=loaded - modules)
+    return UsedNames(called=called, made=made, modules=modules, free=loaded - modules)
 
 
 def _is_literal(node: ast.expr) -> bool:

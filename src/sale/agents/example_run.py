@@ -14,12 +14,12 @@ from types import UnionType
 from typing import Any
 
 CLOSE = 1e-6
-"""How far a number may be from the one an example shows."""
+"""Largest difference of a number from the one an example shows, relative and absolute."""
 GOT_CHARACTERS = 200
 
 
 def same(expected: Any, got: Any) -> bool:  # noqa: ANN401  a tree of anything
-    """Equality, with room for rounding in numbers however deep; a list is no tuple."""
+    """Equality, with room for rounding in numbers however deep; a list does not equal a tuple."""
     if _both(int | float, expected, got):
         return bool(expected == got or math.isclose(expected, got, rel_tol=CLOSE, abs_tol=CLOSE))
     if _both(list, expected, got) or _both(tuple, expected, got):
@@ -53,7 +53,7 @@ def brief(value: object) -> str:
 
 
 def shown(code: str, expected: str, scope: dict[str, object]) -> tuple[bool, str]:
-    """Whether an interactive session would show this: as text, or as a value written another way."""
+    """Return whether an interactive session would show this: as text, or as a value written another way."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         value = evaluate(code, scope)
@@ -75,7 +75,7 @@ def shown(code: str, expected: str, scope: dict[str, object]) -> tuple[bool, str
 
 
 def raised(code: str, expected: str, scope: dict[str, object]) -> tuple[bool, str]:
-    """Whether it raises what is expected: the exception by name and, where one is given, its message."""
+    """Return whether it raises the expected exception: by name and, where one is given, by message."""
     try:
         value = evaluate(code, scope)
     except Exception as error:  # noqa: BLE001  it is what is looked for
@@ -96,7 +96,7 @@ def complaint(error: BaseException) -> str:
 
 
 def holds(way: str, code: str, expected: str, scope: dict[str, object]) -> tuple[bool, str]:
-    """Whether one example holds, and what happened if not."""
+    """Return whether one example holds, and what happened if not."""
     match way:
         case "equals":
             value = evaluate(code, scope)

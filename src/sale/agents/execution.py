@@ -19,22 +19,22 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
-from sale.agents.account import Account
+from sale.agents.account import ExecutionAccount
 from sale.agents.loop_model import CallReader
 from sale.agents.protocol import SchemaTool, Tool
 from sale.agents.written_calls import written_calls
 from sale.errors import CallError, CallTimeoutError, SaleError
-from sale.models.errors import mapped
+from sale.models.errors import map_errors
 from sale.models.protocol import Model, ToolModel
 from sale.types import Call, Execution, Price, Prompt, Usage
 
 OUT_OF_TURNS = "execution.turns"
 FAILURE_CHARACTERS = 2000
-"""How much of a tool's exception the model is shown."""
+"""Characters of a tool's exception that the model is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shift:
+class WorkItem:
     """One piece of work for one agent."""
 
     agent: str
@@ -46,72 +46,72 @@ class Shift:
     turns: int = 1
     temperature: float = 0.0
     choosing: bool = False
-    """Whether each step of `work_in_steps` is asked for in two calls: which tool, then what it is given."""
+    """True where each step of `work_in_steps` takes two calls: which tool, then its inputs."""
     opening: bool = False
-    """Whether work in steps begins with one search, made for the agent, with the task's own words."""
-    account: Account | None = None
-    """What its calls are counted on, where somebody counts."""
+    """True where work in steps begins with one search, made for the agent, with the task's own words."""
+    account: ExecutionAccount | None = None
+    """The account its calls are counted on; `None` where they are not counted."""
 
-    def billed(self, tools: Sequence[Tool]) -> list[Tool]:
+    def meter(self, tools: Sequence[Tool]) -> list[Tool]:
         """Tools on its account."""
-        return [self.account.billed(tool) if self.account else tool for tool in tools]
+        return [self.account.meter(tool) if self.account else tool for tool in tools]
 
 
-async def answer_directly(model: Model, shift: Shift) -> Execution:
+async def answer_directly(model: Model, item: WorkItem) -> Execution:
     """One call, whose text is the answer."""
     began = time.monotonic()
     error: str | None = None
     answer, usage = "", Usage()
     try:
-        async with asyncio.timeout(shift.seconds):
-            reply = await model.generate(shift.prompt, max_tokens=shift.answer_tokens)
+        async with asyncio.timeout(item.seconds):
+            reply = await model.generate(item.prompt, max_tokens=item.answer_tokens)
         answer, usage = reply.text, reply.usage
-        error = shortfall_of(answer, truncated=reply.truncated, tokens=shift.answer_tokens)
+        error = shortfall_of(answer, truncated=reply.truncated, tokens=item.answer_tokens)
     except TimeoutError:
-        error = describe(CallTimeoutError(f"no answer within {shift.seconds:g} s"))
+        error = describe(CallTimeoutError(f"no answer within {item.seconds:g} s"))
     except CallError as failure:
         error = describe(failure)
     seconds = time.monotonic() - began
     trace = (
-        {"role": "system", "content": shift.prompt.system},
-        {"role": "user", "content": shift.prompt.user},
+        {"role": "system", "content": item.prompt.system},
+        {"role": "user", "content": item.prompt.user},
         {"role": "assistant", "content": answer},
     )
-    call = line_of(shift, usage, seconds, error if not answer else None)
-    return execution_of(shift, "direct", answer, trace, (call,), seconds, error)
+    call = line_of(item, usage, seconds, error if not answer else None)
+    return execution_of(item, "direct", answer, trace, (call,), seconds, error)
 
 
-async def work_with_tools(model: Model, tools: Sequence[Tool], shift: Shift) -> Execution:
+async def work_with_tools(model: Model, tools: Sequence[Tool], item: WorkItem) -> Execution:
     """Pydantic AI's tool loop, within limits on turns and time. A tool that raises is an observation, not the end."""
     began = time.monotonic()
     error: str | None = None
     answer = ""
     with capture_run_messages() as messages:
         try:
-            async with asyncio.timeout(shift.seconds):
-                answer = await _loop(await model.for_tools(), tools, shift)
-            error = shortfall_of(answer, truncated=_cut_off(messages), tokens=shift.answer_tokens)
+            async with asyncio.timeout(item.seconds):
+                answer = await _loop(await model.for_tools(), tools, item)
+            error = shortfall_of(answer, truncated=_cut_off(messages), tokens=item.answer_tokens)
             error = error or _only_a_call(answer, tools)
         except TimeoutError:
-            error = describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
+            error = describe(CallTimeoutError(f"not done within {item.seconds:g} s"))
         except CallError as failure:
-            error = _stopped(failure, messages, shift)
+            error = _stopped(failure, messages, item)
     seconds = time.monotonic() - began
-    calls = _calls_of(messages, shift, error)
+    calls = _calls_of(messages, item, error)
     trace = cast("Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json"))
-    return execution_of(shift, "tools", answer or _last_text(messages), tuple(trace), calls, seconds, error)
+    return execution_of(item, "tools", answer or _last_text(messages), tuple(trace), calls, seconds, error)
 
 
-async def _loop(model: ToolModel, tools: Sequence[Tool], shift: Shift) -> str:
-    loop_tools = [_in_loop(tool) for tool in shift.billed(tools)]
+async def _loop(model: ToolModel, tools: Sequence[Tool], item: WorkItem) -> str:
+    loop_tools = [_in_loop(tool) for tool in item.meter(tools)]
     # A call with bad arguments is shown to the model; how often it may try again is a matter of turns alone.
-    retries = AgentRetries(tools=shift.turns, output=1)
-    with mapped(shift.agent):
-        loop = ToolLoop(CallReader(model), instructions=shift.prompt.system, tools=loop_tools, retries=retries)
+    retries = AgentRetries(tools=item.turns, output=1)
+    with map_errors(item.agent):
+        loop = ToolLoop(CallReader(model), instructions=item.prompt.system, tools=loop_tools, retries=retries)
         run = await loop.run(
-            shift.prompt.user,
-            model_settings=ModelSettings(max_tokens=shift.answer_tokens, temperature=shift.temperature),
-            usage_limits=UsageLimits(request_limit=shift.turns),
+            item.prompt.user,
+            model_settings=ModelSettings(max_tokens=item.answer_tokens, temperature=item.temperature),
+            usage_limits=UsageLimits(request_limit=item.turns),
         )
     return run.output
 
@@ -143,14 +143,14 @@ def _failing_gently(tool: Tool) -> Callable[..., Awaitable[str]]:
     return call
 
 
-def _stopped(failure: CallError, messages: Sequence[ModelMessage], shift: Shift) -> str:
+def _stopped(failure: CallError, messages: Sequence[ModelMessage], item: WorkItem) -> str:
     """Why the loop ended early, for the record."""
     if isinstance(failure.__cause__, UsageLimitExceeded):
-        return f"{OUT_OF_TURNS}: not done within {shift.turns} turns"
+        return f"{OUT_OF_TURNS}: not done within {item.turns} turns"
     shortfall = None
     if isinstance(failure.__cause__, UnexpectedModelBehavior) and messages and isinstance(messages[-1], ModelResponse):
         last = messages[-1].text or ""
-        shortfall = shortfall_of(last, truncated=_cut_off(messages), tokens=shift.answer_tokens)
+        shortfall = shortfall_of(last, truncated=_cut_off(messages), tokens=item.answer_tokens)
     return shortfall or describe(failure)
 
 
@@ -160,7 +160,7 @@ def _cut_off(messages: Sequence[ModelMessage]) -> bool:
 
 
 def execution_of(
-    shift: Shift,
+    item: WorkItem,
     mode: str,
     answer: str,
     trace: tuple[Mapping[str, object], ...],
@@ -168,12 +168,12 @@ def execution_of(
     seconds: float,
     error: str | None,
 ) -> Execution:
-    """What a shift came to."""
+    """Return the execution of a work item."""
     return Execution(
-        agent=shift.agent,
+        agent=item.agent,
         answer=answer,
         mode=mode,
-        followed_strategy=shift.followed_strategy,
+        followed_strategy=item.followed_strategy,
         trace=trace,
         calls=calls,
         seconds=seconds,
@@ -189,7 +189,7 @@ def shortfall_of(answer: str, *, truncated: bool, tokens: int) -> str | None:
     return None if answer.strip() else "call.bad_reply: the answer is empty"
 
 
-def _calls_of(messages: Sequence[ModelMessage], shift: Shift, error: str | None) -> tuple[Call, ...]:
+def _calls_of(messages: Sequence[ModelMessage], item: WorkItem, error: str | None) -> tuple[Call, ...]:
     """One settlement line for each answer of the model, from its request to its response, and one for a failed call."""
     calls: list[Call] = []
     asked: ModelRequest | None = None
@@ -198,12 +198,12 @@ def _calls_of(messages: Sequence[ModelMessage], shift: Shift, error: str | None)
             asked = message
             continue
         usage = Usage(input_tokens=message.usage.input_tokens, output_tokens=message.usage.output_tokens)
-        calls.append(line_of(shift, usage, _seconds(asked, message.timestamp), None))
+        calls.append(line_of(item, usage, _seconds(asked, message.timestamp), None))
         asked = None
     # A request that a tool was still working on is interrupted; one that is complete was on its way to the model.
     on_its_way = asked is not None and asked.state == "complete"
     if error is not None and (not calls or (on_its_way and not error.startswith(OUT_OF_TURNS))):
-        calls.append(line_of(shift, Usage(), _seconds(asked, datetime.now(UTC)), error))
+        calls.append(line_of(item, Usage(), _seconds(asked, datetime.now(UTC)), error))
     return tuple(calls)
 
 
@@ -213,21 +213,21 @@ def _seconds(asked: ModelRequest | None, answered: datetime) -> float:
     return max(0.0, (answered - asked.timestamp).total_seconds())
 
 
-def line_of(shift: Shift, usage: Usage, seconds: float, error: str | None) -> Call:
+def line_of(item: WorkItem, usage: Usage, seconds: float, error: str | None) -> Call:
     """One line of the settlement."""
     return Call(
         stage="execute",
-        agent=shift.agent,
+        agent=item.agent,
         usage=usage,
-        dollars=shift.price.dollars(usage),
+        dollars=item.price.dollars(usage),
         seconds=seconds,
-        prompt=shift.prompt.template,
+        prompt=item.prompt.template,
         error=error,
     )
 
 
 def _last_text(messages: Sequence[ModelMessage]) -> str:
-    """What the agent had to say when it was stopped: partial work is better than none, and it is marked as such."""
+    """Return the agent's last text before it was stopped: partial work is better than none, and is marked."""
     texts = [message.text for message in messages if isinstance(message, ModelResponse)]
     return next((text for text in reversed(texts) if text), "")
 

@@ -46,7 +46,7 @@ _FORBIDDEN = (
     "sys.setprofile",
     "sys.settrace",
 )
-"""How the names of audit events begin that no answer to a programming task has a use for."""
+"""Prefixes of the names of audit events that no answer to a programming task needs."""
 
 
 def close_to_others() -> None:

@@ -1,4 +1,4 @@
-"""What a tool takes: the schema of its inputs, how they are shown in words, and how what is written becomes a call."""
+"""Inputs of tools: their schema, how prompts show them, and how text becomes a call."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pydantic_ai import Tool as LoopTool
 from sale.agents.protocol import SchemaTool, Tool
 from sale.errors import InputError
 
-LONGEST_TEXT = 400
+MAX_TEXT_CHARACTERS = 400
 """The longest text of a step: a query or a short answer. Without an end a small model writes until it is cut."""
-LONGEST_INPUT = 4000
+MAX_INPUT_CHARACTERS = 4000
 """The longest of a tool that says so by `long_input`: programs and files need more room."""
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class ToolInputs:
     """The inputs of one tool, for models that are told of them in a prompt."""
 
     tool: Tool
@@ -40,7 +40,7 @@ class Inputs:
 
     @property
     def shown(self) -> str:
-        """What stands for them in a prompt: `"…"`, or an object with the name of each."""
+        """Their placeholder in a prompt: `"…"`, or an object with the name of each."""
         return '"…"' if self.text is not None else self.named
 
     @property
@@ -64,11 +64,11 @@ class Inputs:
     @property
     def whole(self) -> dict[str, object]:
         """Schema of an object with the name of each, also of an only one."""
-        return cast("dict[str, object]", bounded(self.schema, self._longest))
+        return cast("dict[str, object]", bound_lengths(self.schema, self._longest))
 
     @property
     def _longest(self) -> int:
-        return LONGEST_INPUT if getattr(self.tool, "long_input", False) else LONGEST_TEXT
+        return MAX_INPUT_CHARACTERS if getattr(self.tool, "long_input", False) else MAX_TEXT_CHARACTERS
 
     async def use(self, given: object) -> str:
         """Call the tool with what a step gave it.
@@ -84,26 +84,26 @@ class Inputs:
         return await self.tool.run(**(found if isinstance(self.tool, SchemaTool) else _valid(self.tool, found)))
 
 
-def inputs_of(tool: Tool) -> Inputs:
-    """What a tool takes, from its own schema or its signature and docstring."""
+def inputs_of(tool: Tool) -> ToolInputs:
+    """Return the inputs of a tool, from its own schema or its signature and docstring."""
     schema = dict(tool.schema) if isinstance(tool, SchemaTool) else dict(_described(tool).function_schema.json_schema)
     properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties", {}))
     only = next(iter(properties)) if len(properties) == 1 else None
     text = only if only is not None and properties[only].get("type") == "string" else None
-    return Inputs(tool, schema, text)
+    return ToolInputs(tool, schema, text)
 
 
-def bounded(schema: object, longest: int) -> object:
+def bound_lengths(schema: object, longest: int) -> object:
     """A JSON schema in which every text has a longest length, and nothing is there that only describes."""
     if isinstance(schema, list):
-        return [bounded(one, longest) for one in cast("list[object]", schema)]
+        return [bound_lengths(one, longest) for one in cast("list[object]", schema)]
     if not isinstance(schema, dict):
         return schema
     found = cast("dict[str, object]", schema)
     kept = {
-        key: {name: bounded(one, longest) for name, one in cast("dict[str, object]", value).items()}
+        key: {name: bound_lengths(one, longest) for name, one in cast("dict[str, object]", value).items()}
         if key == "properties" and isinstance(value, dict)
-        else bounded(value, longest)
+        else bound_lengths(value, longest)
         for key, value in found.items()
         if key not in {"description", "title", "default"}
     }

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from sale.agents.tools.web.fences import plain
+from sale.agents.tools.web.fences import without_marks
 from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider
-from sale.agents.tools.workspace.box import Hit
-from sale.agents.tools.workspace.kit import LIST, SEARCH
+from sale.agents.tools.workspace.box import LineMatch
+from sale.agents.tools.workspace.copy_tools import LIST, SEARCH
 from sale.agents.tools.workspace.listing import named_in
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.auction.looking import MAX_EVIDENCE, excerpt
@@ -38,7 +38,7 @@ class Lookup(Protocol):
 
     @property
     def fee(self) -> Fee:
-        """What a call costs."""
+        """The price of a call."""
         ...
 
     async def find(self, task: Task, limit: int) -> Sequence[Evidence]:
@@ -67,8 +67,8 @@ class SearchLookup:
         return [
             Evidence(
                 tool=self.tool,
-                source=plain(hit.title or hit.address),
-                quote=excerpt(plain(hit.snippet), task.text),
+                source=without_marks(hit.title or hit.address),
+                quote=excerpt(without_marks(hit.snippet), task.text),
                 score=hit.score,
             )
             for hit in hits[:limit]
@@ -105,16 +105,16 @@ class WorkspaceLookup:
         return [
             Evidence(
                 tool=self.tool,
-                source=plain(path),
-                quote=plain(lines[path].most_common(1)[0][0]),
+                source=without_marks(path),
+                quote=without_marks(lines[path].most_common(1)[0][0]),
                 score=len(held[path]) / len(names),
             )
             if path in held
-            else Evidence(tool=LIST.name, source=plain(path), quote=f"{len(tree[path].data)} bytes")
+            else Evidence(tool=LIST.name, source=without_marks(path), quote=f"{len(tree[path].data)} bytes")
             for path in (*named, *rest)[:limit]
         ]
 
-    async def _hits(self, names: Sequence[str]) -> Sequence[Hit]:
+    async def _hits(self, names: Sequence[str]) -> Sequence[LineMatch]:
         if not names:
             return ()
         expression = r"\b(?:" + "|".join(map(re.escape, names)) + r")\b"

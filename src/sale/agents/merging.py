@@ -11,7 +11,7 @@ import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 
-from sale.agents.tools.workspace.texts import Span
+from sale.agents.tools.workspace.texts import TextEdit
 from sale.errors import InputError
 
 _TEST = "test_"
@@ -22,7 +22,7 @@ _IMPORT = re.compile(r"^(?:import|from)\b")
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def merge(old: str, new: str, path: str) -> tuple[Span, ...] | None:
+def merge(old: str, new: str, path: str) -> tuple[TextEdit, ...] | None:
     """Return what changes in a Python file by what is handed in for it; `None` where that is the whole file.
 
     It is the whole file if it defines all that the file defines, and repeats something of what else is in the file:
@@ -37,7 +37,7 @@ def merge(old: str, new: str, path: str) -> tuple[Span, ...] | None:
     Raises:
         InputError: What is handed in is not Python, or is a part of a file that cannot be taken apart.
     """
-    before, after = parsed(old), parsed(new)
+    before, after = parse_module(old), parse_module(new)
     if before is None:
         if set(_NAMES.findall(old)) <= set(_NAMES.findall(new)):
             return None
@@ -63,7 +63,7 @@ def without_itself(new: str, path: str) -> str:
     return "\n".join(line for line in lines if line not in own).lstrip("\n") if own else new
 
 
-def parsed(source: str) -> ast.Module | None:
+def parse_module(source: str) -> ast.Module | None:
     """Return the syntax tree of a Python file; `None` where it is not Python."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -75,13 +75,13 @@ def parsed(source: str) -> ast.Module | None:
 
 def defined_names(source: str) -> frozenset[str]:
     """Return the names of all functions and classes of a Python file, methods included."""
-    module = parsed(source)
+    module = parse_module(source)
     nodes = [] if module is None else [node for node in ast.walk(module) if isinstance(node, Defined)]
     return frozenset(node.name for node in nodes)
 
 
 def _is_whole(before: Sequence[ast.stmt], after: Sequence[ast.stmt], old: Sequence[str], new: Sequence[str]) -> bool:
-    """Whether a body stands for all of another one; their lines begin where the files do, and end where they do."""
+    """Return whether a body replaces all of another one; their lines begin and end where the files do."""
     theirs, ours = _defined(before), _defined(after)
     if not theirs and not ours:
         there = _assignments(before)
@@ -111,9 +111,9 @@ class _Merge:
         self._starts = [0]
         for line in self._old_lines:
             self._starts.append(self._starts[-1] + len(line) + 1)
-        self._spans: list[Span] = []
+        self._spans: list[TextEdit] = []
 
-    def module(self, before: ast.Module, after: ast.Module) -> tuple[Span, ...]:
+    def module(self, before: ast.Module, after: ast.Module) -> tuple[TextEdit, ...]:
         theirs = _defined(before.body)
         fresh: list[str] = []
         for name, node in _defined(after.body).items():
@@ -128,7 +128,7 @@ class _Merge:
             self._insert(_top(before, self._old_lines), "".join(f"{line}\n" for line in needed))
         if fresh:
             end = len(self._old.rstrip("\n"))
-            self._spans.append(Span(end, end, "".join(f"\n\n\n{text}" for text in fresh)))
+            self._spans.append(TextEdit(end, end, "".join(f"\n\n\n{text}" for text in fresh)))
         return tuple(self._spans)
 
     def _replace(self, place: Defined, node: Defined) -> None:
@@ -139,7 +139,7 @@ class _Merge:
         self._lines(_first(place), place.end_lineno or 0, _moved(self._given(node), indent))
 
     def _is_whole(self, place: ast.ClassDef, node: ast.ClassDef) -> bool:
-        """Whether a class that is handed in stands for all of the one that is there; its head counts for nothing."""
+        """Return whether a class that is handed in replaces all of the present one; its head does not count."""
         old, new = (
             [*[""] * (_first(one.body[0]) - 1), *lines[_first(one.body[0]) - 1 : one.end_lineno]]
             for lines, one in ((self._old_lines, place), (self._new_lines, node))
@@ -158,7 +158,7 @@ class _Merge:
                 fresh.append(_moved(self._given(one), indent))
         if fresh:
             end = self._starts[place.end_lineno or 0] - 1
-            self._spans.append(Span(end, end, "".join(f"\n\n{text}" for text in fresh)))
+            self._spans.append(TextEdit(end, end, "".join(f"\n\n{text}" for text in fresh)))
 
     def _assigned(self, before: ast.Module, after: ast.Module) -> list[str]:
         """Replace assignments of the module; return those of names that are new."""
@@ -177,21 +177,21 @@ class _Merge:
         return "\n".join(self._new_lines[_first(node) - 1 : node.end_lineno])
 
     def _lines(self, first: int, last: int, new: str) -> None:
-        self._spans.append(Span(self._starts[first - 1], self._starts[last] - 1, new))
+        self._spans.append(TextEdit(self._starts[first - 1], self._starts[last] - 1, new))
 
     def _insert(self, line: int, new: str) -> None:
         """Put whole lines after a line."""
         at = min(self._starts[line], len(self._old))
         apart = "\n" if at == len(self._old) and self._old and not self._old.endswith("\n") else ""
-        self._spans.append(Span(at, at, f"{apart}{new.removesuffix(apart)}"))
+        self._spans.append(TextEdit(at, at, f"{apart}{new.removesuffix(apart)}"))
 
 
-def _checked(old: str, spans: tuple[Span, ...], path: str) -> tuple[Span, ...]:
+def _checked(old: str, spans: tuple[TextEdit, ...], path: str) -> tuple[TextEdit, ...]:
     """The changes, where the file is still Python with them."""
     text = old
     for span in sorted(spans, key=lambda one: (one.start, one.end), reverse=True):
         text = f"{text[: span.start]}{span.new}{text[span.end :]}"
-    if parsed(text) is None:
+    if parse_module(text) is None:
         raise InputError(
             f"what is handed in does not fit into {path}", hint="Hand in the whole file, or the lines to be replaced."
         )

@@ -10,7 +10,7 @@ from sale.agents.account import NO_BUDGET
 from sale.agents.adapters.adapted import Terms
 from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
-from sale.agents.adapters.plans import FixedPlan, Planner, Work, described
+from sale.agents.adapters.plans import FixedPlan, Planner, Work, describe_error
 from sale.agents.protocol import Agent
 from sale.config import AgentSettings, command_environment
 from sale.errors import ConfigError
@@ -39,7 +39,7 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
             directory=settings.directory,
             reports_usage=settings.reports_usage,
         )
-    found = imported(settings.function or "", where=f"agent {settings.name!r}")
+    found = import_function(settings.function or "", where=f"agent {settings.name!r}")
     bid = _fixed(settings.plan) if settings.plan is not None else getattr(found, "bid", None)
     work = getattr(found, "execute", found)
     where = f"agent {settings.name!r}"
@@ -61,8 +61,8 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
     )
 
 
-def imported(path: str, *, where: str) -> object:
-    """What `package.module:name` names.
+def import_function(path: str, *, where: str) -> object:
+    """Import the object that `package.module:name` names.
 
     Args:
         path: The name of the module, a colon, and the name of something in it.
@@ -78,7 +78,7 @@ def imported(path: str, *, where: str) -> object:
         hint = "Is its package installed, or its directory on PYTHONPATH?"
         raise ConfigError(f"{module!r} cannot be imported: {error}", where=where, hint=hint) from error
     except Exception as error:
-        raise ConfigError(f"{module!r} fails when it is imported: {described(error)}", where=where) from error
+        raise ConfigError(f"{module!r} fails when it is imported: {describe_error(error)}", where=where) from error
     for part in name.split("."):
         if not hasattr(found, part):
             raise ConfigError(f"there is no {name!r} in {module!r}", where=where, hint="package.module:name")

@@ -17,8 +17,8 @@ from sale.agents.protocol import Agent, Tool
 from sale.agents.repair import Workbench
 from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
-from sale.agents.tools.sandbox import Limits, Sandbox, find_sandbox
-from sale.agents.tools.web.desk import Desk, desk_of
+from sale.agents.tools.sandbox import RunLimits, Sandbox, find_sandbox
+from sale.agents.tools.web.toolset import SearchToolset, toolset_of
 from sale.config import (
     TOOL_WAYS,
     AgentSettings,
@@ -31,7 +31,7 @@ from sale.config import (
 )
 from sale.errors import ConfigError, MissingExtraError
 from sale.models.address import Address
-from sale.models.endpoint import EndpointModel, Manner, at
+from sale.models.endpoint import EndpointModel, SamplingOptions, fixed_address
 from sale.models.local.catalogue import find as find_model
 from sale.models.local.engine import PARALLEL, LocalEngine
 from sale.models.local.weights import WeightStore, check_gguf
@@ -52,7 +52,7 @@ Wrapper = Callable[[AgentSettings, Model], Model]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engines:
-    """How embedded models are run."""
+    """The way embedded models are run."""
 
     parallel: int = PARALLEL
     """Calls one engine answers at one time."""
@@ -62,10 +62,10 @@ class Engines:
     """A llama.cpp server of one's own in place of the wheel's."""
 
 
-def hire(
+def build_agents(
     settings: Settings, *, wrap: Wrapper | None = None, tools: Sequence[Tool] = (), engines: Engines | None = None
 ) -> tuple[Agent, ...]:
-    """Every agent of the settings, ready but not yet opened: no weights are loaded and nobody is called.
+    """Return every agent of the settings, ready but not yet opened: no weights are loaded and no endpoint is called.
 
     Args:
         settings: The pool, and what it works with.
@@ -78,22 +78,22 @@ def hire(
             or a program or function is to be wrapped.
         SandboxError: An agent works with tools, by repair or with several samples, and code cannot be isolated here.
     """
-    settings = _settled(settings)
-    running = _Running(WeightStore(models_path()), engines or Engines(server=llama_server()))
+    settings = _settle_prices(settings)
+    running = _RunningEngines(WeightStore(models_path()), engines or Engines(server=llama_server()))
     tried = any(agent.execution == "repair" or agent.samples > 1 for agent in settings.agents)
     bench = _workbench(settings) if tried else None
-    shared = _Shared(settings, tools)
+    shared = _SharedResources(settings, tools)
 
     def engage(agent: AgentSettings, model: Model, more: Sequence[Tool] = ()) -> Contractor:
         price, given = agent_price(agent), (*shared.kit(agent), *more)
-        desk = shared.desk(agent)
-        if desk is not None:
-            return Researcher(agent, price=price, model=model, tools=given, desk=desk)
+        toolset = shared.toolset(agent)
+        if toolset is not None:
+            return Researcher(agent, price=price, model=model, tools=given, toolset=toolset)
         return Contractor(agent, price=price, model=model, tools=given, workbench=bench)
 
     def join(agent: AgentSettings) -> Agent:
         if agent.has_model:
-            return _engaged(settings, agent, _wrapped(agent, running, wrap), engage)
+            return _make_agent(settings, agent, _wrap_agent(agent, running, wrap), engage)
         if wrap is not None:
             hint = "Leave it out of this pool."
             raise ConfigError("a program or a function has no model", where=f"agent {agent.name!r}", hint=hint)
@@ -102,13 +102,13 @@ def hire(
     return tuple(join(agent) for agent in settings.agents)
 
 
-class _Shared:
-    """What agents work with; those with the same settings share it."""
+class _SharedResources:
+    """The tools and models of agents; those with the same settings share them."""
 
     def __init__(self, settings: Settings, further: Sequence[Tool]) -> None:
         self._settings = settings
         self._further = tuple(further)
-        self._desks: dict[SearchRules, Desk] = {}
+        self._toolsets: dict[SearchRules, SearchToolset] = {}
         self._kits: dict[ToolSettings, tuple[Tool, ...]] = {}
 
     def kit(self, agent: AgentSettings) -> tuple[Tool, ...]:
@@ -120,14 +120,14 @@ class _Shared:
             self._kits[own] = _tools(own, self._settings.sandbox)
         return (*self._kits[own], *self._further)
 
-    def desk(self, agent: AgentSettings) -> Desk | None:
+    def toolset(self, agent: AgentSettings) -> SearchToolset | None:
         """Where an agent that works with tools searches."""
         search = tools_of(self._settings, agent).search
         if search is None or agent.execution not in TOOL_WAYS:
             return None
-        if search not in self._desks:
-            self._desks[search] = desk_of(search)
-        return self._desks[search]
+        if search not in self._toolsets:
+            self._toolsets[search] = toolset_of(search)
+        return self._toolsets[search]
 
 
 def tools_of(settings: Settings, agent: AgentSettings) -> ToolSettings:
@@ -135,7 +135,7 @@ def tools_of(settings: Settings, agent: AgentSettings) -> ToolSettings:
     return agent.tools if agent.tools is not None else settings.tools
 
 
-def _settled(settings: Settings) -> Settings:
+def _settle_prices(settings: Settings) -> Settings:
     """The settings with a way to work in place of each `auto`, and with who of the agents judges."""
 
     def settled(agent: AgentSettings) -> AgentSettings:
@@ -150,11 +150,11 @@ def _settled(settings: Settings) -> Settings:
     return settings.model_copy(update={"agents": tuple(settled(agent) for agent in settings.agents)})
 
 
-class _Engage(Protocol):
+class _MakeAgent(Protocol):
     def __call__(self, agent: AgentSettings, model: Model, more: Sequence[Tool] = ()) -> Contractor: ...
 
 
-def _engaged(settings: Settings, agent: AgentSettings, model: Model, engage: _Engage) -> Contractor:
+def _make_agent(settings: Settings, agent: AgentSettings, model: Model, engage: _MakeAgent) -> Contractor:
     """One agent, with the MCP servers it may use where it works with tools and there are any."""
     offered = tools_of(settings, agent).mcp
     servers = [one for one in offered if agent.execution == "tools" and may_use(agent.mcp, one.name)]
@@ -162,12 +162,12 @@ def _engaged(settings: Settings, agent: AgentSettings, model: Model, engage: _En
         return engage(agent, model)
     if find_spec("mcp") is None:
         raise MissingExtraError("MCP servers need the mcp package", hint="pip install 'sale[mcp]'")
-    connected = import_module("sale.agents.connected").connected
+    connected = import_module("sale.agents.mcp_contractor").make_mcp_contractor
     hire_with = partial(engage, agent, model)
     return cast("Contractor", connected(agent, agent_price(agent), model, servers, hire_with))
 
 
-def _wrapped(agent: AgentSettings, running: _Running, wrap: Wrapper | None) -> Model:
+def _wrap_agent(agent: AgentSettings, running: _RunningEngines, wrap: Wrapper | None) -> Model:
     model = _model(agent, running)
     return wrap(agent, model) if wrap else model
 
@@ -185,12 +185,12 @@ def agent_price(agent: AgentSettings) -> Price:
     return listed_price(agent.name, agent.model, agent.endpoint)
 
 
-def limits_of(box: SandboxSettings) -> Limits:
+def limits_of(box: SandboxSettings) -> RunLimits:
     """The sandbox limits of the settings."""
-    return Limits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
+    return RunLimits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
 
 
-def boxed(box: SandboxSettings) -> tuple[Sandbox, Limits]:
+def choose_sandbox(box: SandboxSettings) -> tuple[Sandbox, RunLimits]:
     """Where code runs by these settings, and what it may take.
 
     Raises:
@@ -202,26 +202,26 @@ def boxed(box: SandboxSettings) -> tuple[Sandbox, Limits]:
 def _tools(tools: ToolSettings, box: SandboxSettings) -> tuple[Tool, ...]:
     if not tools.python:
         return ()
-    sandbox, limits = boxed(box)
+    sandbox, limits = choose_sandbox(box)
     fee = Fee(per_call=tools.price_per_call, per_second=tools.price_per_second)
     return (PythonTool(sandbox, limits=limits, fee=fee, lasting=tools.python_state),)
 
 
 def _workbench(settings: Settings) -> Workbench:
-    sandbox, limits = boxed(settings.sandbox)
+    sandbox, limits = choose_sandbox(settings.sandbox)
     return Workbench(sandbox=sandbox, limits=limits)
 
 
-def _model(agent: AgentSettings, running: _Running) -> EndpointModel:
-    manner = Manner(temperature=agent.temperature, logprobs=agent.logprobs, json_schema=agent.json_schema)
+def _model(agent: AgentSettings, running: _RunningEngines) -> EndpointModel:
+    manner = SamplingOptions(temperature=agent.temperature, logprobs=agent.logprobs, json_schema=agent.json_schema)
     if agent.endpoint is not None and agent.model is not None:
         address = Address(base_url=agent.endpoint, model=agent.model, api_key=api_key(agent))
-        return EndpointModel(agent.name, at(address), manner=manner)
+        return EndpointModel(agent.name, fixed_address(address), manner=manner)
     locate, release = running.of(agent)
     return EndpointModel(agent.name, locate, manner=manner, release=release)
 
 
-class _Running:
+class _RunningEngines:
     """The engines of one pool: one for each weights file and context, shared by agents that use it."""
 
     def __init__(self, weights: WeightStore, how: Engines) -> None:
@@ -232,7 +232,7 @@ class _Running:
         self._lock = asyncio.Lock()
 
     def of(self, agent: AgentSettings) -> tuple[Callable[[], Awaitable[Address]], Callable[[], Awaitable[None]]]:
-        """How to reach an agent's engine, and how to let go of it."""
+        """Return two functions: one that starts an agent's engine and returns its address, and one that releases it."""
         if agent.local is not None:
             find_model(agent.local)
         key = (agent.local or str(agent.gguf), agent.context)

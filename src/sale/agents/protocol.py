@@ -1,4 +1,4 @@
-"""What the market asks of an agent, a tool and a verifier."""
+"""The protocols of an agent, a tool and a verifier."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Agent(Bidder, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reach:
-    """How an agent's model is asked directly, by a client that leads the conversation itself."""
+class DirectEndpoint:
+    """The model of an agent, for clients that lead the conversation themselves."""
 
     address: Callable[[], Awaitable[Address]]
     """Where it answers; raises `CallError`."""
     follow_strategy: bool
-    """Whether it is shown its plan."""
+    """True where it is shown its plan."""
     answer_tokens: int
     """The longest answer its settings speak of."""
     seconds: float
@@ -73,18 +73,18 @@ class Reachable(Protocol):
     """An agent that may have an endpoint of its own."""
 
     @property
-    def reach(self) -> Reach | None:
-        """How its model is asked directly; `None` where it cannot be."""
+    def reach(self) -> DirectEndpoint | None:
+        """The endpoint of its model; `None` where it cannot be asked directly."""
         ...
 
 
 @runtime_checkable
-class Declared(Protocol):
+class CostDeclaring(Protocol):
     """An agent that may say beforehand what its work costs."""
 
     @property
     def dearest(self) -> float | None:
-        """The most dollars one execution takes; `None` where nobody knows."""
+        """The most dollars one execution takes; `None` where that is not known."""
         ...
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from sale.agents.code_answer import extract_code
 from sale.agents.code_tests import run_tests
-from sale.agents.execution import Shift, answer_directly, describe, execution_of, line_of, shortfall_of
+from sale.agents.execution import WorkItem, answer_directly, describe, execution_of, line_of, shortfall_of
 from sale.agents.prompts import repair_prompt
 from sale.agents.task_examples import examples_of, functions_asked, prelude_of, run_examples
-from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, Sandbox
+from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, Sandbox
 from sale.errors import CallError, CallTimeoutError, SandboxError
 from sale.models.protocol import Model
 from sale.types import Call, Execution, Prompt, Reply, Task, Usage
@@ -26,7 +26,7 @@ from sale.types import Call, Execution, Prompt, Reply, Task, Usage
 PATIENCE = 2
 """Corrections in a row that make nothing better before it is left at that, however many turns there are."""
 CODE_CHARACTERS = 8000
-"""How much of its last answer a model is shown."""
+"""Characters of its last answer that a model is shown."""
 _BROKEN, _UNTRIED = -1, -2
 
 
@@ -35,23 +35,23 @@ class Workbench:
     """Where an agent's code is tried."""
 
     sandbox: Sandbox
-    limits: Limits = DEFAULT_LIMITS
+    limits: RunLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """What trying an answer's code has shown."""
+class _TrialResult:
+    """The result of trying an answer's code."""
 
     rank: int
     """Examples that hold; below 0 where the code is broken as a whole."""
     fault: str = ""
-    """What is wrong; empty where nothing is known to be."""
+    """The fault; empty where none is known."""
     note: str = ""
     """Instead of a fault, what was found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Attempt:
+class _AnswerAttempt:
     """An answer and how good it is."""
 
     answer: str
@@ -60,18 +60,18 @@ class _Attempt:
 
 
 @dataclass(slots=True)
-class _Course:
-    """What has been done so far."""
+class _RepairState:
+    """The state of the work so far."""
 
-    best: _Attempt | None = None
+    best: _AnswerAttempt | None = None
     calls: list[Call] = field(default_factory=list[Call])
     trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
 
 
 async def answer_and_repair(
-    model: Model, workbench: Workbench, shift: Shift, task: Task, strategy: str | None
+    model: Model, workbench: Workbench, item: WorkItem, task: Task, strategy: str | None
 ) -> Execution:
-    """Do a task in at most `shift.turns` answers; a task that asks for no program is answered directly.
+    """Do a task in at most `item.turns` answers; a task that asks for no program is answered directly.
 
     It ends as soon as nothing is known to be wrong: all examples hold, or, where the task has none, the code is Python
     and defines what the task names. It ends too when a program is handed in for the second time, and after two
@@ -79,44 +79,44 @@ async def answer_and_repair(
     most examples hold.
     """
     if task.domain != "coding" and (task.domain is not None or examples_of(task.text) is None):
-        return await answer_directly(model, shift)
+        return await answer_directly(model, item)
     began = time.monotonic()
-    course = _Course()
+    state = _RepairState()
     try:
-        async with asyncio.timeout(shift.seconds):
-            failure = await _rounds(model, workbench, shift, task, strategy, course)
+        async with asyncio.timeout(item.seconds):
+            failure = await _rounds(model, workbench, item, task, strategy, state)
     except TimeoutError:
-        failure = describe(_out_of_time(shift))
-    best = course.best
+        failure = describe(_out_of_time(item))
+    best = state.best
     answer, error = (best.answer, best.shortfall) if best else ("", failure)
     seconds = time.monotonic() - began
-    return execution_of(shift, "repair", answer, tuple(course.trace), tuple(course.calls), seconds, error)
+    return execution_of(item, "repair", answer, tuple(state.trace), tuple(state.calls), seconds, error)
 
 
 async def _rounds(
-    model: Model, workbench: Workbench, shift: Shift, task: Task, strategy: str | None, course: _Course
+    model: Model, workbench: Workbench, item: WorkItem, task: Task, strategy: str | None, state: _RepairState
 ) -> str | None:
     """Answer, and correct while it helps; why it could not go on, where it could not."""
-    prompt = shift.prompt
-    course.trace += [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+    prompt = item.prompt
+    state.trace += [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
     handed_in = set[str]()
     idle = 0
-    for _ in range(shift.turns):
-        reply, failure = await _ask(model, prompt, shift, course)
+    for _ in range(item.turns):
+        reply, failure = await _ask(model, prompt, item, state)
         if reply is None:
             return failure
         code = extract_code(reply.text)
         if code in handed_in:
             return None
         handed_in.add(code)
-        shortfall = shortfall_of(reply.text, truncated=reply.truncated, tokens=shift.answer_tokens)
-        attempt = _Attempt(answer=reply.text, rank=_UNTRIED, shortfall=shortfall)
-        course.best = course.best or attempt  # should time run out now
+        shortfall = shortfall_of(reply.text, truncated=reply.truncated, tokens=item.answer_tokens)
+        attempt = _AnswerAttempt(answer=reply.text, rank=_UNTRIED, shortfall=shortfall)
+        state.best = state.best or attempt  # should time run out now
         found = await _look_at(reply.text, task, workbench)
-        course.trace.append({"role": "tool", "content": found.fault or found.note})
-        better = found.rank > course.best.rank
+        state.trace.append({"role": "tool", "content": found.fault or found.note})
+        better = found.rank > state.best.rank
         if better:
-            course.best = replace(attempt, rank=found.rank)
+            state.best = replace(attempt, rank=found.rank)
         idle = 0 if better else idle + 1
         if not found.fault or idle >= PATIENCE:
             return None
@@ -124,45 +124,47 @@ async def _rounds(
     return None
 
 
-async def _ask(model: Model, prompt: Prompt, shift: Shift, course: _Course) -> tuple[Reply | None, str | None]:
+async def _ask(model: Model, prompt: Prompt, item: WorkItem, state: _RepairState) -> tuple[Reply | None, str | None]:
     began = time.monotonic()
-    asked = replace(shift, prompt=prompt)
+    asked = replace(item, prompt=prompt)
     try:
-        reply = await model.generate(prompt, max_tokens=shift.answer_tokens)
+        reply = await model.generate(prompt, max_tokens=item.answer_tokens)
     except CallError as error:
-        course.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(error)))
+        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(error)))
         return None, describe(error)
     except asyncio.CancelledError:  # most likely the time is up
-        course.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(_out_of_time(shift))))
+        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(_out_of_time(item))))
         raise
-    course.calls.append(line_of(asked, reply.usage, reply.seconds, None))
-    course.trace.append({"role": "assistant", "content": reply.text})
+    state.calls.append(line_of(asked, reply.usage, reply.seconds, None))
+    state.trace.append({"role": "assistant", "content": reply.text})
     return reply, None
 
 
-def _out_of_time(shift: Shift) -> CallTimeoutError:
-    return CallTimeoutError(f"not done within {shift.seconds:g} s")
+def _out_of_time(item: WorkItem) -> CallTimeoutError:
+    return CallTimeoutError(f"not done within {item.seconds:g} s")
 
 
-async def _look_at(answer: str, task: Task, workbench: Workbench) -> _Found:
+async def _look_at(answer: str, task: Task, workbench: Workbench) -> _TrialResult:
     """Try an answer's code on what the task says of it."""
     try:
         if (examples := examples_of(task.text)) is not None:
             report = await run_examples(answer, examples, sandbox=workbench.sandbox, limits=workbench.limits)
             rank = report.passed if report.loaded else _BROKEN
-            return _Found(rank=rank, fault=report.detail, note="the examples in the task hold")
+            return _TrialResult(rank=rank, fault=report.detail, note="the examples in the task hold")
         if names := functions_asked(task.text):
             tests, prelude = "\n".join(names), prelude_of(task.text)
             told = await run_tests(answer, tests, sandbox=workbench.sandbox, limits=workbench.limits, prelude=prelude)
-            return _Found(rank=0 if told.passed else _BROKEN, fault=told.detail, note=f"it defines {', '.join(names)}")
+            return _TrialResult(
+                rank=0 if told.passed else _BROKEN, fault=told.detail, note=f"it defines {', '.join(names)}"
+            )
     except SandboxError as error:
-        return _Found(rank=0, note=f"it could not be tried: {describe(error)}")
+        return _TrialResult(rank=0, note=f"it could not be tried: {describe(error)}")
     fault = _unreadable(extract_code(answer))
-    return _Found(rank=_BROKEN if fault else 0, fault=fault, note="it is Python")
+    return _TrialResult(rank=_BROKEN if fault else 0, fault=fault, note="it is Python")
 
 
 def _unreadable(code: str) -> str:
-    """Why code is no Python, empty if it is."""
+    """Return the reason why code is not valid Python; empty if it is."""
     if not code.strip():
         return "there is no code in the answer"
     with warnings.catch_warnings():

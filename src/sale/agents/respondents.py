@@ -19,8 +19,8 @@ from sale.errors import BadReplyError, CallError
 from sale.models.embedding import Embedder, Vectors
 from sale.types import Price
 
-MOST_TASKS = 64
-"""Whose vectors are kept."""
+MAX_TASKS = 64
+"""Number of tasks whose vectors are kept."""
 MATCH_MIDDLE = 0.35
 """The cosine at which a quotation is neither about a task nor beside it.
 
@@ -62,7 +62,7 @@ class ModelRespondent:
 class MatchRespondent:
     """The likeness of a task and the best of a bid's quotations: their cosine, from 0 to 1; it costs nothing.
 
-    It is no probability. What it is worth is learnt from outcomes, like the weight of every juror.
+    It is not a probability. What it is worth is learnt from outcomes, like the weight of every juror.
     """
 
     name: str
@@ -81,7 +81,7 @@ class MatchRespondent:
         vectors = await self.embedder.embed(texts if known is not None else [*texts, task])
         if known is None:
             known, vectors = vectors[-1], vectors[:-1]
-            while len(self._tasks) >= MOST_TASKS:
+            while len(self._tasks) >= MAX_TASKS:
                 self._tasks.pop(next(iter(self._tasks)))
             self._tasks[task] = known
         return Answer(probability=min(1.0, max(0.0, float(np.max(vectors @ known)))))

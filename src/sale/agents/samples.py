@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sale.agents.repair import Workbench
-from sale.agents.task_examples import Examples, examples_of, run_examples
-from sale.agents.verify import normalised
+from sale.agents.task_examples import TextExamples, examples_of, run_examples
+from sale.agents.verify import normalise
 from sale.errors import SandboxError
 from sale.models.protocol import Model, ToolModel
 from sale.types import Execution, Prompt, Reply, Task
@@ -25,7 +25,7 @@ _LETTER = re.compile(r"^(?:(?:correct|right|answer|option|choice|is) )*([a-h])(?
 _NOTHING = -1
 
 
-class Sampled:
+class SampledModel:
     """A model that gives its n-th sample whenever it is asked."""
 
     def __init__(self, model: Model, sample: int) -> None:
@@ -51,7 +51,7 @@ class Sampled:
         return await self._model.for_tools()
 
     async def aclose(self) -> None:
-        """Nothing: the model is somebody else's."""
+        """Do nothing: the owner of the model closes it."""
 
 
 async def best_of(
@@ -104,9 +104,9 @@ async def best_of(
 
 
 def keys_of(task: Task, answers: Sequence[str]) -> list[str]:
-    """What answers must share to be the same: the letter, where the task shows options, else the normalised text."""
+    """Return the keys answers are compared by: the letter, where the task shows options, else the normalised text."""
     lettered = len(_OPTIONS.findall(task.text)) > 1
-    return [_letter(normalised(answer)) if lettered else normalised(answer) for answer in answers]
+    return [_letter(normalise(answer)) if lettered else normalise(answer) for answer in answers]
 
 
 def most_agreed(keys: Sequence[str]) -> int:
@@ -116,7 +116,7 @@ def most_agreed(keys: Sequence[str]) -> int:
 
 
 def decided(keys: Sequence[str], samples: int) -> bool:
-    """Whether the answers still to come cannot change which answer `most_agreed` hands in."""
+    """Return whether the answers still to come cannot change which answer `most_agreed` hands in."""
     counts = Counter(key for key in keys if key)
     if not counts:
         return False
@@ -138,7 +138,7 @@ def _letter(plain: str) -> str:
     return found[1] if found else plain
 
 
-async def _holding(answer: str, examples: Examples, workbench: Workbench) -> int:
+async def _holding(answer: str, examples: TextExamples, workbench: Workbench) -> int:
     try:
         report = await run_examples(answer, examples, sandbox=workbench.sandbox, limits=workbench.limits)
     except SandboxError:

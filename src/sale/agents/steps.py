@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, Shift, describe, execution_of, line_of
-from sale.agents.inputs import LONGEST_TEXT, Inputs, inputs_of
-from sale.agents.prompts import StepTaken, choose_prompt, fill_prompt, step_prompt
+from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, WorkItem, describe, execution_of, line_of
+from sale.agents.inputs import MAX_TEXT_CHARACTERS, ToolInputs, inputs_of
+from sale.agents.prompts import StepView, choose_prompt, fill_prompt, step_prompt
 from sale.agents.protocol import SourcedTool, Tool
 from sale.agents.written_calls import MAX_TEXT, call_of, objects_in, written_calls
 from sale.errors import CallError, CallTimeoutError, SaleError
@@ -31,7 +31,7 @@ BROKEN = ""
 USE = "use"
 SOURCES = "sources"
 SEARCH = "search"
-MOST_SOURCES = 99
+MAX_SOURCES = 99
 _BEGUN = re.compile(r'\s*(?:```\w*\s*)?\{\s*"([\w.-]+)"\s*:\s*')
 _FINAL = re.compile(r"^\W{0,2}Final Answer\W{0,2}:\**(.+)\Z", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 _ESCAPE = 12
@@ -39,118 +39,118 @@ _ESCAPE = 12
 
 
 @dataclass(slots=True)
-class _Course:
-    """What has been done so far."""
+class _StepState:
+    """The state of the work so far."""
 
-    steps: list[StepTaken] = field(default_factory=list[StepTaken])
+    steps: list[StepView] = field(default_factory=list[StepView])
     calls: list[Call] = field(default_factory=list[Call])
     trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
     answer: str = ""
 
 
 async def work_in_steps(
-    model: Model, tools: Sequence[Tool], shift: Shift, task: Task, strategy: str | None
+    model: Model, tools: Sequence[Tool], item: WorkItem, task: Task, strategy: str | None
 ) -> Execution:
-    """Do a task in at most `shift.turns` steps."""
+    """Do a task in at most `item.turns` steps."""
     began = time.monotonic()
-    course = _Course()
+    state = _StepState()
     error: str | None = None
     try:
-        async with asyncio.timeout(shift.seconds):
-            error = await _steps(model, tools, shift, task, strategy, course)
+        async with asyncio.timeout(item.seconds):
+            error = await _steps(model, tools, item, task, strategy, state)
     except TimeoutError:
-        error = describe(CallTimeoutError(f"not done within {shift.seconds:g} s"))
-    mode = "choose" if shift.choosing else "consult" if shift.opening else "steps"
+        error = describe(CallTimeoutError(f"not done within {item.seconds:g} s"))
+    mode = "choose" if item.choosing else "consult" if item.opening else "steps"
     return execution_of(
-        shift, mode, course.answer, tuple(course.trace), tuple(course.calls), time.monotonic() - began, error
+        item, mode, state.answer, tuple(state.trace), tuple(state.calls), time.monotonic() - began, error
     )
 
 
 async def _steps(
-    model: Model, tools: Sequence[Tool], shift: Shift, task: Task, strategy: str | None, course: _Course
+    model: Model, tools: Sequence[Tool], item: WorkItem, task: Task, strategy: str | None, state: _StepState
 ) -> str | None:
-    by_name = {tool.info.name: inputs_of(tool) for tool in shift.billed(tools)}
+    by_name = {tool.info.name: inputs_of(tool) for tool in item.meter(tools)}
     shown = tuple(by_name.values())
     sourced = any(isinstance(tool, SourcedTool) for tool in tools)
-    if shift.opening and SEARCH in by_name:
-        await _search_first(by_name[SEARCH], task, course)
-    if shift.opening and shift.turns == 1:
+    if item.opening and SEARCH in by_name:
+        await _search_first(by_name[SEARCH], task, state)
+    if item.opening and item.turns == 1:
         shown = ()  # there is no step left to search in
-    for turn in range(1, shift.turns + 1):
-        last = turn == shift.turns or (shift.account is not None and shift.account.closing)
+    for turn in range(1, item.turns + 1):
+        last = turn == item.turns or (item.account is not None and item.account.closing)
         chosen, failure = None, None
-        if shift.choosing and len(shown) > 1 and not last:
-            chosen, failure = await _chosen(model, by_name, shift, task, strategy, course)
+        if item.choosing and len(shown) > 1 and not last:
+            chosen, failure = await _chosen(model, by_name, item, task, strategy, state)
             last = chosen == ANSWER
         if failure is not None:
             return failure
         if chosen in by_name:
-            text, failure = await _filled(model, by_name[chosen], shift, task, strategy, course)
+            text, failure = await _filled(model, by_name[chosen], item, task, strategy, state)
         else:
-            prompt = step_prompt(task, strategy=strategy, tools=shown, steps=course.steps, last=last, sourced=sourced)
+            prompt = step_prompt(task, strategy=strategy, tools=shown, steps=state.steps, last=last, sourced=sourced)
             schema = step_schema(() if last else shown, sourced=sourced)
-            text, failure = await _ask(model, prompt, schema, shift, course)
+            text, failure = await _ask(model, prompt, schema, item, state)
         if text is None:
             return failure
         use, given = read_step(text, by_name)
         if use == ANSWER:
-            course.answer = str(given)
-            return None if course.answer.strip() else "call.bad_reply: the answer is empty"
+            state.answer = str(given)
+            return None if state.answer.strip() else "call.bad_reply: the answer is empty"
         if use == BROKEN:
-            _note_step(use, given, "that is no whole JSON object", course)
+            _note_step(use, given, "that is no whole JSON object", state)
         else:
-            await _take_step(by_name.get(use), use, given, course)
-    return f"{OUT_OF_TURNS}: not done within {shift.turns} turns"
+            await _take_step(by_name.get(use), use, given, state)
+    return f"{OUT_OF_TURNS}: not done within {item.turns} turns"
 
 
-async def _search_first(search: Inputs, task: Task, course: _Course) -> None:
+async def _search_first(search: ToolInputs, task: Task, state: _StepState) -> None:
     """The first step of `consult`: a search with the task's own words, which costs no call of the model."""
-    await _take_step(search, SEARCH, " ".join(task.text.split())[:LONGEST_TEXT], course)
+    await _take_step(search, SEARCH, " ".join(task.text.split())[:MAX_TEXT_CHARACTERS], state)
 
 
-async def _take_step(tool: Inputs | None, use: str, given: object, course: _Course) -> None:
-    _note_step(use, given, await _use(tool, given), course)
+async def _take_step(tool: ToolInputs | None, use: str, given: object, state: _StepState) -> None:
+    _note_step(use, given, await _use(tool, given), state)
 
 
-def _note_step(use: str, given: object, result: str, course: _Course) -> None:
-    course.trace.append({"role": "tool", "content": result})
-    course.steps.append(StepTaken(action=json.dumps({"use": use, "input": given}, ensure_ascii=False), result=result))
+def _note_step(use: str, given: object, result: str, state: _StepState) -> None:
+    state.trace.append({"role": "tool", "content": result})
+    state.steps.append(StepView(action=json.dumps({"use": use, "input": given}, ensure_ascii=False), result=result))
 
 
 async def _ask(
-    model: Model, prompt: Prompt, schema: Mapping[str, object], shift: Shift, course: _Course
+    model: Model, prompt: Prompt, schema: Mapping[str, object], item: WorkItem, state: _StepState
 ) -> tuple[str | None, str | None]:
     """The text of a reply, or why there is none."""
     began = time.monotonic()
-    asked = replace(shift, prompt=prompt)
-    if not course.calls:
-        course.trace += [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+    asked = replace(item, prompt=prompt)
+    if not state.calls:
+        state.trace += [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
     try:
-        reply = await model.generate(prompt, max_tokens=shift.answer_tokens, schema=schema)
+        reply = await model.generate(prompt, max_tokens=item.answer_tokens, schema=schema)
     except CallError as error:
-        course.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(error)))
+        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(error)))
         return None, describe(error)
-    course.calls.append(line_of(asked, reply.usage, reply.seconds, None))
-    course.trace.append({"role": "assistant", "content": reply.text})
+    state.calls.append(line_of(asked, reply.usage, reply.seconds, None))
+    state.trace.append({"role": "assistant", "content": reply.text})
     return reply.text, None
 
 
 async def _chosen(
-    model: Model, tools: Mapping[str, Inputs], shift: Shift, task: Task, strategy: str | None, course: _Course
+    model: Model, tools: Mapping[str, ToolInputs], item: WorkItem, task: Task, strategy: str | None, state: _StepState
 ) -> tuple[str | None, str | None]:
     """The tool the next step needs, or the answer; neither where the reply names none. Else why there is no reply."""
-    prompt = choose_prompt(task, strategy=strategy, tools=tuple(tools.values()), steps=course.steps)
-    text, failure = await _ask(model, prompt, choice_schema(tools), shift, course)
+    prompt = choose_prompt(task, strategy=strategy, tools=tuple(tools.values()), steps=state.steps)
+    text, failure = await _ask(model, prompt, choice_schema(tools), item, state)
     use = _object(text or "").get(USE)
     return (use if isinstance(use, str) and (use in tools or use == ANSWER) else None), failure
 
 
 async def _filled(
-    model: Model, tool: Inputs, shift: Shift, task: Task, strategy: str | None, course: _Course
+    model: Model, tool: ToolInputs, item: WorkItem, task: Task, strategy: str | None, state: _StepState
 ) -> tuple[str | None, str | None]:
-    """What a tool is given, as the step it makes."""
-    prompt = fill_prompt(task, strategy=strategy, tool=tool, steps=course.steps)
-    text, failure = await _ask(model, prompt, tool.whole, shift, course)
+    """Ask for the inputs of a tool; return the step, or the reason why there is none."""
+    prompt = fill_prompt(task, strategy=strategy, tool=tool, steps=state.steps)
+    text, failure = await _ask(model, prompt, tool.whole, item, state)
     if text is None:
         return None, failure
     given = _object(text)
@@ -175,7 +175,7 @@ def choice_schema(tools: Iterable[str]) -> dict[str, object]:
     return {"type": "object", "properties": {USE: names}, "required": [USE], "additionalProperties": False}
 
 
-async def _use(tool: Inputs | None, given: object) -> str:
+async def _use(tool: ToolInputs | None, given: object) -> str:
     """The tool's result; what it raises is shown to the model, not the end of the work."""
     if tool is None:
         return "there is no such tool"
@@ -187,11 +187,11 @@ async def _use(tool: Inputs | None, given: object) -> str:
         return f"{type(error).__name__}: {error}"[:FAILURE_CHARACTERS]
 
 
-def step_schema(tools: Sequence[Inputs], *, sourced: bool = False) -> dict[str, object]:
+def step_schema(tools: Sequence[ToolInputs], *, sourced: bool = False) -> dict[str, object]:
     """One object with one key, a tool's name, or the answer; with `sourced` the answer has its sources beside it."""
-    answer: dict[str, object] = {ANSWER: {"type": "string", "maxLength": LONGEST_TEXT}}
+    answer: dict[str, object] = {ANSWER: {"type": "string", "maxLength": MAX_TEXT_CHARACTERS}}
     if sourced:
-        numbers = {"type": "integer", "minimum": 1, "maximum": MOST_SOURCES}
+        numbers = {"type": "integer", "minimum": 1, "maximum": MAX_SOURCES}
         answer[SOURCES] = {"type": "array", "items": numbers, "maxItems": 5}
     steps = [
         {"type": "object", "properties": given, "required": list(given), "additionalProperties": False}
@@ -200,7 +200,7 @@ def step_schema(tools: Sequence[Inputs], *, sourced: bool = False) -> dict[str, 
     return {"anyOf": steps} if len(steps) > 1 else dict(steps[0])
 
 
-def read_step(text: str, tools: Mapping[str, Inputs]) -> tuple[str, object]:
+def read_step(text: str, tools: Mapping[str, ToolInputs]) -> tuple[str, object]:
     """Return which tool is used with which input; `ANSWER` with the answer, or `BROKEN` with what cannot be read.
 
     An endpoint may not enforce the schema: a step is found in a fence and in prose, too, and as a call in the form that
@@ -221,7 +221,7 @@ def read_step(text: str, tools: Mapping[str, Inputs]) -> tuple[str, object]:
 
 
 def _as_far_as(cut: str) -> str:
-    """What is there of a JSON text that was cut off."""
+    """Return the part of a JSON text that was cut off, as far as it can be read."""
     for end in range(len(cut), max(0, len(cut) - _ESCAPE), -1):  # it may have been cut within an escape
         with contextlib.suppress(ValueError):
             found: object = json.loads(f'{cut[:end]}"', strict=False)
@@ -229,7 +229,7 @@ def _as_far_as(cut: str) -> str:
     return ""
 
 
-def _step(found: object, tools: Mapping[str, Inputs], *, alone: bool) -> tuple[str, object] | None:
+def _step(found: object, tools: Mapping[str, ToolInputs], *, alone: bool) -> tuple[str, object] | None:
     """The step that a JSON value is, if any; one with a tool that is not there only where there is nothing beside."""
     if not isinstance(found, dict):
         return None
@@ -247,8 +247,8 @@ def _step(found: object, tools: Mapping[str, Inputs], *, alone: bool) -> tuple[s
     return (call[0], _fitting(call[1], tools.get(call[0]))) if call and call[0] in {*tools, ANSWER} else None
 
 
-def _fitting(given: object, tool: Inputs | None) -> object:
-    """What a tool is given, without the name of its only input; of an answer, its text."""
+def _fitting(given: object, tool: ToolInputs | None) -> object:
+    """Return the inputs of a tool without the name of its only input; of an answer, its text."""
     if not isinstance(given, dict):
         return given
     values = cast("dict[str, object]", given)
@@ -258,6 +258,6 @@ def _fitting(given: object, tool: Inputs | None) -> object:
 def with_sources(answer: str, sources: object) -> str:
     """An answer with the numbers of its sources behind it, as citations; those it cites already are not repeated."""
     given = cast("list[object]", sources) if isinstance(sources, list) else []
-    numbers = dict.fromkeys(number for number in given if type(number) is int and 0 < number <= MOST_SOURCES)
+    numbers = dict.fromkeys(number for number in given if type(number) is int and 0 < number <= MAX_SOURCES)
     new = [f"[{number}]" for number in numbers if f"[{number}]" not in answer]
     return " ".join([answer.rstrip(), *new]) if answer.strip() and new else answer

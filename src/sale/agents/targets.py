@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sale.agents.tools.workspace.listing import named_in
-from sale.agents.tools.workspace.tree import PATH_BYTES, Tree, checked
+from sale.agents.tools.workspace.tree import PATH_BYTES, Tree, check_path
 from sale.errors import InputError
 
 _BEFORE = re.compile(
@@ -35,7 +35,7 @@ _KNOWN_ENDINGS = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Unplaced:
+class UnplacedChange:
     """A change whose file is not there, and why it is not made to another one."""
 
     path: str
@@ -43,7 +43,7 @@ class Unplaced:
     why: str
 
 
-Target = str | Unplaced
+Target = str | UnplacedChange
 
 
 class Targets:
@@ -62,7 +62,7 @@ class Targets:
         self._folders = {key[:at] for key in self._keys.values() for at, sign in enumerate(key) if sign == "/"}
         self._endings = _KNOWN_ENDINGS | {path.rpartition(".")[2] for path in tree if "." in path}
 
-    def labelled(self, line: str) -> Target | None:
+    def find_label(self, line: str) -> Target | None:
         """Return the file that a line names, where it holds a path and little else; `None` where it is other text."""
         forms = list(_forms(line)) if len(line) <= PATH_BYTES else []
         for form in forms:
@@ -80,7 +80,7 @@ class Targets:
             return _new(last)
         return None
 
-    def mentioned(self, text: str) -> Target | tuple[str, ...]:
+    def find_mentioned(self, text: str) -> Target | tuple[str, ...]:
         """Return the files of the tree that a text names, the last one first; else the one new file it names."""
         text = _URL.sub(" ", text)
         if known := named_in(text, self._tree):
@@ -101,9 +101,9 @@ class Targets:
             if len(found) == 1 or first in self._likely:
                 return first
             several = " or ".join(repr(path) for path in sorted(found)[:3])
-            return Unplaced(name, f"{name!r} may be {several}: give its path whole")
+            return UnplacedChange(name, f"{name!r} may be {several}: give its path whole")
         near = [path for path, key in self._keys.items() if key.casefold() == plain.casefold()]
-        return Unplaced(name, f"there is no file {name!r}; there is {near[0]!r}") if near else None
+        return UnplacedChange(name, f"there is no file {name!r}; there is {near[0]!r}") if near else None
 
     def _of(self, keys: set[str]) -> list[str]:
         return [path for path, key in self._keys.items() if key in keys]
@@ -123,7 +123,7 @@ class Targets:
         return [max(inner, key=len)] if inner else []
 
     def _in_folder(self, name: str) -> bool:
-        """Whether a path with spaces in it is of a file in a directory that there is."""
+        """Return whether a path with spaces in it is of a file in a directory that there is."""
         return _ENDING.search(name) is not None and name.rpartition("/")[0] in self._folders
 
 
@@ -177,6 +177,6 @@ def _key(path: str) -> str:
 
 def _new(path: str) -> Target:
     try:
-        return checked(path)
+        return check_path(path)
     except InputError as error:
-        return Unplaced(path, error.message)
+        return UnplacedChange(path, error.message)

@@ -15,13 +15,13 @@ from importlib import resources
 from sale.agents.code_answer import complete, extract_code
 from sale.agents.code_tests import run_tests
 from sale.agents.example_lines import BUILTINS, CodeExample, assertions, informal, names_in, python_lines, sessions
-from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, RunReport, Sandbox
+from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, RunReport, Sandbox
 from sale.errors import SandboxError
 from sale.types import Outcome, Task
 
 JUDGED_BY = "the task's examples"
-MOST_EXAMPLES = 20
-MOST_CHARACTERS = 50_000
+MAX_EXAMPLES = 20
+MAX_CHARACTERS = 50_000
 """Of a task's text that are looked at."""
 _SHOWN = 200
 _PROGRAM = resources.files("sale.agents").joinpath("example_run.py").read_text(encoding="utf-8")
@@ -36,8 +36,8 @@ _NAMED = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Examples:
-    """What a task's text shows of the program it asks for."""
+class TextExamples:
+    """The examples in a task's text, with the beginning of the program it asks for."""
 
     prelude: str
     """The function the text begins, to be completed; empty where it begins none."""
@@ -51,45 +51,47 @@ class Examples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExamplesReport:
-    """What became of an answer's code on the examples."""
+    """The results of an answer's code on the examples."""
 
     passed: int
-    """How many hold; 0 where the code did not come that far or was stopped."""
+    """Number of examples that hold; 0 where the code did not come that far or was stopped."""
     of: int
     loaded: bool
-    """Whether the code itself ran, before any example."""
+    """True where the code itself ran, before any example."""
     detail: str
     """Empty where all hold; else the first that does not, with expected and got."""
 
     @property
     def good(self) -> bool:
-        """Whether all hold."""
+        """True where all hold."""
         return not self.detail
 
 
-def examples_of(text: str) -> Examples | None:
+def examples_of(text: str) -> TextExamples | None:
     """The runnable examples of a task's text, in order; `None` where it has none.
 
-    An example counts if it calls a function that the answer has to bring: one that is no built-in, nor made by the
-    examples themselves. One that uses variables nobody gives a value is left out.
+    An example counts if it calls a function that the answer has to bring: one that is neither built in nor made by the
+    examples themselves. One that uses variables without a value is left out.
     """
-    text = text[:MOST_CHARACTERS].replace("\r\n", "\n")
+    text = text[:MAX_CHARACTERS].replace("\r\n", "\n")
     lines = python_lines(text)
     found = [*sessions(lines), *assertions(lines), *informal(lines, set(_DEFINED.findall(text)))]
     names = [names_in(item.code, item.expected if item.way == "equals" else "") for item in found]
     known = BUILTINS | set[str]().union(*(name.made for name in names))
     called = set[str]().union(*(name.called for name in names)) - known
     usable = [(item, name) for item, name in zip(found, names, strict=True) if name.free <= known | called]
-    usable = usable[:MOST_EXAMPLES]
+    usable = usable[:MAX_EXAMPLES]
     if all(item.way == "runs" for item, _ in usable) or not any(name.called & called for _, name in usable):
         return None
     modules = set[str]().union(*(name.modules for _, name in usable)) - called
-    return Examples(prelude=prelude_of(text), items=tuple(item for item, _ in usable), modules=tuple(sorted(modules)))
+    return TextExamples(
+        prelude=prelude_of(text), items=tuple(item for item, _ in usable), modules=tuple(sorted(modules))
+    )
 
 
 def prelude_of(text: str) -> str:
     """The code of a task's text if it begins a function that the answer is to complete, else nothing."""
-    code = extract_code(text[:MOST_CHARACTERS])
+    code = extract_code(text[:MAX_CHARACTERS])
     begins = bool(code) and len(complete("return None\n", code)) == 1
     return code if begins else ""
 
@@ -98,12 +100,12 @@ def functions_asked(text: str) -> tuple[str, ...]:
     """Names the answer must define, where the text says so: the function it begins, or one it names."""
     if prelude := prelude_of(text):
         return tuple(_OUTERMOST.findall(prelude)[-1:])
-    named = {found["named"] or found["given"]: None for found in _NAMED.finditer(text[:MOST_CHARACTERS])}
+    named = {found["named"] or found["given"]: None for found in _NAMED.finditer(text[:MAX_CHARACTERS])}
     return tuple(named)
 
 
 async def run_examples(
-    answer: str, examples: Examples, *, sandbox: Sandbox, limits: Limits = DEFAULT_LIMITS
+    answer: str, examples: TextExamples, *, sandbox: Sandbox, limits: RunLimits = DEFAULT_LIMITS
 ) -> ExamplesReport:
     """Run an answer's code, then a task's examples.
 
@@ -137,7 +139,7 @@ class TaskExamples:
     """
 
     sandbox: Sandbox
-    limits: Limits = DEFAULT_LIMITS
+    limits: RunLimits = DEFAULT_LIMITS
 
     async def verify(self, task: Task, answer: str) -> Outcome:
         """Run the examples. Where there are none, or they cannot be run, the outcome is unknown and says so."""
@@ -151,7 +153,7 @@ class TaskExamples:
         return Outcome(verdict="success" if report.good else "failure", judged_by=JUDGED_BY, detail=report.detail)
 
 
-def _as_tests(examples: Examples) -> str:
+def _as_tests(examples: TextExamples) -> str:
     """The program as one expression, in which nothing is looked up among the answer's names."""
     given = [(item.way, item.code, item.expected) for item in examples.items]
     return (
@@ -162,8 +164,8 @@ def _as_tests(examples: Examples) -> str:
     )
 
 
-def _failed(run: RunReport, examples: Examples) -> tuple[int, CodeExample, str] | None:
-    """How many held, which did not first, and what happened, where the program said so."""
+def _failed(run: RunReport, examples: TextExamples) -> tuple[int, CodeExample, str] | None:
+    """Return the number that held, the first that did not, and its result, where the program reported them."""
     try:
         record: object = json.loads(run.stdout)
     except (ValueError, RecursionError):

@@ -32,7 +32,7 @@ _MEANT = re.compile(r"(?<![^\W_])(?<!\))-(?=\d)|(?<=\d)\.(?=\d)|(?<=[^\W_])[+#]+
 VERDICT_TOKENS = 24
 
 
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """A short answer without case, punctuation, articles and white space, as question answering does.
 
     Signs and decimal points of numbers stay: -5 is not 5, and 1.5 is not 15. An answer of nothing but marks, such as
@@ -59,9 +59,9 @@ class ExactMatch:
     async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002  the shape is the Verifier's
         """Compare; a leading `Answer:`, or sources cited, are not held against anybody."""
         answer = without_sources(answer)
-        accepted = {normalised(text) for text in (self.reference, *self.aliases)}
+        accepted = {normalise(text) for text in (self.reference, *self.aliases)}
         lines = [line for line in answer.splitlines() if line.strip()] or [""]
-        given = {normalised(_LABEL.sub("", text)) for text in (answer, lines[-1])} | {normalised(answer)}
+        given = {normalise(_LABEL.sub("", text)) for text in (answer, lines[-1])} | {normalise(answer)}
         good = bool(given & accepted)
         detail = "" if good else f"expected {self.reference!r}, got {lines[-1][:120]!r}"
         return Outcome(verdict="success" if good else "failure", judged_by="exact match", detail=detail)
@@ -92,10 +92,10 @@ class ModelJudge:
     seconds: float = 60.0
     """The longest it may take."""
     draw: Callable[[], str] = secrets.token_hex
-    """What the label before each verdict is drawn from: whoever knows it can write a verdict into an answer."""
+    """Draws the label before each verdict: an answer that contains the label could forge a verdict."""
 
     async def verify(self, task: Task, answer: str) -> Outcome:
-        """Ask; an answer that is no verdict makes the outcome unknown."""
+        """Ask; an answer without a verdict makes the outcome unknown."""
         label = f"correct_{draw_labels(1, [self.draw()], [answer])[0]}"
         prompt = verify_prompt(task, answer, self.reference, label=label)
         judged_by = f"model:{self.juror.name}"

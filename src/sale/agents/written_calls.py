@@ -168,7 +168,7 @@ def _pythonic(text: str, names: Collection[str]) -> Iterator[WrittenCall]:
 
 
 def _unfenced(text: str) -> str:
-    """What is in the one block of a text that is nothing else."""
+    """Return the content of a text that is nothing but one block."""
     found = _FENCED.fullmatch(text.strip())
     return found["body"].strip() if found else text.strip()
 

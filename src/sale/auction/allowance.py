@@ -1,4 +1,4 @@
-"""What auctions may take of the money, and on which tasks they spend it: no input or output, no clock, no chance.
+"""The money that auctions may take, and the tasks they spend it on; without input, output, clock or chance.
 
 Every dollar that the incumbent's work would have cost earns a share of it for auctions. An auction is held only if the
 balance covers the most it can cost, so that auctions never take more than their share, whatever comes next. The balance
@@ -16,37 +16,37 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sale.auction.chances import expected_work
-from sale.auction.standing import Priced
+from sale.auction.success_model import expected_work
+from sale.auction.value_of_information import PricedBidder
 from sale.types import Bid, Call, Price, Task, TrackRecord, Weights
 
-P = TypeVar("P", bound=Priced)
+P = TypeVar("P", bound=PricedBidder)
 
 RECENT = 200
-"""How many past tasks say what is worth an auction."""
+"""Number of past tasks that set the bar for what an auction must be worth."""
 BYTES_PER_TOKEN = 4
 ANSWER_TOKENS = 600
-"""What an answer is taken to need where nothing is known."""
+"""Tokens an answer is assumed to need where nothing is known."""
 LOOP_TURNS = 10
-"""How often a conversation with tools is taken to be read, where nothing is known."""
+"""Times a conversation with tools is assumed to be read, where nothing is known."""
 LOOP_TOKENS = 1_000
-"""What each of those turns is taken to add: a call of a tool, and what comes back."""
+"""Tokens each of those turns is assumed to add: a call of a tool and its result."""
 PRIOR_GAIN = 0.5
-"""What an auction is taken to bring where no success model was fitted, as a share of the incumbent's work."""
+"""Gain assumed of an auction where no success model was fitted, as a share of the cost of the incumbent's work."""
 USUAL_SHARE = 0.25
-"""What an auction is taken to cost, of the most it can, until one was held: prompts are reckoned at a token a byte."""
+"""Cost assumed of an auction, as a share of its maximum, until one was held: prompts are counted at a token a byte."""
 PRIOR_TASKS = 3.0
-"""How many like tasks the stated prior counts as much as, beside a track record."""
+"""Number of similar tasks that the prior counts as much as, beside a track record."""
 
 
 def incumbent_of(agents: Sequence[P], name: str | None = None) -> P:
-    """Who works where there is no auction and nothing else is known: the agent of that name, else the dearest."""
+    """Return the agent that works without an auction: the one of that name, else the most expensive."""
     named = [agent for agent in agents if agent.name == name]
     return named[0] if named else max(agents, key=lambda agent: (agent.price.blended, agent.name))
 
 
 def prior_tokens(task: Task, *, looping: bool = False) -> int:
-    """What work on a task is taken to need where nothing was learnt, in tokens: by its length, and by tools.
+    """Return the tokens that work on a task is assumed to need where nothing was learnt, by its length and by tools.
 
     Args:
         task: What is to be done.
@@ -84,7 +84,7 @@ def _smoothed(prior: float, track: TrackRecord | None) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
-    """What is known of an auction before it is held. All in dollars."""
+    """The estimates of an auction before it is held, in dollars."""
 
     most: float
     """It can cost."""
@@ -103,7 +103,7 @@ class Allowance:
     spent: float = 0.0
     """On auctions, and on work beyond what the incumbent's would have cost."""
     begun: bool = False
-    """Whether what a memory holds of the time before has been counted."""
+    """True once the part of the past that a memory holds has been counted."""
     _reserved: float = 0.0
     _actual: float = 0.0
     _worst: float = 0.0
@@ -111,11 +111,11 @@ class Allowance:
 
     @property
     def balance(self) -> float:
-        """What auctions may take now."""
+        """Dollars that auctions may take now."""
         return math.inf if math.isinf(self.share) else self.earned - self.spent - self._reserved
 
     def reserve(self, outlook: Outlook) -> bool:
-        """Whether this auction is to be held; if so, what it can cost is set aside until `settle`."""
+        """Decide whether an auction is held; if so, set the most it can cost aside until `settle`."""
         cost = self._expected(outlook.most)
         ratio = outlook.gain / cost if cost > 0.0 else math.inf
         self._recent.append((ratio, cost, self.earned))
@@ -137,7 +137,7 @@ class Allowance:
         if whole:
             self._actual, self._worst = self._actual + dollars, self._worst + outlook.most
 
-    def worked(
+    def record_work(
         self, calls: Iterable[Call], price: Price, *, own: bool = False, answered: bool = True, cached: int = 0
     ) -> None:
         """Work was done. Only what answered the task stands for work of the incumbent's; what failed is spent.
@@ -165,7 +165,7 @@ class Allowance:
         self.spent += max(0.0, dollars - incumbent)
 
     def _expected(self, most: float) -> float:
-        """What an auction costs as a rule: the same share of its most as those before it, the usual one among them."""
+        """Estimate the cost of an auction: the share of the maximum that earlier ones took, and the usual one."""
         if most == 0.0:
             return 0.0
         return most * (most * USUAL_SHARE + self._actual) / (most + self._worst)

@@ -16,8 +16,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sale.auction import exploring, scoring, standing
+from sale.auction import exploration, scoring, value_of_information
 from sale.auction.allowance import PRIOR_GAIN, Allowance, Outlook, incumbent_of, prior_tokens, work_ahead
+from sale.auction.attempt_order import first_to_try
 from sale.auction.bidding import first_strategy, refined_strategy
 from sale.auction.events import (
     AuctionOpened,
@@ -29,14 +30,13 @@ from sale.auction.events import (
     ShortlistMade,
 )
 from sale.auction.fanout import check_fan_out, fan_out
-from sale.auction.jury import Jury, Sitting, convene
+from sale.auction.jury import Jury, JuryContext, convene
 from sale.auction.ledger import Ledger
 from sale.auction.looking import look
 from sale.auction.protocols import Bidder, Experience, Juror, Recall
 from sale.auction.questions import Seat, ask_seats
-from sale.auction.rounds import Asked, Round, each, hold_round, kept
-from sale.auction.sequence import first_to_try
-from sale.auction.shortlist import shortlist, unplanned
+from sale.auction.rounds import Asked, RoundResult, hold_round, iterate_strategies, keep_strategy
+from sale.auction.shortlist import make_unplanned, shortlist
 from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
@@ -56,8 +56,8 @@ from sale.types import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What came of an auction beside bids and winner."""
+class _AuctionFindings:
+    """The findings of an auction beside bids and winner."""
 
     provisional: str
     refinements: tuple[Refinement, ...] = ()
@@ -65,7 +65,7 @@ class _Found:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Running:
+class _RunningAuction:
     """One auction while it is held."""
 
     auction_id: str
@@ -74,9 +74,9 @@ class _Running:
     observe: Observer
     tracks: Mapping[str, TrackRecord]
 
-    def sitting(self, stage: Stage, rules: AuctionRules) -> Sitting:
-        """What jurors need to know at a stage of it."""
-        return Sitting(
+    def sitting(self, stage: Stage, rules: AuctionRules) -> JuryContext:
+        """Return the context of jurors at a stage of the auction."""
+        return JuryContext(
             auction_id=self.auction_id,
             task=self.task,
             stage=stage,
@@ -99,15 +99,15 @@ class Auctioneer:
     memory: Recall | None = None
     experience: Experience | None = None
     weigh: scoring.ScoringRule = scoring.weigh
-    """How a strategy and its scores become C and V; the published linear rule unless given."""
+    """The rule that turns a strategy and its scores into C and V; the published linear rule by default."""
     attempts: int = 1
-    """How many agents may try, one after the other, where it will be found out that work has failed."""
+    """Number of agents that may try, one after the other, where failed work will be detected."""
     allowance: Allowance | None = None
-    """What auctions may still take of the money; without one they are held whatever they cost."""
+    """The money auctions may still take; without an allowance they are held whatever they cost."""
     current: str | None = None
     """The agent that has the conversation already; see `AuctionTerms`."""
     looping: bool = False
-    """Whether the work is a conversation with tools, which is read many times."""
+    """True where the work is a conversation with tools, which is read many times."""
 
     def check(self, task: Task) -> None:
         """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
@@ -131,7 +131,7 @@ class Auctioneer:
         agents = tuple(bidder.name for bidder in self.bidders)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
-        running = _Running(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
+        running = _RunningAuction(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
         if self.allowance is None:
             return await self._auctioned(running) if self._wanted(tracks) else self._standing(running)
         ahead = self._outlook(task, tracks)
@@ -145,7 +145,7 @@ class Auctioneer:
         finally:
             self.allowance.settle(ahead, ledger.at_most, whole=whole)
 
-    async def _auctioned(self, running: _Running) -> Auction:
+    async def _auctioned(self, running: _RunningAuction) -> Auction:
         """Bids, jury, refinement, award."""
         running.observe(BiddingOpened(agents=tuple(bidder.name for bidder in self.bidders)))
         bids, first = await self._first_bids(running)
@@ -155,10 +155,10 @@ class Auctioneer:
         leader = scoring.provisional_winner(bids)
         refinements, late = await self._refine(running, bids, first.votes)
         winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
-        found = _Found(leader.agent, refinements, (*self._by_pool(first.dropouts), *late))
+        found = _AuctionFindings(leader.agent, refinements, (*self._by_pool(first.dropouts), *late))
         return self._awarded(running, bids, winner, found)
 
-    def _awarded(self, running: _Running, bids: Sequence[Bid], winner: Bid, found: _Found) -> Auction:
+    def _awarded(self, running: _RunningAuction, bids: Sequence[Bid], winner: Bid, found: _AuctionFindings) -> Auction:
         contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
         winner, exploration = self._drawn(running, self._first(winner, contenders), contenders)
         auction = Auction(
@@ -179,7 +179,7 @@ class Auctioneer:
         return auction
 
     def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
-        """Who tries first: the best, unless failures are found out and it is expected to pay that another does."""
+        """Return the bid that tries first: the best, unless failures are detected and another should pay more."""
         model = self.weights.model
         if model is None or self.attempts == 1:
             return best
@@ -193,44 +193,46 @@ class Auctioneer:
         most = work.get(incumbent_of(self.bidders, self.rules.incumbent).name, math.inf)
         return [bid for bid in bids if work[bid.agent] <= most] or bids
 
-    def _drawn(self, running: _Running, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
+    def _drawn(self, running: _RunningAuction, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
         """The bid that is awarded: the best, or, for the share of awards that explores, one that is drawn."""
         rules = self.rules
         if rules.explore == 0.0:
             return best, None
         able = self._affordable([bid for bid in contenders if scoring.is_judged(bid)], running.task)
         work = work_ahead(contenders, self.weights, prior_tokens(running.task, looping=self.looping))
-        drawn = exploring.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
-        agent = exploring.draw(drawn.propensities, running.auction_id)
+        drawn = exploration.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
+        agent = exploration.draw(drawn.propensities, running.auction_id)
         own = scoring.rank(bid for bid in able if bid.agent == agent)
         return best if agent == best.agent else own[0], drawn
 
     def _wanted(self, tracks: Mapping[str, TrackRecord]) -> bool:
-        """Whether the rules want an auction: always, or where one is expected to be worth what it costs."""
+        """Return whether the rules want an auction: always, or where one is expected to be worth its cost."""
         model = self.weights.model
         if self.rules.hold == "always" or model is None:
             return True
-        return standing.pays(standing.standing_bids(self.bidders, tracks, self.weights), model)
+        return value_of_information.pays(value_of_information.standing_bids(self.bidders, tracks, self.weights), model)
 
     def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord]) -> Outlook:
-        """What an auction can cost and is expected to bring."""
+        """Estimate the cost of an auction and its expected gain."""
         rules, model = self.rules, self.weights.model
         most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
-        bids = standing.standing_bids(self.bidders, tracks, self.weights)
+        bids = value_of_information.standing_bids(self.bidders, tracks, self.weights)
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.looping))
         incumbent = incumbent_of(self.bidders, rules.incumbent).name
-        gain = standing.worth_of_bids(bids, model) / 1e6 if model is not None else PRIOR_GAIN * work[incumbent]
+        gain = (
+            value_of_information.worth_of_bids(bids, model) / 1e6 if model is not None else PRIOR_GAIN * work[incumbent]
+        )
         if len(bids) == 1:
             gain = 0.0
         return Outlook(most=min(most, rules.caps.dollars), gain=gain)
 
-    def _standing(self, running: _Running) -> Auction:
+    def _standing(self, running: _RunningAuction) -> Auction:
         """An award without an auction.
 
         To whoever has the conversation already; else to the best by track records, or to the incumbent where no model
         tells them.
         """
-        bids = standing.standing_bids(self.bidders, running.tracks, self.weights)
+        bids = value_of_information.standing_bids(self.bidders, running.tracks, self.weights)
         by_agent = {bid.agent: bid for bid in bids}
         if self.current in by_agent:
             leader = by_agent[self.current]
@@ -239,10 +241,10 @@ class Auctioneer:
         else:
             leader = scoring.provisional_winner(self._affordable(bids, running.task))
         running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=()))
-        return self._awarded(running, bids, leader, _Found(leader.agent))
+        return self._awarded(running, bids, leader, _AuctionFindings(leader.agent))
 
     async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
-        """How the bidders did at past tasks like this one. A memory that fails costs this knowledge, no more."""
+        """Return the bidders' records at similar past tasks. A memory that fails costs this knowledge, no more."""
         if self.experience is None:
             return {}
         try:
@@ -251,7 +253,7 @@ class Auctioneer:
         except (TimeoutError, SaleError):
             return {}
 
-    async def _first_bids(self, running: _Running) -> tuple[list[Bid], Round]:
+    async def _first_bids(self, running: _RunningAuction) -> tuple[list[Bid], RoundResult]:
         """Agents look; what is free says who is asked for a plan; plans are written and judged.
 
         Who is not on the shortlist bids with what it found: its track record and free jurors speak for it, or against.
@@ -260,7 +262,7 @@ class Auctioneer:
         seen = await self._look(running)
         seats = self._asked_seats()
         early = [seat for seat in seats if seat.early]
-        votes = await ask_seats(early, sitting, each(seen.values()))
+        votes = await ask_seats(early, sitting, iterate_strategies(seen.values()))
         called = shortlist(self._weigh(list(seen.values()), votes, running.tracks), self.rules.shortlist)
         if len(called) < len(seen):
             running.observe(ShortlistMade(agents=called))
@@ -270,19 +272,19 @@ class Auctioneer:
         held = replace(found, strategies=(*found.strategies, *rest), votes=(*votes, *found.votes))
         return self._weigh(self._in_order(held.strategies), held.votes, running.tracks), held
 
-    def _first_strategy(self, bidder: Bidder, running: _Running, seen: Strategy) -> Asked:
+    def _first_strategy(self, bidder: Bidder, running: _RunningAuction, seen: Strategy) -> Asked:
         if not self.rules.plans:
-            return kept(seen)
+            return keep_strategy(seen)
         return first_strategy(bidder, running.task, self.rules, running.ledger, seen)
 
-    async def _look(self, running: _Running) -> dict[str, Strategy]:
-        """What each agent bids with before it has planned: nothing, or the evidence of its looks."""
+    async def _look(self, running: _RunningAuction) -> dict[str, Strategy]:
+        """Return the bid of each agent before it plans: empty, or with the evidence of its looks."""
 
         async def one(bidder: Bidder) -> Strategy:
             found = await look(bidder, running.task, self.rules, running.ledger)
             if found is not None:
                 running.observe(EvidenceFound(agent=bidder.name, evidence=found.evidence, note=found.note))
-            return unplanned(bidder.name, found)
+            return make_unplanned(bidder.name, found)
 
         async with asyncio.TaskGroup() as group:
             looking = [group.create_task(one(bidder)) for bidder in self.bidders]
@@ -303,7 +305,7 @@ class Auctioneer:
         return sorted(strategies, key=lambda strategy: order[strategy.agent])
 
     def _asked(self) -> Sequence[Juror]:
-        """The jurors whose scores can change anything. What a rule of one's own makes of scores nobody knows: all."""
+        """Return the jurors whose scores can change anything; all of them where the scoring rule is a custom one."""
         if self.weigh is not scoring.weigh:
             return self.jurors
         return [juror for juror in self.jurors if scoring.speaks(juror.name, self.weights)]
@@ -325,7 +327,7 @@ class Auctioneer:
         ]
 
     async def _refine(
-        self, running: _Running, bids: Sequence[Bid], votes: Sequence[Vote]
+        self, running: _RunningAuction, bids: Sequence[Bid], votes: Sequence[Vote]
     ) -> tuple[tuple[Refinement, ...], list[Dropout]]:
         """Cheaper agents that have something to learn from bid once more and are judged like first bids.
 
@@ -358,12 +360,12 @@ class Auctioneer:
         return refinements, dropouts
 
     def _hears_plans(self) -> bool:
-        """Whether another plan could win: some juror reads plans, or there is no jury and entropy alone speaks."""
+        """Return whether another plan could win: a juror reads plans, or without a jury entropy alone counts."""
         seats = self._asked_seats()
         return bool(self._asked()) or not seats or any(seat.reads != "evidence" for seat in seats)
 
     async def _judged_again(
-        self, running: _Running, asked: Sequence[Asked], able: Collection[str], votes: Sequence[Vote]
+        self, running: _RunningAuction, asked: Sequence[Asked], able: Collection[str], votes: Sequence[Vote]
     ) -> tuple[list[Bid], list[Dropout]]:
         if not asked:
             return [], []
@@ -381,7 +383,7 @@ class Auctioneer:
     async def _recall(
         self, memory: Recall, task: Task, agents: Sequence[str], ledger: Ledger
     ) -> dict[str, tuple[tuple[Pair, ...], str | None]]:
-        """What agents can learn from, or why there is nothing. A memory that fails costs refinement, no more."""
+        """Return the pairs agents can learn from, or why there are none. A failed memory costs refinement only."""
         found: Mapping[str, tuple[Pair, ...]] = {}
         fault = "nothing in memory"
         try:

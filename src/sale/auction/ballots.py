@@ -12,7 +12,7 @@ from sale.types import TokenLogprobs
 
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n([^`]*)```", re.IGNORECASE)
 EXCERPT = 80
-"""How much of a bad answer is quoted, in characters."""
+"""Characters of a bad answer that are quoted."""
 
 
 class BallotError(ValueError):
@@ -86,19 +86,19 @@ def _load(text: str) -> list[tuple[str, object]]:
     stripped = text.strip()
     fenced = _FENCED.fullmatch(stripped)
     try:
-        found: object = json.loads(fenced[1] if fenced else stripped, object_pairs_hook=_Members)
+        found: object = json.loads(fenced[1] if fenced else stripped, object_pairs_hook=_ObjectMembers)
     except (ValueError, RecursionError):
         raise BallotError(f"not JSON: {_excerpt(text)}") from None
-    if not isinstance(found, _Members):
+    if not isinstance(found, _ObjectMembers):
         raise BallotError(f"not a JSON object: {_excerpt(text)}")
     return found
 
 
-class _Members(list[tuple[str, object]]):
+class _ObjectMembers(list[tuple[str, object]]):
     """The members of a JSON object, as against the items of an array."""
 
 
 def _excerpt(value: object) -> str:
-    """What goes on record of a bad answer: short, and (as `repr` makes it) in characters any store can keep."""
+    """Return a bad answer for the record: short, and (as `repr` makes it) in characters any store can keep."""
     plain = isinstance(value, str | int | float | None)
     return repr(value)[:EXCERPT] if plain else "something nested"

@@ -1,4 +1,4 @@
-"""What a task came to, and what it would have cost without a market: pure."""
+"""The result of a task, and its estimated cost without a market: pure."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from sale.auction.entropy import strategy_entropy
 from sale.auction.ledger import Ledger, Payer
 from sale.auction.prompts import bid_prompt, longest_plan, refine_prompt
 from sale.auction.protocols import Bidder, BidRequest
-from sale.auction.text import clipped, storable
+from sale.auction.text import clip, make_storable
 from sale.errors import BadReplyError, SaleError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
 
 _STEP = re.compile(r"^[^\w\n]*(?:[-*•][ \t]|\(?\d+[ \t]*[.):]|step[ \t]+\w+)", re.IGNORECASE | re.MULTILINE)
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-MOST_CODE = 0.5
+MAX_CODE_SHARE = 0.5
 # Of the auction's time that is left: a jury that waits for the slowest bid needs time to sit, too.
 BID_SHARE = 0.5
 # Some chat templates open the reasoning themselves, so that the reply holds nothing but its end.
@@ -72,10 +72,10 @@ async def _strategy(
 
 
 def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> Strategy:
-    """A reply as a strategy. Private reasoning is no part of the plan, but its tokens were paid for and count."""
-    whole = storable(_THINKING.sub("", reply.text).strip())
+    """Return a reply as a strategy. Private reasoning is left out of the plan; its tokens were paid for and count."""
+    whole = make_storable(_THINKING.sub("", reply.text).strip())
     # Whatever an agent counts as a token: nobody may flood the jury, whose prompts hold every plan.
-    text = clipped(whole, longest_plan(rules.strategy_tokens)).rstrip()
+    text = clip(whole, longest_plan(rules.strategy_tokens)).rstrip()
     fault = plan_fault(text)
     if fault is not None:
         raise BadReplyError(fault, where=agent)
@@ -93,11 +93,11 @@ def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> St
 
 
 def plan_fault(text: str) -> str | None:
-    """Why a text is no plan, or `None` if it is one: it needs a step, and must not be mostly code."""
+    """Return the reason for refusing a text as a plan, or `None`: a plan needs a step, and must not be mostly code."""
     if not text:
         return "the strategy is empty"
     prose = _CODE.sub("", text)
-    if len(prose) < (1 - MOST_CODE) * len(text):
+    if len(prose) < (1 - MAX_CODE_SHARE) * len(text):
         return "the strategy is code, not a plan"
     if not _STEP.search(prose):
         return "the strategy has no steps"

@@ -1,4 +1,4 @@
-"""What one agent's failure says of the others: a task may be harder or easier than it looks, and is so for everybody.
+"""The effect of one agent's failure on the chances of others: a task may be harder or easier for all than it looks.
 
 An agent's log-odds on a task are a − spread · z, with z standard normal and the same for all agents, and a such that
 its chance, with nothing known of z, is what the success model says. A failure moves z, the more the likelier success
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.auction.chances import STEEPEST
+from sale.auction.success_model import STEEPEST
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ SHARES: Floats = np.asarray(_SHARES / _SHARES.sum(), np.float64)
 """(Z,) how likely each is where nothing is known of the task."""
 
 
-def by_difficulty(chance: Floats, spread: Floats) -> Floats:
+def spread_by_difficulty(chance: Floats, spread: Floats) -> Floats:
     """(…, Z) chances at each difficulty; their mean by `SHARES` is the chance given.
 
     Args:
@@ -46,9 +46,9 @@ def by_difficulty(chance: Floats, spread: Floats) -> Floats:
     return logistic(at[..., None] + moved)
 
 
-def after_failures(failed: Sequence[float], spread: float) -> Floats:
+def update_by_failures(failed: Sequence[float], spread: float) -> Floats:
     """(Z,) how likely each difficulty is after agents who had these chances have failed at the task."""
-    good = by_difficulty(np.array(failed, np.float64), np.array(spread))
+    good = spread_by_difficulty(np.array(failed, np.float64), np.array(spread))
     left: Floats = SHARES * (1.0 - good).prod(axis=0)
     return left / max(float(left.sum()), EDGE**2)
 

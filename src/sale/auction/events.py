@@ -1,4 +1,4 @@
-"""What happens during a task, as it happens: typed events for whoever watches (command line, dashboard, log)."""
+"""Typed events of a task as they happen, for observers: the command line, the dashboard, a log."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def fan_out(
     seen = longest_evidence() if lookers else ()
     writing = min(len(bidders), rules.shortlist or len(bidders))
     cheaper = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine and rules.plans else []
-    asks = _Asks()
+    asks = _WorstCalls()
     asks.add([(bidder.price, _worst_bid(bidder, task, rules)) for bidder in bidders if rules.plans], most=writing)
     asks.add([(bidder.price, _worst_refinement(bidder.tools, task, rules, seen)) for bidder in cheaper], most=writing)
     longest = _longest(rules, seen)
@@ -55,7 +55,7 @@ def fan_out(
     for seat in seats:
         times = len(bidders) if seat.early else writing
         times += 0 if seat.reads == "evidence" else min(writing, len(cheaper))
-        asks.add([seat.worst(task, longest)] * times, models=not seat.free)
+        asks.add([seat.worst_call(task, longest)] * times, models=not seat.free)
     return FanOut(
         calls=asks.calls,
         tokens=asks.tokens,
@@ -64,7 +64,7 @@ def fan_out(
 
 
 @dataclass(slots=True)
-class _Asks:
+class _WorstCalls:
     """Calls that could be made, added up."""
 
     calls: int = 0
@@ -93,7 +93,7 @@ def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules
 
 
 def _worst_judgements(plans: int, task: Task, rules: AuctionRules, longest: Strategy) -> list[Usage]:
-    """What one juror is asked about so many plans."""
+    """Return the largest usage of the calls by which one juror judges so many plans."""
     if plans == 0:
         return []
     if rules.jury == "panel":

@@ -18,7 +18,7 @@ from sale.auction.ballots import BallotError, ballot_schema, expected_scores, re
 from sale.auction.events import Observer, VoteArrived
 from sale.auction.labels import draw_labels
 from sale.auction.ledger import Ledger, Payer
-from sale.auction.prompts import judge_prompt, panel_prompt, shown_bid
+from sale.auction.prompts import judge_prompt, panel_prompt, render_bid
 from sale.auction.protocols import JudgeRequest, Juror
 from sale.errors import SaleError
 from sale.types import AuctionRules, JuryMode, Prompt, Stage, Strategy, Task, Vote
@@ -30,8 +30,8 @@ TOKENS_AROUND = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
-    """What a jury needs to know while it sits."""
+class JuryContext:
+    """The data a jury needs while it judges."""
 
     auction_id: str
     """Not known to the authors of the strategies: labels are drawn from it."""
@@ -49,7 +49,7 @@ class Sitting:
 class Jury(Protocol):
     """A way of turning strategies, as they arrive, into votes."""
 
-    async def sit(self, sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+    async def sit(self, sitting: JuryContext, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
         """One vote for each juror and strategy."""
         ...
 
@@ -60,13 +60,13 @@ class PerBidJury:
 
     jurors: Sequence[Juror]
 
-    async def sit(self, sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+    async def sit(self, sitting: JuryContext, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
         """One call for each juror and strategy."""
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             async for strategy in strategies:
                 for juror in self.jurors:
-                    (label,) = sitting.labels(juror.name, [shown_bid(strategy)])
+                    (label,) = sitting.labels(juror.name, [render_bid(strategy)])
                     prompt = judge_prompt(sitting.task, strategy.text, label=label, evidence=strategy.evidence)
                     tasks.append(group.create_task(_vote(juror, sitting, prompt, {label: strategy})))
         return tuple(vote for task in tasks for vote in task.result())
@@ -74,11 +74,11 @@ class PerBidJury:
 
 @dataclass(frozen=True, slots=True)
 class PanelJury:
-    """Each juror compares all bids in one call, shuffled for each juror so that position favours nobody."""
+    """Each juror compares all bids in one call, shuffled for each juror so that position favours no bid."""
 
     jurors: Sequence[Juror]
 
-    async def sit(self, sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+    async def sit(self, sitting: JuryContext, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
         """One call for each juror."""
         ballot = [strategy async for strategy in strategies]
         if not ballot:
@@ -86,8 +86,8 @@ class PanelJury:
         tasks: list[asyncio.Task[list[Vote]]] = []
         async with asyncio.TaskGroup() as group:
             for juror in self.jurors:
-                ordered = shuffled(ballot, juror.name, sitting.task.id)
-                labels = sitting.labels(juror.name, [shown_bid(plan) for plan in ordered])
+                ordered = shuffle_strategies(ballot, juror.name, sitting.task.id)
+                labels = sitting.labels(juror.name, [render_bid(plan) for plan in ordered])
                 plans = dict(zip(labels, ordered, strict=True))
                 prompt = panel_prompt(
                     sitting.task,
@@ -103,7 +103,7 @@ def convene(mode: JuryMode, jurors: Sequence[Juror]) -> Jury:
     return PanelJury(jurors) if mode == "panel" else PerBidJury(jurors)
 
 
-def shuffled(strategies: Sequence[Strategy], juror: str, seed: str) -> list[Strategy]:
+def shuffle_strategies(strategies: Sequence[Strategy], juror: str, seed: str) -> list[Strategy]:
     """An order that depends on juror, task and texts only."""
 
     def key(strategy: Strategy) -> bytes:
@@ -117,8 +117,8 @@ def ballot_tokens(labels: int) -> int:
     return TOKENS_AROUND + TOKENS_PER_LABEL * labels
 
 
-async def _vote(juror: Juror, sitting: Sitting, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:
-    """One juror's votes on the labelled plans; asked once more if the first answer is no ballot."""
+async def _vote(juror: Juror, sitting: JuryContext, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:
+    """One juror's votes on the labelled plans; asked once more if the first answer is not a valid ballot."""
     labels = list(plans)
     request = JudgeRequest(
         prompt=prompt,
@@ -155,7 +155,7 @@ async def _vote(juror: Juror, sitting: Sitting, prompt: Prompt, plans: dict[str,
     return _announce(missing, sitting)
 
 
-def _announce(votes: list[Vote], sitting: Sitting) -> list[Vote]:
+def _announce(votes: list[Vote], sitting: JuryContext) -> list[Vote]:
     for vote in votes:
         sitting.observe(VoteArrived(vote=vote, refined=sitting.stage == "rejudge"))
     return votes

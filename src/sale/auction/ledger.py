@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from sale.auction.events import CallSettled, Observer, ignore
 from sale.auction.protocols import Look, Looker
-from sale.auction.text import clipped, storable
+from sale.auction.text import clip, make_storable
 from sale.errors import (
     BadReplyError,
     CallError,
@@ -38,8 +38,8 @@ _NO_TOKENS = Price(input=0.0, output=0.0, blended=0.0)
 _NO_PROMPT = Prompt(system="", user="", template="")
 
 
-class Used(Protocol):
-    """What a call returned, with what it consumed."""
+class MeasuredCall(Protocol):
+    """The result of a call, with the tokens it consumed."""
 
     @property
     def usage(self) -> Usage:
@@ -47,7 +47,7 @@ class Used(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Used)
+R = TypeVar("R", bound=MeasuredCall)
 T = TypeVar("T")
 
 
@@ -59,7 +59,7 @@ class Payer:
     agent: str
     price: Price
     model: bool = True
-    """Whether a model is called: the cap on calls is one on those."""
+    """True where a model is called: the cap on calls counts only those."""
 
 
 def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
@@ -70,7 +70,7 @@ def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
 
 @dataclass(slots=True)
 class Ledger:
-    """What one auction has spent and may still spend."""
+    """The money, tokens and time one auction has spent and may still spend."""
 
     caps: Caps
     observe: Observer = ignore
@@ -239,7 +239,7 @@ def _measured(reply: R, agent: str) -> R:
 
 
 async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -> T:
-    """The reply, or a `SaleError`: what somebody else's agent raises is its own failure, never the auction's."""
+    """Return the reply, or raise a `SaleError`: an exception of a foreign agent fails its call, never the auction."""
     clock = asyncio.timeout(allowed)
     try:
         async with clock:
@@ -254,5 +254,5 @@ async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -
     except Exception as error:
         if isinstance(error, TimeoutError) and clock.expired():
             raise CallTimeoutError(f"no answer within {allowed:.3g} s", where=agent) from None
-        text = clipped(storable(f"{type(error).__name__}: {error}"), FOREIGN_MESSAGE_BYTES)
+        text = clip(make_storable(f"{type(error).__name__}: {error}"), FOREIGN_MESSAGE_BYTES)
         raise CallError(text, where=agent) from error

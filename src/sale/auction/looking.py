@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Bidder, Look, Looker
-from sale.auction.text import storable, without_invisible
+from sale.auction.text import make_storable, without_invisible
 from sale.errors import SaleError
 from sale.types import AuctionRules, Evidence, Task
 
@@ -22,7 +22,7 @@ MAX_QUOTE_WORDS = 60
 MAX_QUOTE_CHARACTERS = 480
 MAX_SOURCE_CHARACTERS = 120
 MAX_READ_CHARACTERS = 20_000
-"""How much of a text is looked through for its best stretch."""
+"""Characters of a text that are searched for its best passage."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w{3,}")
 
@@ -73,7 +73,7 @@ def _cut(evidence: Evidence) -> Evidence:
 
 
 def _visible(text: str) -> str:
-    return without_invisible(storable(text))
+    return without_invisible(make_storable(text))
 
 
 def longest_evidence() -> tuple[Evidence, ...]:

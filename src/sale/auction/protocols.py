@@ -1,4 +1,4 @@
-"""What the auction needs from others, declared where it is needed: one or two methods each."""
+"""The protocols that the auction needs from other packages, one or two methods each."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Bidder(Protocol):
 
     @property
     def price(self) -> Price:
-        """What its tokens cost."""
+        """The price of its tokens."""
         ...
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it can work with, to be described to it when it plans."""
+        """Its tools, which are described to it when it plans."""
         ...
 
     async def bid(self, request: BidRequest, /) -> Reply:
@@ -55,7 +55,7 @@ class Bidder(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """What an agent found in its own tools before it bids."""
+    """The evidence an agent found in its own tools before it bids."""
 
     evidence: tuple[Evidence, ...]
     """Best first."""
@@ -76,7 +76,7 @@ class Looker(Protocol):
 
     @property
     def looks(self) -> int:
-        """How many calls it makes for one task at most; 0 where it has nothing to look into."""
+        """The most calls it makes for one task; 0 where it has nothing to look into."""
         ...
 
     @property
@@ -90,7 +90,7 @@ class Looker(Protocol):
 
 
 Reads = Literal["plan", "evidence", "bid"]
-"""What a juror is shown: the plan alone, the evidence alone, or both. It abstains where there is none of it."""
+"""The part of a bid a juror reads: the plan alone, the evidence alone, or both. It abstains where that is missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +125,7 @@ class Respondent(Protocol):
 
     @property
     def price(self) -> Price:
-        """What its tokens cost; 0 for what runs here for nothing."""
+        """The price of its tokens; 0 for a juror that runs here at no cost."""
         ...
 
     async def answer(self, question: Question, /) -> Answer:
@@ -153,7 +153,7 @@ class Juror(Protocol):
 
     @property
     def price(self) -> Price:
-        """What its tokens cost."""
+        """The price of its tokens."""
         ...
 
     async def judge(self, request: JudgeRequest, /) -> Reply:
@@ -173,5 +173,5 @@ class Experience(Protocol):
     """The auction memory, as far as it knows how agents did."""
 
     async def track_records(self, task: Task, agents: Sequence[str]) -> Mapping[str, TrackRecord]:
-        """How each agent did at past tasks like this one."""
+        """Return each agent's record at similar past tasks."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from sale.auction.events import VoteArrived
-from sale.auction.jury import Sitting
+from sale.auction.jury import JuryContext
 from sale.auction.ledger import Payer, worst_usage
 from sale.auction.prompts import question_prompt
 from sale.auction.protocols import Answer, Question, Reads, Respondent, StatesMiddle
@@ -40,13 +40,13 @@ class Seat:
 
     @property
     def free(self) -> bool:
-        """Whether asking it costs nothing."""
+        """True where asking it costs nothing."""
         price = self.respondent.price
         return price.input == 0.0 and price.output == 0.0
 
     @property
     def early(self) -> bool:
-        """Whether it is asked before any plan is written: it costs nothing, and no plan would change its answer."""
+        """True where it is asked before any plan is written: it costs nothing, and no plan would change its answer."""
         return self.free and self.reads == "evidence"
 
     @property
@@ -54,7 +54,7 @@ class Seat:
         """The probability that speaks neither for nor against a bid; one half unless its respondent says another."""
         return self.respondent.middle if isinstance(self.respondent, StatesMiddle) else 0.5
 
-    def shown(self, strategy: Strategy) -> Strategy:
+    def select_shown(self, strategy: Strategy) -> Strategy:
         """As much of a bid as it is shown."""
         return replace(
             strategy,
@@ -62,13 +62,15 @@ class Seat:
             evidence=strategy.evidence if self.reads != "plan" else (),
         )
 
-    def worst(self, task: Task, longest: Strategy) -> tuple[Price, Usage]:
+    def worst_call(self, task: Task, longest: Strategy) -> tuple[Price, Usage]:
         """Its price, and the most that one answer about the longest bid takes."""
-        prompt = question_prompt(task, self.shown(longest), self.question)
+        prompt = question_prompt(task, self.select_shown(longest), self.question)
         return self.respondent.price, worst_usage(prompt, ANSWER_TOKENS)
 
 
-async def ask_seats(seats: Sequence[Seat], sitting: Sitting, strategies: AsyncIterator[Strategy]) -> tuple[Vote, ...]:
+async def ask_seats(
+    seats: Sequence[Seat], sitting: JuryContext, strategies: AsyncIterator[Strategy]
+) -> tuple[Vote, ...]:
     """One vote for each seat and strategy, asked for as soon as the strategy is there."""
     tasks: list[asyncio.Task[Vote]] = []
     async with asyncio.TaskGroup() as group:
@@ -77,15 +79,15 @@ async def ask_seats(seats: Sequence[Seat], sitting: Sitting, strategies: AsyncIt
     return tuple(task.result() for task in tasks)
 
 
-async def _vote(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
+async def _vote(seat: Seat, sitting: JuryContext, strategy: Strategy) -> Vote:
     vote = await _asked(seat, sitting, strategy)
     sitting.observe(VoteArrived(vote=vote, refined=sitting.stage == "rejudge"))
     return vote
 
 
-async def _asked(seat: Seat, sitting: Sitting, strategy: Strategy) -> Vote:
+async def _asked(seat: Seat, sitting: JuryContext, strategy: Strategy) -> Vote:
     unknown = Vote(juror=seat.name, bidder=strategy.agent, value=None)
-    shown = seat.shown(strategy)
+    shown = seat.select_shown(strategy)
     if not (shown.text or shown.evidence):
         return replace(unknown, note=NOTHING_TO_READ, counts_as=MAX_SCORE * seat.middle)
     prompt = question_prompt(sitting.task, shown, seat.question)

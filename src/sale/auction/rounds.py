@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 
 from sale.auction.events import AgentDropped, StrategyArrived
-from sale.auction.jury import Jury, Sitting
+from sale.auction.jury import Jury, JuryContext
 from sale.auction.questions import Seat, ask_seats
 from sale.types import Dropout, Strategy, Vote
 
@@ -15,15 +15,15 @@ Asked = Coroutine[object, object, Strategy | Dropout]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Round:
-    """What came of a round; strategies and dropouts stand in the order in which they came."""
+class RoundResult:
+    """The result of a round; strategies and dropouts stand in the order in which they came."""
 
     strategies: tuple[Strategy, ...]
     votes: tuple[Vote, ...]
     dropouts: tuple[Dropout, ...]
 
 
-async def hold_round(sitting: Sitting, asked: Sequence[Asked], jury: Jury, seats: Sequence[Seat]) -> Round:
+async def hold_round(sitting: JuryContext, asked: Sequence[Asked], jury: Jury, seats: Sequence[Seat]) -> RoundResult:
     """Collect strategies, and have the rubric's jury and the seats judge each as soon as they can."""
     strategies: list[Strategy] = []
     dropouts: list[Dropout] = []
@@ -49,17 +49,17 @@ async def hold_round(sitting: Sitting, asked: Sequence[Asked], jury: Jury, seats
         by_rubric = group.create_task(jury.sit(sitting, _drained(queues[0])))
         by_question = group.create_task(ask_seats(seats, sitting, _drained(queues[1])))
     votes = (*by_rubric.result(), *by_question.result())
-    return Round(strategies=tuple(strategies), votes=votes, dropouts=tuple(dropouts))
+    return RoundResult(strategies=tuple(strategies), votes=votes, dropouts=tuple(dropouts))
 
 
-async def each(strategies: Iterable[Strategy]) -> AsyncIterator[Strategy]:
+async def iterate_strategies(strategies: Iterable[Strategy]) -> AsyncIterator[Strategy]:
     """Strategies that are there already, as they are judged."""
     for strategy in strategies:
         yield strategy
 
 
-async def kept(strategy: Strategy) -> Strategy | Dropout:
-    """A bid that is made without asking anybody."""
+async def keep_strategy(strategy: Strategy) -> Strategy | Dropout:
+    """Return a bid that is made without a call of a model."""
     return strategy
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sale.auction.chances import chance, expected_work, juror_feature, lead_feature
+from sale.auction.success_model import chance, expected_work, juror_feature, lead_feature
 from sale.types import Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5
@@ -42,7 +42,7 @@ TRACK_EVIDENCE = 4.0
 """Tasks of which half succeeded that a track record is smoothed by."""
 
 CACHED_SHARE = 0.1
-"""What a token read from a prompt cache costs, as a share of one read anew: the usual discount of hosts."""
+"""Price of a token read from a prompt cache, as a share of one read anew: the usual discount of hosts."""
 
 
 def default_weights(
@@ -142,13 +142,13 @@ class CacheKept:
     """Scoring in the middle of a conversation: whoever is not the incumbent must read it anew, at the full price."""
 
     incumbent: str
-    """Whose endpoint has the conversation in its prompt cache."""
+    """The agent whose endpoint has the conversation in its prompt cache."""
     prefix_tokens: int
-    """How long the conversation is."""
+    """Tokens of the conversation so far."""
     prices: Mapping[str, Price]
     """Every agent's price; the input price is what reading costs."""
     rule: ScoringRule
-    """How bids are scored otherwise."""
+    """The rule that scores bids otherwise."""
 
     def __call__(
         self,
@@ -171,7 +171,7 @@ class CacheKept:
 
 
 class ScoringRule(Protocol):
-    """What can stand in for `weigh`. Must be pure."""
+    """A function that can replace `weigh`. It must be pure."""
 
     def __call__(
         self,
@@ -202,7 +202,7 @@ def provisional_winner(bids: Iterable[Bid]) -> Bid:
     """Argmin C − V over the first bids (equation 4).
 
     Raises:
-        ValueError: There is no bid; callers check that first, so this is a programming error.
+        ValueError: `bids` is empty; callers check that first, so this is a programming error.
     """
     ranked = rank(bids)
     if not ranked:
@@ -216,7 +216,7 @@ def may_refine(bids: Iterable[Bid], leader: Bid) -> tuple[Bid, ...]:
 
 
 def is_judged(bid: Bid) -> bool:
-    """Whether some juror really scored it, or there is no jury at all."""
+    """Return whether at least one juror scored the bid, or it was held without a jury."""
     return not bid.scores or any(not score.imputed for score in bid.scores)
 
 
@@ -236,7 +236,7 @@ def next_best(contenders: Iterable[Bid], failed: Collection[str]) -> Bid | None:
 
 
 def speaks(juror: str, weights: Weights) -> bool:
-    """Whether a juror's scores can change anything under these weights. One that cannot is not asked, nor paid."""
+    """Return whether a juror's scores can change anything under these weights; a juror without weight is not asked."""
     if weights.model is not None:
         known = weights.model.coefficients
         return any(known.get(feature, 0.0) != 0.0 for feature in (juror_feature(juror), lead_feature(juror)))
@@ -246,8 +246,8 @@ def speaks(juror: str, weights: Weights) -> bool:
 def impute(votes: Iterable[Vote]) -> tuple[Score, ...]:
     """Every vote as a score: a missing one becomes the mean of the other jurors' votes on the same strategy.
 
-    A juror that fails must not punish the bidder, so missing is never 0. Where nobody scored a strategy it gets the
-    mean of all votes, and the middle of the scale where there is no vote at all. A juror that had nothing to read in a
+    A juror that fails must not punish the bidder, so missing is never 0. Where no juror scored a strategy it gets the
+    mean of all votes, and the middle of the scale without any vote. A juror that had nothing to read in a
     bid knows nothing of it: that is the middle of the juror's own scale (`Vote.counts_as`).
     """
     ballots = list(votes)

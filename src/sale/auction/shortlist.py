@@ -1,7 +1,7 @@
-"""Who is asked for a plan at all: those whose plan could change the award, by what is free to know.
+"""The choice of agents that are asked for a plan: those whose plan could change the award, by what is free to know.
 
-Track records, prices, and jurors that cost nothing rank the agents before anybody writes. So the cost of an auction is
-bounded as the pool grows. Pure functions.
+Track records, prices, and jurors that cost nothing rank the agents before any plan is written. So the cost of an
+auction is bounded as the pool grows. Pure functions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sale.types import Bid, Strategy
 NO_PLAN = "no plan was asked for"
 
 
-def unplanned(agent: str, found: Look | None = None) -> Strategy:
-    """What an agent bids with before it has planned: nothing, or the evidence of its looks."""
+def make_unplanned(agent: str, found: Look | None = None) -> Strategy:
+    """Return an agent's bid before it has planned: empty, or with the evidence of its looks."""
     return Strategy(
         agent=agent,
         text="",

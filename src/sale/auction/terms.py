@@ -1,4 +1,4 @@
-"""How one task is auctioned, beside the rules of its market."""
+"""The terms on which one task is auctioned, beside the rules of its market."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sale.auction.scoring import ScoringRule
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuctionTerms:
-    """What is said of one auction."""
+    """The terms of one auction."""
 
     auction_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     """The record's id; made up unless given."""
     among: Collection[str] | None = None
     """Names of the agents that may bid; all unless given. The jury is the whole one."""
     checked: bool = False
-    """Whether failed work will be found out, and passed on as often as the rules allow."""
+    """True where failed work will be detected, and passed on as often as the rules allow."""
     looping: bool = False
-    """Whether the work is a conversation with tools, which is read many times."""
+    """True where the work is a conversation with tools, which is read many times."""
     current: str | None = None
     """The agent that has the conversation already: it keeps it where no auction is held."""
     adjust: Callable[[ScoringRule], ScoringRule] | None = None
@@ -29,4 +29,4 @@ class AuctionTerms:
     observe: Observer = ignore
     """Called with every event as it happens."""
     tenant: str | None = None
-    """Whose task it is; the market's own unless given."""
+    """The tenant the task belongs to; the market's own unless given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 HIDDEN = "?"
-"""What stands in place of a score or verdict that a text brings along."""
+"""Stands in place of a score or verdict that a text brings along."""
 
 # Control characters, soft hyphens, zero-width characters, changes of direction, and the invisible copy of ASCII.
 _INVISIBLE = re.compile(
@@ -49,13 +49,13 @@ _VERDICT = re.compile(
 )
 
 
-def storable(text: str) -> str:
+def make_storable(text: str) -> str:
     """The text as any endpoint and store takes it: no half characters (lone surrogates), no NUL."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
 def without_invisible(text: str) -> str:
-    """The text without characters that nobody sees: within a word or a mark, they keep it from being found.
+    """Return the text without invisible characters: within a word or a mark, they keep it from being found.
 
     Every line ends in a line feed. Joiners stay, as many scripts need them, but between two letters of ASCII.
     """
@@ -63,7 +63,7 @@ def without_invisible(text: str) -> str:
     return _JOINED.sub("", _INVISIBLE.sub("", lines))
 
 
-def clipped(text: str, size: int) -> str:
+def clip(text: str, size: int) -> str:
     """The text, or as much of it as fits into `size` bytes of UTF-8."""
     return text.encode()[:size].decode(errors="ignore")
 

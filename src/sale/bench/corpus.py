@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sale.agents.tools.corpus import PASSAGES, Corpus, Passage, open_corpus, read_passages
-from sale.agents.tools.python import clipped
+from sale.agents.tools.python import clip
 from sale.types import ToolInfo
 
 __all__ = ["Corpus", "CorpusSearch", "Passage", "open_corpus", "read_passages"]
 
 PASSAGE_CHARACTERS = 600
-"""How much of a passage an agent is shown: small models have small contexts."""
+"""Characters of a passage that an agent is shown: small models have small contexts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +41,4 @@ class CorpusSearch:
         found = await self.corpus.search(query, self.passages)
         if not found:
             return "nothing was found; try other words"
-        return "\n".join(f"[{passage.title}] {clipped(passage.text, PASSAGE_CHARACTERS)}" for passage in found)
+        return "\n".join(f"[{passage.title}] {clip(passage.text, PASSAGE_CHARACTERS)}" for passage in found)

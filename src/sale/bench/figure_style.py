@@ -1,4 +1,4 @@
-"""How the bench's figures look, and how they are written so that the same data give the same bytes.
+"""The style of the bench's figures, and a way of writing them that gives the same bytes for the same data.
 
 Nothing goes through pyplot: figures are plain objects. Style is set while a figure is made and while it is written,
 from matplotlib's own defaults, whatever the user's configuration says; text is drawn as paths in the font that comes
@@ -84,7 +84,7 @@ def style() -> Generator[None]:
         yield
 
 
-def styled(function: Callable[P, Any]) -> Callable[P, Figure]:
+def apply_style(function: Callable[P, Any]) -> Callable[P, Figure]:
     """Make a figure in our style and fix its layout, which would otherwise be found anew whenever it is written."""
 
     @wraps(function)
@@ -154,14 +154,14 @@ def ink_on(colour: str) -> str:
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
 
-def legible(colour: str) -> str:
+def darken_for_text(colour: str) -> str:
     """The colour for letters on white: a light one a shade darker."""
     if ink_on(colour) != INK or colour == INK:
         return colour
     return str(_colors.to_hex(0.72 * np.array(_colors.to_rgb(colour))))
 
 
-def faded(colour: str) -> tuple[float, float, float, float]:
+def fade(colour: str) -> tuple[float, float, float, float]:
     """The colour for intervals: half as strong."""
     red, green, blue = _colors.to_rgb(colour)
     return (red, green, blue, 0.5)

@@ -20,16 +20,16 @@ from sale.bench.figure_style import (
     INK,
     MARKERS,
     OURS,
+    apply_style,
     canvas,
+    darken_for_text,
     end_labels,
     error_bars,
-    faded,
+    fade,
     ink_on,
-    legible,
     percent,
     ramp,
     shade,
-    styled,
     whiskers,
 )
 from sale.bench.metrics import Escalation, Workload
@@ -53,9 +53,9 @@ class TimeCurve:
     """Minutes and success of bins."""
 
 
-@styled
+@apply_style
 def workload_bars(workload: Workload, *, xlabel: str = "Human time (minutes)", height: float = 2.2) -> Figure:
-    """Who does what share of each bin: stacked bars, the cheapest agent at the bottom."""
+    """Draw the share of each agent in each bin: stacked bars, the cheapest agent at the bottom."""
     figure, axes = canvas(height=height)
     shares = np.array([[share.value for share in row] for row in workload.shares])
     tops = np.cumsum(shares, axis=1)
@@ -80,14 +80,14 @@ def workload_bars(workload: Workload, *, xlabel: str = "Human time (minutes)", h
     end_labels(
         axes,
         [
-            (name, len(places) - 1 + 0.37, middle, legible(colour))
+            (name, len(places) - 1 + 0.37, middle, darken_for_text(colour))
             for name, middle, colour in zip(workload.agents, middles, colours, strict=True)
         ],
     )
     return figure
 
 
-@styled
+@apply_style
 def win_share_lines(runs: Sequence[Floats], agents: Sequence[str], *, height: float = 2.2) -> Figure:
     """Cumulative share of tasks won as memory fills: a thin line an order, their mean bold.
 
@@ -114,11 +114,13 @@ def win_share_lines(runs: Sequence[Floats], agents: Sequence[str], *, height: fl
     axes.set_ylim(0, min(1.0, float(settled.max()) * 1.12 + 0.02))
     axes.set(xlim=(1, max(len(done), 2)), xlabel="Tasks done")
     percent(axes, "Cumulative share won")
-    end_labels(axes, [(name, len(done), mean[-1, agent], legible(colours[agent])) for agent, name in enumerate(agents)])
+    end_labels(
+        axes, [(name, len(done), mean[-1, agent], darken_for_text(colours[agent])) for agent, name in enumerate(agents)]
+    )
     return figure
 
 
-@styled
+@apply_style
 def success_by_bin(
     series: Mapping[str, Mapping[str, Interval]],
     *,
@@ -170,7 +172,7 @@ def success_by_bin(
     return figure
 
 
-@styled
+@apply_style
 def shapley_bars(
     agents: Sequence[str],
     values: Mapping[str, Sequence[Interval]],
@@ -203,7 +205,7 @@ def shapley_bars(
         axes.bar(at, heights, width=width * 0.92, color=tones[number] if several else ramp(len(agents)))
         error_bars(axes, at, row)
         if several:
-            place, colour = (0.02, 1.0 - 0.085 * number), legible(tones[number])
+            place, colour = (0.02, 1.0 - 0.085 * number), darken_for_text(tones[number])
             axes.annotate(f"■ {name}", place, xycoords="axes fraction", va="top", color=colour, fontsize=6.5)
     axes.axhline(0, color=INK, lw=0.6)
     low, high = axes.get_ylim()
@@ -214,9 +216,9 @@ def shapley_bars(
     return figure
 
 
-@styled
+@apply_style
 def escalation_map(found: Escalation, *, size: float = COLUMN) -> Figure:
-    """Who did the work against who should have: framed cells are the oracle's choice, right of them dearer than needed.
+    """Draw the agent chosen against the oracle's: framed cells are the oracle's choice, right of them are dearer ones.
 
     Cells show runs and their share of the row; shade is that share.
     """
@@ -250,7 +252,7 @@ def escalation_map(found: Escalation, *, size: float = COLUMN) -> Figure:
     return figure
 
 
-@styled
+@apply_style
 def success_by_time(
     curves: Sequence[TimeCurve], *, low: float = 1.0, high: float = 1500.0, height: float = 2.4
 ) -> Figure:
@@ -285,10 +287,10 @@ def success_by_time(
                 fmt=MARKERS[number % len(MARKERS)],
                 ms=2.6,
                 color=colour,
-                ecolor=faded(colour),
+                ecolor=fade(colour),
                 elinewidth=0.6,
             )
-        ends.append((curve.name, float(x[-1]), float(y[-1]), legible(colour)))
+        ends.append((curve.name, float(x[-1]), float(y[-1]), darken_for_text(colour)))
     axes.axhline(0.5, color=GREY, lw=0.6, ls=":")
     axes.set_xlim(x[0], x[-1])
     axes.xaxis.set_major_locator(FixedLocator([np.log2(m) for m in TICKS_IN_MINUTES if low <= m <= high]))

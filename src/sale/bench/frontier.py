@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sale.bench.metrics import Settled
+from sale.bench.metrics import DecisionOutcomes
 from sale.bench.routers.protocol import Floats, Ints
 from sale.bench.stats import Interval, Resampling, bootstrap
 
@@ -71,7 +71,7 @@ def hull_area(costs: Floats, successes: Floats, most: float) -> Floats:
     return (area + np.maximum(most - here, 0.0) * height) / most
 
 
-def aiq(settings: Sequence[Settled], most: float, resampling: Resampling) -> Interval:
+def aiq(settings: Sequence[DecisionOutcomes], most: float, resampling: Resampling) -> Interval:
     """AIQ of a router from its settings on the same tasks.
 
     Args:

@@ -1,4 +1,4 @@
-"""How long a person's task an agent still solves every other time: success against human minutes.
+"""Horizons: the human time of tasks that an agent solves half of the time; success against human minutes.
 
 The fit of Kwa et al. 2025 (arXiv 2503.14499): logistic in log2 of the human minutes, the slope held a little by a
 quadratic penalty, the 50 % time horizon where the curve crosses one half.
@@ -17,7 +17,7 @@ from sale.bench.stats import Interval, Resampling, draws, percentiles
 PENALTY = 0.1
 """On half the squared slope, against a mean loss; as in the published fits."""
 STEPS = 60
-LONGEST_STEP = 4.0
+MAX_STEP = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ def fit_logistic(x: Floats, solved: Floats, tried: Floats, penalty: float = PENA
         a, b = curve.sum(axis=1) + 1e-12, (curve * away).sum(axis=1)
         c = (curve * away**2).sum(axis=1) + penalty
         step = np.stack([c * first[0] - b * first[1], a * first[1] - b * first[0]]) / (a * c - b * b)
-        step *= np.minimum(1.0, LONGEST_STEP / np.maximum(np.abs(step).max(axis=0), LONGEST_STEP / 2))
+        step *= np.minimum(1.0, MAX_STEP / np.maximum(np.abs(step).max(axis=0), MAX_STEP / 2))
         height, slope = height + np.where(mixed, step[0], 0.0), slope + np.where(mixed, step[1], 0.0)
         if np.abs(step[:, mixed]).max(initial=0.0) < 1e-10:
             break

@@ -238,7 +238,7 @@ def _swe_figures(table: SweTable, column: int, keep: Any, resampling: Resampling
 
 
 def swe_ratios(table: SweTable, resampling: Resampling = RESAMPLING) -> list[dict[str, Any]]:
-    """What small models reach of what large ones do, by bin: success and dollars, both ratios of sums over tasks.
+    """Compare small models with large ones, by bin: ratios of success and of dollars, as sums over tasks.
 
     Pairs of one maker's models, then the cheapest third of the models against the dearest third.
     """

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from sale.agents.code_tests import RunTests
 from sale.agents.protocol import Verifier
-from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, Sandbox
-from sale.agents.verify import ExactMatch, normalised
+from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, Sandbox
+from sale.agents.verify import ExactMatch, normalise
 from sale.bench.tasks.schema import BenchTask
 from sale.types import Outcome, Task
 
-MOST_WORDS = 20
+MAX_WORDS = 20
 """A longer answer must be the reference itself: who names everything names the answer, too."""
 _CLOSED = frozenset({"yes", "no"})
 _LETTER = re.compile(
@@ -27,7 +27,7 @@ _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class NamesIt:
+class NamesReference:
     """The string rule for short answers."""
 
     reference: str
@@ -38,16 +38,16 @@ class NamesIt:
         exact = await ExactMatch(self.reference, self.aliases).verify(task, answer)
         if exact.verdict == "success":
             return exact
-        given = normalised(answer).split()
+        given = normalise(answer).split()
         for accepted in (self.reference, *self.aliases):
-            wanted = normalised(accepted).split()
+            wanted = normalise(accepted).split()
             if _named(wanted, given):
                 return Outcome(verdict="success", judged_by="named in a short answer", detail=accepted)
         return Outcome(verdict="failure", judged_by="string rule", detail=exact.detail)
 
 
 def _named(wanted: list[str], given: list[str]) -> bool:
-    if not wanted or len(given) > MOST_WORDS:
+    if not wanted or len(given) > MAX_WORDS:
         return False
     if len(wanted) == 1 and wanted[0] in _CLOSED:
         return given[:1] == wanted and not (_CLOSED - set(wanted)) & set(given)
@@ -77,8 +77,8 @@ def chosen_option(answer: str, options: dict[str, str]) -> str | None:
         letters = {found.upper() for found in _LETTER.findall(line)} & set(options)
         if len(letters) == 1:
             return letters.pop()
-    said = normalised(text)
-    repeated = [letter for letter, option in options.items() if normalised(option) and normalised(option) == said]
+    said = normalise(text)
+    repeated = [letter for letter, option in options.items() if normalise(option) and normalise(option) == said]
     return repeated[0] if len(repeated) == 1 else None
 
 
@@ -90,8 +90,8 @@ def options_of(task: BenchTask) -> dict[str, str]:
     return dict(_OPTION_LINE.findall(task.prompt))
 
 
-def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: Limits = DEFAULT_LIMITS) -> Verifier:
-    """How this task's answers are judged.
+def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: RunLimits = DEFAULT_LIMITS) -> Verifier:
+    """Return the verifier of this task's answers.
 
     Args:
         task: The task.
@@ -109,4 +109,4 @@ def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: Limits = DE
         case "choice":
             return OptionChosen(task.reference or "", options_of(task))
         case "short":
-            return NamesIt(task.reference or "", task.aliases)
+            return NamesReference(task.reference or "", task.aliases)

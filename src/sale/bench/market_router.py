@@ -15,13 +15,13 @@ import numpy as np
 
 from sale.auction import scoring
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, Recorded, Work
+from sale.bench.replay import AuctionRow, RecordedExecution, RecordedTasks
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 from sale.bench.shapley import coalitions
 from sale.types import Bid, Price, Score, Weights
 
 Change = Callable[[Sequence[Bid]], Sequence[Bid]]
-"""What an ablation does to the bids of one auction before they are weighed."""
+"""The change an ablation makes to the bids of one auction before they are weighed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class SaleRouter:
         """Nothing to fit: the weights are given."""
 
     def route(self, test: OutcomeTable, /) -> Routing:
-        """The winner of every auction. Where nobody bid nobody is called: the task is not done."""
+        """The winner of every auction. Without a bid no agent is called: the task is not done."""
         order = {agent: number for number, agent in enumerate(test.agents)}
         rows = [self.auctions[task] for task in test.ids]
         winners = [self.winner(row) for row in rows]
@@ -53,7 +53,7 @@ class SaleRouter:
         )
 
     def winner(self, row: AuctionRow) -> str | None:
-        """Who wins an auction under these weights."""
+        """Return the winner of an auction under these weights."""
         bids = [bid for bid in row.bids if self.agents is None or bid.agent in self.agents]
         if self.change is not None:
             bids = list(self.change(bids))
@@ -63,7 +63,7 @@ class SaleRouter:
         return scoring.provisional_winner(weighed).agent
 
 
-def default_weights(recorded: Recorded) -> Weights:
+def default_weights(recorded: RecordedTasks) -> Weights:
     """The published rule with the market's stated prior for the recorded pool; its jurors are those that it asked."""
     prices = {
         name: Price(input=price, output=price, blended=price)
@@ -79,7 +79,7 @@ def default_weights(recorded: Recorded) -> Weights:
     return scoring.default_weights(prices, sorted(judges), base_rates=False)
 
 
-def ablations(recorded: Recorded, weights: Weights) -> list[SaleRouter]:
+def ablations(recorded: RecordedTasks, weights: Weights) -> list[SaleRouter]:
     """SALE without memory, whole and with one thing taken out each time (the paper's ablations)."""
     auctions = {task: row for (order, task), row in recorded.auctions.items() if order == FIRST_BIDS}
     bids = [bid for row in auctions.values() for bid in row.bids]
@@ -108,7 +108,7 @@ def ablations(recorded: Recorded, weights: Weights) -> list[SaleRouter]:
     return found
 
 
-def coalition_success(recorded: Recorded) -> Floats:
+def coalition_success(recorded: RecordedTasks) -> Floats:
     """(2^N, T): what SALE without memory reaches with the members of each coalition, in `shapley.coalitions`' order.
 
     The votes are those of the whole jury on the whole pool's plans: what it would have said of fewer is not known.
@@ -146,14 +146,14 @@ def _same_total(weights: Weights, left: Mapping[str, float]) -> Weights:
     return replace(weights, jurors={name: weight * scale for name, weight in left.items()})
 
 
-def in_order(recorded: Recorded, order: str) -> list[tuple[AuctionRow, Work | None]]:
+def in_order(recorded: RecordedTasks, order: str) -> list[tuple[AuctionRow, RecordedExecution | None]]:
     """The whole market over one recorded task order: its auctions, first to last, and the work of their winners."""
     rows = [recorded.auctions[order, task.id] for task in recorded.tasks]
     rows.sort(key=lambda row: row.position or 0)
     return [(row, recorded.works[row.task, row.winner, row.strategy] if row.winner else None) for row in rows]
 
 
-def order_table(recorded: Recorded, order: str) -> tuple[OutcomeTable, Routing]:
+def order_table(recorded: RecordedTasks, order: str) -> tuple[OutcomeTable, Routing]:
     """One recorded task order as a table and its routing: the winner's column holds the work it really did."""
     table = recorded.table(planned=True)
     success, dollars = table.success.copy(), table.dollars.copy()

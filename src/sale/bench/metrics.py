@@ -1,7 +1,7 @@
-"""What a router's decisions came to: success, money, tokens, who did the work, and how far that is from the best.
+"""The results of a router's decisions: success, money, tokens, shares of the work, and the distance from the best.
 
-Everything is computed from a `Settled`: one row per task and run, runs of one task kept together when tasks are
-resampled. `stats` gives every figure its interval.
+Everything is computed from a `DecisionOutcomes`: one row per task and run, runs of one task kept together when tasks
+are resampled. `stats` gives every figure its interval.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Routing
 from sale.bench.stats import (
-    Comparison,
     Interval,
+    PairedComparison,
     Resampling,
     bootstrap,
+    compare_paired,
     honest_rate,
     over_last,
-    paired,
     paired_statistic,
     ratio,
     totals,
@@ -31,7 +31,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settled:
+class DecisionOutcomes:
     """Decisions with what they came to: N rows, one a task and run."""
 
     agents: tuple[str, ...]
@@ -52,9 +52,9 @@ class Settled:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: Bools) -> Settled:
+    def take(self, rows: Bools) -> DecisionOutcomes:
         """Some rows only."""
-        return Settled(
+        return DecisionOutcomes(
             agents=self.agents,
             ids=tuple(name for name, keep in zip(self.ids, rows, strict=True) if keep),
             chosen=self.chosen[rows],
@@ -66,7 +66,7 @@ class Settled:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
+class RouterSummary:
     """The columns every report shows. `None` is a figure that cannot be computed."""
 
     pass_at_1: Interval
@@ -82,12 +82,12 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """Who did how much of what."""
+    """The share of each agent in the work."""
 
     labels: tuple[str, ...]
     agents: tuple[str, ...]
     tasks: tuple[int, ...]
-    """How many tasks each label has."""
+    """Number of tasks of each label."""
     shares: tuple[tuple[Interval, ...], ...]
     """Label by agent."""
 
@@ -109,7 +109,7 @@ class Escalation:
     """Share of runs of tasks that no agent solves."""
 
 
-def settle(*runs: tuple[OutcomeTable, Routing]) -> Settled:
+def settle(*runs: tuple[OutcomeTable, Routing]) -> DecisionOutcomes:
     """Decisions with their outcomes, one run after the other.
 
     Args:
@@ -132,7 +132,7 @@ def settle(*runs: tuple[OutcomeTable, Routing]) -> Settled:
         spent = None if table.tokens is None else (table.tokens * routing.called).sum(axis=1) + routing.extra_tokens
         parts.append((success, dollars, spent))
     tokens = [spent for _, _, spent in parts if spent is not None]
-    return Settled(
+    return DecisionOutcomes(
         agents=agents,
         ids=tuple(name for table, _ in runs for name in table.ids),
         chosen=np.concatenate([routing.chosen for _, routing in runs]),
@@ -143,7 +143,7 @@ def settle(*runs: tuple[OutcomeTable, Routing]) -> Settled:
     )
 
 
-def split(settled: Settled, labels: Mapping[str, str]) -> dict[str, Settled]:
+def split(settled: DecisionOutcomes, labels: Mapping[str, str]) -> dict[str, DecisionOutcomes]:
     """Rows by the label (bin, domain) of their task, in the order the labels first appear in the mapping.
 
     Raises:
@@ -155,7 +155,7 @@ def split(settled: Settled, labels: Mapping[str, str]) -> dict[str, Settled]:
     return {label: settled.take(own == label) for label in dict.fromkeys(labels.values()) if (own == label).any()}
 
 
-def summary(settled: Settled, resampling: Resampling) -> Summary:
+def summary(settled: DecisionOutcomes, resampling: Resampling) -> RouterSummary:
     """The columns every report shows, from one set of resamples.
 
     Raises:
@@ -174,7 +174,7 @@ def summary(settled: Settled, resampling: Resampling) -> Summary:
     columns = np.column_stack([settled.success, settled.dollars, tokens, largest, settled.extra, ones])
     success, dollars, large, extra, spent, rate = bootstrap(columns, statistic, resampling, clusters=settled.ids)
     known = settled.tokens is not None
-    return Summary(
+    return RouterSummary(
         pass_at_1=honest_rate(_certain(success), resampling.level),
         dollars_per_task=_certain(dollars),
         dollars_per_mt=rate if known else None,
@@ -196,7 +196,7 @@ def oracle(table: OutcomeTable) -> Floats:
 
 
 def gap_closed(
-    settled: Settled, table: OutcomeTable, resampling: Resampling, *, best: int | None = None
+    settled: DecisionOutcomes, table: OutcomeTable, resampling: Resampling, *, best: int | None = None
 ) -> Interval | None:
     """(router - best single) / (oracle - best single) in pass@1; below 0 where the router is worse.
 
@@ -216,13 +216,13 @@ def gap_closed(
     return ratio(gap, ceiling, resampling, clusters=settled.ids)
 
 
-def saving(settled: Settled, table: OutcomeTable, agent: int, resampling: Resampling) -> Interval | None:
+def saving(settled: DecisionOutcomes, table: OutcomeTable, agent: int, resampling: Resampling) -> Interval | None:
     """1 - dollars / dollars of one agent doing everything; `None` where that agent costs nothing."""
     alone = table.dollars[_rows(settled, table), agent]
     return ratio(alone - settled.dollars, alone, resampling, clusters=settled.ids)
 
 
-def compare_success(ours: Settled, theirs: Settled, resampling: Resampling) -> Comparison:
+def compare_success(ours: DecisionOutcomes, theirs: DecisionOutcomes, resampling: Resampling) -> PairedComparison:
     """Paired difference in pass@1; with McNemar's test where both did every task once, right or wrong.
 
     Raises:
@@ -230,11 +230,11 @@ def compare_success(ours: Settled, theirs: Settled, resampling: Resampling) -> C
     """
     left, right = _per_task(ours, ours.success), _per_task(theirs, theirs.success, like=ours)
     if len(ours) == len(left) == len(theirs):
-        return paired(left[:, 0], right[:, 0], resampling)
+        return compare_paired(left[:, 0], right[:, 0], resampling)
     return _compared(left, right, resampling)
 
 
-def compare_dollars(ours: Settled, theirs: Settled, resampling: Resampling) -> Comparison:
+def compare_dollars(ours: DecisionOutcomes, theirs: DecisionOutcomes, resampling: Resampling) -> PairedComparison:
     """Paired difference in $/task.
 
     Raises:
@@ -243,7 +243,7 @@ def compare_dollars(ours: Settled, theirs: Settled, resampling: Resampling) -> C
     return _compared(_per_task(ours, ours.dollars), _per_task(theirs, theirs.dollars, like=ours), resampling)
 
 
-def workload(settled: Settled, resampling: Resampling, labels: Mapping[str, str] | None = None) -> Workload:
+def workload(settled: DecisionOutcomes, resampling: Resampling, labels: Mapping[str, str] | None = None) -> Workload:
     """Share of tasks each agent does, overall or by label."""
     parts = {"all": settled} if labels is None else split(settled, labels)
     shares: list[tuple[Interval, ...]] = []
@@ -265,7 +265,7 @@ def win_share(chosen: Ints, agents: int) -> Floats:
     return np.cumsum(won, axis=0) / np.arange(1, len(won) + 1)[:, None]
 
 
-def escalation(settled: Settled, table: OutcomeTable, resampling: Resampling) -> Escalation:
+def escalation(settled: DecisionOutcomes, table: OutcomeTable, resampling: Resampling) -> Escalation:
     """Choices against the cheapest agent that solves the task by `table`; graded outcomes count from `SOLVED` on.
 
     An agent dearer than needed that fails, where a still dearer one would not, is both over- and under-escalation.
@@ -287,14 +287,14 @@ def escalation(settled: Settled, table: OutcomeTable, resampling: Resampling) ->
     return Escalation(agents=table.agents, counts=counts, over=over, under=under, exact=exact, hopeless=hopeless)
 
 
-def _compared(left: Floats, right: Floats, resampling: Resampling) -> Comparison:
+def _compared(left: Floats, right: Floats, resampling: Resampling) -> PairedComparison:
     found = paired_statistic(left, right, over_last, resampling)
     if found is None:
         raise ValueError("the difference of numbers this large is not finite")
     return found
 
 
-def _per_task(settled: Settled, values: Floats, like: Settled | None = None) -> Floats:
+def _per_task(settled: DecisionOutcomes, values: Floats, like: DecisionOutcomes | None = None) -> Floats:
     """Sums and rows of each task, shape (tasks, 2), in the order of `like`."""
     names = list(dict.fromkeys(settled.ids))
     summed = totals(np.column_stack([values, np.ones(len(values))]), settled.ids)
@@ -307,7 +307,7 @@ def _per_task(settled: Settled, values: Floats, like: Settled | None = None) -> 
     return summed[[places[name] for name in wanted]]
 
 
-def _rows(settled: Settled, table: OutcomeTable) -> Ints:
+def _rows(settled: DecisionOutcomes, table: OutcomeTable) -> Ints:
     """Where each row's task is in the table."""
     if settled.agents != table.agents:
         raise ValueError(f"the table must have the agents {settled.agents!r}, got {table.agents!r}")

@@ -1,9 +1,9 @@
 """The market as it runs with fitted weights: it remembers outcomes task by task, and awards by what it remembers.
 
 A simulation over recorded bids and work, with the market's own rules for everything that is decided: `scoring`,
-`standing`, the memory's track records. Work is done without a plan, as recorded for every agent; a plan is a signal.
-What the market may know: the training tasks with everybody's outcomes, as the learnt baselines do; and, with
-`learn=True`, of the test tasks those before the present one, with the outcomes of the agents that worked on them.
+`value_of_information`, the memory's track records. Work is done without a plan, as recorded for every agent; a plan is
+a signal. The market may know the training tasks with all outcomes, as the learnt baselines do; and, with `learn=True`,
+of the test tasks those before the present one, with the outcomes of the agents that worked on them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.auction import scoring, standing
-from sale.auction.sequence import first_to_try, next_to_try
+from sale.auction import scoring, value_of_information
+from sale.auction.attempt_order import first_to_try, next_to_try
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, Recorded, Work
+from sale.bench.replay import AuctionRow, RecordedExecution, RecordedTasks
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
-from sale.memory.tracks import TrackedWork, Tracks
-from sale.memory.tracks import Work as PlaceOfWork
+from sale.memory.track_records import TrackedWork, TrackIndex
+from sale.memory.track_records import WorkContext as PlaceOfWork
 from sale.types import Bid, Example, Price, Strategy, TrackRecord, Verdict, Weights, Worked
 
 Embed = Callable[[Sequence[str]], Floats]
@@ -29,26 +29,26 @@ Embed = Callable[[Sequence[str]], Floats]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """How the market is run."""
+class OnlinePolicy:
+    """The settings of a market in the simulation."""
 
     name: str
     weights: Weights
     hold: bool = False
     """Hold every auction, whether it pays or not."""
     attempts: int = 1
-    """How many agents may try, where the examples in the task's own text show that work is wrong."""
+    """Number of agents that may try, where the examples in the task's own text show that work is wrong."""
     learn: bool = True
-    """Whether outcomes of test tasks are remembered."""
+    """True where outcomes of test tasks are remembered."""
 
 
 @dataclass(slots=True)
-class History:
-    """What is remembered of past work, by the memory's own rule."""
+class WorkHistory:
+    """The memory of past work, by the auction memory's own rule."""
 
     vectors: Floats
     """(R, D): of all texts, rows of length one."""
-    tracks: Tracks = field(default_factory=Tracks)
+    tracks: TrackIndex = field(default_factory=TrackIndex)
     _count: int = 0
 
     def remember(self, row: int, done: Sequence[TrackedWork]) -> None:
@@ -61,7 +61,7 @@ class History:
         self.tracks.put(PlaceOfWork(auction=number, row=row, started=float(number), tenant=0), done)
 
     def of(self, row: int, agents: Sequence[str]) -> dict[str, TrackRecord]:
-        """How agents did at what is like the text of a row."""
+        """Return the agents' records at work like the text of a row."""
         similar = np.clip(self.vectors @ self.vectors[row], -1.0, 1.0)
 
         def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -70,15 +70,15 @@ class History:
         return self.tracks.records(agents, similar.astype(np.float32), exactly)
 
 
-def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
+def examples_of(recorded: RecordedTasks, embed: Embed) -> tuple[Example, ...]:
     """Recorded tasks as learning sees them: all agents' bids, and their work without a plan.
 
     An agent that did not bid takes part with no plan, as it would in an award on track records. Track records are those
     of all the other tasks.
     """
-    history = History(embed([task.prompt for task in recorded.tasks]))
+    history = WorkHistory(embed([task.prompt for task in recorded.tasks]))
     prices = dict(zip(recorded.agents, recorded.prices, strict=True))
-    done = [everybody(recorded, task.id) for task in recorded.tasks]
+    done = [list_all_work(recorded, task.id) for task in recorded.tasks]
     for row, work in enumerate(done):
         history.put(row, row, work)
     found: list[Example] = []
@@ -105,7 +105,7 @@ def examples_of(recorded: Recorded, embed: Embed) -> tuple[Example, ...]:
     return tuple(found)
 
 
-def run(recorded: Recorded, dev: Recorded | None, policy: Policy, embed: Embed, seed: int) -> Ran:
+def run(recorded: RecordedTasks, dev: RecordedTasks | None, policy: OnlinePolicy, embed: Embed, seed: int) -> OnlineRun:
     """The test tasks of a record through the market, in one random order.
 
     Args:
@@ -116,30 +116,30 @@ def run(recorded: Recorded, dev: Recorded | None, policy: Policy, embed: Embed, 
         seed: Of the order.
     """
     earlier = dev.tasks if dev is not None else []
-    history = History(embed([task.prompt for task in (*earlier, *recorded.tasks)]))
+    history = WorkHistory(embed([task.prompt for task in (*earlier, *recorded.tasks)]))
     if dev is not None:
         for row, task in enumerate(earlier):
-            history.remember(row, everybody(dev, task.id))
-    market = _Market(recorded, policy)
+            history.remember(row, list_all_work(dev, task.id))
+    market = _OnlineMarket(recorded, policy)
     order = list(range(len(recorded.tasks)))
     random.Random(seed).shuffle(order)  # noqa: S311  an order, not a secret
-    done: dict[int, _Done] = {}
+    done: dict[int, _TaskOutcome] = {}
     for place in order:
         row = len(earlier) + place
         done[place] = market.task(place, history.of(row, recorded.agents))
         if policy.learn:
             history.remember(row, done[place].work)
-    return Ran(recorded=recorded, done=[done[place] for place in range(len(order))])
+    return OnlineRun(recorded=recorded, done=[done[place] for place in range(len(order))])
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class _TaskOutcome:
     """One task."""
 
     tried: tuple[str, ...]
-    """Who worked, in order; the last one's answer counts."""
+    """Agents that worked, in order; the last one's answer counts."""
     work: tuple[TrackedWork, ...]
-    """What the memory knows of it."""
+    """The work as the memory keeps it."""
     extra: float
     """Dollars of the auction."""
     tokens: float
@@ -147,11 +147,11 @@ class _Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class OnlineRun:
     """One run over all test tasks."""
 
-    recorded: Recorded
-    done: Sequence[_Done]
+    recorded: RecordedTasks
+    done: Sequence[_TaskOutcome]
 
     @property
     def held(self) -> float:
@@ -160,7 +160,7 @@ class Ran:
 
     @property
     def routing(self) -> Routing:
-        """Who did what, and what deciding cost."""
+        """The routing: the agent of each task, and the cost of deciding."""
         agents = {agent: number for number, agent in enumerate(self.recorded.agents)}
         last = [agents[one.tried[-1]] if one.tried else 0 for one in self.done]
         routing = Routing.of(np.array(last, np.intp), len(agents))
@@ -178,13 +178,13 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class _Market:
+class _OnlineMarket:
     """Award and work on one task after the other."""
 
-    recorded: Recorded
-    policy: Policy
+    recorded: RecordedTasks
+    policy: OnlinePolicy
 
-    def task(self, place: int, tracks: dict[str, TrackRecord]) -> _Done:
+    def task(self, place: int, tracks: dict[str, TrackRecord]) -> _TaskOutcome:
         """One task."""
         task = self.recorded.tasks[place].id
         auction = self.recorded.auctions[FIRST_BIDS, task]
@@ -202,23 +202,23 @@ class _Market:
             done.append(TrackedWork(agent=tried[-1], verdict=verdict, dollars=work.dollars))
         paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]
         share = sum(paid) / auction.first_dollars if held and auction.first_dollars > 0 else 0.0
-        return _Done(tuple(tried), tuple(done), sum(paid) if held else 0.0, share * auction.first_tokens, held)
+        return _TaskOutcome(tuple(tried), tuple(done), sum(paid) if held else 0.0, share * auction.first_tokens, held)
 
     def _first(self, task: str, bids: Sequence[Bid]) -> Bid | None:
-        """Who works first."""
+        """Return the bid that works first."""
         model = self.policy.weights.model
         if bids and model is not None and self.policy.attempts > 1 and task in self.recorded.checkable:
             return first_to_try(bids, model, self.policy.attempts)
         return scoring.provisional_winner(bids) if bids else None
 
     def _bids(self, auction: AuctionRow, tracks: dict[str, TrackRecord]) -> tuple[list[Bid], bool]:
-        """What the award is made among, and whether there was an auction."""
+        """Return the bids the award is made among, and whether there was an auction."""
         model = self.policy.weights.model
         if model is not None and not self.policy.hold:
             prices = zip(self.recorded.agents, self.recorded.prices, strict=True)
-            bidders = [_Bidder(name, Price(input=price, output=price, blended=price)) for name, price in prices]
-            known = standing.standing_bids(bidders, tracks, self.policy.weights)
-            if not standing.pays(known, model):
+            bidders = [_StandingBidder(name, Price(input=price, output=price, blended=price)) for name, price in prices]
+            known = value_of_information.standing_bids(bidders, tracks, self.policy.weights)
+            if not value_of_information.pays(known, model):
                 return known, False
         return [
             scoring.weigh(bid.strategy, bid.price, bid.scores, self.policy.weights, tracks[bid.agent])
@@ -228,14 +228,14 @@ class _Market:
     def _asked(self, juror: str) -> bool:
         return scoring.speaks(juror, self.policy.weights)
 
-    def _checked(self, task: str, work: Work) -> str:
+    def _checked(self, task: str, work: RecordedExecution) -> str:
         if not work.answer.strip():
             return "failure"
         return self.recorded.checks.get((task, work.answer), "unknown")
 
 
 @dataclass(frozen=True, slots=True)
-class _Bidder:
+class _StandingBidder:
     """As much of a bidder as a standing bid needs."""
 
     name: str
@@ -247,11 +247,11 @@ def _absent(agent: str, price: float) -> Bid:
     return Bid(strategy=plan, price=price, cost=0.0, value=0.0, scores=())
 
 
-def _verdict(work: Work) -> Verdict:
+def _verdict(work: RecordedExecution) -> Verdict:
     return "success" if work.success else "failure" if work.judged else "unknown"
 
 
-def everybody(recorded: Recorded, task: str) -> list[TrackedWork]:
+def list_all_work(recorded: RecordedTasks, task: str) -> list[TrackedWork]:
     """Every agent's work on a task, without a plan, as the memory would know it."""
     works = {agent: recorded.works[task, agent, ""] for agent in recorded.agents}
     return [TrackedWork(agent=agent, verdict=_verdict(one), dollars=one.dollars) for agent, one in works.items()]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from sale.bench.figure_style import FAINT, GREY, HUES, INK, OURS, canvas, faded, percent, point_labels, styled
+from sale.bench.figure_style import FAINT, GREY, HUES, INK, OURS, apply_style, canvas, fade, percent, point_labels
 from sale.bench.frontier import hull
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval
@@ -25,7 +25,7 @@ LOOKS: dict[Kind, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class ParetoPoint:
     """A router or an agent in the plane of cost and success."""
 
     name: str
@@ -38,8 +38,8 @@ WIDE = 20.0
 """Costs further apart than this are shown on a logarithmic axis."""
 
 
-@styled
-def pareto_plot(points: Sequence[Point], *, tasks: int = 1_000, height: float = 2.6) -> Figure:
+@apply_style
+def pareto_plot(points: Sequence[ParetoPoint], *, tasks: int = 1_000, height: float = 2.6) -> Figure:
     """Success against cost with intervals; the grey line is what mixing single agents at random reaches.
 
     Costs that differ much are shown on a logarithmic axis, on which that line is bent.
@@ -72,8 +72,8 @@ def pareto_plot(points: Sequence[Point], *, tasks: int = 1_000, height: float = 
         axes.fill_between(*mix.T, color=FAINT, alpha=0.5, lw=0, zorder=0)
     for point, cost, success in zip(points, costs, rates, strict=True):
         colour, marker = LOOKS[point.kind]
-        axes.plot(cost[[0, 2]], success[[1, 1]], color=faded(colour), lw=0.7)
-        axes.plot(cost[[1, 1]], success[[0, 2]], color=faded(colour), lw=0.7)
+        axes.plot(cost[[0, 2]], success[[1, 1]], color=fade(colour), lw=0.7)
+        axes.plot(cost[[1, 1]], success[[0, 2]], color=fade(colour), lw=0.7)
         axes.plot(cost[1], success[1], marker, ms=7 if marker == "*" else 4, color=colour, zorder=3)
         lines += [np.array([cost[[0, 2]], success[[1, 1]]]).T, np.array([cost[[1, 1]], success[[0, 2]]]).T]
     low, high = float(rates.min()), float(rates.max())
@@ -92,7 +92,7 @@ def pareto_plot(points: Sequence[Point], *, tasks: int = 1_000, height: float = 
     return figure
 
 
-def _mixtures(points: Sequence[Point], costs: Floats, rates: Floats, spots: Floats) -> Floats:
+def _mixtures(points: Sequence[ParetoPoint], costs: Floats, rates: Floats, spots: Floats) -> Floats:
     """(n, 2): cost and success of the best mixtures of single agents, at these costs and at the corners between."""
     alone = np.array([place for place, point in enumerate(points) if point.kind == "agent"], dtype=np.intp)
     if not len(alone):

@@ -24,13 +24,13 @@ CHECKED = {"success": 1.0, "failure": -1.0, "unknown": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
+class RecordedExecution:
     """One execution."""
 
     agent: str
     success: bool
     judged: bool
-    """False where nobody could tell; it then counts as no success."""
+    """False without a verdict; it then counts as a failure."""
     dollars: float
     tokens: int
     seconds: float
@@ -48,7 +48,7 @@ class AuctionRow:
     """First bids that stood, as they were weighed."""
     refined: tuple[Bid, ...]
     winner: str | None
-    """`None` where nobody bid."""
+    """`None` without a bid."""
     strategy: str
     provisional: str | None
     dollars: float
@@ -64,14 +64,16 @@ class AuctionRow:
 
 
 @dataclass(slots=True)
-class Recorded:
-    """What one record holds of the tasks given, those that are whole on it."""
+class RecordedTasks:
+    """The content of one record on the tasks given, those that are whole on it."""
 
     agents: tuple[str, ...] = ()
     """From the cheapest to the dearest."""
     prices: tuple[float, ...] = ()
     tasks: list[BenchTask] = field(default_factory=list[BenchTask])
-    works: dict[tuple[str, str, str], Work] = field(default_factory=dict[tuple[str, str, str], Work])
+    works: dict[tuple[str, str, str], RecordedExecution] = field(
+        default_factory=dict[tuple[str, str, str], RecordedExecution]
+    )
     """By task, agent and strategy; the strategy is empty for work without a plan."""
     auctions: dict[tuple[str, str], AuctionRow] = field(default_factory=dict[tuple[str, str], AuctionRow])
     """By order and task."""
@@ -92,7 +94,7 @@ class Recorded:
         names = sorted({order for order, _ in self.auctions} - {FIRST_BIDS, GROUNDED})
         return tuple(name for name in names if all((name, task.id) in self.auctions for task in self.tasks))
 
-    def grounded(self) -> Recorded:
+    def with_evidence(self) -> RecordedTasks:
         """The same record with the auctions of what agents found in place of those of plans, where it has them."""
         held = {(FIRST_BIDS, task): row for (order, task), row in self.auctions.items() if order == GROUNDED}
         rest = {at: row for at, row in self.auctions.items() if at[0] not in {FIRST_BIDS, GROUNDED}}
@@ -121,26 +123,26 @@ class Recorded:
             groups=tuple(task.time.label for task in self.tasks),
         )
 
-    def _shown(self, task: str, work: Work | None) -> float:
-        """What the examples in the task's text say of an answer; an empty one has failed."""
+    def _shown(self, task: str, work: RecordedExecution | None) -> float:
+        """Return the verdict of the examples in the task's text on an answer; an empty one has failed."""
         if work is None or not work.answer.strip():
             return CHECKED["failure"]
         return CHECKED[self.checks.get((task, work.answer), "unknown")]
 
-    def _work(self, task: str, agent: str, *, planned: bool) -> Work | None:
+    def _work(self, task: str, agent: str, *, planned: bool) -> RecordedExecution | None:
         if not planned:
             return self.works[task, agent, ""]
         bid = next((bid for bid in self.auctions[FIRST_BIDS, task].bids if bid.agent == agent), None)
         return None if bid is None else self.works[task, agent, bid.strategy.text]
 
 
-def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> Recorded:
+def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> RecordedTasks:
     """The tables of a record, of those tasks that are whole on it: all work and the auction of first bids.
 
     Raises:
         InputError: The record cannot be read, or was not made with these tasks' pool.
     """
-    found = Recorded()
+    found = RecordedTasks()
     for line in read_record(path):
         match line["kind"]:
             case "run":
@@ -165,13 +167,13 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> Recorded:
     return found
 
 
-def merged(parts: Sequence[Recorded]) -> Recorded:
+def merge_records(parts: Sequence[RecordedTasks]) -> RecordedTasks:
     """Records of the same pool as one.
 
     Raises:
         InputError: Their agents or prices differ.
     """
-    found = Recorded(agents=parts[0].agents, prices=parts[0].prices)
+    found = RecordedTasks(agents=parts[0].agents, prices=parts[0].prices)
     for part in parts:
         if (part.agents, part.prices) != (found.agents, found.prices):
             raise InputError("records of different pools cannot be put together")
@@ -184,7 +186,7 @@ def merged(parts: Sequence[Recorded]) -> Recorded:
     return found
 
 
-def _whole(found: Recorded, task: str) -> bool:
+def _whole(found: RecordedTasks, task: str) -> bool:
     auction = found.auctions.get((FIRST_BIDS, task))
     if auction is None:
         return False
@@ -192,9 +194,9 @@ def _whole(found: Recorded, task: str) -> bool:
     return all((task, agent, strategy) in found.works for agent, strategy in wanted)
 
 
-def _work(line: Mapping[str, Any]) -> Work:
+def _work(line: Mapping[str, Any]) -> RecordedExecution:
     calls: Sequence[Mapping[str, Any]] = line["calls"]
-    return Work(
+    return RecordedExecution(
         agent=line["agent"],
         success=line["outcome"]["verdict"] == "success",
         judged=line["outcome"]["verdict"] != "unknown",

@@ -22,19 +22,19 @@ from sale.bench.reproduction import (
     Published,
     Reproduction,
     bootstrap,
-    exactly,
+    make_exact,
     mean_of,
     spread,
     write,
 )
-from sale.bench.routers import outside
+from sale.bench.routers import external
 from sale.bench.routers.carrot import CarrotNearest, CarrotText
 from sale.bench.routers.estimators import folds
-from sale.bench.routers.features import Embeddings, Features, Joined, WordNgrams
+from sale.bench.routers.features import Embeddings, Features, JoinedFeatures, WordNgrams
 from sale.bench.routers.fixed import AlwaysLargest, BestSingle, Oracle
 from sale.bench.routers.gap import call_curve, random_curve
 from sale.bench.routers.protocol import Floats, Ints, OutcomeTable
-from sale.bench.routers.tuning import Tuned, outcome
+from sale.bench.routers.tuning import TunedRouter, outcome
 from sale.bench.routers.wtp import NEIGHBOURS, WtpNearest, WtpNeural
 from sale.errors import SaleError
 from sale.models.embedding import Embedder, MiniLMEmbedder
@@ -84,7 +84,7 @@ def reproductions(data: Path, embedder: Embedder | None = None) -> list[Reproduc
 def routerbench_mini(folder: Path, features: Features) -> Iterator[Reproduction]:
     """Frozen routers between two models on 800 tasks: their strategies' outcomes, and our oracle over the models'."""
     names = ("always_cheap", "always_strong", "task_aware", "learned_combined")
-    table = outside.routerbench_mini(folder, names)
+    table = external.routerbench_mini(folder, names)
     won = {name: table.success[:, table.agents.index(name)] for name in names}
     paid = {name: table.dollars[:, table.agents.index(name)] for name in names}
     readme = partial(Published, source=MINI + "README, main results", checked="at the source")
@@ -123,7 +123,7 @@ def routerbench_mini(folder: Path, features: Features) -> Iterator[Reproduction]
         ),
         ours=mean_of(won["learned_combined"] - won["always_strong"], 100),
     )
-    yield from _mini_by_our_routers(outside.routerbench_mini(folder), features)
+    yield from _mini_by_our_routers(external.routerbench_mini(folder), features)
 
 
 def _mini_by_our_routers(table: OutcomeTable, features: Features) -> Iterator[Reproduction]:
@@ -159,7 +159,7 @@ def _mini_by_our_routers(table: OutcomeTable, features: Features) -> Iterator[Re
             source=MINI + "main_results.csv (mean of 100 draws; interval 72.06 to 73.00)",
             checked="at the source",
         ),
-        ours=exactly(100 * float(cheap + 0.95875 * (strong - cheap))),
+        ours=make_exact(100 * float(cheap + 0.95875 * (strong - cheap))),
         explanation="Ours is the exact expectation of chance on these outcomes.",
     )
     success, dollars = _cross_fitted(table, features)
@@ -178,7 +178,7 @@ def _mini_by_our_routers(table: OutcomeTable, features: Features) -> Iterator[Re
 def _cross_fitted(table: OutcomeTable, features: Features) -> tuple[Floats, Floats]:
     success, dollars = np.zeros(len(table)), np.zeros(len(table))
     for train, held in folds(len(table), 5, SEED):
-        router = Tuned("WTP k-NN", [WtpNearest(features, k=k) for k in NEIGHBOURS])
+        router = TunedRouter("WTP k-NN", [WtpNearest(features, k=k) for k in NEIGHBOURS])
         router.fit(table.take(train))
         asked = table.take(held)
         success[held], dollars[held] = outcome(router.route(asked), asked)
@@ -186,11 +186,11 @@ def _cross_fitted(table: OutcomeTable, features: Features) -> tuple[Floats, Floa
 
 
 def routellm(folder: Path) -> Iterator[Reproduction]:
-    """What RouteLLM's tables give alone: the two models, half of their gap, and the random router."""
+    """Reproduce the figures RouteLLM's tables give alone: the two models, half of their gap, and the random router."""
     tables = {
-        "MMLU": (outside.routellm(folder, "mmlu"), 100, 81, 75, (0.500, 0.0005), (50.07, 0.005), (79.93, 0.005)),
-        "GSM8K": (outside.routellm(folder, "gsm8k"), 100, 86, 75, (0.497, 0.01), (50.00, 2), (80.08, 1)),
-        "MT-Bench": (outside.routellm_chat(folder), 10, 9.3, 8.8, (0.500, 0.02), (49.03, 4), (78.08, 3)),
+        "MMLU": (external.routellm(folder, "mmlu"), 100, 81, 75, (0.500, 0.0005), (50.07, 0.005), (79.93, 0.005)),
+        "GSM8K": (external.routellm(folder, "gsm8k"), 100, 86, 75, (0.497, 0.01), (50.00, 2), (80.08, 1)),
+        "MT-Bench": (external.routellm_chat(folder), 10, 9.3, 8.8, (0.500, 0.02), (49.03, 4), (78.08, 3)),
     }
     for name, (table, scale, strongest, half, apgr, cpt50, cpt80) in tables.items():
         weak, strong = table.success.T
@@ -233,7 +233,7 @@ RANDOM = "deciles of chance scores, the mean of ten curves; the interval is over
 
 def routellm_learnt(folder: Path, features: Features) -> Iterator[Reproduction]:
     """Our learnt routers on MMLU with as many golden labels as RouteLLM's had, against the best of theirs."""
-    table = outside.routellm(folder, "mmlu")
+    table = external.routellm(folder, "mmlu")
     rows = np.random.default_rng(SEED).permutation(len(table))
     train, test = table.take(rows[:GOLDEN]), table.take(rows[GOLDEN : GOLDEN + ASKED])
     weak, strong = test.success.T
@@ -272,7 +272,7 @@ def _needs(train: OutcomeTable, test: OutcomeTable, features: Features) -> Itera
     for wtp in (WtpNearest(features, k=40), WtpNeural(features, hidden=(100,))):
         wtp.fit(train)
         yield wtp.name, np.diff(wtp.predict(test), axis=1)[:, 0]
-    for carrot in (CarrotNearest(features), CarrotText(Joined(features, WordNgrams()))):
+    for carrot in (CarrotNearest(features), CarrotText(JoinedFeatures(features, WordNgrams()))):
         carrot.fit(train)
         yield carrot.name, np.diff(carrot.predict(test)[0], axis=1)[:, 0]
 
@@ -320,7 +320,7 @@ def arena_score(accuracy: float, dollars: float) -> float:
 
 def swebench(folder: Path) -> Iterator[Reproduction]:
     """SWE-bench's bash-only leaderboard: the best single agent's headline figures."""
-    table = outside.swebench(folder)
+    table = external.swebench(folder)
     router = BestSingle()
     router.fit(table)
     success, dollars = outcome(router.route(table), table)

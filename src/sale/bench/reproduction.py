@@ -18,7 +18,7 @@ from sale.bench.routers.protocol import Floats, Ints
 from sale.files.writing import write_text
 
 Checked = Literal["at the source", "second hand", "not read again"]
-"""How the published figure was read: in the publication or its repository; in another work that quotes it; or not
+"""The reading of the published figure: in the publication or its repository; in another work that quotes it; or not
 again for this record, so that it may be misquoted and does not count as reproduced."""
 RESAMPLES = 2000
 SEED = 1234
@@ -27,7 +27,7 @@ LOW, HIGH = 2.5, 97.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """A figure somebody else printed."""
+    """A figure from another publication."""
 
     value: float
     error: float
@@ -52,17 +52,17 @@ class Reproduction:
     name: str
     unit: str
     published: Published | None
-    """`None` where nobody published one: our figure for comparison."""
+    """`None` where none was published: our figure for comparison."""
     ours: Figure
     n: int
     """Tasks behind our figure."""
     explanation: str
     same_conditions: bool = True
-    """Whether ours was computed from the very data and by the very rule of the published one."""
+    """True where ours was computed from the very data and by the very rule of the published one."""
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the published figure, within its error, meets our interval."""
+        """True where the published figure, within its error, meets our interval."""
         if self.published is None:
             return None
         low, high = self.published.value - self.published.error, self.published.value + self.published.error
@@ -73,7 +73,7 @@ class Reproduction:
         return {**asdict(self), "agrees": self.agrees}
 
 
-def exactly(value: float) -> Figure:
+def make_exact(value: float) -> Figure:
     """A figure without chance in it: it is what it is on this table."""
     return Figure(value=value, low=value, high=value)
 

@@ -1,4 +1,4 @@
-"""What each agent contributes to a pool: Shapley values, exact over all coalitions.
+"""The contribution of each agent to a pool: Shapley values, exact over all coalitions.
 
 A coalition's place is a bit mask: agent `i` belongs to coalition `c` where bit `i` of `c` is set; 0 is the empty one.
 """
@@ -14,17 +14,17 @@ from numpy.typing import ArrayLike
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval, Resampling, bootstrap, over_last
 
-MOST_AGENTS = 10
+MAX_AGENTS = 10
 
 
 def coalitions(agents: int) -> tuple[frozenset[int], ...]:
     """All 2^N coalitions, each at its place.
 
     Raises:
-        ValueError: Fewer than 1 or more than `MOST_AGENTS` agents.
+        ValueError: Fewer than 1 or more than `MAX_AGENTS` agents.
     """
-    if not 1 <= agents <= MOST_AGENTS:
-        raise ValueError(f"exact Shapley values take 1 to {MOST_AGENTS} agents, got {agents!r}")
+    if not 1 <= agents <= MAX_AGENTS:
+        raise ValueError(f"exact Shapley values take 1 to {MAX_AGENTS} agents, got {agents!r}")
     return tuple(frozenset(agent for agent in range(agents) if place >> agent & 1) for place in range(1 << agents))
 
 
@@ -45,7 +45,7 @@ def shapley_values(value: Callable[[frozenset[int]], float], agents: int) -> Flo
 
     Args:
         value: What a coalition is worth; asked once for each, the empty one first.
-        agents: N, at most `MOST_AGENTS`.
+        agents: N, at most `MAX_AGENTS`.
 
     Raises:
         ValueError: Too many agents, or a value that is not finite.
@@ -71,9 +71,9 @@ def shapley_intervals(
     """
     matrix = np.asarray(values, dtype=np.float64)
     agents = int(matrix.shape[0]).bit_length() - 1 if matrix.ndim == 2 else 0
-    if not 1 <= agents <= MOST_AGENTS or matrix.shape[0] != 1 << agents:
+    if not 1 <= agents <= MAX_AGENTS or matrix.shape[0] != 1 << agents:
         raise ValueError(
-            f"values need 2^N rows of tasks for N agents, N from 1 to {MOST_AGENTS}, got the shape {matrix.shape}"
+            f"values need 2^N rows of tasks for N agents, N from 1 to {MAX_AGENTS}, got the shape {matrix.shape}"
         )
     # Shapley values are linear: those of a mean are the mean of those on each task.
     each = (shapley_weights(agents) @ matrix).T

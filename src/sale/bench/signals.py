@@ -13,17 +13,17 @@ from statistics import fmean
 import numpy as np
 
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import Recorded
+from sale.bench.replay import RecordedTasks
 from sale.bench.routers.protocol import Bools, Floats
 from sale.bench.stats import Interval, Resampling, draws
 from sale.types import Bid
 
-FEWEST = 5
+MIN_PLANS = 5
 """Fewer plans of one outcome say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class JudgedBid:
     """A first bid and what came of its author's work."""
 
     task: str
@@ -33,12 +33,12 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Area:
-    """How well a signal ranks bids."""
+class SignalArea:
+    """The area under the ROC curve of a signal that ranks bids."""
 
     signal: str
     agent: str | None
-    """Whose bids; everybody's where `None`."""
+    """The author of the bids; all agents where `None`."""
     area: Interval | None
     """0.5 is chance; `None` where there are too few bids of one outcome."""
     good: int
@@ -48,18 +48,18 @@ class Area:
 Signal = Callable[[Bid], float | None]
 
 
-def judged_bids(recorded: Recorded, *, planned: bool) -> list[Judged]:
+def judged_bids(recorded: RecordedTasks, *, planned: bool) -> list[JudgedBid]:
     """Every standing first bid with its author's outcome, at work with the plan or without it."""
-    found: list[Judged] = []
+    found: list[JudgedBid] = []
     for task in recorded.tasks:
         for bid in recorded.auctions[FIRST_BIDS, task.id].bids:
             work = recorded.works[task.id, bid.agent, bid.strategy.text if planned else ""]
-            found.append(Judged(task=task.id, source=task.source, bid=bid, success=work.success))
+            found.append(JudgedBid(task=task.id, source=task.source, bid=bid, success=work.success))
     return found
 
 
 def signals_of(jurors: Sequence[str]) -> dict[str, Signal]:
-    """What is known of a bid before the award, by name."""
+    """Return the signals of a bid that are known before the award, by name."""
     found: dict[str, Signal] = {
         "entropy": lambda bid: bid.strategy.entropy.normalised if bid.strategy.entropy else None,
         "plan length": lambda bid: float(bid.strategy.tokens),
@@ -74,9 +74,11 @@ def signals_of(jurors: Sequence[str]) -> dict[str, Signal]:
     return found
 
 
-def areas(bids: Sequence[Judged], jurors: Sequence[str], agents: Sequence[str], resampling: Resampling) -> list[Area]:
+def areas(
+    bids: Sequence[JudgedBid], jurors: Sequence[str], agents: Sequence[str], resampling: Resampling
+) -> list[SignalArea]:
     """Every signal over everybody's bids and over each agent's."""
-    found: list[Area] = []
+    found: list[SignalArea] = []
     for name, signal in signals_of(jurors).items():
         for agent in (None, *agents):
             known = [
@@ -86,20 +88,20 @@ def areas(bids: Sequence[Judged], jurors: Sequence[str], agents: Sequence[str], 
             ]
             good = sum(one.success for one, _ in known)
             bad = len(known) - good
-            area = None if min(good, bad) < FEWEST else _area(known, resampling)
-            found.append(Area(signal=name, agent=agent, area=area, good=good, bad=bad))
+            area = None if min(good, bad) < MIN_PLANS else _area(known, resampling)
+            found.append(SignalArea(signal=name, agent=agent, area=area, good=good, bad=bad))
     return found
 
 
-def _area(known: Sequence[tuple[Judged, float]], resampling: Resampling) -> Interval | None:
+def _area(known: Sequence[tuple[JudgedBid, float]], resampling: Resampling) -> Interval | None:
     values = np.array([value for _, value in known])
     success = np.array([one.success for one, _ in known])
     sources = np.array([one.source for one, _ in known])
     tasks = [one.task for one, _ in known]
-    return within(values, success, sources[:, None] == sources[None, :], tasks, resampling)
+    return area_over_pairs(values, success, sources[:, None] == sources[None, :], tasks, resampling)
 
 
-def within(
+def area_over_pairs(
     values: Floats, success: Bools, comparable: Bools, tasks: Sequence[str], resampling: Resampling
 ) -> Interval | None:
     """The share of comparable pairs, one good and one bad, in which the good one has the higher value; ties count half.

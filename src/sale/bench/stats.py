@@ -50,7 +50,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resampling:
-    """How to resample.
+    """The settings of resampling.
 
     Plain percentiles: tried on ratios, skewed costs and rates of 20, 60 and 220 tasks, corrected ones (BCa) covered the
     truth within two points as often where coverage was short, at the price of a jackknife.
@@ -67,7 +67,7 @@ class Resampling:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class PairedComparison:
     """One router against another on the same tasks."""
 
     difference: Interval
@@ -145,9 +145,9 @@ def honest_rate(found: Interval, level: float = 0.95) -> Interval:
     return wilson(round(found.value * found.tasks), found.tasks, level)
 
 
-def paired(
+def compare_paired(
     ours: ArrayLike, theirs: ArrayLike, resampling: Resampling, *, clusters: Sequence[Hashable] | None = None
-) -> Comparison:
+) -> PairedComparison:
     """The difference of two means over the same rows; with McNemar's test where every row is a task right or wrong."""
     left, right = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1:
@@ -162,7 +162,7 @@ def paired(
     if not single or not np.isin(np.concatenate([left, right]), (0.0, 1.0)).all():
         return found
     here, there = int(((left == 1) & (right == 0)).sum()), int(((left == 0) & (right == 1)).sum())
-    return Comparison(
+    return PairedComparison(
         difference=found.difference, p=found.p, mcnemar=mcnemar(here, there), ours_only=here, theirs_only=there
     )
 
@@ -174,7 +174,7 @@ def paired_statistic(
     resampling: Resampling,
     *,
     clusters: Sequence[Hashable] | None = None,
-) -> Comparison | None:
+) -> PairedComparison | None:
     """The difference of one statistic between two routers, both resampled on the same tasks.
 
     Args:
@@ -201,7 +201,7 @@ def paired_statistic(
     defined = drawn[np.isfinite(drawn[:, 0]), 0]
     zero = ROUNDING * float(np.abs(defined).max(initial=0.0))
     smaller = min(int((defined <= zero).sum()), int((defined >= -zero).sum()))
-    return Comparison(difference=found[0], p=min(1.0, 2 * (smaller + 1) / (len(defined) + 1)))
+    return PairedComparison(difference=found[0], p=min(1.0, 2 * (smaller + 1) / (len(defined) + 1)))
 
 
 def mcnemar(ours_only: int, theirs_only: int) -> float:
@@ -234,7 +234,7 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
 
 
 def mcnemar_power(tasks: int, discordant: float, difference: float, alpha: float = 0.05) -> float:
-    """How often McNemar's exact test at `alpha` finds a true difference.
+    """Return the probability that McNemar's exact test at `alpha` finds a true difference.
 
     Args:
         tasks: How many both routers do.
@@ -295,7 +295,7 @@ def totals(columns: ArrayLike, clusters: Sequence[Hashable] | None = None) -> Fl
 
 @lru_cache(maxsize=2)
 def draws(units: int, resampling: Resampling) -> tuple[Floats, ...]:
-    """How often each of `units` is drawn in each resample: chunks of shape (some resamples, units), not to be changed.
+    """Return the counts of each of `units` in each resample: chunks of shape (resamples, units), not to be changed.
 
     A report asks a thousand times for the same ones, so the last are kept.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sale.cli.lazy import Verbs
+from sale.cli.lazy import LazyGroup
 
 VERBS = {
     "tasks": ("bench_tasks", "List tasks of HST-open or of any source, and write them to a file."),
@@ -16,6 +16,6 @@ VERBS = {
 }
 
 
-@click.group(cls=Verbs, verbs=VERBS, extras=dict.fromkeys(VERBS, "bench"))
+@click.group(cls=LazyGroup, verbs=VERBS, extras=dict.fromkeys(VERBS, "bench"))
 def bench() -> None:
     """Benchmark tasks, recorded runs, routers replayed over them, reports."""

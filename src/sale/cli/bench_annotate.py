@@ -15,10 +15,10 @@ from rich.table import Table
 from sale import config
 from sale.agents.tools.sandbox import find_sandbox
 from sale.bench.annotate.agreement import RESAMPLES, Agreement
-from sale.bench.annotate.attempts import Attempt, attempts_of
+from sale.bench.annotate.attempts import AnnotatorAttempt, attempts_of
 from sale.bench.annotate.events import read_events
 from sale.bench.annotate.serve import PORT, serve
-from sale.bench.annotate.session import Session
+from sale.bench.annotate.session import AnnotationSession
 from sale.bench.annotate.shown import usual_tools
 from sale.bench.annotate.times import TaskTimes, Times, with_times
 from sale.bench.annotate.times import times as times_of
@@ -59,7 +59,7 @@ def annotate(
     record = record or Path(f"{task_file.stem}.{annotator}.jsonl")
     if record.exists() and record.samefile(task_file):
         raise InputError("the record cannot be the task file", where=str(record))
-    with Session(tasks, annotator, record, tools=(lambda _: tools) if tools else usual_tools) as session:
+    with AnnotationSession(tasks, annotator, record, tools=(lambda _: tools) if tools else usual_tools) as session:
         judge = judge_of(tasks, config_file)
         try:
             serve_annotator(session, judge=judge, port=port, open_page=open_page)
@@ -83,7 +83,7 @@ def judge_of(tasks: Sequence[BenchTask], config_file: Path | None) -> Judge:
     return judge
 
 
-def serve_annotator(session: Session, *, judge: Judge, port: int, open_page: bool) -> None:
+def serve_annotator(session: AnnotationSession, *, judge: Judge, port: int, open_page: bool) -> None:
     """Serve until interrupted.
 
     Args:
@@ -126,8 +126,8 @@ def times(records: tuple[Path, ...], task_file: Path | None, out: Path | None, *
         output(out).print(f"Written to {out}")
 
 
-def _attempts(records: Sequence[Path]) -> list[Attempt]:
-    attempts: list[Attempt] = []
+def _attempts(records: Sequence[Path]) -> list[AnnotatorAttempt]:
+    attempts: list[AnnotatorAttempt] = []
     for path in records:
         if not path.exists():
             raise InputError("there is no such record", where=str(path))

@@ -21,7 +21,7 @@ from sale.models.embedding import MiniLMEmbedder
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write report and tables there.")
 @json_option
 def report(records: Path, task_file: Path | None, out: Path | None, *, as_json: bool) -> None:
-    """What the records in the folder RECORDS say: every router over the same recorded work.
+    """Compare every router over the same recorded work: the records in the folder RECORDS.
 
     RECORDS holds coding-test.jsonl, search-test.jsonl and, to train the baselines on, coding-dev.jsonl and
     search-dev.jsonl, as `sale bench run` writes them, packed or not.

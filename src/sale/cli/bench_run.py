@@ -23,7 +23,7 @@ from sale.bench.recording.calls import RunStoppedError
 from sale.bench.recording.log import pack as pack_record
 from sale.bench.recording.log import unpack
 from sale.bench.recording.pools import for_recording, has_specialists, own_libraries
-from sale.bench.recording.run import Progress, Recorder
+from sale.bench.recording.run import Recorder, RecordingProgress
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
@@ -32,7 +32,7 @@ from sale.errors import InputError, SaleError
 from sale.models.embedding import MiniLMEmbedder
 
 
-class _Options(TypedDict):
+class _RunOptions(TypedDict):
     domain: Domain
     split: Split
     task_file: Path | None
@@ -57,7 +57,7 @@ class _Options(TypedDict):
 @click.option("--width", default=4, show_default=True, help="Calls of one model made at once.")
 @click.option("--borrow", type=FILE, multiple=True, help="Another record: calls on it are copied, not made again.")
 @config_option
-def run(record: Path, **options: Unpack[_Options]) -> None:
+def run(record: Path, **options: Unpack[_RunOptions]) -> None:
     """Record a run in RECORD, a file of JSON lines.
 
     Every agent bids and judges; every agent does every task without a plan, and with its own. Where agents look before
@@ -109,7 +109,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-async def _run(record: Path, tasks: Sequence[BenchTask], options: _Options) -> None:
+async def _run(record: Path, tasks: Sequence[BenchTask], options: _RunOptions) -> None:
     settings = config.load(options["config_file"])
     domain, orders, judge = options["domain"], options["orders"], options["judge"]
     with ExitStack() as stack:
@@ -132,14 +132,14 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _Options) -> N
         bar = stack.enter_context(_bar())
         async with recorder:
             recorder.begin(f"{domain}, {len(tasks)} tasks, {orders} orders")
-            await recorder.base(_Shown(bar, "first bids and work", len(tasks)))
+            await recorder.base(_ProgressDisplay(bar, "first bids and work", len(tasks)))
             await recorder.checks()
             # Within an order each task waits for the one before; side by side the orders keep an engine's width busy.
             async with asyncio.TaskGroup() as group:
                 for seed in range(1, orders + 1):
-                    group.create_task(recorder.order(seed, scratch, _Shown(bar, f"order {seed}", len(tasks))))
+                    group.create_task(recorder.order(seed, scratch, _ProgressDisplay(bar, f"order {seed}", len(tasks))))
             if judge is not None:
-                await recorder.opinions(judge, _Shown(bar, "opinions", len(tasks)))
+                await recorder.opinions(judge, _ProgressDisplay(bar, "opinions", len(tasks)))
 
 
 def _bar() -> Bar:
@@ -153,14 +153,14 @@ def _bar() -> Bar:
     return Bar(*columns, console=Console(stderr=True))
 
 
-class _Shown:
+class _ProgressDisplay:
     """A run's progress on the screen."""
 
     def __init__(self, bar: Bar, name: str, total: int) -> None:
         self._bar = bar
         self._row = bar.add_task(name, total=total, calls=0, dollars=0.0, what="")
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: RecordingProgress) -> None:
         self._bar.update(
             self._row,
             completed=progress.done,

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sale.bench.tasks.files import write_tasks
 from sale.bench.tasks.hst_open import hst_open
-from sale.bench.tasks.load import Loaded, load
+from sale.bench.tasks.load import LoadedTasks, load
 from sale.bench.tasks.schema import Split
 from sale.cli.encode import document
 from sale.cli.options import FILE, json_option, output
@@ -35,7 +35,7 @@ def tasks(
     Without --from a source is read from the public hub, which needs `pip install 'sale[bench]'`.
     """
     if source == "hst-open":
-        loaded = Loaded(tasks=tuple(hst_open(split=split)[:first]))
+        loaded = LoadedTasks(tasks=tuple(hst_open(split=split)[:first]))
     else:
         loaded = load(source, path=path, split=split or "test", limit=first)
     if out is not None:

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sale.auction.standing import brought, not_held
+from sale.auction.value_of_information import explain_not_held, measure_benefit
 from sale.types import Attempt, Auction, Bid, Outcome, Result, Score
 
 VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
@@ -54,7 +54,7 @@ def auction_board(auction: Auction) -> RenderableType:
 
 
 def _evidence_parts(auction: Auction) -> list[RenderableType]:
-    """What each agent found before it bid, the winner's first."""
+    """Return the evidence each agent found before it bid, the winner's first."""
     seen = sorted((bid for bid in auction.bids if bid.strategy.evidence), key=lambda bid: bid != auction.winner)
     if not seen:
         return []
@@ -106,7 +106,7 @@ def outcome_line(outcome: Outcome) -> Text:
 
 
 def money_part(result: Result) -> RenderableType:
-    """What it cost, against always using the largest agent."""
+    """Return the table of the cost, against always using the largest agent."""
     settlement, largest = result.settlement, result.always_largest
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -144,7 +144,7 @@ def _heading(auction: Auction) -> Text:
 
 
 def _how(auction: Auction) -> str:
-    if (reason := not_held(auction)) is not None:
+    if (reason := explain_not_held(auction)) is not None:
         return f"no auction, {reason}"
     return f"{auction.jury} jury" if any(bid.planned for bid in auction.bids) else "bids without plans"
 
@@ -164,12 +164,12 @@ def _table(auction: Auction) -> Table:
 
 
 def _has_chances(auction: Auction) -> bool:
-    """Whether the weights held a success model."""
+    """Return whether the weights held a success model."""
     return any(bid.chance is not None for bid in auction.contenders)
 
 
 def _jurors(auction: Auction) -> list[str]:
-    """Who gave or owed a score, in the order the board shows them."""
+    """Return the jurors that gave or owed a score, in the order the board shows them."""
     return list(dict.fromkeys(score.juror for bid in auction.bids for score in bid.scores))
 
 
@@ -193,7 +193,7 @@ def _row(bid: Bid, auction: Auction, mark: str) -> list[str]:
 
 
 def _told(bid: Bid, jurors: Sequence[str]) -> tuple[str, str, str]:
-    """What a plan and its jury say."""
+    """Return the cells of a plan and its scores."""
     strategy = bid.strategy
     by_juror = {score.juror: score for score in bid.scores}
     return (
@@ -204,7 +204,7 @@ def _told(bid: Bid, jurors: Sequence[str]) -> tuple[str, str, str]:
 
 
 def _record(bid: Bid) -> str:
-    """How the agent did at like tasks."""
+    """Return the agent's record at similar tasks."""
     track = bid.track
     return f"{track.successes:.1f} of {track.evidence:.1f}" if track is not None and track.evidence else "–"
 
@@ -233,10 +233,10 @@ def _notes(auction: Auction) -> list[str]:
         return [
             *lines,
             "like tasks: how many this agent solved, each counted as much as it is like this one.",
-            f"No auction was held, {not_held(auction)}: the award was made on track records.",
+            f"No auction was held, {explain_not_held(auction)}: the award was made on track records.",
         ]
-    if (found := brought(auction)) is not None:
-        lines.append(found.said(money))
+    if (found := measure_benefit(auction)) is not None:
+        lines.append(found.describe(money))
     lines.append(f"plan: tokens; H: entropy; jury: {', '.join(_jurors(auction)) or 'none'}.")
     lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     for bid in auction.contenders:

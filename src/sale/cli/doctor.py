@@ -46,9 +46,9 @@ def doctor(config_file: Path | None, *, as_json: bool) -> None:
 async def _examine(settings: config.Settings) -> list[Checkup]:
     """One agent after the other: small machines answer several at once slowly, and the times would mislead."""
     from sale.agents.checkup import examine
-    from sale.agents.pool import hire
+    from sale.agents.pool import build_agents
 
-    contractors = hire(settings)
+    contractors = build_agents(settings)
     try:
         return [await examine(contractor) for contractor in contractors]
     finally:

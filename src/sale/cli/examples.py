@@ -37,7 +37,7 @@ class TaskLine(BaseModel):
 
     @property
     def task(self) -> Task:
-        """What the market is given."""
+        """The task as the market is given it."""
         return Task(text=self.text, id=self.id, domain=self.domain)
 
 
@@ -45,7 +45,7 @@ def read_tasks(path: Path) -> list[TaskLine]:
     """All tasks of a file.
 
     Raises:
-        InputError: The file cannot be read, or a line is no task; the message names the line.
+        InputError: The file cannot be read, or a line is not a task; the message names the line.
     """
     return parse_tasks(read_text(path), str(path))
 

@@ -13,18 +13,18 @@ import click
 
 from sale import config
 from sale.cli.encode import document
-from sale.cli.in_force import in_force
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import opened
 from sale.cli.weights import described
+from sale.cli.weights_in_force import in_force
 from sale.errors import InputError
-from sale.learning.due import Due, due
 from sale.learning.fit import fit as fit_weights
-from sale.learning.spending import Match, Spend, Wanted
+from sale.learning.refit_trigger import RefitTrigger, check_refit
+from sale.learning.spending import MatchBestAgent, SpendShare, Wanted
 from sale.types import AuctionRules, Objective, WeightSet
 
 
-class _Options(TypedDict):
+class _FitOptions(TypedDict):
     objective: Objective
     since: datetime | None
     worth: float | None
@@ -73,7 +73,7 @@ def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | 
 @click.option("--if-due", is_flag=True, help="Only if drift or new outcomes ask for it; says why, or why not.")
 @config_option
 @json_option
-def fit(**options: Unpack[_Options]) -> None:
+def fit(**options: Unpack[_FitOptions]) -> None:
     """Fit weights to the auctions on record, as the next version.
 
     Says how the same procedure did on tasks it had not seen. Nothing is decided by the new weights before
@@ -98,13 +98,13 @@ def fit(**options: Unpack[_Options]) -> None:
         output().print(f"\nNot in use yet: `sale weights use {found.version}`, `sale replay {found.version}` compares.")
 
 
-async def _due(settings: config.Settings, since: datetime | None) -> Due:
+async def _due(settings: config.Settings, since: datetime | None) -> RefitTrigger:
     async with opened(settings) as memory:
         used, later = await in_force(memory, settings)
-        return due(await memory.examples(since), used, later)
+        return check_refit(await memory.examples(since), used, later)
 
 
-def _asked(options: _Options, rules: AuctionRules) -> Wanted | None:
+def _asked(options: _FitOptions, rules: AuctionRules) -> Wanted | None:
     worth, spend = options["worth"], options["spend"]
     if worth is not None and spend is not None:
         raise click.UsageError("--worth and --spend both say what a solved task is worth: give one of them.")
@@ -112,18 +112,20 @@ def _asked(options: _Options, rules: AuctionRules) -> Wanted | None:
 
 
 def _as_before(used: WeightSet | None, rules: AuctionRules) -> Wanted:
-    """What the weights in use were told: a refit is not to change how much is spent."""
+    """Return the goal the weights in use were fitted to: a refit must not change how much is spent."""
     told: Mapping[str, float | str] = used.training.settings if used is not None else {}
     if "worth" in told and "spend" not in told:
         return float(told["worth"])
     return _wanted(told.get("spend", "match"), rules)
 
 
-def _wanted(spend: float | str, rules: AuctionRules) -> Spend | Match:
-    return Match(rules.attempts) if spend == "match" else Spend(float(spend), rules.attempts)
+def _wanted(spend: float | str, rules: AuctionRules) -> SpendShare | MatchBestAgent:
+    return MatchBestAgent(rules.attempts) if spend == "match" else SpendShare(float(spend), rules.attempts)
 
 
-async def _fit(settings: config.Settings, since: datetime | None, options: _Options, worth: Wanted | None) -> WeightSet:
+async def _fit(
+    settings: config.Settings, since: datetime | None, options: _FitOptions, worth: Wanted | None
+) -> WeightSet:
     async with opened(settings) as memory:
         examples = await memory.examples(since)
         if not examples:

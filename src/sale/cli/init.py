@@ -13,7 +13,7 @@ import click
 
 from sale import config
 from sale.cli.options import FILE, json_option, output
-from sale.config.proxies import opened
+from sale.config.proxies import open_url
 from sale.errors import InputError
 from sale.files.writing import write_text
 
@@ -25,7 +25,7 @@ MAX_OLLAMA = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostedEndpoint:
     """A hosted endpoint, offered where its key is in the environment. Prices come from the public list."""
 
     key: str
@@ -34,10 +34,12 @@ class Host:
 
 
 HOSTS = (
-    Host("OPENAI_API_KEY", "https://api.openai.com/v1", ("gpt-5-nano", "gpt-5-mini", "gpt-5")),
-    Host("MISTRAL_API_KEY", "https://api.mistral.ai/v1", ("mistral-small-latest", "mistral-large-latest")),
-    Host("DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", ("deepseek-chat",)),
-    Host("GROQ_API_KEY", "https://api.groq.com/openai/v1", ("llama-3.1-8b-instant", "llama-3.3-70b-versatile")),
+    HostedEndpoint("OPENAI_API_KEY", "https://api.openai.com/v1", ("gpt-5-nano", "gpt-5-mini", "gpt-5")),
+    HostedEndpoint("MISTRAL_API_KEY", "https://api.mistral.ai/v1", ("mistral-small-latest", "mistral-large-latest")),
+    HostedEndpoint("DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", ("deepseek-chat",)),
+    HostedEndpoint(
+        "GROQ_API_KEY", "https://api.groq.com/openai/v1", ("llama-3.1-8b-instant", "llama-3.3-70b-versatile")
+    ),
 )
 
 
@@ -61,7 +63,7 @@ def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool
             hint="pip install 'sale[local]' brings three small models that run here.",
         )
     if len(found["local"]) == len(sections):
-        text = config.shipped()  # nobody else bids: the pool with the rules that were measured to suit it
+        text = config.shipped_text()  # nobody else bids: the pool with the rules that were measured to suit it
     else:
         text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     config.parse(text, origin=str(target))
@@ -106,7 +108,7 @@ def _local() -> list[str]:
         return []
     return [
         _agent(agent.name, f'local = "{agent.local}"', f"price = {agent.price.input:g}")
-        for agent in config.parse(config.shipped()).agents
+        for agent in config.parse(config.shipped_text()).agents
         if agent.price is not None
     ]
 
@@ -114,7 +116,7 @@ def _local() -> list[str]:
 def _ollama(base: str) -> list[str]:
     """The models of a running Ollama, smallest first; priced by their size, which the comment says."""
     try:
-        with opened(f"{base}/api/tags", seconds=ANSWER_SECONDS) as answer:
+        with open_url(f"{base}/api/tags", seconds=ANSWER_SECONDS) as answer:
             found: object = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return []

@@ -23,7 +23,7 @@ T = TypeVar("T")
 DAY = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
-class Asked(TypedDict):
+class LimitOptions(TypedDict):
     """The limits of a new key, as options give them."""
 
     budget: float | None
@@ -77,7 +77,7 @@ def keys() -> None:
 )
 @config_option
 @json_option
-def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpack[Asked]) -> None:
+def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpack[LimitOptions]) -> None:
     """Make a key for NAME, and show its secret, once.
 
     With the first key, every request needs one.
@@ -166,7 +166,7 @@ def show(key: str, config_file: Path | None, *, as_json: bool) -> None:
 def revoke(key: str, config_file: Path | None, *, as_json: bool) -> None:
     """Refuse a key from now on, in every process within a second. KEY is as for show.
 
-    It stays on the list. With the last key revoked nobody gets in: delete keys to serve without them.
+    It stays on the list. With the last key revoked no request is let in: delete keys to serve without them.
     """
 
     async def act(store: ServerStore) -> tuple[KeyInfo, Sequence[KeyInfo]]:
@@ -190,7 +190,7 @@ def delete(key: str, config_file: Path | None, *, yes: bool, as_json: bool) -> N
     """Remove a key for good, with its sessions. KEY is as for show.
 
     What it spent stays on the ledger, under its name, and its auctions stay in the memory: `sale memory forget
-    --tenant` deletes those. Without any key, programs of this machine are served without one, and nobody else is.
+    --tenant` deletes those. Without any key, only programs of this machine are served, without one.
     """
     found = with_store(config_file, lambda store: store.key(key))
     if not yes:

@@ -14,7 +14,7 @@ Table = Mapping[str, tuple[str, str]]
 """Verb: (module of `sale.cli`, what it is for). The module has a click command or group of the verb's name."""
 
 
-class Verbs(click.Group):
+class LazyGroup(click.Group):
     """A group that loads a verb when it is called."""
 
     def __init__(

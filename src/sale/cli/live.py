@@ -35,8 +35,8 @@ from sale.cli.board import money, plain
 from sale.types import Evidence
 
 
-class Progress:
-    """What has happened so far, as something to look at."""
+class AuctionProgress:
+    """The state of an auction so far, for display."""
 
     def __init__(self) -> None:
         self._states: dict[str, str] = {}
@@ -128,7 +128,7 @@ class Progress:
 
 
 def _found(evidence: Sequence[Evidence]) -> str:
-    """What an agent's look came to, in a few words."""
+    """Describe what an agent's look found, in a few words."""
     if not evidence:
         return "found nothing"
     more = f" and {len(evidence) - 1} more" if len(evidence) > 1 else ""
@@ -142,7 +142,7 @@ def watching(*, quiet: bool = False) -> Generator[Observer]:
     if quiet:
         yield ignore
         return
-    progress = Progress()
+    progress = AuctionProgress()
     if not console.is_terminal:
 
         def say(line: str) -> None:
@@ -155,7 +155,7 @@ def watching(*, quiet: bool = False) -> Generator[Observer]:
         yield _lines(progress, lambda _: None)
 
 
-def _lines(progress: Progress, say: Callable[[str], None]) -> Observer:
+def _lines(progress: AuctionProgress, say: Callable[[str], None]) -> Observer:
     def observe(event: Event) -> None:
         line = progress.see(event)
         if line is not None:

@@ -9,8 +9,8 @@ from typing import cast
 
 import click
 
-from sale.cli.ending import Ending
-from sale.cli.lazy import Verbs
+from sale.cli.lazy import LazyGroup
+from sale.cli.signals import SignalEnding
 from sale.cli.statuses import FAILED, READER_LEFT, STATUSES, USAGE_FAULT, status_of_signal
 from sale.cli.streams import abandon_output, finish_output, prepare_streams, tell
 from sale.errors import ConfigError, InputError, SaleError
@@ -42,7 +42,7 @@ class _ReaderLeftError(Exception):
     """Standard output was closed by its reader; under a name that click does not end the process for."""
 
 
-class _App(Verbs):
+class _App(LazyGroup):
     """The command itself."""
 
     def invoke(self, ctx: click.Context) -> object:
@@ -79,7 +79,7 @@ def app() -> None:
 def main() -> None:
     """Run the command. Whatever happens ends in one clear line and the status for it, never in a traceback."""
     prepare_streams()
-    ending = Ending()
+    ending = SignalEnding()
     ending.watch()
     try:
         status = _run()

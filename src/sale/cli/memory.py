@@ -19,8 +19,8 @@ from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.files.reading import STANDARD
 from sale.files.writing import writing_text
-from sale.memory.exchange import refuse_itself
-from sale.memory.records import Record, Stats, Summary
+from sale.memory.export import refuse_itself
+from sale.memory.records import AuctionSummary, MemoryStats, Record
 from sale.memory.store import AuctionMemory
 from sale.types import Verdict
 
@@ -139,9 +139,9 @@ def forget(
 @config_option
 @json_option
 def stats(config_file: Path | None, *, as_json: bool) -> None:
-    """How much is remembered, and where."""
+    """Show the number of records, and where they are."""
 
-    async def look(store: AuctionMemory) -> tuple[Stats, str]:
+    async def look(store: AuctionMemory) -> tuple[MemoryStats, str]:
         return await store.stats(), store.where
 
     found, where = with_memory(config_file, look)
@@ -154,7 +154,7 @@ def stats(config_file: Path | None, *, as_json: bool) -> None:
     output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB: {where}")
 
 
-def _table(found: Sequence[tuple[Summary, float | None]]) -> Table | str:
+def _table(found: Sequence[tuple[AuctionSummary, float | None]]) -> Table | str:
     if not found:
         return "Nothing is on record."
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

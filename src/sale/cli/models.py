@@ -16,7 +16,7 @@ from sale import config
 from sale.cli.encode import document
 from sale.cli.options import json_option, output
 from sale.models.local import catalogue
-from sale.models.local.weights import Progress as Fetched
+from sale.models.local.weights import DownloadProgress as Fetched
 from sale.models.local.weights import WeightStore
 
 
@@ -28,9 +28,9 @@ def models() -> None:
 @models.command("list")
 @json_option
 def list_models(*, as_json: bool) -> None:
-    """What the catalogue has, and what of it is on this machine."""
+    """List the catalogue, and the models on this machine."""
     store = _store()
-    entries = catalogue.entries()
+    entries = catalogue.list_entries()
     if as_json:
         rows = [
             {"model": entry, "path": store.path(entry.id), "installed": store.installed(entry.id)} for entry in entries
@@ -54,7 +54,7 @@ def list_models(*, as_json: bool) -> None:
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def pull(ids: tuple[str, ...], source: Path | None, *, quiet: bool) -> None:
     """Fetch and verify weights; all of the catalogue unless IDS are named. An interrupted download is resumed."""
-    wanted = [catalogue.find(name).id for name in ids] or [entry.id for entry in catalogue.entries()]
+    wanted = [catalogue.find(name).id for name in ids] or [entry.id for entry in catalogue.list_entries()]
     if source is not None:
         if len(wanted) != 1:
             raise click.UsageError("--from takes one model id")

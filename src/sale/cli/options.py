@@ -48,6 +48,6 @@ def output(taken: Path | None = None) -> Console:
     Args:
         taken: Where something else is written to: if that is standard output, this is standard error.
     """
-    from sale.cli.results import Results
+    from sale.cli.results import ResultConsole
 
-    return Results(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)
+    return ResultConsole(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)

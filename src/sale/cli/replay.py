@@ -17,7 +17,7 @@ from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import opened
 from sale.errors import InputError
-from sale.learning.compare import Replayed, compare
+from sale.learning.compare import ReplayedDecisions, compare
 from sale.types import Example, Weights
 
 
@@ -63,7 +63,7 @@ async def _read(
     return examples, {f"version {version}": kept[version] for version in wanted}
 
 
-def _table(found: Mapping[str, Replayed]) -> Table:
+def _table(found: Mapping[str, ReplayedDecisions]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("weights", "pass@1", "cost of a task", "largest agent", "same award", "awards"):
         table.add_column(heading, justify="left" if heading in {"weights", "awards"} else "right")

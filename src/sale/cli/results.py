@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 
-class Results(Console):
+class ResultConsole(Console):
     """A console that leaves to the command what happens when its reader has left."""
 
     def on_broken_pipe(self) -> None:

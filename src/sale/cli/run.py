@@ -21,14 +21,14 @@ from sale.files.reading import read_text
 from sale.types import Holding, JuryMode
 
 if TYPE_CHECKING:
-    from sale.cli.run_workspace import SiteRequest
+    from sale.cli.run_workspace import WorkspaceRequest
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """What the command line asks for."""
+class RunRequest:
+    """The request of the command line."""
 
     line: TaskLine
     settings: config.Settings
@@ -70,11 +70,11 @@ def run(tests: Path | None, expect: str | None, judge: str | None, *, check: boo
     With --workspace the result is a patch: what makes the repository right. See docs/workspace.md.
     """
     from sale.cli.board import result_board
-    from sale.cli.run_workspace import run_on_site
+    from sale.cli.run_workspace import run_in_workspace
 
     site = _site(given, (tests, expect, judge), check=check)
     if site is not None:
-        run_on_site(site)
+        run_in_workspace(site)
         return
     request = _request(given, tests=tests, expect=expect, checked=check and judge is None)
     if request is None:
@@ -109,7 +109,7 @@ def bid(**given: object) -> None:
             output().print(auction_board(auction))
 
 
-async def _run(request: Request, judge: str | None, *, check: bool) -> sale.Result:
+async def _run(request: RunRequest, judge: str | None, *, check: bool) -> sale.Result:
     from sale.cli.live import watching
 
     async with sale.Market.from_config(settings=request.settings) as market:
@@ -120,7 +120,7 @@ async def _run(request: Request, judge: str | None, *, check: bool) -> sale.Resu
             return await market.run(request.line.task, verifier=verifier, observe=observe)
 
 
-async def _bid(request: Request) -> tuple[sale.Auction, str | None]:
+async def _bid(request: RunRequest) -> tuple[sale.Auction, str | None]:
     """The auction, which was paid for, and why it is not on record if it is not."""
     from sale.auction.events import Awarded, Event
     from sale.cli.live import watching
@@ -142,7 +142,7 @@ async def _bid(request: Request) -> tuple[sale.Auction, str | None]:
                 return held[-1], f"the auction is not on record: {error}"
 
 
-def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.Verifier | None:
+def _verifier(request: RunRequest, market: sale.Market, judge: str | None) -> sale.Verifier | None:
     """Tests before a reference answer, a reference answer before a judging model, and then what the task shows."""
     line = request.line
     if line.tests is not None:
@@ -157,15 +157,15 @@ def _verifier(request: Request, market: sale.Market, judge: str | None) -> sale.
     return _shown(request)
 
 
-def _shown(request: Request) -> sale.Verifier | None:
-    """The examples in the task itself; nothing where code cannot be isolated, as nobody asked for them."""
-    from sale.agents.pool import boxed
+def _shown(request: RunRequest) -> sale.Verifier | None:
+    """The examples in the task itself; nothing where code cannot be isolated, as they are only a convenience."""
+    from sale.agents.pool import choose_sandbox
     from sale.agents.task_examples import examples_of
 
     if examples_of(request.line.text) is None:
         return None
     try:
-        sandbox, limits = boxed(request.settings.sandbox)
+        sandbox, limits = choose_sandbox(request.settings.sandbox)
     except SandboxError:
         return None
     return sale.TaskExamples(sandbox=sandbox, limits=limits)
@@ -177,7 +177,7 @@ def _unchecked() -> InputError:
 
 def _request(
     given: dict[str, object], *, tests: Path | None = None, expect: str | None = None, checked: bool = False
-) -> Request | None:
+) -> RunRequest | None:
     """The command line as a request; `None` if it only asked for the list of examples."""
     from sale.agents.task_examples import examples_of
     from sale.cli.board import clip
@@ -193,12 +193,12 @@ def _request(
         line = line.model_copy(update={"reference": expect})
     if checked and line.tests is None and line.reference is None and examples_of(line.text) is None:
         raise _unchecked()
-    return Request(line=line, settings=_settings(given), as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
+    return RunRequest(line=line, settings=_settings(given), as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
 
 
-def _site(given: dict[str, object], otherwise: tuple[object, ...], *, check: bool) -> SiteRequest | None:
+def _site(given: dict[str, object], otherwise: tuple[object, ...], *, check: bool) -> WorkspaceRequest | None:
     """The command line as a request for work in a repository; `None` where it names none."""
-    from sale.cli.run_workspace import UNTOLD, SiteRequest
+    from sale.cli.run_workspace import UNTOLD, WorkspaceRequest
 
     directory, verify, patch = (given.pop(name) for name in ("workspace", "verify", "patch"))
     apply, allow_removals = bool(given.pop("apply")), bool(given.pop("allow_removals"))
@@ -219,7 +219,7 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...], *, check: boo
     for option, asked in (("--apply", apply), ("--check", check)):
         if asked and verify is None:
             raise InputError(f"{option} needs --verify", hint='Say how the work is checked: --verify "pytest -q".')
-    return SiteRequest(
+    return WorkspaceRequest(
         directory=directory,
         task=task if isinstance(task, str) and task.strip() else UNTOLD,
         verify=verify if isinstance(verify, str) else None,

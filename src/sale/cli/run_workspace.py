@@ -25,13 +25,13 @@ from sale.files.writing import write_text
 from sale.types import Attempt
 
 LEFT_OUT = 5
-"""How many paths that were left out are named."""
+"""Number of paths that were left out that are named."""
 UNTOLD = "Find out why the command that checks this repository fails, and repair it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SiteRequest:
-    """What the command line asks for."""
+class WorkspaceRequest:
+    """The request of the command line."""
 
     directory: Path
     task: str
@@ -39,15 +39,15 @@ class SiteRequest:
     patch: Path | None
     apply: bool
     check: bool
-    """Whether only work that the command has found right counts as done."""
+    """True where only work that the command has found right counts as done."""
     allow_removals: bool
-    """Whether a patch may remove more than the task asks for."""
+    """True where a patch may remove more than the task asks for."""
     settings: config.Settings
     as_json: bool
     quiet: bool
 
 
-def run_on_site(request: SiteRequest) -> None:
+def run_in_workspace(request: WorkspaceRequest) -> None:
     """Run it; the patch goes to standard output or a file, all else to standard error. Ends with 1 without a patch.
 
     A patch that removes more than the task asks for is held back, and kept in a file of its own; that ends with 3. One
@@ -78,7 +78,7 @@ def run_on_site(request: SiteRequest) -> None:
     finish(status_of(result, check=request.check) if written else FAILED)
 
 
-def _hand_out(request: SiteRequest, patch: str) -> bool:
+def _hand_out(request: WorkspaceRequest, patch: str) -> bool:
     """Give the patch to whom it is for; whether it has got there.
 
     Raises:
@@ -110,7 +110,7 @@ def _show(console: Console, result: sale.Result) -> None:
     console.print(money_part(result))
 
 
-def _hold_back(request: SiteRequest, result: sale.Result, removed: tuple[str, ...]) -> int:
+def _hold_back(request: WorkspaceRequest, result: sale.Result, removed: tuple[str, ...]) -> int:
     """Keep a patch that removes more than was asked for apart from all others, and say so; returns the status."""
     tell("held back: the patch removes more than the task asks for")
     for line in removed:
@@ -130,7 +130,7 @@ def _hold_back(request: SiteRequest, result: sale.Result, removed: tuple[str, ..
     return HELD_BACK
 
 
-async def _run(request: SiteRequest) -> tuple[sale.Result, tuple[str, ...], tuple[str, ...]]:
+async def _run(request: WorkspaceRequest) -> tuple[sale.Result, tuple[str, ...], tuple[str, ...]]:
     """Return the result, the paths that were changed, and what the patch removes that was not asked for."""
     workspace = await sale.Workspace.open(request.directory, verify=request.verify, settings=request.settings.workspace)
     if not request.quiet:

@@ -29,7 +29,7 @@ from sale.server.store.types import Grouping, Spending
 @config_option
 @json_option
 def spend(by: Grouping, since: datetime | None, days: int | None, config_file: Path | None, *, as_json: bool) -> None:
-    """What requests through the gateway have cost, and what always using the largest agent would have."""
+    """Show what requests through the gateway have cost, and what always using the largest agent would have."""
     if since is not None and days is not None:
         raise click.UsageError("--since and --days say the same thing; give one.")
     start = since.replace(tzinfo=UTC) if since else None

@@ -34,7 +34,8 @@ STATUSES: Final[Mapping[int, str]] = MappingProxyType(
         TERMINATED: "ended from outside (SIGTERM)",
     }
 )
-"""What each says. Ended by a signal, whatever was started has ended too, and what was settled is on record."""
+"""Meanings of the exit statuses. Ended by a signal, every process it started has ended too, and the spending is on
+record."""
 
 
 def status_of_signal(number: int) -> int:

@@ -27,7 +27,7 @@ def prepare_streams() -> None:
     if isinstance(output, io.TextIOWrapper):
         cast("io.TextIOWrapper[BinaryIO]", output).reconfigure(errors="replace")
     if isinstance(remarks, io.TextIOWrapper):
-        sys.stderr = _Remarks(cast("io.TextIOWrapper[BinaryIO]", remarks))
+        sys.stderr = _RemarkStream(cast("io.TextIOWrapper[BinaryIO]", remarks))
 
 
 def finish_output() -> None:
@@ -47,7 +47,7 @@ def abandon_output() -> None:
 
 
 def takes_unicode(stream: TextIO | None) -> bool:
-    """Whether a stream can write every character."""
+    """Return whether a stream can write every character."""
     name = getattr(stream, "encoding", None) or "utf-8"
     try:
         return codecs.lookup(name).name in {"utf-8", "utf-16", "utf-32"}
@@ -107,7 +107,7 @@ def finish(status: int) -> None:
         raise click.exceptions.Exit(status)
 
 
-class _Remarks(io.TextIOWrapper):
+class _RemarkStream(io.TextIOWrapper):
     """Standard error that loses what it cannot write."""
 
     def __init__(self, stream: io.TextIOWrapper[BinaryIO]) -> None:

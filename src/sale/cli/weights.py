@@ -14,12 +14,12 @@ from rich.text import Text
 
 from sale import config
 from sale.cli.encode import document
-from sale.cli.in_force import in_force
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
+from sale.cli.weights_in_force import in_force
 from sale.errors import InputError
-from sale.learning.drift import Finding, drift
-from sale.learning.terms import terms
+from sale.learning.drift import DriftFinding, drift
+from sale.learning.weight_terms import list_terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.shipped import SOURCE, knowledge_of
@@ -110,12 +110,12 @@ def use(version: str, config_file: Path | None) -> None:
 @click.argument("after", type=int)
 @config_option
 def diff(before: int, after: int, config_file: Path | None) -> None:
-    """What two versions weigh differently."""
+    """Show the differences of two versions."""
 
     async def both(memory: AuctionMemory) -> tuple[WeightSet, WeightSet]:
         return await _version(memory, before), await _version(memory, after)
 
-    old, new = ({term.label: term.value for term in terms(one.weights)} for one in with_memory(config_file, both))
+    old, new = ({term.label: term.value for term in list_terms(one.weights)} for one in with_memory(config_file, both))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("term", f"version {before}", f"version {after}"):
         table.add_column(heading, justify="left" if heading == "term" else "right")
@@ -129,7 +129,7 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
 @config_option
 @json_option
 def check(config_file: Path | None, *, as_json: bool) -> None:
-    """Whether the weights in use still hold, by the outcomes since they were made. Proposes; changes nothing."""
+    """Check the weights in use by the outcomes since they were made. Proposes a refit; changes nothing."""
     settings = config.load(config_file)
     used, examples = with_memory(config_file, lambda memory: in_force(memory, settings))
     if used is None:
@@ -192,7 +192,7 @@ def described(found: WeightSet) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("term")
     table.add_column("weight", justify="right")
-    for term in terms(found.weights):
+    for term in list_terms(found.weights):
         table.add_row(term.label, _number(term.value))
     held = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("on tasks not seen in fitting", "mean", "95 % interval"):
@@ -226,7 +226,7 @@ async def _listed(memory: AuctionMemory) -> tuple[Sequence[WeightSet], Sequence[
     return await memory.weight_sets(), await memory.weight_uses()
 
 
-def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[Finding, ...]:
+def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[DriftFinding, ...]:
     """Where the success model of weights is off.
 
     Raises:
@@ -241,7 +241,7 @@ def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[Finding, ...]
 
 
 def _shipped(settings: config.Settings) -> WeightSet:
-    """What comes with sale, as version 0.
+    """Return the weights that come with sale, as version 0.
 
     Raises:
         InputError: It is not for this pool.

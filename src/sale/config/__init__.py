@@ -32,7 +32,7 @@ from sale.config.environment import (
     virtual_environment,
 )
 from sale.config.jurors import JurorSettings
-from sale.config.reading import example, find, load, parse, shipped
+from sale.config.reading import example, find, load, parse, shipped_text
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
 from sale.config.tools import ToolSettings
@@ -78,6 +78,6 @@ __all__ = [
     "secure_data_directory",
     "server_database",
     "server_password",
-    "shipped",
+    "shipped_text",
     "virtual_environment",
 ]

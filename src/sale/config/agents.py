@@ -35,7 +35,7 @@ class AgentSettings(Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=64)]
-    """How the market calls it; unique in the pool."""
+    """Its name in the market; unique in the pool."""
     local: str | None = None
     """A model of the embedded catalogue, by its id; `sale models list` shows them."""
     gguf: Path | None = None
@@ -59,33 +59,33 @@ class AgentSettings(Section):
     directory: Path | None = None
     """Where a `command` works: an empty directory of its own, removed afterwards, unless given."""
     price_per_task: Dollars | None = None
-    """What one execution of a `command` costs, in dollars. Required, unless it reports its usage."""
+    """Price of one execution of a `command`, in dollars. Required, unless it reports its usage."""
     reports_usage: Annotated[bool, Field(strict=True)] = False
-    """Whether the last line a `command` writes is JSON that says what it took: `{"usage": {"input_tokens": 120,
+    """With `true`, the last line a `command` writes is JSON with its usage: `{"usage": {"input_tokens": 120,
     "output_tokens": 40}}`, or `{"usage": {"dollars": 0.002}}`."""
     price: PriceSettings | None = None
     """Dollars per million tokens: one number, or `{ input, output, blended, cached }`. Looked up where an endpoint's
     price is public; required otherwise."""
     execution: Literal["auto", "direct", "tools", "steps", "choose", "consult", "repair"] = "auto"
-    """How it works when it wins: `auto`, an embedded model the way that makes most of `[tools]` where they are asked
-    for, and all else `direct`; `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`, the same
-    one JSON step at a time, for models that know no tool calls; `choose`, steps of two calls: which tool, then what it
-    is given; `consult`, steps after one search with the task's own words, and with `turns = 1` one answer from what was
-    found; `repair`, an answer whose code is tried on the examples in the task, and corrected while that helps."""
+    """The way it works when it wins: `auto`, for an embedded model the way that makes most of `[tools]` where they are
+    asked for, and for all else `direct`; `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`,
+    the same one JSON step at a time, for models that know no tool calls; `choose`, steps of two calls: which tool, then
+    its inputs; `consult`, steps after one search with the task's own words, and with `turns = 1` one answer from what
+    was found; `repair`, an answer whose code is tried on the examples in the task, and corrected while that helps."""
     tools: ToolSettings | None = None
     """Its own tools and documents, `[agents.tools]`, in place of those of the pool: two agents of one model with
     different passages are two contractors."""
     look: Annotated[int, Field(ge=0, le=3, strict=True)] = 0
-    """How many read-only calls of its tools are made for it before it bids, with the task's own words: a search of its
-    passages, of a repository, a tool of an MCP server that says it only reads. What they find stands in its bid."""
+    """Number of read-only calls of its tools that are made for it before it bids, with the task's own words: a search
+    of its passages, of a repository, a tool of an MCP server that says it only reads. The results stand in its bid."""
     follow_strategy: bool = True
-    """Whether it is shown its winning strategy while it works."""
+    """With `true`, it is shown its winning strategy while it works."""
     judge: bool = True
-    """Whether it sits on the jury."""
+    """With `true`, it sits on the jury."""
     logprobs: Annotated[int, Field(ge=0, le=20, strict=True)] = 20
-    """How many alternatives per token to ask for; 0 where the endpoint offers none (entropy is then left out)."""
+    """Number of alternatives per token to ask for; 0 where the endpoint offers none (entropy is then left out)."""
     json_schema: bool = True
-    """Whether the endpoint can hold an answer to a JSON schema."""
+    """With `true`, the endpoint can hold an answer to a JSON schema."""
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] = 0.0
     """Sampling temperature of bids, judgements and work."""
     answer_tokens: Positive = 1024
@@ -95,8 +95,8 @@ class AgentSettings(Section):
     seconds: Seconds = 600.0
     """The longest an execution may take."""
     budget: Budget | None = None
-    """What one execution may spend, any of `{ tokens = 20000, dollars = 0.01, seconds = 120.0, calls = 30 }`, on models
-    and tools together. Where it comes to its end the agent is asked for its answer, and the result says so."""
+    """Limits of one execution, any of `{ tokens = 20000, dollars = 0.01, seconds = 120.0, calls = 30 }`, on models and
+    tools together. Where it comes to its end the agent is asked for its answer, and the result says so."""
     turns: Positive = 12
     """The most model calls of one tool loop; with `repair`, the most answers."""
     mcp: tuple[str, ...] | None = None
@@ -112,12 +112,12 @@ class AgentSettings(Section):
 
     @property
     def has_model(self) -> bool:
-        """Whether it is a language model that the market reaches itself."""
+        """True where it is a language model that the market reaches itself."""
         return self.command is None and self.function is None
 
     @property
     def juror(self) -> bool:
-        """Whether it can sit on the jury."""
+        """True where it can sit on the jury."""
         return self.judge and self.has_model
 
     @model_validator(mode="after")
@@ -138,7 +138,7 @@ class AgentSettings(Section):
 
     @model_validator(mode="after")
     def _means_something(self) -> AgentSettings:
-        """What an agent of this kind takes no notice of is refused, not ignored."""
+        """Refuse settings that an agent of this kind would ignore."""
         given = self.model_fields_set
         if idle := sorted(given & (_OF_MODELS if not self.has_model else _OF_OTHERS)):
             kind = "a command or a function" if not self.has_model else "a model"

@@ -1,4 +1,4 @@
-"""What the environment says: keys, and where things are kept. Nothing else in the package reads the environment."""
+"""Values of the environment: keys, and paths of data. Nothing else in the package reads the environment."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def virtual_environment() -> Path | None:
 
 
 def is_set(variable: str) -> bool:
-    """Whether an environment variable has a value; `sale init` looks for keys with it."""
+    """Return whether an environment variable has a value; `sale init` looks for keys with it."""
     return bool(os.environ.get(variable))
 
 
@@ -159,7 +159,7 @@ def llama_server() -> Path | None:
     """A llama.cpp server of the user's own for embedded models: `$SALE_LLAMA_SERVER`, or `None` for the wheel's.
 
     Raises:
-        ConfigError: It is named, and is no program.
+        ConfigError: It is named, and is not a program.
     """
     named = os.environ.get("SALE_LLAMA_SERVER")
     if not named:

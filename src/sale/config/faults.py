@@ -1,4 +1,4 @@
-"""What is wrong with a `sale.toml`, in words."""
+"""Descriptions of the faults of a `sale.toml`."""
 
 from __future__ import annotations
 

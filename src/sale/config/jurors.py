@@ -28,14 +28,15 @@ class JurorSettings(Section):
     """One juror. It gives each bid the probability that a question about it is answered with yes."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=64)]
-    """How its scores are called; unique among jurors and agents that judge."""
+    """The name of its scores; unique among jurors and agents that judge."""
     kind: JurorKind
     """`question`: the model of an agent is asked. `match`: the likeness of task and evidence, by embeddings, which
     costs nothing. `decision`: a decision model behind an endpoint. `function`: a function of yours."""
     reads: Literal["plan", "evidence", "bid"] = "evidence"
-    """What it is shown of a bid: the plan, what its agent found, or both. Where there is none of it, it abstains."""
+    """The part of a bid it is shown: the plan, the evidence its agent found, or both. Where that is missing, it
+    abstains."""
     question: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
-    """What it is asked; "Does what the candidate found contain what is needed to do the task?" unless given."""
+    """The question it is asked; "Does what the candidate found contain what is needed to do the task?" unless given."""
     agent: str | None = None
     """For `question`: the agent whose model is asked."""
     endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None

@@ -32,7 +32,7 @@ class Proxy:
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS, and not HTTP."""
+        """True where it speaks SOCKS, and not HTTP."""
         return urlsplit(self.url).scheme in SOCKS
 
 
@@ -55,11 +55,11 @@ def proxy_for(url: str) -> Proxy | None:
     return _usable(found, host) if found else None
 
 
-def opened(url: str, *, seconds: float) -> IO[bytes]:
+def open_url(url: str, *, seconds: float) -> IO[bytes]:
     """Open a URL by HTTP, directly where that is the way; close what is returned.
 
     Raises:
-        OSError: Nobody answers there.
+        OSError: The server does not answer.
         ConfigError: As for `proxy_for`.
     """
     handlers = [urllib.request.ProxyHandler({})] if proxy_for(url) is None else []
@@ -67,7 +67,7 @@ def opened(url: str, *, seconds: float) -> IO[bytes]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine: `localhost`, 127.0.0.0/8, ::1, or the unspecified address."""
+    """Return whether a host of a URL is this machine: `localhost`, 127.0.0.0/8, ::1, or the unspecified address."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

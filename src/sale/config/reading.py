@@ -32,14 +32,14 @@ def load(path: Path | None = None, *, workspace: Path | None = None, named: bool
             may have changed with its repository since.
 
     Raises:
-        ConfigError: The file is missing, is no TOML, or says something that cannot be; every fault is named. Or it
+        ConfigError: The file is missing, is not TOML, or has an impossible value; every fault is named. Or it
             lies in a repository and has changed since it was allowed.
     """
     found = find(path, workspace=workspace)
     if path is not None and not named:
         _check_again(path, workspace)
     if found is None:
-        return parse(shipped(), origin="the embedded pool (no sale.toml found)")
+        return parse(shipped_text(), origin="the embedded pool (no sale.toml found)")
     if not found.exists():
         raise ConfigError("there is no such file", where=str(found), hint="`sale init` writes one.")
     try:
@@ -116,7 +116,7 @@ def _check_again(file: Path, workspace: Path | None) -> None:
         )
 
 
-def shipped() -> str:
+def shipped_text() -> str:
     """The text of the `sale.toml` in the package: the embedded pool."""
     return files("sale").joinpath(FILE).read_text(encoding="utf-8")
 

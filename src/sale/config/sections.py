@@ -1,4 +1,4 @@
-"""What every section of `sale.toml` has in common: strict, frozen, unknown keys refused."""
+"""The base of all sections of `sale.toml`: strict, frozen, unknown keys refused."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class EmbeddingSettings(Section):
 
 
 class ServerSettings(Section):
-    """What `sale serve` does."""
+    """The settings of `sale serve`."""
 
     host: str = "127.0.0.1"
     """The address to listen at. One that others can reach needs a key or a password."""
@@ -38,22 +38,22 @@ class ServerSettings(Section):
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies in front, `["127.0.0.1"]`. What these say of a request's client and
     scheme (`X-Forwarded-For`, `X-Forwarded-Proto`) is believed, and what others say is not. It counts for how often a
-    password may be tried, and for the cookie; it lets nobody in."""
+    password may be tried, and for the cookie; it gives no access."""
     database: str | None = None
     """Where keys, sessions and the ledger are kept: a file, or `postgresql+psycopg://…` for several machines. A file
     beside the auction memory unless given."""
     reauction: Literal["never", "task"] = "never"
-    """Whether a conversation is auctioned once, or again for each new task its user gives; what losing the prompt cache
-    costs then counts against everybody but the one who has it."""
+    """With `never` a conversation is auctioned once, with `task` again for each new task its user gives; the cost of
+    losing the prompt cache then counts against all agents but the one that has it."""
     session_seconds: Seconds = 1800.0
-    """How long a conversation may rest before its record is settled. Afterwards it still goes to the same agent."""
+    """Seconds a conversation may rest before its record is settled. Afterwards it still goes to the same agent."""
     sessions: Positive = 10_000
     """The most conversations to be kept in mind at one time."""
     silence_seconds: Seconds = 300.0
     """The longest an endpoint may be silent: before its first byte, and between two of them. For an answer that is not
     streamed, the whole of it counts: it also has the agent's `seconds` and no more."""
     drain_seconds: Seconds = 30.0
-    """How long requests under way have to end, when the server is told to stop."""
+    """Seconds that requests under way have to end, when the server is told to stop."""
     body_mb: Positive = 32
     """The largest request, in megabytes."""
     header_kb: Positive = 64
@@ -61,9 +61,9 @@ class ServerSettings(Section):
     headers: Positive = 100
     """The most headers of a request."""
     head_seconds: Seconds = 20.0
-    """How long a connection may take to send the head of a request, from its opening or the request's first byte."""
+    """Seconds a connection may take to send the head of a request, from its opening or the request's first byte."""
     body_seconds: Seconds = 30.0
-    """How long the body of a request may come more slowly than a kilobyte a second, or not at all."""
+    """Seconds the body of a request may come more slowly than a kilobyte a second, or not at all."""
     connections: Positive = 4096
     """The most connections of one address at one time. A proxy in front of the server is one address."""
     embeddings: EmbeddingSettings | None = None

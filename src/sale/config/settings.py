@@ -18,7 +18,7 @@ from sale.types import AuctionRules, Holding, JuryMode, Weights
 from sale.types.mcp import check_servers
 
 SERVED_ALLOWANCE = 0.05
-"""What auctions of the gateway may take of the money, unless the settings say."""
+"""Share of the money that auctions of the gateway may take, unless the settings say."""
 
 
 class WeightSettings(Section):
@@ -47,12 +47,12 @@ class MemorySettings(Section):
     """In place of a file: a database on a PostgreSQL server, `postgresql://user@host:5432/name`, for several machines.
     The password is better left out: `PGPASSWORD` and `~/.pgpass` are heeded. Needs the `postgres` extra."""
     enabled: bool = True
-    """Off: nothing is recorded and nobody refines."""
+    """Off: nothing is recorded and bids are not refined."""
     share: Annotated[bool, Field(strict=True)] | tuple[str, ...] = False
-    """Whose tasks and plans may be shown to other tenants' agents: nobody's, everybody's (`true`), or those of the
-    tenants named, to each other (`["team", "lab"]`). Each key of the gateway is a tenant of its own unless told."""
+    """Tenants whose tasks and plans may be shown to other tenants' agents: none, all (`true`), or those named, to each
+    other (`["team", "lab"]`). Each key of the gateway is a tenant of its own unless told."""
     share_statistics: bool = True
-    """Whether an agent's track record counts its work for all tenants. These are numbers; they quote nobody."""
+    """With `true`, an agent's track record counts its work for all tenants. These are numbers, without any text."""
 
 
 class SandboxSettings(Section):
@@ -74,10 +74,10 @@ class Settings(Section):
     agents: tuple[AgentSettings, ...]
     """The pool."""
     auction: AuctionRules = AuctionRules()
-    """How auctions are held."""
+    """The rules of auctions."""
     jurors: tuple[JurorSettings, ...] = ()
-    """Who judges bids, and how; each a table `[[jurors]]`. Where there are any, an agent judges only where it says
-    `judge = true`. Unless given, every agent judges, as `auction.jury` says."""
+    """The jurors of bids, each a table `[[jurors]]`. Where there are any, an agent judges only where it says `judge =
+    true`. Unless given, every agent judges, as `auction.jury` says."""
     weights: WeightSettings | None = None
     """Weights in place of the default prior."""
     memory: MemorySettings = MemorySettings()
@@ -124,7 +124,7 @@ class Settings(Section):
         return self
 
     def judges(self, agent: AgentSettings) -> bool:
-        """Whether an agent scores bids by the rubric: where jurors are named, only if it says so itself."""
+        """Return whether an agent scores bids by the rubric: where jurors are named, only if it says so itself."""
         return agent.juror and (not self.jurors or "judge" in agent.model_fields_set)
 
     @model_validator(mode="after")

@@ -13,11 +13,11 @@ class ToolSettings(Section):
     python: bool = True
     """Run Python in the sandbox."""
     python_state: bool = True
-    """Whether the runs of one execution share an interpreter: variables, imports and files stay for the next."""
+    """With `true`, the runs of one execution share an interpreter: variables, imports and files stay for the next."""
     price_per_call: Dollars = 0.0
-    """What one run of Python costs, in dollars."""
+    """Price of one run of Python, in dollars."""
     price_per_second: Dollars = 0.0
-    """What a second of it costs, in dollars."""
+    """Price of a second of it, in dollars."""
     search: SearchRules | None = None
     """Search and read pages; a table of its own, `[tools.search]`. Off unless given."""
     mcp: tuple[McpRules, ...] = ()
@@ -25,5 +25,5 @@ class ToolSettings(Section):
 
     @property
     def asked_for(self) -> bool:
-        """Whether the settings say in so many words that there is something to work with."""
+        """True where the settings ask for a tool explicitly."""
         return self.search is not None or (self.python and "python" in self.model_fields_set)

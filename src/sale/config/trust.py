@@ -2,7 +2,7 @@
 
 Settings start programs and send the values of environment variables to addresses, so those that came with a repository
 must not be obeyed by whoever happens to stand in it. A file in the working directory is foreign where it may have come
-from somebody else: in the work tree of a version control system, in the directory that agents are sent to work on, or
+from another person: in the work tree of a version control system, in the directory that agents are sent to work on, or
 where others can put files. A foreign file is believed only as it was when the user allowed it, which is kept by path
 and content in the user's data directory; direnv does likewise. What the user names (`--config`, `$SALE_CONFIG`), the
 user's own configuration directory, and a file in a folder of the user's that is none of these are believed at once.
@@ -23,11 +23,11 @@ from sale.config.environment import APP
 
 Standing = Literal["allowed", "changed", "unknown"]
 REPOSITORIES = (".git", ".hg", ".svn", ".jj", ".bzr", "_darcs", ".fslckout", "CVS")
-"""What the top of a work tree has in it, by version control system."""
+"""Names in the top of a work tree that show it is one, by version control system."""
 
 
 def is_foreign(file: Path, *, workspace: Path | None = None) -> bool:
-    """Return whether a file may have come from somebody else.
+    """Return whether a file may have come from another person.
 
     Args:
         file: A file of settings found in the working directory.
@@ -89,7 +89,7 @@ def _digest(file: Path) -> str:
 
 
 def _is_of_another_user(file: Path) -> bool:
-    """Return whether somebody else put the file into a directory that everybody may write to, such as `/tmp`."""
+    """Return whether another user put the file into a directory that everybody may write to, such as `/tmp`."""
     if not hasattr(os, "geteuid"):
         return False
     shared = file.absolute().parent.stat().st_mode & stat.S_IWOTH

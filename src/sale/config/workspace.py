@@ -21,7 +21,7 @@ class WorkspaceSettings(Section):
     processes: Positive = 256
     """Processes and threads of one command."""
     disk_mb: Positive = 512
-    """How much a command may write; it is in memory."""
+    """Megabytes a command may write; they are in memory."""
     visible: tuple[Path, ...] = ()
     """Trees that commands may read beside the system's and the project's virtual environment: where a language keeps
     its tools. What is in their `bin` can be called by name."""

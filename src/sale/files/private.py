@@ -1,4 +1,4 @@
-"""What is kept for its owner alone: databases, records, vectors of somebody's texts.
+"""Files that only their owner may read: databases, records, vectors of texts.
 
 Files have mode 0600 and directories 0700, whatever the user's mask says. What an earlier version made more open is
 tightened when it is opened. On systems without such modes nothing is changed.

@@ -1,7 +1,7 @@
 """Reading what a user hands in: text in UTF-8, with or without a byte-order mark, with any line ends.
 
-Editors of some systems put a byte-order mark before UTF-8, or write UTF-16. The first is no part of the text. The
-second is refused in one line that says what to do: to guess an encoding is to change somebody's words.
+Editors of some systems put a byte-order mark before UTF-8, or write UTF-16. The first is not part of the text. The
+second is refused in one line that says what to do: a guessed encoding would change the words.
 """
 
 from __future__ import annotations

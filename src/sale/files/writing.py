@@ -1,7 +1,7 @@
 """Writing to where the user says: one way for every command that writes a file the user names.
 
 A regular file is replaced in one step, once the whole is written, and keeps its permissions and its owner; a failure
-leaves what was there. A symbolic link stays, and the file it leads to is written. Whatever is no regular file (a pipe,
+leaves what was there. A symbolic link stays, and the file it leads to is written. What is not a regular file (a pipe,
 a device, a socket of a terminal) is never replaced: the whole is written into it. `-` is standard output.
 """
 
@@ -27,11 +27,11 @@ from sale.files.reading import STANDARD
 _DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 """Where the system shows the files that a process has open, by number."""
 _MAX_LINKS = 40
-"""How many symbolic links are followed, as in Linux itself."""
+"""Symbolic links that are followed at most, as in Linux itself."""
 _NO_DESCRIPTOR = 2**31 - 1
 """The largest number the system takes for an open file, which none has."""
 _NAME_BYTES = 255 - len(".12345678.part")
-"""How much of a file's name fits into that of its new version; most file systems count bytes."""
+"""Bytes of a file's name that fit into that of its new version; most file systems count bytes."""
 _ANYBODY = 0o666
 """The mode of a new file, less what the user's mask takes away."""
 
@@ -47,7 +47,7 @@ def write_bytes(target: Path, content: bytes, *, private: bool = False) -> None:
 
 
 def write_text(target: Path, text: str, *, private: bool = False) -> None:
-    """Write text as UTF-8; what is no valid Unicode is written as `?`. See `writing`.
+    """Write text as UTF-8; what is not valid Unicode is written as `?`. See `writing`.
 
     Raises:
         OutputError: It cannot be written.

@@ -1,7 +1,7 @@
-"""What tasks cost where a failure that is found out goes on to another agent, for a whole table at once.
+"""The cost of tasks where a detected failure is passed on to another agent, for a whole table at once.
 
-By the plans of `sale.auction.sequence`: who tries first knows who may follow, and nobody follows where that is not
-expected to pay. Tests hold it to the market's own steps, task by task.
+By the plans of `sale.auction.attempt_order`: the first agent is chosen with those that may follow in mind, and none
+follows where that is not expected to pay. Tests hold it to the market's own steps, task by task.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sale.auction.sequence import MOST, best_plans
-from sale.learning.choosing import Prospects
+from sale.auction.attempt_order import MAX_AGENTS, best_plans
 from sale.learning.dataset import MICRO, Bools, Floats
-from sale.learning.unknowns import Completed
+from sale.learning.decision import BidPredictions
+from sale.learning.missing_outcomes import CompletedOutcomes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ends:
-    """What comes of every task."""
+class AttemptOutcomes:
+    """The outcome of every task."""
 
     dollars: Floats
     """(T,) of all work on it."""
@@ -26,7 +26,9 @@ class Ends:
     """(T,) whether it is solved in the end, or how likely that is."""
 
 
-def ends(prospects: Prospects, completed: Completed, checked: Bools, worth: float, attempts: int) -> Ends:
+def follow_attempts(
+    prospects: BidPredictions, completed: CompletedOutcomes, checked: Bools, worth: float, attempts: int
+) -> AttemptOutcomes:
     """First awards and all that follow.
 
     Args:
@@ -37,11 +39,11 @@ def ends(prospects: Prospects, completed: Completed, checked: Bools, worth: floa
         attempts: How many agents may try.
     """
     net = prospects.works - worth * MICRO * prospects.chance
-    best = np.argsort(net, axis=1, kind="stable")[:, :MOST]
+    best = np.argsort(net, axis=1, kind="stable")[:, :MAX_AGENTS]
     spent, success = (np.take_along_axis(part, best, axis=1) for part in (completed.dollars, completed.success))
     tries = min(attempts, best.shape[1])
     if tries == 1:
-        return Ends(dollars=spent[:, 0], success=success[:, 0])
+        return AttemptOutcomes(dollars=spent[:, 0], success=success[:, 0])
     chance, works = (np.take_along_axis(part, best, axis=1) for part in (prospects.chance, prospects.works))
     plans = best_plans(chance, works, prospects.difficulty, worth * MICRO, tries)
     # Where nothing is found out there is no plan: the bid that is best by itself.
@@ -58,4 +60,4 @@ def ends(prospects: Prospects, completed: Completed, checked: Bools, worth: floa
         solved += reached * good
         reached *= 1.0 - good
         failed |= 1 << step
-    return Ends(dollars=total, success=solved)
+    return AttemptOutcomes(dollars=total, success=solved)

@@ -1,4 +1,4 @@
-"""Whether P̂ means what it says: on executions the model has not seen."""
+"""Calibration of P̂ on executions the model has not seen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HELD = 1e-3
 """Ridge that holds the slope to 1 where outcomes are all alike and say nothing of it."""
 
 
-def judged(table: Table, chance: Floats) -> tuple[Floats, Floats, Ints]:
+def judged_predictions(table: Table, chance: Floats) -> tuple[Floats, Floats, Ints]:
     """P̂ and outcome of every judged execution, and the number of its task's text; (n,) each."""
     known = table.present & table.known
     groups = np.broadcast_to(table.group[:, None], known.shape)[known]

@@ -1,4 +1,4 @@
-"""What other weights would have chosen on past traffic, and what is known of what would have come of it."""
+"""The choices of other weights on past traffic, with an estimate of their results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sale.errors import InputError
-from sale.learning.choosing import chosen
 from sale.learning.dataset import Ints, Table, agent_prices, split, tabulate
+from sale.learning.decision import choose_bids
 from sale.learning.intervals import mean_interval
-from sale.learning.unknowns import (
-    Completed,
+from sale.learning.missing_outcomes import (
+    CompletedOutcomes,
     Consequences,
-    Estimate,
+    OutcomeEstimate,
     complete,
     consequences,
     estimate_dollars,
@@ -28,7 +28,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Replayed:
+class ReplayedDecisions:
     """Past auctions decided by some weights. The auction's own cost is what it was."""
 
     auctions: int
@@ -38,9 +38,9 @@ class Replayed:
     """Share of auctions with the same award as was made."""
     reliance: float
     """Share awarded to the dearest agent."""
-    success: Estimate
+    success: OutcomeEstimate
     """pass@1."""
-    dollars: Estimate
+    dollars: OutcomeEstimate
     """A task, auction included."""
     modelled: float
     """pass@1 with a success model's P̂ where the outcome is not known: a guess, not an estimate."""
@@ -48,7 +48,9 @@ class Replayed:
     """pass@1 above what was really awarded, with its paired 95 % interval; `None` where either is not known."""
 
 
-def compare(examples: Sequence[Example], named: Mapping[str, Weights], *, seed: int = 0) -> dict[str, Replayed]:
+def compare(
+    examples: Sequence[Example], named: Mapping[str, Weights], *, seed: int = 0
+) -> dict[str, ReplayedDecisions]:
     """Decide past auctions again, by each of some weights; `as awarded` is what was really done.
 
     Outcomes are exact where known, doubly robust where awards explored, and otherwise unknown: bounds then. Weights
@@ -69,7 +71,7 @@ def compare(examples: Sequence[Example], named: Mapping[str, Weights], *, seed: 
     if not len(table) or not (table.known & table.present).any():
         raise InputError("no past auction has a winner among its bids and a known outcome, so nothing can be compared")
     completed = complete(table, split(table, FOLDS, seed))
-    columns = {RECORDED: table.winner} | {name: chosen(table, weights) for name, weights in named.items()}
+    columns = {RECORDED: table.winner} | {name: choose_bids(table, weights) for name, weights in named.items()}
     actual = _recorded(table, completed)
     return {
         name: _replayed(table, own, actual if name == RECORDED else consequences(table, own, completed), actual)
@@ -77,8 +79,8 @@ def compare(examples: Sequence[Example], named: Mapping[str, Weights], *, seed: 
     }
 
 
-def _recorded(table: Table, completed: Completed) -> Consequences:
-    """What came of the awards as they were made: nothing of that is estimated."""
+def _recorded(table: Table, completed: CompletedOutcomes) -> Consequences:
+    """Return the results of the awards as they were made; nothing is estimated."""
     rows = np.arange(len(table))
     success = table.success[rows, table.winner]
     return Consequences(
@@ -89,12 +91,12 @@ def _recorded(table: Table, completed: Completed) -> Consequences:
     )
 
 
-def _replayed(table: Table, columns: Ints, found: Consequences, actual: Consequences) -> Replayed:
+def _replayed(table: Table, columns: Ints, found: Consequences, actual: Consequences) -> ReplayedDecisions:
     authors = table.author[np.arange(len(table)), columns]
     counts = np.bincount(authors, minlength=len(table.agents))
     prices = agent_prices(table)
     difference = found.success - actual.success
-    return Replayed(
+    return ReplayedDecisions(
         auctions=len(table),
         awards={agent: int(count) for agent, count in zip(table.agents, counts, strict=True)},
         agreed=float((authors == table.author[np.arange(len(table)), table.winner]).mean()),

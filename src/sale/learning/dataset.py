@@ -1,7 +1,7 @@
 """Examples as arrays: bids padded to one shape, in the order in which the market breaks ties.
 
 Two regimes. Where everybody's work was recorded (a bench run) all outcomes are known; where a market ran, the winner's
-alone. What is not known is NaN here, never 0; `sale.learning.unknowns` says what is done about it.
+alone. What is not known is NaN here, never 0; `sale.learning.missing_outcomes` says what is done about it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.auction.chances import ENTROPY, LENGTH, bid_features, juror_feature, lead_feature
 from sale.auction.scoring import costed_tokens
+from sale.auction.success_model import ENTROPY, LENGTH, bid_features, juror_feature, lead_feature
 from sale.errors import InputError
 from sale.types import Bid, Example, TrackRecord
 
@@ -42,7 +42,7 @@ class Table:
     price: Floats
     """(T, N) π, dollars per million tokens; 0 where there is no bid."""
     features: Floats
-    """(T, N, F) of `chances.bid_features`; NaN where unknown."""
+    """(T, N, F) of `success_model.bid_features`; NaN where unknown."""
     tracks: NDArray[np.object_]
     """(T, N) the author's track record, or `None`."""
     success: Floats

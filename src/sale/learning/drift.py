@@ -1,7 +1,7 @@
-"""Whether a success model still means what it says, as outcomes arrive. It proposes a refit; it never does one.
+"""Tests of a success model's calibration as outcomes arrive. They propose a refit and never start one.
 
-For each agent a gambler bets on every outcome y against the model's P̂. A bet of share b on success pays 1 + b·(y − P̂),
-which is worth 1 on average as long as P̂ is right, whatever came before. The Shiryaev–Roberts sum of such bets,
+For each agent a gambler bets on every outcome y against the model's P̂. A bet of share b on success pays 1 + b·(y −
+P̂), which is worth 1 on average as long as P̂ is right, whatever came before. The Shiryaev–Roberts sum of such bets,
 
     R ← (1 + R) · (1 + b·(y − P̂)),
 
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from sale.auction.chances import chance, juror_feature
 from sale.auction.scoring import MAX_SCORE
+from sale.auction.success_model import chance, juror_feature
 from sale.errors import InputError
 from sale.types import Bid, Example, SuccessModel
 
@@ -34,7 +34,7 @@ Kind = Literal["agent", "juror"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class DriftFinding:
     """The model is off for one agent, or for one juror."""
 
     kind: Kind
@@ -52,7 +52,7 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """What to propose, and why."""
+        """The proposal and its reason."""
         way = "better" if self.observed > self.expected else "worse"
         subject = f"{self.name} does {way}" if self.kind == "agent" else f"bids that {self.name} likes do {way}"
         return (
@@ -62,7 +62,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Seen:
+class _JudgedExecution:
     """One judged execution."""
 
     auction: str
@@ -77,7 +77,7 @@ def drift(
     *,
     run_length: float = RUN_LENGTH,
     tolerance: float = TOLERANCE,
-) -> tuple[Finding, ...]:
+) -> tuple[DriftFinding, ...]:
     """Agents and jurors for whom the model no longer holds, each at the first auction where that was noticed.
 
     Args:
@@ -102,16 +102,18 @@ def drift(
     return tuple(finding for finding in found if finding is not None)
 
 
-def _judged(examples: Iterable[Example], model: SuccessModel) -> Iterator[_Seen]:
+def _judged(examples: Iterable[Example], model: SuccessModel) -> Iterator[_JudgedExecution]:
     for example in examples:
         for bid in example.bids:
             if (work := example.work.get(bid.agent)) is not None:
                 plan = bid.strategy if bid.strategy.text else None
                 chances = chance(model, bid.agent, strategy=plan, scores=bid.scores, track=bid.track)
-                yield _Seen(auction=example.auction_id, bid=bid, success=work.success, chance=chances)
+                yield _JudgedExecution(auction=example.auction_id, bid=bid, success=work.success, chance=chances)
 
 
-def _agent_finding(agent: str, seen: Sequence[_Seen], run_length: float, tolerance: float) -> Finding | None:
+def _agent_finding(
+    agent: str, seen: Sequence[_JudgedExecution], run_length: float, tolerance: float
+) -> DriftFinding | None:
     own = [one for one in seen if one.bid.agent == agent]
     at, evidence = alarm([(1.0, one.chance, one.success) for one in own], run_length, tolerance)
     if at is None:
@@ -120,8 +122,8 @@ def _agent_finding(agent: str, seen: Sequence[_Seen], run_length: float, toleran
 
 
 def _juror_finding(
-    juror: str, seen: Sequence[_Seen], model: SuccessModel, run_length: float, tolerance: float
-) -> Finding | None:
+    juror: str, seen: Sequence[_JudgedExecution], model: SuccessModel, run_length: float, tolerance: float
+) -> DriftFinding | None:
     middle = model.means.get(juror_feature(juror), MAX_SCORE / 2)
     scored = [(one, value) for one in seen if (value := _score(one.bid, juror)) is not None]
     bets = [((value - middle) / MAX_SCORE, one.chance, one.success) for one, value in scored]
@@ -138,8 +140,10 @@ def _score(bid: Bid, juror: str) -> float | None:
     return given.get(juror)
 
 
-def _finding(kind: Kind, name: str, looked: Sequence[_Seen], told: Sequence[_Seen], evidence: float) -> Finding:
-    return Finding(
+def _finding(
+    kind: Kind, name: str, looked: Sequence[_JudgedExecution], told: Sequence[_JudgedExecution], evidence: float
+) -> DriftFinding:
+    return DriftFinding(
         kind=kind,
         name=name,
         noticed=looked[-1].auction,

@@ -11,10 +11,10 @@ import numpy as np
 from sale.errors import InputError
 from sale.learning.dataset import Table
 from sale.learning.heldout import HeldOut, measures
-from sale.learning.material import Material, material
-from sale.learning.recipes import MOST_OUTCOMES, Candidate, Recipe, recipe
-from sale.learning.spending import MATCH, Match, Spend, Wanted, best_agent_cost, worth_of
-from sale.learning.utility import priced
+from sale.learning.prepared_data import PreparedData, prepare_data
+from sale.learning.recipes import MAX_OUTCOMES, Recipe, WeightCandidate, recipe
+from sale.learning.spending import MATCH, MatchBestAgent, SpendShare, Wanted, best_agent_cost, worth_of
+from sale.learning.utility import with_worth
 from sale.types import Example, Objective, Training, Weights
 
 FEW_TASKS = 100
@@ -26,7 +26,7 @@ SOLVED_GAP = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fit:
+class FitResult:
     """Weights and what is known of them."""
 
     weights: Weights
@@ -47,7 +47,7 @@ def fit(
     since: str | None = None,
     alpha: float = 0.5,
     seconds: float = 20.0,
-) -> Fit:
+) -> FitResult:
     """Fit weights to past auctions.
 
     Args:
@@ -63,20 +63,20 @@ def fit(
     Raises:
         InputError: Too few tasks or outcomes to fit anything, or an argument out of range.
     """
-    ready = material(examples, folds=folds, seed=seed)
+    ready = prepare_data(examples, folds=folds, seed=seed)
     return fit_to(ready, objective, worth=worth, since=since, alpha=alpha, seconds=seconds)
 
 
 def fit_to(
-    ready: Material,
+    ready: PreparedData,
     objective: Objective,
     *,
     worth: Wanted = MATCH,
     since: str | None = None,
     alpha: float = 0.5,
     seconds: float = 20.0,
-) -> Fit:
-    """Fit weights to what `material` made ready, as `fit` does; another price of the same models is next to free.
+) -> FitResult:
+    """Fit weights to what `prepare_data` made ready, as `fit` does; another price of the same models is next to free.
 
     Raises:
         InputError: An argument is out of range.
@@ -87,7 +87,7 @@ def fit_to(
     held, final = ready.models if objective == "utility" else ready.solved(how, seconds)
     if value is not None and final.weights.model is not None:
         held = held.at(value)
-        final = replace(final, weights=replace(final.weights, model=priced(final.weights.model, value)))
+        final = replace(final, weights=replace(final.weights, model=with_worth(final.weights.model, value)))
     table, completed = ready.table, ready.completed
     figures, remarks = measures(table, held, completed)
     notes = [*_data_notes(ready), *completed.notes, *remarks, *_fit_notes(objective, how, held, final, table)]
@@ -95,8 +95,8 @@ def fit_to(
     settings |= {"folds": float(ready.folds), "seed": float(ready.seed)}
     if value is not None:
         settings["worth"] = value
-        if isinstance(worth, Spend | Match):
-            wanted = worth.share if isinstance(worth, Spend) else "match"
+        if isinstance(worth, SpendShare | MatchBestAgent):
+            wanted = worth.share if isinstance(worth, SpendShare) else "match"
             settings |= {"spend": wanted, "attempts": float(worth.attempts)}
             notes.append(_worth_note(table, value, worth))
         if objective == "margin":
@@ -112,19 +112,19 @@ def fit_to(
         held_out=figures,
         notes=tuple(notes),
     )
-    return Fit(weights=final.weights, training=training, gap=final.gap, worth=value)
+    return FitResult(weights=final.weights, training=training, gap=final.gap, worth=value)
 
 
-def _value(ready: Material, worth: Wanted) -> float:
-    """What a solved task is worth, in dollars: for `margin`, too, what success models say that a share buys."""
-    if not isinstance(worth, Spend | Match):
+def _value(ready: PreparedData, worth: Wanted) -> float:
+    """Return the worth of a solved task in dollars, for `margin`, too: from the spending curve of success models."""
+    if not isinstance(worth, SpendShare | MatchBestAgent):
         return worth
     return worth_of(worth, ready.curve(worth.attempts))
 
 
-def _worth_note(table: Table, worth: float, wanted: Spend | Match) -> str:
+def _worth_note(table: Table, worth: float, wanted: SpendShare | MatchBestAgent) -> str:
     best = f"the best agent alone would (${best_agent_cost(table):.3g} a task)"
-    if isinstance(wanted, Spend):
+    if isinstance(wanted, SpendShare):
         why = f"work is to cost {wanted.share:.0%} of what {best}"
     else:
         why = f"as many tasks are to be solved as {best}, for as little as that takes"
@@ -132,7 +132,7 @@ def _worth_note(table: Table, worth: float, wanted: Spend | Match) -> str:
 
 
 def _check(worth: Wanted, alpha: float, seconds: float) -> None:
-    if not isinstance(worth, Spend | Match) and not (math.isfinite(worth) and worth > 0.0):
+    if not isinstance(worth, SpendShare | MatchBestAgent) and not (math.isfinite(worth) and worth > 0.0):
         raise InputError(f"worth must be a number of dollars above 0, got {worth!r}")
     if not 0.0 <= alpha <= 1.0:
         raise InputError(f"alpha must lie in [0, 1], got {alpha!r}")
@@ -140,8 +140,8 @@ def _check(worth: Wanted, alpha: float, seconds: float) -> None:
         raise InputError(f"seconds must be above 0, got {seconds!r}")
 
 
-def _data_notes(ready: Material) -> list[str]:
-    """What the records themselves cannot tell."""
+def _data_notes(ready: PreparedData) -> list[str]:
+    """Return notes on the limits of the records."""
     notes: list[str] = []
     table = ready.table
     if ready.tasks < FEW_TASKS:
@@ -158,8 +158,8 @@ def _data_notes(ready: Material) -> list[str]:
     return notes
 
 
-def _fit_notes(objective: Objective, how: Recipe, held: HeldOut, final: Candidate, table: Table) -> list[str]:
-    """What the fitted weights are not."""
+def _fit_notes(objective: Objective, how: Recipe, held: HeldOut, final: WeightCandidate, table: Table) -> list[str]:
+    """Return notes on the limits of the fitted weights."""
     notes: list[str] = []
     if final.gap is not None and max(held.gap, final.gap) > SOLVED_GAP:
         on_folds = f", {held.gap:.1%} on folds" if held.gap > SOLVED_GAP else ""
@@ -172,8 +172,8 @@ def _fit_notes(objective: Objective, how: Recipe, held: HeldOut, final: Candidat
             f"an agent not seen here is taken to succeed at {model.newcomer_rate:.0%} "
             f"and to need {model.newcomer_tokens:.0f} tokens"
         )
-        if int((table.known & table.present).sum()) > MOST_OUTCOMES:
-            notes.append(f"on folds at most {MOST_OUTCOMES} outcomes were used; the final fit used all")
+        if int((table.known & table.present).sum()) > MAX_OUTCOMES:
+            notes.append(f"on folds at most {MAX_OUTCOMES} outcomes were used; the final fit used all")
         return notes
     silent = [juror for juror in table.jurors if final.weights.jurors.get(juror, 0.0) == 0.0]
     if silent:

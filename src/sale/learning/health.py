@@ -24,7 +24,7 @@ BANDS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Band:
+class ScoreBand:
     """A part of the scale: what became of the work that was scored so."""
 
     low: float
@@ -46,15 +46,15 @@ class JurorHealth:
     """The share of pairs, one success and one failure at tasks of one kind, of which it scored the success higher; 0.5
     says nothing. `None` where there is no pair."""
     pairs: int
-    """How many such pairs."""
+    """Number of such pairs."""
     bias: Interval | None
     """Mean of its score as a share of the scale, less the share of success: 0 where it means what it says."""
-    bands: tuple[Band, ...]
+    bands: tuple[ScoreBand, ...]
     """Its calibration: the work by how it was scored, lowest first; parts of the scale it did not use are left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _ScoredExecution:
     """A score, and what came of the work."""
 
     value: float | None
@@ -64,25 +64,25 @@ class _Seen:
 
 
 def jury_health(examples: Sequence[Example]) -> tuple[JurorHealth, ...]:
-    """How every juror did, the best area first.
+    """Return the health of every juror, the best area first.
 
     Args:
         examples: Past auctions; those of whose work nothing is known say nothing.
     """
-    seen: dict[str, list[_Seen]] = {}
+    seen: dict[str, list[_ScoredExecution]] = {}
     for example in examples:
         for bid in example.bids:
             if (work := example.work.get(bid.agent)) is None:
                 continue
             for score in bid.scores:
                 value = None if score.imputed else score.value
-                one = _Seen(value, work.success, example.domain, example.task)
+                one = _ScoredExecution(value, work.success, example.domain, example.task)
                 seen.setdefault(score.juror, []).append(one)
     found = [_health(juror, ones) for juror, ones in seen.items()]
     return tuple(sorted(found, key=lambda one: (-(one.area[0] if one.area else -1.0), one.juror)))
 
 
-def _health(juror: str, seen: Sequence[_Seen]) -> JurorHealth:
+def _health(juror: str, seen: Sequence[_ScoredExecution]) -> JurorHealth:
     told = [one for one in seen if one.value is not None]
     scores = np.array([one.value for one in told], dtype=np.float64)
     success = np.array([one.success for one in told], dtype=np.bool_)
@@ -146,13 +146,15 @@ def _numbered(names: Iterable[str]) -> Ints:
     return np.array([places.setdefault(name, len(places)) for name in names], dtype=np.intp)
 
 
-def _bands(scores: Floats, success: Bools) -> tuple[Band, ...]:
+def _bands(scores: Floats, success: Bools) -> tuple[ScoreBand, ...]:
     edge = MAX_SCORE / BANDS
     places = np.minimum(scores // edge, BANDS - 1)
-    found: list[Band] = []
+    found: list[ScoreBand] = []
     for number in range(BANDS):
         here = places == number
         if here.any():
             low = number * edge
-            found.append(Band(low=low, high=low + edge, scored=int(here.sum()), solved=int((here & success).sum())))
+            found.append(
+                ScoreBand(low=low, high=low + edge, scored=int(here.sum()), solved=int((here & success).sum()))
+            )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""How weights do on tasks they were not fitted on: folds by task text, settings chosen without the fold they serve.
+"""Held-out results of weights: folds by task text, settings chosen without the fold they serve.
 
 Each setting is fitted once per fold. The setting used on a fold is the one that did best on the others, so that the
 figures count the choice of setting too.
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sale.learning import calibration
-from sale.learning.choosing import Prospects, chosen, prospects
 from sale.learning.dataset import Bools, Ints, Table, agent_prices
+from sale.learning.decision import BidPredictions, choose_bids, predict_bids
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import log_losses
-from sale.learning.recipes import Recipe, Setting, Trial
-from sale.learning.unknowns import Completed, consequences, estimate_success
+from sale.learning.missing_outcomes import CompletedOutcomes, consequences, estimate_success
+from sale.learning.recipes import HeldOutTrial, Recipe, Setting
 
 Measures = Mapping[str, tuple[float, float, float]]
 
@@ -29,7 +29,7 @@ class HeldOut:
     setting: Setting
     columns: Ints
     """(T,)"""
-    prospects: Prospects | None
+    prospects: BidPredictions | None
     """Of models that had not seen the task, where the objective has such."""
     gap: float
     """Largest optimality gap among the fits on folds."""
@@ -39,7 +39,7 @@ class HeldOut:
         return self if self.prospects is None else replace(self, columns=self.prospects.columns(worth))
 
 
-def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, seconds: float) -> HeldOut:
+def hold_out(table: Table, completed: CompletedOutcomes, fold: Ints, recipe: Recipe, seconds: float) -> HeldOut:
     """Fit every setting without each fold, and see what it does there. Models have no price yet: see `HeldOut.at`.
 
     Args:
@@ -62,15 +62,15 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
         )
         for place, candidate in enumerate(candidates):
             gap = max(gap, candidate.gap or 0.0)
-            columns[place, own] = chosen(test, candidate.weights)
+            columns[place, own] = choose_bids(test, candidate.weights)
             if candidate.weights.model is None:
                 continue
-            modelled, expected = True, prospects(test, candidate.weights.model)
+            modelled, expected = True, predict_bids(test, candidate.weights.model)
             chance[place, own], works[place, own] = expected.chance, expected.works
             spread[place, own] = expected.difficulty
             judged = log_losses(expected.chance, np.nan_to_num(test.success)) * (test.known & test.present)
             losses[place, own] = judged.sum(axis=1)
-    trial = Trial(
+    trial = HeldOutTrial(
         success=completed.success[rows, columns],
         dollars=completed.dollars[rows, columns],
         log_loss=losses,
@@ -79,7 +79,7 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
     picks = np.zeros(len(table), np.intp)
     for number in numbers:
         picks[fold == number] = recipe.pick(trial, fold != number)
-    picked = Prospects(chance=chance[picks, rows], works=works[picks, rows], difficulty=spread[picks, rows])
+    picked = BidPredictions(chance=chance[picks, rows], works=works[picks, rows], difficulty=spread[picks, rows])
     return HeldOut(
         setting=recipe.tried[recipe.pick(trial, np.ones(len(table), np.bool_))],
         columns=columns[picks, rows],
@@ -88,9 +88,9 @@ def hold_out(table: Table, completed: Completed, fold: Ints, recipe: Recipe, sec
     )
 
 
-def _without(completed: Completed, own: Ints) -> Completed:
+def _without(completed: CompletedOutcomes, own: Ints) -> CompletedOutcomes:
     rest = ~own.astype(np.bool_)
-    return Completed(
+    return CompletedOutcomes(
         success=completed.success[rest],
         dollars=completed.dollars[rest],
         guess=completed.guess[rest],
@@ -100,12 +100,12 @@ def _without(completed: Completed, own: Ints) -> Completed:
 
 
 def measures(
-    table: Table, held: HeldOut, completed: Completed
+    table: Table, held: HeldOut, completed: CompletedOutcomes
 ) -> tuple[dict[str, tuple[float, float, float]], list[str]]:
     """Held-out figures with intervals, and what to know about them.
 
     `pass@1`, `dollars` (a task, auction included), `reliance` on the dearest agent; where everybody's outcome is known
-    also `regret` (share of tasks that somebody solves but the award did not) and `gain` in pass@1 over the dearest
+    also `regret` (share of tasks that some agent solves but the award did not) and `gain` in pass@1 over the dearest
     agent alone; with a model `slope` and `bias` of its calibration.
     """
     found: dict[str, tuple[float, float, float]] = {}
@@ -128,7 +128,7 @@ def measures(
     if table.complete.all():
         found |= _against_others(table, held.columns, dearest)
     if held.prospects is not None:
-        seen = calibration.judged(table, held.prospects.chance)
+        seen = calibration.judged_predictions(table, held.prospects.chance)
         found["slope"], found["bias"] = calibration.slope(*seen), calibration.bias(*seen)
         if not found["slope"][1] <= 1.0 <= found["slope"][2]:
             kind = "too sure of itself" if found["slope"][0] < 1.0 else "too timid"

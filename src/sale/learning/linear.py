@@ -1,4 +1,4 @@
-"""What `minmax` and `margin` share: the features of the linear score on one scale, and the way back to market weights.
+"""Shared by `minmax` and `margin`: features of the linear score on one scale, and the way back to market weights.
 
 Features are entropy and each juror's score. Each is brought to [0, 1] by its range in training; one that does not vary
 cannot decide anything and is left out. Where the whole auction lacks a juror its mean stands in; where one bid lacks a
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sale.auction.chances import ENTROPY, juror_feature
 from sale.auction.scoring import MAX_SCORE
+from sale.auction.success_model import ENTROPY, juror_feature
 from sale.learning.dataset import Bools, Floats, Table
 from sale.types import Weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scaled:
+class ScaledFeatures:
     """The linear score's features on one scale: K of them vary."""
 
     features: Floats
@@ -54,7 +54,7 @@ class Scaled:
         return Weights(cost=1.0, entropy=named.get(ENTROPY, 0.0), jurors=jurors, source="fitted")
 
 
-def scale(table: Table) -> Scaled:
+def scale(table: Table) -> ScaledFeatures:
     """The table's features and costs on scales of its own."""
     raw = _filled(table)
     present = table.present
@@ -64,7 +64,7 @@ def scale(table: Table) -> Scaled:
     features = np.where(present[..., None], (raw - lowest)[..., varies] / ranges[varies], 0.0)
     unit = float(table.outlay[present].mean()) or 1.0
     names = (ENTROPY, *(juror_feature(juror) for juror in table.jurors))
-    return Scaled(
+    return ScaledFeatures(
         features=features,
         costs=np.where(present, table.outlay / unit, np.inf),
         unit=unit,

@@ -33,7 +33,7 @@ _sparse: Any = scipy_sparse
 
 STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.005, 0.002)
 """ρ tried, strongest first."""
-LEAST_COST_WEIGHT = 0.1
+MIN_COST_WEIGHT = 0.1
 HARDEST = 30.0
 """Most that p_k can be."""
 TOLERANCE = 1e-3
@@ -44,7 +44,7 @@ CUTS = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Margins:
+class MarginData:
     """The program's data: slack of task t is max_i gap_ti + differences_ti·w, with w = (u, v)."""
 
     gap: Floats
@@ -62,11 +62,11 @@ class Margins:
     @property
     def lowest(self) -> Floats:
         """(1 + K,) lower bounds of the weights."""
-        return np.where(self.signed, -np.inf, np.r_[LEAST_COST_WEIGHT, np.zeros(len(self.signed) - 1)])
+        return np.where(self.signed, -np.inf, np.r_[MIN_COST_WEIGHT, np.zeros(len(self.signed) - 1)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Solution:
+class MarginSolution:
     """Weights, and how far from the best they can be."""
 
     values: Floats
@@ -81,7 +81,7 @@ class Solution:
         return max(0.0, self.objective - self.bound) / max(abs(self.objective), TOLERANCE)
 
 
-def margins(losses: Floats, plan_costs: Floats, features: Floats, signed: Bools) -> Margins:
+def margins(losses: Floats, plan_costs: Floats, features: Floats, signed: Bools) -> MarginData:
     """Differences against each task's best bid.
 
     Args:
@@ -95,10 +95,12 @@ def margins(losses: Floats, plan_costs: Floats, features: Floats, signed: Bools)
     wide = np.concatenate([-np.where(present, plan_costs, 0.0)[..., None], features], axis=-1)
     gap = np.where(present, losses - losses[rows, best][:, None], -np.inf)
     differences = np.where(present[..., None], wide - wide[rows, best][:, None], 0.0)
-    return Margins(gap=gap, differences=differences, signed=np.r_[False, signed])
+    return MarginData(gap=gap, differences=differences, signed=np.r_[False, signed])
 
 
-def solve_margin(data: Margins, alpha: float, strengths: Sequence[float], *, seconds: float = 10.0) -> list[Solution]:
+def solve_margin(
+    data: MarginData, alpha: float, strengths: Sequence[float], *, seconds: float = 10.0
+) -> list[MarginSolution]:
     """One solution a strength; cuts found for one serve the others.
 
     Args:
@@ -109,7 +111,7 @@ def solve_margin(data: Margins, alpha: float, strengths: Sequence[float], *, sec
     """
     active = int(np.isfinite(data.gap).sum()) - len(data.gap)
     cuts = None if active <= WHOLE_ROWS else Cuts.none(len(data.signed))
-    found: list[Solution] = []
+    found: list[MarginSolution] = []
     for strength in strengths:
         even = np.full(len(data.signed), strength)
         first, cuts = _solve(data, alpha, even, cuts, seconds / 2)
@@ -119,8 +121,8 @@ def solve_margin(data: Margins, alpha: float, strengths: Sequence[float], *, sec
 
 
 def _solve(
-    data: Margins, alpha: float, strength: Floats, cuts: Cuts | None, seconds: float
-) -> tuple[Solution, Cuts | None]:
+    data: MarginData, alpha: float, strength: Floats, cuts: Cuts | None, seconds: float
+) -> tuple[MarginSolution, Cuts | None]:
     return (
         (solve_whole(data, alpha, strength), None)
         if cuts is None
@@ -136,12 +138,12 @@ def pressures(values: Floats) -> Floats:
     return np.r_[1.0, relative]
 
 
-def objective(data: Margins, alpha: float, strength: Floats, values: Floats) -> float:
+def objective(data: MarginData, alpha: float, strength: Floats, values: Floats) -> float:
     """CVaR of the slacks and the distance from the prior, each weight's by its strength."""
     return _cvar_cut(data, alpha, values)[0] + float(strength @ np.abs(values - data.prior))
 
 
-def _cvar_cut(data: Margins, alpha: float, values: Floats) -> tuple[float, Floats]:
+def _cvar_cut(data: MarginData, alpha: float, values: Floats) -> tuple[float, Floats]:
     """CVaR_α at some weights, and a subgradient."""
     scores = data.gap + data.differences @ values
     worst = scores.argmax(axis=1)
@@ -163,7 +165,7 @@ def tail_weights(slack: Floats, alpha: float) -> Floats:
 # --- the whole program -----------------------------------------------------------------------------------------------
 
 
-def solve_whole(data: Margins, alpha: float, strength: Floats) -> Solution:
+def solve_whole(data: MarginData, alpha: float, strength: Floats) -> MarginSolution:
     """The linear program with a row for each bid that is not the best.
 
     Columns: w (D), |w − prior| (D), η, then an excess over η for each task. For α = 1 the excess is not allowed.
@@ -197,7 +199,7 @@ def solve_whole(data: Margins, alpha: float, strength: Floats) -> Solution:
         method="highs",
     )
     values = np.asarray(found.x[:width], np.float64)
-    return Solution(values=values, objective=objective(data, alpha, strength, values), bound=float(found.fun))
+    return MarginSolution(values=values, objective=objective(data, alpha, strength, values), bound=float(found.fun))
 
 
 def _distance_rows(width: int, others: int) -> list[list[Any]]:
@@ -226,7 +228,9 @@ class Cuts:
         return Cuts(offsets=np.r_[self.offsets, height - slope @ values], slopes=np.vstack([self.slopes, slope]))
 
 
-def solve_by_cuts(data: Margins, alpha: float, strength: Floats, cuts: Cuts, seconds: float) -> tuple[Solution, Cuts]:
+def solve_by_cuts(
+    data: MarginData, alpha: float, strength: Floats, cuts: Cuts, seconds: float
+) -> tuple[MarginSolution, Cuts]:
     """Kelley's method; cuts are taken halfway between the best point and the master's too, which stops zigzagging."""
     until = time.monotonic() + seconds
     best = data.prior
@@ -234,7 +238,7 @@ def solve_by_cuts(data: Margins, alpha: float, strength: Floats, cuts: Cuts, sec
     top, cuts = height, cuts.with_cut(best, height, slope)
     while True:
         corner, bound = _master(data, cuts, strength)
-        solution = Solution(values=best, objective=top, bound=min(bound, top))
+        solution = MarginSolution(values=best, objective=top, bound=min(bound, top))
         if solution.gap <= TOLERANCE or len(cuts.offsets) > CUTS or time.monotonic() >= until:
             return solution, cuts
         for point in (0.5 * (best + corner), corner):
@@ -244,7 +248,7 @@ def solve_by_cuts(data: Margins, alpha: float, strength: Floats, cuts: Cuts, sec
                 best, top = point, total
 
 
-def _master(data: Margins, cuts: Cuts, strength: Floats) -> tuple[Floats, float]:
+def _master(data: MarginData, cuts: Cuts, strength: Floats) -> tuple[Floats, float]:
     """The lowest point under the cuts, and its height: columns w, |w − prior|, CVaR."""
     width = len(data.signed)
     one, nothing = np.eye(width), np.zeros((width, 1))

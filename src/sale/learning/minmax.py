@@ -9,7 +9,7 @@ The integer variables are needed: z_t is the smallest of N affine functions of v
 program maximises a minimum of convex functions. Three things keep it small. A bid that another of its task beats at
 every vertex of {v ≥ 0, Σ v = B} is beaten everywhere, as their difference is affine, and is dropped; a task left with
 one bid needs no binary. Few tasks bind: they are added as they are violated, and each master program, a relaxation,
-gives a lower bound that holds for all. And big M is no 10⁴: a row has to give way only by how far its bid can ever lie
+gives a lower bound that holds for all. And big M is not 10⁴: a row has to give way only by how far its bid can ever lie
 above the best of its task, or above a bound on Q that is known already.
 """
 
@@ -40,7 +40,7 @@ POLISHES = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Effort:
+class SolverLimits:
     """When to stop short of the optimum. The gap then says what is left."""
 
     tolerance: float = TOLERANCE
@@ -54,7 +54,7 @@ class Effort:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Solution:
+class MinMaxSolution:
     """Weights, and how far from the best they can be."""
 
     values: Floats
@@ -76,10 +76,10 @@ def solve_minmax(
     costs: Floats,
     features: Floats,
     budget: float,
-    effort: Effort | None = None,
+    effort: SolverLimits | None = None,
     *,
     start: Sequence[int] = (),
-) -> Solution:
+) -> MinMaxSolution:
     """The program over all tasks, by adding those that bind.
 
     Args:
@@ -89,14 +89,14 @@ def solve_minmax(
         effort: When to stop.
         start: Tasks to begin with, for example those that bound a similar program.
     """
-    stop = effort or Effort()
+    stop = effort or SolverLimits()
     until = time.monotonic() + stop.seconds
     width = features.shape[-1]
     if width == 0 or budget <= 0.0:
         values = np.zeros(width)
         worst = float(best_of(costs, features, values).max())
-        return Solution(values=values, worst=worst, bound=worst, tasks=())
-    alive = undominated(costs, features, budget)
+        return MinMaxSolution(values=values, worst=worst, bound=worst, tasks=())
+    alive = undominated_bids(costs, features, budget)
     corners = budget * np.vstack([np.eye(width), np.full((1, width), 1.0 / width)])
     first = np.argsort([best_of(costs, features, corner).max() for corner in corners], kind="stable")[:STARTS]
     starts = [_polished(costs, features, corners[place], budget) for place in first]
@@ -119,7 +119,7 @@ def solve_minmax(
         done = worst - bound <= stop.tolerance * max(1.0, abs(worst)) or len(working) == len(rows)
         if done or time.monotonic() >= until:
             break
-    return Solution(values=values, worst=worst, bound=bound, tasks=tuple(working))
+    return MinMaxSolution(values=values, worst=worst, bound=bound, tasks=tuple(working))
 
 
 def best_of(costs: Floats, features: Floats, values: Floats) -> Floats:
@@ -127,7 +127,7 @@ def best_of(costs: Floats, features: Floats, values: Floats) -> Floats:
     return (costs - features @ values).min(axis=1)
 
 
-def undominated(costs: Floats, features: Floats, budget: float) -> Bools:
+def undominated_bids(costs: Floats, features: Floats, budget: float) -> Bools:
     """(T, N) bids that no other of their task beats at every v; of two that are equal everywhere the first stays."""
     at = costs[..., None] - budget * features  # (T, N, K): the score at each vertex
     alive = np.isfinite(costs)
@@ -205,7 +205,7 @@ class _Master:
             budget=budget,
         )
 
-    def solve(self, effort: Effort) -> tuple[Floats | None, float]:
+    def solve(self, effort: SolverLimits) -> tuple[Floats | None, float]:
         """Values where any were found, and the lower bound on Q."""
         free = self.width + 1
         objective = np.zeros(free + self.binaries)

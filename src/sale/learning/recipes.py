@@ -11,13 +11,13 @@ from sale.learning import margin, minmax, utility
 from sale.learning.dataset import MICRO, Bools, Floats, Ints, Table
 from sale.learning.intervals import standard_error
 from sale.learning.linear import scale
-from sale.learning.unknowns import Completed
+from sale.learning.missing_outcomes import CompletedOutcomes
 from sale.types import Objective, Weights
 
 TRADES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-"""What values of `margin` are multiplied by against cost, chosen on folds. Where outcomes are noisy a program of
-margins finds the direction of the weights but shrinks their length, and with it what a success is worth."""
-MOST_OUTCOMES = 10_000
+"""Factors of the values of `margin` against cost, chosen on folds. Where outcomes are noisy a program of margins finds
+the direction of the weights but shrinks their length, and with it the worth of a success."""
+MAX_OUTCOMES = 10_000
 """Judged executions that models of `utility` on folds are fitted on, at most; the final one is fitted on all."""
 
 
@@ -26,17 +26,17 @@ Setting = tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class WeightCandidate:
     """Weights of one setting."""
 
     weights: Weights
     gap: float | None
-    """Optimality gap, relative; `None` where the objective is no such program, or no bound was sought."""
+    """Optimality gap, relative; `None` where the objective has no such program, or no bound was sought."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
-    """What each of S settings did on folds it was not fitted on."""
+class HeldOutTrial:
+    """The results of each of S settings on folds they were not fitted on."""
 
     success: Floats
     """(S, T)"""
@@ -53,11 +53,11 @@ class Recipe:
     """One objective."""
 
     settings: tuple[str, ...]
-    """What is tuned."""
+    """Names of the settings that are tuned."""
     tried: tuple[Setting, ...]
-    solve: Callable[[Table, Completed, Sequence[Setting], float, bool], list[Candidate]]
+    solve: Callable[[Table, CompletedOutcomes, Sequence[Setting], float, bool], list[WeightCandidate]]
     """Table, outcomes, settings, seconds for all of them, whether it is the final fit."""
-    pick: Callable[[Trial, Bools], int]
+    pick: Callable[[HeldOutTrial, Bools], int]
     """The place of the best setting, judged by some auctions."""
 
 
@@ -76,11 +76,11 @@ def recipe(objective: Objective, worth: float | None, alpha: float) -> Recipe:
             raise ValueError("margin needs to know what a solved task is worth")
 
         def solve(
-            table: Table, completed: Completed, settings: Sequence[Setting], seconds: float, _: bool, /
-        ) -> list[Candidate]:
+            table: Table, completed: CompletedOutcomes, settings: Sequence[Setting], seconds: float, _: bool, /
+        ) -> list[WeightCandidate]:
             return _margin(table, completed, settings, seconds, worth, alpha)
 
-        def pick(trial: Trial, among: Bools, /) -> int:
+        def pick(trial: HeldOutTrial, among: Bools, /) -> int:
             return _least_loss((1.0 - trial.success + trial.dollars / worth)[:, among], trial.group[among])
 
         grid = tuple((rho, trade) for rho in margin.STRENGTHS for trade in TRADES)
@@ -93,18 +93,20 @@ def recipe(objective: Objective, worth: float | None, alpha: float) -> Recipe:
     )
 
 
-def _minmax(table: Table, _: Completed, settings: Sequence[Setting], seconds: float, final: bool, /) -> list[Candidate]:
+def _minmax(
+    table: Table, _: CompletedOutcomes, settings: Sequence[Setting], seconds: float, final: bool, /
+) -> list[WeightCandidate]:
     """Outcomes do not enter the program: they choose B. On folds local search does, in the end the bound is sought."""
     scaled = scale(table)
-    effort = minmax.Effort(seconds=seconds / len(settings), rounds=minmax.Effort().rounds if final else 0)
-    found: list[Candidate] = []
+    effort = minmax.SolverLimits(seconds=seconds / len(settings), rounds=minmax.SolverLimits().rounds if final else 0)
+    found: list[WeightCandidate] = []
     for (budget,) in settings:
         solution = minmax.solve_minmax(scaled.costs, scaled.features, budget, effort)
-        found.append(Candidate(weights=scaled.weights(solution.values), gap=solution.gap if final else None))
+        found.append(WeightCandidate(weights=scaled.weights(solution.values), gap=solution.gap if final else None))
     return found
 
 
-def _most_solved(trial: Trial, among: Bools) -> int:
+def _most_solved(trial: HeldOutTrial, among: Bools) -> int:
     """pass@1 first, cost second, the smaller B of what is equal."""
     solved, spent = trial.success[:, among].mean(axis=1), trial.dollars[:, among].mean(axis=1)
     best = np.flatnonzero(solved >= solved.max() - 1e-9)
@@ -112,8 +114,8 @@ def _most_solved(trial: Trial, among: Bools) -> int:
 
 
 def _margin(
-    table: Table, completed: Completed, settings: Sequence[Setting], seconds: float, worth: float, alpha: float
-) -> list[Candidate]:
+    table: Table, completed: CompletedOutcomes, settings: Sequence[Setting], seconds: float, worth: float, alpha: float
+) -> list[WeightCandidate]:
     """The program for each strength once; a trade only rescales its solution."""
     scaled = scale(table)
     losses = np.where(table.present, 1.0 - completed.success + completed.dollars / worth, np.inf)
@@ -124,12 +126,12 @@ def _margin(
     strengths = tuple(dict.fromkeys(rho for rho, _ in settings))
     solutions = margin.solve_margin(data, alpha, strengths, seconds=seconds / len(strengths))
     by_strength = dict(zip(strengths, solutions, strict=True))
-    found: list[Candidate] = []
+    found: list[WeightCandidate] = []
     for rho, trade in settings:
         solution = by_strength[rho]
         # With w_c = 1 a score of 1 is worth · plan per work, over u, in micro-dollars.
         unit = trade * worth * MICRO / ratio / float(solution.values[0])
-        found.append(Candidate(weights=scaled.weights(solution.values[1:], unit=unit), gap=solution.gap))
+        found.append(WeightCandidate(weights=scaled.weights(solution.values[1:], unit=unit), gap=solution.gap))
     return found
 
 
@@ -145,14 +147,16 @@ def _least_loss(losses: Floats, group: Ints) -> int:
     return int(places[near.index(True)])
 
 
-def _utility(table: Table, _: Completed, settings: Sequence[Setting], __: float, final: bool) -> list[Candidate]:
+def _utility(
+    table: Table, _: CompletedOutcomes, settings: Sequence[Setting], __: float, final: bool
+) -> list[WeightCandidate]:
     strengths = [strength for (strength,) in settings]
-    models = utility.success_models(table, strengths, most=None if final else MOST_OUTCOMES)
+    models = utility.success_models(table, strengths, most=None if final else MAX_OUTCOMES)
     blank = Weights(cost=1.0, entropy=0.0, jurors={}, source="fitted")
-    return [Candidate(weights=replace(blank, model=model), gap=None) for model in models]
+    return [WeightCandidate(weights=replace(blank, model=model), gap=None) for model in models]
 
 
-def _least_surprised(trial: Trial, among: Bools) -> int:
+def _least_surprised(trial: HeldOutTrial, among: Bools) -> int:
     """The sparsest model whose log-loss is within one standard error (of the paired difference) of the best."""
     losses = trial.log_loss[:, among]
     best = losses[int(np.argmin(losses.sum(axis=1)))]

@@ -1,4 +1,4 @@
-"""What a solved task is worth, said by what is wanted: as many tasks solved as the best agent would, or so much spent.
+"""The worth of a solved task, found from a goal: as many tasks solved as by the best agent, or so much spent.
 
 The worth decides where on its curve of success against cost a market stands. Few people can say it in dollars. Made
 from differences of success rates between agents it varies threefold between training sets (docs/decisions.md); what the
@@ -20,22 +20,22 @@ import numpy as np
 from scipy import special as scipy_special
 
 from sale.errors import InputError
-from sale.learning.attempts import ends
-from sale.learning.choosing import Prospects
+from sale.learning.attempts import follow_attempts
 from sale.learning.dataset import MICRO, Floats, Table
-from sale.learning.unknowns import Completed
+from sale.learning.decision import BidPredictions
+from sale.learning.missing_outcomes import CompletedOutcomes
 from sale.learning.utility import rate_posteriors, work_costs
 
 _special: Any = scipy_special  # scipy is untyped
 
 GRID = 4001
 """Places in (0, 1) that the chance to be the best agent is summed over."""
-LEAST, MOST = 0.1, 1e3
+MIN_WORTH_FACTOR, MAX_WORTH_FACTOR = 0.1, 1e3
 """Worths tried: from such a part of what the cheapest work costs to so many times what the dearest does."""
 TRIED = 200
-"""How many, evenly by their logarithms."""
+"""Number of worths tried, evenly by their logarithms."""
 SATED = 0.99
-"""Who spends this part of the most that awards can cost has bought all there is: more would only pay for auctions."""
+"""Share of the largest possible spending above which nothing is left to buy: more would only pay for auctions."""
 SHORT = 0.5
 """Fewer tasks solved than this do not fall short: what counts is whole tasks."""
 RESAMPLES = 200
@@ -45,13 +45,13 @@ SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
+class SpendShare:
     """As much as a share of the money buys."""
 
     share: float
     """Of what the best agent alone would cost."""
     attempts: int = 1
-    """How many agents may try a task whose failures are found out: what they cost is in the share."""
+    """Number of agents that may try a task whose failures are detected; their cost is in the share."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0.0):
@@ -64,24 +64,24 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class MatchBestAgent:
     """As little as solves as many tasks as the best agent alone.
 
     Where the market is not sure to, as little as solves as many as it would if it spent what that agent costs.
     """
 
     attempts: int = 1
-    """How many agents may try a task whose failures are found out."""
+    """Number of agents that may try a task whose failures are detected."""
 
 
-Wanted = float | Spend | Match
-"""What a solved task is worth: dollars, or what is to come of it."""
-MATCH = Match()
+Wanted = float | SpendShare | MatchBestAgent
+"""The worth of a solved task: dollars, or the goal it is found from."""
+MATCH = MatchBestAgent()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
-    """What awards solve and cost by what a solved task is worth: of models that had not seen the task.
+class SpendCurve:
+    """Success and cost of awards by the worth of a solved task, by models that had not seen the task.
 
     W worths by G different tasks; of the auctions of one task text the sums. Auctions themselves come on top.
     """
@@ -100,7 +100,7 @@ class Curve:
     """Dollars of one task if the best agent does everything."""
 
 
-def spend_curve(table: Table, prospects: Prospects, completed: Completed, attempts: int) -> Curve:
+def spend_curve(table: Table, prospects: BidPredictions, completed: CompletedOutcomes, attempts: int) -> SpendCurve:
     """Award every task at each of many worths; where failures are found out others follow as the market would have it.
 
     Args:
@@ -111,8 +111,8 @@ def spend_curve(table: Table, prospects: Prospects, completed: Completed, attemp
     """
     works = prospects.works[table.present & (prospects.works > 0.0)] / MICRO
     low, high = (float(works.min()), float(works.max())) if len(works) else (1.0, 1.0)
-    worths: Floats = np.geomspace(LEAST * low, MOST * high, TRIED)
-    found = [ends(prospects, completed, table.checked, float(worth), attempts) for worth in worths]
+    worths: Floats = np.geomspace(MIN_WORTH_FACTOR * low, MAX_WORTH_FACTOR * high, TRIED)
+    found = [follow_attempts(prospects, completed, table.checked, float(worth), attempts) for worth in worths]
     alone = [
         np.where(table.present & (table.author == agent), completed.success, 0.0).max(axis=1)
         for agent in range(len(table.agents))
@@ -121,7 +121,7 @@ def spend_curve(table: Table, prospects: Prospects, completed: Completed, attemp
     def by_task(rows: list[Floats]) -> Floats:
         return np.stack([np.bincount(table.group, weights=row).astype(np.float64) for row in rows])
 
-    return Curve(
+    return SpendCurve(
         worths=worths,
         success=by_task([one.success for one in found]),
         dollars=by_task([one.dollars for one in found]),
@@ -131,8 +131,8 @@ def spend_curve(table: Table, prospects: Prospects, completed: Completed, attemp
     )
 
 
-def worth_of(wanted: Spend | Match, curve: Curve) -> float:
-    """What a solved task is worth, in dollars, so that what is wanted comes of it.
+def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
+    """Return the worth of a solved task, in dollars, that reaches the goal.
 
     Args:
         wanted: What.
@@ -141,10 +141,10 @@ def worth_of(wanted: Spend | Match, curve: Curve) -> float:
     drawn = _resamples(len(curve.counts))
     auctions = drawn @ curve.counts
     spent = drawn @ curve.dollars.T / auctions[:, None]
-    share = wanted.share if isinstance(wanted, Spend) else 1.0
+    share = wanted.share if isinstance(wanted, SpendShare) else 1.0
     room = np.minimum(share * curve.alone, SATED * spent[:, -1])[:, None] - spent
     logs, full = np.log(curve.worths), _last_above(room)
-    if isinstance(wanted, Spend):
+    if isinstance(wanted, SpendShare):
         return math.exp(_at(full, logs).mean())
     return math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, np.floor(full))), logs), SURE))
 
@@ -160,7 +160,7 @@ def _resamples(tasks: int) -> Floats:
     return np.stack([np.bincount(row, minlength=tasks) for row in drawn]).astype(np.float64)
 
 
-def _shortfall(curve: Curve, drawn: Floats, auctions: Floats, full: Floats) -> Floats:
+def _shortfall(curve: SpendCurve, drawn: Floats, auctions: Floats, full: Floats) -> Floats:
     """(R, W) tasks that are lacking, at most 0 where a worth does.
 
     It does where it solves as many as the best agent, by more than a standard error, or else as many as where that
@@ -206,7 +206,7 @@ def _last_above(values: Floats) -> Floats:
 
 
 def best_agent_cost(table: Table) -> float:
-    """What one task costs if the best agent does everything, in dollars.
+    """Return the cost of one task, in dollars, if the best agent does everything.
 
     Which one that is, a few outcomes do not say: every agent's mean cost counts as much as the agent is likely to be
     the best, each rate being known as far as its own outcomes tell (`rate_posteriors`).

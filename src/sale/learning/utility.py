@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from scipy import optimize as scipy_optimize
 
-from sale.auction.chances import TRACK, juror_feature, lead_feature
-from sale.auction.difficulty import SHARES, by_difficulty
-from sale.learning.choosing import chances, track_features
+from sale.auction.difficulty import SHARES, spread_by_difficulty
+from sale.auction.success_model import TRACK, juror_feature, lead_feature
 from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
+from sale.learning.decision import chances, track_features
 from sale.learning.logistic import fit_logistic, information, strongest_lasso
 from sale.types import SuccessModel
 
@@ -27,7 +27,7 @@ _optimize: Any = scipy_optimize  # scipy is untyped
 STRENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0)
 """Lasso strengths tried, as shares of the smallest one under which no feature enters."""
 PRIOR_TASKS = 4.0
-"""What the pool's rate, or its tokens per task, counts for in an agent's own: this many outcomes."""
+"""Number of outcomes that the pool's rate, or its tokens per task, counts for in an agent's own."""
 FEATURE_RIDGE = 1.0
 """Of a feature in units of its standard deviation: a prior of one log-odd either way."""
 BELIEF = 1.0
@@ -45,13 +45,13 @@ SPREAD = 1.0
 SPREAD_ROUNDS = 4
 PRIOR_SPREAD = 1.0
 """Prior of the difficulty's own spread: half a normal distribution of this standard deviation."""
-MOST_SPREAD = 4.0
-MOST_TASKS = 1_000
+MAX_SPREAD = 4.0
+MAX_TASKS = 1_000
 """The difficulty is estimated on so many tasks at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
+class JudgedSample:
     """The judged executions of a table: n outcomes."""
 
     x: Floats
@@ -114,7 +114,7 @@ def _shrunk_rates(table: Table) -> tuple[Floats, float]:
     return good / (good + bad), _pool_rate(table.success[table.present & table.known])
 
 
-def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:
+def sample(table: Table, *, most: int | None = None, seed: int = 0) -> JudgedSample:
     """The judged executions as a design matrix; of at most `most` outcomes, whole tasks drawn by `seed`."""
     rates, rate = _shrunk_rates(table)
     held = _some_tasks(table, most, seed)
@@ -130,7 +130,7 @@ def sample(table: Table, *, most: int | None = None, seed: int = 0) -> Sample:
     varies = spreads > 1e-9 * (1.0 + np.abs(means))
     agents = np.zeros((len(wide), len(held.agents)))
     agents[np.arange(len(wide)), held.author[known]] = 1.0
-    return Sample(
+    return JudgedSample(
         x=np.hstack([np.ones((len(wide), 1)), centred[:, varies] / spreads[varies], agents]),
         y=held.success[known],
         names=tuple(name for name, kept in zip(names, varies, strict=True) if kept),
@@ -153,7 +153,7 @@ def _some_tasks(table: Table, most: int | None, seed: int) -> Table:
 
 
 def success_models(table: Table, strengths: Sequence[float], *, most: int | None = None) -> list[SuccessModel]:
-    """One model a lasso strength, with worth 1 micro-dollar: set the real one with `priced`.
+    """One model a lasso strength, with worth 1 micro-dollar: set the real one with `with_worth`.
 
     Args:
         table: At least one outcome known.
@@ -171,7 +171,7 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
     able = _without_idle(data, ridge, centre, start, believed, ~penalised)
     path = _fit_columns(data, ridge, centre, start, able & ~penalised)
     top = strongest_lasso(data.x, data.y, path, penalised)
-    costs = _Costs(work=work_costs(table), auction=_auction_cost(table))
+    costs = _CostConstants(work=work_costs(table), auction=_auction_cost(table))
     models: dict[bytes, SuccessModel] = {}
     found: dict[float, SuccessModel] = {}
     for strength in sorted(set(strengths), reverse=True):
@@ -190,26 +190,26 @@ def success_models(table: Table, strengths: Sequence[float], *, most: int | None
 
 
 def difficulty(table: Table, model: SuccessModel) -> float:
-    """How much harder or easier than it looks a task is for everybody, from tasks that several agents worked on.
+    """Estimate the spread of difficulty that all agents share, in log-odds, from tasks that several agents worked on.
 
     The most likely spread given the model's own chances and the prior.
     """
     known = table.present & table.known
-    rows = np.flatnonzero(known.sum(axis=1) > 1)[:MOST_TASKS]
+    rows = np.flatnonzero(known.sum(axis=1) > 1)[:MAX_TASKS]
     chance = chances(table.take(rows), model)
     good, seen = table.success[rows] == 1.0, known[rows][..., None]
 
     def surprise(spread: float) -> float:
-        each = by_difficulty(chance, np.array(spread))
+        each = spread_by_difficulty(chance, np.array(spread))
         came = np.where(seen, np.where(good[..., None], each, 1.0 - each), 1.0).prod(axis=1)
         likely = np.maximum(came @ SHARES, np.finfo(np.float64).tiny)
         return float(-np.log(likely).sum()) + 0.5 * (spread / PRIOR_SPREAD) ** 2
 
-    return float(_optimize.minimize_scalar(surprise, bounds=(0.0, MOST_SPREAD), method="bounded").x)
+    return float(_optimize.minimize_scalar(surprise, bounds=(0.0, MAX_SPREAD), method="bounded").x)
 
 
 def _fit_columns(
-    data: Sample, ridge: Floats, centre: Floats, start: Floats, kept: Bools, lasso: Floats | None = None
+    data: JudgedSample, ridge: Floats, centre: Floats, start: Floats, kept: Bools, lasso: Floats | None = None
 ) -> Floats:
     """Coefficients with some columns alone; 0 for the others."""
     at = np.zeros_like(start)
@@ -219,7 +219,7 @@ def _fit_columns(
 
 
 def _without_idle(
-    data: Sample, ridge: Floats, centre: Floats, start: Floats, believed: Collection[str], free: Bools
+    data: JudgedSample, ridge: Floats, centre: Floats, start: Floats, believed: Collection[str], free: Bools
 ) -> Bools:
     """The columns less those of jurors of evidence that have not earned their place, leads included.
 
@@ -251,7 +251,7 @@ def _without_idle(
     return able
 
 
-def _penalties(data: Sample, believed: Collection[str]) -> tuple[Floats, Floats]:
+def _penalties(data: JudgedSample, believed: Collection[str]) -> tuple[Floats, Floats]:
     """The constant is held, lightly, to the pool's rate, so that all successes make no infinite odds."""
     width = data.x.shape[1]
     ridge = np.full(width, 1.0 / SPREAD**2)
@@ -269,7 +269,7 @@ def _penalties(data: Sample, believed: Collection[str]) -> tuple[Floats, Floats]
     return ridge, centre
 
 
-def _with_spread(data: Sample, ridge: Floats, centre: Floats, start: Floats) -> tuple[Floats, Floats]:
+def _with_spread(data: JudgedSample, ridge: Floats, centre: Floats, start: Floats) -> tuple[Floats, Floats]:
     """The spread of agents' intercepts by expectation-maximisation, the prior counting as one agent."""
     own = slice(1 + len(data.names), data.x.shape[1])
     at = start
@@ -283,15 +283,15 @@ def _with_spread(data: Sample, ridge: Floats, centre: Floats, start: Floats) -> 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Costs:
-    """What does not depend on the strength, in micro-dollars."""
+class _CostConstants:
+    """The parts of the costs that do not depend on the strength, in micro-dollars."""
 
     work: tuple[Floats, float]
     auction: float
 
 
 def _auction_cost(table: Table) -> float:
-    """What holding an auction costs on average, where one was held."""
+    """Return the mean cost of an auction in micro-dollars, over those that were held."""
     held = _some_bid_told(table)
     return float(table.overhead[held].mean()) * MICRO if held.any() else 0.0
 
@@ -301,7 +301,7 @@ def _some_bid_told(table: Table) -> Bools:
     return (~np.isnan(table.features)).sum(axis=(1, 2)) > 0
 
 
-def _spread(data: Sample, at: Floats) -> dict[str, float]:
+def _spread(data: JudgedSample, at: Floats) -> dict[str, float]:
     """By agent, the standard deviation of what its bids add to its log-odds.
 
     An agent whose bids told nothing where others' did has none; one that was in no auction has the pool's.
@@ -319,7 +319,7 @@ def _spread(data: Sample, at: Floats) -> dict[str, float]:
     return found
 
 
-def _as_model(data: Sample, at: Floats, costs: _Costs) -> SuccessModel:
+def _as_model(data: JudgedSample, at: Floats, costs: _CostConstants) -> SuccessModel:
     """Coefficients back in the features' own units."""
     slopes = at[data.features] / data.spreads
     own = at[1 + len(data.names) :]
@@ -353,6 +353,6 @@ def _blank(agents: Sequence[str], rates: Floats, rate: float) -> SuccessModel:
     )
 
 
-def priced(model: SuccessModel, worth: float) -> SuccessModel:
+def with_worth(model: SuccessModel, worth: float) -> SuccessModel:
     """The model with what a solved task is worth, in dollars."""
     return replace(model, worth=worth * MICRO)

@@ -1,4 +1,4 @@
-"""What the memory asks of a database: a file of SQLite's, or one on a PostgreSQL server."""
+"""The database protocol of the memory: a SQLite file, or a database on a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POOL_SECONDS: Final = 600
 
 
 class Presence(Protocol):
-    """Who is alive: something each open memory holds, and loses when its process ends, however it ends.
+    """Marks an open memory as alive; the mark is lost when its process ends, however it ends.
 
     An unfinished auction names the token of the memory that holds it. Whoever opens the memory later asks whether that
     token is still held; process ids would not do, because they are used again and mean nothing in another container.
@@ -46,7 +46,7 @@ class Presence(Protocol):
         """Be gone."""
         ...
 
-    def dead(self, tokens: Sequence[str]) -> list[str]:
+    def find_dead(self, tokens: Sequence[str]) -> list[str]:
         """Those of these tokens that no process holds. To be called inside the gate, from a worker thread."""
         ...
 
@@ -70,7 +70,7 @@ class Backend(Protocol):
 
     @property
     def presence(self) -> Presence:
-        """Who is alive."""
+        """The mark of this memory and of others that are alive."""
         ...
 
     def bring_up_to_date(self) -> None:

@@ -24,7 +24,7 @@ NAMES: Final = {
     "ix": "ix_%(table_name)s_%(column_0_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
-"""How constraints and indexes are called, so that migrations can name them on any database."""
+"""Naming rules of constraints and indexes, so that migrations can name them on any database."""
 
 
 def text_digest(text: str) -> str:
@@ -51,7 +51,7 @@ class ExactText(TypeDecorator[str]):
         return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
 
 
-class Real(TypeDecorator[float]):
+class RealNumber(TypeDecorator[float]):
     """Any float that is known. SQLite has no NaN: it is stored as null, so the column is nullable, and comes back."""
 
     impl = Double
@@ -88,7 +88,7 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """To UTC; a time without a zone is refused, because nobody knows when it was."""
+        """To UTC; a time without a zone is refused, because its instant is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:

@@ -24,11 +24,11 @@ from sale.memory.sqlite import SqliteFile
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
-"""What is done in a transaction, in a worker thread."""
+"""Work to do in a transaction, in a worker thread."""
 FAULTS = (SQLAlchemyError, sqlite3.Error, OSError)
 
 
-class Database:
+class MemoryDatabase:
     """An open database at the newest revision."""
 
     def __init__(self, backend: Backend, busy_seconds: float) -> None:
@@ -41,7 +41,7 @@ class Database:
         self._closed = False
 
     @classmethod
-    async def open(cls, place: Path | str, busy_seconds: float) -> Database:
+    async def open(cls, place: Path | str, busy_seconds: float) -> MemoryDatabase:
         """Open the database, make or upgrade its tables, and announce this process as alive.
 
         Args:
@@ -51,7 +51,7 @@ class Database:
         Raises:
             ConfigError: It is the URL of something else.
             MissingExtraError: It is PostgreSQL's, and psycopg is not installed.
-            StoreError: It cannot be opened, is no auction memory, or is newer than this version of `sale`.
+            StoreError: It cannot be opened, is not an auction memory, or is newer than this version of `sale`.
         """
         database = cls(_backend(place, busy_seconds), busy_seconds)
         try:
@@ -70,7 +70,7 @@ class Database:
 
     @property
     def token(self) -> str:
-        """What unfinished auctions of this memory are marked with."""
+        """The token that marks unfinished auctions of this memory."""
         return self.backend.presence.token
 
     async def read(self, work: Work[T]) -> T:
@@ -94,7 +94,7 @@ class Database:
         return await self.finish(self._do(self._writer, lambda: self._write(work)))
 
     def write_later(self, work: Work[object]) -> None:
-        """Like `write`, after the writes that wait already and without waiting; errors are nobody's."""
+        """Like `write`, after the writes that wait already and without waiting; errors are not reported."""
         if not self._closed:
             self.start(self._do(self._writer, lambda: self._write(work)))
 
@@ -176,11 +176,11 @@ class Database:
 def _backend(place: Path | str, busy_seconds: float) -> Backend:
     if isinstance(place, str) and "://" in place:
         # Loaded here only: most memories are files.
-        backend: Backend = import_module("sale.memory.postgres").server(place, busy_seconds)
+        backend: Backend = import_module("sale.memory.postgres").open_server(place, busy_seconds)
         return backend
-    return SqliteFile(absolute(Path(place)), busy_seconds)
+    return SqliteFile(resolve_path(Path(place)), busy_seconds)
 
 
-def absolute(path: Path) -> Path:
+def resolve_path(path: Path) -> Path:
     """The one name of a file: links are followed, so that all who open it agree on its locks."""
     return path.expanduser().resolve()

@@ -1,11 +1,11 @@
-"""What the tasks of the last day have earned for auctions, for a process that has just begun."""
+"""The allowance that the tasks of the last day have earned, for a process that has just begun."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 from sale.auction.allowance import Allowance
-from sale.memory.figures import Span
+from sale.memory.figures import FigureScope
 from sale.memory.store import AuctionMemory
 
 LOOK_BACK = timedelta(days=1)
@@ -29,7 +29,7 @@ async def begin_allowance(allowance: Allowance | None, memory: AuctionMemory, *,
         return
     allowance.begun = True
     try:
-        past = await memory.auction_figures(Span(since=datetime.now(UTC) - LOOK_BACK, held_here=True))
+        past = await memory.auction_figures(FigureScope(since=datetime.now(UTC) - LOOK_BACK, held_here=True))
     except BaseException:
         allowance.begun = False
         raise

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Row, Select, and_, select
 
 from sale.auction.scoring import is_judged
 from sale.errors import InputError
-from sale.memory.finding import latest_verdict_on_work
 from sale.memory.plausible import sum_of_dollars
+from sale.memory.queries import latest_verdict_on_work
 from sale.memory.reading import read_bid
 from sale.memory.schema import auctions, calls, executions, outcomes, scores, strategies, tasks
 from sale.types import AUCTION_STAGES, UNVERIFIED, Bid, Example, Score, Worked
@@ -27,7 +27,7 @@ Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
 def read_examples(connection: Connection, since: datetime | None) -> tuple[Example, ...]:
-    """Settled auctions, the oldest record first; see `Lessons.examples`."""
+    """Settled auctions, the oldest record first; see `LearningQueries.examples`."""
     if since is not None and since.tzinfo is None:
         raise InputError(f"a time without a zone: {since!r}", hint="Use datetime(…, tzinfo=UTC).")
     settled = select(auctions.c.key).where(auctions.c.status == "settled").order_by(auctions.c.key)
@@ -114,7 +114,7 @@ def _checked(connection: Connection, keys: Sequence[int]) -> frozenset[int]:
 
 
 def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
-    """What is known of the work, by auction and agent. Of an agent that tried twice: whether it got there, and both."""
+    """Return the known work by auction and agent. Attempts of one agent are joined: any success, total cost."""
     spent = select(calls.c.auction, calls.c.execution, sum_of_dollars(calls.c.dollars)).where(
         calls.c.part == "execution"
     )

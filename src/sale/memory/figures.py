@@ -12,19 +12,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
-from sale.memory.database import Database
-from sale.memory.finding import latest_verdict, latest_verdict_on_work
+from sale.memory.database import MemoryDatabase
 from sale.memory.plausible import MAX_DOLLARS, MAX_SECONDS, amount, sum_of_dollars
+from sale.memory.queries import latest_verdict, latest_verdict_on_work
 from sale.memory.records import Status
 from sale.memory.schema import auctions, baselines, calls, dropouts, executions, state, strategies, tasks
 from sale.types import AUCTION_STAGES, Stage, Verdict
 
 OWN_WORK = "its own execution"
-"""The basis of a baseline that is no estimate."""
+"""The basis of a baseline that is measured, not estimated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class FigureScope:
     """Which auctions count."""
 
     since: datetime | None = None
@@ -43,19 +43,19 @@ class AuctionFigures:
     imported: bool
     domain: str | None
     winner: str | None
-    """Who was awarded the task; `None` before the award."""
+    """The agent that was awarded the task; `None` before the award."""
     refined: bool
-    """Whether it was a refined bid that won."""
+    """True where a refined bid won."""
     verdict: Verdict | None
     """The latest on the work; `None` where nothing was judged."""
     auction_dollars: float
     work_dollars: float
     """Execution and verification."""
     largest: str | None
-    """Who is meant by always-largest; `None` where nothing was compared."""
+    """The agent of the always-largest baseline; `None` where nothing was compared."""
     largest_dollars: float | None
     estimated: bool
-    """Whether `largest_dollars` is an estimate: the largest agent did not do this task itself."""
+    """True where `largest_dollars` is an estimate: the largest agent did not do this task itself."""
 
     @property
     def dollars(self) -> float:
@@ -98,22 +98,22 @@ class AgentFigures:
     mean_tokens: float | None
     """Of its plans; `None` where it never wrote one."""
     dropped: tuple[tuple[Stage, int], ...]
-    """How often it left an auction, by stage."""
+    """Number of auctions it left, by stage."""
     auction_dollars: float
-    """What its bids and judgements cost."""
+    """Cost of its bids and judgements."""
 
     @property
     def dropouts(self) -> int:
-        """How often it left an auction."""
+        """Number of auctions it left."""
         return sum(count for _, count in self.dropped)
 
 
-class Figures:
+class FigureQueries:
     """The part of `AuctionMemory` that counts and sums."""
 
-    _database: Database
+    _database: MemoryDatabase
 
-    async def auction_figures(self, span: Span = Span()) -> tuple[AuctionFigures, ...]:
+    async def auction_figures(self, span: FigureScope = FigureScope()) -> tuple[AuctionFigures, ...]:
         """Every auction in figures, the oldest first.
 
         Raises:
@@ -121,7 +121,7 @@ class Figures:
         """
         return await self._database.read(lambda connection: _auctions(connection, span))
 
-    async def work_figures(self, span: Span = Span()) -> tuple[WorkFigures, ...]:
+    async def work_figures(self, span: FigureScope = FigureScope()) -> tuple[WorkFigures, ...]:
         """Every execution in figures, the oldest auction's first.
 
         Raises:
@@ -129,7 +129,7 @@ class Figures:
         """
         return await self._database.read(lambda connection: _works(connection, span))
 
-    async def agent_figures(self, span: Span = Span()) -> tuple[AgentFigures, ...]:
+    async def agent_figures(self, span: FigureScope = FigureScope()) -> tuple[AgentFigures, ...]:
         """Every agent on record, by name.
 
         Raises:
@@ -170,7 +170,7 @@ class Figures:
         return await self._database.read(_revision)
 
 
-def _narrow(query: Select[*tuple[Any, ...]], span: Span) -> Select[*tuple[Any, ...]]:
+def _narrow(query: Select[*tuple[Any, ...]], span: FigureScope) -> Select[*tuple[Any, ...]]:
     if span.since is not None:
         query = query.where(auctions.c.started_at >= span.since)
     if span.held_here:
@@ -185,7 +185,7 @@ def _paid(overhead: bool) -> ColumnElement[Any]:
     return func.coalesce(sum_of_dollars(calls.c.dollars, mine), 0.0)
 
 
-def _auctions(connection: Connection, span: Span) -> tuple[AuctionFigures, ...]:
+def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures, ...]:
     paid = (
         select(calls.c.auction, _paid(True).label("overhead"), _paid(False).label("work"))
         .group_by(calls.c.auction)
@@ -234,7 +234,7 @@ def _auctions(connection: Connection, span: Span) -> tuple[AuctionFigures, ...]:
     )
 
 
-def _works(connection: Connection, span: Span) -> tuple[WorkFigures, ...]:
+def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]:
     paid = (
         select(
             calls.c.auction,
@@ -272,7 +272,7 @@ def _works(connection: Connection, span: Span) -> tuple[WorkFigures, ...]:
     )
 
 
-def _agents(connection: Connection, span: Span) -> tuple[AgentFigures, ...]:
+def _agents(connection: Connection, span: FigureScope) -> tuple[AgentFigures, ...]:
     of_auctions = auctions.c.key == strategies.c.auction
     parts = select(
         strategies.c.agent,

@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, select, update
 
 from sale.errors import InputError
-from sale.memory import finding
-from sale.memory.records import Forgotten
+from sale.memory import queries
+from sale.memory.records import ForgetReport
 from sale.memory.schema import auctions, pairs, state, success_models, tasks, weight_sets
 from sale.memory.writing import next_revision
 
@@ -17,8 +17,8 @@ CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen:
-    """What to forget: the auctions named, and those for which all conditions that are given hold."""
+class ForgetFilter:
+    """The auctions to forget: those named, and those for which all given conditions hold."""
 
     ids: tuple[str, ...] = ()
     before: datetime | None = None
@@ -32,7 +32,7 @@ class Chosen:
             raise InputError(f"a time without a zone: {self.before!r}", hint="Use datetime(…, tzinfo=UTC).")
 
 
-def forget(connection: Connection, chosen: Chosen) -> Forgotten:
+def forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
     """Delete, inside the caller's writing transaction. Auctions being held are spared, and refused where named.
 
     Raises:
@@ -52,18 +52,18 @@ def forget(connection: Connection, chosen: Chosen) -> Forgotten:
         connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
         next_revision(connection)
         connection.execute(update(state).values(generation=state.c.generation + 1))
-    return Forgotten(auctions=len(keys), tasks=gone, pairs=quoted)
+    return ForgetReport(auctions=len(keys), tasks=gone, pairs=quoted)
 
 
 def _used_in(table: Table) -> ColumnElement[bool]:
-    """Whether rows of a table refer to a success model."""
+    """Return the condition that rows of a table refer to a success model."""
     return exists(select(1).where(table.c.model == success_models.c.digest).correlate(success_models))
 
 
-def _doomed(connection: Connection, chosen: Chosen) -> dict[int, str]:
+def _doomed(connection: Connection, chosen: ForgetFilter) -> dict[int, str]:
     found: dict[int, str] = {}
     for name in chosen.ids:
-        key = finding.resolve(connection, name)
+        key = queries.resolve(connection, name)
         head = connection.execute(select(auctions.c.id, auctions.c.owner).where(auctions.c.key == key)).one()
         if head.owner is not None:
             raise InputError(f"the auction {head.id!r} is being held right now", hint="Wait until it is over.")

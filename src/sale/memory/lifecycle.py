@@ -43,8 +43,8 @@ _PUT: Final = update(auctions).where(auctions.c.key == bindparam("of"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Whose:
-    """Whom a record belongs to."""
+class RecordOwner:
+    """The owner of a record."""
 
     tenant: str
     """For good."""
@@ -52,7 +52,9 @@ class Whose:
     """The token of the memory that holds the auction, while it is unfinished."""
 
 
-def begin(connection: Connection, auction_id: str, task: Task, whose: Whose, embedding: tuple[str, bytes]) -> None:
+def begin(
+    connection: Connection, auction_id: str, task: Task, whose: RecordOwner, embedding: tuple[str, bytes]
+) -> None:
     """A new record, `open`.
 
     Args:
@@ -157,7 +159,7 @@ def abandon(connection: Connection, auction_id: str, reason: str, made: Sequence
 
 
 def release(connection: Connection, auction_id: str) -> None:
-    """`awarded` for good: nobody works on it any more.
+    """`awarded` for good: its work will not be done.
 
     Raises:
         InputError: There is no such auction, or it is not `awarded`.

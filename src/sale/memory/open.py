@@ -29,6 +29,6 @@ def open_memory(settings: Settings, prior: PriorWork | None = None) -> Callable[
 
 
 def sharing_of(settings: MemorySettings) -> Sharing:
-    """What the settings let tenants see of each other."""
+    """Return what the settings share between tenants."""
     texts = settings.share if isinstance(settings.share, bool) else frozenset(settings.share)
     return Sharing(texts=texts, statistics=settings.share_statistics)

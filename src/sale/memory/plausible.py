@@ -1,4 +1,4 @@
-"""What an amount or a time on record can be. Beyond that it is a fault of whoever wrote the record.
+"""The range of plausible amounts and times on record. Values outside it are faults of the program that wrote them.
 
 A record from elsewhere that goes beyond is refused. One that is on record already (an earlier version took everything)
 is counted as nothing where amounts are added up: one infinite amount would otherwise make every sum infinite.
@@ -49,7 +49,7 @@ def sum_of_dollars(column: ColumnElement[Any], where: ColumnElement[bool] | None
     return func.sum(case((possible if where is None else where & possible, column), else_=0.0))
 
 
-def implausible(value: object, place: str) -> str | None:
+def find_implausible(value: object, place: str) -> str | None:
     """Where in a record there is a number or a time that can be none; `None` where there is no such place.
 
     Args:
@@ -61,7 +61,7 @@ def implausible(value: object, place: str) -> str | None:
         return None if known else f"{place}: {value.year} is no year of an auction"
     if isinstance(value, int | float):
         return _number(value, place)
-    found = (implausible(item, f"{place}.{name}") for name, item in _inner(value, place))
+    found = (find_implausible(item, f"{place}.{name}") for name, item in _inner(value, place))
     return next((fault for fault in found if fault), None)
 
 

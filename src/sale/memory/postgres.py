@@ -4,7 +4,7 @@ What a file does by being locked is done here by advisory locks, which belong to
 
 - A writing transaction waits for the writers' lock at its beginning, so writers of all processes take turns, and rows
   become visible in the order of their keys.
-- Each open memory shares a lock named by its token, on the connection it writes by. Nobody else gets it while it lives.
+- Each open memory shares a lock named by its token, on the connection it writes by. No other process gets it meanwhile.
 - Who opens or sweeps holds the gate's lock.
 """
 
@@ -56,7 +56,7 @@ FAULTS: Final[dict[str, tuple[str, str]]] = {
     "57P03": ("the server is just starting", "Try again in a moment."),
     "08006": ("the connection broke", _AGAIN),
 }
-"""What PostgreSQL's codes mean to a user, and what to do."""
+"""PostgreSQL's error codes, with their meaning for a user and the remedy."""
 # Where a connection comes to nothing there is a text, and no code.
 _SAID: Final = (
     (re.compile(r"password authentication failed|no password supplied"), "28P01"),
@@ -69,7 +69,7 @@ _SAID: Final = (
 )
 
 
-class Sessions:
+class ServerPresence:
     """One open memory on a server, as other processes see it; see `backend.Presence`."""
 
     def __init__(self, writer: Engine, alone: Engine, where: str) -> None:
@@ -126,7 +126,7 @@ class Sessions:
             with suppress(SQLAlchemyError), self._writer.connect() as connection:
                 _at_once(connection.connection.dbapi_connection, "SELECT pg_advisory_unlock_all()")
 
-    def dead(self, tokens: Sequence[str]) -> list[str]:
+    def find_dead(self, tokens: Sequence[str]) -> list[str]:
         """Those of these tokens that no process holds. To be called inside the gate."""
         gate = self._gate
         if gate is None:
@@ -161,7 +161,7 @@ class PostgresServer:
         self._alone = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=_HOW)
         self._patience = max(1, round(busy_seconds * 1000))  # milliseconds
         event.listen(self._writer, "connect", self._set_up)
-        self.presence = Sessions(self._writer, self._alone, self.where)
+        self.presence = ServerPresence(self._writer, self._alone, self.where)
 
     def _set_up(self, connection: DBAPIConnection, _: object) -> None:
         _at_once(connection, f"SET lock_timeout = {self._patience}")
@@ -169,7 +169,7 @@ class PostgresServer:
     def bring_up_to_date(self) -> None:
         """Make the tables, or upgrade them, beside those of others if there are any."""
         with self.writing() as connection:
-            version = revision.stored(connection, self.where, shared=True)
+            version = revision.read_revision(connection, self.where, shared=True)
             if version != HEAD:
                 revision.upgrade(connection, version, self.where)
 
@@ -217,11 +217,11 @@ class PostgresServer:
             engine.dispose()
 
 
-def server(place: str, busy_seconds: float) -> PostgresServer:
+def open_server(place: str, busy_seconds: float) -> PostgresServer:
     """The memory that a URL names.
 
     Raises:
-        ConfigError: It is no URL of a PostgreSQL database.
+        ConfigError: It is not the URL of a PostgreSQL database.
         MissingExtraError: psycopg is not installed.
     """
     try:

@@ -1,4 +1,4 @@
-"""Who is alive, by locked files: the operating system drops the lock when a process ends, however it ends."""
+"""Marks of open memories by locked files: the operating system drops the lock when a process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class LockFiles:
             self._held = None
             self._remove(self.token)
 
-    def dead(self, tokens: Sequence[str]) -> list[str]:
+    def find_dead(self, tokens: Sequence[str]) -> list[str]:
         """Those of these tokens that no process holds. To be called inside the gate."""
         return [token for token in tokens if not self._is_alive(token)]
 

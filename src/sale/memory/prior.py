@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.memory.tracks import TrackedWork
+from sale.memory.track_records import TrackedWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +20,7 @@ class PriorWork:
     """Tasks, who worked on them, how it came out and what it cost."""
 
     embedder: str
-    """Whose vectors these are; a memory with another embedder knows nothing of them."""
+    """Name of the embedder of the vectors; a memory with another embedder ignores this work."""
     digests: Sequence[str]
     """`text_digest` of each task's text."""
     vectors: NDArray[np.float32]

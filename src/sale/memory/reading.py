@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, Table, select
 
-from sale.memory.quotations import Quoted, quoted_by
 from sale.memory.records import Judgement, Record, Status
 from sale.memory.schema import (
     auctions,
@@ -23,7 +22,8 @@ from sale.memory.schema import (
     strategies,
     tasks,
 )
-from sale.memory.weighing import read_models
+from sale.memory.text_dedup import QuotedTexts, find_quoted
+from sale.memory.weight_versions import read_models
 from sale.types import (
     Auction,
     Baseline,
@@ -56,14 +56,14 @@ def read_records(connection: Connection, keys: Sequence[int]) -> list[Record]:
     heads = select(*columns).join(tasks, tasks.c.key == auctions.c.task).where(auctions.c.key.in_(keys))
     by_key = {row["key"]: row for row in connection.execute(heads).mappings()}
     models = read_models(connection, {row["model"] for row in by_key.values() if row["model"] is not None})
-    parts = [_Parts(by_key[key], models.get(by_key[key]["model"])) for key in keys if key in by_key]
-    quoted = Quoted()
+    parts = [_RecordRows(by_key[key], models.get(by_key[key]["model"])) for key in keys if key in by_key]
+    quoted = QuotedTexts()
     for table in _PARTS:
         grouped: dict[int, list[Row]] = {}
         for row in connection.execute(_of(table, keys)).mappings():
             grouped.setdefault(row["auction"], []).append(row)
         if table is pairs:
-            quoted = quoted_by(connection, [row for rows in grouped.values() for row in rows])
+            quoted = find_quoted(connection, [row for rows in grouped.values() for row in rows])
         for part in parts:
             part.rows[table.name] = grouped.get(part.head["key"], [])
     return [part.record(quoted) for part in parts]
@@ -88,7 +88,7 @@ def _of(table: Table, keys: Sequence[int]) -> Select[*tuple[Any, ...]]:
     return select(table).where(table.c.auction.in_(keys)).order_by(*order)
 
 
-class _Parts:
+class _RecordRows:
     """The rows of one auction."""
 
     def __init__(self, head: Row, model: SuccessModel | None) -> None:
@@ -96,7 +96,7 @@ class _Parts:
         self.model = model
         self.rows: dict[str, list[Row]] = {}
 
-    def record(self, quoted: Quoted) -> Record:
+    def record(self, quoted: QuotedTexts) -> Record:
         head = self.head
         done = self._executions()
         status: Status = head["status"]
@@ -122,7 +122,7 @@ class _Parts:
     def _task(self) -> Task:
         return Task(id=self.head["task_id"], text=self.head["text"], domain=self.head["domain"])
 
-    def _auction(self, quoted: Quoted) -> Auction:
+    def _auction(self, quoted: QuotedTexts) -> Auction:
         head = self.head
         rows = self.rows["strategies"]
         scores: dict[int, list[Score]] = {}
@@ -163,7 +163,7 @@ class _Parts:
             exploration=Exploration(**head["exploration"]) if head["exploration"] else None,
         )
 
-    def _pairs(self, refinement: int, quoted: Quoted) -> tuple[Pair, ...]:
+    def _pairs(self, refinement: int, quoted: QuotedTexts) -> tuple[Pair, ...]:
         return tuple(_pair(row, quoted) for row in self.rows["pairs"] if row["refinement"] == refinement)
 
     def _executions(self) -> tuple[Execution, ...]:
@@ -272,7 +272,7 @@ def _score(row: Row) -> Score:
     )
 
 
-def _pair(row: Row, quoted: Quoted) -> Pair:
+def _pair(row: Row, quoted: QuotedTexts) -> Pair:
     past = row["past"]
     known = past is not None
     return Pair(

@@ -1,4 +1,4 @@
-"""What the auction memory gives back: whole records, short summaries, counts. Frozen values, like all nouns."""
+"""The values the auction memory returns: whole records, short summaries, counts. All are frozen."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sale.memory.tenants import DEFAULT
 from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Settlement, Task, Verdict
 
 Status = Literal["open", "awarded", "settled", "abandoned"]
-"""How far an auction came. `open`: begun, no winner yet. `awarded`: a winner, no outcome of its work yet (or the work
-was never asked for). `settled`: executed and judged. `abandoned`: it failed, or its process died."""
+"""The stage an auction reached. `open`: begun, no winner yet. `awarded`: a winner, no outcome of its work yet (or the
+work was never asked for). `settled`: executed and judged. `abandoned`: it failed, or its process died."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class Record:
     """Every judgement, oldest first."""
     baseline: Baseline | None = None
     tenant: str = DEFAULT
-    """Whose it is: nobody else's auctions are shown its texts."""
+    """The tenant of the record; auctions of other tenants are not shown its texts."""
     stray_calls: tuple[Call, ...] = ()
     """Calls of an abandoned auction that belong to no finished part of it. They were paid for all the same."""
 
@@ -82,7 +82,7 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
+class AuctionSummary:
     """One line about an auction."""
 
     id: str
@@ -104,14 +104,14 @@ class Summary:
     dollars: float
     """Everything paid for, auction and work."""
     tenant: str = DEFAULT
-    """Whose it is."""
+    """The tenant of the record."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class SearchMatch:
     """A search hit."""
 
-    summary: Summary
+    summary: AuctionSummary
     similarity: float
     """Cosine similarity of the task to the text searched for, in [-1, 1]."""
 
@@ -126,8 +126,8 @@ class WeightUse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Forgotten:
-    """What was deleted."""
+class ForgetReport:
+    """Counts of deleted records."""
 
     auctions: int
     tasks: int
@@ -137,8 +137,8 @@ class Forgotten:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Imported:
-    """What an import did."""
+class ImportReport:
+    """The result of an import."""
 
     added: int
     present: int
@@ -148,8 +148,8 @@ class Imported:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stats:
-    """How much there is."""
+class MemoryStats:
+    """The counts and sizes of a memory."""
 
     auctions: Mapping[str, int]
     """By status."""

@@ -1,4 +1,4 @@
-"""What is worth showing again: the most similar past tasks, by exact cosine over vectors held in this process.
+"""The index of recall: the most similar past tasks, by exact cosine over vectors held in this process.
 
 The index is a copy of what recall needs to choose: one vector for each distinct text, and for each auction who bid,
 when, for whom, and whether it may serve as an example. It follows the database by its revision, so what another process
@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.memory.arrays import grown
+from sale.memory.arrays import grow
 from sale.memory.prior import PriorWork
 from sale.memory.tenants import DEFAULT
-from sale.memory.tracks import NEAR, TrackedWork, Tracks, Work
+from sale.memory.track_records import NEAR, TrackedWork, TrackIndex, WorkContext
 from sale.types import TrackRecord
 
 Vector = NDArray[np.float32]
@@ -29,27 +29,9 @@ KEPT: Final = 8
 """Tasks whose similarities to all texts are at hand: auctions are held side by side, and each asks several times."""
 
 
-class Embedder(Protocol):
-    """Turns texts into vectors whose inner product is their similarity."""
-
-    @property
-    def name(self) -> str:
-        """Vectors of embedders with different names are never compared."""
-        ...
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a vector."""
-        ...
-
-    async def embed(self, texts: Sequence[str], /) -> Vector:
-        """Unit vectors, one row a text: shape (texts, dimensions)."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """What the index needs to know about one auction."""
+class IndexedAuction:
+    """The data the index needs of one auction."""
 
     auction: int
     task: int
@@ -60,15 +42,15 @@ class Entry:
     verdict: str | None
     """The latest on the winner's work; where there was none, on the award."""
     bidders: Sequence[str]
-    """Who wrote each of its strategies, where there is one to be read."""
+    """Authors of its strategies, as far as the strategies can be read."""
     work: Sequence[TrackedWork] = ()
     """Its executions, in their order."""
     tenant: str = DEFAULT
-    """Whose it is."""
+    """The tenant of the auction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class PairCandidate:
     """A past strategy, as far as the choice of a pair depends on it."""
 
     agent: str
@@ -82,7 +64,7 @@ class Candidate:
 Own = Literal["losing", "winning", "both"]
 
 
-def contrast(candidates: Sequence[Candidate], agent: str) -> tuple[str, str, Own] | None:
+def contrast(candidates: Sequence[PairCandidate], agent: str) -> tuple[str, str, Own] | None:
     """The losing and the winning strategy of a past auction that teach `agent` most, and which of them it wrote.
 
     Where the agent lost: its best losing strategy against the winner's. Where it won: the best of the others against
@@ -109,11 +91,11 @@ def contrast(candidates: Sequence[Candidate], agent: str) -> tuple[str, str, Own
     return (_best(others).text, winner.text, "winning") if others else None
 
 
-def _best(candidates: Sequence[Candidate]) -> Candidate:
+def _best(candidates: Sequence[PairCandidate]) -> PairCandidate:
     return min(candidates, key=lambda one: (math.isnan(one.net_cost), one.net_cost))
 
 
-class Index:
+class RecallIndex:
     """The vectors and marks recall chooses by. Not for use by several threads at once."""
 
     def __init__(self, dimensions: int, prior: PriorWork | None = None) -> None:
@@ -133,12 +115,12 @@ class Index:
         self._usable = np.zeros(0, dtype=np.bool_)
         self._succeeded = np.zeros(0, dtype=np.bool_)
         self._bid: dict[str, NDArray[np.bool_]] = {}
-        self._tracks = Tracks()
+        self._tracks = TrackIndex()
         self._similarities: dict[bytes, Vector] = {}
         if prior is not None:
             rows = self._put_texts(prior.digests, prior.vectors)
             for place, (row, work) in enumerate(zip(rows, prior.work, strict=True), start=1):
-                self._tracks.put(Work(auction=-place, row=row, started=0.0, tenant=NOBODY), work)
+                self._tracks.put(WorkContext(auction=-place, row=row, started=0.0, tenant=NOBODY), work)
 
     @property
     def nbytes(self) -> int:
@@ -164,13 +146,13 @@ class Index:
         known = len(self._texts)
         rows = [self._texts.setdefault(digest, len(self._texts)) for digest in digests]
         if len(self._texts) > len(self._vectors):
-            self._vectors = grown(self._vectors, len(self._texts))
+            self._vectors = grow(self._vectors, len(self._texts))
         self._vectors[rows] = vectors
         if min(rows, default=known) < known:
             self._similarities.clear()
         return rows
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: IndexedAuction) -> None:
         """Take in an auction, or what has changed about it. Its task must be there."""
         place = self._places.setdefault(entry.auction, len(self._places))
         if place >= len(self._auction):
@@ -188,7 +170,9 @@ class Index:
             if agent not in self._bid:
                 self._bid[agent] = np.zeros(len(self._auction), dtype=np.bool_)
             self._bid[agent][place] = True
-        place_of = Work(auction=entry.auction, row=self._tasks[entry.task], started=entry.started, tenant=int(tenant))
+        place_of = WorkContext(
+            auction=entry.auction, row=self._tasks[entry.task], started=entry.started, tenant=int(tenant)
+        )
         self._tracks.put(place_of, entry.work)
 
     def retain(self, auctions: Collection[int]) -> bool:
@@ -238,7 +222,7 @@ class Index:
     def tracks(
         self, vector: Vector, agents: Sequence[str], *, tenants: Collection[str] | None = None
     ) -> dict[str, TrackRecord]:
-        """How each of these agents did at past tasks like this one, for these tenants or for all: `Tracks.records`."""
+        """Return each agent's record at similar past tasks, for these tenants or for all; see `TrackIndex.records`."""
 
         def exactly(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             return self._exactly(vector, rows)
@@ -289,11 +273,11 @@ class Index:
         return [(int(self._auction[places[i]]), float(similarity[i])) for i in kept]
 
     def _grow(self, size: int) -> None:
-        self._auction = grown(self._auction, size)
-        self._row = grown(self._row, size)
-        self._started = grown(self._started, size)
-        self._tenant = grown(self._tenant, size)
-        self._there = grown(self._there, size)
-        self._usable = grown(self._usable, size)
-        self._succeeded = grown(self._succeeded, size)
-        self._bid = {agent: grown(marks, len(self._auction)) for agent, marks in self._bid.items()}
+        self._auction = grow(self._auction, size)
+        self._row = grow(self._row, size)
+        self._started = grow(self._started, size)
+        self._tenant = grow(self._tenant, size)
+        self._there = grow(self._there, size)
+        self._usable = grow(self._usable, size)
+        self._succeeded = grow(self._succeeded, size)
+        self._bid = {agent: grow(marks, len(self._auction)) for agent, marks in self._bid.items()}

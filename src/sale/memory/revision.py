@@ -10,7 +10,7 @@ from sale.errors import StoreError
 from sale.memory.schema import VERSION_TABLE, metadata
 
 
-def stored(connection: Connection, where: str, *, shared: bool) -> str | None:
+def read_revision(connection: Connection, where: str, *, shared: bool) -> str | None:
     """The stored revision; `None` where there are no tables of ours.
 
     Args:

@@ -35,7 +35,7 @@ from sqlalchemy import (
     Table,
 )
 
-from sale.memory.columns import NAMES, ExactText, JsonText, Real, UtcTime
+from sale.memory.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
 
 HEAD: Final = "0010"
 """The newest revision in `migrations/versions`; a test compares."""
@@ -137,7 +137,7 @@ auctions = Table(
     Column("weight_track", Double),
     Column("weights_source", ExactText),
     Column("model", String(64), ForeignKey("success_models.digest")),
-    Column("seconds", Real),
+    Column("seconds", RealNumber),
     Column("exploration", JsonText),  # null: the best bid won
     CheckConstraint("status IN ('open', 'awarded', 'settled', 'abandoned')", name="status"),
 )
@@ -147,7 +147,7 @@ juror_weights = Table(
     metadata,
     *_of_auction(),
     Column("juror", ExactText, nullable=False),
-    Column("weight", Real),
+    Column("weight", RealNumber),
 )
 
 refinements = Table(
@@ -166,23 +166,23 @@ strategies = Table(
     Column("agent", ExactText, nullable=False),
     Column("text", ExactText, nullable=False),
     Column("tokens", BigInteger, nullable=False),
-    Column("entropy_normalised", Real),
-    Column("entropy_nats", Real),
+    Column("entropy_normalised", RealNumber),
+    Column("entropy_nats", RealNumber),
     Column("entropy_top_k", Integer),
     Column("entropy_tokens", BigInteger),
     Column("entropy_note", ExactText),
     Column("refined", Boolean, nullable=False),
     Column("truncated", Boolean, nullable=False),
-    Column("price", Real),
-    Column("cost", Real),
-    Column("value", Real),
+    Column("price", RealNumber),
+    Column("cost", RealNumber),
+    Column("value", RealNumber),
     Column("notes", JsonText, nullable=False),
     Column("won", Boolean, nullable=False),
     Column("track_agent", ExactText),  # null: no track record
-    Column("track_successes", Real),
-    Column("track_failures", Real),
-    Column("track_spent", Real),
-    Column("track_costed", Real),
+    Column("track_successes", RealNumber),
+    Column("track_failures", RealNumber),
+    Column("track_spent", RealNumber),
+    Column("track_costed", RealNumber),
     Column("chance", Double),
     Column("evidence", JsonText),  # null: of a time before agents looked; else a list of quotations
     Column("evidence_note", ExactText),
@@ -197,7 +197,7 @@ scores = Table(
     Column("strategy", Integer, nullable=False),
     Column("juror", ExactText, nullable=False),
     Column("bidder", ExactText, nullable=False),
-    Column("value", Real),
+    Column("value", RealNumber),
     Column("imputed", Boolean, nullable=False),
     Column("expected", Double),
     Column("note", ExactText),
@@ -212,7 +212,7 @@ pairs = Table(
     Column("refinement", Integer, nullable=False),
     Column("past_auction", ExactText, nullable=False, index=True),
     Column("task", ExactText),  # this and the other texts are null where the past auction has them
-    Column("similarity", Real),
+    Column("similarity", RealNumber),
     Column("losing", ExactText),
     Column("winning", ExactText),
     Column("own", String(16), nullable=False),
@@ -243,7 +243,7 @@ executions = Table(
     Column("mode", ExactText, nullable=False),
     Column("followed_strategy", Boolean, nullable=False),
     Column("trace", JsonText, nullable=False),
-    Column("seconds", Real),
+    Column("seconds", RealNumber),
     Column("error", ExactText),
 )
 
@@ -265,7 +265,7 @@ baselines = Table(
     metadata,
     *_of_auction(alone=True),
     Column("agent", ExactText, nullable=False),
-    Column("dollars", Real),
+    Column("dollars", RealNumber),
     Column("basis", ExactText, nullable=False),
 )
 
@@ -283,8 +283,8 @@ calls = Table(
     Column("billed_to", ExactText),  # the environment variable of the key a tool was billed to
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
-    Column("dollars", Real),
-    Column("seconds", Real),
+    Column("dollars", RealNumber),
+    Column("seconds", RealNumber),
     Column("error", ExactText),
     ForeignKeyConstraint(["auction", "outcome"], ["outcomes.auction", "outcomes.position"]),
     ForeignKeyConstraint(["auction", "execution"], ["executions.auction", "executions.position"]),

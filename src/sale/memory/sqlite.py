@@ -42,7 +42,7 @@ FAULTS: Final[dict[int, tuple[str, str]]] = {
     sqlite3.SQLITE_NOTADB: ("it is not a database", "Name another file: memory.path in sale.toml, or SALE_MEMORY."),
     sqlite3.SQLITE_TOOBIG: ("a value is too long to store", "A strategy, an answer or a trace is beyond a gigabyte."),
 }
-"""What SQLite's result codes mean to a user, and what to do."""
+"""SQLite's result codes, with their meaning for a user and the remedy."""
 
 
 class SqliteFile:
@@ -64,12 +64,12 @@ class SqliteFile:
         """Make the tables, or upgrade them; the file is for its owner alone."""
         make_file(self.path)
         with self.reading() as connection:
-            version = revision.stored(connection, self.where, shared=False)
+            version = revision.read_revision(connection, self.where, shared=False)
         tighten_database(self.path)
         use_write_ahead_log(self.engine)
         if version != HEAD:
             with rebuilding(self.engine) as connection:
-                revision.upgrade(connection, revision.stored(connection, self.where, shared=False), self.where)
+                revision.upgrade(connection, revision.read_revision(connection, self.where, shared=False), self.where)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:

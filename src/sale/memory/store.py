@@ -19,34 +19,38 @@ from typing import Self, TextIO, get_args
 from sqlalchemy import Connection
 
 from sale.errors import InputError
-from sale.memory import exchange, finding, forgetting, lifecycle
-from sale.memory.database import Database
-from sale.memory.figures import Figures
-from sale.memory.following import Encoder, Follower
-from sale.memory.lessons import Lessons
+from sale.memory import export, forgetting, lifecycle, queries
+from sale.memory.database import MemoryDatabase
+from sale.memory.figures import FigureQueries
+from sale.memory.index_sync import SyncedIndex, TextEncoder
+from sale.memory.learning_data import LearningQueries
 from sale.memory.prior import PriorWork
 from sale.memory.reading import read_records
-from sale.memory.recalling import Recalling
-from sale.memory.records import Forgotten, Imported, Record, Stats, Status, Summary
-from sale.memory.retrieval import Embedder
+from sale.memory.recall import RecallQueries
+from sale.memory.records import AuctionSummary, ForgetReport, ImportReport, MemoryStats, Record, Status
 from sale.memory.tenants import DEFAULT, Sharing, check_name
+from sale.models.embedding import Embedder
 from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Task, Verdict
 
 BUSY_SECONDS = 60.0
-"""How long a write waits for another process's, before it is an error."""
+"""Seconds a write waits for that of another process, before it is an error."""
 
 
-class AuctionMemory(Recalling, Lessons, Figures):
+class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
     """The memory in one database, shared by any number of tasks and processes. Use it as an async context manager."""
 
     def __init__(
-        self, database: Database, embedder: Embedder, prior: PriorWork | None = None, sharing: Sharing | None = None
+        self,
+        database: MemoryDatabase,
+        embedder: Embedder,
+        prior: PriorWork | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         """Use `open`."""
         super().__init__(database)
         self._sharing = sharing or Sharing()
-        self._encoder = Encoder(embedder)
-        self._follower = Follower(database, self._encoder, prior)
+        self._encoder = TextEncoder(embedder)
+        self._follower = SyncedIndex(database, self._encoder, prior)
 
     @classmethod
     async def open(
@@ -65,16 +69,17 @@ class AuctionMemory(Recalling, Lessons, Figures):
         Args:
             place: A file, or the URL of a database on a PostgreSQL server, `postgresql://user@host/name`.
             embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
-            prior: Work that counts in track records beside what is on record; it is no tenant's, and everybody's.
+            prior: Work that counts in track records beside what is on record; it belongs to no tenant and counts for
+                all.
             sharing: What tenants let each other see; no texts, and numbers, unless given.
             busy_seconds: How long to wait for other processes.
 
         Raises:
             ConfigError: The URL is none of PostgreSQL's.
             MissingExtraError: The memory is on a server, and the `postgres` extra is not installed.
-            StoreError: It cannot be opened or written, is no auction memory, or is newer than this version.
+            StoreError: It cannot be opened or written, is not an auction memory, or is newer than this version.
         """
-        memory = cls(await Database.open(place, busy_seconds), embedder, prior, sharing)
+        memory = cls(await MemoryDatabase.open(place, busy_seconds), embedder, prior, sharing)
         try:
             await memory.sweep()
         except BaseException:
@@ -106,7 +111,7 @@ class AuctionMemory(Recalling, Lessons, Figures):
         """
         if not auction_id:
             raise InputError("an auction needs an id", hint="uuid.uuid4().hex is a good one.")
-        whose = lifecycle.Whose(tenant=check_name(tenant), owner=self._database.token)
+        whose = lifecycle.RecordOwner(tenant=check_name(tenant), owner=self._database.token)
         embedding = (self._encoder.name, await self._encoder.one(task.text))
         begun = False
 
@@ -177,7 +182,7 @@ class AuctionMemory(Recalling, Lessons, Figures):
         await self._database.write(lambda connection: lifecycle.abandon(connection, auction_id, reason, calls))
 
     async def close_unexecuted(self, auction_id: str) -> None:
-        """The award stands, but nobody will do the work: the auction was held for its own sake.
+        """Keep the award without work: the auction was held for its own sake.
 
         It stays `awarded`, may serve as an example, and can still be given an outcome by `feedback`.
 
@@ -214,7 +219,7 @@ class AuctionMemory(Recalling, Lessons, Figures):
             raise InputError(f"unknown verdict {verdict!r}", hint=f"One of {', '.join(get_args(Verdict))}.")
 
         def work(connection: Connection) -> None:
-            key = finding.resolve(connection, auction_id, tenant)
+            key = queries.resolve(connection, auction_id, tenant)
             lifecycle.judge(connection, key, Outcome(verdict=verdict, judged_by=judged_by, detail=detail))
 
         await self._database.write(work)
@@ -232,7 +237,7 @@ class AuctionMemory(Recalling, Lessons, Figures):
 
     async def _sweep(self) -> int:
         owners = await self._database.read(lifecycle.unfinished_owners)
-        dead = await asyncio.to_thread(self._database.backend.presence.dead, owners) if owners else []
+        dead = await asyncio.to_thread(self._database.backend.presence.find_dead, owners) if owners else []
         if not dead:
             return 0
         return await self._database.write(lambda connection: lifecycle.abandon_all_of(connection, dead))
@@ -247,7 +252,7 @@ class AuctionMemory(Recalling, Lessons, Figures):
         verdict: Verdict | None = None,
         domain: str | None = None,
         tenant: str | None = None,
-    ) -> tuple[Summary, ...]:
+    ) -> tuple[AuctionSummary, ...]:
         """One line about each auction, the newest first.
 
         Args:
@@ -262,9 +267,9 @@ class AuctionMemory(Recalling, Lessons, Figures):
         Raises:
             StoreError: The memory cannot be read.
         """
-        chosen = finding.Filter(status=status, agent=agent, verdict=verdict, domain=domain, tenant=tenant)
+        chosen = queries.AuctionFilter(status=status, agent=agent, verdict=verdict, domain=domain, tenant=tenant)
         return await self._database.read(
-            lambda connection: finding.latest(connection, chosen, max(limit, 0), max(offset, 0))
+            lambda connection: queries.list_latest(connection, chosen, max(limit, 0), max(offset, 0))
         )
 
     async def load(self, auction_id: str) -> Record:
@@ -279,7 +284,7 @@ class AuctionMemory(Recalling, Lessons, Figures):
         """
 
         def work(connection: Connection) -> Record:
-            return read_records(connection, [finding.resolve(connection, auction_id)])[0]
+            return read_records(connection, [queries.resolve(connection, auction_id)])[0]
 
         return await self._database.read(work)
 
@@ -289,7 +294,7 @@ class AuctionMemory(Recalling, Lessons, Figures):
         before: datetime | None = None,
         source: str | None = None,
         tenant: str | None = None,
-    ) -> Forgotten:
+    ) -> ForgetReport:
         """Delete auctions for good: texts, vectors, quotations in the refinements of others, and their traces on disk.
 
         Args:
@@ -302,11 +307,11 @@ class AuctionMemory(Recalling, Lessons, Figures):
             InputError: Nothing is named, a name is not found or not unique, or one named is being held right now.
             StoreError: The memory cannot be written; then nothing is deleted.
         """
-        chosen = forgetting.Chosen(ids=auction_ids, before=before, source=source, tenant=tenant)
+        chosen = forgetting.ForgetFilter(ids=auction_ids, before=before, source=source, tenant=tenant)
         return await self._database.erase(lambda connection: forgetting.forget(connection, chosen))
 
     async def export(self, target: Path | str | TextIO) -> int:
-        """Write every finished record as one line of JSON; the format is in `sale.memory.exchange`.
+        """Write every finished record as one line of JSON; the format is in `sale.memory.export`.
 
         Args:
             target: A file, replaced only once the whole is written; or an open text stream.
@@ -320,9 +325,9 @@ class AuctionMemory(Recalling, Lessons, Figures):
             OutputError: The file cannot be written.
             OSError: The stream cannot be written.
         """
-        return await exchange.export(self._database, self._encoder, target)
+        return await export.export(self._database, self._encoder, target)
 
-    async def import_(self, path: Path | str, *, source: str | None = None, skip_bad: bool = False) -> Imported:
+    async def import_(self, path: Path | str, *, source: str | None = None, skip_bad: bool = False) -> ImportReport:
         """Add the records of an exported file. Those whose id is present are left as they are.
 
         Args:
@@ -335,19 +340,19 @@ class AuctionMemory(Recalling, Lessons, Figures):
             StoreError: The memory cannot be written.
         """
         path = Path(path)
-        return await exchange.import_file(
+        return await export.import_file(
             self._database, self._encoder, path, source or f"import:{path.name}", skip_bad=skip_bad
         )
 
-    async def stats(self) -> Stats:
-        """How much there is.
+    async def stats(self) -> MemoryStats:
+        """Count records, and the bytes they take.
 
         Raises:
             StoreError: The memory cannot be read.
         """
         size, index = self._database.backend.size, self._follower.index
         return await self._database.read(
-            lambda connection: finding.count(connection, file_bytes=size(connection), index_bytes=index.nbytes)
+            lambda connection: queries.count(connection, file_bytes=size(connection), index_bytes=index.nbytes)
         )
 
     async def aclose(self) -> None:

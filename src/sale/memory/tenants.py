@@ -1,8 +1,8 @@
-"""Whose a record is, and who may read the words in it.
+"""Tenants: the owner of each record, and those who may read its texts.
 
 Every auction belongs to one tenant. Recall gives texts of the asker's own tenant alone, unless whoever runs the memory
 shares on purpose. Numbers are another matter: how often an agent succeeded at like tasks, and what that cost, is
-counted over all tenants unless that is turned off, since it quotes nobody.
+counted over all tenants unless that is turned off, since it repeats no text.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sale.errors import InputError
 from sale.types import Pair, Task, TrackRecord
 
 DEFAULT: Final = "default"
-"""Whose everything is that names no tenant: the command line, programs, servers without keys, records from before."""
-LONGEST: Final = 64
+"""The tenant of everything that names none: the command line, programs, servers without keys, records from before."""
+MAX_NAME_CHARACTERS: Final = 64
 
 
 def is_name(name: str) -> bool:
-    """Whether a tenant can be called this: something to be read, not too long, no space before or after it."""
-    return 0 < len(name) <= LONGEST and name.isprintable() and name == name.strip()
+    """Return whether a tenant can have this name: printable, not too long, no space before or after it."""
+    return 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable() and name == name.strip()
 
 
 def check_name(name: str) -> str:
@@ -33,21 +33,21 @@ def check_name(name: str) -> str:
     if is_name(name):
         return name
     raise InputError(
-        f"{name[: LONGEST + 1]!r} cannot be the name of a tenant",
-        hint=f"A name has 1 to {LONGEST} printable characters, and no space before or after them.",
+        f"{name[: MAX_NAME_CHARACTERS + 1]!r} cannot be the name of a tenant",
+        hint=f"A name has 1 to {MAX_NAME_CHARACTERS} printable characters, and no space before or after them.",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sharing:
-    """What tenants let each other see."""
+    """The sharing of texts and numbers between tenants."""
 
     texts: bool | frozenset[str] = False
-    """Whose tasks and plans are shown to each other: nobody's, everybody's, or those of the tenants named."""
+    """Tenants that see each other's tasks and plans: none, all, or those named."""
     statistics: bool = True
-    """Whether track records count the work of all tenants."""
+    """True where track records count the work of all tenants."""
 
-    def readable(self, tenant: str) -> frozenset[str] | None:
+    def readable_tenants(self, tenant: str) -> frozenset[str] | None:
         """The tenants whose texts this one may be shown; `None` for all."""
         if self.texts is True:
             return None
@@ -55,12 +55,12 @@ class Sharing:
             return self.texts
         return frozenset({tenant})
 
-    def countable(self, tenant: str) -> frozenset[str] | None:
+    def countable_tenants(self, tenant: str) -> frozenset[str] | None:
         """The tenants whose work counts in this one's track records; `None` for all."""
-        return None if self.statistics else self.readable(tenant)
+        return None if self.statistics else self.readable_tenants(tenant)
 
 
-class _Recalling(Protocol):
+class _RecallSource(Protocol):
     """An auction memory, as a tenant's part of it needs it."""
 
     async def recall_each(
@@ -72,9 +72,9 @@ class _Recalling(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TenantMemory:
-    """What one tenant may recall: the auction memory as an auction is given it."""
+    """The auction memory as one tenant's auctions use it."""
 
-    memory: _Recalling
+    memory: _RecallSource
     tenant: str
 
     async def recall_each(self, task: Task, agents: Sequence[str], k: int) -> Mapping[str, tuple[Pair, ...]]:

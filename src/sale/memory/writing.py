@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, updat
 
 from sale.errors import InputError
 from sale.memory.columns import text_digest
-from sale.memory.quotations import shorten
 from sale.memory.records import Judgement
 from sale.memory.schema import (
     auctions,
@@ -31,6 +30,7 @@ from sale.memory.schema import (
     success_models,
     tasks,
 )
+from sale.memory.text_dedup import shorten
 from sale.types import Auction, Baseline, Bid, Call, Execution, SuccessModel, Task
 
 Part = Literal["auction", "execution", "outcome", "stray"]
@@ -148,7 +148,7 @@ def next_position(connection: Connection, table: Table, auction: int) -> int:
 
 
 def award_fields(rows: Rows, auction: Auction) -> Fields:
-    """What the head of an auction says from the award on; a model it refers to is among the rows."""
+    """Return the fields of an auction's head from the award on; a model it refers to is added to the rows."""
     return {
         "jury": auction.jury,
         "provisional": auction.provisional,

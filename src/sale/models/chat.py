@@ -1,7 +1,7 @@
 """The chat model of Pydantic AI, made fit for endpoints that only imitate OpenAI's.
 
 An answer is mended before it is validated, where that loses nothing: log-probabilities that are none go, thinking is
-told from the text whichever way it is marked, a usage that cannot be is no usage. What cannot be mended is a
+told from the text whichever way it is marked, an impossible usage is dropped. What cannot be mended is a
 `BadReplyError`, also where reading it makes a library fail in a way of its own.
 """
 
@@ -22,12 +22,12 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
 
-from sale.models.errors import mapped
-from sale.models.logprobs import HIGHEST, LOWEST, usable
+from sale.models.errors import map_errors
+from sale.models.logprobs import HIGHEST, LOWEST, usable_entries
 from sale.models.usage import tokens_beside
 
 # A count beyond it is not a count; it would not fit the records either.
-MOST_TOKENS = 10**9
+MAX_TOKENS = 10**9
 REASONING_FIELDS = ("reasoning", "reasoning_content")
 
 OPENING, CLOSING = "<think>", "</think>"
@@ -70,7 +70,7 @@ class ChatModel(OpenAIChatModel):
             CallError: No usable answer, or one that does not say what it took: without usage nothing can be settled,
                 and unknown is not zero.
         """
-        with mapped(self._agent, self._hide, reading=True):
+        with map_errors(self._agent, self._hide, reading=True):
             response = await super().request(messages, model_settings, model_request_parameters)
             if response.usage.unmeasured_requests or (response.parts and response.usage.output_tokens == 0):
                 raise UnexpectedModelBehavior("the endpoint reports no token usage: it must send `usage`")
@@ -85,7 +85,7 @@ class ChatModel(OpenAIChatModel):
             mend(choice, position)
         response.id, response.object = str(response.id or ""), "chat.completion"
         response.model = str(response.model or self.model_name)
-        response.usage = credible(response.usage)
+        response.usage = credible_usage(response.usage)
         return super()._validate_completion(response)
 
 
@@ -93,7 +93,11 @@ def mend(choice: Choice, position: int) -> None:
     """Bring a decoded but not yet validated choice to the shape the protocol promises, where that loses nothing."""
     if not sound(choice.logprobs):
         logprobs: object = choice.logprobs
-        kept = usable(logprobs.model_dump(warnings=False).get("content")) if isinstance(logprobs, BaseModel) else []
+        kept = (
+            usable_entries(logprobs.model_dump(warnings=False).get("content"))
+            if isinstance(logprobs, BaseModel)
+            else []
+        )
         choice.logprobs = ChoiceLogprobs.model_validate({"content": kept}) if kept else None
     choice.index = position
     message = choice.message
@@ -110,7 +114,7 @@ def mend(choice: Choice, position: int) -> None:
 
 
 def sound(logprobs: ChoiceLogprobs | None) -> bool:
-    """Whether every log-probability is one. Cheap: an answer has thousands, and nearly always they are."""
+    """Return whether every log-probability is valid. Cheap: an answer has thousands, and nearly always they are."""
     try:
         entries = logprobs.content or () if logprobs is not None else ()
         return all(
@@ -134,7 +138,7 @@ def split_thinking(text: str) -> tuple[str, str]:
     return "", text
 
 
-def credible(usage: object) -> CompletionUsage | None:
+def credible_usage(usage: object) -> CompletionUsage | None:
     """The usage if its counts can be counts, without details that cannot; else `None`."""
     found: dict[str, object] = usage.model_dump(warnings=False) if isinstance(usage, BaseModel) else {}
     read, written = found.get("prompt_tokens"), found.get("completion_tokens")
@@ -160,4 +164,4 @@ def _holds_counts(details: object) -> bool:
 def _is_count(value: object) -> TypeGuard[int | float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return 0 <= value <= MOST_TOKENS and value == int(value)
+    return 0 <= value <= MAX_TOKENS and value == int(value)

@@ -25,13 +25,13 @@ from sale.config.proxies import proxy_for
 from sale.errors import ConfigError, RejectedError
 from sale.models.address import Address
 from sale.models.chat import ChatModel
-from sale.models.errors import mapped
+from sale.models.errors import map_errors
 
 OPENAI = "api.openai.com"
 # The client insists on a key; endpoints that need none ignore it.
 NO_KEY = "none"
 # Shorter ones (`none`, `EMPTY`, `1`) are placeholders: hiding them would only garble the messages.
-SHORTEST_SECRET = 8
+MIN_SECRET_CHARACTERS = 8
 # Nothing of the request had been sent when these were raised.
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 # A proxy, or the endpoint itself, gave up waiting for work that may still be done.
@@ -57,7 +57,7 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     http_client = _http_client(url, agent)
     http_client.event_hooks = {"request": [] if openai else [_only_ours(key)], "response": [_given_up]}
     client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
-    hide = (key,) if len(key) >= SHORTEST_SECRET else ()
+    hide = (key,) if len(key) >= MIN_SECRET_CHARACTERS else ()
     if openai:
         provider = OpenAIProvider(openai_client=client)
         return ChatModel(address.model, provider=provider, profile=None, agent=agent, hide=hide)
@@ -68,7 +68,7 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
 
 
 def _usable(base_url: str, agent: str) -> httpx2.URL:
-    with mapped(agent):
+    with map_errors(agent):
         url = httpx2.URL(base_url)
     # The client logs URLs, and a query would end up in the middle of the path.
     if url.userinfo or url.query or url.fragment or not url.host:
@@ -106,7 +106,7 @@ def _only_ours(key: str) -> Callable[[httpx2.Request], Awaitable[None]]:
     return strip
 
 
-class _Once(DefaultAsyncHttpxClient):
+class _SendOnceClient(DefaultAsyncHttpxClient):
     """The OpenAI client's HTTP client, whose failures that client does not answer by sending the request again.
 
     It tries again after whatever an HTTP client raises, but lets errors of its own kind through.
@@ -145,4 +145,4 @@ def _http_client(url: httpx2.URL, agent: str) -> httpx2.AsyncClient:
     secure = url.scheme != "http" or (proxy is not None and proxy.url.startswith("https"))
     verify = httpx2.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # The client would build all proxies of the environment at once, those that it cannot use and does not need as well.
-    return _Once(proxy=None if proxy is None else proxy.url, verify=verify, trust_env=False)
+    return _SendOnceClient(proxy=None if proxy is None else proxy.url, verify=verify, trust_env=False)

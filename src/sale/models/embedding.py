@@ -40,7 +40,7 @@ class Embedder(Protocol):
         """Length of a vector."""
         ...
 
-    async def embed(self, texts: Sequence[str]) -> Vectors:
+    async def embed(self, texts: Sequence[str], /) -> Vectors:
         """Shape (texts, dimensions), rows of length one."""
         ...
 

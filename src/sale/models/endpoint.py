@@ -17,20 +17,20 @@ from sale.errors import CallError, NotReadyError, SaleError
 from sale.models.address import Address
 from sale.models.chat import ChatModel
 from sale.models.connection import connect
-from sale.models.errors import mapped
+from sale.models.errors import map_errors
 from sale.models.logprobs import read_logprobs
 from sale.models.protocol import SAMPLING_TEMPERATURE
 from sale.types import Prompt, Reply, Usage
 
-__all__ = ["Address", "EndpointModel", "Manner", "at"]
+__all__ = ["Address", "EndpointModel", "SamplingOptions", "fixed_address"]
 
 # Transport hiccups are retried by the client (it honours Retry-After); what still fails goes to the caller.
 TRANSPORT_RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manner:
-    """How an endpoint is asked."""
+class SamplingOptions:
+    """The options of a request to an endpoint."""
 
     temperature: float = 0.0
     logprobs: int = 20
@@ -50,7 +50,7 @@ class EndpointModel:
         name: str,
         locate: Callable[[], Awaitable[Address]],
         *,
-        manner: Manner | None = None,
+        manner: SamplingOptions | None = None,
         release: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Nothing is opened yet.
@@ -64,7 +64,7 @@ class EndpointModel:
         self._name = name
         self._locate = locate
         self._release = release
-        self._manner = manner or Manner()
+        self._manner = manner or SamplingOptions()
         self._address: Address | None = None
         self._model: ChatModel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,7 +123,7 @@ class EndpointModel:
         """Ask once; see `Model.generate`."""
         model = await self.for_tools()
         began = time.monotonic()
-        with mapped(self._name):
+        with map_errors(self._name):
             response = await model_request(
                 model,
                 [ModelRequest(parts=[SystemPromptPart(content=prompt.system), UserPromptPart(content=prompt.user)])],
@@ -163,7 +163,7 @@ class EndpointModel:
                     await self._release()
 
 
-def at(address: Address) -> Callable[[], Awaitable[Address]]:
+def fixed_address(address: Address) -> Callable[[], Awaitable[Address]]:
     """A `locate` for an address that is known already."""
 
     async def locate() -> Address:

@@ -20,7 +20,7 @@ from sale.errors import BadReplyError
 from sale.models.address import Address
 from sale.models.connection import connect
 from sale.models.embedding import Vectors, to_unit_length
-from sale.models.errors import mapped
+from sale.models.errors import map_errors
 
 if TYPE_CHECKING:
     from openai.types import Embedding as OneEmbedding
@@ -57,13 +57,13 @@ class EndpointEmbedder:
 
         Raises:
             CallError: The endpoint failed; the subclass says why and whether to try again.
-            BadReplyError: It answered with vectors of another number or length, or with what is no number.
+            BadReplyError: It answered with vectors of another number or length, or with values that are not numbers.
         """
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         model = connect(self._address, agent=self.name, retries=RETRIES)
         try:
-            with mapped(self.name, self._hide, reading=True), _by_category(self._address.model):
+            with map_errors(self.name, self._hide, reading=True), _by_category(self._address.model):
                 answer = await model.client.embeddings.create(
                     model=self._address.model, input=list(texts), encoding_format="float", timeout=ENDPOINT_SECONDS
                 )

@@ -1,4 +1,4 @@
-"""The one map from foreign errors to ours. Whoever calls a model through Pydantic AI does it inside `mapped`.
+"""The one map from foreign errors to ours. Whoever calls a model through Pydantic AI does it inside `map_errors`.
 
 Messages are made here too, from what the endpoint says: one line, short, and without the keys the caller names, which
 some endpoints repeat in their complaints.
@@ -91,12 +91,12 @@ def to_call_error(error: Exception, where: str, hide: Sequence[str] = ()) -> Cal
     )
     if type(error) is theirs.ModelHTTPError:
         kind, hint = _by_status(error.status_code, (kind, hint))
-    text = " ".join(redacted(_message(error), hide).split())
+    text = " ".join(redact(_message(error), hide).split())
     short = text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"
     return kind(short, where=where, hint=hint)
 
 
-def redacted(text: str, hide: Sequence[str]) -> str:
+def redact(text: str, hide: Sequence[str]) -> str:
     """The text without the keys."""
     for secret in hide:
         text = text.replace(secret, HIDDEN) if secret else text
@@ -104,14 +104,14 @@ def redacted(text: str, hide: Sequence[str]) -> str:
 
 
 @contextmanager
-def mapped(where: str, hide: Sequence[str] = (), *, reading: bool = False) -> Generator[None]:
+def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -> Generator[None]:
     """Raise our errors in place of theirs.
 
     Args:
         where: Names the agent.
         hide: As for `to_call_error`.
         reading: Whether nothing but a foreign library's request and reading of the answer happens inside, so that
-            even a `KeyError` can only mean an answer nobody can read.
+            even a `KeyError` can only mean an answer that cannot be read.
 
     Raises:
         CallError: In place of theirs. The cause is kept for debugging, unless it repeats a key.
@@ -132,7 +132,7 @@ def _by_status(status: int, otherwise: tuple[type[CallError], str]) -> tuple[typ
 
 
 def _message(error: Exception) -> str:
-    """What happened, in a sentence's worth of words."""
+    """Return the error's message, shortened to a sentence."""
     if isinstance(error, theirs.ModelHTTPError):
         return f"HTTP {error.status_code} for model {error.model_name!r}: {_said(error.body)}"
     if isinstance(error, theirs.ModelConnectionError):

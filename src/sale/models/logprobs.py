@@ -1,4 +1,4 @@
-"""What providers return as log-probabilities, to one shape. What cannot be one is left out, not guessed."""
+"""Log-probabilities of all providers in one shape. Invalid ones are left out, not guessed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_logprobs(details: Mapping[str, object] | None) -> tuple[TokenLogprobs, 
     return _tokens((details or {}).get("logprobs")) or None
 
 
-def usable(content: object) -> list[dict[str, object]]:
+def usable_entries(content: object) -> list[dict[str, object]]:
     """A list as in `choices[].logprobs.content` with only what is a token and its log-probability."""
     return [
         {

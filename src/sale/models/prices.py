@@ -1,4 +1,4 @@
-"""What an agent's tokens cost: the user's own price first, then the public price list, and never a guess."""
+"""Prices of an agent's tokens: the user's own price first, then the public price list, and never a guess."""
 
 from __future__ import annotations
 

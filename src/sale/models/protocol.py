@@ -1,4 +1,4 @@
-"""What it is to be a model here: a prompt in, a reply out, with usage and, where offered, log-probabilities."""
+"""The protocol of a model: a prompt in, a reply out, with usage and, where offered, log-probabilities."""
 
 from __future__ import annotations
 

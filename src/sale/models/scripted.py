@@ -31,7 +31,7 @@ class Line:
     """Output tokens to report; the number of words unless given."""
     logprobs: tuple[TokenLogprobs, ...] | None = None
     seconds: float = 0.0
-    """How long to wait before answering."""
+    """Seconds to wait before answering."""
 
 
 Script = Callable[[Prompt, Mapping[str, object] | None], "Line | str | CallError"]

@@ -1,4 +1,4 @@
-"""What endpoints report of tokens, where they do not report it alike.
+"""Token counts of endpoints that report them in different ways.
 
 Most count thoughts among `completion_tokens`; some count them beside (Gemini's and xAI's do), and only `total_tokens`,
 or the details, show that there were more. They are billed all the same.

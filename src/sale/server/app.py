@@ -13,53 +13,53 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from sale.server.gateway.chat import MEGABYTE, TurnEndpoint, read_chat
-from sale.server.gateway.desk import Desk
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
-from sale.server.gateway.errors import ApiError, missing
+from sale.server.gateway.errors import ApiError, no_route_error
 from sale.server.gateway.feedback import FeedbackEndpoint
 from sale.server.gateway.models import ModelsEndpoint
 from sale.server.gateway.openapi import openapi
-from sale.server.gateway.responses import Responses
-from sale.server.probe import Probe
+from sale.server.gateway.responses import ResponseReader
+from sale.server.gateway.state import GatewayState
+from sale.server.probe import WriteProbe
 
 JSON = "application/json"
 
 
-def create_app(desk: Desk, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The application. Its lifespan opens the desk and closes it.
 
     Args:
-        desk: The gateway's state.
+        state: The gateway's state.
         routes: Of other parts: dashboard, metrics.
     """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with desk:
+        async with state:
             yield
 
     return Starlette(
-        routes=[*gateway_routes(desk), *health_routes(desk), *routes],
+        routes=[*gateway_routes(state), *health_routes(state), *routes],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_route, Exception: _failed},
     )
 
 
-def gateway_routes(desk: Desk) -> list[BaseRoute]:
+def gateway_routes(state: GatewayState) -> list[BaseRoute]:
     """The OpenAI-compatible API, and feedback."""
-    models = ModelsEndpoint(desk)
-    responses = Responses(lambda: desk.settings.body_mb * MEGABYTE)
+    models = ModelsEndpoint(state)
+    responses = ResponseReader(lambda: state.settings.body_mb * MEGABYTE)
     return [
-        Route("/v1/chat/completions", TurnEndpoint(desk, read_chat), methods=["POST"]),
-        Route("/v1/responses", TurnEndpoint(desk, responses.read), methods=["POST"]),
-        Route("/v1/embeddings", EmbeddingsEndpoint(desk), methods=["POST"]),
+        Route("/v1/chat/completions", TurnEndpoint(state, read_chat), methods=["POST"]),
+        Route("/v1/responses", TurnEndpoint(state, responses.read), methods=["POST"]),
+        Route("/v1/embeddings", EmbeddingsEndpoint(state), methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model:path}", models, methods=["GET"]),
-        Route("/v1/feedback", FeedbackEndpoint(desk), methods=["POST"]),
+        Route("/v1/feedback", FeedbackEndpoint(state), methods=["POST"]),
     ]
 
 
-def health_routes(desk: Desk) -> list[BaseRoute]:
+def health_routes(state: GatewayState) -> list[BaseRoute]:
     """Three addresses.
 
     `/healthz`: the process answers. `/readyz`: it takes work and can write it down. `/openapi.json`: what there is.
@@ -69,14 +69,14 @@ def health_routes(desk: Desk) -> list[BaseRoute]:
         return Response(orjson.dumps({"status": "ok"}), media_type=JSON)
 
     async def ready(_: Request) -> Response:
-        if desk.draining:
+        if state.draining:
             return Response(orjson.dumps({"status": "draining"}), 503, media_type=JSON)
         if not await probe.is_writable():
             told = {"status": "unavailable", "reason": "the server's records cannot be written"}
             return Response(orjson.dumps(told), 503, media_type=JSON)
-        return Response(orjson.dumps({"status": "ready", "sessions": len(desk.sessions)}), media_type=JSON)
+        return Response(orjson.dumps({"status": "ready", "sessions": len(state.sessions)}), media_type=JSON)
 
-    probe = Probe(desk.store.probe)
+    probe = WriteProbe(state.store.probe)
     described = orjson.dumps(openapi())
 
     async def description(_: Request) -> Response:
@@ -93,7 +93,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
     if status == 404:
-        told = missing(request.url.path)
+        told = no_route_error(request.url.path)
     elif status == 405:
         told = ApiError(f"{request.method} is not for {request.url.path}", status=405, name="method_not_allowed")
     else:

@@ -1,4 +1,4 @@
-"""What happens in all auctions, for whoever watches: the live pages, say. No auction ever waits for them."""
+"""Events of all auctions, for listeners such as the live pages. No auction ever waits for them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sale.auction.events import Event, Observer
 KEPT = 1000
 """The latest events, for those who come late."""
 BEHIND = 1000
-"""How many events a listener may be behind; beyond that it misses the oldest."""
+"""Events a listener may be behind; beyond that it misses the oldest."""
 
 Told = tuple[str, Event]
 """The auction's id, and what happened in it."""
 
 
-class Listener:
+class EventListener:
     """Events as they come, for `async for`. It may be forgotten without a word."""
 
     def __init__(self) -> None:
-        """Use `Hub.listen`."""
+        """Use `EventHub.listen`."""
         self._waiting: deque[Told] = deque(maxlen=BEHIND)
         self._arrived = asyncio.Event()
         self._closed = False
@@ -49,12 +49,12 @@ class Listener:
         return self._waiting.popleft()
 
 
-class Hub:
+class EventHub:
     """Where auctions tell what happens, and others listen. It belongs to one event loop."""
 
     def __init__(self) -> None:
-        """Nobody listens yet."""
-        self._listeners: WeakSet[Listener] = WeakSet()
+        """Begin without listeners."""
+        self._listeners: WeakSet[EventListener] = WeakSet()
         self._recent: deque[Told] = deque(maxlen=KEPT)
         self._closed = False
 
@@ -80,9 +80,9 @@ class Hub:
 
         return observe
 
-    def listen(self) -> Listener:
+    def listen(self) -> EventListener:
         """Everything from now on."""
-        listener = Listener()
+        listener = EventListener()
         if self._closed:
             listener.close()
         self._listeners.add(listener)

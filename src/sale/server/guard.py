@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sale.config.proxies import is_loopback
+from sale.server.client_address import is_direct
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
-from sale.server.nearby import is_direct
 from sale.server.store.store import ServerStore
 
 NAMES = (b"host", b"origin")
 
 
-class Guard:
+class OriginGuard:
     """Around the application."""
 
     def __init__(self, app: ASGIApp, store: ServerStore) -> None:
@@ -62,7 +62,7 @@ class Guard:
 
 
 def _is_own(place: str) -> bool:
-    """Whether a host, or an origin, is this machine."""
+    """Return whether a host, or an origin, is this machine."""
     try:
         host = urlsplit(place if "//" in place else f"//{place}").hostname
     except ValueError:

@@ -15,7 +15,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from sale.auction.events import Event
 from sale.market import Market
-from sale.server.telling import told
+from sale.server.progress import describe_event
 from sale.types import Result, Task, Usage
 
 SOURCE = "sale"
@@ -34,7 +34,7 @@ def market_solver(config: str | None = None, market: Market | None = None) -> So
             and closed when the run ends.
         market: A market of your own in its place, which you close yourself.
     """
-    shared = _Shared(config, market)
+    shared = _SharedMarket(config, market)
     shared.close_with_the_run()
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
@@ -45,7 +45,7 @@ def market_solver(config: str | None = None, market: Market | None = None) -> So
     return solve
 
 
-class _Shared:
+class _SharedMarket:
     """One market for all samples of a run."""
 
     def __init__(self, config: str | None, given: Market | None) -> None:
@@ -79,7 +79,7 @@ class _Shared:
 
 
 def _note(event: Event) -> None:
-    line = told(event)
+    line = describe_event(event)
     if line is not None:
         transcript().info(line, source=SOURCE)
 

@@ -1,4 +1,4 @@
-"""What a connection may take before it has shown a key: bytes, headers, time, and how many there are of one address.
+"""The limits of a connection before it has shown a key: bytes, headers, time, and the number from one address.
 
 The parser would read a head of any size, and join its parts anew for each that comes; and it would wait for the rest of
 a request for ever. Both cost nothing to whoever sends it. Responses are not limited here: a stream may last for hours.
@@ -16,12 +16,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from sale.config import ServerSettings
+from sale.server.client_address import customer_of
 from sale.server.gateway.errors import ApiError
-from sale.server.nearby import customer_of
 
 KILOBYTE: Final = 1024
 LINGER_SECONDS: Final = 2.0
-"""How long a refused connection is read, to no end: closed at once, it would often take the refusal with it."""
+"""Seconds a refused connection is still read: closed at once, it would often take the refusal with it."""
 SLOWEST: Final = KILOBYTE
 """Bytes a second that a body must come with."""
 REASONS: Final = {
@@ -33,7 +33,7 @@ REASONS: Final = {
 
 
 @dataclass(kw_only=True)
-class Limits:
+class ConnectionLimits:
     """The limits of one server, and who is connected to it."""
 
     head_bytes: int
@@ -44,7 +44,7 @@ class Limits:
     connected: Counter[str] = field(default_factory=Counter[str])
 
     @classmethod
-    def of(cls, server: ServerSettings) -> Limits:
+    def of(cls, server: ServerSettings) -> ConnectionLimits:
         """Those of `[server]`."""
         return cls(
             head_bytes=server.header_kb * KILOBYTE,
@@ -58,8 +58,8 @@ class Limits:
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's own protocol, within limits."""
 
-    limits: Limits
-    """Of the server: `limited` makes a class with them."""
+    limits: ConnectionLimits
+    """Of the server: `limit_protocol` makes a class with them."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class LimitedProtocol(HttpToolsProtocol):
         app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Nobody is connected yet."""
+        """Begin without a connection."""
         super().__init__(config, server_state, app_state, _loop)
         self._who = ""
         self._in_head = False
@@ -80,7 +80,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody is there; the time for the first head begins."""
+        """Count the connection; the time for the first head begins."""
         super().connection_made(transport)
         self._who = customer_of(self.client[0] if self.client else "")
         connected = self.limits.connected
@@ -93,7 +93,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """He is gone."""
+        """Count the connection off."""
         self._stop_timer()
         connected = self.limits.connected
         connected[self._who] -= 1
@@ -120,7 +120,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @property
     def _is_quiet(self) -> bool:
-        """Whether no request is being answered, and the pause before the next is not limited."""
+        """True where no request is being answered, and the pause before the next is not limited."""
         return not self._under_way and self.timeout_keep_alive_task is None and not self.transport.is_closing()
 
     @property
@@ -165,7 +165,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  as uvicorn says
-        """What is no HTTP, or was refused."""
+        """Answer a request that is not HTTP, or was refused."""
         if self._refusal is None:
             self._refuse(_error("this is no HTTP request", 400, "invalid_http"))
 
@@ -235,7 +235,7 @@ class _RefusedError(Exception):
     """Ends the parser's work on a request that was refused."""
 
 
-def limited(limits: Limits) -> type[asyncio.Protocol]:
+def limit_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
     """A protocol of a server with these limits."""
     made = type("Limited", (LimitedProtocol,), {"limits": limits})
     return cast("type[asyncio.Protocol]", made)

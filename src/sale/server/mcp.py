@@ -1,6 +1,6 @@
 """The market as an MCP server with one tool, `delegate`: any MCP client can hand it work.
 
-It is served to the program that started it, or at an address of this very machine; it asks nobody who he is, so it is
+It is served to the program that started it, or at an address of this very machine; it checks no identity, so it is
 served nowhere else.
 """
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from sale.auction.events import Event, Observer
 from sale.errors import InputError, SaleError
 from sale.market import Market
-from sale.server.telling import told
+from sale.server.progress import describe_event
 from sale.types import Result
 
 HOST = "127.0.0.1"
@@ -33,8 +33,8 @@ INSTRUCTIONS = (
 )
 
 
-class Delegated(BaseModel):
-    """What became of a delegated task."""
+class DelegationResult(BaseModel):
+    """The result of a delegated task."""
 
     answer: str = Field(description="What the winner handed in.")
     agent: str = Field(description="Who did the work.")
@@ -43,7 +43,7 @@ class Delegated(BaseModel):
     error: str | None = Field(description="Why the answer is not whole, where it is not.")
 
 
-class Reporter(Protocol):
+class ProgressReporter(Protocol):
     """Sends progress to the client; the context of a call is one."""
 
     async def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
@@ -56,7 +56,7 @@ def create_server(market: Market) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer("sale", instructions=INSTRUCTIONS, log_level="WARNING")
 
     @server.tool(title="Delegate a task to the market")
-    async def delegate(task: str, context: Context[Any]) -> Delegated:
+    async def delegate(task: str, context: Context[Any]) -> DelegationResult:
         """Have a task done by the agent whose plan is best for its price.
 
         The agents bid with plans, a jury scores the plans, and the winner does the work and hands in an answer. They
@@ -72,7 +72,7 @@ def create_server(market: Market) -> MCPServer[Any]:
     return server
 
 
-def _delegated(result: Result) -> Delegated:
+def _delegated(result: Result) -> DelegationResult:
     """The result as the client sees it.
 
     Raises:
@@ -82,7 +82,7 @@ def _delegated(result: Result) -> Delegated:
     if not execution.answer.strip():
         reason = execution.error or "no answer"
         raise ToolError(f"{execution.agent} did the task without success: {reason} (auction {result.auction.id})")
-    return Delegated(
+    return DelegationResult(
         answer=execution.answer,
         agent=execution.agent,
         cost=result.settlement.dollars,
@@ -92,12 +92,12 @@ def _delegated(result: Result) -> Delegated:
 
 
 @asynccontextmanager
-async def _telling(reporter: Reporter) -> AsyncGenerator[Observer]:
+async def _telling(reporter: ProgressReporter) -> AsyncGenerator[Observer]:
     """An observer whose events reach the client in order, without making the auction wait for it."""
     lines: asyncio.Queue[str | None] = asyncio.Queue()
 
     def observe(event: Event) -> None:
-        if (line := told(event)) is not None:
+        if (line := describe_event(event)) is not None:
             lines.put_nowait(line)
 
     async def send() -> None:

@@ -1,4 +1,4 @@
-"""Whether what the server does can be written down: asked by whoever sends it work, so cheap and never for long."""
+"""A test that the server's records can be written: load balancers ask for it, so it is cheap and never takes long."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sale.errors import StoreError
 
 LOG = logging.getLogger("sale.server")
 FRESH_SECONDS: Final = 1.0
-"""How long an answer holds."""
+"""Seconds an answer holds."""
 PATIENCE: Final = 2.0
 """A database that takes longer to write one row is as good as none."""
 
 
-class Probe:
+class WriteProbe:
     """Writes at most once a second, however often it is asked."""
 
     def __init__(self, write: Callable[[], Awaitable[None]], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class Probe:
         self._well = True
 
     async def is_writable(self) -> bool:
-        """Whether the last write, not older than a second, succeeded."""
+        """Return whether the last write, not older than a second, succeeded."""
         if self._task is None or (self._task.done() and self._clock() - self._ended >= FRESH_SECONDS):
             self._task = asyncio.create_task(self._try())
         task = self._task

@@ -29,9 +29,9 @@ from sale.market import Market
 from sale.server.app import create_app
 from sale.server.dashboard import DashboardSettings
 from sale.server.dashboard import routes as dashboard_routes
-from sale.server.gateway.desk import Desk
-from sale.server.guard import Guard
-from sale.server.limits import Limits, limited
+from sale.server.gateway.state import GatewayState
+from sale.server.guard import OriginGuard
+from sale.server.limits import ConnectionLimits, limit_protocol
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.metrics import routes as metrics_routes
 from sale.server.observing.traces import Traces, configure_traces
@@ -83,17 +83,17 @@ async def _serve(
         with _listener(server.host, server.port) as listener:
             metrics, traces = Metrics(), Traces() if configure_traces() else None
             hub = ObservedHub(metrics, *([traces] if traces else []))
-            desk = Desk(
+            state = GatewayState(
                 Market.from_config(settings=settings.served), ObservedStore(store, metrics, traces), hub, server
             )
-            metrics.measure(sessions=lambda: len(desk.sessions), queued=lambda: store.queued)
+            metrics.measure(sessions=lambda: len(state.sessions), queued=lambda: store.queued)
             looks = DashboardSettings(password=secret.get_secret_value() if secret else None)
-            pages = dashboard_routes(lambda: desk.floor.market, store, hub, looks)
-            app: ASGIApp = create_app(desk, routes=[*metrics_routes(metrics, store), *pages])
-            app = Guard(TracedApp(app, traces) if traces else app, store)
-            running = Server(app, server, desk)
+            pages = dashboard_routes(lambda: state.handle.market, store, hub, looks)
+            app: ASGIApp = create_app(state, routes=[*metrics_routes(metrics, store), *pages])
+            app = OriginGuard(TracedApp(app, traces) if traces else app, store)
+            running = Server(app, server, state)
             signals.enter_context(_caught(running.handle_exit))
-            reloading = _on_hangup(desk, again)
+            reloading = _on_hangup(state, again)
             # Two hundred thousand objects of imported modules: looked through at each full collection, they would hold
             # up every request for a tenth of a second.
             gc.collect()
@@ -128,7 +128,7 @@ async def check_address(server: config.ServerSettings, store: ServerStore) -> No
 
 
 def _is_own(host: str) -> bool:
-    """Whether only this machine can reach an address. The unspecified one is reached from everywhere."""
+    """Return whether only this machine can reach an address. The unspecified one is reached from everywhere."""
     if host.lower() == "localhost":
         return True
     try:
@@ -168,13 +168,13 @@ def _shown(listener: socket.socket) -> str:
 class Server(uvicorn.Server):
     """uvicorn within limits, that lets the desk know when it is to stop."""
 
-    def __init__(self, app: ASGIApp, server: config.ServerSettings, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, server: config.ServerSettings, state: GatewayState) -> None:
         """Nothing is opened.
 
         Args:
             app: What is served.
             server: Its settings.
-            desk: The gateway's state.
+            state: The gateway's state.
         """
         super().__init__(
             uvicorn.Config(
@@ -182,7 +182,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 ws="none",
-                http=limited(Limits.of(server)),
+                http=limit_protocol(ConnectionLimits.of(server)),
                 lifespan="on",
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -193,7 +193,7 @@ class Server(uvicorn.Server):
                 backlog=BACKLOG,
             )
         )
-        self._desk = desk
+        self._state = state
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -202,9 +202,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No new connections; those there are may end their requests."""
-        self._desk.draining = True
+        self._state.draining = True
         # Whoever listens to events would otherwise keep the server from its end.
-        self._desk.hub.close()
+        self._state.hub.close()
         await super().shutdown(sockets)
 
 
@@ -222,7 +222,7 @@ def _caught(stop: Callable[[int, FrameType | None], None]) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _on_hangup(desk: Desk, again: Callable[[], config.Settings]) -> Callable[[], None]:
+def _on_hangup(state: GatewayState, again: Callable[[], config.Settings]) -> Callable[[], None]:
     """Read the settings again on SIGHUP; gives back how to stop that."""
     loop = asyncio.get_running_loop()
     under_way: set[asyncio.Task[None]] = set()
@@ -230,7 +230,7 @@ def _on_hangup(desk: Desk, again: Callable[[], config.Settings]) -> Callable[[],
     async def reload() -> None:
         try:
             settings = await asyncio.to_thread(again)
-            await desk.reload(Market.from_config(settings=settings.served), settings.server)
+            await state.reload(Market.from_config(settings=settings.served), settings.server)
             LOG.warning("settings read again: %s", settings.origin)
         except SaleError as error:
             LOG.error("the settings are as they were: %s", error)

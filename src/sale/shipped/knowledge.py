@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from sale.config import AgentSettings, Settings
 from sale.memory.prior import PriorWork
-from sale.memory.tracks import TrackedWork
+from sale.memory.track_records import TrackedWork
 from sale.types import Training, Weights, WeightSet
 
 WEIGHTS: Final = TypeAdapter(Weights)
@@ -33,19 +33,19 @@ SEARCH: Final = "search"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolKnowledge:
-    """What is known of a pool that was measured."""
+    """The measured knowledge of a pool."""
 
     agents: Mapping[str, tuple[str, float]]
     """By name: its model in the catalogue, and its price in dollars per million tokens."""
     weights: Weights
     training: Training
-    """What the weights were fitted on, and how they did on tasks they had not seen."""
+    """The data the weights were fitted on, and the results on tasks they had not seen."""
     domains: Sequence[str]
     """Of each task."""
     work: PriorWork
 
     def knows(self, agents: Sequence[AgentSettings]) -> bool:
-        """Whether all these agents were measured, working as they do, without plans, and at this price."""
+        """Return whether all these agents were measured, working as they do, without plans, and at this price."""
         return all(
             agent.price is not None
             and self.agents.get(agent.name) == (agent.local, agent.price.input)
@@ -72,7 +72,7 @@ class PoolKnowledge:
         )
         return replace(self, domains=[self.domains[place] for place in kept], work=work)
 
-    def written(self) -> dict[str, bytes]:
+    def as_files(self) -> dict[str, bytes]:
         """The content of its files, by name."""
         tasks = [
             {"domain": domain, "text": text, "work": _rounded([(one.agent, one.verdict, one.dollars) for one in work])}
@@ -94,23 +94,23 @@ class PoolKnowledge:
 
 
 def knowledge_of(settings: Settings) -> PoolKnowledge | None:
-    """What is known of the pool that these settings hire; `None` where some agent of it was never measured."""
+    """Return the knowledge of the pool that these settings describe; `None` where an agent of it was never measured."""
     if settings.jurors or any(agent.local is None or agent.tools is not None for agent in settings.agents):
         return None  # most pools: nothing needs to be read
-    found = shipped()
+    found = load_shipped()
     if not found.knows(settings.agents):
         return None
     return found if settings.tools.search is not None else found.of(*(set(found.domains) - {SEARCH}))
 
 
 @cache
-def shipped() -> PoolKnowledge:
-    """What is in the package."""
+def load_shipped() -> PoolKnowledge:
+    """Return the knowledge in the package."""
     return read(lambda name: files(__name__.rpartition(".")[0]).joinpath(name).read_bytes())
 
 
 def read(content: Callable[[str], bytes]) -> PoolKnowledge:
-    """What files say, as `PoolKnowledge.written` makes them.
+    """Read files that `PoolKnowledge.as_files` made.
 
     Args:
         content: Of a file, by its name.

@@ -21,7 +21,7 @@ class ToolInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """What is to be done. The id is the SHA-256 of the text (first 16 hex digits) unless given."""
+    """A task for the market. The id is the SHA-256 of the text (first 16 hex digits) unless given."""
 
     text: str
     id: str = ""
@@ -45,7 +45,7 @@ class Entropy:
     top_k: int
     """The largest number of alternatives the endpoint returned for a token."""
     tokens: int
-    """How many tokens it was measured on."""
+    """Number of tokens it was measured on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,12 +59,12 @@ class Evidence:
     quote: str
     """An excerpt, cut to a few dozen words; text of others, which is never believed."""
     score: float | None = None
-    """How well the tool says it fits, in the tool's own unit (a cosine for passages); `None` where it does not say."""
+    """The match that the tool reports, in the tool's own unit (a cosine for passages); `None` where it reports none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strategy:
-    """What an agent bids with: its plan for a task, and what it found before it planned."""
+    """The content of a bid: a plan for a task, and the evidence found before planning."""
 
     agent: str
     text: str
@@ -78,7 +78,7 @@ class Strategy:
     truncated: bool = False
     """The token cap cut it off."""
     evidence: tuple[Evidence, ...] = ()
-    """What the agent's looks returned, best first; empty where it has nothing to look in."""
+    """Evidence that the agent's looks returned, best first; empty where it has nothing to look in."""
     evidence_note: str | None = None
     """Why a look failed, where one did."""
 
@@ -119,7 +119,7 @@ class Score:
 
     @property
     def abstained(self) -> bool:
-        """Whether the juror had nothing to read in the bid, so that the value says nothing of it."""
+        """True where the juror had nothing to read in the bid, so that the value says nothing of it."""
         return self.imputed and self.note == NOTHING_TO_READ
 
 
@@ -138,18 +138,18 @@ class Bid:
     notes: tuple[str, ...] = ()
     """Anything the scoring had to do differently for this bid, in words."""
     track: TrackRecord | None = None
-    """How its author did at past tasks like this one; `None` without a memory."""
+    """Its author's record at similar past tasks; `None` without a memory."""
     chance: float | None = None
     """P̂(success), where the weights hold a model of it."""
 
     @property
     def agent(self) -> str:
-        """Who bids."""
+        """The agent that bids."""
         return self.strategy.agent
 
     @property
     def planned(self) -> bool:
-        """Whether there is a plan: a task may be awarded on track records alone."""
+        """True where the bid has a plan: a task may be awarded on track records alone."""
         return bool(self.strategy.text)
 
     @property
@@ -184,7 +184,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refinement:
-    """What a cheaper agent made of its bid after looking at the auction memory."""
+    """A cheaper agent's new bid after looking at the auction memory."""
 
     agent: str
     pairs: tuple[Pair, ...]
@@ -195,13 +195,13 @@ class Refinement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exploration:
-    """How an award was drawn, where a share of awards explores."""
+    """The draw of an award, where a share of awards explores."""
 
     best: str
-    """Who would have been awarded the task."""
+    """The agent that would have been awarded the task without the draw."""
     propensities: Mapping[str, float]
     """By agent; 0 for those that could not be drawn. They sum to 1, and the best bid's is at least 1 − share."""
     extra_dollars: float
-    """What drawing is expected to cost more than awarding the best bid; below 0 where the others are cheaper."""
+    """Expected dollars that drawing costs more than awarding the best bid; below 0 where the others are cheaper."""
     lost_success: float | None
     """By how much P̂(success) is expected to be lower; `None` where the bids carry none."""

@@ -11,12 +11,12 @@ AUCTION_STAGES: frozenset[Stage] = frozenset({"look", "bid", "judge", "refine", 
 """The stages that are the market's overhead, as against the work itself."""
 
 CACHED_SHARE = 0.5
-"""Of the input price, for input read from a cache whose own price nobody gives."""
+"""Of the input price, for input read from a cache whose own price is not given."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What a call consumed."""
+    """The tokens a call consumed."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -42,8 +42,8 @@ class Price:
     blended: float
     """π(a), the one figure bids are costed with (method, equation 2)."""
     cached: float | None = None
-    """For input that the endpoint read from its cache. `None` where nobody says: then half the input price, the most
-    that hosts with such a price ask."""
+    """For input that the endpoint read from its cache. `None` where it is not known: then half the input price, the
+    most that hosts with such a price ask."""
 
     def __post_init__(self) -> None:
         for name in ("input", "output", "blended", "cached"):
@@ -52,7 +52,7 @@ class Price:
                 raise ValueError(f"{name} must be a price from 0 up, got {value!r}")
 
     def dollars(self, usage: Usage, *, cached: int = 0) -> float:
-        """What `usage` costs, in dollars, at the real input and output prices (not the blended one).
+        """Return the cost of `usage`, in dollars, at the real input and output prices (not the blended one).
 
         Args:
             usage: What was consumed.
@@ -86,7 +86,7 @@ class TokenLogprobs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What a model answered."""
+    """The answer of a model."""
 
     text: str
     usage: Usage
@@ -117,7 +117,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
-    """What the task cost, call by call."""
+    """The cost of a task, call by call."""
 
     calls: tuple[Call, ...] = ()
 

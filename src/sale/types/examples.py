@@ -10,11 +10,11 @@ from sale.types.bids import Bid
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worked:
-    """What is known of one agent's work on one task."""
+    """The known result of one agent's work on one task."""
 
     success: bool
     dollars: float
-    """What the work cost, without the auction."""
+    """Cost of the work, without the auction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +30,11 @@ class Example:
     bids: tuple[Bid, ...]
     """The bids the award was made among, in the pool's order."""
     winner: str
-    """Who was awarded the task."""
+    """The agent that was awarded the task."""
     work: Mapping[str, Worked]
-    """By agent, where it worked and somebody judged it."""
+    """By agent, where it worked and the work was judged."""
     overhead: float = 0.0
-    """What the auction itself cost, in dollars."""
+    """Cost of the auction itself, in dollars."""
     checked: bool = False
     """Failed work on it is found out before it is handed in, so that another agent can follow."""
     propensities: Mapping[str, float] = field(default_factory=dict[str, float])

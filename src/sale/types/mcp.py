@@ -27,7 +27,7 @@ class McpRules:
     }
 
     name: str
-    """How its tools are called: `<name>_<tool>`. Unique."""
+    """Prefix of its tools' names: `<name>_<tool>`. Unique."""
     command: str | None = None
     """The program that is the server; it is started for each execution that needs it."""
     args: tuple[str, ...] = ()
@@ -43,11 +43,11 @@ class McpRules:
     timeout_seconds: float = 30.0
     """The longest one call may take, and the longest to start and list the tools."""
     max_result_chars: int = 8000
-    """How much of a result an agent is shown."""
+    """Characters of a result that an agent is shown."""
     price_per_call: float = 0.0
-    """What one answered call of any of its tools costs, in dollars."""
+    """Price of one answered call of any of its tools, in dollars."""
     price_per_second: float = 0.0
-    """What a second of such a call costs, in dollars."""
+    """Price of a second of such a call, in dollars."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -84,7 +84,7 @@ def check_servers(servers: Sequence[McpRules], wanted: Sequence[Sequence[str] | 
 
 
 def may_use(wanted: Sequence[str] | None, server: str, tool: str | None = None) -> bool:
-    """Whether somebody who wants these may use a tool of a server; without a tool, any of it. `None` wants all."""
+    """Return whether an agent that wants these may use a tool of a server (without one: any). `None` wants all."""
     if wanted is None or server in wanted:
         return True
     return any(entry.startswith(f"{server}.") if tool is None else entry == f"{server}.{tool}" for entry in wanted)

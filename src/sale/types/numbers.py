@@ -10,10 +10,10 @@ from typing import Final
 MAX_DIGITS: Final = 18
 """Digits of the longest whole number that is read: it fits into 64 bits, and Python reads it at once."""
 MAX_WAIT: Final = 3600.0
-"""Seconds of the longest wait that somebody else may ask for."""
+"""Seconds of the longest wait that another program may ask for."""
 
 
-def finite(text: object) -> float | None:
+def parse_finite(text: object) -> float | None:
     """Read a number; `None` where it is none, not finite, or no text or number at all."""
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         return None
@@ -24,7 +24,7 @@ def finite(text: object) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def whole(text: object) -> int | None:
+def parse_whole(text: object) -> int | None:
     """Read a whole number of zero or more in the digits 0 to 9; `None` where it is none, or too long to be one."""
     if not isinstance(text, str) or not text.isascii() or not text.isdecimal() or len(text) > MAX_DIGITS:
         return None
@@ -43,7 +43,7 @@ def wait_of(header: str | None, now: datetime | None = None) -> float | None:
     """
     if header is None:
         return None
-    seconds = finite(header)
+    seconds = parse_finite(header)
     if seconds is not None:
         return None if seconds < 0 else min(seconds, MAX_WAIT)
     try:

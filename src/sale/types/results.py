@@ -33,7 +33,7 @@ class Auction:
     settlement: Settlement
     seconds: float
     exploration: Exploration | None = None
-    """How the award was drawn, where the rules let awards explore."""
+    """The draw of the award, where the rules let awards explore."""
 
     @property
     def contenders(self) -> tuple[Bid, ...]:
@@ -42,12 +42,12 @@ class Auction:
 
     @property
     def held(self) -> bool:
-        """Whether there was an auction at all, and not an award on track records."""
+        """True where an auction was held, false for an award on track records."""
         return any(bid.planned or bid.scores or bid.strategy.evidence for bid in self.bids)
 
     @property
     def flipped(self) -> bool:
-        """Whether refinement took the task from the provisional winner."""
+        """True where refinement took the task from the provisional winner."""
         return self.winner.strategy.refined
 
 
@@ -58,7 +58,7 @@ class Execution:
     agent: str
     answer: str
     mode: str
-    """How it worked: `direct` (one answer) or `tools` (a tool loop)."""
+    """The way it worked: `direct` (one answer) or `tools` (a tool loop)."""
     followed_strategy: bool
     trace: tuple[Mapping[str, object], ...] = ()
     """The messages exchanged, in order, as JSON-ready values."""
@@ -69,12 +69,12 @@ class Execution:
 
 
 UNVERIFIED = frozenset({"user", "nobody", "execution"})
-"""Who says so where no verifier does: the user afterwards, nobody, or there is no answer to verify."""
+"""Values of `judged_by` without a verifier: the user judged afterwards, no one did, or there is no answer to verify."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """Whether the work was good, and who says so."""
+    """The verdict on the work, and its source."""
 
     verdict: Verdict
     judged_by: str
@@ -94,7 +94,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Baseline:
-    """What the task would have cost without a market. An estimate, and it says how it was made."""
+    """The estimated cost of the task without a market, and the basis of the estimate."""
 
     agent: str
     dollars: float

@@ -1,4 +1,4 @@
-"""How an auction is held, and what it may take at most."""
+"""The rules and caps of an auction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Caps:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuctionRules:
-    """How an auction is held."""
+    """The rules of an auction."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -45,30 +45,30 @@ class AuctionRules:
     judge_seconds: float = 60.0
     """The longest a judgement may take."""
     plans: bool = True
-    """Whether agents write plans. Without plans they bid with what they found, which costs no model call: for agents
-    that look (`look`), and jurors that read evidence."""
+    """With `true`, agents write plans. Without plans they bid with what they found, which costs no model call: for
+    agents that look (`look`), and jurors that read evidence."""
     shortlist: int | None = None
-    """How many agents are asked for a plan and read by jurors that cost something: those that look best by what is
-    free, track records, prices and jurors without a price. All unless given; the cost of an auction then does not grow
-    with the pool."""
+    """Number of agents that are asked for a plan and read by jurors that cost something: those that look best by what
+    is free, track records, prices and jurors without a price. All unless given; the cost of an auction then does not
+    grow with the pool."""
     refine: bool = True
-    """Whether cheaper agents may refine their bid from the auction memory."""
+    """With `true`, cheaper agents may refine their bid from the auction memory."""
     examples: int = 8
     """k: how many contrastive pairs a refining agent is shown at most."""
     hold: Holding = "always"
     """`always`: every task is auctioned. `worthwhile`: where the weights hold a success model, and bids are expected to
     tell less than they cost, the task goes to the best agent by its track record, without an auction."""
     allowance: float | None = None
-    """What auctions may take, as a share of what the incumbent's work would have cost: 0.05 is five percent, `inf` no
-    limit. An auction is held only where that covers the most it can cost, and where it is expected to bring most; other
-    tasks go to the best agent by its track record, or to the incumbent where no success model was fitted. Unless given,
-    0.05 in `sale serve`, and no limit elsewhere."""
+    """Limit of what auctions may take, as a share of what the incumbent's work would have cost: 0.05 is five percent,
+    `inf` no limit. An auction is held only where that covers the most it can cost, and where it is expected to bring
+    most; other tasks go to the best agent by its track record, or to the incumbent where no success model was fitted.
+    Unless given, 0.05 in `sale serve`, and no limit elsewhere."""
     incumbent: str | None = None
     """The agent that did the work before there was a market, against which savings are counted; the one with the
     highest price unless given."""
     attempts: int = 1
-    """How many agents may work on a task, one after the other: where a verifier fails the winner's work, the task goes
-    to the next best bid."""
+    """Number of agents that may work on a task, one after the other: where a verifier fails the winner's work, the task
+    goes to the next best bid."""
     base_rates: bool = True
     """Whether the prior, in use until weights are fitted, counts agents' track records on like tasks; off, it is the
     published rule, which knows bids alone."""
@@ -77,7 +77,7 @@ class AuctionRules:
     become known, and the probability of each award goes on record, so that `sale replay` can say what other weights
     would have done."""
     explore_dollars: float = 0.01
-    """Who is expected to cost this many dollars more than the best bid is not drawn."""
+    """An agent expected to cost this many dollars more than the best bid is not drawn."""
     caps: Caps = field(default_factory=Caps)
     """Hard limits of one auction."""
 

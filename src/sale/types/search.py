@@ -1,4 +1,4 @@
-"""What agents may search and read, and how much of it."""
+"""The limits of searching and reading by agents."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SearchRules:
     }
 
     provider: SearchProvider
-    """What is searched: an instance of SearXNG, Brave, Tavily, DuckDuckGo, or passages of your own (`corpus`)."""
+    """The search provider: an instance of SearXNG, Brave, Tavily, DuckDuckGo, or passages of your own (`corpus`)."""
     endpoint: str | None = None
     """Address of the SearXNG instance; for Brave and Tavily, in place of their own."""
     api_key_env: str | None = None
@@ -58,23 +58,23 @@ class SearchRules:
     by_meaning: bool = True
     """Search passages by meaning too, not by words alone; needs the `local` extra."""
     price_per_call: float = 0.0
-    """What one answered search costs, in dollars."""
+    """Price of one answered search, in dollars."""
     price_per_second: float = 0.0
-    """What a second of searching costs, in dollars."""
+    """Price of a second of searching, in dollars."""
     calls: int = 20
     """The most searches and pages of one execution, together."""
     results: int = 5
-    """How many hits an agent is shown, at most 20."""
+    """Number of hits an agent is shown, at most 20."""
     excerpt_characters: int = 400
-    """How much of each hit it is shown."""
+    """Characters of each hit it is shown."""
     pages: ReadablePages = "any"
     """Which pages may be read: any of the public web; those a search found or the task names; none."""
     page_characters: int = 2000
-    """How much of a page it is shown at a time."""
+    """Characters of a page it is shown at a time."""
     page_mb: int = 5
     """The largest page that is fetched, also after decompression, in megabytes."""
     redirects: int = 5
-    """How many redirects are followed; each is checked like the first address."""
+    """Number of redirects that are followed; each is checked like the first address."""
     seconds: float = 20.0
     """The longest one search, or the fetching of one page, may take."""
     ports: tuple[int, ...] = (80, 443)

@@ -1,4 +1,4 @@
-"""What the use of a tool costs, and what one execution may spend."""
+"""The price of a tool's use, and the budget of one execution."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import ClassVar
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fee:
-    """What one call of a tool costs.
+    """The price of one call of a tool.
 
     Raises:
-        ValueError: A price is no number from 0 up.
+        ValueError: A price is not a number from 0 up.
     """
 
     per_call: float = 0.0
@@ -29,7 +29,7 @@ class Fee:
                 raise ValueError(f"{name} must be a price from 0 up, got {value!r}")
 
     def dollars(self, seconds: float, *, answered: bool) -> float:
-        """What a call of so many seconds costs."""
+        """Return the price of a call of so many seconds, in dollars."""
         return (self.per_call if answered else 0.0) + self.per_second * seconds
 
 
@@ -38,7 +38,7 @@ FREE = Fee()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """What one execution may spend. What is left out is not limited.
+    """The limits of what one execution may spend. A field that is left out is not limited.
 
     It is looked at before each call: the one under way is finished, so the last prompt may go beyond.
 

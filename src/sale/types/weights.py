@@ -1,4 +1,4 @@
-"""What decides an auction: the weights of the score, and what the market knows of its agents' past work."""
+"""The weights that decide an auction, and what the market knows of its agents' past work."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Objective = Literal["minmax", "margin", "utility"]
-"""How weights were fitted (method, section 3)."""
+"""The objective weights were fitted by (method, section 3)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackRecord:
-    """How an agent did at past tasks like this one. Evidence, not a judgement of the agent."""
+    """An agent's record at similar past tasks. Evidence, not a judgement of the agent."""
 
     agent: str
     successes: float
     """Past successes, each counted as much as its task is like this one (in (0, 1])."""
     failures: float
-    """Past failures, likewise. What nobody judged is in neither."""
+    """Past failures, likewise. Work that was not judged is in neither."""
     spent: float = 0.0
-    """What that work cost, in micro-dollars, each counted likewise."""
+    """Cost of that work, in micro-dollars, each counted likewise."""
     costed: float = 0.0
-    """How much of the evidence it is whose cost is known."""
+    """The part of the evidence whose cost is known."""
 
     @property
     def evidence(self) -> float:
-        """How many past tasks just like this one that amounts to."""
+        """The number of past tasks just like this one that the record is worth."""
         return self.successes + self.failures
 
 
@@ -42,7 +42,7 @@ class SuccessModel:
     """
 
     worth: float
-    """What a solved task is worth, in micro-dollars. V = worth · P̂."""
+    """Worth of a solved task, in micro-dollars. V = worth · P̂."""
     intercepts: Mapping[str, float]
     """By agent."""
     newcomer: float
@@ -60,12 +60,12 @@ class SuccessModel:
     newcomer_tokens: float
     """Tokens the work of an unknown agent is taken to need; times its price that is its cost."""
     prior_evidence: float = 4.0
-    """How many tasks' worth of evidence an agent's own rate stands for when `track` is made."""
+    """Number of tasks that an agent's own rate counts for when `track` is made."""
     difficulty: float = 0.0
-    """How much harder or easier than it looks a task is for everybody: the standard deviation, in log-odds. The larger,
-    the more one agent's failure says of the others (`sale.auction.difficulty`)."""
+    """Spread of the difficulty that all agents share, beyond what is seen of a task: the standard deviation, in
+    log-odds. The larger, the more one agent's failure says of the others (`sale.auction.difficulty`)."""
     auction: float = 0.0
-    """What holding an auction costs on average, in micro-dollars."""
+    """Mean cost of an auction, in micro-dollars."""
     spread: Mapping[str, float] = field(default_factory=dict[str, float])
     """By agent: the standard deviation, in training, of what its bid adds to its log-odds. Without bids that tell
     anything this is 0, and there is no reason to pay for them."""
@@ -124,7 +124,7 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """What weights were fitted on, and how well they did on records they had not seen."""
+    """The data weights were fitted on, and their results on records they had not seen."""
 
     objective: Objective
     auctions: int
@@ -138,7 +138,7 @@ class Training:
     held_out: Mapping[str, tuple[float, float, float]] = field(default_factory=dict[str, tuple[float, float, float]])
     """By measure (`pass@1`, `dollars`, `regret`, …): mean over held-out folds and its 95 % interval."""
     notes: tuple[str, ...] = ()
-    """What a reader must know: too few records, agents never seen, what was estimated rather than observed."""
+    """Limits that a reader must know: too few records, agents never seen, figures estimated rather than observed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,4 +152,4 @@ class WeightSet:
     made_at: str
     """ISO 8601, UTC; empty for what ships with sale, which rests on no record of this memory."""
     in_use: bool = False
-    """Whether auctions are decided by it now."""
+    """True where auctions are decided by it now."""

@@ -20,8 +20,8 @@ from sale.agents.adapters.langgraph import LangGraphAgent
 from sale.agents.adapters.openai_agents import OpenAIAgentsAgent
 from sale.agents.adapters.pydantic_ai import PydanticAIAgent
 from sale.types.tools import Budget
+from tests.support.builders import TASK
 from tests.support.endpoint import Endpoint
-from tests.support.values import TASK
 
 RATE = Price(input=1.0, output=1.0, blended=1.0)
 PLAN = FixedPlan("1. Think. 2. Answer.")

@@ -16,8 +16,8 @@ from sale.auction.prompts import bid_prompt
 from sale.auction.protocols import BidRequest
 from sale.errors import BadReplyError, ConfigError, NotReadyError, UnpricedAgentError
 from sale.types import Price, Usage
+from tests.support.builders import TASK
 from tests.support.hang import HANG
-from tests.support.values import TASK
 
 RATE = Price(input=1.0, output=4.0, blended=2.0)
 REQUEST = BidRequest(task=TASK, prompt=bid_prompt(TASK, [], 300), max_tokens=300)

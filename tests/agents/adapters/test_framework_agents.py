@@ -32,9 +32,9 @@ from sale.auction.prompts import bid_prompt
 from sale.auction.protocols import BidRequest
 from sale.errors import CallError, ConfigError
 from sale.types import Price
+from tests.support.builders import TASK
 from tests.support.endpoint import Endpoint
 from tests.support.replies import ANSWER, Ask
-from tests.support.values import TASK
 
 KEY = "sk-canary-2b8d1e"
 RATE = Price(input=1.0, output=4.0, blended=2.0)

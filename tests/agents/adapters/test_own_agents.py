@@ -10,7 +10,7 @@ import pytest
 
 from sale import Market, Task, config
 from sale.agents.checkup import examine
-from sale.agents.pool import hire
+from sale.agents.pool import build_agents
 from sale.errors import ConfigError
 from sale.models.scripted import ScriptedModel, persona
 from sale.types import Usage
@@ -71,14 +71,14 @@ class TestCommand:
             command="import os; print(sorted(k for k in os.environ if k in ('SHOWN', 'HIDDEN')), os.getcwd())",
             more=f'{PLAN}price_per_task = 0.0\nenv = ["SHOWN"]\ndirectory = "here"',
         )
-        (agent,) = hire(config.parse(given, base=tmp_path))
+        (agent,) = build_agents(config.parse(given, base=tmp_path))
         done = await agent.execute(Task(text="x"), None)
         assert done.answer == f"['SHOWN'] {tmp_path / 'here'}"
 
     def test_a_variable_that_is_not_set_is_named(self) -> None:
         given = toml(command="0", more=f'{PLAN}price_per_task = 0.0\nenv = ["NOT_SET_HERE"]')
         with pytest.raises(ConfigError, match="NOT_SET_HERE"):
-            hire(config.parse(given))
+            build_agents(config.parse(given))
 
     @pytest.mark.parametrize(
         ("usage", "dollars", "tokens"),
@@ -91,7 +91,7 @@ class TestCommand:
     async def test_says_itself_what_it_took(self, usage: dict[str, object], dollars: float, tokens: Usage) -> None:
         line = json.dumps({"usage": usage})
         given = toml(command=f"print('forty-two\\n'); print({line!r})", more=f"{PLAN}reports_usage = true")
-        (agent,) = hire(config.parse(given))
+        (agent,) = build_agents(config.parse(given))
         done = await agent.execute(Task(text="x"), None)
         assert done.error is None
         assert done.answer == "forty-two"
@@ -103,7 +103,7 @@ class TestCommand:
     )
     async def test_that_was_to_say_it_and_does_not_has_failed(self, line: str) -> None:
         given = toml(command=f"print('forty-two'); print({line!r})", more=f"{PLAN}reports_usage = true")
-        (agent,) = hire(config.parse(given))
+        (agent,) = build_agents(config.parse(given))
         done = await agent.execute(Task(text="x"), None)
         assert done.answer == ""
         assert "does not say what it took" in (done.error or "")
@@ -116,9 +116,9 @@ class TestCommand:
 
     async def test_the_checkup_sees_whether_it_is_there_and_does_not_run_it(self, tmp_path: Path) -> None:
         mark = tmp_path / "ran"
-        (here,) = hire(config.parse(toml(command=f"open({str(mark)!r}, 'w')", more="price_per_task = 1.0")))
+        (here,) = build_agents(config.parse(toml(command=f"open({str(mark)!r}, 'w')", more="price_per_task = 1.0")))
         gone = toml(more='command = ["no-such-program-anywhere"]\nprice_per_task = 1.0')
-        (missing,) = hire(config.parse(gone))
+        (missing,) = build_agents(config.parse(gone))
         assert (await examine(here)).reachable
         assert not mark.exists()
         found = await examine(missing)
@@ -151,14 +151,14 @@ class TestFunction:
     )
     def test_what_is_not_there_is_said(self, package: str, name: str, message: str) -> None:
         with pytest.raises(ConfigError, match=message) as caught:
-            hire(config.parse(toml(more=f'function = "{package}{name}"')))
+            build_agents(config.parse(toml(more=f'function = "{package}{name}"')))
         assert caught.value.where == "agent 'own'"
 
     def test_a_module_that_fails_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "own_that_fails.py").write_text("1 / 0", encoding="utf-8")
         monkeypatch.syspath_prepend(tmp_path)
         with pytest.raises(ConfigError, match="fails when it is imported: ZeroDivisionError"):
-            hire(config.parse(toml(more='function = "own_that_fails:x"')))
+            build_agents(config.parse(toml(more='function = "own_that_fails:x"')))
 
 
 @pytest.mark.parametrize(
@@ -187,4 +187,4 @@ def test_they_do_not_judge_and_cannot_be_recorded() -> None:
         config.parse(text)
     settings = config.parse(toml(command="0", more=f"{PLAN}price_per_task = 1.0"))
     with pytest.raises(ConfigError, match="has no model"):
-        hire(settings, wrap=lambda agent, model: ScriptedModel(persona(plan="1. x")))
+        build_agents(settings, wrap=lambda agent, model: ScriptedModel(persona(plan="1. x")))

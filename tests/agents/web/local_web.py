@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sale.agents.tools.web.addresses import Reach, Resolver
-from sale.agents.tools.web.exchange import Bounds
-from sale.agents.tools.web.fetching import Web
+from sale.agents.tools.web.addresses import AllowedHosts, Resolver
+from sale.agents.tools.web.exchange import FetchLimits
+from sale.agents.tools.web.fetching import WebFetcher
 
 CERTIFICATE = Path(__file__).parent / "data" / "self_signed.pem"
 """Of `secure.example`, signed by nobody but itself."""
@@ -169,12 +169,12 @@ class LocalWeb:
         self.replies[path] = reply
         return self.url(path)
 
-    def web(self, *, resolve: Resolver | None = None, reach: Reach | None = None, **options: Any) -> Web:
+    def web(self, *, resolve: Resolver | None = None, reach: AllowedHosts | None = None, **options: Any) -> WebFetcher:
         """The web as an agent would reach it: every `.example` name is here, which only this reach allows."""
-        allowed = reach or Reach(ports=frozenset({self.port}), networks=(ip_network(f"{HERE}/32"),))
+        allowed = reach or AllowedHosts(ports=frozenset({self.port}), networks=(ip_network(f"{HERE}/32"),))
         chosen: dict[str, Any] = {"seconds": 10.0, "body_bytes": 2**20, **options.pop("bounds", {})}
-        bounds = Bounds(**chosen)
-        return Web(reach=allowed, bounds=bounds, resolve=resolve or everywhere_here, **options)
+        bounds = FetchLimits(**chosen)
+        return WebFetcher(reach=allowed, bounds=bounds, resolve=resolve or everywhere_here, **options)
 
     def _serve(self, connection: Any) -> None:
         asked = _read(connection)

@@ -12,15 +12,15 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from sale import Settings
-from sale.agents.account import Account
-from sale.agents.pool import hire
+from sale.agents.account import ExecutionAccount
+from sale.agents.pool import build_agents
 from sale.agents.protocol import Agent
 from sale.agents.researcher import Researcher
 from sale.agents.tools.web.citations import without_sources
-from sale.agents.tools.web.desk import Desk, desk_of
 from sale.agents.tools.web.pages import WebPages
-from sale.agents.tools.web.providers import Hit, SearXNG
-from sale.agents.tools.web.research import Habits, Research
+from sale.agents.tools.web.providers import SearchHit, SearXNG
+from sale.agents.tools.web.research import Research, ResearchLimits
+from sale.agents.tools.web.toolset import SearchToolset, toolset_of
 from sale.config import AgentSettings, parse
 from sale.errors import ConfigError, FetchError, ForbiddenAddressError, InputError, SaleError
 from sale.models.scripted import Script, ScriptedModel
@@ -52,14 +52,14 @@ def site() -> Iterator[LocalWeb]:
         yield site
 
 
-def desk(site: LocalWeb, **habits: object) -> Desk:
+def toolset(site: LocalWeb, **habits: object) -> SearchToolset:
     web = site.web()
-    chosen = Habits(**{"page_characters": 300, "fee": Fee(per_call=0.005, key="SEARCH_KEY"), **habits})  # pyright: ignore[reportArgumentType]
-    return Desk(SearXNG(web, endpoint=site.url("")), WebPages(web), chosen)
+    chosen = ResearchLimits(**{"page_characters": 300, "fee": Fee(per_call=0.005, key="SEARCH_KEY"), **habits})  # pyright: ignore[reportArgumentType]
+    return SearchToolset(SearXNG(web, endpoint=site.url("")), WebPages(web), chosen)
 
 
 def research(site: LocalWeb, **habits: object) -> Research:
-    return desk(site, **habits).open(TASK)
+    return toolset(site, **habits).open(TASK)
 
 
 def done(answer: str) -> Execution:
@@ -126,9 +126,9 @@ async def test_what_cannot_be_read_says_why(site: LocalWeb, asked: str, kind: ty
 
 
 async def test_only_what_was_found_may_be_read_where_the_settings_say_so(site: LocalWeb) -> None:
-    work = Desk(SearXNG(site.web(), endpoint=site.url("")), WebPages(site.web()), Habits(found_only=True)).open(
-        Task(text=f"Summarise {site.url('/bad')}")
-    )
+    work = SearchToolset(
+        SearXNG(site.web(), endpoint=site.url("")), WebPages(site.web()), ResearchLimits(found_only=True)
+    ).open(Task(text=f"Summarise {site.url('/bad')}"))
     with pytest.raises(ForbiddenAddressError, match="that a search found"):
         await work.read(site.url("/good"))
     await work.read(site.url("/bad"))
@@ -137,8 +137,8 @@ async def test_only_what_was_found_may_be_read_where_the_settings_say_so(site: L
 
 
 async def test_answered_searches_are_paid_for_and_calls_are_limited(site: LocalWeb) -> None:
-    account = Account("a", PRICE)
-    search, read = (account.billed(tool).run for tool in research(site, calls=4).tools)
+    account = ExecutionAccount("a", PRICE)
+    search, read = (account.meter(tool).run for tool in research(site, calls=4).tools)
     await search("bridge")
     site.reply("/search", whole(b"", status="429 Slow Down"))
     with pytest.raises(FetchError, match="too many searches"):
@@ -151,7 +151,7 @@ async def test_answered_searches_are_paid_for_and_calls_are_limited(site: LocalW
         with pytest.raises(FetchError, match="all 4 searches and pages"):
             await again
     await read("1 part 3")
-    calls = account.settled(done("")).calls
+    calls = account.complete(done("")).calls
     page = "read_page"
     assert [call.tool for call in calls] == ["search", "search", page, page, page, "search", page, page]
     assert [call.error is None for call in calls] == [True, False, True, True, False, False, False, True]
@@ -164,7 +164,7 @@ async def test_the_answer_ends_with_what_it_cites_and_the_trace_with_what_was_re
     work = research(site)
     await work.search("bridge")
     await work.read("1")
-    settled = work.settled(done("It is 7,845 m long [1], or 9 km [2]. Nobody knows [3] [7]."))
+    settled = work.complete(done("It is 7,845 m long [1], or 9 km [2]. Nobody knows [3] [7]."))
     assert settled.answer == (
         "It is 7,845 m long [1], or 9 km [2]. Nobody knows.\n\nSources:\n"
         f"[1] Good ({site.url('/good')})\n"
@@ -187,11 +187,11 @@ async def test_the_answer_ends_with_what_it_cites_and_the_trace_with_what_was_re
         {"number": 3, "address": site.url("/gone"), "title": "Gone", "excerpt": False, "parts": [], "cited": False},
     ]
     json.dumps(settled.trace)
-    assert work.settled(done("7,845 m")).answer == "7,845 m"
-    assert work.settled(done("")).answer == ""
-    coding = desk(site).open(Task(text="x", domain="coding"))
+    assert work.complete(done("7,845 m")).answer == "7,845 m"
+    assert work.complete(done("")).answer == ""
+    coding = toolset(site).open(Task(text="x", domain="coding"))
     await coding.search("bridge")
-    assert coding.settled(done("return [1]")).answer == "return [1]"
+    assert coding.complete(done("return [1]")).answer == "return [1]"
 
 
 def settings(execution: str, **more: object) -> AgentSettings:
@@ -209,7 +209,7 @@ async def test_an_agent_in_steps_searches_reads_and_cites(site: LocalWeb) -> Non
         return json.dumps(next(steps))
 
     model = ScriptedModel(script)
-    agent = Researcher(settings("steps"), price=PRICE, model=model, desk=desk(site))
+    agent = Researcher(settings("steps"), price=PRICE, model=model, toolset=toolset(site))
     assert [tool.name for tool in agent.tools] == ["search", "read_page"]
     result = await agent.execute(TASK, None)
     assert result.error is None
@@ -256,7 +256,7 @@ async def test_an_agent_with_tool_calls_searches_reads_and_cites(site: LocalWeb)
             "It is 7,845 m long [1].",
         ]
     )
-    agent = Researcher(settings("tools"), price=PRICE, model=model, desk=desk(site))  # pyright: ignore[reportArgumentType]
+    agent = Researcher(settings("tools"), price=PRICE, model=model, toolset=toolset(site))  # pyright: ignore[reportArgumentType]
     result = await agent.execute(TASK, None)
     assert result.error is None
     assert result.answer == f"It is 7,845 m long [1].\n\nSources:\n[1] Good ({site.url('/good')})"
@@ -294,7 +294,7 @@ python = false
 
 
 def pool(text: str, base: Path | None = None) -> tuple[Agent, ...]:
-    return hire(parse(TOML + text, base=base), wrap=lambda agent, model: ScriptedModel(_script()))
+    return build_agents(parse(TOML + text, base=base), wrap=lambda agent, model: ScriptedModel(_script()))
 
 
 def _script() -> Script:
@@ -354,13 +354,13 @@ def test_every_provider_comes_from_the_settings(monkeypatch: pytest.MonkeyPatch)
         SearchRules(provider="tavily", api_key_env="A_KEY", pages="off"),
         SearchRules(provider="duckduckgo", pages="found"),
     ):
-        tools = desk_of(rules).open(TASK).tools
+        tools = toolset_of(rules).open(TASK).tools
         assert len(tools) == (1 if rules.pages == "off" else 2)
 
 
 def test_without_a_table_nobody_searches() -> None:
     given: Settings = parse(TOML.replace("[tools.search]", ""))
-    (worker, _) = hire(given)
+    (worker, _) = build_agents(given)
     assert worker.tools == ()
     assert not isinstance(worker, Researcher)
 
@@ -369,10 +369,10 @@ async def test_a_provider_that_lists_too_much_is_cut() -> None:
     class Chatty:
         name = "chatty"
 
-        async def search(self, query: str, limit: int) -> Sequence[Hit]:
-            return [Hit(title="t" * 999, address=f"http://a.example/{n}", snippet="s" * 9999) for n in range(99)]
+        async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
+            return [SearchHit(title="t" * 999, address=f"http://a.example/{n}", snippet="s" * 9999) for n in range(99)]
 
-    work = Desk(Chatty(), None, Habits(results=3, excerpt_characters=50)).open(TASK)
+    work = SearchToolset(Chatty(), None, ResearchLimits(results=3, excerpt_characters=50)).open(TASK)
     shown = await work.search("x")
     assert shown.count("http://a.example/") == 3
     assert len(shown) < 1200

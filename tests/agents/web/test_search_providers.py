@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from sale.agents.tools.corpus import open_corpus
 from sale.agents.tools.web.duckduckgo import DuckDuckGo
-from sale.agents.tools.web.providers import Brave, Hit, Passages, Provider, SearXNG, Tavily
+from sale.agents.tools.web.providers import Brave, Passages, Provider, SearchHit, SearXNG, Tavily
 from sale.errors import ConfigError, FetchError, InputError
 from tests.agents.web.local_web import LocalWeb, Reply, dripping, endless, no_http, redirect, whole
 
@@ -116,12 +116,12 @@ EACH: list[tuple[Make, str]] = [(searxng, "/search"), (brave, "/res/v1/web/searc
 async def test_searxng_is_asked_for_json_and_its_results_are_made_plain(site: LocalWeb) -> None:
     site.reply("/search", answer(SEARXNG))
     assert await searxng(site).search("öresund & more", 2) == [
-        Hit(
+        SearchHit(
             title="The Öresund Bridge",
             address="https://a.example/bridge?id=7",
             snippet="It joins Copenhagen & Malmö. Opened 2000.",
         ),
-        Hit(title="", address="https://c.example/", snippet=""),
+        SearchHit(title="", address="https://c.example/", snippet=""),
     ]
     assert site.asked == ["/search?q=%C3%B6resund+%26+more&format=json"]
 
@@ -129,7 +129,7 @@ async def test_searxng_is_asked_for_json_and_its_results_are_made_plain(site: Lo
 async def test_brave_is_given_its_key_and_number(site: LocalWeb) -> None:
     site.reply("/res/v1/web/search", answer(BRAVE))
     assert await brave(site).search("bridge", 4) == [
-        Hit(
+        SearchHit(
             title="Öresund Bridge - Wikipedia",
             address="https://en.wikipedia.example/wiki/Bridge",
             snippet="The bridge is 'long'.",
@@ -145,7 +145,7 @@ async def test_brave_is_given_its_key_and_number(site: LocalWeb) -> None:
 async def test_tavily_is_sent_a_document(site: LocalWeb) -> None:
     site.reply("/search", answer(TAVILY))
     assert await tavily(site).search("bridge", 3) == [
-        Hit(title="Bridge", address="https://t.example/bridge", snippet="It is 7,845 m long.")
+        SearchHit(title="Bridge", address="https://t.example/bridge", snippet="It is 7,845 m long.")
     ]
     (asked,) = site.requests
     assert asked.method == "POST"
@@ -200,7 +200,7 @@ async def test_duckduckgo_is_asked_by_its_library(site: LocalWeb, monkeypatch: p
     site.page("/html/", DUCKDUCKGO)
     provider = DuckDuckGo(seconds=10)
     assert await provider.search("bridge", 5) == [
-        Hit(title="The Bridge", address="http://a.example/bridge", snippet="The bridge is long.")
+        SearchHit(title="The Bridge", address="http://a.example/bridge", snippet="The bridge is long.")
     ]
     site.page("/html/", "<html><body>Nothing like it.</body></html>")
     assert await provider.search("bridge", 5) == []
@@ -224,7 +224,7 @@ async def test_passages_are_searched_and_read_whole(tmp_path: Path) -> None:
     passages = Passages(lambda: open_corpus(path))
     await passages.prepare()
     (hit,) = await passages.search("where is batman", 1)
-    assert hit == Hit(title="Gotham City", address="passage:7", snippet="A fictional city, the home of Batman.")
+    assert hit == SearchHit(title="Gotham City", address="passage:7", snippet="A fictional city, the home of Batman.")
     assert (await passages.read("passage:b")).text == "It joins Copenhagen and Malmö."
     with pytest.raises(FetchError, match="no passage"):
         await passages.read("http://a.example/")

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.agents.tools.web.addresses import Reach, is_public, located, parsed, reach_of, system_resolver
+from sale.agents.tools.web.addresses import (
+    AllowedHosts,
+    allowed_hosts_of,
+    is_public,
+    parse_address,
+    resolve_address,
+    system_resolver,
+)
 from sale.errors import FetchError, ForbiddenAddressError
 
 PRIVATE = [
@@ -73,7 +80,7 @@ def test_no_ipv6_address_is_public_that_the_standard_library_calls_private(numbe
 )
 async def test_ways_of_writing_an_address_lead_nowhere_private(address: str) -> None:
     with pytest.raises(FetchError):
-        await located(parsed(address), Reach(), system_resolver)
+        await resolve_address(parse_address(address), AllowedHosts(), system_resolver)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +94,14 @@ async def test_ways_of_writing_an_address_lead_nowhere_private(address: str) -> 
 )
 def test_what_is_no_plain_web_address_is_refused(address: str) -> None:
     with pytest.raises(ForbiddenAddressError):
-        parsed(address)
+        parse_address(address)
 
 
 @given(text=st.text(max_size=60))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     for address in (text, f"http://{text}", f"http://a.example/{text}"):
         try:
-            url = parsed(address)
+            url = parse_address(address)
         except ForbiddenAddressError:
             continue
         assert isinstance(url, httpx2.URL)
@@ -106,29 +113,31 @@ async def _at(*addresses: str) -> Sequence[str]:
 
 
 async def test_one_private_address_among_several_refuses_the_name() -> None:
-    url = parsed("http://a.example/")
-    good = await located(url, Reach(), lambda host, port: _at("8.8.8.8", "2606:4700::1111"))
+    url = parse_address("http://a.example/")
+    good = await resolve_address(url, AllowedHosts(), lambda host, port: _at("8.8.8.8", "2606:4700::1111"))
     assert good.addresses == ("8.8.8.8", "2606:4700::1111")
     with pytest.raises(ForbiddenAddressError, match=r"leads to 10\.0\.0\.1"):
-        await located(url, Reach(), lambda host, port: _at("8.8.8.8", "10.0.0.1"))
+        await resolve_address(url, AllowedHosts(), lambda host, port: _at("8.8.8.8", "10.0.0.1"))
     with pytest.raises(ForbiddenAddressError):
-        await located(url, Reach(), lambda host, port: _at("no address"))
+        await resolve_address(url, AllowedHosts(), lambda host, port: _at("no address"))
     with pytest.raises(FetchError, match="there is no host"):
-        await located(url, Reach(), lambda host, port: _at())
+        await resolve_address(url, AllowedHosts(), lambda host, port: _at())
 
 
 @pytest.mark.parametrize(("address", "port"), [("http://a.example:22/", 22), ("https://a.example:6379/", 6379)])
 async def test_ports_other_than_the_webs_are_closed_unless_opened(address: str, port: int) -> None:
     with pytest.raises(ForbiddenAddressError, match=f"port {port}"):
-        await located(parsed(address), Reach(), lambda host, number: _at("8.8.8.8"))
-    place = await located(parsed(address), Reach(ports=frozenset({port})), lambda host, number: _at("8.8.8.8"))
+        await resolve_address(parse_address(address), AllowedHosts(), lambda host, number: _at("8.8.8.8"))
+    place = await resolve_address(
+        parse_address(address), AllowedHosts(ports=frozenset({port})), lambda host, number: _at("8.8.8.8")
+    )
     assert place.port == port
 
 
 async def test_named_hosts_and_networks_are_open_and_nothing_else_is() -> None:
-    reach = reach_of(["wiki.Example", "10.1.0.0/16", "192.168.0.9", "fd00::/8"], [80])
+    reach = allowed_hosts_of(["wiki.Example", "10.1.0.0/16", "192.168.0.9", "fd00::/8"], [80])
     for host, address in (("wiki.example", "10.9.9.9"), ("a.example", "10.1.2.3"), ("b.example", "fd00::1")):
-        await located(parsed(f"http://{host}/"), reach, lambda name, port, at=address: _at(at))
+        await resolve_address(parse_address(f"http://{host}/"), reach, lambda name, port, at=address: _at(at))
     for host, address in (
         ("evil.wiki.example", "10.9.9.9"),
         ("wiki.example.evil", "10.9.9.9"),
@@ -137,13 +146,13 @@ async def test_named_hosts_and_networks_are_open_and_nothing_else_is() -> None:
         ("a.example", "::ffff:10.1.2.3"),
     ):
         with pytest.raises(ForbiddenAddressError):
-            await located(parsed(f"http://{host}/"), reach, lambda name, port, at=address: _at(at))
+            await resolve_address(parse_address(f"http://{host}/"), reach, lambda name, port, at=address: _at(at))
 
 
 @pytest.mark.parametrize("entry", ["10.0.0.0/33", "http://a.example", "a b", "", "10.0.0.1/8", "*.example", "a..b"])
 def test_what_is_no_place_cannot_be_allowed(entry: str) -> None:
     with pytest.raises(ValueError, match="no name of a host"):
-        reach_of([entry], [80])
+        allowed_hosts_of([entry], [80])
 
 
 async def test_a_name_nobody_knows() -> None:

@@ -11,8 +11,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from sale.agents.tools.web.addresses import Reach
-from sale.agents.tools.web.exchange import Ask
+from sale.agents.tools.web.addresses import AllowedHosts
+from sale.agents.tools.web.exchange import FetchRequest
 from sale.errors import FetchError, ForbiddenAddressError
 from tests.agents.web.local_web import (
     CERTIFICATE,
@@ -60,7 +60,7 @@ async def test_a_page_is_fetched_as_a_stranger_would(site: LocalWeb, monkeypatch
 @pytest.mark.parametrize("where", [f"http://{HERE}", "http://localhost", "http://[::1]", "http://2130706433"])
 async def test_this_machine_is_out_of_reach(site: LocalWeb, where: str) -> None:
     site.page("/a", HTML)
-    web = site.web(reach=Reach(ports=frozenset({site.port})), resolve=_known)
+    web = site.web(reach=AllowedHosts(ports=frozenset({site.port})), resolve=_known)
     with pytest.raises(ForbiddenAddressError):
         await web.get(f"{where}:{site.port}/a")
     assert site.connections == 0
@@ -112,7 +112,7 @@ async def test_redirects_are_checked_like_the_first_address(site: LocalWeb, to: 
         return [HERE if host == "news.example" else host]
 
     site.reply("/a", redirect(to))
-    reach = Reach(ports=frozenset({site.port, 80, 443}), networks=(ip_network(f"{HERE}/32"),))
+    reach = AllowedHosts(ports=frozenset({site.port, 80, 443}), networks=(ip_network(f"{HERE}/32"),))
     with pytest.raises(ForbiddenAddressError):
         await site.web(resolve=resolve, reach=reach).get(site.url("/a"))
     assert site.asked == ["/a"]
@@ -201,7 +201,7 @@ async def test_nobody_listens_and_the_next_address_is_tried(site: LocalWeb) -> N
     async def two(host: str, port: int) -> Sequence[str]:
         return ["127.0.0.2", HERE]
 
-    reach = Reach(ports=frozenset({site.port, 1}), networks=(ip_network("127.0.0.0/8"),))
+    reach = AllowedHosts(ports=frozenset({site.port, 1}), networks=(ip_network("127.0.0.0/8"),))
     site.page("/a", HTML)
     assert (await site.web(resolve=two, reach=reach).get(site.url("/a"))).body == HTML.encode()
     with pytest.raises(FetchError, match="connection failed"):
@@ -234,8 +234,8 @@ async def test_cancelling_ends_a_fetch_at_once(site: LocalWeb) -> None:
 async def test_a_service_of_the_users_own_may_be_anywhere_but_leads_no_further(site: LocalWeb) -> None:
     site.reply("/s", whole(b'{"a": 1}', Content_Type="application/json"))
     site.reply("/r", redirect("http://elsewhere.example/"))
-    web = site.web(reach=Reach())
-    ask = Ask(method="POST", headers=(("X-Key", "k"),), content=b"{}")
+    web = site.web(reach=AllowedHosts())
+    ask = FetchRequest(method="POST", headers=(("X-Key", "k"),), content=b"{}")
     assert await web.ask(site.url("/s"), ask) == (200, b'{"a": 1}')
     assert (site.requests[0].method, site.requests[0].body) == ("POST", b"{}")
     assert site.requests[0].headers["x-key"] == "k"
@@ -245,5 +245,5 @@ async def test_a_service_of_the_users_own_may_be_anywhere_but_leads_no_further(s
 
 async def test_a_key_that_cannot_be_sent_is_in_no_message(site: LocalWeb) -> None:
     with pytest.raises(FetchError) as caught:
-        await site.web().ask(site.url("/s"), Ask(headers=(("X-Key", "secret\r\nX: y"),)))
+        await site.web().ask(site.url("/s"), FetchRequest(headers=(("X-Key", "secret\r\nX: y"),)))
     assert "secret" not in str(caught.value)

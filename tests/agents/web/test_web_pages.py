@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from sale.agents.tools.bubblewrap import find_bwrap
 from sale.agents.tools.plain_process import SubprocessSandbox
-from sale.agents.tools.runs import Limits, Sandbox
+from sale.agents.tools.runs import RunLimits, Sandbox
 from sale.agents.tools.web import pages
-from sale.agents.tools.web.fences import fenced, line, plain
-from sale.agents.tools.web.fetching import Fetched, Web
-from sale.agents.tools.web.pages import Page, WebPages, extracted, parts, reading_sandbox
+from sale.agents.tools.web.fences import as_line, fence, without_marks
+from sale.agents.tools.web.fetching import FetchedBody, WebFetcher
+from sale.agents.tools.web.pages import Page, WebPages, extract_text, parts, reading_sandbox
 from sale.errors import FetchError, MissingExtraError
 from tests.agents.web.local_web import LocalWeb, pdf
 
@@ -46,8 +46,8 @@ def site() -> Iterator[LocalWeb]:
         yield site
 
 
-def of(body: bytes, media_type: str = "text/html", charset: str | None = None) -> Fetched:
-    return Fetched(address="http://a.example/", media_type=media_type, charset=charset, body=body)
+def of(body: bytes, media_type: str = "text/html", charset: str | None = None) -> FetchedBody:
+    return FetchedBody(address="http://a.example/", media_type=media_type, charset=charset, body=body)
 
 
 @cache
@@ -56,8 +56,8 @@ def sandbox() -> Sandbox:
     return reading_sandbox()
 
 
-async def read(fetched: Fetched) -> Page:
-    return await extracted(fetched, sandbox())
+async def read(fetched: FetchedBody) -> Page:
+    return await extract_text(fetched, sandbox())
 
 
 async def test_the_main_text_of_an_article_is_what_is_read(site: LocalWeb) -> None:
@@ -145,10 +145,11 @@ async def test_a_page_nested_without_end_is_survived() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "says"), [(Limits(wall_seconds=0.001), "time"), (Limits(memory_bytes=30 * 2**20), "cannot be read")]
+    ("limits", "says"),
+    [(RunLimits(wall_seconds=0.001), "time"), (RunLimits(memory_bytes=30 * 2**20), "cannot be read")],
 )
 async def test_a_page_that_takes_too_much_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, limits: Limits, says: str
+    monkeypatch: pytest.MonkeyPatch, limits: RunLimits, says: str
 ) -> None:
     monkeypatch.setattr(pages, "LIMITS", limits)
     with pytest.raises(FetchError, match=says):
@@ -217,7 +218,7 @@ async def test_pages_are_read_where_there_is_no_bubblewrap(monkeypatch: pytest.M
     monkeypatch.setattr("sale.agents.tools.sandbox.find_bwrap", lambda: None)
     plain_one = reading_sandbox()
     assert isinstance(plain_one, SubprocessSandbox)
-    assert "Copenhagen" in (await extracted(of(ARTICLE.format(meta="").encode()), plain_one)).text
+    assert "Copenhagen" in (await extract_text(of(ARTICLE.format(meta="").encode()), plain_one)).text
 
 
 def test_without_the_extra_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +227,7 @@ def test_without_the_extra_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(pages, "find_spec", none)
     with pytest.raises(MissingExtraError, match=r"sale\[search\]"):
-        WebPages(Web())
+        WebPages(WebFetcher())
 
 
 def test_extraction_is_not_loaded_into_this_process() -> None:
@@ -263,7 +264,7 @@ HOSTILE: list[Callable[[str], str]] = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_page_cannot_end_its_own_fence(text: Callable[[str], str]) -> None:
     # The nonce is that of the very text, as far as an author can know it.
-    shown = fenced("source", plain(text("0123456789abcdef")))
+    shown = fence("source", without_marks(text("0123456789abcdef")))
     opening, *middle, closing = shown.split("\n")
     nonce = opening.removeprefix("<source ").removesuffix(">")
     assert len(nonce) == 16
@@ -275,13 +276,13 @@ def test_a_page_cannot_end_its_own_fence(text: Callable[[str], str]) -> None:
 
 def test_what_cannot_be_seen_is_taken_out_and_numbers_are_no_citations() -> None:
     hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
-    assert plain(f"a{hidden}b\u202ec\x1bd\x00") == "abcd"
-    assert plain("As shown.[3] And x[0], [1, 2].") == "As shown.[ 3 ] And x[ 0 ], [ 1, 2 ]."
-    assert line("two\nlines [2] here", 100) == "two lines [ 2 ] here"
-    assert line("x" * 50, 10) == "x" * 9 + "…"
+    assert without_marks(f"a{hidden}b\u202ec\x1bd\x00") == "abcd"
+    assert without_marks("As shown.[3] And x[0], [1, 2].") == "As shown.[ 3 ] And x[ 0 ], [ 1, 2 ]."
+    assert as_line("two\nlines [2] here", 100) == "two lines [ 2 ] here"
+    assert as_line("x" * 50, 10) == "x" * 9 + "…"
 
 
 @given(text=st.text(max_size=300))
 def test_any_text_stays_between_its_marks(text: str) -> None:
-    shown = fenced("source", plain(text))
+    shown = fence("source", without_marks(text))
     assert shown.lower().count("<source") == shown.lower().count("</source") == 1

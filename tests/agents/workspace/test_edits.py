@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sale.agents.edits import applied, edits_in
+from sale.agents.edits import apply_edits, edits_in
 from sale.agents.prompts.repository import MARKS
-from sale.agents.tools.workspace.tree import Copy, Entry, Tree
+from sale.agents.tools.workspace.tree import FileEntry, Tree, WorkingCopy
 
 SOURCE = '''"""Sums."""
 
@@ -28,7 +28,11 @@ def add(a, b):
 def twice(a):
     return add(a, a)
 '''
-TREE: Tree = {"pkg/sums.py": Entry(SOURCE.encode()), "notes.txt": Entry(b"one\r\ntwo\r\n"), "test_sums.py": Entry(b"")}
+TREE: Tree = {
+    "pkg/sums.py": FileEntry(SOURCE.encode()),
+    "notes.txt": FileEntry(b"one\r\ntwo\r\n"),
+    "test_sums.py": FileEntry(b""),
+}
 LIKELY = ("pkg/sums.py", "notes.txt")
 
 
@@ -41,8 +45,8 @@ def fenced(body: str, info: str = "") -> str:
 
 
 def after(answer: str, *, fixed: frozenset[str] = frozenset()) -> tuple[dict[str, str], list[str]]:
-    copy = Copy(TREE)
-    faults = applied(edits_in(answer, TREE, LIKELY), copy, fixed)
+    copy = WorkingCopy(TREE)
+    faults = apply_edits(edits_in(answer, TREE, LIKELY), copy, fixed)
     return {path: entry.data.decode() for path, entry in copy.tree.items() if TREE.get(path) != entry}, faults
 
 
@@ -148,9 +152,9 @@ def test_a_path_that_leads_out_is_not_followed(path: str) -> None:
 
 
 def change(path: str, data: bytes, answer: str, **others: bytes) -> tuple[dict[str, bytes], list[str]]:
-    tree = {path: Entry(data), **{name.replace("__", "."): Entry(one) for name, one in others.items()}}
-    copy = Copy(tree)
-    faults = applied(edits_in(answer, tree, sorted(tree)), copy, frozenset())
+    tree = {path: FileEntry(data), **{name.replace("__", "."): FileEntry(one) for name, one in others.items()}}
+    copy = WorkingCopy(tree)
+    faults = apply_edits(edits_in(answer, tree, sorted(tree)), copy, frozenset())
     return {name: entry.data for name, entry in copy.tree.items() if tree.get(name) != entry}, faults
 
 

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sale.agents.edits import applied, edits_in
+from sale.agents.edits import apply_edits, edits_in
 from sale.agents.prompts.repository import MARKS
 from sale.agents.tools.workspace.box import CommandBox
-from sale.agents.tools.workspace.kit import Hands
-from sale.agents.tools.workspace.patching import apply_in, patch_between, put, taken
-from sale.agents.tools.workspace.texts import FileText, Span, decoded, new_text
-from sale.agents.tools.workspace.tree import Copy, Entry, Mode, Tree
+from sale.agents.tools.workspace.copy_tools import CopyActions
+from sale.agents.tools.workspace.patching import apply_in, patch_between, put, read_entry
+from sale.agents.tools.workspace.texts import FileText, TextEdit, decode_file, new_text
+from sale.agents.tools.workspace.tree import FileEntry, Mode, Tree, WorkingCopy
 from tests.agents.workspace.test_workspace_patches import git
 
 ENCODINGS = (
@@ -110,15 +110,15 @@ def answer(way: str, path: str, file: File, old: str, new: str) -> str:
     return f"Here it is.\n\n{label}```{'diff' if way == 'patch' else 'python'}\n{body.strip(chr(10))}\n```\n"
 
 
-def change(way: str, tree: Tree, path: str, file: File, old: str, new: str) -> tuple[Copy, list[str]]:
-    copy = Copy(tree)
-    hands = Hands(copy, cast("CommandBox", None))
+def change(way: str, tree: Tree, path: str, file: File, old: str, new: str) -> tuple[WorkingCopy, list[str]]:
+    copy = WorkingCopy(tree)
+    hands = CopyActions(copy, cast("CommandBox", None))
     if way == "edit_file":
         asyncio.run(hands.edit_file(path, old, new))
     elif way == "write_file":
         asyncio.run(hands.write_file(path, file.shown.replace(old, new)))
     else:
-        return copy, applied(edits_in(answer(way, path, file, old, new), tree, sorted(tree)), copy, frozenset())
+        return copy, apply_edits(edits_in(answer(way, path, file, old, new), tree, sorted(tree)), copy, frozenset())
     return copy, []
 
 
@@ -128,10 +128,10 @@ def changed(drawn: dict[str, File], way: str, number: int) -> tuple[Tree, Tree, 
     file = drawn[path]
     old = next(content for content, _ in reversed(file.lines) if content.startswith("    return"))
     new = old.replace("+ a", "* a")
-    tree = {name: Entry(one.data, one.mode) for name, one in drawn.items()}
+    tree = {name: FileEntry(one.data, one.mode) for name, one in drawn.items()}
     copy, faults = change(way, tree, path, file, old, new)
     assert faults == []
-    return tree, copy.tree, {**tree, path: Entry(file.with_line(old, new).data, file.mode)}
+    return tree, copy.tree, {**tree, path: FileEntry(file.with_line(old, new).data, file.mode)}
 
 
 @given(trees(), st.sampled_from(WAYS), st.integers(0, 3))
@@ -158,7 +158,7 @@ def test_its_patch_gives_the_same_files_in_a_repository(
     git(by_git, "-c", "core.autocrlf=false", "apply", "--whitespace=nowarn", "-", given=patch.encode())
     apply_in(by_us, patch)
     for name, entry in right.items():
-        assert taken(by_git, name) == taken(by_us, name) == entry, name
+        assert read_entry(by_git, name) == read_entry(by_us, name) == entry, name
 
 
 texts = st.text(alphabet=st.sampled_from("ab \n\r\ufeffü"), max_size=12)
@@ -176,13 +176,13 @@ def test_a_part_is_replaced_and_nothing_else(raw: str, one: int, other: int, new
     given_new = re.sub(r"\r\n?", "\n", new)
     if start == 0 and not raw.startswith("\ufeff"):
         given_new = given_new.removeprefix("\ufeff")
-    made = text.with_spans([Span(start, end, new)])
+    made = text.with_spans([TextEdit(start, end, new)])
     assert made.plain == plain[:start] + given_new + plain[end:]
 
 
 @given(st.binary(max_size=30))
 def test_bytes_are_text_only_where_they_come_back(data: bytes) -> None:
-    found = decoded(data)
+    found = decode_file(data)
     if found is not None:
         assert found.data("x") == data
         assert found.with_spans([]).data("x") == data
@@ -192,7 +192,7 @@ def test_bytes_are_text_only_where_they_come_back(data: bytes) -> None:
 def test_a_file_cannot_choose_an_encoding_that_takes_for_ever(name: str) -> None:
     """Punycode takes the square of a text's length: a large file of a stranger would hold up everything for hours."""
     said = f"# coding: {name} -"
-    found = decoded(said.encode())
+    found = decode_file(said.encode())
     assert found is not None
     assert (found.encoding, found.plain) == ("utf-8", said)
     assert new_text(said).encoding == "utf-8"

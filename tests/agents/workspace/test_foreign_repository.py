@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from sale.agents.tools.workspace import git as git_module
-from sale.agents.tools.workspace.around import around
-from sale.agents.tools.workspace.copying import copied
-from sale.agents.tools.workspace.git import empty_repository, git_alone
-from sale.agents.tools.workspace.patching import apply_in, patch_between, patched
-from sale.agents.tools.workspace.tree import Entry, Room, Tree
+from sale.agents.tools.workspace.copying import copy_directory
+from sale.agents.tools.workspace.environment import find_mounts
+from sale.agents.tools.workspace.git import empty_repository, run_git
+from sale.agents.tools.workspace.patching import apply_in, apply_patch, patch_between
+from sale.agents.tools.workspace.tree import CopyLimits, FileEntry, Tree
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.errors import InputError
 
-ROOM = Room()
+ROOM = CopyLimits()
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 Trap = Callable[[Path, str], Sequence[str]]
 """Prepares a repository to run a command; returns the arguments with which git itself falls for it."""
@@ -179,9 +179,9 @@ async def test_git_starts_nothing_that_a_repository_names(
         marker.unlink()
     for place in (repository, repository / "below"):
         if place.is_dir():
-            copied(place, ROOM)
+            copy_directory(place, ROOM)
     workspace = await Workspace.open(repository, verify="true")
-    patch = workspace.patch({**workspace.tree, "a.py": Entry(b"a = 2\n"), "d.py": Entry(b"")})
+    patch = workspace.patch({**workspace.tree, "a.py": FileEntry(b"a = 2\n"), "d.py": FileEntry(b"")})
     assert (await workspace.verify(workspace.task("x"), patch)).verdict == "success"
     await workspace.apply(patch)
     assert (repository / "a.py").read_text() == "a = 2\n"
@@ -206,7 +206,7 @@ async def test_git_variables_of_the_environment_do_not_count(
         monkeypatch.setenv(name, value)
     workspace = await Workspace.open(repository)
     assert sorted(workspace.tree) == ["a.py"]
-    await workspace.apply(workspace.patch({"a.py": Entry(b"a = 2\n")}))
+    await workspace.apply(workspace.patch({"a.py": FileEntry(b"a = 2\n")}))
     assert not marker.exists()
     fall_for(repository, "status")
     assert marker.exists(), "git itself did not fall for it"
@@ -220,7 +220,7 @@ def test_git_sees_no_file_and_no_network_of_this_machine(tmp_path: Path) -> None
     work_tree.mkdir()
     command = f"!cat {tmp_path}/secret; touch {work_tree}/written; cat /proc/net/dev /etc/passwd; ls {tmp_path}"
     with empty_repository() as repository:
-        ran = git_alone(["-c", f"alias.look={command}", "look"], repository=repository, work_tree=work_tree)
+        ran = run_git(["-c", f"alias.look={command}", "look"], repository=repository, work_tree=work_tree)
     said = ran.stdout.decode()
     assert "the secret" not in said
     assert "root:" not in said
@@ -235,7 +235,7 @@ def test_the_work_tree_named_by_a_repository_is_not_believed(repository: Path, t
     (secret / "key").write_text("the secret")
     configure(repository, ("core.worktree", str(secret)))
     assert "key" in git(repository, "ls-files", "--others")
-    assert sorted(copied(repository, ROOM).tree) == ["a.py"]
+    assert sorted(copy_directory(repository, ROOM).tree) == ["a.py"]
 
 
 def test_an_index_entry_below_a_linked_directory_reads_no_file(repository: Path, tmp_path: Path) -> None:
@@ -247,12 +247,12 @@ def test_an_index_entry_below_a_linked_directory_reads_no_file(repository: Path,
     for name in ("link/key", "link/deep/key", "link/gone"):
         git(repository, "update-index", "--add", "--cacheinfo", f"100644,{digest},{name}")
     (repository / "link").symlink_to(home)
-    found = copied(repository, ROOM)
+    found = copy_directory(repository, ROOM)
     assert sorted(found.tree) == ["a.py"]
     assert sum("below a symbolic link" in line for line in found.left_out) == 3
     (repository / "link").unlink()
     (repository / "link").symlink_to(".")
-    assert sorted(copied(repository, ROOM).tree) == ["a.py", "link"]
+    assert sorted(copy_directory(repository, ROOM).tree) == ["a.py", "link"]
 
 
 def test_a_submodule_below_a_linked_directory_is_not_entered(repository: Path, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_submodule_below_a_linked_directory_is_not_entered(repository: Path, t
     digest = git(repository, "rev-parse", "HEAD").strip()
     git(repository, "update-index", "--add", "--cacheinfo", f"160000,{digest},link")
     (repository / "link").symlink_to(other)
-    found = copied(repository, ROOM)
+    found = copy_directory(repository, ROOM)
     assert sorted(found.tree) == ["a.py"]
     assert any(line.startswith("link: a symbolic link that leads out") for line in found.left_out)
 
@@ -279,9 +279,9 @@ def test_what_is_read_of_git_is_neither_a_link_nor_a_pipe(repository: Path, name
             place.symlink_to("/dev/zero")
         if name == "index":
             with pytest.raises(InputError, match="index cannot be read"):
-                copied(repository, ROOM)
+                copy_directory(repository, ROOM)
         else:
-            assert sorted(copied(repository, ROOM).tree) == ["a.py"]
+            assert sorted(copy_directory(repository, ROOM).tree) == ["a.py"]
 
 
 @pytest.mark.parametrize("name", [".gitignore", "sub/.gitignore"])
@@ -294,16 +294,16 @@ def test_a_pipe_in_the_place_of_rules_is_not_waited_for(name: str, linked: bool,
     if linked:
         place.symlink_to(pipe)
     with pytest.raises(InputError, match="it is a pipe") as caught:
-        copied(repository, ROOM)
+        copy_directory(repository, ROOM)
     assert caught.value.where == str(place)
     with pytest.raises(InputError, match="it is a pipe"):
-        copied(place.parent, ROOM)
+        copy_directory(place.parent, ROOM)
 
 
 def test_a_pipe_in_the_place_of_attributes_is_not_waited_for(repository: Path) -> None:
     os.mkfifo(repository / ".gitattributes")
-    before: Tree = {"a.py": Entry((repository / "a.py").read_bytes())}
-    patch = patch_between(before, {"a.py": Entry(b"b = 2\n")})
+    before: Tree = {"a.py": FileEntry((repository / "a.py").read_bytes())}
+    patch = patch_between(before, {"a.py": FileEntry(b"b = 2\n")})
     with pytest.raises(InputError, match="it is a pipe"):
         apply_in(repository, patch)
     assert (repository / "a.py").read_bytes() == before["a.py"].data
@@ -315,7 +315,7 @@ def test_a_link_that_leads_out_through_another_is_not_copied(repository: Path, t
     (repository / "sub" / "top").symlink_to("..")
     (repository / "key").symlink_to("sub/top/../key")
     assert (repository / "key").read_text() == "the secret\n"
-    found = copied(repository, ROOM)
+    found = copy_directory(repository, ROOM)
     assert sorted(found.tree) == ["a.py", "sub/top"]
     assert found.left_out == ("key: a symbolic link that leads out",)
 
@@ -335,13 +335,13 @@ async def test_a_patch_brings_no_link_that_leads_out(links: list[tuple[str, str]
     patch = "".join(LINK.format(*link) for link in links)
     workspace = await Workspace.open(repository)
     with pytest.raises(InputError, match="lead out of the directory: 'key'"):
-        patched(workspace.tree, patch)
+        apply_patch(workspace.tree, patch)
     with pytest.raises(InputError, match="lead out"):
         await workspace.apply(patch)
     assert (await workspace.verify(workspace.task("x"), patch)).verdict == "failure"
     assert names_in(repository) == [".git", "a.py"]
-    inside = patched(workspace.tree, LINK.format("sub/link", "../a.py"))
-    assert inside["sub/link"] == Entry(b"../a.py", "120000")
+    inside = apply_patch(workspace.tree, LINK.format("sub/link", "../a.py"))
+    assert inside["sub/link"] == FileEntry(b"../a.py", "120000")
 
 
 COPY = "diff --git a/{0} b/got\nsimilarity index 100%\n{1} from {0}\n{1} to got\n"
@@ -356,7 +356,7 @@ async def test_a_patch_copies_no_file_from_outside(word: str, quoted: bool, repo
     for name in ("../key", str(tmp_path / "key"), "../../" * 20 + str(tmp_path / "key").lstrip("/")):
         patch = COPY.format(f'"{name}"' if quoted else name, word)
         with pytest.raises(InputError):
-            patched(workspace.tree, patch)
+            apply_patch(workspace.tree, patch)
         with pytest.raises(InputError):
             await workspace.apply(patch)
         with pytest.raises(InputError):
@@ -370,23 +370,23 @@ async def test_a_patch_copies_no_file_from_outside(word: str, quoted: bool, repo
 async def test_a_patch_copies_and_renames_files_of_the_tree(repository: Path) -> None:
     workspace = await Workspace.open(repository)
     kept = workspace.tree["a.py"]
-    assert patched(workspace.tree, COPY.format("a.py", "copy")) == {"a.py": kept, "got": kept}
-    assert patched(workspace.tree, COPY.format("a.py", "rename")) == {"got": kept}
+    assert apply_patch(workspace.tree, COPY.format("a.py", "copy")) == {"a.py": kept, "got": kept}
+    assert apply_patch(workspace.tree, COPY.format("a.py", "rename")) == {"got": kept}
     assert await workspace.apply(COPY.format("a.py", "rename")) == ("a.py", "got")
     assert names_in(repository) == [".git", "got"]
 
 
 def test_a_patch_puts_no_file_below_another_and_no_submodule(repository: Path) -> None:
-    tree: Tree = {"a.py": Entry(b"a = 1\n"), "link": Entry(b"..", "120000")}
+    tree: Tree = {"a.py": FileEntry(b"a = 1\n"), "link": FileEntry(b"..", "120000")}
     for path in ("a.py/x", "link/x"):
         new = f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n"
         with pytest.raises(InputError, match="nothing can be in it"):
-            patched(tree, new)
+            apply_patch(tree, new)
     commit = git(repository, "rev-parse", "HEAD").strip()
     head = "diff --git a/m b/m\nnew file mode 160000\n--- /dev/null\n+++ b/m\n@@ -0,0 +1 @@\n"
     module = f"{head}+Subproject commit {commit}\n"
     with pytest.raises(InputError, match="submodule"):
-        patched(tree, module)
+        apply_patch(tree, module)
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -395,8 +395,8 @@ async def test_a_patch_leaves_alone_what_was_not_copied(repository: Path, tmp_pa
     workspace = await Workspace.open(repository)
     for path in ("out", "out/x"):
         with pytest.raises(InputError, match="was not copied"):
-            workspace.patch({**workspace.tree, path: Entry(b"x")})
-    assert workspace.patch({**workspace.tree, "outer": Entry(b"x")})
+            workspace.patch({**workspace.tree, path: FileEntry(b"x")})
+    assert workspace.patch({**workspace.tree, "outer": FileEntry(b"x")})
 
 
 def test_inner_repositories_are_copied_and_said(repository: Path, tmp_path: Path) -> None:
@@ -415,7 +415,7 @@ def test_inner_repositories_are_copied_and_said(repository: Path, tmp_path: Path
     inner = repository / "mine"
     git(repository, "init", "-q", str(inner))
     (inner / "m.py").write_text("m = 1\n")
-    found = copied(repository, ROOM)
+    found = copy_directory(repository, ROOM)
     checked = ["vendor/checked out/.gitignore", "vendor/checked out/lib.py", "vendor/checked out/own.py"]
     assert sorted(found.tree) == [".gitmodules", "a.py", "mine/m.py", *checked]
     assert sorted(found.inner) == ["mine", "vendor/checked out"]
@@ -428,7 +428,7 @@ async def test_a_change_in_an_inner_repository_is_applied(repository: Path) -> N
     git(repository, "init", "-q", str(inner))
     (inner / "m.py").write_text("m = 1\n")
     workspace = await Workspace.open(repository)
-    patch = workspace.patch({**workspace.tree, "mine/m.py": Entry(b"m = 2\n")})
+    patch = workspace.patch({**workspace.tree, "mine/m.py": FileEntry(b"m = 2\n")})
     await workspace.apply(patch)
     assert (inner / "m.py").read_text() == "m = 2\n"
     git(repository, "diff", "--quiet")
@@ -451,7 +451,7 @@ def test_what_counts_is_what_git_says(repository: Path, tmp_path: Path, monkeypa
     def check(place: Path) -> None:
         by_git = git(place, "ls-files", "--cached", "--others", "--exclude-standard").split()
         assert sorted(by_git) == expected
-        assert sorted(copied(place, ROOM).tree) == expected
+        assert sorted(copy_directory(place, ROOM).tree) == expected
 
     check(repository)
     (home / ".gitconfig").write_text(f"[core]\n\texcludesFile = {tmp_path}/rules\n")
@@ -473,12 +473,12 @@ def test_a_repository_with_longer_hashes_is_read(tmp_path: Path) -> None:
     (place / ".gitignore").write_text("*.log\n")
     (place / "a.log").write_text("a")
     git(place, "add", "-f", "a.log")
-    assert sorted(copied(place, ROOM).tree) == [".gitignore", "a.log"]
+    assert sorted(copy_directory(place, ROOM).tree) == [".gitignore", "a.log"]
 
 
 def test_a_sparse_index_is_read_without_its_objects(repository: Path) -> None:
     promisor(repository, "ext::false")
-    found = copied(repository, ROOM)
+    found = copy_directory(repository, ROOM)
     assert sorted(found.tree) == ["a.py"]
 
 
@@ -503,7 +503,7 @@ def test_a_virtual_environment_of_a_repository_shows_nothing_of_this_machine(tmp
             "library": home / "bin" / "python3.11",
         }[shape]
         (place / ".venv" / "bin" / "python").symlink_to(target)
-        shown = around(place, place_bytes=1).visible
+        shown = find_mounts(place, place_bytes=1).visible
     assert not any(path.resolve().is_relative_to(home) for path in shown)
 
 
@@ -517,7 +517,7 @@ def test_an_environment_that_is_itself_a_link_out_is_not_shown(tmp_path: Path) -
         (place / name).parent.mkdir(parents=True)
         (place / name).symlink_to(other / "bin" if name.endswith("bin") else other)
         (place / "venv" / "pyvenv.cfg").write_text("") if name.endswith("bin") else None
-        shown = around(place, place_bytes=1).visible
+        shown = find_mounts(place, place_bytes=1).visible
         assert not any(path.resolve().is_relative_to(other) for path in shown)
 
 

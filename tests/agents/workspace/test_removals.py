@@ -8,26 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.agents.tools.workspace.removals import removals
-from sale.agents.tools.workspace.tree import Entry
+from sale.agents.tools.workspace.removals import find_removals
+from sale.agents.tools.workspace.tree import FileEntry
 
 CODE = "".join(f"def f{number}():\n    return {number}\n\n\n" for number in range(20))
 FIRST = "def f0():\n    return 1\n"
 FIX = "Fix f0 in shapes.py"
 
 
-def tree(**files: str | bytes) -> dict[str, Entry]:
+def tree(**files: str | bytes) -> dict[str, FileEntry]:
     named = {name.replace("__", "/").replace("_", "."): data for name, data in files.items()}
-    return {name: Entry(data.encode() if isinstance(data, str) else data) for name, data in named.items()}
+    return {name: FileEntry(data.encode() if isinstance(data, str) else data) for name, data in named.items()}
 
 
 BEFORE = {
     **tree(shapes_py=CODE, other_py=CODE, tests__a_py=CODE, a_png=b"\0" * 4000),
-    "link": Entry(b"other.py", "120000"),
+    "link": FileEntry(b"other.py", "120000"),
 }
 
 
-def changed(**files: str | bytes | None) -> dict[str, Entry]:
+def changed(**files: str | bytes | None) -> dict[str, FileEntry]:
     gone = [name.replace("__", "/").replace("_", ".") for name, data in files.items() if data is None]
     new = tree(**{name: data for name, data in files.items() if data is not None})
     return {name: entry for name, entry in {**BEFORE, **new}.items() if name not in gone}
@@ -46,12 +46,12 @@ def changed(**files: str | bytes | None) -> dict[str, Entry]:
         (FIX, changed(link=None), ["link: the file is removed (8 bytes)"]),
         (FIX, changed(other_py=CODE.replace("f", "g").replace("n", "m")), ["other.py: 40 of 40 lines are replaced"]),
         (FIX, changed(shapes_py=b"\xff\0" * 50), ["shapes.py: the file is removed (40 lines)"]),
-        (FIX, {**BEFORE, "shapes.py": Entry(b"other.py", "120000")}, ["shapes.py: the file is removed (40 lines)"]),
+        (FIX, {**BEFORE, "shapes.py": FileEntry(b"other.py", "120000")}, ["shapes.py: the file is removed (40 lines)"]),
         ("Remove the unused code", changed(shapes_py=FIRST), ["shapes.py: 38 of 40 lines are removed"]),
     ],
 )
-def test_what_was_not_asked_for_is_said(task: str, after: Mapping[str, Entry], said: list[str]) -> None:
-    assert list(removals(task, BEFORE, after))[: len(said)] == said
+def test_what_was_not_asked_for_is_said(task: str, after: Mapping[str, FileEntry], said: list[str]) -> None:
+    assert list(find_removals(task, BEFORE, after))[: len(said)] == said
 
 
 @pytest.mark.parametrize(
@@ -74,22 +74,22 @@ def test_what_was_not_asked_for_is_said(task: str, after: Mapping[str, Entry], s
         ("Tidy", BEFORE),
     ],
 )
-def test_what_was_asked_for_moved_or_changed_is_not(task: str, after: Mapping[str, Entry]) -> None:
-    assert removals(task, BEFORE, after) == ()
+def test_what_was_asked_for_moved_or_changed_is_not(task: str, after: Mapping[str, FileEntry]) -> None:
+    assert find_removals(task, BEFORE, after) == ()
 
 
 def test_much_of_a_long_file_is_said_though_it_is_no_half() -> None:
     long = "".join(f"line {number}\n" for number in range(1000))
     rest = "".join(f"line {number}\n" for number in range(900))
-    assert removals(FIX, tree(a_py=long), tree(a_py=rest)) == ("a.py: 100 of 1000 lines are removed",)
-    assert removals(FIX, tree(a_py=long), tree(a_py=rest + "line 900\n")) == ()
+    assert find_removals(FIX, tree(a_py=long), tree(a_py=rest)) == ("a.py: 100 of 1000 lines are removed",)
+    assert find_removals(FIX, tree(a_py=long), tree(a_py=rest + "line 900\n")) == ()
 
 
 contents = st.lists(st.sampled_from([f"line {number}" for number in range(12)]), max_size=60).map("\n".join)
 
 
-@given(st.dictionaries(st.sampled_from("abcdef"), contents.map(lambda text: Entry(text.encode())), max_size=6))
-def test_a_file_that_grows_or_moves_is_never_held_back(files: dict[str, Entry]) -> None:
-    grown = {name: Entry(entry.data + b"\nmore\n") for name, entry in files.items()}
-    assert removals("x", files, grown) == ()
-    assert removals("x", files, {f"moved/{name}": entry for name, entry in files.items()}) == ()
+@given(st.dictionaries(st.sampled_from("abcdef"), contents.map(lambda text: FileEntry(text.encode())), max_size=6))
+def test_a_file_that_grows_or_moves_is_never_held_back(files: dict[str, FileEntry]) -> None:
+    grown = {name: FileEntry(entry.data + b"\nmore\n") for name, entry in files.items()}
+    assert find_removals("x", files, grown) == ()
+    assert find_removals("x", files, {f"moved/{name}": entry for name, entry in files.items()}) == ()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sale.agents.tools.workspace.copying import copied
-from sale.agents.tools.workspace.kit import replaced
-from sale.agents.tools.workspace.tree import Copy, Entry, Room
+from sale.agents.tools.workspace.copy_tools import replace_piece
+from sale.agents.tools.workspace.copying import copy_directory
+from sale.agents.tools.workspace.tree import CopyLimits, FileEntry, WorkingCopy
 from sale.errors import InputError
 
-ROOM = Room()
+ROOM = CopyLimits()
 
 
 def repository(place: Path) -> Path:
@@ -31,7 +31,7 @@ def test_git_says_which_files_count(tmp_path: Path) -> None:
     (tmp_path / "run.sh").write_text("#!/bin/sh\n")
     (tmp_path / "run.sh").chmod(0o755)
     subprocess.run(["git", "-C", str(tmp_path), "add", "a.py"], check=True)
-    found = copied(tmp_path, ROOM)
+    found = copy_directory(tmp_path, ROOM)
     assert sorted(found.tree) == [".gitignore", "a.py", "new file.txt", "run.sh"]
     assert found.tree["run.sh"].mode == "100755"
     assert found.prefix == ""
@@ -43,7 +43,7 @@ def test_a_file_that_is_tracked_and_gone_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("b")
     subprocess.run(["git", "-C", str(tmp_path), "add", "."], check=True)
     (tmp_path / "a").unlink()
-    assert sorted(copied(tmp_path, ROOM).tree) == ["b"]
+    assert sorted(copy_directory(tmp_path, ROOM).tree) == ["b"]
 
 
 def test_a_directory_in_a_repository_knows_where_it_is(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_directory_in_a_repository_knows_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "sub" / "deep").mkdir(parents=True)
     (tmp_path / "sub" / "deep" / "a").write_text("a")
     (tmp_path / "other").write_text("o")
-    found = copied(tmp_path / "sub", ROOM)
+    found = copy_directory(tmp_path / "sub", ROOM)
     assert (found.prefix, sorted(found.tree)) == ("sub/", ["deep/a"])
 
 
@@ -61,7 +61,7 @@ def test_without_git_all_counts_but_what_is_made_anew(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
     (tmp_path / "venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
-    assert sorted(copied(tmp_path, ROOM).tree) == [".hidden", "a.py", "src/b.py"]
+    assert sorted(copy_directory(tmp_path, ROOM).tree) == [".hidden", "a.py", "src/b.py"]
 
 
 def test_links_are_links_and_those_that_lead_out_are_left_out(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_links_are_links_and_those_that_lead_out_are_left_out(tmp_path: Path) ->
     (top / "a").write_text("a")
     for name, target in (("in", "a"), ("d/up", "../a"), ("out", "../secret"), ("far", "/etc/passwd"), ("dir", "..")):
         (top / name).symlink_to(target)
-    found = copied(top, ROOM)
+    found = copy_directory(top, ROOM)
     assert {name: entry.mode for name, entry in found.tree.items()} == {
         "a": "100644",
         "in": "120000",
@@ -87,7 +87,7 @@ def test_links_that_lead_round_are_left_out_and_said(tmp_path: Path) -> None:
     links = {"self": "self", "below": "below/a", "one": "two", "two": "d/../one", "fine": "d", "more": "fine/a"}
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
-    found = copied(tmp_path, ROOM)
+    found = copy_directory(tmp_path, ROOM)
     assert sorted(found.tree) == ["d/a", "fine", "more"]
     assert sorted(line.split(":")[0] for line in found.left_out) == ["below", "one", "self", "two"]
     assert found.held == {"below", "one", "self", "two"}
@@ -97,12 +97,12 @@ def test_too_much_is_said_clearly(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"f{number}").write_bytes(b"x" * 1000)
     with pytest.raises(InputError, match="more than 3 files") as many:
-        copied(tmp_path, Room(files=3))
+        copy_directory(tmp_path, CopyLimits(files=3))
     assert "workspace.files" in many.value.hint
     with pytest.raises(InputError, match="larger than 0 MB"):
-        copied(tmp_path, Room(total_bytes=3000))
+        copy_directory(tmp_path, CopyLimits(total_bytes=3000))
     with pytest.raises(InputError, match="no such directory"):
-        copied(tmp_path / "nowhere", ROOM)
+        copy_directory(tmp_path / "nowhere", ROOM)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_too_much_is_said_clearly(tmp_path: Path) -> None:
      "x" * 2000, "out", "out/x", "circle", "d/../../x", "\udcff"],
 )  # fmt: skip
 def test_no_path_leads_out_of_a_copy(path: str) -> None:
-    links = {"out": Entry(b"../../etc", "120000"), "circle": Entry(b"circle", "120000"), "d/a": Entry(b"a")}
-    copy = Copy(links)
+    links = {"out": FileEntry(b"../../etc", "120000"), "circle": FileEntry(b"circle", "120000"), "d/a": FileEntry(b"a")}
+    copy = WorkingCopy(links)
     before = copy.tree
     with pytest.raises(InputError):
         copy.write(path, b"x")
@@ -122,7 +122,9 @@ def test_no_path_leads_out_of_a_copy(path: str) -> None:
 
 
 def test_links_within_a_copy_are_followed() -> None:
-    copy = Copy({"real/a.py": Entry(b"a"), "link": Entry(b"real", "120000"), "real/same": Entry(b"a.py", "120000")})
+    copy = WorkingCopy(
+        {"real/a.py": FileEntry(b"a"), "link": FileEntry(b"real", "120000"), "real/same": FileEntry(b"a.py", "120000")}
+    )
     assert copy.read("link/same").data == b"a"
     assert copy.write("link/same", b"b") == "real/a.py"
     assert copy.read("real/a.py").data == b"b"
@@ -130,7 +132,7 @@ def test_links_within_a_copy_are_followed() -> None:
 
 
 def test_a_copy_has_an_end() -> None:
-    copy = Copy({"a": Entry(b"x" * 10)}, Room(files=2, total_bytes=20, file_bytes=15))
+    copy = WorkingCopy({"a": FileEntry(b"x" * 10)}, CopyLimits(files=2, total_bytes=20, file_bytes=15))
     with pytest.raises(InputError, match="no room"):
         copy.write("a", b"x" * 16)
     copy.write("b", b"x" * 10)
@@ -141,17 +143,17 @@ def test_a_copy_has_an_end() -> None:
     with pytest.raises(InputError, match="is a file"):
         copy.write("a/b", b"")
     with pytest.raises(InputError, match="more than the copy holds"):
-        copy.replace_all({"a": Entry(b"x" * 30)})
+        copy.replace_all({"a": FileEntry(b"x" * 30)})
     assert sorted(copy.tree) == ["a", "b"]
 
 
 def test_a_piece_is_replaced_where_it_is_there_once() -> None:
-    assert replaced("a = 1\nb = 1\n", "b = 1", "b = 2", "x.py") == "a = 1\nb = 2\n"
-    assert replaced("a\r\nb\r\n", "a\nb", "a\nc", "x") == "a\r\nc\r\n"
-    assert replaced("one\ntwo\n", "2| two", "2| three", "x") == "one\nthree\n"
+    assert replace_piece("a = 1\nb = 1\n", "b = 1", "b = 2", "x.py") == "a = 1\nb = 2\n"
+    assert replace_piece("a\r\nb\r\n", "a\nb", "a\nc", "x") == "a\r\nc\r\n"
+    assert replace_piece("one\ntwo\n", "2| two", "2| three", "x") == "one\nthree\n"
     with pytest.raises(InputError, match="2 times"):
-        replaced("x\nx\n", "x", "y", "x.py")
+        replace_piece("x\nx\n", "x", "y", "x.py")
     with pytest.raises(InputError, match="the nearest is, from line 2:\n    return total"):
-        replaced("def f():\n    return total\n", "  return totals", "x", "x.py")
+        replace_piece("def f():\n    return total\n", "  return totals", "x", "x.py")
     with pytest.raises(InputError, match="empty"):
-        replaced("x", "", "y", "x.py")
+        replace_piece("x", "", "y", "x.py")

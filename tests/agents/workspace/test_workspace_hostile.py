@@ -14,20 +14,26 @@ import pytest
 
 import sale
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
-from sale.agents.tools.workspace.around import around
-from sale.agents.tools.workspace.box import Bounds, CommandBox, CommandReport
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Tree, links_out
+from sale.agents.tools.workspace.box import CommandBox, CommandLimits, CommandReport
+from sale.agents.tools.workspace.environment import find_mounts
+from sale.agents.tools.workspace.tree import MEGABYTE, FileEntry, Tree, links_out
 from sale.errors import ConfigError, InputError
 from tests.support.hang import HANG
 
 Running = Callable[[str], list[int]]
-FILES: Tree = {"a.txt": Entry(b"one\n"), "src/b.py": Entry(b"two\n"), "run.sh": Entry(b"#!/bin/sh\n", "100755")}
-SMALL = Bounds(seconds=20, memory_bytes=256 * MEGABYTE, processes=24, keep_bytes=MEGABYTE, place_bytes=8 * MEGABYTE)
+FILES: Tree = {
+    "a.txt": FileEntry(b"one\n"),
+    "src/b.py": FileEntry(b"two\n"),
+    "run.sh": FileEntry(b"#!/bin/sh\n", "100755"),
+}
+SMALL = CommandLimits(
+    seconds=20, memory_bytes=256 * MEGABYTE, processes=24, keep_bytes=MEGABYTE, place_bytes=8 * MEGABYTE
+)
 PROJECT = Path(sale.__file__).resolve().parents[2]
 
 
-def box_over(directory: Path, sandbox: BubblewrapSandbox, bounds: Bounds = SMALL) -> CommandBox:
-    return CommandBox(sandbox, around(directory, place_bytes=bounds.place_bytes), bounds)
+def box_over(directory: Path, sandbox: BubblewrapSandbox, bounds: CommandLimits = SMALL) -> CommandBox:
+    return CommandBox(sandbox, find_mounts(directory, place_bytes=bounds.place_bytes), bounds)
 
 
 @pytest.fixture
@@ -54,11 +60,11 @@ async def test_a_command_works_on_the_copy_alone(box: CommandBox, directory: Pat
     report, left = await box.run(FILES, command)
     assert (report.exit_code, report.late, report.note) == (3, False, "")
     assert report.output == f"{directory}\none\nsaid\n"
-    expected: Mapping[str, Entry] = {
-        "a.txt": Entry(b"one\n", "100755"),
+    expected: Mapping[str, FileEntry] = {
+        "a.txt": FileEntry(b"one\n", "100755"),
         "run.sh": FILES["run.sh"],
-        "c.txt": Entry(b"three\n"),
-        "link": Entry(b"a.txt", "120000"),
+        "c.txt": FileEntry(b"three\n"),
+        "link": FileEntry(b"a.txt", "120000"),
     }
     assert left == expected
     assert os.listdir(directory) == ["a.txt"]  # noqa: PTH208 - it blocks for no time
@@ -146,7 +152,7 @@ async def test_it_reaches_no_service_of_this_machine(box: CommandBox, tmp_path: 
 
 
 async def test_a_fork_bomb_ends_with_its_time(directory: Path, sandbox: BubblewrapSandbox) -> None:
-    bounds = Bounds(seconds=3, processes=16, memory_bytes=256 * MEGABYTE, place_bytes=MEGABYTE)
+    bounds = CommandLimits(seconds=3, processes=16, memory_bytes=256 * MEGABYTE, place_bytes=MEGABYTE)
     report, left = await box_over(directory, sandbox, bounds).run(FILES, "bomb() { bomb | bomb & }; bomb; sleep 9999")
     assert not report.passed
     assert left == FILES
@@ -174,7 +180,7 @@ async def test_more_than_is_kept_is_not_kept(box: CommandBox) -> None:
 
 
 async def test_many_small_files_are_no_way_around(directory: Path, sandbox: BubblewrapSandbox) -> None:
-    bounds = Bounds(seconds=60, keep_bytes=MEGABYTE, place_bytes=256 * MEGABYTE)
+    bounds = CommandLimits(seconds=60, keep_bytes=MEGABYTE, place_bytes=256 * MEGABYTE)
     many = "python3 -c \"for n in range(20500): open(f'f{n}', 'w')\""
     report, left = await box_over(directory, sandbox, bounds).run(FILES, many)
     assert "more than is kept" in report.note
@@ -201,7 +207,7 @@ async def test_using_up_the_memory_is_stopped(box: CommandBox) -> None:
     "command", ["sleep 60", "trap '' TERM INT HUP; while :; do :; done", "kill -STOP $$; sleep 60"]
 )
 async def test_time_is_limited(directory: Path, sandbox: BubblewrapSandbox, command: str) -> None:
-    bounds = Bounds(seconds=1.5, processes=24, place_bytes=MEGABYTE)
+    bounds = CommandLimits(seconds=1.5, processes=24, place_bytes=MEGABYTE)
     report, left = await box_over(directory, sandbox, bounds).run(FILES, f"echo first; rm a.txt; {command}")
     assert report.late
     assert report.output == "first\n"
@@ -259,12 +265,12 @@ async def test_links_that_lead_out_through_others_do_not_come_back(box: CommandB
     report, left = await box.run(FILES, command)
     assert "lead out" in report.note
     assert {path for path, entry in left.items() if entry.mode == "120000"} <= {"src/top", "more"}
-    assert left["ok"] == Entry(b"x\n")
+    assert left["ok"] == FileEntry(b"x\n")
     assert not links_out(left)
 
 
 async def test_a_link_that_is_there_is_not_made_to_lead_out(box: CommandBox) -> None:
-    tree: Tree = {**FILES, "key": Entry(b"src/deep/../b.py", "120000"), "src/deep/c": Entry(b"three\n")}
+    tree: Tree = {**FILES, "key": FileEntry(b"src/deep/../b.py", "120000"), "src/deep/c": FileEntry(b"three\n")}
     report, left = await box.run(tree, "rm -r src/deep; ln -s .. src/deep; echo x > ok")
     assert "'key' would lead out" in report.note
     assert left == tree
@@ -296,7 +302,12 @@ async def test_files_closed_to_their_owner_come_back(box: CommandBox) -> None:
 
 
 async def test_what_is_passed_by_stays_as_it_was(box: CommandBox) -> None:
-    kept: Tree = {**FILES, "node_modules/a.js": Entry(b"a"), "x.pyc": Entry(b"b"), "d/.hypothesis/c": Entry(b"c")}
+    kept: Tree = {
+        **FILES,
+        "node_modules/a.js": FileEntry(b"a"),
+        "x.pyc": FileEntry(b"b"),
+        "d/.hypothesis/c": FileEntry(b"c"),
+    }
     _, left = await box.run(kept, "rm -r node_modules x.pyc d; mkdir __pycache__; echo x > __pycache__/y; rm a.txt")
     assert left == {path: entry for path, entry in kept.items() if path != "a.txt"}
 
@@ -319,7 +330,7 @@ async def test_rights_are_gone(box: CommandBox) -> None:
 async def test_a_search_that_never_ends_is_stopped(box: CommandBox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sale.agents.tools.workspace.box.SEARCH_SECONDS", 2.0)
     with pytest.raises(InputError, match="too long"):
-        await box.search({"a": Entry(b"a" * 60 + b"!\n")}, r"(a+)+$")
+        await box.search({"a": FileEntry(b"a" * 60 + b"!\n")}, r"(a+)+$")
     with pytest.raises(InputError, match="no regular expression"):
         await box.search(FILES, "(")
     hits, more = await box.search(FILES, "t.o")
@@ -342,9 +353,9 @@ async def test_cancelling_stops_it(box: CommandBox, running: Running) -> None:
 def test_the_whole_machine_is_not_shown(directory: Path) -> None:
     for place in (Path("/"), Path.home()):
         with pytest.raises(ConfigError, match="everything"):
-            around(directory, named=[place], place_bytes=1)
+            find_mounts(directory, named=[place], place_bytes=1)
     with pytest.raises(ConfigError, match="there is no"):
-        around(directory, named=[directory / "nowhere"], place_bytes=1)
+        find_mounts(directory, named=[directory / "nowhere"], place_bytes=1)
 
 
 async def test_a_named_tree_is_read_only(directory: Path, tmp_path: Path, sandbox: BubblewrapSandbox) -> None:
@@ -352,7 +363,7 @@ async def test_a_named_tree_is_read_only(directory: Path, tmp_path: Path, sandbo
     (tools / "bin").mkdir(parents=True)
     (tools / "bin" / "greet").write_text("#!/bin/sh\necho hello\n")
     (tools / "bin" / "greet").chmod(0o755)
-    box = CommandBox(sandbox, around(directory, named=[tools], place_bytes=MEGABYTE), SMALL)
+    box = CommandBox(sandbox, find_mounts(directory, named=[tools], place_bytes=MEGABYTE), SMALL)
     report = await told(box, f"greet; touch {tools}/x && echo GOT")
     assert report.output.startswith("hello\n")
     assert "GOT" not in report.output

@@ -11,8 +11,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sale.agents.tools.workspace.patching import apply_in, ignored, patch_between, patched, put, taken, touched
-from sale.agents.tools.workspace.tree import Entry, Tree, changes
+from sale.agents.tools.workspace.patching import (
+    apply_in,
+    apply_patch,
+    ignored_paths,
+    patch_between,
+    put,
+    read_entry,
+    touched_paths,
+)
+from sale.agents.tools.workspace.tree import FileEntry, Tree, changes
 from sale.errors import InputError
 
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
@@ -34,14 +42,14 @@ def joined(parts: list[str], end: bytes, last: bytes) -> bytes:
 texts = st.builds(joined, lines, endings, st.sampled_from([b"", b"\n"]))
 contents = st.one_of(texts, st.binary(max_size=40), st.just(b""), st.just("Größe".encode("latin-1") + b"\n"))
 entries = st.one_of(
-    st.builds(Entry, contents, st.sampled_from(["100644", "100755"])),
-    st.builds(Entry, st.sampled_from([b"a", b"x.py", b"b c/a"]), st.just("120000")),
+    st.builds(FileEntry, contents, st.sampled_from(["100644", "100755"])),
+    st.builds(FileEntry, st.sampled_from([b"a", b"x.py", b"b c/a"]), st.just("120000")),
 )
 
 
-def without_clashes(tree: Mapping[str, Entry]) -> dict[str, Entry]:
+def without_clashes(tree: Mapping[str, FileEntry]) -> dict[str, FileEntry]:
     """A tree in which no file is a directory, too."""
-    kept: dict[str, Entry] = {}
+    kept: dict[str, FileEntry] = {}
     for path, entry in sorted(tree.items()):
         parts = path.split("/")
         if not any("/".join(parts[:end]) in kept for end in range(1, len(parts))):
@@ -75,10 +83,10 @@ def is_circular(place: Path, before: Tree, after: Tree) -> bool:
 
 
 # A link to itself, and a new file below it; and the same by way of another link.
-ROUND: tuple[Tree, Tree] = ({"b c": Entry(b"b c/a", "120000")}, {"b c/x.py": Entry(b"x\n")})
+ROUND: tuple[Tree, Tree] = ({"b c": FileEntry(b"b c/a", "120000")}, {"b c/x.py": FileEntry(b"x\n")})
 ROUND_ABOUT: tuple[Tree, Tree] = (
-    {"a": Entry(b"d", "120000"), "d/x.py": Entry(b"x.py", "120000")},
-    {"a/x.py/ü": Entry(b"x\n")},
+    {"a": FileEntry(b"d", "120000"), "d/x.py": FileEntry(b"x.py", "120000")},
+    {"a/x.py/ü": FileEntry(b"x\n")},
 )
 
 
@@ -110,10 +118,10 @@ def test_a_patch_applied_gives_the_other_tree(
             patch_between(before, after)
         return
     patch = patch_between(before, after)
-    assert patched(before, patch) == after
+    assert apply_patch(before, patch) == after
     if patch:
         assert patch.endswith("\n")
-        assert sorted(touched(patch)) == list(changes(before, after))
+        assert sorted(touched_paths(patch)) == list(changes(before, after))
 
 
 @example(pair=ROUND, prefix="")
@@ -139,28 +147,30 @@ def test_git_apply_takes_it_in_a_repository(
         return
     git(place, "-c", "core.autocrlf=false", "apply", "--whitespace=nowarn", "-", given=patch.encode())
     for name in {*before, *after}:
-        assert taken(top, name) == after.get(name), name
+        assert read_entry(top, name) == after.get(name), name
 
 
 def test_a_mode_alone_and_an_empty_file_are_changes() -> None:
-    before: Tree = {"run": Entry(b"x\n"), "empty": Entry(b"")}
-    after: Tree = {"run": Entry(b"x\n", "100755"), "new": Entry(b"")}
+    before: Tree = {"run": FileEntry(b"x\n"), "empty": FileEntry(b"")}
+    after: Tree = {"run": FileEntry(b"x\n", "100755"), "new": FileEntry(b"")}
     patch = patch_between(before, after)
     assert "old mode 100644" in patch
-    assert patched(before, patch) == after
+    assert apply_patch(before, patch) == after
 
 
 def test_what_is_no_text_becomes_a_binary_patch() -> None:
-    patch = patch_between({}, {"a.bin": Entry(b"\0\1\2"), "latin.txt": Entry(b"\xe4\n"), "text": Entry("ü\n".encode())})
+    patch = patch_between(
+        {}, {"a.bin": FileEntry(b"\0\1\2"), "latin.txt": FileEntry(b"\xe4\n"), "text": FileEntry("ü\n".encode())}
+    )
     assert patch.count("GIT binary patch") == 2
     assert "+ü" in patch
 
 
 def test_attributes_of_the_files_change_nothing() -> None:
-    rules = Entry(b"* text eol=crlf working-tree-encoding=UTF-16\n*.py filter=evil diff=evil\n")
-    before: Tree = {".gitattributes": rules, "a.py": Entry(b"x\n")}
-    after: Tree = {".gitattributes": rules, "a.py": Entry(b"y\r\n")}
-    assert patched(before, patch_between(before, after)) == after
+    rules = FileEntry(b"* text eol=crlf working-tree-encoding=UTF-16\n*.py filter=evil diff=evil\n")
+    before: Tree = {".gitattributes": rules, "a.py": FileEntry(b"x\n")}
+    after: Tree = {".gitattributes": rules, "a.py": FileEntry(b"y\r\n")}
+    assert apply_patch(before, patch_between(before, after)) == after
 
 
 @pytest.mark.parametrize(
@@ -176,7 +186,7 @@ def test_what_does_not_apply_is_refused(patch: str, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     with pytest.raises(InputError):
-        patched({"a": Entry(b"x\n")}, patch)
+        apply_patch({"a": FileEntry(b"x\n")}, patch)
     with pytest.raises(InputError):
         apply_in(place, patch)
     assert list(place.iterdir()) == []
@@ -188,7 +198,7 @@ def test_a_patch_through_a_link_is_refused(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "link").symlink_to(outside)
-    patch = patch_between({}, {"link/evil": Entry(b"x\n")})
+    patch = patch_between({}, {"link/evil": FileEntry(b"x\n")})
     with pytest.raises(InputError, match="symbolic link"):
         apply_in(inside, patch)
     assert list(outside.iterdir()) == []
@@ -197,17 +207,17 @@ def test_a_patch_through_a_link_is_refused(tmp_path: Path) -> None:
 def test_a_patch_applies_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1\n")
     (tmp_path / "b").write_bytes(b"changed since\n")
-    before: Tree = {"a": Entry(b"1\n"), "b": Entry(b"1\n")}
+    before: Tree = {"a": FileEntry(b"1\n"), "b": FileEntry(b"1\n")}
     with pytest.raises(InputError, match="does not apply"):
-        apply_in(tmp_path, patch_between(before, {"a": Entry(b"2\n"), "b": Entry(b"2\n")}))
+        apply_in(tmp_path, patch_between(before, {"a": FileEntry(b"2\n"), "b": FileEntry(b"2\n")}))
     assert (tmp_path / "a").read_bytes() == b"1\n"
 
 
 def test_what_the_repository_ignores() -> None:
-    tree: Tree = {".gitignore": Entry(b"build/\n*.log\n"), "sub/.gitignore": Entry(b"!keep.log\n/x\n")}
+    tree: Tree = {".gitignore": FileEntry(b"build/\n*.log\n"), "sub/.gitignore": FileEntry(b"!keep.log\n/x\n")}
     asked = ["build/a.o", "a.log", "sub/keep.log", "sub/x", "x", "src/a.py"]
-    assert ignored(asked, tree) == {"build/a.o", "a.log", "sub/x"}
-    assert ignored(asked, {}) == frozenset()
+    assert ignored_paths(asked, tree) == {"build/a.o", "a.log", "sub/x"}
+    assert ignored_paths(asked, {}) == frozenset()
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o400, 0o600, 0o664, 0o755, 0o555, 0o700])
@@ -215,8 +225,8 @@ def test_a_file_keeps_its_permissions(mode: int, tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"1\n")
     file.chmod(mode)
-    before: Tree = {"a": Entry(b"1\n", "100755" if mode & 0o100 else "100644")}
-    apply_in(tmp_path, patch_between(before, {"a": Entry(b"2\n", before["a"].mode)}))
+    before: Tree = {"a": FileEntry(b"1\n", "100755" if mode & 0o100 else "100644")}
+    apply_in(tmp_path, patch_between(before, {"a": FileEntry(b"2\n", before["a"].mode)}))
     assert (file.read_bytes(), file.stat().st_mode & 0o7777) == (b"2\n", mode)
 
 
@@ -226,11 +236,11 @@ def test_a_mode_that_the_patch_changes_is_changed_for_those_who_may_read(old: in
     file.write_bytes(b"1\n")
     file.chmod(old)
     was, becomes = ("100755", "100644") if old & 0o100 else ("100644", "100755")
-    apply_in(tmp_path, patch_between({"a": Entry(b"1\n", was)}, {"a": Entry(b"1\n", becomes)}))
+    apply_in(tmp_path, patch_between({"a": FileEntry(b"1\n", was)}, {"a": FileEntry(b"1\n", becomes)}))
     assert file.stat().st_mode & 0o7777 == new
 
 
 def test_a_path_too_odd_for_gits_attributes_is_refused_in_a_line() -> None:
     path = "/".join(["*" * 250] * 4)
     with pytest.raises(InputError, match="too many signs"):
-        patch_between({path: Entry(b"\xe4\n")}, {path: Entry(b"\xe5\n")})
+        patch_between({path: FileEntry(b"\xe4\n")}, {path: FileEntry(b"\xe5\n")})

@@ -18,7 +18,7 @@ import uvicorn
 
 from sale.bench.annotate.events import Stamp
 from sale.bench.annotate.page import create_app
-from sale.bench.annotate.session import Session
+from sale.bench.annotate.session import AnnotationSession
 from sale.bench.annotate.shown import usual_tools
 from sale.bench.annotate.verdicts import Judge
 from sale.bench.tasks.schema import BenchTask, HumanTime
@@ -74,8 +74,8 @@ class Clock:
 
 def session(
     record: Path, clock: Callable[[], Stamp], tasks: Sequence[BenchTask] = (task(),), name: str = "ada"
-) -> Session:
-    return Session(tasks, name, record, tools=usual_tools, clock=clock)
+) -> AnnotationSession:
+    return AnnotationSession(tasks, name, record, tools=usual_tools, clock=clock)
 
 
 def lines(record: Path, *kinds: str) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ async def says_paris(task: BenchTask, answer: str) -> bool | None:
 class Site:
     """The page of one session, served from a thread."""
 
-    def __init__(self, served: Session, judge: Judge = says_paris, port: int = 0) -> None:
+    def __init__(self, served: AnnotationSession, judge: Judge = says_paris, port: int = 0) -> None:
         self.session = served
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -38,7 +38,7 @@ def solved(folder: Path, name: str, seconds: float, *, right: bool = True) -> No
         served.start("made/capital")
         clock.work(seconds)
         served.submit("made/capital", "Paris" if right else "Rome")
-        served.judged("made/capital", right)
+        served.record_verdict("made/capital", right)
 
 
 def test_a_session_from_start_to_ctrl_c(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sale.bench.annotate.session import SILENCE
-from sale.bench.annotate.shown import Part, shown
+from sale.bench.annotate.shown import TextPart, lay_out
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import SandboxError
 from tests.bench.annotate.site import CHOICE, THREE, Clock, Site, lines, session, task
@@ -224,18 +224,18 @@ def test_a_slow_judge_holds_nobody_up_and_is_waited_for_at_the_end(record: Path,
 
 
 def test_options_are_laid_out_apart() -> None:
-    laid = shown(THREE[2])
+    laid = lay_out(THREE[2])
     assert laid.options == (("A", "one"), ("B", "two,\n   or II"), ("C", "`three`"))
     assert laid.parts == (
-        Part(text="What is 1 + 1?", code=False),
-        Part(text="A. is_no(option)", code=True),
-        Part(text="Answer with the letter.", code=False),
+        TextPart(text="What is 1 + 1?", code=False),
+        TextPart(text="A. is_no(option)", code=True),
+        TextPart(text="Answer with the letter.", code=False),
     )
 
 
 @pytest.mark.parametrize("prompt", [CHOICE.replace("B. ", "D. "), "Is it so?", "A. only one"])
 def test_options_with_a_gap_stay_in_the_text(prompt: str) -> None:
-    laid = shown(task("odd", "choice", prompt))
+    laid = lay_out(task("odd", "choice", prompt))
     assert not laid.options
     assert prompt.split("\n")[-1] in laid.parts[-1].text
 

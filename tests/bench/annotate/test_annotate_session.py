@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sale.bench.annotate.attempts import attempts_of
 from sale.bench.annotate.events import read_events
-from sale.bench.annotate.session import BEAT, SILENCE, Session, in_order
+from sale.bench.annotate.session import BEAT, SILENCE, AnnotationSession, in_order
 from sale.errors import InputError
 from tests.bench.annotate.site import THREE, Clock, lines, session, task
 
@@ -27,7 +27,7 @@ def seconds(record: Path, name: str = "ada") -> float:
     return attempts_of(read_events(record))[name, ID].seconds()
 
 
-def working(served: Session, clock: Clock, total: float) -> None:
+def working(served: AnnotationSession, clock: Clock, total: float) -> None:
     """Work with the page open."""
     for _ in range(int(total / BEAT)):
         clock.work(BEAT)
@@ -195,7 +195,7 @@ def test_every_step_is_on_disk_when_it_returns(record: Path) -> None:
         assert lines(record)[-1]["text"] == "P"
         served.submit(ID, "Paris")
         assert lines(record)[-1]["kind"] == "submit"
-        served.judged(ID, True)
+        served.record_verdict(ID, True)
         assert lines(record)[-1]["right"] is True
 
 

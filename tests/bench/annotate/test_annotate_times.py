@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sale.bench.annotate.agreement import Agreement, agreement
-from sale.bench.annotate.attempts import Attempt
+from sale.bench.annotate.attempts import AnnotatorAttempt
 from sale.bench.annotate.events import Stamp, digest
 from sale.bench.annotate.times import human_time, task_times, times, with_times, without_outliers
 from sale.errors import InputError
@@ -27,7 +27,7 @@ MINUTES = st.floats(0.01, 100)
 UNITS = st.lists(st.lists(MINUTES, min_size=0, max_size=5), min_size=0, max_size=8)
 
 
-def attempt(who: str, minutes: float, own: str = "capital", **more: Any) -> Attempt:
+def attempt(who: str, minutes: float, own: str = "capital", **more: Any) -> AnnotatorAttempt:
     values: dict[str, Any] = {
         "annotator": who,
         "task": f"made/{own}",
@@ -43,10 +43,10 @@ def attempt(who: str, minutes: float, own: str = "capital", **more: Any) -> Atte
         "judged": True,
         "right": True,
     }
-    return Attempt(**{**values, **more})
+    return AnnotatorAttempt(**{**values, **more})
 
 
-def people(*minutes: float, own: str = "capital") -> list[Attempt]:
+def people(*minutes: float, own: str = "capital") -> list[AnnotatorAttempt]:
     return [attempt(f"p{number}", value, own) for number, value in enumerate(minutes)]
 
 

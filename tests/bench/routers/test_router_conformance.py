@@ -11,7 +11,7 @@ import pytest
 from sale.bench.routers.baselines import baselines
 from sale.bench.routers.fixed import SingleAgent
 from sale.bench.routers.protocol import OutcomeTable, Router, Routing
-from sale.bench.routers.tuning import Tuned, outcome
+from sale.bench.routers.tuning import TunedRouter, outcome
 from sale.errors import InputError
 from tests.bench.routers.tables import FEATURES, called, names, separable, table_of
 
@@ -179,7 +179,7 @@ def test_an_agent_that_is_not_there() -> None:
 
 def test_a_tuned_router_says_what_was_chosen() -> None:
     router = called("CARROT k-NN", TRAIN)
-    assert isinstance(router, Tuned)
+    assert isinstance(router, TunedRouter)
     assert router.setting is None
     router.fit(TRAIN)
     assert router.setting is not None

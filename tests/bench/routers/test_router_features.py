@@ -18,7 +18,7 @@ from sale.bench.routers.estimators import (
     soft_classifier,
     units,
 )
-from sale.bench.routers.features import Embeddings, Joined, WordNgrams
+from sale.bench.routers.features import Embeddings, JoinedFeatures, WordNgrams
 from sale.bench.routers.wtp import WtpNearest
 from sale.models.embedding import MiniLMEmbedder, Vectors
 from tests.bench.routers.tables import separable
@@ -63,9 +63,9 @@ def test_a_router_over_the_real_embedder() -> None:
 
 def test_joined_features_stand_side_by_side() -> None:
     texts = ["one two", "two three"]
-    both = Joined(WordNgrams(), WordNgrams(most=2)).learn(texts)(texts)
+    both = JoinedFeatures(WordNgrams(), WordNgrams(most=2)).learn(texts)(texts)
     assert both.shape == (2, 5 + 2)
-    assert Joined(WordNgrams()).learn(["", " "])(["x"]).tolist() == [[0.0]]
+    assert JoinedFeatures(WordNgrams()).learn(["", " "])(["x"]).tolist() == [[0.0]]
 
 
 class TestPredictors:

@@ -12,7 +12,7 @@ from sale.bench.routers import carrot, wtp
 from sale.bench.routers.carrot import CarrotNearest, best_k
 from sale.bench.routers.fixed import AlwaysCheapest, AlwaysLargest, BestSingle, Oracle, Random, SingleAgent
 from sale.bench.routers.to_router import ToRouter, soft_labels
-from sale.bench.routers.tuning import Tuned, choose, curve, outcome
+from sale.bench.routers.tuning import TunedRouter, choose, curve, outcome
 from sale.bench.routers.wtp import WtpNearest, WtpNeural
 from sale.errors import InputError
 from tests.bench.routers.tables import FEATURES, cascade, separable, table_of
@@ -174,7 +174,7 @@ class TestChoosing:
     def test_a_router_on_the_hull_of_its_curve(self) -> None:
         """What is tuned does no worse, cross-validated, than the best single agent less the error allowed."""
         train = separable(60, 6)
-        router = Tuned("WTP", [WtpNearest(FEATURES, k=5)])
+        router = TunedRouter("WTP", [WtpNearest(FEATURES, k=5)])
         router.fit(train)
         assert router.setting is not None
         assert router.setting.success is not None
@@ -182,4 +182,4 @@ class TestChoosing:
 
     def test_nothing_to_tune(self) -> None:
         with pytest.raises(InputError, match="nothing to tune"):
-            Tuned("WTP", [])
+            TunedRouter("WTP", [])

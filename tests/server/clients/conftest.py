@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fault_wall import FaultWall
+from tests.support.faulty_server import FaultWall
 from tests.support.gateway_process import Served, gateway
 
 

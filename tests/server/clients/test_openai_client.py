@@ -12,7 +12,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from tests.support.fault_wall import FaultWall
+from tests.support.faulty_server import FaultWall
 from tests.support.gateway_process import KEY, Served, gateway
 from tests.support.hang import HANG
 from tests.support.replies import ANSWER

@@ -21,7 +21,7 @@ from sale.auction.events import AuctionOpened, Event
 from sale.memory.store import AuctionMemory
 from sale.models.scripted import persona
 from sale.server.dashboard import DashboardSettings, routes
-from sale.server.events import Hub
+from sale.server.events import EventHub
 from sale.server.store.store import ServerStore
 from sale.types import AuctionRules, Outcome, Result, Task, Verdict, Weights
 from tests.memory.builders import HashEmbedder
@@ -89,7 +89,7 @@ class Served:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.hub = Hub()
+        self.hub = EventHub()
         self.client = httpx2.Client(base_url=self.address, trust_env=False, timeout=HANG)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()), daemon=True)

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from sale.server.dashboard.words import money
-from sale.shipped import shipped
+from sale.server.dashboard.formatting import money
+from sale.shipped import load_shipped
 from sale.types import SuccessModel, Training, Weights
 from tests.memory.builders import MODEL, bid, remember
 from tests.server.dashboard.served import PLANS, Served, agents
@@ -231,7 +231,7 @@ def test_money_says_what_auctions_may_take(tmp_path: Path) -> None:
 
 
 def test_weights_that_came_with_the_pool_are_called_so(tmp_path: Path) -> None:
-    with Served(tmp_path, prior=shipped().weights) as site:
+    with Served(tmp_path, prior=load_shipped().weights) as site:
         assert "weights that ship with this pool" in site.page("/weights")
         held = site.run().auction
         assert "The auction was expected to bring $" in site.page(f"/auctions/{held.id}")

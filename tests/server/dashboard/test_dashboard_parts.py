@@ -28,17 +28,17 @@ from sale.auction.events import (
 )
 from sale.memory.figures import AuctionFigures
 from sale.server.dashboard.charts.scale import ticks
-from sale.server.dashboard.charts.scatter import Point, frontier, scatter
+from sale.server.dashboard.charts.scatter import ScatterPoint, frontier, scatter
 from sale.server.dashboard.charts.series import Series, lines, stacked
+from sale.server.dashboard.formatting import clip, message, money, percent, plain, round_money, seconds, size, wilson
 from sale.server.dashboard.headline import headline
-from sale.server.dashboard.lots import Lot
-from sale.server.dashboard.palette import COLOURS, Palette
+from sale.server.dashboard.live_auctions import LiveAuction
+from sale.server.dashboard.palette import COLOURS, AgentPalette
 from sale.server.dashboard.periods import choice, periods
 from sale.server.dashboard.worddiff import changes
-from sale.server.dashboard.words import clip, message, money, percent, plain, round_money, seconds, size, wilson
 from sale.types import Dropout, Outcome, Task
 from tests.memory.builders import auction, bid, call, execution
-from tests.support.values import strategy, vote
+from tests.support.builders import strategy, vote
 
 NOW = datetime.now(UTC)
 HOSTILE = "<script>&\"'"
@@ -158,10 +158,10 @@ def test_a_choice_that_is_none_is_the_usual_one() -> None:
 
 def test_agents_keep_their_colours_and_no_two_look_alike() -> None:
     names = [f"agent-{number:02}" for number in range(2 * COLOURS)]
-    palette = Palette(names[:3], names)
+    palette = AgentPalette(names[:3], names)
     looks = {(palette.colour(name), palette.mark(name)) for name in names}
     assert len(looks) == len(names)
-    assert palette.colour("agent-00") == Palette(names[:3]).colour("agent-00")
+    assert palette.colour("agent-00") == AgentPalette(names[:3]).colour("agent-00")
 
 
 def test_charts_are_escaped_and_say_everything_twice() -> None:
@@ -181,8 +181,8 @@ def test_charts_are_escaped_and_say_everything_twice() -> None:
     assert "NaN" not in lines("T", "S", [], [], percent).drawings[0][1]
 
 
-def point(name: str, dollars: float, success: float) -> Point:
-    return Point(
+def point(name: str, dollars: float, success: float) -> ScatterPoint:
+    return ScatterPoint(
         name=name,
         colour="c0",
         mark="triangle",
@@ -211,7 +211,7 @@ def test_the_frontier_is_those_nobody_beats() -> None:
     assert scatter("T", "S", points).drawings[0][1].count("<polygon") == 4
 
 
-def told(lot: Lot, *events: Event) -> Lot:
+def told(lot: LiveAuction, *events: Event) -> LiveAuction:
     for event in events:
         lot.take(event)
     return lot
@@ -221,7 +221,7 @@ def test_events_make_a_lot() -> None:
     task = Task(text="Add.", domain="sums")
     held = auction("x", task, [bid("b", 1.0), bid("a", 2.0)])
     lot = told(
-        Lot(id="x"),
+        LiveAuction(id="x"),
         AuctionOpened(auction_id="x", task=task, agents=("a", "b", "c")),
         BiddingOpened(agents=("a", "b", "c")),
         StrategyArrived(strategy=strategy("a", tokens=40)),

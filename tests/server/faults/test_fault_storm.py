@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.fault_wall import FaultWall
+from tests.support.faulty_server import FaultWall
 from tests.support.gateway_process import gateway
-from tests.support.listening import Heard, chat, listen
 from tests.support.replies import ANSWER
+from tests.support.sse_client import Heard, chat, listen
 
 FAULTS = ["429", "500", "reset-3", "stall-3", "cut-3", "close", "hang", "error-frame-3"]
 SILENCE = 40.0

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.fault_wall import AFTER, BEFORE, HUGE, RIGHT, FaultWall
+from tests.support.faulty_server import AFTER, BEFORE, HUGE, RIGHT, FaultWall
 from tests.support.gateway_process import KEY, Served
-from tests.support.listening import Heard, chat, listen
 from tests.support.replies import ANSWER
+from tests.support.sse_client import Heard, chat, listen
 
 numbers = count(1)
 

@@ -16,8 +16,8 @@ import uvicorn
 from sale import config
 from sale.market import Market
 from sale.server.app import create_app
-from sale.server.events import Hub
-from sale.server.gateway.desk import Desk
+from sale.server.events import EventHub
+from sale.server.gateway.state import GatewayState
 from sale.server.serving import Server
 from sale.server.store.store import ServerStore
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
@@ -39,7 +39,7 @@ class Gateway:
     _loop: asyncio.AbstractEventLoop | None = None
     _server: uvicorn.Server | None = None
     _failure: BaseException | None = None
-    desk: Desk | None = None
+    state: GatewayState | None = None
     store: ServerStore | None = None
 
     @property
@@ -93,8 +93,8 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         async with await ServerStore.open(self.database) as store:
             self.store = store
-            self.desk = Desk(self.market(self.settings), store, Hub(), self.settings.server)
-            self._server = Server(create_app(self.desk), self.settings.server, self.desk)
+            self.state = GatewayState(self.market(self.settings), store, EventHub(), self.settings.server)
+            self._server = Server(create_app(self.state), self.settings.server, self.state)
             self._server.config.port = 0
             self._server.config.timeout_graceful_shutdown = 2
             serving = asyncio.create_task(self._server.serve())

@@ -125,8 +125,8 @@ class TestWithoutAnEndpoint:
             assert code(ask(gateway, "function", n=2)) == (400, "unsupported")
             answer = ask(gateway, "sale", tools=[TOOL])
             assert answer.headers["x-sale-agent"] == "small"
-            assert gateway.desk is not None
-            opened = [event for _, event in gateway.desk.hub.recent if type(event).__name__ == "AuctionOpened"]
+            assert gateway.state is not None
+            opened = [event for _, event in gateway.state.hub.recent if type(event).__name__ == "AuctionOpened"]
             assert getattr(opened[-1], "agents", None) == ("small",)
 
 

@@ -47,8 +47,8 @@ def test_a_greeting_goes_to_the_incumbent_and_costs_no_auction(served: Gateway) 
 
 
 def test_what_work_has_earned_is_spent_on_long_work(served: Gateway) -> None:
-    assert served.desk is not None
-    allowance = served.desk.floor.market.allowance
+    assert served.state is not None
+    allowance = served.state.handle.market.allowance
     assert allowance is not None
     assert allowance.share == SERVED_ALLOWANCE
     ask(served, "hi")
@@ -79,8 +79,8 @@ def test_where_the_incumbent_fails_the_next_one_answers(opening: Opening) -> Non
         answer = ask(running, "hi")
         assert answer.status_code == 200
         assert answer.headers["x-sale-agent"] == "small"
-        assert running.desk is not None
-        allowance = running.desk.floor.market.allowance
+        assert running.state is not None
+        allowance = running.state.handle.market.allowance
         assert allowance is not None
         assert allowance.spent == 0.0  # what failed was the incumbent's own, and cost nothing
         _, work = money(running)
@@ -89,13 +89,13 @@ def test_where_the_incumbent_fails_the_next_one_answers(opening: Opening) -> Non
 
 def test_a_key_that_may_not_use_the_incumbent_earns_by_its_own(served: Gateway) -> None:
     assert served.store is not None
-    assert served.desk is not None
+    assert served.state is not None
     secret = str(served.do(served.store.create_key("test", agents=["small"]))[0])
     body = {"model": "sale", "messages": [{"role": "user", "content": "hi"}]}
     headers = {"authorization": f"Bearer {secret}"}
     answer = httpx2.post(f"{served.url}/chat/completions", json=body, headers=headers, timeout=60)
     assert answer.headers["x-sale-agent"] == "small"
-    allowance = served.desk.floor.market.allowance
+    allowance = served.state.handle.market.allowance
     assert allowance is not None
     auctions, work = money(served)
     assert auctions == 0.0
@@ -103,14 +103,14 @@ def test_a_key_that_may_not_use_the_incumbent_earns_by_its_own(served: Gateway) 
 
 
 def test_settings_that_are_read_again_go_on_with_the_balance(served: Gateway) -> None:
-    assert served.desk is not None
-    before = served.desk.floor.market.allowance
+    assert served.state is not None
+    before = served.state.handle.market.allowance
     assert before is not None
     before.spent = 7.0
     rules = replace(served.settings.auction, allowance=0.2)
     market = Market.from_config(settings=served.settings.model_copy(update={"auction": rules}))
-    served.do(served.desk.reload(market, served.settings.server))
-    after = served.desk.floor.market.allowance
+    served.do(served.state.reload(market, served.settings.server))
+    after = served.state.handle.market.allowance
     assert after is not None
     assert (after.spent, after.share) == (7.0, 0.2)
     assert ask(served, "hi").status_code == 200

@@ -17,8 +17,8 @@ import pytest
 from sale import config
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
-from sale.server.gateway.replies import ResponseSink
-from sale.server.gateway.responses import Responses
+from sale.server.gateway.response_sink import ResponseSink
+from sale.server.gateway.responses import ResponseReader
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.server.gateway.test_gateway_money import ask, new_key
 from tests.support.hang import HANG
@@ -173,7 +173,7 @@ class TestResponses:
             assert len(wire.work()) == 2
 
     def test_the_oldest_go_where_all_are_too_large(self) -> None:
-        responses = Responses(lambda: 10_000, kept_bytes=10_000)
+        responses = ResponseReader(lambda: 10_000, kept_bytes=10_000)
 
         async def nothing(*_: Any) -> Any:
             raise AssertionError

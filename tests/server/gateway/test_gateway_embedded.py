@@ -15,7 +15,7 @@ from tests.support.hang import HANG
 
 @pytest.mark.slow
 def test_a_conversation_with_the_embedded_pool(tmp_path: Path) -> None:
-    shipped = config.parse(config.shipped()).under(hold="always")
+    shipped = config.parse(config.shipped_text()).under(hold="always")
     memory = shipped.memory.model_copy(update={"path": tmp_path / "memory.sqlite3"})
     asked: list[Any] = [{"role": "user", "content": "Write a Python function `add(a, b)` that adds two numbers."}]
     with (

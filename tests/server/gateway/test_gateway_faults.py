@@ -115,12 +115,12 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_no_done(opening: Openin
 def test_when_all_fail_each_was_asked_once(opening: Opening, endpoint: Endpoint, stream: bool) -> None:
     # Two good answers: the bid and the ballot. Then the work fails.
     with opening(small="500-after-2", large="500-after-2") as gateway:
-        desk = gateway.desk
-        assert desk is not None
+        state = gateway.state
+        assert state is not None
         answer = ask(gateway, "sale", stream=stream)
         assert "upstream_failed" in answer.text
         assert "[DONE]" not in answer.text
-        assert len([event for _, event in desk.hub.recent if isinstance(event, AwardedAgain)]) == 1
+        assert len([event for _, event in state.hub.recent if isinstance(event, AwardedAgain)]) == 1
     assert len(endpoint.requests()) == 6
 
 
@@ -136,11 +136,11 @@ def test_who_takes_over_has_its_own_plan_and_keeps_the_session(opening: Opening,
         assert second.headers["x-sale-agent"] == "large"
         feedback = {"session_id": first.headers["x-sale-session"], "verdict": "success"}
         assert httpx2.post(f"{gateway.url}/feedback", json=feedback).status_code == 200
-        desk = gateway.desk
-        assert desk is not None
+        state = gateway.state
+        assert state is not None
 
         async def record() -> Any:
-            memory = await desk.floor.market.memory()
+            memory = await state.handle.market.memory()
             assert memory is not None
             return await memory.load(first.headers["x-sale-auction"])
 
@@ -201,9 +201,9 @@ async def test_a_client_that_leaves_during_the_auction_ends_it_and_what_it_cost_
         (line,) = await asyncio.to_thread(gateway.lines)
         assert line.error == "client_left"
         assert line.auction_dollars > 0
-        assert gateway.desk is not None
-        assert len(gateway.desk.sessions) == 0
-        memory = await asyncio.to_thread(gateway.do, gateway.desk.floor.market.memory())
+        assert gateway.state is not None
+        assert len(gateway.state.sessions) == 0
+        memory = await asyncio.to_thread(gateway.do, gateway.state.handle.market.memory())
         (left,) = await asyncio.to_thread(gateway.do, memory.list())
         assert left.status == "abandoned"
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from sale import config
 from sale.market import Market
 from sale.server.app import create_app
-from sale.server.events import Hub
-from sale.server.gateway.desk import Desk
+from sale.server.events import EventHub
+from sale.server.gateway.state import GatewayState
 from sale.server.store.store import ServerStore
 from tests.server.gateway.conftest import Gateway
 from tests.support.replies import Json
@@ -151,12 +151,12 @@ class Inside:
             {"agents": agents, "memory": {"path": self.folder / "memory.sqlite3"}, "server": server}
         )
         self.store = await ServerStore.open(self.folder / "server.sqlite3")
-        self.desk = Desk(Market.from_config(settings=found), self.store, Hub(), found.server)
-        self.app = create_app(self.desk)
-        await self.desk.__aenter__()
+        self.state = GatewayState(Market.from_config(settings=found), self.store, EventHub(), found.server)
+        self.app = create_app(self.state)
+        await self.state.__aenter__()
 
     async def closed(self) -> None:
-        await self.desk.__aexit__()
+        await self.state.__aexit__()
         await self.store.aclose()
 
     async def asked(

@@ -154,7 +154,7 @@ class TestTime:
         with httpx2.Client(base_url=gateway.base) as client:
             assert client.get("/healthz").status_code == 200
             time.sleep(2 * SHORT["head_seconds"])
-            assert gateway.desk is not None
+            assert gateway.state is not None
             assert client.get("/healthz").status_code == 200
 
     def test_an_answer_may_take_its_time(self, gateway: Gateway) -> None:

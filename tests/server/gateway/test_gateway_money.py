@@ -19,7 +19,7 @@ from sale.agents.adapters.function import FunctionAgent
 from sale.agents.adapters.plans import FixedPlan, Work
 from sale.market import Market
 from sale.memory.open import open_memory
-from sale.server.gateway.reckoning import Weight
+from sale.server.gateway.token_estimate import TokenEstimate
 from sale.types import Price, Task, Usage
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.support.replies import Json
@@ -196,8 +196,8 @@ class TestSetAside:
             assert seen[-1] > 0.1, "half a million bytes were sent along"
 
     def test_the_plan_is_read_too(self) -> None:
-        weight = Weight(words=30)
-        assert weight.at_most("x" * 3000) == weight.at_most() + 1000
+        weight = TokenEstimate(words=30)
+        assert weight.max_tokens("x" * 3000) == weight.max_tokens() + 1000
 
 
 class TestCharged:

@@ -12,7 +12,7 @@ import pytest
 
 from sale import config
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.stream import Relay, Tally
+from sale.server.gateway.stream import StreamRelay, StreamUsage
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.support.replies import Json
 from tests.support.wire import Out, Play, Request, Wire, chunk, usage, whole
@@ -256,7 +256,7 @@ class TestLettersAndNumbers:
     @pytest.mark.parametrize("last", [chunk({"content": " two"}, "stop"), b"[DONE]"])
     def test_an_event_without_its_empty_line(self, last: Any, end: bytes) -> None:
         line = b"data: " + (last if isinstance(last, bytes) else json.dumps(last).encode()) + end
-        relay = Relay(Tally(), show_usage=False)
+        relay = StreamRelay(StreamUsage(), show_usage=False)
         pieces = relay.feed(b"data: " + json.dumps(chunk({"content": "one"})).encode() + b"\n\n" + line)
         pieces += relay.close()
         sent = b"".join(event for event, _ in pieces)
@@ -264,7 +264,7 @@ class TestLettersAndNumbers:
         assert sent.endswith(b"\n\n")
 
     def test_half_an_event_is_none(self) -> None:
-        relay = Relay(Tally(), show_usage=False)
+        relay = StreamRelay(StreamUsage(), show_usage=False)
         relay.feed(b"data: " + json.dumps(chunk({"content": "one"})).encode() + b'\n\ndata: {"choi')
         with pytest.raises(ApiError, match="broke off"):
             relay.close()

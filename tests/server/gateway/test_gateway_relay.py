@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.stream import Relay, Tally
+from sale.server.gateway.stream import StreamRelay, StreamUsage
 from sale.types import Usage
 
 
@@ -29,7 +29,7 @@ def stream(end: str = "\n", *, done: bool = True, space: str = " ") -> bytes:
     return "".join([f": ping{end}{end}", *events, f"data: [DONE]{end}{end}" if done else ""]).encode()
 
 
-def fed(relay: Relay, data: bytes, cuts: list[int]) -> bytes:
+def fed(relay: StreamRelay, data: bytes, cuts: list[int]) -> bytes:
     places = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
     pieces = [piece for a, b in itertools.pairwise(places) for piece in relay.feed(data[a:b])]
     return b"".join(raw for raw, _ in pieces)
@@ -37,8 +37,8 @@ def fed(relay: Relay, data: bytes, cuts: list[int]) -> bytes:
 
 @given(st.lists(st.integers(0, 10_000), max_size=30), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 def test_wherever_it_is_cut(cuts: list[int], end: str, show: bool) -> None:
-    tally = Tally()
-    relay = Relay(tally, show_usage=show)
+    tally = StreamUsage()
+    relay = StreamRelay(tally, show_usage=show)
     sent = fed(relay, stream(end), cuts)
     # A lone carriage return at the very end may yet become a line break.
     relay.feed(b"\n") if end == "\r" else None
@@ -50,14 +50,14 @@ def test_wherever_it_is_cut(cuts: list[int], end: str, show: bool) -> None:
 
 
 def test_without_done_a_finish_is_an_end_too() -> None:
-    relay = Relay(Tally(), show_usage=False)
+    relay = StreamRelay(StreamUsage(), show_usage=False)
     relay.feed(stream(done=False))
     relay.close()
 
 
 @pytest.mark.parametrize("chunks", [[], CHUNKS[:1], [*CHUNKS[:1], CHUNKS[-1]]])
 def test_an_end_in_the_middle_is_none(chunks: list[Any]) -> None:
-    relay = Relay(Tally(), show_usage=False)
+    relay = StreamRelay(StreamUsage(), show_usage=False)
     for one in chunks:
         relay.feed(f"data: {json.dumps(one)}\n\n".encode())
     with pytest.raises(ApiError, match="broke off"):
@@ -67,12 +67,12 @@ def test_an_end_in_the_middle_is_none(chunks: list[Any]) -> None:
 @pytest.mark.parametrize("data", [b"data: {\n\n", b"data: 5\n\n", b'data: {"error": {"message": "no"}}\n\n'])
 def test_what_is_no_chunk(data: bytes) -> None:
     with pytest.raises(ApiError):
-        Relay(Tally(), show_usage=False).feed(data)
+        StreamRelay(StreamUsage(), show_usage=False).feed(data)
 
 
 def test_usage_in_a_chunk_with_text_is_taken_out_and_the_text_stays() -> None:
-    tally = Tally()
-    ((raw, _),) = Relay(tally, show_usage=False).feed(
+    tally = StreamUsage()
+    ((raw, _),) = StreamRelay(tally, show_usage=False).feed(
         f"data: {json.dumps(chunk('x', usage=USAGE, odd=1))}\n\n".encode()
     )
     assert json.loads(raw.removeprefix(b"data: ")) == chunk("x", odd=1)
@@ -83,6 +83,6 @@ def test_usage_in_a_chunk_with_text_is_taken_out_and_the_text_stays() -> None:
     "usage", [None, {}, {"prompt_tokens": -1, "completion_tokens": 1}, "many", {"prompt_tokens": 1}]
 )
 def test_usage_that_cannot_be_is_estimated(usage: Any) -> None:
-    tally = Tally()
+    tally = StreamUsage()
     tally.whole({"id": "c", "choices": [{"message": {"content": "x" * 40}}], "usage": usage})
     assert tally.used(100) == Usage(input_tokens=100, output_tokens=10)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from sale.server.events import Hub
+from sale.server.events import EventHub
 from sale.server.gateway.conversation import read_thread, task_of
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
@@ -32,8 +32,8 @@ def judge(gateway: Gateway, **body: Any) -> httpx2.Response:
 
 def record(gateway: Gateway, auction_id: str) -> Any:
     async def load() -> Any:
-        assert gateway.desk is not None
-        memory = await gateway.desk.floor.market.memory()
+        assert gateway.state is not None
+        memory = await gateway.state.handle.market.memory()
         assert memory is not None
         return await memory.load(auction_id)
 
@@ -153,21 +153,21 @@ def test_two_that_begin_a_session_at_the_same_time_share_it(opening: Opening) ->
         answers = [one.result() for one in asked]
         assert [answer.status_code for answer in answers] == [200] * 6
         assert all(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
-        assert gateway.desk is not None
-        held = list(gateway.desk.sessions._held.values())
+        assert gateway.state is not None
+        held = list(gateway.state.sessions._held.values())
         assert len(held) == 1
         until = time.monotonic() + HANG
         while held[0].session.turns < 6 and time.monotonic() < until:  # a turn is noted just after its last byte
             time.sleep(0.02)
         assert held[0].session.turns == 6
-        opened = [event for _, event in gateway.desk.hub.recent if type(event).__name__ == "AuctionOpened"]
+        opened = [event for _, event in gateway.state.hub.recent if type(event).__name__ == "AuctionOpened"]
         assert len(opened) == 1
 
 
 def test_who_gives_up_a_session_leaves_it_to_who_waits(opening: Opening) -> None:
     with opening(only="slow-500") as gateway, ThreadPoolExecutor(1) as pool:
-        assert gateway.desk is not None
-        sessions = gateway.desk.sessions
+        assert gateway.state is not None
+        sessions = gateway.state.sessions
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(
                 f"{gateway.url}/chat/completions",
@@ -259,19 +259,19 @@ def test_many_sessions_stay_within_bounds(opening: Opening) -> None:
     with opening({"sessions": 2, "session_seconds": 4.0}, only="good") as gateway:
         for number in range(4):
             assert ask(gateway, [{"role": "user", "content": f"Task {number}"}]).status_code == 200
-        assert gateway.desk is not None
+        assert gateway.state is not None
         until = time.monotonic() + 10
-        while len(gateway.desk.sessions) > 2 and time.monotonic() < until:
+        while len(gateway.state.sessions) > 2 and time.monotonic() < until:
             time.sleep(0.1)
-        assert len(gateway.desk.sessions) <= 2
+        assert len(gateway.state.sessions) <= 2
 
 
 def test_reading_the_settings_again_drops_no_stream(opening: Opening, endpoint: Endpoint) -> None:
     slow, fast = opening(old="slow-1500"), opening(new="good", old="good")
     with slow as gateway:
-        desk = gateway.desk
-        assert desk is not None
-        first = desk.floor
+        state = gateway.state
+        assert state is not None
+        first = state.handle
 
         async def during() -> tuple[httpx2.Response, httpx2.Response]:
             body = {"model": "old", "messages": HELLO, "stream": True}
@@ -279,18 +279,18 @@ def test_reading_the_settings_again_drops_no_stream(opening: Opening, endpoint: 
                 streaming = asyncio.create_task(client.post("/v1/chat/completions", json=body))
                 await asyncio.sleep(0.5)
                 market = await asyncio.to_thread(fast.market, fast.settings)
-                await asyncio.to_thread(gateway.do, desk.reload(market, fast.settings.server))
+                await asyncio.to_thread(gateway.do, state.reload(market, fast.settings.server))
                 other = await client.post("/v1/chat/completions", json={"model": "new", "messages": HELLO})
                 return await streaming, other
 
         stream, other = asyncio.run(during())
         assert other.status_code == 200
         assert stream.text.endswith("data: [DONE]\n\n")
-        assert desk.floor is not first
+        assert state.handle is not first
 
 
 async def test_the_hub_tells_everybody_and_waits_for_nobody() -> None:
-    hub = Hub()
+    hub = EventHub()
     quick, slow = hub.listen(), hub.listen()
     event: Any = object()
     for number in range(1500):

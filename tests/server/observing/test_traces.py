@@ -21,9 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from sale import FunctionAgent, Market, Price
 from sale.auction.events import AuctionOpened, CallSettled
-from sale.server.observing import Metrics, ObservedHub, ObservedStore, TracedApp, Traces, configure_log, masked
+from sale.server.observing import Metrics, ObservedHub, ObservedStore, TracedApp, Traces, configure_log, mask_secrets
 from sale.server.store.store import ServerStore
-from sale.server.store.types import Line
+from sale.server.store.types import LedgerEntry
 from sale.types import Call, Task, Usage
 from tests.support.hang import HANG
 from tests.support.ledger import noted
@@ -54,7 +54,7 @@ def agent(name: str, price: float) -> FunctionAgent:
     return FunctionAgent(name, price=Price(input=price, output=price, blended=price), bid=plan, execute=work)
 
 
-def request_line(**changes) -> Line:
+def request_line(**changes) -> LedgerEntry:
     return noted(**{"at": datetime.now(UTC), "auction_id": None, **changes})
 
 
@@ -243,7 +243,7 @@ def test_traces_are_sent_where_an_endpoint_is_named_and_the_extra_is_installed(i
     ],
 )
 def test_secrets_are_masked(text: str, shown: str):
-    assert masked(text) == shown
+    assert mask_secrets(text) == shown
 
 
 @pytest.mark.parametrize("as_json", [True, False])

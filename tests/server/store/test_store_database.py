@@ -18,10 +18,10 @@ from sqlalchemy import Connection, create_engine, inspect
 
 from sale.errors import ConfigError, StoreError
 from sale.server.store import migrate
-from sale.server.store.database import Database
+from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import HEAD, VERSION_TABLE, metadata
 from sale.server.store.store import ServerStore
-from tests.support.unheard import complaints, let_run
+from tests.support.unawaited_errors import complaints, let_run
 
 ROOT = Path(__file__).parents[3]
 OPEN = """
@@ -136,7 +136,7 @@ async def test_a_file_that_is_no_database_is_an_error(tmp_path: Path):
 
 
 async def test_work_that_began_is_finished_for_a_caller_that_left(tmp_path: Path):
-    database = await Database.open(tmp_path / "s")
+    database = await StoreDatabase.open(tmp_path / "s")
     writing = asyncio.ensure_future(
         database.write(lambda c: c.exec_driver_sql("UPDATE server_state SET changes = 7") and None)
     )

@@ -16,7 +16,7 @@ from sale.server.store import secrets
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Session
 from tests.support.ledger import noted
-from tests.support.unheard import complaints, let_run
+from tests.support.unawaited_errors import complaints, let_run
 
 MIGHT_BE_OURS = "sk-sale-" + "A" * 43
 

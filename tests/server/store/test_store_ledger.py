@@ -13,13 +13,13 @@ from sale.errors import InputError, StoreError
 from sale.server.store import ledger
 from sale.server.store.schema import requests
 from sale.server.store.store import ServerStore
-from sale.server.store.types import Line
+from sale.server.store.types import LedgerEntry
 from tests.support.ledger import noted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def line(number: int, **changes) -> Line:
+def line(number: int, **changes) -> LedgerEntry:
     usual = {"at": NOON, "key_id": None, "session_id": "s", "auction_id": None, "streamed": False}
     return noted(**{"id": f"r{number}", **usual, "first_token_seconds": None, "wait_seconds": 0.5, **changes})
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.errors import BudgetError, RateLimitError, StoreError
-from sale.server.store.rates import WINDOW, Rates
+from sale.server.store.rates import WINDOW, RateLimits
 
 
 class Seconds:
@@ -25,7 +25,7 @@ class Seconds:
 
 def test_so_many_requests_a_minute_and_the_next_when_the_first_is_a_minute_old():
     clock = Seconds()
-    rates = Rates("me", clock)
+    rates = RateLimits("me", clock)
     for _ in range(3):
         assert rates.request("k", 4, None) is None
     clock.now += 30.25
@@ -44,7 +44,7 @@ def test_so_many_requests_a_minute_and_the_next_when_the_first_is_a_minute_old()
 def test_no_minute_has_more_tokens_than_the_limit(asked: list[tuple[float, int]], limit: int):
     """Whatever comes when; but for one request that is above the limit by itself, alone."""
     clock = Seconds()
-    rates = Rates("me", clock)
+    rates = RateLimits("me", clock)
     granted: list[tuple[float, int]] = []
     for pause, tokens in asked:
         clock.now += pause
@@ -61,7 +61,7 @@ def test_no_minute_has_more_tokens_than_the_limit(asked: list[tuple[float, int]]
 
 def test_what_was_set_aside_and_not_used_is_free_again():
     clock = Seconds()
-    rates = Rates("me", clock)
+    rates = RateLimits("me", clock)
     second, wait = rates.tokens("k", 900, 1000)
     assert wait is None
     assert rates.tokens("k", 200, 1000)[1] is not None

@@ -4,22 +4,22 @@ What needs nothing installed is here. Each framework has a module of its own, wh
 `pydantic_ai`, `openai_agents`, `smolagents`, `langgraph`.
 """
 
-from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out
+from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out
 from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
-from sale.agents.adapters.plans import FixedPlan, PlanFunction, Planner, Plans, Work
+from sale.agents.adapters.plans import FixedPlan, PlanFunction, Planner, PlanSource, Work
 
 __all__ = [
-    "Adapted",
+    "AdaptedAgent",
     "CommandAgent",
-    "Course",
     "FixedPlan",
     "FunctionAgent",
     "PlanFunction",
+    "PlanSource",
     "Planner",
-    "Plans",
     "Terms",
     "Work",
     "Worker",
+    "Worklog",
     "carry_out",
 ]

@@ -1,6 +1,6 @@
-"""What all adapters share: the terms an agent works on, and one piece of work from its prompt to its settlement.
+"""The parts all adapters share: the terms an agent works on, and one piece of work from its prompt to its settlement.
 
-Somebody else's agent may raise anything, hang, or end without a word. Whatever it does is on the execution's record;
+A foreign agent may raise anything, hang, or end without a word. Whatever it does is on the execution's record;
 nothing of it reaches the market but a cancellation of the market's own.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from pydantic_core import to_json, to_jsonable_python
 
-from sale.agents.account import NO_BUDGET, Account, most_dollars
-from sale.agents.adapters.plans import Plans, counted, described
+from sale.agents.account import NO_BUDGET, ExecutionAccount, max_dollars
+from sale.agents.adapters.plans import PlanSource, describe_error, estimate_usage
 from sale.agents.execution import describe
 from sale.agents.prompts import work_prompt
 from sale.auction.protocols import BidRequest, Juror
@@ -28,40 +28,40 @@ NO_ANSWER = "call.bad_reply: the answer is empty"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
-    """What an agent is called, what it asks for, and what it is held to."""
+    """The name, the price and the limits of an adapted agent."""
 
     name: str
     """Unique in the pool."""
     price: Price
     """Dollars per million tokens: bids are costed with it, and what the agent reports is settled at it."""
     price_per_task: float | None = None
-    """Dollars for one execution whose tokens nobody reports. Without it such work is counted by the length of its
+    """Dollars for one execution whose tokens are not reported. Without it such work is counted by the length of its
     texts."""
     seconds: float = 600.0
     """The longest an execution may take."""
     budget: Budget = NO_BUDGET
-    """What an execution may spend. Tokens, dollars and calls hold where the framework reports them as it goes (Pydantic
-    AI, OpenAI Agents, LangGraph); seconds always."""
+    """Limits of what an execution may spend. Tokens, dollars and calls hold where the framework reports them as it goes
+    (Pydantic AI, OpenAI Agents, LangGraph); seconds always."""
     follow_strategy: bool = True
-    """Whether it is shown its winning strategy while it works."""
+    """True where it is shown its winning strategy while it works."""
     tools: tuple[ToolInfo, ...] = ()
-    """What it says it can work with; described to it when it plans."""
+    """Its tools, which are described to it when it plans."""
 
 
 @dataclass(slots=True)
-class Course:
-    """What a piece of work has come to so far. What is put here is kept, however the work ends."""
+class Worklog:
+    """The results of a piece of work so far. They are kept, however the work ends."""
 
     answer: str = ""
     usages: list[tuple[Usage, float]] = field(default_factory=list[tuple[Usage, float]])
     """Tokens and seconds of each model call that was reported."""
     trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
     dollars: float | None = None
-    """What the work as a whole cost, where somebody says so: it then counts, and not the price of tokens."""
+    """Dollars of the work as a whole, where they are reported: they then count, and not the price of tokens."""
     begun: bool = False
-    """Whether work that reports no usage has cost something by now."""
+    """True once work that reports no usage has cost something."""
     terms: Terms | None = None
-    """Whose budget it is held to."""
+    """The terms whose budget the work is held to."""
 
     def check(self, usages: Sequence[Usage] | None = None) -> None:
         """See whether there may be another model call after these; after those reported so far, unless given.
@@ -71,20 +71,20 @@ class Course:
         """
         if self.terms is None:
             return
-        account = Account(self.terms.name, self.terms.price, self.terms.budget)
+        account = ExecutionAccount(self.terms.name, self.terms.price, self.terms.budget)
         for usage in [usage for usage, _ in self.usages] if usages is None else usages:
-            account.took(usage, 0.0)
+            account.record_call(usage, 0.0)
         account.allow()
 
 
-Doing = Callable[[Prompt, Course], Awaitable[None]]
+Doing = Callable[[Prompt, Worklog], Awaitable[None]]
 """Does the work of a prompt and keeps its course; may raise anything."""
 
 
-class Adapted:
+class AdaptedAgent:
     """The part of a contractor that is the same for every framework. It does not judge."""
 
-    def __init__(self, terms: Terms, plans: Plans) -> None:
+    def __init__(self, terms: Terms, plans: PlanSource) -> None:
         """Nothing is called yet.
 
         Args:
@@ -106,7 +106,7 @@ class Adapted:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it says it can work with."""
+        """Its tools, by its own account."""
         return self._terms.tools
 
     @property
@@ -117,7 +117,7 @@ class Adapted:
     @property
     def dearest(self) -> float | None:
         """The price of a task, or what the budget allows, whichever is more."""
-        known = (self._terms.price_per_task, most_dollars(self._terms.budget, self._terms.price))
+        known = (self._terms.price_per_task, max_dollars(self._terms.budget, self._terms.price))
         return max((most for most in known if most is not None), default=None)
 
     async def prepare(self) -> None:
@@ -147,50 +147,50 @@ async def carry_out(terms: Terms, mode: str, task: Task, strategy: str | None, d
     """
     shown = strategy if terms.follow_strategy else None
     prompt = work_prompt(task, strategy=shown)
-    course = Course(terms=terms)
+    worklog = Worklog(terms=terms)
     began = time.monotonic()
-    error = await _outcome(terms, prompt, course, do)
+    error = await _outcome(terms, prompt, worklog, do)
     seconds = time.monotonic() - began
     return Execution(
         agent=terms.name,
-        answer=course.answer,
+        answer=worklog.answer,
         mode=mode,
         followed_strategy=shown is not None,
-        trace=tuple(course.trace),
-        calls=_settled(terms, prompt, course, seconds, error),
+        trace=tuple(worklog.trace),
+        calls=_settled(terms, prompt, worklog, seconds, error),
         seconds=seconds,
         error=error,
     )
 
 
-async def _outcome(terms: Terms, prompt: Prompt, course: Course, do: Doing) -> str | None:
+async def _outcome(terms: Terms, prompt: Prompt, worklog: Worklog, do: Doing) -> str | None:
     """Why there is no whole answer; `None` where there is one."""
     seconds = min(terms.seconds, terms.budget.seconds or terms.seconds)
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            await do(prompt, course)
+            await do(prompt, worklog)
     except asyncio.CancelledError as error:
         this = asyncio.current_task()
         if this is not None and this.cancelling():
             raise
-        return described(error)  # it cancelled itself, not we it
+        return describe_error(error)  # it cancelled itself, not we it
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
         if limit.expired():
             return describe(CallTimeoutError(f"not done within {seconds:g} s"))
-        return failure(error, terms.name)
-    return None if course.answer.strip() else NO_ANSWER
+        return describe_failure(error, terms.name)
+    return None if worklog.answer.strip() else NO_ANSWER
 
 
-def failure(error: Exception, where: str) -> str:
+def describe_failure(error: Exception, where: str) -> str:
     """An exception for the record, ours or anybody's, in one line."""
     if isinstance(error, SaleError):
         return describe(error)
-    return describe(to_call_error(error, where)) if isinstance(error, FOREIGN) else described(error)
+    return describe(to_call_error(error, where)) if isinstance(error, FOREIGN) else describe_error(error)
 
 
 def text_of(output: object) -> str:
-    """What an agent hands in, as text: what is none, as JSON."""
+    """Return an agent's answer as text, a value of another type as JSON."""
     return output if isinstance(output, str) else to_json(output, fallback=str).decode()
 
 
@@ -199,14 +199,14 @@ def json_of(value: object) -> object:
     return to_jsonable_python(value, fallback=str)
 
 
-def _settled(terms: Terms, prompt: Prompt, course: Course, seconds: float, error: str | None) -> tuple[Call, ...]:
+def _settled(terms: Terms, prompt: Prompt, worklog: Worklog, seconds: float, error: str | None) -> tuple[Call, ...]:
     """A line for each call that was reported, else one for the work as a whole; and one for how it failed."""
-    reported = [(usage, spent) for usage, spent in course.usages if usage.total]
-    if course.dollars is not None:
+    reported = [(usage, spent) for usage, spent in worklog.usages if usage.total]
+    if worklog.dollars is not None:
         usage = sum((usage for usage, _ in reported), Usage())
-        return (_line(terms, prompt, usage, course.dollars, seconds, error),)
-    if not reported and (course.answer.strip() or course.begun):
-        usage = counted(prompt.user, course.answer)
+        return (_line(terms, prompt, usage, worklog.dollars, seconds, error),)
+    if not reported and (worklog.answer.strip() or worklog.begun):
+        usage = estimate_usage(prompt.user, worklog.answer)
         dollars = terms.price.dollars(usage) if terms.price_per_task is None else terms.price_per_task
         return (_line(terms, prompt, usage, dollars, seconds, error),)
     lines = [_line(terms, prompt, usage, terms.price.dollars(usage), spent, None) for usage, spent in reported]

@@ -21,54 +21,54 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out
-from sale.agents.adapters.plans import OwnModel, Plans, counted
-from sale.agents.tools.runs import Limits, RunReport
+from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out
+from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
+from sale.agents.tools.runs import RunLimits, RunReport
 from sale.agents.tools.supervise import Command, supervise
 from sale.errors import BadReplyError, ConfigError, NotReadyError, SandboxError, UnpricedAgentError
-from sale.models.chat import MOST_TOKENS
+from sale.models.chat import MAX_TOKENS
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 PLACEHOLDER = "{task}"
 OUTPUT_BYTES = 2**20
 STDERR_SHOWN = 300
-"""How much of what it wrote to standard error is quoted where it failed."""
+"""Characters of standard error that are quoted where it failed."""
 ANY = sys.maxsize
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spent:
-    """What a program says it took."""
+class ReportedSpend:
+    """The tokens and dollars a program reports."""
 
     tokens: Usage
     dollars: float | None
 
 
-class _Told(BaseModel):
+class _UsageReport(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    input_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
-    output_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
+    input_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] = 0
+    output_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] = 0
     dollars: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> _Told:
+    def _says_something(self) -> _UsageReport:
         if not self.model_fields_set:
             raise ValueError("neither tokens nor dollars")
         return self
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> ReportedSpend:
         usage = Usage(input_tokens=self.input_tokens, output_tokens=self.output_tokens)
-        return Spent(tokens=usage, dollars=self.dollars)
+        return ReportedSpend(tokens=usage, dollars=self.dollars)
 
 
-class _Line(BaseModel):
-    usage: _Told
+class _UsageLine(BaseModel):
+    usage: _UsageReport
 
 
-class CommandAgent(Adapted):
+class CommandAgent(AdaptedAgent):
     """A program that answers a prompt.
 
     Its tokens are its own affair, so what one execution costs is declared, `Terms.price_per_task`, unless it says so
@@ -80,7 +80,7 @@ class CommandAgent(Adapted):
         command: Sequence[str],
         terms: Terms,
         *,
-        plans: Plans | None = None,
+        plans: PlanSource | None = None,
         environment: Mapping[str, str] = NOTHING,
         directory: Path | None = None,
         output_bytes: int = OUTPUT_BYTES,
@@ -130,11 +130,11 @@ class CommandAgent(Adapted):
         """Run the program on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "command", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, course: Course) -> None:
+    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
         program = self._program()
-        course.begun = True
+        worklog.begun = True
         report = await self._run(program, prompt.user)
-        course.trace += [
+        worklog.trace += [
             {"role": "user", "content": prompt.user},
             {
                 "role": "assistant",
@@ -143,10 +143,10 @@ class CommandAgent(Adapted):
                 "exit_code": report.exit_code,
             },
         ]
-        course.answer, usage = self._told(self._answer(report))
+        worklog.answer, usage = self._told(self._answer(report))
         if usage is not None:
-            course.usages.append((usage.tokens, report.seconds))
-            course.dollars = usage.dollars
+            worklog.usages.append((usage.tokens, report.seconds))
+            worklog.dollars = usage.dollars
 
     async def _ask(self, prompt: Prompt, max_tokens: int) -> Reply:
         """The program's own plan. It cannot be held to a length: the auction cuts, or drops, what is too long."""
@@ -154,10 +154,10 @@ class CommandAgent(Adapted):
         text = f"{prompt.system}\n\n{prompt.user}"
         report = await self._run(self._program(), text)
         answer, usage = self._told(self._answer(report))
-        tokens = usage.tokens if usage is not None and usage.tokens.total else counted(text, answer)
+        tokens = usage.tokens if usage is not None and usage.tokens.total else estimate_usage(text, answer)
         return Reply(text=answer, usage=tokens, seconds=report.seconds)
 
-    def _told(self, written: str) -> tuple[str, Spent | None]:
+    def _told(self, written: str) -> tuple[str, ReportedSpend | None]:
         """The answer, and what the program says it took.
 
         Raises:
@@ -167,7 +167,7 @@ class CommandAgent(Adapted):
             return written, None
         answer, _, last = written.rpartition("\n")
         try:
-            return answer.strip(), _Line.model_validate_json(last).usage.spent
+            return answer.strip(), _UsageLine.model_validate_json(last).usage.spent
         except ValidationError as error:
             raise BadReplyError(
                 f"the last line it wrote does not say what it took: {last[:STDERR_SHOWN]!r}",
@@ -188,7 +188,7 @@ class CommandAgent(Adapted):
         given = "" if arguments != list(self._command[1:]) else text
         if any("\0" in argument for argument in arguments):
             raise BadReplyError("the prompt holds a null character, which no argument can", where=self.name)
-        limits = Limits(cpu_seconds=ANY, wall_seconds=float(ANY), memory_bytes=ANY, output_bytes=self._output_bytes)
+        limits = RunLimits(cpu_seconds=ANY, wall_seconds=float(ANY), memory_bytes=ANY, output_bytes=self._output_bytes)
         with self._place() as directory, _ready() as report:
             command = Command(
                 argv=[program, *arguments],
@@ -214,7 +214,7 @@ class CommandAgent(Adapted):
             yield Path(name)
 
     def _answer(self, report: RunReport) -> str:
-        """What it wrote, if that is an answer.
+        """Return its standard output, if that is an answer.
 
         Raises:
             BadReplyError: It failed, wrote too much, nothing, or no text.

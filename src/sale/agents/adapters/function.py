@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from sale.agents.adapters.plans import Planner, Work, as_work, described
+from sale.agents.adapters.plans import Planner, Work, as_work, describe_error
 from sale.agents.execution import describe
 from sale.auction.protocols import BidRequest, Juror
 from sale.errors import BadReplyError, CallTimeoutError, SaleError
@@ -66,7 +66,7 @@ class FunctionAgent:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it says it can work with."""
+        """Its tools, by its own account."""
         return self._tools
 
     @property
@@ -85,7 +85,7 @@ class FunctionAgent:
         except SaleError:
             raise
         except Exception as error:
-            raise BadReplyError(described(error), where=self._name) from error
+            raise BadReplyError(describe_error(error), where=self._name) from error
         return Reply(text=work.text, usage=work.usage, seconds=time.monotonic() - began)
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
@@ -97,7 +97,7 @@ class FunctionAgent:
             async with limit:
                 work = as_work(await self._work(task, strategy), task.text)
         except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
-            failure = described(error)
+            failure = describe_error(error)
             if limit.expired():
                 failure = describe(CallTimeoutError(f"not done within {self._seconds:g} s"))
         seconds = time.monotonic() - began

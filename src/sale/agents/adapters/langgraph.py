@@ -10,8 +10,8 @@ from typing import Any, Protocol, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 
-from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out, json_of
-from sale.agents.adapters.plans import OwnModel, Plans, counted
+from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, json_of
+from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
 from sale.errors import BadReplyError, SpentError
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
@@ -19,21 +19,21 @@ STEPS = 50
 
 
 class Graph(Protocol):
-    """What is asked of a graph; a compiled `StateGraph` is one, and so is a remote graph."""
+    """The interface of a graph; a compiled `StateGraph` has it, and so has a remote graph."""
 
     def astream(self, input: Any, config: Any = None, *, stream_mode: Any = None) -> AsyncIterator[Any]:  # noqa: ANN401
         """Run it, and yield its state after every step."""
         ...
 
 
-class LangGraphAgent(Adapted):
+class LangGraphAgent(AdaptedAgent):
     """A graph whose state has `messages`: it is given the task as one, and its last model message is the answer.
 
     A graph does not show its model, so where its plans come from is said: `chat_model_plans(model)`, or any other.
     Tokens are those its messages report.
     """
 
-    def __init__(self, graph: Graph, terms: Terms, *, plans: Plans, steps: int = STEPS) -> None:
+    def __init__(self, graph: Graph, terms: Terms, *, plans: PlanSource, steps: int = STEPS) -> None:
         """Nothing is called yet.
 
         Args:
@@ -50,7 +50,7 @@ class LangGraphAgent(Adapted):
         """Run the graph on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "langgraph", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, course: Course) -> None:
+    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
         asked = HumanMessage(prompt.user, id=uuid.uuid4().hex)
         messages: Sequence[AnyMessage] = [asked]
         try:
@@ -60,20 +60,20 @@ class LangGraphAgent(Adapted):
                 stream_mode="values",
             ):
                 messages = _messages(state) or messages
-                course.check([used for one in messages if isinstance(one, AIMessage) and (used := _usage(one))])
+                worklog.check([used for one in messages if isinstance(one, AIMessage) and (used := _usage(one))])
         except SpentError:
             said = [str(one.text) for one in messages if isinstance(one, AIMessage)]
-            course.answer = next((text for text in reversed(said) if text.strip()), "")
+            worklog.answer = next((text for text in reversed(said) if text.strip()), "")
             raise
         finally:
-            _keep(messages, course)
+            _keep(messages, worklog)
         last = messages[-1]
         if not isinstance(last, AIMessage):
             raise BadReplyError(f"the graph ended with a message of {last.type!r}, not with an answer")
-        course.answer = str(last.text)
+        worklog.answer = str(last.text)
 
 
-def chat_model_plans(model: BaseChatModel, agent: str) -> Plans:
+def chat_model_plans(model: BaseChatModel, agent: str) -> PlanSource:
     """Plans of a LangChain chat model, usually the one the graph works with.
 
     Args:
@@ -86,7 +86,7 @@ def chat_model_plans(model: BaseChatModel, agent: str) -> Plans:
         messages = [SystemMessage(prompt.system), HumanMessage(prompt.user)]
         said = await model.bind(max_tokens=max_tokens).ainvoke(messages)
         text = str(said.text)
-        usage = _usage(said) or counted(prompt.system + prompt.user, text)
+        usage = _usage(said) or estimate_usage(prompt.system + prompt.user, text)
         return Reply(text=text, usage=usage, seconds=time.monotonic() - began)
 
     return OwnModel(agent, ask)
@@ -98,11 +98,11 @@ def _messages(state: object) -> Sequence[AnyMessage]:
     return cast("Mapping[str, Sequence[AnyMessage]]", state)["messages"]
 
 
-def _keep(messages: Sequence[AnyMessage], course: Course) -> None:
-    course.trace += [cast("Mapping[str, object]", json_of(message)) for message in messages]
+def _keep(messages: Sequence[AnyMessage], worklog: Worklog) -> None:
+    worklog.trace += [cast("Mapping[str, object]", json_of(message)) for message in messages]
     for message in messages:
         if isinstance(message, AIMessage) and (usage := _usage(message)) is not None:
-            course.usages.append((usage, 0.0))
+            worklog.usages.append((usage, 0.0))
 
 
 def _usage(message: AIMessage) -> Usage | None:

@@ -8,15 +8,15 @@ from typing import Any
 from agents import Agent, ItemHelpers, ModelResponse, RunConfig, RunContextWrapper, RunHooks, Runner, Tool
 from agents.model_settings import ModelSettings
 
-from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out, json_of, text_of
-from sale.agents.adapters.plans import OwnModel, Plans
+from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, json_of, text_of
+from sale.agents.adapters.plans import OwnModel, PlanSource
 from sale.errors import SpentError
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 TURNS = 12
 
 
-class OpenAIAgentsAgent(Adapted):
+class OpenAIAgentsAgent(AdaptedAgent):
     """An agent of the OpenAI Agents SDK: bids with its own model, works with its own tools, reports its usage."""
 
     def __init__(
@@ -24,7 +24,7 @@ class OpenAIAgentsAgent(Adapted):
         agent: Agent[Any],
         terms: Terms,
         *,
-        plans: Plans | None = None,
+        plans: PlanSource | None = None,
         context: object = None,
         turns: int = TURNS,
         run_config: RunConfig | None = None,
@@ -32,7 +32,7 @@ class OpenAIAgentsAgent(Adapted):
         """Nothing is called yet.
 
         Args:
-            agent: Yours; an answer that is no text is handed in as JSON.
+            agent: Yours; an answer that is not text is handed in as JSON.
             terms: Name, price, limits.
             plans: Where its plans come from; its own model unless given.
             context: What every run of it is given.
@@ -49,22 +49,22 @@ class OpenAIAgentsAgent(Adapted):
         """Run the agent on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "openai-agents", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, course: Course) -> None:
-        course.trace.append({"role": "user", "content": prompt.user})
+    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
+        worklog.trace.append({"role": "user", "content": prompt.user})
         run = await Runner.run(
             self._agent,
             prompt.user,
             context=self._context,
             max_turns=self._turns,
-            hooks=_Watch(course),
+            hooks=_RunRecorder(worklog),
             run_config=self._run_config,
         )
-        course.answer = text_of(run.final_output)
+        worklog.answer = text_of(run.final_output)
 
     async def _ask(self, prompt: Prompt, max_tokens: int) -> Reply:
         """The agent's model alone: without its instructions, tools, guardrails and output type."""
         began = time.monotonic()
-        course = Course()
+        worklog = Worklog()
         planner: Agent[Any] = Agent(
             name=self._agent.name,
             instructions=prompt.system,
@@ -73,16 +73,18 @@ class OpenAIAgentsAgent(Adapted):
                 ModelSettings(max_tokens=max_tokens, tool_choice="none", parallel_tool_calls=None)
             ),
         )
-        run = await Runner.run(planner, prompt.user, max_turns=1, hooks=_Watch(course), run_config=self._run_config)
-        usage = sum((usage for usage, _ in course.usages), Usage())
+        run = await Runner.run(
+            planner, prompt.user, max_turns=1, hooks=_RunRecorder(worklog), run_config=self._run_config
+        )
+        usage = sum((usage for usage, _ in worklog.usages), Usage())
         return Reply(text=text_of(run.final_output), usage=usage, seconds=time.monotonic() - began)
 
 
-class _Watch(RunHooks[Any]):
+class _RunRecorder(RunHooks[Any]):
     """Keeps the course of a run as it goes, so that a run that fails has one, too."""
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, worklog: Worklog) -> None:
+        self._course = worklog
         self._asked = time.monotonic()
         self._said = ""
 
@@ -96,7 +98,7 @@ class _Watch(RunHooks[Any]):
         self._asked = time.monotonic()
 
     async def on_llm_end(self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse) -> None:
-        """What was said, and what it took."""
+        """Add the model's message and its usage to the worklog."""
         del context
         used = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
         self._course.usages.append((used, time.monotonic() - self._asked))
@@ -107,6 +109,6 @@ class _Watch(RunHooks[Any]):
         ]
 
     async def on_tool_end(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool, result: object) -> None:
-        """What a tool gave back."""
+        """Add a tool's result to the worklog."""
         del context, agent
         self._course.trace.append({"role": "tool", "name": tool.name, "content": json_of(result)})

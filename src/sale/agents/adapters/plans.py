@@ -1,6 +1,6 @@
 """Where an adapted agent's plan comes from: its own model, a function, a fixed text, or another agent.
 
-Whatever has a `bid` can plan for somebody else; what it takes is settled at the price of the agent it plans for.
+Whatever has a `bid` can plan for another agent; what it takes is settled at the price of the agent it plans for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Ask = Callable[[Prompt, int], Awaitable[Reply]]
 """Asks a model: the prompt and the longest answer, in tokens."""
 
 
-class Plans(Protocol):
+class PlanSource(Protocol):
     """Writes plans. Any agent does."""
 
     async def bid(self, request: BidRequest, /) -> Reply:
@@ -50,7 +50,7 @@ class FixedPlan:
 
     text: str
 
-    async def bid(self, request: BidRequest, /) -> Reply:  # noqa: ARG002  the shape is that of `Plans`
+    async def bid(self, request: BidRequest, /) -> Reply:  # noqa: ARG002  the shape is that of `PlanSource`
         """The text, at no input and its own length."""
         return Reply(text=self.text, usage=Usage(output_tokens=tokens_in(self.text)), seconds=0.0)
 
@@ -73,7 +73,7 @@ class PlanFunction:
         except SaleError:
             raise
         except Exception as error:
-            raise BadReplyError(described(error)) from error
+            raise BadReplyError(describe_error(error)) from error
         return Reply(text=work.text, usage=work.usage, seconds=time.monotonic() - began)
 
 
@@ -97,11 +97,11 @@ class OwnModel:
         except FOREIGN as error:
             raise to_call_error(error, self.agent) from error
         except Exception as error:
-            raise BadReplyError(described(error), where=self.agent) from error
+            raise BadReplyError(describe_error(error), where=self.agent) from error
 
 
 def as_work(made: str | Work, read: str) -> Work:
-    """What somebody's function returned, with its usage counted where it tells none.
+    """Return the result of a foreign function as work, with its usage estimated where it reports none.
 
     Raises:
         TypeError: It is neither text nor work.
@@ -110,11 +110,11 @@ def as_work(made: str | Work, read: str) -> Work:
         return made
     if not isinstance(made, str):  # pyright: ignore[reportUnnecessaryIsInstance]  somebody else's function
         raise TypeError(f"the function must return str or Work, got {made!r}")
-    return Work(text=made, usage=counted(read, made))
+    return Work(text=made, usage=estimate_usage(read, made))
 
 
-def counted(read: str, written: str) -> Usage:
-    """The usage of texts nobody counted the tokens of: an estimate."""
+def estimate_usage(read: str, written: str) -> Usage:
+    """Estimate the usage of texts whose tokens were not counted."""
     return Usage(input_tokens=tokens_in(read), output_tokens=tokens_in(written))
 
 
@@ -123,7 +123,7 @@ def tokens_in(text: str) -> int:
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
-def described(error: BaseException) -> str:
-    """Somebody else's exception in one short line: its class and what it says."""
+def describe_error(error: BaseException) -> str:
+    """Describe a foreign exception in one short line: its class and its message."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"

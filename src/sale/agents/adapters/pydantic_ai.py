@@ -22,14 +22,14 @@ from pydantic_ai.models import Model, infer_model
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.usage import UsageLimits
 
-from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out, text_of
-from sale.agents.adapters.plans import OwnModel, Plans
+from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, text_of
+from sale.agents.adapters.plans import OwnModel, PlanSource
 from sale.errors import ConfigError, SpentError
 from sale.models.endpoint import read_response
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 
-class PydanticAIAgent(Adapted):
+class PydanticAIAgent(AdaptedAgent):
     """A Pydantic AI agent: bids with its own model, works with its own tools, reports its usage.
 
     Its bids have log-probabilities where its model settings ask for them (`openai_logprobs=True`, say).
@@ -40,14 +40,14 @@ class PydanticAIAgent(Adapted):
         agent: AbstractAgent[Any, Any],
         terms: Terms,
         *,
-        plans: Plans | None = None,
+        plans: PlanSource | None = None,
         deps: object = None,
         limits: UsageLimits | None = None,
     ) -> None:
         """Nothing is called yet.
 
         Args:
-            agent: Yours; an answer that is no text is handed in as JSON.
+            agent: Yours; an answer that is not text is handed in as JSON.
             terms: Name, price, limits.
             plans: Where its plans come from; its own model unless given.
             deps: What every run of it depends on.
@@ -72,20 +72,20 @@ class PydanticAIAgent(Adapted):
         """Run the agent on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "pydantic-ai", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, course: Course) -> None:
+    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
         with capture_run_messages() as messages:
             try:
                 run = await self._agent.run(prompt.user, deps=self._deps, usage_limits=self._limits or self._budget())
-                course.answer = text_of(run.output)
+                worklog.answer = text_of(run.output)
             except UsageLimitExceeded as error:
                 said = [message.text for message in messages if isinstance(message, ModelResponse)]
-                course.answer = next((text for text in reversed(said) if text), "")
+                worklog.answer = next((text for text in reversed(said) if text), "")
                 if self._limits is None:
                     raise SpentError(f"cut short: {error}", where=self.name) from error
                 raise
             finally:
-                course.usages += _usages(messages)
-                course.trace += cast(
+                worklog.usages += _usages(messages)
+                worklog.trace += cast(
                     "Sequence[Mapping[str, object]]", ModelMessagesTypeAdapter.dump_python(messages, mode="json")
                 )
 

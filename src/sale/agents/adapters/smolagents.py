@@ -11,15 +11,15 @@ from typing import Any, Protocol, TypeVar
 from smolagents import ActionStep, AgentMemory, PlanningStep, RunResult
 from smolagents.models import ChatMessage, MessageRole
 
-from sale.agents.adapters.adapted import Adapted, Course, Terms, carry_out, json_of, text_of
-from sale.agents.adapters.plans import OwnModel, Plans, counted
+from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, json_of, text_of
+from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
 from sale.errors import ExecutionError
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 T = TypeVar("T")
 
 
-class ChatModel(Protocol):
+class SmolagentsModel(Protocol):
     """A smolagents model."""
 
     def generate(self, messages: list[ChatMessage], **kwargs: Any) -> ChatMessage:  # noqa: ANN401  they are smolagents'
@@ -28,7 +28,7 @@ class ChatModel(Protocol):
 
 
 class StepAgent(Protocol):
-    """What is asked of a smolagents agent; every `MultiStepAgent` is one."""
+    """The interface of a smolagents agent; every `MultiStepAgent` has it."""
 
     @property
     def memory(self) -> AgentMemory:
@@ -36,13 +36,13 @@ class StepAgent(Protocol):
         ...
 
     @property
-    def model(self) -> ChatModel:
-        """What it thinks with."""
+    def model(self) -> SmolagentsModel:
+        """The model it works with."""
         ...
 
     @property
     def max_steps(self) -> int:
-        """How many steps it may take."""
+        """The most steps it may take."""
         ...
 
     def run(self, task: str, *, return_full_result: bool) -> object:
@@ -54,19 +54,19 @@ class StepAgent(Protocol):
         ...
 
 
-class SmolagentsAgent(Adapted):
+class SmolagentsAgent(AdaptedAgent):
     """A smolagents agent: bids with its own model, works with its own tools, reports its usage.
 
     A thread cannot be killed: when the time is up or the work is cancelled the agent is told to stop, the market goes
     on, and the agent ends after the step it is at.
     """
 
-    def __init__(self, make: Callable[[], StepAgent], terms: Terms, *, plans: Plans | None = None) -> None:
+    def __init__(self, make: Callable[[], StepAgent], terms: Terms, *, plans: PlanSource | None = None) -> None:
         """Nothing is called yet.
 
         Args:
             make: Makes the agent, for every piece of work anew: a smolagents agent remembers, and works on one thing
-                at a time. An answer that is no text is handed in as JSON.
+                at a time. An answer that is not text is handed in as JSON.
             terms: Name, price, limits.
             plans: Where its plans come from; its own model unless given.
         """
@@ -77,7 +77,7 @@ class SmolagentsAgent(Adapted):
         """Run the agent on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "smolagents", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, course: Course) -> None:
+    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
         agent = self._make()
         try:
             result = await _in_thread(lambda: agent.run(prompt.user, return_full_result=True))
@@ -85,13 +85,13 @@ class SmolagentsAgent(Adapted):
             agent.interrupt()
             raise
         finally:
-            course.trace.append({"role": "user", "content": prompt.user})
+            worklog.trace.append({"role": "user", "content": prompt.user})
             for step in list(agent.memory.steps):
                 if isinstance(step, ActionStep | PlanningStep):
-                    _keep(step, course)
+                    _keep(step, worklog)
         if not isinstance(result, RunResult):
             raise TypeError(f"the agent must return a RunResult, got {type(result).__name__}")
-        course.answer = "" if result.output is None else text_of(result.output)
+        worklog.answer = "" if result.output is None else text_of(result.output)
         if result.state != "success":
             raise ExecutionError(f"not done within {agent.max_steps} steps")
 
@@ -103,7 +103,7 @@ class SmolagentsAgent(Adapted):
         text = text_of(said.content or "")
         used = said.token_usage
         usage = (
-            counted(prompt.system + prompt.user, text)
+            estimate_usage(prompt.system + prompt.user, text)
             if used is None
             else Usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens)
         )
@@ -114,16 +114,16 @@ def _message(role: MessageRole, text: str) -> ChatMessage:
     return ChatMessage(role=role, content=[{"type": "text", "text": text}])
 
 
-def _keep(step: ActionStep | PlanningStep, course: Course) -> None:
+def _keep(step: ActionStep | PlanningStep, worklog: Worklog) -> None:
     used = step.token_usage
     if used is not None:
         spent = step.timing.duration or 0.0
-        course.usages.append((Usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens), spent))
+        worklog.usages.append((Usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens), spent))
     if isinstance(step, PlanningStep):
-        course.trace.append({"role": "assistant", "content": step.plan})
+        worklog.trace.append({"role": "assistant", "content": step.plan})
         return
     said = step.model_output_message
-    course.trace.append(
+    worklog.trace.append(
         {
             "role": "assistant",
             "content": json_of(said.content if said is not None else step.model_output),
@@ -132,7 +132,7 @@ def _keep(step: ActionStep | PlanningStep, course: Course) -> None:
     )
     if step.observations is not None or step.error is not None:
         failed = None if step.error is None else str(step.error)
-        course.trace.append({"role": "tool", "content": step.observations, "error": failed})
+        worklog.trace.append({"role": "tool", "content": step.observations, "error": failed})
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

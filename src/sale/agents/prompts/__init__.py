@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sale.auction.prompts.templates import folder
+from sale.auction.prompts.templates import load_folder
 from sale.auction.text import without_invisible
 from sale.types import Prompt, Task, ToolInfo
 
@@ -15,7 +15,7 @@ from sale.types import Prompt, Task, ToolInfo
 def work_prompt(task: Task, *, strategy: str | None, tools: Sequence[ToolInfo] = ()) -> Prompt:
     """Ask the winner to do the task; `strategy` is its own plan, or `None` to work without one."""
     values = {"task": task.text, "strategy": strategy, "tools": tools, "code": task.domain == "coding"}
-    return folder("sale.agents.prompts").render("work", values)
+    return load_folder("sale.agents.prompts").render("work", values)
 
 
 def verify_prompt(task: Task, answer: str, reference: str | None, *, label: str) -> Prompt:
@@ -30,18 +30,18 @@ def verify_prompt(task: Task, answer: str, reference: str | None, *, label: str)
     answer = without_invisible(answer)
     nonce = hashlib.sha256(f"{answer}\0{reference}".encode()).hexdigest()[:8]
     values = {"task": task.text, "answer": answer, "reference": reference, "label": label, "nonce": nonce}
-    return folder("sale.agents.prompts").render("verify", values)
+    return load_folder("sale.agents.prompts").render("verify", values)
 
 
 def repair_prompt(task: Task, *, strategy: str | None, code: str, fault: str) -> Prompt:
     """Ask for a corrected answer: what was handed in, and what is wrong with it."""
     nonce = hashlib.sha256(f"{code}\0{fault}".encode(errors="replace")).hexdigest()[:8]
     values = {"task": task.text, "strategy": strategy, "code": code, "fault": fault, "nonce": nonce}
-    return folder("sale.agents.prompts").render("repair", values)
+    return load_folder("sale.agents.prompts").render("repair", values)
 
 
 @dataclass(frozen=True, slots=True)
-class StepTaken:
+class StepView:
     """A step of work and what came of it, as the next prompt shows them."""
 
     action: str
@@ -49,26 +49,26 @@ class StepTaken:
 
 
 def closing_words() -> str:
-    """What a model is told when what is left of its budget is for the answer."""
-    return folder("sale.agents.prompts").render("closing", {}).user
+    """Return the text that asks a model for its answer when its budget is nearly used up."""
+    return load_folder("sale.agents.prompts").render("closing", {}).user
 
 
-class Usable(Protocol):
+class ToolView(Protocol):
     """A tool as the prompt for a step shows it."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the tool."""
         ...
 
     @property
     def description(self) -> str:
-        """What it does."""
+        """The purpose of the tool."""
         ...
 
     @property
     def shown(self) -> str:
-        """What stands for its inputs."""
+        """The placeholder of its inputs."""
         ...
 
     @property
@@ -78,26 +78,26 @@ class Usable(Protocol):
 
 
 def step_prompt(
-    task: Task, *, strategy: str | None, tools: Sequence[Usable], steps: Sequence[StepTaken], last: bool, sourced: bool
+    task: Task, *, strategy: str | None, tools: Sequence[ToolView], steps: Sequence[StepView], last: bool, sourced: bool
 ) -> Prompt:
     """Ask for the next step of work; what came before is in the prompt, so that its beginning can be cached.
 
     With `sourced` an answer names the numbers of what it rests on in a field of its own.
     """
     values = {**_so_far(task, strategy, steps), "tools": tools, "last": last, "sourced": sourced}
-    return folder("sale.agents.prompts").render("step", values)
+    return load_folder("sale.agents.prompts").render("step", values)
 
 
-def choose_prompt(task: Task, *, strategy: str | None, tools: Sequence[Usable], steps: Sequence[StepTaken]) -> Prompt:
+def choose_prompt(task: Task, *, strategy: str | None, tools: Sequence[ToolView], steps: Sequence[StepView]) -> Prompt:
     """Ask which tool the next step needs, or for the answer."""
-    return folder("sale.agents.prompts").render("choose", {**_so_far(task, strategy, steps), "tools": tools})
+    return load_folder("sale.agents.prompts").render("choose", {**_so_far(task, strategy, steps), "tools": tools})
 
 
-def fill_prompt(task: Task, *, strategy: str | None, tool: Usable, steps: Sequence[StepTaken]) -> Prompt:
+def fill_prompt(task: Task, *, strategy: str | None, tool: ToolView, steps: Sequence[StepView]) -> Prompt:
     """Ask what a tool that was chosen is given."""
-    return folder("sale.agents.prompts").render("fill", {**_so_far(task, strategy, steps), "tool": tool})
+    return load_folder("sale.agents.prompts").render("fill", {**_so_far(task, strategy, steps), "tool": tool})
 
 
-def _so_far(task: Task, strategy: str | None, steps: Sequence[StepTaken]) -> dict[str, object]:
+def _so_far(task: Task, strategy: str | None, steps: Sequence[StepView]) -> dict[str, object]:
     nonce = hashlib.sha256(task.text.encode()).hexdigest()[:8]
     return {"task": task.text, "strategy": strategy, "steps": steps, "nonce": nonce}

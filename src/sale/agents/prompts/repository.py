@@ -7,15 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sale.auction.prompts.templates import folder
+from sale.auction.prompts.templates import load_folder
 from sale.types import Prompt, Task
 
 MARKS = ("<" * 7 + " SEARCH", "=" * 7, ">" * 7 + " REPLACE")
-"""What stands before, between and after the lines of a replacement."""
+"""The marks before, between and after the lines of a replacement."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FileShown:
+class FileView:
     """A file as a worker is shown it."""
 
     path: str
@@ -25,7 +25,7 @@ class FileShown:
 
     @property
     def fence(self) -> str:
-        """What stands around the file: more backticks than any line of it begins with."""
+        """The fence around the file: more backticks than any line of it begins with."""
         runs = [len(run) for run in re.findall(r"^ *(`{3,})", self.text, re.MULTILINE)]
         return "`" * max([3, *(length + 1 for length in runs)])
 
@@ -33,14 +33,14 @@ class FileShown:
 def workspace_task(text: str, *, files: str, command: str | None, failing: str | None) -> str:
     """A task with what there is to know of the repository it is about."""
     values = {"task": text, "files": files, "command": command, "failing": failing}
-    return folder("sale.agents.prompts").render("workspace", values).user
+    return load_folder("sale.agents.prompts").render("workspace", values).user
 
 
 def edit_prompt(
     task: Task,
     *,
     strategy: str | None,
-    files: Sequence[FileShown],
+    files: Sequence[FileView],
     whole: bool,
     handed_in: str = "",
     fault: str = "",
@@ -57,4 +57,4 @@ def edit_prompt(
         "fault": fault,
         "nonce": nonce,
     }
-    return folder("sale.agents.prompts").render("edit", values)
+    return load_folder("sale.agents.prompts").render("edit", values)

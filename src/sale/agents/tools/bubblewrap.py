@@ -33,10 +33,10 @@ from sale.agents.tools.interpreter import (
 )
 from sale.agents.tools.launch import ENVIRONMENT, launch, rlimits
 from sale.agents.tools.processes import kill_children
-from sale.agents.tools.runs import DEFAULT_LIMITS, MAIN_FILE, NO_FILES, Limits, RunReport, workspace_files
+from sale.agents.tools.runs import DEFAULT_LIMITS, MAIN_FILE, NO_FILES, RunLimits, RunReport, workspace_files
 from sale.agents.tools.seccomp import filter_program
 from sale.agents.tools.supervise import Command, supervise
-from sale.agents.tools.surroundings import Surroundings
+from sale.agents.tools.surroundings import SandboxMounts
 
 WORKSPACE = "/tmp/box"  # noqa: S108 - inside the sandbox
 SHARED_MEMORY_BYTES = 8 * 2**20
@@ -69,7 +69,7 @@ class BubblewrapSandbox:
     """Runs code under bubblewrap 0.8 or newer, on Linux 5.14 or newer. Safe to share between concurrent runs."""
 
     def __init__(
-        self, *, bwrap: Path, interpreter: Interpreter | None = None, surroundings: Surroundings | None = None
+        self, *, bwrap: Path, interpreter: Interpreter | None = None, surroundings: SandboxMounts | None = None
     ) -> None:
         """Use the program at `bwrap`; the code's Python is the one this program runs on unless another is given."""
         self._bwrap = bwrap
@@ -77,7 +77,7 @@ class BubblewrapSandbox:
         self._surroundings = surroundings
         self._filter = filter_program(platform.machine())
 
-    def within(self, surroundings: Surroundings) -> BubblewrapSandbox:
+    def within(self, surroundings: SandboxMounts) -> BubblewrapSandbox:
         """The same sandbox, with more to be found in it."""
         return BubblewrapSandbox(bwrap=self._bwrap, interpreter=self._interpreter, surroundings=surroundings)
 
@@ -87,20 +87,20 @@ class BubblewrapSandbox:
         *,
         files: Mapping[str, str] = NO_FILES,
         stdin: str | bytes = "",
-        limits: Limits = DEFAULT_LIMITS,
+        limits: RunLimits = DEFAULT_LIMITS,
     ) -> RunReport:
         """Run `code`; see `Sandbox.run`."""
         content = workspace_files(code, files)
         with self._command(content, limits) as command:
             return await supervise(command, stdin=stdin, limits=limits)
 
-    def command(self, code: str, limits: Limits) -> AbstractContextManager[Command]:
-        """The command that runs `code` alone; see `Lasting.command`."""
+    def command(self, code: str, limits: RunLimits) -> AbstractContextManager[Command]:
+        """The command that runs `code` alone; see `InteractiveSandbox.command`."""
         return self._command(workspace_files(code, NO_FILES), limits)
 
     def probe(self) -> str | None:
         """Try it: why it does not confine code here, or `None` if it does. Blocks for some 50 ms."""
-        limits = Limits(processes=8)
+        limits = RunLimits(processes=8)
         code = _PROBE.replace("PROCESSES", str(limits.processes + 2))
         with self._command(workspace_files(code, NO_FILES), limits) as command:
             try:
@@ -120,7 +120,7 @@ class BubblewrapSandbox:
         return ran.stderr.decode(errors="replace").strip()[-500:] or f"bwrap ended with status {ran.returncode}"
 
     @contextlib.contextmanager
-    def _command(self, content: Mapping[str, bytes], limits: Limits) -> Generator[Command]:
+    def _command(self, content: Mapping[str, bytes], limits: RunLimits) -> Generator[Command]:
         as_root = os.geteuid() == 0
         # A launcher of the code's own user counts as one of its processes.
         settings = rlimits(limits, processes=limits.processes if as_root else limits.processes + 1)
@@ -168,7 +168,7 @@ def _namespaces(*, as_root: bool) -> list[str]:
     return [*arguments, "--unshare-user", "--disable-userns", "--uid", str(NOBODY), "--gid", str(NOBODY)]
 
 
-def _file_system(interpreter: Interpreter, limits: Limits) -> list[str]:
+def _file_system(interpreter: Interpreter, limits: RunLimits) -> list[str]:
     arguments: list[str] = []
     visible = [Path(tree) for tree in SYSTEM_TREES if Path(tree).is_dir()]
     visible += [LIBRARY_CACHE] if LIBRARY_CACHE.exists() else []
@@ -193,7 +193,7 @@ def _hidden(interpreter: Interpreter) -> list[str]:
     return [part for packages in seen for part in ("--tmpfs", str(packages), "--remount-ro", str(packages))]
 
 
-def _around(surroundings: Surroundings) -> list[str]:
+def _around(surroundings: SandboxMounts) -> list[str]:
     place = Path(surroundings.place)
     above = [path for path in surroundings.visible if place.is_relative_to(path)]
     empty = ["--perms", "0777", "--size", str(surroundings.place_bytes), "--tmpfs", str(place)]

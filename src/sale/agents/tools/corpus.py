@@ -27,7 +27,7 @@ from sale.models.embedding import Embedder, Vectors
 FUSION = 60
 """The constant of reciprocal rank fusion, as its authors set it."""
 DEPTH = 50
-"""How deep each ranking is read."""
+"""Number of passages read from each ranking."""
 PASSAGES = 3
 _WORD = re.compile(r"\w+")
 
@@ -110,7 +110,7 @@ async def open_corpus(path: Path, *, embedder: Embedder | None = None, cache: Pa
         cache: A directory where vectors are kept, under the digests of corpus and embedder.
 
     Raises:
-        InputError: The file cannot be read, or a line is no passage; the message names the line.
+        InputError: The file cannot be read, or a line is not a passage; the message names the line.
     """
     passages = read_passages(path)
     vectors = await _vectors(passages, embedder, cache) if embedder is not None else None

@@ -28,7 +28,7 @@ class Interpreter:
 
     @property
     def trees(self) -> tuple[Path, ...]:
-        """What must be readable for it to start, system directories apart."""
+        """The directories it must be able to read to start, beside those of the system."""
         libraries = [self.prefix / name for name in ("lib", "lib64") if (self.prefix / name).is_dir()]
         libraries = [tree for tree in libraries if not tree.is_symlink()]
         needed = [*libraries, self.executable]
@@ -45,7 +45,7 @@ def this_interpreter() -> Interpreter:
 
 
 def within(path: Path, trees: Sequence[str]) -> bool:
-    """Whether a path lies in one of the trees."""
+    """Return whether a path lies in one of the trees."""
     return any(path.is_relative_to(tree) for tree in trees)
 
 

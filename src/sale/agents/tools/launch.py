@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from sale.agents.tools.runs import Limits
+from sale.agents.tools.runs import RunLimits
 
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -32,7 +32,7 @@ def launch(
     return [*launcher, "--", str(python), "-s", main]
 
 
-def rlimits(limits: Limits, *, processes: int | None) -> list[str]:
+def rlimits(limits: RunLimits, *, processes: int | None) -> list[str]:
     """The kernel's limits as the launcher takes them.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from sale.agents.tools.launch import ENVIRONMENT, launch, rlimits
-from sale.agents.tools.runs import DEFAULT_LIMITS, MAIN_FILE, NO_FILES, Limits, RunReport, workspace_files
+from sale.agents.tools.runs import DEFAULT_LIMITS, MAIN_FILE, NO_FILES, RunLimits, RunReport, workspace_files
 from sale.agents.tools.supervise import Command, supervise
 
 
@@ -32,18 +32,18 @@ class SubprocessSandbox:
         *,
         files: Mapping[str, str] = NO_FILES,
         stdin: str | bytes = "",
-        limits: Limits = DEFAULT_LIMITS,
+        limits: RunLimits = DEFAULT_LIMITS,
     ) -> RunReport:
         """Run `code`; see `Sandbox.run`."""
         with self._command(workspace_files(code, files), limits) as command:
             return await supervise(command, stdin=stdin, limits=limits)
 
-    def command(self, code: str, limits: Limits) -> contextlib.AbstractContextManager[Command]:
-        """The command that runs `code` alone; see `Lasting.command`."""
+    def command(self, code: str, limits: RunLimits) -> contextlib.AbstractContextManager[Command]:
+        """The command that runs `code` alone; see `InteractiveSandbox.command`."""
         return self._command(workspace_files(code, NO_FILES), limits)
 
     @contextlib.contextmanager
-    def _command(self, content: Mapping[str, bytes], limits: Limits) -> Generator[Command]:
+    def _command(self, content: Mapping[str, bytes], limits: RunLimits) -> Generator[Command]:
         with tempfile.TemporaryDirectory(prefix="sale-run-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
             _write(directory, content)

@@ -42,7 +42,7 @@ def memory_bytes(pid: int, enough: int) -> int:
 
 
 def kill_children(pid: int) -> bool:
-    """Kill the direct children of our own child `pid`, and nobody else; whether there were any."""
+    """Kill the direct children of our own child `pid` alone; return whether there were any."""
     killed = False
     for child in children(pid):
         with contextlib.suppress(OSError):

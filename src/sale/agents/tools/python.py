@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from sale.agents.protocol import Tool
-from sale.agents.tools.runs import DEFAULT_LIMITS, Limits, RunReport, Sandbox
-from sale.agents.tools.session import Lasting, PythonSession
+from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, RunReport, Sandbox
+from sale.agents.tools.session import InteractiveSandbox, PythonSession
 from sale.types import ToolInfo
 from sale.types.tools import FREE, Fee
 
 OBSERVATION_CHARACTERS = 4000
-"""How much of each of stdout and stderr the agent is shown."""
+"""Characters of each of stdout and stderr that the agent is shown."""
 
 _BARE = "Standard library only, no network, no files but its own."
 _AFRESH = ToolInfo(
@@ -39,7 +39,7 @@ class PythonTool:
     long_input = True
 
     def __init__(
-        self, sandbox: Sandbox, *, limits: Limits = DEFAULT_LIMITS, fee: Fee = FREE, lasting: bool = False
+        self, sandbox: Sandbox, *, limits: RunLimits = DEFAULT_LIMITS, fee: Fee = FREE, lasting: bool = False
     ) -> None:
         """Run in this sandbox, each call under these limits and for this fee.
 
@@ -51,12 +51,12 @@ class PythonTool:
         """
         self._sandbox = sandbox
         self._limits = limits
-        self._lasting = sandbox if lasting and isinstance(sandbox, Lasting) else None
+        self._lasting = sandbox if lasting and isinstance(sandbox, InteractiveSandbox) else None
         self.fee = fee
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the tool."""
         return self.info.name
 
     @property
@@ -87,7 +87,7 @@ class PythonTool:
         return observation(await self._sandbox.run(code, limits=self._limits), self._limits)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> RunLimits:
         """Of each call."""
         return self._limits
 
@@ -116,19 +116,19 @@ class _PythonInSession:
         return "\n".join([*([_RENEWED] if report.renewed else []), shown, *([_LOST] if report.lost else [])])
 
 
-def observation(report: RunReport, limits: Limits) -> str:
-    """What the agent is shown of a run: how it ended, then the head and tail of what it wrote."""
+def observation(report: RunReport, limits: RunLimits) -> str:
+    """Describe a run for the agent: how it ended, then the head and tail of its output."""
     parts = [_ending(report, limits)]
     if report.stdout:
-        parts.append(f"stdout:\n{clipped(report.stdout, OBSERVATION_CHARACTERS)}")
+        parts.append(f"stdout:\n{clip(report.stdout, OBSERVATION_CHARACTERS)}")
     if report.stderr:
-        parts.append(f"stderr:\n{clipped(report.stderr, OBSERVATION_CHARACTERS)}")
+        parts.append(f"stderr:\n{clip(report.stderr, OBSERVATION_CHARACTERS)}")
     if not report.stdout and not report.stderr:
         parts.append("It printed nothing. Use print() for whatever you want to see.")
     return "\n".join(part.rstrip("\n") for part in parts)
 
 
-def clipped(text: str, characters: int) -> str:
+def clip(text: str, characters: int) -> str:
     """A text's head and tail where it is longer than `characters`; the tail gets the larger share: errors end it."""
     if len(text) <= characters:
         return text
@@ -137,7 +137,7 @@ def clipped(text: str, characters: int) -> str:
     return f"{text[:head]}\n[… {len(text) - characters} characters left out …]\n{text[-tail:]}"
 
 
-def _ending(report: RunReport, limits: Limits) -> str:
+def _ending(report: RunReport, limits: RunLimits) -> str:
     match report.killed_reason:
         case "time":
             allowed = f"{limits.cpu_seconds} s of processor time and {limits.wall_seconds:g} s in all"

@@ -1,4 +1,4 @@
-"""What running code in a sandbox takes and gives: limits, a report, and the one-method protocol.
+"""The input and output of a run in a sandbox: limits, a report, and the one-method protocol.
 
 Refuses to run anything itself: see `bubblewrap` and `plain_process` for the ways to run, `sandbox` for choosing one.
 """
@@ -25,8 +25,8 @@ NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What one run may use. The defaults suit a programming exercise, not a computation.
+class RunLimits:
+    """The limits of one run. The defaults suit a programming exercise, not a computation.
 
     Raises:
         InputError: A limit is not positive.
@@ -61,12 +61,12 @@ class Limits:
                 )
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = RunLimits()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
-    """How a run ended and what it wrote. Invalid UTF-8 in the output is replaced."""
+    """The end of a run and its output. Invalid UTF-8 in the output is replaced."""
 
     exit_code: int
     """The program's own exit status; 128 + n where signal n ended it."""
@@ -86,7 +86,7 @@ class RunReport:
 
 
 class Sandbox(Protocol):
-    """Runs Python code that nobody vouches for."""
+    """Runs untrusted Python code."""
 
     async def run(
         self,
@@ -94,7 +94,7 @@ class Sandbox(Protocol):
         *,
         files: Mapping[str, str] = NO_FILES,
         stdin: str | bytes = "",
-        limits: Limits = DEFAULT_LIMITS,
+        limits: RunLimits = DEFAULT_LIMITS,
     ) -> RunReport:
         """Run `code` as a program of its own, in an empty workspace with `files` beside it.
 

@@ -6,14 +6,14 @@ import os
 
 from sale.agents.tools.bubblewrap import BubblewrapSandbox, find_bwrap
 from sale.agents.tools.plain_process import SubprocessSandbox
-from sale.agents.tools.runs import DEFAULT_LIMITS, KilledReason, Limits, RunReport, Sandbox
+from sale.agents.tools.runs import DEFAULT_LIMITS, KilledReason, RunLimits, RunReport, Sandbox
 from sale.errors import SandboxError
 
 __all__ = [
     "DEFAULT_LIMITS",
     "BubblewrapSandbox",
     "KilledReason",
-    "Limits",
+    "RunLimits",
     "RunReport",
     "Sandbox",
     "SubprocessSandbox",

@@ -93,7 +93,7 @@ _MACHINES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Instruction:
     """One instruction. Jumps name the label they go to; an empty label is the next line."""
 
     code: int
@@ -111,33 +111,33 @@ def filter_program(machine: str) -> bytes | None:
     return _assemble(_lines(known))
 
 
-def _lines(machine: _Machine) -> list[_Line]:
-    refused = [_Line(_EQUAL, numbers[machine.column], "refuse") for numbers in _FORBIDDEN.values()]
+def _lines(machine: _Machine) -> list[_Instruction]:
+    refused = [_Instruction(_EQUAL, numbers[machine.column], "refuse") for numbers in _FORBIDDEN.values()]
     return [
-        _Line(_LOAD, _ARCH_AT),
-        _Line(_EQUAL, machine.arch, "", "kill"),
-        _Line(_LOAD, _NUMBER_AT),
-        _Line(_AT_LEAST, _X32_CALLS, "refuse"),
+        _Instruction(_LOAD, _ARCH_AT),
+        _Instruction(_EQUAL, machine.arch, "", "kill"),
+        _Instruction(_LOAD, _NUMBER_AT),
+        _Instruction(_AT_LEAST, _X32_CALLS, "refuse"),
         # The flags of clone3 are behind a pointer, out of a filter's sight. Libraries fall back to clone without it.
-        _Line(_EQUAL, machine.clone3, "absent"),
-        _Line(_EQUAL, machine.clone, "clone"),
-        _Line(_EQUAL, machine.socket, "socket"),
+        _Instruction(_EQUAL, machine.clone3, "absent"),
+        _Instruction(_EQUAL, machine.clone, "clone"),
+        _Instruction(_EQUAL, machine.socket, "socket"),
         *refused,
-        _Line(_RETURN, _ALLOW),
-        _Line(_LOAD, _ARGUMENT_AT, label="clone"),
-        _Line(_ANY_BIT, _NEW_NAMESPACES, "refuse", "allow"),
-        _Line(_LOAD, _ARGUMENT_AT, label="socket"),
-        _Line(_EQUAL, _LOCAL, "allow"),
-        _Line(_EQUAL, _INTERNET, "allow"),
-        _Line(_EQUAL, _INTERNET6, "allow"),
-        _Line(_RETURN, _NOT_PERMITTED, label="refuse"),
-        _Line(_RETURN, _NO_SUCH_CALL, label="absent"),
-        _Line(_RETURN, _KILL, label="kill"),
-        _Line(_RETURN, _ALLOW, label="allow"),  # jumps go forwards only
+        _Instruction(_RETURN, _ALLOW),
+        _Instruction(_LOAD, _ARGUMENT_AT, label="clone"),
+        _Instruction(_ANY_BIT, _NEW_NAMESPACES, "refuse", "allow"),
+        _Instruction(_LOAD, _ARGUMENT_AT, label="socket"),
+        _Instruction(_EQUAL, _LOCAL, "allow"),
+        _Instruction(_EQUAL, _INTERNET, "allow"),
+        _Instruction(_EQUAL, _INTERNET6, "allow"),
+        _Instruction(_RETURN, _NOT_PERMITTED, label="refuse"),
+        _Instruction(_RETURN, _NO_SUCH_CALL, label="absent"),
+        _Instruction(_RETURN, _KILL, label="kill"),
+        _Instruction(_RETURN, _ALLOW, label="allow"),  # jumps go forwards only
     ]
 
 
-def _assemble(lines: list[_Line]) -> bytes:
+def _assemble(lines: list[_Instruction]) -> bytes:
     places = {line.label: index for index, line in enumerate(lines) if line.label}
 
     def distance(index: int, label: str) -> int:

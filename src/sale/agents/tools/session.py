@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Protocol, runtime_checkable
 
-from sale.agents.tools.runs import KilledReason, Limits, RunReport
+from sale.agents.tools.runs import KilledReason, RunLimits, RunReport
 from sale.agents.tools.supervise import PIPE_PATIENCE, Command, end, reported, setup_failed, watch_memory
 
 LIFETIME = 100
@@ -29,17 +29,17 @@ _CELLS = resources.files("sale.agents.tools").joinpath("cells.py").read_text(enc
 
 
 @runtime_checkable
-class Lasting(Protocol):
+class InteractiveSandbox(Protocol):
     """A sandbox whose processes can be spoken to."""
 
-    def command(self, code: str, limits: Limits) -> AbstractContextManager[Command]:
+    def command(self, code: str, limits: RunLimits) -> AbstractContextManager[Command]:
         """The command that runs `code` alone in a workspace; what it needs is there while the context is open."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallReport:
-    """How one call ended."""
+    """The result of one call."""
 
     run: RunReport
     lost: bool
@@ -51,7 +51,7 @@ class CallReport:
 class PythonSession:
     """One interpreter, started by the first call."""
 
-    def __init__(self, sandbox: Lasting, limits: Limits) -> None:
+    def __init__(self, sandbox: InteractiveSandbox, limits: RunLimits) -> None:
         """Nothing is started yet.
 
         Args:
@@ -93,7 +93,7 @@ class PythonSession:
             await running.aclose()
 
 
-async def _started(sandbox: Lasting, limits: Limits) -> _Interpreter:
+async def _started(sandbox: InteractiveSandbox, limits: RunLimits) -> _Interpreter:
     """A new interpreter.
 
     Raises:
@@ -102,7 +102,7 @@ async def _started(sandbox: Lasting, limits: Limits) -> _Interpreter:
     lifetime = replace(limits, cpu_seconds=LIFETIME * limits.cpu_seconds)
     async with AsyncExitStack() as held:
         command = held.enter_context(sandbox.command(_CELLS, lifetime))
-        streams = await held.enter_async_context(_Streams(limits.output_bytes))
+        streams = await held.enter_async_context(_InterpreterStreams(limits.output_bytes))
         process = await streams.start(command)
         return _Interpreter(process, command, streams, limits, held.pop_all())
 
@@ -111,7 +111,7 @@ class _Interpreter:
     """A running one."""
 
     def __init__(
-        self, process: Process, command: Command, streams: _Streams, limits: Limits, held: AsyncExitStack
+        self, process: Process, command: Command, streams: _InterpreterStreams, limits: RunLimits, held: AsyncExitStack
     ) -> None:
         self._process = process
         self._command = command
@@ -126,7 +126,7 @@ class _Interpreter:
 
     @property
     def alive(self) -> bool:
-        """Whether it can take another call."""
+        """True where it can take another call."""
         return not self._over.done()
 
     async def call(self, code: str) -> tuple[RunReport, bool]:
@@ -156,7 +156,7 @@ class _Interpreter:
         return report, done
 
     async def _until_over(self, marks: Sequence[asyncio.Future[None]]) -> tuple[bool, KilledReason | None]:
-        """Whether the code came to its end; else the limit it hit, or `None` where the interpreter died."""
+        """Return whether the code came to its end; else the limit it hit, or `None` where the interpreter died."""
         both = asyncio.create_task(_all(marks))
         try:
             await asyncio.wait([both, self._over], timeout=self._limits.wall_seconds, return_when=FIRST_COMPLETED)
@@ -186,8 +186,8 @@ class _Interpreter:
             self._over.set_result(reason)
 
 
-class _Output(asyncio.Protocol):
-    """What comes out of one pipe during a call, up to its mark or a cap."""
+class _CallOutput(asyncio.Protocol):
+    """The output of one pipe during a call, up to its mark or a cap."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
@@ -229,19 +229,19 @@ class _Output(asyncio.Protocol):
 
     @property
     def text(self) -> str:
-        """What was kept."""
+        """The text that was kept."""
         return self._kept.decode("utf-8", errors="replace")
 
 
-class _Streams:
+class _InterpreterStreams:
     """The three standard streams of an interpreter: orders in, two outputs."""
 
     def __init__(self, cap: int) -> None:
-        self.outputs = _Output(cap), _Output(cap)
+        self.outputs = _CallOutput(cap), _CallOutput(cap)
         self._orders: asyncio.WriteTransport | None = None
         self._ours: list[asyncio.BaseTransport] = []
 
-    async def __aenter__(self) -> _Streams:
+    async def __aenter__(self) -> _InterpreterStreams:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -283,7 +283,7 @@ class _Streams:
         if self._orders is not None and not self._orders.is_closing():
             self._orders.write(line)
 
-    async def _reader(self, theirs: ExitStack, output: _Output) -> int:
+    async def _reader(self, theirs: ExitStack, output: _CallOutput) -> int:
         ours, write_end = os.pipe()
         theirs.callback(os.close, write_end)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: output, os.fdopen(ours, "rb", 0))

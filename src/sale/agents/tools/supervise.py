@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sale.agents.tools.processes import memory_bytes
-from sale.agents.tools.runs import KilledReason, Limits, RunReport
+from sale.agents.tools.runs import KilledReason, RunLimits, RunReport
 from sale.errors import SandboxError
 
 MEMORY_PERIOD = 0.05
@@ -31,7 +31,7 @@ PIPE_PATIENCE = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """What to start. The environment is given whole: nothing is inherited."""
+    """The command to start. The environment is given whole: nothing is inherited."""
 
     argv: Sequence[str]
     environment: Mapping[str, str]
@@ -45,7 +45,7 @@ class Command:
     """Kills what the process with this number left behind when it ended by itself."""
 
 
-async def supervise(command: Command, *, stdin: str | bytes, limits: Limits) -> RunReport:
+async def supervise(command: Command, *, stdin: str | bytes, limits: RunLimits) -> RunReport:
     """Run the command to its end, or to the first limit it hits. If cancelled, it kills everything first.
 
     Raises:
@@ -54,7 +54,7 @@ async def supervise(command: Command, *, stdin: str | bytes, limits: Limits) -> 
     started = time.monotonic()
     over: asyncio.Future[KilledReason | None] = asyncio.get_running_loop().create_future()
     fed = stdin if isinstance(stdin, bytes) else stdin.encode(errors="replace")
-    async with _Streams(limits.output_bytes, over, fed) as streams:
+    async with _ProcessStreams(limits.output_bytes, over, fed) as streams:
         process = await streams.start(command)
         reason = await _until_over(process, command, over, limits)
         await streams.drained()
@@ -76,7 +76,7 @@ async def supervise(command: Command, *, stdin: str | bytes, limits: Limits) -> 
 
 
 async def _until_over(
-    process: Process, command: Command, over: asyncio.Future[KilledReason | None], limits: Limits
+    process: Process, command: Command, over: asyncio.Future[KilledReason | None], limits: RunLimits
 ) -> KilledReason | None:
     """Wait for the end, whatever ends it, and leave nothing running."""
     ended = asyncio.create_task(process.wait())
@@ -126,15 +126,15 @@ async def watch_memory(pid: int, limit: int, over: asyncio.Future[KilledReason |
 
 
 def reported(report: int) -> bool:
-    """Whether the launcher has said that the command was about to start; it says so once."""
+    """Return whether the launcher has reported that the command was about to start; it reports that once."""
     try:
         return os.read(report, 1) == b"1"
     except BlockingIOError:
         return False
 
 
-def _spent_its_cpu(code: int, seconds: float, limits: Limits) -> bool:
-    """Whether the kernel ended it for processor time: by its own signal, or by killing what handles that signal."""
+def _spent_its_cpu(code: int, seconds: float, limits: RunLimits) -> bool:
+    """Return whether the kernel ended it for processor time: by its own signal, or by a kill where that is handled."""
     if code == 128 + signal.SIGXCPU:
         return True
     return code == 128 + signal.SIGKILL and seconds >= limits.cpu_seconds
@@ -174,7 +174,7 @@ class _Capture(asyncio.Protocol):
 
     @property
     def text(self) -> str:
-        """What was kept."""
+        """The text that was kept."""
         return self._kept.decode("utf-8", errors="replace")
 
 
@@ -184,11 +184,11 @@ class _Feed(asyncio.BaseProtocol):
     open = True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the shape is asyncio's
-        """All is written, or nobody reads any more."""
+        """All is written, or the reader has gone."""
         self.open = False
 
 
-class _Streams:
+class _ProcessStreams:
     """The three standard streams of one process, as pipes of our own.
 
     The event loop's own subprocess pipes would make the end of the process wait for the end of its output, which never
@@ -206,7 +206,7 @@ class _Streams:
         self._ours: list[asyncio.BaseTransport] = []
         self._feed: tuple[asyncio.WriteTransport, _Feed] | None = None
 
-    async def __aenter__(self) -> _Streams:
+    async def __aenter__(self) -> _ProcessStreams:
         return self
 
     async def __aexit__(self, *_: object) -> None:

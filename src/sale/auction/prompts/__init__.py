@@ -15,14 +15,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from sale.auction.prompts.templates import folder, harmless
-from sale.auction.text import clipped, without_answers, without_invisible, without_scores
+from sale.auction.prompts.templates import load_folder, neutralise
+from sale.auction.text import clip, without_answers, without_invisible, without_scores
 from sale.types import Evidence, Pair, Prompt, Strategy, Task, ToolInfo
 
 PLAN_BYTES_PER_TOKEN = 8
 """The longest plan shown to others, per token it may have: prose has four to five bytes, some scripts up to eight."""
 EXAMPLE_TASK_BYTES = 240
-"""How much of a past task is shown."""
+"""Bytes of a past task that are shown."""
 
 
 def longest_plan(max_tokens: int) -> int:
@@ -31,52 +31,52 @@ def longest_plan(max_tokens: int) -> int:
 
 
 def _render(name: str, values: Mapping[str, object]) -> Prompt:
-    return folder("sale.auction.prompts").render(name, values)
+    return load_folder("sale.auction.prompts").render(name, values)
 
 
 def _nonce(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]
 
 
-def quoted(evidence: Sequence[Evidence]) -> str:
+def quote_evidence(evidence: Sequence[Evidence]) -> str:
     """Evidence as others are shown it: one line for each quotation, after its source, without invisible characters."""
     lines = (without_invisible(f"{one.source}: {one.quote}") for one in evidence)
     return "\n".join(f"- {' '.join(line.split())}" for line in lines)
 
 
-def shown_bid(strategy: Strategy) -> str:
+def render_bid(strategy: Strategy) -> str:
     """All that jurors are shown of a bid, in one text; empty where there is neither plan nor evidence."""
-    return "\n\n".join(part for part in (strategy.text, quoted(strategy.evidence)) if part)
+    return "\n\n".join(part for part in (strategy.text, quote_evidence(strategy.evidence)) if part)
 
 
-def shown_candidate(task: Task, strategy: Strategy) -> str:
+def render_candidate(task: Task, strategy: Strategy) -> str:
     """The task and a bid as jurors read them, each between its marks, without a question.
 
     Args:
         task: What the bid is for.
         strategy: As much of the bid as the juror reads.
     """
-    return folder("sale.auction.prompts").text("_candidate", _candidate(task, strategy))
+    return load_folder("sale.auction.prompts").text("_candidate", _candidate(task, strategy))
 
 
 def harmless_parts(strategy: Strategy) -> dict[str, str]:
     """The parts of a bid under their names, `plan` and `found`, where it has them: for jurors that take no prompt."""
-    plan, found = without_invisible(strategy.text), quoted(strategy.evidence)
+    plan, found = without_invisible(strategy.text), quote_evidence(strategy.evidence)
     return {
-        name: without_answers(without_scores(harmless(text)))
+        name: without_answers(without_scores(neutralise(text)))
         for name, text in (("plan", plan), ("found", found))
         if text
     }
 
 
 def _candidate(task: Task, strategy: Strategy) -> dict[str, object]:
-    plan, found = without_invisible(strategy.text), quoted(strategy.evidence)
+    plan, found = without_invisible(strategy.text), quote_evidence(strategy.evidence)
     return {"task": task.text, "plan": plan, "found": found, "nonce": _nonce([plan, found])}
 
 
 def bid_prompt(task: Task, tools: Sequence[ToolInfo], max_tokens: int, evidence: Sequence[Evidence] = ()) -> Prompt:
     """Ask for a first strategy; the agent is shown what its own looks found."""
-    shown = quoted(evidence)
+    shown = quote_evidence(evidence)
     values = {"task": task.text, "tools": tools, "words": _words(max_tokens)}
     return _render("bid", {**values, "evidence": shown, "nonce": _nonce([shown])})
 
@@ -91,13 +91,13 @@ def refine_prompt(
     size = longest_plan(max_tokens)
     shown = [
         {
-            "task": clipped(" ".join(pair.task.split()), EXAMPLE_TASK_BYTES),
-            "losing": clipped(pair.losing, size),
-            "winning": clipped(pair.winning, size),
+            "task": clip(" ".join(pair.task.split()), EXAMPLE_TASK_BYTES),
+            "losing": clip(pair.losing, size),
+            "winning": clip(pair.winning, size),
         }
         for pair in pairs
     ]
-    found = quoted(own.evidence)
+    found = quote_evidence(own.evidence)
     nonce = _nonce([own.text, *([found] if found else []), *(text for pair in shown for text in pair.values())])
     values = {"task": task.text, "tools": tools, "words": _words(max_tokens), "own": own.text, "pairs": shown}
     return _render("refine", {**values, "evidence": found, "nonce": nonce})
@@ -105,7 +105,7 @@ def refine_prompt(
 
 def judge_prompt(task: Task, strategy: str, *, label: str, evidence: Sequence[Evidence] = ()) -> Prompt:
     """Ask a juror for one score, under a label that the author of the strategy cannot know."""
-    plan, found = without_invisible(strategy), quoted(evidence)
+    plan, found = without_invisible(strategy), quote_evidence(evidence)
     nonce = _nonce([plan, *([found] if found else [])])
     values = {"task": task.text, "plan": plan, "found": found, "label": label, "nonce": nonce}
     return _render("judge", values)
@@ -133,7 +133,7 @@ def panel_prompt(
         evidence: What the authors found before they planned, by the same labels.
     """
     shown = {label: without_invisible(plan) for label, plan in plans.items()}
-    found = {label: text for label, held in (evidence or {}).items() if (text := quoted(held))}
+    found = {label: text for label, held in (evidence or {}).items() if (text := quote_evidence(held))}
     values = {"task": task.text, "plans": shown, "found": found}
     return _render("judge_panel", {**values, "nonce": _nonce([*shown.values(), *found.values()])})
 

@@ -17,7 +17,7 @@ from sale.types import Prompt
 _MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result|found|source))\b", re.IGNORECASE)
 
 
-def harmless(text: str) -> str:
+def neutralise(text: str) -> str:
     """Break anything in untrusted text that looks like one of our marks. The text never gets longer."""
     return _MARK.sub(r"(\1", text.strip())
 
@@ -43,7 +43,7 @@ class PromptFolder:
             autoescape=False,  # noqa: S701  plain text for a model, not HTML
         )
         self._environment.filters |= {
-            "harmless": harmless,
+            "harmless": neutralise,
             "without_answers": without_answers,
             "without_scores": without_scores,
             "without_verdicts": without_verdicts,
@@ -81,6 +81,6 @@ class PromptFolder:
 
 
 @cache
-def folder(package: str) -> PromptFolder:
+def load_folder(package: str) -> PromptFolder:
     """The folder of a package, read once."""
     return PromptFolder(package)

@@ -1,4 +1,4 @@
-"""How far people agree on how long tasks take: Krippendorff's α, with a bootstrap interval over tasks. Pure.
+"""Agreement of people on how long tasks take: Krippendorff's α, with a bootstrap interval over tasks. Pure.
 
 Two levels of measurement. The headline is the *interval* α of log-minutes: people differ by factors, not by minutes
 (the bins are geometric for the same reason), it uses all that was measured, and it does not depend on where bins are
@@ -57,7 +57,7 @@ class Agreement:
     """Bootstrap resamples of tasks in which α is defined; the interval is over these."""
     seed: int = SEED
     note: str = ""
-    """What is missing, or to be minded; empty where all is well."""
+    """A remark on missing or doubtful data; empty where all is well."""
 
 
 def agreement(units: Units, *, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[Agreement, Agreement]:
@@ -72,12 +72,12 @@ def agreement(units: Units, *, resamples: int = RESAMPLES, seed: int = SEED) -> 
     """
     paired = sorted(sorted(unit) for unit in units if len(unit) > 1)
     return (
-        _measured("interval, log-minutes", paired, _Interval, resamples, seed),
-        _measured("ordinal, bins", paired, _Ordinal, resamples, seed),
+        _measured("interval, log-minutes", paired, _MinutesAlpha, resamples, seed),
+        _measured("ordinal, bins", paired, _BinsAlpha, resamples, seed),
     )
 
 
-class _Interval:
+class _MinutesAlpha:
     """α of log-minutes for any choice of tasks."""
 
     constant = "all times are equal"
@@ -101,7 +101,7 @@ class _Interval:
         return 1 - (count - 1) / count * float(self._within[rows].sum()) / spread
 
 
-class _Ordinal:
+class _BinsAlpha:
     """α of bins for any choice of tasks; times beyond the last bin share one of their own."""
 
     constant = "all times are in one bin"
@@ -120,7 +120,7 @@ class _Ordinal:
 
 
 def _measured(
-    level: Level, units: Units, statistic: type[_Interval | _Ordinal], resamples: int, seed: int
+    level: Level, units: Units, statistic: type[_MinutesAlpha | _BinsAlpha], resamples: int, seed: int
 ) -> Agreement:
     times = sum(len(unit) for unit in units)
     blank: dict[str, Any] = {"level": level, "tasks": len(units), "times": times, "seed": seed}

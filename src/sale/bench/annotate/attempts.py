@@ -1,4 +1,4 @@
-"""What a record says: each person's attempt at each task, as a fold over the events. Pure.
+"""Attempts read from a record: each person's attempt at each task, as a fold over the events. Pure.
 
 The time of an attempt is the sum of its stretches from a start or resume to the next pause or the end, each measured
 on the clock of one process. The page's clock and `sale bench times` both come from here.
@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Literal
 
 from sale.bench.annotate.events import (
+    AnswerJudged,
     Beat,
     Drafted,
     Event,
     Flagged,
     GaveUp,
-    Judged,
     Opened,
     Paused,
     Resumed,
@@ -34,7 +34,7 @@ OPEN: frozenset[Phase] = frozenset({"running", "paused"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
+class AnnotatorAttempt:
     """One person at one task."""
 
     annotator: str
@@ -55,9 +55,9 @@ class Attempt:
     why: Why | None = None
     """Why it was last stopped."""
     pauses: int = 0
-    """How often the annotator stopped the clock."""
+    """Number of times the annotator stopped the clock."""
     silences: int = 0
-    """How often the page fell silent, or the process ended, while it ran."""
+    """Number of times the page fell silent, or the process ended, while it ran."""
     ended: datetime | None = None
     draft: str = ""
     answer: str | None = None
@@ -72,7 +72,7 @@ class Attempt:
         return self.banked + max(0.0, mono - self.since)
 
 
-def follow(attempt: Attempt | None, event: TaskEvent) -> Attempt:
+def follow(attempt: AnnotatorAttempt | None, event: TaskEvent) -> AnnotatorAttempt:
     """The attempt after one more event.
 
     Raises:
@@ -81,7 +81,7 @@ def follow(attempt: Attempt | None, event: TaskEvent) -> Attempt:
     if isinstance(event, Started):
         if attempt is not None:
             raise _impossible(attempt, event)
-        return Attempt(
+        return AnnotatorAttempt(
             annotator=event.annotator,
             task=event.task,
             prompt=event.prompt,
@@ -93,14 +93,16 @@ def follow(attempt: Attempt | None, event: TaskEvent) -> Attempt:
         )
     if attempt is None:
         raise InputError(f"{event.kind!r} of a task that was never started", where=event.task)
-    if isinstance(event, Judged):
+    if isinstance(event, AnswerJudged):
         if attempt.phase != "submitted":
             raise _impossible(attempt, event)
         return replace(attempt, judged=True, right=event.right)
     return _running(attempt, event) if attempt.phase == "running" else _stopped(attempt, event)
 
 
-def _running(attempt: Attempt, event: Paused | Resumed | Beat | Drafted | Submitted | GaveUp | Flagged) -> Attempt:
+def _running(
+    attempt: AnnotatorAttempt, event: Paused | Resumed | Beat | Drafted | Submitted | GaveUp | Flagged
+) -> AnnotatorAttempt:
     """After an event while the clock runs."""
     if isinstance(event, Paused):
         asked = event.why == "asked"
@@ -124,7 +126,9 @@ def _running(attempt: Attempt, event: Paused | Resumed | Beat | Drafted | Submit
             return _ended(replace(seen, banked=attempt.banked + _stretch(attempt, event.mono)), event)
 
 
-def _stopped(attempt: Attempt, event: Paused | Resumed | Beat | Drafted | Submitted | GaveUp | Flagged) -> Attempt:
+def _stopped(
+    attempt: AnnotatorAttempt, event: Paused | Resumed | Beat | Drafted | Submitted | GaveUp | Flagged
+) -> AnnotatorAttempt:
     """After an event while the clock stands still: it may go on, or the task may be left without an answer."""
     if attempt.phase == "paused":
         match event:
@@ -139,7 +143,7 @@ def _stopped(attempt: Attempt, event: Paused | Resumed | Beat | Drafted | Submit
     raise _impossible(attempt, event)
 
 
-def _ended(attempt: Attempt, event: Submitted | GaveUp | Flagged) -> Attempt:
+def _ended(attempt: AnnotatorAttempt, event: Submitted | GaveUp | Flagged) -> AnnotatorAttempt:
     ended = replace(attempt, ended=event.wall)
     match event:
         case Submitted(answer=answer):
@@ -150,23 +154,23 @@ def _ended(attempt: Attempt, event: Submitted | GaveUp | Flagged) -> Attempt:
             return replace(ended, phase="flagged", note=note)
 
 
-def _stretch(attempt: Attempt, until: float) -> float:
+def _stretch(attempt: AnnotatorAttempt, until: float) -> float:
     if until < attempt.since:
         raise InputError(f"the clock ran backwards, from {attempt.since!r} to {until!r}", where=attempt.task)
     return until - attempt.since
 
 
-def _impossible(attempt: Attempt, event: TaskEvent) -> InputError:
+def _impossible(attempt: AnnotatorAttempt, event: TaskEvent) -> InputError:
     return InputError(f"{event.kind!r} cannot follow while the task is {attempt.phase!r}", where=attempt.task)
 
 
-def attempts_of(events: Iterable[Event]) -> dict[tuple[str, str], Attempt]:
+def attempts_of(events: Iterable[Event]) -> dict[tuple[str, str], AnnotatorAttempt]:
     """Every attempt of a record, by annotator and task, in the order they were started.
 
     Raises:
         InputError: The events contradict each other.
     """
-    attempts: dict[tuple[str, str], Attempt] = {}
+    attempts: dict[tuple[str, str], AnnotatorAttempt] = {}
     for event in events:
         if not isinstance(event, Opened):
             key = (event.annotator, event.task)

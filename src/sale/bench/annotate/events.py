@@ -21,7 +21,7 @@ from sale.bench.recording.log import read_record
 from sale.errors import InputError
 
 Why = Literal["asked", "silence", "stopped"]
-"""Who stopped the clock: the annotator, the gap in the beats, or the end of the process before."""
+"""The cause of a stopped clock: the annotator, a gap in the beats, or the end of the process before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ def now() -> Stamp:
     return Stamp(mono=time.monotonic(), wall=datetime.now(UTC))
 
 
-class _Line(BaseModel):
+class _EventLine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     run: str
@@ -55,7 +55,7 @@ class _Line(BaseModel):
         return Stamp(mono=self.mono, wall=self.wall)
 
 
-class Opened(_Line):
+class Opened(_EventLine):
     """A process began to serve."""
 
     kind: Literal["opened"] = "opened"
@@ -66,7 +66,7 @@ class Opened(_Line):
     tasks: int
 
 
-class Started(_Line):
+class Started(_EventLine):
     """The task was shown for the first time, and the clock started."""
 
     kind: Literal["start"] = "start"
@@ -74,10 +74,10 @@ class Started(_Line):
     prompt: str
     """SHA-256 of the text that was shown."""
     tools: str
-    """What the annotator was told may be used."""
+    """Tools the annotator was told may be used."""
 
 
-class Paused(_Line):
+class Paused(_EventLine):
     """The clock was stopped and the task hidden."""
 
     kind: Literal["pause"] = "pause"
@@ -87,29 +87,29 @@ class Paused(_Line):
     """Up to when the time counts, on the `mono` of the run in which the clock was last started."""
 
 
-class Resumed(_Line):
+class Resumed(_EventLine):
     """The task was shown again, and the clock went on."""
 
     kind: Literal["resume"] = "resume"
     task: str
 
 
-class Beat(_Line):
+class Beat(_EventLine):
     """The page was open."""
 
     kind: Literal["beat"] = "beat"
     task: str
 
 
-class Drafted(_Line):
-    """What was written so far: it survives a reload, a pause and a crash."""
+class Drafted(_EventLine):
+    """The text written so far: it survives a reload, a pause and a crash."""
 
     kind: Literal["draft"] = "draft"
     task: str
     text: str
 
 
-class Submitted(_Line):
+class Submitted(_EventLine):
     """The answer was handed in, and the clock stopped."""
 
     kind: Literal["submit"] = "submit"
@@ -117,14 +117,14 @@ class Submitted(_Line):
     answer: str
 
 
-class GaveUp(_Line):
+class GaveUp(_EventLine):
     """The annotator could not solve it."""
 
     kind: Literal["give_up"] = "give_up"
     task: str
 
 
-class Flagged(_Line):
+class Flagged(_EventLine):
     """The annotator says that the task is wrong or has no answer."""
 
     kind: Literal["flag"] = "flag"
@@ -132,7 +132,7 @@ class Flagged(_Line):
     note: str
 
 
-class Judged(_Line):
+class AnswerJudged(_EventLine):
     """The answer was judged; `None` where that is impossible."""
 
     kind: Literal["judged"] = "judged"
@@ -140,7 +140,7 @@ class Judged(_Line):
     right: bool | None
 
 
-TaskEvent = Started | Paused | Resumed | Beat | Drafted | Submitted | GaveUp | Flagged | Judged
+TaskEvent = Started | Paused | Resumed | Beat | Drafted | Submitted | GaveUp | Flagged | AnswerJudged
 Event = Opened | TaskEvent
 
 _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
@@ -167,5 +167,5 @@ def read_events(path: Path) -> list[Event]:
 
 
 def digest(prompt: str) -> str:
-    """What tells whether two people saw the same text."""
+    """Return a digest that shows whether two people saw the same text."""
     return hashlib.sha256(prompt.encode()).hexdigest()

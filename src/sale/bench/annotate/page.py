@@ -23,12 +23,12 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sale.bench.annotate.session import BEAT, SILENCE, Session
-from sale.bench.annotate.shown import shown
+from sale.bench.annotate.session import BEAT, SILENCE, AnnotationSession
+from sale.bench.annotate.shown import lay_out
 from sale.bench.annotate.verdicts import Judge, Verdicts
 
 LOOPBACK = ("127.0.0.1", "localhost")
-MOST_BYTES = 2_000_000
+MAX_FORM_BYTES = 2_000_000
 """The longest form that is read."""
 HEADERS = {
     # No copy is kept, so that going back cannot show a task whose clock stands still.
@@ -56,14 +56,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def create_app(session: Session, judge: Judge) -> Starlette:
+def create_app(session: AnnotationSession, judge: Judge) -> Starlette:
     """The application.
 
     Args:
         session: The annotator's work; the application does not close it.
         judge: Who says whether an answer is right.
     """
-    site = _Site(session, Verdicts(session, judge))
+    site = _Handlers(session, Verdicts(session, judge))
     here = Path(__file__).parent
     return Starlette(
         routes=[
@@ -78,10 +78,10 @@ def create_app(session: Session, judge: Judge) -> Starlette:
     )
 
 
-class _Site:
+class _Handlers:
     """The handlers."""
 
-    def __init__(self, session: Session, verdicts: Verdicts) -> None:
+    def __init__(self, session: AnnotationSession, verdicts: Verdicts) -> None:
         self._session = session
         self._verdicts = verdicts
         self._templates = Environment(
@@ -97,7 +97,7 @@ class _Site:
     async def lifespan(self, app: Starlette) -> AsyncGenerator[None]:  # noqa: ARG002  the shape is Starlette's
         """Judge in the background, what is left over from before first."""
         judging = asyncio.create_task(self._verdicts.run())
-        self._verdicts.want()
+        self._verdicts.wake()
         yield
         await self._verdicts.finish(judging)
 
@@ -125,7 +125,7 @@ class _Site:
         return JSONResponse(state, headers=HEADERS)
 
     async def step(self, request: Request) -> Response:
-        """What the annotator asks for."""
+        """Carry out the annotator's request."""
         form = await _form(request)
         task = form.get("task", "")
         notice = "" if self._session.current is not None and self._session.current.id == task else "moved"
@@ -149,7 +149,7 @@ class _Site:
 
     def _submit(self, task: str, answer: str) -> str:
         if self._session.submit(task, answer):
-            self._verdicts.want()
+            self._verdicts.wake()
             return ""
         attempt = self._session.attempt
         return "empty" if attempt is not None and attempt.phase == "running" else "stopped"
@@ -162,8 +162,8 @@ class _Site:
             "task": task,
             "attempt": attempt,
             "tools": "" if task is None else session.tools(task),
-            "shown": None if task is None else shown(task),
-            "waiting": len(session.unjudged()),
+            "shown": None if task is None else lay_out(task),
+            "waiting": len(session.list_unjudged()),
             "problem": self._verdicts.problem,
             "beat": BEAT,
             "silence": SILENCE,
@@ -179,8 +179,8 @@ async def _form(request: Request) -> Form:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"An answer may have {MOST_BYTES:,} bytes.")
+        if len(body) > MAX_FORM_BYTES:
+            raise HTTPException(413, f"An answer may have {MAX_FORM_BYTES:,} bytes.")
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
     except ValueError as error:

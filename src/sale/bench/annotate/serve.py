@@ -8,7 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from sale.bench.annotate.page import create_app
-from sale.bench.annotate.session import Session
+from sale.bench.annotate.session import AnnotationSession
 from sale.bench.annotate.verdicts import Judge
 from sale.errors import InputError
 
@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 PORT = 8127
 
 
-async def serve(session: Session, judge: Judge, *, port: int = PORT, ready: Callable[[str], None]) -> None:
+async def serve(session: AnnotationSession, judge: Judge, *, port: int = PORT, ready: Callable[[str], None]) -> None:
     """Serve until interrupted.
 
     Args:

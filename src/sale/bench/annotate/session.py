@@ -16,14 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict
 
-from sale.bench.annotate.attempts import OPEN, Attempt, attempts_of, follow
+from sale.bench.annotate.attempts import OPEN, AnnotatorAttempt, attempts_of, follow
 from sale.bench.annotate.events import (
+    AnswerJudged,
     Beat,
     Drafted,
     Event,
     Flagged,
     GaveUp,
-    Judged,
     Now,
     Opened,
     Paused,
@@ -49,7 +49,7 @@ SILENCE = 90.0
 _NAME = re.compile(r"[\w-][\w.-]{0,63}")
 
 
-class _Stamped(TypedDict):
+class _StampedEvent(TypedDict):
     run: str
     annotator: str
     mono: float
@@ -59,7 +59,7 @@ class _Stamped(TypedDict):
 Tools = Callable[[BenchTask], str]
 
 
-class Session:
+class AnnotationSession:
     """The work of one annotator on one list of tasks; a context manager."""
 
     def __init__(
@@ -75,7 +75,8 @@ class Session:
             clock: Where stamps come from.
 
         Raises:
-            InputError: The name is unusable; the record is in use, unreadable, or of somebody else; or the text of a
+            InputError: The name is unusable; the record is in use, unreadable, or of another annotator; or the text of
+                a
                 task that was begun has changed.
         """
         if not _NAME.fullmatch(annotator):
@@ -98,7 +99,7 @@ class Session:
         self._version = 0
         self._open()
 
-    def _taken_up(self, events: Sequence[Event]) -> dict[str, Attempt]:
+    def _taken_up(self, events: Sequence[Event]) -> dict[str, AnnotatorAttempt]:
         others = sorted({event.annotator for event in events} - {self.annotator})
         if others:
             raise InputError(
@@ -127,12 +128,12 @@ class Session:
 
     @property
     def total(self) -> int:
-        """How many tasks there are."""
+        """Number of tasks."""
         return len(self._tasks)
 
     @property
     def done(self) -> int:
-        """How many of them are over."""
+        """Number of tasks that are over."""
         return sum(task in self._attempts and self._attempts[task].phase not in OPEN for task in self._tasks)
 
     @property
@@ -145,7 +146,7 @@ class Session:
         return begun[0] if begun else next(fresh, None)
 
     @property
-    def attempt(self) -> Attempt | None:
+    def attempt(self) -> AnnotatorAttempt | None:
         """The attempt at the current task; `None` before it is started."""
         task = self.current
         return None if task is None else self._attempts.get(task.id)
@@ -157,11 +158,11 @@ class Session:
 
     @property
     def seconds(self) -> float:
-        """What the clock of the current task shows."""
+        """Seconds on the clock of the current task."""
         return 0.0 if self.attempt is None else self.attempt.seconds(self._clock().mono)
 
     def tools(self, task: BenchTask) -> str:
-        """What may be used for a task."""
+        """Return the tools that may be used for a task."""
         return self._tools(task)
 
     # What the annotator does
@@ -241,7 +242,7 @@ class Session:
 
     # Judging
 
-    def unjudged(self) -> list[tuple[BenchTask, str]]:
+    def list_unjudged(self) -> list[tuple[BenchTask, str]]:
         """Answers that wait for a verdict."""
         return [
             (self._tasks[attempt.task], attempt.answer)
@@ -249,9 +250,9 @@ class Session:
             if attempt.answer is not None and not attempt.judged and attempt.task in self._tasks
         ]
 
-    def judged(self, task: str, right: bool | None) -> None:
+    def record_verdict(self, task: str, right: bool | None) -> None:
         """Put a verdict on record."""
-        verdict = Judged(**self._stamped(self._clock()), task=task, right=right)
+        verdict = AnswerJudged(**self._stamped(self._clock()), task=task, right=right)
         if self.current is None:  # the last page says how many are still to be judged
             self._step(verdict)
         else:
@@ -259,12 +260,12 @@ class Session:
 
     # Writing
 
-    def _open_attempt(self, task: str) -> Attempt | None:
+    def _open_attempt(self, task: str) -> AnnotatorAttempt | None:
         """The current attempt, if it is at this task: a page that is out of date names another."""
         self.wake()
         return self.attempt if self.attempt is not None and self.attempt.task == task else None
 
-    def _pause(self, attempt: Attempt, why: Why, until: float, at: Stamp) -> None:
+    def _pause(self, attempt: AnnotatorAttempt, why: Why, until: float, at: Stamp) -> None:
         self._step(Paused(**self._stamped(at), task=attempt.task, why=why, until=until))
 
     def _step(self, event: TaskEvent) -> None:
@@ -280,7 +281,7 @@ class Session:
     def _write(self, event: Event) -> None:
         self._writer.append(event.model_dump(mode="json"))
 
-    def _stamped(self, at: Stamp) -> _Stamped:
+    def _stamped(self, at: Stamp) -> _StampedEvent:
         return {"run": self._run, "annotator": self.annotator, "mono": at.mono, "wall": at.wall}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How a task is laid out for a person: prose, code, and options apart. Pure functions of its text."""
+"""The layout of a task for a person: prose, code, and options apart. Pure functions of its text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_HELP = "No language model, and no other person."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class TextPart:
     """A stretch of a task's text."""
 
     text: str
@@ -21,15 +21,15 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
+class TaskLayout:
     """A task as the page shows it."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[TextPart, ...]
     options: tuple[tuple[str, str], ...]
     """Letter and text; none where the answer is to be written."""
 
 
-def shown(task: BenchTask) -> Shown:
+def lay_out(task: BenchTask) -> TaskLayout:
     """Lay out a task. Options become a list of their own only if they are lettered A, B, C, … without a gap."""
     text, options = task.prompt, ()
     if task.kind == "choice":
@@ -40,24 +40,24 @@ def shown(task: BenchTask) -> Shown:
             options = tuple((match["letter"], text[match.start("text") : match.end("text")]) for match in found)
             for match in reversed(found):
                 text = text[: match.start()] + text[match.end() :].removeprefix("\n")
-    return Shown(parts=_parts(text), options=options)
+    return TaskLayout(parts=_parts(text), options=options)
 
 
-def _parts(text: str) -> tuple[Part, ...]:
-    parts: list[Part] = []
+def _parts(text: str) -> tuple[TextPart, ...]:
+    parts: list[TextPart] = []
     at = 0
     for fence in _FENCE.finditer(text):
         parts += [
-            Part(text=text[at : fence.start()].strip(), code=False),
-            Part(text=fence["code"].strip("\n"), code=True),
+            TextPart(text=text[at : fence.start()].strip(), code=False),
+            TextPart(text=fence["code"].strip("\n"), code=True),
         ]
         at = fence.end()
-    parts.append(Part(text=text[at:].strip(), code=False))
+    parts.append(TextPart(text=text[at:].strip(), code=False))
     return tuple(part for part in parts if part.text)
 
 
 def usual_tools(task: BenchTask) -> str:
-    """What a person may use, unless whoever runs the timing says otherwise."""
+    """Return the tools a person may use, unless the settings of the timing say otherwise."""
     match task.kind:
         case "tests":
             return f"An editor, a Python interpreter and Python's own documentation. {_NO_HELP}"

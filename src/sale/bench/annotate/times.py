@@ -14,13 +14,13 @@ from statistics import mean, stdev
 from typing import Literal
 
 from sale.bench.annotate.agreement import RESAMPLES, Agreement, agreement
-from sale.bench.annotate.attempts import OPEN, Attempt
+from sale.bench.annotate.attempts import OPEN, AnnotatorAttempt
 from sale.bench.annotate.events import digest
 from sale.bench.tasks.schema import BIN_EDGES, BenchTask, HumanTime, bin_of
 from sale.errors import InputError
 
-LEAST_PEOPLE = 3
-MOST_DEVIATIONS = 2.0
+MIN_PEOPLE = 3
+MAX_DEVIATIONS = 2.0
 SAME = 1e-9
 """Deviations of less than this share of the mean are rounding."""
 
@@ -29,7 +29,7 @@ Status = Literal["timed", "not yet", "out of range", "invalid"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskTimes:
-    """What attempts say about one task."""
+    """The result of all attempts at one task."""
 
     task: str
     status: Status
@@ -48,16 +48,16 @@ class TaskTimes:
     """Answers it has not yet judged."""
     gave_up: int
     flags: tuple[str, ...]
-    """What those who reported the task say is wrong with it, by name."""
+    """Faults of the task named by those who reported it, by their name."""
     interrupted: int
-    """How many of the right answers had a pause or a gap in them."""
+    """Number of right answers with a pause or a gap in them."""
     first: str
-    """The day of the first attempt (UTC), and `last` of the last; empty where nobody tried."""
+    """The day of the first attempt (UTC), and `last` of the last; empty without an attempt."""
     last: str
 
     @property
     def missing(self) -> str:
-        """What is missing, or wrong, in words; empty for a timed task."""
+        """Describe the missing or wrong data; empty for a timed task."""
         match self.status:
             case "timed":
                 return ""
@@ -66,7 +66,7 @@ class TaskTimes:
             case "out of range":
                 return f"{self.minutes:.4g} minutes; times must be above 0 and at most {BIN_EDGES[-1]:g}"
             case "not yet":
-                need = LEAST_PEOPLE - len(self.kept)
+                need = MIN_PEOPLE - len(self.kept)
                 counts = (
                     (self.wrong, "wrong"),
                     (self.undecided, "undecided"),
@@ -79,14 +79,14 @@ class TaskTimes:
 
     @property
     def people(self) -> int:
-        """How many have finished with it, in whatever way."""
+        """Number of people who have finished with it, in whatever way."""
         rest = self.wrong + self.undecided + self.unjudged + self.gave_up + len(self.flags)
         return len(self.kept) + len(self.dropped) + rest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Times:
-    """What records say, all together."""
+    """The times of all records together."""
 
     tasks: tuple[TaskTimes, ...]
     """By id, or in the order of the task file."""
@@ -109,15 +109,15 @@ def without_outliers(minutes: Sequence[float]) -> tuple[tuple[float, ...], tuple
     With fewer than three times nothing is dropped.
     """
     ascending = sorted(minutes)
-    if len(ascending) < LEAST_PEOPLE:
+    if len(ascending) < MIN_PEOPLE:
         return tuple(ascending), ()
     centre, spread = mean(ascending), stdev(ascending)
-    far = [value for value in ascending if abs(value - centre) > max(MOST_DEVIATIONS * spread, SAME * centre)]
+    far = [value for value in ascending if abs(value - centre) > max(MAX_DEVIATIONS * spread, SAME * centre)]
     kept = [value for value in ascending if value not in far]
     return tuple(kept), tuple(far)
 
 
-def task_times(task: str, attempts: Sequence[Attempt]) -> TaskTimes:
+def task_times(task: str, attempts: Sequence[AnnotatorAttempt]) -> TaskTimes:
     """The time of one task.
 
     Args:
@@ -128,7 +128,7 @@ def task_times(task: str, attempts: Sequence[Attempt]) -> TaskTimes:
     kept, dropped = without_outliers([attempt.seconds() / 60 for attempt in right])
     verdicts = Counter((attempt.judged, attempt.right) for attempt in attempts if attempt.phase == "submitted")
     reports = sorted((attempt.annotator, attempt.note) for attempt in attempts if attempt.phase == "flagged")
-    minutes = mean(kept) if len(kept) >= LEAST_PEOPLE else None
+    minutes = mean(kept) if len(kept) >= MIN_PEOPLE else None
     status: Status = "not yet"
     if reports and 2 * len(reports) >= len(attempts):
         status = "invalid"
@@ -154,7 +154,7 @@ def task_times(task: str, attempts: Sequence[Attempt]) -> TaskTimes:
 
 
 def times(
-    attempts: Sequence[Attempt], tasks: Sequence[BenchTask] | None = None, *, resamples: int = RESAMPLES
+    attempts: Sequence[AnnotatorAttempt], tasks: Sequence[BenchTask] | None = None, *, resamples: int = RESAMPLES
 ) -> Times:
     """Times of all tasks, and how far people agree.
 
@@ -175,7 +175,7 @@ def times(
     same = [attempt for attempt in known if attempt.prompt == prompts[attempt.task]]
     firsts = _firsts(same)
     ended = [attempt for attempt in firsts if attempt.phase not in OPEN]
-    of_task: dict[str, list[Attempt]] = {task: [] for task in prompts}
+    of_task: dict[str, list[AnnotatorAttempt]] = {task: [] for task in prompts}
     for attempt in ended:
         of_task[attempt.task].append(attempt)
     found = tuple(task_times(task, people) for task, people in of_task.items())
@@ -192,15 +192,15 @@ def times(
     )
 
 
-def _firsts(attempts: Sequence[Attempt]) -> list[Attempt]:
+def _firsts(attempts: Sequence[AnnotatorAttempt]) -> list[AnnotatorAttempt]:
     """Each person's first attempt at each task; of the same moment, the one that sorts first."""
-    firsts: dict[tuple[str, str], Attempt] = {}
+    firsts: dict[tuple[str, str], AnnotatorAttempt] = {}
     for attempt in sorted(attempts, key=lambda one: (one.started, one.run, one.task, one.annotator)):
         firsts.setdefault((attempt.annotator, attempt.task), attempt)
     return list(firsts.values())
 
 
-def _prompts(attempts: Sequence[Attempt]) -> dict[str, str]:
+def _prompts(attempts: Sequence[AnnotatorAttempt]) -> dict[str, str]:
     """The text of each task that was attempted, as its digest, by id."""
     prompts: dict[str, str] = {}
     for attempt in sorted(attempts, key=lambda one: one.task):

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from sale.bench.annotate.session import Session
+from sale.bench.annotate.session import AnnotationSession
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import SaleError
 
 Judge = Callable[[BenchTask, str], Awaitable[bool | None]]
-"""Whether an answer is right, or `None` where that cannot be told; the judge of agents' answers."""
+"""Returns whether an answer is right, or `None` where that cannot be told; the judge of agents' answers."""
 
 PATIENCE = 10.0
 """Seconds to finish judging in when the page is closed."""
@@ -20,7 +20,7 @@ PATIENCE = 10.0
 class Verdicts:
     """Judges what was handed in."""
 
-    def __init__(self, session: Session, judge: Judge) -> None:
+    def __init__(self, session: AnnotationSession, judge: Judge) -> None:
         """Nothing is judged yet.
 
         Args:
@@ -33,7 +33,7 @@ class Verdicts:
         self.problem = ""
         """Why an answer could not be judged; empty while all goes well."""
 
-    def want(self) -> None:
+    def wake(self) -> None:
         """There may be something to judge."""
         self._wanted.set()
 
@@ -47,13 +47,13 @@ class Verdicts:
     async def catch_up(self) -> None:
         """Judge what waits. An answer that fails to be judged stays, and `problem` says why."""
         problem = ""
-        for task, answer in self._session.unjudged():
+        for task, answer in self._session.list_unjudged():
             try:
                 right = await self._judge(task, answer)
             except SaleError as error:
                 problem = f"{task.id}: {error}"
             else:
-                self._session.judged(task.id, right)
+                self._session.record_verdict(task.id, right)
         self.problem = problem
 
     async def finish(self, running: asyncio.Task[None]) -> None:

@@ -20,7 +20,7 @@ VERDICT = "correct"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class RecordedCall:
     """A call as it is recorded."""
 
     prompt: Prompt
@@ -28,22 +28,22 @@ class Question:
     names: Mapping[str, str]
     """Each label asked with to its fixed one, and back."""
 
-    def exchanged(self, reply: Reply) -> Reply:
+    def exchange_labels(self, reply: Reply) -> Reply:
         """A reply with the labels of one in place of the other's; the texts of its tokens stay."""
         return replace(reply, text=_exchanged(reply.text, self.names)) if self.names else reply
 
 
-def question_of(prompt: Prompt, schema: Mapping[str, object] | None) -> Question:
-    """The call under fixed labels; what is no ballot stays as it is."""
+def question_of(prompt: Prompt, schema: Mapping[str, object] | None) -> RecordedCall:
+    """The call under fixed labels; an answer without a ballot stays as it is."""
     stage = prompt.template.partition("@")[0]
     if schema is None or stage not in {"judge", "judge_panel", "verify"}:
-        return Question(prompt=prompt, schema=schema, names={})
+        return RecordedCall(prompt=prompt, schema=schema, names={})
     labels = list(cast("Mapping[str, object]", schema["properties"]))
     to_fixed = dict(zip(labels, [VERDICT] if stage == "verify" else labels_for(len(labels)), strict=True))
     user = _exchanged(prompt.user, to_fixed)
     for label, name in to_fixed.items():
         user = user.replace(f"<plan {label} ", f"<plan {name} ")
-    return Question(
+    return RecordedCall(
         prompt=replace(prompt, user=user),
         schema=cast("Mapping[str, object]", json.loads(_exchanged(json.dumps(schema), to_fixed))),
         names={**to_fixed, **{name: label for label, name in to_fixed.items()}},

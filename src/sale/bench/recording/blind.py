@@ -10,7 +10,7 @@ from sale.types import Execution, Price, Reply, Task, ToolInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Blind:
+class BlindAgent:
     """The same agent, which does not look before it bids."""
 
     agent: Agent
@@ -27,7 +27,7 @@ class Blind:
 
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
-        """What it can work with."""
+        """Its tools."""
         return tuple(self.agent.tools)
 
     @property

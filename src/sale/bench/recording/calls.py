@@ -24,7 +24,7 @@ from sale.errors import BadReplyError, CallError
 from sale.models.protocol import Model, ToolModel
 from sale.types import Prompt, Reply, TokenLogprobs, Usage
 
-LEAST_LOGPROB = math.log(0.005)
+MIN_LOGPROB = math.log(0.005)
 """Alternatives below half a percent are not kept one by one: their probability goes into the tail, as that of tokens
 the endpoint does not name."""
 DECIMALS = 3
@@ -47,7 +47,7 @@ class RunStoppedError(RunEndedError):
 
 
 @dataclass(slots=True)
-class Turns:
+class ModelQueue:
     """One model at a time, `width` calls of it at once: engines that share cores must not think against each other."""
 
     width: int
@@ -84,7 +84,7 @@ class CallLog:
     """All calls of a record, by key. Without a writer nothing new can be asked: that is a replay."""
 
     def __init__(
-        self, path: Path, writer: RecordWriter | None, turns: Turns | None = None, borrow: Sequence[Path] = ()
+        self, path: Path, writer: RecordWriter | None, turns: ModelQueue | None = None, borrow: Sequence[Path] = ()
     ) -> None:
         """Read what is there.
 
@@ -97,7 +97,7 @@ class CallLog:
         self._writer = writer
         self._replies: dict[str, dict[str, Any]] = {}
         self.usage: dict[str, Usage] = {}
-        """What every agent has read and written in all calls on record."""
+        """Tokens every agent has read and written in all calls on record."""
         for line in read_record(path):
             if line["kind"] == "call":
                 self._keep(line["key"], line["agent"], line["reply"])
@@ -105,7 +105,7 @@ class CallLog:
             line["key"]: line["reply"] for other in borrow for line in read_record(other) if line["kind"] == "call"
         }
         self._pending: dict[str, asyncio.Task[Reply]] = {}
-        self.turns = turns or Turns(width=1)
+        self.turns = turns or ModelQueue(width=1)
         self.made = 0
         """Calls made and not found."""
 
@@ -225,13 +225,13 @@ class RecordedModel:
                 reply = await self._model.generate(
                     prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=sample
                 )
-                return question.exchanged(reply)
+                return question.exchange_labels(reply)
             except BadReplyError:
                 raise  # the agent's own doing
             except CallError as error:
                 raise RunStoppedError(f"{self._agent}: {error.code}: {error.message}") from error
 
-        return question.exchanged(await self._log.ask(key, line, self._identity, call))
+        return question.exchange_labels(await self._log.ask(key, line, self._identity, call))
 
     async def for_tools(self) -> ToolModel:
         """Not recorded: agents of recorded runs work directly or in steps.
@@ -258,7 +258,7 @@ def stored_reply(reply: Reply) -> dict[str, Any]:
 
 
 def _stored_token(token: TokenLogprobs) -> list[Any]:
-    kept = [[text, round(value, DECIMALS)] for text, value in token.top if value >= LEAST_LOGPROB]
+    kept = [[text, round(value, DECIMALS)] for text, value in token.top if value >= MIN_LOGPROB]
     flat = [part for pair in kept for part in pair]
     return [token.token, round(token.logprob, DECIMALS), len(token.top), *flat]
 

@@ -3,7 +3,7 @@
 Every line has a `kind`: `run` (pool, machine and versions, one for each time the run was taken up), `call` (one model
 call with its prompt and reply), `auction` and `execution`. A line that was cut by a crash is dropped on reading, and
 what it held is done again. A finished file can be compressed with xz or gzip; reading takes it as it is. A new record
-is for its owner alone: it holds every prompt and every answer, which may be of tasks that are nobody else's business.
+is for its owner alone: it holds every prompt and every answer, which may be of tasks that are private.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_record(path: Path) -> Iterator[dict[str, Any]]:
     """Every whole line of a record, oldest first; nothing where there is no file.
 
     Raises:
-        InputError: The file cannot be read, or a line before the last is no JSON object; the message names the line.
+        InputError: The file cannot be read, or a line before the last is not a JSON object; the message names the line.
     """
     if not path.exists():
         return
@@ -76,7 +76,7 @@ class RecordWriter:
         """Open for appending; a last line that was cut is taken off first.
 
         Raises:
-            InputError: The file is compressed: it is finished. Or somebody else is writing to it.
+            InputError: The file is compressed: it is finished. Or another process is writing to it.
             OutputError: It cannot be written.
         """
         if path.suffix in {".xz", ".gz"}:

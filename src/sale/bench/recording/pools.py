@@ -36,10 +36,10 @@ def for_recording(settings: Settings, domain: Domain) -> Settings:
 
 
 def own_libraries(settings: Settings) -> bool:
-    """Whether some agent has passages of its own: then nobody is given those of the bench."""
+    """Return whether some agent has passages of its own: then no agent is given those of the bench."""
     return any(agent.tools is not None and agent.tools.search is not None for agent in settings.agents)
 
 
 def has_specialists(settings: Settings) -> bool:
-    """Whether its agents work in ways of their own."""
+    """Return whether its agents work in ways of their own."""
     return any(agent.execution not in {"auto", "direct"} or agent.samples > 1 for agent in settings.agents)

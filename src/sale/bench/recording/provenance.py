@@ -1,4 +1,4 @@
-"""What a recorded run was made with: models, tasks, versions, machine. The same names mean the same things later."""
+"""The provenance of a recorded run: models, tasks, versions, machine. The same names mean the same things later."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def identity(agent: AgentSettings) -> str:
-    """What makes a model the same another time: the digest of its weights, or where it answers under which name."""
+    """Return a model's lasting identity: the digest of its weights, or its endpoint and the name it has there."""
     if agent.local is not None:
         return f"{agent.local}@{find_model(agent.local).sha256[:12]}"
     if agent.gguf is not None:
@@ -71,7 +71,7 @@ def engine() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What a run was made on, without naming the machine."""
+    """Return the machine of a run, without its name."""
     return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
 
 

@@ -22,17 +22,17 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
-from sale.agents.pool import Engines, hire, limits_of
+from sale.agents.jury_seats import seat_jurors
+from sale.agents.pool import Engines, build_agents, limits_of
 from sale.agents.protocol import Agent, Tool
-from sale.agents.seating import seat_jurors
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
 from sale.auction import scoring
 from sale.auction.looking import looker_of
 from sale.bench.judging import verifier_of
-from sale.bench.recording.blind import Blind
-from sale.bench.recording.calls import CallLog, RecordedModel, Turns
+from sale.bench.recording.blind import BlindAgent
+from sale.bench.recording.calls import CallLog, ModelQueue, RecordedModel
 from sale.bench.recording.log import FIRST_BIDS, GROUNDED, RecordWriter, read_record
 from sale.bench.recording.pools import NO_LIMIT
 from sale.bench.recording.provenance import corpora_of, digest_of, identity, kept_settings, machine, pool_of, versions
@@ -48,8 +48,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """How far a run is."""
+class RecordingProgress:
+    """The progress of a run."""
 
     done: int
     of: int
@@ -57,10 +57,10 @@ class Progress:
     calls: int
     """Calls made since it was taken up, those on record not counted."""
     dollars: float
-    """What all calls on record cost."""
+    """Dollars of all calls on record."""
 
 
-Report = Callable[[Progress], None]
+Report = Callable[[RecordingProgress], None]
 
 
 class Recorder:
@@ -95,7 +95,7 @@ class Recorder:
         self._sandbox = sandbox
         self._width = width
         self._writer = None if replay else RecordWriter(record)
-        self._log = CallLog(record, self._writer, Turns(width=width), borrow)
+        self._log = CallLog(record, self._writer, ModelQueue(width=width), borrow)
         self._outcomes: dict[tuple[str, str], Outcome] = {}
         self._executed: set[tuple[str, str, str]] = set()
         self._auctioned: set[tuple[str, str]] = set()
@@ -106,7 +106,7 @@ class Recorder:
         for line in read_record(record):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
-        self.agents = hire(settings, wrap=self._wrap, tools=tools, engines=engines)
+        self.agents = build_agents(settings, wrap=self._wrap, tools=tools, engines=engines)
         self._seats = seat_jurors(settings, self.agents)
         self._looking = any(looker_of(agent) is not None for agent in self.agents)
 
@@ -184,7 +184,7 @@ class Recorder:
         rules = self._rules(refine=False)
         if not self._looking:
             return {FIRST_BIDS: Market(self.agents, seats=self._seats, rules=rules)}
-        blind = [Blind(agent) for agent in self.agents]
+        blind = [BlindAgent(agent) for agent in self.agents]
         grounded = replace(rules, plans=False, shortlist=None)
         # The rubric is for plans: who has no weight is not asked.
         weights = scoring.default_weights(
@@ -227,7 +227,7 @@ class Recorder:
         settings = self._settings.model_copy(update={"memory": fresh})
         market = Market(self.agents, seats=self._seats, rules=self._rules(refine=True), memory=open_memory(settings))
         for position, task in enumerate(tasks):
-            verifier = _Remembered(self, task)
+            verifier = _RememberingVerifier(self, task)
             result = await _held(market.run(task.task, verifier=verifier))
             report(self._progress(position + 1, task.id))
             if isinstance(result, NoBidsError):
@@ -240,7 +240,7 @@ class Recorder:
             await opened.aclose()
 
     async def checks(self) -> None:
-        """What the examples in a task's own text say of every answer on record: a verdict anybody could have.
+        """Record the verdicts of the examples in a task's own text on every answer on record; no reference is needed.
 
         Nothing is paid for it, and it is not the outcome: hidden tests are more, and stricter.
         """
@@ -257,7 +257,7 @@ class Recorder:
             self._append({**line, "verdict": found.verdict, "detail": found.detail})
 
     async def opinions(self, judge: str, report: Report) -> None:
-        """What a judging model, shown the reference, says of every short answer on record, right or wrong by the rule.
+        """Record the opinion of a judging model, shown the reference, on every short answer on record.
 
         Args:
             judge: The agent that judges.
@@ -293,10 +293,10 @@ class Recorder:
             for task_id, answer in asked:
                 group.create_task(one(short[task_id], answer))
 
-    def _progress(self, done: int, what: str) -> Progress:
+    def _progress(self, done: int, what: str) -> RecordingProgress:
         prices = {agent.name: agent.price for agent in self.agents}
         dollars = sum(prices[name].dollars(usage) for name, usage in self._log.usage.items() if name in prices)
-        return Progress(done=done, of=len(self._tasks), what=what, calls=self._log.made, dollars=dollars)
+        return RecordingProgress(done=done, of=len(self._tasks), what=what, calls=self._log.made, dollars=dollars)
 
     def _rules(self, *, refine: bool) -> AuctionRules:
         # The method's own rule, which knows bids alone: what is put on record is the published auction.
@@ -339,7 +339,7 @@ class Recorder:
         self._append({"kind": "auction", "task": task.id, "order": order, "position": position, "auction": line})
 
     def _nobody(self, error: NoBidsError, task: BenchTask, *, order: str, position: int | None = None) -> None:
-        """An auction without a bid is a result too: nobody does the task."""
+        """An auction without a bid is a result too: the task is not done."""
         if (task.id, order) in self._auctioned:
             return
         self._auctioned.add((task.id, order))
@@ -368,7 +368,7 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _RememberingVerifier:
     """The verifier of a recorded run: an answer that was judged before is not judged again."""
 
     recorder: Recorder

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from sale.bench.metrics import Settled, compare_success, settle, split, summary
-from sale.bench.report.field import Contender, Field
-from sale.bench.report.sheet import Sheet, micro, percent
+from sale.bench.metrics import DecisionOutcomes, compare_success, settle, split, summary
+from sale.bench.report.comparison import Contender, DomainComparison
+from sale.bench.report.report_table import ReportTable, micro, percent
 from sale.bench.report.tables import RESAMPLING
 from sale.bench.routers.protocol import Routing
 
 BY_HAND = "best agent of each domain"
 
 
-def domain_table(field: Field, key: str, title: str) -> Sheet:
-    """Success and cost in each domain, of all contenders and of a rule that somebody could write by hand.
+def domain_table(field: DomainComparison, key: str, title: str) -> ReportTable:
+    """Success and cost in each domain, of all contenders and of a rule that could be written by hand.
 
     The rule knows each task's domain, which no router is told, and who is best there on these very tasks.
     """
@@ -30,7 +30,7 @@ def domain_table(field: Field, key: str, title: str) -> Sheet:
         gained = compare_success(one.settled, hand.settled, RESAMPLING).difference if one is not hand else None
         rows.append((*cells, percent(gained)))
     heads = [head for domain in domains for head in (f"{domain}: pass@1, %", f"{domain}: $/task, millionths")]
-    return Sheet(
+    return ReportTable(
         key=key,
         title=title,
         head=("router", *heads, "against the best of each domain, points"),
@@ -39,7 +39,7 @@ def domain_table(field: Field, key: str, title: str) -> Sheet:
     )
 
 
-def _by_hand(field: Field, labels: dict[str, str]) -> Settled:
+def _by_hand(field: DomainComparison, labels: dict[str, str]) -> DecisionOutcomes:
     """Each domain's most successful agent, the cheaper of equals, does all of it."""
     direct = field.direct
     own = np.array([labels[name] for name in direct.ids])

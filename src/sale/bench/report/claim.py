@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from sale.bench.metrics import Settled, best_single, compare_success, gap_closed, saving
-from sale.bench.report.field import Contender, Field
-from sale.bench.report.sheet import Sheet, percent
+from sale.bench.metrics import DecisionOutcomes, best_single, compare_success, gap_closed, saving
+from sale.bench.report.comparison import Contender, DomainComparison
+from sale.bench.report.report_table import ReportTable, percent
 from sale.bench.report.tables import RESAMPLING
 from sale.bench.stats import rate
 
 
-def claim_table(field: Field, key: str, title: str) -> Sheet:
+def claim_table(field: DomainComparison, key: str, title: str) -> ReportTable:
     """Every form of the market against the best single agent, task by task, and against every baseline.
 
     "Better on both" are baselines that solve no fewer tasks for no more money, and differ in one of the two.
@@ -38,7 +38,7 @@ def claim_table(field: Field, key: str, title: str) -> Sheet:
                 ", ".join(ahead) or "none",
             )
         )
-    return Sheet(
+    return ReportTable(
         key=key,
         title=title,
         head=(
@@ -62,7 +62,7 @@ def _ours(one: Contender) -> bool:
     return one.name.startswith("SALE")
 
 
-def _dominates(rival: Settled, ours: Settled) -> bool:
+def _dominates(rival: DecisionOutcomes, ours: DecisionOutcomes) -> bool:
     solved, spent = (
         (float(rival.success.mean()), float(ours.success.mean())),
         (

@@ -16,8 +16,8 @@ from sale.bench.figures import (
 )
 from sale.bench.market_router import coalition_success, in_order
 from sale.bench.metrics import escalation, split, summary, win_share, workload
-from sale.bench.pareto import Point, pareto_plot
-from sale.bench.report.field import Contender, Field
+from sale.bench.pareto import ParetoPoint, pareto_plot
+from sale.bench.report.comparison import Contender, DomainComparison
 from sale.bench.report.tables import RESAMPLING
 from sale.bench.shapley import ceiling, shapley_intervals
 from sale.bench.stats import rate
@@ -25,7 +25,7 @@ from sale.bench.stats import rate
 MARKET = "SALE without memory"
 
 
-def drawings(field: Field, domain: str) -> Iterator[tuple[str, Figure]]:
+def drawings(field: DomainComparison, domain: str) -> Iterator[tuple[str, Figure]]:
     """Every figure with the name of its file."""
     name = "SALE" if field.orders else MARKET
     market = field.named(name).settled
@@ -69,15 +69,15 @@ def drawings(field: Field, domain: str) -> Iterator[tuple[str, Figure]]:
             yield f"{domain}-wins", win_share_lines(runs, agents)
 
 
-def pareto(field: Field) -> Figure:
+def pareto(field: DomainComparison) -> Figure:
     """Success against cost, of every contender."""
     return pareto_plot([_point(one, field) for one in field.contenders])
 
 
-def _point(one: Contender, field: Field) -> Point:
+def _point(one: Contender, field: DomainComparison) -> ParetoPoint:
     found = summary(one.settled, RESAMPLING)
     kind = "oracle" if one.name == "oracle" else "ours" if one.name.startswith("SALE") else "router"
-    return Point(
+    return ParetoPoint(
         name=one.name.removeprefix("SALE fitted, ").removeprefix("SALE "),  # the colour says whose it is
         cost=found.dollars_per_task,
         success=found.pass_at_1,

@@ -11,29 +11,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sale.bench.metrics import Settled, settle
-from sale.bench.online import Embed, Policy, examples_of, run
-from sale.bench.replay import Recorded
-from sale.bench.report.folding import SEED, across
+from sale.bench.metrics import DecisionOutcomes, settle
+from sale.bench.online import Embed, OnlinePolicy, examples_of, run
+from sale.bench.replay import RecordedTasks
+from sale.bench.report.cross_validation import SEED, decide_across_folds
 from sale.bench.routers.protocol import OutcomeTable, Routing
 from sale.learning.fit import fit_to
-from sale.learning.material import Material, material
-from sale.learning.spending import Match, Spend, Wanted
+from sale.learning.prepared_data import PreparedData, prepare_data
+from sale.learning.spending import MatchBestAgent, SpendShare, Wanted
 from sale.types import Objective, Weights
 
 SOLVER_SECONDS = 20.0
-"""What the exact solvers may take for one fit; at these sizes they finish long before."""
+"""Seconds the exact solvers may take for one fit; at these sizes they finish long before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lessons:
-    """What is fitted on a training set, once: several ways to run the market share it."""
+class TrainedWeights:
+    """Weights fitted on a training set, once: several ways to run the market share them."""
 
     embed: Embed
     """Sentence embeddings, as the market's memory sees them."""
-    _material: dict[tuple[str, ...], Material] = field(default_factory=dict[tuple[str, ...], Material])
+    _material: dict[tuple[str, ...], PreparedData] = field(default_factory=dict[tuple[str, ...], PreparedData])
 
-    def weights(self, objective: Objective, wanted: Wanted, train: Recorded) -> Weights:
+    def weights(self, objective: Objective, wanted: Wanted, train: RecordedTasks) -> Weights:
         """The weights that these tasks give.
 
         Raises:
@@ -41,7 +41,7 @@ class Lessons:
         """
         tasks = tuple(task.id for task in train.tasks)
         if tasks not in self._material:
-            self._material[tasks] = material(examples_of(train, self.embed))
+            self._material[tasks] = prepare_data(examples_of(train, self.embed))
         return fit_to(self._material[tasks], objective, worth=wanted, seconds=SOLVER_SECONDS).weights
 
 
@@ -56,9 +56,9 @@ class FittedMarket:
     """Of what the best agent alone would cost; `None`: as little as solves as many."""
 
     def settled(
-        self, recorded: Recorded, train: Recorded | None, direct: OutcomeTable, lessons: Lessons
-    ) -> Settled | None:
-        """What came of every task; `None` where the training tasks are too few.
+        self, recorded: RecordedTasks, train: RecordedTasks | None, direct: OutcomeTable, lessons: TrainedWeights
+    ) -> DecisionOutcomes | None:
+        """Return the outcome of every task; `None` where the training tasks are too few.
 
         Args:
             recorded: The tasks to decide.
@@ -66,14 +66,14 @@ class FittedMarket:
             direct: Outcomes of work without a plan.
             lessons: Shared with other ways to fit the market.
         """
-        wanted = Match(self.attempts) if self.share is None else Spend(self.share, self.attempts)
+        wanted = MatchBestAgent(self.attempts) if self.share is None else SpendShare(self.share, self.attempts)
 
-        def decide(training: Recorded, test: Recorded) -> Routing:
+        def decide(training: RecordedTasks, test: RecordedTasks) -> Routing:
             weights = lessons.weights(self.objective, wanted, training)
-            policy = Policy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
+            policy = OnlinePolicy(name=self.name, weights=weights, attempts=self.attempts, learn=False)
             return run(test, training, policy, lessons.embed, SEED).routing
 
-        routing = decide(train, recorded) if train is not None else across(recorded, direct, decide)
+        routing = decide(train, recorded) if train is not None else decide_across_folds(recorded, direct, decide)
         return None if routing is None else settle((direct, routing))
 
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sale.bench.figure_style import svg
-from sale.bench.metrics import Settled
-from sale.bench.replay import Recorded, load_recorded, merged
+from sale.bench.metrics import DecisionOutcomes
+from sale.bench.replay import RecordedTasks, load_recorded, merge_records
 from sale.bench.report import tables
 from sale.bench.report.by_domain import domain_table
 from sale.bench.report.claim import claim_table
+from sale.bench.report.comparison import DomainComparison, combine_domains, compare
 from sale.bench.report.drawings import drawings, pareto
-from sale.bench.report.field import Field, compare, together
-from sale.bench.report.fitted import Lessons
+from sale.bench.report.fitted import TrainedWeights
 from sale.bench.report.refined import refinement_table
-from sale.bench.report.sheet import Sheet
-from sale.bench.report.spends import spend_table
+from sale.bench.report.report_table import ReportTable
+from sale.bench.report.spend_curve import spend_table
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.errors import InputError
@@ -31,8 +31,8 @@ SUFFIXES = ("", ".xz", ".gz")
 class Report:
     """The comparison of each domain, and its tables in the order they are shown."""
 
-    fields: Mapping[str, Field]
-    sheets: tuple[Sheet, ...]
+    fields: Mapping[str, DomainComparison]
+    sheets: tuple[ReportTable, ...]
 
     def markdown(self) -> str:
         """All tables."""
@@ -79,7 +79,7 @@ def make(
         InputError: There is no record of test tasks with two whole tasks on it.
     """
     given = list(tasks)
-    fields: dict[str, Field] = {}
+    fields: dict[str, DomainComparison] = {}
     trained: dict[str, int] = {}
     for domain in DOMAINS:
         test = _recorded(folder, f"{domain}-test", _of(given, domain, "test"), suffixes)
@@ -87,7 +87,7 @@ def make(
             continue
         dev = _recorded(folder, f"{domain}-dev", _of(given, domain, "dev"), suffixes)
         trained[domain] = 0 if dev is None else len(dev.tasks)
-        fields[domain] = compare(test, dev, features, Lessons(embed=features))
+        fields[domain] = compare(test, dev, features, TrainedWeights(embed=features))
     if not fields:
         raise InputError(
             "there is nothing to report on: no record has two whole test tasks",
@@ -105,7 +105,7 @@ def make_pool(
     name: str,
     title: str,
     suffixes: Sequence[str] = SUFFIXES,
-) -> tuple[tuple[Sheet, ...], dict[str, bytes]]:
+) -> tuple[tuple[ReportTable, ...], dict[str, bytes]]:
     """The comparison over all domains as one, whose agent and market are the same for all: what a claim is made on.
 
     Args:
@@ -127,8 +127,8 @@ def make_pool(
         return (), {}
     # Half a training set would teach one domain alone.
     whole = [one for one in devs if one is not None and one.tasks] if None not in devs else []
-    lessons = Lessons(embed=features)
-    field = compare(merged(found), merged(whole) if whole else None, features, lessons)
+    lessons = TrainedWeights(embed=features)
+    field = compare(merge_records(found), merge_records(whole) if whole else None, features, lessons)
     counts = " and ".join(f"{len(one.tasks)} {one.tasks[0].domain}" for one in found)
     sheets = [
         replace(tables.main_table(field, name), title=f"{title}: {counts} test tasks"),
@@ -145,7 +145,7 @@ def _of(tasks: Sequence[BenchTask], domain: Domain, split: Split) -> list[BenchT
     return [task for task in tasks if task.domain == domain and task.split == split]
 
 
-def _recorded(folder: Path, name: str, tasks: Sequence[BenchTask], suffixes: Sequence[str]) -> Recorded | None:
+def _recorded(folder: Path, name: str, tasks: Sequence[BenchTask], suffixes: Sequence[str]) -> RecordedTasks | None:
     for suffix in suffixes:
         path = folder / f"{name}.jsonl{suffix}"
         if path.exists():
@@ -153,7 +153,7 @@ def _recorded(folder: Path, name: str, tasks: Sequence[BenchTask], suffixes: Seq
     return None
 
 
-def _sheets(fields: Mapping[str, Field], trained: Mapping[str, int]) -> Iterable[Sheet]:
+def _sheets(fields: Mapping[str, DomainComparison], trained: Mapping[str, int]) -> Iterable[ReportTable]:
     yield tables.record_table(fields, trained)
     joined = _joined(fields)
     if len(fields) > 1:
@@ -176,9 +176,9 @@ def _sheets(fields: Mapping[str, Field], trained: Mapping[str, int]) -> Iterable
             yield opinions
 
 
-def _joined(fields: Mapping[str, Field]) -> dict[str, Settled]:
-    found: dict[str, Settled] = {}
+def _joined(fields: Mapping[str, DomainComparison]) -> dict[str, DecisionOutcomes]:
+    found: dict[str, DecisionOutcomes] = {}
     for one in next(iter(fields.values())).contenders:
-        if (both := together(list(fields.values()), one.name)) is not None:
+        if (both := combine_domains(list(fields.values()), one.name)) is not None:
             found[one.name] = both
     return found

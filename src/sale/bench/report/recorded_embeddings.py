@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from sale.bench.replay import Recorded
+from sale.bench.replay import RecordedTasks
 from sale.errors import InputError
 from sale.memory.columns import text_digest
 from sale.models.embedding import Embedder, Vectors
@@ -52,7 +52,7 @@ class RecordedEmbeddings:
         """Read a file that `write` made.
 
         Raises:
-            InputError: There is no such file, or it is no such file.
+            InputError: The file is missing, or is not of this kind.
         """
         try:
             with np.load(path, allow_pickle=False) as held:
@@ -95,7 +95,7 @@ def digest_of(text: str) -> str:
     return text_digest(text)[:KEPT]
 
 
-def texts_of(recorded: Recorded) -> set[str]:
-    """What a report embeds: tasks, and answers that were given without a plan."""
+def texts_of(recorded: RecordedTasks) -> set[str]:
+    """Return the texts a report embeds: tasks, and answers that were given without a plan."""
     answers = {recorded.works[task.id, agent, ""].answer for task in recorded.tasks for agent in recorded.agents}
     return {task.prompt for task in recorded.tasks} | answers

@@ -1,4 +1,4 @@
-"""What refinement from memory came to, over the recorded task orders: the jury's score, and success."""
+"""Results of refinement from memory, over the recorded task orders: the jury's score, and success."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, Recorded
-from sale.bench.report.field import Field
-from sale.bench.report.sheet import Sheet, percent, scaled
+from sale.bench.replay import AuctionRow, RecordedTasks
+from sale.bench.report.comparison import DomainComparison
+from sale.bench.report.report_table import ReportTable, format_scaled, percent
 from sale.bench.report.tables import RESAMPLING
 from sale.bench.stats import mean, rate
 from sale.types import Bid
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Flip:
-    """What a task came to in the hands of an agent whose refined bid took it, and would have come to otherwise."""
+class OutcomeFlip:
+    """The outcome of a task whose award a refined bid took over, beside its outcome without refinement."""
 
     refined: bool
-    """Whether its work with the refined plan was right."""
+    """True where its work with the refined plan was right."""
     own: bool
     """Its work with its own first plan."""
     leader: bool
@@ -28,17 +28,17 @@ class Flip:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refined:
+class RefinedBid:
     """One refined bid."""
 
     task: str
     gained: float
     """The jury's mean score above that of the agent's first plan."""
-    flip: Flip | None
+    flip: OutcomeFlip | None
     """Where it took the task from the provisional winner."""
 
 
-def refined_bids(recorded: Recorded) -> list[Refined]:
+def refined_bids(recorded: RecordedTasks) -> list[RefinedBid]:
     """Every refined bid of the recorded task orders."""
     return [
         _refined(recorded, row, bid)
@@ -48,7 +48,7 @@ def refined_bids(recorded: Recorded) -> list[Refined]:
     ]
 
 
-def _refined(recorded: Recorded, row: AuctionRow, bid: Bid) -> Refined:
+def _refined(recorded: RecordedTasks, row: AuctionRow, bid: Bid) -> RefinedBid:
     first = {one.agent: one for one in row.bids}
     gained = fmean(score.value for score in bid.scores) - fmean(score.value for score in first[bid.agent].scores)
     flip = None
@@ -57,15 +57,15 @@ def _refined(recorded: Recorded, row: AuctionRow, bid: Bid) -> Refined:
         def solved(agent: str, plan: str) -> bool:
             return recorded.works[row.task, agent, plan].success
 
-        flip = Flip(
+        flip = OutcomeFlip(
             refined=solved(bid.agent, bid.strategy.text),
             own=solved(bid.agent, first[bid.agent].strategy.text),
             leader=solved(row.provisional, first[row.provisional].strategy.text),
         )
-    return Refined(task=row.task, gained=gained, flip=flip)
+    return RefinedBid(task=row.task, gained=gained, flip=flip)
 
 
-def refinement_table(field: Field, domain: str) -> Sheet | None:
+def refinement_table(field: DomainComparison, domain: str) -> ReportTable | None:
     """Score and success of refined bids; `None` where no order, or no refined bid, is on record."""
     found = refined_bids(field.recorded)
     if not found:
@@ -75,7 +75,7 @@ def refinement_table(field: Field, domain: str) -> Sheet | None:
     if took:
         shares = [_share(took, name) for name in ("refined", "own", "leader")]
         rows.append(("took the task from the leader", str(len(took)), _gained(took), *shares))
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-refinement",
         title=f"{domain.capitalize()}: refined bids, in the jury's eyes and at work",
         head=(
@@ -94,10 +94,10 @@ def refinement_table(field: Field, domain: str) -> Sheet | None:
     )
 
 
-def _gained(found: Sequence[Refined]) -> str:
-    return scaled(mean([one.gained for one in found], RESAMPLING, clusters=[one.task for one in found]), 1, 2)
+def _gained(found: Sequence[RefinedBid]) -> str:
+    return format_scaled(mean([one.gained for one in found], RESAMPLING, clusters=[one.task for one in found]), 1, 2)
 
 
-def _share(took: Sequence[Refined], name: str) -> str:
+def _share(took: Sequence[RefinedBid], name: str) -> str:
     outcomes = [float(getattr(one.flip, name)) for one in took]
     return percent(rate(outcomes, RESAMPLING, clusters=[one.task for one in took]))

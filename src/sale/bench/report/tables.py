@@ -9,7 +9,7 @@ import numpy as np
 
 from sale.bench.market_router import coalition_success
 from sale.bench.metrics import (
-    Settled,
+    DecisionOutcomes,
     best_single,
     compare_success,
     escalation,
@@ -20,8 +20,8 @@ from sale.bench.metrics import (
     workload,
 )
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.report.field import Field
-from sale.bench.report.sheet import Sheet, micro, percent, scaled
+from sale.bench.report.comparison import DomainComparison
+from sale.bench.report.report_table import ReportTable, format_scaled, micro, percent
 from sale.bench.routers.fixed import SingleAgent
 from sale.bench.shapley import ceiling, shapley_intervals
 from sale.bench.signals import areas, judged_bids
@@ -32,7 +32,7 @@ RESAMPLING = Resampling(seed=20260202, resamples=10_000)
 FEWER = Resampling(seed=20260202, resamples=2_000)
 
 
-def main_table(field: Field, domain: str) -> Sheet:
+def main_table(field: DomainComparison, domain: str) -> ReportTable:
     """Pass@1, money, reliance and overhead of every contender, each against the best single agent."""
     best = best_single(field.direct)
     alone = next(one for one in field.contenders if one.name == SingleAgent(field.direct.agents[best]).name)
@@ -51,7 +51,7 @@ def main_table(field: Field, domain: str) -> Sheet:
                 percent(found.pass_at_1),
                 f"{corrected[one.name]:.2f}" if one.name in corrected else "–",
                 micro(found.dollars_per_task),
-                scaled(found.dollars_per_mt, 1, 3),
+                format_scaled(found.dollars_per_mt, 1, 3),
                 percent(found.reliance, 0),
                 percent(found.overhead, 0),
                 percent(saving(one.settled, field.direct, len(field.direct.agents) - 1, RESAMPLING), 0),
@@ -61,7 +61,7 @@ def main_table(field: Field, domain: str) -> Sheet:
     discordant = _discordant(field, best)
     least = detectable_difference(len(field.direct), discordant)
     shown = "no difference at all" if least is None else f"a difference of {100 * least:.0f} points"
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-main",
         title=f"{domain.capitalize()}: every router on {len(field.direct)} test tasks",
         head=(
@@ -85,13 +85,13 @@ def main_table(field: Field, domain: str) -> Sheet:
     )
 
 
-def _discordant(field: Field, best: int) -> float:
+def _discordant(field: DomainComparison, best: int) -> float:
     market = field.named("SALE without memory").settled.success
     differs = np.asarray(market != field.direct.success[:, best], dtype=np.float64)
     return max(float(differs.mean()), 1 / len(field.direct))
 
 
-def plan_table(field: Field, domain: str) -> Sheet:
+def plan_table(field: DomainComparison, domain: str) -> ReportTable:
     """Work with the agent's own plan against work without one."""
     rows: list[tuple[str, ...]] = []
     for number, agent in enumerate(field.direct.agents):
@@ -103,7 +103,7 @@ def plan_table(field: Field, domain: str) -> Sheet:
         only_with, only_without = int((both[:, 0] > both[:, 1]).sum()), int((both[:, 0] < both[:, 1]).sum())
         with_plan, without = (rate(both[:, column], RESAMPLING) for column in (0, 1))
         rows.append((agent, str(len(both)), percent(with_plan), percent(without), str(only_with), str(only_without)))
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-plans",
         title=f"{domain.capitalize()}: does a plan help the work it is for?",
         head=("agent", "tasks with a plan", "pass@1 with it, %", "without, %", "solved only with", "only without"),
@@ -112,7 +112,7 @@ def plan_table(field: Field, domain: str) -> Sheet:
     )
 
 
-def _has_plan(field: Field, number: int) -> list[int]:
+def _has_plan(field: DomainComparison, number: int) -> list[int]:
     agent = field.direct.agents[number]
     rows = field.recorded.auctions
     return [
@@ -122,7 +122,7 @@ def _has_plan(field: Field, number: int) -> list[int]:
     ]
 
 
-def bin_table(field: Field, domain: str) -> Sheet:
+def bin_table(field: DomainComparison, domain: str) -> ReportTable:
     """Pass@1 by human time, single agents and the market."""
     labels = {task.id: task.time.label for task in field.recorded.tasks}
     counts = Counter(labels.values())
@@ -130,7 +130,7 @@ def bin_table(field: Field, domain: str) -> Sheet:
     for one in field.contenders:
         parts = [split(one.settled, labels)[label] for label in counts]
         rows.append((one.name, *(percent(rate(part.success, RESAMPLING, clusters=part.ids)) for part in parts)))
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-bins",
         title=f"{domain.capitalize()}: pass@1 by human minutes, %",
         head=("router", *(f"{label}, n = {count}" for label, count in counts.items())),
@@ -139,8 +139,8 @@ def bin_table(field: Field, domain: str) -> Sheet:
     )
 
 
-def workload_table(field: Field, domain: str) -> Sheet:
-    """Who wins what."""
+def workload_table(field: DomainComparison, domain: str) -> ReportTable:
+    """Return the table of each agent's share of wins."""
     labels = {task.id: task.time.label for task in field.recorded.tasks}
     rows: list[tuple[str, ...]] = []
     for one in field.contenders:
@@ -149,7 +149,7 @@ def workload_table(field: Field, domain: str) -> Sheet:
                 found = workload(one.settled, RESAMPLING, groups)
                 for label, tasks, shares in zip(found.labels, found.tasks, found.shares, strict=True):
                     rows.append((one.name, label, str(tasks), *(percent(share, 0) for share in shares)))
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-workload",
         title=f"{domain.capitalize()}: share of tasks each agent does, %",
         head=("router", "human minutes", "tasks", *field.direct.agents),
@@ -157,13 +157,13 @@ def workload_table(field: Field, domain: str) -> Sheet:
     )
 
 
-def escalation_table(field: Field, domain: str) -> Sheet:
+def escalation_table(field: DomainComparison, domain: str) -> ReportTable:
     """Choices against the oracle's."""
     name = "SALE" if field.orders else "SALE without memory"
     found = escalation(field.named(name).settled, field.direct, RESAMPLING)
     needed = [*(f"needs {agent}" for agent in found.agents), "nobody solves it"]
     rows = [(row, *map(str, counts)) for row, counts in zip(needed, found.counts.tolist(), strict=True)]
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-escalation",
         title=f"{domain.capitalize()}: who was chosen by {name}, against the cheapest agent that solves the task",
         head=("the task", *(f"given to {agent}" for agent in found.agents)),
@@ -176,14 +176,14 @@ def escalation_table(field: Field, domain: str) -> Sheet:
     )
 
 
-def shapley_table(field: Field, domain: str) -> Sheet:
-    """What each agent adds, over all coalitions."""
+def shapley_table(field: DomainComparison, domain: str) -> ReportTable:
+    """Return the table of each agent's contribution, over all coalitions."""
     ideal = shapley_intervals(ceiling(field.direct.success), RESAMPLING)
     held = shapley_intervals(coalition_success(field.recorded), RESAMPLING)
     rows = [
         (agent, percent(one), percent(two)) for agent, one, two in zip(field.direct.agents, ideal, held, strict=True)
     ]
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-shapley",
         title=f"{domain.capitalize()}: Shapley values of the agents, points of pass@1",
         head=("agent", "to a perfect choice", "to SALE without memory"),
@@ -195,7 +195,7 @@ def shapley_table(field: Field, domain: str) -> Sheet:
     )
 
 
-def ablation_table(field: Field, domain: str) -> Sheet:
+def ablation_table(field: DomainComparison, domain: str) -> ReportTable:
     """SALE without memory, with one thing taken out each time."""
     whole = field.ablations[0].settled
     rows: list[tuple[str, ...]] = []
@@ -213,7 +213,7 @@ def ablation_table(field: Field, domain: str) -> Sheet:
                 f"{100 * changed:.0f}",
             )
         )
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-ablations",
         title=f"{domain.capitalize()}: SALE without memory, with one thing taken out",
         head=(
@@ -232,17 +232,17 @@ def ablation_table(field: Field, domain: str) -> Sheet:
     )
 
 
-def signal_table(field: Field, domain: str, *, planned: bool) -> Sheet:
-    """What about a bid tells whether its author will succeed."""
+def signal_table(field: DomainComparison, domain: str, *, planned: bool) -> ReportTable:
+    """Return the table of signals in a bid that predict its author's success."""
     agents = field.direct.agents
     bids = judged_bids(field.recorded, planned=planned)
     found = areas(bids, agents, agents, FEWER)
     names = list(dict.fromkeys(one.signal for one in found))
     cells = {(one.signal, one.agent): one for one in found}
-    rows = [(name, *(scaled(cells[name, agent].area, 1, 2) for agent in (None, *agents))) for name in names]
+    rows = [(name, *(format_scaled(cells[name, agent].area, 1, 2) for agent in (None, *agents))) for name in names]
     how = "with its plan" if planned else "without its plan"
     counts = [cells["price", agent] for agent in (None, *agents)]
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-signals-{'planned' if planned else 'direct'}",
         title=f"{domain.capitalize()}: what ranks bids by their author's success {how}",
         head=("signal", *(f"{who}, {one.good} + {one.bad}" for who, one in zip(("all", *agents), counts, strict=True))),
@@ -254,8 +254,8 @@ def signal_table(field: Field, domain: str, *, planned: bool) -> Sheet:
     )
 
 
-def opinion_table(field: Field, domain: str) -> Sheet | None:
-    """How far the judging model agrees with the string rule."""
+def opinion_table(field: DomainComparison, domain: str) -> ReportTable | None:
+    """Return the table of agreement between the judging model and the string rule."""
     recorded = field.recorded
     by_rule = {
         (task, work.answer): work.success for (task, _, _), work in recorded.works.items() if work.answer.strip()
@@ -271,7 +271,7 @@ def opinion_table(field: Field, domain: str) -> Sheet | None:
     ]
     agree = counts["right", "success"] + counts["wrong", "failure"]
     total = sum(counts.values())
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-opinions",
         title=f"{domain.capitalize()}: the judging model on {total} different short answers",
         head=("", "judged right", "judged wrong", "no verdict"),
@@ -280,8 +280,8 @@ def opinion_table(field: Field, domain: str) -> Sheet | None:
     )
 
 
-def check_table(field: Field, domain: str) -> Sheet | None:
-    """What the examples in a task's own text say of recorded work, against its outcome."""
+def check_table(field: DomainComparison, domain: str) -> ReportTable | None:
+    """Return the table of the verdicts of the examples in tasks' own texts, against the outcomes."""
     recorded = field.recorded
     counts = Counter(
         (agent, verdict, work.success)
@@ -293,7 +293,7 @@ def check_table(field: Field, domain: str) -> Sheet | None:
     ways = (("success", True), ("success", False), ("failure", True), ("failure", False))
     rows = [(agent, *(str(counts[agent, verdict, good]) for verdict, good in ways)) for agent in recorded.agents]
     totals = [sum(counts[agent, verdict, good] for agent in recorded.agents) for verdict, good in ways]
-    return Sheet(
+    return ReportTable(
         key=f"{domain}-examples",
         title=f"{domain.capitalize()}: answers by the examples in the task's own text, and by its hidden tests",
         head=("agent", "pass, right", "pass, wrong", "fail, right", "fail, wrong"),
@@ -302,7 +302,7 @@ def check_table(field: Field, domain: str) -> Sheet | None:
     )
 
 
-def overall_table(fields: Mapping[str, Field], joined: Mapping[str, Settled]) -> Sheet:
+def overall_table(fields: Mapping[str, DomainComparison], joined: Mapping[str, DecisionOutcomes]) -> ReportTable:
     """Both domains together."""
     rows: list[tuple[str, ...]] = []
     for name, one in joined.items():
@@ -310,7 +310,7 @@ def overall_table(fields: Mapping[str, Field], joined: Mapping[str, Settled]) ->
         cells = (percent(found.pass_at_1), micro(found.dollars_per_task), percent(found.reliance, 0))
         rows.append((name, *cells, percent(found.overhead, 0)))
     total = sum(len(field.direct) for field in fields.values())
-    return Sheet(
+    return ReportTable(
         key="overall-main",
         title=f"Overall: {total} test tasks of both domains",
         head=("router", "pass@1, %", "$/task, millionths", "largest agent, %", "auction, % of $"),
@@ -318,12 +318,12 @@ def overall_table(fields: Mapping[str, Field], joined: Mapping[str, Settled]) ->
     )
 
 
-def record_table(fields: Mapping[str, Field], dev: Mapping[str, int]) -> Sheet:
-    """What is on record."""
+def record_table(fields: Mapping[str, DomainComparison], dev: Mapping[str, int]) -> ReportTable:
+    """Return the table of what is on record."""
     rows: list[tuple[str, ...]] = []
     for domain, field in fields.items():
         for source, count in Counter(task.source for task in field.recorded.tasks).items():
             rows.append((domain, source, str(count)))
         rows.append((domain, "dev tasks", str(dev.get(domain, 0))))
         rows.append((domain, "task orders with memory", str(len(field.orders))))
-    return Sheet(key="record", title="On record", head=("domain", "source", "tasks"), rows=tuple(rows))
+    return ReportTable(key="record", title="On record", head=("domain", "source", "tasks"), rows=tuple(rows))

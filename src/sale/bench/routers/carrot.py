@@ -37,7 +37,7 @@ from sale.bench.routers.estimators import (
     ridge_columns,
 )
 from sale.bench.routers.features import Features, Vectorise
-from sale.bench.routers.learning import Learnt, need_tasks, recall
+from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import Floats, Ints, OutcomeTable, Routing
 from sale.errors import InputError
 
@@ -47,7 +47,7 @@ GRID = np.linspace(0.0, 1.0, 1001)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Fitted:
+class _FittedCarrot:
     vectorise: Vectorise
     success: Predictor
     cost: Predictor
@@ -55,7 +55,7 @@ class _Fitted:
 
 
 class Carrot:
-    """What both variants share: the decision. Use `CarrotNearest` or `CarrotText`."""
+    """The decision, which both variants share. Use `CarrotNearest` or `CarrotText`."""
 
     def __init__(self, name: str, features: Features, mu: float) -> None:
         """`mu` is the weight of cost against success: 0 looks at success alone, 1 at cost alone."""
@@ -64,7 +64,7 @@ class Carrot:
         self.name = name
         self._features = features
         self._mu = mu
-        self._learnt: Learnt[_Fitted] | None = None
+        self._learnt: PoolFit[_FittedCarrot] | None = None
 
     def fit(self, train: OutcomeTable, /) -> None:
         """Learn Ŝ and Ĉ from the training table."""
@@ -72,13 +72,13 @@ class Carrot:
         vectorise = self._features.learn(train.texts)
         known = vectorise(train.texts)
         scale = float(train.dollars.mean(axis=0).max())
-        fitted = _Fitted(
+        fitted = _FittedCarrot(
             vectorise=vectorise,
             success=self._learn_success(known, train.success),
             cost=self._learn_cost(known, train.dollars),
             scale=scale if scale > 0 else 1.0,
         )
-        self._learnt = Learnt(train.agents, fitted)
+        self._learnt = PoolFit(train.agents, fitted)
 
     def _learn_success(self, features: Floats, success: Floats) -> Predictor:
         raise NotImplementedError

@@ -41,8 +41,8 @@ class Chain:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Followed:
-    """What a chain does on T tasks."""
+class ChainOutcome:
+    """The result of a chain on T tasks."""
 
     chosen: Ints
     """(T,): the agent whose answer is accepted."""
@@ -51,7 +51,7 @@ class Followed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class ChainPoint:
     """A chain with shares to send on, and what it does on the tasks it was tried on."""
 
     agents: tuple[int, ...]
@@ -63,17 +63,17 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trials:
-    """What thresholds are tuned on: T tasks by A agents, scores of answers the scorer was not fitted on."""
+    """The data thresholds are tuned on: T tasks by A agents, scores of answers the scorer was not fitted on."""
 
     scores: Floats
     success: Floats
     dollars: Floats
 
-    def of(self, agents: tuple[int, ...], shares: tuple[float, ...]) -> Point:
-        """What a chain does here."""
+    def of(self, agents: tuple[int, ...], shares: tuple[float, ...]) -> ChainPoint:
+        """Return the result of a chain here."""
         done = follow(thresholds_of(agents, shares, self.scores), self.scores.shape, self._score)
         rows = np.arange(len(self.scores))
-        return Point(
+        return ChainPoint(
             agents=agents,
             shares=shares,
             success=float(self.success[rows, done.chosen].mean()),
@@ -84,7 +84,7 @@ class Trials:
         return self.scores[rows, agent]
 
 
-def follow(chain: Chain, shape: tuple[int, ...], score: Callable[[int, Ints], Floats]) -> Followed:
+def follow(chain: Chain, shape: tuple[int, ...], score: Callable[[int, Ints], Floats]) -> ChainOutcome:
     """Call one agent after the other until an answer's score exceeds its threshold.
 
     Args:
@@ -103,7 +103,7 @@ def follow(chain: Chain, shape: tuple[int, ...], score: Callable[[int, Ints], Fl
         chosen[going[accepted]] = agent
         going = going[~accepted]
     called[going, chain.agents[-1]] = True
-    return Followed(chosen=chosen, called=called)
+    return ChainOutcome(chosen=chosen, called=called)
 
 
 def thresholds_of(agents: tuple[int, ...], shares: tuple[float, ...], scores: Floats) -> Chain:
@@ -119,7 +119,7 @@ def thresholds_of(agents: tuple[int, ...], shares: tuple[float, ...], scores: Fl
     return Chain(agents=agents, thresholds=tuple(thresholds))
 
 
-def grid(trials: Trials, agents: tuple[int, ...]) -> list[Point]:
+def grid(trials: Trials, agents: tuple[int, ...]) -> list[ChainPoint]:
     """The best of every chain of at most three of these agents, in every order, with every grid of shares, by budget.
 
     The more successful are better, where equal the cheaper, then the shorter. The best comes first; after it come those
@@ -131,7 +131,7 @@ def grid(trials: Trials, agents: tuple[int, ...]) -> list[Point]:
         block
         for depth in range(1, min(DEPTH, len(agents)) + 1)
         for chain in permutations(agents, depth)
-        for block in _Walk(trials, chain, steps, accepted).blocks()
+        for block in _ChainSearch(trials, chain, steps, accepted).blocks()
     ]
     success = np.concatenate([block.success for block in blocks]) / len(trials.scores)
     dollars = np.concatenate([block.dollars for block in blocks]) / len(trials.scores)
@@ -140,18 +140,20 @@ def grid(trials: Trials, agents: tuple[int, ...]) -> list[Point]:
     order = np.lexsort((length, dollars, -success))
     cheaper = dollars[order] < np.minimum.accumulate(np.r_[np.inf, dollars[order][:-1]])
     starts = np.cumsum([0, *sizes])
-    found: list[Point] = []
+    found: list[ChainPoint] = []
     places: list[int] = order[cheaper].tolist()
     for place in places:
         number = int(np.searchsorted(starts, place, side="right")) - 1
         block, row = blocks[number], place - int(starts[number])
         shares = (*block.shares, float(steps[block.first + row])) if len(block.agents) > 1 else ()
-        point = Point(agents=block.agents, shares=shares, success=float(success[place]), dollars=float(dollars[place]))
+        point = ChainPoint(
+            agents=block.agents, shares=shares, success=float(success[place]), dollars=float(dollars[place])
+        )
         found.append(point)
     return found
 
 
-def best(points: list[Point], trials: Trials, budget: float) -> Chain:
+def best(points: list[ChainPoint], trials: Trials, budget: float) -> Chain:
     """The first of these points (see `grid`) whose mean dollars stay in the budget, its shares searched further.
 
     Where none does, the cheapest of all.
@@ -163,7 +165,7 @@ def best(points: list[Point], trials: Trials, budget: float) -> Chain:
     return thresholds_of(found.agents, _polished(found, trials, budget), trials.scores)
 
 
-def _polished(start: Point, trials: Trials, budget: float) -> tuple[float, ...]:
+def _polished(start: ChainPoint, trials: Trials, budget: float) -> tuple[float, ...]:
     if not start.shares:
         return ()
 
@@ -178,7 +180,7 @@ def _polished(start: Point, trials: Trials, budget: float) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Block:
+class _ChainBlock:
     """A chain whose last share takes every value of the grid from some place on, or that has none."""
 
     agents: tuple[int, ...]
@@ -191,7 +193,7 @@ class _Block:
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
+class _ChainSearch:
     """All points of one chain: at each stage one more share, over the tasks the earlier ones sent on."""
 
     trials: Trials
@@ -200,7 +202,7 @@ class _Walk:
     accepted: Accepted
     """Shared among chains: many begin alike."""
 
-    def blocks(self) -> Iterator[_Block]:
+    def blocks(self) -> Iterator[_ChainBlock]:
         every = np.arange(len(self.trials.scores))
         if len(self.agents) == 1:
             right, cost = self._each(0, every)
@@ -210,7 +212,7 @@ class _Walk:
 
     def _stage(
         self, depth: int, going: Ints, first: int, sums: tuple[float, float], shares: tuple[float, ...]
-    ) -> Iterator[_Block]:
+    ) -> Iterator[_ChainBlock]:
         """Every way on from the stage `depth`, which calls its agent for the tasks `going`."""
         right, cost = self._each(depth, going)
         dollars = sums[1] + float(cost.sum())
@@ -238,5 +240,5 @@ class _Walk:
         agent = self.agents[depth]
         return self.trials.success[rows, agent], self.trials.dollars[rows, agent]
 
-    def _block(self, first: int, shares: tuple[float, ...], success: Floats, dollars: Floats) -> _Block:
-        return _Block(agents=self.agents, shares=shares, first=first, success=success, dollars=dollars)
+    def _block(self, first: int, shares: tuple[float, ...], success: Floats, dollars: Floats) -> _ChainBlock:
+        return _ChainBlock(agents=self.agents, shares=shares, first=first, success=success, dollars=dollars)

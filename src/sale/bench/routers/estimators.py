@@ -1,4 +1,4 @@
-"""What the routers take from scikit-learn, behind functions with types: neighbours, logistic and neural predictors.
+"""Functions with types over scikit-learn: neighbours, logistic and neural predictors.
 
 Every predictor is deterministic, accepts graded outcomes in [0, 1], and copes with what small or one-sided training
 tables bring: fewer tasks than neighbours, one task, an agent that always fails or always succeeds.
@@ -31,7 +31,7 @@ LOGISTIC_TOLERANCE = 1e-9
 """Of the gradient: stopped as early as is usual (1e-4), what is predicted depends on the processor, and tables do."""
 NEURAL_STEPS = 200
 RIDGE = 1.0
-LEAST_UNITS = 4
+MIN_UNITS = 4
 
 
 class Predictor(Protocol):
@@ -77,7 +77,7 @@ def folds(rows: int, most: int, seed: int) -> list[tuple[Ints, Ints]]:
 
 def units(wanted: int, rows: int) -> int:
     """Hidden units that a table of so many rows may have: at most one for two rows."""
-    return min(wanted, max(LEAST_UNITS, rows // 2))
+    return min(wanted, max(MIN_UNITS, rows // 2))
 
 
 def neural_columns(features: Floats, values: Floats, hidden: tuple[int, ...]) -> Predictor:
@@ -172,7 +172,7 @@ def _logistic(features: Floats, success: Floats, strength: float) -> Predictor:
 
 
 def _each(columns: Sequence[Predictor], asked: Floats) -> Floats:
-    """What each column's own model says, side by side."""
+    """Return the prediction of each column's own model, side by side."""
     return np.column_stack([column(asked) for column in columns]) if len(asked) else np.zeros((0, len(columns)))
 
 

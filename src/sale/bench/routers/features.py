@@ -28,7 +28,7 @@ class Features(Protocol):
     """A way of turning texts into numbers."""
 
     def learn(self, texts: Sequence[str], /) -> Vectorise:
-        """What there is to learn from training texts alone; the function returned may be given any texts."""
+        """Learn what there is in training texts alone; the function returned may be given any texts."""
         ...
 
 
@@ -94,7 +94,7 @@ class WordNgrams:
         return vectorise
 
 
-class Joined:
+class JoinedFeatures:
     """Several features side by side."""
 
     def __init__(self, *parts: Features) -> None:

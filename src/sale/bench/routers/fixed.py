@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sale.bench.routers.learning import Learnt, need_tasks, recall
+from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import OutcomeTable, Routing
 from sale.errors import InputError
 
@@ -58,12 +58,12 @@ class BestSingle:
     name = "best single"
 
     def __init__(self) -> None:
-        self._learnt: Learnt[SingleAgent] | None = None
+        self._learnt: PoolFit[SingleAgent] | None = None
 
     def fit(self, train: OutcomeTable, /) -> None:
         """Find it."""
         need_tasks(train, self.name)
-        self._learnt = Learnt(train.agents, SingleAgent(int(np.argmax(train.success.mean(axis=0)))))
+        self._learnt = PoolFit(train.agents, SingleAgent(int(np.argmax(train.success.mean(axis=0)))))
 
     def route(self, test: OutcomeTable, /) -> Routing:
         """Always the same."""

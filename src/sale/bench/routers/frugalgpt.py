@@ -9,7 +9,7 @@ Adapted:
 - THE SCORER IS NOT A FINE-TUNED DISTILBERT (none is at hand offline): it is logistic regression on the frozen
   sentence embeddings of the question and of the answer, with simple facts about the answer: empty or not, its length,
   lines, code, digits, likeness to the question, and whether the examples in the task's own text hold with it, where
-  somebody tried (the market may know that, so this router may). They are embedded apart, since in one text a long
+  an agent tried (the market may know that, so this router may). They are embedded apart, since in one text a long
   question would push the answer out of the encoder's window.
 - Thresholds are tuned on scores from scorers that did not see the task (5 folds; they hold out one part), because 50
   to 100 tasks are too few to set a part aside for good; the scorers used afterwards learn from all of them.
@@ -26,15 +26,15 @@ from typing import Self
 
 import numpy as np
 
-from sale.bench.routers.cascades import Chain, Point, Trials, best, follow, grid
+from sale.bench.routers.cascades import Chain, ChainPoint, Trials, best, follow, grid
 from sale.bench.routers.estimators import SEED, Predictor, folds, logistic_columns
 from sale.bench.routers.features import Features, Vectorise
-from sale.bench.routers.learning import Learnt, need_tasks, recall
+from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import Floats, Ints, OutcomeTable, Routing
 from sale.errors import InputError
 
 FOLDS = 5
-MOST_AGENTS = 6
+MAX_AGENTS = 6
 BUDGETS = 12
 FACTS = 7
 """Numbers about an answer that are no embedding."""
@@ -53,11 +53,11 @@ class _Scorer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Fitted:
+class _FittedCascade:
     vectorise: Vectorise
     scorers: tuple[_Scorer, ...]
     trials: Trials
-    points: list[Point]
+    points: list[ChainPoint]
 
 
 class FrugalGpt:
@@ -71,12 +71,12 @@ class FrugalGpt:
             raise InputError(f"the budget must not be negative, got {budget!r}", where=self.name)
         self._features = features
         self._budget = budget
-        self._learnt: Learnt[_Fitted] | None = None
+        self._learnt: PoolFit[_FittedCascade] | None = None
         self._chain: Chain | None = None
 
     @property
     def chain(self) -> Chain | None:
-        """Whom it calls, and when it stops; `None` before it is fitted."""
+        """The agents it calls, and the scores at which it stops; `None` before it is fitted."""
         return self._chain
 
     def fit(self, train: OutcomeTable, /) -> None:
@@ -98,13 +98,13 @@ class FrugalGpt:
             success=train.success,
             dollars=train.dollars,
         )
-        fitted = _Fitted(
+        fitted = _FittedCascade(
             vectorise=vectorise,
             scorers=tuple(_scorer(features[agent], train.success[:, agent]) for agent in agents),
             trials=trials,
             points=grid(trials, _worth_calling(train)),
         )
-        self._learnt = Learnt(train.agents, fitted)
+        self._learnt = PoolFit(train.agents, fitted)
         self._chain = best(fitted.points, trials, self._budget)
 
     def route(self, test: OutcomeTable, /) -> Routing:
@@ -161,7 +161,7 @@ def _checks(table: OutcomeTable) -> Floats:
 
 def _worth_calling(train: OutcomeTable) -> tuple[int, ...]:
     order = np.lexsort((np.arange(len(train.agents)), -train.success.mean(axis=0)))
-    return tuple(sorted(int(agent) for agent in order[:MOST_AGENTS]))
+    return tuple(sorted(int(agent) for agent in order[:MAX_AGENTS]))
 
 
 def _facts(vectorise: Vectorise, texts: Sequence[str], answers: Sequence[str], shown: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What a router learnt and for whom, and what it refuses: the same words for all of them."""
+"""The state of a fitted router, with the checks of its use: the same errors for all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt(Generic[T]):
+class PoolFit(Generic[T]):
     """Something learnt about a pool of agents."""
 
     agents: tuple[str, ...]
@@ -29,8 +29,8 @@ def need_tasks(train: OutcomeTable, where: str) -> None:
         raise InputError("there is no task to learn from", where=where, hint="Give a table with at least one task.")
 
 
-def recall(learnt: Learnt[T] | None, test: OutcomeTable, where: str) -> T:
-    """What was learnt, if it may be used on this table.
+def recall(learnt: PoolFit[T] | None, test: OutcomeTable, where: str) -> T:
+    """Return the fitted state, if it may be used on this table.
 
     Raises:
         InputError: Nothing was, or for other agents.

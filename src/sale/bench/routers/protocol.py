@@ -1,4 +1,4 @@
-"""What a router is, and what it sees: outcomes of every agent on every task, as arrays.
+"""The protocol of a router, and its data: outcomes of every agent on every task, as arrays.
 
 A router is fitted on one table and routes another. While it routes it may look at a task's text, and at the answer of
 an agent whose execution it pays for; never at an outcome.
@@ -39,7 +39,7 @@ class OutcomeTable:
     """T by A answers; `None` where the table's source has none."""
     checks: Floats | None = None
     """(T, A): what the examples in the task's own text say of the answer: 1 they hold, −1 they fail, 0 there are none;
-    `None` where nobody tried. Anybody who has the answer can know it, so cascades may look."""
+    `None` where they were not run. Anybody who has the answer can know it, so cascades may look."""
     groups: tuple[str, ...] | None = None
     """T names of domains or benchmarks, for reports and grouped splits; no router may use them."""
 
@@ -85,7 +85,7 @@ class Routing:
     chosen: Ints
     """(T,): whose answer counts, as an index into the table's agents."""
     called: Bools
-    """(T, A): whose execution is paid for; the chosen one's is, unless a row is empty: then nobody does the task."""
+    """(T, A): whose execution is paid for; the chosen one's is, unless a row is empty: then the task is not done."""
     extra_dollars: Floats
     """(T,): what deciding cost: bids, judgements, scorers that are paid for."""
     extra_tokens: Floats
@@ -93,7 +93,7 @@ class Routing:
 
     @classmethod
     def of(cls, chosen: Ints, agents: int) -> Self:
-        """Decisions that cost nothing and call nobody but the chosen."""
+        """Decisions that cost nothing and call the chosen agents only."""
         called = np.zeros((len(chosen), agents), dtype=np.bool_)
         called[np.arange(len(chosen)), chosen] = True
         nothing = np.zeros(len(chosen))

@@ -24,7 +24,7 @@ import numpy as np
 
 from sale.bench.routers.estimators import neighbour_means, soft_classifier
 from sale.bench.routers.features import Features
-from sale.bench.routers.learning import Learnt, need_tasks, recall
+from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 
 SHARPNESS = 10.0
@@ -43,7 +43,7 @@ class ToRouter:
         self._features = features
         self._variant = variant
         self._ties: Ties = ties
-        self._learnt: Learnt[Callable[[Sequence[str]], Floats]] | None = None
+        self._learnt: PoolFit[Callable[[Sequence[str]], Floats]] | None = None
 
     def fit(self, train: OutcomeTable, /) -> None:
         """Learn the soft labels of the training table."""
@@ -52,7 +52,7 @@ class ToRouter:
         known, labels = vectorise(train.texts), soft_labels(train.success, self._ties)
         nearest = self._variant == "nearest"
         classify = neighbour_means(known, labels, 1) if nearest else soft_classifier(known, labels, HIDDEN)
-        self._learnt = Learnt(train.agents, lambda texts: classify(vectorise(texts)))
+        self._learnt = PoolFit(train.agents, lambda texts: classify(vectorise(texts)))
 
     def route(self, test: OutcomeTable, /) -> Routing:
         """The most probable; the cheaper where equal."""

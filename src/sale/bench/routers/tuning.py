@@ -19,7 +19,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from sale.bench.routers.estimators import SEED, folds
-from sale.bench.routers.learning import Learnt, need_tasks, recall
+from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import Floats, Ints, OutcomeTable, Router, Routing
 from sale.errors import InputError
 
@@ -39,13 +39,13 @@ class Sweepable(Router, Protocol):
         ...
 
     def sweep(self, test: OutcomeTable, knobs: Iterable[float], /) -> Iterator[Routing]:
-        """What `at(knob).route(test)` gives for each knob, without predicting the same again."""
+        """Yield the result of `at(knob).route(test)` for each knob, without predicting the same again."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
-    """What one setting does on a table."""
+    """The result of one setting on a table."""
 
     knob: float
     success: float
@@ -55,8 +55,8 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
-    """What a tuner chose."""
+class TunedSetting:
+    """The choice of a tuner."""
 
     candidate: int
     """Place among the candidates."""
@@ -104,7 +104,7 @@ def choose(success: Floats, dollars: Floats, *, paired: bool = True) -> int:
     return int(equal[np.lexsort((equal, -means[equal], costs[equal]))[0]])
 
 
-class Tuned:
+class TunedRouter:
     """A router whose variant and knob are set by cross-validation on whatever it is fitted on."""
 
     def __init__(
@@ -132,12 +132,12 @@ class Tuned:
         self._most_folds = most_folds
         self._seed = seed
         self._paired = paired
-        self._learnt: Learnt[Sweepable] | None = None
-        self._setting: Setting | None = None
+        self._learnt: PoolFit[Sweepable] | None = None
+        self._setting: TunedSetting | None = None
 
     @property
-    def setting(self) -> Setting | None:
-        """What was chosen; `None` before it is fitted."""
+    def setting(self) -> TunedSetting | None:
+        """The choice; `None` before it is fitted."""
         return self._setting
 
     def fit(self, train: OutcomeTable, /) -> None:
@@ -147,15 +147,15 @@ class Tuned:
         self._setting = self._choice(train, [(train.take(rest), held, train.take(held)) for rest, held in parts])
         router = self._candidates[self._setting.candidate]
         router.fit(train)
-        self._learnt = Learnt(train.agents, router if self._setting.knob is None else router.at(self._setting.knob))
+        self._learnt = PoolFit(train.agents, router if self._setting.knob is None else router.at(self._setting.knob))
 
     def route(self, test: OutcomeTable, /) -> Routing:
         """As the router chosen does."""
         return recall(self._learnt, test, self.name).route(test)
 
-    def _choice(self, train: OutcomeTable, parts: Sequence[tuple[OutcomeTable, Ints, OutcomeTable]]) -> Setting:
+    def _choice(self, train: OutcomeTable, parts: Sequence[tuple[OutcomeTable, Ints, OutcomeTable]]) -> TunedSetting:
         if not parts:
-            return Setting(candidate=0, knob=None, success=None, dollars=None)
+            return TunedSetting(candidate=0, knob=None, success=None, dollars=None)
         grids = [[float(knob) for knob in router.grid(train)] for router in self._candidates]
         settings = [(place, knob) for place, grid in enumerate(grids) for knob in grid]
         success, dollars = np.zeros((len(settings), len(train))), np.zeros((len(settings), len(train)))
@@ -163,7 +163,7 @@ class Tuned:
             for row, routing in enumerate(self._swept(grids, rest, table)):
                 success[row, held], dollars[row, held] = outcome(routing, table)
         place, knob = settings[row := choose(success, dollars, paired=self._paired)]
-        return Setting(
+        return TunedSetting(
             candidate=place, knob=knob, success=float(success[row].mean()), dollars=float(dollars[row].mean())
         )
 

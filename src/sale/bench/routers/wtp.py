@@ -24,7 +24,7 @@ import numpy as np
 
 from sale.bench.routers.estimators import Predictor, neighbour_means, neural_columns
 from sale.bench.routers.features import Features
-from sale.bench.routers.learning import Learnt, need_tasks, recall
+from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import Floats, Ints, OutcomeTable, Routing
 from sale.errors import InputError
 
@@ -35,7 +35,7 @@ GRID = np.concatenate([[0.0], np.logspace(-2, 4, 61)])
 
 
 class Wtp:
-    """What both variants share: the decision. Use `WtpNearest` or `WtpNeural`."""
+    """The decision, which both variants share. Use `WtpNearest` or `WtpNeural`."""
 
     def __init__(self, name: str, features: Features, willingness: float) -> None:
         """`willingness` is λ, in dollars per million tokens for a certain success; `inf` looks at quality alone."""
@@ -44,14 +44,14 @@ class Wtp:
         self.name = name
         self._features = features
         self._willingness = willingness
-        self._learnt: Learnt[Callable[[Sequence[str]], Floats]] | None = None
+        self._learnt: PoolFit[Callable[[Sequence[str]], Floats]] | None = None
 
     def fit(self, train: OutcomeTable, /) -> None:
         """Learn P̂ from the training table."""
         need_tasks(train, self.name)
         vectorise = self._features.learn(train.texts)
         predict = self._learn(vectorise(train.texts), train.success)
-        self._learnt = Learnt(train.agents, lambda texts: predict(vectorise(texts)))
+        self._learnt = PoolFit(train.agents, lambda texts: predict(vectorise(texts)))
 
     def _learn(self, features: Floats, success: Floats) -> Predictor:
         raise NotImplementedError

@@ -17,7 +17,7 @@ def read_tasks(path: Path) -> list[BenchTask]:
     """All tasks of a file.
 
     Raises:
-        InputError: The file cannot be read, a line is no task, or an id is there twice; the message names the line.
+        InputError: The file cannot be read, a line is not a task, or an id is there twice; the message names the line.
     """
     return parse_tasks(read_text(path), str(path))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from sale.bench.tasks.loaders import hub, local
 from sale.bench.tasks.loaders.local import Placed
 from sale.bench.tasks.loaders.rows import UnusableRowError
-from sale.bench.tasks.loaders.sources import SOURCES, Source
+from sale.bench.tasks.loaders.sources import SOURCES, TaskSource
 from sale.bench.tasks.schema import BenchTask, Split
 from sale.errors import InputError
 
@@ -24,7 +24,7 @@ TWICE = "an earlier row has its id"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Loaded:
+class LoadedTasks:
     """The tasks of a source, and what was left out."""
 
     tasks: tuple[BenchTask, ...]
@@ -32,10 +32,10 @@ class Loaded:
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     """Why a row made no task, and how many did not for that reason. Counted over the whole split, whatever `limit`."""
     notes: tuple[str, ...] = ()
-    """What else a user should know: a part of the source that could not be had."""
+    """Remarks for the user: parts of the source that could not be loaded."""
 
 
-def load(source: str, *, path: Path | None = None, split: Split = "test", limit: int | None = None) -> Loaded:
+def load(source: str, *, path: Path | None = None, split: Split = "test", limit: int | None = None) -> LoadedTasks:
     """The tasks of a source.
 
     Args:
@@ -71,10 +71,10 @@ def load(source: str, *, path: Path | None = None, split: Split = "test", limit:
         raise InputError(
             f"no task of {source!r} came of it: {reasons or f'no rows of the split {split!r}'}", where=where
         )
-    return Loaded(tasks=tuple(tasks.values())[:limit], dropped=dict(dropped), notes=notes)
+    return LoadedTasks(tasks=tuple(tasks.values())[:limit], dropped=dict(dropped), notes=notes)
 
 
-def _available(source: str, path: Path | None, split: Split) -> tuple[list[Source], tuple[str, ...]]:
+def _available(source: str, path: Path | None, split: Split) -> tuple[list[TaskSource], tuple[str, ...]]:
     """The sets of a source that have this split, there where it is looked for; and what is to be said of the others."""
     sets = SOURCES[source]
     if path is not None and not path.exists():
@@ -86,7 +86,7 @@ def _available(source: str, path: Path | None, split: Split) -> tuple[list[Sourc
                 f"{source!r} is several sets, and a file holds one", where=str(path), hint=f"Load {names}."
             )
         return list(sets), ()
-    kept: list[Source] = []
+    kept: list[TaskSource] = []
     notes: list[str] = []
     for part in sets:
         if split not in part.files:
@@ -100,7 +100,7 @@ def _available(source: str, path: Path | None, split: Split) -> tuple[list[Sourc
     return kept, tuple(notes)
 
 
-def _rows(source: Source, path: Path | None, split: Split) -> Iterator[Placed]:
+def _rows(source: TaskSource, path: Path | None, split: Split) -> Iterator[Placed]:
     if path is not None:
         file = path if path.is_file() else local.find(path, source.folder, source.files[split])
         found = local.rows(file)
@@ -113,7 +113,7 @@ def _rows(source: Source, path: Path | None, split: Split) -> Iterator[Placed]:
             yield where, row
 
 
-def _tasks(source: Source, rows: Iterable[Placed], split: Split, dropped: Counter[str]) -> Iterator[BenchTask]:
+def _tasks(source: TaskSource, rows: Iterable[Placed], split: Split, dropped: Counter[str]) -> Iterator[BenchTask]:
     for where, row in rows:
         try:
             task = source.make(row, split=split)

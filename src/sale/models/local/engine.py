@@ -94,7 +94,7 @@ class LocalEngine:
         self._spin = SPIN_ALONE if alone else SPIN
         self._server = server
         self._lock = Lock()
-        self._running: _Running | None = None
+        self._running: _EngineProcess | None = None
 
     async def start(self) -> LocalEndpoint:
         """Load the weights if they are not; returns where the engine answers. An engine that died is started again.
@@ -130,7 +130,7 @@ class LocalEngine:
         if running is not None:
             running.stop()
 
-    def _spawn(self) -> _Running:
+    def _spawn(self) -> _EngineProcess:
         if self._server is None and find_spec("xllamacpp") is None:
             raise MissingExtraError(
                 "the embedded pool needs llama.cpp", hint="pip install 'sale[local]', or use agents with an endpoint."
@@ -152,7 +152,7 @@ class LocalEngine:
         log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         command = [sys.executable, "-P", str(OWN_BUILD if self._server else HOST)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)  # noqa: S603
-        running = _Running(process, log, key=SecretStr(key))
+        running = _EngineProcess(process, log, key=SecretStr(key))
         try:
             running.hear(settings, where=str(self._gguf))
         except BaseException:
@@ -161,7 +161,7 @@ class LocalEngine:
         return running
 
 
-class _Running:
+class _EngineProcess:
     """An engine's process."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], *, key: SecretStr) -> None:
@@ -173,7 +173,7 @@ class _Running:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """True while the process runs."""
         return self._process.poll() is None
 
     @property

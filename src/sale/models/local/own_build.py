@@ -41,7 +41,7 @@ def command(wanted: dict[str, Any], port: int, keys: Path) -> list[str]:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return a port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

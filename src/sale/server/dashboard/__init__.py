@@ -13,17 +13,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from sale.server.dashboard.access import Access
-from sale.server.dashboard.desk import HEADERS, Handler, Site
 from sale.server.dashboard.pages import agents, auction, keys, live, login, memory, money, pareto, sessions, weights
+from sale.server.dashboard.request_context import HEADERS, DashboardSite, Handler
 from sale.server.dashboard.settings import DashboardSettings, MarketOf
-from sale.server.events import Hub
+from sale.server.events import EventHub
 from sale.server.store.store import ServerStore
 
 __all__ = ["DashboardSettings", "routes"]
 
 
 def routes(
-    market_of: MarketOf, store: ServerStore | None, hub: Hub | None, settings: DashboardSettings
+    market_of: MarketOf, store: ServerStore | None, hub: EventHub | None, settings: DashboardSettings
 ) -> list[BaseRoute]:
     """The routes of the dashboard, `/` among them; to be mounted after those of the gateway.
 
@@ -33,7 +33,7 @@ def routes(
         hub: Auctions as they happen; without it the live page follows the memory alone, every other second.
         settings: The password, and how long a login lasts.
     """
-    site = Site(market_of, store, hub, Access(settings))
+    site = DashboardSite(market_of, store, hub, Access(settings))
     return [
         _get(site, "/", live.show),
         _get(site, "/live", live.events),
@@ -66,9 +66,9 @@ class _Assets(StaticFiles):
         return response
 
 
-def _get(site: Site, path: str, handler: Handler) -> Route:
+def _get(site: DashboardSite, path: str, handler: Handler) -> Route:
     return Route(path, site.endpoint(handler), methods=["GET"], include_in_schema=False)
 
 
-def _post(site: Site, path: str, handler: Handler) -> Route:
+def _post(site: DashboardSite, path: str, handler: Handler) -> Route:
     return Route(path, site.endpoint(handler), methods=["POST"], include_in_schema=False)

@@ -1,9 +1,9 @@
-"""Who may look, and which forms are our own.
+"""Access to the dashboard: logins, and checks that a form is our own.
 
 One password, no accounts. A visitor carries a signed cookie with a random id; a login is the same cookie with the time
-at which it was given. Its key comes from the password, so several processes agree, a restart logs nobody out, and a new
-password logs everybody out. Each form carries a token that belongs to the visitor's id, and browsers say where a form
-was sent from.
+at which it was given. Its key comes from the password, so several processes agree, a restart ends no login, and a new
+password ends all of them. Each form carries a token that belongs to the visitor's id, and browsers say where a form was
+sent from.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from sale.server.client_address import customer_of, is_direct
 from sale.server.dashboard.settings import DashboardSettings
-from sale.server.nearby import customer_of, is_direct
 
 COOKIE = "sale_dashboard"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 FREE_TRIES = 5
 """Wrong passwords from one address before it has to wait."""
 FIRST_WAIT = 2.0
-LONGEST_WAIT = 900.0
+MAX_WAIT_SECONDS = 900.0
 ADDRESSES = 10_000
 """Addresses that are remembered; the oldest go first."""
 DAY = 86_400
@@ -36,7 +36,7 @@ DAY = 86_400
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visitor:
-    """Who is looking."""
+    """The visitor of a page."""
 
     id: str
     admitted: bool
@@ -58,11 +58,11 @@ class Access:
 
     @property
     def guarded(self) -> bool:
-        """Whether there is a password."""
+        """True where a password is set."""
         return self._password is not None
 
     def visitor(self, request: HTTPConnection) -> Visitor:
-        """Who sent this, by the cookie; somebody new where there is none that we made."""
+        """Return the visitor that sent this, by the cookie; a new one where there is none that we made."""
         own, at, mark = ([*request.cookies.get(COOKIE, "").split("."), "", "", ""])[:3]
         if not own or not hmac.compare_digest(mark.encode(), self._mark(own, at).encode()):
             return Visitor(id=secrets.token_urlsafe(18), admitted=not self.guarded, new=True)
@@ -87,11 +87,11 @@ class Access:
         response.delete_cookie(COOKIE, path=f"{request.scope.get('root_path', '')}/", httponly=True, samesite="lax")
 
     def token(self, visitor: Visitor) -> str:
-        """What every form of this visitor's carries."""
+        """Return the token that every form of this visitor carries."""
         return self._mark(visitor.id, "form")
 
     def ours(self, request: HTTPConnection, visitor: Visitor, token: str) -> bool:
-        """Whether a form was sent from a page that this visitor was shown."""
+        """Return whether a form was sent from a page that this visitor was shown."""
         origin = request.headers.get("origin")
         if origin is not None and _netloc(origin) != request.headers.get("host"):
             return False
@@ -104,7 +104,7 @@ class Access:
         return self.guarded or _hostname(request.headers.get("host", "")) in LOOPBACK
 
     def allowed_way(self, request: HTTPConnection) -> bool:
-        """Without a password only programs of this machine are answered, and nobody for whom a proxy asks."""
+        """Without a password only programs of this machine are answered, and no request through a proxy."""
         return self.guarded or is_direct(request.scope)
 
     def wait(self, address: str) -> float:
@@ -112,18 +112,18 @@ class Access:
         wrong, last = self._tries.get(customer_of(address), (0, 0.0))
         if wrong < FREE_TRIES:
             return 0.0
-        pause = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(wrong - FREE_TRIES, 20))
+        pause = min(MAX_WAIT_SECONDS, FIRST_WAIT * 2.0 ** min(wrong - FREE_TRIES, 20))
         return max(0.0, last + pause - self._clock())
 
     def admits(self, address: str, password: str) -> bool:
-        """Whether this is the password; wrong ones are counted against the address, or its network of 64 bits."""
+        """Return whether this is the password; wrong ones count against the address, or its network of 64 bits."""
         address = customer_of(address)
         good = self._password is not None and hmac.compare_digest(_digest(password), _digest(self._password))
         if good:
             self._tries.pop(address, None)
             return True
         wrong, last = self._tries.get(address, (0, 0.0))
-        long_ago = self._clock() - last > LONGEST_WAIT
+        long_ago = self._clock() - last > MAX_WAIT_SECONDS
         self._tries[address] = (1 if long_ago else wrong + 1, self._clock())
         self._tries.move_to_end(address)
         while len(self._tries) > ADDRESSES:

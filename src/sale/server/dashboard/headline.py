@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sale.memory.figures import AuctionFigures
-from sale.server.dashboard.words import mean_interval, wilson
+from sale.server.dashboard.formatting import mean_interval, wilson
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Headline:
-    """What auctions came to."""
+    """The sums over auctions."""
 
     auctions: int
     judged: int

@@ -12,7 +12,7 @@ COLOURS = 8
 MARKS = ("circle", "square", "triangle", "diamond")
 
 
-class Palette:
+class AgentPalette:
     """Agents by name, the pool's first and in its order."""
 
     def __init__(self, pool: Sequence[str], others: Iterable[str] = ()) -> None:

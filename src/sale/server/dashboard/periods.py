@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, TypeVar
 
-from sale.memory.figures import Span
+from sale.memory.figures import FigureScope
 from sale.memory.plausible import EARLIEST
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ Cut = Literal["day", "week", "month"]
 
 CHOICES: tuple[tuple[str, str], ...] = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("all", "all time"))
 USUAL = "30"
-LONGEST: tuple[tuple[Cut, float], ...] = (("day", 45), ("week", 400), ("month", math.inf))
+MAX_CUT_DAYS: tuple[tuple[Cut, float], ...] = (("day", 45), ("week", 400), ("month", math.inf))
 """Cuts, the finest first, and up to how many days they are used for."""
 FIRST = EARLIEST.date()
 """The first day that periods begin at."""
@@ -26,20 +26,20 @@ FEW = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """What was asked for."""
+class PeriodChoice:
+    """The choice of a period, as asked for."""
 
     days: str
     here: bool
     """Without what was imported."""
 
     @property
-    def span(self) -> Span:
+    def span(self) -> FigureScope:
         """For the memory."""
         if self.days == "all":
-            return Span(held_here=self.here)
+            return FigureScope(held_here=self.here)
         first = datetime.now(UTC).date() - timedelta(days=int(self.days) - 1)
-        return Span(since=_start(first), held_here=self.here)
+        return FigureScope(since=_start(first), held_here=self.here)
 
     @property
     def said(self) -> str:
@@ -47,10 +47,10 @@ class Choice:
         return "all time" if self.days == "all" else f"the last {self.days} days"
 
 
-def choice(days: str | None, here: str | None) -> Choice:
-    """From an address; what is no choice is the usual one."""
+def choice(days: str | None, here: str | None) -> PeriodChoice:
+    """From an address; an unknown choice is the usual one."""
     known = dict(CHOICES)
-    return Choice(days=days if days in known else USUAL, here=here == "1")
+    return PeriodChoice(days=days if days in known else USUAL, here=here == "1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,7 @@ class Periods:
 
     @property
     def names(self) -> list[str]:
-        """How each is written."""
+        """The names of the periods."""
         pattern = "%b %Y" if self.cut == "month" else "%d %b"
         return [f"{start:{pattern}}" for start in self.starts]
 
@@ -88,13 +88,13 @@ def periods(times: Sequence[datetime], least: int = 0) -> Periods:
     # A record of a clock that was wrong, or of an earlier version, may be of any year: it is in no period.
     days = [day for time in times if FIRST <= (day := time.astimezone(UTC).date()) <= end]
     start = min(days, default=end)
-    cuts = [_cut(start, end, cut) for cut, longest in LONGEST if (end - start).days < longest]
+    cuts = [_cut(start, end, cut) for cut, longest in MAX_CUT_DAYS if (end - start).days < longest]
     readable = [one for one in cuts if len(one.starts) >= FEW] or cuts[:1]
     return next((one for one in readable if _is_busy(one, days, least)), readable[-1])
 
 
 def _is_busy(row: Periods, days: Sequence[date], least: int) -> bool:
-    """Whether at least half of the periods hold so many."""
+    """Return whether at least half of the periods hold so many."""
     held = Counter(_begin(day, row.cut) for day in days)
     return 2 * sum(held[first] >= least for first in row.starts) >= len(row.starts)
 

@@ -1,4 +1,4 @@
-"""How the dashboard is served, and where it finds the market."""
+"""The settings of the dashboard, and where it finds the market."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MarketOf = Callable[[], Market]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DashboardSettings:
-    """How the dashboard is served."""
+    """The settings of the dashboard."""
 
     password: str | None = None
     """Needed to see anything; `None`: everybody who reaches this machine's loopback address may look."""
     days: int = 7
-    """How long a login lasts."""
+    """Days a login lasts."""

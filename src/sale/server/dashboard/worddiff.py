@@ -1,4 +1,4 @@
-"""What a refined plan changed, word by word."""
+"""The changes of a refined plan, word by word."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Kind = Literal["same", "gone", "new"]
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 FEW = 3
-LONGEST = 4_000
+MAX_DIFF_TOKENS = 4_000
 """Words and signs of either text; beyond that the time would grow with their product."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
+class DiffRun:
     """A run of words that both texts have, or one of them."""
 
     kind: Kind
     text: str
 
 
-def changes(before: str, after: str) -> tuple[Piece, ...]:
+def changes(before: str, after: str) -> tuple[DiffRun, ...]:
     """From one text to the other. The same and new pieces make `after`, the same and gone ones `before`."""
     old, new = _WORDS.findall(before), _WORDS.findall(after)
-    if max(len(old), len(new)) > LONGEST:
+    if max(len(old), len(new)) > MAX_DIFF_TOKENS:
         return _pieces(("gone", [before]), ("new", [after]))
     runs: list[tuple[bool, list[str], list[str]]] = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -48,9 +48,9 @@ def changes(before: str, after: str) -> tuple[Piece, ...]:
 
 
 def _tells(words: Sequence[str]) -> bool:
-    """Whether a run that both texts have is more than a few words met by chance between changes."""
+    """Return whether a run that both texts have is more than a few words met by chance between changes."""
     return sum(word[0].isalnum() for word in words) >= FEW or "\n" in "".join(words)
 
 
-def _pieces(*parts: tuple[Kind, Sequence[str]]) -> tuple[Piece, ...]:
-    return tuple(Piece(kind=kind, text="".join(words)) for kind, words in parts if words)
+def _pieces(*parts: tuple[Kind, Sequence[str]]) -> tuple[DiffRun, ...]:
+    return tuple(DiffRun(kind=kind, text="".join(words)) for kind, words in parts if words)

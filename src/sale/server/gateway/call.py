@@ -9,23 +9,23 @@ from typing import Any
 
 import orjson
 
-from sale.agents.protocol import Agent, Reach
+from sale.agents.protocol import Agent, DirectEndpoint
 from sale.errors import CallError
-from sale.server.gateway.asked import Asked
+from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.completion import as_chunks, as_completion
-from sale.server.gateway.desk import Desk
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Headers
-from sale.server.gateway.reading import read_completion
-from sale.server.gateway.reckoning import choices, longest
 from sale.server.gateway.sink import Sink
-from sale.server.gateway.stream import Piece, Relay, Tally, says_something
-from sale.server.gateway.upstream import Answer
+from sale.server.gateway.state import GatewayState
+from sale.server.gateway.stream import Piece, StreamRelay, StreamUsage, says_something
+from sale.server.gateway.token_estimate import choices, max_output_tokens
+from sale.server.gateway.upstream import UpstreamResponse
+from sale.server.gateway.upstream_json import read_completion
 from sale.types import Call, Task, Usage
 
 PATH = "/chat/completions"
 UNKNOWN_ANSWER_TOKENS = 4096
-"""What an answer without a limit is reckoned with beforehand."""
+"""Tokens assumed beforehand of an answer without a limit."""
 QUIET_SECONDS = 10.0
 """A client that waits for a stream is never longer without a sign of life, where the endpoint gives one."""
 Json = dict[str, Any]
@@ -36,37 +36,37 @@ class UpstreamCall:
     """A call, and what it comes to."""
 
     agent: Agent
-    reach: Reach | None
+    reach: DirectEndpoint | None
     plan: str
-    asked: Asked
+    asked: ChatRequest
     sink: Sink
-    tally: Tally = field(default_factory=Tally)
+    tally: StreamUsage = field(default_factory=StreamUsage)
     sent: bool = False
     """The endpoint may have worked on it, and charge for it."""
     seconds: float = 0.0
     _calls: tuple[Call, ...] = ()
-    """What an agent without an endpoint did."""
+    """Calls of an agent without an endpoint."""
 
     @property
     def followed(self) -> bool:
-        """Whether the agent was shown its plan."""
+        """True where the agent was shown its plan."""
         return bool(self.plan) and (self.reach is None or self.reach.follow_strategy)
 
     @property
     def usage(self) -> Usage:
-        """What it has consumed, as counted or else estimated."""
+        """The tokens it has consumed, as counted or else estimated."""
         if not self.sent:
             return Usage()
         return self.tally.used(self.asked.weight.as_a_rule)
 
     @property
     def counted(self) -> bool:
-        """Whether the usage is known, and not estimated."""
+        """True where the usage is known, and not estimated."""
         return self.tally.counted or not self.sent
 
     @property
     def dollars(self) -> float:
-        """What it costs."""
+        """Its cost in dollars."""
         if self._calls:
             return sum(call.dollars for call in self._calls)
         return self.agent.price.dollars(self.usage, cached=self.tally.cached)
@@ -82,8 +82,8 @@ class UpstreamCall:
         """
         told = self.plan if self.followed else ""
         body = self.asked.body if self.reach is not None else {}
-        written = longest(body, self.reach.answer_tokens if self.reach is not None else UNKNOWN_ANSWER_TOKENS)
-        usage = Usage(input_tokens=self.asked.weight.at_most(told), output_tokens=written)
+        written = max_output_tokens(body, self.reach.answer_tokens if self.reach is not None else UNKNOWN_ANSWER_TOKENS)
+        usage = Usage(input_tokens=self.asked.weight.max_tokens(told), output_tokens=written)
         if self.reach is not None:
             return self.agent.price.dollars(usage), usage.total
         return (self.agent.price.dollars(usage) if dearest is None else dearest), max(usage.total, most)
@@ -104,11 +104,11 @@ class UpstreamCall:
             error=error,
         )
 
-    async def make(self, desk: Desk, headers: Callable[[UpstreamCall], Headers]) -> None:
+    async def make(self, state: GatewayState, headers: Callable[[UpstreamCall], Headers]) -> None:
         """Have it answered, to the client.
 
         Args:
-            desk: Where the connections are.
+            state: Where the connections are.
             headers: What the client is told once the answer has begun.
 
         Raises:
@@ -119,26 +119,28 @@ class UpstreamCall:
             if self.reach is None:
                 await self._execute(headers)
             else:
-                await self._forward(self.reach, desk, headers)
+                await self._forward(self.reach, state, headers)
         except ApiError as error:
             self.sent = self.sent and (error.spent or bool(self.tally.pieces))
             raise
         finally:
             self.seconds = time.monotonic() - began
 
-    async def _forward(self, reach: Reach, desk: Desk, headers: Callable[[UpstreamCall], Headers]) -> None:
+    async def _forward(
+        self, reach: DirectEndpoint, state: GatewayState, headers: Callable[[UpstreamCall], Headers]
+    ) -> None:
         try:
             address = await reach.address()
         except CallError as error:
             raise ApiError(
                 "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
             ) from error
-        body = self.asked.sent(address.model, self.plan if self.followed else "")
-        silence = desk.settings.silence_seconds
+        body = self.asked.upstream_body(address.model, self.plan if self.followed else "")
+        silence = state.settings.silence_seconds
         self.sent = True
         # A stream may last as long as it says something; a whole answer has the agent's time.
         seconds = None if self.asked.stream else reach.seconds
-        async with desk.upstream.post(address, PATH, body, silence=silence, seconds=seconds) as answer:
+        async with state.upstream.post(address, PATH, body, silence=silence, seconds=seconds) as answer:
             if self.asked.stream:
                 await self._relay(answer, headers)
             else:
@@ -146,9 +148,9 @@ class UpstreamCall:
                 self.tally.whole(value)
                 await self.sink.whole(raw, value, headers(self))
 
-    async def _relay(self, answer: Answer, headers: Callable[[UpstreamCall], Headers]) -> None:
+    async def _relay(self, answer: UpstreamResponse, headers: Callable[[UpstreamCall], Headers]) -> None:
         """A stream on its way through. Until it says something, another agent can still take over."""
-        relay = Relay(self.tally, show_usage=self.asked.wants_usage, hide=answer.hide)
+        relay = StreamRelay(self.tally, show_usage=self.asked.wants_usage, hide=answer.hide)
         held: list[Piece] = []
         spoken = time.monotonic()
         async for data in answer.pieces():
@@ -157,7 +159,7 @@ class UpstreamCall:
                 await self._pass_on(held, headers)
                 held = []
             elif held and time.monotonic() - spoken >= QUIET_SECONDS:
-                await self.sink.bidding((f"{self.agent.name} is at work",), headers(self))
+                await self.sink.send_progress((f"{self.agent.name} is at work",), headers(self))
                 spoken = time.monotonic()
             if relay.done:
                 break
@@ -192,7 +194,7 @@ class UpstreamCall:
             self.tally.whole(value)
             await self.sink.whole(orjson.dumps(value), value, headers(self))
             return
-        relay = Relay(self.tally, show_usage=self.asked.wants_usage)
+        relay = StreamRelay(self.tally, show_usage=self.asked.wants_usage)
         await self.sink.begin(headers(self))
         await self.sink.pieces(relay.feed(as_chunks(value)))
         await self.sink.done(self.tally)

@@ -14,29 +14,29 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError
-from sale.server.gateway.asked import Asked, read_asked
+from sale.server.gateway.chat_request import ChatRequest, read_request
 from sale.server.gateway.conversation import read_thread
-from sale.server.gateway.desk import Desk
-from sale.server.gateway.errors import CLIENT_LEFT, ApiError, stopped, told_as
+from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.sink import ChatSink, Sink
+from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
-from sale.server.store.types import Holder, Line
+from sale.server.store.types import Holder, LedgerEntry
 from sale.types import Usage
 
 MEGABYTE = 1024 * 1024
 LAST_WORD_SECONDS = 1.0
-"""How long a client may take to be told that the server stops."""
+"""Seconds a client may take to be told that the server stops."""
 SESSION_HEADER = b"x-sale-session"
 SESSION_CHARACTERS = 128
 Json = dict[str, Any]
-Reading = Callable[[Exchange, Json, int], tuple[Asked, Sink]]
-"""What a body asks for, and who takes the answer: the exchange, the body, its size in bytes."""
+Reading = Callable[[Exchange, Json, int], tuple[ChatRequest, Sink]]
+"""Reads a body: returns the request and the sink of its answer, from the exchange, the body, and its size in bytes."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Noted:
-    """What the ledger is told of a request."""
+class RequestRecord:
+    """The data of a request for the ledger."""
 
     path: str
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -49,10 +49,10 @@ class Noted:
     usage: Usage = field(default_factory=Usage)
     dollars: float = 0.0
 
-    def line(self, holder: Holder, largest: Callable[[Turn], float]) -> Line:
+    def line(self, holder: Holder, largest: Callable[[Turn], float]) -> LedgerEntry:
         """The line."""
         turn = self.turn
-        return Line(
+        return LedgerEntry(
             id=uuid.uuid4().hex,
             at=self.at,
             key_id=holder.key_id,
@@ -79,67 +79,67 @@ class Noted:
 class TurnEndpoint:
     """An ASGI application that answers one kind of turn."""
 
-    def __init__(self, desk: Desk, reading: Reading) -> None:
+    def __init__(self, state: GatewayState, reading: Reading) -> None:
         """Nothing is opened.
 
         Args:
-            desk: The gateway's state.
+            state: The gateway's state.
             reading: How a body is read, and the answer written.
         """
-        self._desk = desk
+        self._state = state
         self._reading = reading
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        with self._desk.working():
+        with self._state.track_request():
             await self._take(Exchange(scope, receive, send))
 
     async def _take(self, exchange: Exchange) -> None:
-        noted = Noted(path=exchange.path)
+        noted = RequestRecord(path=exchange.path)
         try:
-            holder = await self._desk.store.admit(exchange.secret)
-            body = await exchange.body(self._desk.settings.body_mb * MEGABYTE)
+            holder = await self._state.store.admit(exchange.secret)
+            body = await exchange.body(self._state.settings.body_mb * MEGABYTE)
         except SaleError as error:
-            await _refuse(exchange, told_as(error))
+            await _refuse(exchange, as_api_error(error))
             return
-        floor = self._desk.floor
-        floor.enter()
+        handle = self._state.handle
+        handle.enter()
         try:
             await self._answer(exchange, body, holder, noted)
         finally:
-            await floor.leave()
+            await handle.leave()
             # Of the floor it began on: a new one may know other agents.
-            price = floor.incumbent.price
-            await self._desk.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
+            price = handle.incumbent.price
+            await self._state.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
 
-    async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: Noted) -> None:
+    async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: RequestRecord) -> None:
         sink: Sink | None = None
         try:
             asked, sink = self._reading(exchange, document(body), len(body))
             turn = noted.turn = Turn(
-                desk=self._desk,
-                floor=self._desk.floor,
+                state=self._state,
+                handle=self._state.handle,
                 asked=asked,
                 holder=holder,
                 sink=sink,
                 thread=read_thread(asked.messages, holder.key_id or ""),
                 session_id=_session_id(exchange, asked),
             )
-            async with exchange.connected():
+            async with exchange.watch_connection():
                 await turn.run()
             noted.status, noted.error = 200, None
         except SaleError as error:
-            await _tell(exchange, sink, told_as(error), noted)
+            await _tell(exchange, sink, as_api_error(error), noted)
         except asyncio.CancelledError:
-            if not self._desk.draining:
+            if not self._state.draining:
                 raise
             # Its time is up: the client is told so, as far as it can be at once, and what was spent is noted.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORD_SECONDS):
-                    await _tell(exchange, sink, stopped(), noted)
+                    await _tell(exchange, sink, stopping_error(), noted)
 
 
-async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: Noted) -> None:
+async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: RequestRecord) -> None:
     """Say and note how a request failed."""
     noted.status, noted.error = error.status, error.name or error.code
     if error.status == CLIENT_LEFT:
@@ -155,11 +155,11 @@ async def _refuse(exchange: Exchange, error: ApiError) -> None:
         await exchange.reply(error.status, error.document(), error.headers)
 
 
-def _session_id(exchange: Exchange, asked: Asked) -> str | None:
+def _session_id(exchange: Exchange, asked: ChatRequest) -> str | None:
     """The session as the client names it.
 
     Raises:
-        ApiError: That is no name.
+        ApiError: The name is invalid.
     """
     named = exchange.header(SESSION_HEADER) or asked.session
     if named is None:
@@ -173,7 +173,7 @@ def _session_id(exchange: Exchange, asked: Asked) -> str | None:
     return named
 
 
-def read_chat(exchange: Exchange, body: Json, size: int) -> tuple[Asked, Sink]:
+def read_chat(exchange: Exchange, body: Json, size: int) -> tuple[ChatRequest, Sink]:
     """A chat completion request, answered as it is."""
-    asked = read_asked(body, size)
+    asked = read_request(body, size)
     return asked, ChatSink(exchange, stream=asked.stream)

@@ -1,4 +1,4 @@
-"""What a request says about its conversation: whether it begins one or goes on with one, and what its task is.
+"""A request's place in its conversation: whether it begins one or goes on with one, and what its task is.
 
 A conversation is known again by its own prefix. A rolling hash is taken of the messages the client wrote, all but the
 assistant's; what a request as a whole hashes to is the *tail* by which its session is found when the client comes back
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import orjson
 
-from sale.auction.text import clipped, storable
+from sale.auction.text import clip, make_storable
 from sale.server.gateway.prompts import task_text
 from sale.types import Task, ToolInfo
 
@@ -26,12 +26,12 @@ REQUEST_BYTES = 8000
 """Of the user's words: every agent reads the task, and every juror does."""
 SYSTEM_BYTES = 1000
 TOOL_BYTES = 160
-MOST_TOOLS = 32
+MAX_TOOLS = 32
 LEFT_OUT = "\n[…]\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Thread:
+class ConversationThread:
     """A request's place in a conversation."""
 
     whole: str
@@ -44,12 +44,12 @@ class Thread:
     """The user speaks, after an answer that asked for no tools."""
 
 
-def read_thread(messages: Sequence[Message], owner: str) -> Thread:
+def read_thread(messages: Sequence[Message], owner: str) -> ConversationThread:
     """Where a request stands.
 
     Args:
         messages: As the client sent them; each has a `role`.
-        owner: Who may go on with the conversation: nobody else's request hashes to the same.
+        owner: The owner of the conversation: requests of others hash differently.
     """
     rolling = hashlib.blake2b(owner.encode(), digest_size=DIGEST_BYTES)
     tails: list[str] = []
@@ -64,7 +64,7 @@ def read_thread(messages: Sequence[Message], owner: str) -> Thread:
         asked = asked or message["role"] == "user"
         written = True
         rolling.update(_bytes_of(message))
-    return Thread(
+    return ConversationThread(
         whole=rolling.hexdigest(), tails=tuple(reversed(tails)), fresh=not answered, new_task=_is_new_task(messages)
     )
 
@@ -121,8 +121,8 @@ def task_of(messages: Sequence[Message], tools: object) -> Task:
     system = "\n".join(text_of(one.get("content")) for one in messages if one["role"] in INSTRUCTING)
     asked = _asked(messages) or system or "(a request without words)"
     return Task(
-        text=storable(
-            task_text(_middle_out(asked, REQUEST_BYTES), clipped(system.strip(), SYSTEM_BYTES).strip(), tools_of(tools))
+        text=make_storable(
+            task_text(_middle_out(asked, REQUEST_BYTES), clip(system.strip(), SYSTEM_BYTES).strip(), tools_of(tools))
         )
     )
 
@@ -156,12 +156,12 @@ def _middle_out(text: str, size: int) -> str:
 def tools_of(tools: object) -> tuple[ToolInfo, ...]:
     """Names and descriptions of a request's tools; what has no name is left out."""
     found: list[ToolInfo] = []
-    for tool in cast("list[object]", tools)[:MOST_TOOLS] if isinstance(tools, list) else []:
+    for tool in cast("list[object]", tools)[:MAX_TOOLS] if isinstance(tools, list) else []:
         fields = cast("dict[str, Any]", tool) if isinstance(tool, dict) else {}
         kind = str(fields.get("type") or "function")
         nested: object = fields.get(kind)
         named = cast("dict[str, Any]", nested) if isinstance(nested, dict) else fields
         if name := named.get("name"):
             told = " ".join(str(named.get("description") or "").split())
-            found.append(ToolInfo(name=str(name)[:80], description=clipped(storable(told), TOOL_BYTES)))
+            found.append(ToolInfo(name=str(name)[:80], description=clip(make_storable(told), TOOL_BYTES)))
     return tuple(found)

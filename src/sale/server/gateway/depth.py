@@ -1,4 +1,4 @@
-"""How deep JSON may be: its parser reads more levels than its writer writes, and walks through it have an end too."""
+"""The limit of JSON's depth: its parser reads more levels than its writer writes, and recursion has a limit too."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DEEPEST: Final = 200
 
 
 def is_deep(raw: bytes, value: object) -> bool:
-    """Whether a value has more levels than are served.
+    """Return whether a value has more levels than are served.
 
     Args:
-        raw: The value as it came. Where it has few brackets it cannot be deep, and nobody looks at the value.
+        raw: The value as it came. Where it has few brackets it cannot be deep, and the value is not looked at.
         value: The same, read.
     """
     if raw.count(b"[") + raw.count(b"{") <= DEEPEST:

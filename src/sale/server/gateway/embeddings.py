@@ -19,69 +19,69 @@ from sale.errors import SaleError
 from sale.models.address import Address
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import listed_embedding_price
-from sale.server.gateway.asked import refuse_other_models
-from sale.server.gateway.chat import MEGABYTE, Noted
-from sale.server.gateway.desk import Desk
-from sale.server.gateway.errors import CLIENT_LEFT, ApiError, stopped, told_as
+from sale.server.gateway.chat import MEGABYTE, RequestRecord
+from sale.server.gateway.chat_request import refuse_other_models
+from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
-from sale.server.gateway.reading import broken, error_in, read_json, reported
-from sale.server.gateway.reckoning import Weight, embedded
+from sale.server.gateway.state import GatewayState
+from sale.server.gateway.token_estimate import TokenEstimate, weigh_embedding_input
+from sale.server.gateway.upstream_json import error_in, protocol_error, read_json, reported_error
 from sale.server.store.types import Holder
 from sale.types import Usage
 
-MOST_TEXTS = 2048
+MAX_TEXTS = 2048
 SECONDS = 60.0
-MOST_TOKENS = 2**40
+MAX_TOKENS = 2**40
 Json = dict[str, Any]
 
 
 class EmbeddingsEndpoint:
     """Texts to vectors."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, state: GatewayState) -> None:
         """Nothing is loaded before the first request."""
-        self._desk = desk
+        self._state = state
         self._embedder = MiniLMEmbedder()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        with self._desk.working():
+        with self._state.track_request():
             await self._take(Exchange(scope, receive, send))
 
     async def _take(self, exchange: Exchange) -> None:
-        noted = Noted(path=exchange.path, began=time.monotonic())
+        noted = RequestRecord(path=exchange.path, began=time.monotonic())
         holder = None
         try:
-            holder = await self._desk.store.admit(exchange.secret)
-            body = document(await exchange.body(self._desk.settings.body_mb * MEGABYTE))
-            async with exchange.connected():
+            holder = await self._state.store.admit(exchange.secret)
+            body = document(await exchange.body(self._state.settings.body_mb * MEGABYTE))
+            async with exchange.watch_connection():
                 await exchange.reply(200, await self._paid(body, holder, noted))
             noted.status, noted.error = 200, None
         except SaleError as error:
-            told = told_as(error)
+            told = as_api_error(error)
             noted.status, noted.error = told.status, told.name or told.code
             if told.status != CLIENT_LEFT and not exchange.started:
                 await exchange.reply(told.status, told.document(), told.headers)
         except asyncio.CancelledError:
-            if not self._desk.draining:
+            if not self._state.draining:
                 raise
-            told = stopped()
+            told = stopping_error()
             noted.status, noted.error = told.status, told.name
             if not exchange.started:
                 await exchange.reply(told.status, told.document(), told.headers)
         finally:
             if holder is not None:
-                await self._desk.store.note(noted.line(holder, lambda _: 0.0))
+                await self._state.store.note(noted.line(holder, lambda _: 0.0))
 
-    async def _paid(self, body: Json, holder: Holder, noted: Noted) -> bytes:
+    async def _paid(self, body: Json, holder: Holder, noted: RequestRecord) -> bytes:
         """The answer, with money and tokens set aside before and settled after, however it ends."""
         refuse_other_models(body)
-        settings = self._desk.settings.embeddings
-        weight = embedded(body.get("input"))
+        settings = self._state.settings.embeddings
+        weight = weigh_embedding_input(body.get("input"))
         noted.model = self._embedder.name if settings is None else settings.model or str(body.get("model"))
         price = _price(settings, noted.model)
-        most = weight.at_most()
-        reservation = await self._desk.store.reserve(holder, most * price / 1e6, most)
+        most = weight.max_tokens()
+        reservation = await self._state.store.reserve(holder, most * price / 1e6, most)
         try:
             if settings is None:
                 answer, tokens = await self._embedded(body, weight)
@@ -90,22 +90,24 @@ class EmbeddingsEndpoint:
             return await self._forwarded(settings, body, weight, noted)
         finally:
             noted.dollars = noted.usage.total * price / 1e6
-            await self._desk.store.settle(reservation, dollars=noted.dollars, tokens=noted.usage.total)
+            await self._state.store.settle(reservation, dollars=noted.dollars, tokens=noted.usage.total)
 
-    async def _forwarded(self, settings: config.EmbeddingSettings, body: Json, weight: Weight, noted: Noted) -> bytes:
+    async def _forwarded(
+        self, settings: config.EmbeddingSettings, body: Json, weight: TokenEstimate, noted: RequestRecord
+    ) -> bytes:
         key = config.embeddings_key(settings)
         address = Address(base_url=settings.endpoint, model=noted.model, api_key=key)
         sent = orjson.dumps(body | {"model": noted.model})
-        silence = min(SECONDS, self._desk.settings.silence_seconds)
+        silence = min(SECONDS, self._state.settings.silence_seconds)
         noted.usage = Usage(input_tokens=weight.as_a_rule)
         try:
-            async with self._desk.upstream.post(address, "/embeddings", sent, silence=silence) as answer:
+            async with self._state.upstream.post(address, "/embeddings", sent, silence=silence) as answer:
                 raw = await answer.whole()
                 value, damage = read_json(raw)
                 if (error := error_in(value)) is not None:
-                    raise reported(error, answer.hide)
+                    raise reported_error(error, answer.hide)
                 if damage or not isinstance(value, dict) or not isinstance(cast("Json", value).get("data"), list):
-                    raise broken("sent what are no embeddings")
+                    raise protocol_error("sent what are no embeddings")
         except ApiError as error:
             if not error.spent:
                 noted.usage = Usage()
@@ -113,7 +115,7 @@ class EmbeddingsEndpoint:
         noted.usage = Usage(input_tokens=_counted(cast("Json", value), weight.as_a_rule))
         return raw
 
-    async def _embedded(self, body: Json, weight: Weight) -> tuple[bytes, int]:
+    async def _embedded(self, body: Json, weight: TokenEstimate) -> tuple[bytes, int]:
         texts = _texts(body.get("input"))
         wanted = body.get("encoding_format") or "float"
         if wanted not in ("float", "base64"):
@@ -152,7 +154,7 @@ def _counted(value: Json, otherwise: int) -> int:
     fields = cast("Json", usage) if isinstance(usage, dict) else {}
     for name in ("prompt_tokens", "total_tokens"):
         found: object = fields.get(name)
-        if isinstance(found, int) and not isinstance(found, bool) and 0 < found < MOST_TOKENS:
+        if isinstance(found, int) and not isinstance(found, bool) and 0 < found < MAX_TOKENS:
             return found
     return otherwise
 
@@ -163,8 +165,8 @@ def _texts(given: object) -> list[str]:
     if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in cast("list[object]", texts)):
         raise _wrong("input", "must be a text or a list of texts")
     found = cast("list[str]", texts)
-    if len(found) > MOST_TEXTS or not all(found):
-        raise _wrong("input", f"must be 1 to {MOST_TEXTS} texts, none of them empty")
+    if len(found) > MAX_TEXTS or not all(found):
+        raise _wrong("input", f"must be 1 to {MAX_TEXTS} texts, none of them empty")
     return found
 
 

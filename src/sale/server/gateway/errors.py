@@ -23,11 +23,11 @@ INVALID = "invalid_request_error"
 FAILED = "api_error"
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CLIENT_LEFT = 499
-"""Nobody sees this status but the ledger: the client went away before its answer was whole."""
+"""A status that only the ledger sees: the client went away before its answer was whole."""
 
 
 class ApiError(SaleError):
-    """What a client is told.
+    """An error as the client is told.
 
     Attributes:
         status: Of the response.
@@ -88,7 +88,7 @@ def _rebuilt(message: str, fields: dict[str, object]) -> ApiError:
     return error
 
 
-def told_as(error: SaleError) -> ApiError:
+def as_api_error(error: SaleError) -> ApiError:
     """Any error of ours as the client is told. Reasons that may name an upstream stay on the record."""
     match error:
         case ApiError():
@@ -117,12 +117,12 @@ def told_as(error: SaleError) -> ApiError:
             return ApiError("the market could not hold the auction", status=502, name=error.code)
 
 
-def stopped() -> ApiError:
+def stopping_error() -> ApiError:
     """The server stops, and the time for requests under way is up."""
     return ApiError("the server stops; ask again", status=503, name="server_stopped", retry_after=1.0)
 
 
-def missing(path: str) -> ApiError:
+def no_route_error(path: str) -> ApiError:
     """No such address."""
     return ApiError(f"there is nothing at {path}", status=404, name="unknown_url")
 

@@ -39,7 +39,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self.started = False
-        """Whether the response has begun: its status can no longer be changed."""
+        """True once the response has begun: its status can no longer be changed."""
         self.left = False
         self._ended = False
 
@@ -86,7 +86,7 @@ class Exchange:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     @asynccontextmanager
-    async def connected(self) -> AsyncGenerator[None]:
+    async def watch_connection(self) -> AsyncGenerator[None]:
         """A block that is given up when the client leaves; use it once the body is read.
 
         Raises:

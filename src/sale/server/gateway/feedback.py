@@ -9,13 +9,13 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from sale.errors import InputError, SaleError
-from sale.server.gateway.desk import Desk
-from sale.server.gateway.errors import ApiError, told_as
+from sale.server.gateway.errors import ApiError, as_api_error
 from sale.server.gateway.exchange import Exchange, document
+from sale.server.gateway.state import GatewayState
 from sale.server.store.types import Holder
 from sale.types import Outcome, Verdict
 
-MOST_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 DETAIL_CHARACTERS = 4000
 GOOD = 0.5
 """From this score up it is a success."""
@@ -27,35 +27,35 @@ Json = dict[str, Any]
 class FeedbackEndpoint:
     """Takes a verdict, and closes the record it is about."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, state: GatewayState) -> None:
         """Nothing is opened."""
-        self._desk = desk
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one verdict."""
         exchange = Exchange(scope, receive, send)
         try:
-            holder = await self._desk.store.admit(exchange.secret)
-            body = document(await exchange.body(MOST_BYTES))
+            holder = await self._state.store.admit(exchange.secret)
+            body = document(await exchange.body(MAX_BODY_BYTES))
             auction_id = await self._judge(_reference(body), _outcome(body), holder)
         except SaleError as error:
-            told = told_as(error)
+            told = as_api_error(error)
             if not exchange.left:
                 await exchange.reply(told.status, told.document(), told.headers)
             return
         await exchange.reply(200, orjson.dumps({"object": "feedback", "auction_id": auction_id}))
 
     async def _judge(self, reference: str, outcome: Outcome, holder: Holder) -> str:
-        held = self._desk.sessions.of(reference, holder)
-        session = held.session if held else await self._desk.store.session(reference, holder.key_id)
-        if held is not None and await self._desk.sessions.settle(held, outcome):
+        held = self._state.sessions.of(reference, holder)
+        session = held.session if held else await self._state.store.session(reference, holder.key_id)
+        if held is not None and await self._state.sessions.settle(held, outcome):
             return held.session.auction_id
         auction_id = session.auction_id if session is not None else reference
         # The memory takes the beginning of an id, too; who may judge must know the whole of it.
         if not AUCTION_ID.fullmatch(auction_id):
             raise _unknown(reference)
         try:
-            await self._desk.floor.market.feedback(auction_id, outcome.verdict, outcome.detail, tenant=holder.tenant)
+            await self._state.handle.market.feedback(auction_id, outcome.verdict, outcome.detail, tenant=holder.tenant)
         except InputError:
             raise _unknown(reference) from None
         return auction_id

@@ -6,10 +6,10 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError
-from sale.server.gateway.desk import Desk
-from sale.server.gateway.errors import told_as, unknown_model
+from sale.server.gateway.errors import as_api_error, unknown_model
 from sale.server.gateway.exchange import Exchange
-from sale.server.gateway.floor import MARKET
+from sale.server.gateway.market_handle import MARKET
+from sale.server.gateway.state import GatewayState
 
 BEGAN = 1_767_225_600
 """The protocol wants a time of creation; models have none here."""
@@ -18,25 +18,25 @@ BEGAN = 1_767_225_600
 class ModelsEndpoint:
     """Both addresses."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, state: GatewayState) -> None:
         """Nothing is opened."""
-        self._desk = desk
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """List the models a key may use, or show one of them."""
         exchange = Exchange(scope, receive, send)
         try:
-            holder = await self._desk.store.admit(exchange.secret)
+            holder = await self._state.store.admit(exchange.secret)
             names = [
                 name
-                for name in self._desk.floor.models
+                for name in self._state.handle.models
                 if name == MARKET or holder.agents is None or name in holder.agents
             ]
             wanted: str | None = scope.get("path_params", {}).get("model")
             if wanted is not None and wanted not in names:
                 raise unknown_model(wanted, names)
         except SaleError as error:
-            told = told_as(error)
+            told = as_api_error(error)
             await exchange.reply(told.status, told.document(), told.headers)
             return
         listed = [_shown(name) for name in names]

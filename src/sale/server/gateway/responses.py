@@ -1,4 +1,4 @@
-"""`POST /v1/responses` as chat completions: what a request says, translated. The answer's way back is in `replies`."""
+"""`POST /v1/responses` as chat completions: the request translated. `response_sink` translates the answer."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.asked import Asked, read_asked
+from sale.server.gateway.chat_request import ChatRequest, read_request
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
-from sale.server.gateway.replies import ResponseSink
+from sale.server.gateway.response_sink import ResponseSink
 from sale.server.gateway.sink import Sink
 
 Json = dict[str, Any]
 KEPT = 2000
-"""How many responses can be gone on with by `previous_response_id`."""
+"""Number of responses that can be continued by `previous_response_id`."""
 KEPT_BYTES = 256 * 1024 * 1024
-"""How much the conversations that they stand for may have together, each with all its turns."""
+"""Bytes of the conversations that they stand for, all together, each with all its turns."""
 SAME = ("model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "service_tier", "top_logprobs")
-"""What both interfaces call alike."""
+"""Fields that have the same name in both interfaces."""
 TEXTS = frozenset({"input_text", "output_text", "text"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """What a response stands for."""
+class StoredResponse:
+    """The conversation that a response stands for."""
 
     owner: str | None
     """The secret it was asked for with."""
@@ -36,7 +36,7 @@ class Kept:
     """Of all of it, in bytes."""
 
 
-class Responses:
+class ResponseReader:
     """Reads requests, and keeps what later ones may go on with."""
 
     def __init__(self, most: Callable[[], int], *, kept_bytes: int = KEPT_BYTES) -> None:
@@ -49,9 +49,9 @@ class Responses:
         self._most = most
         self._kept_bytes = kept_bytes
         self._bytes = 0
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept: OrderedDict[str, StoredResponse] = OrderedDict()
 
-    def read(self, exchange: Exchange, body: Json, size: int) -> tuple[Asked, Sink]:
+    def read(self, exchange: Exchange, body: Json, size: int) -> tuple[ChatRequest, Sink]:
         """A request as chat completions, and who translates the answer back.
 
         Raises:
@@ -73,11 +73,13 @@ class Responses:
                     name="request_too_large",
                     param="previous_response_id",
                 )
-        asked = read_asked(chat, size)
+        asked = read_request(chat, size)
 
         def keep(response_id: str, said: Json) -> None:
             if body.get("store") is not False:
-                kept = Kept(owner=exchange.secret, messages=[*messages, said], size=size + len(orjson.dumps(said)))
+                kept = StoredResponse(
+                    owner=exchange.secret, messages=[*messages, said], size=size + len(orjson.dumps(said))
+                )
                 self._keep(response_id, kept)
 
         return asked, ResponseSink(exchange, body, stream=asked.stream, keep=keep)
@@ -95,7 +97,7 @@ class Responses:
             )
         return found.messages
 
-    def _keep(self, response_id: str, kept: Kept) -> None:
+    def _keep(self, response_id: str, kept: StoredResponse) -> None:
         self._kept[response_id] = kept
         self._bytes += kept.size
         while len(self._kept) > KEPT or self._bytes > self._kept_bytes:

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sale.errors import SaleError
-from sale.server.gateway.conversation import Thread
-from sale.server.gateway.keeping import Store
+from sale.server.gateway.conversation import ConversationThread
+from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder, Session
 from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome
 
@@ -29,20 +29,20 @@ TAILS = 64
 RESPONSES = 50_000
 """Ids of responses that feedback may name."""
 STILL_SECONDS = 5.0
-"""How often a request that waits for another one's auction gives a sign of life."""
+"""Seconds between signs of life of a request that waits for another one's auction."""
 LOOKS = 20.0
-"""How often in its resting time a session is looked at."""
+"""Number of looks at a session in its resting time."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Held:
+class ActiveSession:
     """A session kept in mind."""
 
     session: Session
     auction: Auction | None = None
     """The latest; `None` where it is yet to be read from the record."""
     open: bool = False
-    """Whether its record is this process's to settle."""
+    """True where this process settles its record."""
     calls: list[Call] = field(default_factory=list[Call])
     """Of the present agent."""
     earlier: list[Attempt] = field(default_factory=list[Attempt])
@@ -103,10 +103,10 @@ Settle = Callable[[Auction, Sequence[Attempt], float], Awaitable[object]]
 """Puts the record of a finished session away: the auction, the attempts, the seconds it took."""
 
 
-class Sessions:
+class ActiveSessions:
     """All conversations under way in this process."""
 
-    def __init__(self, store: Store, *, seconds: float, most: int, settle: Settle) -> None:
+    def __init__(self, store: GatewayStore, *, seconds: float, most: int, settle: Settle) -> None:
         """Nothing is kept in mind yet.
 
         Args:
@@ -119,7 +119,7 @@ class Sessions:
         self._seconds = seconds
         self._most = most
         self._settle = settle
-        self._held: OrderedDict[Place, Held] = OrderedDict()
+        self._held: OrderedDict[Place, ActiveSession] = OrderedDict()
         self._by_tail: dict[str, Place] = {}
         self._unanswered: dict[str, Place] = {}
         self._responses: OrderedDict[Place, Place] = OrderedDict()
@@ -130,13 +130,13 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._held)
 
-    async def find(self, session_id: str | None, thread: Thread, holder: Holder) -> Held | None:
+    async def find(self, session_id: str | None, thread: ConversationThread, holder: Holder) -> ActiveSession | None:
         """The session a request goes on with; `None` where it begins one.
 
         Args:
             session_id: As the client names it, if it does.
             thread: Where the request stands.
-            holder: Whose it is: a key finds nobody else's.
+            holder: The owner: a key finds only its own sessions.
         """
         if session_id is not None:
             return await self._named(session_id, holder)
@@ -149,15 +149,15 @@ class Sessions:
         found = await self._store.session_by_tail(thread.tails) if thread.tails else None
         return self._recalled(found) if found is not None and found.key_id == holder.key_id else None
 
-    def _idle(self, place: Place | None) -> Held | None:
+    def _idle(self, place: Place | None) -> ActiveSession | None:
         held = self._held.get(place) if place is not None else None
         return held if held is not None and not held.busy and not held.session.turns else None
 
     @asynccontextmanager
-    async def one_beginning(
+    async def lock_session(
         self, session_id: str | None, holder: Holder, still: Callable[[], Awaitable[object]]
     ) -> AsyncGenerator[None]:
-        """A block in which nobody else looks for, or begins, the session that this key calls so.
+        """Lock the session of this name and key: no other request looks for it, or begins it, within the block.
 
         Of requests that come at the same time the first begins it, and the others find it. A session without a name
         is its request's alone.
@@ -184,30 +184,32 @@ class Sessions:
             del self._beginning[place]
             over.set()
 
-    async def _named(self, session_id: str, holder: Holder) -> Held | None:
+    async def _named(self, session_id: str, holder: Holder) -> ActiveSession | None:
         held = self._held.get(place_of(holder.key_id, session_id))
         if held is not None:
             return held
         found = await self._store.session(session_id, holder.key_id)
         return None if found is None else self._recalled(found)
 
-    def _recalled(self, session: Session) -> Held:
+    def _recalled(self, session: Session) -> ActiveSession:
         known = self._held.get(_place(session))
         if known is not None:
             return known
-        held = Held(session=session)
+        held = ActiveSession(session=session)
         self._keep(held)
         self._remember(held, session.tail)
         return held
 
-    def begin(self, held: Held, thread: Thread) -> None:
+    def begin(self, held: ActiveSession, thread: ConversationThread) -> None:
         """A session has been auctioned and waits for its first answer."""
         self._keep(held)
         self._unanswered[thread.whole] = _place(held.session)
         held.tails.append(thread.whole)
         self._write(held)
 
-    def turned(self, held: Held, thread: Thread, *, response: str, dollars: float, prompt_tokens: int) -> None:
+    def record_turn(
+        self, held: ActiveSession, thread: ConversationThread, *, response: str, dollars: float, prompt_tokens: int
+    ) -> None:
         """A turn has been answered.
 
         Args:
@@ -236,7 +238,7 @@ class Sessions:
                 self._responses.popitem(last=False)
         self._write(held)
 
-    def of(self, reference: str, holder: Holder) -> Held | None:
+    def of(self, reference: str, holder: Holder) -> ActiveSession | None:
         """A key's session by its id, its auction's or one of its responses'."""
         place = place_of(holder.key_id, reference)
         place = self._responses.get(place, place)
@@ -245,7 +247,7 @@ class Sessions:
         own = (held for held in self._held.values() if held.session.key_id == holder.key_id)
         return next((held for held in own if held.session.auction_id == reference), None)
 
-    async def settle(self, held: Held, outcome: Outcome = NOBODY) -> bool:
+    async def settle(self, held: ActiveSession, outcome: Outcome = NOBODY) -> bool:
         """Close the record of a session's auction; whether it was open here."""
         auction = held.auction
         if auction is None or not held.open:
@@ -302,29 +304,29 @@ class Sessions:
             await self.settle(held)
         await self._flush()
 
-    def _keep(self, held: Held) -> None:
+    def _keep(self, held: ActiveSession) -> None:
         place = _place(held.session)
         self._held[place] = held
         self._held.move_to_end(place)
 
-    def _remember(self, held: Held, tail: str) -> None:
+    def _remember(self, held: ActiveSession, tail: str) -> None:
         self._by_tail[tail] = _place(held.session)
         held.tails.append(tail)
         while len(held.tails) > TAILS:
             self._unlink(held, held.tails.pop(0))
 
-    def _unlink(self, held: Held, tail: str) -> None:
+    def _unlink(self, held: ActiveSession, tail: str) -> None:
         for index in (self._by_tail, self._unanswered):
             if index.get(tail) == _place(held.session) and tail not in held.tails:
                 del index[tail]
 
-    def _forget(self, held: Held) -> None:
+    def _forget(self, held: ActiveSession) -> None:
         self._held.pop(_place(held.session), None)
         tails, held.tails = held.tails, []
         for tail in tails:
             self._unlink(held, tail)
 
-    def _write(self, held: Held) -> None:
+    def _write(self, held: ActiveSession) -> None:
         self._changed[_place(held.session)] = held.session
         self._wake.set()
 

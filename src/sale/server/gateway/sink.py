@@ -9,7 +9,7 @@ import orjson
 
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange, Headers
-from sale.server.gateway.stream import Piece, Tally
+from sale.server.gateway.stream import Piece, StreamUsage
 
 Json = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
@@ -19,11 +19,11 @@ class Sink(Protocol):
     """Takes what a turn comes to."""
 
     answering: bool
-    """The client has some of the answer: from now on nobody else can give it."""
+    """The client has some of the answer: from now on no other agent can give it."""
     response_id: str | None
-    """What the client knows the answer by; `None` where that is the endpoint's own id."""
+    """The answer's id at the client; `None` where that is the endpoint's own id."""
 
-    async def bidding(self, lines: Sequence[str], headers: Headers) -> None:
+    async def send_progress(self, lines: Sequence[str], headers: Headers) -> None:
         """The auction takes a while, and this is what happens in it."""
         ...
 
@@ -35,7 +35,7 @@ class Sink(Protocol):
         """Some of the stream."""
         ...
 
-    async def done(self, tally: Tally) -> None:
+    async def done(self, tally: StreamUsage) -> None:
         """The stream is whole."""
         ...
 
@@ -53,13 +53,13 @@ def comment(text: str) -> bytes:
     return f": sale {' '.join(text.split())}\n\n".encode()
 
 
-def described(headers: Headers) -> str:
+def format_headers(headers: Headers) -> str:
     """Headers as a comment, where it is too late for headers."""
     return " ".join(f"{name.decode().removeprefix('x-sale-')}={value.decode()}" for name, value in headers)
 
 
 async def tell(exchange: Exchange, lines: Sequence[str], headers: Headers) -> None:
-    """What happens in an auction, as comments of a stream, which begins with them if it has not yet."""
+    """Write the events of an auction as comments of a stream, which begins with them if it has not yet."""
     if not exchange.started:
         await exchange.begin(headers)
     await exchange.write(b"".join(comment(line) for line in lines or ("bidding…",)))
@@ -68,7 +68,7 @@ async def tell(exchange: Exchange, lines: Sequence[str], headers: Headers) -> No
 async def open_stream(exchange: Exchange, headers: Headers) -> None:
     """The head of a stream, unless it is out; then the headers follow as a comment."""
     if exchange.started:
-        await exchange.write(comment(described(headers)))
+        await exchange.write(comment(format_headers(headers)))
     else:
         await exchange.begin(headers)
 
@@ -88,7 +88,7 @@ class ChatSink:
         self.answering = False
         self.response_id: str | None = None
 
-    async def bidding(self, lines: Sequence[str], headers: Headers) -> None:
+    async def send_progress(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments keep a stream alive; who waits for a whole answer is told nothing."""
         if self._stream:
             await tell(self._exchange, lines, headers)
@@ -103,7 +103,7 @@ class ChatSink:
         data = pieces[0][0] if len(pieces) == 1 else b"".join([raw for raw, _ in pieces])
         await self._exchange.write(data)
 
-    async def done(self, tally: Tally) -> None:  # noqa: ARG002  as the protocol says
+    async def done(self, tally: StreamUsage) -> None:  # noqa: ARG002  as the protocol says
         """The protocol's own end."""
         await self._exchange.write(DONE)
         await self._exchange.end()

@@ -15,29 +15,29 @@ import orjson
 from sale.models.usage import tokens_beside
 from sale.server.gateway.completion import chunks_of
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.reading import (
-    Halves,
-    broken,
+from sale.server.gateway.token_estimate import estimate_output
+from sale.server.gateway.upstream_json import (
+    SurrogateJoiner,
     check_choices,
     error_in,
+    protocol_error,
+    read_complaint,
     read_completion,
     read_json,
-    reported,
-    said,
+    reported_error,
 )
-from sale.server.gateway.reckoning import written
 from sale.types import Usage
 
 ANSWER_CHARACTERS = 100_000
-"""How much of an answer is kept for the record."""
-LONGEST_EVENT = 16 * 1024 * 1024
-MOST_TOKENS = 2**40
+"""Characters of an answer that are kept for the record."""
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+MAX_TOKENS = 2**40
 Json = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Tally:
-    """What an answer came to so far."""
+class StreamUsage:
+    """The usage and text of an answer so far."""
 
     usage: Usage | None = None
     """As the endpoint counts; `None` where it has not said."""
@@ -64,14 +64,14 @@ class Tally:
 
     @property
     def counted(self) -> bool:
-        """Whether the endpoint has counted all there is."""
+        """True where the endpoint has counted all there is."""
         return self.usage is not None and not self.later
 
     def used(self, asked: int) -> Usage:
         """The usage as counted, else as estimated from what was sent (`asked` tokens) and what came."""
         if self.usage is not None:
             return self.usage + Usage(output_tokens=self.later)
-        return Usage(input_tokens=asked, output_tokens=written(self.pieces, self.characters))
+        return Usage(input_tokens=asked, output_tokens=estimate_output(self.pieces, self.characters))
 
     def whole(self, value: Json) -> None:
         """Count a response that came in one piece."""
@@ -113,7 +113,7 @@ class Tally:
         if size:
             self.characters += size
             self.pieces += 1
-            self.later += written(1, size) if self.usage is not None else 0
+            self.later += estimate_output(1, size) if self.usage is not None else 0
         if isinstance(content, str) and index == 0 and self._kept < ANSWER_CHARACTERS:
             self._answer.append(content)
             self._kept += len(content)
@@ -136,7 +136,7 @@ class Tally:
 
 def _count(value: object) -> int | None:
     """A number of tokens; `None` where it cannot be one."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKENS else None
 
 
 Piece = tuple[bytes, Json | None]
@@ -144,7 +144,7 @@ Piece = tuple[bytes, Json | None]
 
 
 def says_something(pieces: Sequence[Piece]) -> bool:
-    """Whether the client has some of the answer with these, or its end."""
+    """Return whether the client has some of the answer with these, or its end."""
     for _, chunk in pieces:
         choices: object = chunk.get("choices") if chunk else None
         for choice in cast("list[Json]", choices or []):
@@ -154,10 +154,10 @@ def says_something(pieces: Sequence[Piece]) -> bool:
     return False
 
 
-class Relay:
+class StreamRelay:
     """Takes the bytes of an upstream's stream and gives the events to send on."""
 
-    def __init__(self, tally: Tally, *, show_usage: bool, hide: Sequence[str] = ()) -> None:
+    def __init__(self, tally: StreamUsage, *, show_usage: bool, hide: Sequence[str] = ()) -> None:
         """Nothing has come.
 
         Args:
@@ -170,7 +170,7 @@ class Relay:
         self._hide = hide
         self._waiting = b""
         self._bare = b""
-        self._halves = Halves()
+        self._halves = SurrogateJoiner()
         self.done = False
         """The upstream has said `[DONE]`."""
 
@@ -178,7 +178,7 @@ class Relay:
         """The events that are whole by now.
 
         Raises:
-            ApiError: What came is no stream of chunks, or the upstream reports an error in it.
+            ApiError: The data is not a stream of chunks, or the upstream reports an error in it.
         """
         if self._waiting:
             data = self._waiting + data
@@ -186,8 +186,8 @@ class Relay:
             held = b"\r" if data.endswith(b"\r") else b""  # perhaps half a line break
             data = data.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
         *events, self._waiting = data.split(b"\n\n")
-        if len(self._waiting) + len(self._bare) > LONGEST_EVENT:
-            raise broken("sent an event without end")
+        if len(self._waiting) + len(self._bare) > MAX_EVENT_BYTES:
+            raise protocol_error("sent an event without end")
         return [piece for event in events if (piece := self._event(event)) is not None]
 
     def close(self) -> list[Piece]:
@@ -204,23 +204,23 @@ class Relay:
             pieces = self._last(rest)
         whole = bool(self._tally.begun) and self._tally.finished >= self._tally.begun
         if not self.done and not whole:
-            raise broken("broke off in the middle of its answer")
+            raise protocol_error("broke off in the middle of its answer")
         if not self._tally.pieces and not self._tally.finished:
-            raise broken("ended its answer before it had begun")
+            raise protocol_error("ended its answer before it had begun")
         return pieces
 
     def _last(self, event: bytes) -> list[Piece]:
-        """An event without the empty line that ends one. Half of one is no event."""
+        """An event without the empty line that ends one. Half of one does not count."""
         try:
             piece = self._event(event)
         except ApiError as error:
-            raise broken("broke off in the middle of its answer") from error
+            raise protocol_error("broke off in the middle of its answer") from error
         return [] if piece is None else [piece]
 
     def _whole(self, body: bytes) -> list[Piece]:
-        """A body that is no stream of events: an error, or the answer in one piece."""
+        """A body that is not a stream of events: an error, or the answer in one piece."""
         if self._tally.begun:
-            raise broken("broke off in the middle of its answer")
+            raise protocol_error("broke off in the middle of its answer")
         _, value = read_completion(body, self._hide)
         pieces = self.feed(chunks_of(value))
         self.done = True
@@ -254,20 +254,20 @@ class Relay:
         return (event + b"\n\n", None) if event.startswith(b":") else None
 
     def _failure(self, data: bytes) -> ApiError:
-        """What an event of the kind `error` says."""
+        """Return the error of an event of the kind `error`."""
         try:
             value, _ = read_json(data)
         except ApiError:
             value = data.decode(errors="replace")
-        return reported(said(value), self._hide, amid=bool(self._tally.pieces))
+        return reported_error(read_complaint(value), self._hide, amid=bool(self._tally.pieces))
 
     def _chunk(self, event: bytes, data: bytes) -> Piece | None:
         value, damage = read_json(data)
         if not isinstance(value, dict):
-            raise broken("sent a chunk that is no object")
+            raise protocol_error("sent a chunk that is no object")
         chunk = cast("Json", value)
         if (error := error_in(chunk)) is not None:
-            raise reported(error, self._hide, amid=bool(self._tally.pieces))
+            raise reported_error(error, self._hide, amid=bool(self._tally.pieces))
         check_choices(chunk, "delta")
         if damage or self._halves.are_there:
             chunk = self._halves.join(chunk, damage)

@@ -1,4 +1,4 @@
-"""One turn of a conversation: who does it, what it costs, and what happens when he fails.
+"""One turn of a conversation: the agent that does it, its cost, and what follows when it fails.
 
     admitted -> session found, or auctioned -> money set aside -> the agent's endpoint -> settled -> on the ledger
 
@@ -18,15 +18,15 @@ from sale.agents.protocol import Agent
 from sale.auction import scoring
 from sale.auction.events import AwardedAgain, CallSettled
 from sale.auction.terms import AuctionTerms
-from sale.server.gateway.asked import Asked
+from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import UpstreamCall
-from sale.server.gateway.conversation import Thread, task_of
-from sale.server.gateway.desk import Desk
+from sale.server.gateway.chat_request import ChatRequest
+from sale.server.gateway.conversation import ConversationThread, task_of
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.floor import MARKET, Floor
-from sale.server.gateway.sessions import Held
+from sale.server.gateway.market_handle import MARKET, MarketHandle
+from sale.server.gateway.sessions import ActiveSession
 from sale.server.gateway.sink import Sink
-from sale.server.gateway.watch import AuctionWatch, Late
+from sale.server.gateway.state import GatewayState
 from sale.server.store.types import Holder, Session
 from sale.types import Auction, Outcome, Usage
 
@@ -37,12 +37,12 @@ Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 class Turn:
     """A request being answered."""
 
-    desk: Desk
-    floor: Floor
-    asked: Asked
+    state: GatewayState
+    handle: MarketHandle
+    asked: ChatRequest
     holder: Holder
     sink: Sink
-    thread: Thread
+    thread: ConversationThread
     session_id: str | None
     """As the client names it."""
     began: float = field(default_factory=time.monotonic)
@@ -53,7 +53,7 @@ class Turn:
     work_dollars: float = 0.0
     auction_dollars: float = 0.0
     counted: bool = True
-    """Whether the endpoints counted what was spent."""
+    """True where the endpoints counted what was spent."""
     first_seconds: float | None = None
     wait_seconds: float = 0.0
 
@@ -66,11 +66,11 @@ class Turn:
         if self.asked.model == MARKET:
             await self._market()
         else:
-            agent = self.floor.named(self.asked.model, self.holder.agents)
+            agent = self.handle.named(self.asked.model, self.holder.agents)
             await self._ask(agent, "", None)
 
     async def _market(self) -> None:
-        async with self.desk.sessions.one_beginning(self.session_id, self.holder, self._still_waiting):
+        async with self.state.sessions.lock_session(self.session_id, self.holder, self._still_waiting):
             held = await self._found_or_begun()
         self.session_id, self.auction_id = held.session.id, held.session.auction_id
         self.wait_seconds = time.monotonic() - self.began
@@ -80,64 +80,64 @@ class Turn:
         finally:
             held.busy -= 1
 
-    async def _found_or_begun(self) -> Held:
+    async def _found_or_begun(self) -> ActiveSession:
         """The session of this turn."""
-        held = await self.desk.sessions.find(self.session_id, self.thread, self.holder)
+        held = await self.state.sessions.find(self.session_id, self.thread, self.holder)
         if held is None or not self._fits(held):
             begun = await self._open()
             if held is not None:  # under the same name; its record is as good as it will be
-                await self.desk.sessions.settle(held)
+                await self.state.sessions.settle(held)
             return begun
-        if self.thread.new_task and self.desk.settings.reauction == "task":
+        if self.thread.new_task and self.state.settings.reauction == "task":
             await self._reopen(held)
         return held
 
     async def _still_waiting(self) -> None:
         """Another request begins this very session."""
-        await self.sink.bidding((), self.headers())
+        await self.sink.send_progress((), self.headers())
 
-    def _fits(self, held: Held) -> bool:
-        """Whether its agent is still there, and may do this turn."""
+    def _fits(self, held: ActiveSession) -> bool:
+        """Return whether its agent is still there, and may do this turn."""
         allowed = self.holder.agents
         name = held.session.agent
-        if name not in self.floor.agents or (allowed is not None and name not in allowed):
+        if name not in self.handle.agents or (allowed is not None and name not in allowed):
             return False
-        return not self.asked.tools or self.floor.reach(name) is not None
+        return not self.asked.tools or self.handle.reach(name) is not None
 
-    async def _answered(self, held: Held) -> None:
+    async def _answered(self, held: ActiveSession) -> None:
         """Ask the session's agent; while the client has seen nothing, the next best after it."""
         while True:
             session = held.session
             try:
-                await self._ask(self.floor.agents[session.agent], session.plan, held)
+                await self._ask(self.handle.agents[session.agent], session.plan, held)
             except ApiError as error:
                 if not error.elsewhere or self.sink.answering or not await self._pass_on(held, error):
                     raise
             else:
                 return
 
-    async def _pass_on(self, held: Held, error: ApiError) -> bool:
+    async def _pass_on(self, held: ActiveSession, error: ApiError) -> bool:
         """Give the session to the next best bid; whether there is one."""
-        auction = held.auction or await self.desk.recorded(held)
+        auction = held.auction or await self.state.recorded(held)
         if auction is None:
             return False
-        able = self.floor.able(self.holder.agents, tools=self.asked.tools)
+        able = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
         bids = [bid for bid in auction.contenders if bid.agent in able]
         bid = scoring.next_best(bids, held.failed | {held.session.agent})
         if bid is None:
             return False
         reason = f"{error.name}: {error.message}"
         failure = Outcome(verdict="failure", judged_by="execution", detail=reason)
-        self.desk.hub.publish(auction.id, AwardedAgain(failed=failure, bid=bid))
+        self.state.hub.publish(auction.id, AwardedAgain(failed=failure, bid=bid))
         held.pass_on(bid, reason)
         return True
 
-    async def _open(self) -> Held:
+    async def _open(self) -> ActiveSession:
         """Auction a conversation that begins here."""
         began = datetime.now(UTC)
         session_id = self.session_id = self.session_id or uuid.uuid4().hex
 
-        def begin(auction: Auction) -> Held:
+        def begin(auction: Auction) -> ActiveSession:
             session = Session(
                 id=session_id,
                 market=MARKET,
@@ -152,25 +152,25 @@ class Turn:
                 seen=datetime.now(UTC),
                 key_id=self.holder.key_id,
             )
-            held = Held(session=session, auction=auction, open=True)
-            self.desk.sessions.begin(held, self.thread)
+            held = ActiveSession(session=session, auction=auction, open=True)
+            self.state.sessions.begin(held, self.thread)
             return held
 
         # A client that has given up waiting will come back with the same words: then they have been auctioned.
         return begin(await self._auction(late=begin))
 
-    async def _reopen(self, held: Held) -> None:
+    async def _reopen(self, held: ActiveSession) -> None:
         """Auction the user's next task. What losing the prompt cache costs counts against all but the present agent."""
 
         def adjust(rule: scoring.ScoringRule) -> scoring.ScoringRule:
-            prices = {agent.name: agent.price for agent in self.floor.agents.values()}
+            prices = {agent.name: agent.price for agent in self.handle.agents.values()}
             session = held.session
             return scoring.CacheKept(
                 incumbent=session.agent, prefix_tokens=session.prompt_tokens, prices=prices, rule=rule
             )
 
         auction = await self._auction(adjust=adjust, current=held.session.agent)
-        await self.desk.sessions.settle(held)
+        await self.state.sessions.settle(held)
         held.renew(auction)
 
     async def _auction(
@@ -178,12 +178,12 @@ class Turn:
     ) -> Auction:
         """Hold an auction, with money set aside for the worst it can take."""
         task = task_of(self.asked.messages, self.asked.body.get("tools"))
-        market, store = self.floor.market, self.desk.store
-        among = self.floor.able(self.holder.agents, tools=self.asked.tools)
+        market, store = self.handle.market, self.state.store
+        among = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
         auction_id = self.auction_id = uuid.uuid4().hex
         reservation = await store.reserve(self.holder, market.worst_auction(task, among=among), 0)
         watch = AuctionWatch(late=late)
-        observe = self.desk.hub.observer(auction_id, watch)
+        observe = self.state.hub.observer(auction_id, watch)
         try:
             terms = AuctionTerms(
                 auction_id=auction_id,
@@ -200,45 +200,45 @@ class Turn:
             self.auction_dollars += watch.dollars
             await store.settle(reservation, dollars=watch.dollars, tokens=watch.tokens)
 
-    async def _ask(self, agent: Agent, plan: str, held: Held | None) -> None:
+    async def _ask(self, agent: Agent, plan: str, held: ActiveSession | None) -> None:
         """Have one agent answer; settle it, however it ends."""
         self.agent = agent.name
         call = UpstreamCall(
-            agent=agent, reach=self.floor.reach(agent.name), plan=plan, asked=self.asked, sink=self.sink
+            agent=agent, reach=self.handle.reach(agent.name), plan=plan, asked=self.asked, sink=self.sink
         )
-        dollars, tokens = call.worst(*self.floor.dearest(agent.name))
-        reservation = await self.desk.store.reserve(self.holder, dollars, tokens)
+        dollars, tokens = call.worst(*self.handle.max_cost(agent.name))
+        reservation = await self.state.store.reserve(self.holder, dollars, tokens)
         error: str | None = "cancelled"
         try:
-            await call.make(self.desk, self._told)
+            await call.make(self.state, self._told)
             error = None
         except ApiError as failure:
             error = failure.name or failure.code
             raise
         finally:
             self._count(call, held, error)
-            await self.desk.store.settle(reservation, dollars=call.dollars, tokens=call.usage.total)
+            await self.state.store.settle(reservation, dollars=call.dollars, tokens=call.usage.total)
 
     def _told(self, call: UpstreamCall) -> list[tuple[bytes, bytes]]:
         """The headers, now that the agent has begun to answer."""
         self.first_seconds = time.monotonic() - self.began
         return self.headers(call)
 
-    def _count(self, call: UpstreamCall, held: Held | None, error: str | None) -> None:
+    def _count(self, call: UpstreamCall, held: ActiveSession | None, error: str | None) -> None:
         """A call has ended: tell those who watch, and put it on the session's record."""
-        self.desk.hub.publish(self.auction_id or "", CallSettled(call=call.settled(error)))
-        self.floor.seen(call.agent.name, call.dollars, call.usage.total)
+        self.state.hub.publish(self.auction_id or "", CallSettled(call=call.settled(error)))
+        self.handle.seen(call.agent.name, call.dollars, call.usage.total)
         self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
         self.work_dollars += call.dollars
         self.counted = self.counted and call.counted
         if held is None:
             return
-        self.floor.market.worked(
+        self.handle.market.record_work(
             call.agent.name,
             call.parts,
             answered=error is None,
             cached=call.tally.cached,
-            among=self.floor.able(self.holder.agents, tools=self.asked.tools),
+            among=self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools),
         )
         if held.open:  # later turns are on the ledger alone
             held.calls.append(call.settled(error))
@@ -246,7 +246,7 @@ class Turn:
             return
         held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed
         prompt = call.usage.total
-        self.desk.sessions.turned(
+        self.state.sessions.record_turn(
             held,
             self.thread,
             response=self.sink.response_id or call.tally.id,
@@ -255,7 +255,7 @@ class Turn:
         )
 
     def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:
-        """What the client is told about the market; `call` is the one under way."""
+        """Return the headers about the market; `call` is the one under way."""
         found = [
             (b"x-sale-session", self.session_id),
             (b"x-sale-auction", self.auction_id),

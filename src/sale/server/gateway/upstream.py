@@ -1,8 +1,7 @@
 """Towards the agents' endpoints: one pool of connections, and every way of failing mapped to what a client is told.
 
 A request is sent once. Where a connection is lost after the request may have arrived, the endpoint may be at work on it
-already: sending it again would have the work done, and paid for, twice. That is somebody else's turn, then: the next
-best bid's.
+already: sending it again would have the work done, and paid for, twice. The turn then goes to the next best bid.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ from sale.config.proxies import Proxy, proxy_for
 from sale.errors import ConfigError
 from sale.models.address import Address
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.reading import (
+from sale.server.gateway.upstream_json import (
     CODE_CHARACTERS,
     MESSAGE_CHARACTERS,
     REFUSED,
-    Said,
-    because,
-    broken,
+    UpstreamComplaint,
     clean,
+    format_reason,
+    protocol_error,
+    read_complaint,
     read_json,
-    said,
 )
 from sale.types.numbers import wait_of
 
 CONNECT_SECONDS = 10.0
-MOST_ERROR_BYTES = 64 * 1024
-MOST_ANSWER_BYTES = 256 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
 READ_BYTES = 256 * 1024
 LARGE = 256 * 1024
 """From so many bytes on, a body is sent piece by piece, so that others are served meanwhile."""
 IDLE_SECONDS = 20.0
-"""How long a connection is kept for the next request: less than most servers keep it, so that few are lost."""
+"""Seconds a connection is kept for the next request: less than most servers keep it, so that few are lost."""
 END_SECONDS = 0.5
-SHORTEST_SECRET = 8
+MIN_SECRET_CHARACTERS = 8
 OK = 200
 UNSAID = frozenset({401, 403})
 """Of the gateway's own key, which such complaints like to repeat."""
@@ -75,7 +74,7 @@ class Upstream:
     @asynccontextmanager
     async def post(
         self, address: Address, path: str, body: bytes, *, silence: float, seconds: float | None = None
-    ) -> AsyncGenerator[Answer]:
+    ) -> AsyncGenerator[UpstreamResponse]:
         """Ask an endpoint, once.
 
         Args:
@@ -106,7 +105,7 @@ class Upstream:
             ) as response:
                 if response.status != OK:
                     raise await _refusal(response, hide)
-                yield Answer(response, hide)
+                yield UpstreamResponse(response, hide)
         except (InvalidURL, ClientConnectorError, ConnectionTimeoutError, *self._socks_faults):
             raise _unreachable(spent=False) from None
         except TimeoutError:
@@ -120,7 +119,7 @@ class Upstream:
         except ClientConnectionError:
             raise _unreachable(spent=True) from None
         except ClientError:
-            raise broken("broke off in the middle of its answer") from None
+            raise protocol_error("broke off in the middle of its answer") from None
 
     def _way(self, url: str) -> tuple[ClientSession, str | None]:
         """The session for a URL, and the HTTP proxy it is to use: a SOCKS proxy has a session of its own.
@@ -170,7 +169,7 @@ def _session(connector: BaseConnector) -> ClientSession:
     )
 
 
-class Answer:
+class UpstreamResponse:
     """An endpoint that has begun to answer."""
 
     def __init__(self, response: ClientResponse, hide: Sequence[str]) -> None:
@@ -199,7 +198,7 @@ class Answer:
         Raises:
             ApiError: It is larger than any answer is.
         """
-        return await _read(self._response, MOST_ANSWER_BYTES)
+        return await _read(self._response, MAX_ANSWER_BYTES)
 
 
 async def _read(response: ClientResponse, limit: int) -> bytes:
@@ -211,7 +210,7 @@ async def _read(response: ClientResponse, limit: int) -> bytes:
     async for data in response.content.iter_any():
         size += len(data)
         if size > limit:
-            raise broken("sent an answer without end")
+            raise protocol_error("sent an answer without end")
         parts.append(data)
     return b"".join(parts)
 
@@ -227,14 +226,14 @@ def _unreachable(*, spent: bool) -> ApiError:
 
 
 def secrets_of(address: Address) -> list[str]:
-    """What is never said of an endpoint: where it is, and the key it is asked with."""
+    """Return the strings that are never shown of an endpoint: its address and its key."""
     key = address.api_key.get_secret_value() if address.api_key else ""
     where = urlsplit(address.base_url)
-    return [address.base_url, where.netloc, *((key,) if len(key) >= SHORTEST_SECRET else ())]
+    return [address.base_url, where.netloc, *((key,) if len(key) >= MIN_SECRET_CHARACTERS else ())]
 
 
 async def _refusal(response: ClientResponse, hide: Sequence[str]) -> ApiError:
-    """What an endpoint's own error means for the client."""
+    """Return an endpoint's own error as the client is told."""
     status = response.status
     if status == 429:
         return ApiError(
@@ -249,7 +248,7 @@ async def _refusal(response: ClientResponse, hide: Sequence[str]) -> ApiError:
     complaint = await _complaint(response)
     if status in REFUSED:
         return _at_fault(status, complaint, hide)
-    reason = because(complaint, hide)
+    reason = format_reason(complaint, hide)
     if status in {408, 504}:
         return ApiError(
             f"the agent's endpoint took too long{reason}",
@@ -267,16 +266,16 @@ def _failed(what: str, name: str) -> ApiError:
     return ApiError(f"the agent's endpoint {what}", status=502, name=name, elsewhere=True)
 
 
-async def _complaint(response: ClientResponse) -> Said:
-    """What the body of an error says; nothing where it cannot be read, or is a page for people."""
+async def _complaint(response: ClientResponse) -> UpstreamComplaint:
+    """Return the complaint in the body of an error; an empty one where it cannot be read, or is a page for people."""
     try:
-        value, _ = read_json(await _read(response, MOST_ERROR_BYTES))
+        value, _ = read_json(await _read(response, MAX_ERROR_BYTES))
     except (ApiError, ClientError, TimeoutError):
-        return Said()
-    return said(value)
+        return UpstreamComplaint()
+    return read_complaint(value)
 
 
-def _at_fault(status: int, complaint: Said, hide: Sequence[str]) -> ApiError:
+def _at_fault(status: int, complaint: UpstreamComplaint, hide: Sequence[str]) -> ApiError:
     """The endpoint's complaint about the request, without its key and its address."""
     message = clean(complaint.message or "the agent's endpoint refuses the request", hide)
     return ApiError(

@@ -1,10 +1,10 @@
-"""What operators see of the server: metrics, traces, a structured log. None of it ever holds a key or what users wrote.
+"""Observation of the server for operators: metrics, traces, a structured log. None of it holds a key or users' texts.
 
 `observed` and `ObservedHub` stand between the gateway and what it tells the store and the listeners anyway, so that the
 gateway itself need not know who watches; `routes` are `/metrics`.
 """
 
-from sale.server.observing.log import configure_log, masked
+from sale.server.observing.log import configure_log, mask_secrets
 from sale.server.observing.metrics import Metrics, routes
 from sale.server.observing.traces import Traces, configure_traces
 from sale.server.observing.watching import ObservedHub, ObservedStore, TracedApp
@@ -17,6 +17,6 @@ __all__ = [
     "Traces",
     "configure_log",
     "configure_traces",
-    "masked",
+    "mask_secrets",
     "routes",
 ]

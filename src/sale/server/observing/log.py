@@ -17,7 +17,7 @@ _PASSWORD: Final = re.compile(r"(\w://[^\s:/@]*:)[^\s@/]+@")
 PLAIN: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def masked(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """The text without what looks like a key, a token or a password in a URL; the first letters stay."""
     return _PASSWORD.sub(rf"\1{MASK}@", _SECRET.sub(lambda found: f"{found[1] or found[2]}{MASK}", text))
 
@@ -27,7 +27,7 @@ class MaskedFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, or several with a traceback."""
-        return masked(super().format(record))
+        return mask_secrets(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -39,10 +39,10 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": masked(record.getMessage()),
+            "message": mask_secrets(record.getMessage()),
         }
         if record.exc_info:
-            said["error"] = masked(self.formatException(record.exc_info))
+            said["error"] = mask_secrets(self.formatException(record.exc_info))
         return json.dumps(said, ensure_ascii=False)
 
 

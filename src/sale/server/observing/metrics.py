@@ -19,14 +19,14 @@ from starlette.routing import BaseRoute, Route
 from sale import config
 from sale.auction.events import AgentDropped, AuctionOpened, Awarded, CallSettled, Event
 from sale.errors import AccessError, AuthenticationError, BudgetError, RateLimitError
-from sale.server.nearby import is_direct
-from sale.server.store.types import Holder, Line
+from sale.server.client_address import is_direct
+from sale.server.store.types import Holder, LedgerEntry
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 PATHS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback", "/v1/models"})
 OTHER: Final = "other"
 NOBODY: Final = "none"
-MOST_AGENTS: Final = 200
+MAX_AGENTS: Final = 200
 """Agents told apart; settings may be read again and again with others."""
 AUCTIONS: Final = 1000
 """Auctions under way whose beginning is remembered."""
@@ -38,14 +38,14 @@ REASONS: Final[tuple[tuple[type[AccessError], str], ...]] = (
 )
 
 
-class Checking(Protocol):
+class KeyChecker(Protocol):
     """Knows keys."""
 
     async def check(self, secret: str | None) -> Holder:
-        """Who shows this key.
+        """Return the holder of this key.
 
         Raises:
-            AuthenticationError: Nobody.
+            AuthenticationError: No key, or an invalid one.
         """
         ...
 
@@ -84,10 +84,10 @@ class Metrics:
         return Gauge(name, about, registry=self.registry, multiprocess_mode="livesum")
 
     def measure(self, *, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
-        """What to look at whenever a request ends and whenever somebody asks for the metrics."""
+        """Set the gauges that are read whenever a request ends and whenever the metrics are asked for."""
         self._measures = [(self._sessions, sessions), (self._queue, queued)]
 
-    def request(self, line: Line) -> None:
+    def request(self, line: LedgerEntry) -> None:
         """A request has ended."""
         path = line.path if line.path in PATHS else OTHER
         agent = self._agent(line.agent)
@@ -107,7 +107,7 @@ class Metrics:
         self._largest.inc(max(line.largest_dollars, 0.0))
         self._look()
 
-    def refused(self, error: AccessError) -> None:
+    def count_refusal(self, error: AccessError) -> None:
         """A request was refused."""
         found = next((reason for kind, reason in REASONS if isinstance(error, kind)), OTHER)
         self._refusals.labels(found).inc()
@@ -148,7 +148,7 @@ class Metrics:
         if name is None:
             return NOBODY
         if name not in self._agents:
-            if len(self._agents) >= MOST_AGENTS:
+            if len(self._agents) >= MAX_AGENTS:
                 return OTHER
             self._agents.add(name)
         return name
@@ -158,7 +158,7 @@ def _status(status: int) -> str:
     return str(status) if 100 <= status <= 599 else OTHER
 
 
-def routes(metrics: Metrics, keys: Checking) -> list[BaseRoute]:
+def routes(metrics: Metrics, keys: KeyChecker) -> list[BaseRoute]:
     """`GET /metrics`, for whoever asks from this machine, or shows a key.
 
     Behind a proxy on the same machine everybody comes from this machine; a request that says it was forwarded needs a

@@ -1,6 +1,6 @@
 """OpenTelemetry traces with the GenAI conventions: a span for each request, auction, and model call.
 
-Spans are made through OpenTelemetry's interface, which does nothing until somebody sets up a provider: the `otel` extra
+Spans are made through OpenTelemetry's interface, which does nothing until a provider is set up: the `otel` extra
 does, where an endpoint is named; so does whoever starts the server under an agent of their own. What users and models
 wrote is left out unless asked for.
 """
@@ -21,8 +21,8 @@ from opentelemetry.util.types import AttributeValue
 
 from sale import config
 from sale.auction.events import AgentDropped, AuctionOpened, Awarded, CallSettled, Event
-from sale.server.observing.log import masked
-from sale.server.store.types import Line
+from sale.server.observing.log import mask_secrets
+from sale.server.store.types import LedgerEntry
 from sale.types import Call
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -91,8 +91,8 @@ class Traces:
                 span.set_attribute("error.type", type(error).__name__)
                 raise
 
-    def noted(self, line: Line) -> None:
-        """What came of the request whose span is current."""
+    def record_entry(self, line: LedgerEntry) -> None:
+        """Add the result of the request whose span is current."""
         if line.auction_id is not None and (left := self._auctions.pop(line.auction_id, None)) is not None:
             left.set_status(Status(StatusCode.ERROR, "not awarded"))
             left.end()
@@ -100,7 +100,7 @@ class Traces:
         if not span.is_recording():
             return
         operation = "embeddings" if line.path.endswith("/embeddings") else "chat"
-        model = masked(line.model[:CLIPPED])
+        model = mask_secrets(line.model[:CLIPPED])
         span.update_name(f"{operation} {model}" if model else operation)
         _set(span, _of_line(line, operation, model))
         if line.error is not None:
@@ -158,14 +158,14 @@ class Traces:
         span.end(end_time=ended)
 
 
-def _of_line(line: Line, operation: str, model: str) -> dict[str, AttributeValue | None]:
+def _of_line(line: LedgerEntry, operation: str, model: str) -> dict[str, AttributeValue | None]:
     return {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": SYSTEM,
         "gen_ai.request.model": model or None,
         "gen_ai.response.model": line.agent,
         "gen_ai.agent.name": line.agent,
-        "gen_ai.conversation.id": None if line.session_id is None else masked(line.session_id),
+        "gen_ai.conversation.id": None if line.session_id is None else mask_secrets(line.session_id),
         "gen_ai.request.stream": line.streamed,
         "gen_ai.usage.input_tokens": line.input_tokens,
         "gen_ai.usage.output_tokens": line.output_tokens,

@@ -9,14 +9,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sale.auction.events import Event
 from sale.errors import AccessError
-from sale.server.events import Hub
+from sale.server.events import EventHub
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.traces import Traces
 from sale.server.store.store import ServerStore
-from sale.server.store.types import Holder, KeyInfo, Line, Reservation, Session
+from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
 
 
-class Watcher(Protocol):
+class EventWatcher(Protocol):
     """Sees what happens in auctions."""
 
     def event(self, auction_id: str, event: Event) -> None:
@@ -24,11 +24,11 @@ class Watcher(Protocol):
         ...
 
 
-class ObservedHub(Hub):
+class ObservedHub(EventHub):
     """A hub whose events are counted and traced, too."""
 
-    def __init__(self, *watchers: Watcher) -> None:
-        """Nobody listens yet but the watchers."""
+    def __init__(self, *watchers: EventWatcher) -> None:
+        """Begin with the watchers as the only listeners."""
         super().__init__()
         self._watchers = watchers
 
@@ -53,7 +53,7 @@ class ObservedStore:
         try:
             return await self._store.admit(secret)
         except AccessError as error:
-            self._metrics.refused(error)
+            self._metrics.count_refusal(error)
             raise
 
     async def reserve(self, holder: Holder, dollars: float, tokens: int) -> Reservation:
@@ -61,14 +61,14 @@ class ObservedStore:
         try:
             return await self._store.reserve(holder, dollars, tokens)
         except AccessError as error:
-            self._metrics.refused(error)
+            self._metrics.count_refusal(error)
             raise
 
-    async def note(self, line: Line) -> None:
+    async def note(self, line: LedgerEntry) -> None:
         """As the store's."""
         self._metrics.request(line)
         if self._traces is not None:
-            self._traces.noted(line)
+            self._traces.record_entry(line)
         await self._store.note(line)
 
     async def settle(self, reservation: Reservation, *, dollars: float, tokens: int) -> None:

@@ -1,1 +1,1 @@
-"""What the server keeps: virtual keys and their budgets, the ledger of requests, and sessions."""
+"""The data the server keeps: virtual keys and their budgets, the ledger of requests, and sessions."""

@@ -16,17 +16,17 @@ from sqlalchemy import Connection
 
 from sale.errors import BudgetError, StoreError
 from sale.server.store import accounts
-from sale.server.store.accounts import Account, Agreed, Ticket
-from sale.server.store.database import Database
-from sale.server.store.keys import Key
+from sale.server.store.accounts import Account, LeaseGrant, Waiter
+from sale.server.store.database import StoreDatabase
+from sale.server.store.keys import KeyRow
 from sale.server.store.periods import dollars, end_of, start_of
 
 IDLE_SECONDS: Final = 5.0
-"""A slice nobody has asked for so long goes back."""
+"""Seconds after which an unused lease goes back."""
 ALIVE_SECONDS: Final = 8.0
-"""How often the others hear that this process lives."""
+"""Seconds between signs that this process lives."""
 CALL_SECONDS: Final = 5.0
-"""How long the others may take to give back what they do not use."""
+"""Seconds the others may take to give back what they do not use."""
 AGAIN_SECONDS: Final = 0.05
 AT_ONCE: Final = 100
 """Accounts in one transaction."""
@@ -41,7 +41,7 @@ def utc_now() -> datetime:
 class Budgets:
     """The accounts of the keys in use."""
 
-    def __init__(self, database: Database, owner: str, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, database: StoreDatabase, owner: str, clock: Callable[[], datetime] = utc_now) -> None:
         """`owner` is this process's name among those that share the database."""
         self._database = database
         self._owner = owner
@@ -49,10 +49,10 @@ class Budgets:
         self._accounts: dict[Place, Account] = {}
         self._serving: dict[Place, asyncio.Task[None]] = {}
         self._agreeing = asyncio.Lock()
-        self.on_low: Callable[[], None] = _nobody
+        self.on_low: Callable[[], None] = _ignore_low
         """Called when a slice runs low: the next tick should not be long."""
 
-    def account(self, key: Key) -> Account:
+    def account(self, key: KeyRow) -> Account:
         """The account of a key for the present period."""
         start = start_of(key.period, self._clock())
         found = self._accounts.get((key.id, start))
@@ -77,7 +77,7 @@ class Budgets:
             self.on_low()
 
     def release(self, account: Account, reserved: int, spent: int) -> None:
-        """What was set aside is free again, except what was spent."""
+        """Free what was set aside, except what was spent."""
         account.busy -= reserved
         account.unsettled += spent
 
@@ -90,7 +90,7 @@ class Budgets:
         calls = await self._calls()
         for place, call in calls.items():
             if place in self._accounts:
-                self._accounts[place].heard = call
+                self._accounts[place].last_recall = call
         now = time.monotonic()
         due = [one for one in self._accounts.values() if _is_due(one, now)]
         for at in range(0, len(due), AT_ONCE):
@@ -119,39 +119,39 @@ class Budgets:
     async def _calls(self) -> dict[Place, int]:
         if not any(one.held for one in self._accounts.values()):
             return {}
-        return await self._database.read(lambda connection: accounts.calls(connection, self._owner))
+        return await self._database.read(lambda connection: accounts.read_recalls(connection, self._owner))
 
     async def _wait(self, account: Account, amount: int) -> bool:
         """Wait for the database; whether the money was set aside."""
-        ticket = Ticket(amount=amount, granted=asyncio.get_running_loop().create_future())
-        account.waiting.append(ticket)
+        waiter = Waiter(amount=amount, granted=asyncio.get_running_loop().create_future())
+        account.waiting.append(waiter)
         place = (account.key, account.starts_at)
         if place not in self._serving:
             self._serving[place] = asyncio.ensure_future(self._serve(account))
         try:
-            return await ticket.granted
+            return await waiter.granted
         except asyncio.CancelledError:
-            granted = ticket.granted
+            granted = waiter.granted
             if granted.done() and not granted.cancelled() and granted.exception() is None and granted.result():
                 self.release(account, amount, 0)  # it came too late
             raise
 
     async def _serve(self, account: Account) -> None:
-        """Ask the database until nobody waits. Ends in the same step in which it finds that nobody does."""
+        """Ask the database until no request waits. Ends in the same step in which it finds that none does."""
         call = False
         try:
             while account.waiting:
                 async with self._agreeing:
-                    if _hand_out_slack(account):
+                    if _hand_out_available(account):
                         continue
-                    (agreed,) = await self._agree([account], call=call)
+                    (grant,) = await self._agree([account], call=call)
                 now = time.monotonic()
-                _hand_out(account, agreed, now)
-                short = [ticket for ticket in account.waiting if ticket.asked]
+                _hand_out(account, grant, now)
+                short = [waiter for waiter in account.waiting if waiter.asked]
                 # Again where all have answered, and one has taken more since than it uses.
-                call = any(ticket.called is None for ticket in short) or (bool(short) and agreed.silent == 0)
-                for ticket in short:
-                    ticket.called = now if ticket.called is None else ticket.called
+                call = any(waiter.recalled_at is None for waiter in short) or (bool(short) and grant.unanswered == 0)
+                for waiter in short:
+                    waiter.recalled_at = now if waiter.recalled_at is None else waiter.recalled_at
                 if short and not call:
                     await asyncio.sleep(AGAIN_SECONDS)
         except StoreError as error:
@@ -159,17 +159,17 @@ class Budgets:
         finally:
             del self._serving[account.key, account.starts_at]
 
-    async def _agree(self, due: Sequence[Account], *, call: bool = False, spare: bool = True) -> list[Agreed]:
+    async def _agree(self, due: Sequence[Account], *, call: bool = False, spare: bool = True) -> list[LeaseGrant]:
         """One transaction for several accounts, with the lock held. Never cancelled: what was written must be known."""
         at = time.monotonic()
         keep = {one.key: spare and at - one.used_at < IDLE_SECONDS for one in due}
         # Rows are locked in the same order by all.
         ordered = sorted(due, key=lambda one: (one.key, one.starts_at))
-        wishes = [(one, one.wish(self._owner, spare=keep[one.key], call=call)) for one in ordered]
+        requests = [(one, one.request_lease(self._owner, spare=keep[one.key], call=call)) for one in ordered]
         now = self._clock()
 
-        def work(connection: Connection) -> list[Agreed]:
-            return [accounts.agree(connection, wish, now) for _, wish in wishes]
+        def work(connection: Connection) -> list[LeaseGrant]:
+            return [accounts.grant_lease(connection, request, now) for _, request in requests]
 
         for account in ordered:
             account.agreeing = True
@@ -178,8 +178,8 @@ class Budgets:
         finally:
             for account in ordered:
                 account.agreeing = False
-        for (account, wish), agreed in zip(wishes, found, strict=True):
-            account.take(wish, agreed, at)
+        for (account, request), grant in zip(requests, found, strict=True):
+            account.take(request, grant, at)
         return found
 
     def _refusal(self, account: Account, limit: int, amount: int) -> BudgetError:
@@ -194,60 +194,60 @@ class Budgets:
         )
 
 
-def _nobody() -> None:
-    """Nobody listens."""
+def _ignore_low() -> None:
+    """Do nothing."""
 
 
 def _is_due(account: Account, now: float) -> bool:
-    """Whether an account has something to tell the others. One that is being served tells them anyway."""
+    """Return whether an account has news for the others. One that is being served tells them anyway."""
     if account.waiting:
         return False
     if account.unsettled or account.is_low:
         return True
     if not account.held:
         return False
-    idle = account.slack > 0 and now - account.used_at > IDLE_SECONDS
-    return idle or account.heard > account.answered or now - account.agreed_at > ALIVE_SECONDS
+    idle = account.available > 0 and now - account.used_at > IDLE_SECONDS
+    return idle or account.last_recall > account.answered or now - account.agreed_at > ALIVE_SECONDS
 
 
-def _hand_out_slack(account: Account) -> bool:
+def _hand_out_available(account: Account) -> bool:
     """Serve those who wait from what came free meanwhile; whether that was enough for all of them."""
-    waiting = [ticket for ticket in account.waiting if not ticket.granted.done()]
-    if sum(ticket.amount for ticket in waiting) > account.slack:
+    waiting = [waiter for waiter in account.waiting if not waiter.granted.done()]
+    if sum(waiter.amount for waiter in waiting) > account.available:
         return False
-    for ticket in waiting:
-        account.busy += ticket.amount
-        ticket.granted.set_result(True)
+    for waiter in waiting:
+        account.busy += waiter.amount
+        waiter.granted.set_result(True)
     account.waiting.clear()
     return True
 
 
-def _hand_out(account: Account, agreed: Agreed, now: float) -> None:
+def _hand_out(account: Account, grant: LeaseGrant, now: float) -> None:
     """Serve those who wait, in their order, and refuse whom nothing can help."""
     waiting, account.waiting = account.waiting, type(account.waiting)()
-    for ticket in waiting:
-        if ticket.granted.done():  # it has left
+    for waiter in waiting:
+        if waiter.granted.done():  # it has left
             continue
-        if ticket.amount <= account.slack:
-            account.busy += ticket.amount
-            ticket.granted.set_result(True)
-        elif ticket.asked and ticket.amount > account.in_reach + _to_come(ticket, agreed, now):
-            ticket.granted.set_result(False)
+        if waiter.amount <= account.available:
+            account.busy += waiter.amount
+            waiter.granted.set_result(True)
+        elif waiter.asked and waiter.amount > account.in_reach + _to_come(waiter, grant, now):
+            waiter.granted.set_result(False)
         else:
-            account.waiting.append(ticket)
+            account.waiting.append(waiter)
 
 
-def _to_come(ticket: Ticket, agreed: Agreed, now: float) -> int:
-    """What others may still give back: all they hold, until they were asked for what they do not use."""
-    if ticket.called is None:
-        return agreed.others
-    if now - ticket.called > CALL_SECONDS:
+def _to_come(waiter: Waiter, grant: LeaseGrant, now: float) -> int:
+    """Return what others may still give back: all they hold, until they were asked for what they do not use."""
+    if waiter.recalled_at is None:
+        return grant.others
+    if now - waiter.recalled_at > CALL_SECONDS:
         return 0
-    return agreed.others if agreed.silent else agreed.spare
+    return grant.others if grant.unanswered else grant.spare
 
 
 def _fail(account: Account, error: StoreError) -> None:
     waiting, account.waiting = account.waiting, type(account.waiting)()
-    for ticket in waiting:
-        if not ticket.granted.done():
-            ticket.granted.set_exception(error)
+    for waiter in waiting:
+        if not waiter.granted.done():
+            waiter.granted.set_exception(error)

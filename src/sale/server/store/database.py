@@ -34,7 +34,7 @@ _WRITING: Final = {"sale_begin": "BEGIN IMMEDIATE"}
 _SCHEMES: Final = ("sqlite", "postgresql")
 
 
-class Database:
+class StoreDatabase:
     """An open database at the newest revision."""
 
     def __init__(self, engine: Engine, where: str) -> None:
@@ -49,7 +49,7 @@ class Database:
         """SQLite's file, and which it was when it was opened."""
 
     @classmethod
-    async def open(cls, place: str | Path) -> Database:
+    async def open(cls, place: str | Path) -> StoreDatabase:
         """Open the database and make or upgrade its tables.
 
         Args:

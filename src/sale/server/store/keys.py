@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping, delete, exists, select, update
 
 from sale.errors import AuthenticationError, InputError
 from sale.server.store import secrets
-from sale.server.store.database import Database
+from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import keys, sessions, state
 from sale.server.store.types import Holder, Period
 
@@ -34,7 +34,7 @@ _THERE: Final = select(keys).where(keys.c.deleted_at.is_(None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Key:
+class KeyRow:
     """A row of keys. Money is in nano-dollars."""
 
     id: str
@@ -61,7 +61,7 @@ class Key:
 
     @property
     def holder(self) -> Holder:
-        """Who has it."""
+        """The holder of the key."""
         return Holder(key_id=self.id, name=self.name, agents=self.agents, tenant=self.belongs_to)
 
     def __repr__(self) -> str:
@@ -70,8 +70,8 @@ class Key:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """What all keys together say."""
+class KeyringState:
+    """The state of all keys together."""
 
     changes: int
     """Raised with every change of one."""
@@ -81,7 +81,7 @@ class Standing:
     """There is one that was not revoked and has not expired."""
 
 
-def _standing(connection: Connection) -> Standing:
+def _standing(connection: Connection) -> KeyringState:
     now = datetime.now(UTC)
     lasting = keys.c.expires_at.is_(None) | (keys.c.expires_at > now)
     asked = select(
@@ -90,17 +90,17 @@ def _standing(connection: Connection) -> Standing:
         exists(_THERE.where(keys.c.revoked_at.is_(None), lasting)).label("in_force"),
     )
     row = connection.execute(asked).one()
-    return Standing(changes=row.changes, there=bool(row.there), in_force=bool(row.in_force))
+    return KeyringState(changes=row.changes, there=bool(row.there), in_force=bool(row.in_force))
 
 
-def _key(row: RowMapping) -> Key:
+def _key(row: RowMapping) -> KeyRow:
     values: dict[str, Any] = {column.name: row[column.name] for column in keys.columns}
     if values["agents"] is not None:
         values["agents"] = frozenset(values["agents"])
-    return Key(**values)
+    return KeyRow(**values)
 
 
-def insert(connection: Connection, key: Key) -> None:
+def insert(connection: Connection, key: KeyRow) -> None:
     """Write a new key."""
     row = {column.name: getattr(key, column.name) for column in keys.columns}
     row["agents"] = None if key.agents is None else sorted(key.agents)
@@ -108,7 +108,7 @@ def insert(connection: Connection, key: Key) -> None:
     _raise_version(connection)
 
 
-def revoke(connection: Connection, reference: str, at: datetime) -> Key:
+def revoke(connection: Connection, reference: str, at: datetime) -> KeyRow:
     """Refuse a key from now on; one that is revoked already stays as it is.
 
     Args:
@@ -125,7 +125,7 @@ def revoke(connection: Connection, reference: str, at: datetime) -> Key:
     return find(connection, key.id)
 
 
-def remove(connection: Connection, reference: str, at: datetime) -> Key:
+def remove(connection: Connection, reference: str, at: datetime) -> KeyRow:
     """Delete a key: nothing is left that a secret could be checked against, and no list shows it.
 
     Its name stays, for the lines of the ledger that it paid; its sessions, which hold plans, go.
@@ -146,7 +146,7 @@ def remove(connection: Connection, reference: str, at: datetime) -> Key:
     return key
 
 
-def find(connection: Connection, reference: str) -> Key:
+def find(connection: Connection, reference: str) -> KeyRow:
     """The key of this id, public beginning or name.
 
     Raises:
@@ -166,7 +166,7 @@ def find(connection: Connection, reference: str) -> Key:
     raise InputError(f"there is no key {_shown(reference)!r}", hint="`sale keys list` shows them.")
 
 
-def every(connection: Connection) -> Sequence[Key]:
+def list_keys(connection: Connection) -> Sequence[KeyRow]:
     """All keys, the newest last."""
     asked = _THERE.order_by(keys.c.made_at, keys.c.id)
     return [_key(row) for row in connection.execute(asked).mappings()]
@@ -177,29 +177,29 @@ def _raise_version(connection: Connection) -> None:
 
 
 def _shown(reference: str) -> str:
-    """Somebody may have pasted the whole secret; no message repeats it."""
+    """Shorten a reference that may be a whole secret; no message repeats a secret."""
     return reference if len(reference) <= secrets.SHOWN or not reference.startswith("sk-") else reference[:7] + "…"
 
 
 class Keyring:
     """The keys in use, at hand."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         """Nothing is at hand yet."""
         self._database = database
-        self._by_prefix: OrderedDict[str, Key] = OrderedDict()
-        self._by_id: dict[str, Key] = {}
-        self._standing = Standing(changes=0, there=False, in_force=False)
+        self._by_prefix: OrderedDict[str, KeyRow] = OrderedDict()
+        self._by_id: dict[str, KeyRow] = {}
+        self._standing = KeyringState(changes=0, there=False, in_force=False)
         self._looked_at = float("-inf")
         self._asked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
-    async def admit(self, secret: str | None) -> Key | None:
+    async def admit(self, secret: str | None) -> KeyRow | None:
         """The key of a secret; `None` where there is no key at all, and everybody is let in.
 
         Raises:
             AuthenticationError: No key, or one that is unknown, expired or revoked; also where no key is left that is
-                in force, and nobody gets in.
+                in force, and no request gets in.
             StoreError: The database cannot be read.
         """
         self._asked_at = time.monotonic()
@@ -222,7 +222,7 @@ class Keyring:
         return key
 
     async def has_keys(self) -> bool:
-        """Whether there is a key, be it revoked or expired: then nobody gets in without one.
+        """Return whether there is a key, be it revoked or expired: then no request is served without one.
 
         Raises:
             StoreError: The database cannot be read.
@@ -231,24 +231,24 @@ class Keyring:
             await self._look_once()
         return self._standing.there
 
-    def at_hand(self, key_id: str) -> Key | None:
+    def find_cached(self, key_id: str) -> KeyRow | None:
         """A key that was let in lately, without looking."""
         return self._by_id.get(key_id)
 
-    async def of_id(self, key_id: str) -> Key:
+    async def of_id(self, key_id: str) -> KeyRow:
         """A key by its id; one that was deleted while its request was under way, too.
 
         Raises:
             StoreError: The database cannot be read.
         """
 
-        def ask(connection: Connection) -> Key:
+        def ask(connection: Connection) -> KeyRow:
             return _key(connection.execute(select(keys).where(keys.c.id == key_id)).mappings().one())
 
         return self._by_id.get(key_id) or self._remember(await self._database.read(ask))
 
     async def keep_current(self) -> None:
-        """Look for changes, if anybody has asked lately: then nobody has to wait for a look.
+        """Look for changes, if a key was asked for lately: then no request has to wait for a look.
 
         Raises:
             StoreError: The database cannot be read.
@@ -274,7 +274,7 @@ class Keyring:
             self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._looking)
 
-    def _learn(self, found: Standing) -> None:
+    def _learn(self, found: KeyringState) -> None:
         if found.changes < self._standing.changes:  # an older look that took longer
             return
         if found.changes > self._standing.changes:
@@ -282,12 +282,12 @@ class Keyring:
             self._by_id.clear()
         self._standing = found
 
-    async def _of_prefix(self, prefix: str) -> Key | None:
+    async def _of_prefix(self, prefix: str) -> KeyRow | None:
         if (key := self._by_prefix.get(prefix)) is not None:
             self._by_prefix.move_to_end(prefix)
             return key
 
-        def ask(connection: Connection) -> tuple[Standing, Key | None]:
+        def ask(connection: Connection) -> tuple[KeyringState, KeyRow | None]:
             row = connection.execute(_THERE.where(keys.c.prefix == prefix)).mappings().first()
             return _standing(connection), None if row is None else _key(row)
 
@@ -295,7 +295,7 @@ class Keyring:
         self._learn(found)
         return None if key is None else self._remember(key)
 
-    def _remember(self, key: Key) -> Key:
+    def _remember(self, key: KeyRow) -> KeyRow:
         self._by_prefix[key.prefix] = self._by_id[key.id] = key
         while len(self._by_prefix) > KEPT:
             _, oldest = self._by_prefix.popitem(last=False)

@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Integer, Select, case, cast, func, select
 
 from sale.errors import InputError, StoreError
-from sale.server.store.database import Database
-from sale.server.store.pulse import Pulse
+from sale.server.store.database import StoreDatabase
+from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import keys, requests
-from sale.server.store.types import Grouping, Line, Spending
+from sale.server.store.types import Grouping, LedgerEntry, Spending
 from sale.server.store.writing import add
 
 FLUSH_SECONDS: Final = 0.25
@@ -34,16 +34,16 @@ _COLUMNS: Final[dict[Grouping, Column[str]]] = {
 ERROR: Final = 400
 
 
-class Ledger:
+class RequestLedger:
     """The queue and its writer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         """To be made inside a running event loop."""
         self._database = database
-        self._lines: deque[Line] = deque()
+        self._lines: deque[LedgerEntry] = deque()
         self._room = asyncio.Event()
         self._room.set()
-        self._pulse = Pulse(FLUSH_SECONDS, self._write, "writing the ledger")
+        self._pulse = PeriodicTask(FLUSH_SECONDS, self._write, "writing the ledger")
         self._closed = False
 
     @property
@@ -51,7 +51,7 @@ class Ledger:
         """Lines that wait to be written."""
         return len(self._lines)
 
-    async def note(self, line: Line) -> None:
+    async def note(self, line: LedgerEntry) -> None:
         """Queue a line. Where the queue is full, wait until there is room: no line is lost.
 
         Raises:
@@ -106,13 +106,13 @@ class Ledger:
             ) from error
 
 
-def write(connection: Connection, lines: Sequence[Line]) -> None:
+def write(connection: Connection, lines: Sequence[LedgerEntry]) -> None:
     """Write lines; one that is there already (a write that was not known to have succeeded) is not written twice."""
     add(connection, requests, [{**asdict(line), "day": f"{line.at:%Y-%m-%d}"} for line in lines])
 
 
 def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple[Spending, ...]:
-    """What the lines from `since` on come to, by group: days in order, the rest by dollars, most first."""
+    """Sum the lines from `since` on, by group: days in order, the rest by dollars, most first."""
     names = _key_names(connection) if by == "key" else {}
     rows = connection.execute(_sums(_COLUMNS[by], since)).mappings()
     found = [_spending({**row}, names) for row in rows]
@@ -139,7 +139,9 @@ def _key_names(connection: Connection) -> dict[str, str]:
     return {row.id: f"{row.name} ({row.prefix}…)" for row in connection.execute(select(keys))}
 
 
-def lines(connection: Connection, limit: int, session_id: str | None, key_id: str | None) -> tuple[Line, ...]:
+def list_entries(
+    connection: Connection, limit: int, session_id: str | None, key_id: str | None
+) -> tuple[LedgerEntry, ...]:
     """The latest lines, newest first."""
     asked = select(requests).order_by(requests.c.at.desc(), requests.c.id).limit(limit)
     if session_id is not None:
@@ -147,4 +149,4 @@ def lines(connection: Connection, limit: int, session_id: str | None, key_id: st
     if key_id is not None:
         asked = asked.where(requests.c.key_id == key_id)
     fields = [name for name in requests.columns.keys() if name != "day"]  # noqa: SIM118  it is not a mapping
-    return tuple(Line(**{name: row[name] for name in fields}) for row in connection.execute(asked).mappings())
+    return tuple(LedgerEntry(**{name: row[name] for name in fields}) for row in connection.execute(asked).mappings())

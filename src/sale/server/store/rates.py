@@ -25,7 +25,7 @@ Amount = list[int]
 
 
 @dataclass(slots=True)
-class Window:
+class RateWindow:
     """One key's last minute."""
 
     own: dict[int, Amount] = field(default_factory=dict[int, Amount])
@@ -84,14 +84,14 @@ class Window:
         self.untold.add(second)
 
 
-class Rates:
+class RateLimits:
     """The windows of all keys with limits."""
 
     def __init__(self, owner: str, clock: Callable[[], float] = time.time) -> None:
         """`owner` is this process's name among those that share the database."""
         self._owner = owner
         self._clock = clock
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, RateWindow] = {}
 
     def request(self, key: str, rpm: int | None, tpm: int | None) -> float | None:
         """Let a request through and count it, or say how many seconds it has to wait."""
@@ -121,19 +121,19 @@ class Rates:
         elif difference > 0:  # what was set aside has left the window, what was used beyond it has just been used
             window.count(int(now), 0, difference)
 
-    def _window(self, key: str) -> tuple[float, Window]:
+    def _window(self, key: str) -> tuple[float, RateWindow]:
         now = self._clock()
         window = self._windows.get(key)
         if window is None:
-            window = self._windows[key] = Window()
+            window = self._windows[key] = RateWindow()
         window.slide(now)
         return now, window
 
     def is_in_use(self) -> bool:
-        """Whether there is anything to tell, or to hear."""
+        """Return whether there are counts to exchange."""
         return bool(self._windows)
 
-    def telling(self) -> Callable[[Connection], dict[str, dict[int, Amount]]]:
+    def prepare_exchange(self) -> Callable[[Connection], dict[str, dict[int, Amount]]]:
         """The transaction that tells what this process let through and hears of the others."""
         now = self._clock()
         for window in self._windows.values():
@@ -153,7 +153,7 @@ class Rates:
         def tell(connection: Connection) -> dict[str, dict[int, Amount]]:
             put(connection, rates, rows)
             connection.execute(delete(rates).where(rates.c.second < int(now) - FORGOTTEN_AFTER))
-            return heard(connection, listening, self._owner, now)
+            return read_others(connection, listening, self._owner, now)
 
         return tell
 
@@ -168,13 +168,13 @@ class Rates:
         return write
 
     def hear(self, others: dict[str, dict[int, Amount]]) -> None:
-        """Take in what `telling` brought."""
+        """Take in what `prepare_exchange` brought."""
         for key, window in self._windows.items():
             window.hear(others.get(key, {}))
 
 
-def heard(connection: Connection, listening: list[str], owner: str, now: float) -> dict[str, dict[int, Amount]]:
-    """What processes other than `owner` let through in the last minute, by key and second."""
+def read_others(connection: Connection, listening: list[str], owner: str, now: float) -> dict[str, dict[int, Amount]]:
+    """Return the counts that processes other than `owner` let through in the last minute, by key and second."""
     sums = (
         select(rates.c.key, rates.c.second, func.sum(rates.c.requests), func.sum(rates.c.tokens))
         .where(rates.c.key.in_(listening), rates.c.owner != owner, rates.c.second > int(now) - WINDOW)

@@ -1,8 +1,8 @@
 """The secret of a virtual key: made once, shown once, kept as a salted digest.
 
 A secret is 32 random bytes in URL-safe letters after `sk-sale-`. Its first eight letters are public: they find the row
-and tell keys apart in lists. The other 35 hold 208 bits that nobody can guess, so a fast digest is enough, and checking
-one costs a microsecond.
+and tell keys apart in lists. The other 35 hold 208 bits that cannot be guessed, so a fast digest is enough, and
+checking one costs a microsecond.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _FORM: Final = re.compile(r"sk-sale-[A-Za-z0-9_-]{43}")
 
 
 def new_secret() -> str:
-    """A secret nobody had before."""
+    """Return a new secret."""
     return MARK + secrets.token_urlsafe(RANDOM_BYTES)
 
 
 def new_salt() -> bytes:
-    """What makes equal secrets of two stores look different."""
+    """Return a salt, which makes equal secrets of two stores look different."""
     return secrets.token_bytes(SALT_BYTES)
 
 
@@ -36,10 +36,10 @@ def prefix_of(secret: str) -> str | None:
 
 
 def digest_of(secret: str, salt: bytes) -> bytes:
-    """What is stored of a secret."""
+    """Return the digest of a secret that is stored."""
     return hashlib.blake2b(secret.encode(), digest_size=32, salt=salt, person=b"sale.key").digest()
 
 
 def is_secret(secret: str, salt: bytes, digest: bytes) -> bool:
-    """Whether `digest` is of this secret; takes the same time however much of it is right."""
+    """Return whether `digest` is of this secret; takes the same time however much of it is right."""
     return hmac.compare_digest(digest_of(secret, salt), digest)

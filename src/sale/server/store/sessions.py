@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, select
 
-from sale.server.store.database import Database
-from sale.server.store.pulse import Pulse
+from sale.server.store.database import StoreDatabase
+from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import sessions
 from sale.server.store.types import Session
 from sale.server.store.writing import put
 
 KEPT: Final = 4096
 FRESH_SECONDS: Final = 2.0
-"""How long a session at hand is believed without a look at what other processes did."""
+"""Seconds for which a session at hand is not compared with what other processes did."""
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""
@@ -39,7 +39,7 @@ def place_of(session: Session) -> Place:
 
 
 @dataclass(slots=True)
-class Entry:
+class CachedSession:
     """A session at hand."""
 
     session: Session
@@ -49,24 +49,24 @@ class Entry:
     """When it was last put or read, on the monotonic clock."""
 
 
-class Sessions:
+class SessionCache:
     """The sessions at hand, and those waiting to be written."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         """To be made inside a running event loop."""
         self._database = database
-        self._entries: OrderedDict[Place, Entry] = OrderedDict()
+        self._entries: OrderedDict[Place, CachedSession] = OrderedDict()
         self._tails: dict[str, Place] = {}
-        self._unwritten: dict[Place, Entry] = {}
+        self._unwritten: dict[Place, CachedSession] = {}
         self._writing = asyncio.Lock()
-        self._pulse = Pulse(LATEST_SECONDS, self._write, "writing sessions")
+        self._pulse = PeriodicTask(LATEST_SECONDS, self._write, "writing sessions")
         self._soon: asyncio.TimerHandle | None = None
 
     def put(self, session: Session) -> None:
         """Keep a session, new or one turn later; it is on disk a few hundredths of a second after."""
         place = place_of(session)
         known = self._entries.get(place) or self._unwritten.get(place)
-        entry = Entry(session=session, stored=known.stored if known else None, at=time.monotonic())
+        entry = CachedSession(session=session, stored=known.stored if known else None, at=time.monotonic())
         self._keep(entry)
         self._unwritten[place] = entry
         if self._soon is None:
@@ -144,10 +144,10 @@ class Sessions:
         (session,) = found
         if (waiting := self._unwritten.get(place_of(session))) is not None:  # put while the database was asked
             return waiting.session
-        self._keep(Entry(session=session, stored=session, at=time.monotonic()))
+        self._keep(CachedSession(session=session, stored=session, at=time.monotonic()))
         return session
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: CachedSession) -> None:
         place = place_of(entry.session)
         before = self._entries.pop(place, None)
         if before is not None and self._tails.get(before.session.tail) == place:
@@ -176,7 +176,7 @@ class Sessions:
                     del self._unwritten[place]
 
 
-def write(connection: Connection, entries: Sequence[Entry]) -> None:
+def write(connection: Connection, entries: Sequence[CachedSession]) -> None:
     """Insert sessions, or bring those that are there up to date."""
     for entry in sorted(entries, key=lambda one: place_of(one.session)):
         session, stored = entry.session, entry.stored

@@ -1,4 +1,4 @@
-"""What the server keeps, behind one face: keys and what they may do, the ledger of requests, sessions.
+"""The server's store: keys and their limits, the ledger of requests, sessions.
 
 A request meets the database only where it must: the first of a key, and those that find their process's slice of the
 budget empty. All else is answered from memory and written behind, and everything is written when the store is closed.
@@ -22,29 +22,29 @@ from sale.errors import RateLimitError
 from sale.server.store import keys, ledger
 from sale.server.store.accounts import Account
 from sale.server.store.budgets import Budgets, utc_now
-from sale.server.store.database import Database
-from sale.server.store.issuing import Limits, issue
-from sale.server.store.keys import Key, Keyring
-from sale.server.store.ledger import Ledger
+from sale.server.store.database import StoreDatabase
+from sale.server.store.key_creation import KeyLimits, create_key
+from sale.server.store.key_state import describe_keys
+from sale.server.store.keys import Keyring, KeyRow
+from sale.server.store.ledger import RequestLedger
+from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.periods import nano
-from sale.server.store.pulse import Pulse
-from sale.server.store.rates import Rates
-from sale.server.store.sessions import Sessions
-from sale.server.store.standing import standing
-from sale.server.store.types import Grouping, Holder, KeyInfo, Line, Period, Reservation, Session, Spending
+from sale.server.store.rates import RateLimits
+from sale.server.store.sessions import SessionCache
+from sale.server.store.types import Grouping, Holder, KeyInfo, LedgerEntry, Period, Reservation, Session, Spending
 
 BEAT_SECONDS: Final = 0.2
 ABANDONED_SECONDS: Final = 3600.0
-"""A reservation nobody settled for so long is released; should it be settled all the same, what was spent counts."""
+"""Seconds after which an unsettled reservation is released; if it is settled all the same, what was spent counts."""
 ANYBODY: Final = Holder(key_id=None, name="anybody", agents=None)
 Clock = Callable[[], datetime]
 
 
 @dataclass(slots=True)
-class Open:
+class OpenReservation:
     """A reservation that is not settled."""
 
-    key: Key
+    key: KeyRow
     account: Account
     amount: int
     """Nano-dollars set aside; 0 once it was given up."""
@@ -57,25 +57,25 @@ class Open:
 class ServerStore:
     """Keys, budgets, rate limits, the ledger and sessions; several processes may share one database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: StoreDatabase, clock: Clock) -> None:
         """Use `open`."""
         self._database = database
         self._clock = clock
         owner = uuid.uuid4().hex
         self._keyring = Keyring(database)
         self._budgets = Budgets(database, owner, clock)
-        self._rates = Rates(owner)
-        self._ledger = Ledger(database)
-        self._sessions = Sessions(database)
-        self._open: dict[str, Open] = {}
+        self._rates = RateLimits(owner)
+        self._ledger = RequestLedger(database)
+        self._sessions = SessionCache(database)
+        self._open: dict[str, OpenReservation] = {}
         self._numbers = (f"{owner}-{number}" for number in count(1))
-        budgets = Pulse(BEAT_SECONDS, self._budgets.tick, "keeping budgets")
+        budgets = PeriodicTask(BEAT_SECONDS, self._budgets.tick, "keeping budgets")
         self._budgets.on_low = budgets.wake
         self._beats = [
             budgets,
-            Pulse(BEAT_SECONDS, self._exchange_rates, "sharing rates"),
-            Pulse(BEAT_SECONDS, self._keyring.keep_current, "looking for changed keys"),
-            Pulse(ABANDONED_SECONDS / 10, self._give_up, "looking for abandoned reservations"),
+            PeriodicTask(BEAT_SECONDS, self._exchange_rates, "sharing rates"),
+            PeriodicTask(BEAT_SECONDS, self._keyring.keep_current, "looking for changed keys"),
+            PeriodicTask(ABANDONED_SECONDS / 10, self._give_up, "looking for abandoned reservations"),
         ]
 
     @classmethod
@@ -90,7 +90,7 @@ class ServerStore:
             ConfigError: The URL is none, or names another kind of database.
             StoreError: It cannot be opened, or is newer than this version of `sale`.
         """
-        return cls(await Database.open(place), clock)
+        return cls(await StoreDatabase.open(place), clock)
 
     @property
     def place(self) -> str:
@@ -132,11 +132,13 @@ class ServerStore:
             The secret, which is not kept and cannot be shown again, and the key.
 
         Raises:
-            InputError: A limit is no limit, the name is empty, the end is past, or a tenant cannot be called so.
+            InputError: A limit is invalid, the name is empty, the end is past, or a tenant cannot be called so.
             StoreError: The database cannot be written.
         """
-        limits = Limits(budget=budget, period=period, rpm=rpm, tpm=tpm, agents=agents, expires=expires, tenant=tenant)
-        secret, key = issue(name, limits, self._clock())
+        limits = KeyLimits(
+            budget=budget, period=period, rpm=rpm, tpm=tpm, agents=agents, expires=expires, tenant=tenant
+        )
+        secret, key = create_key(name, limits, self._clock())
         await self._database.write(lambda connection: keys.insert(connection, key))
         await self._keyring.look()
         return secret, await self.key(key.id)
@@ -147,7 +149,7 @@ class ServerStore:
         Raises:
             StoreError: The database cannot be read.
         """
-        return await self._database.read(lambda c: standing(c, keys.every(c), self._clock()))
+        return await self._database.read(lambda c: describe_keys(c, keys.list_keys(c), self._clock()))
 
     async def key(self, reference: str) -> KeyInfo:
         """The key of this id, prefix or name.
@@ -156,7 +158,7 @@ class ServerStore:
             InputError: There is none, or several have the name.
             StoreError: The database cannot be read.
         """
-        (found,) = await self._database.read(lambda c: standing(c, [keys.find(c, reference)], self._clock()))
+        (found,) = await self._database.read(lambda c: describe_keys(c, [keys.find(c, reference)], self._clock()))
         return found
 
     async def revoke_key(self, reference: str) -> KeyInfo:
@@ -189,7 +191,7 @@ class ServerStore:
         return before
 
     async def has_keys(self) -> bool:
-        """Whether there is a key, be it revoked or expired; without any everybody is let in.
+        """Return whether there is a key, be it revoked or expired; without any every request is let in.
 
         Raises:
             StoreError: The database cannot be read.
@@ -219,7 +221,7 @@ class ServerStore:
         return key.holder
 
     async def check(self, secret: str | None) -> Holder:
-        """Who shows this key, as `admit`, without counting a request.
+        """Return the holder of this key, as `admit`, without counting a request.
 
         Raises:
             AuthenticationError: No key, or one that is unknown, expired or revoked.
@@ -244,7 +246,7 @@ class ServerStore:
         reservation = Reservation(id=next(self._numbers), holder=holder, dollars=dollars)
         if holder.key_id is None:
             return reservation
-        key = self._keyring.at_hand(holder.key_id) or await self._keyring.of_id(holder.key_id)
+        key = self._keyring.find_cached(holder.key_id) or await self._keyring.of_id(holder.key_id)
         amount, second = nano(dollars), 0
         if key.tpm is not None:
             second, wait = self._rates.tokens(key.id, tokens, key.tpm)
@@ -258,13 +260,13 @@ class ServerStore:
         finally:
             if not reserved and key.tpm is not None:
                 self._rates.correct(key.id, second, -tokens)
-        self._open[reservation.id] = Open(
+        self._open[reservation.id] = OpenReservation(
             key=key, account=account, amount=amount, tokens=tokens, second=second, at=time.monotonic()
         )
         return reservation
 
     async def settle(self, reservation: Reservation, *, dollars: float, tokens: int) -> None:
-        """What the request has cost, once; 0 for one that came to nothing. A second time does nothing."""
+        """Settle the cost of the request, once; 0 for one that failed. A second time does nothing."""
         done = self._open.pop(reservation.id, None)
         if done is None:
             return
@@ -274,7 +276,7 @@ class ServerStore:
 
     # Ledger and sessions
 
-    async def note(self, line: Line) -> None:
+    async def note(self, line: LedgerEntry) -> None:
         """Put a request on the ledger. Queued; waits only where the database has fallen far behind.
 
         Raises:
@@ -284,7 +286,7 @@ class ServerStore:
         await self._ledger.note(line)
 
     async def spend(self, since: datetime | None = None, by: Grouping = "day") -> tuple[Spending, ...]:
-        """What requests have cost, by group; days in order, the rest by dollars.
+        """Return the cost of requests, by group; days in order, the rest by dollars.
 
         Args:
             since: From then on; `None` for everything.
@@ -298,14 +300,14 @@ class ServerStore:
 
     async def recent_requests(
         self, limit: int = 50, *, session_id: str | None = None, key_id: str | None = None
-    ) -> tuple[Line, ...]:
+    ) -> tuple[LedgerEntry, ...]:
         """The latest lines of the ledger, newest first.
 
         Raises:
             StoreError: The database cannot be read.
         """
         await self._ledger.flush()
-        return await self._database.read(lambda c: ledger.lines(c, limit, session_id, key_id))
+        return await self._database.read(lambda c: ledger.list_entries(c, limit, session_id, key_id))
 
     async def session(self, session_id: str, key_id: str | None) -> Session | None:
         """The session that a key calls so.
@@ -347,7 +349,7 @@ class ServerStore:
 
     async def _exchange_rates(self) -> None:
         if self._rates.is_in_use():
-            self._rates.hear(await self._database.write(self._rates.telling()))
+            self._rates.hear(await self._database.write(self._rates.prepare_exchange()))
 
     async def _give_up(self) -> None:
         before = time.monotonic() - ABANDONED_SECONDS
@@ -383,7 +385,7 @@ class ServerStore:
         await self.aclose()
 
 
-def _too_fast(key: Key, wait: float) -> RateLimitError:
+def _too_fast(key: KeyRow, wait: float) -> RateLimitError:
     limits = (f"{key.rpm} requests" if key.rpm else "", f"{key.tpm} tokens" if key.tpm else "")
     said = " and ".join(limit for limit in limits if limit)
     return RateLimitError(

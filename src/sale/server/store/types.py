@@ -1,4 +1,4 @@
-"""What the server's store takes and gives, frozen. No database here: everybody in the server may import it."""
+"""The values of the server's store, frozen. No database here: every module of the server may import it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 from sale.memory.tenants import DEFAULT
 
 Period = Literal["day", "week", "month"]
-"""What a budget is for: a calendar day, a week from Monday, or a calendar month, all in UTC."""
+"""The period of a budget: a calendar day, a week from Monday, or a calendar month, all in UTC."""
 Grouping = Literal["day", "agent", "key", "session", "path"]
-"""What `ServerStore.spend` sums by."""
+"""The groups that `ServerStore.spend` sums by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holder:
-    """Who asks."""
+    """The holder of a key."""
 
     key_id: str | None
     """`None` where no key was shown and none is needed."""
@@ -24,7 +24,7 @@ class Holder:
     agents: frozenset[str] | None
     """The agents this holder may use; `None` for all."""
     tenant: str = DEFAULT
-    """Whose his auctions are on record."""
+    """The tenant of its auctions on record."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class Reservation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyInfo:
-    """A virtual key, without its secret, which nobody knows but who was shown it."""
+    """A virtual key, without its secret, which is shown once and not kept."""
 
     id: str
     name: str
@@ -58,7 +58,7 @@ class KeyInfo:
     expires_at: datetime | None
     revoked_at: datetime | None
     tenant: str
-    """Whose its auctions are on record: nobody else's agents are shown their texts."""
+    """The tenant of its auctions on record: agents of other tenants are not shown their texts."""
     spent: float
     """Dollars settled in the current period."""
     reserved: float
@@ -67,7 +67,7 @@ class KeyInfo:
     """When the current period ends; `None` where there is none."""
 
     def is_in_force(self, at: datetime) -> bool:
-        """Whether it lets anybody in at that time."""
+        """Return whether it is accepted at that time."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
 
 
@@ -92,7 +92,7 @@ class Session:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class LedgerEntry:
     """One request on the ledger."""
 
     id: str
@@ -113,16 +113,16 @@ class Line:
     work_dollars: float
     auction_dollars: float
     largest_dollars: float
-    """What the same tokens would have cost at the dearest agent's price: an estimate."""
+    """The cost of the same tokens at the dearest agent's price: an estimate."""
     seconds: float
     first_token_seconds: float | None
     wait_seconds: float
-    """How long it waited for its auction and its turn before the upstream was asked."""
+    """Seconds it waited for its auction and its turn before the upstream was asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spending:
-    """What the requests of one group came to: a day, an agent, a key, a session or a path."""
+    """The sums of the requests of one group: a day, an agent, a key, a session or a path."""
 
     label: str
     """The day as 2026-11-21, or the name; `(none)` for lines without."""

@@ -20,20 +20,20 @@ from mcp.types import Tool as Listed
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from sale.agents.tools.mcp.transports import LastWords, over_http, over_streams
-from sale.agents.tools.python import clipped
+from sale.agents.tools.mcp.transports import StderrTail, over_http, over_streams
+from sale.agents.tools.python import clip
 from sale.errors import CallTimeoutError, ExecutionError, SaleError, UnreachableError
-from sale.models.connection import SHORTEST_SECRET
-from sale.models.errors import redacted
+from sale.models.connection import MIN_SECRET_CHARACTERS
+from sale.models.errors import redact
 from sale.types import ToolInfo
 from sale.types.mcp import McpRules
 from sale.types.tools import Fee
 
-SHORTEST_LIMIT = 2**20
+MIN_LIMIT_BYTES = 2**20
 BYTES_PER_CHARACTER = 8
 """Room for escapes and for what surrounds the text."""
-MOST_TOOLS = 64
-MOST_PAGES = 8
+MAX_TOOLS = 64
+MAX_PAGES = 8
 SCHEMA_CHARACTERS = 10_000
 DESCRIPTION_CHARACTERS = 600
 COMMAND_CHARACTERS = 300
@@ -44,14 +44,14 @@ _NAME_CHARACTERS = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secrets:
-    """What a server is given out of the environment."""
+    """The variables of the environment that a server is given, and its token."""
 
     environment: Mapping[str, str]
     token: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
+class ListedTool:
     """A tool that a server lists."""
 
     own_name: str
@@ -65,7 +65,7 @@ class Offer:
 class McpTool:
     """One tool of a connected server, for an agent's tool loop."""
 
-    def __init__(self, server: McpServer, offer: Offer) -> None:
+    def __init__(self, server: McpServer, offer: ListedTool) -> None:
         """Nothing is called yet."""
         self._server = server
         self._offer = offer
@@ -82,7 +82,7 @@ class McpTool:
 
     @property
     def fee(self) -> Fee:
-        """What a call costs."""
+        """The price of a call."""
         return self._server.fee
 
     async def run(self, **arguments: object) -> str:
@@ -102,7 +102,7 @@ class McpServer:
         self._keeper: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._under_way = 0
-        self._words = LastWords()
+        self._words = StderrTail()
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,12 +114,12 @@ class McpServer:
 
     @property
     def fee(self) -> Fee:
-        """What a call of any of its tools costs."""
+        """The price of a call of any of its tools."""
         rules = self._rules
         return Fee(per_call=rules.price_per_call, per_second=rules.price_per_second, key=rules.token_env or "")
 
-    async def offers(self) -> tuple[Offer, ...]:
-        """What it lists and the rules allow.
+    async def offers(self) -> tuple[ListedTool, ...]:
+        """Return the tools it lists and the rules allow.
 
         Raises:
             SaleError: It cannot be reached, takes too long, or does not answer as it should.
@@ -127,7 +127,7 @@ class McpServer:
         listed = await self._within(self._list())
         allowed = [tool for tool in listed if self._rules.allow is None or tool.name in self._rules.allow]
         found = {offer.info.name: offer for offer in (_offer(self._rules.name, tool) for tool in allowed) if offer}
-        return tuple(found.values())[:MOST_TOOLS]
+        return tuple(found.values())[:MAX_TOOLS]
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> str:
         """Call one of its tools.
@@ -141,7 +141,7 @@ class McpServer:
                 and connected to anew by the next call.
         """
         result = await self._within(self._call(name, arguments))
-        text = clipped(_text(result), self._rules.max_result_chars)
+        text = clip(_text(result), self._rules.max_result_chars)
         if result.is_error:
             raise ExecutionError(text or "the tool failed and does not say why", where=self._rules.name)
         return text or NOTHING_BACK
@@ -150,11 +150,11 @@ class McpServer:
         client = await self._connected()
         found: list[Listed] = []
         cursor: str | None = None
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             page: ListToolsResult = await client.list_tools(cursor=cursor)
             found += page.tools
             cursor = page.next_cursor
-            if cursor is None or len(found) > MOST_TOOLS * MOST_PAGES:
+            if cursor is None or len(found) > MAX_TOOLS * MAX_PAGES:
                 break
         return found
 
@@ -194,12 +194,12 @@ class McpServer:
             self._under_way -= 1
 
     def _told(self, what: str) -> str:
-        """What went wrong with the server, how it was reached, and its last words; without what it was given."""
+        """Describe the server's fault, how it was reached, and the end of its standard error, without its secrets."""
         rules, secrets = self._rules, self._secrets
-        reached = rules.url or clipped(shlex.join([rules.command or "", *rules.args]), COMMAND_CHARACTERS)
+        reached = rules.url or clip(shlex.join([rules.command or "", *rules.args]), COMMAND_CHARACTERS)
         said = "; ".join(part for part in (what, f"reached by {reached}", self._words.text) if part)
         hidden = [*secrets.environment.values(), secrets.token or ""]
-        return redacted(said, [value for value in hidden if len(value) >= SHORTEST_SECRET])
+        return redact(said, [value for value in hidden if len(value) >= MIN_SECRET_CHARACTERS])
 
     async def _connected(self) -> Client:
         async with self._lock:
@@ -228,11 +228,11 @@ class McpServer:
                 ready.set_exception(_first(error))
 
     def _transport(self) -> Any:  # noqa: ANN401  a context manager of the package's stream pair
-        longest = max(SHORTEST_LIMIT, BYTES_PER_CHARACTER * self._rules.max_result_chars)
+        longest = max(MIN_LIMIT_BYTES, BYTES_PER_CHARACTER * self._rules.max_result_chars)
         if self._rules.url is not None:
             seconds = self._rules.timeout_seconds
             return over_http(self._rules.url, self._secrets.token, seconds=seconds, longest=longest)
-        self._words = LastWords()
+        self._words = StderrTail()
         command, environment = self._rules.command or "", self._secrets.environment
         return over_streams(command, self._rules.args, environment, longest=longest, words=self._words)
 
@@ -248,16 +248,16 @@ class McpServer:
             await asyncio.wait([keeper])
 
 
-def _offer(server: str, tool: Listed) -> Offer | None:
+def _offer(server: str, tool: Listed) -> ListedTool | None:
     """A listed tool under a name models can call; `None` where its schema is too long to show."""
     schema: dict[str, object] = dict(tool.input_schema)
     if len(to_json(schema)) > SCHEMA_CHARACTERS:
         return None
     name = f"{server}_{_UNNAMEABLE.sub('_', tool.name)}"[:_NAME_CHARACTERS]
     said = " ".join((tool.description or tool.title or f"The tool {tool.name} of {server}.").split())
-    return Offer(
+    return ListedTool(
         own_name=tool.name,
-        info=ToolInfo(name=name, description=clipped(said, DESCRIPTION_CHARACTERS)),
+        info=ToolInfo(name=name, description=clip(said, DESCRIPTION_CHARACTERS)),
         schema={"type": "object", **schema},
         asks=_asks(tool),
     )
@@ -286,7 +286,7 @@ def _closed(error: MCPError) -> bool:
 
 
 def _first(error: BaseException) -> BaseException:
-    """What really happened, out of the groups of exceptions that task groups make."""
+    """Return the first exception within the groups that task groups make."""
     if isinstance(error, BaseExceptionGroup):
         return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
     return error
@@ -294,4 +294,4 @@ def _first(error: BaseException) -> BaseException:
 
 def _line(error: BaseException) -> str:
     found = _first(error)
-    return clipped(" ".join(f"{type(found).__name__}: {found}".split()), 300)
+    return clip(" ".join(f"{type(found).__name__}: {found}".split()), 300)

@@ -30,7 +30,7 @@ from sale.errors import NotReadyError
 LAST_BYTES = 4000
 LAST_LINES = 5
 LINE_CHARACTERS = 300
-"""How much of what a server writes to standard error is kept, and how much of that is shown."""
+"""Characters of a server's standard error that are kept, and that are shown."""
 GRACE = 1.0
 """Seconds a server has to end by itself once its input is closed."""
 
@@ -39,7 +39,7 @@ Outgoing = MemoryObjectReceiveStream[SessionMessage]
 
 
 @dataclass(slots=True)
-class LastWords:
+class StderrTail:
     """The end of what a server's program wrote to standard error, and how it ended."""
 
     data: bytes = b""
@@ -52,7 +52,7 @@ class LastWords:
 
     @property
     def text(self) -> str:
-        """What there is to say of it; empty where there is nothing."""
+        """The exit status and the last lines; empty where there are none."""
         ended = "" if self.status is None else f"it ended with status {self.status}"
         words = [" ".join(line.split()) for line in self.data.decode(errors="replace").splitlines()]
         lines = [line[-LINE_CHARACTERS:] for line in words if line][-LAST_LINES:]
@@ -62,7 +62,7 @@ class LastWords:
 
 @asynccontextmanager
 async def over_streams(
-    command: str, args: Sequence[str], environment: Mapping[str, str], *, longest: int, words: LastWords
+    command: str, args: Sequence[str], environment: Mapping[str, str], *, longest: int, words: StderrTail
 ) -> AsyncGenerator[TransportStreams]:
     """Start a server and speak to it over its standard streams, one JSON message a line.
 
@@ -141,7 +141,7 @@ async def _write(process: Process, outgoing: Outgoing, incoming: Incoming) -> No
         incoming.close()  # nobody reads any more: whoever waits for an answer must know
 
 
-async def _stop(process: Process, words: LastWords) -> None:
+async def _stop(process: Process, words: StderrTail) -> None:
     """Ask it to end by closing its input, then kill all of its group."""
     if process.stdin is not None:
         process.stdin.close()
@@ -155,7 +155,7 @@ async def _stop(process: Process, words: LastWords) -> None:
     await asyncio.wait([ended])
 
 
-async def _ended(process: Process, words: LastWords) -> None:
+async def _ended(process: Process, words: StderrTail) -> None:
     """Wait for the end, which asyncio does not see before all output is read."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_listen(process, words))
@@ -164,7 +164,7 @@ async def _ended(process: Process, words: LastWords) -> None:
     await process.wait()
 
 
-async def _listen(process: Process, words: LastWords) -> None:
+async def _listen(process: Process, words: StderrTail) -> None:
     while process.stderr is not None and (data := await process.stderr.read(2**16)):
         words.add(data)
 
@@ -184,7 +184,7 @@ async def over_http(url: str, token: str | None, *, seconds: float, longest: int
     """
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     proxy = proxy_for(url)
-    transport = _Bounded(httpx2.AsyncHTTPTransport(proxy=None if proxy is None else proxy.url), longest)
+    transport = _BoundedTransport(httpx2.AsyncHTTPTransport(proxy=None if proxy is None else proxy.url), longest)
     async with (
         httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(seconds), transport=transport) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=longest) as streams,
@@ -192,7 +192,7 @@ async def over_http(url: str, token: str | None, *, seconds: float, longest: int
         yield streams
 
 
-class _Bounded(httpx2.AsyncBaseTransport):
+class _BoundedTransport(httpx2.AsyncBaseTransport):
     """Ends answers that are too long. A stream of events has an end to each event elsewhere, and none to the whole."""
 
     def __init__(self, inner: httpx2.AsyncHTTPTransport, longest: int) -> None:
@@ -205,7 +205,7 @@ class _Bounded(httpx2.AsyncBaseTransport):
         if "text/event-stream" not in response.headers.get("content-type", ""):
             stream = response.stream
             if isinstance(stream, httpx2.AsyncByteStream):
-                response.stream = _Counted(stream, self._longest)
+                response.stream = _CountedStream(stream, self._longest)
         return response
 
     async def aclose(self) -> None:
@@ -213,7 +213,7 @@ class _Bounded(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class _Counted(httpx2.AsyncByteStream):
+class _CountedStream(httpx2.AsyncByteStream):
     def __init__(self, inner: httpx2.AsyncByteStream, longest: int) -> None:
         self._inner = inner
         self._longest = longest

@@ -25,7 +25,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """A host and a port to IP addresses, best first; raises `FetchError` where there are none."""
 
 WEB_PORTS = frozenset({80, 443})
-LONGEST_ADDRESS = 2000
+MAX_ADDRESS_CHARACTERS = 2000
 """Characters. Longer ones carry data, not a place."""
 
 # Refused with reason: the IANA registries of special-purpose addresses, and metadata services on public addresses.
@@ -49,7 +49,7 @@ _NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reach:
+class AllowedHosts:
     """Where agents may go beyond the public internet's web ports."""
 
     ports: frozenset[int] = WEB_PORTS
@@ -60,7 +60,7 @@ class Reach:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class CheckedAddress:
     """A checked address: where to connect, and whom to ask for."""
 
     url: httpx2.URL
@@ -69,8 +69,8 @@ class Place:
     """The IP addresses of its host, all of them checked."""
 
 
-def reach_of(allow: Sequence[str], ports: Sequence[int]) -> Reach:
-    """What the settings allow: IP addresses and networks, and names of hosts.
+def allowed_hosts_of(allow: Sequence[str], ports: Sequence[int]) -> AllowedHosts:
+    """Return the hosts that the settings allow: IP addresses and networks, and names of hosts.
 
     Raises:
         ValueError: An entry is neither.
@@ -85,11 +85,11 @@ def reach_of(allow: Sequence[str], ports: Sequence[int]) -> Reach:
             if "/" in name or not _NAME.fullmatch(name):
                 raise ValueError(f"{entry!r} is no name of a host, IP address or network") from None
             hosts.append(name)
-    return Reach(ports=frozenset(ports), hosts=frozenset(hosts), networks=tuple(networks))
+    return AllowedHosts(ports=frozenset(ports), hosts=frozenset(hosts), networks=tuple(networks))
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether an IP address is one of the public internet's."""
+    """Return whether an IP address is one of the public internet's."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in SPECIAL_V4)
     if address.scope_id is not None or address not in PUBLIC_V6:
@@ -97,14 +97,14 @@ def is_public(address: IPAddress) -> bool:
     return not any(address in network for network in SPECIAL_V6)
 
 
-def parsed(address: str) -> httpx2.URL:
+def parse_address(address: str) -> httpx2.URL:
     """An address as it is written, without its fragment.
 
     Raises:
-        ForbiddenAddressError: It is no http or https address, or is written in a way that is refused.
+        ForbiddenAddressError: It is not an http or https address, or is written in a way that is refused.
     """
-    if len(address) > LONGEST_ADDRESS:
-        raise ForbiddenAddressError(f"the address is longer than {LONGEST_ADDRESS} characters")
+    if len(address) > MAX_ADDRESS_CHARACTERS:
+        raise ForbiddenAddressError(f"the address is longer than {MAX_ADDRESS_CHARACTERS} characters")
     try:
         url = httpx2.URL(address.strip()).copy_with(fragment=None)
     except (httpx2.InvalidURL, ValueError):
@@ -120,7 +120,7 @@ def parsed(address: str) -> httpx2.URL:
     return url
 
 
-async def located(url: httpx2.URL, reach: Reach, resolve: Resolver) -> Place:
+async def resolve_address(url: httpx2.URL, reach: AllowedHosts, resolve: Resolver) -> CheckedAddress:
     """Look up and check an address; one bad address among several of a name is enough to refuse it.
 
     Raises:
@@ -139,24 +139,24 @@ async def located(url: httpx2.URL, reach: Reach, resolve: Resolver) -> Place:
                 raise ForbiddenAddressError(f"{host!r} leads to {address}, which is not on the public internet")
     if not addresses:
         raise FetchError(f"there is no host {host!r}")
-    return Place(url=url, port=port, addresses=addresses)
+    return CheckedAddress(url=url, port=port, addresses=addresses)
 
 
-async def anywhere(url: httpx2.URL, resolve: Resolver) -> Place:
+async def resolve_own_address(url: httpx2.URL, resolve: Resolver) -> CheckedAddress:
     """The place of an address that the user's own settings name: nothing is refused.
 
     Raises:
         FetchError: There is no such host.
     """
     port = url.port or (443 if url.scheme == "https" else 80)
-    return Place(url=url, port=port, addresses=tuple(await resolve(url.raw_host.decode("ascii"), port)))
+    return CheckedAddress(url=url, port=port, addresses=tuple(await resolve(url.raw_host.decode("ascii"), port)))
 
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
     """The operating system's look-up.
 
     Raises:
-        FetchError: There is no such host, or nobody knows.
+        FetchError: The host does not exist, or cannot be looked up.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -165,7 +165,7 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _may_go(address: str, reach: Reach) -> bool:
+def _may_go(address: str, reach: AllowedHosts) -> bool:
     try:
         known = ip_address(address)
     except ValueError:

@@ -20,7 +20,7 @@ _LIST = re.compile(r"\n\nSources:\n\[\d+\] .*\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cited:
+class CitedAnswer:
     """An answer with its citations settled."""
 
     text: str
@@ -30,7 +30,7 @@ class Cited:
     """Cited though never read."""
 
 
-def settle(answer: str, read: Mapping[int, str]) -> Cited:
+def settle(answer: str, read: Mapping[int, str]) -> CitedAnswer:
     """Check an answer's citations, and list its sources at its end.
 
     Args:
@@ -38,7 +38,7 @@ def settle(answer: str, read: Mapping[int, str]) -> Cited:
         read: The line of each source that was read, by its number.
     """
     if not read or _CITATION.fullmatch(answer.strip()):  # the answer itself is a number in brackets
-        return Cited(text=answer, numbers=(), removed=())
+        return CitedAnswer(text=answer, numbers=(), removed=())
     kept: set[int] = set()
     removed: set[int] = set()
 
@@ -55,7 +55,7 @@ def settle(answer: str, read: Mapping[int, str]) -> Cited:
     pieces = _CODE.split(answer)
     pieces[::2] = [_CITATION.sub(checked, piece) for piece in pieces[::2]]
     if not kept and not removed:
-        return Cited(text=answer, numbers=(), removed=())
+        return CitedAnswer(text=answer, numbers=(), removed=())
     numbers = tuple(sorted(kept))
     text = "".join(pieces).rstrip()
     if numbers:
@@ -63,7 +63,7 @@ def settle(answer: str, read: Mapping[int, str]) -> Cited:
     if removed:
         named = ", ".join(f"[{number}]" for number in sorted(removed))
         text += f"\n\nNote: {named} was cited but never read, and is taken out."
-    return Cited(text=text, numbers=numbers, removed=tuple(sorted(removed)))
+    return CitedAnswer(text=text, numbers=numbers, removed=tuple(sorted(removed)))
 
 
 def without_sources(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ddgs.ddgs import DDGS
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 
-from sale.agents.tools.web.providers import Hit, hits
+from sale.agents.tools.web.providers import SearchHit, hits
 from sale.errors import FetchError
 
 
@@ -24,7 +24,7 @@ class DuckDuckGo:
         """Nothing is asked yet; each request may take `seconds`."""
         self._seconds = max(1, int(seconds))
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """One request."""
         rows = await asyncio.to_thread(self._rows, query, limit)
         return hits(rows, ("title", "href", "body"), limit)

@@ -15,13 +15,13 @@ from typing import cast
 import httpcore2
 import httpx2
 
-from sale.agents.tools.web.addresses import Place
+from sale.agents.tools.web.addresses import CheckedAddress
 from sale.errors import FetchError
-from sale.types.numbers import whole
+from sale.types.numbers import parse_whole
 
 AGENT = "sale/0.1 (agent)"
 TRIED_ADDRESSES = 3
-"""How many of a host's addresses are tried."""
+"""Number of a host's addresses that are tried."""
 CONNECT_SECONDS = 5.0
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 _EITHER_FORMAT = zlib.MAX_WBITS | 32  # zlib's own header, or gzip's
@@ -30,8 +30,8 @@ Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
-    """What one fetch may take."""
+class FetchLimits:
+    """The limits of one fetch."""
 
     seconds: float = 20.0
     """From the first look-up to the last byte, redirects included."""
@@ -41,7 +41,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class FetchRequest:
     """A request. The secret in its headers, if any, is in no error message."""
 
     method: str = "GET"
@@ -50,26 +50,26 @@ class Ask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
-    """What a response begins with; names of headers in lower case, the first of each."""
+class ResponseHead:
+    """The status and headers of a response; names of headers in lower case, the first of each."""
 
     status: int
     headers: dict[str, str]
 
 
-Look = Callable[[Head], bool]
-"""Whether the body is wanted; may raise `FetchError`."""
+Look = Callable[[ResponseHead], bool]
+"""Returns whether the body is wanted; may raise `FetchError`."""
 
 
 async def exchange(
-    place: Place, ask: Ask, look: Look, bounds: Bounds, tls: Callable[[], ssl.SSLContext]
-) -> tuple[Head, bytes]:
+    place: CheckedAddress, ask: FetchRequest, look: Look, bounds: FetchLimits, tls: Callable[[], ssl.SSLContext]
+) -> tuple[ResponseHead, bytes]:
     """Send a request to a checked place, and read the response as far as it is wanted.
 
     The caller sets the time limit around this.
 
     Raises:
-        FetchError: Nobody answers, or not properly, or with more than `bounds` allow.
+        FetchError: The server does not answer, or not properly, or with more than `bounds` allow.
     """
     host = place.url.raw_host.decode("ascii")
     try:
@@ -87,7 +87,7 @@ async def exchange(
         raise FetchError(f"no proper answer from {host!r}: {_reason(error)}") from error
 
 
-async def _connected(place: Place) -> httpcore2.AsyncNetworkStream:
+async def _connected(place: CheckedAddress) -> httpcore2.AsyncNetworkStream:
     """A connection to the first address that takes one. They are numbers: nothing is looked up again."""
     backend = cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
     *others, last = place.addresses[:TRIED_ADDRESSES]
@@ -100,8 +100,8 @@ async def _connected(place: Place) -> httpcore2.AsyncNetworkStream:
 
 
 async def _exchanged(
-    stream: httpcore2.AsyncNetworkStream, place: Place, ask: Ask, look: Look, bounds: Bounds
-) -> tuple[Head, bytes]:
+    stream: httpcore2.AsyncNetworkStream, place: CheckedAddress, ask: FetchRequest, look: Look, bounds: FetchLimits
+) -> tuple[ResponseHead, bytes]:
     url = httpcore2.URL(
         scheme=place.url.raw_scheme, host=place.url.raw_host, port=place.url.port, target=place.url.raw_path
     )
@@ -127,15 +127,15 @@ async def _exchanged(
         await connection.aclose()
 
 
-def _head(response: httpcore2.Response) -> Head:
+def _head(response: httpcore2.Response) -> ResponseHead:
     headers: dict[str, str] = {}
     for name, value in response.headers:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-    return Head(status=response.status, headers=headers)
+    return ResponseHead(status=response.status, headers=headers)
 
 
-async def _body(stream: AsyncIterable[bytes], head: Head, bounds: Bounds) -> bytes:
-    length = whole(head.headers.get("content-length"))
+async def _body(stream: AsyncIterable[bytes], head: ResponseHead, bounds: FetchLimits) -> bytes:
+    length = parse_whole(head.headers.get("content-length"))
     if length is not None and length > bounds.body_bytes:
         raise _too_large(bounds)
     encoding = head.headers.get("content-encoding", "").strip().lower()
@@ -180,12 +180,12 @@ class _Inflate:
             return self._inflate.decompress(data, room + 1)
 
 
-def _too_large(bounds: Bounds) -> FetchError:
+def _too_large(bounds: FetchLimits) -> FetchError:
     return FetchError(f"it is larger than {bounds.body_bytes / 2**20:g} MB, the most that is read")
 
 
 def _reason(error: BaseException) -> str:
-    """What our own side says went wrong; what the other side sent is not repeated."""
+    """Return the reason of a failure on our side; bytes of the other side are not repeated."""
     if isinstance(error, httpcore2.RemoteProtocolError):
         return "it does not speak HTTP, or too much of it"
     if isinstance(error, httpcore2.TimeoutException):

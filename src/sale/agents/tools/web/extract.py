@@ -37,7 +37,7 @@ LIKELY = [
     "big5",
     "euc_kr",
 ]
-"""What pages without a word about it are written in."""
+"""Likely encodings of pages that declare none."""
 META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 META_BYTES = 4096
 TITLE_CHARACTERS = 200

@@ -12,8 +12,16 @@ from functools import lru_cache
 
 import httpx2
 
-from sale.agents.tools.web.addresses import Place, Reach, Resolver, anywhere, located, parsed, system_resolver
-from sale.agents.tools.web.exchange import Ask, Bounds, Head, exchange, public_tls
+from sale.agents.tools.web.addresses import (
+    AllowedHosts,
+    CheckedAddress,
+    Resolver,
+    parse_address,
+    resolve_address,
+    resolve_own_address,
+    system_resolver,
+)
+from sale.agents.tools.web.exchange import FetchLimits, FetchRequest, ResponseHead, exchange, public_tls
 from sale.errors import FetchError
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -24,7 +32,7 @@ _READ_SUFFIXES = ("+json", "+xml")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fetched:
+class FetchedBody:
     """A response's body, and what it is said to be."""
 
     address: str
@@ -35,14 +43,14 @@ class Fetched:
     body: bytes
 
 
-class Web:
+class WebFetcher:
     """The web as agents reach it. One serves many at a time; nothing is kept between requests."""
 
     def __init__(
         self,
         *,
-        reach: Reach | None = None,
-        bounds: Bounds | None = None,
+        reach: AllowedHosts | None = None,
+        bounds: FetchLimits | None = None,
         resolve: Resolver = system_resolver,
         tls: Callable[[], ssl.SSLContext] = public_tls,
     ) -> None:
@@ -54,29 +62,29 @@ class Web:
             resolve: Looks up names.
             tls: Makes the context of secure connections, once.
         """
-        self._reach = reach or Reach()
-        self._bounds = bounds or Bounds()
+        self._reach = reach or AllowedHosts()
+        self._bounds = bounds or FetchLimits()
         self._resolve = resolve
         self._tls = lru_cache(maxsize=1)(tls)
 
-    async def get(self, address: str) -> Fetched:
+    async def get(self, address: str) -> FetchedBody:
         """Fetch a page.
 
         Raises:
             ForbiddenAddressError: The address, or one it redirects to, is not open to agents.
             FetchError: It cannot be had, or is of a kind that is not read.
         """
-        url = parsed(address)
+        url = parse_address(address)
         async with _within(self._bounds.seconds):
             for _ in range(self._bounds.redirects + 1):
-                place = await located(url, self._reach, self._resolve)
-                head, body = await self._exchange(place, Ask(headers=(_ACCEPT,)), _is_read)
+                place = await resolve_address(url, self._reach, self._resolve)
+                head, body = await self._exchange(place, FetchRequest(headers=(_ACCEPT,)), _is_read)
                 if head.status not in REDIRECTS:
                     return _fetched(url, head, body)
                 url = _next(url, head)
         raise FetchError(f"it redirects more than {self._bounds.redirects} times")
 
-    async def ask(self, address: str, ask: Ask) -> tuple[int, bytes]:
+    async def ask(self, address: str, ask: FetchRequest) -> tuple[int, bytes]:
         """Ask a service of the user's own settings: anywhere, but never further than there.
 
         Returns:
@@ -85,13 +93,15 @@ class Web:
         Raises:
             FetchError: It cannot be reached, or answers with too much.
         """
-        url = parsed(address)
+        url = parse_address(address)
         async with _within(self._bounds.seconds):
-            place = await anywhere(url, self._resolve)
+            place = await resolve_own_address(url, self._resolve)
             head, body = await self._exchange(place, ask, lambda head: head.status not in REDIRECTS)
         return head.status, body
 
-    async def _exchange(self, place: Place, ask: Ask, look: Callable[[Head], bool]) -> tuple[Head, bytes]:
+    async def _exchange(
+        self, place: CheckedAddress, ask: FetchRequest, look: Callable[[ResponseHead], bool]
+    ) -> tuple[ResponseHead, bytes]:
         return await exchange(place, ask, look, self._bounds, self._tls)
 
 
@@ -104,8 +114,8 @@ async def _within(seconds: float) -> AsyncGenerator[None]:
         raise FetchError(f"not there within {seconds:g} s") from None
 
 
-def _is_read(head: Head) -> bool:
-    """Whether to read on; a page that is no page to us is refused by its head."""
+def _is_read(head: ResponseHead) -> bool:
+    """Return whether to read on; a page of a kind that cannot be read is refused by its head."""
     if head.status in REDIRECTS:
         return False
     if head.status != 200:
@@ -118,12 +128,12 @@ def _is_read(head: Head) -> bool:
     return True
 
 
-def _fetched(url: httpx2.URL, head: Head, body: bytes) -> Fetched:
+def _fetched(url: httpx2.URL, head: ResponseHead, body: bytes) -> FetchedBody:
     media_type, charset = _content_type(head)
-    return Fetched(address=str(url), media_type=media_type, charset=charset, body=body)
+    return FetchedBody(address=str(url), media_type=media_type, charset=charset, body=body)
 
 
-def _next(url: httpx2.URL, head: Head) -> httpx2.URL:
+def _next(url: httpx2.URL, head: ResponseHead) -> httpx2.URL:
     target = head.headers.get("location", "")
     if not target:
         raise FetchError(f"the server answers with HTTP status {head.status} and no address to go to")
@@ -131,10 +141,10 @@ def _next(url: httpx2.URL, head: Head) -> httpx2.URL:
         joined = str(url.join(target))
     except (httpx2.InvalidURL, ValueError):
         raise FetchError("it redirects to something that is no address") from None
-    return parsed(joined)
+    return parse_address(joined)
 
 
-def _content_type(head: Head) -> tuple[str, str | None]:
+def _content_type(head: ResponseHead) -> tuple[str, str | None]:
     stated = head.headers.get("content-type", "")
     charset = _CHARSET.search(stated)
     return stated.partition(";")[0].strip().lower(), charset.group(1).lower() if charset else None

@@ -16,16 +16,16 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
-from sale.agents.tools.runs import Limits, Sandbox
+from sale.agents.tools.runs import RunLimits, Sandbox
 from sale.agents.tools.sandbox import find_sandbox
-from sale.agents.tools.surroundings import Surroundings
-from sale.agents.tools.web.fetching import Fetched, Web
+from sale.agents.tools.surroundings import SandboxMounts
+from sale.agents.tools.web.fetching import FetchedBody, WebFetcher
 from sale.errors import FetchError, MissingExtraError, SandboxError
 
 PAGE_CHARACTERS = 400_000
 """The most that is kept of a page: some hundred pages of a book."""
 # Time is the wall's, as the machine may be busy with models; the processor's is what a page can take.
-LIMITS = Limits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2**30, output_bytes=8 * PAGE_CHARACTERS)
+LIMITS = RunLimits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2**30, output_bytes=8 * PAGE_CHARACTERS)
 _READERS = ("trafilatura", "pypdf")
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 _PROGRAM = resources.files("sale.agents.tools.web").joinpath("extract.py").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ _PARTS = ("\n\n", "\n", ". ", " ")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """What can be read at an address."""
+    """The text of a page at an address."""
 
     address: str
     """Where it was in the end, after redirects."""
@@ -46,8 +46,8 @@ class Page:
     text: str
 
 
-class _Made(BaseModel):
-    """What the program that reads says. A page may have taken it over, so it is checked like a stranger's."""
+class _ExtractorReply(BaseModel):
+    """The reply of the program that reads pages. A page may have taken it over, so it is checked as untrusted."""
 
     model_config = ConfigDict(strict=True)
     title: str = Field(default="", max_length=PAGE_CHARACTERS)
@@ -55,7 +55,7 @@ class _Made(BaseModel):
     error: str = Field(default="", max_length=2000)
 
 
-class Pages(Protocol):
+class PageReader(Protocol):
     """Somewhere to read."""
 
     async def read(self, address: str) -> Page:
@@ -70,7 +70,7 @@ class Pages(Protocol):
 class WebPages:
     """Pages of the web: fetched under guard, and made text in a sandbox where there is one."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: WebFetcher) -> None:
         """Nothing is fetched.
 
         Raises:
@@ -89,7 +89,7 @@ class WebPages:
         fetched = await self._web.get(address)
         try:
             self._sandbox = self._sandbox or await asyncio.to_thread(reading_sandbox)
-            return await extracted(fetched, self._sandbox)
+            return await extract_text(fetched, self._sandbox)
         except SandboxError as error:
             raise FetchError("the page cannot be read: no process could be started for it") from error
 
@@ -104,7 +104,7 @@ def reading_sandbox() -> Sandbox:
     found = find_sandbox(allow_unsafe=True)
     if not isinstance(found, BubblewrapSandbox):
         return found
-    return found.within(Surroundings(place=_PLACE, place_bytes=1, visible=tuple(map(Path, _package_trees()))))
+    return found.within(SandboxMounts(place=_PLACE, place_bytes=1, visible=tuple(map(Path, _package_trees()))))
 
 
 def _package_trees() -> list[str]:
@@ -115,7 +115,7 @@ def _package_trees() -> list[str]:
     return list(dict.fromkeys(trees))
 
 
-async def extracted(fetched: Fetched, sandbox: Sandbox) -> Page:
+async def extract_text(fetched: FetchedBody, sandbox: Sandbox) -> Page:
     """Return the text of what was fetched, read in a sandbox.
 
     Raises:
@@ -133,7 +133,7 @@ async def extracted(fetched: Fetched, sandbox: Sandbox) -> Page:
     if report.killed_reason is not None:
         raise FetchError(f"the page cannot be read: that took more {report.killed_reason} than a page may take")
     try:
-        made = _Made.model_validate_json(report.stdout)
+        made = _ExtractorReply.model_validate_json(report.stdout)
     except ValueError:
         raise FetchError("the page cannot be read: it breaks the program that reads it") from None
     if made.error:
@@ -143,7 +143,7 @@ async def extracted(fetched: Fetched, sandbox: Sandbox) -> Page:
     return Page(address=fetched.address, title=made.title, text=made.text)
 
 
-def _kind(fetched: Fetched) -> str:
+def _kind(fetched: FetchedBody) -> str:
     if fetched.body.startswith(b"%PDF-") or fetched.media_type == "application/pdf":
         return "pdf"
     if fetched.media_type in _HTML or (not fetched.media_type and _LOOKS_HTML.match(fetched.body)):

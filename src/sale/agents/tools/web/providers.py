@@ -19,8 +19,8 @@ import httpx2
 from pydantic import SecretStr
 
 from sale.agents.tools.corpus import Corpus
-from sale.agents.tools.web.exchange import Ask
-from sale.agents.tools.web.fetching import Web
+from sale.agents.tools.web.exchange import FetchRequest
+from sale.agents.tools.web.fetching import WebFetcher
 from sale.agents.tools.web.pages import Page
 from sale.errors import ConfigError, FetchError
 
@@ -36,14 +36,14 @@ _JSON = ("Accept", "application/json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hit:
+class SearchHit:
     """One result of a search, in plain text."""
 
     title: str
     address: str
     snippet: str
     score: float | None = None
-    """How well it fits the query, where the provider says so: for passages searched by meaning, a cosine."""
+    """The match with the query, where the provider reports it: for passages searched by meaning, a cosine."""
 
 
 class Provider(Protocol):
@@ -54,11 +54,11 @@ class Provider(Protocol):
         """As it stands on the bill."""
         ...
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """The best hits for a query, best first, at most `limit`.
 
         Raises:
-            FetchError: It does not answer, refuses, or answers what nobody can read.
+            FetchError: It does not answer, refuses, or gives an unreadable answer.
         """
         ...
 
@@ -68,15 +68,15 @@ class SearXNG:
 
     name = "searxng"
 
-    def __init__(self, web: Web, *, endpoint: str) -> None:
+    def __init__(self, web: WebFetcher, *, endpoint: str) -> None:
         """Nothing is asked yet; `endpoint` is the instance's own address."""
         self._web = web
         self._endpoint = endpoint.rstrip("/")
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """`GET /search?format=json`."""
         asked = urlencode({"q": query, "format": "json"})
-        answer = await _asked(self._web, self.name, f"{self._endpoint}/search?{asked}", Ask(headers=(_JSON,)))
+        answer = await _asked(self._web, self.name, f"{self._endpoint}/search?{asked}", FetchRequest(headers=(_JSON,)))
         return hits(_rows(answer, self.name, "results"), ("title", "url", "content"), limit)
 
 
@@ -85,17 +85,17 @@ class Brave:
 
     name = "brave"
 
-    def __init__(self, web: Web, *, key: SecretStr, endpoint: str = BRAVE) -> None:
+    def __init__(self, web: WebFetcher, *, key: SecretStr, endpoint: str = BRAVE) -> None:
         """Nothing is asked yet."""
         self._web = web
         self._headers = (_JSON, ("X-Subscription-Token", _sendable(key)))
         self._endpoint = endpoint.rstrip("/")
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """`GET /res/v1/web/search`."""
         asked = urlencode({"q": query, "count": limit})
         address = f"{self._endpoint}/res/v1/web/search?{asked}"
-        answer = await _asked(self._web, self.name, address, Ask(headers=self._headers))
+        answer = await _asked(self._web, self.name, address, FetchRequest(headers=self._headers))
         # Without any hit there is no `web` at all.
         found = _rows(answer, self.name, "web", "results") if "web" in answer else ()
         return hits(found, ("title", "url", "description"), limit)
@@ -106,16 +106,16 @@ class Tavily:
 
     name = "tavily"
 
-    def __init__(self, web: Web, *, key: SecretStr, endpoint: str = TAVILY) -> None:
+    def __init__(self, web: WebFetcher, *, key: SecretStr, endpoint: str = TAVILY) -> None:
         """Nothing is asked yet."""
         self._web = web
         self._headers = (_JSON, ("Content-Type", "application/json"), ("Authorization", f"Bearer {_sendable(key)}"))
         self._endpoint = endpoint.rstrip("/")
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """`POST /search`."""
         content = json.dumps({"query": query, "max_results": limit, "search_depth": "basic"}).encode()
-        ask = Ask(method="POST", headers=self._headers, content=content)
+        ask = FetchRequest(method="POST", headers=self._headers, content=content)
         answer = await _asked(self._web, self.name, f"{self._endpoint}/search", ask)
         return hits(_rows(answer, self.name, "results"), ("title", "url", "content"), limit)
 
@@ -139,11 +139,11 @@ class Passages:
         """
         await self._opened()
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, query: str, limit: int) -> Sequence[SearchHit]:
         """By words and meaning, as the corpus is opened."""
         corpus = await self._opened()
         return [
-            Hit(title=found.title, address=f"{PASSAGE_SCHEME}{found.id}", snippet=found.text, score=similarity)
+            SearchHit(title=found.title, address=f"{PASSAGE_SCHEME}{found.id}", snippet=found.text, score=similarity)
             for found, similarity in await corpus.search_scored(query, limit)
         ]
 
@@ -173,15 +173,15 @@ class Passages:
             return self._corpus
 
 
-def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> list[Hit]:
-    """Rows of a provider's answer as hits: what is no row or no web address is left out, doubles too.
+def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> list[SearchHit]:
+    """Rows of a provider's answer as hits: invalid rows and addresses are left out, doubles too.
 
     Args:
         rows: What the provider lists.
         fields: Its names for title, address and snippet.
         limit: The most that are wanted.
     """
-    found: dict[str, Hit] = {}
+    found: dict[str, SearchHit] = {}
     for row in rows:
         if not isinstance(row, dict):
             continue
@@ -189,13 +189,13 @@ def hits(rows: Iterable[object], fields: tuple[str, str, str], limit: int) -> li
         title, address, snippet = (_text(values.get(field)) for field in fields)
         usable = _address(address)
         if usable is not None:
-            found.setdefault(_key(usable), Hit(title=_bare(title), address=str(usable), snippet=_bare(snippet)))
+            found.setdefault(_key(usable), SearchHit(title=_bare(title), address=str(usable), snippet=_bare(snippet)))
         if len(found) == limit:
             break
     return list(found.values())
 
 
-async def _asked(web: Web, name: str, address: str, ask: Ask) -> dict[str, object]:
+async def _asked(web: WebFetcher, name: str, address: str, ask: FetchRequest) -> dict[str, object]:
     """The JSON object that a provider answers."""
     try:
         status, body = await web.ask(address, ask)
@@ -263,7 +263,7 @@ def _address(text: str) -> httpx2.URL | None:
 
 
 def _key(url: httpx2.URL) -> str:
-    """What two addresses of the same page have in common."""
+    """Return the key that all addresses of the same page share."""
     host = url.netloc.decode("ascii").removeprefix("www.")
     path, _, query = url.raw_path.decode("ascii").partition("?")
     return f"{host}{path.rstrip('/')}?{query}"

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sale.agents.tools.web.citations import settle
-from sale.agents.tools.web.fences import NOTICE, fenced, line, plain
-from sale.agents.tools.web.pages import Page, Pages, parts
-from sale.agents.tools.web.providers import QUERY_CHARACTERS, Hit, Provider
+from sale.agents.tools.web.fences import NOTICE, as_line, fence, without_marks
+from sale.agents.tools.web.pages import Page, PageReader, parts
+from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider, SearchHit
 from sale.errors import FetchError, ForbiddenAddressError, InputError
 from sale.types import Execution, Task, ToolInfo
 from sale.types.tools import FREE, Fee
@@ -27,8 +27,8 @@ _CITE = "Cite what you use by its number in your answer, like [1]."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Habits:
-    """How much an agent is shown, and how often it may ask."""
+class ResearchLimits:
+    """The limits of research: the text an agent is shown, and the number of its calls."""
 
     results: int = 5
     excerpt_characters: int = 400
@@ -36,13 +36,13 @@ class Habits:
     calls: int = 20
     """Searches and pages of one execution together."""
     fee: Fee = FREE
-    """What a search costs."""
+    """The price of a search."""
     found_only: bool = False
     """Pages are read only where a search found them, or the task names them."""
 
 
 @dataclass(slots=True)
-class Source:
+class NumberedSource:
     """Something that was found, and how much of it was read."""
 
     number: int
@@ -55,7 +55,7 @@ class Source:
 
     @property
     def was_read(self) -> bool:
-        """Whether any of its text was shown."""
+        """True where any of its text was shown."""
         return self.excerpt or bool(self.parts)
 
     @property
@@ -77,9 +77,9 @@ class Source:
 
 
 class Research:
-    """What one agent does with the search toolset while it works on one task."""
+    """The searches and reads of one agent while it works on one task."""
 
-    def __init__(self, task: Task, provider: Provider, pages: Pages | None, habits: Habits) -> None:
+    def __init__(self, task: Task, provider: Provider, pages: PageReader | None, habits: ResearchLimits) -> None:
         """Nothing is asked yet.
 
         Args:
@@ -92,7 +92,7 @@ class Research:
         self._provider = provider
         self._pages = pages
         self._habits = habits
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, NumberedSource] = {}
         self._texts: dict[str, Page] = {}
         self._asked = 0
 
@@ -103,7 +103,7 @@ class Research:
         return (search,) if self._pages is None else (search, ReadTool(self.read))
 
     async def search(self, query: str) -> str:
-        """What the agent is shown for a query."""
+        """Return the results of a query as the agent is shown them."""
         asked = " ".join(query.split())[:QUERY_CHARACTERS]
         if not asked:
             raise InputError("the query is empty", hint="Say in a few words what to look for.")
@@ -111,12 +111,12 @@ class Research:
         found = (await self._provider.search(asked, self._habits.results))[: self._habits.results]
         if not found:
             return "Nothing was found. Try other words."
-        shown = fenced("found", "\n\n".join(self._shown(hit) for hit in found))
+        shown = fence("found", "\n\n".join(self._shown(hit) for hit in found))
         more = "" if self._pages is None else " read_page takes such a number, and shows the whole."
         return f"{NOTICE}\n{shown}\n{_CITE}{more}"
 
     async def read(self, address: str) -> str:
-        """What the agent is shown of a page."""
+        """Return a page as the agent is shown it."""
         if self._pages is None:
             raise InputError("pages are not read here", hint="Search, and use what is found.")
         source_address, wanted = self._meant(address)
@@ -125,17 +125,17 @@ class Research:
             self._allow()
             page = await self._pages.read(source_address)
             self._texts[source_address] = page
-        pieces = parts(plain(page.text), self._habits.page_characters)
+        pieces = parts(without_marks(page.text), self._habits.page_characters)
         if not 1 <= wanted <= len(pieces):
             raise InputError(f"there is no part {wanted}: the page has {len(pieces)}")
         source = self._source(source_address, page.title)
         source.parts.add(wanted)
-        source.address = line(page.address, ADDRESS_CHARACTERS)  # where it redirected to, if it did
+        source.address = as_line(page.address, ADDRESS_CHARACTERS)  # where it redirected to, if it did
         where = f"[{source.number}] {source.title or source.address}, part {wanted} of {len(pieces)}"
         more = f" For more: read_page {source.number} part {wanted + 1}." if wanted < len(pieces) else ""
-        return f"{where}. {NOTICE}\n{fenced('source', pieces[wanted - 1])}\n{_CITE}{more}"
+        return f"{where}. {NOTICE}\n{fence('source', pieces[wanted - 1])}\n{_CITE}{more}"
 
-    def settled(self, execution: Execution) -> Execution:
+    def complete(self, execution: Execution) -> Execution:
         """The execution with its citations checked and listed, and its sources in the trace."""
         read = {source.number: source.line for source in self._sources.values() if source.was_read}
         # A program may well be full of numbers in brackets.
@@ -160,21 +160,21 @@ class Research:
             )
         self._asked += 1
 
-    def _shown(self, hit: Hit) -> str:
+    def _shown(self, hit: SearchHit) -> str:
         source = self._source(hit.address, hit.title)
-        excerpt = line(hit.snippet, self._habits.excerpt_characters)
+        excerpt = as_line(hit.snippet, self._habits.excerpt_characters)
         source.excerpt = source.excerpt or bool(excerpt)
         head = f"[{source.number}] {source.title or 'untitled'} ({source.address})"
         # Indented: no text can begin where a number of ours does.
         return f"{head}\n  {excerpt}" if excerpt else head
 
-    def _source(self, address: str, title: str) -> Source:
+    def _source(self, address: str, title: str) -> NumberedSource:
         source = self._sources.get(address)
         if source is None:
             number = len(self._sources) + 1
-            source = Source(number=number, address=line(address, ADDRESS_CHARACTERS), title="")
+            source = NumberedSource(number=number, address=as_line(address, ADDRESS_CHARACTERS), title="")
             self._sources[address] = source
-        source.title = source.title or line(title, TITLE_CHARACTERS)
+        source.title = source.title or as_line(title, TITLE_CHARACTERS)
         return source
 
     def _meant(self, asked: str) -> tuple[str, int]:

@@ -14,14 +14,14 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
-from sale.agents.tools.runs import Limits, RunReport
-from sale.agents.tools.surroundings import Surroundings
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Mode, Tree, checked, led_out, stays_inside
+from sale.agents.tools.runs import RunLimits, RunReport
+from sale.agents.tools.surroundings import SandboxMounts
+from sale.agents.tools.workspace.tree import MEGABYTE, FileEntry, Mode, Tree, check_path, new_links_out, stays_inside
 from sale.errors import InputError
 
 _PROGRAM = resources.files("sale.agents.tools.workspace").joinpath("inside.py").read_text(encoding="utf-8")
 OUTPUT_BYTES = 64_000
-"""How much of a command's output is kept: its beginning, and more of its end."""
+"""Bytes of a command's output that are kept: its beginning, and more of its end."""
 SEARCH_SECONDS = 10.0
 SEARCH_HITS = 50
 LINE_CHARACTERS = 200
@@ -30,8 +30,8 @@ PATIENCE = 15.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
-    """What one command may use."""
+class CommandLimits:
+    """The limits of one command."""
 
     seconds: float = 120.0
     memory_bytes: int = 2048 * MEGABYTE
@@ -39,12 +39,12 @@ class Bounds:
     keep_bytes: int = 64 * MEGABYTE
     """The most that a command may change for it to be kept."""
     place_bytes: int = 512 * MEGABYTE
-    """How much the copy may grow to while a command runs."""
+    """Bytes the copy may grow to while a command runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandReport:
-    """How a command ended."""
+    """The end of a command and its output."""
 
     command: str
     exit_code: int
@@ -62,7 +62,7 @@ class CommandReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hit:
+class LineMatch:
     """A line that was found."""
 
     path: str
@@ -70,8 +70,8 @@ class Hit:
     text: str
 
 
-class _Told(BaseModel):
-    """What the program inside says. It shares its sandbox with the command, so it is checked like a stranger."""
+class _InsideReport(BaseModel):
+    """The report of the program inside. It shares its sandbox with the command, so it is checked as untrusted."""
 
     model_config = ConfigDict(strict=True)
     exit: int
@@ -85,7 +85,7 @@ class _Told(BaseModel):
 class CommandBox:
     """Runs commands over trees. It holds nothing between two of them, and can be shared."""
 
-    def __init__(self, sandbox: BubblewrapSandbox, surroundings: Surroundings, bounds: Bounds) -> None:
+    def __init__(self, sandbox: BubblewrapSandbox, surroundings: SandboxMounts, bounds: CommandLimits) -> None:
         """Run in this sandbox, in these surroundings. Nothing less than bubblewrap will do."""
         self._sandbox = sandbox.within(surroundings)
         self._around = surroundings
@@ -111,7 +111,7 @@ class CommandBox:
             "skip": self._skipped(),
             "environment": dict(self._around.environment),
         }
-        limits = Limits(
+        limits = RunLimits(
             cpu_seconds=int(bounds.seconds * 2) + 1,
             wall_seconds=bounds.seconds + PATIENCE,
             memory_bytes=bounds.memory_bytes,
@@ -132,16 +132,16 @@ class CommandBox:
             left, note = _after(tree, told)
         return CommandReport(command=command, exit_code=told.exit, output=told.output, late=told.late, note=note), left
 
-    async def search(self, tree: Tree, expression: str) -> tuple[tuple[Hit, ...], bool]:
+    async def search(self, tree: Tree, expression: str) -> tuple[tuple[LineMatch, ...], bool]:
         """Lines with a regular expression (Python's), and whether there are more.
 
         Raises:
-            InputError: It is no regular expression, or takes too long.
+            InputError: It is not a regular expression, or takes too long.
             SandboxError: The sandbox could not be set up.
         """
-        texts = {path: Entry(text.encode()) for path, one in sorted(tree.items()) if (text := one.text) is not None}
+        texts = {path: FileEntry(text.encode()) for path, one in sorted(tree.items()) if (text := one.text) is not None}
         header: dict[str, object] = {"search": expression, "hits": SEARCH_HITS, "line": LINE_CHARACTERS}
-        limits = Limits(cpu_seconds=int(SEARCH_SECONDS), wall_seconds=SEARCH_SECONDS, memory_bytes=512 * MEGABYTE)
+        limits = RunLimits(cpu_seconds=int(SEARCH_SECONDS), wall_seconds=SEARCH_SECONDS, memory_bytes=512 * MEGABYTE)
         ran = await self._sandbox.run(_PROGRAM, stdin=_fed(header, texts), limits=limits)
         if ran.killed_reason is not None or ran.exit_code != 0:
             raise InputError("the search took too long", hint="Use a simpler expression.")
@@ -149,14 +149,14 @@ class CommandBox:
         if "error" in found:
             raise InputError(f"that is no regular expression: {found['error']}")
         hits = cast("list[tuple[str, int, str]]", found["hits"])
-        return tuple(Hit(path=path, line=line, text=text) for path, line, text in hits), bool(found["more"])
+        return tuple(LineMatch(path=path, line=line, text=text) for path, line, text in hits), bool(found["more"])
 
     @property
     def _place(self) -> str:
         return str(self._around.place)
 
     def _skipped(self) -> list[str]:
-        """What is shown in the copy's place but does not belong to it."""
+        """Return the files that are shown in the copy's place but do not belong to it."""
         place = Path(self._around.place)
         return [str(path.relative_to(place)) for path in self._around.visible if path.is_relative_to(place)]
 
@@ -167,11 +167,11 @@ def _fed(header: Mapping[str, object], tree: Tree) -> bytes:
     return b"".join([line, b"\n", *(entry.data for entry in tree.values())])
 
 
-def _told(ran: RunReport) -> _Told | None:
+def _told(ran: RunReport) -> _InsideReport | None:
     if ran.killed_reason is not None:
         return None
     try:
-        return _Told.model_validate_json(ran.stdout)
+        return _InsideReport.model_validate_json(ran.stdout)
     except ValidationError:
         return None
 
@@ -190,7 +190,7 @@ def _why(ran: RunReport) -> str:
     return f"{said}; the copy is as it was before"
 
 
-def _after(tree: Tree, told: _Told) -> tuple[Tree, str]:
+def _after(tree: Tree, told: _InsideReport) -> tuple[Tree, str]:
     """The tree with what a command changed; untouched, with a reason, where that makes no sense."""
     gone = set(told.gone)
     left = {path: entry for path, entry in tree.items() if path not in gone}
@@ -199,14 +199,14 @@ def _after(tree: Tree, told: _Told) -> tuple[Tree, str]:
         for path, (mode, data) in told.files.items():
             if mode not in {"100644", "100755", "120000"}:
                 raise ValueError(mode)
-            entry = Entry(base64.b64decode(data, validate=True), cast("Mode", mode))
+            entry = FileEntry(base64.b64decode(data, validate=True), cast("Mode", mode))
             if mode == "120000" and not stays_inside(path, entry.data.decode()):
                 astray.append(path)
                 continue
-            left[checked(path)] = entry
+            left[check_path(path)] = entry
     except (ValueError, binascii.Error, InputError) as error:
         return tree, f"what it changed cannot be kept ({error}): the copy is as it was before"
-    while out := led_out(tree, left):
+    while out := new_links_out(tree, left):
         changed = [path for path in sorted(out) if left[path] != tree.get(path)]
         if not changed:
             said = f"the symbolic link {min(out)!r} would lead out"

@@ -9,38 +9,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sale.agents.tools.workspace.disk import Folder
+from sale.agents.tools.workspace.disk import UntrustedFolder
 from sale.agents.tools.workspace.repository import list_files
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, Room, Tree, goes_round, links_out
+from sale.agents.tools.workspace.tree import MEGABYTE, CopyLimits, FileEntry, Tree, goes_round, links_out
 from sale.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Copied:
-    """What was found in a directory."""
+class CopiedDirectory:
+    """The files found in a directory."""
 
     tree: Tree
     prefix: str
     """Where the directory is below the top of its git repository, ending in `/`; empty at the top or without git."""
     left_out: tuple[str, ...]
-    """What could not be copied, with why."""
+    """Files that could not be copied, with the reasons."""
     inner: tuple[str, ...] = ()
     """Directories that are repositories of their own, submodules for one: their files are copied as well."""
     held: frozenset[str] = frozenset()
     """Paths at which something is that was not copied."""
 
 
-def copied(directory: Path, room: Room) -> Copied:
+def copy_directory(directory: Path, room: CopyLimits) -> CopiedDirectory:
     """Read a directory.
 
     Raises:
-        InputError: It is no directory, cannot be read, or is too large.
+        InputError: It is not a directory, cannot be read, or is too large.
     """
     if not directory.is_dir():
         raise InputError("there is no such directory", where=str(directory))
     listing = list_files(directory)
-    folder = Folder(directory)
-    entries: dict[str, Entry] = {}
+    folder = UntrustedFolder(directory)
+    entries: dict[str, FileEntry] = {}
     left_out = dict.fromkeys(listing.absent, "a submodule that is not checked out")
     total = 0
     for name in listing.names:
@@ -60,7 +60,7 @@ def copied(directory: Path, room: Room) -> Copied:
     for name in [name for name in entries if goes_round(name, entries)]:
         del entries[name]
         left_out[name] = "a symbolic link that leads round in a circle"
-    return Copied(
+    return CopiedDirectory(
         tree=entries,
         prefix=listing.prefix,
         left_out=tuple(f"{name.encode(errors='replace').decode()}: {why}" for name, why in left_out.items()),
@@ -69,7 +69,7 @@ def copied(directory: Path, room: Room) -> Copied:
     )
 
 
-def _check_room(directory: Path, files: int, total: int, room: Room) -> None:
+def _check_room(directory: Path, files: int, total: int, room: CopyLimits) -> None:
     if files > room.files:
         raise InputError(
             f"there are more than {room.files} files",

@@ -11,14 +11,14 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from sale.agents.tools.workspace.tree import MEGABYTE, Entry, checked, stays_inside
+from sale.agents.tools.workspace.tree import MEGABYTE, FileEntry, check_path, stays_inside
 from sale.errors import InputError
 
 # A pipe with a file's name would be waited for without O_NONBLOCK. Neither exists on Windows.
 _PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class Folder:
+class UntrustedFolder:
     """A directory of the user's, as far as it is really below its own path."""
 
     def __init__(self, top: Path) -> None:
@@ -26,7 +26,7 @@ class Folder:
         self._top = top
         self._real = {"": True}
 
-    def entry(self, name: str, most: int) -> Entry | None:
+    def entry(self, name: str, most: int) -> FileEntry | None:
         """Return the file or link at a path, or `None` where there is none, or a directory.
 
         Args:
@@ -37,7 +37,7 @@ class Folder:
             InputError: It must not be read: it lies below a symbolic link, leads out, or is too large or no file.
             OSError: The operating system refuses.
         """
-        checked(name)
+        check_path(name)
         path = self._top / name
         if not self._is_real(name.rpartition("/")[0]):
             raise InputError("it lies below a symbolic link, which git does not follow either")
@@ -49,13 +49,13 @@ class Folder:
             target = str(path.readlink())
             if not stays_inside(name, target):
                 raise InputError("a symbolic link that leads out")
-            return Entry(target.encode(), "120000")
+            return FileEntry(target.encode(), "120000")
         if stat.S_ISDIR(about.st_mode):
             return None
         if not stat.S_ISREG(about.st_mode):
             raise InputError("neither a file nor a link")
         data = read_regular(path, most)
-        return Entry(data, "100755" if about.st_mode & stat.S_IXUSR else "100644")
+        return FileEntry(data, "100755" if about.st_mode & stat.S_IXUSR else "100644")
 
     def is_directory(self, name: str) -> bool:
         """Return whether a path is a directory of its own, reached without any link."""
@@ -90,7 +90,7 @@ def read_regular(path: Path, most: int) -> bytes:
     """Return what is in a regular file, which must not be a symbolic link itself.
 
     Raises:
-        InputError: It is no regular file, or larger than `most` bytes.
+        InputError: It is not a regular file, or larger than `most` bytes.
         OSError: The operating system refuses.
     """
     descriptor = os.open(path, _PLAIN)

@@ -53,7 +53,7 @@ _UNTOUCHED = "* -text -eol -ident -filter -working-tree-encoding\n"
 Ran = subprocess.CompletedProcess[bytes]
 
 
-def git_alone(
+def run_git(
     arguments: Sequence[str],
     *,
     repository: Path,
@@ -91,7 +91,7 @@ def git_alone(
     return _ran(command, given, where)
 
 
-def git(ran: Ran) -> bytes:
+def expect_output(ran: Ran) -> bytes:
     """Return what it wrote.
 
     Raises:

@@ -32,7 +32,7 @@ PR_SET_DUMPABLE = 4
 PASSED_BY = frozenset({
     ".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".tox", ".nox", "node_modules",
 })  # fmt: skip
-"""What commands leave behind and nobody wants in a patch."""
+"""Names of files that commands leave behind and that do not belong in a patch."""
 
 
 def close_to_others() -> None:
@@ -75,7 +75,7 @@ class Output:
 
     @property
     def text(self) -> str:
-        """What is kept, with a mark where something is missing."""
+        """The output kept, with a mark where something is missing."""
         lost = self.total - len(self._head) - len(self._tail)
         mark = f"\n[… {lost} bytes left out …]\n".encode() if lost else b""
         return (self._head + mark + self._tail).decode("utf-8", errors="replace")
@@ -149,7 +149,7 @@ def found(place: str, skip: "set[str]") -> "tuple[dict[str, tuple[str, bytes]], 
 
 
 def passed_by(path: str) -> bool:
-    """Whether a path is not looked at: what was there under such a name stays as it was."""
+    """Return whether a path is not looked at: a file under such a name stays as it was."""
     return path.endswith(".pyc") or not PASSED_BY.isdisjoint(path.split("/"))
 
 
@@ -168,7 +168,7 @@ def opened(where: Path, look: Callable[[Path], T], mode: int) -> T:
 
 
 def collected(header: "dict[str, Any]", known: "dict[str, tuple[str, bytes]]") -> "dict[str, object]":
-    """What the command changed; nothing where that is more than may be brought back."""
+    """Return the files the command changed; none where they are more than may be brought back."""
     files, unread = found(header["place"], set(header["skip"]))
     changed = {
         path: (mode, data)

@@ -1,4 +1,4 @@
-"""What a task in a workspace says of it: which files there are, and what fails at present. Short, for every bidder."""
+"""The description of a workspace in a task: its files, and what fails at present. Short, for every bidder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\b|import\s+([\w., ]+))", 
 _TEST = re.compile(r"(^|/)(tests?/|conftest\.py$|test_[^/]*$|[^/]*[._](test|spec)\.\w+$|[^/]*_test\.\w+$)")
 
 
-def listing(tree: Tree) -> str:
+def list_tree(tree: Tree) -> str:
     """The files of a tree, a line each; what does not fit is counted by directory."""
     paths = sorted(tree)
     if len(paths) <= LISTED and sum(map(len, paths)) <= LISTING_CHARACTERS:
@@ -35,12 +35,12 @@ def listing(tree: Tree) -> str:
     return "\n".join(kept)
 
 
-def failing(report: CommandReport) -> str:
+def clip_to_failure(report: CommandReport) -> str:
     """The end of what a command printed, where it says what is wrong."""
-    return ending(report.output, OUTPUT_CHARACTERS)
+    return clip_to_end(report.output, OUTPUT_CHARACTERS)
 
 
-def ending(text: str, characters: int) -> str:
+def clip_to_end(text: str, characters: int) -> str:
     """The last whole lines of a text that fit."""
     text = text.strip("\n")
     if len(text) <= characters:
@@ -51,7 +51,7 @@ def ending(text: str, characters: int) -> str:
 
 
 def is_test(path: str) -> bool:
-    """Whether a file looks like a test: it says what is right, and is not what is to be repaired."""
+    """Return whether a file looks like a test: tests define what is right, and are not repaired."""
     return _TEST.search(path) is not None
 
 
@@ -103,7 +103,7 @@ def imported_by(path: str, tree: Tree) -> tuple[str, ...]:
     return tuple(found)
 
 
-def concerned(task: str, output: str, tree: Tree) -> tuple[str, ...]:
+def find_concerned_files(task: str, output: str, tree: Tree) -> tuple[str, ...]:
     """Files a failure is about, likeliest first: named by task or output, or imported by the tests they name."""
     named = [*named_in(task, tree), *named_in(output, tree)]
     sources = [path for path in named if not is_test(path)]
@@ -114,7 +114,7 @@ def concerned(task: str, output: str, tree: Tree) -> tuple[str, ...]:
 
 
 def _reached(test: str, tree: Tree) -> Sequence[str]:
-    """What a test imports, and what that imports."""
+    """Return the files that a test imports, and those that these import."""
     first = imported_by(test, tree)
     return [path for path in (*first, *(two for one in first for two in imported_by(one, tree))) if not is_test(path)]
 

@@ -1,6 +1,6 @@
 """Patches between two trees, made and applied by git in a repository of their own that lives for the moment.
 
-Both trees go into it as they are, without filters or attributes, so line ends and modes are the files' own. What is no
+Both trees go into it as they are, without filters or attributes, so line ends and modes are the files' own. What is not
 text in UTF-8 is written as a binary patch: a patch is always text, and its names are always ASCII.
 """
 
@@ -16,8 +16,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sale.agents.tools.workspace.disk import refuse_pipes
-from sale.agents.tools.workspace.git import empty_repository, git, git_alone
-from sale.agents.tools.workspace.tree import Entry, Mode, Tree, changes, checked, goes_round, led_out, parents
+from sale.agents.tools.workspace.git import empty_repository, expect_output, run_git
+from sale.agents.tools.workspace.tree import (
+    FileEntry,
+    Mode,
+    Tree,
+    changes,
+    check_path,
+    goes_round,
+    new_links_out,
+    parents,
+)
 from sale.errors import InputError
 
 _MODES: dict[bytes, Mode] = {b"100644": "100644", b"100755": "100755", b"120000": "120000"}
@@ -55,32 +64,32 @@ def patch_between(before: Tree, after: Tree, *, prefix: str = "") -> str:
         (repository / "info" / "attributes").write_bytes(_binaries(old, new))
         _import(repository, old=old, new=new)
         compare = [*_PLAIN_DIFF, "refs/heads/old", "refs/heads/new"]
-        made = git(git_alone(compare, repository=repository, confined=False))
+        made = expect_output(run_git(compare, repository=repository, confined=False))
     try:
         return made.decode("utf-8")
     except UnicodeDecodeError:  # git passes over a line of attributes that is very long
         raise InputError("a file that is no text has a path of too many signs such as `*` for a patch") from None
 
 
-def touched(patch: str, *, prefix: str = "") -> tuple[str, ...]:
+def touched_paths(patch: str, *, prefix: str = "") -> tuple[str, ...]:
     """The paths a patch changes, without the prefix.
 
     Raises:
-        InputError: It is no patch, or reaches outside the prefix.
+        InputError: It is not a patch, or reaches outside the prefix.
     """
     with empty_repository() as repository, tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
         given = ["apply", "--numstat", "-z", "-"]
-        ran = git_alone(given, repository=repository, work_tree=Path(place), given=patch.encode())
+        ran = run_git(given, repository=repository, work_tree=Path(place), given=patch.encode())
     if ran.returncode != 0:
         raise InputError(f"git does not read the patch: {_said(ran.stderr)}")
     names = [os.fsdecode(line.split(b"\t", 2)[2]) for line in ran.stdout.split(b"\0") if line.count(b"\t") >= 2]
     if not all(name.startswith(prefix) for name in names):
         raise InputError("the patch reaches outside the directory")
     # A file that becomes a link is there twice, as gone and as new.
-    return tuple(dict.fromkeys(checked(name[len(prefix) :]) for name in names))
+    return tuple(dict.fromkeys(check_path(name[len(prefix) :]) for name in names))
 
 
-def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
+def apply_patch(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
     """Return the tree with a patch applied. Git does so in an index: a patch that names other files finds none there.
 
     Raises:
@@ -88,13 +97,13 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
     """
     if not patch:
         return dict(tree)
-    names = touched(patch, prefix=prefix)
+    names = touched_paths(patch, prefix=prefix)
     given = {name: tree[name] for name in (*names, *_sources(patch, prefix)) if name in tree}
     with empty_repository() as repository:
         _import(repository, old=given)
-        git(git_alone(["read-tree", "refs/heads/old"], repository=repository, confined=False))
+        expect_output(run_git(["read-tree", "refs/heads/old"], repository=repository, confined=False))
         apply = ["apply", "--cached", _strip(prefix), "--whitespace=nowarn", "-"]
-        ran = git_alone(apply, repository=repository, given=patch.encode())
+        ran = run_git(apply, repository=repository, given=patch.encode())
         if ran.returncode != 0:
             raise InputError(f"the patch does not apply: {_said(ran.stderr)}")
         left = _indexed(repository)
@@ -103,25 +112,25 @@ def patched(tree: Tree, patch: str, *, prefix: str = "") -> Tree:
         if inside := next((top for top in parents(path) if top in found), None):
             raise InputError(f"the patch does not apply: {inside!r} is a file or a link, so nothing can be in it")
     after = {**found, **left}
-    if out := sorted(led_out(tree, after)):
+    if out := sorted(new_links_out(tree, after)):
         raise InputError(f"the patch has a symbolic link lead out of the directory: {out[0]!r}")
     return after
 
 
-def _indexed(repository: Path) -> dict[str, Entry]:
+def _indexed(repository: Path) -> dict[str, FileEntry]:
     """Return what is in the index of a repository of our own."""
-    listed = git(git_alone(["ls-files", "--stage", "-z"], repository=repository, confined=False))
+    listed = expect_output(run_git(["ls-files", "--stage", "-z"], repository=repository, confined=False))
     rows = [line.partition(b"\t") for line in listed.split(b"\0") if line]
-    about = [(head.split(b" "), checked(os.fsdecode(name))) for head, _, name in rows]
+    about = [(head.split(b" "), check_path(os.fsdecode(name))) for head, _, name in rows]
     if any(mode not in _MODES for (mode, _, _), _ in about):
         raise InputError("the patch changes a submodule, which is another repository's")
     wanted = b"".join(key + b"\n" for (_, key, _), _ in about)
-    rest = git(git_alone(["cat-file", "--batch"], repository=repository, given=wanted, confined=False))
-    found: dict[str, Entry] = {}
+    rest = expect_output(run_git(["cat-file", "--batch"], repository=repository, given=wanted, confined=False))
+    found: dict[str, FileEntry] = {}
     for (mode, _, _), name in about:
         head, _, rest = rest.partition(b"\n")
         size = int(head.rpartition(b" ")[2])
-        found[name], rest = Entry(rest[:size], _MODES[mode]), rest[size + 1 :]
+        found[name], rest = FileEntry(rest[:size], _MODES[mode]), rest[size + 1 :]
     return found
 
 
@@ -138,12 +147,12 @@ def _strip(prefix: str) -> str:
 def apply_in(directory: Path, patch: str, *, prefix: str = "") -> None:
     """Apply a patch of `patch_between` to files on disk: all of it, or nothing. Files keep permissions and owner.
 
-    A patch of anybody else's goes through `patched` first: git reads the file that a copy is made from wherever it is.
+    A patch from elsewhere goes through `apply_patch` first: git reads the file that a copy is made from wherever it is.
 
     Raises:
         InputError: The patch does not apply, or git cannot read the attributes of a file.
     """
-    names = touched(patch, prefix=prefix)
+    names = touched_paths(patch, prefix=prefix)
     refuse_pipes({directory / top for name in names for top in ("", *parents(name))}, ".gitattributes")
     before = {path: about for name in names if (about := _regular(path := directory / name))}
     _apply(directory, patch, prefix)
@@ -155,7 +164,7 @@ def _apply(directory: Path, patch: str, prefix: str) -> None:
     with empty_repository() as repository:
         for only in (["--check"], []):
             command = ["apply", *only, _strip(prefix), "--whitespace=nowarn", "-"]
-            ran = git_alone(command, repository=repository, work_tree=directory, given=patch.encode(), writes=not only)
+            ran = run_git(command, repository=repository, work_tree=directory, given=patch.encode(), writes=not only)
             if ran.returncode != 0:
                 raise InputError(f"the patch does not apply: {_said(ran.stderr)}", where=str(directory))
 
@@ -183,7 +192,7 @@ def _restore(path: Path, before: os.stat_result) -> None:
         path.chmod(mode)
 
 
-def ignored(paths: Iterable[str], tree: Tree) -> frozenset[str]:
+def ignored_paths(paths: Iterable[str], tree: Tree) -> frozenset[str]:
     """Which of these paths the tree's own `.gitignore` files name."""
     wanted = [path for path in paths if "\n" not in path]
     rules = {path: entry for path, entry in tree.items() if path.rpartition("/")[2] == ".gitignore"}
@@ -194,11 +203,11 @@ def ignored(paths: Iterable[str], tree: Tree) -> frozenset[str]:
             put(Path(place), name, entry)
         given = b"\0".join(os.fsencode(path) for path in wanted)
         asked = ["check-ignore", "--no-index", "-z", "--stdin"]
-        ran = git_alone(asked, repository=repository, work_tree=Path(place), given=given)
+        ran = run_git(asked, repository=repository, work_tree=Path(place), given=given)
     return frozenset(os.fsdecode(name) for name in ran.stdout.split(b"\0") if name)
 
 
-def put(root: Path, name: str, entry: Entry) -> None:
+def put(root: Path, name: str, entry: FileEntry) -> None:
     """Write an entry to disk, below a directory that is ours alone."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,24 +218,24 @@ def put(root: Path, name: str, entry: Entry) -> None:
     path.chmod(0o755 if entry.mode == "100755" else 0o644)
 
 
-def taken(root: Path, name: str) -> Entry | None:
+def read_entry(root: Path, name: str) -> FileEntry | None:
     """Read an entry back; `None` where there is none."""
     path = root / name
     if path.is_symlink():
-        return Entry(str(path.readlink()).encode(errors="surrogateescape"), "120000")
+        return FileEntry(str(path.readlink()).encode(errors="surrogateescape"), "120000")
     if not path.is_file():
         return None
     mode: Mode = "100755" if path.stat().st_mode & 0o100 else "100644"
-    return Entry(path.read_bytes(), mode)
+    return FileEntry(path.read_bytes(), mode)
 
 
 def _import(repository: Path, **branches: Tree) -> None:
     """Make a commit of each tree in a repository of our own."""
-    git(git_alone(["fast-import", "--quiet"], repository=repository, given=_stream(**branches), confined=False))
+    expect_output(run_git(["fast-import", "--quiet"], repository=repository, given=_stream(**branches), confined=False))
 
 
 def _stream(**branches: Tree) -> bytes:
-    """Return a commit for each branch, as `git fast-import` reads it."""
+    """Return a commit for each branch, as `expect_output fast-import` reads it."""
     parts: list[bytes] = []
     for branch, tree in branches.items():
         who = b"committer sale <sale@localhost> 0 +0000\ndata 0\n"
@@ -238,7 +247,7 @@ def _stream(**branches: Tree) -> bytes:
 
 
 def _binaries(*trees: Tree) -> bytes:
-    """Attributes that have git treat as binary what is no text in UTF-8, and as text what is."""
+    """Attributes that have git treat as binary files that are not text in UTF-8, and as text those that are."""
     said: dict[str, bool] = {}
     for tree in trees:
         for path, entry in tree.items():

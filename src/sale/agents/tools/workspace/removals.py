@@ -1,4 +1,4 @@
-"""What a patch removes beyond what its task asks for: a model that hands in one function can drop the rest of a file.
+"""The removals of a patch beyond its task: a model that hands in one function can drop the rest of a file.
 
 The rule is about lines that are not blank. A line that comes back in another place of the patch has moved, and is not
 removed. A file counts
@@ -6,7 +6,7 @@ removed. A file counts
 - if it is deleted, or is a file no more, and most of its lines do not come back elsewhere;
 - if it shrinks by more than half, and by 5 lines at least; or by 100 lines or more;
 - if four fifths of its lines are replaced, of 20 at least, and the task does not name it;
-- if it is no text, and is deleted or shrinks by more than half.
+- if it is not text, and is deleted or shrinks by more than half.
 
 It is asked for where the task names the file (by its path, name, or directory) and speaks of removing, moving or
 writing anew. Words are matched in English; whoever writes in another language, or means more, says `--allow-removals`.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from sale.agents.tools.workspace.tree import Entry, Tree, changes
+from sale.agents.tools.workspace.tree import FileEntry, Tree, changes
 
 MIN_LINES = 5
 MIN_REWRITTEN = 20
@@ -32,7 +32,7 @@ _REMOVING = re.compile(
 )
 
 
-def removals(task: str, before: Tree, after: Tree) -> tuple[str, ...]:
+def find_removals(task: str, before: Tree, after: Tree) -> tuple[str, ...]:
     """Return what is removed without being asked for, a line for each file; empty where there is nothing to say.
 
     Args:
@@ -78,8 +78,8 @@ def _said(lines: int, left: int, gone: int, *, is_there: bool, named: bool) -> s
     return ""
 
 
-def _said_of_bytes(before: Entry, after: Entry | None, elsewhere: set[bytes]) -> str:
-    """Return what is to be said of what is no text: a picture, an archive, a symbolic link."""
+def _said_of_bytes(before: FileEntry, after: FileEntry | None, elsewhere: set[bytes]) -> str:
+    """Describe the removal of a file that is not text: a picture, an archive, a symbolic link."""
     size = len(before.data)
     if after is None or after.mode == "120000" != before.mode:
         return "" if before.data in elsewhere else f"the file is removed ({size} bytes)"
@@ -99,11 +99,11 @@ def _names(task: str, path: str) -> bool:
     )
 
 
-def _is_text(entry: Entry | None) -> bool:
+def _is_text(entry: FileEntry | None) -> bool:
     return entry is not None and entry.text is not None
 
 
-def _lines(entry: Entry | None) -> Counter[str]:
+def _lines(entry: FileEntry | None) -> Counter[str]:
     """Return how often each line that is not blank is in a text; indentation does not count."""
     text = entry.text if entry is not None else None
     return Counter(line.strip() for line in (text or "").splitlines() if line.strip())

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sale.agents.tools.workspace.disk import Folder, read_regular, refuse_pipes
-from sale.agents.tools.workspace.git import empty_repository, git_alone, user_excludes
+from sale.agents.tools.workspace.disk import UntrustedFolder, read_regular, refuse_pipes
+from sale.agents.tools.workspace.git import empty_repository, run_git, user_excludes
 from sale.agents.tools.workspace.tree import MEGABYTE
 from sale.config import git_settings_path
 from sale.errors import InputError
@@ -24,7 +24,7 @@ INDEX_BYTES = 256 * MEGABYTE
 RULES_BYTES = MEGABYTE
 POINTER_BYTES = 4096
 MAX_DEPTH = 8
-"""How deep repositories within repositories are followed."""
+"""Levels of repositories within repositories that are followed."""
 JUNK = frozenset({
     ".git", ".hg", ".svn", "__pycache__", "node_modules", ".tox", ".nox", ".pytest_cache", ".mypy_cache", ".ruff_cache",
 })  # fmt: skip
@@ -36,7 +36,7 @@ _SPARSE = b"sdir\0\0\0\0"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """What counts in a directory."""
+    """The files that count in a directory."""
 
     names: tuple[str, ...]
     """The paths of files, below the directory; sorted. Some may not be there."""
@@ -90,7 +90,7 @@ def is_environment(folder: Path) -> bool:
 
 def _with_inner(directory: Path, names: list[str], depth: int) -> Listing:
     """Put the files of submodules and of other repositories below in the place of their directories."""
-    folder = Folder(directory)
+    folder = UntrustedFolder(directory)
     files: set[str] = set()
     inner: list[str] = []
     absent: list[str] = []
@@ -131,7 +131,7 @@ def _asked(found: _Repository, directory: Path) -> list[str]:
         )
         asked = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         asked += ["--sparse"] if _SPARSE in index else []
-        ran = git_alone(asked, repository=repository, work_tree=found.top, directory=directory)
+        ran = run_git(asked, repository=repository, work_tree=found.top, directory=directory)
     if ran.returncode != 0:
         said = ran.stderr.decode(errors="replace").strip()
         raise InputError(
@@ -182,7 +182,7 @@ def _repository_at(top: Path) -> _Repository | None:
     """Return the repository whose work tree begins at a directory.
 
     Raises:
-        InputError: A file in the place of `.git` names a place that is no repository.
+        InputError: A file in the place of `.git` names a place that is not a repository.
     """
     pointer = top / ".git"
     try:

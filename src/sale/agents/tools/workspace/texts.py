@@ -3,7 +3,7 @@
 A file is in the encoding of its byte-order mark, else the one it declares in its first two lines (`# -*- coding:
 latin-1 -*-`, as PEP 263 has it, or the declaration of XML), else UTF-8. Whoever changes it sees neither the mark nor
 its line ends: every line ends in a line feed. A line that is not changed keeps its bytes, a new one ends like the lines
-around it. What cannot be decoded and encoded again byte for byte is no text, and is never changed as text.
+around it. What cannot be decoded and encoded again byte for byte is not text, and is never changed as text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DECLARED = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _XML = re.compile(r"^<\?xml[^>]*?\bencoding\s*=\s*[\"']([-\w.]+)[\"']")
 _END = re.compile(r"\r\n|\r|\n")
 _HEAD = 1000
-"""How far into a file its declaration is looked for."""
+"""Characters of a file in which its declaration is looked for."""
 _PLAIN = frozenset({"utf-8", "ascii", "iso8859-1", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"})
 """Encodings in which the bytes of a line depend on nothing before it."""
 _SLOW = frozenset({"punycode", "idna"})
@@ -39,7 +39,7 @@ _COMPARED = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TextEdit:
     """A part of a file's plain text, and what takes its place."""
 
     start: int
@@ -62,7 +62,7 @@ class FileText:
         """The text as it is shown and changed: every line ends in a line feed."""
         return plain_lines(self.raw)
 
-    def with_spans(self, spans: Sequence[Span]) -> FileText:
+    def with_spans(self, spans: Sequence[TextEdit]) -> FileText:
         """Return the text with parts of `plain` replaced; they may not overlap."""
         found = self
         for span in sorted(spans, key=lambda one: (one.start, one.end), reverse=True):
@@ -75,7 +75,7 @@ class FileText:
         if own_end and plain.strip() and given.strip():
             (before, _, after), (_, middle, _) = margins(plain), margins(given)
             given = before + middle + after
-        return self.with_spans([Span(0, len(plain), given)])
+        return self.with_spans([TextEdit(0, len(plain), given)])
 
     def data(self, path: str) -> bytes:
         """Return the bytes.
@@ -91,7 +91,7 @@ class FileText:
                 f"{path} is in {self.encoding}, which has no {self.raw[at : at + 1]!r}",
                 hint="Write it with characters of that encoding.",
             ) from None
-        again = decoded(made)
+        again = decode_file(made)
         if again is None or (again.raw, again.mark) != (self.raw, self.mark):
             raise InputError(
                 f"{path} could not be read again as text in {self.encoding} with what it is to hold",
@@ -99,7 +99,7 @@ class FileText:
             )
         return made
 
-    def _with_span(self, span: Span) -> FileText:
+    def _with_span(self, span: TextEdit) -> FileText:
         contents, ends = _split(self.raw)
         first, column = _place(contents, span.start)
         last, until = _place(contents, span.end)
@@ -124,7 +124,7 @@ class FileText:
         return self.encoding if self.mark or declared == _declared(self.raw) else declared or "utf-8"
 
 
-def decoded(data: bytes) -> FileText | None:
+def decode_file(data: bytes) -> FileText | None:
     """Return a file's bytes as text, or `None` where they are no text that can be encoded again byte for byte."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
@@ -196,7 +196,7 @@ def _declared(text: str) -> str | None:
 
 
 def _split(raw: str) -> tuple[list[str], list[str]]:
-    """What is in each line, and how it ends; the last one ends in nothing."""
+    """Return the text of each line, and its end; the last one ends in nothing."""
     return _END.split(raw), [*_END.findall(raw), ""]
 
 
@@ -210,13 +210,13 @@ def _place(contents: Sequence[str], offset: int) -> tuple[int, int]:
 
 
 def _usual(ends: Sequence[str], line: int) -> str:
-    """How a new line ends: like the one before it, or the one after it."""
+    """Return the end of a new line: that of the line before it, or of the one after it."""
     near = [end for end in (*ends[line::-1], *ends[line:]) if end]
     return near[0] if near else "\n"
 
 
 def _ends(old: Sequence[str], ends: Sequence[str], new: Sequence[str], usual: str) -> list[str]:
-    """How each new line ends: as the old one that it is, or that it takes the place of."""
+    """Return the end of each new line: that of the old line that it equals, or replaces."""
     if len({*ends[:-1]}) <= 1:
         between = ends[0] if len(ends) > 1 else usual
         return [*[between] * (len(new) - 1), ends[-1]]

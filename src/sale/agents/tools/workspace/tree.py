@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sale.agents.tools.workspace.texts import FileText, decoded
+from sale.agents.tools.workspace.texts import FileText, decode_file
 from sale.errors import InputError
 
 Mode = Literal["100644", "100755", "120000"]
@@ -18,15 +18,15 @@ Mode = Literal["100644", "100755", "120000"]
 MEGABYTE = 2**20
 PATH_BYTES = 1024
 LINK_HOPS = 8
-"""How many symbolic links may follow one another."""
+"""Symbolic links that may follow one another."""
 MAX_LINKS = 40
-"""How many symbolic links the kernel follows on one path."""
+"""Symbolic links the kernel follows on one path."""
 RESERVED = frozenset({".git"})
 """Names no part of a path may have, in any case: what git would read as its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """A file, a program, or a symbolic link, whose data is its target."""
 
     data: bytes
@@ -34,13 +34,13 @@ class Entry:
 
     @property
     def text(self) -> str | None:
-        """What it says, each line ending in a line feed, where it is text in an encoding it declares, or UTF-8."""
-        found = None if self.mode == "120000" else decoded(self.data)
+        """Its text, each line ending in a line feed, where it is text in an encoding it declares, or UTF-8."""
+        found = None if self.mode == "120000" else decode_file(self.data)
         return None if found is None else found.plain
 
     @property
     def is_utf8(self) -> bool:
-        """Whether its bytes are text in UTF-8, whatever it declares."""
+        """True where its bytes are text in UTF-8, whatever it declares."""
         if b"\0" in self.data:
             return False
         try:
@@ -50,25 +50,25 @@ class Entry:
         return True
 
 
-Tree = Mapping[str, Entry]
+Tree = Mapping[str, FileEntry]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Room:
-    """How much a copy holds."""
+class CopyLimits:
+    """The size limits of a copy."""
 
     files: int = 20_000
     total_bytes: int = 128 * MEGABYTE
     file_bytes: int = 32 * MEGABYTE
 
 
-class Copy:
+class WorkingCopy:
     """A copy that is being worked on."""
 
-    def __init__(self, tree: Tree, room: Room | None = None) -> None:
+    def __init__(self, tree: Tree, room: CopyLimits | None = None) -> None:
         """Begin with these files; the tree itself is never changed."""
         self._entries = dict(tree)
-        self._room = room or Room()
+        self._room = room or CopyLimits()
         self._bytes = sum(len(entry.data) for entry in tree.values())
 
     @property
@@ -82,13 +82,13 @@ class Copy:
         Raises:
             InputError: There is nothing there, or the path leads out.
         """
-        top = "" if below in {"", ".", "./", "/"} else checked(below)
+        top = "" if below in {"", ".", "./", "/"} else check_path(below)
         found = sorted(path for path in self._entries if not top or path == top or path.startswith(f"{top}/"))
         if not found and top:
             raise InputError(f"there is no {top!r} in the copy", hint="list_files shows what there is.")
         return found
 
-    def read(self, path: str) -> Entry:
+    def read(self, path: str) -> FileEntry:
         """A file, through symbolic links within the copy.
 
         Raises:
@@ -104,7 +104,7 @@ class Copy:
         """Return a file as text, through symbolic links within the copy; `None` where there is no file.
 
         Raises:
-            InputError: There is one that is no text, there is a directory, or the path leads out.
+            InputError: The file is not text, there is a directory, or the path leads out.
         """
         where = self.where(path)
         entry = self._entries.get(where)
@@ -112,7 +112,7 @@ class Copy:
             if any(other.startswith(f"{where}/") for other in self._entries):
                 raise InputError(f"{where!r} is a directory")
             return None
-        found = decoded(entry.data)
+        found = decode_file(entry.data)
         if found is None:
             raise InputError(
                 f"{where!r} is no text: it is not in UTF-8, nor in an encoding that it declares, so it is left as it is"
@@ -132,7 +132,7 @@ class Copy:
             raise InputError(f"{inside!r} is a file, so nothing can be in it")
         old = self._entries.get(where)
         self._make_room(where, len(data) - (len(old.data) if old else 0), data, new=old is None)
-        self._entries[where] = Entry(data, mode or (old.mode if old else "100644"))
+        self._entries[where] = FileEntry(data, mode or (old.mode if old else "100644"))
         return where
 
     def replace_all(self, tree: Tree) -> None:
@@ -152,13 +152,13 @@ class Copy:
         Raises:
             InputError: It leads out of the copy, or in a circle.
         """
-        name = checked(path)
+        name = check_path(path)
         for _ in range(LINK_HOPS):
             link = next((top for top in (*parents(name), name) if self._is_link(top)), None)
             if link is None:
                 return name
             target = self._entries[link].data.decode(errors="replace")
-            name = checked(posixpath.join(posixpath.dirname(link), target) + name[len(link) :])
+            name = check_path(posixpath.join(posixpath.dirname(link), target) + name[len(link) :])
         raise InputError(f"{path!r} follows too many symbolic links")
 
     def _is_link(self, path: str) -> bool:
@@ -181,7 +181,7 @@ class Copy:
         self._bytes += more
 
 
-def checked(path: str) -> str:
+def check_path(path: str) -> str:
     """A path in its plain form.
 
     Raises:
@@ -205,7 +205,7 @@ def checked(path: str) -> str:
 
 
 def stays_inside(path: str, target: str) -> bool:
-    """Whether a symbolic link, as it is written, leads to somewhere in the copy; `links_out` follows it."""
+    """Return whether a symbolic link, as it is written, leads to a path in the copy; `links_out` follows it."""
     if target.startswith("/"):
         return False
     plain = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
@@ -220,15 +220,15 @@ def goes_round(path: str, tree: Tree) -> bool:
 def links_out(tree: Tree) -> frozenset[str]:
     """Return the symbolic links that lead out of a tree, as the kernel follows them: through other links, too.
 
-    `a/b/../x` is not `a/x` where `a/b` is a link. So a target that goes up from what is no directory of the tree counts
-    as leading out: where that would end is not known.
+    `a/b/../x` is not `a/x` where `a/b` is a link. So a target that goes up from a path that is not a directory of the
+    tree counts as leading out: where that would end is not known.
     """
     links = [path for path, entry in tree.items() if entry.mode == "120000"]
     folders = {top for path in tree for top in parents(path)} if links else set[str]()
     return frozenset(path for path in links if _followed(path, tree, folders) == "out")
 
 
-def led_out(before: Tree, after: Tree) -> frozenset[str]:
+def new_links_out(before: Tree, after: Tree) -> frozenset[str]:
     """Return the symbolic links of a tree that lead out, but those that are in the earlier one and led out there."""
     found = links_out(after)
     known = links_out(before) if found else frozenset[str]()

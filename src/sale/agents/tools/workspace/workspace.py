@@ -10,13 +10,13 @@ from typing import Self
 from sale.agents.prompts.repository import workspace_task
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.agents.tools.sandbox import find_sandbox
-from sale.agents.tools.workspace.around import around
-from sale.agents.tools.workspace.box import Bounds, CommandBox, CommandReport
-from sale.agents.tools.workspace.copying import Copied, copied
-from sale.agents.tools.workspace.listing import failing, is_test, listing
-from sale.agents.tools.workspace.patching import apply_in, ignored, patch_between, patched, touched
-from sale.agents.tools.workspace.removals import removals
-from sale.agents.tools.workspace.tree import MEGABYTE, Copy, Room, Tree, changes, parents
+from sale.agents.tools.workspace.box import CommandBox, CommandLimits, CommandReport
+from sale.agents.tools.workspace.copying import CopiedDirectory, copy_directory
+from sale.agents.tools.workspace.environment import find_mounts
+from sale.agents.tools.workspace.listing import clip_to_failure, is_test, list_tree
+from sale.agents.tools.workspace.patching import apply_in, apply_patch, ignored_paths, patch_between, touched_paths
+from sale.agents.tools.workspace.removals import find_removals
+from sale.agents.tools.workspace.tree import MEGABYTE, CopyLimits, Tree, WorkingCopy, changes, parents
 from sale.config import WorkspaceSettings, virtual_environment
 from sale.errors import InputError, SandboxError
 from sale.types import Outcome, Task
@@ -38,15 +38,15 @@ class Workspace:
     prefix: str
     """Where it is below the top of its git repository; paths in patches begin with it."""
     left_out: tuple[str, ...]
-    """What was not copied, with why."""
+    """Files that were not copied, with the reasons."""
     command: str | None
-    """What the work is checked by."""
+    """The command the work is checked by."""
     before: CommandReport | None
-    """What the command says of the directory as it is."""
+    """The command's report on the directory as it is."""
     box: CommandBox
     """Runs commands over copies."""
-    room: Room
-    """How large a copy may grow."""
+    room: CopyLimits
+    """The size limits of a copy."""
     inner: tuple[str, ...] = ()
     """Directories that are repositories of their own, such as submodules, whose files are copied as well."""
     held: frozenset[str] = frozenset()
@@ -65,13 +65,13 @@ class Workspace:
             settings: Limits; the defaults of `[workspace]` unless given.
 
         Raises:
-            InputError: It is no directory, or too large; or there is no git program.
+            InputError: It is not a directory, or too large; or there is no git program.
             SandboxError: Commands cannot be isolated on this machine. There is no way around that.
         """
         bounds = settings or WorkspaceSettings()
         path = await asyncio.to_thread(Path(directory).resolve)
-        room = Room(files=bounds.files, total_bytes=bounds.megabytes * MEGABYTE)
-        found = await asyncio.to_thread(copied, path, room)
+        room = CopyLimits(files=bounds.files, total_bytes=bounds.megabytes * MEGABYTE)
+        found = await asyncio.to_thread(copy_directory, path, room)
         if not found.tree:
             raise InputError("there are no files to work on", where=str(path))
         box = await asyncio.to_thread(_box, path, bounds)
@@ -89,9 +89,9 @@ class Workspace:
             held=found.held,
         )
 
-    def copy(self) -> Copy:
+    def copy(self) -> WorkingCopy:
         """A fresh copy to work on."""
-        return Copy(self.tree, self.room)
+        return WorkingCopy(self.tree, self.room)
 
     def task(self, task: Task | str) -> Task:
         """The task as bidders and workers see it: with a short list of the files, and what fails at present."""
@@ -99,9 +99,9 @@ class Workspace:
         before = self.before
         shown = workspace_task(
             text.strip(),
-            files=listing(self.tree),
+            files=list_tree(self.tree),
             command=self.command,
-            failing=None if before is None or before.passed else failing(before),
+            failing=None if before is None or before.passed else clip_to_failure(before),
         )
         return Task(text=shown, domain=DOMAIN) if isinstance(task, str) else replace(task, text=shown, domain=DOMAIN)
 
@@ -115,14 +115,14 @@ class Workspace:
         new = [path for path in tree if path not in self.tree]
         if taken := next((path for path in new if not self.held.isdisjoint((path, *parents(path)))), None):
             raise InputError(f"something that was not copied is at {taken!r} or above it", hint="Take another path.")
-        unwanted = ignored(new, tree)
+        unwanted = ignored_paths(new, tree)
         kept = {path: entry for path, entry in tree.items() if path not in unwanted}
         return patch_between(self.tree, kept, prefix=self.prefix)
 
     async def verify(self, task: Task, answer: str) -> Outcome:  # noqa: ARG002 - the shape is the Verifier's
         """Apply an answer, which is a patch, to a fresh copy, and run the command there."""
         try:
-            tree = await asyncio.to_thread(patched, self.tree, answer, prefix=self.prefix)
+            tree = await asyncio.to_thread(apply_patch, self.tree, answer, prefix=self.prefix)
         except InputError as error:
             return Outcome(verdict="failure", judged_by="patch", detail=str(error))
         if self.command is None:
@@ -133,13 +133,13 @@ class Workspace:
             return Outcome(verdict="unknown", judged_by="command", detail=f"{error.code}: {error.message}")
         if not report.passed:
             return Outcome(verdict="failure", judged_by="command", detail=_ending(report))
-        names = await asyncio.to_thread(touched, answer, prefix=self.prefix)
+        names = await asyncio.to_thread(touched_paths, answer, prefix=self.prefix)
         tests = [path for path in names if is_test(path)]
         detail = f"the patch changes tests: {', '.join(tests)}" if tests else ""
         return Outcome(verdict="success", judged_by="command", detail=detail)
 
     def removals(self, task: str, patch: str) -> tuple[str, ...]:
-        """Return what a patch removes beyond what its task asks for, a line for each file; see `removals`.
+        """Return what a patch removes beyond what its task asks for, a line for each file; see `find_removals`.
 
         Args:
             task: What was to be done, in the user's own words.
@@ -148,10 +148,10 @@ class Workspace:
         Raises:
             InputError: The patch does not apply.
         """
-        return removals(task, self.tree, patched(self.tree, patch, prefix=self.prefix))
+        return find_removals(task, self.tree, apply_patch(self.tree, patch, prefix=self.prefix))
 
     async def apply(self, patch: str) -> tuple[str, ...]:
-        """Apply a patch to the directory itself; the paths it changed. What `removals` says is not asked for here.
+        """Apply a patch to the directory itself; the paths it changed. What `find_removals` says is not asked for here.
 
         Raises:
             InputError: The directory is not what it was when it was copied, or the patch does not apply; nothing is
@@ -160,7 +160,7 @@ class Workspace:
         return await asyncio.to_thread(self._apply, patch)
 
     def _apply(self, patch: str) -> tuple[str, ...]:
-        now: Copied = copied(self.directory, self.room)
+        now: CopiedDirectory = copy_directory(self.directory, self.room)
         if now.tree != self.tree:
             raise InputError(
                 "it has changed since it was copied, so the patch is not applied",
@@ -168,7 +168,7 @@ class Workspace:
                 hint="Keep the patch with --patch FILE and apply it with git, or run the task again.",
             )
         # Not the patch itself, which may be anybody's: what comes of it, as a patch of our own.
-        after = patched(self.tree, patch, prefix=self.prefix)
+        after = apply_patch(self.tree, patch, prefix=self.prefix)
         own = patch_between(self.tree, after, prefix=self.prefix)
         if own:
             apply_in(self.directory, own, prefix=self.prefix)
@@ -179,13 +179,13 @@ def _box(directory: Path, settings: WorkspaceSettings) -> CommandBox:
     sandbox = find_sandbox()
     if not isinstance(sandbox, BubblewrapSandbox):
         raise SandboxError("commands over a repository need bubblewrap", hint="`sale doctor` shows what it needs.")
-    surroundings = around(
+    surroundings = find_mounts(
         directory,
         named=settings.visible,
         environment=virtual_environment(),
         place_bytes=settings.disk_mb * MEGABYTE,
     )
-    bounds = Bounds(
+    bounds = CommandLimits(
         seconds=settings.seconds,
         memory_bytes=settings.memory_mb * MEGABYTE,
         processes=settings.processes,

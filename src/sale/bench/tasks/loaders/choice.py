@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from sale.bench.tasks.loaders.rows import Row, UnusableRowError, filled, place, text, texts
+from sale.bench.tasks.loaders.rows import Row, UnusableRowError, place, required_text, text, texts
 from sale.bench.tasks.loaders.times import PUBLISHED, STAND_IN
 from sale.bench.tasks.schema import BenchTask, HumanTime, Split
 from sale.errors import InputError
@@ -31,7 +31,9 @@ def mmlu(row: Row, *, split: Split) -> BenchTask:
         UnusableRowError: Question or options are empty.
     """
     where = place("mmlu", row, "id")
-    return _question(row, source="mmlu", own_id=filled(row, "id", where).removeprefix("mmlu/"), code="", split=split)
+    return _question(
+        row, source="mmlu", own_id=required_text(row, "id", where).removeprefix("mmlu/"), code="", split=split
+    )
 
 
 def javascript(row: Row, *, split: Split) -> BenchTask:
@@ -40,7 +42,7 @@ def javascript(row: Row, *, split: Split) -> BenchTask:
     As `mmlu`, with an `id` like `js/1`, and `code` in its fence, which may be empty.
     """
     where = place("javascript", row, "id")
-    own = filled(row, "id", where).removeprefix("js/")
+    own = required_text(row, "id", where).removeprefix("js/")
     return _question(row, source="javascript", own_id=own, code=text(row, "code", where), split=split)
 
 
@@ -55,7 +57,7 @@ def _question(row: Row, *, source: str, own_id: str, code: str, split: Split) ->
             f"the field 'answer' must be one of {', '.join(LETTERS[: len(options)])}, got {letter!r}", where=where
         )
     # Statements numbered `I. …` are no options: a space keeps them apart from the lines that are.
-    asked = _LOOKS_LIKE_OPTION.sub(" ", filled(row, "question", where).strip())
+    asked = _LOOKS_LIKE_OPTION.sub(" ", required_text(row, "question", where).strip())
     shown = "\n".join(f"{name}. {_inset(option)}" for name, option in zip(LETTERS, options, strict=False))
     parts = (asked, code.strip(), shown, ASK)
     return BenchTask(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sale.bench.tasks.loaders.rows import Row, UnusableRowError, field, filled, place, text, texts
+from sale.bench.tasks.loaders.rows import Row, UnusableRowError, field, place, required_text, text, texts
 from sale.bench.tasks.loaders.times import by_source
 from sale.bench.tasks.schema import BenchTask, HumanTime, Split
 from sale.errors import InputError
@@ -28,7 +28,7 @@ def mbpp(row: Row, *, split: Split) -> BenchTask:
     tests = texts(row, "test_list", where)
     if not tests or not all(test.strip() for test in tests):
         raise UnusableRowError("it has no tests, or an empty one", where=where)
-    asked = filled(row, "prompt", where).strip()
+    asked = required_text(row, "prompt", where).strip()
     example = tests[0].strip()
     return BenchTask(
         id=f"mbpp/{_own_id(row, where)}",
@@ -58,17 +58,17 @@ def humaneval(row: Row, *, split: Split) -> BenchTask:
         UnusableRowError: One of them is empty.
     """
     where = place("humaneval", row, "task_id")
-    begun = filled(row, "prompt", where).rstrip()
+    begun = required_text(row, "prompt", where).rstrip()
     shown = begun.lstrip("\n")
-    test = filled(row, "test", where).strip("\n")
+    test = required_text(row, "test", where).strip("\n")
     return BenchTask(
-        id=f"humaneval/{filled(row, 'task_id', where).removeprefix('HumanEval/')}",
+        id=f"humaneval/{required_text(row, 'task_id', where).removeprefix('HumanEval/')}",
         domain="coding",
         source="humaneval",
         split=split,
         kind="tests",
         prompt=f"Complete this Python function. Hand in the whole function:\n\n```python\n{shown}\n```",
-        tests=f"{test}\n\ncheck({filled(row, 'entry_point', where)})\n",
+        tests=f"{test}\n\ncheck({required_text(row, 'entry_point', where)})\n",
         prelude=f"{begun}\n",
         time=HumanTime(provenance=NOT_IN_HST_BENCH),
         licence="MIT",
@@ -94,17 +94,17 @@ def leetcode(row: Row, *, split: Split) -> BenchTask:
     if difficulty not in {"Medium", "Hard"}:
         raise InputError(f"the field 'difficulty' must be Easy, Medium or Hard, got {difficulty!r}", where=where)
     source = f"leetcode-{difficulty.lower()}"
-    statement = filled(row, "problem_description", where).strip()
-    starter = filled(row, "starter_code", where).rstrip()
-    test = filled(row, "test", where).strip("\n")
+    statement = required_text(row, "problem_description", where).strip()
+    starter = required_text(row, "starter_code", where).rstrip()
+    test = required_text(row, "test", where).strip("\n")
     return BenchTask(
-        id=f"{source}/{filled(row, 'task_id', where)}",
+        id=f"{source}/{required_text(row, 'task_id', where)}",
         domain="coding",
         source=source,
         split=split,
         kind="tests",
         prompt=f"{statement}\n\nWrite it in Python. Hand in the whole class. It begins:\n\n```python\n{starter}\n```",
-        tests=f"{test}\n\ncheck({filled(row, 'entry_point', where)})\n",
+        tests=f"{test}\n\ncheck({required_text(row, 'entry_point', where)})\n",
         prelude=text(row, "prompt", where),
         time=by_source(source),
         licence=LEETCODE_LICENCE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sale.bench.tasks.loaders import choice, search
-from sale.bench.tasks.loaders.rows import Row, UnusableRowError, filled, mapping, place, text
+from sale.bench.tasks.loaders.rows import Row, UnusableRowError, mapping, place, required_text, text
 from sale.bench.tasks.loaders.times import by_source, minutes_of
 from sale.bench.tasks.schema import BIN_EDGES, BenchTask, HumanTime, Split, bin_of
 
@@ -27,13 +27,13 @@ def gaia(row: Row, *, split: Split) -> BenchTask:
             longer than the last bin.
     """
     where = place("gaia", row, "task_id")
-    question, answer = filled(row, "Question", where).strip(), filled(row, "Final answer", where).strip()
+    question, answer = required_text(row, "Question", where).strip(), required_text(row, "Final answer", where).strip()
     if answer == "?":
         raise UnusableRowError("its answer is withheld: only the validation split has answers", where=where)
     if row.get("file_name"):
         raise UnusableRowError("a file belongs to it, which a task cannot hand over", where=where)
     return BenchTask(
-        id=f"gaia/{filled(row, 'task_id', where)}",
+        id=f"gaia/{required_text(row, 'task_id', where)}",
         domain="search",
         source="gaia",
         split=split,
@@ -63,10 +63,10 @@ def hle(row: Row, *, split: Split) -> BenchTask:
         raise UnusableRowError("it is on another subject than chemistry and biology", where=where)
     if row.get("image"):
         raise UnusableRowError("it needs an image", where=where)
-    question, answer = filled(row, "question", where).strip(), filled(row, "answer", where).strip()
+    question, answer = required_text(row, "question", where).strip(), required_text(row, "answer", where).strip()
     options = text(row, "answer_type", where) == "multipleChoice" and _shows(question, answer)
     return BenchTask(
-        id=f"hle/{filled(row, 'id', where)}",
+        id=f"hle/{required_text(row, 'id', where)}",
         domain="search",
         source="hle",
         split=split,

@@ -28,7 +28,7 @@ class HubSet:
 
     repository: str
     columns: tuple[str, ...]
-    """What is read of it."""
+    """Names of the columns that are read."""
     splits: Mapping[Split, tuple[str, ...]]
     """Our split to the hub's."""
     configs: tuple[str | None, ...] = (None,)
@@ -87,7 +87,7 @@ def _stream(hub: HubSet, config: str | None, split: str, place: str) -> Iterator
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What is raised where the hub does not answer. HTTPError is of whichever client the hub's library uses."""
+    """Return the exceptions of a hub that does not answer. HTTPError is of whichever client the hub's library uses."""
     return (OSError, getattr(import_module("huggingface_hub.errors"), "HTTPError", OSError))
 
 
@@ -118,7 +118,7 @@ def mmlu_row(row: Row, split: str, number: int) -> Row:
     """MMLU: the answer is an option's number there, and there is no id.
 
     Raises:
-        InputError: A field is missing, or the answer is no option's number.
+        InputError: A field is missing, or the answer is not the number of an option.
     """
     where = f"mmlu {split} row {number}"
     subject, answer = text(row, "subject", where), field(row, "answer", where)

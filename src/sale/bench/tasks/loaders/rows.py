@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 
 class UnusableRowError(InputError):
-    """The row is well formed but makes no task: nobody could answer it, or it is outside what the bench asks.
+    """The row is well formed but makes no task: it cannot be answered, or it is outside what the bench asks.
 
     Attributes:
         reason: Why, in words that do not differ from row to row, so that they can be counted.
@@ -51,7 +51,7 @@ def text(row: Row, name: str, where: str) -> str:
     return value
 
 
-def filled(row: Row, name: str, where: str) -> str:
+def required_text(row: Row, name: str, where: str) -> str:
     """A field's text, which a task cannot do without.
 
     Raises:
@@ -105,7 +105,7 @@ def mapping(value: object, name: str, where: str) -> Row:
 
 
 def place(source: str, row: Row, *names: str) -> str:
-    """How an error names the row: its source, and the first of these fields that it has."""
+    """Return the name of the row in an error: its source, and the first of these fields that it has."""
     found = next((row[name] for name in names if name in row), None)
     return source if found is None else f"{source} row {found!r:.60}"
 

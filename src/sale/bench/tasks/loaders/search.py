@@ -11,9 +11,9 @@ from sale.bench.tasks.loaders.rows import (
     as_texts,
     digest,
     field,
-    filled,
     mapping,
     place,
+    required_text,
     sequence,
     text,
     texts,
@@ -37,7 +37,7 @@ def simpleqa(row: Row, *, split: Split) -> BenchTask:
         UnusableRowError: One of them is empty.
     """
     where = place("simpleqa", row, "problem")
-    question, answer = filled(row, "problem", where).strip(), filled(row, "answer", where).strip()
+    question, answer = required_text(row, "problem", where).strip(), required_text(row, "answer", where).strip()
     return _short("simpleqa", digest(question), question, (answer,), split=split, licence="MIT")
 
 
@@ -57,7 +57,7 @@ def popqa(row: Row, *, split: Split) -> BenchTask:
         UnusableRowError: There is no question, or no answer.
     """
     where = place("popqa", row, "question")
-    question = filled(row, "question", where).strip()
+    question = required_text(row, "question", where).strip()
     answers = _possible_answers(row, where)
     if row.get("obj") is not None:
         answers = [text(row, "obj", where), *answers]
@@ -85,8 +85,8 @@ def hotpotqa(row: Row, *, split: Split) -> BenchTask:
         UnusableRowError: There is no question, or no answer.
     """
     where = place("hotpotqa", row, "_id", "question")
-    question, answer = filled(row, "question", where).strip(), filled(row, "answer", where).strip()
-    own = filled(row, "_id", where) if row.get("_id") is not None else digest(question)
+    question, answer = required_text(row, "question", where).strip(), required_text(row, "answer", where).strip()
+    own = required_text(row, "_id", where) if row.get("_id") is not None else digest(question)
     facts = sequence(row.get("supporting_facts") or (), "supporting_facts", where)
     evidence = [_title(fact, where) for fact in facts]
     return _short("hotpotqa", own, question, (answer,), split=split, licence="CC BY-SA 4.0", evidence=evidence)

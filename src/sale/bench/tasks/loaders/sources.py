@@ -17,7 +17,7 @@ MBPP_TEST = range(11, 511)
 """MBPP's own test tasks, by number; up to 10 they are examples for prompts, above 510 for training and validation."""
 
 
-class Make(Protocol):
+class TaskMaker(Protocol):
     """A row to a task; see the functions of the loaders."""
 
     def __call__(self, row: Row, *, split: Split) -> BenchTask:
@@ -26,19 +26,19 @@ class Make(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class TaskSource:
     """One source."""
 
     name: str
     """The source its tasks carry."""
-    make: Make
+    make: TaskMaker
     folder: str
     """Its folder where several sources lie side by side."""
     files: Mapping[Split, tuple[str, ...]]
     """The files it is known by, the fullest first. A source without a dev split of its own names none for it."""
     hub: HubSet | None = None
     belongs: Callable[[Row, Split], bool] | None = None
-    """Whether a row is of a split, where one file holds both."""
+    """Returns whether a row is of a split, where one file holds both."""
 
 
 def _mmlu_belongs(row: Row, split: Split) -> bool:
@@ -54,7 +54,7 @@ def _mbpp_belongs(row: Row, split: Split) -> bool:
 
 _TEST_ONLY: Mapping[Split, tuple[str, ...]] = MappingProxyType({"test": ("test",)})
 
-_MMLU = Source(
+_MMLU = TaskSource(
     name="mmlu",
     make=choice.mmlu,
     folder="mcq",
@@ -68,10 +68,10 @@ _MMLU = Source(
         adapt=mmlu_row,
     ),
 )
-_JAVASCRIPT = Source(
+_JAVASCRIPT = TaskSource(
     name="javascript", make=choice.javascript, folder="mcq", files={"test": ("javascript_questions.jsonl",)}
 )
-_MBPP = Source(
+_MBPP = TaskSource(
     name="mbpp",
     make=code.mbpp,
     folder="mbpp",
@@ -84,7 +84,7 @@ _MBPP = Source(
         columns=("task_id", "prompt", "test_imports", "test_list"),
     ),
 )
-_HUMANEVAL = Source(
+_HUMANEVAL = TaskSource(
     name="humaneval",
     make=code.humaneval,
     folder="humaneval",
@@ -100,21 +100,21 @@ _LEETCODE_HUB = HubSet(
     splits={"test": ("test",), "dev": ("train",)},
     columns=("task_id", "difficulty", "problem_description", "starter_code", "prompt", "entry_point", "test"),
 )
-_SIMPLEQA = Source(
+_SIMPLEQA = TaskSource(
     name="simpleqa",
     make=search.simpleqa,
     folder="simpleqa",
     files={"test": ("simple_qa_test_set.csv",)},
     hub=HubSet(repository="basicv8vc/SimpleQA", splits=_TEST_ONLY, columns=("problem", "answer")),
 )
-_POPQA = Source(
+_POPQA = TaskSource(
     name="popqa",
     make=search.popqa,
     folder="popqa",
     files={"test": ("popQA.tsv", "test.tsv", "popqa_merged.jsonl", "popqa_hipporag2_1000_with_paragraphs.json")},
     hub=HubSet(repository="akariasai/PopQA", splits=_TEST_ONLY, columns=("question", "obj", "possible_answers")),
 )
-_HOTPOTQA = Source(
+_HOTPOTQA = TaskSource(
     name="hotpotqa",
     make=search.hotpotqa,
     folder="hotpotqa",
@@ -130,7 +130,7 @@ _HOTPOTQA = Source(
         adapt=hotpotqa_row,
     ),
 )
-_GAIA = Source(
+_GAIA = TaskSource(
     name="gaia",
     make=gated.gaia,
     folder="gaia",
@@ -143,7 +143,7 @@ _GAIA = Source(
         gated=True,
     ),
 )
-_HLE = Source(
+_HLE = TaskSource(
     name="hle",
     make=gated.hle,
     folder="hle",
@@ -157,9 +157,9 @@ _HLE = Source(
 )
 
 
-def _leetcode(difficulty: str) -> Source:
+def _leetcode(difficulty: str) -> TaskSource:
     tests = ("LeetCodeDataset-test.jsonl", "LeetCodeDataset-v0.3.1-test.jsonl")
-    return Source(
+    return TaskSource(
         name=f"leetcode-{difficulty}",
         make=code.leetcode,
         folder="leetcode",
@@ -168,7 +168,7 @@ def _leetcode(difficulty: str) -> Source:
     )
 
 
-SOURCES: Mapping[str, tuple[Source, ...]] = MappingProxyType(
+SOURCES: Mapping[str, tuple[TaskSource, ...]] = MappingProxyType(
     {
         "simpleqa": (_SIMPLEQA,),
         "popqa": (_POPQA,),
@@ -184,4 +184,4 @@ SOURCES: Mapping[str, tuple[Source, ...]] = MappingProxyType(
         "humaneval": (_HUMANEVAL,),
     }
 )
-"""What can be loaded, by name. `coding-mcq` stands for two sets, which can be loaded apart."""
+"""The sources that can be loaded, by name. `coding-mcq` stands for two sets, which can be loaded apart."""

@@ -29,7 +29,7 @@ STAND_IN = f"stands in for HST-Bench's Coding-MCQ, which is not public; {MAPPING
 
 
 def by_source(source: str) -> HumanTime:
-    """The time of a task that nobody has timed: its source's bins."""
+    """The time of a task that was not timed: its source's bins."""
     return HumanTime(bins=PUBLISHED[source], provenance=MAPPING)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
-from sale.server.dashboard.words import plain
+from sale.server.dashboard.formatting import plain
 
 CHARACTER = 7.0
-"""How wide a digit of an axis is, in pixels."""
+"""Width of a digit of an axis, in pixels."""
 LABEL_GAP = 12
 """Between the edge, a label and its axis."""
 
@@ -29,12 +29,12 @@ class Frame:
 
     @property
     def inner_width(self) -> float:
-        """What is left to draw in."""
+        """Width left to draw in, in pixels."""
         return float(self.width - self.left - self.right)
 
     @property
     def inner_height(self) -> float:
-        """What is left to draw in."""
+        """Height left to draw in, in pixels."""
         return float(self.height - self.top - self.bottom)
 
     def with_room_for(self, labels: Sequence[str]) -> Frame:
@@ -51,7 +51,7 @@ class Frame:
 WIDE = Frame(width=860, height=280)
 NARROW = Frame(width=340, height=230, left=50, right=8)
 SIZES = (("wide", WIDE), ("narrow", NARROW))
-"""Drawn twice, and shown by the width there is: a drawing that is scaled has letters nobody can read."""
+"""Drawn twice, and shown by the width there is: a drawing that is scaled has letters too small to read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

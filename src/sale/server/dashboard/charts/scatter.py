@@ -1,4 +1,4 @@
-"""Success against dollars: points with their intervals, and the line of those that nobody beats at both."""
+"""Success against dollars: points with their intervals, and the line of those that no other beats at both."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from sale.server.dashboard.charts.scale import SIZES, Frame, Scale, px, tag, ticks
 from sale.server.dashboard.charts.series import Chart
-from sale.server.dashboard.words import money, percent, round_money
+from sale.server.dashboard.formatting import money, percent, round_money
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class ScatterPoint:
     """One agent, or the market."""
 
     name: str
@@ -27,16 +27,16 @@ class Point:
     tasks: int
 
 
-def frontier(points: Sequence[Point]) -> list[Point]:
+def frontier(points: Sequence[ScatterPoint]) -> list[ScatterPoint]:
     """Those that no other point beats, being no dearer and no worse; the cheapest first."""
-    best: list[Point] = []
+    best: list[ScatterPoint] = []
     for point in sorted(points, key=lambda one: (one.dollars, -one.success)):
         if not best or point.success > best[-1].success:
             best.append(point)
     return best
 
 
-def scatter(title: str, summary: str, points: Sequence[Point], note: str = "") -> Chart:
+def scatter(title: str, summary: str, points: Sequence[ScatterPoint], note: str = "") -> Chart:
     """Dollars a task to the right, success upwards."""
     reach = [point.dollars_range[1] if point.dollars_range else point.dollars for point in points]
 
@@ -92,7 +92,7 @@ def _axes(frame: Frame, across: Sequence[float], right: Scale, up: Scale) -> Mar
     return tag("g", *parts, class_="axes", aria_hidden="true")
 
 
-def _point(one: Point, number: int, right: Scale, up: Scale, frame: Frame) -> Markup:
+def _point(one: ScatterPoint, number: int, right: Scale, up: Scale, frame: Frame) -> Markup:
     x, y = right(one.dollars), up(one.success)
     low, high = one.success_range
     parts = [tag("line", x1=x, x2=x, y1=up(low), y2=up(high), class_="whisker")]

@@ -26,11 +26,11 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """What a page needs to show a chart: drawings for wide and narrow windows, and the same as a table."""
+    """The data of a chart on a page: drawings for wide and narrow windows, and the same as a table."""
 
     title: str
     summary: str
-    """What it shows, in a sentence, for those who do not see it."""
+    """A sentence that describes the chart for those who do not see it."""
     drawings: tuple[tuple[str, Markup], ...]
     legend: tuple[tuple[str, str], ...]
     """Names and colours."""

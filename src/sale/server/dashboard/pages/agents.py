@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from sale.memory.figures import AgentFigures, AuctionFigures, WorkFigures
 from sale.server.dashboard.charts.series import Series, lines
-from sale.server.dashboard.desk import Desk
-from sale.server.dashboard.palette import Palette
+from sale.server.dashboard.formatting import percent, wilson
+from sale.server.dashboard.palette import AgentPalette
 from sale.server.dashboard.periods import Periods, choice, periods
-from sale.server.dashboard.words import percent, wilson
+from sale.server.dashboard.request_context import RequestContext
 
 AWARDS_EACH = 12
 """Awards a period should hold for shares of them to be shown; judged executions of each agent, below."""
@@ -60,20 +60,20 @@ class AgentRow:
         return self.figures.dropouts / asked if asked else None
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page."""
-    memory = await desk.memory()
-    chosen = choice(desk.query.get("days"), desk.query.get("here"))
+    memory = await context.memory()
+    chosen = choice(context.query.get("days"), context.query.get("here"))
     auctions = await memory.auction_figures(chosen.span)
     works = await memory.work_figures(chosen.span)
-    prices = {agent.name: agent.price.blended for agent in desk.market.agents}
-    palette = await desk.site.palette(memory)
+    prices = {agent.name: agent.price.blended for agent in context.market.agents}
+    palette = await context.site.palette(memory)
     rows = agent_rows(await memory.agent_figures(chosen.span), auctions, works, prices)
     awards = [one for one in auctions if one.winner is not None]
     judged = [work for work in works if work.verdict in {"success", "failure"}]
     cut = periods([one.at for one in awards], AWARDS_EACH)
     slower = periods([work.at for work in judged], JUDGED_EACH * len({work.agent for work in judged}))
-    return desk.render(
+    return context.render(
         "agents",
         rows=sorted(rows, key=lambda row: (not row.in_pool, row.price or 0.0, row.figures.agent)),
         shares=lines(
@@ -140,7 +140,7 @@ def agent_rows(
     return rows
 
 
-def win_shares(awarded: Sequence[AuctionFigures], cut: Periods, palette: Palette) -> list[Series]:
+def win_shares(awarded: Sequence[AuctionFigures], cut: Periods, palette: AgentPalette) -> list[Series]:
     """Each agent's share of the awards of each period."""
     by_period = [Counter(one.winner for one in group) for group in cut.group(awarded, lambda one: one.at)]
     return [
@@ -154,7 +154,7 @@ def win_shares(awarded: Sequence[AuctionFigures], cut: Periods, palette: Palette
     ]
 
 
-def success_rates(judged: Sequence[WorkFigures], cut: Periods, palette: Palette) -> list[Series]:
+def success_rates(judged: Sequence[WorkFigures], cut: Periods, palette: AgentPalette) -> list[Series]:
     """Each agent's successes as a share of its judged work of each period."""
     groups = cut.group(judged, lambda work: work.at)
     found: list[Series] = []

@@ -9,11 +9,11 @@ from typing import cast, get_args
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sale.auction.standing import brought, not_held
+from sale.auction.value_of_information import explain_not_held, measure_benefit
 from sale.memory.records import Record
-from sale.server.dashboard.desk import Desk
-from sale.server.dashboard.worddiff import Piece, changes
-from sale.server.dashboard.words import money
+from sale.server.dashboard.formatting import money
+from sale.server.dashboard.request_context import RequestContext
+from sale.server.dashboard.worddiff import DiffRun, changes
 from sale.types import Auction, Bid, Call, Refinement, Score, Stage, Verdict
 
 STAGES: dict[Stage, str] = {
@@ -24,7 +24,7 @@ STAGES: dict[Stage, str] = {
     "execute": "work",
     "verify": "verification",
 }
-LONGEST_DETAIL = 4_000
+MAX_DETAIL_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,17 +48,17 @@ class BidRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refined:
-    """What an agent made of its plan."""
+class PlanRefinement:
+    """The change of an agent's plan by refinement."""
 
     refinement: Refinement
     before: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[DiffRun, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSum:
-    """What one stage cost."""
+    """The cost of one stage."""
 
     name: str
     calls: int
@@ -67,40 +67,40 @@ class StageSum:
     failed: int
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page; under the whole id, whatever beginning of it was asked for."""
-    memory = await desk.memory()
-    record = await memory.load(desk.request.path_params["id"])
-    if record.id != desk.request.path_params["id"]:
-        return desk.redirect(f"/auctions/{record.id}")
+    memory = await context.memory()
+    record = await memory.load(context.request.path_params["id"])
+    if record.id != context.request.path_params["id"]:
+        return context.redirect(f"/auctions/{record.id}")
     auction = record.auction
-    told = brought(auction) if auction else None
-    return desk.render(
+    told = measure_benefit(auction) if auction else None
+    return context.render(
         "auction",
         record=record,
         auction=auction,
-        not_held=not_held(auction) if auction else None,
-        brought=told.said(money) if told else None,
+        not_held=explain_not_held(auction) if auction else None,
+        brought=told.describe(money) if told else None,
         rows=bid_rows(auction) if auction else (),
         jurors=_jurors(auction) if auction else (),
         refined=refinements(auction) if auction else (),
         stages=stage_sums(record.settlement.calls),
         attempts=_attempts(record),
-        palette=await desk.site.palette(memory),
+        palette=await context.site.palette(memory),
     )
 
 
-async def judge(desk: Desk) -> Response:
-    """Somebody says how the work was."""
-    fields = await desk.form()
+async def judge(context: RequestContext) -> Response:
+    """Record a user's verdict on the work."""
+    fields = await context.form()
     verdict = fields.get("verdict", "")
     if verdict not in get_args(Verdict):
         raise HTTPException(400, "Choose success, failure or unknown.")
-    memory = await desk.memory()
-    record = await memory.load(desk.request.path_params["id"])
-    detail = fields.get("detail", "").strip()[:LONGEST_DETAIL]
+    memory = await context.memory()
+    record = await memory.load(context.request.path_params["id"])
+    detail = fields.get("detail", "").strip()[:MAX_DETAIL_CHARACTERS]
     await memory.feedback(record.id, cast("Verdict", verdict), judged_by="user", detail=detail)
-    return desk.redirect(f"/auctions/{record.id}", done="judged")
+    return context.redirect(f"/auctions/{record.id}", done="judged")
 
 
 def bid_rows(auction: Auction) -> tuple[BidRow, ...]:
@@ -121,11 +121,11 @@ def bid_rows(auction: Auction) -> tuple[BidRow, ...]:
     )
 
 
-def refinements(auction: Auction) -> tuple[Refined, ...]:
+def refinements(auction: Auction) -> tuple[PlanRefinement, ...]:
     """Each refining agent's plan before and after."""
     first = {bid.agent: bid.strategy.text for bid in auction.bids}
     return tuple(
-        Refined(
+        PlanRefinement(
             refinement=one,
             before=first.get(one.agent, ""),
             pieces=changes(first.get(one.agent, ""), one.bid.strategy.text) if one.bid else (),
@@ -135,7 +135,7 @@ def refinements(auction: Auction) -> tuple[Refined, ...]:
 
 
 def stage_sums(calls: Sequence[Call]) -> tuple[StageSum, ...]:
-    """What each stage cost, in the order of the stages."""
+    """Return the cost of each stage, in the order of the stages."""
     return tuple(
         StageSum(
             name=name,

@@ -10,28 +10,30 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sale.errors import InputError
-from sale.server.dashboard.desk import Desk, Form
+from sale.server.dashboard.request_context import Form, RequestContext
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Period
 
-LONGEST_NAME = 100
+MAX_NAME_CHARACTERS = 100
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page."""
-    return await _page(desk)
+    return await _page(context)
 
 
-async def create(desk: Desk) -> Response:
+async def create(context: RequestContext) -> Response:
     """A new key. Its secret is in this answer and nowhere else."""
-    fields, store = await desk.form(), _store(desk)
+    fields, store = await context.form(), _store(context)
     name = fields.get("name", "").strip()
-    if not 0 < len(name) <= LONGEST_NAME:
-        return await _page(desk, fault=f"A key needs a name of at most {LONGEST_NAME} characters.", given=fields)
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        return await _page(
+            context, fault=f"A key needs a name of at most {MAX_NAME_CHARACTERS} characters.", given=fields
+        )
     agents = frozenset(part for part in fields.get("agents", "").replace(",", " ").split() if part)
-    unknown = sorted(agents - {agent.name for agent in desk.market.agents})
+    unknown = sorted(agents - {agent.name for agent in context.market.agents})
     if unknown:
-        return await _page(desk, fault=f"There is no agent {unknown[0]!r} in this market.", given=fields)
+        return await _page(context, fault=f"There is no agent {unknown[0]!r} in this market.", given=fields)
     try:
         days = _amount(fields, "days")
         period = fields.get("period", "")
@@ -46,35 +48,35 @@ async def create(desk: Desk) -> Response:
             tenant=fields.get("tenant", "").strip() or None,
         )
     except InputError as error:
-        return await _page(desk, fault=str(error), given=fields)
-    return await _page(desk, secret=secret, made=key.name)
+        return await _page(context, fault=str(error), given=fields)
+    return await _page(context, secret=secret, made=key.name)
 
 
-async def revoke(desk: Desk) -> Response:
+async def revoke(context: RequestContext) -> Response:
     """End one."""
-    fields = await desk.form()
-    await _store(desk).revoke_key(fields.get("id", ""))
-    return desk.redirect("/keys", done="revoked")
+    fields = await context.form()
+    await _store(context).revoke_key(fields.get("id", ""))
+    return context.redirect("/keys", done="revoked")
 
 
-async def delete(desk: Desk) -> Response:
+async def delete(context: RequestContext) -> Response:
     """Remove one for good."""
-    fields = await desk.form()
-    await _store(desk).delete_key(fields.get("id", ""))
-    return desk.redirect("/keys", done="deleted")
+    fields = await context.form()
+    await _store(context).delete_key(fields.get("id", ""))
+    return context.redirect("/keys", done="deleted")
 
 
 async def _page(
-    desk: Desk, *, secret: str = "", made: str = "", fault: str = "", given: Form | None = None
+    context: RequestContext, *, secret: str = "", made: str = "", fault: str = "", given: Form | None = None
 ) -> Response:
-    store = desk.site.store
+    store = context.site.store
     found = await store.keys() if store else ()
-    return desk.render(
+    return context.render(
         "keys",
         400 if fault else 200,
         keys=sorted(found, key=lambda key: (key.revoked_at is not None, key.name)),
         in_force=any(key.is_in_force(datetime.now(UTC)) for key in found),
-        agents=[agent.name for agent in desk.market.agents],
+        agents=[agent.name for agent in context.market.agents],
         periods=get_args(Period),
         secret=secret,
         made=made,
@@ -83,10 +85,10 @@ async def _page(
     )
 
 
-def _store(desk: Desk) -> ServerStore:
-    if desk.site.store is None:
+def _store(context: RequestContext) -> ServerStore:
+    if context.site.store is None:
         raise HTTPException(404, "This server keeps no keys.")
-    return desk.site.store
+    return context.site.store
 
 
 def _amount(fields: Form, name: str) -> float | None:

@@ -9,61 +9,61 @@ from starlette.responses import Response, StreamingResponse
 
 from sale.auction.events import AuctionOpened, Event
 from sale.errors import StoreError
-from sale.memory.records import Summary
+from sale.memory.records import AuctionSummary
 from sale.memory.store import AuctionMemory
-from sale.server.dashboard.desk import HEADERS, Desk
 from sale.server.dashboard.headline import headline
-from sale.server.dashboard.lots import Lot
-from sale.server.dashboard.palette import Palette
+from sale.server.dashboard.live_auctions import LiveAuction
+from sale.server.dashboard.palette import AgentPalette
 from sale.server.dashboard.periods import choice
-from sale.server.events import Hub, Told
+from sale.server.dashboard.request_context import HEADERS, RequestContext
+from sale.server.events import EventHub, Told
 
 SHOWN = 20
 """Auctions on the page."""
 POLL_SECONDS = 2.0
-"""How often the memory is asked for what other processes did; it answers with one number where that is nothing."""
+"""Seconds between looks at the memory for changes of other processes; it answers with one number without any."""
 TOGETHER_SECONDS = 0.15
 """Events of so long are told at once."""
-MOST_LOTS = 500
+MAX_AUCTIONS = 500
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page."""
-    memory = await desk.memory()
+    memory = await context.memory()
     chosen = choice("30", None)
-    return desk.render(
+    return context.render(
         "live",
         auctions=await memory.list(SHOWN),
         total=headline(await memory.auction_figures(chosen.span)),
-        palette=await desk.site.palette(memory),
+        palette=await context.site.palette(memory),
         shown=SHOWN,
     )
 
 
-async def events(desk: Desk) -> Response:
+async def events(context: RequestContext) -> Response:
     """The stream."""
-    memory = await desk.memory()
-    news = News(desk, memory, await desk.site.palette(memory))
+    memory = await context.memory()
+    news = LiveFeed(context, memory, await context.site.palette(memory))
     headers = {**HEADERS, "x-accel-buffering": "no"}
     return StreamingResponse(news.stream(), media_type="text/event-stream", headers=headers)
 
 
-class News:
-    """What one window is told."""
+class LiveFeed:
+    """The events sent to one window."""
 
-    def __init__(self, desk: Desk, memory: AuctionMemory, palette: Palette) -> None:
-        self._desk = desk
+    def __init__(self, context: RequestContext, memory: AuctionMemory, palette: AgentPalette) -> None:
+        self._context = context
         self._memory = memory
         self._palette = palette
-        self._lots: dict[str, Lot] = {}
+        self._lots: dict[str, LiveAuction] = {}
         self._changed: dict[str, None] = {}
-        self._sent: dict[str, Summary] = {}
+        self._sent: dict[str, AuctionSummary] = {}
         self._revision = -1
         self._news = asyncio.Event()
 
     async def stream(self) -> AsyncGenerator[str]:
-        """Cards of auctions that are new or have changed, for as long as somebody looks."""
-        hub = self._desk.site.hub
+        """Cards of auctions that are new or have changed, while the window is open."""
+        hub = self._context.site.hub
         if hub is not None:
             self._catch_up(hub)
         listening = None if hub is None else asyncio.create_task(self._listen(hub.listen()))
@@ -83,10 +83,10 @@ class News:
 
     def _may_look(self) -> bool:
         """A login ends while a window is open, too."""
-        return self._desk.site.access.visitor(self._desk.request).admitted
+        return self._context.site.access.visitor(self._context.request).admitted
 
-    def _catch_up(self, hub: Hub) -> None:
-        """What is under way already."""
+    def _catch_up(self, hub: EventHub) -> None:
+        """Send the auctions that are under way already."""
         for auction_id, event in hub.recent:
             self._take(auction_id, event)
         for lot in [lot for lot in self._lots.values() if lot.phase == "done" or not lot.task]:
@@ -101,9 +101,9 @@ class News:
         # Calls of a session go on after its auction is off the page, and those to one agent have none.
         if auction_id not in self._lots and not isinstance(event, AuctionOpened):
             return
-        self._lots.setdefault(auction_id, Lot(id=auction_id)).take(event)
+        self._lots.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
         self._changed[auction_id] = None
-        while len(self._lots) > MOST_LOTS:
+        while len(self._lots) > MAX_AUCTIONS:
             self._lots.pop(next(iter(self._lots)))
 
     async def _wait(self) -> None:
@@ -137,7 +137,7 @@ class News:
         self._sent = {summary.id: summary for summary in latest if summary.id not in self._lots}
         return cards
 
-    def _still_live(self, summary: Summary) -> bool:
+    def _still_live(self, summary: AuctionSummary) -> bool:
         """Events know more than the record, until the record is closed."""
         lot = self._lots.get(summary.id)
         if lot is not None and not lot.task:  # its beginning was before this window
@@ -145,8 +145,8 @@ class News:
         return lot is not None and summary.status in {"open", "awarded"}
 
     def _told(self, name: str, **values: object) -> str:
-        html = self._desk.site.render(
-            f"card_{name}", {"quiet": False, "at": self._desk.at, "palette": self._palette, **values}
+        html = self._context.site.render(
+            f"card_{name}", {"quiet": False, "at": self._context.at, "palette": self._palette, **values}
         )
         lines = "".join(f"data: {line}\n" for line in html.splitlines() if line.strip())
         return f"event: card\n{lines}\n"

@@ -6,41 +6,41 @@ import math
 
 from starlette.responses import Response
 
-from sale.server.dashboard.desk import Desk
+from sale.server.dashboard.request_context import RequestContext
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The form; straight on for those who need none."""
-    if desk.visitor.admitted:
-        return desk.redirect(_next(desk.query.get("next")))
-    return desk.render("login", next=_next(desk.query.get("next")), fault="")
+    if context.visitor.admitted:
+        return context.redirect(_next(context.query.get("next")))
+    return context.render("login", next=_next(context.query.get("next")), fault="")
 
 
-async def enter(desk: Desk) -> Response:
+async def enter(context: RequestContext) -> Response:
     """A password was given."""
-    access, fields = desk.site.access, await desk.form()
+    access, fields = context.site.access, await context.form()
     after = _next(fields.get("next"))
-    address = desk.request.client.host if desk.request.client else ""
+    address = context.request.client.host if context.request.client else ""
     if (wait := access.wait(address)) > 0:
         fault = f"Too many wrong passwords. Try again in {math.ceil(wait)} seconds."
-        response = desk.render("login", 429, next=after, fault=fault)
+        response = context.render("login", 429, next=after, fault=fault)
         response.headers["retry-after"] = str(math.ceil(wait))
         return response
     if not access.admits(address, fields.get("password", "")):
-        return desk.render("login", 403, next=after, fault="That is not the password.")
+        return context.render("login", 403, next=after, fault="That is not the password.")
     path, _, query = after.partition("?")
-    answer = desk.redirect(path)
+    answer = context.redirect(path)
     if query:
         answer.headers["location"] += f"?{query}"
-    access.welcome(desk.request, answer, desk.visitor, login=True)
+    access.welcome(context.request, answer, context.visitor, login=True)
     return answer
 
 
-async def leave(desk: Desk) -> Response:
+async def leave(context: RequestContext) -> Response:
     """Out."""
-    await desk.form()
-    answer = desk.redirect("/login")
-    desk.site.access.forget(desk.request, answer)
+    await context.form()
+    answer = context.redirect("/login")
+    context.site.access.forget(context.request, answer)
     return answer
 
 

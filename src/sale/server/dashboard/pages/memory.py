@@ -7,21 +7,21 @@ from typing import cast, get_args
 from starlette.responses import Response
 
 from sale.memory.records import Status
-from sale.server.dashboard.desk import Desk
+from sale.server.dashboard.request_context import RequestContext
 from sale.types import Verdict
 
 SHOWN = 25
 FOUND = 25
-LONGEST_SEARCH = 2_000
+MAX_SEARCH_CHARACTERS = 2_000
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page, or the results alone."""
-    memory = await desk.memory()
-    text = desk.query.get("q", "").strip()[:LONGEST_SEARCH]
-    status, verdict = desk.query.get("status", ""), desk.query.get("verdict", "")
-    agent, domain, tenant = (desk.query.get(name, "") for name in ("agent", "domain", "tenant"))
-    page = max(1, int(asked)) if (asked := desk.query.get("page", "1")).isdecimal() and len(asked) < 9 else 1
+    memory = await context.memory()
+    text = context.query.get("q", "").strip()[:MAX_SEARCH_CHARACTERS]
+    status, verdict = context.query.get("status", ""), context.query.get("verdict", "")
+    agent, domain, tenant = (context.query.get(name, "") for name in ("agent", "domain", "tenant"))
+    page = max(1, int(asked)) if (asked := context.query.get("page", "1")).isdecimal() and len(asked) < 9 else 1
     found = await memory.search(text, FOUND, tenant=tenant or None) if text else ()
     listed = (
         ()
@@ -36,8 +36,8 @@ async def show(desk: Desk) -> Response:
             tenant=tenant or None,
         )
     )
-    response = desk.render(
-        "memory_results" if desk.partial else "memory",
+    response = context.render(
+        "memory_results" if context.partial else "memory",
         text=text,
         found=found,
         auctions=listed[:SHOWN],
@@ -50,7 +50,7 @@ async def show(desk: Desk) -> Response:
         domains=await memory.domains(),
         tenants=await memory.tenants(),
         stats=await memory.stats(),
-        palette=await desk.site.palette(memory),
+        palette=await context.site.palette(memory),
         first=(page - 1) * SHOWN + 1,
     )
     response.headers["vary"] = "HX-Request"

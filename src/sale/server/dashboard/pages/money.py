@@ -11,24 +11,24 @@ from starlette.responses import Response
 
 from sale.memory.figures import AuctionFigures
 from sale.server.dashboard.charts.series import Series, lines, stacked
-from sale.server.dashboard.desk import Desk
+from sale.server.dashboard.formatting import money, round_money
 from sale.server.dashboard.headline import Headline, headline
 from sale.server.dashboard.periods import Periods, choice, periods
-from sale.server.dashboard.words import money, round_money
+from sale.server.dashboard.request_context import RequestContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Period:
+class PeriodSums:
     """One row of the table."""
 
     name: str
     total: Headline
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page."""
-    memory = await desk.memory()
-    chosen = choice(desk.query.get("days"), desk.query.get("here"))
+    memory = await context.memory()
+    chosen = choice(context.query.get("days"), context.query.get("here"))
     auctions = await memory.auction_figures(chosen.span)
     cut = periods([one.at for one in auctions])
     rows = by_period(auctions, cut)
@@ -59,14 +59,14 @@ async def show(desk: Desk) -> Response:
         money,
         mark=round_money,
     )
-    ledger = await desk.site.store.spend(chosen.span.since, "key") if desk.site.store else ()
-    allowance = desk.market.allowance
+    ledger = await context.site.store.spend(chosen.span.since, "key") if context.site.store else ()
+    allowance = context.market.allowance
     limited = allowance is not None and math.isfinite(allowance.share)
-    return desk.render(
+    return context.render(
         "money",
         share=allowance.share if allowance and limited else None,
         balance=max(0.0, allowance.balance) if allowance else None,
-        incumbent=desk.market.incumbent.name,
+        incumbent=context.market.incumbent.name,
         total=headline(auctions),
         rows=[row for row in reversed(rows) if row.total.auctions],
         spent=spent if auctions else None,
@@ -78,10 +78,10 @@ async def show(desk: Desk) -> Response:
     )
 
 
-def by_period(auctions: Sequence[AuctionFigures], cut: Periods) -> list[Period]:
+def by_period(auctions: Sequence[AuctionFigures], cut: Periods) -> list[PeriodSums]:
     """The sums of each period."""
     groups = cut.group(auctions, lambda one: one.at)
-    return [Period(name=name, total=headline(group)) for name, group in zip(cut.names, groups, strict=True)]
+    return [PeriodSums(name=name, total=headline(group)) for name, group in zip(cut.names, groups, strict=True)]
 
 
 def _running(values: Iterable[float]) -> tuple[float, ...]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from sale.memory.figures import AuctionFigures, WorkFigures
-from sale.server.dashboard.charts.scatter import Point, frontier, scatter
-from sale.server.dashboard.desk import Desk
-from sale.server.dashboard.palette import Palette
+from sale.server.dashboard.charts.scatter import ScatterPoint, frontier, scatter
+from sale.server.dashboard.formatting import mean_interval, wilson
+from sale.server.dashboard.palette import AgentPalette
 from sale.server.dashboard.periods import choice
-from sale.server.dashboard.words import mean_interval, wilson
+from sale.server.dashboard.request_context import RequestContext
 
 MARKET = "the market"
 NOTE = (
@@ -20,21 +20,23 @@ NOTE = (
 )
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page."""
-    memory = await desk.memory()
-    chosen = choice(desk.query.get("days") or "all", desk.query.get("here"))
-    palette = await desk.site.palette(memory)
+    memory = await context.memory()
+    chosen = choice(context.query.get("days") or "all", context.query.get("here"))
+    palette = await context.site.palette(memory)
     found = points(await memory.work_figures(chosen.span), await memory.auction_figures(chosen.span), palette)
     best = {point.name for point in frontier(found)}
     summary = (
         f"Success against dollars a task over {chosen.said}; nobody is both cheaper and better than {_listed(best)}."
     )
     chart = scatter("Success against dollars a task", summary, found, NOTE) if found else None
-    return desk.render("pareto", figure=chart, chosen=chosen)
+    return context.render("pareto", figure=chart, chosen=chosen)
 
 
-def points(works: Sequence[WorkFigures], auctions: Sequence[AuctionFigures], palette: Palette) -> list[Point]:
+def points(
+    works: Sequence[WorkFigures], auctions: Sequence[AuctionFigures], palette: AgentPalette
+) -> list[ScatterPoint]:
     """Agents with judged work, then the market."""
     judged = [work for work in works if work.verdict in {"success", "failure"}]
     found = [
@@ -50,10 +52,10 @@ def points(works: Sequence[WorkFigures], auctions: Sequence[AuctionFigures], pal
     return [*found, _point(MARKET, "market", "diamond", done)] if done else found
 
 
-def _point(name: str, colour: str, mark: str, done: Sequence[tuple[float, bool]]) -> Point:
+def _point(name: str, colour: str, mark: str, done: Sequence[tuple[float, bool]]) -> ScatterPoint:
     good = sum(success for _, success in done)
     spread = mean_interval([dollars for dollars, _ in done])
-    return Point(
+    return ScatterPoint(
         name=name,
         colour=colour,
         mark=mark,

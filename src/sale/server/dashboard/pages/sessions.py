@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from sale.server.dashboard.desk import Desk
+from sale.server.dashboard.request_context import RequestContext
 
 SHOWN = 50
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page."""
-    store = desk.site.store
-    memory = await desk.market.memory()
-    return desk.render(
+    store = context.site.store
+    memory = await context.market.memory()
+    return context.render(
         "sessions",
         sessions=await store.recent_sessions(SHOWN) if store else (),
         requests=await store.recent_requests(SHOWN) if store else (),
         keys={key.id: key.name for key in await store.keys()} if store else {},
-        palette=await desk.site.palette(memory),
+        palette=await context.site.palette(memory),
     )

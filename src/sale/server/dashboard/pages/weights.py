@@ -9,11 +9,11 @@ from datetime import datetime
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sale.learning.drift import Finding, drift
+from sale.learning.drift import DriftFinding, drift
 from sale.learning.health import jury_health
-from sale.learning.terms import terms
+from sale.learning.weight_terms import list_terms
 from sale.memory.store import AuctionMemory
-from sale.server.dashboard.desk import Desk
+from sale.server.dashboard.request_context import RequestContext
 from sale.shipped import SOURCE
 from sale.types import Weights, WeightSet
 
@@ -22,52 +22,54 @@ MEASURES = {"pass@1": "success", "dollars": "dollars a task", "regret": "regret"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
-    """What the outcomes since they were made say of the weights in use."""
+class WeightsCheck:
+    """The verdict of later outcomes on the weights in use."""
 
     judged: int
-    findings: tuple[Finding, ...]
+    findings: tuple[DriftFinding, ...]
     why_not: str = ""
     """Why nothing could be checked."""
 
 
-async def show(desk: Desk) -> Response:
+async def show(context: RequestContext) -> Response:
     """The page; with `check=1` the weights in use are held against the outcomes since, with `jury=1` each juror is."""
-    memory = await desk.memory()
+    memory = await context.memory()
     sets = await memory.weight_sets()
     used = next((one for one in sets if one.in_use), None)
-    return desk.render(
+    return context.render(
         "weights",
         sets=tuple(reversed(sets)),
         used=used,
-        shipped=desk.market.prior.source == SOURCE,
+        shipped=context.market.prior.source == SOURCE,
         uses=tuple(reversed(await memory.weight_uses())),
-        terms={one.version: terms(one.weights) for one in sets},
+        terms={one.version: list_terms(one.weights) for one in sets},
         measures=MEASURES,
-        checked=await check(memory, used, desk.market.prior) if desk.query.get("check") == "1" else None,
-        jury=await asyncio.to_thread(jury_health, await memory.examples()) if desk.query.get("jury") == "1" else None,
-        palette=await desk.site.palette(memory),
+        checked=await check(memory, used, context.market.prior) if context.query.get("check") == "1" else None,
+        jury=await asyncio.to_thread(jury_health, await memory.examples())
+        if context.query.get("jury") == "1"
+        else None,
+        palette=await context.site.palette(memory),
     )
 
 
-async def use(desk: Desk) -> Response:
+async def use(context: RequestContext) -> Response:
     """Another version, or the default ones, from now on."""
-    fields = await desk.form()
+    fields = await context.form()
     version = fields.get("version", "")
     if version != DEFAULT and not (version.isdecimal() and len(version) < 10):
         raise HTTPException(400, f"{version[:40]!r} is no version of the weights.")
-    memory = await desk.memory()
+    memory = await context.memory()
     await memory.use_weights(None if version == DEFAULT else int(version))
-    return desk.redirect("/weights", done="used")
+    return context.redirect("/weights", done="used")
 
 
-async def check(memory: AuctionMemory, used: WeightSet | None, prior: Weights) -> Checked:
-    """Whether the weights in force still hold. Proposes; changes nothing."""
+async def check(memory: AuctionMemory, used: WeightSet | None, prior: Weights) -> WeightsCheck:
+    """Check whether the weights in force still hold. Proposes a refit; changes nothing."""
     model = used.weights.model if used else prior.model
     if used is None and model is None:
-        return Checked(judged=0, findings=(), why_not="The default weights claim nothing that could be checked.")
+        return WeightsCheck(judged=0, findings=(), why_not="The default weights claim nothing that could be checked.")
     if model is None:
-        return Checked(judged=0, findings=(), why_not="Weights without a success model predict nothing to check.")
+        return WeightsCheck(judged=0, findings=(), why_not="Weights without a success model predict nothing to check.")
     examples = await memory.examples(datetime.fromisoformat(used.made_at) if used else None)
     found = await asyncio.to_thread(drift, examples, model)
-    return Checked(judged=sum(len(example.work) for example in examples), findings=found)
+    return WeightsCheck(judged=sum(len(example.work) for example in examples), findings=found)

@@ -1,10 +1,10 @@
-"""What the gateway says to agents, one Jinja file each: the task of an auction, the winner's plan, a dialogue."""
+"""Texts of the gateway for agents, one Jinja file each: the task of an auction, the winner's plan, a dialogue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sale.auction.prompts.templates import folder
+from sale.auction.prompts.templates import load_folder
 from sale.types import ToolInfo
 
 FOLDER = "sale.server.gateway.prompts"
@@ -12,14 +12,14 @@ FOLDER = "sale.server.gateway.prompts"
 
 def task_text(request: str, system: str, tools: Sequence[ToolInfo]) -> str:
     """The task that a conversation is auctioned as."""
-    return folder(FOLDER).text("task", {"request": request, "system": system, "tools": tools})
+    return load_folder(FOLDER).text("task", {"request": request, "system": system, "tools": tools})
 
 
 def plan_text(plan: str) -> str:
-    """What the winner is told of its plan, in the system message of every turn."""
-    return folder(FOLDER).text("plan", {"plan": plan})
+    """Return the text by which the winner is told its plan, in the system message of every turn."""
+    return load_folder(FOLDER).text("plan", {"plan": plan})
 
 
 def asked_text(messages: Sequence[Mapping[str, str]]) -> str:
     """A conversation as one text, for agents that take no messages; each has `role` and `text`."""
-    return folder(FOLDER).text("asked", {"messages": messages})
+    return load_folder(FOLDER).text("asked", {"messages": messages})

@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 
 def _keys() -> None:
-    """Who may ask."""
+    """Create the tables of keys."""
     op.create_table(
         "server_state",
         sa.Column("one", sa.Integer, nullable=False, autoincrement=False),

@@ -1,0 +1,90 @@
+"""A model on an execution's account: every call is looked at before it is made and counted when it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings, merge_model_settings
+
+from sale.agents.account import ExecutionAccount
+from sale.agents.prompts import closing_words
+from sale.models.protocol import Model, ToolModel
+from sale.types import Prompt, Reply, Usage
+
+
+class MeteredModel:
+    """A model for one execution; whoever owns it closes it."""
+
+    def __init__(self, model: Model, account: ExecutionAccount) -> None:
+        """Count on this account."""
+        self._model = model
+        self._account = account
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        measure: bool = False,
+        sample: int = 0,
+    ) -> Reply:
+        """Ask once, within what is left; see `Model.generate`.
+
+        Raises:
+            SpentError: Nothing is left.
+        """
+        self._account.allow()
+        room = self._account.limit_tokens(max_tokens)
+        reply = await self._model.generate(prompt, max_tokens=room, schema=schema, measure=measure, sample=sample)
+        self._account.record_call(reply.usage, reply.seconds, cut=reply.truncated and room < max_tokens)
+        return reply
+
+    async def for_tools(self) -> ToolModel:
+        """The same for a tool loop."""
+        return _MeteredLoopModel(await self._model.for_tools(), self._account)
+
+    async def aclose(self) -> None:
+        """Do nothing: the owner of the model closes it."""
+
+
+class _MeteredLoopModel(WrapperModel):
+    """Where what is left is for one call only, the model is offered no tools and asked for its answer."""
+
+    def __init__(self, wrapped: ToolModel, account: ExecutionAccount) -> None:
+        super().__init__(wrapped)
+        self._account = account
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        self._account.allow()
+        settings, parameters = model_settings, model_request_parameters
+        most = settings.get("max_tokens") if settings else None
+        room = most and self._account.limit_tokens(most)
+        if settings and room:
+            settings = merge_model_settings(settings, ModelSettings(max_tokens=room))
+        if parameters.function_tools and self._account.closing:
+            parameters = replace(parameters, function_tools=[])
+            messages = _closed(messages)
+        began = time.monotonic()
+        response = await self.wrapped.request(messages, settings, parameters)
+        usage = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
+        cut = response.finish_reason == "length" and bool(most and room and room < most)
+        self._account.record_call(usage, time.monotonic() - began, cut=cut)
+        return response
+
+
+def _closed(messages: list[ModelMessage]) -> list[ModelMessage]:
+    last = messages[-1]
+    if not isinstance(last, ModelRequest):
+        return messages
+    return [*messages[:-1], replace(last, parts=[*last.parts, UserPromptPart(content=closing_words())])]

@@ -1,0 +1,163 @@
+"""Work in a repository without tools: what fails and the files it is about are shown, and changes are handed in.
+
+Each change is made on a fresh copy and tried with the workspace's command. While it fails, the model corrects its
+change, shown why, and starts over, in turns; where nothing was changed it starts over at once. The first change that
+passes is the answer. For models too small for a loop of tools. Whatever happens, what was spent is returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sale.agents.edits import apply_edits, edits_in
+from sale.agents.execution import WorkItem, describe, execution_of, line_of, shortfall_of
+from sale.agents.prompts.repository import FileView, edit_prompt
+from sale.agents.tools.python import clip
+from sale.agents.tools.workspace.listing import clip_to_end, find_concerned_files, is_test
+from sale.agents.tools.workspace.workspace import Workspace
+from sale.errors import CallError, CallTimeoutError, SaleError
+from sale.models.protocol import Model
+from sale.types import Call, Execution, Prompt, Reply, Task, Usage
+
+FILES = 4
+"""The most files shown, beside tests."""
+FILE_CHARACTERS = 6000
+"""Characters shown of all files together: small models have small contexts."""
+TEST_CHARACTERS = 2000
+FAULT_CHARACTERS = 1200
+WHOLE_CHARACTERS = 1600
+"""A file no longer than this is asked for whole."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _PatchAttempt:
+    """A change, and what came of it."""
+
+    patch: str
+    fault: str
+    """Empty where it passed, or there is nothing to try it with."""
+
+
+@dataclass(slots=True)
+class _PatchState:
+    """The state of the work so far."""
+
+    best: _PatchAttempt | None = None
+    error: str | None = None
+    calls: list[Call] = field(default_factory=list[Call])
+    trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
+
+
+async def work_by_patches(
+    model: Model, workspace: Workspace, item: WorkItem, task: Task, strategy: str | None
+) -> Execution:
+    """Change the repository in at most `item.turns` answers; the answer is the patch of the best of them."""
+    began = time.monotonic()
+    state = _PatchState()
+    try:
+        async with asyncio.timeout(item.seconds):
+            await _rounds(model, workspace, item, task, strategy, state)
+    except TimeoutError:
+        state.error = describe(CallTimeoutError(f"not done within {item.seconds:g} s"))
+    patch = state.best.patch if state.best else ""
+    error = None if patch else state.error or "execution.unchanged: nothing was changed"
+    seconds = time.monotonic() - began
+    return execution_of(item, "edits", patch, tuple(state.trace), tuple(state.calls), seconds, error)
+
+
+async def _rounds(
+    model: Model, workspace: Workspace, item: WorkItem, task: Task, strategy: str | None, state: _PatchState
+) -> None:
+    files = _files(workspace, task)
+    whole = all(len(file.text) <= WHOLE_CHARACTERS for file in files if not file.fixed)
+    last: _PatchAttempt | None = None
+    for turn in range(item.turns):
+        if last is not None and last.patch and turn % 2:
+            handed_in = clip(_lines_of(last.patch), FILE_CHARACTERS // 2)
+            prompt = edit_prompt(
+                task, strategy=strategy, files=files, whole=whole, handed_in=handed_in, fault=last.fault
+            )
+            sample = 0 if turn == 1 else turn
+        else:
+            prompt, sample = edit_prompt(task, strategy=strategy, files=files, whole=whole), turn
+        reply = await _ask(model, prompt, item, state, sample)
+        if reply is None:
+            return
+        last = await _tried(workspace, reply.text, files)
+        state.trace.append({"role": "tool", "content": last.fault or "it passes"})
+        if state.best is None or last.patch:
+            state.best = last
+        state.error = (
+            None if last.patch else shortfall_of(reply.text, truncated=reply.truncated, tokens=item.answer_tokens)
+        )
+        if not last.fault:
+            return
+
+
+def _lines_of(patch: str) -> str:
+    """A patch without what only git needs to know."""
+    return "\n".join(line for line in patch.splitlines() if not line.startswith(("diff --git", "index ", "@@")))
+
+
+async def _ask(model: Model, prompt: Prompt, item: WorkItem, state: _PatchState, sample: int) -> Reply | None:
+    began = time.monotonic()
+    asked = replace(item, prompt=prompt)
+    if not state.trace:
+        state.trace.append({"role": "system", "content": prompt.system})
+    state.trace.append({"role": "user", "content": prompt.user})
+    try:
+        reply = await model.generate(prompt, max_tokens=item.answer_tokens, sample=sample)
+    except CallError as error:
+        state.error = describe(error)
+        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, state.error))
+        return None
+    except asyncio.CancelledError:  # most likely the time is up
+        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, "call.timeout: stopped"))
+        raise
+    state.calls.append(line_of(asked, reply.usage, reply.seconds, None))
+    state.trace.append({"role": "assistant", "content": reply.text})
+    return reply
+
+
+async def _tried(workspace: Workspace, reply: str, files: tuple[FileView, ...]) -> _PatchAttempt:
+    """Make the changes of an answer on a fresh copy, and see what the command says."""
+    copy = workspace.copy()
+    fixed = frozenset(file.path for file in files if file.fixed)
+    edits = edits_in(reply, workspace.tree, [file.path for file in files if not file.fixed])
+    faults = apply_edits(edits, copy, fixed) if edits else ["there is no change in the answer, in the form asked for"]
+    try:
+        patch = await asyncio.to_thread(workspace.patch, copy.tree)
+        if not patch:
+            return _PatchAttempt(patch="", fault="; ".join(faults) or "nothing is different from before")
+        if workspace.command is None:
+            return _PatchAttempt(patch=patch, fault="; ".join(faults))
+        report, _ = await workspace.box.run(copy.tree, workspace.command, keep=False)
+    except SaleError as error:
+        return _PatchAttempt(patch="", fault=describe(error))
+    if report.passed:
+        return _PatchAttempt(patch=patch, fault="")
+    said = f"exit status {report.exit_code}\n{clip_to_end(report.output, FAULT_CHARACTERS)}"
+    return _PatchAttempt(patch=patch, fault="\n".join([*faults, said]))
+
+
+def _files(workspace: Workspace, task: Task) -> tuple[FileView, ...]:
+    """Return the files to show: sources as far as there is room, then the failing tests, which are not to change."""
+    before = workspace.before
+    failing = before is not None and not before.passed
+    output = before.output if before is not None and failing else ""
+    paths = find_concerned_files(task.text, output, workspace.tree)
+    found: list[FileView] = []
+    room = {False: FILE_CHARACTERS, True: TEST_CHARACTERS}
+    for path in paths:
+        fixed = failing and is_test(path)
+        text = workspace.tree[path].text or ""
+        if sum(file.fixed == fixed for file in found) >= FILES or (len(text) > room[fixed] and not fixed and found):
+            continue
+        kept = clip(text, room[fixed]) if fixed else text
+        room[fixed] -= len(kept)
+        if kept.strip():
+            found.append(FileView(path=path, text=kept.rstrip(), fixed=fixed))
+    return tuple(sorted(found, key=lambda file: file.fixed))

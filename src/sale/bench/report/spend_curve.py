@@ -1,0 +1,48 @@
+"""Where on its curve of success against cost the market stands, by the share of the money it was told to spend."""
+
+from __future__ import annotations
+
+from sale.bench.metrics import DecisionOutcomes, best_single, compare_success, saving, summary
+from sale.bench.report.comparison import DomainComparison
+from sale.bench.report.fitted import FittedMarket, TrainedWeights, fitted_markets
+from sale.bench.report.report_table import ReportTable, micro, percent
+from sale.bench.report.tables import RESAMPLING
+
+SHARES = (None, 0.25, 0.4, 0.5, 0.75, 1.0)
+
+
+def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, title: str) -> ReportTable:
+    """The fitted market, next best bid included, at several shares; single agents beside it."""
+    best = best_single(field.direct)
+    alone = field.named(field.direct.agents[best]).settled
+    rows: list[tuple[str, ...]] = []
+
+    def add(name: str, settled: DecisionOutcomes) -> None:
+        found = summary(settled, RESAMPLING)
+        gained = compare_success(settled, alone, RESAMPLING).difference
+        saved = saving(settled, field.direct, best, RESAMPLING)
+        rows.append((name, percent(found.pass_at_1), micro(found.dollars_per_task), percent(gained), percent(saved, 0)))
+
+    for agent in field.direct.agents:
+        add(agent, field.named(agent).settled)
+    attempts = len(field.direct.agents)
+    done = {one.name: one.settled for one in field.contenders}
+    compared = {
+        (way.attempts, way.share): done.get(way.name) for way in fitted_markets(attempts) if way.objective == "utility"
+    }
+    for share in SHARES:
+        market = FittedMarket(name="SALE fitted", attempts=attempts, share=share)
+        settled = compared.get((attempts, share)) or market.settled(field.recorded, field.train, field.direct, lessons)
+        if settled is not None:
+            add(f"SALE fitted, next best bid, spend {'match' if share is None else format(share, 'g')}", settled)
+    return ReportTable(
+        key=key,
+        title=title,
+        head=("", "pass@1, %", "$/task, millionths", "pass@1 gained, points", "saved, %"),
+        rows=tuple(rows),
+        note=(
+            f"Gained and saved against {field.direct.agents[best]}, the best single agent; 95 % intervals over tasks, "
+            "paired. Spend, by the training tasks (`sale fit --spend`): as little as solves as many as the best "
+            "agent alone (match), or a share of what that one would cost."
+        ),
+    )

@@ -1,0 +1,28 @@
+"""The weights that decide now, and the records that came after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sale.config import Settings
+from sale.memory.store import AuctionMemory
+from sale.shipped import knowledge_of
+from sale.types import Example, WeightSet
+
+
+async def in_force(memory: AuctionMemory, settings: Settings) -> tuple[WeightSet | None, Sequence[Example]]:
+    """Return the weights in use by the memory, else those that ship with this pool, with the records since; or `None`.
+
+    Args:
+        memory: Of the market.
+        settings: Its pool.
+
+    Returns:
+        The weights, and the auctions begun since they were made; for the shipped ones all, as none made them.
+    """
+    known = knowledge_of(settings)
+    used = await memory.weights_in_use() or (known.weight_set if known else None)
+    if used is None:
+        return None, ()
+    return used, await memory.examples(datetime.fromisoformat(used.made_at) if used.made_at else None)

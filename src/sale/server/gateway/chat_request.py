@@ -1,0 +1,152 @@
+"""The request of a chat client, and its translation for an agent's endpoint.
+
+The client's messages are never changed but for the winner's plan, always in the same place, so that prompt caches hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+from sale.server.gateway.conversation import INSTRUCTING, text_of
+from sale.server.gateway.errors import ApiError
+from sale.server.gateway.prompts import asked_text, plan_text
+from sale.server.gateway.token_estimate import CHOICES, TokenEstimate, weigh
+
+Json = dict[str, Any]
+MAX_CHOICES = 128
+ROLE_CHARACTERS = 32
+OTHER_MODELS = ("models", "fallbacks", "preset")
+"""By these some endpoints answer with a model that the client names: not the agent's, and at another price."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatRequest:
+    """A chat completion request."""
+
+    body: Json
+    weight: TokenEstimate
+    """Its estimated tokens, before any are counted."""
+    model: str
+    messages: Sequence[Json]
+    stream: bool
+    wants_usage: bool
+    """True where usage is to be in the stream."""
+    session: str | None = None
+    """The session the body names, `metadata.sale_session`."""
+
+    @property
+    def tools(self) -> bool:
+        """True where the client offers tools."""
+        return bool(self.body.get("tools") or self.body.get("functions"))
+
+    def upstream_body(self, model: str, plan: str) -> bytes:
+        """The body for an agent's endpoint: its model, its plan, and usage at the end of a stream.
+
+        Args:
+            model: The name at the endpoint.
+            plan: The strategy to be shown; none where it is empty.
+        """
+        body = self.body | {"model": model}
+        if plan:
+            body["messages"] = with_plan(self.messages, plan)
+        if self.stream:
+            options: object = self.body.get("stream_options")
+            given = cast("Json", options) if isinstance(options, dict) else {}
+            body["stream_options"] = given | {"include_usage": True}
+        return orjson.dumps(body)
+
+    def text(self) -> str:
+        """The conversation as one text."""
+        return asked_text([{"role": one["role"], "text": text_of(one.get("content"))} for one in self.messages])
+
+
+def with_plan(messages: Sequence[Json], plan: str) -> list[Json]:
+    """The messages with the plan at the end of the first one, if that instructs; else in one of its own before it."""
+    told = plan_text(plan)
+    first = messages[0]
+    if first["role"] not in INSTRUCTING:
+        return [{"role": "system", "content": told}, *messages]
+    content: object = first.get("content")
+    if isinstance(content, list):
+        both: object = [*cast("list[object]", content), {"type": "text", "text": told}]
+    else:
+        both = f"{content}\n\n{told}" if content else told
+    return [{**first, "content": both}, *messages[1:]]
+
+
+def read_request(body: Json, size: int) -> ChatRequest:
+    """A body as a request; only what the gateway itself goes by is looked at.
+
+    Args:
+        body: In terms of chat completions.
+        size: Its bytes.
+
+    Raises:
+        ApiError: Something of that is wrong.
+    """
+    model: object = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise _wrong("model", "must name a model")
+    refuse_other_models(body)
+    stream: object = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise _wrong("stream", "must be true or false")
+    for name in CHOICES:
+        if body.get(name) is not None and not (_is_int(body[name]) and 1 <= body[name] <= MAX_CHOICES):
+            raise _wrong(name, f"must be a number from 1 to {MAX_CHOICES}")
+    for name in ("max_tokens", "max_completion_tokens"):
+        if body.get(name) is not None and not (_is_int(body[name]) and body[name] > 0):
+            raise _wrong(name, "must be a number above 0")
+    options: object = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise _wrong("stream_options", "must be an object")
+    metadata: object = body.get("metadata")
+    named = cast("Mapping[str, object]", metadata).get("sale_session") if isinstance(metadata, dict) else None
+    if named is not None and not isinstance(named, str):
+        raise _wrong("metadata.sale_session", "must be a text")
+    messages = _messages(body.get("messages"))
+    return ChatRequest(
+        body=body,
+        weight=weigh(body, messages, size),
+        model=model,
+        messages=messages,
+        stream=stream is True,
+        wants_usage=isinstance(options, dict) and cast("Json", options).get("include_usage") is True,
+        session=named,
+    )
+
+
+def refuse_other_models(body: Mapping[str, object]) -> None:
+    """See that a request is for one model.
+
+    Raises:
+        ApiError: It would have its endpoint choose among others.
+    """
+    for name in OTHER_MODELS:
+        if body.get(name):
+            raise _wrong(name, "is not taken: the answer is of the one model of `model`")
+
+
+def _messages(given: object) -> list[Json]:
+    if not isinstance(given, list) or not given:
+        raise _wrong("messages", "must be a list of at least one message")
+    found = cast("list[object]", given)
+    for place, one in enumerate(found):
+        if not isinstance(one, dict):
+            raise _wrong(f"messages[{place}]", "must be an object")
+        role: object = cast("Json", one).get("role")
+        if not isinstance(role, str) or not 0 < len(role) <= ROLE_CHARACTERS:
+            raise _wrong(f"messages[{place}].role", "must be the name of a role")
+    return cast("list[Json]", found)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong(param: str, what: str) -> ApiError:
+    return ApiError(f"{param} {what}", name="invalid_value", param=param)

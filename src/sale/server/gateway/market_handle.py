@@ -1,0 +1,103 @@
+"""A market that is open for requests; one that is retired closes with its last request."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, Reachable
+from sale.market import Market
+from sale.server.gateway.errors import ApiError, unknown_model
+
+MARKET = "sale"
+"""The model's name that is auctioned."""
+
+
+class MarketHandle:
+    """One market with its agents by name."""
+
+    def __init__(self, market: Market) -> None:
+        """Nothing is opened."""
+        self.market = market
+        self.agents: dict[str, Agent] = {agent.name: agent for agent in market.agents}
+        self.incumbent = market.incumbent
+        self._reach = {agent.name: agent.reach if isinstance(agent, Reachable) else None for agent in market.agents}
+        self._dearest = {
+            agent.name: agent.dearest if isinstance(agent, CostDeclaring) else None for agent in market.agents
+        }
+        self._seen: dict[str, tuple[float, int]] = {}
+        self._inside = 0
+        self._retired = False
+        self._closed = False
+
+    @property
+    def models(self) -> list[str]:
+        """The names that clients can use: the market, and each agent."""
+        return [MARKET, *self.agents]
+
+    def reach(self, agent: str) -> DirectEndpoint | None:
+        """Return an agent's endpoint; `None` where it has none."""
+        return self._reach[agent]
+
+    def max_cost(self, agent: str) -> tuple[float | None, int]:
+        """Return the largest cost of an agent without an endpoint, as declared or seen so far, and its tokens."""
+        dollars, tokens = self._seen.get(agent, (None, 0))
+        declared = self._dearest[agent]
+        return (dollars if declared is None else max(declared, dollars or 0.0)), tokens
+
+    def seen(self, agent: str, dollars: float, tokens: int) -> None:
+        """Note the cost of a piece of work: the next may cost as much."""
+        most, longest = self._seen.get(agent, (0.0, 0))
+        self._seen[agent] = (max(most, dollars), max(longest, tokens))
+
+    def eligible_agents(self, allowed: frozenset[str] | None, *, tools: bool) -> Collection[str]:
+        """Return the agents that may bid for a request.
+
+        Args:
+            allowed: Those the key may use; `None` for all.
+            tools: Whether the client's own tools are to be called: that takes an endpoint.
+
+        Raises:
+            ApiError: No agent may.
+        """
+        known = [name for name in self.agents if allowed is None or name in allowed]
+        if not known:
+            raise ApiError("this key may use none of the agents there are", status=403, name="agent_not_allowed")
+        able = [name for name in known if not tools or self._reach[name] is not None]
+        if not able:
+            raise ApiError(
+                "no agent can call a client's tools: none has an endpoint", name="tools_unsupported", param="tools"
+            )
+        return able
+
+    def named(self, model: str, allowed: frozenset[str] | None) -> Agent:
+        """The agent of a name.
+
+        Raises:
+            ApiError: There is none, or the key may not use it.
+        """
+        if model not in self.agents:
+            raise unknown_model(
+                model, [one for one in self.models if one == MARKET or allowed is None or one in allowed]
+            )
+        if allowed is not None and model not in allowed:
+            raise ApiError(f"this key may not use {model!r}", status=403, name="agent_not_allowed", param="model")
+        return self.agents[model]
+
+    def enter(self) -> None:
+        """A request has begun here."""
+        self._inside += 1
+
+    async def leave(self) -> None:
+        """A request has ended; the last one turns off the lights."""
+        self._inside -= 1
+        await self._close_if_empty()
+
+    async def retire(self) -> None:
+        """No new requests: close as soon as the last one has ended."""
+        self._retired = True
+        await self._close_if_empty()
+
+    async def _close_if_empty(self) -> None:
+        if self._retired and not self._inside and not self._closed:
+            self._closed = True
+            await self.market.aclose()

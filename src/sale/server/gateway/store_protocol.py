@@ -1,0 +1,66 @@
+"""The protocol of the server's store, declared where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
+
+
+class GatewayStore(Protocol):
+    """Keys, budgets, the ledger of requests, and sessions. None of it makes a request wait for a database as a rule."""
+
+    async def keys(self) -> tuple[KeyInfo, ...]:
+        """All keys."""
+        ...
+
+    async def admit(self, secret: str | None) -> Holder:
+        """Return the holder of this key; the request counts against its rate.
+
+        Raises:
+            AuthenticationError: No key, or an invalid one.
+            RateLimitError: Too many requests.
+        """
+        ...
+
+    async def reserve(self, holder: Holder, dollars: float, tokens: int) -> Reservation:
+        """Set money and tokens aside.
+
+        Raises:
+            BudgetError: There is not so much left.
+            RateLimitError: Too many tokens this minute.
+        """
+        ...
+
+    async def settle(self, reservation: Reservation, *, dollars: float, tokens: int) -> None:
+        """Settle the real cost; once for each reservation."""
+        ...
+
+    async def note(self, line: LedgerEntry) -> None:
+        """A request for the ledger."""
+        ...
+
+    async def session(self, session_id: str, key_id: str | None) -> Session | None:
+        """The session that a key calls so."""
+        ...
+
+    async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
+        """The session seen last whose tail is one of these."""
+        ...
+
+    async def put_session(self, session: Session) -> None:
+        """Keep a session, or what has become of it."""
+        ...
+
+    async def recent_sessions(self, limit: int) -> Sequence[Session]:
+        """The sessions seen last."""
+        ...
+
+    async def probe(self) -> None:
+        """Write something, and see that it is there.
+
+        Raises:
+            StoreError: The database cannot be written, or is no longer where it was.
+        """
+        ...

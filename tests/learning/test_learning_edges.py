@@ -130,6 +130,7 @@ def test_linear_weights_are_shown_number_by_number() -> None:
     assert [(term.label, term.value) for term in shown] == [
         ("weight: cost", 1.0),
         ("weight: entropy", -0.5),
+        ("weight: track record", 0.0),
         ("per juror's point: a", 2.0),
     ]
 

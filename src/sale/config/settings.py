@@ -31,7 +31,7 @@ class WeightSettings(Section):
     jurors: dict[str, Annotated[Weight, Field(ge=0)]]
     """w_j, per point, by agent name; agents left out weigh nothing."""
 
-    def given(self, source: str) -> Weights:
+    def as_weights(self, source: str) -> Weights:
         """As the auction takes them."""
         return Weights(cost=self.cost, entropy=self.entropy, jurors=self.jurors, source=source)
 

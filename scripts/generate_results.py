@@ -126,7 +126,7 @@ def same(old: bytes, new: bytes, path: Path) -> bool:
 def main() -> int:
     """Write, or check."""
     if "--embed" in sys.argv[1:]:
-        asyncio.run(RecordedEmbeddings.made(recorded_texts(), MiniLMEmbedder())).write(EMBEDDINGS)
+        asyncio.run(RecordedEmbeddings.create(recorded_texts(), MiniLMEmbedder())).write(EMBEDDINGS)
         return 0
     wanted = files()
     stale = [

@@ -94,7 +94,7 @@ def embedder(
     """The embeddings kept beside the records, so that reports agree on all machines; else made now."""
     if anew:
         texts = {text for pair in found.values() for part in pair if part is not None for text in texts_of(part)}
-        made = asyncio.run(RecordedEmbeddings.made(texts, MiniLMEmbedder()))
+        made = asyncio.run(RecordedEmbeddings.create(texts, MiniLMEmbedder()))
         made.write(path)
         return made
     return RecordedEmbeddings.read(path) if path.exists() else MiniLMEmbedder()

@@ -111,7 +111,7 @@ class Market:
             agents,
             seats=seat_jurors(found, agents),
             rules=found.auction,
-            weights=found.weights and found.weights.given(found.origin),
+            weights=found.weights and found.weights.as_weights(found.origin),
             prior=known.weights if known else None,
             memory=open_memory(found, known.work if known else None) if found.memory.enabled else None,
             sandbox=found.sandbox,

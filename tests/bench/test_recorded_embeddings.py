@@ -19,7 +19,7 @@ TEXTS = ["a task", "another task", "", "half a pair \ud800"]
 
 
 async def test_what_was_embedded_comes_back_row_by_row(tmp_path: Path) -> None:
-    made = await RecordedEmbeddings.made([*TEXTS, "a task"], HashEmbedder())
+    made = await RecordedEmbeddings.create([*TEXTS, "a task"], HashEmbedder())
     made.write(tmp_path / "kept.npz")
     held = RecordedEmbeddings.read(tmp_path / "kept.npz")
     assert (held.name, held.dimensions) == (HashEmbedder().name, HashEmbedder().dimensions)
@@ -31,7 +31,7 @@ async def test_what_was_embedded_comes_back_row_by_row(tmp_path: Path) -> None:
 
 
 async def test_a_text_that_is_not_on_record_is_said_with_what_to_do() -> None:
-    made = await RecordedEmbeddings.made(TEXTS, HashEmbedder())
+    made = await RecordedEmbeddings.create(TEXTS, HashEmbedder())
     with pytest.raises(InputError, match="1 of 2 texts are not among the recorded embeddings") as caught:
         await made.embed(["a task", "a new one"])
     assert "--embed" in str(caught.value.hint)

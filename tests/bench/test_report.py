@@ -127,11 +127,11 @@ def test_the_figures_are_those_of_the_record(recorded: Path) -> None:
     features = Embeddings(HashEmbedder())
     field = compare(found, None, features, TrainedWeights(embed=features))
     right = sum(found.works[task.id, "c", ""].success for task in found.tasks) / len(found.tasks)
-    assert field.named("c").settled.success.mean() == pytest.approx(right)
-    market = field.named("SALE without memory").settled
+    assert field.find("c").settled.success.mean() == pytest.approx(right)
+    market = field.find("SALE without memory").settled
     spent = sum(found.auctions["first bids", task.id].first_dollars for task in found.tasks)
     assert market.extra.sum() == pytest.approx(spent)
-    whole = field.named("SALE")
+    whole = field.find("SALE")
     assert whole.runs == 2
     assert len(whole.settled) == 2 * len(found.tasks)
     # The record knows what each order really cost: every call of its auctions and the winner's work.

@@ -116,7 +116,7 @@ async def test_this_machine_needs_no_extra(
     upstream = Upstream()
     address = Address(base_url=endpoint.base_url, model="good")
     async with upstream.post(address, "/chat/completions", BODY, silence=20) as answer:
-        assert b"choices" in await answer.whole()
+        assert b"choices" in await answer.read_body()
     await upstream.aclose()
 
 
@@ -135,7 +135,7 @@ async def test_a_socks_proxy_is_gone_through(environment: Environment, endpoint:
         upstream = Upstream()
         address = Address(base_url=REMOTE, model="good")
         async with upstream.post(address, "/chat/completions", BODY, silence=20) as answer:
-            assert b"choices" in await answer.whole()
+            assert b"choices" in await answer.read_body()
         await upstream.aclose()
     assert asked == ["models.example.org:80"] * 3
 

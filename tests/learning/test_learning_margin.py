@@ -66,7 +66,7 @@ def test_cutting_planes_agree_with_the_whole_program(seed: int, alpha: float) ->
     data = program(40, 4, 3, seed)
     strength = np.array([0.02, 0.01, 0.03, 0.2])
     whole = solve_whole(data, alpha, strength)
-    cut, _ = solve_by_cuts(data, alpha, strength, Cuts.none(len(data.signed)), 60.0)
+    cut, _ = solve_by_cuts(data, alpha, strength, Cuts.empty(len(data.signed)), 60.0)
     assert cut.gap <= margin.TOLERANCE
     assert cut.bound <= whole.objective + 1e-7
     assert cut.objective == pytest.approx(whole.objective, rel=2 * margin.TOLERANCE, abs=2e-6)

@@ -84,7 +84,7 @@ def apply_edits(edits: Sequence[Edit], copy: WorkingCopy, fixed: frozenset[str])
             faults.append(edit.why)
             continue
         try:
-            if fixed & {edit.path, copy.where(edit.path)}:
+            if fixed & {edit.path, copy.resolve(edit.path)}:
                 faults.append(f"{edit.path} is a test, and is not to be changed")
                 continue
             copy.write(edit.path, _changed(edit, copy.text(edit.path)).data(edit.path))

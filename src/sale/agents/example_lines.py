@@ -62,7 +62,7 @@ def python_lines(text: str) -> list[str]:
     return kept
 
 
-def sessions(lines: Sequence[str]) -> Iterator[CodeExample]:
+def session_examples(lines: Sequence[str]) -> Iterator[CodeExample]:
     """`>>> f(1)` and what the next lines show, up to a blank line or the end of the docstring."""
     at = 0
     while at < len(lines):
@@ -112,7 +112,7 @@ def _session_example(source: str, shown: Sequence[str]) -> CodeExample | None:
     return CodeExample(way="runs" if "#" in source else "shows", code=source, expected="")
 
 
-def assertions(lines: Sequence[str]) -> Iterator[CodeExample]:
+def assertion_examples(lines: Sequence[str]) -> Iterator[CodeExample]:
     """`assert f(1) == 2`, on a line of its own or on several."""
     for at, line in enumerate(lines):
         first = _ASSERT.match(line)
@@ -125,7 +125,7 @@ def assertions(lines: Sequence[str]) -> Iterator[CodeExample]:
                 break
 
 
-def informal(lines: Sequence[str], defined: set[str]) -> Iterator[CodeExample]:
+def informal_examples(lines: Sequence[str], defined: set[str]) -> Iterator[CodeExample]:
     """`f(1) => 2` and the like, for functions that the text defines: a call and a value with nothing but literals."""
     for line in lines:
         found = _SAID.match(line)

@@ -14,7 +14,15 @@ from importlib import resources
 
 from sale.agents.code_answer import complete, extract_code
 from sale.agents.code_tests import run_tests
-from sale.agents.example_lines import BUILTINS, CodeExample, assertions, informal, names_in, python_lines, sessions
+from sale.agents.example_lines import (
+    BUILTINS,
+    CodeExample,
+    assertion_examples,
+    informal_examples,
+    names_in,
+    python_lines,
+    session_examples,
+)
 from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, RunReport, Sandbox
 from sale.errors import SandboxError
 from sale.types import Outcome, Task
@@ -75,7 +83,11 @@ def examples_of(text: str) -> TextExamples | None:
     """
     text = text[:MAX_CHARACTERS].replace("\r\n", "\n")
     lines = python_lines(text)
-    found = [*sessions(lines), *assertions(lines), *informal(lines, set(_DEFINED.findall(text)))]
+    found = [
+        *session_examples(lines),
+        *assertion_examples(lines),
+        *informal_examples(lines, set(_DEFINED.findall(text))),
+    ]
     names = [names_in(item.code, item.expected if item.way == "equals" else "") for item in found]
     known = BUILTINS | set[str]().union(*(name.made for name in names))
     called = set[str]().union(*(name.called for name in names)) - known

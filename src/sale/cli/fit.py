@@ -14,8 +14,8 @@ import click
 from sale import config
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
-from sale.cli.store import opened
-from sale.cli.weights import described
+from sale.cli.store import enter_memory
+from sale.cli.weights import describe_version
 from sale.cli.weights_in_force import in_force
 from sale.errors import InputError
 from sale.learning.fit import fit as fit_weights
@@ -93,13 +93,13 @@ def fit(**options: Unpack[_FitOptions]) -> None:
     if as_json:
         click.echo(document("weights", found))
         return
-    output().print(described(found))
+    output().print(describe_version(found))
     if not found.in_use:
         output().print(f"\nNot in use yet: `sale weights use {found.version}`, `sale replay {found.version}` compares.")
 
 
 async def _due(settings: config.Settings, since: datetime | None) -> RefitTrigger:
-    async with opened(settings) as memory:
+    async with enter_memory(settings) as memory:
         used, later = await in_force(memory, settings)
         return check_refit(await memory.examples(since), used, later)
 
@@ -126,7 +126,7 @@ def _wanted(spend: float | str, rules: AuctionRules) -> SpendShare | MatchBestAg
 async def _fit(
     settings: config.Settings, since: datetime | None, options: _FitOptions, worth: Wanted | None
 ) -> WeightSet:
-    async with opened(settings) as memory:
+    async with enter_memory(settings) as memory:
         examples = await memory.examples(since)
         if not examples:
             raise InputError(

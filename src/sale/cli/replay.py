@@ -15,7 +15,7 @@ from sale import config
 from sale.cli.board import money
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
-from sale.cli.store import opened
+from sale.cli.store import enter_memory
 from sale.errors import InputError
 from sale.learning.compare import ReplayedDecisions, compare
 from sale.types import Example, Weights
@@ -49,7 +49,7 @@ def replay(versions: tuple[int, ...], since: datetime | None, config_file: Path 
 async def _read(
     settings: config.Settings, versions: Sequence[int], since: datetime | None
 ) -> tuple[Sequence[Example], Mapping[str, Weights]]:
-    async with opened(settings) as memory:
+    async with enter_memory(settings) as memory:
         kept = {one.version: one.weights for one in await memory.weight_sets()}
         examples = await memory.examples(since)
     missing = [version for version in versions if version not in kept]

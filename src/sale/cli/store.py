@@ -20,14 +20,14 @@ def with_memory(config_file: Path | None, act: Callable[[AuctionMemory], Awaitab
     """Open the memory, do one thing, close it."""
 
     async def go() -> T:
-        async with opened(config.load(config_file)) as memory:
+        async with enter_memory(config.load(config_file)) as memory:
             return await act(memory)
 
     return asyncio.run(go())
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncGenerator[AuctionMemory]:
+async def enter_memory(settings: Settings) -> AsyncGenerator[AuctionMemory]:
     """Open the memory the settings name, and close it after."""
     memory = await open_memory(settings)()
     try:

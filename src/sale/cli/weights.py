@@ -88,7 +88,7 @@ def show(version: str, config_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(document("weights", found))
     else:
-        output().print(described(found))
+        output().print(describe_version(found))
 
 
 @weights.command()
@@ -137,7 +137,7 @@ def check(config_file: Path | None, *, as_json: bool) -> None:
             "the default weights are in use: they are a prior, and claim nothing that could be checked",
             hint="`sale fit --use` puts fitted ones in use.",
         )
-    found = drifted(examples, used)
+    found = find_drift(examples, used)
     if as_json:
         click.echo(document("findings", found))
         return
@@ -180,7 +180,7 @@ def _interval(found: tuple[float, float, float] | None) -> str:
     return "–" if found is None else f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
 
 
-def described(found: WeightSet) -> Group:
+def describe_version(found: WeightSet) -> Group:
     """A version in full, for people."""
     training = found.training
     since = f" since {training.since}" if training.since else ""
@@ -226,7 +226,7 @@ async def _listed(memory: AuctionMemory) -> tuple[Sequence[WeightSet], Sequence[
     return await memory.weight_sets(), await memory.weight_uses()
 
 
-def drifted(examples: Sequence[Example], used: WeightSet) -> tuple[DriftFinding, ...]:
+def find_drift(examples: Sequence[Example], used: WeightSet) -> tuple[DriftFinding, ...]:
     """Where the success model of weights is off.
 
     Raises:

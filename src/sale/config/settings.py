@@ -33,7 +33,7 @@ class WeightSettings(Section):
     track: Annotated[Weight, Field(ge=0)] = 0.0
     """What V gains per unit of the agent's success rate on like tasks above one half; 0 is the published rule."""
 
-    def given(self, source: str) -> Weights:
+    def as_weights(self, source: str) -> Weights:
         """As the auction takes them."""
         return Weights(cost=self.cost, entropy=self.entropy, jurors=self.jurors, track=self.track, source=source)
 

@@ -84,7 +84,7 @@ def fit_to(
     _check(worth, alpha, seconds)
     value = None if objective == "minmax" else _value(ready, worth)
     how = recipe(objective, value, alpha)
-    held, final = ready.models if objective == "utility" else ready.solved(how, seconds)
+    held, final = ready.models if objective == "utility" else ready.solve(how, seconds)
     if value is not None and final.weights.model is not None:
         held = held.at(value)
         final = replace(final, weights=replace(final.weights, model=with_worth(final.weights.model, value)))

@@ -110,7 +110,7 @@ def solve_margin(
         seconds: When to stop, for each; the gap then says what is left.
     """
     active = int(np.isfinite(data.gap).sum()) - len(data.gap)
-    cuts = None if active <= WHOLE_ROWS else Cuts.none(len(data.signed))
+    cuts = None if active <= WHOLE_ROWS else Cuts.empty(len(data.signed))
     found: list[MarginSolution] = []
     for strength in strengths:
         even = np.full(len(data.signed), strength)
@@ -219,7 +219,7 @@ class Cuts:
     slopes: Floats
 
     @classmethod
-    def none(cls, width: int) -> Cuts:
+    def empty(cls, width: int) -> Cuts:
         """CVaR ≥ 0: the best bid has no slack against itself."""
         return cls(offsets=np.zeros(1), slopes=np.zeros((1, width)))
 

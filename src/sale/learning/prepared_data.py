@@ -43,7 +43,7 @@ class PreparedData:
     @cached_property
     def models(self) -> tuple[HeldOut, WeightCandidate]:
         """Success models: what they said of tasks they had not seen, and the one of all tasks, neither priced yet."""
-        return self.solved(recipe("utility", None, 0.0), 0.0)
+        return self.solve(recipe("utility", None, 0.0), 0.0)
 
     def curve(self, attempts: int) -> SpendCurve:
         """Return success and spending of success models by the worth of a solved task, with so many agents to try."""
@@ -54,7 +54,7 @@ class PreparedData:
             self._curves[attempts] = spend_curve(self.table, expected, self.completed, attempts)
         return self._curves[attempts]
 
-    def solved(self, how: Recipe, seconds: float) -> tuple[HeldOut, WeightCandidate]:
+    def solve(self, how: Recipe, seconds: float) -> tuple[HeldOut, WeightCandidate]:
         """Return a recipe's results on held-out folds, and on everything with the setting that they chose."""
         held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds)
         (final,) = how.solve(self.table, self.completed, (held.setting,), 0.4 * seconds, True)

@@ -129,7 +129,7 @@ class TextEncoder:
             norms = np.sqrt(np.einsum("ij,ij->i", found, found, dtype=np.float64))
             return [bool(good) for good in np.abs(norms - 1.0) < ROUNDING]
 
-    async def one(self, text: str) -> bytes:
+    async def encode(self, text: str) -> bytes:
         """The vector of one text."""
         if text not in self._kept:
             (self._kept[text],) = await self.encode_all([text])
@@ -203,7 +203,7 @@ class SyncedIndex:
             text: To be embedded.
             question: Asked of the connection and the text's vector, in a worker thread, one question at a time.
         """
-        vector = _vector(await self._encoder.one(text))
+        vector = _vector(await self._encoder.encode(text))
         return await self._database.finish(self._answer(lambda connection: question(connection, vector)))
 
     async def _answer(self, question: Callable[[Connection], T]) -> T:

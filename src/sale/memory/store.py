@@ -112,7 +112,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         if not auction_id:
             raise InputError("an auction needs an id", hint="uuid.uuid4().hex is a good one.")
         whose = lifecycle.RecordOwner(tenant=check_name(tenant), owner=self._database.token)
-        embedding = (self._encoder.name, await self._encoder.one(task.text))
+        embedding = (self._encoder.name, await self._encoder.encode(task.text))
         begun = False
 
         def work(connection: Connection) -> None:

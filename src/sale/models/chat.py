@@ -23,7 +23,7 @@ from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
 
 from sale.models.errors import map_errors
-from sale.models.logprobs import HIGHEST, LOWEST, usable_entries
+from sale.models.logprobs import MAX_LOGPROB, MIN_LOGPROB, usable_entries
 from sale.models.usage import tokens_beside
 
 # A count beyond it is not a count; it would not fit the records either.
@@ -118,7 +118,7 @@ def sound(logprobs: ChoiceLogprobs | None) -> bool:
     try:
         entries = logprobs.content or () if logprobs is not None else ()
         return all(
-            type(one.logprob) in (float, int) and LOWEST <= one.logprob <= HIGHEST
+            type(one.logprob) in (float, int) and MIN_LOGPROB <= one.logprob <= MAX_LOGPROB
             for entry in entries
             for one in (entry, *entry.top_logprobs)
         )

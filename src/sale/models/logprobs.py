@@ -8,8 +8,8 @@ from typing import cast
 from sale.types import TokenLogprobs
 
 # Rounding can put a certain token's a little above zero; below the floor, infinities included, is no measurement.
-HIGHEST = 0.01
-LOWEST = -1e6
+MAX_LOGPROB = 0.01
+MIN_LOGPROB = -1e6
 
 
 def read_logprobs(details: Mapping[str, object] | None) -> tuple[TokenLogprobs, ...] | None:
@@ -56,6 +56,6 @@ def _pair(entry: object) -> tuple[str, float] | None:
     token, logprob = values.get("token"), values.get("logprob")
     if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
         return None
-    if not LOWEST <= logprob <= HIGHEST:  # false for NaN too
+    if not MIN_LOGPROB <= logprob <= MAX_LOGPROB:  # false for NaN too
         return None
     return token, min(float(logprob), 0.0)

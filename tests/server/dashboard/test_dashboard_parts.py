@@ -29,7 +29,7 @@ from sale.auction.events import (
 from sale.memory.figures import AuctionFigures
 from sale.server.dashboard.charts.scale import ticks
 from sale.server.dashboard.charts.scatter import ScatterPoint, frontier, scatter
-from sale.server.dashboard.charts.series import Series, lines, stacked
+from sale.server.dashboard.charts.series import Series, lines, stacked_bars
 from sale.server.dashboard.formatting import clip, message, money, percent, plain, round_money, seconds, size, wilson
 from sale.server.dashboard.headline import headline
 from sale.server.dashboard.live_auctions import LiveAuction
@@ -171,7 +171,7 @@ def test_charts_are_escaped_and_say_everything_twice() -> None:
     ]
     for chart in (
         lines("T", "S", [HOSTILE, "y", "z"], series, percent, top=1.0),
-        stacked("T", "S", [HOSTILE, "y", "z"], series, money),
+        stacked_bars("T", "S", [HOSTILE, "y", "z"], series, money),
     ):
         for _, drawing in chart.drawings:
             assert "<script" not in drawing
@@ -197,7 +197,7 @@ def point(name: str, dollars: float, success: float) -> ScatterPoint:
 @pytest.mark.parametrize("dollars", [0.00008, 0.5, 1234567.0])
 def test_the_labels_of_an_axis_have_room(dollars: float) -> None:
     """The least digit of this font at this size is some 6.9 pixels wide."""
-    chart = stacked("t", "s", ["d"], [Series(name="a", colour="work", values=(dollars,))], money, round_money)
+    chart = stacked_bars("t", "s", ["d"], [Series(name="a", colour="work", values=(dollars,))], money, round_money)
     for _, drawing in chart.drawings:
         labels = re.findall(r'<text x="([\d.]+)"[^>]*text-anchor="end"[^>]*>([^<]+)<', str(drawing))
         assert labels

@@ -84,5 +84,5 @@ def test_usage_in_a_chunk_with_text_is_taken_out_and_the_text_stays() -> None:
 )
 def test_usage_that_cannot_be_is_estimated(usage: Any) -> None:
     tally = StreamUsage()
-    tally.whole({"id": "c", "choices": [{"message": {"content": "x" * 40}}], "usage": usage})
-    assert tally.used(100) == Usage(input_tokens=100, output_tokens=10)
+    tally.count_whole({"id": "c", "choices": [{"message": {"content": "x" * 40}}], "usage": usage})
+    assert tally.estimate_usage(100) == Usage(input_tokens=100, output_tokens=10)

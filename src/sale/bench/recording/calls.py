@@ -117,7 +117,7 @@ class CallLog:
         read, written = stored["usage"]
         self.usage[agent] = self.usage.get(agent, Usage()) + Usage(input_tokens=read, output_tokens=written)
 
-    def found(self, key: str) -> Reply | None:
+    def find_reply(self, key: str) -> Reply | None:
         """The reply to a call that was made before."""
         stored = self._replies.get(key)
         return None if stored is None else reply_of(stored)
@@ -129,7 +129,7 @@ class CallLog:
             NotRecordedError: It is not on record, and this is a replay.
             RunStoppedError: The model cannot be reached.
         """
-        if (known := self.found(key)) is not None:
+        if (known := self.find_reply(key)) is not None:
             return known
         if self._writer is None:
             raise NotRecordedError(f"the {line['stage']} call of {line['agent']} is not on record")

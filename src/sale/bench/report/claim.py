@@ -18,7 +18,7 @@ def claim_table(field: DomainComparison, key: str, title: str) -> ReportTable:
     """
     best = best_single(field.direct)
     agents = field.direct.agents
-    alone = field.named(agents[best])
+    alone = field.find(agents[best])
     rivals = [one for one in field.contenders if one.baseline and not _ours(one)]
     rows: list[tuple[str, ...]] = []
     for one in field.contenders:

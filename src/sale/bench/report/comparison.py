@@ -53,7 +53,7 @@ class DomainComparison:
     trained_on: str
     """In words: the dev tasks, or how else."""
 
-    def named(self, name: str) -> Contender:
+    def find(self, name: str) -> Contender:
         """A contender by its name."""
         return next(one for one in (*self.contenders, *self.ablations) if one.name == name)
 
@@ -92,7 +92,7 @@ def compare(
     if orders:
         contenders.append(Contender(name="SALE", settled=settle(*orders), runs=len(orders)))
     for way in fitted_markets(len(direct.agents)):
-        if (settled := way.settled(recorded, train, direct, lessons)) is not None:
+        if (settled := way.decide(recorded, train, direct, lessons)) is not None:
             contenders.append(Contender(name=way.name, settled=settled))
     oracle = Oracle()
     oracle.fit(direct)

@@ -28,7 +28,7 @@ MARKET = "SALE without memory"
 def drawings(field: DomainComparison, domain: str) -> Iterator[tuple[str, Figure]]:
     """Every figure with the name of its file."""
     name = "SALE" if field.orders else MARKET
-    market = field.named(name).settled
+    market = field.find(name).settled
     labels = {task.id: task.time.label.replace(" (", "\n(") for task in field.recorded.tasks}
     yield f"{domain}-pareto", pareto(field)
     yield f"{domain}-workload", workload_bars(workload(market, RESAMPLING, labels))

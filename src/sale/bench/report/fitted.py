@@ -55,7 +55,7 @@ class FittedMarket:
     share: float | None = None
     """Of what the best agent alone would cost; `None`: as little as solves as many."""
 
-    def settled(
+    def decide(
         self, recorded: RecordedTasks, train: RecordedTasks | None, direct: OutcomeTable, lessons: TrainedWeights
     ) -> DecisionOutcomes | None:
         """Return the outcome of every task; `None` where the training tasks are too few.

@@ -40,7 +40,7 @@ class RecordedEmbeddings:
         self._places = {digest: place for place, digest in enumerate(digests)}
 
     @classmethod
-    async def made(cls, texts: Iterable[str], embedder: Embedder) -> Self:
+    async def create(cls, texts: Iterable[str], embedder: Embedder) -> Self:
         """Embed texts, in the order of their digests."""
         by_digest = {digest_of(text): text for text in texts}
         digests = sorted(by_digest)

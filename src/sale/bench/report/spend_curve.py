@@ -14,7 +14,7 @@ SHARES = (None, 0.25, 0.4, 0.5, 0.75, 1.0)
 def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, title: str) -> ReportTable:
     """The fitted market, next best bid included, at several shares; single agents beside it."""
     best = best_single(field.direct)
-    alone = field.named(field.direct.agents[best]).settled
+    alone = field.find(field.direct.agents[best]).settled
     rows: list[tuple[str, ...]] = []
 
     def add(name: str, settled: DecisionOutcomes) -> None:
@@ -24,7 +24,7 @@ def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, titl
         rows.append((name, percent(found.pass_at_1), micro(found.dollars_per_task), percent(gained), percent(saved, 0)))
 
     for agent in field.direct.agents:
-        add(agent, field.named(agent).settled)
+        add(agent, field.find(agent).settled)
     attempts = len(field.direct.agents)
     done = {one.name: one.settled for one in field.contenders}
     compared = {
@@ -32,7 +32,7 @@ def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, titl
     }
     for share in SHARES:
         market = FittedMarket(name="SALE fitted", attempts=attempts, share=share)
-        settled = compared.get((attempts, share)) or market.settled(field.recorded, field.train, field.direct, lessons)
+        settled = compared.get((attempts, share)) or market.decide(field.recorded, field.train, field.direct, lessons)
         if settled is not None:
             add(f"SALE fitted, next best bid, spend {'match' if share is None else format(share, 'g')}", settled)
     return ReportTable(

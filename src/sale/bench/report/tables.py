@@ -86,7 +86,7 @@ def main_table(field: DomainComparison, domain: str) -> ReportTable:
 
 
 def _discordant(field: DomainComparison, best: int) -> float:
-    market = field.named("SALE without memory").settled.success
+    market = field.find("SALE without memory").settled.success
     differs = np.asarray(market != field.direct.success[:, best], dtype=np.float64)
     return max(float(differs.mean()), 1 / len(field.direct))
 
@@ -160,7 +160,7 @@ def workload_table(field: DomainComparison, domain: str) -> ReportTable:
 def escalation_table(field: DomainComparison, domain: str) -> ReportTable:
     """Choices against the oracle's."""
     name = "SALE" if field.orders else "SALE without memory"
-    found = escalation(field.named(name).settled, field.direct, RESAMPLING)
+    found = escalation(field.find(name).settled, field.direct, RESAMPLING)
     needed = [*(f"needs {agent}" for agent in found.agents), "nobody solves it"]
     rows = [(row, *map(str, counts)) for row, counts in zip(needed, found.counts.tolist(), strict=True)]
     return ReportTable(

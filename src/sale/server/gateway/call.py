@@ -57,7 +57,7 @@ class UpstreamCall:
         """The tokens it has consumed, as counted or else estimated."""
         if not self.sent:
             return Usage()
-        return self.tally.used(self.asked.weight.as_a_rule)
+        return self.tally.estimate_usage(self.asked.weight.as_a_rule)
 
     @property
     def counted(self) -> bool:
@@ -71,7 +71,7 @@ class UpstreamCall:
             return sum(call.dollars for call in self._calls)
         return self.agent.price.dollars(self.usage, cached=self.tally.cached)
 
-    def worst(self, dearest: float | None, most: int) -> tuple[float, int]:
+    def worst_case(self, dearest: float | None, most: int) -> tuple[float, int]:
         """Dollars and tokens it can take at most.
 
         An agent without an endpoint knows no limit of the client's, and what it costs need not depend on its tokens.
@@ -91,9 +91,9 @@ class UpstreamCall:
     @property
     def parts(self) -> tuple[Call, ...]:
         """The calls it came to: one, or those that an agent without an endpoint made."""
-        return self._calls or (self.settled(None),)
+        return self._calls or (self.as_call(None),)
 
-    def settled(self, error: str | None) -> Call:
+    def as_call(self, error: str | None) -> Call:
         """The line of the settlement."""
         return Call(
             stage="execute",
@@ -144,16 +144,16 @@ class UpstreamCall:
             if self.asked.stream:
                 await self._relay(answer, headers)
             else:
-                raw, value = read_completion(await answer.whole(), answer.hide)
-                self.tally.whole(value)
-                await self.sink.whole(raw, value, headers(self))
+                raw, value = read_completion(await answer.read_body(), answer.hide)
+                self.tally.count_whole(value)
+                await self.sink.send_whole(raw, value, headers(self))
 
     async def _relay(self, answer: UpstreamResponse, headers: Callable[[UpstreamCall], Headers]) -> None:
         """A stream on its way through. Until it says something, another agent can still take over."""
         relay = StreamRelay(self.tally, show_usage=self.asked.wants_usage, hide=answer.hide)
         held: list[Piece] = []
         spoken = time.monotonic()
-        async for data in answer.pieces():
+        async for data in answer.read_pieces():
             held += relay.feed(data)
             if held and (self.sink.answering or says_something(held)):
                 await self._pass_on(held, headers)
@@ -166,13 +166,13 @@ class UpstreamCall:
         held += relay.close()
         if held:
             await self._pass_on(held, headers)
-        await self.sink.done(self.tally)
-        await answer.ended()
+        await self.sink.finish(self.tally)
+        await answer.drain()
 
     async def _pass_on(self, pieces: list[Piece], headers: Callable[[UpstreamCall], Headers]) -> None:
         if not self.sink.answering:
             await self.sink.begin(headers(self))
-        await self.sink.pieces(pieces)
+        await self.sink.send_pieces(pieces)
 
     async def _execute(self, headers: Callable[[UpstreamCall], Headers]) -> None:
         """The agent does the conversation as one task."""
@@ -191,10 +191,10 @@ class UpstreamCall:
             )
         value = as_completion(done.answer, self.agent.name, self.tally.usage)
         if not self.asked.stream:
-            self.tally.whole(value)
-            await self.sink.whole(orjson.dumps(value), value, headers(self))
+            self.tally.count_whole(value)
+            await self.sink.send_whole(orjson.dumps(value), value, headers(self))
             return
         relay = StreamRelay(self.tally, show_usage=self.asked.wants_usage)
         await self.sink.begin(headers(self))
-        await self.sink.pieces(relay.feed(as_chunks(value)))
-        await self.sink.done(self.tally)
+        await self.sink.send_pieces(relay.feed(as_chunks(value)))
+        await self.sink.finish(self.tally)

@@ -147,7 +147,7 @@ async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: R
     if sink is None:
         await _refuse(exchange, error)
     else:
-        await sink.failed(error, noted.turn.headers() if noted.turn else [])
+        await sink.send_error(error, noted.turn.headers() if noted.turn else [])
 
 
 async def _refuse(exchange: Exchange, error: ApiError) -> None:

@@ -102,7 +102,7 @@ class EmbeddingsEndpoint:
         noted.usage = Usage(input_tokens=weight.as_a_rule)
         try:
             async with self._state.upstream.post(address, "/embeddings", sent, silence=silence) as answer:
-                raw = await answer.whole()
+                raw = await answer.read_body()
                 value, damage = read_json(raw)
                 if (error := error_in(value)) is not None:
                     raise reported_error(error, answer.hide)

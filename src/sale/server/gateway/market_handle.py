@@ -44,7 +44,7 @@ class MarketHandle:
         declared = self._dearest[agent]
         return (dollars if declared is None else max(declared, dollars or 0.0)), tokens
 
-    def seen(self, agent: str, dollars: float, tokens: int) -> None:
+    def record_cost(self, agent: str, dollars: float, tokens: int) -> None:
         """Note the cost of a piece of work: the next may cost as much."""
         most, longest = self._seen.get(agent, (0.0, 0))
         self._seen[agent] = (max(most, dollars), max(longest, tokens))
@@ -69,7 +69,7 @@ class MarketHandle:
             )
         return able
 
-    def named(self, model: str, allowed: frozenset[str] | None) -> Agent:
+    def find_agent(self, model: str, allowed: frozenset[str] | None) -> Agent:
         """The agent of a name.
 
         Raises:

@@ -74,7 +74,7 @@ class ResponseSink:
         events.append(self._event("response.in_progress", response=response))
         await self._exchange.write(b"".join(events))
 
-    async def pieces(self, pieces: Sequence[Piece]) -> None:
+    async def send_pieces(self, pieces: Sequence[Piece]) -> None:
         """Chunks as events."""
         self.answering = True
         events: list[bytes] = []
@@ -86,7 +86,7 @@ class ResponseSink:
         if events:
             await self._exchange.write(b"".join(events))
 
-    async def done(self, tally: StreamUsage) -> None:
+    async def finish(self, tally: StreamUsage) -> None:
         """Every item is done, and so is the response."""
         events = [event for item in self._output for event in self._closed(item)]
         status, kind = ("incomplete", "incomplete") if self._finish == "length" else ("completed", "completed")
@@ -95,7 +95,7 @@ class ResponseSink:
         await self._exchange.write(b"".join(events))
         await self._exchange.end()
 
-    async def whole(self, raw: bytes, value: Json, headers: Headers) -> None:  # noqa: ARG002  as the protocol says
+    async def send_whole(self, raw: bytes, value: Json, headers: Headers) -> None:  # noqa: ARG002  as the protocol says
         """The whole response."""
         self.answering = True
         choice = cast("Json", value["choices"][0])
@@ -104,12 +104,12 @@ class ResponseSink:
         for item in self._output:
             item["status"] = "completed"
         tally = StreamUsage()
-        tally.whole(value)
+        tally.count_whole(value)
         status = "incomplete" if self._finish == "length" else "completed"
         self._remember()
         await self._exchange.reply(200, orjson.dumps(self._response(status, tally)), headers)
 
-    async def failed(self, error: ApiError, headers: Headers) -> None:
+    async def send_error(self, error: ApiError, headers: Headers) -> None:
         """A status, or in a stream the event that says so."""
         if not self._exchange.started:
             await self._exchange.reply(error.status, error.document(), [*error.headers, *headers])

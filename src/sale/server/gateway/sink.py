@@ -31,19 +31,19 @@ class Sink(Protocol):
         """A stream begins."""
         ...
 
-    async def pieces(self, pieces: Sequence[Piece]) -> None:
+    async def send_pieces(self, pieces: Sequence[Piece]) -> None:
         """Some of the stream."""
         ...
 
-    async def done(self, tally: StreamUsage) -> None:
+    async def finish(self, tally: StreamUsage) -> None:
         """The stream is whole."""
         ...
 
-    async def whole(self, raw: bytes, value: Json, headers: Headers) -> None:
+    async def send_whole(self, raw: bytes, value: Json, headers: Headers) -> None:
         """The answer in one piece."""
         ...
 
-    async def failed(self, error: ApiError, headers: Headers) -> None:
+    async def send_error(self, error: ApiError, headers: Headers) -> None:
         """There is no answer, or it ends here."""
         ...
 
@@ -97,23 +97,23 @@ class ChatSink:
         """The head, unless it is out; then the headers follow as a comment."""
         await open_stream(self._exchange, headers)
 
-    async def pieces(self, pieces: Sequence[Piece]) -> None:
+    async def send_pieces(self, pieces: Sequence[Piece]) -> None:
         """All that has come, in one go."""
         self.answering = True
         data = pieces[0][0] if len(pieces) == 1 else b"".join([raw for raw, _ in pieces])
         await self._exchange.write(data)
 
-    async def done(self, tally: StreamUsage) -> None:  # noqa: ARG002  as the protocol says
+    async def finish(self, tally: StreamUsage) -> None:  # noqa: ARG002  as the protocol says
         """The protocol's own end."""
         await self._exchange.write(DONE)
         await self._exchange.end()
 
-    async def whole(self, raw: bytes, value: Json, headers: Headers) -> None:  # noqa: ARG002
+    async def send_whole(self, raw: bytes, value: Json, headers: Headers) -> None:  # noqa: ARG002
         """The body as it came."""
         self.answering = True
         await self._exchange.reply(200, raw, headers)
 
-    async def failed(self, error: ApiError, headers: Headers) -> None:
+    async def send_error(self, error: ApiError, headers: Headers) -> None:
         """A status, or in a stream an error event and no `[DONE]`."""
         if self._exchange.started:
             await self._exchange.write(b"data: " + orjson.dumps({"error": error.value}) + b"\n\n")

@@ -96,7 +96,7 @@ class GatewayState:
         old, self.handle, self.settings = self.handle, MarketHandle(market), settings
         await old.retire()
 
-    async def recorded(self, held: ActiveSession) -> Auction | None:
+    async def load_auction(self, held: ActiveSession) -> Auction | None:
         """The auction of a session that this process did not hold, from its record."""
         memory = await self.handle.market.memory()
         if memory is not None:

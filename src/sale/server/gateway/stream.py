@@ -67,13 +67,13 @@ class StreamUsage:
         """True where the endpoint has counted all there is."""
         return self.usage is not None and not self.later
 
-    def used(self, asked: int) -> Usage:
+    def estimate_usage(self, asked: int) -> Usage:
         """The usage as counted, else as estimated from what was sent (`asked` tokens) and what came."""
         if self.usage is not None:
             return self.usage + Usage(output_tokens=self.later)
         return Usage(input_tokens=asked, output_tokens=estimate_output(self.pieces, self.characters))
 
-    def whole(self, value: Json) -> None:
+    def count_whole(self, value: Json) -> None:
         """Count a response that came in one piece."""
         self.id = str(value.get("id") or "")
         for choice in cast("list[Any]", value.get("choices") or []):
@@ -81,7 +81,7 @@ class StreamUsage:
                 self._spoken(cast("Json", choice), "message")
         self._counted(value.get("usage"))
 
-    def chunk(self, value: Json) -> None:
+    def count_chunk(self, value: Json) -> None:
         """Count one chunk of a stream."""
         if not self.id:
             self.id = str(value.get("id") or "")
@@ -272,7 +272,7 @@ class StreamRelay:
         if damage or self._halves.are_there:
             chunk = self._halves.join(chunk, damage)
             event = b"data: " + orjson.dumps(chunk)
-        self._tally.chunk(chunk)
+        self._tally.count_chunk(chunk)
         if not self._show and chunk.get("usage") is not None:
             if not chunk.get("choices"):
                 return None

@@ -66,7 +66,7 @@ class Turn:
         if self.asked.model == MARKET:
             await self._market()
         else:
-            agent = self.handle.named(self.asked.model, self.holder.agents)
+            agent = self.handle.find_agent(self.asked.model, self.holder.agents)
             await self._ask(agent, "", None)
 
     async def _market(self) -> None:
@@ -118,7 +118,7 @@ class Turn:
 
     async def _pass_on(self, held: ActiveSession, error: ApiError) -> bool:
         """Give the session to the next best bid; whether there is one."""
-        auction = held.auction or await self.state.recorded(held)
+        auction = held.auction or await self.state.load_auction(held)
         if auction is None:
             return False
         able = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
@@ -206,7 +206,7 @@ class Turn:
         call = UpstreamCall(
             agent=agent, reach=self.handle.reach(agent.name), plan=plan, asked=self.asked, sink=self.sink
         )
-        dollars, tokens = call.worst(*self.handle.max_cost(agent.name))
+        dollars, tokens = call.worst_case(*self.handle.max_cost(agent.name))
         reservation = await self.state.store.reserve(self.holder, dollars, tokens)
         error: str | None = "cancelled"
         try:
@@ -226,8 +226,8 @@ class Turn:
 
     def _count(self, call: UpstreamCall, held: ActiveSession | None, error: str | None) -> None:
         """A call has ended: tell those who watch, and put it on the session's record."""
-        self.state.hub.publish(self.auction_id or "", CallSettled(call=call.settled(error)))
-        self.handle.seen(call.agent.name, call.dollars, call.usage.total)
+        self.state.hub.publish(self.auction_id or "", CallSettled(call=call.as_call(error)))
+        self.handle.record_cost(call.agent.name, call.dollars, call.usage.total)
         self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
         self.work_dollars += call.dollars
         self.counted = self.counted and call.counted
@@ -241,7 +241,7 @@ class Turn:
             among=self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools),
         )
         if held.open:  # later turns are on the ledger alone
-            held.calls.append(call.settled(error))
+            held.calls.append(call.as_call(error))
         if not self.sink.answering:
             return
         held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed

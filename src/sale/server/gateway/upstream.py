@@ -182,17 +182,17 @@ class UpstreamResponse:
         self._response = response
         self.hide = hide
 
-    def pieces(self) -> AsyncIterator[bytes]:
+    def read_pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
         return self._response.content.iter_any()
 
-    async def ended(self) -> None:
+    async def drain(self) -> None:
         """All that matters has come: wait a little for the end, with which the connection can be used again."""
         with contextlib.suppress(TimeoutError, ClientError):
             async with asyncio.timeout(END_SECONDS):
                 await self._response.read()
 
-    async def whole(self) -> bytes:
+    async def read_body(self) -> bytes:
         """The body.
 
         Raises:

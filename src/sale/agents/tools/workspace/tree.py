@@ -94,7 +94,7 @@ class WorkingCopy:
         Raises:
             InputError: There is no such file, or the path leads out.
         """
-        where = self.where(path)
+        where = self.resolve(path)
         entry = self._entries.get(where)
         if entry is None:
             raise InputError(self._missing(where))
@@ -106,7 +106,7 @@ class WorkingCopy:
         Raises:
             InputError: The file is not text, there is a directory, or the path leads out.
         """
-        where = self.where(path)
+        where = self.resolve(path)
         entry = self._entries.get(where)
         if entry is None:
             if any(other.startswith(f"{where}/") for other in self._entries):
@@ -125,7 +125,7 @@ class WorkingCopy:
         Raises:
             InputError: The path leads out, is a directory, lies below a file, or there is no room.
         """
-        where = self.where(path)
+        where = self.resolve(path)
         if any(other.startswith(f"{where}/") for other in self._entries):
             raise InputError(f"{where!r} is a directory")
         if inside := next((top for top in parents(where) if top in self._entries), None):
@@ -146,7 +146,7 @@ class WorkingCopy:
             raise InputError(f"{len(tree)} files of {total / MEGABYTE:.0f} MB are more than the copy holds")
         self._entries, self._bytes = dict(tree), total
 
-    def where(self, path: str) -> str:
+    def resolve(self, path: str) -> str:
         """The path a path leads to once symbolic links on it are followed.
 
         Raises:

@@ -74,7 +74,7 @@ def lines(
     return _chart(title, summary, periods, series, said, draw)
 
 
-def stacked(
+def stacked_bars(
     title: str,
     summary: str,
     periods: Sequence[str],

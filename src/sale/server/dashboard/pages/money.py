@@ -10,7 +10,7 @@ from itertools import accumulate
 from starlette.responses import Response
 
 from sale.memory.figures import AuctionFigures
-from sale.server.dashboard.charts.series import Series, lines, stacked
+from sale.server.dashboard.charts.series import Series, lines, stacked_bars
 from sale.server.dashboard.formatting import money, round_money
 from sale.server.dashboard.headline import Headline, headline
 from sale.server.dashboard.periods import Periods, choice, periods
@@ -32,7 +32,7 @@ async def show(context: RequestContext) -> Response:
     auctions = await memory.auction_figures(chosen.span)
     cut = periods([one.at for one in auctions])
     rows = by_period(auctions, cut)
-    spent = stacked(
+    spent = stacked_bars(
         "Spent",
         f"Dollars spent on work and on auctions, by {cut.cut}, over {chosen.said}.",
         cut.names,

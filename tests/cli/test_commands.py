@@ -197,6 +197,8 @@ def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) 
         (("feedback", "ffff", "success"), "ffff"),
         (("models", "pull", "gpt-9"), "gpt-9"),
         (("frobnicate",), "frobnicate"),
+        (("rnu", "x"), "Did you mean 'run'?"),
+        (("keys", "crate"), "Did you mean 'create'?"),
         (("run", "x", "--jury", "twelve"), "twelve"),
     ],
 )

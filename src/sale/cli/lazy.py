@@ -53,6 +53,18 @@ class LazyGroup(click.Group):
         command = getattr(module, cmd_name)
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, without loading others.
+
+        Raises:
+            NoSuchCommand: The verb is unknown; the message names verbs that are written alike.
+        """
+        if args[0] not in self._verbs and args[0][:1].isalnum() and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=list(self._verbs), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The table, without loading a verb."""
         with formatter.section("Commands"):

@@ -25,14 +25,14 @@ PRIOR_BUDGET = 2.0
 PRIOR_PLAN_TOKENS = 200
 PRIOR_ENTROPY_SHARE = 0.1
 PRIOR_EVIDENCE = 10.0
-"""How many times as much a point counts that was given for what an agent found.
+"""Factor by which a point given for what an agent found counts more than one given for a plan.
 
 Chosen on dev tasks of the pool private knowledge: the bid whose evidence matches best solves half of the questions,
 an agent drawn from those that look a third (docs/private-knowledge.md), so a lead of a quarter of a point takes a task
 whatever the price.
 """
 PRIOR_TRACK = 8.0
-"""What a success rate of 1 against one of 0 is worth, in such juries' full marks.
+"""Worth of a success rate of 1 against one of 0, in such juries' full marks.
 
 On the two pools on record, 220 tasks each, remembering only what its awards gave, the rule without it solves 35.5 and
 24.5 of 100, with 1 part 36 and 32, with 8 it solves 42 and 39, and more adds little: base rates tell more than plans

@@ -31,7 +31,7 @@ class WeightSettings(Section):
     jurors: dict[str, Annotated[Weight, Field(ge=0)]]
     """w_j, per point, by agent name; agents left out weigh nothing."""
     track: Annotated[Weight, Field(ge=0)] = 0.0
-    """What V gains per unit of the agent's success rate on like tasks above one half; 0 is the published rule."""
+    """Gain of V per unit of the agent's success rate on like tasks above one half; 0 is the published rule."""
 
     def as_weights(self, source: str) -> Weights:
         """As the auction takes them."""

@@ -70,8 +70,8 @@ class AuctionRules:
     """Number of agents that may work on a task, one after the other: where a verifier fails the winner's work, the task
     goes to the next best bid."""
     base_rates: bool = True
-    """Whether the prior, in use until weights are fitted, counts agents' track records on like tasks; off, it is the
-    published rule, which knows bids alone."""
+    """With `true`, the prior, in use until weights are fitted, counts agents' track records on like tasks. With
+    `false` it is the published rule, which knows bids alone."""
     explore: float = 0.0
     """The share of awards, in [0, 1], drawn evenly among the bids instead of going to the best: others' outcomes
     become known, and the probability of each award goes on record, so that `sale replay` can say what other weights

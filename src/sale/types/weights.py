@@ -106,7 +106,7 @@ class Weights:
     source: str = "given"
     """Where they come from, for the record: `default`, `sale.toml`, `weights 3` (a version in the memory)."""
     track: float = 0.0
-    """What V gains per unit of the author's success rate on like tasks above one half, and loses below; 0 is the
+    """Gain of V per unit of the author's success rate on like tasks above one half, and loses below; 0 is the
     published rule, which knows bids alone."""
     model: SuccessModel | None = None
     """In place of equations 2 and 3: C is what the work is expected to cost, V = worth · P̂(success)."""

@@ -19,6 +19,7 @@ from sale.server.gateway.conversation import read_thread
 from sale.server.gateway.desk import Desk
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, stopped, told_as
 from sale.server.gateway.exchange import Exchange, document
+from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.turn import Turn
 from sale.server.store.types import Holder, Line
@@ -152,7 +153,7 @@ async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: N
 
 async def _refuse(exchange: Exchange, error: ApiError) -> None:
     if not exchange.left:
-        await exchange.reply(error.status, error.document(), error.headers)
+        await exchange.reply(error.status, *error_response(exchange.path, error))
 
 
 def _session_id(exchange: Exchange, asked: Asked) -> str | None:

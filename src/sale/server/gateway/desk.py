@@ -13,6 +13,7 @@ from sale.auction.events import Judged, WorkFinished
 from sale.errors import SaleError
 from sale.market import Market
 from sale.server.events import Hub
+from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.floor import Floor
 from sale.server.gateway.keeping import Store
 from sale.server.gateway.sessions import NOBODY, Held, Sessions
@@ -43,6 +44,7 @@ class Desk:
         self.store = store
         self.hub = hub
         self.floor = Floor(market)
+        self.dialects = Dialects()
         self.draining = False
         self._working = 0
         self._idle = asyncio.Event()

@@ -23,7 +23,11 @@ from sale.server.nearby import is_direct
 from sale.server.store.types import Holder, Line
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
-PATHS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback", "/v1/models"})
+PATHS: Final = frozenset(
+    {
+        *("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/feedback", "/v1/models"),
+    }
+)
 OTHER: Final = "other"
 NOBODY: Final = "none"
 MOST_AGENTS: Final = 200

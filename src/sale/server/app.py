@@ -15,10 +15,10 @@ from starlette.routing import BaseRoute, Route
 from sale.server.gateway.chat import MEGABYTE, TurnEndpoint, read_chat
 from sale.server.gateway.desk import Desk
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
+from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import ApiError, missing
 from sale.server.gateway.feedback import FeedbackEndpoint
 from sale.server.gateway.messages.endpoint import CountTokensEndpoint, read_messages
-from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.models import ModelsEndpoint
 from sale.server.gateway.openapi import openapi
 from sale.server.gateway.responses import Responses

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sale.config.proxies import is_loopback
+from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
-from sale.server.gateway.error_forms import error_response
 from sale.server.nearby import is_direct
 from sale.server.store.store import ServerStore
 

@@ -17,9 +17,9 @@ from sale.errors import SaleError
 from sale.server.gateway.asked import Asked, read_asked
 from sale.server.gateway.conversation import read_thread
 from sale.server.gateway.desk import Desk
+from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, stopped, told_as
 from sale.server.gateway.exchange import Exchange, document
-from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.turn import Turn
 from sale.server.store.types import Holder, Line

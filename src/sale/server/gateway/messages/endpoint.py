@@ -13,9 +13,9 @@ from sale.errors import SaleError
 from sale.server.gateway.asked import Asked, read_asked
 from sale.server.gateway.chat import MEGABYTE
 from sale.server.gateway.desk import Desk
+from sale.server.gateway.error_forms import error_response, new_request_id
 from sale.server.gateway.errors import ApiError, told_as, unknown_model
 from sale.server.gateway.exchange import Exchange, document
-from sale.server.gateway.error_forms import error_response, new_request_id
 from sale.server.gateway.messages.sink import MessageSink
 from sale.server.gateway.messages.to_chat import to_chat
 from sale.server.gateway.messages.wire import MessagesRequest, read_conversation, read_request
@@ -24,7 +24,9 @@ from sale.server.gateway.sink import Sink
 
 Json = dict[str, Any]
 
-VERSION: Final = "2023-06-01"
+VERSIONS: Final = ("2023-06-01", "2026-10-21")
+"""Versions of the protocol. Answers have one form in both; the later one has no `temperature`, `top_p` and `top_k`,
+which are taken here all the same, since agents know them."""
 VERSION_HEADER: Final = b"anthropic-version"
 SESSION_HEADER: Final = b"x-claude-code-session-id"
 AGENT_HEADER: Final = b"x-claude-code-agent-id"
@@ -63,8 +65,8 @@ def check_version(exchange: Exchange) -> None:
         ApiError: It names another one.
     """
     version = exchange.header(VERSION_HEADER)
-    if version not in {None, VERSION}:
-        raise ApiError(f"anthropic-version: only {VERSION} is supported", name="unsupported")
+    if version is not None and version not in VERSIONS:
+        raise ApiError(f"anthropic-version: only {' and '.join(VERSIONS)} are supported", name="unsupported")
 
 
 def session_of(exchange: Exchange, request: MessagesRequest) -> tuple[str | None, bool]:

@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 
 import orjson
 
+from sale.server.gateway.error_forms import error_response, message_error, new_request_id
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange, Headers
 from sale.server.gateway.messages.blocks import ContentBlocks, Display, Event
-from sale.server.gateway.error_forms import error_response, message_error, new_request_id
 from sale.server.gateway.messages.wire import MessagesRequest
 from sale.server.gateway.sink import open_stream, tell
 from sale.server.gateway.stream import Piece, Tally

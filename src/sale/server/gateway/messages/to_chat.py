@@ -124,7 +124,7 @@ class _Writer:
         return written
 
     def _user(self, message: Message, where: str) -> Iterable[Json]:
-        """A user's message: what tools gave comes first, as chat completions want it, then their images and all else."""
+        """A user's message: results of tools first, as chat completions want it, then their images and the rest."""
         results = [block for block in message.content if isinstance(block, ToolResultBlock)]
         rest = [block for block in message.content if not isinstance(block, ToolResultBlock)]
         parts: list[Json] = []

@@ -312,6 +312,6 @@ KINDS: Final = frozenset(
     get_args(kind.model_fields["type"].annotation)[0]
     for kind in (
         *(TextBlock, ImageBlock, DocumentBlock, SearchResultBlock, ThinkingBlock, RedactedThinkingBlock),
-        *(ToolUseBlock, ToolResultBlock, ToolReferenceBlock, Base64Source, UrlSource, TextSource, ContentSource),
+        *(ToolUseBlock, ToolResultBlock, ToolReferenceBlock),
     )
 )

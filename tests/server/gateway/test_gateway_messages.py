@@ -27,11 +27,13 @@ PNG = base64.b64encode(b"\x89PNG not really").decode()
 
 
 def client(gateway: Gateway, **options: Any) -> Anthropic:
-    return Anthropic(base_url=gateway.base, max_retries=0, **({"api_key": "any"} | options))
+    given: Any = {"api_key": "any"} | options
+    return Anthropic(base_url=gateway.base, max_retries=0, **given)
 
 
 def ask(client: Anthropic, model: str = "only", **given: Any) -> Any:
-    return client.messages.with_raw_response.create(**({"model": model, "max_tokens": 200, "messages": HI} | given))
+    asked: Any = {"model": model, "max_tokens": 200, "messages": HI} | given
+    return client.messages.with_raw_response.create(**asked)
 
 
 def answer(client: Anthropic, model: str = "only", **given: Any) -> Any:

@@ -53,7 +53,7 @@ class Program:
         """The command that installs it, without its name."""
         if self.npm:
             return ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(self.folder)]
-        return [str(self.folder / "bin" / "python"), *"-m pip install -q --disable-pip-version-check".split()]
+        return [str(self.folder / "bin" / "python"), *["-m", "pip", "install", "-q", "--disable-pip-version-check"]]
 
 
 PROGRAMS = {

@@ -50,7 +50,7 @@ def create_app(desk: Desk, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
 def gateway_routes(desk: Desk) -> list[BaseRoute]:
     """The APIs of OpenAI and Anthropic, and feedback."""
     models = ModelsEndpoint(desk)
-    responses = Responses(lambda: desk.settings.body_mb * MEGABYTE)
+    responses = Responses(desk.store, lambda: desk.settings.body_mb * MEGABYTE)
     return [
         Route("/v1/chat/completions", TurnEndpoint(desk, read_chat), methods=["POST"]),
         Route("/v1/responses", TurnEndpoint(desk, responses.read), methods=["POST"]),

@@ -57,9 +57,13 @@ def calling(*calls: Json, **message: Any) -> Any:
     ids=["absent", "null", "shared", "right"],
 )
 def test_two_calls_are_two_calls_whatever_their_index(serving: Serving, calls: Sequence[Json]) -> None:
-    with Wire(only=calling(*calls)) as wire, serving(wire.agent("only")) as gateway, client(gateway) as ask:
-        with ask.responses.stream(model="only", input="Go.") as stream:
-            found = stream.until_done().get_final_response()
+    with (
+        Wire(only=calling(*calls)) as wire,
+        serving(wire.agent("only")) as gateway,
+        client(gateway) as ask,
+        ask.responses.stream(model="only", input="Go.") as stream,
+    ):
+        found = stream.until_done().get_final_response()
     assert [(one.name, one.arguments) for one in found.output if one.type == "function_call"] == [
         ("alpha", '{"x":1}'),
         ("beta", '{"y":2}'),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -31,8 +31,8 @@ LAST_WORD_SECONDS = 1.0
 SESSION_HEADER = b"x-sale-session"
 SESSION_CHARACTERS = 128
 Json = dict[str, Any]
-Reading = Callable[[Exchange, Json, int], tuple[Asked, Sink]]
-"""What a body asks for, and who takes the answer: the exchange, the body, its size in bytes."""
+Reading = Callable[[Exchange, Json, int, Holder], Awaitable[tuple[Asked, Sink]]]
+"""What a body asks for, and who takes the answer: the exchange, the body, its size in bytes, who asks."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -116,7 +116,7 @@ class TurnEndpoint:
     async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: Noted) -> None:
         sink: Sink | None = None
         try:
-            asked, sink = self._reading(exchange, document(body), len(body))
+            asked, sink = await self._reading(exchange, document(body), len(body), holder)
             turn = noted.turn = Turn(
                 desk=self._desk,
                 floor=self._desk.floor,
@@ -174,7 +174,7 @@ def _session_id(exchange: Exchange, asked: Asked) -> str | None:
     return named
 
 
-def read_chat(exchange: Exchange, body: Json, size: int) -> tuple[Asked, Sink]:
+async def read_chat(exchange: Exchange, body: Json, size: int, _: Holder) -> tuple[Asked, Sink]:
     """A chat completion request, answered as it is."""
     asked = read_asked(body, size)
     return asked, ChatSink(exchange, stream=asked.stream)

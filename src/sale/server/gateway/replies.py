@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import orjson
@@ -18,7 +18,7 @@ from sale.server.gateway.stream import Piece, Tally
 from sale.server.gateway.tool_calls import ToolCallIndex, arguments_text
 
 Json = dict[str, Any]
-Keep = Callable[[str, Json], None]
+Keep = Callable[[str, Json], Awaitable[None]]
 """Keeps the assistant's message under the response's id."""
 ECHOED: Json = {
     "instructions": None,
@@ -106,7 +106,7 @@ class ResponseSink:
         events += [event for item in self._output for event in self._closed(item)]
         status, kind = ("incomplete", "incomplete") if self._finish == "length" else ("completed", "completed")
         events.append(self._event(f"response.{kind}", response=self._response(status, tally)))
-        self._remember()
+        await self._remember()
         await self._exchange.write(b"".join(events))
         await self._exchange.end()
 
@@ -122,7 +122,7 @@ class ResponseSink:
         tally = Tally()
         tally.whole(value)
         status = "incomplete" if self._finish == "length" else "completed"
-        self._remember()
+        await self._remember()
         await self._exchange.reply(200, orjson.dumps(self._response(status, tally)), headers)
 
     async def failed(self, error: ApiError, headers: Headers) -> None:
@@ -285,7 +285,7 @@ class ResponseSink:
             **self._echo,
         }
 
-    def _remember(self) -> None:
+    async def _remember(self) -> None:
         """The assistant's message, as a chat client would send it back."""
         said: Json = {"role": "assistant", "content": None}
         texts = [item["content"][0] for item in self._output if item["type"] == "message"]
@@ -301,7 +301,7 @@ class ResponseSink:
                 for index, item in self._calls.items()
             ]
         self._said.put_back(said)
-        self._keep(cast("str", self.response_id), said)
+        await self._keep(cast("str", self.response_id), said)
 
 
 def _usage(tally: Tally | None) -> Json | None:

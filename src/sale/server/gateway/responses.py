@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -13,17 +12,15 @@ from sale.server.gateway.asked import Asked, read_asked
 from sale.server.gateway.dialect import SIGNS
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
+from sale.server.gateway.keeping import Store
 from sale.server.gateway.prompts import tool_returned_text
 from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.replies import ResponseSink
 from sale.server.gateway.response_tools import TEXT_INPUT, ResponseTools
 from sale.server.gateway.sink import Sink
+from sale.server.store.types import Holder
 
 Json = dict[str, Any]
-KEPT = 2000
-"""How many responses can be gone on with by `previous_response_id`."""
-KEPT_BYTES = 256 * 1024 * 1024
-"""How much the conversations that they stand for may have together, each with all its turns."""
 SAME = ("model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "service_tier", "top_logprobs")
 """What both interfaces call alike."""
 TEXTS = frozenset({"input_text", "output_text", "text"})
@@ -35,47 +32,36 @@ SHOWN = "\0shown"
 """Where the result of a tool being read holds its images."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """What a response stands for."""
-
-    owner: str | None
-    """The secret it was asked for with."""
-    messages: list[Json]
-    size: int
-    """Of all of it, in bytes."""
-
-
 class Responses:
-    """Reads requests, and keeps what later ones may go on with."""
+    """Reads requests, with what they go on with."""
 
-    def __init__(self, most: Callable[[], int], *, kept_bytes: int = KEPT_BYTES) -> None:
-        """Nothing is kept.
+    def __init__(self, store: Store, most: Callable[[], int]) -> None:
+        """Nothing is read.
 
         Args:
+            store: Keeps what later requests may go on with.
             most: The bytes a request may have, what it goes on with included.
-            kept_bytes: How much is kept of all.
         """
+        self._store = store
         self._most = most
-        self._kept_bytes = kept_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
 
-    def read(self, exchange: Exchange, body: Json, size: int) -> tuple[Asked, Sink]:
+    async def read(self, exchange: Exchange, body: Json, size: int, holder: Holder) -> tuple[Asked, Sink]:
         """A request as chat completions, and who translates the answer back.
 
         Raises:
             ApiError: It asks for what cannot be translated, is too large with what it goes on with, or is wrong.
         """
-        messages = [*self._before(body.get("previous_response_id"), exchange.secret), *messages_of(body.get("input"))]
+        previous: object = body.get("previous_response_id")
+        before = [] if previous is None else await self._before(previous, holder)
+        new = messages_of(body.get("input"))
         instructions: object = body.get("instructions")
         if instructions is not None and not isinstance(instructions, str):
             raise _wrong("instructions", "must be a text")
         told = [{"role": "system", "content": instructions}] if instructions else []
         tools = ResponseTools.read(_listed(body.get("tools") or [], "tools"))
-        chat = chat_body(body, tools) | {"messages": [*told, *messages]}
+        chat = chat_body(body, tools) | {"messages": [*told, *before, *new]}
         # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
-        if body.get("previous_response_id") is not None:
+        if before:
             size = len(orjson.dumps(chat))
             if size > (most := self._most()):
                 raise ApiError(
@@ -87,32 +73,24 @@ class Responses:
         optional = frozenset(SIGNS.keys() & chat.keys())
         asked = replace(read_asked(chat, size), optional=optional, lost=frozenset(tools.lost))
 
-        def keep(response_id: str, said: Json) -> None:
+        async def keep(response_id: str, said: Json) -> None:
             if body.get("store") is not False:
-                kept = Kept(owner=exchange.secret, messages=[*messages, said], size=size + len(orjson.dumps(said)))
-                self._keep(response_id, kept)
+                going_on = str(previous) if previous is not None else None
+                await self._store.responses.keep(response_id, holder.key_id, going_on, [*new, said])
 
         return asked, ResponseSink(exchange, body, stream=asked.stream, keep=keep, tools=tools)
 
-    def _before(self, previous: object, secret: str | None) -> list[Json]:
-        if previous is None:
-            return []
-        found = self._kept.get(previous) if isinstance(previous, str) else None
-        if found is None or found.owner != secret:
+    async def _before(self, previous: object, holder: Holder) -> list[Json]:
+        named = isinstance(previous, str)
+        found = await self._store.responses.messages(previous, holder.key_id) if named else None
+        if found is None:
             raise ApiError(
                 "the previous response is not known here, or no longer",
-                status=404 if isinstance(previous, str) else 400,
+                status=404 if named else 400,
                 name="previous_response_not_found",
                 param="previous_response_id",
             )
-        return found.messages
-
-    def _keep(self, response_id: str, kept: Kept) -> None:
-        self._kept[response_id] = kept
-        self._bytes += kept.size
-        while len(self._kept) > KEPT or self._bytes > self._kept_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.size
+        return found
 
 
 def chat_body(body: Json, tools: ResponseTools) -> Json:

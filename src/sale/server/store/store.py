@@ -29,6 +29,7 @@ from sale.server.store.ledger import Ledger
 from sale.server.store.periods import nano
 from sale.server.store.pulse import Pulse
 from sale.server.store.rates import Rates
+from sale.server.store.responses import ResponseHistory
 from sale.server.store.sessions import Sessions
 from sale.server.store.standing import standing
 from sale.server.store.types import Grouping, Holder, KeyInfo, Line, Period, Reservation, Session, Spending
@@ -67,6 +68,7 @@ class ServerStore:
         self._rates = Rates(owner)
         self._ledger = Ledger(database)
         self._sessions = Sessions(database)
+        self.responses = ResponseHistory(database)
         self._open: dict[str, Open] = {}
         self._numbers = (f"{owner}-{number}" for number in count(1))
         budgets = Pulse(BEAT_SECONDS, self._budgets.tick, "keeping budgets")
@@ -185,6 +187,7 @@ class ServerStore:
         before = await self.key(reference)
         await self._database.write(lambda c: keys.remove(c, before.id, self._clock()))
         self._sessions.forget_key(before.id)
+        self.responses.forget_key(before.id)
         await self._keyring.look()
         return before
 
@@ -369,6 +372,7 @@ class ServerStore:
             stack.push_async_callback(self._database.close)
             if beats:
                 stack.push_async_callback(self._sessions.close)
+                stack.push_async_callback(self.responses.close)
                 stack.push_async_callback(self._ledger.close)
                 stack.push_async_callback(self._budgets.close)
             for beat in beats:

@@ -21,6 +21,7 @@ from sale.server.gateway.messages.to_chat import to_chat
 from sale.server.gateway.messages.wire import MessagesRequest, read_conversation, read_request
 from sale.server.gateway.reckoning import weigh
 from sale.server.gateway.sink import Sink
+from sale.server.store.types import Holder
 
 Json = dict[str, Any]
 
@@ -37,7 +38,7 @@ PROBE_TOKENS: Final = 1
 """Answers so short are asked for to see whether a key works."""
 
 
-def read_messages(exchange: Exchange, body: Json, size: int) -> tuple[Asked, Sink]:
+async def read_messages(exchange: Exchange, body: Json, size: int, _: Holder) -> tuple[Asked, Sink]:
     """A request of the Messages API as chat completions, and who translates the answer back.
 
     Raises:

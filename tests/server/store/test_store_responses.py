@@ -27,6 +27,7 @@ async def test_a_response_is_found_with_all_it_goes_on_from(store: ServerStore):
 async def test_another_process_goes_on(opened):
     one, two = await opened(), await opened()
     await one.responses.keep("r1", None, None, [HI])
+    found = None
     for _ in range(200):
         if (found := await two.responses.messages("r1", None)) is not None:
             break

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.conversation import INSTRUCTING, text_of
+from sale.server.gateway.conversation import INSTRUCTING, cache_session, text_of
 from sale.server.gateway.dialect import fitted
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.prompts import asked_text, plan_text
@@ -39,7 +39,7 @@ class Asked:
     wants_usage: bool
     """Whether usage is to be in the stream."""
     session: str | None = None
-    """The session the body names, `metadata.sale_session`."""
+    """The session the body names: `metadata.sale_session`, else by its `prompt_cache_key`."""
     optional: frozenset[str] = frozenset()
     """Fields that the gateway wrote and that are left out where an endpoint refuses them; see `dialect`."""
     lost: frozenset[str] = frozenset()
@@ -132,6 +132,9 @@ def read_asked(body: Json, size: int) -> Asked:
     if named is not None and not isinstance(named, str):
         raise _wrong("metadata.sale_session", "must be a text")
     messages = _messages(body.get("messages"))
+    cache_key: object = body.get("prompt_cache_key")
+    if named is None and isinstance(cache_key, str) and cache_key:
+        named = cache_session(cache_key, messages)
     return Asked(
         body=body,
         weight=weigh(body, messages, size),

@@ -23,6 +23,7 @@ SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "max_tokens": ("max_tokens",),
     "metadata": ("metadata",),
     "parallel_tool_calls": ("parallel_tool_calls", "parallel tool"),
+    "prompt_cache_key": ("prompt_cache_key",),
     "reasoning_effort": ("reasoning", "thinking"),
     "top_k": ("top_k",),
 }

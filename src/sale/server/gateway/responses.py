@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.asked import Asked, read_asked
+from sale.server.gateway.asked import SESSION_FIELD, Asked, read_asked
 from sale.server.gateway.dialect import SIGNS
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
@@ -21,8 +21,20 @@ from sale.server.gateway.sink import Sink
 from sale.server.store.types import Holder
 
 Json = dict[str, Any]
-SAME = ("model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "service_tier", "top_logprobs")
+SAME = (
+    "model",
+    "temperature",
+    "top_p",
+    "parallel_tool_calls",
+    "user",
+    "metadata",
+    "service_tier",
+    "top_logprobs",
+    "prompt_cache_key",
+)
 """What both interfaces call alike."""
+SESSION_HEADERS = (b"session-id", b"session_id")
+"""By these Codex names its conversation."""
 TEXTS = frozenset({"input_text", "output_text", "text"})
 CALLS = frozenset({"function_call", "custom_tool_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
@@ -71,7 +83,11 @@ class Responses:
                     param="previous_response_id",
                 )
         optional = frozenset(SIGNS.keys() & chat.keys())
-        asked = replace(read_asked(chat, size), optional=optional, lost=frozenset(tools.lost))
+        asked = read_asked(chat, size)
+        session = next((found for name in SESSION_HEADERS if (found := exchange.header(name))), None)
+        asked = replace(
+            asked, optional=optional, lost=frozenset(tools.lost), session=_named(body) or session or asked.session
+        )
 
         async def keep(response_id: str, said: Json) -> None:
             if body.get("store") is not False:
@@ -91,6 +107,12 @@ class Responses:
                 param="previous_response_id",
             )
         return found
+
+
+def _named(body: Json) -> str | None:
+    metadata: object = body.get("metadata")
+    named: object = cast("Json", metadata).get(SESSION_FIELD) if isinstance(metadata, dict) else None
+    return named if isinstance(named, str) else None
 
 
 def chat_body(body: Json, tools: ResponseTools) -> Json:

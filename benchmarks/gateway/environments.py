@@ -1,6 +1,6 @@
-"""Programs of others, each in a virtual environment of its own, so that what they need disturbs nothing here.
+"""Programs of others, each in an environment of its own, so that what they need disturbs nothing here.
 
-    python -m benchmarks.gateway.environments litellm schemathesis aider
+    python -m benchmarks.gateway.environments litellm schemathesis aider claude-code
 
 An environment is made once, under the user's cache directory, with the version pinned here.
 """
@@ -30,36 +30,51 @@ class Program:
     extra: str = ""
     command: str
     """The program it brings."""
+    npm: bool = False
+    """Whether npm installs it, and not pip."""
 
     @property
     def folder(self) -> Path:
         """Its environment."""
-        return FOLDER / f"{self.package}-{self.version}"
+        return FOLDER / f"{self.package.rpartition('/')[2]}-{self.version}"
+
+    @property
+    def programs(self) -> Path:
+        """The folder of its executables."""
+        return self.folder / ("node_modules/.bin" if self.npm else "bin")
 
     @property
     def requirement(self) -> str:
-        """As pip is told it."""
-        return f"{self.package}{self.extra}=={self.version}"
+        """As the installer is told it."""
+        return f"{self.package}@{self.version}" if self.npm else f"{self.package}{self.extra}=={self.version}"
+
+    @property
+    def installer(self) -> list[str]:
+        """The command that installs it, without its name."""
+        if self.npm:
+            return ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(self.folder)]
+        return [str(self.folder / "bin" / "python"), *["-m", "pip", "install", "-q", "--disable-pip-version-check"]]
 
 
 PROGRAMS = {
     "litellm": Program(package="litellm", version="1.101.0", extra="[proxy]", command="litellm"),
     "schemathesis": Program(package="schemathesis", version="4.32.5", command="schemathesis"),
     "aider": Program(package="aider-chat", version="0.86.2", command="aider"),
+    "claude-code": Program(package="@anthropic-ai/claude-code", version="2.1.332", command="claude", npm=True),
 }
 
 
 def found(name: str) -> Path | None:
     """The folder of the program's executables, if it has been installed; nothing is installed for the asking."""
     program = PROGRAMS[name]
-    return program.folder / "bin" if (program.folder / "installed").is_file() else None
+    return program.programs if (program.folder / "installed").is_file() else None
 
 
 def installed(name: str) -> Path:
     """The folder of the program's executables, installed first if need be.
 
     Raises:
-        RuntimeError: pip could not install it; what it said is in the message.
+        RuntimeError: It could not be installed; what the installer said is in the message.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     with FileLock(FOLDER / f"{name}.lock"):
@@ -68,13 +83,18 @@ def installed(name: str) -> Path:
 
 def _install(program: Program) -> Path:
     shutil.rmtree(program.folder, ignore_errors=True)
-    venv.create(program.folder, with_pip=True)
-    pip = [str(program.folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, program.requirement], capture_output=True, text=True, check=False)
+    if program.npm:
+        program.folder.mkdir(parents=True)
+    else:
+        venv.create(program.folder, with_pip=True)
+    try:
+        done = subprocess.run([*program.installer, program.requirement], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise RuntimeError(f"{program.requirement} could not be installed: {error.filename} is not here") from error
     if done.returncode:
         raise RuntimeError(f"{program.requirement} could not be installed: {done.stderr.strip()[-500:]}")
     (program.folder / "installed").touch()
-    return program.folder / "bin"
+    return program.programs
 
 
 def main() -> None:

@@ -111,6 +111,8 @@ class Endpoint:
 
     say: Callable[[Ask], str | None] | None = None
     """Words in place of the usual ones; `None` from it for the usual ones."""
+    call: Callable[[Ask], list[Json] | None] | None = None
+    """Tool calls in place of the usual ones; `None` from it for the usual ones."""
     raw: bytes = b"{}"
     """What models with the trait `raw` send."""
     host: str = "127.0.0.1"
@@ -147,7 +149,7 @@ class Endpoint:
         with self._lock:
             self._received.clear()
             self._turns.clear()
-        self.say, self.raw = None, b"{}"
+        self.say, self.call, self.raw = None, None, b"{}"
 
     def __enter__(self) -> Self:
         # With the protocol named, the event loop turns Nagle's algorithm off; without, every other answer takes 40 ms.
@@ -225,7 +227,8 @@ class Endpoint:
         if odd is not None:
             return odd
         words = self.say(ask) if self.say is not None else None
-        whole = completion(ask, _bent(ask, words or text_for(ask)), tool_calls_for(ask))
+        calls = self.call(ask) if self.call is not None else None
+        whole = completion(ask, _bent(ask, words or text_for(ask)), calls or tool_calls_for(ask))
         if ask.body.get("stream"):
             return StreamingResponse(_events(ask, whole, received, request), media_type="text/event-stream")
         sent = json.dumps(whole).encode()  # NaN and Infinity go out as such: some servers really send them

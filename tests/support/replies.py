@@ -58,8 +58,9 @@ class Ask:
 
     @property
     def schema(self) -> Json | None:
-        wanted: Json = self.body.get("response_format") or {}
-        return (wanted.get("json_schema") or {}).get("schema")
+        wanted: object = self.body.get("response_format")
+        named: object = wanted.get("json_schema") if isinstance(wanted, dict) else None
+        return named.get("schema") if isinstance(named, dict) else None
 
     @property
     def judging(self) -> bool:
@@ -171,6 +172,7 @@ def chunks(whole: Json) -> list[Json]:
         message = choice["message"]
         deltas.append(({"role": "assistant", "content": ""}, None))
         deltas += [({"content": word}, None) for word in re.findall(r"\S+\s*", message.get("content") or "")]
+        deltas += [({"refusal": message["refusal"]}, None)] if message.get("refusal") else []
         calls: list[Json] = message.get("tool_calls") or []
         if calls:
             deltas.append(({"tool_calls": [{"index": index, **call} for index, call in enumerate(calls)]}, None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import orjson
@@ -14,8 +14,10 @@ from starlette.routing import BaseRoute, Route
 
 from sale.server.gateway.chat import MEGABYTE, TurnEndpoint, read_chat
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
+from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import ApiError, no_route_error
 from sale.server.gateway.feedback import FeedbackEndpoint
+from sale.server.gateway.messages.endpoint import CountTokensEndpoint, read_messages
 from sale.server.gateway.models import ModelsEndpoint
 from sale.server.gateway.openapi import openapi
 from sale.server.gateway.responses import ResponseReader
@@ -46,12 +48,14 @@ def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Star
 
 
 def gateway_routes(state: GatewayState) -> list[BaseRoute]:
-    """The OpenAI-compatible API, and feedback."""
+    """The APIs of OpenAI and Anthropic, and feedback."""
     models = ModelsEndpoint(state)
-    responses = ResponseReader(lambda: state.settings.body_mb * MEGABYTE)
+    responses = ResponseReader(state.store, lambda: state.settings.body_mb * MEGABYTE)
     return [
         Route("/v1/chat/completions", TurnEndpoint(state, read_chat), methods=["POST"]),
         Route("/v1/responses", TurnEndpoint(state, responses.read), methods=["POST"]),
+        Route("/v1/messages", TurnEndpoint(state, read_messages), methods=["POST"]),
+        Route("/v1/messages/count_tokens", CountTokensEndpoint(state), methods=["POST"]),
         Route("/v1/embeddings", EmbeddingsEndpoint(state), methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model:path}", models, methods=["GET"]),
@@ -98,9 +102,17 @@ async def _no_route(request: Request, error: Exception) -> Response:
         told = ApiError(f"{request.method} is not for {request.url.path}", status=405, name="method_not_allowed")
     else:
         told = ApiError("the request cannot be answered", status=status)
-    return Response(told.document(), status, media_type=JSON, headers=headers)
+    return _response(request, told, headers)
 
 
-async def _failed(_: Request, __: Exception) -> Response:
-    told = ApiError("the server made a mistake; its log says more", status=500, name="internal_error")
-    return Response(told.document(), 500, media_type=JSON)
+async def _failed(request: Request, _: Exception) -> Response:
+    return _response(
+        request, ApiError("the server made a mistake; its log says more", status=500, name="internal_error")
+    )
+
+
+def _response(request: Request, told: ApiError, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in the form of the protocol that the request's path belongs to."""
+    document, own = error_response(request.url.path, told)
+    sent = {name.decode(): value.decode() for name, value in own} | dict(headers or {})
+    return Response(document, told.status, media_type=JSON, headers=sent)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sale.config.proxies import is_loopback
 from sale.server.client_address import is_direct
+from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
 from sale.server.store.store import ServerStore
@@ -42,7 +43,7 @@ class OriginGuard:
                 status=403,
                 name=fault,
             )
-            await Exchange(scope, receive, send).reply(403, error.document())
+            await Exchange(scope, receive, send).reply(403, *error_response(str(scope["path"]), error))
             return
         await self._app(scope, receive, send)
 

@@ -15,10 +15,6 @@ import httpx2
 import pytest
 
 from sale import config
-from sale.server.gateway.errors import ApiError
-from sale.server.gateway.exchange import Exchange
-from sale.server.gateway.response_sink import ResponseSink
-from sale.server.gateway.responses import ResponseReader
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.server.gateway.test_gateway_money import ask, new_key
 from tests.support.hang import HANG
@@ -171,30 +167,6 @@ class TestResponses:
             less = {"model": "only", "input": "x" * 300_000}
             assert ask(gateway, path="/responses", **less, previous_response_id=first.json()["id"]).status_code == 200
             assert len(wire.work()) == 2
-
-    def test_the_oldest_go_where_all_are_too_large(self) -> None:
-        responses = ResponseReader(lambda: 10_000, kept_bytes=10_000)
-
-        async def nothing(*_: Any) -> Any:
-            raise AssertionError
-
-        def read(said: str, **more: Any) -> ResponseSink:
-            body = {"model": "only", "input": said, **more}
-            exchange = Exchange({"type": "http", "path": "/", "headers": []}, nothing, nothing)
-            _, sink = responses.read(exchange, body, len(json.dumps(body)))
-            assert isinstance(sink, ResponseSink)
-            return sink
-
-        ids = []
-        for _ in range(5):
-            sink = read("x" * 3000)
-            sink._remember()  # pyright: ignore[reportPrivateUsage]
-            ids.append(sink.response_id)
-        for gone in ids[:2]:
-            with pytest.raises(ApiError, match="not known here, or no longer"):
-                read("And?", previous_response_id=gone)
-        for kept in ids[2:]:
-            read("And?", previous_response_id=kept)
 
 
 def raw(gateway: Gateway, line: str, *heads: str) -> bytes:

@@ -35,7 +35,10 @@ FEW = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
-POSTS = ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback"]
+POSTS = [
+    *("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback"),
+    *("/v1/messages", "/v1/messages/count_tokens"),
+]
 
 
 def _part(kind: str, rest: Json) -> Json:
@@ -47,7 +50,7 @@ def _message(role: object, content: object, rest: Json) -> Json:
 
 
 def _body(model: object, said: object, given: object, rest: Json) -> Json:
-    return {"model": model, "messages": said, "input": given, **rest}
+    return {"model": model, "max_tokens": 9, "messages": said, "input": given, **rest}
 
 
 def _cut(body: Json, at: int) -> bytes:
@@ -83,9 +86,15 @@ part_kinds = st.sampled_from(
         "input_file",
         "video_url",
         "refusal",
+        *("document", "search_result", "thinking", "redacted_thinking", "tool_use", "tool_result", "tool_reference"),
     ]
 )
-part_names = st.sampled_from(["text", "image_url", "source", "input_audio", "file", "file_data", "refusal", "detail"])
+part_names = st.sampled_from(
+    [
+        *("text", "image_url", "source", "input_audio", "file", "file_data", "refusal", "detail", "thinking"),
+        *("signature", "data", "id", "name", "input", "tool_use_id", "content", "is_error", "cache_control", "title"),
+    ]
+)
 parts = st.builds(_part, part_kinds, st.dictionaries(part_names, anything, max_size=3))
 message_names = st.sampled_from(["name", "tool_calls", "tool_call_id", "refusal", "audio", "type", "call_id", "output"])
 messages = st.builds(
@@ -99,6 +108,7 @@ FIELDS = [
     *("tool_choice", "functions", "metadata", "prediction", "thinking", "reasoning", "text", "instructions", "store"),
     *("previous_response_id", "response_format", "temperature", "user", "encoding_format", "dimensions", "session_id"),
     *("auction_id", "response_id", "verdict", "score", "detail", "stop", "logit_bias", "service_tier", "top_logprobs"),
+    *("system", "stop_sequences", "output_config", "top_k", "cache_control", "context_management"),
 ]
 bodies = st.builds(
     _body,
@@ -219,7 +229,8 @@ def checked(inside: Inside, caplog: pytest.LogCaptureFixture, path: str, given: 
     assert not [record for record in caplog.records if record.exc_info], caplog.text
     if status >= 400:
         error = orjson.loads(answer)["error"]
-        assert set(error) == {"message", "type", "param", "code"}
+        own = {"message", "type"} if path.startswith("/v1/messages") else {"message", "type", "param", "code"}
+        assert set(error) == own
         assert error["message"]
     return status
 
@@ -252,8 +263,8 @@ def test_addresses_of_any_kind(inside: Inside, caplog: pytest.LogCaptureFixture,
 
 def test_what_the_fuzz_sends_can_be_right(inside: Inside, caplog: pytest.LogCaptureFixture) -> None:
     """Otherwise it would prove nothing."""
-    body = {"model": "only", "messages": [{"role": "user", "content": "Hello."}], "input": "Hello."}
-    for path in POSTS[:3]:
+    body = {"model": "only", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello."}], "input": "Hello."}
+    for path in (*POSTS[:3], *POSTS[4:]):
         assert checked(inside, caplog, path, [], written(body)) == 200
 
 

@@ -302,3 +302,51 @@ async def test_the_hub_tells_everybody_and_waits_for_nobody() -> None:
     assert len(hub.recent) == 1000
     del slow
     assert [told async for told, _ in hub.listen()] == []
+
+
+# What clients change, and what they call a conversation
+
+
+def talked(gateway: Gateway, *systems: str, path: str = "/chat/completions", **more: Any) -> list[str]:
+    """The auctions of the turns of one conversation, each under a system message of its own."""
+    messages: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
+    auctions: list[str] = []
+    for number, system in enumerate(systems):
+        body = {"model": "sale", "messages": [{"role": "system", "content": system}, *messages], **more}
+        answer = httpx2.post(f"{gateway.url}{path}", json=body, timeout=HANG)
+        assert answer.status_code == 200, answer.text
+        auctions.append(answer.headers["x-sale-auction"])
+        messages += [{"role": "assistant", "content": "42"}, {"role": "user", "content": f"And {number}?"}]
+    return auctions
+
+
+def test_a_clock_in_the_system_message_makes_no_other_conversation(gateway: Gateway) -> None:
+    assert len(set(talked(gateway, "It is 9:59.", "It is 10:00.", "It is 10:01."))) == 1
+
+
+def test_another_system_message_makes_another_conversation(gateway: Gateway) -> None:
+    assert len(set(talked(gateway, "Be brief.", "Be polite."))) == 2
+
+
+def test_a_cache_key_names_a_conversation_by_its_first_words(gateway: Gateway) -> None:
+    first = talked(gateway, "Be brief.", "Be polite.", prompt_cache_key="app")
+    assert len(set(first)) == 1
+    body = {"model": "sale", "messages": [{"role": "user", "content": "Something else."}], "prompt_cache_key": "app"}
+    other = httpx2.post(f"{gateway.url}/chat/completions", json=body, timeout=HANG)
+    assert other.headers["x-sale-auction"] not in first
+    assert len(set(talked(gateway, "Be brief.", prompt_cache_key="another") + first[:1])) == 2
+
+
+@pytest.mark.parametrize("header", ["session-id", "session_id"])
+def test_a_session_of_codex_is_one_conversation(gateway: Gateway, header: str) -> None:
+    auctions: list[str] = []
+    for words in ("Begin.", "A compacted history."):
+        answer = httpx2.post(
+            f"{gateway.url}/responses",
+            json={"model": "sale", "input": words},
+            headers={header: "0199-abc"},
+            timeout=HANG,
+        )
+        assert answer.headers["x-sale-session"] == "0199-abc"
+        auctions.append(answer.headers["x-sale-auction"])
+    assert len(set(auctions)) == 1

@@ -11,8 +11,10 @@ import orjson
 
 from sale.agents.protocol import Agent, DirectEndpoint
 from sale.errors import CallError
+from sale.models.address import Address
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.completion import as_chunks, as_completion
+from sale.server.gateway.dialect import RENAMED, refused_fields
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Headers
 from sale.server.gateway.sink import Sink
@@ -41,6 +43,8 @@ class UpstreamCall:
     asked: ChatRequest
     sink: Sink
     tally: StreamUsage = field(default_factory=StreamUsage)
+    refused: frozenset[str] = frozenset()
+    """Fields that its endpoint refuses, and that were left out."""
     sent: bool = False
     """The endpoint may have worked on it, and charge for it."""
     seconds: float = 0.0
@@ -51,6 +55,11 @@ class UpstreamCall:
     def followed(self) -> bool:
         """True where the agent was shown its plan."""
         return bool(self.plan) and (self.reach is None or self.reach.follow_strategy)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Fields that its endpoint refuses and that nothing says in their place."""
+        return self.refused - RENAMED.keys()
 
     @property
     def usage(self) -> Usage:
@@ -135,7 +144,24 @@ class UpstreamCall:
             raise ApiError(
                 "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
             ) from error
-        body = self.asked.upstream_body(address.model, self.plan if self.followed else "")
+        self.refused = state.dialects.refused(address) & self.asked.optional
+        while True:
+            try:
+                await self._send(reach, address, state, headers)
+            except ApiError as error:
+                more = refused_fields(error, self.asked.optional - self.refused)
+                if not more or self.sink.answering:
+                    raise
+                self.refused |= more
+            else:
+                state.dialects.learn(address, self.refused)
+                return
+
+    async def _send(
+        self, reach: DirectEndpoint, address: Address, state: GatewayState, headers: Callable[[UpstreamCall], Headers]
+    ) -> None:
+        """Ask the endpoint, once."""
+        body = self.asked.upstream_body(address.model, self.plan if self.followed else "", self.refused)
         silence = state.settings.silence_seconds
         self.sent = True
         # A stream may last as long as it says something; a whole answer has the agent's time.

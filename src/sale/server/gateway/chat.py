@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from sale.errors import SaleError
 from sale.server.gateway.chat_request import ChatRequest, read_request
 from sale.server.gateway.conversation import read_thread
+from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.sink import ChatSink, Sink
@@ -30,8 +31,9 @@ LAST_WORD_SECONDS = 1.0
 SESSION_HEADER = b"x-sale-session"
 SESSION_CHARACTERS = 128
 Json = dict[str, Any]
-Reading = Callable[[Exchange, Json, int], tuple[ChatRequest, Sink]]
-"""Reads a body: returns the request and the sink of its answer, from the exchange, the body, and its size in bytes."""
+Reading = Callable[[Exchange, Json, int, Holder], Awaitable[tuple[ChatRequest, Sink]]]
+"""Reads a body: returns the request and the sink of its answer, from the exchange, the body, its size in bytes, and the
+holder of the key."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,7 +117,7 @@ class TurnEndpoint:
     async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: RequestRecord) -> None:
         sink: Sink | None = None
         try:
-            asked, sink = self._reading(exchange, document(body), len(body))
+            asked, sink = await self._reading(exchange, document(body), len(body), holder)
             turn = noted.turn = Turn(
                 state=self._state,
                 handle=self._state.handle,
@@ -152,7 +154,7 @@ async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: R
 
 async def _refuse(exchange: Exchange, error: ApiError) -> None:
     if not exchange.left:
-        await exchange.reply(error.status, error.document(), error.headers)
+        await exchange.reply(error.status, *error_response(exchange.path, error))
 
 
 def _session_id(exchange: Exchange, asked: ChatRequest) -> str | None:
@@ -173,7 +175,7 @@ def _session_id(exchange: Exchange, asked: ChatRequest) -> str | None:
     return named
 
 
-def read_chat(exchange: Exchange, body: Json, size: int) -> tuple[ChatRequest, Sink]:
+async def read_chat(exchange: Exchange, body: Json, size: int, _: Holder) -> tuple[ChatRequest, Sink]:
     """A chat completion request, answered as it is."""
     asked = read_request(body, size)
     return asked, ChatSink(exchange, stream=asked.stream)

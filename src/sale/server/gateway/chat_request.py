@@ -5,13 +5,14 @@ The client's messages are never changed but for the winner's plan, always in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.conversation import INSTRUCTING, text_of
+from sale.server.gateway.conversation import INSTRUCTING, cache_session, text_of
+from sale.server.gateway.dialect import fitted
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.prompts import asked_text, plan_text
 from sale.server.gateway.token_estimate import CHOICES, TokenEstimate, weigh
@@ -19,6 +20,8 @@ from sale.server.gateway.token_estimate import CHOICES, TokenEstimate, weigh
 Json = dict[str, Any]
 MAX_CHOICES = 128
 ROLE_CHARACTERS = 32
+SESSION_FIELD = "sale_session"
+"""The field of `metadata` that names a session."""
 OTHER_MODELS = ("models", "fallbacks", "preset")
 """By these some endpoints answer with a model that the client names: not the agent's, and at another price."""
 
@@ -36,32 +39,52 @@ class ChatRequest:
     wants_usage: bool
     """True where usage is to be in the stream."""
     session: str | None = None
-    """The session the body names, `metadata.sale_session`."""
+    """The session the body names: `metadata.sale_session`, else by its `prompt_cache_key`."""
+    optional: frozenset[str] = frozenset()
+    """Fields that the gateway wrote and that are left out where an endpoint refuses them; see `dialect`."""
+    lost: frozenset[str] = frozenset()
+    """Fields of a request of another protocol that chat completions cannot say."""
+    aside: bool = False
+    """Whether it is no turn of a conversation: no auction is held for it."""
 
     @property
     def tools(self) -> bool:
         """True where the client offers tools."""
         return bool(self.body.get("tools") or self.body.get("functions"))
 
-    def upstream_body(self, model: str, plan: str) -> bytes:
+    def upstream_body(self, model: str, plan: str, refused: Collection[str] = ()) -> bytes:
         """The body for an agent's endpoint: its model, its plan, and usage at the end of a stream.
 
         Args:
             model: The name at the endpoint.
             plan: The strategy to be shown; none where it is empty.
+            refused: Optional fields that the endpoint refuses.
         """
         body = self.body | {"model": model}
+        if self.session is not None:
+            _without_session(body)
         if plan:
             body["messages"] = with_plan(self.messages, plan)
         if self.stream:
             options: object = self.body.get("stream_options")
             given = cast("Json", options) if isinstance(options, dict) else {}
             body["stream_options"] = given | {"include_usage": True}
-        return orjson.dumps(body)
+        return orjson.dumps(fitted(body, refused) if refused else body)
 
     def text(self) -> str:
         """The conversation as one text."""
         return asked_text([{"role": one["role"], "text": text_of(one.get("content"))} for one in self.messages])
+
+
+def _without_session(body: Json) -> None:
+    """Take the gateway's own field out of a body: some endpoints refuse metadata where nothing is stored."""
+    metadata: object = body.get("metadata")
+    if isinstance(metadata, dict) and SESSION_FIELD in metadata:
+        rest = {name: value for name, value in cast("Json", metadata).items() if name != SESSION_FIELD}
+        if rest:
+            body["metadata"] = rest
+        else:
+            del body["metadata"]
 
 
 def with_plan(messages: Sequence[Json], plan: str) -> list[Json]:
@@ -105,10 +128,13 @@ def read_request(body: Json, size: int) -> ChatRequest:
     if options is not None and not isinstance(options, dict):
         raise _wrong("stream_options", "must be an object")
     metadata: object = body.get("metadata")
-    named = cast("Mapping[str, object]", metadata).get("sale_session") if isinstance(metadata, dict) else None
+    named = cast("Mapping[str, object]", metadata).get(SESSION_FIELD) if isinstance(metadata, dict) else None
     if named is not None and not isinstance(named, str):
         raise _wrong("metadata.sale_session", "must be a text")
     messages = _messages(body.get("messages"))
+    cache_key: object = body.get("prompt_cache_key")
+    if named is None and isinstance(cache_key, str) and cache_key:
+        named = cache_session(cache_key, messages)
     return ChatRequest(
         body=body,
         weight=weigh(body, messages, size),

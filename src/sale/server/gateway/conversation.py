@@ -22,6 +22,7 @@ Message = Mapping[str, Any]
 
 INSTRUCTING = frozenset({"system", "developer"})
 DIGEST_BYTES = 16
+NO_DIGITS = str.maketrans("", "", "0123456789")
 REQUEST_BYTES = 8000
 """Of the user's words: every agent reads the task, and every juror does."""
 SYSTEM_BYTES = 1000
@@ -77,14 +78,30 @@ def _is_new_task(messages: Sequence[Message]) -> bool:
 
 
 def _bytes_of(message: Message) -> bytes:
-    """A message as it is hashed: marks for caches, which clients move about, are no part of it."""
+    """A message as it is hashed: marks for caches, which clients move about, are no part of it.
+
+    Nor are digits of what instructs: many clients write the time, or the date, into the system message of every turn.
+    """
     parts = [str(message["role"]), str(message.get("tool_call_id") or ""), ""]
     content: object = message.get("content")
     if isinstance(content, list):
         texts = "".join(_piece(part) for part in cast("list[object]", content))
     else:
         texts = content if isinstance(content, str) else repr(content)
+    if message["role"] in INSTRUCTING:
+        texts = texts.translate(NO_DIGITS)
     return "\x1f".join([*parts, texts, "\x1e"]).encode(errors="surrogatepass")
+
+
+def cache_session(key: str, messages: Sequence[Message]) -> str:
+    """A name for the conversation that a client tells from others by its `prompt_cache_key`.
+
+    Some clients have one key for each conversation, others one for all. So its first words count, too.
+    """
+    first = next((one for one in messages if one["role"] == "user"), None)
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES)
+    digest.update(_bytes_of(first) if first is not None else b"")
+    return f"cache-{digest.hexdigest()}"
 
 
 def _piece(part: object) -> str:

@@ -21,6 +21,8 @@ EVENTS = (
     (b"x-accel-buffering", b"no"),
 )
 BEARER = "bearer "
+KEY_HEADERS = (b"x-api-key", b"api-key")
+"""Where Anthropic's clients, and Azure's, show their key."""
 
 
 class ClientLeftError(ApiError):
@@ -57,11 +59,11 @@ class Exchange:
 
     @property
     def secret(self) -> str | None:
-        """The key the client shows, `Authorization: Bearer …`."""
+        """The key the client shows: `Authorization: Bearer …`, else `x-api-key` or `api-key`."""
         given = self.header(b"authorization")
-        if given is None or not given.lower().startswith(BEARER):
-            return None
-        return given[len(BEARER) :].strip() or None
+        if given is not None and given.lower().startswith(BEARER):
+            return given[len(BEARER) :].strip() or None
+        return next((key.strip() for name in KEY_HEADERS if (key := self.header(name)) and key.strip()), None)
 
     async def body(self, limit: int) -> bytes:
         """The whole body.

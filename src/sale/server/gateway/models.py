@@ -1,6 +1,11 @@
-"""`GET /v1/models` and `/v1/models/{id}`: the market, and each agent for direct use."""
+"""`GET /v1/models` and `/v1/models/{id}`: the market, and each agent for direct use.
+
+Clients that send `anthropic-version` are told in Anthropic's form, all others in OpenAI's.
+"""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -39,10 +44,17 @@ class ModelsEndpoint:
             told = as_api_error(error)
             await exchange.reply(told.status, told.document(), told.headers)
             return
-        listed = [_shown(name) for name in names]
-        value = _shown(wanted) if wanted is not None else {"object": "list", "data": listed}
+        anthropic = exchange.header(b"anthropic-version") is not None
+        shown = _as_anthropic if anthropic else _as_openai
+        ends = {"has_more": False, "first_id": names[0], "last_id": names[-1]} if anthropic else {"object": "list"}
+        value = shown(wanted) if wanted is not None else {"data": [shown(name) for name in names], **ends}
         await exchange.reply(200, orjson.dumps(value))
 
 
-def _shown(name: str) -> dict[str, object]:
+def _as_openai(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": BEGAN, "owned_by": "sale"}
+
+
+def _as_anthropic(name: str) -> dict[str, object]:
+    made = datetime.fromtimestamp(BEGAN, UTC).isoformat()
+    return {"type": "model", "id": name, "display_name": name, "created_at": made, "lifecycle": "active"}

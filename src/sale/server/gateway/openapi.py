@@ -67,6 +67,52 @@ RESPONSES: Json = {
     },
     "additionalProperties": True,
 }
+CONVERSATION: Json = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "properties": {
+        "model": {**TEXT, "minLength": 1},
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["role", "content"],
+                "properties": {
+                    "role": {"enum": ["user", "assistant", "system"]},
+                    "content": {"type": ["string", "array"], "items": OBJECT},
+                },
+            },
+        },
+        "system": {"type": ["string", "array"], "items": OBJECT},
+        "tools": {"type": "array", "items": OBJECT},
+        "tool_choice": OBJECT,
+        "thinking": OBJECT,
+        "output_config": OBJECT,
+    },
+    "additionalProperties": True,
+}
+MESSAGES: Json = {
+    **CONVERSATION,
+    "required": ["model", "messages", "max_tokens"],
+    "properties": {
+        **CONVERSATION["properties"],
+        "max_tokens": COUNT,
+        "stream": {"type": ["boolean", "null"]},
+        "stop_sequences": {"type": "array", "items": TEXT},
+        "metadata": {"type": ["object", "null"], "properties": {"user_id": TEXT, "sale_session": TEXT}},
+    },
+}
+TOKENS: Json = {"type": "object", "required": ["input_tokens"], "properties": {"input_tokens": {"type": "integer"}}}
+MESSAGE_ERROR: Json = {
+    "type": "object",
+    "required": ["type", "error", "request_id"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {"type": "object", "required": ["type", "message"], "properties": {"type": TEXT, "message": TEXT}},
+        "request_id": TEXT,
+    },
+}
 EMBEDDINGS: Json = {
     "type": "object",
     "required": ["model", "input"],
@@ -91,12 +137,13 @@ FEEDBACK: Json = {
 }
 MODEL: Json = {
     "type": "object",
-    "required": ["id", "object"],
+    "required": ["id"],
     "properties": {"id": TEXT, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": TEXT},
 }
 MODELS: Json = {
     "type": "object",
-    "required": ["object", "data"],
+    "description": "With the header `anthropic-version`, in Anthropic's form.",
+    "required": ["data"],
     "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": MODEL}},
 }
 STATUS: Json = {"type": "object", "required": ["status"], "properties": {"status": TEXT}}
@@ -106,6 +153,7 @@ TOLD: Json = {
     "x-sale-agent": "Who answers.",
     "x-sale-cost": "Dollars this request has cost so far, its auction with it.",
     "x-sale-cost-basis": "`counted` by the endpoint, or an `estimate`.",
+    "x-sale-lost": "Fields of the request that the endpoint was not told.",
 }
 
 
@@ -116,16 +164,27 @@ def openapi() -> Json:
         "info": {
             "title": "sale",
             "version": version("sale"),
-            "description": "A market of language-model agents, as an OpenAI-compatible API.",
+            "description": "A market of language-model agents, behind the APIs of OpenAI and Anthropic.",
         },
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Error": ERROR},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+            "schemas": {"Error": ERROR, "MessageError": MESSAGE_ERROR},
         },
-        "security": [{"key": []}, {}],
+        "security": [{"key": []}, {"x-api-key": []}, {}],
         "paths": {
             "/v1/chat/completions": {"post": _operation("chat", "Chat completions", CHAT, OBJECT, streams=True)},
             "/v1/responses": {"post": _operation("responses", "Responses", RESPONSES, OBJECT, streams=True)},
+            "/v1/messages": {
+                "post": _operation(
+                    "messages", "Anthropic's Messages", MESSAGES, OBJECT, streams=True, error="MessageError"
+                )
+            },
+            "/v1/messages/count_tokens": {
+                "post": _operation("count_tokens", "An estimate", CONVERSATION, TOKENS, error="MessageError")
+            },
             "/v1/embeddings": {"post": _operation("embeddings", "Embeddings", EMBEDDINGS, OBJECT)},
             "/v1/feedback": {"post": _operation("feedback", "How a conversation came out", FEEDBACK, OBJECT)},
             "/v1/models": {"get": _operation("models", "The market and its agents", None, MODELS)},
@@ -141,7 +200,9 @@ def openapi() -> Json:
     }
 
 
-def _operation(name: str, summary: str, takes: Json | None, gives: Json, *, streams: bool = False) -> Json:
+def _operation(
+    name: str, summary: str, takes: Json | None, gives: Json, *, streams: bool = False, error: str = "Error"
+) -> Json:
     content: Json = {"application/json": {"schema": gives}}
     if streams:
         content["text/event-stream"] = {"schema": TEXT}
@@ -149,8 +210,8 @@ def _operation(name: str, summary: str, takes: Json | None, gives: Json, *, stre
     if streams:
         done["headers"] = {header: {"description": about, "schema": TEXT} for header, about in TOLD.items()}
     failed = {
-        "description": "An error, in OpenAI's form.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        "description": "An error, in the form of the protocol.",
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}},
     }
     operation: Json = {"operationId": name, "summary": summary, "responses": {"200": done, "default": failed}}
     if takes is not None:

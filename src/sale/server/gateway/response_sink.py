@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import orjson
 
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange, Headers
+from sale.server.gateway.reasoning import Reasoning
+from sale.server.gateway.response_tools import ResponseTools, text_input
 from sale.server.gateway.sink import open_stream, tell
 from sale.server.gateway.stream import Piece, StreamUsage
+from sale.server.gateway.tool_calls import ToolCallIndex, arguments_text
 
 Json = dict[str, Any]
-Keep = Callable[[str, Json], None]
+Keep = Callable[[str, Json], Awaitable[None]]
 """Keeps the assistant's message under the response's id."""
 ECHOED: Json = {
     "instructions": None,
@@ -38,7 +41,7 @@ ECHOED: Json = {
 class ResponseSink:
     """Takes chat completions and gives responses."""
 
-    def __init__(self, exchange: Exchange, body: Json, *, stream: bool, keep: Keep) -> None:
+    def __init__(self, exchange: Exchange, body: Json, *, stream: bool, keep: Keep, tools: ResponseTools) -> None:
         """Nothing is sent.
 
         Args:
@@ -46,16 +49,27 @@ class ResponseSink:
             body: Its request; a response repeats much of it.
             stream: Whether it wants events.
             keep: For later requests that go on from here.
+            tools: Of the request.
         """
         self._exchange = exchange
         self._stream = stream
         self._keep = keep
+        self._tools = tools
+        self._places = ToolCallIndex()
+        self._said = Reasoning()
+        """All reasoning, for the message that is kept."""
+        self._unsaid = Reasoning()
+        """What of it is in no item yet."""
+        self._thought: Json | None = None
         self._echo = {name: body.get(name) if body.get(name) is not None else usual for name, usual in ECHOED.items()}
         self._model = str(body.get("model"))
         self._created = int(time.time())
         self._number = 0
         self._output: list[Json] = []
         self._calls: dict[int, Json] = {}
+        self._arguments: dict[int, str] = {}
+        """Of the calls, as the endpoint wrote them."""
+        self._names: dict[int, str] = {}
         self._text: Json | None = None
         self._finish: str | None = None
         self.answering = False
@@ -88,10 +102,11 @@ class ResponseSink:
 
     async def finish(self, tally: StreamUsage) -> None:
         """Every item is done, and so is the response."""
-        events = [event for item in self._output for event in self._closed(item)]
+        events = self._sealed()
+        events += [event for item in self._output for event in self._closed(item)]
         status, kind = ("incomplete", "incomplete") if self._finish == "length" else ("completed", "completed")
         events.append(self._event(f"response.{kind}", response=self._response(status, tally)))
-        self._remember()
+        await self._remember()
         await self._exchange.write(b"".join(events))
         await self._exchange.end()
 
@@ -101,12 +116,13 @@ class ResponseSink:
         choice = cast("Json", value["choices"][0])
         self._finish = choice.get("finish_reason")
         self._delta(cast("Json", choice.get("message") or {}), whole=True)
+        self._sealed()
         for item in self._output:
-            item["status"] = "completed"
+            self._closed(item)
         tally = StreamUsage()
         tally.count_whole(value)
         status = "incomplete" if self._finish == "length" else "completed"
-        self._remember()
+        await self._remember()
         await self._exchange.reply(200, orjson.dumps(self._response(status, tally)), headers)
 
     async def send_error(self, error: ApiError, headers: Headers) -> None:
@@ -122,6 +138,13 @@ class ResponseSink:
     def _delta(self, said: Json, *, whole: bool = False) -> list[bytes]:
         """Return the events of a chunk."""
         events: list[bytes] = []
+        self._said.add(said)
+        if thought := self._unsaid.add(said):
+            events += self._thinking()
+            item = cast("Json", self._thought)
+            item["content"][0]["text"] += thought
+            where = self._where(item)
+            events.append(self._event("response.reasoning_text.delta", **where, content_index=0, delta=thought))
         if isinstance(content := said.get("content"), str) and content:
             item, opened = self._text_item("output_text")
             events += opened
@@ -134,7 +157,7 @@ class ResponseSink:
             item["content"][0]["refusal"] += refused
             events.append(self._event("response.refusal.delta", **self._where(item), content_index=0, delta=refused))
         for place, call in enumerate(cast("list[Json]", said.get("tool_calls") or [])):
-            events += self._called(place if whole else _place(call, place), call)
+            events += self._called(self._places.place(call | {"index": place} if whole else call), call)
         return events
 
     def _called(self, index: int, call: Json) -> list[bytes]:
@@ -142,22 +165,49 @@ class ResponseSink:
         events: list[bytes] = []
         item = self._calls.get(index)
         if item is None:
+            self._text = self._thought = None  # what is said after a call is another item
+            name = str(function.get("name") or "")
             item = self._calls[index] = {
-                "type": "function_call",
+                **self._tools.item(name, str(call.get("id") or f"call_{uuid.uuid4().hex}")),
                 "id": f"fc_{uuid.uuid4().hex}",
-                "call_id": str(call.get("id") or f"call_{uuid.uuid4().hex}"),
-                "name": "",
-                "arguments": "",
                 "status": "in_progress",
             }
-            item["name"] = str(function.get("name") or "")
+            item |= {"input": ""} if item["type"] == "custom_tool_call" else {"arguments": ""}
+            self._arguments[index], self._names[index] = "", name
             events.append(self._added(item))
         elif function.get("name") and not item["name"]:
-            item["name"] = str(function["name"])
-        if arguments := function.get("arguments"):
-            item["arguments"] += str(arguments)
-            where = self._where(item)
-            events.append(self._event("response.function_call_arguments.delta", **where, delta=str(arguments)))
+            self._names[index] = str(function["name"])
+            item |= self._tools.item(self._names[index], item["call_id"])
+        self._said.add_call(item["call_id"], call)
+        self._unsaid.add_call(item["call_id"], call)
+        if arguments := arguments_text(function.get("arguments")):
+            self._arguments[index] += arguments
+            if item["type"] == "function_call":
+                item["arguments"] += arguments
+                where = self._where(item)
+                events.append(self._event("response.function_call_arguments.delta", **where, delta=arguments))
+        return events
+
+    def _thinking(self) -> list[bytes]:
+        """The item of the reasoning that goes on, begun if need be."""
+        if self._thought is not None:
+            return []
+        self._text = None
+        part: Json = {"type": "reasoning_text", "text": ""}
+        self._thought = {"type": "reasoning", "id": f"rs_{uuid.uuid4().hex}", "summary": [], "content": [part]}
+        self._thought["status"] = "in_progress"
+        return [self._added({**self._thought, "content": []}, self._thought)]
+
+    def _sealed(self) -> list[bytes]:
+        """Give the last item of reasoning the state that its endpoint may want back."""
+        events: list[bytes] = []
+        item = next((one for one in reversed(self._output) if one["type"] == "reasoning"), None)
+        if item is None and self._unsaid and self._calls:
+            events = self._thinking()
+            item = cast("Json", self._thought)
+            item["content"] = []
+        if item is not None:
+            item["encrypted_content"] = self._unsaid.take(text=False)
         return events
 
     def _text_item(self, kind: str) -> tuple[Json, list[bytes]]:
@@ -197,6 +247,14 @@ class ResponseSink:
             more: Json = {"logprobs": []} if kind == "output_text" else {}
             events.append(self._event(f"response.{kind}.done", **where, content_index=0, **{said: part[said]}, **more))
             events.append(self._event("response.content_part.done", **where, content_index=0, part=part))
+        elif item["type"] == "reasoning":
+            text = "".join(part["text"] for part in item["content"])
+            events.append(self._event("response.reasoning_text.done", **where, content_index=0, text=text))
+        elif item["type"] == "custom_tool_call":
+            index = next(index for index, one in self._calls.items() if one is item)
+            item["input"] = text_input(self._arguments[index])
+            events.append(self._event("response.custom_tool_call_input.delta", **where, delta=item["input"]))
+            events.append(self._event("response.custom_tool_call_input.done", **where, input=item["input"]))
         else:
             given = {"arguments": item["arguments"], "name": item["name"]}
             events.append(self._event("response.function_call_arguments.done", **where, **given))
@@ -227,7 +285,7 @@ class ResponseSink:
             **self._echo,
         }
 
-    def _remember(self) -> None:
+    async def _remember(self) -> None:
         """The assistant's message, as a chat client would send it back."""
         said: Json = {"role": "assistant", "content": None}
         texts = [item["content"][0] for item in self._output if item["type"] == "message"]
@@ -238,11 +296,12 @@ class ResponseSink:
                 {
                     "id": item["call_id"],
                     "type": "function",
-                    "function": {"name": item["name"], "arguments": item["arguments"]},
+                    "function": {"name": self._names[index], "arguments": self._arguments[index]},
                 }
-                for item in self._calls.values()
+                for index, item in self._calls.items()
             ]
-        self._keep(cast("str", self.response_id), said)
+        self._said.put_back(said)
+        await self._keep(cast("str", self.response_id), said)
 
 
 def _usage(tally: StreamUsage | None) -> Json | None:
@@ -253,12 +312,6 @@ def _usage(tally: StreamUsage | None) -> Json | None:
         "input_tokens": usage.input_tokens,
         "input_tokens_details": {"cached_tokens": tally.cached},
         "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": tally.thoughts},
         "total_tokens": usage.total,
     }
-
-
-def _place(call: Json, otherwise: int) -> int:
-    """Where a call stands among others; an endpoint that says nothing usable is taken at the order it sends."""
-    index = call.get("index")
-    return index if isinstance(index, int) and not isinstance(index, bool) else otherwise

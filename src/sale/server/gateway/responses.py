@@ -2,69 +2,78 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.chat_request import ChatRequest, read_request
+from sale.server.gateway.chat_request import SESSION_FIELD, ChatRequest, read_request
+from sale.server.gateway.dialect import SIGNS
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
+from sale.server.gateway.prompts import tool_returned_text
+from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.response_sink import ResponseSink
+from sale.server.gateway.response_tools import TEXT_INPUT, ResponseTools
 from sale.server.gateway.sink import Sink
+from sale.server.gateway.store_protocol import GatewayStore
+from sale.server.store.types import Holder
 
 Json = dict[str, Any]
-KEPT = 2000
-"""Number of responses that can be continued by `previous_response_id`."""
-KEPT_BYTES = 256 * 1024 * 1024
-"""Bytes of the conversations that they stand for, all together, each with all its turns."""
-SAME = ("model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "service_tier", "top_logprobs")
-"""Fields that have the same name in both interfaces."""
+SAME = (
+    "model",
+    "temperature",
+    "top_p",
+    "parallel_tool_calls",
+    "user",
+    "metadata",
+    "service_tier",
+    "top_logprobs",
+    "prompt_cache_key",
+)
+"""What both interfaces call alike."""
+SESSION_HEADERS = (b"session-id", b"session_id")
+"""By these Codex names its conversation."""
 TEXTS = frozenset({"input_text", "output_text", "text"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredResponse:
-    """The conversation that a response stands for."""
-
-    owner: str | None
-    """The secret it was asked for with."""
-    messages: list[Json]
-    size: int
-    """Of all of it, in bytes."""
+CALLS = frozenset({"function_call", "custom_tool_call"})
+OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+REASONING = "\0reasoning"
+"""Where a message being read holds its reasoning; no field of a client's is called so."""
+SHOWN = "\0shown"
+"""Where the result of a tool being read holds its images."""
 
 
 class ResponseReader:
-    """Reads requests, and keeps what later ones may go on with."""
+    """Reads requests, with what they go on with."""
 
-    def __init__(self, most: Callable[[], int], *, kept_bytes: int = KEPT_BYTES) -> None:
-        """Nothing is kept.
+    def __init__(self, store: GatewayStore, most: Callable[[], int]) -> None:
+        """Nothing is read.
 
         Args:
+            store: Keeps what later requests may go on with.
             most: The bytes a request may have, what it goes on with included.
-            kept_bytes: How much is kept of all.
         """
+        self._store = store
         self._most = most
-        self._kept_bytes = kept_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[str, StoredResponse] = OrderedDict()
 
-    def read(self, exchange: Exchange, body: Json, size: int) -> tuple[ChatRequest, Sink]:
+    async def read(self, exchange: Exchange, body: Json, size: int, holder: Holder) -> tuple[ChatRequest, Sink]:
         """A request as chat completions, and who translates the answer back.
 
         Raises:
             ApiError: It asks for what cannot be translated, is too large with what it goes on with, or is wrong.
         """
-        messages = [*self._before(body.get("previous_response_id"), exchange.secret), *messages_of(body.get("input"))]
+        previous: object = body.get("previous_response_id")
+        before = [] if previous is None else await self._before(previous, holder)
+        new = messages_of(body.get("input"))
         instructions: object = body.get("instructions")
         if instructions is not None and not isinstance(instructions, str):
             raise _wrong("instructions", "must be a text")
         told = [{"role": "system", "content": instructions}] if instructions else []
-        chat = chat_body(body) | {"messages": [*told, *messages]}
+        tools = ResponseTools.read(_listed(body.get("tools") or [], "tools"))
+        chat = chat_body(body, tools) | {"messages": [*told, *before, *new]}
         # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
-        if body.get("previous_response_id") is not None:
+        if before:
             size = len(orjson.dumps(chat))
             if size > (most := self._most()):
                 raise ApiError(
@@ -73,39 +82,40 @@ class ResponseReader:
                     name="request_too_large",
                     param="previous_response_id",
                 )
+        optional = frozenset(SIGNS.keys() & chat.keys())
         asked = read_request(chat, size)
+        session = next((found for name in SESSION_HEADERS if (found := exchange.header(name))), None)
+        asked = replace(
+            asked, optional=optional, lost=frozenset(tools.lost), session=_named(body) or session or asked.session
+        )
 
-        def keep(response_id: str, said: Json) -> None:
+        async def keep(response_id: str, said: Json) -> None:
             if body.get("store") is not False:
-                kept = StoredResponse(
-                    owner=exchange.secret, messages=[*messages, said], size=size + len(orjson.dumps(said))
-                )
-                self._keep(response_id, kept)
+                going_on = str(previous) if previous is not None else None
+                await self._store.responses.keep(response_id, holder.key_id, going_on, [*new, said])
 
-        return asked, ResponseSink(exchange, body, stream=asked.stream, keep=keep)
+        return asked, ResponseSink(exchange, body, stream=asked.stream, keep=keep, tools=tools)
 
-    def _before(self, previous: object, secret: str | None) -> list[Json]:
-        if previous is None:
-            return []
-        found = self._kept.get(previous) if isinstance(previous, str) else None
-        if found is None or found.owner != secret:
+    async def _before(self, previous: object, holder: Holder) -> list[Json]:
+        named = isinstance(previous, str)
+        found = await self._store.responses.messages(previous, holder.key_id) if named else None
+        if found is None:
             raise ApiError(
                 "the previous response is not known here, or no longer",
-                status=404 if isinstance(previous, str) else 400,
+                status=404 if named else 400,
                 name="previous_response_not_found",
                 param="previous_response_id",
             )
-        return found.messages
-
-    def _keep(self, response_id: str, kept: StoredResponse) -> None:
-        self._kept[response_id] = kept
-        self._bytes += kept.size
-        while len(self._kept) > KEPT or self._bytes > self._kept_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.size
+        return found
 
 
-def chat_body(body: Json) -> Json:
+def _named(body: Json) -> str | None:
+    metadata: object = body.get("metadata")
+    named: object = cast("Json", metadata).get(SESSION_FIELD) if isinstance(metadata, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def chat_body(body: Json, tools: ResponseTools) -> Json:
     """Everything but the messages."""
     chat: Json = {name: body[name] for name in SAME if body.get(name) is not None}
     if body.get("stream") is not None:
@@ -115,10 +125,10 @@ def chat_body(body: Json) -> Json:
     reasoning: object = body.get("reasoning")
     if isinstance(reasoning, dict) and (effort := cast("Json", reasoning).get("effort")) is not None:
         chat["reasoning_effort"] = effort
-    if body.get("tools"):
-        chat["tools"] = [_tool(tool) for tool in _listed(body["tools"], "tools")]
+    if tools.functions:
+        chat["tools"] = tools.functions
         if body.get("tool_choice") is not None:
-            chat["tool_choice"] = _choice(body["tool_choice"])
+            chat["tool_choice"] = _choice(body["tool_choice"], tools)
     text: object = body.get("text")
     wanted: object = cast("Json", text).get("format") if isinstance(text, dict) else None
     if isinstance(wanted, dict) and (kind := cast("Json", wanted).get("type")) != "text":
@@ -143,7 +153,7 @@ def messages_of(given: object) -> list[Json]:
         _add(messages, cast("Json", item), where)
     if not messages:
         raise _wrong("input", "must not be empty")
-    return messages
+    return _settled(messages)
 
 
 def _add(messages: list[Json], item: Json, where: str) -> None:
@@ -152,29 +162,83 @@ def _add(messages: list[Json], item: Json, where: str) -> None:
         role: object = item.get("role")
         if not isinstance(role, str):
             raise _wrong(f"{where}.role", "must be the name of a role")
-        messages.append({"role": role, "content": _content(item.get("content"), role, where)})
-    elif kind == "function_call":
-        call = {"name": str(item.get("name", "")), "arguments": str(item.get("arguments", ""))}
+        content = _content(item.get("content"), role, where)
+        if role == "assistant" and messages and (REASONING in messages[-1] or messages[-1].get("tool_calls")):
+            # Words beside a call, or after a thought, are of one message: what tools gave must follow the calls.
+            messages[-1]["content"] = f"{messages[-1]['content'] or ''}{content}"
+        else:
+            messages.append({"role": role, "content": content})
+    elif kind in CALLS:
+        call = {"name": ResponseTools().name_of(item), "arguments": _arguments(item)}
         made = {"id": str(item.get("call_id", "")), "type": "function", "function": call}
-        if not messages or messages[-1]["role"] != "assistant":
-            messages.append({"role": "assistant", "content": None})
-        messages[-1].setdefault("tool_calls", []).append(made)
-    elif kind == "function_call_output":
+        _assistant(messages).setdefault("tool_calls", []).append(made)
+    elif kind in OUTPUTS:
         output: object = item.get("output")
-        content = output if isinstance(output, str) else _content(output, "tool", where)
-        messages.append({"role": "tool", "tool_call_id": str(item.get("call_id", "")), "content": content})
-    elif kind != "reasoning":  # an agent's thoughts are its own; chat completions have no place for them
+        parts = [] if isinstance(output, str) or output is None else _parts(output, where)
+        text = output if isinstance(output, str) else "".join(part.get("text", "") for part in parts)
+        told = {"role": "tool", "tool_call_id": str(item.get("call_id", "")), "content": text}
+        shown = [part for part in parts if part["type"] != "text"]
+        messages.append(told | ({SHOWN: shown} if shown else {}))
+    elif kind == "reasoning":
+        _restore(_assistant(messages).setdefault(REASONING, Reasoning()), item)
+    else:
         raise ApiError(f"{where}: items of this type are not supported", name="unsupported", param=where)
+
+
+def _assistant(messages: list[Json]) -> Json:
+    """The assistant's message that goes on."""
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": None})
+    return messages[-1]
+
+
+def _arguments(item: Json) -> str:
+    if item.get("type") == "custom_tool_call":
+        return orjson.dumps({TEXT_INPUT: str(item.get("input", ""))}).decode()
+    return str(item.get("arguments", ""))
+
+
+def _restore(reasoning: Reasoning, item: Json) -> None:
+    """Take in an item of the type `reasoning`: the state that came from here, or else its text."""
+    given: object = item.get("content")
+    parts = cast("list[Json]", given) if isinstance(given, list) else []
+    text = "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))  # pyright: ignore[reportUnnecessaryIsInstance]
+    state: object = item.get("encrypted_content")
+    if not (isinstance(state, str) and reasoning.restore(state, text)) and text:
+        reasoning.add({"reasoning_content": text})
+
+
+def _settled(messages: list[Json]) -> list[Json]:
+    """The messages as they are sent: reasoning in its endpoint's fields, images that tools gave after all results."""
+    found: list[Json] = []
+    shown: list[Json] = []
+    for message in messages:
+        if message["role"] != "tool" and shown:
+            found.append({"role": "user", "content": shown})
+            shown = []
+        reasoning = cast("Reasoning | None", message.pop(REASONING, None))
+        if parts := message.pop(SHOWN, None):
+            shown += [{"type": "text", "text": tool_returned_text(message["tool_call_id"])}, *parts]
+        if reasoning is not None:
+            if message["content"] is None and not message.get("tool_calls"):
+                continue  # a thought that nothing followed
+            reasoning.put_back(message)
+        found.append(message)
+    return [*found, {"role": "user", "content": shown}] if shown else found
 
 
 def _content(content: object, role: str, where: str) -> object:
     """Content in chat's terms: one text where it is nothing but text."""
     if isinstance(content, str) or content is None:
         return content or ""
-    parts = [_part(part, where) for part in _listed(content, f"{where}.content")]
+    parts = _parts(content, where)
     if role in {"assistant", "tool"} or (len(parts) == 1 and parts[0]["type"] == "text"):
         return "".join(str(part.get("text", "")) for part in parts)
     return parts
+
+
+def _parts(content: object, where: str) -> list[Json]:
+    return [_part(part, where) for part in _listed(content, f"{where}.content")]
 
 
 def _part(part: object, where: str) -> Json:
@@ -191,17 +255,9 @@ def _part(part: object, where: str) -> Json:
     raise ApiError(f"{where}: content of this kind is not supported", name="unsupported", param=f"{where}.content")
 
 
-def _tool(tool: object) -> Json:
-    fields = cast("Json", tool) if isinstance(tool, dict) else {}
-    if fields.get("type") != "function" or not isinstance(fields.get("name"), str):
-        raise ApiError("only tools of the type function are supported", name="unsupported", param="tools")
-    about = {name: value for name, value in fields.items() if name != "type" and value is not None}
-    return {"type": "function", "function": about}
-
-
-def _choice(choice: object) -> object:
-    if isinstance(choice, dict) and cast("Json", choice).get("type") == "function":
-        return {"type": "function", "function": {"name": cast("Json", choice).get("name")}}
+def _choice(choice: object, tools: ResponseTools) -> object:
+    if isinstance(choice, dict) and cast("Json", choice).get("type") in {"function", "custom"}:
+        return {"type": "function", "function": {"name": tools.name_of(cast("Json", choice))}}
     if not isinstance(choice, str):
         raise ApiError("this choice of tools is not supported", name="unsupported", param="tool_choice")
     return choice

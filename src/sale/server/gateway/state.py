@@ -13,6 +13,7 @@ from sale.auction.events import Judged, WorkFinished
 from sale.errors import SaleError
 from sale.market import Market
 from sale.server.events import EventHub
+from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
 from sale.server.gateway.sessions import NOBODY, ActiveSession, ActiveSessions
 from sale.server.gateway.store_protocol import GatewayStore
@@ -43,6 +44,7 @@ class GatewayState:
         self.store = store
         self.hub = hub
         self.handle = MarketHandle(market)
+        self.dialects = Dialects()
         self.draining = False
         self._working = 0
         self._idle = asyncio.Event()

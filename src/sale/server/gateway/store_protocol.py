@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
 
 
+class ResponseStore(Protocol):
+    """What later requests may go on with by `previous_response_id`."""
+
+    async def keep(
+        self, response_id: str, key_id: str | None, previous: str | None, messages: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Keep the messages that a response adds to the one it goes on from."""
+        ...
+
+    async def messages(self, response_id: str, key_id: str | None) -> list[dict[str, Any]] | None:
+        """All messages up to a response; `None` where the key has none of that id."""
+        ...
+
+
 class GatewayStore(Protocol):
     """Keys, budgets, the ledger of requests, and sessions. None of it makes a request wait for a database as a rule."""
+
+    @property
+    def responses(self) -> ResponseStore:
+        """The responses of all conversations."""
+        ...
 
     async def keys(self) -> tuple[KeyInfo, ...]:
         """All keys."""

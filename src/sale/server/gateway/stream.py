@@ -43,6 +43,8 @@ class StreamUsage:
     """As the endpoint counts; `None` where it has not said."""
     cached: int = 0
     """Input tokens it read from its cache."""
+    thoughts: int = 0
+    """Output tokens that were reasoning."""
     later: int = 0
     """Tokens written since, as an estimate: a stream that is left may have been counted at its beginning."""
     id: str = ""
@@ -132,6 +134,9 @@ class StreamUsage:
         details: object = fields.get("prompt_tokens_details")
         cached = _count(cast("Json", details).get("cached_tokens")) if isinstance(details, dict) else None
         self.cached = min(cached or 0, given)
+        details = fields.get("completion_tokens_details")
+        thoughts = _count(cast("Json", details).get("reasoning_tokens")) if isinstance(details, dict) else None
+        self.thoughts = min(thoughts or 0, self.usage.output_tokens)
 
 
 def _count(value: object) -> int | None:

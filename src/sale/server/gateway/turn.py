@@ -30,6 +30,8 @@ from sale.server.gateway.state import GatewayState
 from sale.server.store.types import Holder, Session
 from sale.types import Auction, Outcome, Usage
 
+LOST_CHARACTERS = 1000
+"""Of the header that names what of a request was lost."""
 Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 
 
@@ -63,11 +65,30 @@ class Turn:
         Raises:
             SaleError: There is no answer, or not a whole one.
         """
-        if self.asked.model == MARKET:
+        if self.asked.model == MARKET and self.asked.aside:
+            await self._aside()
+        elif self.asked.model == MARKET:
             await self._market()
         else:
             agent = self.handle.find_agent(self.asked.model, self.holder.agents)
             await self._ask(agent, "", None)
+
+    async def _aside(self) -> None:
+        """Answer what is no turn: by the session's agent, else the incumbent; others only where that one fails."""
+        held = await self.state.sessions.find(self.session_id, self.thread, self.holder) if self.session_id else None
+        able = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
+        first = held.session.agent if held is not None and self._fits(held) else self.handle.incumbent.name
+        asked = Usage(input_tokens=1, output_tokens=1)
+        cheapest = sorted(able, key=lambda name: self.handle.agents[name].price.dollars(asked))
+        names = [name for name in dict.fromkeys([first, *cheapest]) if name in able]
+        for place, name in enumerate(names, 1):
+            try:
+                await self._ask(self.handle.agents[name], "", None)
+            except ApiError as error:
+                if not error.elsewhere or self.sink.answering or place == len(names):
+                    raise
+            else:
+                return
 
     async def _market(self) -> None:
         async with self.state.sessions.lock_session(self.session_id, self.holder, self._still_waiting):
@@ -267,4 +288,6 @@ class Turn:
             found.append(
                 (b"x-sale-cost-basis", "counted" if self.counted and (call is None or call.counted) else "estimate")
             )
+        lost = self.asked.lost | (call.left_out if call else frozenset[str]())
+        found.append((b"x-sale-lost", ", ".join(sorted(lost))[:LOST_CHARACTERS]))
         return [(name, value.encode("latin-1", errors="replace")) for name, value in found if value]

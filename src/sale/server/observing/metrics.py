@@ -23,7 +23,11 @@ from sale.server.client_address import is_direct
 from sale.server.store.types import Holder, LedgerEntry
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
-PATHS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/feedback", "/v1/models"})
+PATHS: Final = frozenset(
+    {
+        *("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/feedback", "/v1/models"),
+    }
+)
 OTHER: Final = "other"
 NOBODY: Final = "none"
 MAX_AGENTS: Final = 200

@@ -12,6 +12,7 @@ from sale.errors import AccessError
 from sale.server.events import EventHub
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.traces import Traces
+from sale.server.store.responses import ResponseHistory
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
 
@@ -47,6 +48,11 @@ class ObservedStore:
         self._store = store
         self._metrics = metrics
         self._traces = traces
+
+    @property
+    def responses(self) -> ResponseHistory:
+        """As the store's."""
+        return self._store.responses
 
     async def admit(self, secret: str | None) -> Holder:
         """As the store's."""

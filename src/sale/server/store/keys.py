@@ -19,7 +19,7 @@ from sqlalchemy import Connection, RowMapping, delete, exists, select, update
 from sale.errors import AuthenticationError, InputError
 from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
-from sale.server.store.schema import keys, sessions, state
+from sale.server.store.schema import keys, responses, sessions, state
 from sale.server.store.types import Holder, Period
 
 BELIEVED_SECONDS: Final = 0.6
@@ -142,6 +142,7 @@ def remove(connection: Connection, reference: str, at: datetime) -> KeyRow:
     blank = {"salt": b"", "digest": b"", "deleted_at": at, "revoked_at": key.revoked_at or at}
     connection.execute(update(keys).where(keys.c.id == key.id).values(blank))
     connection.execute(delete(sessions).where(sessions.c.key_id == key.id))
+    connection.execute(delete(responses).where(responses.c.key_id == key.id))
     _raise_version(connection)
     return key
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, UtcTime
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "server_version"
 
@@ -141,4 +141,18 @@ sessions = Table(
     Column("seen", UtcTime, nullable=False),
     Index("ix_server_sessions_tail", "tail"),
     Index("ix_server_sessions_seen", "seen"),
+)
+
+responses = Table(
+    "server_responses",  # what `previous_response_id` goes on from
+    metadata,
+    Column("key_id", String(32), primary_key=True),  # empty: nobody's, where no key is needed
+    Column("id", ExactText, primary_key=True),
+    Column("previous", ExactText, nullable=True),
+    Column("root", ExactText, nullable=False),  # the conversation's first
+    Column("messages", LargeBinary, nullable=False),  # what it adds to the one before; JSON, compressed
+    Column("bytes", BigInteger, nullable=False),
+    Column("seen", UtcTime, nullable=False),  # of the conversation
+    Index("ix_server_responses_root", "key_id", "root"),
+    Index("ix_server_responses_seen", "seen"),
 )

@@ -30,6 +30,7 @@ from sale.server.store.ledger import RequestLedger
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.periods import nano
 from sale.server.store.rates import RateLimits
+from sale.server.store.responses import ResponseHistory
 from sale.server.store.sessions import SessionCache
 from sale.server.store.types import Grouping, Holder, KeyInfo, LedgerEntry, Period, Reservation, Session, Spending
 
@@ -67,6 +68,7 @@ class ServerStore:
         self._rates = RateLimits(owner)
         self._ledger = RequestLedger(database)
         self._sessions = SessionCache(database)
+        self.responses = ResponseHistory(database)
         self._open: dict[str, OpenReservation] = {}
         self._numbers = (f"{owner}-{number}" for number in count(1))
         budgets = PeriodicTask(BEAT_SECONDS, self._budgets.tick, "keeping budgets")
@@ -187,6 +189,7 @@ class ServerStore:
         before = await self.key(reference)
         await self._database.write(lambda c: keys.remove(c, before.id, self._clock()))
         self._sessions.forget_key(before.id)
+        self.responses.forget_key(before.id)
         await self._keyring.look()
         return before
 
@@ -371,6 +374,7 @@ class ServerStore:
             stack.push_async_callback(self._database.close)
             if beats:
                 stack.push_async_callback(self._sessions.close)
+                stack.push_async_callback(self.responses.close)
                 stack.push_async_callback(self._ledger.close)
                 stack.push_async_callback(self._budgets.close)
             for beat in beats:

@@ -23,3 +23,23 @@ def plan_text(plan: str) -> str:
 def asked_text(messages: Sequence[Mapping[str, str]]) -> str:
     """A conversation as one text, for agents that take no messages; each has `role` and `text`."""
     return load_folder(FOLDER).text("asked", {"messages": messages})
+
+
+def document_text(text: str, *, title: str | None = None, source: str | None = None) -> str:
+    """A document, or a passage that a client found, as words."""
+    return load_folder(FOLDER).text("document", {"text": text, "title": title, "source": source})
+
+
+def tool_failed_text(text: str) -> str:
+    """What a failed tool said, where the protocol has no mark for failure."""
+    return load_folder(FOLDER).text("tool_failed", {"text": text})
+
+
+def tool_returned_text(call_id: str) -> str:
+    """The line before the images that a tool gave, where its own message can hold none."""
+    return load_folder(FOLDER).text("tool_returned", {"call_id": call_id})
+
+
+def tool_found_text(name: str) -> str:
+    """The line that says that a tool, found by a search for tools, can be called from now on."""
+    return load_folder(FOLDER).text("tool_found", {"name": name})

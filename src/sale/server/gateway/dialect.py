@@ -1,0 +1,82 @@
+"""What an endpoint refuses of a request that the gateway wrote, found out by its refusals.
+
+A request of another protocol is translated, and some of what it says is said in fields that not every endpoint takes.
+Where an endpoint refuses one of these by name, the request is sent once more without it (`max_tokens`: under its other
+name), and later requests leave it out at once. Chat completions that a client wrote itself are never changed like this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final, cast
+
+from sale.models.address import Address
+from sale.server.gateway.errors import ApiError
+
+Json = dict[str, Any]
+
+CACHE_MARKS: Final = "cache_control"
+RENAMED: Final = {"max_tokens": "max_completion_tokens"}
+"""What is said otherwise where it is refused. Older endpoints know the first name, newer models of OpenAI the other."""
+SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
+    CACHE_MARKS: (CACHE_MARKS, "content", "expected a string"),
+    "max_tokens": ("max_tokens",),
+    "metadata": ("metadata",),
+    "parallel_tool_calls": ("parallel_tool_calls", "parallel tool"),
+    "prompt_cache_key": ("prompt_cache_key",),
+    "reasoning_effort": ("reasoning", "thinking"),
+    "top_k": ("top_k",),
+}
+"""By what words a refusal names a field. An endpoint that takes no lists as content complains of `content`."""
+REFUSALS: Final = frozenset({400, 422})
+
+
+class Dialects:
+    """What the endpoints of one process refuse."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._refused: dict[tuple[str, str], frozenset[str]] = {}
+
+    def refused(self, address: Address) -> frozenset[str]:
+        """The fields that an endpoint is known to refuse."""
+        return self._refused.get((address.base_url, address.model), frozenset())
+
+    def learn(self, address: Address, refused: frozenset[str]) -> None:
+        """Remember fields that were refused and without which the request was taken."""
+        self._refused[address.base_url, address.model] = self.refused(address) | refused
+
+
+def refused_fields(error: ApiError, among: Collection[str]) -> frozenset[str]:
+    """Those fields that an endpoint's refusal names."""
+    if error.status not in REFUSALS or error.elsewhere:
+        return frozenset()
+    told = f"{error.param or ''} {error.message}".lower()
+    return frozenset(name for name in among if any(sign in told for sign in SIGNS[name]))
+
+
+def fitted(body: Json, refused: Collection[str]) -> Json:
+    """The body without the fields refused."""
+    found = {RENAMED.get(name, name) if name in refused else name: value for name, value in body.items()}
+    for name in refused:
+        found.pop(name, None)
+    if CACHE_MARKS in refused:
+        found["messages"] = [_unmarked_message(one) for one in found["messages"]]
+        if found.get("tools"):
+            found["tools"] = [_unmarked(one) for one in found["tools"]]
+    return found
+
+
+def _unmarked_message(message: Json) -> Json:
+    """A message without marks; content that is nothing but text is one text then."""
+    content: object = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = [_unmarked(part) for part in cast("list[Json]", content)]
+    if all(part.get("type") == "text" for part in parts):
+        return message | {"content": "\n\n".join(str(part.get("text")) for part in parts)}
+    return message | {"content": parts}
+
+
+def _unmarked(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if name != CACHE_MARKS}

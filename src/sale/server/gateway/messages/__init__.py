@@ -1,0 +1,1 @@
+"""Anthropic's Messages API: requests as chat completions, answers as messages, errors in its own form."""

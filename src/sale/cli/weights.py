@@ -43,7 +43,7 @@ SAID = {
 
 @click.group()
 def weights() -> None:
-    """Fitted weights: list, show, use, diff, check; and how well the jury tells. `sale fit` makes them."""
+    """Fitted weights: list, show, use, diff, check; how the jury does; when auctions pay. `sale fit` makes them."""
 
 
 @weights.command("list")
@@ -164,6 +164,24 @@ def jury(config_file: Path | None, *, as_json: bool) -> None:
         click.echo(document("jurors", found))
         return
     output().print(_jury_table(found) if found else "No work on record was both scored by a juror and judged.")
+
+
+@weights.command("map")
+@config_option
+@json_option
+def break_even(config_file: Path | None, *, as_json: bool) -> None:
+    """When an auction pays: how well jurors must tell, and how little an auction may cost, by your own records.
+
+    Past auctions are awarded again with simulated jurors of each quality; see "When an auction pays" in the docs. Where
+    only the winner's outcome is known the others are drawn from a success model fitted on what is known.
+    """
+    from sale.cli.break_even import described_map, own_map
+
+    found = own_map(with_memory(config_file, lambda memory: memory.examples()))
+    if as_json:
+        click.echo(document("break_even", found))
+    else:
+        output().print(described_map(found))
 
 
 def _jury_table(found: Sequence[JurorHealth]) -> Table:

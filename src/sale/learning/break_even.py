@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ import numpy as np
 from sale.auction.chances import STEEPEST
 from sale.auction.difficulty import EDGE, SHARES, by_difficulty
 from sale.errors import InputError
-from sale.learning.dataset import Floats, Ints, Table, observed_tracks, split, tabulate
+from sale.learning.dataset import Bools, Floats, Table, observed_tracks, split, tabulate
 from sale.learning.unknowns import Completed, complete
 from sale.learning.utility import likeliest_spread
 from sale.types import Example
@@ -40,7 +41,7 @@ RESAMPLES = 500
 SETTINGS = 60
 """Trade-offs of money for success that each rule is swept over, evenly by their logarithms."""
 LEAST, MOST = 0.05, 1e3
-"""The smallest worth of a solved task tried, in costs of the cheapest work, and the largest, in costs of the dearest."""
+"""Worths of a solved task tried: from so many times the cheapest work to so many times the dearest."""
 EVIDENCE = 2.0
 """How many tasks an agent's own rate stands for where its track record near the task says otherwise."""
 FEWEST_TASKS = 30
@@ -196,15 +197,15 @@ class _Known:
 
     def by_task(self, values: Floats) -> Floats:
         """(G,) sums over the auctions of each task."""
-        return np.bincount(self.table.group, weights=values)
+        return np.bincount(self.table.group, weights=values).astype(np.float64)
 
     def best(self) -> tuple[int, Floats]:
         """The agent that solves most, and (T,) what its work costs; its average where it made no bid."""
         own = [self.table.present & (self.table.author == agent) for agent in range(len(self.table.agents))]
         best = int(np.argmax([(self.success * mine).sum() for mine in own]))
         bid = own[best].any(axis=1)
-        work = (self.dollars * own[best]).sum(axis=1)
-        return best, np.where(bid, work, work[bid].mean())
+        work: Floats = (self.dollars * own[best]).sum(axis=1)
+        return best, np.where(bid, work, float(work[bid].mean()))
 
     def outcomes(self, draw: np.random.Generator) -> Floats:
         """(T, N) 0 or 1: as observed, else drawn; tasks hard for those who were seen are harder for the others."""
@@ -220,7 +221,7 @@ class _Known:
         return np.where(seen[..., 0], self.success, draw.random(at.shape) < at) * self.table.present
 
 
-def _past(table: Table, known: Floats, completed: Completed) -> tuple[Floats, Floats]:
+def _past(table: Table, known: Bools, completed: Completed) -> tuple[Floats, Floats]:
     """(T, N) chances and expected dollars by past outcomes: track records, towards each agent's rate at other tasks."""
     success = np.where(known, np.nan_to_num(table.success), 0.0)
     pool = float(success.sum() / max(1, int(known.sum())))
@@ -243,8 +244,9 @@ def _sweep(known: _Known, areas: Sequence[float]) -> dict[tuple[str, float], tup
     """By rule and area: (W, T) mean success and mean dollars of work of every setting."""
     table, draw = known.table, np.random.default_rng(SEED)
     works = known.works[table.present]
-    worths = np.geomspace(LEAST * max(float(works.min()), EDGE * float(works.max())), MOST * works.max(), SETTINGS)
-    plans = np.where(table.present, table.outlay, np.inf)
+    dearest = float(works.max())
+    cheapest = max(float(works.min()), EDGE * dearest)
+    worths: Floats = np.geomspace(LEAST * cheapest, MOST * dearest, SETTINGS)
     # C − V in points of score: from all for the score to all for the price.
     points = np.concatenate([[0.0], np.geomspace(1e-2, 1e2, SETTINGS)]) / max(float(table.outlay.max()), EDGE)
     keys = [("router", 0.5), *((rule, area) for rule in RULES for area in areas)]
@@ -261,12 +263,12 @@ def _sweep(known: _Known, areas: Sequence[float]) -> dict[tuple[str, float], tup
 
         add(("router", 0.5), known.works - worths[:, None, None] * known.chance)
         for area in areas:
-            lift = math.sqrt(2.0) * _normal_quantile(area)
+            lift = math.sqrt(2.0) * NormalDist().inv_cdf(area)
             scores = lift * success + noise
             told = np.exp(np.clip(lift * scores - lift**2 / 2.0, -STEEPEST, STEEPEST)) * table.present
             chance = _together(nested, np.where(table.present, told, 1.0))
             add((RULES[0], area), known.works - worths[:, None, None] * chance)
-            add((RULES[1], area), points[:, None, None] * plans - np.where(table.present, scores, -np.inf))
+            add((RULES[1], area), points[:, None, None] * table.outlay - np.where(table.present, scores, -np.inf))
     return {key: (sums[0], sums[1]) for key, sums in found.items()}
 
 
@@ -324,7 +326,7 @@ def _resamples(known: _Known) -> Floats:
     """(1 + R, G) how often each task is drawn; first each once."""
     groups = int(known.table.group.max()) + 1
     drawn = np.random.default_rng(SEED).multinomial(groups, np.full(groups, 1.0 / groups), RESAMPLES)
-    return np.concatenate([np.ones((1, groups)), drawn])
+    return np.concatenate([np.ones((1, groups)), drawn.astype(np.float64)])
 
 
 def _auctions(known: _Known, counts: Floats) -> Floats:
@@ -344,9 +346,3 @@ def _interval(drawn: Floats) -> Interval:
     """The first value, and the middle 95 % of the others."""
     low, high = np.quantile(drawn[1:], (0.025, 0.975))
     return float(drawn[0]), float(low), float(high)
-
-
-def _normal_quantile(share: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(share)

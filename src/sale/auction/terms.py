@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sale.auction.events import Observer, ignore
 from sale.auction.scoring import ScoringRule
+from sale.types import CheckErrors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +21,8 @@ class AuctionTerms:
     """Names of the agents that may bid; all unless given. The jury is the whole one."""
     checked: bool = False
     """Whether failed work will be found out, and passed on as often as the rules allow."""
+    check: CheckErrors = field(default_factory=CheckErrors)
+    """How often the check is wrong."""
     looping: bool = False
     """Whether the work is a conversation with tools, which is read many times."""
     current: str | None = None

@@ -23,7 +23,7 @@ from sale.learning.terms import terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.shipped import SOURCE, knowledge_of
-from sale.types import Example, Training, WeightSet
+from sale.types import CheckedAnswer, Example, Training, WeightSet
 
 if TYPE_CHECKING:
     from sale.learning.health import JurorHealth
@@ -182,6 +182,30 @@ def break_even(config_file: Path | None, *, as_json: bool) -> None:
         click.echo(document("break_even", found))
     else:
         output().print(described_map(found))
+
+
+@weights.command()
+@config_option
+@json_option
+def checks(config_file: Path | None, *, as_json: bool) -> None:
+    """How often checks of answers are wrong, by later feedback, and whether each is strong enough to pay.
+
+    A check is a verifier: tests, a reference answer, a judging model. Feedback is `sale feedback`, or the gateway's.
+    """
+    from sale.cli.checks import check_table, checked
+
+    settings = config.load(config_file)
+
+    async def both(memory: AuctionMemory) -> tuple[Sequence[CheckedAnswer], WeightSet | None, Sequence[Example]]:
+        used, _ = await in_force(memory, settings)
+        return await memory.checked_answers(), used, await memory.examples()
+
+    answers, used, examples = with_memory(config_file, both)
+    found = checked(answers, settings.auction, used.weights if used else None, examples)
+    if as_json:
+        click.echo(document("checks", found))
+        return
+    output().print(check_table(found) if found else "No answer on record was judged by a check.")
 
 
 def _jury_table(found: Sequence[JurorHealth]) -> Table:

@@ -30,7 +30,7 @@ from sale.memory.recalling import Recalling
 from sale.memory.records import Forgotten, Imported, Record, Stats, Status, Summary
 from sale.memory.retrieval import Embedder
 from sale.memory.tenants import DEFAULT, Sharing, check_name
-from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Task, Verdict
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Result, Task, Verdict
 
 BUSY_SECONDS = 60.0
 """How long a write waits for another process's, before it is an error."""
@@ -161,6 +161,11 @@ class AuctionMemory(Recalling, Lessons, Figures):
         """
         attempts = (*earlier, Attempt(execution=execution, outcome=outcome))
         await self._database.write(lambda connection: lifecycle.settle(connection, auction_id, attempts, baseline))
+
+    async def settle_result(self, result: Result) -> None:
+        """`settle`, with all that a result says."""
+        before = result.attempts
+        await self.settle(result.auction.id, result.execution, result.outcome, result.always_largest, earlier=before)
 
     async def abandon(self, auction_id: str, reason: str, calls: Sequence[Call] = ()) -> None:
         """Put on record that an auction, or the work it awarded, came to nothing, and what was spent on it.

@@ -30,7 +30,7 @@ WEIGHTS = Weights(cost=1.0, entropy=0.0, jurors={}, model=MODEL)
 
 def draw(task: Task, what: str) -> float:
     """A number in [0, 1) that belongs to a task."""
-    return random.Random(f"{task.text} {what}").random()  # noqa: S311  a simulation
+    return random.Random(f"{task.text} {what}").random()
 
 
 def agent(name: str, price: float, rate: float) -> FunctionAgent:

@@ -101,7 +101,7 @@ def rows(found: Sequence[Compared]) -> list[tuple[str, ...]]:
         "with",
         "worth of knowing",
     )
-    lines = [head]
+    lines: list[tuple[str, ...]] = [head]
     for one in found:
         gain, low, high = (f"{value:.1f}".replace("-", "−").replace("−0.0", "0.0") for value in one.gain)
         lines.append(

@@ -104,4 +104,13 @@ def test_what_it_writes(tmp_path: Path) -> None:
         "break-even-standing.csv",
         "break-even.csv",
         "break-even.svg",
+        "giving-up.csv",
     ]
+
+
+def test_nobody_solves_four_in_ten_and_past_outcomes_tell_half_of_it() -> None:
+    for pool, hopeless in zip(made().pools, (0.45, 0.39), strict=True):
+        assert pool.given_up.known.share == pytest.approx(hopeless, abs=0.01)
+        for point in pool.given_up.points:
+            assert point.saved[0] > 1.4 * point.lost[0], "giving up at random loses what it saves"
+            assert point.hopeless > pool.given_up.known.share

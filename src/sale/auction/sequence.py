@@ -67,7 +67,6 @@ def best_plans(
     fails = refused(good, check)
     value, first = np.zeros((2**agents, tasks)), np.zeros((2**agents, tasks), np.intp)
     again = np.zeros((2**agents, tasks), np.bool_)
-    rows = np.arange(tasks)
     tries = min(attempts, agents)
     for failures in reversed(range(tries)):
         for members in combinations(range(agents), failures):
@@ -84,7 +83,7 @@ def best_plans(
             plans += np.maximum(0.0, gains)
             first[failed] = plans.argmax(axis=1)
             value[failed] = plans.max(axis=1)
-            again[failed] = gains[rows, first[failed]] > 0.0
+            again[failed] = np.take_along_axis(gains, first[failed][:, None], axis=1)[:, 0] > 0.0
     return Plans(value=value, first=first, again=again)
 
 

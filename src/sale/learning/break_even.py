@@ -119,22 +119,11 @@ def break_even_map(examples: Sequence[Example], areas: Sequence[float] = AREAS) 
     Raises:
         InputError: Too few tasks, a single agent, or work that costs nothing.
     """
-    latest = [example for example in examples if example.bids and example.work][-MOST_AUCTIONS:]
-    tasks, agents = len({one.task for one in latest}), len({bid.agent for one in latest for bid in one.bids})
-    if tasks < FEWEST_TASKS or agents < 2:
-        raise InputError(
-            f"there are judged auctions of {tasks} different tasks among {agents} agents: too few for a map",
-            hint=f"It takes at least {FEWEST_TASKS} tasks with a known outcome, and two agents.",
-        )
-    table = tabulate(latest)
-    known = _Known.of(table, complete(table, split(table, FOLDS, SEED)))
+    known = past_outcomes(examples)
+    table = known.table
+    tasks = len(known.by_task(table.overhead))
     best, work = known.best()
-    if not work.sum() > 0.0:
-        raise InputError(
-            f"the work of {table.agents[best]}, the best agent, cost nothing on record: there is no ratio of costs",
-            hint="Give agents a price: what an hour of the machine costs is one, too.",
-        )
-    counts = _resamples(known)
+    counts = resamples(known)
     money = counts @ known.by_task(work) / _auctions(known, counts)
     swept = _sweep(known, areas)
     router = _Curve.of(known, counts, *swept["router", 0.5])
@@ -149,8 +138,8 @@ def break_even_map(examples: Sequence[Example], areas: Sequence[float] = AREAS) 
                 BreakEven(
                     area=area,
                     rule=rule,
-                    break_even=_interval(np.where(gain > SURE, np.maximum(shares, 0.0), 0.0)),
-                    gain=_interval(gain),
+                    break_even=interval(np.where(gain > SURE, np.maximum(shares, 0.0), 0.0)),
+                    gain=interval(gain),
                 )
             )
     return BreakEvenMap(
@@ -159,16 +148,40 @@ def break_even_map(examples: Sequence[Example], areas: Sequence[float] = AREAS) 
         agents=table.agents,
         modelled=float((table.present & ~table.known).sum() / table.present.sum()),
         best=table.agents[best],
-        work=_interval(money),
+        work=interval(money),
         auction=_cost_of_auctions(known, counts),
-        router=_interval(target),
+        router=interval(target),
         spread=known.spread,
         points=tuple(points),
     )
 
 
+def past_outcomes(examples: Sequence[Example]) -> PastOutcomes:
+    """What the latest auctions know of the work on each of them, its own outcome left out.
+
+    Raises:
+        InputError: Too few tasks, a single agent, or work that costs nothing.
+    """
+    latest = [example for example in examples if example.bids and example.work][-MOST_AUCTIONS:]
+    tasks, agents = len({one.task for one in latest}), len({bid.agent for one in latest for bid in one.bids})
+    if tasks < FEWEST_TASKS or agents < 2:
+        raise InputError(
+            f"there are judged auctions of {tasks} different tasks among {agents} agents: too few for a map",
+            hint=f"It takes at least {FEWEST_TASKS} tasks with a known outcome, and two agents.",
+        )
+    table = tabulate(latest)
+    known = PastOutcomes.of(table, complete(table, split(table, FOLDS, SEED)))
+    best, work = known.best()
+    if not work.sum() > 0.0:
+        raise InputError(
+            f"the work of {table.agents[best]}, the best agent, cost nothing on record: there is no ratio of costs",
+            hint="Give agents a price: what an hour of the machine costs is one, too.",
+        )
+    return known
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Known:
+class PastOutcomes:
     """What the router knows of every bid's work, and what comes of it."""
 
     table: Table
@@ -181,9 +194,11 @@ class _Known:
     dollars: Floats
     """(T, N) of the work."""
     spread: float
+    """Of the difficulty of tasks, in log-odds."""
 
     @classmethod
-    def of(cls, table: Table, completed: Completed) -> _Known:
+    def of(cls, table: Table, completed: Completed) -> PastOutcomes:
+        """What past outcomes say of a table's bids."""
         known = table.known & table.present
         chance, works = _past(table, known, completed)
         return cls(
@@ -240,7 +255,7 @@ def _past(table: Table, known: Bools, completed: Completed) -> tuple[Floats, Flo
     return np.clip(chance, 0.01, 0.99), works
 
 
-def _sweep(known: _Known, areas: Sequence[float]) -> dict[tuple[str, float], tuple[Floats, Floats]]:
+def _sweep(known: PastOutcomes, areas: Sequence[float]) -> dict[tuple[str, float], tuple[Floats, Floats]]:
     """By rule and area: (W, T) mean success and mean dollars of work of every setting."""
     table, draw = known.table, np.random.default_rng(SEED)
     works = known.works[table.present]
@@ -296,7 +311,7 @@ class _Curve:
     """(R, W)"""
 
     @classmethod
-    def of(cls, known: _Known, counts: Floats, success: Floats, dollars: Floats) -> _Curve:
+    def of(cls, known: PastOutcomes, counts: Floats, success: Floats, dollars: Floats) -> _Curve:
         auctions = _auctions(known, counts)[:, None]
         sums = [np.stack([known.by_task(row) for row in part]) for part in (success, dollars)]
         both = [np.pad(counts @ part.T / auctions, ((0, 0), (1, 0))) for part in sums]
@@ -322,27 +337,27 @@ class _Curve:
         return np.fmin(best, np.fmin.reduce(mixed, axis=(1, 2)))
 
 
-def _resamples(known: _Known) -> Floats:
+def resamples(known: PastOutcomes) -> Floats:
     """(1 + R, G) how often each task is drawn; first each once."""
     groups = int(known.table.group.max()) + 1
     drawn = np.random.default_rng(SEED).multinomial(groups, np.full(groups, 1.0 / groups), RESAMPLES)
     return np.concatenate([np.ones((1, groups)), drawn.astype(np.float64)])
 
 
-def _auctions(known: _Known, counts: Floats) -> Floats:
+def _auctions(known: PastOutcomes, counts: Floats) -> Floats:
     """(R,) auctions in each resample."""
     return counts @ known.by_task(np.ones(len(known.table)))
 
 
-def _cost_of_auctions(known: _Known, counts: Floats) -> Interval | None:
+def _cost_of_auctions(known: PastOutcomes, counts: Floats) -> Interval | None:
     paid = known.table.overhead
     held = counts @ known.by_task((paid > 0.0).astype(np.float64))
     if held[0] == 0.0:
         return None
-    return _interval(counts @ known.by_task(paid) / np.maximum(held, 1.0))
+    return interval(counts @ known.by_task(paid) / np.maximum(held, 1.0))
 
 
-def _interval(drawn: Floats) -> Interval:
+def interval(drawn: Floats) -> Interval:
     """The first value, and the middle 95 % of the others."""
     low, high = np.quantile(drawn[1:], (0.025, 0.975))
     return float(drawn[0]), float(low), float(high)

@@ -19,6 +19,7 @@ from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
 from sale.files.writing import explain_output, write_bytes
 from sale.learning.break_even import RULES, BreakEvenMap, Interval, Rule, break_even_map
+from sale.learning.giving_up import GivingUpMap, giving_up
 from sale.learning.health import JurorHealth, jury_health
 
 TOP = 1.0
@@ -33,6 +34,7 @@ class PoolMap:
 
     name: str
     found: BreakEvenMap
+    given_up: GivingUpMap
     jurors: tuple[JurorHealth, ...]
     """By their first plans' outcomes, within a source of tasks; the best first."""
 
@@ -45,7 +47,8 @@ class Paying:
 
     def sheets(self) -> tuple[Sheet, ...]:
         """The map, and where each pool stands on it."""
-        return _map_sheet(self.pools), _gain_sheet(self.pools), _standing_sheet(self.pools)
+        made = (_map_sheet, _gain_sheet, _standing_sheet, _giving_up_sheet)
+        return tuple(one(self.pools) for one in made)
 
     def figure(self) -> Figure:
         """The map, drawn."""
@@ -96,7 +99,9 @@ def _pool(name: str, folder: Path, tasks: Sequence[BenchTask], features: Embeddi
     sources = {task.id: task.source for task in recorded.tasks}
     # A juror that knows one source to be harder than another tells nothing of a bid.
     examples = [replace(one, domain=sources[one.auction_id]) for one in examples_of(recorded, features)]
-    return PoolMap(name=name, found=break_even_map(examples), jurors=jury_health(examples))
+    return PoolMap(
+        name=name, found=break_even_map(examples), given_up=giving_up(examples), jurors=jury_health(examples)
+    )
 
 
 def _map_sheet(pools: Sequence[PoolMap]) -> Sheet:
@@ -196,6 +201,29 @@ def _standing_sheet(pools: Sequence[PoolMap]) -> Sheet:
         ),
         rows=tuple(rows),
         note="The best juror is chosen with hindsight, so its area is an upper bound of what one could have relied on.",
+    )
+
+
+def _giving_up_sheet(pools: Sequence[PoolMap]) -> Sheet:
+    rows: list[tuple[str, ...]] = []
+    for pool in pools:
+        found = pool.given_up
+        for name, one in (*(("by past outcomes", point) for point in found.points), ("if one knew", found.known)):
+            shares = (_ends(one.saved, 100, 1), _ends(one.lost, 100, 1))
+            rows.append((pool.name, name, f"{100 * one.share:.0f}", *shares, f"{100 * one.hopeless:.0f}"))
+    return Sheet(
+        key="giving-up",
+        title="Not trying the tasks with the least chance",
+        head=(
+            "pool",
+            "",
+            "not tried, %",
+            "money saved, %",
+            "solved tasks lost, %",
+            "of those not tried nobody solves, %",
+        ),
+        rows=tuple(rows),
+        note="All that is tried goes to the best agent. 95 % intervals over tasks.",
     )
 
 

@@ -25,10 +25,8 @@ from sale.types import CheckedAnswer, CheckErrors
 
 _stats: Any = scipy_stats  # scipy is untyped
 
-STEPS = 500
-"""Rounds of EM, at most."""
-STILL = 1e-9
-"""Rates that move less than this have settled."""
+STEPS = 200
+"""Rounds of EM: more move no rate by as much as feedback leaves it uncertain."""
 TAIL = 0.025
 
 Interval = tuple[float, float, float]
@@ -81,7 +79,6 @@ def estimate_errors(history: CheckHistory, prior: CheckErrors) -> CheckErrors:
         return prior
     pass_rate, fail_rate, share = prior.false_pass, prior.false_fail, 0.5
     for _ in range(STEPS):
-        before = (pass_rate, fail_rate, share)
         passed_right = history.passed * _right(share * (1.0 - fail_rate), (1.0 - share) * pass_rate)
         failed_right = history.failed * _right(share * fail_rate, (1.0 - share) * (1.0 - pass_rate))
         right_passed, right_failed = history.passed_right + passed_right, history.failed_right + failed_right
@@ -91,8 +88,6 @@ def estimate_errors(history: CheckHistory, prior: CheckErrors) -> CheckErrors:
         fail_rate = _rate(right_failed, right_passed, prior.false_fail, prior.evidence)
         right, wrong = right_passed + right_failed, wrong_passed + wrong_failed
         share = (right + 1.0) / (right + wrong + 2.0)
-        if max(abs(now - then) for now, then in zip((pass_rate, fail_rate, share), before, strict=True)) < STILL:
-            break
     return CheckErrors(false_pass=pass_rate, false_fail=fail_rate, evidence=prior.evidence, dollars=prior.dollars)
 
 

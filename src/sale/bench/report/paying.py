@@ -216,7 +216,7 @@ def _giving_up_sheet(pools: Sequence[PoolMap]) -> Sheet:
         title="Not trying the tasks with the least chance",
         head=(
             "pool",
-            "",
+            "order",
             "not tried, %",
             "money saved, %",
             "solved tasks lost, %",

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 from sale import config
 from sale.cli.main import app
 from sale.cli.statuses import STATUSES
-from sale.types import AuctionRules, Caps
+from sale.types import AuctionRules, Caps, CheckErrors
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
 from sale.types.tools import Budget
@@ -39,6 +39,11 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         "[auction.caps]",
         Caps,
         "Hard limits of one auction. An auction that could exceed one is refused before it starts.",
+    ),
+    (
+        "[auction.check]",
+        CheckErrors,
+        "How often checks of answers are wrong; [what that changes](checks.md). Feedback moves the shares.",
     ),
     ("[weights]", config.WeightSettings, "In place of the default prior."),
     ("[memory]", config.MemorySettings, "The auction memory."),

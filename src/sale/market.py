@@ -26,21 +26,22 @@ from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
 from sale.auction.allowance import Allowance, incumbent_of
-from sale.auction.attempt_order import next_to_try
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
 from sale.auction.events import AwardedAgain, Observer, ignore
 from sale.auction.fanout import fan_out
+from sale.auction.following import following
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
 from sale.auction.terms import AuctionTerms
 from sale.errors import ConfigError, InputError, SaleError, StoreError
+from sale.learning.check_errors import CheckHistory, estimate_errors
 from sale.memory.earnings import begin_allowance
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
-from sale.types import Attempt, Auction, AuctionRules, Bid, Call, Result, Task, Verdict, Weights
+from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Result, Task, Verdict, Weights
 
 T = TypeVar("T")
 Names = Collection[str] | None
@@ -154,7 +155,9 @@ class Market:
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began = time.monotonic()
-        auction = await self._hold(task, AuctionTerms(checked=verifier is not None, observe=observe, tenant=tenant))
+        check = await self.check_errors(verifier)
+        terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
+        auction = await self._hold(task, terms)
         unkept = await self._keep(lambda memory: memory.award(auction))
         attempts: list[Attempt] = []
         bid: Bid | None = auction.winner
@@ -162,7 +165,9 @@ class Market:
             while bid is not None:
                 agent = self._agents[bid.agent]
                 attempts.append(await attempt(agent, auction.task, bid, verifier=verifier, observe=observe))
-                bid = self._next(auction, attempts, observe)
+                bid = following(auction, attempts, self._rules.attempts, check)
+                if bid is not None:
+                    observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
@@ -170,7 +175,7 @@ class Market:
         for number, done in enumerate(attempts, start=1):
             self.record_work(done.execution.agent, done.execution.calls, answered=number == len(attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
-        return replace(result, unkept=unkept or await self._keep(lambda memory: _settle(memory, result)))
+        return replace(result, unkept=unkept or await self._keep(lambda memory: memory.settle_result(result)))
 
     async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:
         """One step of the record, after money was spent; gives back why it could not be taken."""
@@ -240,6 +245,14 @@ class Market:
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
         await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
+    async def check_errors(self, verifier: Verifier | None) -> CheckErrors:
+        """How often a verifier is wrong: as the rules say, moved by feedback on what it has judged."""
+        memory = await self.memory() if self._rules.attempts > 1 and verifier is not None else None
+        if memory is None:
+            return self._rules.check
+        history = CheckHistory.of(await memory.checked_answers(), getattr(verifier, "judged_by", None))
+        return estimate_errors(history, self._rules.check)
+
     async def memory(self) -> AuctionMemory | None:
         """The auction memory, opened; `None` where the market has none."""
         if self._open_memory is None:
@@ -275,6 +288,7 @@ class Market:
             experience=recalled,
             weigh=terms.adjust(self._scoring_rule) if terms.adjust else self._scoring_rule,
             attempts=self._rules.attempts if terms.checked else 1,
+            check_errors=terms.check,
             allowance=self.allowance,
             current=terms.current,
             looping=terms.looping,
@@ -302,16 +316,6 @@ class Market:
             return self._weights
         used = await memory.weights_in_use() if memory else None
         return self._prior if used is None else used.weights
-
-    def _next(self, auction: Auction, attempts: Sequence[Attempt], observe: Observer) -> Bid | None:
-        """Return the bid that tries next, where the work is known to have failed and another attempt is allowed."""
-        last, left = attempts[-1].outcome, self._rules.attempts - len(attempts)
-        if last.verdict != "failure" or left < 1:
-            return None
-        bid = next_to_try(auction.contenders, {one.execution.agent for one in attempts}, auction.weights, left)
-        if bid is not None:
-            observe(AwardedAgain(failed=last, bid=bid))
-        return bid
 
     def record_work(
         self, agent: str, calls: Sequence[Call], *, answered: bool = True, cached: int = 0, among: Names = None
@@ -344,7 +348,7 @@ class Market:
         """
         result = result_of(auction, attempts, self.incumbent, seconds=seconds)
         if memory := await self.memory():
-            await _settle(memory, result)
+            await memory.settle_result(result)
         return result
 
     def _sync(self, work: Coroutine[object, object, T]) -> T:
@@ -388,12 +392,6 @@ class Market:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def _settle(memory: AuctionMemory, result: Result) -> None:
-    await memory.settle(
-        result.auction.id, result.execution, result.outcome, result.always_largest, earlier=result.attempts
-    )
 
 
 def _as_task(task: Task | str) -> Task:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.auction import scoring
-from sale.auction.attempt_order import MAX_AGENTS, first_to_try, update_bid
+from sale.auction.attempt_order import MAX_AGENTS, best_plans, check_pays, first_to_try, next_to_try, update_bid
 from sale.auction.difficulty import PLACES, SHARES, spread_by_difficulty, update_by_failures
-from sale.types import Bid, Strategy, SuccessModel
+from sale.types import Bid, CheckErrors, Strategy, SuccessModel, Weights
 
 
 def model(worth: float = 100.0, difficulty: float = 0.0) -> SuccessModel:
@@ -128,3 +128,66 @@ def test_an_agent_that_bid_twice_tries_once_with_its_better_bid() -> None:
 def test_nobody_is_no_plan() -> None:
     with pytest.raises(ValueError, match="nobody bids"):
         first_to_try([], model(), 2)
+
+
+def test_a_check_that_is_never_wrong_is_the_plain_plan() -> None:
+    given_bids = [bid("small", 0.4, 10.0), bid("large", 0.8, 40.0)]
+    assert first_to_try(given_bids, model(), 2, CheckErrors()) is first_to_try(given_bids, model(), 2)
+    assert check_pays(given_bids, model(), 2, CheckErrors())
+    assert not check_pays(given_bids, model(), 1, CheckErrors()), "nobody may follow"
+    assert not check_pays([], model(), 2, CheckErrors())
+
+
+def test_a_weak_check_makes_the_best_agent_try_first_and_nobody_follow() -> None:
+    """Cheap first pays by the failures that are found out; with half of them passed on it does not."""
+    small, large = bid("small", 0.4, 8.0), bid("large", 0.8, 30.0)
+    found = model(difficulty=3.0)
+    assert first_to_try([small, large], found, 2) is small
+    weak = CheckErrors(false_pass=0.5)
+    assert first_to_try([small, large], found, 2, weak) is large
+    assert check_pays([small, large], found, 2, CheckErrors())
+    assert not check_pays([small, large], found, 2, weak)
+
+
+def test_what_a_check_costs_must_come_back() -> None:
+    small, large = bid("small", 0.4, 10.0), bid("large", 0.8, 40.0)
+    assert check_pays([small, large], model(), 2, CheckErrors(dollars=1e-6))
+    assert not check_pays([small, large], model(), 2, CheckErrors(dollars=60e-6))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(1.0, 90.0)), min_size=2, max_size=3),
+    st.floats(0.0, 1.0),
+    st.floats(0.0, 1.0),
+    st.floats(0.0, 3.0),
+)
+def test_the_plan_is_the_best_of_all_there_are(
+    agents: list[tuple[float, float]], false_pass: float, false_fail: float, spread: float
+) -> None:
+    """Every order, and every point at which one may stop: none is worth more than what the plan says."""
+    check = CheckErrors(false_pass=false_pass, false_fail=false_fail)
+    chance, works = (np.array([[one[place] for one in agents]]) for place in (0, 1))
+    plans = best_plans(chance, works, np.array([spread]), 100.0, len(agents), check=check)
+    good = spread_by_difficulty(chance[0], np.array(spread))
+    worths: list[float] = []
+    for count in range(1, len(agents) + 1):
+        for order in itertools.permutations(range(len(agents)), count):
+            reached, total = SHARES.copy(), 0.0
+            for place, one in enumerate(order):
+                total -= float(reached.sum()) * works[0, one]
+                final = place == count - 1
+                total += 100.0 * float(reached @ good[one]) * (1.0 if final else 1.0 - false_fail)
+                reached *= good[one] * false_fail + (1.0 - good[one]) * (1.0 - false_pass)
+            worths.append(total)
+    assert plans.value[0, 0] == pytest.approx(max(worths), abs=1e-6)
+
+
+def test_refused_work_that_may_be_right_is_kept_unless_another_attempt_is_worth_more() -> None:
+    found = model(difficulty=0.0)
+    weights = Weights(cost=1.0, entropy=0.0, jurors={}, model=found)
+    tried, other = bid("tried", 0.9, 10.0), bid("other", 0.6, 40.0)
+    strict = CheckErrors(false_fail=0.5)
+    assert next_to_try([tried, other], ["tried"], weights, 1) is not None
+    kept = next_to_try([tried, other], ["tried"], weights, 1, strict, "tried")
+    assert kept is None, "refused work is right in 0.45 of 0.55"
+    assert next_to_try([tried, other], ["tried"], weights, 1, strict, None) is not None, "there is no answer to keep"

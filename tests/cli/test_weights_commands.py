@@ -215,3 +215,11 @@ def test_an_empty_memory_has_nothing_to_teach(empty: Shell) -> None:
     assert empty("fit").code == 2
     assert "no weights to compare" in empty("replay").err
     assert "default weights are in use" in empty("weights", "check").err
+
+
+def test_when_auctions_pay_by_own_records(shell: Shell, empty: Shell) -> None:
+    """Both agents' work is free of tokens here, so there is no cost to compare with: that is said, not divided by."""
+    done = shell("weights", "map")
+    assert done.code != 0
+    assert "different tasks" in done.err
+    assert "30 different tasks" in empty("weights", "map").err

@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from importlib import resources
+from typing import ClassVar
 
 from sale.agents.code_answer import complete, extract_code
 from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, RunReport, Sandbox
@@ -59,6 +60,7 @@ async def run_tests(
 class RunTests:
     """A verifier: the answer's code passes these tests in this sandbox."""
 
+    judged_by: ClassVar = "tests"
     tests: str
     sandbox: Sandbox
     limits: RunLimits = DEFAULT_LIMITS
@@ -69,9 +71,9 @@ class RunTests:
         try:
             report = await run_tests(answer, self.tests, sandbox=self.sandbox, limits=self.limits, prelude=self.prelude)
         except SandboxError as error:
-            return Outcome(verdict="unknown", judged_by="tests", detail=f"{error.code}: {error.message}")
+            return Outcome(verdict="unknown", judged_by=self.judged_by, detail=f"{error.code}: {error.message}")
         verdict: Verdict = "success" if report.passed else "failure"
-        return Outcome(verdict=verdict, judged_by="tests", detail=report.detail)
+        return Outcome(verdict=verdict, judged_by=self.judged_by, detail=report.detail)
 
 
 def _why(run: RunReport, parts: dict[str, str]) -> str:

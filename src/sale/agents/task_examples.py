@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from importlib import resources
+from typing import ClassVar
 
 from sale.agents.code_answer import complete, extract_code
 from sale.agents.code_tests import run_tests
@@ -150,6 +151,7 @@ class TaskExamples:
     Examples are few, so success says less than hidden tests do. A task without any is `unknown`.
     """
 
+    judged_by: ClassVar = JUDGED_BY
     sandbox: Sandbox
     limits: RunLimits = DEFAULT_LIMITS
 

@@ -13,7 +13,7 @@ import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 from sale.agents.prompts import verify_prompt
 from sale.agents.tools.web.citations import without_sources
@@ -53,6 +53,7 @@ def normalise(text: str) -> str:
 class ExactMatch:
     """The whole answer, or its last line, equals the reference or an alias once both are normalised."""
 
+    judged_by: ClassVar = "exact match"
     reference: str
     aliases: Sequence[str] = ()
 
@@ -64,13 +65,14 @@ class ExactMatch:
         given = {normalise(_LABEL.sub("", text)) for text in (answer, lines[-1])} | {normalise(answer)}
         good = bool(given & accepted)
         detail = "" if good else f"expected {self.reference!r}, got {lines[-1][:120]!r}"
-        return Outcome(verdict="success" if good else "failure", judged_by="exact match", detail=detail)
+        return Outcome(verdict="success" if good else "failure", judged_by=self.judged_by, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """A function of yours: true, false, or `None` where it cannot tell."""
 
+    judged_by: ClassVar = "callable"
     function: Callable[[Task, str], Awaitable[bool | None]]
 
     async def verify(self, task: Task, answer: str) -> Outcome:
@@ -78,9 +80,9 @@ class Check:
         try:
             good = await self.function(task, answer)
         except Exception as error:  # noqa: BLE001  somebody else's function
-            return Outcome(verdict="unknown", judged_by="callable", detail=f"{type(error).__name__}: {error}")
+            return Outcome(verdict="unknown", judged_by=self.judged_by, detail=f"{type(error).__name__}: {error}")
         verdict: Verdict = "unknown" if good is None else "success" if good else "failure"
-        return Outcome(verdict=verdict, judged_by="callable")
+        return Outcome(verdict=verdict, judged_by=self.judged_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,16 @@ class ModelJudge:
     draw: Callable[[], str] = secrets.token_hex
     """Draws the label before each verdict: an answer that contains the label could forge a verdict."""
 
+    @property
+    def judged_by(self) -> str:
+        """What outcomes say."""
+        return f"model:{self.juror.name}"
+
     async def verify(self, task: Task, answer: str) -> Outcome:
         """Ask; an answer without a verdict makes the outcome unknown."""
         label = f"correct_{draw_labels(1, [self.draw()], [answer])[0]}"
         prompt = verify_prompt(task, answer, self.reference, label=label)
-        judged_by = f"model:{self.juror.name}"
+        judged_by = self.judged_by
         request = JudgeRequest(prompt=prompt, max_tokens=VERDICT_TOKENS, schema=verdict_schema(label))
         began = time.monotonic()
         usage, failure, text = Usage(), None, ""

@@ -3,8 +3,7 @@
     looks -> shortlist -> bids (concurrent) -> jury -> provisional winner -> cheaper agents refine from memory -> jury
     -> award
 
-Where the rules say to hold auctions only if they pay, and this one would not, the award is made on track records. So it
-is where the allowance does not cover an auction; without a success model the incumbent gets the task then.
+Where an auction would not pay, or is not covered by the allowance, the rules may have the award made on track records.
 
 The auctioneer knows bidders, jurors and a memory by the protocols beside it; what wins is decided by `scoring` alone.
 """
@@ -14,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sale.auction import exploration, scoring, value_of_information
 from sale.auction.allowance import PRIOR_GAIN, Allowance, Outlook, incumbent_of, prior_tokens, work_ahead
@@ -42,6 +41,7 @@ from sale.types import (
     Auction,
     AuctionRules,
     Bid,
+    CheckErrors,
     Dropout,
     Exploration,
     Pair,
@@ -101,7 +101,9 @@ class Auctioneer:
     weigh: scoring.ScoringRule = scoring.weigh
     """The rule that turns a strategy and its scores into C and V; the published linear rule by default."""
     attempts: int = 1
-    """Number of agents that may try, one after the other, where failed work will be detected."""
+    """How many agents may try, one after the other, where it will be found out that work has failed."""
+    check_errors: CheckErrors = field(default_factory=CheckErrors)
+    """How often it is found out wrongly, or not at all."""
     allowance: Allowance | None = None
     """The money auctions may still take; without an allowance they are held whatever they cost."""
     current: str | None = None
@@ -179,11 +181,11 @@ class Auctioneer:
         return auction
 
     def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
-        """Return the bid that tries first: the best, unless failures are detected and another should pay more."""
-        model = self.weights.model
-        if model is None or self.attempts == 1:
+        """Who tries first: the best, unless failures are found out and it is expected to pay that another does."""
+        if (model := self.weights.model) is None or self.attempts == 1:
             return best
-        return first_to_try([bid for bid in contenders if scoring.is_judged(bid)] or [best], model, self.attempts)
+        able = [bid for bid in contenders if scoring.is_judged(bid)] or [best]
+        return first_to_try(able, model, self.attempts, self.check_errors)
 
     def _affordable(self, bids: Sequence[Bid], task: Task) -> Sequence[Bid]:
         """While the allowance is overdrawn: those of agents that are expected to cost no more than the incumbent."""

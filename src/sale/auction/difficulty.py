@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sale.auction.success_model import STEEPEST
+from sale.types import CheckErrors
 
 Floats = NDArray[np.float64]
 
@@ -46,11 +47,22 @@ def spread_by_difficulty(chance: Floats, spread: Floats) -> Floats:
     return logistic(at[..., None] + moved)
 
 
-def update_by_failures(failed: Sequence[float], spread: float) -> Floats:
-    """(Z,) how likely each difficulty is after agents who had these chances have failed at the task."""
+def update_by_failures(failed: Sequence[float], spread: float, check: CheckErrors | None = None) -> Floats:
+    """(Z,) how likely each difficulty is after the work of agents who had these chances was refused.
+
+    Args:
+        failed: Their chances.
+        spread: Of the difficulty, in log-odds.
+        check: How often a refusal is wrong, and a pass; never unless given.
+    """
     good = spread_by_difficulty(np.array(failed, np.float64), np.array(spread))
-    left: Floats = SHARES * (1.0 - good).prod(axis=0)
+    left: Floats = SHARES * refused(good, check or CheckErrors()).prod(axis=0)
     return left / max(float(left.sum()), EDGE**2)
+
+
+def refused(good: Floats, check: CheckErrors) -> Floats:
+    """How likely a check fails work that is right with these chances."""
+    return good * check.false_fail + (1.0 - good) * (1.0 - check.false_pass)
 
 
 def logistic(log_odds: Floats) -> Floats:

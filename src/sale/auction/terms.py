@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sale.auction.events import Observer, ignore
 from sale.auction.scoring import ScoringRule
+from sale.types import CheckErrors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +20,9 @@ class AuctionTerms:
     among: Collection[str] | None = None
     """Names of the agents that may bid; all unless given. The jury is the whole one."""
     checked: bool = False
-    """True where failed work will be detected, and passed on as often as the rules allow."""
+    """Whether failed work will be found out, and passed on as often as the rules allow."""
+    check: CheckErrors = field(default_factory=CheckErrors)
+    """How often the check is wrong."""
     looping: bool = False
     """True where the work is a conversation with tools, which is read many times."""
     current: str | None = None

@@ -11,6 +11,7 @@ VERBS = {
     "run": ("bench_run", "Record every agent on every task, and the market over several task orders."),
     "pack": ("bench_run", "Compress a finished record."),
     "report": ("bench_report", "Tables and figures from recorded runs."),
+    "map": ("bench_map", "When an auction pays: jurors' quality against the cost of an auction."),
     "annotate": ("bench_annotate", "A page on which people solve tasks against the clock."),
     "times": ("bench_annotate", "Human times, and how far people agree, from annotations."),
 }

@@ -23,7 +23,7 @@ from sale.learning.weight_terms import list_terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.shipped import SOURCE, knowledge_of
-from sale.types import Example, Training, WeightSet
+from sale.types import CheckedAnswer, Example, Training, WeightSet
 
 if TYPE_CHECKING:
     from sale.learning.health import JurorHealth
@@ -43,7 +43,7 @@ SAID = {
 
 @click.group()
 def weights() -> None:
-    """Fitted weights: list, show, use, diff, check; and how well the jury tells. `sale fit` makes them."""
+    """Fitted weights: list, show, use, diff, check; how the jury does; when auctions pay. `sale fit` makes them."""
 
 
 @weights.command("list")
@@ -164,6 +164,48 @@ def jury(config_file: Path | None, *, as_json: bool) -> None:
         click.echo(document("jurors", found))
         return
     output().print(_jury_table(found) if found else "No work on record was both scored by a juror and judged.")
+
+
+@weights.command("map")
+@config_option
+@json_option
+def break_even(config_file: Path | None, *, as_json: bool) -> None:
+    """When an auction pays: how well jurors must tell, and how little an auction may cost, by your own records.
+
+    Past auctions are awarded again with simulated jurors of each quality; see "When an auction pays" in the docs. Where
+    only the winner's outcome is known the others are drawn from a success model fitted on what is known.
+    """
+    from sale.cli.break_even import described_map, own_map
+
+    found = own_map(with_memory(config_file, lambda memory: memory.examples()))
+    if as_json:
+        click.echo(document("break_even", found))
+    else:
+        output().print(described_map(found))
+
+
+@weights.command()
+@config_option
+@json_option
+def checks(config_file: Path | None, *, as_json: bool) -> None:
+    """How often checks of answers are wrong, by later feedback, and whether each is strong enough to pay.
+
+    A check is a verifier: tests, a reference answer, a judging model. Feedback is `sale feedback`, or the gateway's.
+    """
+    from sale.cli.checks import check_table, checked
+
+    settings = config.load(config_file)
+
+    async def both(memory: AuctionMemory) -> tuple[Sequence[CheckedAnswer], WeightSet | None, Sequence[Example]]:
+        used, _ = await in_force(memory, settings)
+        return await memory.checked_answers(), used, await memory.examples()
+
+    answers, used, examples = with_memory(config_file, both)
+    found = checked(answers, settings.auction, used.weights if used else None, examples)
+    if as_json:
+        click.echo(document("checks", found))
+        return
+    output().print(check_table(found) if found else "No answer on record was judged by a check.")
 
 
 def _jury_table(found: Sequence[JurorHealth]) -> Table:

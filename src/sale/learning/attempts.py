@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sale.auction.attempt_order import MAX_AGENTS, best_plans
+from sale.auction.attempt_order import MAX_AGENTS, PERFECT, best_plans
+from sale.auction.difficulty import refused
 from sale.learning.dataset import MICRO, Bools, Floats
 from sale.learning.decision import BidPredictions
 from sale.learning.missing_outcomes import CompletedOutcomes
+from sale.types import CheckErrors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,13 @@ class AttemptOutcomes:
 
 
 def follow_attempts(
-    prospects: BidPredictions, completed: CompletedOutcomes, checked: Bools, worth: float, attempts: int
+    prospects: BidPredictions,
+    completed: CompletedOutcomes,
+    checked: Bools,
+    worth: float,
+    attempts: int,
+    check: CheckErrors = PERFECT,
+    believed: CheckErrors | None = None,
 ) -> AttemptOutcomes:
     """First awards and all that follow.
 
@@ -37,6 +45,8 @@ def follow_attempts(
         checked: (T,) where failures are found out; elsewhere the first award is the only one.
         worth: What a solved task is worth, in dollars.
         attempts: How many agents may try.
+        check: How often the check is wrong: the mean over what it may say is taken.
+        believed: What the plan counts with; the truth unless given.
     """
     net = prospects.works - worth * MICRO * prospects.chance
     best = np.argsort(net, axis=1, kind="stable")[:, :MAX_AGENTS]
@@ -45,19 +55,17 @@ def follow_attempts(
     if tries == 1:
         return AttemptOutcomes(dollars=spent[:, 0], success=success[:, 0])
     chance, works = (np.take_along_axis(part, best, axis=1) for part in (prospects.chance, prospects.works))
-    plans = best_plans(chance, works, prospects.difficulty, worth * MICRO, tries)
+    plans = best_plans(chance, works, prospects.difficulty, worth * MICRO, tries, check=believed or check)
     # Where nothing is found out there is no plan: the bid that is best by itself.
     plans.first[0] = np.where(checked, plans.first[0], 0)
     rows = np.arange(len(best))
     failed, reached = np.zeros(len(best), np.intp), np.ones(len(best))
     total, solved = np.zeros((2, len(best)))
-    for number in range(tries):
-        if number:
-            reached *= checked & (plans.value[failed, rows] > 0.0)
-        step = plans.first[failed, rows]
-        total += reached * spent[rows, step]
+    for _ in range(tries):
+        step, again = plans.first[failed, rows], checked & plans.again[failed, rows]
         good = np.clip(success[rows, step], 0.0, 1.0)
-        solved += reached * good
-        reached *= 1.0 - good
+        total += reached * (spent[rows, step] + again * check.dollars)
+        solved += reached * good * np.where(again, 1.0 - check.false_fail, 1.0)
+        reached *= again * refused(good, check)
         failed |= 1 << step
     return AttemptOutcomes(dollars=total, success=solved)

@@ -196,8 +196,18 @@ def difficulty(table: Table, model: SuccessModel) -> float:
     """
     known = table.present & table.known
     rows = np.flatnonzero(known.sum(axis=1) > 1)[:MAX_TASKS]
-    chance = chances(table.take(rows), model)
-    good, seen = table.success[rows] == 1.0, known[rows][..., None]
+    return likeliest_spread(chances(table.take(rows), model), table.success[rows] == 1.0, known[rows])
+
+
+def likeliest_spread(chance: Floats, good: Bools, known: Bools) -> float:
+    """The spread of difficulty that makes outcomes most likely, under its prior; standard deviation in log-odds.
+
+    Args:
+        chance: (T, N) of success, with nothing known of the difficulty.
+        good: (T, N) what came of it.
+        known: (T, N) where that is known.
+    """
+    seen = known[..., None]
 
     def surprise(spread: float) -> float:
         each = spread_by_difficulty(chance, np.array(spread))

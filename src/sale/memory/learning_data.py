@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from sale.memory import weight_versions
+from sale.memory.checked_answers import read_checked_answers
 from sale.memory.database import MemoryDatabase
 from sale.memory.examples import read_examples
 from sale.memory.records import WeightUse
-from sale.types import Example, Training, Weights, WeightSet
+from sale.types import CheckedAnswer, Example, Training, Weights, WeightSet
 
 
 class LearningQueries:
@@ -83,3 +84,14 @@ class LearningQueries:
             StoreError: The memory cannot be read.
         """
         return await self._database.read(lambda connection: read_examples(connection, since))
+
+    async def checked_answers(self, tenant: str | None = None) -> tuple[CheckedAnswer, ...]:
+        """What checks said of answers in the latest settled auctions, and what users said of them later.
+
+        Args:
+            tenant: Of this one's auctions; `None`: of all.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(lambda connection: read_checked_answers(connection, tenant))

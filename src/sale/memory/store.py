@@ -30,7 +30,7 @@ from sale.memory.recall import RecallQueries
 from sale.memory.records import AuctionSummary, ForgetReport, ImportReport, MemoryStats, Record, Status
 from sale.memory.tenants import DEFAULT, Sharing, check_name
 from sale.models.embedding import Embedder
-from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Task, Verdict
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Result, Task, Verdict
 
 BUSY_SECONDS = 60.0
 """Seconds a write waits for that of another process, before it is an error."""
@@ -166,6 +166,11 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         """
         attempts = (*earlier, Attempt(execution=execution, outcome=outcome))
         await self._database.write(lambda connection: lifecycle.settle(connection, auction_id, attempts, baseline))
+
+    async def settle_result(self, result: Result) -> None:
+        """`settle`, with all that a result says."""
+        before = result.attempts
+        await self.settle(result.auction.id, result.execution, result.outcome, result.always_largest, earlier=before)
 
     async def abandon(self, auction_id: str, reason: str, calls: Sequence[Call] = ()) -> None:
         """Put on record that an auction, or the work it awarded, came to nothing, and what was spent on it.

@@ -20,9 +20,9 @@ from sale.types.bids import (
     Vote,
 )
 from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
-from sale.types.examples import Example, Worked
+from sale.types.examples import CheckedAnswer, Example, Worked
 from sale.types.results import UNVERIFIED, Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
-from sale.types.rules import AuctionRules, Caps, Holding, JuryMode
+from sale.types.rules import AuctionRules, Caps, CheckErrors, Holding, JuryMode
 from sale.types.weights import Objective, SuccessModel, TrackRecord, Training, Weights, WeightSet
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "Bid",
     "Call",
     "Caps",
+    "CheckErrors",
+    "CheckedAnswer",
     "Dropout",
     "Entropy",
     "Evidence",

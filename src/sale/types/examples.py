@@ -41,3 +41,14 @@ class Example:
     """By agent, the probability with which it was awarded the task, where awards explored. Empty: the best bid won."""
     domain: str | None = None
     """The kind of the task, where one was named."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedAnswer:
+    """What a check said of an answer, and what is known of it."""
+
+    check: str
+    """Which check: `tests`, `model:<agent>` and so on."""
+    passed: bool
+    right: bool | None = None
+    """What feedback says; `None`: there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -28,6 +29,31 @@ class Caps:
         _above(self, 0, "calls", "tokens", "seconds")
         if not self.dollars >= 0:
             raise ValueError(f"dollars must not be negative, got {self.dollars!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckErrors:
+    """How often the checks of answers are wrong. A prior: later feedback on checked work moves it."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    false_pass: float = 0.0
+    """The share of wrong answers that a check passes, in [0, 1]."""
+    false_fail: float = 0.0
+    """The share of right answers that a check fails, in [0, 1]."""
+    evidence: float = 10.0
+    """How much feedback the two shares count like: so many wrong answers, and so many right ones."""
+    dollars: float = 0.0
+    """What one check costs, where that decides whether it pays: a judging model's call, or the time of tests."""
+
+    def __post_init__(self) -> None:
+        for name in ("false_pass", "false_fail"):
+            share: float = getattr(self, name)
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], got {share!r}")
+        _above(self, 0, "evidence")
+        if not 0.0 <= self.dollars < math.inf:
+            raise ValueError(f"dollars must be a finite number, not negative, got {self.dollars!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +95,8 @@ class AuctionRules:
     attempts: int = 1
     """Number of agents that may work on a task, one after the other: where a verifier fails the winner's work, the task
     goes to the next best bid."""
+    check: CheckErrors = field(default_factory=CheckErrors)
+    """How often checks are wrong, as far as that is known beforehand; a plan of several attempts counts with it."""
     base_rates: bool = True
     """With `true`, the prior, in use until weights are fitted, counts agents' track records on like tasks. With
     `false` it is the published rule, which knows bids alone."""

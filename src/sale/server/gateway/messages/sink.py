@@ -58,7 +58,7 @@ class MessageSink:
         message: Json = self._message(None) | {"content": [], "stop_reason": None, "stop_sequence": None}
         await self._send([{"type": "message_start", "message": message}])
 
-    async def pieces(self, pieces: Sequence[Piece]) -> None:
+    async def send_pieces(self, pieces: Sequence[Piece]) -> None:
         """Chunks as events; what says nothing keeps the stream alive."""
         self.answering = True
         events: list[Event] = []
@@ -68,7 +68,7 @@ class MessageSink:
                 self._ended(choice)
         await self._send(events or [{"type": "ping"}])
 
-    async def done(self, tally: StreamUsage) -> None:
+    async def finish(self, tally: StreamUsage) -> None:
         """The message is whole."""
         events = self._blocks.close()
         events.append({"type": "message_delta", "delta": self._stop(), "usage": self._usage(tally)})
@@ -76,7 +76,7 @@ class MessageSink:
         await self._send(events)
         await self._exchange.end()
 
-    async def whole(self, raw: bytes, value: Json, headers: Headers) -> None:  # noqa: ARG002  as the protocol says
+    async def send_whole(self, raw: bytes, value: Json, headers: Headers) -> None:  # noqa: ARG002  as the protocol says
         """The message in one piece."""
         self.answering = True
         choice = cast("Json", value["choices"][0])
@@ -90,7 +90,7 @@ class MessageSink:
         tally.count_whole(value)
         await self._exchange.reply(200, orjson.dumps(self._message(tally)), self._named(headers))
 
-    async def failed(self, error: ApiError, headers: Headers) -> None:
+    async def send_error(self, error: ApiError, headers: Headers) -> None:
         """A status, or in a stream the event that says so."""
         if self._exchange.started:
             await self._send([message_error(error, self._request_id)])

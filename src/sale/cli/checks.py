@@ -1,0 +1,94 @@
+"""What `sale weights checks` shows: how often checks are wrong, and whether they pay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+
+from sale.auction import scoring
+from sale.auction.attempt_order import check_pays
+from sale.learning.check_errors import CheckHistory, Interval, error_intervals, estimate_errors
+from sale.types import AuctionRules, CheckedAnswer, Example, Weights
+
+LATEST = 200
+"""Auctions that a check is tried on, the latest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownCheck:
+    """One check of answers."""
+
+    check: str
+    judged: int
+    """Answers it has passed or failed."""
+    feedback: int
+    """Of those, with later feedback."""
+    false_pass: Interval
+    """Share of wrong answers that it passes."""
+    false_fail: Interval
+    """Share of right answers that it fails."""
+    pays: float | None
+    """Share of the latest tasks on which the plan of attempts would use it; 0: it is too weak to pay. `None`: the
+    weights hold no success model, or one attempt is all that the rules allow."""
+
+
+def checked(
+    answers: Sequence[CheckedAnswer], rules: AuctionRules, weights: Weights | None, examples: Sequence[Example]
+) -> tuple[KnownCheck, ...]:
+    """Every check on record, by name.
+
+    Args:
+        answers: What checks said of them.
+        rules: The prior, and how many may try.
+        weights: In use; those with a success model say whether a check pays.
+        examples: Past auctions, whose bids are weighed again.
+    """
+    found: list[KnownCheck] = []
+    for name in sorted({one.check for one in answers}):
+        history = CheckHistory.of(answers, name)
+        errors = estimate_errors(history, rules.check)
+        false_pass, false_fail = error_intervals(history, rules.check)
+        pays = None
+        if weights is not None and (model := weights.model) is not None and rules.attempts > 1 and examples:
+            bids = [
+                [scoring.weigh(bid.strategy, bid.price, bid.scores, weights, bid.track) for bid in example.bids]
+                for example in examples[-LATEST:]
+            ]
+            used = [check_pays(own, model, rules.attempts, errors) for own in bids]
+            pays = sum(used) / len(used)
+        found.append(
+            KnownCheck(
+                check=name,
+                judged=sum(one.check == name for one in answers),
+                feedback=history.feedback,
+                false_pass=false_pass,
+                false_fail=false_fail,
+                pays=pays,
+            )
+        )
+    return tuple(found)
+
+
+def check_table(found: Sequence[KnownCheck]) -> Table:
+    """For people."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("check", "judged", "with feedback", "wrong answers passed", "right answers failed", "does it pay?"):
+        table.add_column(heading, justify="left" if heading in {"check", "does it pay?"} else "right")
+    for one in found:
+        says = (
+            "not known: several attempts and a success model are needed"
+            if one.pays is None
+            else "too weak to pay"
+            if one.pays == 0.0
+            else f"on {one.pays:.0%} of tasks"
+        )
+        rates = (_rate(one.false_pass), _rate(one.false_fail))
+        table.add_row(one.check, str(one.judged), str(one.feedback), *rates, says)
+    return table
+
+
+def _rate(found: Interval) -> str:
+    return f"{found[0]:.0%} ({found[1]:.0%} to {found[2]:.0%})"

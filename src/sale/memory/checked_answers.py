@@ -1,0 +1,41 @@
+"""What checks said of answers on record, and what users said of them later."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from sale.memory.schema import auctions, outcomes
+from sale.types import UNVERIFIED, CheckedAnswer
+
+LATEST = 2_000
+"""Auctions that are read, the latest: a check may have been mended since."""
+USER = "user"
+JUDGED = ("success", "failure")
+
+
+def read_checked_answers(connection: Connection, tenant: str | None = None) -> tuple[CheckedAnswer, ...]:
+    """The answers that a check has passed or failed, of the latest auctions.
+
+    Args:
+        connection: Reading.
+        tenant: Of this one's auctions; `None`: of all.
+    """
+    chosen = select(auctions.c.key).where(auctions.c.status == "settled")
+    if tenant is not None:
+        chosen = chosen.where(auctions.c.tenant == tenant)
+    keys = chosen.order_by(auctions.c.key.desc()).limit(LATEST).subquery()
+    said = select(outcomes.c.auction, outcomes.c.execution, outcomes.c.verdict, outcomes.c.judged_by)
+    rows = connection.execute(
+        said.join(keys, keys.c.key == outcomes.c.auction).order_by(outcomes.c.auction, outcomes.c.position)
+    )
+    found: dict[tuple[int, int | None], CheckedAnswer] = {}
+    for auction, execution, verdict, judged_by in rows.all():
+        at = (auction, execution)
+        if judged_by == USER:
+            if at in found:
+                before = found[at]
+                right = verdict == JUDGED[0] if verdict in JUDGED else None
+                found[at] = CheckedAnswer(check=before.check, passed=before.passed, right=right)
+        elif judged_by not in UNVERIFIED and verdict in JUDGED:
+            found[at] = CheckedAnswer(check=judged_by, passed=verdict == JUDGED[0])
+    return tuple(found.values())

@@ -1,0 +1,78 @@
+"""From one attempt to the next: when the last answer stands, and who follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from sale.auction.following import following
+from sale.types import (
+    Attempt,
+    Auction,
+    Bid,
+    CheckErrors,
+    Execution,
+    Outcome,
+    Settlement,
+    Strategy,
+    SuccessModel,
+    Task,
+    Verdict,
+    Weights,
+)
+
+MODEL = SuccessModel(
+    worth=100.0,
+    intercepts={},
+    newcomer=0.0,
+    rates={},
+    newcomer_rate=0.5,
+    coefficients={},
+    means={},
+    work={},
+    newcomer_tokens=1.0,
+)
+
+
+def bid(agent: str, chance: float, cost: float) -> Bid:
+    plan = Strategy(agent=agent, text="", tokens=0, entropy=None)
+    return Bid(strategy=plan, price=1.0, cost=cost, value=100.0 * chance, scores=(), chance=chance)
+
+
+def auction() -> Auction:
+    bids = (bid("first", 0.9, 10.0), bid("second", 0.6, 40.0))
+    return Auction(
+        id="1",
+        task=Task(text="Do it."),
+        bids=bids,
+        provisional="first",
+        refinements=(),
+        winner=bids[0],
+        dropouts=(),
+        weights=Weights(cost=1.0, entropy=0.0, jurors={}, model=MODEL),
+        jury="panel",
+        settlement=Settlement(calls=()),
+        seconds=0.0,
+    )
+
+
+def tried(verdict: Verdict, judged_by: str = "tests") -> list[Attempt]:
+    work = Execution(agent="first", answer="x", mode="direct", followed_strategy=False)
+    return [Attempt(execution=work, outcome=Outcome(verdict=verdict, judged_by=judged_by))]
+
+
+@pytest.mark.parametrize("verdict", ["success", "unknown"])
+def test_only_a_failure_is_followed(verdict: Verdict) -> None:
+    assert following(auction(), tried(verdict), 2, CheckErrors()) is None
+
+
+def test_a_failure_is_followed_as_often_as_the_rules_allow() -> None:
+    after = following(auction(), tried("failure"), 2, CheckErrors())
+    assert after is not None
+    assert after.agent == "second"
+    assert following(auction(), tried("failure"), 1, CheckErrors()) is None
+
+
+def test_work_that_a_strict_check_fails_stands_but_work_that_broke_off_does_not() -> None:
+    strict = CheckErrors(false_fail=0.5)
+    assert following(auction(), tried("failure"), 2, strict) is None
+    assert following(auction(), tried("failure", "execution"), 2, strict) is not None

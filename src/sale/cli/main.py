@@ -25,6 +25,7 @@ VERBS = {
     "doctor": ("doctor", "Check every agent with one tiny call."),
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
     "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
+    "import": ("import_work", "Past work from logs of other programs: track records and prices."),
     "feedback": ("feedback", "Set the outcome of a past auction."),
     "fit": ("fit", "Fit weights to the auctions on record."),
     "weights": ("weights", "Fitted weights: list, show, use, diff, check."),

@@ -137,7 +137,7 @@ async def import_file(database: Database, encoder: Encoder, path: Path, source: 
         await asyncio.to_thread(_check, stream, str(path), faults, skip_bad=skip_bad)
         with closing(_lines(stream, str(path), faults=None)) as lines:
             while batch := await asyncio.to_thread(lambda: list(islice(lines, BATCH))):
-                new = await _add(database, encoder, batch, source)
+                new = await add_lines(database, encoder, batch, source)
                 added += new
                 present += len(batch) - new
     return Imported(added=added, present=present, bad=tuple(faults))
@@ -224,7 +224,7 @@ def _fault(record: Record) -> str | None:
     return next((fault for fault, holds in faults.items() if holds), None)
 
 
-async def _add(database: Database, encoder: Encoder, batch: Sequence[Line], source: str) -> int:
+async def add_lines(database: Database, encoder: Encoder, batch: Sequence[Line], source: str) -> int:
     """Add those of a batch that are not there yet; gives back how many."""
     ids = [line.record.id for line in batch]
 

@@ -10,11 +10,11 @@ changed, judgements are added and never replaced, money spent on what failed sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO, get_args
+from typing import TYPE_CHECKING, Self, TextIO, get_args
 
 from sqlalchemy import Connection
 
@@ -23,6 +23,7 @@ from sale.memory import exchange, finding, forgetting, lifecycle
 from sale.memory.database import Database
 from sale.memory.figures import Figures
 from sale.memory.following import Encoder, Follower
+from sale.memory.importers.into_memory import import_works
 from sale.memory.lessons import Lessons
 from sale.memory.prior import PriorWork
 from sale.memory.reading import read_records
@@ -30,7 +31,10 @@ from sale.memory.recalling import Recalling
 from sale.memory.records import Forgotten, Imported, Record, Stats, Status, Summary
 from sale.memory.retrieval import Embedder
 from sale.memory.tenants import DEFAULT, Sharing, check_name
-from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Task, Verdict
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Price, Task, Verdict
+
+if TYPE_CHECKING:
+    from sale.memory.importers.read import ReadFile
 
 BUSY_SECONDS = 60.0
 """How long a write waits for another process's, before it is an error."""
@@ -338,6 +342,28 @@ class AuctionMemory(Recalling, Lessons, Figures):
         return await exchange.import_file(
             self._database, self._encoder, path, source or f"import:{path.name}", skip_bad=skip_bad
         )
+
+    async def import_work(
+        self,
+        file: ReadFile,
+        *,
+        source: str | None = None,
+        prices: Mapping[str, Price] | None = None,
+        texts: bool = True,
+    ) -> Imported:
+        """Add past work that another program recorded; `read_past_work` reads it. What is present is left as it is.
+
+        Args:
+            file: What was read. Its malformed units are not looked at again.
+            source: Where it comes from, for `forget(source=…)`; `import:<file name>` unless given.
+            prices: By agent; they make dollars of tokens where the file names no dollars.
+            texts: Whether texts of tasks and answers are kept; else their embeddings and outcomes alone.
+
+        Raises:
+            StoreError: The memory cannot be written. What was added before stays; to import again adds the rest.
+        """
+        origin = source or f"import:{Path(file.name).name}"
+        return await import_works(self._database, self._encoder, file, prices or {}, source=origin, texts=texts)
 
     async def stats(self) -> Stats:
         """How much there is.

@@ -18,6 +18,7 @@ from sale.files.reading import STANDARD
 from sale.files.writing import explain_output
 
 VERBS = {
+    "trial": ("trial", "Would a market pay? Every agent on a sample of your tasks, under a cap in dollars."),
     "run": ("run", "Run a task through the market: auction, work, verification, settlement."),
     "bid": ("run", "Hold the auction only: who would do the task, and why."),
     "init": ("init", "Write a sale.toml from what this machine has."),
@@ -36,7 +37,7 @@ VERBS = {
     "spend": ("spend", "What went through the gateway, and what it cost."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
-EXTRAS = {"fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
+EXTRAS = {"trial": "bench", "fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
 
 
 class _ReaderLeftError(Exception):

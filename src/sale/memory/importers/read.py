@@ -17,6 +17,7 @@ from sale.memory.importers.litellm_spend import LiteLLMSpend
 from sale.memory.importers.otlp import OtlpSpans
 from sale.memory.importers.past_work import Importer, PastWork, ReadOptions, RowError, Unit
 from sale.memory.importers.table import PlainTable
+from sale.memory.importers.trial_record import TrialRecord
 
 IMPORTERS: Final[Mapping[str, Importer]] = {
     one.name: one
@@ -27,6 +28,7 @@ IMPORTERS: Final[Mapping[str, Importer]] = {
         OtlpSpans(),
         LangSmithRuns(),
         LangfuseExport(),
+        TrialRecord(),
         PlainTable(),
     )
 }

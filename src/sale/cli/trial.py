@@ -106,10 +106,11 @@ def trial(tasks: Path | None, **options: Unpack[_Options]) -> None:
         click.echo(document("trial", result))
         return
     output().print(screen(result.report, ended=result.ended, of=result.of, spent=result.spent, cap=result.cap))
+    spend = " --spend 1" if result.report.recommended.attempts > 1 else ""
     output().print(
         f"{result.written} is the sale.toml that does so. Next, with it:\n"
         f"  sale import {result.record} --config {result.written}   what every agent did here counts from now on\n"
-        f"  sale fit --use --config {result.written}                weights of your own tasks"
+        f"  sale fit --use{spend} --config {result.written}   weights of your own tasks"
     )
 
 

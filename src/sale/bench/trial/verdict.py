@@ -141,6 +141,8 @@ def judge_trial(recorded: Recorded, embed: Embed, margin: float, attempts: int) 
     )
 
 
+# With attempts it spends as much as the best agent costs, where that solves more. `Match`, as little as solves as many,
+# may stop below the one step of a curve on which the second attempt lies.
 _Market = tuple[str, Settled, int, Literal["always", "worthwhile", "never"]]
 
 
@@ -152,7 +154,12 @@ def _markets(recorded: Recorded, direct: OutcomeTable, embed: Embed, attempts: i
     ways: tuple[tuple[str, Recorded, FittedMarket, Literal["worthwhile", "never"]], ...] = (
         ("market, no auctions", silent, FittedMarket(name="no auctions"), "never"),
         ("market, auctions where they pay", recorded, FittedMarket(name="auctions"), "worthwhile"),
-        (f"market, {attempts} attempts", checked, FittedMarket(name="attempts", attempts=attempts), "worthwhile"),
+        (
+            f"market, {attempts} attempts",
+            checked,
+            FittedMarket(name="attempts", attempts=attempts, share=1.0),
+            "worthwhile",
+        ),
     )
     for name, record, market, hold in ways:
         settled = market.settled(record, None, direct, Lessons(embed=embed))

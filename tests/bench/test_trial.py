@@ -18,7 +18,8 @@ from sale.bench.trial.tasks import tasks_of_folder
 from sale.bench.trial.verdict import Way, agents_clear
 from sale.errors import ConfigError, InputError
 
-POOL = '[[agents]]\nname = "a"\nlocal = "smollm2-135m"\nprice = 0.1\n\n[[agents]]\nname = "b"\nlocal = "smollm2-135m"\nprice = 1\n'
+OWN_RULES = "\n[auction] # mine\nattempts = 7\nrefine = false\n\n[sandbox]\n"
+POOL = "\n".join(f'[[agents]]\nname = "{name}"\nlocal = "smollm2-135m"\nprice = 0.1\n' for name in "ab")
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.5, 0.9])
@@ -101,9 +102,7 @@ def way(name: str, **more: Any) -> Way:
         (way("market", hold="never"), {"hold": "worthwhile", "attempts": 1, "allowance": 0.0}),
     ],
 )
-@pytest.mark.parametrize(
-    "ending", ["", "\n[auction]\n", "\n[auction] # mine\nattempts = 7\nrefine = false\n\n[sandbox]\n"]
-)
+@pytest.mark.parametrize("ending", ["", "\n[auction]\n", OWN_RULES])
 def test_the_recommended_file_is_the_users_own_with_these_rules(
     chosen: Way, rules: dict[str, object], ending: str
 ) -> None:

@@ -373,6 +373,22 @@ def test_a_column_nobody_knows_is_refused_with_those_there_are(tmp_path: Path) -
     assert "success" in refused.value.hint
 
 
+CALL = {"usage": {"input_tokens": 100, "output_tokens": 20}, "dollars": 0.25}
+DONE = {"kind": "execution", "task": "q1", "agent": "small", "strategy": None, "answer": "7", "seconds": 1.5}
+TRIAL = [
+    {"kind": "run", "settings": {}},
+    {"kind": "task", "task": "q1", "text": "Name a prime.", "domain": None},
+    DONE | {"error": None, "calls": [CALL, CALL], "outcome": {"verdict": "success", "judged_by": "exact match"}},
+    DONE | {"strategy": "1. Think.", "calls": [CALL], "outcome": {"verdict": "failure", "judged_by": "exact match"}},
+]
+
+
+def test_records_of_trials_are_read_without_work_that_followed_plans(tmp_path: Path) -> None:
+    found = read(tmp_path, TRIAL)
+    assert (found.format, found.bad) == ("trial", ())
+    assert facts(found.works) == [("small", "Name a prime.", "success", 200, 40, 0.5)]
+
+
 def test_every_format_can_be_named_and_is_found_by_its_content_alone(tmp_path: Path) -> None:
     samples: dict[str, object] = {
         "harbor": trial(),
@@ -381,6 +397,7 @@ def test_every_format_can_be_named_and_is_found_by_its_content_alone(tmp_path: P
         "langfuse": [TRACE],
         "langsmith": [run_of_langsmith(1)],
         "csv": "task,agent\nq,a\n",
+        "trial": TRIAL,
     }
     assert {"inspect", *samples} == set(IMPORTERS)
     for name, sample in samples.items():

@@ -25,6 +25,7 @@ from tests.memory.test_past_work import (
     PLAIN,
     SPEND,
     TRACE,
+    TRIAL,
     agent_and_calls,
     export,
     read,
@@ -46,6 +47,7 @@ SOUND: dict[str, Callable[[], Any]] = {
     "otlp": lambda: export(agent_and_calls),
     "langfuse": lambda: [TRACE],
     "langsmith": lambda: [run_of_langsmith(1)],
+    "trial": lambda: TRIAL,
     "csv": lambda: [{"task": "q", "agent": "a", "success": 1, "dollars": 1.0, "text": "t"}],
 }
 
@@ -90,7 +92,7 @@ def test_any_value_in_any_place_makes_work_a_named_fault_or_a_refusal(name: str,
             assert all(str(tmp_path) in fault and "\n" not in fault and "\x1b" not in fault for fault in found.bad)
 
 
-@pytest.mark.parametrize("name", [name for name in SOUND if name not in {"inspect", "harbor"}])
+@pytest.mark.parametrize("name", [name for name in SOUND if name not in {"inspect", "harbor", "trial"}])
 @pytest.mark.parametrize("line", NO_JSON)
 def test_a_line_that_is_no_json_is_named_and_the_others_are_read(name: str, line: str, tmp_path: Path) -> None:
     sound = SOUND[name]()

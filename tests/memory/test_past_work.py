@@ -373,9 +373,16 @@ def test_a_column_nobody_knows_is_refused_with_those_there_are(tmp_path: Path) -
     assert "success" in refused.value.hint
 
 
-CALL = {"usage": {"input_tokens": 100, "output_tokens": 20}, "dollars": 0.25}
-DONE = {"kind": "execution", "task": "q1", "agent": "small", "strategy": None, "answer": "7", "seconds": 1.5}
-TRIAL = [
+CALL: dict[str, Any] = {"usage": {"input_tokens": 100, "output_tokens": 20}, "dollars": 0.25}
+DONE: dict[str, Any] = {
+    "kind": "execution",
+    "task": "q1",
+    "agent": "small",
+    "strategy": None,
+    "answer": "7",
+    "seconds": 1.5,
+}
+TRIAL: list[dict[str, Any]] = [
     {"kind": "run", "settings": {}},
     {"kind": "task", "task": "q1", "text": "Name a prime.", "domain": None},
     DONE | {"error": None, "calls": [CALL, CALL], "outcome": {"verdict": "success", "judged_by": "exact match"}},

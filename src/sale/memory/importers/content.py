@@ -11,11 +11,12 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final, cast
 
 from sale.errors import InputError, MissingExtraError
@@ -32,8 +33,8 @@ MAX_FIELD: Final = 1 << 24
 """Characters of one field of a table."""
 ZSTANDARD: Final = 93
 _LOCAL_HEADER: Final = 30
-NOTHING: Final[Mapping[str, Any]] = {}
-NO_ROW: Final[list[str]] = []
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+NO_ROW: Final[Sequence[str]] = ()
 
 Found = tuple[str, "Mapping[str, Any] | RowError"]
 """A place and the object that stands there, or what is wrong with it."""

@@ -6,13 +6,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from sale.memory.importers.past_work import MAX_ID, RowError, clean, shorten
 from sale.memory.importers.strict_json import parse
 
 Object = Mapping[str, Any]
-_EMPTY: Final[Object] = {}
+_EMPTY: Final[Object] = MappingProxyType({})
 _MILLISECONDS: Final = 1e11
 """A number of seconds beyond this (the year 5138) is taken for milliseconds."""
 

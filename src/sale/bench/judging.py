@@ -99,7 +99,7 @@ def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: RunLimits =
         limits: What a run may use.
 
     Raises:
-        ValueError: The task is judged by tests, and there is no sandbox.
+        ValueError: The task is judged by tests, and there is no sandbox; or it is judged by a model.
     """
     match task.kind:
         case "tests":
@@ -110,3 +110,5 @@ def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: RunLimits =
             return OptionChosen(task.reference or "", options_of(task))
         case "short":
             return NamesReference(task.reference or "", task.aliases)
+        case "judged":
+            raise ValueError(f"{task.id} is judged by a model: there is no rule for it")

@@ -136,8 +136,13 @@ class RecordedTasks:
         return None if bid is None else self.works[task, agent, bid.strategy.text]
 
 
-def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> RecordedTasks:
+def load_recorded(path: Path, tasks: Iterable[BenchTask], *, planned: bool = True) -> RecordedTasks:
     """The tables of a record, of those tasks that are whole on it: all work and the auction of first bids.
+
+    Args:
+        path: The record.
+        tasks: Those that may be on it.
+        planned: Whether work that follows the plans must be on it, too.
 
     Raises:
         InputError: The record cannot be read, or was not made with these tasks' pool.
@@ -163,7 +168,7 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask]) -> RecordedTasks:
     prices = {agent["name"]: agent["price"]["blended"] for agent in found.runs[-1]["settings"]["agents"]}
     found.agents = tuple(sorted(prices, key=lambda name: (prices[name], name)))
     found.prices = tuple(prices[name] for name in found.agents)
-    found.tasks = [task for task in tasks if _whole(found, task.id)]
+    found.tasks = [task for task in tasks if _whole(found, task.id, planned=planned)]
     return found
 
 
@@ -186,11 +191,13 @@ def merge_records(parts: Sequence[RecordedTasks]) -> RecordedTasks:
     return found
 
 
-def _whole(found: RecordedTasks, task: str) -> bool:
+def _whole(found: RecordedTasks, task: str, *, planned: bool) -> bool:
     auction = found.auctions.get((FIRST_BIDS, task))
     if auction is None:
         return False
-    wanted = [(agent, "") for agent in found.agents] + [(bid.agent, bid.strategy.text) for bid in auction.bids]
+    wanted = [(agent, "") for agent in found.agents]
+    if planned:
+        wanted += [(bid.agent, bid.strategy.text) for bid in auction.bids]
     return all((task, agent, strategy) in found.works for agent, strategy in wanted)
 
 

@@ -75,7 +75,7 @@ def run(record: Path, **options: Unpack[_RunOptions]) -> None:
     try:
         asyncio.run(_run(record, chosen, options))
     except* RunStoppedError as stopped:
-        reason = next(iter(_leaves(stopped)))
+        reason = next(iter(leaves_of(stopped)))
         hint = "What is done is on record: the same command goes on."
         raise SaleError(f"the run stopped: {reason}", hint=hint) from None
 
@@ -101,10 +101,11 @@ def spread(tasks: Sequence[BenchTask], first: int | None) -> list[BenchTask]:
     return [task for _, _, task in sorted(placed, key=lambda place: place[:2])][:first]
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+def leaves_of(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors of a group, whatever groups they lie in."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(cast("BaseExceptionGroup[BaseException]", error))
+            yield from leaves_of(cast("BaseExceptionGroup[BaseException]", error))
         else:
             yield error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -50,7 +51,7 @@ class LazyGroup(click.Group):
             raise MissingExtraError(
                 f"`{self.name} {cmd_name}` needs {error.name}", hint=f"pip install 'sale[{extra}]'"
             ) from error
-        command = getattr(module, cmd_name)
+        command = getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name)
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(

@@ -18,6 +18,7 @@ from sale.files.reading import STANDARD
 from sale.files.writing import explain_output
 
 VERBS = {
+    "trial": ("trial", "Would a market pay? Every agent on a sample of your tasks, under a cap in dollars."),
     "run": ("run", "Run a task through the market: auction, work, verification, settlement."),
     "bid": ("run", "Hold the auction only: who would do the task, and why."),
     "init": ("init", "Write a sale.toml from what this machine has."),
@@ -25,6 +26,7 @@ VERBS = {
     "doctor": ("doctor", "Check every agent with one tiny call."),
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
     "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
+    "import": ("import_work", "Past work from logs of other programs: track records and prices."),
     "feedback": ("feedback", "Set the outcome of a past auction."),
     "fit": ("fit", "Fit weights to the auctions on record."),
     "weights": ("weights", "Fitted weights: list, show, use, diff, check."),
@@ -35,7 +37,7 @@ VERBS = {
     "spend": ("spend", "What went through the gateway, and what it cost."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
-EXTRAS = {"fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
+EXTRAS = {"trial": "bench", "fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
 
 
 class _ReaderLeftError(Exception):

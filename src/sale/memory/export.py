@@ -139,7 +139,7 @@ async def import_file(
         await asyncio.to_thread(_check, stream, str(path), faults, skip_bad=skip_bad)
         with closing(_lines(stream, str(path), faults=None)) as lines:
             while batch := await asyncio.to_thread(lambda: list(islice(lines, BATCH))):
-                new = await _add(database, encoder, batch, source)
+                new = await add_lines(database, encoder, batch, source)
                 added += new
                 present += len(batch) - new
     return ImportReport(added=added, present=present, bad=tuple(faults))
@@ -226,7 +226,9 @@ def _fault(record: Record) -> str | None:
     return next((fault for fault, holds in faults.items() if holds), None)
 
 
-async def _add(database: MemoryDatabase, encoder: TextEncoder, batch: Sequence[ExportedRecord], source: str) -> int:
+async def add_lines(
+    database: MemoryDatabase, encoder: TextEncoder, batch: Sequence[ExportedRecord], source: str
+) -> int:
     """Add those of a batch that are not there yet; gives back how many."""
     ids = [line.record.id for line in batch]
 

@@ -10,11 +10,11 @@ changed, judgements are added and never replaced, money spent on what failed sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO, get_args
+from typing import TYPE_CHECKING, Self, TextIO, get_args
 
 from sqlalchemy import Connection
 
@@ -22,6 +22,7 @@ from sale.errors import InputError
 from sale.memory import export, forgetting, lifecycle, queries
 from sale.memory.database import MemoryDatabase
 from sale.memory.figures import FigureQueries
+from sale.memory.importers.into_memory import import_works
 from sale.memory.index_sync import SyncedIndex, TextEncoder
 from sale.memory.learning_data import LearningQueries
 from sale.memory.prior import PriorWork
@@ -30,7 +31,10 @@ from sale.memory.recall import RecallQueries
 from sale.memory.records import AuctionSummary, ForgetReport, ImportReport, MemoryStats, Record, Status
 from sale.memory.tenants import DEFAULT, Sharing, check_name
 from sale.models.embedding import Embedder
-from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Result, Task, Verdict
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Price, Result, Task, Verdict
+
+if TYPE_CHECKING:
+    from sale.memory.importers.read import ReadFile
 
 BUSY_SECONDS = 60.0
 """Seconds a write waits for that of another process, before it is an error."""
@@ -348,6 +352,28 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         return await export.import_file(
             self._database, self._encoder, path, source or f"import:{path.name}", skip_bad=skip_bad
         )
+
+    async def import_work(
+        self,
+        file: ReadFile,
+        *,
+        source: str | None = None,
+        prices: Mapping[str, Price] | None = None,
+        texts: bool = True,
+    ) -> ImportReport:
+        """Add past work that another program recorded; `read_past_work` reads it. What is present is left as it is.
+
+        Args:
+            file: What was read. Its malformed units are not looked at again.
+            source: Where it comes from, for `forget(source=…)`; `import:<file name>` unless given.
+            prices: By agent; they make dollars of tokens where the file names no dollars.
+            texts: Whether texts of tasks and answers are kept; else their embeddings and outcomes alone.
+
+        Raises:
+            StoreError: The memory cannot be written. What was added before stays; to import again adds the rest.
+        """
+        origin = source or f"import:{Path(file.name).name}"
+        return await import_works(self._database, self._encoder, file, prices or {}, source=origin, texts=texts)
 
     async def stats(self) -> MemoryStats:
         """Count records, and the bytes they take.

@@ -30,7 +30,7 @@ def answer(browser: Browser, site: Site) -> None:
     match current.kind:
         case "choice":
             browser.click("input[value=B]")
-        case "short":
+        case "short" | "judged":
             browser.type("#answer", "Paris")
         case "tests":
             browser.type("#answer", "def double(x):\n    return 2 * x")

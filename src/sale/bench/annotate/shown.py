@@ -63,5 +63,5 @@ def usual_tools(task: BenchTask) -> str:
             return f"An editor, a Python interpreter and Python's own documentation. {_NO_HELP}"
         case "choice":
             return f"Pen and paper: no running of code, no search. {_NO_HELP}"
-        case "short":
+        case "short" | "judged":
             return f"A web browser with any search engine. {_NO_HELP}"

@@ -15,8 +15,9 @@ from sale.types import Task
 
 Domain = Literal["coding", "search"]
 Split = Literal["dev", "test"]
-Kind = Literal["tests", "choice", "short"]
-"""The way an answer is judged: by running tests, by the option chosen, or against a short reference answer."""
+Kind = Literal["tests", "choice", "short", "judged"]
+"""The way an answer is judged: by running tests, by the option chosen, against a short reference answer, or by a model
+alone, without a reference."""
 
 BIN_EDGES = (0.1, 0.5, 2.5, 12.5, 60.0)
 """Upper edges of the bins, in minutes, inclusive: (0, 0.1], (0.1, 0.5], … (12.5, 60]."""
@@ -92,7 +93,7 @@ class BenchTask(_FrozenModel):
     @model_validator(mode="after")
     def _judgeable(self) -> Self:
         wanted = "tests" if self.kind == "tests" else "reference"
-        if not (self.tests if wanted == "tests" else self.reference):
+        if self.kind != "judged" and not (self.tests if wanted == "tests" else self.reference):
             raise ValueError(f"a task judged by {self.kind!r} needs {wanted}")
         return self
 

@@ -1,0 +1,96 @@
+"""Models whose calls are paid from a purse, in the market's own calls and in tool loops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+
+from sale.auction.ledger import TEMPLATE_TOKENS, TOKENS_PER_BYTE, worst_usage
+from sale.bench.trial.purse import Purse
+from sale.models.protocol import Model, ToolModel
+from sale.types import Price, Prompt, Reply, Usage
+
+
+class PaidModel:
+    """A model, with every call set aside for before it is made."""
+
+    def __init__(self, model: Model, purse: Purse, price: Price, answer_tokens: int) -> None:
+        """Wrap it.
+
+        Args:
+            model: The model.
+            purse: Pays.
+            price: Dollars per million tokens.
+            answer_tokens: The longest turn of a tool loop.
+        """
+        self._model = model
+        self._purse = purse
+        self._price = price
+        self._answer_tokens = answer_tokens
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        measure: bool = False,
+        sample: int = 0,
+    ) -> Reply:
+        """Ask, if the purse allows it. A call that fails is counted as the most it could have cost."""
+        number = await self._purse.reserve(self._price.dollars(worst_usage(prompt, max_tokens)))
+        try:
+            reply = await self._model.generate(
+                prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=sample
+            )
+        except BaseException:
+            await self._purse.lose(number)
+            raise
+        await self._purse.pay(number, self._price.dollars(reply.usage))
+        return reply
+
+    async def for_tools(self) -> ToolModel:
+        """The model of the tool loop, paid likewise."""
+        return PaidToolModel(await self._model.for_tools(), self._purse, self._price, self._answer_tokens)
+
+    async def aclose(self) -> None:
+        """Close the model."""
+        await self._model.aclose()
+
+
+class PaidToolModel(WrapperModel):
+    """The same in the tool loop of Pydantic AI."""
+
+    def __init__(self, model: ToolModel, purse: Purse, price: Price, answer_tokens: int) -> None:
+        """As `PaidModel`."""
+        super().__init__(model)
+        self._purse = purse
+        self._price = price
+        self._answer_tokens = answer_tokens
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Ask, if the purse allows it."""
+        tools: list[Any] = [tool.parameters_json_schema for tool in model_request_parameters.function_tools]
+        size = len(ModelMessagesTypeAdapter.dump_json(messages)) + len(json.dumps(tools).encode())
+        longest = (model_settings or {}).get("max_tokens") or self._answer_tokens
+        most = Usage(input_tokens=size * TOKENS_PER_BYTE + TEMPLATE_TOKENS, output_tokens=longest)
+        number = await self._purse.reserve(self._price.dollars(most))
+        try:
+            response = await self.wrapped.request(messages, model_settings, model_request_parameters)
+        except BaseException:
+            await self._purse.lose(number)
+            raise
+        used = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
+        await self._purse.pay(number, self._price.dollars(used))
+        return response

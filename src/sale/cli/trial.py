@@ -1,0 +1,207 @@
+"""`sale trial`: would a market pay on these tasks, and which one?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import click
+
+from sale import config
+from sale.agents.tools.sandbox import find_sandbox
+from sale.bench.recording.calls import RunStoppedError
+from sale.bench.replay import load_recorded
+from sale.bench.routers.features import Embeddings
+from sale.bench.tasks.load import load as load_source
+from sale.bench.tasks.loaders.sources import SOURCES
+from sale.bench.tasks.schema import BenchTask
+from sale.bench.trial.recommend import recommended_text
+from sale.bench.trial.run import Ending, Enough, Told, TrialRecorder, run_sample
+from sale.bench.trial.tasks import shuffled, tasks_of_folder, tasks_of_lines
+from sale.bench.trial.verdict import FEWEST, TrialReport, agents_clear, done_in_order, judge_trial
+from sale.cli.bench_run import leaves_of
+from sale.cli.encode import document
+from sale.cli.examples import examples, read_tasks
+from sale.cli.options import FILE, config_option, json_option, output
+from sale.cli.trial_screen import Watched, screen
+from sale.errors import ConfigError, InputError, SaleError
+from sale.files.reading import read_text
+from sale.files.writing import write_text
+from sale.models.embedding import MiniLMEmbedder
+
+RECORD = "trial.jsonl"
+RECOMMENDED = "sale.recommended.toml"
+
+
+class _Options(TypedDict):
+    cap: float
+    source: str | None
+    first: int | None
+    judge: str | None
+    margin: float
+    attempts: int
+    record: Path
+    out: Path
+    keep_going: bool
+    config_file: Path | None
+    quiet: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """What a trial came to."""
+
+    report: TrialReport
+    ended: Ending
+    of: int
+    """Tasks there are."""
+    spent: float
+    """Dollars, over all runs of the record."""
+    cap: float
+    record: str
+    written: str
+
+
+@click.command()
+@click.argument("tasks", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--cap", type=click.FloatRange(min=0, min_open=True), required=True, help="The most to spend, in dollars."
+)
+@click.option("--source", type=click.Choice(list(SOURCES)), help="Tasks of a source of the bench, from the public hub.")
+@click.option("--first", type=click.IntRange(min=1), help="At most so many tasks, drawn at random.")
+@click.option("--judge", help="The agent that judges answers to tasks without a check.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="As good means: worse on no more than this share of the tasks.",
+)
+@click.option(
+    "--attempts", type=click.IntRange(min=2), default=2, show_default=True, help="Of the market with attempts."
+)
+@click.option("--record", type=FILE, default=Path(RECORD), show_default=True, help="Where everything is recorded.")
+@click.option("--out", type=FILE, default=Path(RECOMMENDED), show_default=True, help="The sale.toml it recommends.")
+@click.option(
+    "--keep-going", is_flag=True, help="Do all tasks that the cap allows, even if the answer is clear before."
+)
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@config_option
+@json_option
+def trial(tasks: Path | None, **options: Unpack[_Options]) -> None:
+    """Would a market pay on TASKS, and which one?
+
+    TASKS is a task file (JSON lines, docs/tasks.md) or a folder of prompts; without it, the tasks that come with sale.
+    Every agent of sale.toml does each task of a sample, and an auction is held for it. The screen compares each agent
+    alone with the market, without and with auctions and attempts. No more than --cap is spent, whatever happens.
+    Stop it at any time: the same command goes on where it stopped.
+    """
+    result = asyncio.run(_trial(_tasks_of(tasks, options), options))
+    if options["as_json"]:
+        click.echo(document("trial", result))
+        return
+    output().print(screen(result.report, ended=result.ended, of=result.of, spent=result.spent, cap=result.cap))
+    spend = " --spend 1" if result.report.recommended.attempts > 1 else ""
+    output().print(
+        f"{result.written} is the sale.toml that does so. Next, with it:\n"
+        f"  sale import {result.record} --config {result.written}   what every agent did here counts from now on\n"
+        f"  sale fit --use{spend} --config {result.written}   weights of your own tasks"
+    )
+
+
+def _tasks_of(path: Path | None, options: _Options) -> list[BenchTask]:
+    if path is not None and options["source"] is not None:
+        raise click.UsageError("TASKS and --source both say which tasks: give one of them.")
+    if options["source"] is not None:
+        found = list(load_source(options["source"]).tasks)
+    elif path is None:
+        found = tasks_of_lines(examples(), "the examples")
+    elif path.is_dir():
+        found = tasks_of_folder(path)
+    else:
+        found = tasks_of_lines(read_tasks(path), str(path))
+    unjudged = [task.id for task in found if task.kind == "judged"]
+    if unjudged and options["judge"] is None:
+        raise InputError(
+            f"the task {unjudged[0]!r} has no check"
+            + (f" (nor have {len(unjudged) - 1} more)" if unjudged[1:] else ""),
+            where=str(path),
+            hint="Give it a `reference` or `tests`, or name an agent that judges by --judge.",
+        )
+    return shuffled(found)[: options["first"]]
+
+
+async def _trial(tasks: Sequence[BenchTask], options: _Options) -> TrialResult:
+    found = config.find(options["config_file"])
+    settings = config.load(options["config_file"])
+    if len(settings.agents) < 2:
+        raise ConfigError("a trial compares agents, and there is only one", where=settings.origin, hint="Add another.")
+    pool = settings.model_copy(update={"auction": replace(settings.auction, allowance=None, explore=0.0)})
+    coding = any(task.kind == "tests" for task in tasks)
+    sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if coding else None
+    record = options["record"]
+    recorder = TrialRecorder(record, tasks, pool, cap=options["cap"], sandbox=sandbox, judge=options["judge"])
+    async with recorder:
+        recorder.begin(f"trial, {len(tasks)} tasks")
+        with Watched(recorder.purse, len(tasks), quiet=options["quiet"] or options["as_json"]) as watched:
+            order: list[str] = []
+
+            def told(done: Sequence[BenchTask]) -> None:
+                order[:] = [task.id for task in done]
+                watched(len(done))
+
+            def enough(done: Sequence[BenchTask]) -> bool:
+                if options["keep_going"] or len(done) < min(FEWEST, len(tasks)):
+                    return False
+                table = load_recorded(record, done, planned=False).table(planned=False)
+                return agents_clear(table.success, table.dollars, options["margin"]) is not None
+
+            ended = await _run(recorder, tasks, enough, told)
+        await recorder.checks()
+        spent = recorder.purse.spent
+    whole = load_recorded(record, tasks, planned=False)
+    if not whole.tasks:
+        raise InputError(
+            f"the cap of ${options['cap']:g} does not allow a single task", hint="Raise --cap, or take cheaper agents."
+        )
+    embed = Embeddings(MiniLMEmbedder())
+    report = await asyncio.to_thread(
+        judge_trial, done_in_order(whole, order), embed, options["margin"], options["attempts"]
+    )
+    written = _write(found, options["out"], report)
+    return TrialResult(
+        report=report,
+        ended=ended,
+        of=len(tasks),
+        spent=spent,
+        cap=options["cap"],
+        record=str(record),
+        written=written,
+    )
+
+
+async def _run(recorder: TrialRecorder, tasks: Sequence[BenchTask], enough: Enough, told: Told) -> Ending:
+    stopped: list[str] = []
+    ended: Ending = "done"
+    try:
+        ended = await run_sample(recorder, tasks, enough, told)
+    except* RunStoppedError as group:
+        stopped = [str(error) for error in leaves_of(group)]
+    if stopped:
+        raise SaleError(f"the trial stopped: {stopped[0]}", hint="What is done is on record: the same command goes on.")
+    return ended
+
+
+def _write(found: Path | None, target: Path, report: TrialReport) -> str:
+    text = config.shipped_text() if found is None else read_text(found)
+    base = None if found is None else found.absolute().parent
+    changed = recommended_text(text, report.recommended, origin=str(found or "the embedded pool"), base=base)
+    write_text(target, changed)
+    with contextlib.suppress(SaleError):
+        config.allow(target)  # it is the user's own, even in a repository
+    return str(target)

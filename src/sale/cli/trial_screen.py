@@ -1,0 +1,140 @@
+"""The progress of a trial, and its one screen."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console, Group
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from sale.bench.stats import Interval
+from sale.bench.trial.purse import Purse
+from sale.bench.trial.run import Ending
+from sale.bench.trial.verdict import TrialReport, Way
+from sale.cli.board import money
+
+LINE_SECONDS = 30.0
+"""How often a line says how far it is, where there is no terminal."""
+ENDINGS: dict[Ending, str] = {
+    "clear": "It stopped early: which agent is as good as the others is clear.",
+    "cap": "It stopped at its cap: another task could have gone beyond.",
+    "done": "All tasks were done.",
+}
+STYLES = {"as good": "green", "worse": "red", "not clear": "yellow"}
+
+
+class Watched:
+    """Tasks done, time left and dollars so far, on standard error."""
+
+    def __init__(self, purse: Purse, total: int, *, quiet: bool) -> None:
+        """Nothing is shown yet.
+
+        Args:
+            purse: What is spent.
+            total: How many tasks there are.
+            quiet: Show nothing.
+        """
+        self._purse = purse
+        self._total = total
+        self._console = Console(stderr=True, quiet=quiet)
+        self._last = -LINE_SECONDS
+        columns = (
+            TextColumn("trial"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("at most"),
+            TimeRemainingColumn(),
+            TextColumn("left,  {task.fields[spent]} of {task.fields[cap]}"),
+        )
+        self._bar = Progress(*columns, console=self._console, disable=quiet or not self._console.is_terminal)
+        self._row = self._bar.add_task("trial", total=total, spent=money(0.0), cap=money(purse.cap))
+
+    def __call__(self, done: int) -> None:
+        """So many tasks are done."""
+        spent, now = money(self._purse.spent), time.monotonic()
+        self._bar.update(self._row, completed=done, spent=spent)
+        if not self._console.is_terminal and now - self._last >= LINE_SECONDS:
+            self._last = now
+            self._console.print(f"{done} of {self._total} tasks, {spent} of {money(self._purse.cap)}")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+def screen(report: TrialReport, *, ended: Ending, of: int, spent: float, cap: float) -> Group:
+    """All that a user needs to decide."""
+    head = f"{report.tasks} of {of} tasks, {money(spent)} of {money(cap)} spent. {ENDINGS[ended]}"
+    return Group(Text(head), _table(report), *[Text(line) for line in _answer(report)])
+
+
+def _table(report: TrialReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("who does the tasks", "solved", "$ a task", "cost", "against the best agent"):
+        table.add_column(
+            heading, justify="left" if heading in {"who does the tasks", "against the best agent"} else "right"
+        )
+    section = "agent"
+    for way in report.ways:
+        if way.kind != section:
+            table.add_section()
+            section = way.kind
+        low, high = way.difference
+        against = "best single agent" if way.name == report.best else f"{way.standing} ({low:+.0%} to {high:+.0%})"
+        style = "bold" if way.name == report.recommended.name else ""
+        table.add_row(
+            Text(way.name, style=style),
+            _percent(way.success),
+            _dollars(way.dollars),
+            f"{way.share:.0%}",
+            Text(against, style=STYLES[way.standing]),
+        )
+    return table
+
+
+def _percent(found: Interval) -> str:
+    if found.low is None or found.high is None:
+        return f"{found.value:.0%}"
+    return f"{found.value:.0%} ({found.low:.0%}–{found.high:.0%})"
+
+
+def _dollars(found: Interval) -> str:
+    return money(found.value)
+
+
+def _answer(report: TrialReport) -> list[str]:
+    best = next(way for way in report.ways if way.name == report.best)
+    chosen = report.recommended
+    lines = [
+        f"Best single agent: {report.best}, {best.success.value:.0%} solved at {money(best.dollars.value)} a task."
+    ]
+    if report.cheapest is not None:
+        lines.append(f"Cheapest agent that is as good: {report.cheapest}.")
+    else:
+        lines.append(f"No cheaper agent is clearly as good (within {report.margin:.0%} of the tasks).")
+    lines.append(_saving(chosen, report))
+    unclear = [way for way in report.ways if way.more_tasks is not None and way.dollars.value < chosen.dollars.value]
+    if unclear:
+        promising = min(unclear, key=lambda way: way.more_tasks or 0)
+        lines.append(
+            f"More tasks would tell: about {promising.more_tasks} more whether {promising.name} is as good, "
+            f"at {promising.share:.0%} of the cost."
+        )
+    return [*lines, *report.notes]
+
+
+def _saving(chosen: Way, report: TrialReport) -> str:
+    if chosen.name == report.best:
+        return f"Recommended: {chosen.name} alone. A market is not shown to pay on these tasks."
+    what = f"{chosen.name} alone" if chosen.kind == "agent" else chosen.name
+    return f"Recommended: {what}. As good as {report.best}, for {chosen.share:.0%} of what it costs."

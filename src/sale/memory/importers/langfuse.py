@@ -1,0 +1,118 @@
+"""Exports of Langfuse, as JSON or JSON lines: traces as `/api/public/traces/{id}` gives them, or observations.
+
+A trace is one piece of work: the model is that of its first generation, tokens and dollars are sums over generations,
+or the trace's own total. Scores of a trace judge it: the first, or the one `--score` names. Observations without their
+trace are put together by `traceId`, and are not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from sale.memory.importers import fields
+from sale.memory.importers.content import Content
+from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, verdict_of
+from sale.types import Verdict
+
+Object = Mapping[str, Any]
+_TRACE_KEYS: Final = frozenset({"observations", "scores", "totalCost", "sessionId", "htmlPath", "userId"})
+_NO_CALL: Final = frozenset({"SPAN", "EVENT", "TOOL", "RETRIEVER", "EMBEDDING", "GUARDRAIL", "EVALUATOR"})
+
+
+class LangfuseExport:
+    """Reads exports of Langfuse."""
+
+    name = "langfuse"
+
+    def recognises(self, content: Content, /) -> bool:
+        """By `traceId` and `type` of an observation, or by the keys of a trace."""
+        keys = set(content.first())
+        return {"traceId", "type", "id"} <= keys or ({"id", "timestamp"} <= keys and bool(_TRACE_KEYS & keys))
+
+    def units(self, content: Content, /) -> Iterator[Unit]:
+        """The traces; observations that come without theirs, by trace."""
+        loose: dict[str, list[Object]] = {}
+        for place, found in content.objects():
+            if isinstance(found, RowError):
+                yield Unit(place=place, fault=str(found))
+            elif "traceId" in found and "timestamp" not in found:
+                trace = found["traceId"]
+                loose.setdefault(trace if isinstance(trace, str) else "", []).append(found)
+            else:
+                yield Unit(place=place, parts=(), shared=found)
+        for trace, parts in loose.items():
+            yield Unit(place=f"trace {trace}", parts=tuple(parts), shared={"id": trace})
+
+    def works(self, unit: Unit, options: ReadOptions, /) -> Iterator[PastWork]:
+        """The work of one trace."""
+        trace = unit.shared
+        identity = fields.name(trace, "id")
+        if not identity:
+            raise RowError("id: the trace has none")
+        parts = sorted(
+            unit.parts or fields.items(trace, "observations"), key=lambda one: str(one.get("startTime") or "")
+        )
+        calls = [one for one in parts if _is_call(one)]
+        verdict, judge = _judged(trace, options)
+        costs = [cost for one in calls if (cost := _cost(one)) is not None]
+        start = fields.time(trace, "timestamp") or fields.time(parts[0] if parts else {}, "startTime")
+        end = max((when for one in parts if (when := fields.time(one, "endTime"))), default=None)
+        metadata = fields.inner(trace, "metadata")
+        model = next((name for one in calls if (name := fields.text(one, "model", "providedModelName"))), None)
+        asked = trace.get("input") or next((one["input"] for one in parts if one.get("input")), None)
+        answered = trace.get("output") or next((one["output"] for one in reversed(parts) if one.get("output")), None)
+        yield PastWork(
+            row=identity,
+            agent=agent_name(
+                fields.text(metadata, "agent") or model or options.agent or fields.text(trace, "name"), options=options
+            ),
+            task=fields.said(asked) or f"(no text) {identity}",
+            task_id=identity,
+            verdict=verdict,
+            judged_by=judge,
+            at=start,
+            input_tokens=_tokens(calls, "input", "promptTokens", "inputUsage"),
+            output_tokens=_tokens(calls, "output", "completionTokens", "outputUsage"),
+            dollars=fields.number(trace, "totalCost")
+            if trace.get("totalCost") is not None
+            else (sum(costs) if costs else None),
+            seconds=fields.number(trace, "latency") or fields.seconds_between(start, end),
+            answer=fields.said(answered),
+            error=next(
+                (fields.text(one, "statusMessage") or "error" for one in parts if one.get("level") == "ERROR"), None
+            ),
+        )
+
+
+def _is_call(one: Object) -> bool:
+    return fields.text(one, "type") not in _NO_CALL and bool(
+        one.get("model") or one.get("usageDetails") or one.get("usage")
+    )
+
+
+def _judged(trace: Object, options: ReadOptions) -> tuple[Verdict, str]:
+    for score in fields.items(trace, "scores"):
+        name = fields.text(score, "name")
+        if options.score is None or options.score == name:
+            value = score.get("value")
+            return verdict_of(score.get("stringValue") if value is None else value, options), name[:100] or "score"
+    return "unknown", "nobody"
+
+
+def _cost(one: Object) -> float | None:
+    details = fields.inner(one, "costDetails")
+    found = fields.number(details, "total")
+    return found if found is not None else fields.number(one, "totalCost", "calculatedTotalCost", "totalPrice")
+
+
+def _tokens(calls: Sequence[Object], key: str, *older: str) -> int | None:
+    counts: list[int] = []
+    for one in calls:
+        details, usage = fields.inner(one, "usageDetails"), fields.inner(one, "usage")
+        found = fields.whole(details, key)
+        found = fields.whole(usage, key) if found is None else found
+        found = fields.whole(one, *older) if found is None else found
+        if found is not None:
+            counts.append(found)
+    return sum(counts) if counts else None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib import import_module
 from typing import cast
 
 from sale.agents.account import NO_BUDGET
 from sale.agents.adapters.adapted import Terms
 from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
-from sale.agents.adapters.plans import FixedPlan, Planner, Work, described
+from sale.agents.adapters.plans import FixedPlan, Planner, Work
 from sale.agents.protocol import Agent
 from sale.config import AgentSettings, command_environment
 from sale.errors import ConfigError
+from sale.extensions import imported
 from sale.types import Price, Task
 
 
@@ -59,31 +59,6 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
         execute=worker if settings.follow_strategy else _without_plan(worker),
         seconds=settings.seconds,
     )
-
-
-def imported(path: str, *, where: str) -> object:
-    """What `package.module:name` names.
-
-    Args:
-        path: The name of the module, a colon, and the name of something in it.
-        where: The agent or juror it is for, for the error.
-
-    Raises:
-        ConfigError: It is not there, or its module cannot be imported.
-    """
-    module, _, name = path.partition(":")
-    try:
-        found: object = import_module(module)
-    except ImportError as error:
-        hint = "Is its package installed, or its directory on PYTHONPATH?"
-        raise ConfigError(f"{module!r} cannot be imported: {error}", where=where, hint=hint) from error
-    except Exception as error:
-        raise ConfigError(f"{module!r} fails when it is imported: {described(error)}", where=where) from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise ConfigError(f"there is no {name!r} in {module!r}", where=where, hint="package.module:name")
-        found = getattr(found, part)
-    return found
 
 
 def _fixed(text: str) -> Planner:

@@ -19,19 +19,25 @@ from sale.config.environment import (
     git_settings_path,
     held_patches_path,
     is_set,
-    juror_key,
     llama_server,
     mcp_secrets,
     memory_path,
     memory_place,
     models_path,
     search_key,
+    secret,
     secure_data_directory,
     server_database,
     server_password,
     virtual_environment,
 )
-from sale.config.jurors import JurorSettings
+from sale.config.jurors import (
+    DecisionJurorSettings,
+    FunctionJurorSettings,
+    JurorSettings,
+    MatchJurorSettings,
+    QuestionJurorSettings,
+)
 from sale.config.reading import find, load, parse, shipped
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
@@ -45,10 +51,14 @@ __all__ = [
     "STEP_WAYS",
     "TOOL_WAYS",
     "AgentSettings",
+    "DecisionJurorSettings",
     "EmbeddingSettings",
+    "FunctionJurorSettings",
     "JurorSettings",
+    "MatchJurorSettings",
     "MemorySettings",
     "PriceSettings",
+    "QuestionJurorSettings",
     "SandboxSettings",
     "ServerSettings",
     "Settings",
@@ -65,7 +75,6 @@ __all__ = [
     "git_settings_path",
     "held_patches_path",
     "is_set",
-    "juror_key",
     "llama_server",
     "load",
     "mcp_secrets",
@@ -74,6 +83,7 @@ __all__ = [
     "models_path",
     "parse",
     "search_key",
+    "secret",
     "secure_data_directory",
     "server_database",
     "server_password",

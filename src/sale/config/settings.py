@@ -138,7 +138,7 @@ class Settings(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"jurors share a name: {', '.join(twice)}")
         models = {agent.name for agent in self.agents if agent.has_model}
-        if unknown := sorted({juror.agent for juror in self.jurors if juror.agent is not None} - models):
+        if unknown := sorted({asked for juror in self.jurors if (asked := juror.asked_agent) is not None} - models):
             raise ValueError(f"jurors ask agents that are not there, or have no model: {', '.join(unknown)}")
         return self
 

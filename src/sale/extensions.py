@@ -51,8 +51,17 @@ BUILT_IN: Mapping[Group, Mapping[str, str]] = {
     },
     "objectives": {},
     "routers": {},
-    "providers": {},
-    "verifiers": {},
+    "providers": {
+        "searxng": "sale.agents.tools.web.providers:SearXNG",
+        "brave": "sale.agents.tools.web.desk:brave",
+        "tavily": "sale.agents.tools.web.desk:tavily",
+        "duckduckgo": "sale.agents.tools.web.desk:duckduckgo",
+        "corpus": "sale.agents.tools.web.desk:passages",
+    },
+    "verifiers": {
+        "examples": "sale.agents.own_tools:examples_verifier",
+        "model": "sale.agents.own_tools:model_verifier",
+    },
     "models": {},
 }
 """The path of each extension that comes with sale, by group and name."""

@@ -13,11 +13,12 @@ from typing import Protocol, cast
 
 from sale.agents.contractor import Contractor
 from sale.agents.own import own_agent
+from sale.agents.own_tools import own_tools
 from sale.agents.protocol import Agent, Tool
 from sale.agents.repair import Workbench
 from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
-from sale.agents.tools.sandbox import Limits, Sandbox, find_sandbox
+from sale.agents.tools.sandbox import boxed
 from sale.agents.tools.web.desk import Desk, desk_of
 from sale.config import (
     TOOL_WAYS,
@@ -41,10 +42,6 @@ from sale.types import Price
 from sale.types.mcp import may_use
 from sale.types.search import SearchRules
 from sale.types.tools import Fee
-
-MEGABYTE = 1024 * 1024
-"""The ways to work in which an agent can search."""
-
 
 Wrapper = Callable[[AgentSettings, Model], Model]
 """Something between an agent and its model: a recorder, say."""
@@ -185,26 +182,13 @@ def agent_price(agent: AgentSettings) -> Price:
     return listed_price(agent.name, agent.model, agent.endpoint)
 
 
-def limits_of(box: SandboxSettings) -> Limits:
-    """The sandbox limits of the settings."""
-    return Limits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
-
-
-def boxed(box: SandboxSettings) -> tuple[Sandbox, Limits]:
-    """Where code runs by these settings, and what it may take.
-
-    Raises:
-        SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
-    """
-    return find_sandbox(allow_unsafe=box.unsafe_subprocess), limits_of(box)
-
-
 def _tools(tools: ToolSettings, box: SandboxSettings) -> tuple[Tool, ...]:
+    own = own_tools(tools.own, box)
     if not tools.python:
-        return ()
+        return own
     sandbox, limits = boxed(box)
     fee = Fee(per_call=tools.price_per_call, per_second=tools.price_per_second)
-    return (PythonTool(sandbox, limits=limits, fee=fee, lasting=tools.python_state),)
+    return (PythonTool(sandbox, limits=limits, fee=fee, lasting=tools.python_state), *own)
 
 
 def _workbench(settings: Settings) -> Workbench:

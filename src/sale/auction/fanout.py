@@ -36,7 +36,7 @@ def fan_out(
     """Worst case: every agent looks and bids, every juror is asked again, all but the dearest refine and are re-judged.
 
     With a shortlist as many agents write plans as it holds, and those that could take most. The prompts are rendered
-    with plans and evidence of the greatest length; juries, and jurors that know better, say themselves what they can take.
+    with plans and evidence of the greatest length; juries, and jurors that know better, say what they can take.
     """
     lookers = [looker for bidder in bidders if (looker := looker_of(bidder)) is not None]
     seen = longest_evidence() if lookers else ()

@@ -38,6 +38,7 @@ from sale.config.jurors import (
     MatchJurorSettings,
     QuestionJurorSettings,
 )
+from sale.config.own import BenchSettings, LearningSettings, OwnToolSettings, RouterSettings, VerifierSettings
 from sale.config.reading import find, load, parse, shipped
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
@@ -51,18 +52,23 @@ __all__ = [
     "STEP_WAYS",
     "TOOL_WAYS",
     "AgentSettings",
+    "BenchSettings",
     "DecisionJurorSettings",
     "EmbeddingSettings",
     "FunctionJurorSettings",
     "JurorSettings",
+    "LearningSettings",
     "MatchJurorSettings",
     "MemorySettings",
+    "OwnToolSettings",
     "PriceSettings",
     "QuestionJurorSettings",
+    "RouterSettings",
     "SandboxSettings",
     "ServerSettings",
     "Settings",
     "ToolSettings",
+    "VerifierSettings",
     "WeightSettings",
     "WorkspaceSettings",
     "allow",

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from sale.config.agents import AgentSettings, PriceSettings
 from sale.config.jurors import KINDS, JurorSettings
+from sale.config.own import BenchSettings, LearningSettings, VerifierSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
 from sale.config.tools import ToolSettings
@@ -34,6 +35,9 @@ _KEYS = sorted(
     | set(JurorSettings.model_fields)
     | {name for own in KINDS.values() for name in own.model_fields}
     | set(ServerSettings.model_fields)
+    | set(VerifierSettings.model_fields)
+    | set(LearningSettings.model_fields)
+    | set(BenchSettings.model_fields)
     | set(WorkspaceSettings.model_fields)
     | set(EmbeddingSettings.model_fields)
     | {field.name for rules in (AuctionRules, Caps, Budget, SearchRules, McpRules) for field in fields(rules)}

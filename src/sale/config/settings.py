@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sale.config.agents import AgentSettings
 from sale.config.jurors import JurorSettings
+from sale.config.own import BenchSettings, LearningSettings, VerifierSettings
 from sale.config.sections import Positive, Seconds, Section, Weight
 from sale.config.server import ServerSettings
 from sale.config.tools import ToolSettings
@@ -88,6 +89,12 @@ class Settings(Section):
     """Copies of repositories that agents work in."""
     server: ServerSettings = ServerSettings()
     """The gateway and its dashboard."""
+    verifier: VerifierSettings | None = None
+    """What answers are checked by where nothing else is given."""
+    learning: LearningSettings = LearningSettings()
+    """How weights are fitted."""
+    bench: BenchSettings = BenchSettings()
+    """What the bench compares with."""
     origin: Annotated[str, Field(exclude=True)] = "given"
 
     def under(self, *, jury: JuryMode | None = None, hold: Holding | None = None) -> Settings:

@@ -22,11 +22,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
-from sale.agents.pool import Engines, hire, limits_of
+from sale.agents.pool import Engines, hire
 from sale.agents.protocol import Agent, Tool
 from sale.agents.seating import seat_jurors
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
+from sale.agents.tools.sandbox import limits_of
 from sale.agents.verify import ModelJudge
 from sale.auction import scoring
 from sale.auction.looking import looker_of

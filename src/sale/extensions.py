@@ -40,6 +40,23 @@ NOUNS: Mapping[Group, str] = {
     "models": "provider of models",
 }
 """What one extension of a group is called in errors."""
+PYDANTIC_AI = (
+    *("alibaba", "anthropic", "azure", "azure-responses", "bedrock", "cerebras", "cohere", "deepseek", "fireworks"),
+    *("github", "google", "google-cloud", "groq", "heroku", "huggingface", "litellm", "meta", "mistral"),
+    *(
+        "moonshotai",
+        "nebius",
+        "ollama",
+        "openai",
+        "openai-chat",
+        "openai-responses",
+        "openrouter",
+        "ovhcloud",
+        "sambanova",
+    ),
+    *("snowflake", "together", "vercel", "vllm", "xai", "zai"),
+)
+"""Providers of models that are reached through Pydantic AI, as they are called there."""
 BUILT_IN: Mapping[Group, Mapping[str, str]] = {
     "agents": {},
     "tools": {},
@@ -62,7 +79,7 @@ BUILT_IN: Mapping[Group, Mapping[str, str]] = {
         "examples": "sale.agents.own_tools:examples_verifier",
         "model": "sale.agents.own_tools:model_verifier",
     },
-    "models": {},
+    "models": dict.fromkeys(PYDANTIC_AI, "sale.models.native:native_model"),
 }
 """The path of each extension that comes with sale, by group and name."""
 PATH = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
@@ -166,6 +183,7 @@ def make(
     given: Mapping[str, object],
     options: Mapping[str, object],
     where: str,
+    common: Collection[str] = (),
 ) -> T:
     """Make an extension that settings name.
 
@@ -176,6 +194,7 @@ def make(
         given: Arguments from sale, by name; each is passed where the signature has it.
         options: The keys of its own in the settings.
         where: The part of the settings that names it, for the error.
+        common: Other keys of its table, one of which may have been meant where a key is unknown.
 
     Raises:
         ConfigError: It cannot be imported or made, is told what it does not take, or lacks what its group needs.
@@ -186,7 +205,7 @@ def make(
     if isinstance(found, type) or lacking:
         if not callable(found):
             raise ConfigError(f"{what} lacks {', '.join(lacking)}", where=where, hint="Name a class or a function.")
-        found = _called(cast("Callable[..., object]", found), given, options, what=what, where=where)
+        found = _called(cast("Callable[..., object]", found), given, options, common, what=what, where=where)
         lacking = _lacking(found, shape)
     elif options:
         raise ConfigError(f"{what} is ready made and takes no {', '.join(sorted(options))}", where=where)
@@ -262,6 +281,7 @@ def _called(
     factory: Callable[..., object],
     given: Mapping[str, object],
     options: Mapping[str, object],
+    common: Collection[str],
     *,
     what: str,
     where: str,
@@ -270,7 +290,7 @@ def _called(
         arguments = _arguments(factory, given, options)
         return factory(**arguments)
     except ValidationError as error:
-        keys = (*given, *inspect.signature(factory).parameters)
+        keys = (*common, *inspect.signature(factory).parameters)
         raise ConfigError(option_faults(error, what, keys), where=where) from None
     except SaleError as error:
         if isinstance(error, ConfigError) and not error.where:
@@ -304,7 +324,9 @@ def _arguments(
 
 
 def _lacking(found: object, shape: type) -> list[str]:
-    """The members of a protocol that something has not."""
+    """The members of a protocol that something has not; the base class, where it is none."""
+    if not getattr(shape, "_is_protocol", False):
+        return [] if isinstance(found, shape) else [f"the base class {shape.__module__}.{shape.__name__}"]
     wanted = {
         name for base in shape.__mro__[:-1] for name in vars(base) if not name.startswith("_") and base is not object
     }

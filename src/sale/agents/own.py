@@ -1,4 +1,4 @@
-"""Agents of `sale.toml` that bring their own way of working: a program, or a function of some package."""
+"""Agents of `sale.toml` that bring their own way of working: a program, a function, or a kind that a package adds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
 from sale.agents.adapters.plans import FixedPlan, Planner, Work
 from sale.agents.protocol import Agent
-from sale.config import AgentSettings, command_environment
+from sale.config import OF_KINDS, AgentSettings, command_environment
 from sale.errors import ConfigError
-from sale.extensions import imported
+from sale.extensions import imported, make
 from sale.types import Price, Task
 
 
 def own_agent(settings: AgentSettings, price: Price) -> Agent:
-    """The agent that a `command` or a `function` is.
+    """The agent that a `command`, a `function` or a `kind` is.
 
     Raises:
         ConfigError: A variable it is to be given is not set, or the function is not there.
@@ -39,6 +39,8 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
             directory=settings.directory,
             reports_usage=settings.reports_usage,
         )
+    if settings.kind is not None:
+        return _of_kind(settings, settings.kind, price)
     found = imported(settings.function or "", where=f"agent {settings.name!r}")
     bid = _fixed(settings.plan) if settings.plan is not None else getattr(found, "bid", None)
     work = getattr(found, "execute", found)
@@ -59,6 +61,21 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
         execute=worker if settings.follow_strategy else _without_plan(worker),
         seconds=settings.seconds,
     )
+
+
+def _of_kind(settings: AgentSettings, kind: str, price: Price) -> Agent:
+    """An agent of a package or a dotted path, given what can be said of every agent where its signature has it."""
+    given = {
+        "name": settings.name,
+        "price": price,
+        "seconds": settings.seconds,
+        "follow_strategy": settings.follow_strategy,
+    }
+    where = f"agent {settings.name!r}"
+    agent = make("agents", kind, Agent, given=given, options=settings.options, where=where, common=OF_KINDS)
+    if agent.name != settings.name:
+        raise ConfigError(f"the agent of kind {kind!r} calls itself {agent.name!r}", where=where, hint="Keep the name.")
+    return agent
 
 
 def _fixed(text: str) -> Planner:

@@ -27,15 +27,18 @@ from sale.config import (
     Settings,
     ToolSettings,
     api_key,
+    header_keys,
     llama_server,
     models_path,
 )
 from sale.errors import ConfigError, MissingExtraError
-from sale.models.address import Address
-from sale.models.endpoint import EndpointModel, Manner, at
+from sale.models.address import PLAIN, Address, RequestShape
+from sale.models.asking import Manner
+from sale.models.endpoint import EndpointModel, at
 from sale.models.local.catalogue import find as find_model
 from sale.models.local.engine import PARALLEL, LocalEngine
 from sale.models.local.weights import WeightStore, check_gguf
+from sale.models.native import NativeModel, made_by
 from sale.models.prices import listed_price, price_of
 from sale.models.protocol import Model
 from sale.types import Price
@@ -177,9 +180,11 @@ def agent_price(agent: AgentSettings) -> Price:
     """
     if agent.price is not None:
         return price_of(agent.price.input, agent.price.output, agent.price.blended, agent.price.cached)
-    if agent.endpoint is None or agent.model is None:
-        raise ConfigError("a price is needed", where=f"agent {agent.name!r}", hint="Add price = 0.05.")
-    return listed_price(agent.name, agent.model, agent.endpoint)
+    if agent.model is not None and agent.endpoint is not None:
+        return listed_price(agent.name, agent.model, agent.endpoint)
+    if agent.model is not None and agent.provider is not None:
+        return listed_price(agent.name, agent.model, provider=agent.provider)
+    raise ConfigError("a price is needed", where=f"agent {agent.name!r}", hint="Add price = 0.05.")
 
 
 def _tools(tools: ToolSettings, box: SandboxSettings) -> tuple[Tool, ...]:
@@ -196,13 +201,42 @@ def _workbench(settings: Settings) -> Workbench:
     return Workbench(sandbox=sandbox, limits=limits)
 
 
-def _model(agent: AgentSettings, running: _Running) -> EndpointModel:
+def _model(agent: AgentSettings, running: _Running) -> Model:
     manner = Manner(temperature=agent.temperature, logprobs=agent.logprobs, json_schema=agent.json_schema)
     if agent.endpoint is not None and agent.model is not None:
-        address = Address(base_url=agent.endpoint, model=agent.model, api_key=api_key(agent))
+        address = Address(base_url=agent.endpoint, model=agent.model, api_key=api_key(agent), shape=_shape(agent))
         return EndpointModel(agent.name, at(address), manner=manner)
+    if agent.provider is not None and agent.model is not None:
+        return _native(agent, agent.provider, agent.model, manner)
     locate, release = running.of(agent)
     return EndpointModel(agent.name, locate, manner=manner, release=release)
+
+
+def _native(agent: AgentSettings, provider: str, model: str, manner: Manner) -> NativeModel:
+    """A model by its provider's own protocol."""
+    opened = made_by(
+        provider,
+        model,
+        api_key=api_key(agent),
+        base_url=agent.base_url,
+        options=agent.options,
+        where=f"agent {agent.name!r}",
+        common=AgentSettings.model_fields,
+    )
+    return NativeModel(agent.name, opened, manner=manner, shape=_shape(agent))
+
+
+def _shape(agent: AgentSettings) -> RequestShape:
+    """How the agent's requests differ; the very `PLAIN` where they do not."""
+    shape = RequestShape(
+        headers=agent.headers,
+        secret_headers=header_keys(agent),
+        query=agent.query,
+        body=agent.extra_body,
+        rename=agent.rename,
+        drop=frozenset(agent.drop),
+    )
+    return PLAIN if shape == PLAIN else shape
 
 
 class _Running:

@@ -8,7 +8,7 @@ one file says everything, so what is in force can be read in one place. Unknown 
 Secrets are never in the file: an agent names the environment variable that holds its key.
 """
 
-from sale.config.agents import STEP_WAYS, TOOL_WAYS, AgentSettings, PriceSettings
+from sale.config.agents import OF_KINDS, STEP_WAYS, TOOL_WAYS, AgentSettings, PriceSettings
 from sale.config.environment import (
     APP,
     FILE,
@@ -17,6 +17,7 @@ from sale.config.environment import (
     corpora_path,
     embeddings_key,
     git_settings_path,
+    header_keys,
     held_patches_path,
     is_set,
     llama_server,
@@ -49,6 +50,7 @@ from sale.config.workspace import WorkspaceSettings
 __all__ = [
     "APP",
     "FILE",
+    "OF_KINDS",
     "STEP_WAYS",
     "TOOL_WAYS",
     "AgentSettings",
@@ -79,6 +81,7 @@ __all__ = [
     "embeddings_key",
     "find",
     "git_settings_path",
+    "header_keys",
     "held_patches_path",
     "is_set",
     "llama_server",

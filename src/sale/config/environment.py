@@ -30,6 +30,17 @@ def api_key(agent: AgentSettings) -> SecretStr | None:
     return _secret(agent.api_key_env, f"agent {agent.name!r}", "remove the agent from sale.toml")
 
 
+def header_keys(agent: AgentSettings) -> dict[str, SecretStr]:
+    """The headers of an agent's requests whose values are keys, from the environment variables it names.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    where = f"agent {agent.name!r}"
+    named = {name: _secret(variable, where, "leave it out") for name, variable in agent.headers_env.items()}
+    return {name: one for name, one in named.items() if one is not None}
+
+
 def secret(variable: str | None, *, where: str) -> SecretStr | None:
     """The value of an environment variable that settings name; `None` where they name none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar, cast
 
@@ -18,6 +19,10 @@ Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of an environment variable."""
 Options = dict[str, Any]
 """Settings that an extension reads, as TOML gives them."""
+
+
+NEARLY = 0.8
+"""The likeness of two keys, as `difflib` has it, from which one is taken for the other misspelt."""
 
 
 class Section(BaseModel):
@@ -53,14 +58,22 @@ class ExtensionSection(Section):
         return hash((type(self), self.kind))
 
 
-def gathered(value: object, known: Collection[str]) -> object:
-    """A table in which the keys that are not known have become `options`; anything but a table as it is."""
+def gathered(value: object, known: Collection[str], *, misspelt: bool = False) -> object:
+    """A table in which the keys that are not known have become `options`; anything but a table as it is.
+
+    Args:
+        value: The table.
+        known: The keys it has in any case.
+        misspelt: Whether a key that is nearly a known one stays where it is, to be refused.
+    """
     if not isinstance(value, Mapping):
         return value
     table = cast("Mapping[str, object]", value)
     own = {key: one for key, one in table.items() if key not in known}
+    if misspelt:
+        own = {key: one for key, one in own.items() if not difflib.get_close_matches(key, known, n=1, cutoff=NEARLY)}
     given = table.get("options", {})
     if not own or not isinstance(given, Mapping):
         return table
-    rest = {key: one for key, one in table.items() if key in known}
+    rest = {key: one for key, one in table.items() if key not in own}
     return {**rest, "options": {**cast("Mapping[str, object]", given), **own}}

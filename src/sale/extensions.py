@@ -19,9 +19,9 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module, metadata
-from typing import Any, Literal, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, cast, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from sale.errors import ConfigError, SaleError
@@ -245,7 +245,8 @@ def option_faults(error: ValidationError, whose: str, keys: Collection[str]) -> 
         key = str(one["loc"][0]) if len(one["loc"]) == 1 else ""
         if key in missing:
             continue
-        if one["type"] == "extra_forbidden" and key and not difflib.get_close_matches(key, keys, n=1):
+        known = key in keys or not difflib.get_close_matches(key, keys, n=1)
+        if one["type"] == "extra_forbidden" and key and known:
             said.append(f"{key} cannot be said of {whose}")
         else:
             said.append(fault_text(one, keys))
@@ -262,7 +263,7 @@ def fault_text(fault: ErrorDetails, keys: Collection[str]) -> str:
     steps = [str(part + 1) if isinstance(part, int) else part for part in fault["loc"]]
     where = ".".join(steps) or "the file"
     if fault["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
-        if "api_key_env" in steps:  # most likely the key itself, which must not end up in a log
+        if any(step.endswith("_env") for step in steps):  # most likely the key itself, which must not end up in a log
             return f"{where}: must be the name of an environment variable, not the key"
         message = fault["msg"].removeprefix("Value error, ")
         value: object = fault["input"]
@@ -317,7 +318,9 @@ def _arguments(
         if name in arguments or one.kind in {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}:
             continue
         default = ... if one.default is inspect.Parameter.empty else one.default
-        fields[name] = (hints.get(name, Any), default)
+        kind = hints.get(name, Any)
+        # TOML has types of its own, so `true` or `"5"` where a number belongs is a mistake.
+        fields[name] = (Annotated[kind, Field(strict=True)] if kind in (bool, int, float, str) else kind, default)
     config = ConfigDict(FREE_FORM, extra="allow") if open_ended else FREE_FORM
     checked = create_model("options", __config__=config, **fields).model_validate(options)
     return arguments | {name: getattr(checked, name) for name in checked.model_fields_set}

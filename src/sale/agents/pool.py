@@ -214,16 +214,18 @@ def _model(agent: AgentSettings, running: _Running) -> Model:
 
 def _native(agent: AgentSettings, provider: str, model: str, manner: Manner) -> NativeModel:
     """A model by its provider's own protocol."""
+    shape = _shape(agent)
     opened = made_by(
         provider,
         model,
         api_key=api_key(agent),
         base_url=agent.base_url,
         options=agent.options,
+        shape=shape,
         where=f"agent {agent.name!r}",
         common=AgentSettings.model_fields,
     )
-    return NativeModel(agent.name, opened, manner=manner, shape=_shape(agent))
+    return NativeModel(agent.name, opened, manner=manner, shape=shape)
 
 
 def _shape(agent: AgentSettings) -> RequestShape:

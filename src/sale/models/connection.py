@@ -11,7 +11,7 @@ the bill. What could not be sent at all is tried again, and so is what the endpo
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, cast
 
 import httpx2
@@ -59,7 +59,8 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     own = {name.lower(): value for name, value in shape.all_headers.items()}
     openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
     http_client = _http_client(url, agent, _Once)
-    http_client.event_hooks = {"request": [] if openai else [_only_ours(key, own)], "response": [_given_up]}
+    asked = [_kept_at(url.host, shape.secret_headers), *([] if openai else [_only_ours(key, own)])]
+    http_client.event_hooks = {"request": asked, "response": [_given_up]}
     client = _Shaped(
         base_url=address.base_url,
         api_key=key,
@@ -148,6 +149,17 @@ def _only_ours(key: str, own: Mapping[str, str]) -> Callable[[httpx2.Request], A
         # The environment's headers may hold another key. After a redirect to elsewhere there is none, and stays none.
         if "authorization" in request.headers:
             request.headers["authorization"] = own.get("authorization", f"Bearer {key}")
+
+    return strip
+
+
+def _kept_at(host: str, secret: Collection[str]) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Takes headers that hold keys from a request that a redirect leads to another host."""
+
+    async def strip(request: httpx2.Request) -> None:
+        if request.url.host != host:
+            for name in secret:
+                request.headers.pop(name, None)
 
     return strip
 

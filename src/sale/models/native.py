@@ -4,7 +4,8 @@ A provider of models is a class or a function that makes a model of Pydantic AI.
 `native_model`; other packages add theirs as entry points of the group `sale.models`, or are named by a dotted path.
 
 The clients of providers would send a request again after a lost connection, when the provider may have done the work
-already and charge for it twice. So they are told not to retry, and what was refused (429, 5xx) is retried here.
+already and charge for it twice. So they are told not to retry where they can be told (Bedrock's cannot), and what was
+refused (429, 5xx) is retried here.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
+import httpx2
 from pydantic import SecretStr
 from pydantic_ai.direct import model_request
 from pydantic_ai.exceptions import UnexpectedModelBehavior, UserError
@@ -47,13 +50,19 @@ _NOT_SAID = re.compile(r"^self$|client|secret|token|key|_options$")
 
 
 def native_model(
-    provider: str, model: str, api_key: SecretStr | None = None, base_url: str | None = None, **options: object
+    provider: str,
+    model: str,
+    http_client: httpx2.AsyncClient | None = None,
+    api_key: SecretStr | None = None,
+    base_url: str | None = None,
+    **options: object,
 ) -> ToolModel:
     """A model of a provider that Pydantic AI knows.
 
     Args:
         provider: Its name there.
         model: The model's name at the provider.
+        http_client: What it asks with, where it can be told; the provider's own unless given.
         api_key: The key; the provider's own variable of the environment is read unless given.
         base_url: In place of the provider's own address.
         options: What else its class in Pydantic AI takes: `region_name` of `bedrock`, `api_version` of `azure`.
@@ -76,8 +85,8 @@ def native_model(
     if idle := sorted(given.keys() - set(takes)):
         there = ", ".join("api_key_env" if name == "api_key" else name for name in takes)
         raise ConfigError(f"{', '.join(idle)} cannot be said of {provider!r}", hint=f"It takes {there}.")
-    if base_url is not None and "http_client" in parameters:
-        given["http_client"] = client_for(base_url, provider)
+    if http_client is not None and "http_client" in parameters:
+        given["http_client"] = http_client
     try:
         made = kind(**given)
         return infer_model(f"{provider}:{model}", provider_factory=lambda _: made)
@@ -88,13 +97,30 @@ def native_model(
         raise ConfigError(f"{provider!r} cannot be opened: {said}", hint="Name its key in api_key_env.") from error
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A model of a provider, and the HTTP client it was given, if any."""
+
+    model: ToolModel
+    http_client: httpx2.AsyncClient | None
+
+    async def aclose(self) -> None:
+        """Close both, and the provider's own client."""
+        await self.model.__aexit__(None, None, None)
+        client: object = getattr(self.model.provider, "client", None)
+        if callable(close := getattr(client, "close", None)) and inspect.isawaitable(done := close()):
+            await done
+        if self.http_client is not None:
+            await self.http_client.aclose()
+
+
 class NativeModel:
     """A model of a provider of models, made on first use.
 
     It may be used from one event loop after another: connections belong to a loop, so a new loop gets a new client.
     """
 
-    def __init__(self, name: str, opened: Callable[[], ToolModel], *, manner: Manner, shape: RequestShape) -> None:
+    def __init__(self, name: str, opened: Callable[[], Opened], *, manner: Manner, shape: RequestShape) -> None:
         """Nothing is made yet.
 
         Args:
@@ -107,6 +133,7 @@ class NativeModel:
         self._opened = opened
         self._manner = manner
         self._shape = shape
+        self._used: Opened | None = None
         self._model: ToolModel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -118,8 +145,9 @@ class NativeModel:
         """
         loop = asyncio.get_running_loop()
         if self._model is None or self._loop is not loop:
-            self._loop = loop
-            self._model = _Careful(self._opened(), self._name, self._manner, self._shape)
+            self._loop, self._used = loop, self._opened()
+            self._model = _Careful(self._used.model, self._name, self._manner, self._shape)
+            await self._model.__aenter__()
         return self._model
 
     async def generate(
@@ -145,10 +173,10 @@ class NativeModel:
         return read_response(response, time.monotonic() - began)
 
     async def aclose(self) -> None:
-        """Close the client, where it can be closed."""
-        model, self._model = self._model, None
-        if isinstance(model, WrapperModel) and self._loop is asyncio.get_running_loop():
-            await _closed(model.wrapped)
+        """Close its connections, if they belong to the running event loop."""
+        used, self._used, self._model = self._used, None, None
+        if used is not None and self._loop is asyncio.get_running_loop():
+            await used.aclose()
 
 
 class _Careful(WrapperModel):
@@ -168,7 +196,7 @@ class _Careful(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Ask, and ask again where the request was refused for now."""
-        settings = _shaped(model_settings or ModelSettings(), self._shape)
+        settings = _shaped(model_settings or ModelSettings(), self._shape, self.wrapped.unsupported_settings)
         for attempt in range(self._manner.retries):
             try:
                 return await self._once(messages, settings, model_request_parameters)
@@ -191,9 +219,11 @@ class _Careful(WrapperModel):
         return response
 
 
-def _shaped(settings: ModelSettings, shape: RequestShape) -> ModelSettings:
-    kept = cast("dict[str, Any]", {name: value for name, value in settings.items() if name not in shape.drop})
-    kept["max_retries"] = 0
+def _shaped(settings: ModelSettings, shape: RequestShape, unknown: frozenset[str]) -> ModelSettings:
+    """A request's settings without what is to be dropped and what the provider does not know, plus what is added."""
+    left_out = shape.drop | unknown
+    given = {**settings, "max_retries": 0}
+    kept = cast("dict[str, Any]", {name: value for name, value in given.items() if name not in left_out})
     if headers := shape.all_headers:
         kept["extra_headers"] = {**kept.get("extra_headers", {}), **headers}
     if shape.body:
@@ -208,15 +238,6 @@ def _keys_of(model: ToolModel) -> tuple[str, ...]:
     return (found,) if isinstance(found, str) and len(found) >= SHORTEST_SECRET else ()
 
 
-async def _closed(model: ToolModel) -> None:
-    client: object = getattr(model.provider, "client", None)
-    close = getattr(client, "close", None) or getattr(getattr(client, "aio", None), "aclose", None)
-    if callable(close):
-        done: object = close()
-        if inspect.isawaitable(done):
-            await done
-
-
 def made_by(
     provider: str,
     model: str,
@@ -224,9 +245,10 @@ def made_by(
     api_key: SecretStr | None,
     base_url: str | None,
     options: Mapping[str, object],
+    shape: RequestShape,
     where: str,
     common: Collection[str] = (),
-) -> Callable[[], ToolModel]:
+) -> Callable[[], Opened]:
     """How to make the model of an agent. It is made once at once, which connects to nothing, and shows what is wrong.
 
     Args:
@@ -235,6 +257,7 @@ def made_by(
         api_key: The key, where settings name its variable.
         base_url: In place of the provider's own address.
         options: The provider's own settings.
+        shape: How requests are to differ.
         where: The part of the settings that names it, for the error.
         common: Keys that settings of any provider have, for advice on misspelt ones.
 
@@ -245,9 +268,15 @@ def made_by(
     said = {"api_key": api_key, "base_url": base_url}
     wanted = {name: value for name, value in said.items() if value is not None} | dict(options)
 
-    def opened() -> ToolModel:
-        given = {"provider": provider, "model": model}
-        return make("models", provider, ToolModel, given=given, options=wanted, where=where, common=common)
+    def opened() -> Opened:
+        client = client_for(base_url, provider) if base_url is not None else None
+        given = {"provider": provider, "model": model, "http_client": client}
+        made = make("models", provider, ToolModel, given=given, options=wanted, where=where, common=common)
+        asked = {"extra_headers": ("headers", shape.all_headers), "extra_body": ("extra_body", shape.body)}
+        unknown = [asked[name][0] for name in sorted(asked.keys() & made.unsupported_settings) if asked[name][1]]
+        if unknown:
+            raise ConfigError(f"{', '.join(unknown)} cannot be said of {provider!r}", where=where, hint="Leave it out.")
+        return Opened(model=made, http_client=client)
 
-    opened()
-    return opened
+    ready = [opened()]
+    return lambda: ready.pop() if ready else opened()

@@ -66,7 +66,11 @@ BUILT_IN: Mapping[Group, Mapping[str, str]] = {
         "decision": "sale.agents.seating:decision_juror",
         "function": "sale.agents.seating:function_juror",
     },
-    "objectives": {},
+    "objectives": {
+        "utility": "sale.learning.utility:Utility",
+        "margin": "sale.learning.margin:Margin",
+        "minmax": "sale.learning.minmax:MinMax",
+    },
     "routers": {},
     "providers": {
         "searxng": "sale.agents.tools.web.providers:SearXNG",

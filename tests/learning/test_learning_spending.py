@@ -14,10 +14,10 @@ from sale.auction.sequence import first_to_try, next_to_try
 from sale.errors import InputError
 from sale.learning.attempts import ends
 from sale.learning.choosing import Prospects, prospects
-from sale.learning.dataset import Table, tabulate
+from sale.learning.dataset import Completed, Table, tabulate
 from sale.learning.fit import fit
 from sale.learning.spending import Match, Spend, best_agent_cost, spend_curve, worth_of
-from sale.learning.unknowns import Completed, complete
+from sale.learning.unknowns import complete
 from sale.learning.utility import rate_posteriors, success_models, work_costs
 from sale.types import Bid, Weights
 from tests.learning.pools import Pool, auctions, bid, seen_by_market

@@ -12,8 +12,7 @@ import numpy as np
 
 from sale.auction.sequence import MOST, best_plans
 from sale.learning.choosing import Prospects
-from sale.learning.dataset import MICRO, Bools, Floats
-from sale.learning.unknowns import Completed
+from sale.learning.dataset import MICRO, Bools, Completed, Floats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,10 +9,9 @@ import numpy as np
 
 from sale.errors import InputError
 from sale.learning.choosing import chosen
-from sale.learning.dataset import Ints, Table, agent_prices, split, tabulate
+from sale.learning.dataset import Completed, Ints, Table, agent_prices, split, tabulate
 from sale.learning.intervals import mean_interval
 from sale.learning.unknowns import (
-    Completed,
     Consequences,
     Estimate,
     complete,

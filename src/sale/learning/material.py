@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from sale.errors import InputError
-from sale.learning.dataset import Ints, Table, split, tabulate
+from sale.learning.dataset import Completed, Ints, Table, split, tabulate
 from sale.learning.heldout import HeldOut, hold_out
-from sale.learning.recipes import Candidate, Recipe, recipe
+from sale.learning.objectives import BaseObjective, Candidate
 from sale.learning.spending import Curve, spend_curve
-from sale.learning.unknowns import Completed, complete
+from sale.learning.unknowns import complete
+from sale.learning.utility import Utility
 from sale.types import Example
 
 LEAST_TASKS = 8
@@ -35,11 +35,14 @@ class Material:
     judged: int
     """Executions with a known outcome."""
     _curves: dict[int, Curve] = field(default_factory=dict[int, Curve])
+    _solved: dict[Hashable, tuple[HeldOut, Candidate]] = field(
+        default_factory=dict[Hashable, tuple[HeldOut, Candidate]]
+    )
 
-    @cached_property
+    @property
     def models(self) -> tuple[HeldOut, Candidate]:
         """Success models: what they said of tasks they had not seen, and the one of all tasks, neither priced yet."""
-        return self.solved(recipe("utility", None, 0.0), 0.0)
+        return self.solved(Utility(), 0.0)
 
     def curve(self, attempts: int) -> Curve:
         """What success models solve and spend by what a solved task is worth, if so many agents may try."""
@@ -50,10 +53,15 @@ class Material:
             self._curves[attempts] = spend_curve(self.table, expected, self.completed, attempts)
         return self._curves[attempts]
 
-    def solved(self, how: Recipe, seconds: float) -> tuple[HeldOut, Candidate]:
-        """What a recipe does on held-out folds, and on everything with the setting that they chose."""
+    def solved(self, how: BaseObjective, seconds: float) -> tuple[HeldOut, Candidate]:
+        """What an objective does on held-out folds, and on everything with the setting that they chose."""
+        key = how.cache_key
+        if key is not None and key in self._solved:
+            return self._solved[key]
         held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds)
-        (final,) = how.solve(self.table, self.completed, (held.setting,), 0.4 * seconds, True)
+        final = how.path(self.table, self.completed, (held.setting,), seconds=0.4 * seconds, final=True)[0]
+        if key is not None:
+            self._solved[key] = held, final
         return held, final
 
 

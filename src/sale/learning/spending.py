@@ -22,8 +22,7 @@ from scipy import special as scipy_special
 from sale.errors import InputError
 from sale.learning.attempts import ends
 from sale.learning.choosing import Prospects
-from sale.learning.dataset import MICRO, Floats, Table
-from sale.learning.unknowns import Completed
+from sale.learning.dataset import MICRO, Completed, Floats, Table
 from sale.learning.utility import rate_posteriors, work_costs
 
 _special: Any = scipy_special  # scipy is untyped

@@ -23,7 +23,7 @@ from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlem
 from sale.types.examples import Example, Worked
 from sale.types.results import UNVERIFIED, Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
 from sale.types.rules import AuctionRules, Caps, Holding, JuryMode
-from sale.types.weights import Objective, SuccessModel, TrackRecord, Training, Weights, WeightSet
+from sale.types.weights import SuccessModel, TrackRecord, Training, Weights, WeightSet
 
 __all__ = [
     "AUCTION_STAGES",
@@ -44,7 +44,6 @@ __all__ = [
     "Exploration",
     "Holding",
     "JuryMode",
-    "Objective",
     "Outcome",
     "Pair",
     "Price",

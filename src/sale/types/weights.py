@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-Objective = Literal["minmax", "margin", "utility"]
-"""How weights were fitted (method, section 3)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +114,8 @@ class Weights:
 class Training:
     """What weights were fitted on, and how well they did on records they had not seen."""
 
-    objective: Objective
+    objective: str
+    """What they were to achieve: `utility`, `margin` or `minmax` (method, section 3), or the name of another."""
     auctions: int
     """Recorded auctions used."""
     judged: int

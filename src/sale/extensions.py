@@ -71,7 +71,16 @@ BUILT_IN: Mapping[Group, Mapping[str, str]] = {
         "margin": "sale.learning.margin:Margin",
         "minmax": "sale.learning.minmax:MinMax",
     },
-    "routers": {},
+    "routers": {
+        "best-single": "sale.bench.routers.fixed:BestSingle",
+        "wtp-knn": "sale.bench.routers.baselines:wtp_knn",
+        "wtp-mlp": "sale.bench.routers.baselines:wtp_mlp",
+        "carrot-knn": "sale.bench.routers.baselines:carrot_knn",
+        "carrot-text": "sale.bench.routers.baselines:carrot_text",
+        "to-router-knn": "sale.bench.routers.baselines:to_router_knn",
+        "to-router-mlp": "sale.bench.routers.baselines:to_router_mlp",
+        "frugalgpt": "sale.bench.routers.baselines:frugalgpt",
+    },
     "providers": {
         "searxng": "sale.agents.tools.web.providers:SearXNG",
         "brave": "sale.agents.tools.web.desk:brave",

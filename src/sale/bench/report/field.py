@@ -21,6 +21,7 @@ from sale.bench.routers.baselines import fixed, learnt
 from sale.bench.routers.features import Features
 from sale.bench.routers.fixed import Oracle, Random, SingleAgent
 from sale.bench.routers.protocol import OutcomeTable, Router, Routing
+from sale.config import RouterSettings
 
 FEWEST_TRAINING = 30
 """Fewer training tasks than this are no training set: baselines are then fitted on the test tasks they do not route."""
@@ -58,7 +59,13 @@ class Field:
         return next(one for one in (*self.contenders, *self.ablations) if one.name == name)
 
 
-def compare(recorded: Recorded, dev: Recorded | None, features: Features, lessons: Lessons) -> Field:
+def compare(
+    recorded: Recorded,
+    dev: Recorded | None,
+    features: Features,
+    lessons: Lessons,
+    more: Sequence[RouterSettings] = (),
+) -> Field:
     """Everybody over one record.
 
     Args:
@@ -66,6 +73,7 @@ def compare(recorded: Recorded, dev: Recorded | None, features: Features, lesson
         dev: The training tasks; with fewer than `FEWEST_TRAINING` of them baselines are cross-fitted on the test ones.
         features: Shared sentence embeddings, for the baselines.
         lessons: What the market learns on training sets.
+        more: Routers that settings name, beside the baselines.
     """
     direct, planned = recorded.table(planned=False), recorded.table(planned=True)
     train = dev if dev is not None and len(dev.tasks) >= FEWEST_TRAINING else None
@@ -73,7 +81,7 @@ def compare(recorded: Recorded, dev: Recorded | None, features: Features, lesson
     # "Always the cheapest" and its like are one of the single agents under another name.
     plain = [router for router in fixed(direct.agents) if isinstance(router, Random) or type(router) is SingleAgent]
     contenders = [_alone(router, direct) for router in plain]
-    for router in learnt(features, answers=True):
+    for router in learnt(features, answers=True, more=more):
         routing = trained(router, known, direct) if known is not None else cross_fitted(router, direct)
         contenders.append(Contender(name=router.name, settled=settle((direct, routing))))
     for rule in RULES:

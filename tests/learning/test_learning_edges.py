@@ -148,6 +148,6 @@ def test_a_curve_is_drawn_once() -> None:
     ready = material(auctions(60))
     assert ready.curve(2) is ready.curve(2)
     held, made = ready.models
-    ready.__dict__["models"] = (replace(held, prospects=None), made)
+    ready._solved[utility.Utility] = (replace(held, prospects=None), made)
     with pytest.raises(ValueError, match="prospects"):
         ready.curve(1)

@@ -25,7 +25,7 @@ def parrot(model: str, times: int = 1) -> FunctionModel:
     def repeat(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked = [part.content for message in messages for part in message.parts if isinstance(part, UserPromptPart)]
         words = str(asked[-1]).split()[:20]
-        text = " ".join([f"{model} parrot:", *(words * times)])
+        text = " ".join([f"1. {model} parrot:", *(words * times), "\n2. That is all."])
         usage = RequestUsage(input_tokens=len(words), output_tokens=len(text.split()))
         return ModelResponse(parts=[TextPart(text)], usage=usage)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 from pydantic import BaseModel, TypeAdapter
@@ -34,6 +34,13 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
         config.JurorSettings,
         "One section for each juror that answers a question about a bid; [what kinds there are](evidence.md).",
     ),
+    (
+        'kind = "question"',
+        config.QuestionJurorSettings,
+        "Of a juror, beside the above.",
+    ),
+    ('kind = "decision"', config.DecisionJurorSettings, "Of a juror, beside the above."),
+    ('kind = "function"', config.FunctionJurorSettings, "Of a juror, beside the above."),
     ("[auction]", AuctionRules, "How auctions are held."),
     (
         "[auction.caps]",
@@ -54,6 +61,14 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ),
     ("[tools.search]", SearchRules, "Searching and reading pages; [an example of each provider](search.md)."),
     ("[[tools.mcp]]", McpRules, "One table for each MCP server; [what they are for](adapters/mcp.md)."),
+    (
+        "[[tools.own]]",
+        config.OwnToolSettings,
+        "One table for each tool of yours or of a package; [write your own](extend.md#a-tool).",
+    ),
+    ("[verifier]", config.VerifierSettings, "What `sale run` checks answers by where nothing else is given."),
+    ("[learning]", config.LearningSettings, "How `sale fit` fits weights; [learning](learning.md)."),
+    ("[[bench.routers]]", config.RouterSettings, "One table for each router that `sale bench report` compares too."),
     ("[sandbox]", config.SandboxSettings, "Where code written by models runs."),
     ("[workspace]", config.WorkspaceSettings, "Work in a copy of a repository; [how it goes](workspace.md)."),
     ("[server]", config.ServerSettings, "What `sale serve` does; [the gateway](gateway.md)."),
@@ -146,11 +161,13 @@ def _keys(kind: type) -> Iterator[tuple[str, str, str, str]]:
 
 def _default(kind: type, name: str) -> str:
     if issubclass(kind, BaseModel):
-        value = kind.model_fields[name].default
+        value = kind.model_fields[name].get_default(call_default_factory=True)
     else:
-        value = next(field.default for field in dataclasses.fields(kind) if field.name == name)
+        field = next(field for field in dataclasses.fields(kind) if field.name == name)
+        made = field.default_factory
+        value = field.default if made is dataclasses.MISSING else made()
     value = list(value) if isinstance(value, tuple) else value
-    return "none" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return "none" if value is None or value == {} else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _shape(hint: object) -> str:
@@ -161,7 +178,7 @@ def _shape(hint: object) -> str:
     if get_origin(hint) in {Union, UnionType}:
         return " or ".join(_shape(part) for part in get_args(hint) if part is not NoneType)
     if get_origin(hint) is dict:
-        return "table of numbers"
+        return "table of numbers" if get_args(hint)[1] not in {str, Any} else "table"
     if get_origin(hint) is tuple:
         return f"list of {_shape(get_args(hint)[0])}s"
     if dataclasses.is_dataclass(hint):

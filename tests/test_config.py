@@ -151,11 +151,20 @@ class TestAgents:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ('name = "a"\nprice = 1', "agents.1: exactly one of local, gguf, endpoint, command and function is"),
+            (
+                'name = "a"\nprice = 1',
+                "exactly one of local, gguf, endpoint, provider, command, function and kind",
+            ),
             ('name = "a"\nprice = 1\nlocal = "x"\ngguf = "y"', "got local, gguf"),
             ('name = "a"\nendpoint = "http://x"', "an endpoint needs the name of a model"),
-            ('name = "a"\nlocal = "x"\nprice = 1\nmodel = "m"', "model and api_key_env go with endpoint only"),
-            ('name = "a"\nlocal = "x"\nprice = 1\napi_key_env = "K"', "model and api_key_env go with endpoint only"),
+            (
+                'name = "a"\nlocal = "x"\nprice = 1\nmodel = "m"',
+                "model and api_key_env go with endpoint or",
+            ),
+            (
+                'name = "a"\nlocal = "x"\nprice = 1\napi_key_env = "K"',
+                "model and api_key_env go with endpoint or",
+            ),
             ('name = "a"\nendpoint = "ftp://x"\nmodel = "m"', "agents.1.endpoint: "),
             ('name = "a"\nendpoint = "https://me:pw@x/v1"\nmodel = "m"', "an endpoint's address holds no user or"),
             ('name = "a"\nfunction = "m:f"\nprice = 1\nbudget = { calls = 2 }', "budget cannot be said of a function"),

@@ -23,6 +23,7 @@ from sale.bench.routers.protocol import OutcomeTable, Router, Routing
 from sale.bench.tasks.schema import Kind
 from sale.errors import InputError
 from sale.learning.spending import MATCH
+from sale.learning.utility import Utility
 from sale.types import Bid, Price, Score, Weights
 
 CODER, GENERALIST = "coder", "generalist"
@@ -151,7 +152,7 @@ def market(name: str, view: View, embed: Embed, *, hold: bool = False, attempts:
     def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:
         known, asked = view(past), view(test)
         try:
-            weights = lessons.weights("utility", replace(MATCH, attempts=attempts), known)
+            weights = lessons.weights(Utility(), replace(MATCH, attempts=attempts), known)
         except InputError:
             weights = prior(asked)
         policy = OnlinePolicy(name=name, weights=weights, hold=hold, attempts=attempts, learn=False)

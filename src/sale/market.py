@@ -20,8 +20,10 @@ from sale import config
 from sale.agents.attempt import attempt, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
-from sale.agents.pool import build_agents, choose_sandbox
+from sale.agents.own_tools import configured_verifier
+from sale.agents.pool import build_agents
 from sale.agents.protocol import Agent, Verifier
+from sale.agents.tools.sandbox import boxed
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
@@ -86,13 +88,13 @@ class Market:
         self._agents = {agent.name: agent for agent in agents}
         self._rules, self._seats = rules or AuctionRules(), tuple(seats)
         self._jurors = tuple(juror for agent in agents if (juror := agent.juror) is not None)
-        prices = {agent.name: agent.price for agent in agents}
         judging = [juror.name for juror in (*self._jurors, *self._seats)]
         finding = {seat.name for seat in self._seats if seat.reads == "evidence"}
-        rates = self._rules.base_rates
+        prices, rates = {agent.name: agent.price for agent in agents}, self._rules.base_rates
         self._prior = prior or scoring.default_weights(prices, judging, evidence=finding, base_rates=rates)
-        self._weights, self._scoring_rule, self._open_memory = weights, scoring_rule, memory
-        self._sandbox, self._memory = sandbox or config.SandboxSettings(), cast("AuctionMemory | None", None)
+        self._weights, self._scoring_rule, self._sandbox = weights, scoring_rule, sandbox or config.SandboxSettings()
+        self.verifier: Verifier | None = None  # of `run`, where the caller names no other
+        self._open_memory, self._memory = memory, cast("AuctionMemory | None", None)
         self._memory_lock, self._runner = asyncio.Lock(), cast("asyncio.Runner | None", None)
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
 
@@ -106,9 +108,8 @@ class Market:
             ConfigError: The file is wrong, a key is not in the environment, or an agent has no price.
         """
         found = settings or config.load(Path(path) if path is not None else None)
-        known = knowledge_of(found)
-        agents = build_agents(found)
-        return cls(
+        known, agents = knowledge_of(found), build_agents(found)
+        market = cls(
             agents,
             seats=seat_jurors(found, agents),
             rules=found.auction,
@@ -117,6 +118,8 @@ class Market:
             memory=open_memory(found, known.work if known else None) if found.memory.enabled else None,
             sandbox=found.sandbox,
         )
+        market.verifier = configured_verifier(found, agents)
+        return market
 
     @property
     def agents(self) -> tuple[Agent, ...]:
@@ -145,7 +148,7 @@ class Market:
 
         Args:
             task: What is to be done.
-            verifier: Says whether the answer is right; without one the outcome is unknown until `feedback`.
+            verifier: Says whether the answer is right, else the market's; without one that is unknown until `feedback`.
             observe: Called with every event as it happens.
             tenant: Whose task it is: agents are shown past tasks and plans of this tenant only.
 
@@ -154,7 +157,7 @@ class Market:
                 before anything was spent. A failed execution does not raise: it is in the result. Nor does a memory
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
-        began = time.monotonic()
+        began, verifier = time.monotonic(), verifier or self.verifier
         check = await self.check_errors(verifier)
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
         auction = await self._hold(task, terms)
@@ -195,8 +198,8 @@ class Market:
 
     def worst_auction(self, task: Task | str, *, among: Names = None) -> float:
         """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
-        worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules, self._seats)
-        return min(worst.dollars, self._rules.caps.dollars)
+        worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules, self._seats).dollars
+        return min(worst, self._rules.caps.dollars)
 
     def run_sync(
         self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
@@ -231,7 +234,7 @@ class Market:
         Raises:
             SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
         """
-        sandbox, limits = choose_sandbox(self._sandbox)
+        sandbox, limits = boxed(self._sandbox)
         return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
     async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "", *, tenant: str | None = None) -> None:
@@ -240,8 +243,7 @@ class Market:
         Raises:
             InputError: There is no such auction, or this market has no memory.
         """
-        memory = await self.memory()
-        if memory is None:
+        if (memory := await self.memory()) is None:
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
         await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
@@ -364,17 +366,17 @@ class Market:
     def close(self) -> None:
         """Close after `run_sync`."""
         self._sync(self.aclose())
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.close()
+        if self._runner is not None:
+            self._runner.close()
+        self._runner = None
 
     async def aclose(self) -> None:
         """Close agents and memory; the market can be used again, at the cost of opening anew."""
         for agent in self.agents:
             await agent.aclose()
         async with self._memory_lock:
-            memory, self._memory = self._memory, None
-            if memory is not None:
+            if (memory := self._memory) is not None:
+                self._memory = None
                 await memory.aclose()
 
     def __enter__(self) -> Self:

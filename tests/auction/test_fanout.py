@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
 
 import pytest
 
+from sale.auction.events import VoteArrived
 from sale.auction.fanout import check_fan_out, fan_out
-from sale.auction.ledger import Ledger
+from sale.auction.ledger import Ledger, worst_usage
+from sale.auction.protocols import Answer, JudgeRequest, Question
+from sale.auction.questions import Seat
 from sale.errors import CapError, ConfigError, InputError
-from sale.types import AuctionRules, Caps, JuryMode, Task, ToolInfo
+from sale.types import AuctionRules, Caps, JuryMode, Price, Reply, Task, ToolInfo, Usage
 from tests.support.builders import TASK, pair, price
 from tests.support.greedy import Greedy
 from tests.support.scripted import Remembered, Watch, auctioneer, hold
@@ -111,6 +116,93 @@ class TestRefusal:
         auctioneer(agents, jurors=agents, rules=rules).check(TASK)
         with pytest.raises(CapError):
             auctioneer(agents, jurors=agents, rules=rules, memory=Remembered({})).check(TASK)
+
+
+@dataclass
+class Thrice(Greedy):
+    """A juror that makes three calls for each judgement, and says so."""
+
+    def usage_bound(self, request: JudgeRequest, /) -> Usage:
+        once = worst_usage(request.prompt, request.max_tokens)
+        return once + once + once
+
+    async def judge(self, request: JudgeRequest, /) -> Reply:
+        return replace(await super().judge(request), usage=self.usage_bound(request))
+
+
+ONE = Price(input=1.0, output=1.0, blended=1.0)
+
+
+@dataclass(frozen=True)
+class Respondent:
+    """Answers with what it says it takes at most."""
+
+    bound: Callable[[Question], object]
+    name: str = "own"
+    price: Price = ONE
+
+    def usage_bound(self, question: Question, /) -> Usage:
+        return cast("Usage", self.bound(question))
+
+    async def answer(self, question: Question, /) -> Answer:
+        return Answer(probability=0.5, usage=self.usage_bound(question))
+
+
+class TestJurorsThatKnowTheirOwnWorst:
+    @pytest.mark.parametrize("mode", ["panel", "per-bid"])
+    async def test_a_juror_is_reserved_for_as_it_says_and_held_to_no_less(self, mode: JuryMode) -> None:
+        agents = pool(3)
+        jurors = [Thrice(agent.name, agent.price, filler=agent.filler, favourite="agent2") for agent in agents]
+        rules = replace(RULES, jury=mode, refine=False)
+        plain, worst = fan_out(agents, agents, TASK, rules), fan_out(agents, jurors, TASK, rules)
+        alone = fan_out(agents, [], TASK, rules)
+        assert worst.tokens - alone.tokens == 3 * (plain.tokens - alone.tokens)
+        rules = replace(rules, caps=Caps(calls=worst.calls, tokens=worst.tokens, dollars=worst.dollars))
+        held = await hold(agents, jurors=jurors, rules=rules)
+        assert not any(call.error for call in held.auction.settlement.calls)
+        assert held.auction.settlement.usage.total > plain.tokens
+
+    async def test_so_is_one_that_answers_a_question(self) -> None:
+        agents = pool(2)
+        seat = Seat(respondent=Respondent(lambda _: Usage(input_tokens=70_000, output_tokens=9)), reads="plan")
+        rules = replace(RULES, refine=False)
+        alone, worst = fan_out(agents, [], TASK, rules), fan_out(agents, [], TASK, rules, [seat])
+        assert worst.tokens - alone.tokens == 2 * 70_009
+        rules = replace(rules, caps=Caps(calls=worst.calls, tokens=worst.tokens, dollars=worst.dollars))
+        held = await hold(agents, jurors=[], seats=[seat], rules=rules)
+        assert [score.value for bid in held.auction.bids for score in bid.scores] == [2.5, 2.5]
+        assert not any(call.error for call in held.auction.settlement.calls)
+
+    @pytest.mark.parametrize(
+        ("bound", "said"),
+        [
+            (3, "its usage_bound is 3"),
+            (Usage(input_tokens=-1), "its usage_bound is Usage"),
+            (ZeroDivisionError("by nothing"), "its usage_bound fails: ZeroDivisionError: by nothing"),
+        ],
+    )
+    def test_what_can_be_no_bound_is_said_before_anything_is_spent(self, bound: object, said: str) -> None:
+        def own(_: Question) -> object:
+            if isinstance(bound, Exception):
+                raise bound
+            return bound
+
+        with pytest.raises(ConfigError, match=said) as caught:
+            check_fan_out(pool(2), [], TASK, RULES, [Seat(respondent=Respondent(own), reads="plan")])
+        assert caught.value.where == "juror 'own'"
+
+    async def test_one_that_fails_over_a_bid_casts_no_vote(self) -> None:
+        def fails(question: Question) -> Usage:
+            if "agent1!" in question.strategy.text:
+                raise ValueError("not this one")
+            return Usage(input_tokens=9)
+
+        seat = Seat(respondent=Respondent(fails), reads="plan")
+        held = await hold(pool(2), jurors=[], seats=[seat], rules=replace(RULES, refine=False))
+        votes = [event.vote for event in held.watch.events if isinstance(event, VoteArrived)]
+        assert [(vote.bidder, vote.value) for vote in votes if vote.value is not None] == [("agent0", 2.5)]
+        (note,) = [vote.note for vote in votes if vote.value is None]
+        assert "not this one" in (note or "")
 
 
 @pytest.mark.parametrize("mode", ["panel", "per-bid"])

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sale.learning import fit as fitting
-from sale.learning import logistic, minmax
+from sale.learning import logistic, minmax, utility
 from sale.learning.drift import drift
 from sale.learning.fit import fit
 from sale.learning.logistic import fit_logistic
+from sale.learning.margin import Margin
 from sale.learning.minmax import SolverLimits, best_of, solve_minmax
 from sale.learning.prepared_data import prepare_data
-from sale.learning.recipes import recipe
 from sale.learning.refit_trigger import check_refit
 from sale.learning.weight_terms import list_terms
 from sale.types import Weights, WeightSet, Worked
@@ -57,14 +56,15 @@ def test_an_explored_market_says_what_stands_in_for_what_it_did_not_see() -> Non
 
 def test_a_fit_on_many_outcomes_says_how_many_its_folds_used(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = fit(auctions(20), "utility").training.notes
-    monkeypatch.setattr(fitting, "MAX_OUTCOMES", 50)
+    monkeypatch.setattr(utility, "MOST_OUTCOMES", 50)
     notes = fit(auctions(20), "utility").training.notes
     assert "on folds at most 50 outcomes were used; the final fit used all" in set(notes) - set(quiet)
 
 
 def test_margin_needs_a_worth() -> None:
+    ready = prepare_data(auctions(20))
     with pytest.raises(ValueError, match="margin needs to know what a solved task is worth"):
-        recipe("margin", None, 0.5)
+        Margin().fit(ready.table, ready.completed)
 
 
 def test_a_start_far_from_the_optimum_is_no_hindrance() -> None:
@@ -149,6 +149,6 @@ def test_a_curve_is_drawn_once() -> None:
     ready = prepare_data(auctions(60))
     assert ready.curve(2) is ready.curve(2)
     held, made = ready.models
-    ready.__dict__["models"] = (replace(held, prospects=None), made)
+    ready._solved[utility.Utility] = (replace(held, prospects=None), made)
     with pytest.raises(ValueError, match="prospects"):
         ready.curve(1)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sale.auction.attempt_order import first_to_try, next_to_try
 from sale.errors import InputError
 from sale.learning.attempts import follow_attempts
-from sale.learning.dataset import Table, tabulate
+from sale.learning.dataset import CompletedOutcomes, Table, tabulate
 from sale.learning.decision import BidPredictions, predict_bids
 from sale.learning.fit import fit
-from sale.learning.missing_outcomes import CompletedOutcomes, complete
+from sale.learning.missing_outcomes import complete
 from sale.learning.spending import MatchBestAgent, SpendShare, best_agent_cost, spend_curve, worth_of
 from sale.learning.utility import rate_posteriors, success_models, work_costs
 from sale.types import Bid, Weights

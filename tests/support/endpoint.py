@@ -99,6 +99,7 @@ class Received:
     body: Json
     at: float
     """`time.monotonic()` when it arrived."""
+    query: str = ""
     status: int | None = None
     """`None` until, or unless, an answer was begun."""
     cancelled: bool = False
@@ -199,7 +200,12 @@ class Endpoint:
         body: Json = json.loads(raw) if raw else {}
         model = str(body.get("model", ""))
         received = Received(
-            path=request.url.path, model=model, headers=dict(request.headers), body=body, at=time.monotonic()
+            path=request.url.path,
+            model=model,
+            headers=dict(request.headers),
+            body=body,
+            at=time.monotonic(),
+            query=request.url.query,
         )
         with self._lock:
             self._received.append(received)

@@ -15,6 +15,7 @@ from sale.auction.auctioneer import Auctioneer
 from sale.auction.events import Event
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Bidder, Juror, Recall
+from sale.auction.questions import Seat
 from sale.config import AgentSettings
 from sale.errors import CallError, SaleError
 from sale.models.scripted import Line, Script, ScriptedModel, plans_in
@@ -131,6 +132,7 @@ def auctioneer(
     agents: Sequence[Bidder],
     *,
     jurors: Sequence[Juror] | None = None,
+    seats: Sequence[Seat] = (),
     rules: AuctionRules | None = None,
     weights: Weights | None = None,
     memory: Recall | None = None,
@@ -138,10 +140,13 @@ def auctioneer(
 ) -> Auctioneer:
     """Among contractors, who all judge unless jurors are given; with the default weights unless others are."""
     jury = [a.juror for a in agents if isinstance(a, Contractor) and a.juror] if jurors is None else jurors
-    prior = scoring.default_weights({agent.name: agent.price for agent in agents}, [juror.name for juror in jury])
+    prior = scoring.default_weights(
+        {agent.name: agent.price for agent in agents}, [juror.name for juror in (*jury, *seats)]
+    )
     return Auctioneer(
         bidders=agents,
         jurors=jury,
+        seats=seats,
         rules=rules or AuctionRules(),
         weights=weights or prior,
         memory=memory,
@@ -154,12 +159,13 @@ async def hold(
     *,
     task: Task = TASK,
     jurors: Sequence[Juror] | None = None,
+    seats: Sequence[Seat] = (),
     rules: AuctionRules | None = None,
     weights: Weights | None = None,
     memory: Recall | None = None,
 ) -> Held:
     """Hold one auction."""
     watch = Watch()
-    market = auctioneer(agents, jurors=jurors, rules=rules, weights=weights, memory=memory)
+    market = auctioneer(agents, jurors=jurors, seats=seats, rules=rules, weights=weights, memory=memory)
     ledger = Ledger(caps=market.rules.caps, observe=watch)
     return Held(await market.hold("test", task, ledger, watch), ledger, watch)

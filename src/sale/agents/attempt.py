@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -41,12 +42,30 @@ async def attempt(agent: Agent, task: Task, bid: Bid, *, verifier: Verifier | No
 
 async def _work(agent: Agent, task: Task, bid: Bid, observe: Observer) -> Execution:
     observe(WorkStarted(agent=bid.agent))
-    done = await agent.execute(task, bid.strategy.text or None)
+    done = await _executed(agent, task, bid)
     execution = replace(
         done, answer=make_storable(done.answer), error=make_storable(done.error) if done.error else None
     )
     observe(WorkFinished(execution=execution))
     return execution
+
+
+async def _executed(agent: Agent, task: Task, bid: Bid) -> Execution:
+    """The agent's work; one that raises, which may be anybody's, has failed."""
+    began = time.monotonic()
+    followed = bool(bid.strategy.text)
+    try:
+        return await agent.execute(task, bid.strategy.text or None)
+    except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
+        return Execution(
+            agent=bid.agent,
+            answer="",
+            mode="failed",
+            followed_strategy=followed,
+            calls=(),
+            seconds=time.monotonic() - began,
+            error=f"{type(error).__name__}: {error}",
+        )
 
 
 async def _judge(task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
@@ -56,6 +75,15 @@ async def _judge(task: Task, execution: Execution, verifier: Verifier | None, ob
     elif verifier is None:
         outcome = Outcome(verdict="unknown", judged_by="nobody")
     else:
-        outcome = await verifier.verify(task, execution.answer)
+        outcome = await _verified(verifier, task, execution.answer)
     observe(Judged(outcome=outcome))
     return outcome
+
+
+async def _verified(verifier: Verifier, task: Task, answer: str) -> Outcome:
+    """What the verifier says; one that fails, which may be anybody's, leaves the outcome unknown."""
+    try:
+        return await verifier.verify(task, answer)
+    except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's verifier
+        name = type(verifier).__name__
+        return Outcome(verdict="unknown", judged_by=name, detail=make_storable(f"{type(error).__name__}: {error}"))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import httpx2
 from pydantic import SecretStr
 
 from sale.auction.prompts import harmless_parts, render_candidate
 from sale.auction.protocols import Answer, Question
+from sale.config.jurors import DecisionProtocol
 from sale.errors import (
     BadReplyError,
     CallTimeoutError,
@@ -25,7 +26,6 @@ from sale.errors import (
 )
 from sale.types import Price, Usage
 
-DecisionProtocol = Literal["systemone", "decisions"]
 _NAME = "suited"
 MAX_TOKENS = 10**9
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import cast
 
 from sale.agents.decisions import DecisionRespondent
-from sale.agents.own import import_function
 from sale.agents.protocol import Agent
 from sale.agents.respondents import FREE_PRICE, FunctionRespondent, MatchRespondent, ModelRespondent
 from sale.auction.protocols import Juror, Question, Respondent
 from sale.auction.questions import DEFAULT_QUESTION, Seat
-from sale.config import JurorSettings, Settings, juror_key
+from sale.config import (
+    DecisionJurorSettings,
+    FunctionJurorSettings,
+    JurorSettings,
+    MatchJurorSettings,
+    QuestionJurorSettings,
+    Settings,
+    secret,
+)
 from sale.errors import ConfigError, MissingExtraError
+from sale.extensions import imported, make
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import price_of
 from sale.types import Price
@@ -22,18 +30,21 @@ from sale.types import Price
 def seat_jurors(settings: Settings, agents: Sequence[Agent]) -> tuple[Seat, ...]:
     """A seat for each juror that the settings name.
 
+    A kind of juror is a class or a function. It is given `name`, and `models`, what can be asked of the pool's models
+    by the name of the agent, where its signature has them; and the juror's own settings.
+
     Args:
         settings: Name the jurors.
-        agents: The pool; jurors of kind `question` ask the model of one of them.
+        agents: The pool; a juror may ask the model of one of them.
 
     Raises:
-        ConfigError: A key is not in the environment, or a function is not there.
+        ConfigError: A kind of juror is not there or cannot be made, or a key is not in the environment.
         MissingExtraError: A juror of kind `match` needs an optional dependency.
     """
-    models = {agent.name: agent for agent in agents}
+    models = {agent.name: cast("Juror", agent) for agent in agents if getattr(agent, "judge", None) is not None}
     return tuple(
         Seat(
-            respondent=_respondent(juror, models.get(juror.agent or "")),
+            respondent=_respondent(juror, models),
             question=juror.question or DEFAULT_QUESTION,
             reads=juror.reads,
         )
@@ -41,40 +52,63 @@ def seat_jurors(settings: Settings, agents: Sequence[Agent]) -> tuple[Seat, ...]
     )
 
 
-def _respondent(juror: JurorSettings, agent: Agent | None) -> Respondent:
-    match juror.kind:
-        case "question":
-            return ModelRespondent(name=juror.name, juror=_model_of(juror, agent))
-        case "match":
-            if find_spec("onnxruntime") is None:
-                hint = "pip install 'sale[local]', or remove the juror."
-                raise MissingExtraError(f"the juror {juror.name!r} needs the `local` extra", hint=hint)
-            return MatchRespondent(name=juror.name, embedder=MiniLMEmbedder())
-        case "decision":
-            return DecisionRespondent(
-                name=juror.name,
-                endpoint=juror.endpoint or "",
-                model=juror.model or "",
-                price=_price(juror),
-                api_key=juror_key(juror),
-                protocol=juror.protocol,
-            )
-        case "function":
-            where = f"juror {juror.name!r}"
-            function = import_function(juror.function or "", where=where)
-            if not callable(function):
-                raise ConfigError(f"{juror.function!r} cannot be called", where=where, hint="Name an async function.")
-            asked = cast("Callable[[Question], Awaitable[float | None]]", function)
-            return FunctionRespondent(name=juror.name, function=asked, price=_price(juror))
+def _respondent(juror: JurorSettings, models: Mapping[str, Juror]) -> Respondent:
+    given = {"name": juror.name, "models": models}
+    return make("jurors", juror.kind, Respondent, given=given, options=juror.options, where=f"juror {juror.name!r}")
 
 
-def _model_of(juror: JurorSettings, agent: Agent | None) -> Juror:
-    """The agent as one that can be asked, whether or not it sits on the jury itself."""
-    judge = getattr(agent, "judge", None)
-    if agent is None or judge is None:
-        raise ConfigError(f"the agent {juror.agent!r} has no model to ask", where=f"juror {juror.name!r}")
-    return cast("Juror", agent)
+def model_juror(name: str, models: Mapping[str, Juror], settings: QuestionJurorSettings) -> Respondent:
+    """A juror of kind `question`: an agent's model, whether or not the agent sits on the jury itself.
+
+    Raises:
+        ConfigError: The agent has no model.
+    """
+    if settings.agent not in models:
+        raise ConfigError(f"the agent {settings.agent!r} has no model to ask", where=f"juror {name!r}")
+    return ModelRespondent(name=name, juror=models[settings.agent])
 
 
-def _price(juror: JurorSettings) -> Price:
-    return FREE_PRICE if juror.price is None else price_of(juror.price, juror.price, juror.price)
+def match_juror(name: str, settings: MatchJurorSettings) -> Respondent:  # noqa: ARG001  it refuses other keys
+    """A juror of kind `match`.
+
+    Raises:
+        MissingExtraError: There is nothing here to make embeddings with.
+    """
+    if find_spec("onnxruntime") is None:
+        hint = "pip install 'sale[local]', or remove the juror."
+        raise MissingExtraError(f"the juror {name!r} needs the `local` extra", hint=hint)
+    return MatchRespondent(name=name, embedder=MiniLMEmbedder())
+
+
+def decision_juror(name: str, settings: DecisionJurorSettings) -> Respondent:
+    """A juror of kind `decision`.
+
+    Raises:
+        ConfigError: The key is not in the environment.
+    """
+    return DecisionRespondent(
+        name=name,
+        endpoint=settings.endpoint,
+        model=settings.model,
+        price=_price(settings.price),
+        api_key=secret(settings.api_key_env, where=f"juror {name!r}"),
+        protocol=settings.protocol,
+    )
+
+
+def function_juror(name: str, settings: FunctionJurorSettings) -> Respondent:
+    """A juror of kind `function`.
+
+    Raises:
+        ConfigError: The function is not there, or cannot be called.
+    """
+    where = f"juror {name!r}"
+    function = imported(settings.function, where=where)
+    if not callable(function):
+        raise ConfigError(f"{settings.function!r} cannot be called", where=where, hint="Name an async function.")
+    asked = cast("Callable[[Question], Awaitable[float | None]]", function)
+    return FunctionRespondent(name=name, function=asked, price=_price(settings.price))
+
+
+def _price(dollars: float | None) -> Price:
+    return FREE_PRICE if dollars is None else price_of(dollars, dollars, dollars)

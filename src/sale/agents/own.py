@@ -1,24 +1,24 @@
-"""Agents of `sale.toml` that bring their own way of working: a program, or a function of some package."""
+"""Agents of `sale.toml` that bring their own way of working: a program, a function, or a kind that a package adds."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib import import_module
 from typing import cast
 
 from sale.agents.account import NO_BUDGET
 from sale.agents.adapters.adapted import Terms
 from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
-from sale.agents.adapters.plans import FixedPlan, Planner, Work, describe_error
+from sale.agents.adapters.plans import FixedPlan, Planner, Work
 from sale.agents.protocol import Agent
-from sale.config import AgentSettings, command_environment
+from sale.config import OF_KINDS, AgentSettings, command_environment
 from sale.errors import ConfigError
+from sale.extensions import imported, make
 from sale.types import Price, Task
 
 
 def own_agent(settings: AgentSettings, price: Price) -> Agent:
-    """The agent that a `command` or a `function` is.
+    """The agent that a `command`, a `function` or a `kind` is.
 
     Raises:
         ConfigError: A variable it is to be given is not set, or the function is not there.
@@ -39,7 +39,9 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
             directory=settings.directory,
             reports_usage=settings.reports_usage,
         )
-    found = import_function(settings.function or "", where=f"agent {settings.name!r}")
+    if settings.kind is not None:
+        return _of_kind(settings, settings.kind, price)
+    found = imported(settings.function or "", where=f"agent {settings.name!r}")
     bid = _fixed(settings.plan) if settings.plan is not None else getattr(found, "bid", None)
     work = getattr(found, "execute", found)
     where = f"agent {settings.name!r}"
@@ -61,29 +63,19 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
     )
 
 
-def import_function(path: str, *, where: str) -> object:
-    """Import the object that `package.module:name` names.
-
-    Args:
-        path: The name of the module, a colon, and the name of something in it.
-        where: The agent or juror it is for, for the error.
-
-    Raises:
-        ConfigError: It is not there, or its module cannot be imported.
-    """
-    module, _, name = path.partition(":")
-    try:
-        found: object = import_module(module)
-    except ImportError as error:
-        hint = "Is its package installed, or its directory on PYTHONPATH?"
-        raise ConfigError(f"{module!r} cannot be imported: {error}", where=where, hint=hint) from error
-    except Exception as error:
-        raise ConfigError(f"{module!r} fails when it is imported: {describe_error(error)}", where=where) from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise ConfigError(f"there is no {name!r} in {module!r}", where=where, hint="package.module:name")
-        found = getattr(found, part)
-    return found
+def _of_kind(settings: AgentSettings, kind: str, price: Price) -> Agent:
+    """An agent of a package or a dotted path, given what can be said of every agent where its signature has it."""
+    given = {
+        "name": settings.name,
+        "price": price,
+        "seconds": settings.seconds,
+        "follow_strategy": settings.follow_strategy,
+    }
+    where = f"agent {settings.name!r}"
+    agent = make("agents", kind, Agent, given=given, options=settings.options, where=where, common=OF_KINDS)
+    if agent.name != settings.name:
+        raise ConfigError(f"the agent of kind {kind!r} calls itself {agent.name!r}", where=where, hint="Keep the name.")
+    return agent
 
 
 def _fixed(text: str) -> Planner:

@@ -13,11 +13,12 @@ from typing import Protocol, cast
 
 from sale.agents.contractor import Contractor
 from sale.agents.own import own_agent
+from sale.agents.own_tools import own_tools
 from sale.agents.protocol import Agent, Tool
 from sale.agents.repair import Workbench
 from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
-from sale.agents.tools.sandbox import RunLimits, Sandbox, find_sandbox
+from sale.agents.tools.sandbox import boxed
 from sale.agents.tools.web.toolset import SearchToolset, toolset_of
 from sale.config import (
     TOOL_WAYS,
@@ -26,25 +27,24 @@ from sale.config import (
     Settings,
     ToolSettings,
     api_key,
+    header_keys,
     llama_server,
     models_path,
 )
 from sale.errors import ConfigError, MissingExtraError
-from sale.models.address import Address
-from sale.models.endpoint import EndpointModel, SamplingOptions, fixed_address
+from sale.models.address import PLAIN, Address, RequestShape
+from sale.models.asking import SamplingOptions
+from sale.models.endpoint import EndpointModel, fixed_address
 from sale.models.local.catalogue import find as find_model
 from sale.models.local.engine import PARALLEL, LocalEngine
 from sale.models.local.weights import WeightStore, check_gguf
+from sale.models.native import NativeModel, made_by
 from sale.models.prices import listed_price, price_of
 from sale.models.protocol import Model
 from sale.types import Price
 from sale.types.mcp import may_use
 from sale.types.search import SearchRules
 from sale.types.tools import Fee
-
-MEGABYTE = 1024 * 1024
-"""The ways to work in which an agent can search."""
-
 
 Wrapper = Callable[[AgentSettings, Model], Model]
 """Something between an agent and its model: a recorder, say."""
@@ -180,45 +180,65 @@ def agent_price(agent: AgentSettings) -> Price:
     """
     if agent.price is not None:
         return price_of(agent.price.input, agent.price.output, agent.price.blended, agent.price.cached)
-    if agent.endpoint is None or agent.model is None:
-        raise ConfigError("a price is needed", where=f"agent {agent.name!r}", hint="Add price = 0.05.")
-    return listed_price(agent.name, agent.model, agent.endpoint)
-
-
-def limits_of(box: SandboxSettings) -> RunLimits:
-    """The sandbox limits of the settings."""
-    return RunLimits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
-
-
-def choose_sandbox(box: SandboxSettings) -> tuple[Sandbox, RunLimits]:
-    """Where code runs by these settings, and what it may take.
-
-    Raises:
-        SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
-    """
-    return find_sandbox(allow_unsafe=box.unsafe_subprocess), limits_of(box)
+    if agent.model is not None and agent.endpoint is not None:
+        return listed_price(agent.name, agent.model, agent.endpoint)
+    if agent.model is not None and agent.provider is not None:
+        return listed_price(agent.name, agent.model, provider=agent.provider)
+    raise ConfigError("a price is needed", where=f"agent {agent.name!r}", hint="Add price = 0.05.")
 
 
 def _tools(tools: ToolSettings, box: SandboxSettings) -> tuple[Tool, ...]:
+    own = own_tools(tools.own, box)
     if not tools.python:
-        return ()
-    sandbox, limits = choose_sandbox(box)
+        return own
+    sandbox, limits = boxed(box)
     fee = Fee(per_call=tools.price_per_call, per_second=tools.price_per_second)
-    return (PythonTool(sandbox, limits=limits, fee=fee, lasting=tools.python_state),)
+    return (PythonTool(sandbox, limits=limits, fee=fee, lasting=tools.python_state), *own)
 
 
 def _workbench(settings: Settings) -> Workbench:
-    sandbox, limits = choose_sandbox(settings.sandbox)
+    sandbox, limits = boxed(settings.sandbox)
     return Workbench(sandbox=sandbox, limits=limits)
 
 
-def _model(agent: AgentSettings, running: _RunningEngines) -> EndpointModel:
+def _model(agent: AgentSettings, running: _RunningEngines) -> Model:
     manner = SamplingOptions(temperature=agent.temperature, logprobs=agent.logprobs, json_schema=agent.json_schema)
     if agent.endpoint is not None and agent.model is not None:
-        address = Address(base_url=agent.endpoint, model=agent.model, api_key=api_key(agent))
+        address = Address(base_url=agent.endpoint, model=agent.model, api_key=api_key(agent), shape=_shape(agent))
         return EndpointModel(agent.name, fixed_address(address), manner=manner)
+    if agent.provider is not None and agent.model is not None:
+        return _native(agent, agent.provider, agent.model, manner)
     locate, release = running.of(agent)
     return EndpointModel(agent.name, locate, manner=manner, release=release)
+
+
+def _native(agent: AgentSettings, provider: str, model: str, manner: SamplingOptions) -> NativeModel:
+    """A model by its provider's own protocol."""
+    shape = _shape(agent)
+    opened = made_by(
+        provider,
+        model,
+        api_key=api_key(agent),
+        base_url=agent.base_url,
+        options=agent.options,
+        shape=shape,
+        where=f"agent {agent.name!r}",
+        common=AgentSettings.model_fields,
+    )
+    return NativeModel(agent.name, opened, manner=manner, shape=shape)
+
+
+def _shape(agent: AgentSettings) -> RequestShape:
+    """How the agent's requests differ; the very `PLAIN` where they do not."""
+    shape = RequestShape(
+        headers=agent.headers,
+        secret_headers=header_keys(agent),
+        query=agent.query,
+        body=agent.extra_body,
+        rename=agent.rename,
+        drop=frozenset(agent.drop),
+    )
+    return PLAIN if shape == PLAIN else shape
 
 
 class _RunningEngines:

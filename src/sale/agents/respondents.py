@@ -17,7 +17,7 @@ from sale.auction.text import without_invisible
 from sale.auction.yes_no import probability_of_yes
 from sale.errors import BadReplyError, CallError
 from sale.models.embedding import Embedder, Vectors
-from sale.types import Price
+from sale.types import Price, Usage
 
 MAX_TASKS = 64
 """Number of tasks whose vectors are kept."""
@@ -71,6 +71,10 @@ class MatchRespondent:
     middle: float = MATCH_MIDDLE
     _tasks: dict[str, Vectors] = field(default_factory=dict[str, Vectors], repr=False, compare=False)
     """Tasks as vectors: the bids of a task are compared with it one after the other."""
+
+    def usage_bound(self, question: Question, /) -> Usage:  # noqa: ARG002  whatever it is asked
+        """Nothing: no model is called."""
+        return Usage()
 
     async def answer(self, question: Question, /) -> Answer:
         """Compare the task with each quotation; where there is none, with the plan."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sale.auction.jury import ATTEMPTS, ballot_tokens
-from sale.auction.labels import draw_labels
+from sale.auction.jury import convene
 from sale.auction.ledger import worst_usage
 from sale.auction.looking import longest_evidence, looker_of
 from sale.auction.prompts import (
     EXAMPLE_TASK_BYTES,
     bid_prompt,
-    judge_prompt,
     longest_plan,
-    panel_prompt,
     refine_prompt,
 )
 from sale.auction.protocols import Bidder, Juror
@@ -39,7 +36,7 @@ def fan_out(
     """Worst case: every agent looks and bids, every juror is asked again, all but the dearest refine and are re-judged.
 
     With a shortlist as many agents write plans as it holds, and those that could take most. The prompts are rendered
-    with plans and evidence of the greatest length, and reserved for as the ledger does it.
+    with plans and evidence of the greatest length; juries, and jurors that know better, say what they can take.
     """
     lookers = [looker for bidder in bidders if (looker := looker_of(bidder)) is not None]
     seen = longest_evidence() if lookers else ()
@@ -49,13 +46,13 @@ def fan_out(
     asks.add([(bidder.price, _worst_bid(bidder, task, rules)) for bidder in bidders if rules.plans], most=writing)
     asks.add([(bidder.price, _worst_refinement(bidder.tools, task, rules, seen)) for bidder in cheaper], most=writing)
     longest = _longest(rules, seen)
+    jury = convene(rules.jury, jurors)
     for plans in (writing, min(writing, len(cheaper))):
-        judgements = _worst_judgements(plans, task, rules, longest)
-        asks.add([(juror.price, usage) for juror in jurors for usage in judgements])
+        asks.add(jury.bounds(task, plans, longest))
     for seat in seats:
         times = len(bidders) if seat.early else writing
         times += 0 if seat.reads == "evidence" else min(writing, len(cheaper))
-        asks.add([seat.worst_call(task, longest)] * times, models=not seat.free)
+        asks.add([seat.bound(task, longest)] * times, models=not seat.free)
     return FanOut(
         calls=asks.calls,
         tokens=asks.tokens,
@@ -92,19 +89,6 @@ def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules
     return worst_usage(prompt, rules.strategy_tokens)
 
 
-def _worst_judgements(plans: int, task: Task, rules: AuctionRules, longest: Strategy) -> list[Usage]:
-    """Return the largest usage of the calls by which one juror judges so many plans."""
-    if plans == 0:
-        return []
-    if rules.jury == "panel":
-        labels = draw_labels(plans, ())
-        prompt = panel_prompt(task, dict.fromkeys(labels, longest.text), dict.fromkeys(labels, longest.evidence))
-        return [worst_usage(prompt, ballot_tokens(plans))] * ATTEMPTS
-    (label,) = draw_labels(1, ())
-    prompt = judge_prompt(task, longest.text, label=label, evidence=longest.evidence)
-    return [worst_usage(prompt, ballot_tokens(1))] * ATTEMPTS * plans
-
-
 def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:
     """The longest bid there can be."""
     plan = "x" * longest_plan(rules.strategy_tokens) if rules.plans else ""
@@ -118,7 +102,8 @@ def check_fan_out(
 
     Raises:
         InputError: The task is empty or no text.
-        ConfigError: The pool is empty, or the pool or the jury holds a name twice.
+        ConfigError: The pool is empty, the pool or the jury holds a name twice, or a juror says of itself that it takes
+            what cannot be.
         CapError: The worst case is over a cap; the message has the figures.
     """
     if not task.text.strip():

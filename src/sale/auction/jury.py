@@ -17,11 +17,11 @@ from typing import Protocol
 from sale.auction.ballots import BallotError, ballot_schema, expected_scores, read_ballot
 from sale.auction.events import Observer, VoteArrived
 from sale.auction.labels import draw_labels
-from sale.auction.ledger import Ledger, Payer
+from sale.auction.ledger import Ledger, Payer, declared_bound, worst_usage
 from sale.auction.prompts import judge_prompt, panel_prompt, render_bid
-from sale.auction.protocols import JudgeRequest, Juror
+from sale.auction.protocols import BoundedJuror, JudgeRequest, Juror
 from sale.errors import SaleError
-from sale.types import AuctionRules, JuryMode, Prompt, Stage, Strategy, Task, Vote
+from sale.types import AuctionRules, JuryMode, Price, Prompt, Stage, Strategy, Task, Usage, Vote
 
 ATTEMPTS = 2
 # {"KQ": 5, "RM": 4, …} takes about seven tokens a label; white space and a fence need room too.
@@ -53,6 +53,16 @@ class Jury(Protocol):
         """One vote for each juror and strategy."""
         ...
 
+    def bounds(self, task: Task, plans: int, longest: Strategy) -> list[tuple[Price, Usage]]:
+        """Each call that judging so many plans can take, at most: its price, and the most it can consume.
+
+        Args:
+            task: What the plans are for.
+            plans: How many there are.
+            longest: The longest plan there can be.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PerBidJury:
@@ -70,6 +80,12 @@ class PerBidJury:
                     prompt = judge_prompt(sitting.task, strategy.text, label=label, evidence=strategy.evidence)
                     tasks.append(group.create_task(_vote(juror, sitting, prompt, {label: strategy})))
         return tuple(vote for task in tasks for vote in task.result())
+
+    def bounds(self, task: Task, plans: int, longest: Strategy) -> list[tuple[Price, Usage]]:
+        """A call for each juror and plan, and each once more."""
+        (label,) = draw_labels(1, ())
+        request = _request(judge_prompt(task, longest.text, label=label, evidence=longest.evidence), [label])
+        return [bound for juror in self.jurors for bound in [_bound(juror, request)] * ATTEMPTS * plans]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +113,15 @@ class PanelJury:
                 tasks.append(group.create_task(_vote(juror, sitting, prompt, plans)))
         return tuple(vote for task in tasks for vote in task.result())
 
+    def bounds(self, task: Task, plans: int, longest: Strategy) -> list[tuple[Price, Usage]]:
+        """A call for each juror, and each once more; none where there is no plan."""
+        if plans == 0:
+            return []
+        labels = draw_labels(plans, ())
+        prompt = panel_prompt(task, dict.fromkeys(labels, longest.text), dict.fromkeys(labels, longest.evidence))
+        request = _request(prompt, labels)
+        return [bound for juror in self.jurors for bound in [_bound(juror, request)] * ATTEMPTS]
+
 
 def convene(mode: JuryMode, jurors: Sequence[Juror]) -> Jury:
     """The jury for a mode."""
@@ -117,14 +142,21 @@ def ballot_tokens(labels: int) -> int:
     return TOKENS_AROUND + TOKENS_PER_LABEL * labels
 
 
+def _request(prompt: Prompt, labels: Sequence[str]) -> JudgeRequest:
+    return JudgeRequest(prompt=prompt, max_tokens=ballot_tokens(len(labels)), schema=ballot_schema(labels))
+
+
+def _bound(juror: Juror, request: JudgeRequest) -> tuple[Price, Usage]:
+    """A juror's price, and the most that one judgement of its takes."""
+    if isinstance(juror, BoundedJuror):
+        return juror.price, declared_bound(juror.name, lambda: juror.usage_bound(request))
+    return juror.price, worst_usage(request.prompt, request.max_tokens)
+
+
 async def _vote(juror: Juror, sitting: JuryContext, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:
     """One juror's votes on the labelled plans; asked once more if the first answer is not a valid ballot."""
     labels = list(plans)
-    request = JudgeRequest(
-        prompt=prompt,
-        max_tokens=ballot_tokens(len(labels)),
-        schema=ballot_schema(labels),
-    )
+    request = _request(prompt, labels)
     payer = Payer(stage=sitting.stage, agent=juror.name, price=juror.price)
     reason = ""
     for _ in range(ATTEMPTS):
@@ -135,6 +167,7 @@ async def _vote(juror: Juror, sitting: JuryContext, prompt: Prompt, plans: dict[
                 request.max_tokens,
                 seconds=sitting.rules.judge_seconds,
                 ask=lambda: juror.judge(request),
+                worst=_bound(juror, request)[1],
             )
             scores = read_ballot(reply.text, labels)
         except BallotError as error:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from sale.auction.events import CallSettled, Observer, ignore
 from sale.auction.protocols import Look, Looker
@@ -21,6 +21,7 @@ from sale.errors import (
     CallError,
     CallTimeoutError,
     CapError,
+    ConfigError,
     RateLimitedError,
     RejectedError,
     SaleError,
@@ -68,6 +69,25 @@ def worst_usage(prompt: Prompt, max_tokens: int) -> Usage:
     return Usage(input_tokens=size * TOKENS_PER_BYTE + TEMPLATE_TOKENS, output_tokens=max_tokens)
 
 
+def declared_bound(name: str, bound: Callable[[], Usage]) -> Usage:
+    """The most a call can consume, as whoever makes it says.
+
+    Args:
+        name: Names the juror in the error.
+        bound: Says it.
+
+    Raises:
+        ConfigError: It says nothing of the kind.
+    """
+    try:
+        said = cast("object", bound())
+    except Exception as error:
+        raise ConfigError(f"its usage_bound fails: {type(error).__name__}: {error}", where=f"juror {name!r}") from error
+    if not isinstance(said, Usage) or min(said.input_tokens, said.output_tokens) < 0:
+        raise ConfigError(f"its usage_bound is {said!r}", where=f"juror {name!r}", hint="Return a Usage from 0 up.")
+    return said
+
+
 @dataclass(slots=True)
 class Ledger:
     """The money, tokens and time one auction has spent and may still spend."""
@@ -108,6 +128,7 @@ class Ledger:
         *,
         seconds: float,
         ask: Callable[[], Awaitable[R]],
+        worst: Usage | None = None,
     ) -> R:
         """Make one call within the caps and put it on the record, whatever becomes of it.
 
@@ -117,12 +138,13 @@ class Ledger:
             max_tokens: The cap on the answer, in tokens.
             seconds: The longest the call may take; the auction's own deadline may come first.
             ask: Makes the call.
+            worst: The most it can consume, where that is not `worst_usage` of the prompt and the cap.
 
         Raises:
             CapError: A cap leaves no room for the call; it is not made.
             SaleError: The call failed or took too long. Whatever else the agent raises comes as a `CallError`.
         """
-        worst = worst_usage(prompt, max_tokens)
+        worst = worst_usage(prompt, max_tokens) if worst is None else worst
         dollars = payer.price.dollars(worst)
         allowed = min(seconds, self._admit(worst, dollars, payer))
         began = time.monotonic()

@@ -143,6 +143,15 @@ class StatesMiddle(Protocol):
         ...
 
 
+@runtime_checkable
+class BoundedRespondent(Protocol):
+    """A respondent that says how much an answer may take. Of others it is the prompt and an answer of one word."""
+
+    def usage_bound(self, question: Question, /) -> Usage:
+        """The most tokens that one answer to a question takes, all calls it makes for it together."""
+        ...
+
+
 class Juror(Protocol):
     """An agent that can judge. Failures are raised as `CallError`."""
 
@@ -158,6 +167,15 @@ class Juror(Protocol):
 
     async def judge(self, request: JudgeRequest, /) -> Reply:
         """Answer with JSON as the request's schema says."""
+        ...
+
+
+@runtime_checkable
+class BoundedJuror(Protocol):
+    """A juror that says how much a judgement may take. Of others it is the prompt and the longest answer allowed."""
+
+    def usage_bound(self, request: JudgeRequest, /) -> Usage:
+        """The most tokens that one judgement takes, all calls it makes for it together."""
         ...
 
 

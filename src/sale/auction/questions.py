@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from sale.auction.events import VoteArrived
 from sale.auction.jury import JuryContext
-from sale.auction.ledger import Payer, worst_usage
+from sale.auction.ledger import Payer, declared_bound, worst_usage
 from sale.auction.prompts import question_prompt
-from sale.auction.protocols import Answer, Question, Reads, Respondent, StatesMiddle
+from sale.auction.protocols import Answer, BoundedRespondent, Question, Reads, Respondent, StatesMiddle
 from sale.auction.scoring import MAX_SCORE
 from sale.errors import BadReplyError, SaleError
 from sale.types import NOTHING_TO_READ, Price, Strategy, Task, Usage, Vote
@@ -62,10 +62,21 @@ class Seat:
             evidence=strategy.evidence if self.reads != "plan" else (),
         )
 
-    def worst_call(self, task: Task, longest: Strategy) -> tuple[Price, Usage]:
+    def asked(self, task: Task, strategy: Strategy) -> Question:
+        """What it is asked about a bid; the strategy as much of it as it is shown."""
+        prompt = question_prompt(task, strategy, self.question)
+        return Question(task=task, strategy=strategy, text=self.question, prompt=prompt)
+
+    def bound(self, task: Task, longest: Strategy) -> tuple[Price, Usage]:
         """Its price, and the most that one answer about the longest bid takes."""
-        prompt = question_prompt(task, self.select_shown(longest), self.question)
-        return self.respondent.price, worst_usage(prompt, ANSWER_TOKENS)
+        return self.respondent.price, self.usage_bound(self.asked(task, self.select_shown(longest)))
+
+    def usage_bound(self, question: Question) -> Usage:
+        """The most that one answer takes, as the juror says, else by the length of the prompt."""
+        respondent = self.respondent
+        if isinstance(respondent, BoundedRespondent):
+            return declared_bound(self.name, lambda: respondent.usage_bound(question))
+        return worst_usage(question.prompt, ANSWER_TOKENS)
 
 
 async def ask_seats(
@@ -90,16 +101,16 @@ async def _asked(seat: Seat, sitting: JuryContext, strategy: Strategy) -> Vote:
     shown = seat.select_shown(strategy)
     if not (shown.text or shown.evidence):
         return replace(unknown, note=NOTHING_TO_READ, counts_as=MAX_SCORE * seat.middle)
-    prompt = question_prompt(sitting.task, shown, seat.question)
-    question = Question(task=sitting.task, strategy=shown, text=seat.question, prompt=prompt)
+    question = seat.asked(sitting.task, shown)
     payer = Payer(stage=sitting.stage, agent=seat.name, price=seat.respondent.price, model=not seat.free)
     try:
         answer = await sitting.ledger.pay(
             payer,
-            prompt,
+            question.prompt,
             ANSWER_TOKENS,
             seconds=sitting.rules.judge_seconds,
             ask=lambda: seat.respondent.answer(question),
+            worst=seat.usage_bound(question),
         )
         probability = _checked(answer, seat.name)
     except SaleError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sale import config
+from sale import config, extensions
 from sale.cli.board import plain
 from sale.cli.options import json_option, output
 from sale.errors import InputError
@@ -50,6 +50,7 @@ def _powers(settings: config.Settings) -> Iterator[str]:
     """Yield what settings have done on this machine and what they send where, a line each."""
     for agent in settings.agents:
         yield from _powers_of(agent)
+    yield from _loaded(settings)
     for server in settings.tools.mcp:
         if server.command:
             yield f"MCP server {server.name!r} starts {' '.join((server.command, *server.args))}{_given(*server.env)}"
@@ -68,12 +69,38 @@ def _powers(settings: config.Settings) -> Iterator[str]:
 
 
 def _powers_of(agent: config.AgentSettings) -> Iterator[str]:
+    keys = (agent.api_key_env, *agent.headers_env.values())
     if agent.command:
         yield f"agent {agent.name!r} starts {' '.join(agent.command)}{_given(*agent.env)}"
     if agent.function:
         yield f"agent {agent.name!r} loads {agent.function}"
     if agent.endpoint:
-        yield f"agent {agent.name!r} sends tasks to {agent.endpoint}{_given(agent.api_key_env)}"
+        yield f"agent {agent.name!r} sends tasks to {agent.endpoint}{_given(*keys)}"
+    if agent.provider:
+        yield f"agent {agent.name!r} sends tasks to {agent.base_url or agent.provider}{_given(*keys)}"
+
+
+def _loaded(settings: config.Settings) -> Iterator[str]:
+    """Yield the code that settings have run in this process: what they name that did not come with sale."""
+    tools = [settings.tools, *(agent.tools for agent in settings.agents if agent.tools is not None)]
+    named: list[tuple[str, extensions.Group, str | None]] = [
+        *((f"agent {agent.name!r}", "agents", agent.kind) for agent in settings.agents),
+        *((f"agent {agent.name!r}", "models", agent.provider) for agent in settings.agents),
+        *((f"juror {juror.name!r}", "jurors", juror.kind) for juror in settings.jurors),
+        *(("[[tools.own]]", "tools", tool.kind) for one in tools for tool in one.own),
+        *(("[tools.search]", "providers", one.search.provider) for one in tools if one.search is not None),
+        ("[verifier]", "verifiers", settings.verifier.kind if settings.verifier else None),
+        ("[learning]", "objectives", settings.learning.objective),
+        *(("[[bench.routers]]", "routers", router.kind) for router in settings.bench.routers),
+    ]
+    for where, group, name in named:
+        if name is not None and name not in extensions.BUILT_IN[group]:
+            yield f"{where} loads {name}"
+    for juror in settings.jurors:
+        if (function := juror.options.get("function")) is not None and juror.kind in extensions.BUILT_IN["jurors"]:
+            yield f"juror {juror.name!r} loads {function}"
+        if endpoint := juror.options.get("endpoint"):
+            yield f"juror {juror.name!r} sends tasks to {endpoint}{_given(juror.options.get('api_key_env'))}"
 
 
 def _given(*variables: str | None) -> str:

@@ -19,13 +19,14 @@ from sale.cli.weights import describe_version
 from sale.cli.weights_in_force import in_force
 from sale.errors import InputError
 from sale.learning.fit import fit as fit_weights
+from sale.learning.objectives import BaseObjective, objective_of
 from sale.learning.refit_trigger import RefitTrigger, check_refit
 from sale.learning.spending import MatchBestAgent, SpendShare, Wanted
-from sale.types import AuctionRules, Objective, WeightSet
+from sale.types import AuctionRules, WeightSet
 
 
 class _FitOptions(TypedDict):
-    objective: Objective
+    objective: str | None
     since: datetime | None
     worth: float | None
     spend: float | Literal["match"] | None
@@ -53,10 +54,9 @@ def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | 
 @click.command()
 @click.option(
     "--objective",
-    type=click.Choice(["utility", "margin", "minmax"]),
-    default="utility",
-    show_default=True,
-    help="What weights are to achieve; docs/learning.md says how they differ.",
+    metavar="NAME",
+    help="What weights are to achieve: utility, margin, minmax, one of an installed package, or package.module:Name. "
+    "Unless given, as [learning] in sale.toml says, else utility; docs/learning.md says how they differ.",
 )
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only auctions begun on this day (UTC) or later.")
 @click.option("--worth", type=click.FloatRange(min=0, min_open=True), help="What a solved task is worth, in dollars.")
@@ -104,6 +104,12 @@ async def _due(settings: config.Settings, since: datetime | None) -> RefitTrigge
         return check_refit(await memory.examples(since), used, later)
 
 
+def _objective(learning: config.LearningSettings, named: str | None) -> BaseObjective:
+    """The one the command line names, else that of the settings, with what they say of it."""
+    own = named is None or named == learning.objective
+    return objective_of(named or learning.objective, learning.options if own else None)
+
+
 def _asked(options: _FitOptions, rules: AuctionRules) -> Wanted | None:
     worth, spend = options["worth"], options["spend"]
     if worth is not None and spend is not None:
@@ -126,6 +132,7 @@ def _wanted(spend: float | str, rules: AuctionRules) -> SpendShare | MatchBestAg
 async def _fit(
     settings: config.Settings, since: datetime | None, options: _FitOptions, worth: Wanted | None
 ) -> WeightSet:
+    objective = _objective(settings.learning, options["objective"])
     async with enter_memory(settings) as memory:
         examples = await memory.examples(since)
         if not examples:
@@ -136,7 +143,7 @@ async def _fit(
         stamp = since.date().isoformat() if since else None
         found = fit_weights(
             examples,
-            options["objective"],
+            objective,
             worth=_as_before((await in_force(memory, settings))[0], settings.auction) if worth is None else worth,
             folds=options["folds"],
             seed=options["seed"],

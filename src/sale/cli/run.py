@@ -143,7 +143,7 @@ async def _bid(request: RunRequest) -> tuple[sale.Auction, str | None]:
 
 
 def _verifier(request: RunRequest, market: sale.Market, judge: str | None) -> sale.Verifier | None:
-    """Tests before a reference answer, a reference answer before a judging model, and then what the task shows."""
+    """Tests before a judging model, that before a reference answer; then what the settings name, and the task shows."""
     line = request.line
     if line.tests is not None:
         return market.tests(line.tests, prelude=line.prelude)
@@ -154,25 +154,26 @@ def _verifier(request: RunRequest, market: sale.Market, judge: str | None) -> sa
         return sale.ModelJudge(jurors[judge], line.reference)
     if line.reference is not None:
         return sale.ExactMatch(line.reference, line.aliases)
-    return _shown(request)
+    return market.verifier or _shown(request)
 
 
 def _shown(request: RunRequest) -> sale.Verifier | None:
     """The examples in the task itself; nothing where code cannot be isolated, as they are only a convenience."""
-    from sale.agents.pool import choose_sandbox
     from sale.agents.task_examples import examples_of
+    from sale.agents.tools.sandbox import boxed
 
     if examples_of(request.line.text) is None:
         return None
     try:
-        sandbox, limits = choose_sandbox(request.settings.sandbox)
+        sandbox, limits = boxed(request.settings.sandbox)
     except SandboxError:
         return None
     return sale.TaskExamples(sandbox=sandbox, limits=limits)
 
 
 def _unchecked() -> InputError:
-    return InputError("--check needs something to check by", hint="Give --tests, --expect or --judge.")
+    hint = "Give --tests, --expect or --judge, or name a [verifier] in sale.toml."
+    return InputError("--check needs something to check by", hint=hint)
 
 
 def _request(
@@ -191,9 +192,11 @@ def _request(
         line = line.model_copy(update={"tests": read_text(tests), "domain": "coding"})
     if expect is not None:
         line = line.model_copy(update={"reference": expect})
-    if checked and line.tests is None and line.reference is None and examples_of(line.text) is None:
+    settings = _settings(given)
+    bare = line.tests is None and line.reference is None and settings.verifier is None
+    if checked and bare and examples_of(line.text) is None:
         raise _unchecked()
-    return RunRequest(line=line, settings=_settings(given), as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
+    return RunRequest(line=line, settings=settings, as_json=bool(given["as_json"]), quiet=bool(given["quiet"]))
 
 
 def _site(given: dict[str, object], otherwise: tuple[object, ...], *, check: bool) -> WorkspaceRequest | None:

@@ -8,7 +8,7 @@ one file says everything, so what is in force can be read in one place. Unknown 
 Secrets are never in the file: an agent names the environment variable that holds its key.
 """
 
-from sale.config.agents import STEP_WAYS, TOOL_WAYS, AgentSettings, PriceSettings
+from sale.config.agents import OF_KINDS, STEP_WAYS, TOOL_WAYS, AgentSettings, PriceSettings
 from sale.config.environment import (
     APP,
     FILE,
@@ -17,21 +17,29 @@ from sale.config.environment import (
     corpora_path,
     embeddings_key,
     git_settings_path,
+    header_keys,
     held_patches_path,
     is_set,
-    juror_key,
     llama_server,
     mcp_secrets,
     memory_path,
     memory_place,
     models_path,
     search_key,
+    secret,
     secure_data_directory,
     server_database,
     server_password,
     virtual_environment,
 )
-from sale.config.jurors import JurorSettings
+from sale.config.jurors import (
+    DecisionJurorSettings,
+    FunctionJurorSettings,
+    JurorSettings,
+    MatchJurorSettings,
+    QuestionJurorSettings,
+)
+from sale.config.own import BenchSettings, LearningSettings, OwnToolSettings, RouterSettings, VerifierSettings
 from sale.config.reading import example, find, load, parse, shipped_text
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
@@ -42,17 +50,27 @@ from sale.config.workspace import WorkspaceSettings
 __all__ = [
     "APP",
     "FILE",
+    "OF_KINDS",
     "STEP_WAYS",
     "TOOL_WAYS",
     "AgentSettings",
+    "BenchSettings",
+    "DecisionJurorSettings",
     "EmbeddingSettings",
+    "FunctionJurorSettings",
     "JurorSettings",
+    "LearningSettings",
+    "MatchJurorSettings",
     "MemorySettings",
+    "OwnToolSettings",
     "PriceSettings",
+    "QuestionJurorSettings",
+    "RouterSettings",
     "SandboxSettings",
     "ServerSettings",
     "Settings",
     "ToolSettings",
+    "VerifierSettings",
     "WeightSettings",
     "WorkspaceSettings",
     "allow",
@@ -64,9 +82,9 @@ __all__ = [
     "example",
     "find",
     "git_settings_path",
+    "header_keys",
     "held_patches_path",
     "is_set",
-    "juror_key",
     "llama_server",
     "load",
     "mcp_secrets",
@@ -75,6 +93,7 @@ __all__ = [
     "models_path",
     "parse",
     "search_key",
+    "secret",
     "secure_data_directory",
     "server_database",
     "server_password",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from sale.config.sections import Dollars, Positive, Seconds, Section
+from sale import extensions
+from sale.config.sections import Dollars, Options, Positive, Seconds, Section, Variable, gathered
 from sale.config.tools import ToolSettings
 from sale.types.tools import Budget
 
@@ -30,8 +32,8 @@ class PriceSettings(Section):
 class AgentSettings(Section):
     """One agent of the pool.
 
-    Exactly one of `local`, `gguf` and `endpoint` says how its model is reached; a `command` or a `function` in their
-    place is an agent of its own making.
+    Exactly one of `local`, `gguf`, `endpoint` and `provider` says how its model is reached; a `command`, a `function`
+    or a `kind` in their place is an agent of its own making.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=64)]
@@ -42,14 +44,38 @@ class AgentSettings(Section):
     """A GGUF file of your own, run on this machine."""
     endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
     """Base URL of any OpenAI-compatible endpoint, usually ending in `/v1`."""
+    provider: str | None = None
+    """Who offers the model, by a protocol of its own: `anthropic`, `google`, `bedrock` and
+    [others](native-models.md), a provider of an installed package, or `package.module:Name`. It may stand before the
+    model, `model = "anthropic:claude-haiku-4-5"`. Keys of the table that are not named here are the provider's."""
+    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """With `provider`: in place of its own address."""
     model: str | None = None
-    """The model's name at its endpoint; required with `endpoint`."""
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """The environment variable that holds the endpoint's key. Keys are never written in this file."""
+    """The model's name at its endpoint or provider; required with either."""
+    api_key_env: Variable | None = None
+    """The environment variable that holds the key of the endpoint or provider. Keys are never written in this file.
+    Unless given, a provider reads its usual variable, `ANTHROPIC_API_KEY` say."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Headers sent with each request to the endpoint or provider."""
+    headers_env: dict[str, Variable] = Field(default_factory=dict)
+    """Headers whose value is a key: the environment variable that holds it, `{ api-key = "AZURE_KEY" }`."""
+    query: dict[str, str] = Field(default_factory=dict)
+    """With `endpoint`: what is added to the address after `?`, `{ api-version = "2024-10-21" }`."""
+    extra_body: Options = Field(default_factory=dict)
+    """Further fields of each request's body, `{ reasoning_effort = "low" }`."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """With `endpoint`: fields of the body that it knows by another name, `{ max_tokens = "max_completion_tokens" }`."""
+    drop: tuple[str, ...] = ()
+    """Fields it does not take, `["temperature"]`; they are left out. Without `max_tokens` nothing bounds an answer."""
     command: tuple[str, ...] | None = None
     """A program and its arguments: the prompt goes in on standard input, or where an argument says `{task}`, and what
     it writes is the answer. It is not sandboxed."""
-    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = None
+    kind: str | None = None
+    """An agent of an installed package, by its name, or `package.module:Name`. It takes `name`, `price`, `seconds` and
+    `follow_strategy`, and every other key of the table is its own."""
+    options: Options = Field(default_factory=dict)
+    """Own settings of a `kind` or a `provider`: every other key of the table."""
+    function: Annotated[str, Field(pattern=f"^{extensions.PATH}$")] | None = None
     """`package.module:name`: an async function of the task and the winning plan, or an object with two, `bid` and
     `execute`."""
     plan: str | None = None
@@ -105,6 +131,29 @@ class AgentSettings(Section):
     """The most answers it works out for one task. The one that most of them agree on counts; for code, the one with
     which most of the examples in the task hold. It stops as soon as more answers cannot change that."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_keys(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        table = dict(cast("Mapping[str, object]", value))
+        model = table.get("model")
+        if isinstance(model, str) and ":" in model and not table.keys() & set(_WAYS):
+            table["provider"], _, table["model"] = model.partition(":")
+        if table.get("kind") is not None:
+            return gathered(table, OF_KINDS)
+        return gathered(table, cls.model_fields, misspelt=True) if table.get("provider") is not None else table
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str | None) -> str | None:
+        return None if kind is None else extensions.check_name("agents", kind)
+
+    @field_validator("provider")
+    @classmethod
+    def _known_provider(cls, provider: str | None) -> str | None:
+        return None if provider is None else extensions.check_name("models", provider)
+
     @field_validator("price", mode="before")
     @classmethod
     def _one_number(cls, value: object) -> object:
@@ -112,13 +161,18 @@ class AgentSettings(Section):
 
     @property
     def has_model(self) -> bool:
-        """True where it is a language model that the market reaches itself."""
-        return self.command is None and self.function is None
+        """Whether it is a language model that the market reaches itself."""
+        return self.command is None and self.function is None and self.kind is None
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether requests to its endpoint differ from what the protocol says."""
+        return any((self.headers, self.headers_env, self.query, self.extra_body, self.rename, self.drop))
 
     @property
     def juror(self) -> bool:
-        """True where it can sit on the jury."""
-        return self.judge and self.has_model
+        """Whether it can sit on the jury. One of a `kind` says itself whether it does."""
+        return self.judge and (self.has_model or self.kind is not None)
 
     @model_validator(mode="after")
     def _one_way(self) -> AgentSettings:
@@ -130,10 +184,34 @@ class AgentSettings(Section):
             raise ValueError("an endpoint needs the name of a model")
         if self.endpoint is not None and urlsplit(self.endpoint).username is not None:
             raise ValueError("an endpoint's address holds no user or password; name the key's variable in api_key_env")
-        if self.endpoint is None and (self.model or self.api_key_env):
-            raise ValueError("model and api_key_env go with endpoint only")
-        if self.endpoint is None and self.price is None:
+        if self.provider is not None and self.model is None:
+            raise ValueError("a provider needs the name of a model")
+        listed = self.endpoint is not None or self.provider is not None
+        if not listed and (self.model or self.api_key_env):
+            raise ValueError("model and api_key_env go with endpoint or provider only")
+        if not listed and self.price is None:
             raise ValueError("a price is needed: price = 0.05, in dollars per million tokens")
+        return self
+
+    @model_validator(mode="after")
+    def _requests(self) -> AgentSettings:
+        """What requests are changed by is said of what can be changed, and holds no key."""
+        given = self.model_fields_set
+        if self.endpoint is None and (idle := sorted(given & _OF_ENDPOINTS)):
+            raise ValueError(f"{', '.join(idle)} goes with endpoint only")
+        if self.endpoint is None and self.provider is None and (idle := sorted(given & _OF_REQUESTS)):
+            raise ValueError(f"{', '.join(idle)} goes with endpoint or provider only")
+        if self.provider is None and self.base_url is not None:
+            raise ValueError("base_url goes with provider only; an endpoint is its own address")
+        if keys := sorted(name for name in self.headers if _HOLDS_KEYS.fullmatch(name)):
+            raise ValueError(f"keys are never in the file; name the variables in headers_env: {', '.join(keys)}")
+        if bad := sorted(name for name in {**self.headers, **self.headers_env} if not _HEADER.fullmatch(name)):
+            raise ValueError(f"no names of headers: {', '.join(map(repr, bad))}")
+        if bad := sorted(name for name, value in self.headers.items() if not (value.isascii() and value.isprintable())):
+            raise ValueError(f"headers hold a sign that cannot be sent: {', '.join(bad)}")
+        changed = {*self.extra_body, *self.rename, *self.rename.values(), *self.drop}
+        if ours := sorted(changed & _PROTECTED):
+            raise ValueError(f"{', '.join(ours)} of a request cannot be changed")
         return self
 
     @model_validator(mode="after")
@@ -141,7 +219,7 @@ class AgentSettings(Section):
         """Refuse settings that an agent of this kind would ignore."""
         given = self.model_fields_set
         if idle := sorted(given & (_OF_MODELS if not self.has_model else _OF_OTHERS)):
-            kind = "a command or a function" if not self.has_model else "a model"
+            kind = "a command, a function or a kind" if not self.has_model else "a model"
             raise ValueError(f"{', '.join(idle)} cannot be said of {kind}")
         if self.function is not None and self.budget is not None:
             raise ValueError("budget cannot be said of a function, whose calls nobody sees; seconds can")
@@ -162,7 +240,17 @@ STEP_WAYS = frozenset({"steps", "choose", "consult"})
 """Ways to work one JSON step at a time."""
 TOOL_WAYS = STEP_WAYS | {"tools"}
 """Ways to work with tools."""
-_WAYS = ("local", "gguf", "endpoint", "command", "function")
+_WAYS = ("local", "gguf", "endpoint", "provider", "command", "function", "kind")
+OF_KINDS = frozenset({"name", "kind", "price", "seconds", "follow_strategy", "options"})
+"""What can be said of every agent of a `kind`."""
+_OF_ENDPOINTS = frozenset({"query", "rename"})
+_OF_REQUESTS = frozenset({"headers", "headers_env", "extra_body", "drop"})
+_PROTECTED = frozenset({"messages", "model", "stream", "tools"})
+"""Fields of a request that the market itself fills."""
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HOLDS_KEYS = re.compile(
+    r"(proxy-)?authorization|cookie|.*(api|auth|access|subscription).?(key|token).*", re.IGNORECASE
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_COMMANDS = frozenset({"env", "directory", "price_per_task", "reports_usage"})
 _OF_OTHERS = frozenset({"plan"})

@@ -10,7 +10,6 @@ import platformdirs
 from pydantic import SecretStr
 
 from sale.config.agents import AgentSettings
-from sale.config.jurors import JurorSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import Settings
 from sale.errors import ConfigError
@@ -31,13 +30,28 @@ def api_key(agent: AgentSettings) -> SecretStr | None:
     return _secret(agent.api_key_env, f"agent {agent.name!r}", "remove the agent from sale.toml")
 
 
-def juror_key(juror: JurorSettings) -> SecretStr | None:
-    """The key of a decision model, from the environment variable it names.
+def header_keys(agent: AgentSettings) -> dict[str, SecretStr]:
+    """The headers of an agent's requests whose values are keys, from the environment variables it names.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    where = f"agent {agent.name!r}"
+    named = {name: _secret(variable, where, "leave it out") for name, variable in agent.headers_env.items()}
+    return {name: one for name, one in named.items() if one is not None}
+
+
+def secret(variable: str | None, *, where: str) -> SecretStr | None:
+    """The value of an environment variable that settings name; `None` where they name none.
+
+    Args:
+        variable: Its name.
+        where: The part of the settings that names it, for the error.
 
     Raises:
         ConfigError: The variable is not set.
     """
-    return _secret(juror.api_key_env, f"juror {juror.name!r}", "remove the juror from sale.toml")
+    return _secret(variable, where, f"take {where} out of sale.toml")
 
 
 def search_key(search: SearchRules) -> SecretStr | None:

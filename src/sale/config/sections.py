@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from sale import extensions
 
 # Strict: TOML has types of its own, so `true` or `"5"` where a number belongs is a mistake.
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Weight = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Positive = Annotated[int, Field(gt=0, strict=True)]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""The name of an environment variable."""
+Options = dict[str, Any]
+"""Settings that an extension reads, as TOML gives them."""
+
+
+NEARLY = 0.8
+"""The likeness of two keys, as `difflib` has it, from which one is taken for the other misspelt."""
 
 
 class Section(BaseModel):
@@ -18,3 +30,50 @@ class Section(BaseModel):
 
     # Inputs stay out of Pydantic's own messages: a key written in the wrong place must not end up in a traceback.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class ExtensionSection(Section):
+    """A table that names an extension by its kind, and holds the extension's own settings beside the common keys."""
+
+    group: ClassVar[extensions.Group]
+    """Where the kind is looked up."""
+
+    kind: str
+    """Which extension: its name, or `package.module:Name`."""
+    options: Options = {}
+    """Its own settings: every other key of the table."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_keys(cls, value: object) -> object:
+        return gathered(value, cls.model_fields)
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        return extensions.check_name(cls.group, kind)
+
+    def __hash__(self) -> int:
+        """Equal tables have equal hashes; options may hold lists, which have none."""
+        return hash((type(self), self.kind))
+
+
+def gathered(value: object, known: Collection[str], *, misspelt: bool = False) -> object:
+    """A table in which the keys that are not known have become `options`; anything but a table as it is.
+
+    Args:
+        value: The table.
+        known: The keys it has in any case.
+        misspelt: Whether a key that is nearly a known one stays where it is, to be refused.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    table = cast("Mapping[str, object]", value)
+    own = {key: one for key, one in table.items() if key not in known}
+    if misspelt:
+        own = {key: one for key, one in own.items() if not difflib.get_close_matches(key, known, n=1, cutoff=NEARLY)}
+    given = table.get("options", {})
+    if not own or not isinstance(given, Mapping):
+        return table
+    rest = {key: one for key, one in table.items() if key not in own}
+    return {**rest, "options": {**cast("Mapping[str, object]", given), **own}}

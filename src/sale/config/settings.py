@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sale.config.agents import AgentSettings
 from sale.config.jurors import JurorSettings
+from sale.config.own import BenchSettings, LearningSettings, VerifierSettings
 from sale.config.sections import Positive, Seconds, Section, Weight
 from sale.config.server import ServerSettings
 from sale.config.tools import ToolSettings
@@ -90,6 +91,12 @@ class Settings(Section):
     """Copies of repositories that agents work in."""
     server: ServerSettings = ServerSettings()
     """The gateway and its dashboard."""
+    verifier: VerifierSettings | None = None
+    """What answers are checked by where nothing else is given."""
+    learning: LearningSettings = LearningSettings()
+    """How weights are fitted."""
+    bench: BenchSettings = BenchSettings()
+    """What the bench compares with."""
     origin: Annotated[str, Field(exclude=True)] = "given"
 
     def under(self, *, jury: JuryMode | None = None, hold: Holding | None = None) -> Settings:
@@ -140,7 +147,7 @@ class Settings(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"jurors share a name: {', '.join(twice)}")
         models = {agent.name for agent in self.agents if agent.has_model}
-        if unknown := sorted({juror.agent for juror in self.jurors if juror.agent is not None} - models):
+        if unknown := sorted({asked for juror in self.jurors if (asked := juror.asked_agent) is not None} - models):
             raise ValueError(f"jurors ask agents that are not there, or have no model: {', '.join(unknown)}")
         return self
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from sale.auction.attempt_order import MAX_AGENTS, PERFECT, best_plans
 from sale.auction.difficulty import refused
-from sale.learning.dataset import MICRO, Bools, Floats
+from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats
 from sale.learning.decision import BidPredictions
-from sale.learning.missing_outcomes import CompletedOutcomes
 from sale.types import CheckErrors
 
 

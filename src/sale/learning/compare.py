@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sale.errors import InputError
-from sale.learning.dataset import Ints, Table, agent_prices, split, tabulate
+from sale.learning.dataset import CompletedOutcomes, Ints, Table, agent_prices, split, tabulate
 from sale.learning.decision import choose_bids
 from sale.learning.intervals import mean_interval
 from sale.learning.missing_outcomes import (
-    CompletedOutcomes,
     Consequences,
     OutcomeEstimate,
     complete,

@@ -100,6 +100,21 @@ class Table:
         return replace(self, **{name: part[rows] for name, part in held.items() if isinstance(part, np.ndarray)})
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompletedOutcomes:
+    """Success and cost of every bid, observed or estimated."""
+
+    success: Floats
+    """(T, N) for learning: 0 or 1 where observed, else an estimate; 0 where there is no bid."""
+    dollars: Floats
+    """(T, N) of the work, or the agent's average; 0 where there is no bid."""
+    guess: Floats
+    """(T, N) P̂ of a model that has not seen the task; NaN where everything is known and none was needed."""
+    average: Floats
+    """(T, N) what the work of the bid's author costs on average, in dollars."""
+    notes: tuple[str, ...]
+
+
 def tabulate(examples: Sequence[Example]) -> Table:
     """Examples to arrays; those without a bid are left out.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from sale.errors import InputError
 from sale.learning.dataset import Table
 from sale.learning.heldout import HeldOut, measures
+from sale.learning.objectives import BaseObjective, WeightCandidate, name_of, objective_of
 from sale.learning.prepared_data import PreparedData, prepare_data
-from sale.learning.recipes import MAX_OUTCOMES, Recipe, WeightCandidate, recipe
 from sale.learning.spending import MATCH, MatchBestAgent, SpendShare, Wanted, best_agent_cost, worth_of
 from sale.learning.utility import with_worth
-from sale.types import Example, Objective, Training, Weights
+from sale.types import Example, Training, Weights
 
 FEW_TASKS = 100
 """Below this the notes say that intervals are wide."""
@@ -32,48 +32,50 @@ class FitResult:
     weights: Weights
     training: Training
     gap: float | None
-    """Optimality gap of the final program, relative; `None` for `utility`, which is none."""
+    """Optimality gap of the final program, relative; `None` where the objective is none."""
     worth: float | None
-    """Dollars a solved task was taken to be worth; `None` for `minmax`, which knows no such thing."""
+    """Dollars a solved task was taken to be worth; `None` for an objective that knows no such thing."""
 
 
 def fit(
     examples: Sequence[Example],
-    objective: Objective,
+    objective: BaseObjective | str,
     *,
     worth: Wanted = MATCH,
     folds: int = 5,
     seed: int = 0,
     since: str | None = None,
-    alpha: float = 0.5,
+    options: Mapping[str, object] | None = None,
     seconds: float = 20.0,
 ) -> FitResult:
     """Fit weights to past auctions.
 
     Args:
         examples: The auctions. Outcomes of the winners are enough; everybody's are better.
-        objective: `minmax`, `margin` or `utility` (method, section 3).
-        worth: What a solved task is worth, in dollars, or what is to come of it. `minmax` does not use it.
+        objective: What weights are to achieve: `minmax`, `margin` or `utility` (method, section 3), the name or dotted
+            path of another, or an objective itself.
+        worth: What a solved task is worth, in dollars, or what is to come of it; for objectives that know of it.
         folds: Of the cross-validation, by task text.
         seed: Draws the folds.
         since: Start of the records, for the record alone.
-        alpha: Of CVaR, in [0, 1]: 0 the mean slack, 1 the worst; `margin` alone uses it.
+        options: Settings of the objective, where it is named: `{"alpha": 0.5}` of `margin`.
         seconds: What the exact solvers may take in all. Where that is too little the gap says so.
 
     Raises:
         InputError: Too few tasks or outcomes to fit anything, or an argument out of range.
+        ConfigError: There is no such objective, or it is told what it does not take.
     """
+    how = objective_of(objective, options)
     ready = prepare_data(examples, folds=folds, seed=seed)
-    return fit_to(ready, objective, worth=worth, since=since, alpha=alpha, seconds=seconds)
+    return fit_to(ready, how, worth=worth, since=since, seconds=seconds)
 
 
 def fit_to(
     ready: PreparedData,
-    objective: Objective,
+    objective: BaseObjective | str,
     *,
     worth: Wanted = MATCH,
     since: str | None = None,
-    alpha: float = 0.5,
     seconds: float = 20.0,
 ) -> FitResult:
     """Fit weights to what `prepare_data` made ready, as `fit` does; another price of the same models is next to free.
@@ -81,17 +83,18 @@ def fit_to(
     Raises:
         InputError: An argument is out of range.
     """
-    _check(worth, alpha, seconds)
-    value = None if objective == "minmax" else _value(ready, worth)
-    how = recipe(objective, value, alpha)
-    held, final = ready.models if objective == "utility" else ready.solve(how, seconds)
+    _check(worth, seconds)
+    how = objective_of(objective)
+    value = _value(ready, worth) if how.knows_worth else None
+    how = how if value is None else how.with_worth(value)
+    held, final = ready.solve(how, seconds)
     if value is not None and final.weights.model is not None:
         held = held.at(value)
         final = replace(final, weights=replace(final.weights, model=with_worth(final.weights.model, value)))
     table, completed = ready.table, ready.completed
     figures, remarks = measures(table, held, completed)
-    notes = [*_data_notes(ready), *completed.notes, *remarks, *_fit_notes(objective, how, held, final, table)]
-    settings: dict[str, float | str] = dict(zip(how.settings, held.setting, strict=True))
+    notes = [*_data_notes(ready), *completed.notes, *remarks, *_fit_notes(how, held, final, table)]
+    settings: dict[str, float | str] = dict(zip(how.tuned, held.setting, strict=True))
     settings |= {"folds": float(ready.folds), "seed": float(ready.seed)}
     if value is not None:
         settings["worth"] = value
@@ -99,12 +102,11 @@ def fit_to(
             wanted = worth.share if isinstance(worth, SpendShare) else "match"
             settings |= {"spend": wanted, "attempts": float(worth.attempts)}
             notes.append(_worth_note(table, value, worth))
-        if objective == "margin":
-            settings |= {"alpha": alpha, "lambda": 1.0 / value}
+    settings |= how.parameters
     if final.gap is not None:
         settings["gap"] = final.gap
     training = Training(
-        objective=objective,
+        objective=name_of(how),
         auctions=len(table),
         judged=ready.judged,
         since=since,
@@ -131,11 +133,9 @@ def _worth_note(table: Table, worth: float, wanted: SpendShare | MatchBestAgent)
     return f"a solved task is taken to be worth ${worth:.3g}: {why}"
 
 
-def _check(worth: Wanted, alpha: float, seconds: float) -> None:
+def _check(worth: Wanted, seconds: float) -> None:
     if not isinstance(worth, SpendShare | MatchBestAgent) and not (math.isfinite(worth) and worth > 0.0):
         raise InputError(f"worth must be a number of dollars above 0, got {worth!r}")
-    if not 0.0 <= alpha <= 1.0:
-        raise InputError(f"alpha must lie in [0, 1], got {alpha!r}")
     if not seconds > 0.0:
         raise InputError(f"seconds must be above 0, got {seconds!r}")
 
@@ -158,23 +158,20 @@ def _data_notes(ready: PreparedData) -> list[str]:
     return notes
 
 
-def _fit_notes(objective: Objective, how: Recipe, held: HeldOut, final: WeightCandidate, table: Table) -> list[str]:
+def _fit_notes(how: BaseObjective, held: HeldOut, final: WeightCandidate, table: Table) -> list[str]:
     """Return notes on the limits of the fitted weights."""
     notes: list[str] = []
     if final.gap is not None and max(held.gap, final.gap) > SOLVED_GAP:
         on_folds = f", {held.gap:.1%} on folds" if held.gap > SOLVED_GAP else ""
         notes.append(f"the program was left within {final.gap:.1%} of a bound on the optimum{on_folds}")
-    if objective == "minmax" and held.setting in {how.tried[0], how.tried[-1]}:
-        notes.append(f"the best B tried, {held.setting[0]:g}, is at the end of the range")
     model = final.weights.model
     if model is not None:
         notes.append(
             f"an agent not seen here is taken to succeed at {model.newcomer_rate:.0%} "
             f"and to need {model.newcomer_tokens:.0f} tokens"
         )
-        if int((table.known & table.present).sum()) > MAX_OUTCOMES:
-            notes.append(f"on folds at most {MAX_OUTCOMES} outcomes were used; the final fit used all")
-        return notes
+        return [*notes, *how.notes(held.setting, table)]
+    notes += how.notes(held.setting, table)
     silent = [juror for juror in table.jurors if final.weights.jurors.get(juror, 0.0) == 0.0]
     if silent:
         notes.append(f"jurors that weigh nothing: {', '.join(silent)}")

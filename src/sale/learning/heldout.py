@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sale.learning import calibration
-from sale.learning.dataset import Bools, Ints, Table, agent_prices
+from sale.learning.dataset import Bools, CompletedOutcomes, Ints, Table, agent_prices
 from sale.learning.decision import BidPredictions, choose_bids, predict_bids
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import log_losses
-from sale.learning.missing_outcomes import CompletedOutcomes, consequences, estimate_success
-from sale.learning.recipes import HeldOutTrial, Recipe, Setting
+from sale.learning.missing_outcomes import consequences, estimate_success
+from sale.learning.objectives import BaseObjective, Setting, Trial
 
 Measures = Mapping[str, tuple[float, float, float]]
 
@@ -39,26 +39,28 @@ class HeldOut:
         return self if self.prospects is None else replace(self, columns=self.prospects.columns(worth))
 
 
-def hold_out(table: Table, completed: CompletedOutcomes, fold: Ints, recipe: Recipe, seconds: float) -> HeldOut:
+def hold_out(
+    table: Table, completed: CompletedOutcomes, fold: Ints, objective: BaseObjective, seconds: float
+) -> HeldOut:
     """Fit every setting without each fold, and see what it does there. Models have no price yet: see `HeldOut.at`.
 
     Args:
         table: All auctions.
         completed: Their outcomes, observed or estimated.
         fold: (T,).
-        recipe: The objective's.
+        objective: What is fitted.
         seconds: For all solvers together.
     """
-    rows, numbers = np.arange(len(table)), np.unique(fold)
-    shape = (len(recipe.tried), len(table))
+    rows, numbers, grid = np.arange(len(table)), np.unique(fold), objective.grid
+    shape = (len(grid), len(table))
     columns, losses, spread = np.zeros(shape, np.intp), np.zeros(shape), np.zeros(shape)
     chance, works = np.full((2, *shape, table.author.shape[1]), np.nan)
     gap, modelled = 0.0, False
     for number in numbers:
         own = fold == number
         test = table.take(own)
-        candidates = recipe.solve(
-            table.take(~own), _without(completed, own), recipe.tried, seconds / len(numbers), False
+        candidates = objective.path(
+            table.take(~own), _without(completed, own), grid, seconds=seconds / len(numbers), final=False
         )
         for place, candidate in enumerate(candidates):
             gap = max(gap, candidate.gap or 0.0)
@@ -70,7 +72,7 @@ def hold_out(table: Table, completed: CompletedOutcomes, fold: Ints, recipe: Rec
             spread[place, own] = expected.difficulty
             judged = log_losses(expected.chance, np.nan_to_num(test.success)) * (test.known & test.present)
             losses[place, own] = judged.sum(axis=1)
-    trial = HeldOutTrial(
+    trial = Trial(
         success=completed.success[rows, columns],
         dollars=completed.dollars[rows, columns],
         log_loss=losses,
@@ -78,10 +80,10 @@ def hold_out(table: Table, completed: CompletedOutcomes, fold: Ints, recipe: Rec
     )
     picks = np.zeros(len(table), np.intp)
     for number in numbers:
-        picks[fold == number] = recipe.pick(trial, fold != number)
+        picks[fold == number] = objective.pick(trial, fold != number)
     picked = BidPredictions(chance=chance[picks, rows], works=works[picks, rows], difficulty=spread[picks, rows])
     return HeldOut(
-        setting=recipe.tried[recipe.pick(trial, np.ones(len(table), np.bool_))],
+        setting=grid[objective.pick(trial, np.ones(len(table), np.bool_))],
         columns=columns[picks, rows],
         prospects=picked if modelled else None,
         gap=gap,

@@ -18,21 +18,30 @@ in K + 1 weights, each cut is one row over all tasks, and lower and upper bound 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import optimize as scipy_optimize
 from scipy import sparse as scipy_sparse
 
-from sale.learning.dataset import Bools, Floats
+from sale.errors import InputError
+from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Table
+from sale.learning.intervals import standard_error
+from sale.learning.linear import scale
+from sale.learning.objectives import BaseObjective, Setting, Trial, WeightCandidate
 
 _optimize: Any = scipy_optimize  # scipy is untyped
 _sparse: Any = scipy_sparse
 
 STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.005, 0.002)
 """ρ tried, strongest first."""
+TRADES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""What values are multiplied by against cost, chosen on folds. Where outcomes are noisy a program of margins finds the
+direction of the weights but shrinks their length, and with it what a success is worth."""
+SECONDS = 20.0
+"""What one fit may take, unless told."""
 MIN_COST_WEIGHT = 0.1
 HARDEST = 30.0
 """Most that p_k can be."""
@@ -79,6 +88,92 @@ class MarginSolution:
     def gap(self) -> float:
         """Relative to the larger of the objective and the tolerance."""
         return max(0.0, self.objective - self.bound) / max(abs(self.objective), TOLERANCE)
+
+
+@dataclass
+class Margin(BaseObjective):
+    """The program of this module."""
+
+    name: ClassVar[str] = "margin"
+    tuned: ClassVar[tuple[str, ...]] = ("rho", "trade")
+    knows_worth: ClassVar[bool] = True
+    timed: ClassVar[bool] = True
+
+    alpha: float = 0.5
+    """Of CVaR, in [0, 1]: 0 the mean slack, 1 the worst."""
+    worth: float | None = None
+    """What a solved task is worth, in dollars: the program weighs cost by it."""
+    rho: float = STRENGTHS[0]
+    trade: float = TRADES[0]
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.alpha <= 1.0:
+            raise InputError(f"alpha must lie in [0, 1], got {self.alpha!r}")
+
+    @property
+    def grid(self) -> tuple[Setting, ...]:
+        """Every strength with every trade."""
+        return tuple((rho, trade) for rho in STRENGTHS for trade in TRADES)
+
+    @property
+    def parameters(self) -> Mapping[str, float | str]:
+        """α, and λ of the method."""
+        return {"alpha": self.alpha, "lambda": 1.0 / self._worth}
+
+    def with_worth(self, dollars: float) -> Self:
+        """With a program that weighs cost by it."""
+        return replace(self, worth=dollars)
+
+    def fit(self, table: Table, outcomes: CompletedOutcomes, /) -> Self:
+        """Solve the program."""
+        (self.fitted,) = self.path(table, outcomes, ((self.rho, self.trade),), seconds=SECONDS, final=True)
+        return self
+
+    def path(
+        self,
+        table: Table,
+        outcomes: CompletedOutcomes,
+        settings: Sequence[Setting],
+        *,
+        seconds: float,
+        final: bool,  # noqa: ARG002  the same trouble is taken
+    ) -> list[WeightCandidate]:
+        """The program for each strength once; a trade only rescales its solution."""
+        scaled, worth = scale(table), self._worth
+        losses = np.where(table.present, 1.0 - outcomes.success + outcomes.dollars / worth, np.inf)
+        spent, planned = float(outcomes.dollars.sum()), float(table.outlay.sum()) / MICRO
+        ratio = spent / planned if planned > 0 and spent > 0 else 1.0
+        plan_costs = table.outlay / MICRO * ratio / worth
+        data = margins(losses, plan_costs, scaled.features, scaled.signed)
+        strengths = tuple(dict.fromkeys(rho for rho, _ in settings))
+        solutions = solve_margin(data, self.alpha, strengths, seconds=seconds / len(strengths))
+        by_strength = dict(zip(strengths, solutions, strict=True))
+        found: list[WeightCandidate] = []
+        for rho, trade in settings:
+            solution = by_strength[rho]
+            # With w_c = 1 a score of 1 is worth · plan per work, over u, in micro-dollars.
+            unit = trade * worth * MICRO / ratio / float(solution.values[0])
+            found.append(WeightCandidate(weights=scaled.weights(solution.values[1:], unit=unit), gap=solution.gap))
+        return found
+
+    def pick(self, trial: Trial, among: Bools) -> int:
+        """The best trade for each strength; then the strongest that is within half a standard error of the best.
+
+        Half, and of the paired difference: a whole one would give real success away for a sparser jury.
+        """
+        losses = (1.0 - trial.success + trial.dollars / self._worth)[:, among]
+        group = trial.group[among]
+        mean = losses.mean(axis=1).reshape(len(STRENGTHS), len(TRADES))
+        places = np.arange(len(mean)) * len(TRADES) + mean.argmin(axis=1)
+        best = losses[int(losses.mean(axis=1).argmin())]
+        near = [float((losses[at] - best).mean()) <= 0.5 * standard_error(losses[at] - best, group) for at in places]
+        return int(places[near.index(True)])
+
+    @property
+    def _worth(self) -> float:
+        if self.worth is None:
+            raise ValueError("margin needs to know what a solved task is worth")
+        return self.worth
 
 
 def margins(losses: Floats, plan_costs: Floats, features: Floats, signed: Bools) -> MarginData:

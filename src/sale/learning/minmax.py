@@ -19,12 +19,14 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import optimize as scipy_optimize
 
-from sale.learning.dataset import Bools, Floats, Ints
+from sale.learning.dataset import Bools, CompletedOutcomes, Floats, Ints, Table
+from sale.learning.linear import scale
+from sale.learning.objectives import BaseObjective, Setting, WeightCandidate
 
 _optimize: Any = scipy_optimize  # scipy is untyped
 
@@ -70,6 +72,57 @@ class MinMaxSolution:
     def gap(self) -> float:
         """(upper − lower) bound, relative to the larger of |Q| and one mean plan."""
         return max(0.0, self.worst - self.bound) / max(1.0, abs(self.worst))
+
+
+@dataclass
+class MinMax(BaseObjective):
+    """The program of this module. Outcomes do not enter it: they choose B."""
+
+    name: ClassVar[str] = "minmax"
+    tuned: ClassVar[tuple[str, ...]] = ("B",)
+    timed: ClassVar[bool] = True
+
+    budget: float = BUDGETS[2]
+    """B."""
+
+    @property
+    def grid(self) -> tuple[Setting, ...]:
+        """Every B tried, the smallest first: of what is equal it is taken."""
+        return tuple((b,) for b in BUDGETS)
+
+    def at(self, setting: Setting) -> Self:
+        """With another B."""
+        (budget,) = setting
+        return replace(self, budget=budget)
+
+    def fit(self, table: Table, outcomes: CompletedOutcomes, /) -> Self:
+        """Solve the program, and seek a bound."""
+        (self.fitted,) = self.path(table, outcomes, ((self.budget,),), seconds=SolverLimits().seconds, final=True)
+        return self
+
+    def path(
+        self,
+        table: Table,
+        outcomes: CompletedOutcomes,  # noqa: ARG002  they choose B, see `pick`
+        settings: Sequence[Setting],
+        *,
+        seconds: float,
+        final: bool,
+    ) -> list[WeightCandidate]:
+        """One program for each B. On folds local search does; in the end the bound is sought."""
+        scaled = scale(table)
+        effort = SolverLimits(seconds=seconds / len(settings), rounds=SolverLimits().rounds if final else 0)
+        found: list[WeightCandidate] = []
+        for (budget,) in settings:
+            solution = solve_minmax(scaled.costs, scaled.features, budget, effort)
+            found.append(WeightCandidate(weights=scaled.weights(solution.values), gap=solution.gap if final else None))
+        return found
+
+    def notes(self, setting: Setting, table: Table) -> list[str]:  # noqa: ARG002  of B alone
+        """Whether B is at the end of what was tried."""
+        if setting in {self.grid[0], self.grid[-1]}:
+            return [f"the best B tried, {setting[0]:g}, is at the end of the range"]
+        return []
 
 
 def solve_minmax(

@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from sale.learning.dataset import MICRO, Bools, Floats, Ints, Table
+from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Ints, Table
 from sale.learning.decision import chances
 from sale.learning.intervals import mean_interval
 from sale.learning.utility import success_models, work_costs
@@ -37,21 +37,6 @@ MAX_OUTCOMES = 10_000
 
 How = Literal["exact", "doubly robust", "bounds", "modelled"]
 """Where an estimate comes from. `bounds`: all that is known is that it lies between `low` and `high`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompletedOutcomes:
-    """Success and cost of every bid, observed or estimated."""
-
-    success: Floats
-    """(T, N) for learning: 0 or 1 where observed, else an estimate; 0 where there is no bid."""
-    dollars: Floats
-    """(T, N) of the work, or the agent's average; 0 where there is no bid."""
-    guess: Floats
-    """(T, N) P̂ of a model that has not seen the task; NaN where everything is known and none was needed."""
-    average: Floats
-    """(T, N) what the work of the bid's author costs on average, in dollars."""
-    notes: tuple[str, ...]
 
 
 def complete(table: Table, fold: Ints) -> CompletedOutcomes:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from sale.errors import InputError
-from sale.learning.dataset import Ints, Table, split, tabulate
+from sale.learning.dataset import CompletedOutcomes, Ints, Table, split, tabulate
 from sale.learning.heldout import HeldOut, hold_out
-from sale.learning.missing_outcomes import CompletedOutcomes, complete
-from sale.learning.recipes import Recipe, WeightCandidate, recipe
+from sale.learning.missing_outcomes import complete
+from sale.learning.objectives import BaseObjective, WeightCandidate
 from sale.learning.spending import SpendCurve, spend_curve
+from sale.learning.utility import Utility
 from sale.types import Example
 
 MIN_TASKS = 20
@@ -39,11 +39,14 @@ class PreparedData:
     judged: int
     """Executions with a known outcome."""
     _curves: dict[int, SpendCurve] = field(default_factory=dict[int, SpendCurve])
+    _solved: dict[Hashable, tuple[HeldOut, WeightCandidate]] = field(
+        default_factory=dict[Hashable, tuple[HeldOut, WeightCandidate]]
+    )
 
-    @cached_property
+    @property
     def models(self) -> tuple[HeldOut, WeightCandidate]:
         """Success models: what they said of tasks they had not seen, and the one of all tasks, neither priced yet."""
-        return self.solve(recipe("utility", None, 0.0), 0.0)
+        return self.solve(Utility(), 0.0)
 
     def curve(self, attempts: int) -> SpendCurve:
         """Return success and spending of success models by the worth of a solved task, with so many agents to try."""
@@ -54,10 +57,15 @@ class PreparedData:
             self._curves[attempts] = spend_curve(self.table, expected, self.completed, attempts)
         return self._curves[attempts]
 
-    def solve(self, how: Recipe, seconds: float) -> tuple[HeldOut, WeightCandidate]:
-        """Return a recipe's results on held-out folds, and on everything with the setting that they chose."""
+    def solve(self, how: BaseObjective, seconds: float) -> tuple[HeldOut, WeightCandidate]:
+        """Return an objective's results on held-out folds, and on everything with the setting that they chose."""
+        key = how.cache_key
+        if key is not None and key in self._solved:
+            return self._solved[key]
         held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds)
-        (final,) = how.solve(self.table, self.completed, (held.setting,), 0.4 * seconds, True)
+        final = how.path(self.table, self.completed, (held.setting,), seconds=0.4 * seconds, final=True)[0]
+        if key is not None:
+            self._solved[key] = held, final
         return held, final
 
 

@@ -21,9 +21,8 @@ from scipy import special as scipy_special
 
 from sale.errors import InputError
 from sale.learning.attempts import follow_attempts
-from sale.learning.dataset import MICRO, Floats, Table
+from sale.learning.dataset import MICRO, CompletedOutcomes, Floats, Table
 from sale.learning.decision import BidPredictions
-from sale.learning.missing_outcomes import CompletedOutcomes
 from sale.learning.utility import rate_posteriors, work_costs
 
 _special: Any = scipy_special  # scipy is untyped

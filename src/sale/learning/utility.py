@@ -8,19 +8,21 @@ strength of the lasso is chosen by cross-validation in `sale.learning.fit`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import optimize as scipy_optimize
 
 from sale.auction.difficulty import SHARES, spread_by_difficulty
 from sale.auction.success_model import TRACK, juror_feature, lead_feature
-from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
+from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Table, agent_prices
 from sale.learning.decision import chances, track_features
+from sale.learning.intervals import standard_error
 from sale.learning.logistic import fit_logistic, information, strongest_lasso
-from sale.types import SuccessModel
+from sale.learning.objectives import BaseObjective, Setting, Trial, WeightCandidate
+from sale.types import SuccessModel, Weights
 
 _optimize: Any = scipy_optimize  # scipy is untyped
 
@@ -46,6 +48,8 @@ SPREAD_ROUNDS = 4
 PRIOR_SPREAD = 1.0
 """Prior of the difficulty's own spread: half a normal distribution of this standard deviation."""
 MAX_SPREAD = 4.0
+MOST_OUTCOMES = 10_000
+"""Judged executions that models on folds are fitted on, at most; the final one is fitted on all."""
 MAX_TASKS = 1_000
 """The difficulty is estimated on so many tasks at most."""
 
@@ -75,6 +79,64 @@ class JudgedSample:
     def features(self) -> slice:
         """Where the features' columns are."""
         return slice(1, 1 + len(self.names))
+
+
+@dataclass
+class Utility(BaseObjective):
+    """Success models of this module. What a solved task is worth prices them; they are fitted without it."""
+
+    name: ClassVar[str] = "utility"
+    tuned: ClassVar[tuple[str, ...]] = ("lasso",)
+    knows_worth: ClassVar[bool] = True
+
+    lasso: float = 0.0
+    """Strength of the lasso that chooses features, as a share of the one that lets none in."""
+
+    @property
+    def grid(self) -> tuple[Setting, ...]:
+        """Every strength, the sparsest first."""
+        return tuple((strength,) for strength in STRENGTHS)
+
+    @property
+    def cache_key(self) -> Hashable | None:
+        """Models need no price to be fitted: they are fitted once for all prices."""
+        return type(self)
+
+    def fit(self, table: Table, outcomes: CompletedOutcomes, /) -> Self:
+        """Fit a model."""
+        (self.fitted,) = self.path(table, outcomes, ((self.lasso,),), seconds=0.0, final=True)
+        return self
+
+    def path(
+        self,
+        table: Table,
+        outcomes: CompletedOutcomes,  # noqa: ARG002  models are fitted to what was observed
+        settings: Sequence[Setting],
+        *,
+        seconds: float,  # noqa: ARG002  it is not timed
+        final: bool,
+    ) -> list[WeightCandidate]:
+        """A model for each strength; on folds they are fitted on some outcomes where there are very many."""
+        strengths = [strength for (strength,) in settings]
+        models = success_models(table, strengths, most=None if final else MOST_OUTCOMES)
+        blank = Weights(cost=1.0, entropy=0.0, jurors={}, source="fitted")
+        return [WeightCandidate(weights=replace(blank, model=model)) for model in models]
+
+    def pick(self, trial: Trial, among: Bools) -> int:
+        """The sparsest model whose log-loss is within one standard error (of the paired difference) of the best."""
+        losses = trial.log_loss[:, among]
+        best = losses[int(np.argmin(losses.sum(axis=1)))]
+        near = [
+            float((loss - best).sum()) <= standard_error(loss - best, trial.group[among]) * losses.shape[1]
+            for loss in losses
+        ]
+        return near.index(True)
+
+    def notes(self, setting: Setting, table: Table) -> list[str]:  # noqa: ARG002  whichever was chosen
+        """Whether folds were fitted on a part of the outcomes alone."""
+        if int((table.known & table.present).sum()) > MOST_OUTCOMES:
+            return [f"on folds at most {MOST_OUTCOMES} outcomes were used; the final fit used all"]
+        return []
 
 
 def work_costs(table: Table) -> tuple[Floats, float]:

@@ -1,11 +1,44 @@
-"""Where a model answers. Apart from the client that asks there, which takes seconds to load."""
+"""Where a model answers, and how requests there differ. Apart from the client that asks, which is slow to load."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from pydantic import SecretStr
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestShape:
+    """How the requests to one endpoint differ from what the protocol says."""
+
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Further headers."""
+    secret_headers: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
+    """Further headers whose values are keys."""
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is added to the address after `?`."""
+    body: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Further fields of the body; they replace what is there."""
+    rename: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fields of the body by the name they have, with the name the endpoint knows."""
+    drop: frozenset[str] = frozenset()
+    """Fields of the body that are left out."""
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """Every further header, with the values of those that are keys."""
+        return {**self.headers, **{name: value.get_secret_value() for name, value in self.secret_headers.items()}}
+
+    def reshaped(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Return the body as this endpoint wants it: fields dropped, then renamed, then added."""
+        kept = {self.rename.get(name, name): value for name, value in body.items() if name not in self.drop}
+        return {**kept, **self.body}
+
+
+PLAIN = RequestShape()
+"""What the protocol says, and nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +48,7 @@ class Address:
     base_url: str
     model: str
     api_key: SecretStr | None = None
+    shape: RequestShape = PLAIN
 
 
 @runtime_checkable

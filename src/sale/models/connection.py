@@ -11,11 +11,12 @@ the bill. What could not be sent at all is tried again, and so is what the endpo
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, cast
 
 import httpx2
 from openai import APIConnectionError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient
+from openai._models import FinalRequestOptions
 from pydantic import SecretStr
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -23,7 +24,7 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
 from sale.config.proxies import proxy_for
 from sale.errors import ConfigError, RejectedError
-from sale.models.address import Address
+from sale.models.address import PLAIN, Address, RequestShape
 from sale.models.chat import ChatModel
 from sale.models.errors import map_errors
 
@@ -32,6 +33,8 @@ OPENAI = "api.openai.com"
 NO_KEY = "none"
 # Shorter ones (`none`, `EMPTY`, `1`) are placeholders: hiding them would only garble the messages.
 MIN_SECRET_CHARACTERS = 8
+PROVIDER_TIMEOUT = httpx2.Timeout(600.0, connect=5.0)
+"""As the clients of providers have it; the time an agent has is held to elsewhere."""
 # Nothing of the request had been sent when these were raised.
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 # A proxy, or the endpoint itself, gave up waiting for work that may still be done.
@@ -52,12 +55,23 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
         RejectedError: The URL or the key cannot be used.
     """
     url = _usable(address.base_url, agent)
-    key = _sendable(address.api_key, agent)
+    key, shape = _sendable(address.api_key, agent), address.shape
+    own = {name.lower(): value for name, value in shape.all_headers.items()}
     openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
-    http_client = _http_client(url, agent)
-    http_client.event_hooks = {"request": [] if openai else [_only_ours(key)], "response": [_given_up]}
-    client = AsyncOpenAI(base_url=address.base_url, api_key=key, max_retries=retries, http_client=http_client)
-    hide = (key,) if len(key) >= MIN_SECRET_CHARACTERS else ()
+    http_client = _http_client(url, agent, _SendOnceClient)
+    asked = [_kept_at(url.host, shape.secret_headers), *([] if openai else [_only_ours(key, own)])]
+    http_client.event_hooks = {"request": asked, "response": [_given_up]}
+    client = _Shaped(
+        base_url=address.base_url,
+        api_key=key,
+        max_retries=retries,
+        http_client=http_client,
+        default_headers=shape.all_headers,
+        default_query=dict(shape.query),
+    )
+    client.shape = shape
+    secrets = (key, *(_sendable(one, agent) for one in shape.secret_headers.values()))
+    hide = tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_CHARACTERS)
     if openai:
         provider = OpenAIProvider(openai_client=client)
         return ChatModel(address.model, provider=provider, profile=None, agent=agent, hide=hide)
@@ -65,6 +79,33 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     profile = OpenAIModelProfile(supports_json_schema_output=True, openai_chat_supports_max_completion_tokens=False)
     imitator = OpenAICompatibleProvider("endpoint", openai_client=client)
     return ChatModel(address.model, provider=imitator, profile=profile, agent=agent, hide=hide)
+
+
+class _Shaped(AsyncOpenAI):
+    """The OpenAI client, whose requests are brought to the shape that one endpoint wants."""
+
+    shape: RequestShape = PLAIN
+
+    async def _prepare_options(self, options: FinalRequestOptions) -> FinalRequestOptions:
+        """The client's own hook for changing a request before it is built."""
+        if self.shape is PLAIN or not isinstance(options.json_data, Mapping):
+            return options
+        return options.model_copy(
+            update={"json_data": self.shape.reshaped(cast("Mapping[str, object]", options.json_data))}
+        )
+
+
+def client_for(base_url: str, agent: str) -> httpx2.AsyncClient:
+    """An HTTP client for a provider's own client at an address that settings name: its proxy, and nothing else.
+
+    Args:
+        base_url: The address.
+        agent: For error messages.
+
+    Raises:
+        RejectedError: The URL cannot be used.
+    """
+    return _http_client(_usable(base_url, agent), agent, httpx2.AsyncClient, timeout=PROVIDER_TIMEOUT)
 
 
 def _usable(base_url: str, agent: str) -> httpx2.URL:
@@ -75,7 +116,8 @@ def _usable(base_url: str, agent: str) -> httpx2.URL:
         raise RejectedError(
             "the endpoint's URL may hold a host, a port and a path, and nothing else",
             where=agent,
-            hint="Correct it in sale.toml; keys go into the environment variable that api_key_env names.",
+            hint="Correct it in sale.toml; what follows ? goes into query, and keys into the environment variable that "
+            "api_key_env names.",
         )
     return url
 
@@ -93,15 +135,31 @@ def _sendable(key: SecretStr | None, agent: str) -> str:
     return value
 
 
-def _only_ours(key: str) -> Callable[[httpx2.Request], Awaitable[None]]:
-    """Takes from a request what is not on the list: whatever the client found in the environment, by any name."""
+def _only_ours(key: str, own: Mapping[str, str]) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Takes from a request what is not on the list: whatever the client found in the environment, by any name.
+
+    Args:
+        key: The endpoint's key.
+        own: Headers that settings name, in lower case.
+    """
 
     async def strip(request: httpx2.Request) -> None:
-        for name in [name for name in request.headers if not name.startswith(SENT)]:
+        for name in [name for name in request.headers if not name.startswith(SENT) and name not in own]:
             del request.headers[name]
         # The environment's headers may hold another key. After a redirect to elsewhere there is none, and stays none.
         if "authorization" in request.headers:
-            request.headers["authorization"] = f"Bearer {key}"
+            request.headers["authorization"] = own.get("authorization", f"Bearer {key}")
+
+    return strip
+
+
+def _kept_at(host: str, secret: Collection[str]) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Takes headers that hold keys from a request that a redirect leads to another host."""
+
+    async def strip(request: httpx2.Request) -> None:
+        if request.url.host != host:
+            for name in secret:
+                request.headers.pop(name, None)
 
     return strip
 
@@ -135,8 +193,13 @@ async def _given_up(response: httpx2.Response) -> None:
         response.headers["x-should-retry"] = "false"
 
 
-def _http_client(url: httpx2.URL, agent: str) -> httpx2.AsyncClient:
-    """An HTTP client with the OpenAI client's own limits, and the one proxy on the way, if any."""
+def _http_client(
+    url: httpx2.URL,
+    agent: str,
+    kind: type[httpx2.AsyncClient],
+    **options: Any,  # noqa: ANN401  they are the client's
+) -> httpx2.AsyncClient:
+    """An HTTP client with its kind's own limits, and the one proxy on the way, if any."""
     try:
         proxy = proxy_for(str(url))
     except ConfigError as error:
@@ -145,4 +208,4 @@ def _http_client(url: httpx2.URL, agent: str) -> httpx2.AsyncClient:
     secure = url.scheme != "http" or (proxy is not None and proxy.url.startswith("https"))
     verify = httpx2.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # The client would build all proxies of the environment at once, those that it cannot use and does not need as well.
-    return _SendOnceClient(proxy=None if proxy is None else proxy.url, verify=verify, trust_env=False)
+    return kind(proxy=None if proxy is None else proxy.url, verify=verify, trust_env=False, **options)

@@ -5,38 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from pydantic_ai.direct import model_request
-from pydantic_ai.messages import ModelRequest, ModelResponse, SystemPromptPart, UserPromptPart
-from pydantic_ai.models import ModelRequestParameters
-from pydantic_ai.models.openai import OpenAIChatModelSettings
-from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
 
 from sale.errors import CallError, NotReadyError, SaleError
 from sale.models.address import Address
+from sale.models.asking import SamplingOptions, read_response
 from sale.models.chat import ChatModel
 from sale.models.connection import connect
 from sale.models.errors import map_errors
-from sale.models.logprobs import read_logprobs
-from sale.models.protocol import SAMPLING_TEMPERATURE
-from sale.types import Prompt, Reply, Usage
+from sale.types import Prompt, Reply
 
 __all__ = ["Address", "EndpointModel", "SamplingOptions", "fixed_address"]
-
-# Transport hiccups are retried by the client (it honours Retry-After); what still fails goes to the caller.
-TRANSPORT_RETRIES = 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SamplingOptions:
-    """The options of a request to an endpoint."""
-
-    temperature: float = 0.0
-    logprobs: int = 20
-    """Alternatives per token to ask for; 0 asks for no log-probabilities."""
-    json_schema: bool = True
-    retries: int = TRANSPORT_RETRIES
 
 
 class EndpointModel:
@@ -127,28 +108,10 @@ class EndpointModel:
             response = await model_request(
                 model,
                 [ModelRequest(parts=[SystemPromptPart(content=prompt.system), UserPromptPart(content=prompt.user)])],
-                model_settings=self._settings(max_tokens, measure=measure, sample=sample),
-                model_request_parameters=self._parameters(schema),
+                model_settings=self._manner.settings(max_tokens, measure=measure, sample=sample),
+                model_request_parameters=self._manner.parameters(schema),
             )
         return read_response(response, time.monotonic() - began)
-
-    def _settings(self, max_tokens: int, *, measure: bool, sample: int) -> OpenAIChatModelSettings:
-        settings = OpenAIChatModelSettings(max_tokens=max_tokens, temperature=self._manner.temperature)
-        if sample:
-            settings["temperature"] = max(self._manner.temperature, SAMPLING_TEMPERATURE)
-            settings["seed"] = sample
-        if measure and self._manner.logprobs:
-            settings["openai_logprobs"] = True
-            settings["openai_top_logprobs"] = self._manner.logprobs
-        return settings
-
-    def _parameters(self, schema: Mapping[str, object] | None) -> ModelRequestParameters:
-        if schema is None or not self._manner.json_schema:
-            return ModelRequestParameters()
-        return ModelRequestParameters(
-            output_mode="native",
-            output_object=OutputObjectDefinition(json_schema=dict(schema), name="answer", strict=True),
-        )
 
     async def aclose(self) -> None:
         """Close the connection pool and release what `locate` took."""
@@ -170,14 +133,3 @@ def fixed_address(address: Address) -> Callable[[], Awaitable[Address]]:
         return address
 
     return locate
-
-
-def read_response(response: ModelResponse, seconds: float) -> Reply:
-    """A Pydantic AI response as a reply."""
-    return Reply(
-        text=response.text or "",
-        usage=Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens),
-        seconds=seconds,
-        logprobs=read_logprobs(response.provider_details),
-        truncated=response.finish_reason == "length",
-    )

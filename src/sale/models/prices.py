@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from genai_prices import Usage as ListedUsage
 from genai_prices import calc_price
+from genai_prices.types import PriceCalculation
 
 from sale.errors import UnpricedAgentError
 from sale.types import Price
@@ -14,6 +15,15 @@ from sale.types import Price
 SHORT = 1_000
 PER_MILLION = 1_000_000 // SHORT
 CACHED_CALL = ListedUsage(input_tokens=SHORT, cache_read_tokens=SHORT)
+LISTED_AS = {
+    "azure-responses": "azure",
+    "bedrock": "aws",
+    "google-cloud": "google",
+    "openai-chat": "openai",
+    "openai-responses": "openai",
+    "xai": "x-ai",
+}
+"""Providers that the list calls otherwise than Pydantic AI does."""
 # Agent traffic reads about three tokens for each it writes; the usual blend of published price comparisons.
 INPUT_SHARE = 0.75
 
@@ -26,36 +36,43 @@ def price_of(
     return Price(input=input_price, output=output_price, blended=blend, cached=cached)
 
 
-def listed_price(agent: str, model: str, endpoint: str) -> Price:
+def listed_price(agent: str, model: str, endpoint: str = "", *, provider: str = "") -> Price:
     """The price `genai-prices` lists for a model, at the first price tier.
 
     Args:
         agent: Named in the error.
         model: The model's name at its endpoint.
         endpoint: The base URL. A model of the same name elsewhere has another price, so only this provider counts.
+        provider: In place of the URL, the provider's name in Pydantic AI.
 
     Raises:
         UnpricedAgentError: The list does not know the model. An unpriced agent would win every auction.
     """
     short_call = ListedUsage(input_tokens=SHORT, output_tokens=SHORT)
     try:
-        found = calc_price(short_call, model, provider_api_url=endpoint)
+        found = _listed(short_call, model, endpoint, provider)
         if getattr(found.model_price, "output_mtok", None) is None:
             raise LookupError(f"{model} is listed without a price for what it writes")  # a speech model, say: not free
     except LookupError as error:
         raise UnpricedAgentError(
-            f"no price is known for model {model!r} at {endpoint}",
+            f"no price is known for model {model!r} at {endpoint or provider}",
             where=f"agent {agent!r}",
             hint="Give it one in dollars per million tokens: price = { input = 0.10, output = 0.40 }; "
             "for a model of your own, what its electricity or rent comes to.",
         ) from error
     # Decimal until the end: 14.999999999999998 is not what anybody would find in a price list.
-    from_cache = calc_price(CACHED_CALL, model, provider_api_url=endpoint)
+    from_cache = _listed(CACHED_CALL, model, endpoint, provider)
     return price_of(
         float(found.input_price * PER_MILLION),
         float(found.output_price * PER_MILLION),
         cached=float(from_cache.input_price * PER_MILLION),
     )
+
+
+def _listed(usage: ListedUsage, model: str, endpoint: str, provider: str) -> PriceCalculation:
+    if endpoint:
+        return calc_price(usage, model, provider_api_url=endpoint)
+    return calc_price(usage, model, provider_id=LISTED_AS.get(provider, provider))
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlem
 from sale.types.examples import CheckedAnswer, Example, Worked
 from sale.types.results import UNVERIFIED, Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
 from sale.types.rules import AuctionRules, Caps, CheckErrors, Holding, JuryMode
-from sale.types.weights import Objective, SuccessModel, TrackRecord, Training, Weights, WeightSet
+from sale.types.weights import SuccessModel, TrackRecord, Training, Weights, WeightSet
 
 __all__ = [
     "AUCTION_STAGES",
@@ -46,7 +46,6 @@ __all__ = [
     "Exploration",
     "Holding",
     "JuryMode",
-    "Objective",
     "Outcome",
     "Pair",
     "Price",

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-SearchProvider = Literal["searxng", "brave", "tavily", "duckduckgo", "corpus"]
 ReadablePages = Literal["any", "found", "off"]
 
-# What each provider must be told, and what it may be told.
-_NEEDS: tuple[tuple[SearchProvider, str], ...] = (
-    ("searxng", "endpoint"),
-    ("brave", "api_key_env"),
-    ("tavily", "api_key_env"),
-    ("corpus", "corpus"),
-)
-_TAKES: tuple[tuple[SearchProvider, str], ...] = (*_NEEDS, ("brave", "endpoint"), ("tavily", "endpoint"))
+TOLD: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "searxng": (frozenset({"endpoint"}), frozenset({"endpoint"})),
+    "brave": (frozenset({"api_key_env"}), frozenset({"api_key_env", "endpoint"})),
+    "tavily": (frozenset({"api_key_env"}), frozenset({"api_key_env", "endpoint"})),
+    "duckduckgo": (frozenset(), frozenset()),
+    "corpus": (frozenset({"corpus"}), frozenset({"corpus"})),
+}
+"""What each provider that comes with sale must be told, and what it may be told."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOUNDS = (
     ("price_per_call", 0, 1000),
@@ -47,12 +47,13 @@ class SearchRules:
         "hide_input_in_errors": True,
     }
 
-    provider: SearchProvider
-    """The search provider: an instance of SearXNG, Brave, Tavily, DuckDuckGo, or passages of your own (`corpus`)."""
+    provider: str
+    """The search provider: an instance of SearXNG (`searxng`), `brave`, `tavily`, `duckduckgo`, passages of your own
+    (`corpus`), a provider of an installed package, or `package.module:Name`."""
     endpoint: str | None = None
     """Address of the SearXNG instance; for Brave and Tavily, in place of their own."""
     api_key_env: str | None = None
-    """The environment variable that holds the key of Brave or Tavily. Keys are never written in this file."""
+    """The environment variable that holds the provider's key. Keys are never written in this file."""
     corpus: Path | None = None
     """The passages: JSON lines with `id`, `title` and `text`, compressed with xz (`.xz`) or not."""
     by_meaning: bool = True
@@ -81,14 +82,17 @@ class SearchRules:
     """Ports that pages are fetched from."""
     allow: tuple[str, ...] = ()
     """Names of hosts, IP addresses and networks that pages are fetched from though they are not public."""
+    options: dict[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    """Own settings of a provider of your own or of a package: every other key of the table."""
 
     def __post_init__(self) -> None:
-        for provider, key in _NEEDS:
-            if provider == self.provider and getattr(self, key) is None:
-                raise ValueError(f"{provider} needs {key}")
-        for key in ("endpoint", "api_key_env", "corpus"):
-            if getattr(self, key) is not None and (self.provider, key) not in _TAKES:
-                raise ValueError(f"{self.provider} takes no {key}")
+        given = {key for key in ("endpoint", "api_key_env", "corpus") if getattr(self, key) is not None}
+        given |= self.options.keys()
+        needs, takes = TOLD.get(self.provider, (frozenset[str](), given))
+        for key in sorted(needs - given):
+            raise ValueError(f"{self.provider} needs {key}")
+        for key in sorted(given - takes):
+            raise ValueError(f"{self.provider} takes no {key}")
         if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
             raise ValueError("endpoint must begin with http:// or https://")
         if self.api_key_env is not None and not _VARIABLE.fullmatch(self.api_key_env):

@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-Objective = Literal["minmax", "margin", "utility"]
-"""The objective weights were fitted by (method, section 3)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +122,8 @@ class Weights:
 class Training:
     """The data weights were fitted on, and their results on records they had not seen."""
 
-    objective: Objective
+    objective: str
+    """What they were to achieve: `utility`, `margin` or `minmax` (method, section 3), or the name of another."""
     auctions: int
     """Recorded auctions used."""
     judged: int

@@ -166,13 +166,16 @@ class TestFunction:
     [
         ('command = ["x"]', "price_per_task is needed"),
         ("command = []\nprice_per_task = 1.0", "the command is empty"),
-        ('command = ["x"]\nprice_per_task = 1.0\nexecution = "tools"', "execution cannot be said of a command or a"),
+        ('command = ["x"]\nprice_per_task = 1.0\nexecution = "tools"', "execution cannot be said of a command, a"),
         ('command = ["x"]\nprice_per_task = 1.0\nenv = ["A=1"]', "env holds names"),
         ('command = ["x"]\nfunction = "a:b"\nprice_per_task = 1.0', "got command, function"),
         ('function = "a"', "agents.1.function"),
         ('function = "a:b"\nprice_per_task = 1.0', "price_per_task goes with command only"),
         ('local = "smollm2-135m"\nplan = "1. x"', "plan cannot be said of a model"),
-        ('command = ["x"]\nprice_per_task = 1.0\nmodel = "m"', "model and api_key_env go with endpoint only"),
+        (
+            'command = ["x"]\nprice_per_task = 1.0\nmodel = "m"',
+            "model and api_key_env go with endpoint or provider",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(more: str, message: str) -> None:

@@ -25,7 +25,7 @@ from pydantic_ai.usage import UsageLimits
 from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, text_of
 from sale.agents.adapters.plans import OwnModel, PlanSource
 from sale.errors import ConfigError, SpentError
-from sale.models.endpoint import read_response
+from sale.models.asking import read_response
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 

@@ -7,6 +7,7 @@ import os
 from sale.agents.tools.bubblewrap import BubblewrapSandbox, find_bwrap
 from sale.agents.tools.plain_process import SubprocessSandbox
 from sale.agents.tools.runs import DEFAULT_LIMITS, KilledReason, RunLimits, RunReport, Sandbox
+from sale.config import SandboxSettings
 from sale.errors import SandboxError
 
 __all__ = [
@@ -17,9 +18,12 @@ __all__ = [
     "RunReport",
     "Sandbox",
     "SubprocessSandbox",
+    "boxed",
     "find_sandbox",
+    "limits_of",
 ]
 
+MEGABYTE = 1024 * 1024
 _OPT_IN = "Or run it without any isolation: [sandbox] unsafe_subprocess = true in sale.toml."
 _INSTALL = "Install bubblewrap 0.8 or newer (package `bubblewrap`; Linux only)."
 _ALLOW = (
@@ -50,3 +54,17 @@ def find_sandbox(allow_unsafe: bool = False) -> Sandbox:
     if allow_unsafe and os.name == "posix":
         return SubprocessSandbox()
     raise SandboxError(f"Code cannot be isolated on this machine: {problem}", hint=f"{remedy} {_OPT_IN}")
+
+
+def limits_of(box: SandboxSettings) -> RunLimits:
+    """The sandbox limits of the settings."""
+    return RunLimits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
+
+
+def boxed(box: SandboxSettings) -> tuple[Sandbox, RunLimits]:
+    """Where code runs by these settings, and what it may take.
+
+    Raises:
+        SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
+    """
+    return find_sandbox(allow_unsafe=box.unsafe_subprocess), limits_of(box)

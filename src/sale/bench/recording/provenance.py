@@ -30,7 +30,7 @@ def identity(agent: AgentSettings) -> str:
         return f"{agent.local}@{find_model(agent.local).sha256[:12]}"
     if agent.gguf is not None:
         return f"{agent.gguf.name}@{hashlib.sha256(agent.gguf.read_bytes()).hexdigest()[:12]}"
-    return f"{agent.model} at {agent.endpoint}"
+    return f"{agent.model} at {agent.endpoint or agent.base_url or agent.provider}"
 
 
 def corpora_of(settings: Settings) -> dict[str, str]:

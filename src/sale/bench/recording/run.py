@@ -23,10 +23,11 @@ from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
 from sale.agents.jury_seats import seat_jurors
-from sale.agents.pool import Engines, build_agents, limits_of
+from sale.agents.pool import Engines, build_agents
 from sale.agents.protocol import Agent, Tool
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
+from sale.agents.tools.sandbox import limits_of
 from sale.agents.verify import ModelJudge
 from sale.auction import scoring
 from sale.auction.looking import looker_of

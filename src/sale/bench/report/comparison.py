@@ -21,6 +21,7 @@ from sale.bench.routers.baselines import fixed_routers, learnt_routers
 from sale.bench.routers.features import Features
 from sale.bench.routers.fixed import Oracle, Random, SingleAgent
 from sale.bench.routers.protocol import OutcomeTable, Router, Routing
+from sale.config import RouterSettings
 
 MIN_TRAINING_TASKS = 30
 """Fewer training tasks than this are no training set: baselines are then fitted on the test tasks they do not route."""
@@ -59,7 +60,11 @@ class DomainComparison:
 
 
 def compare(
-    recorded: RecordedTasks, dev: RecordedTasks | None, features: Features, lessons: TrainedWeights
+    recorded: RecordedTasks,
+    dev: RecordedTasks | None,
+    features: Features,
+    lessons: TrainedWeights,
+    more: Sequence[RouterSettings] = (),
 ) -> DomainComparison:
     """Everybody over one record.
 
@@ -69,6 +74,7 @@ def compare(
             ones.
         features: Shared sentence embeddings, for the baselines.
         lessons: What the market learns on training sets.
+        more: Routers that settings name, beside the baselines.
     """
     direct, planned = recorded.table(planned=False), recorded.table(planned=True)
     train = dev if dev is not None and len(dev.tasks) >= MIN_TRAINING_TASKS else None
@@ -78,7 +84,7 @@ def compare(
         router for router in fixed_routers(direct.agents) if isinstance(router, Random) or type(router) is SingleAgent
     ]
     contenders = [_alone(router, direct) for router in plain]
-    for router in learnt_routers(features, answers=True):
+    for router in learnt_routers(features, answers=True, more=more):
         routing = train_and_route(router, known, direct) if known is not None else cross_fit(router, direct)
         contenders.append(Contender(name=router.name, settled=settle((direct, routing))))
     for rule in RULES:

@@ -17,9 +17,13 @@ from sale.bench.replay import RecordedTasks
 from sale.bench.report.cross_validation import SEED, decide_across_folds
 from sale.bench.routers.protocol import OutcomeTable, Routing
 from sale.learning.fit import fit_to
+from sale.learning.margin import Margin
+from sale.learning.minmax import MinMax
+from sale.learning.objectives import BaseObjective
 from sale.learning.prepared_data import PreparedData, prepare_data
 from sale.learning.spending import MatchBestAgent, SpendShare, Wanted
-from sale.types import Objective, Weights
+from sale.learning.utility import Utility
+from sale.types import Weights
 
 SOLVER_SECONDS = 20.0
 """Seconds the exact solvers may take for one fit; at these sizes they finish long before."""
@@ -33,7 +37,7 @@ class TrainedWeights:
     """Sentence embeddings, as the market's memory sees them."""
     _material: dict[tuple[str, ...], PreparedData] = field(default_factory=dict[tuple[str, ...], PreparedData])
 
-    def weights(self, objective: Objective, wanted: Wanted, train: RecordedTasks) -> Weights:
+    def weights(self, objective: BaseObjective, wanted: Wanted, train: RecordedTasks) -> Weights:
         """The weights that these tasks give.
 
         Raises:
@@ -50,7 +54,7 @@ class FittedMarket:
     """One way to fit the market."""
 
     name: str
-    objective: Objective = "utility"
+    objective: BaseObjective = field(default_factory=Utility)
     attempts: int = 1
     share: float | None = None
     """Of what the best agent alone would cost; `None`: as little as solves as many."""
@@ -82,5 +86,5 @@ def fitted_markets(agents: int) -> Iterator[FittedMarket]:
     yield FittedMarket(name="SALE fitted")
     yield FittedMarket(name="SALE fitted, next best bid", attempts=agents)
     yield FittedMarket(name="SALE fitted, next best bid, half spend", attempts=agents, share=0.5)
-    yield FittedMarket(name="SALE fitted, margin", objective="margin")
-    yield FittedMarket(name="SALE fitted, minmax", objective="minmax")
+    yield FittedMarket(name="SALE fitted, margin", objective=Margin())
+    yield FittedMarket(name="SALE fitted, minmax", objective=MinMax())

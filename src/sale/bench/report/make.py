@@ -20,6 +20,7 @@ from sale.bench.report.report_table import ReportTable
 from sale.bench.report.spend_curve import spend_table
 from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask, Domain, Split
+from sale.config import RouterSettings
 from sale.errors import InputError
 from sale.files.writing import explain_output, write_bytes
 
@@ -65,7 +66,12 @@ class Report:
 
 
 def make(
-    folder: Path, tasks: Iterable[BenchTask], features: Embeddings, *, suffixes: Sequence[str] = SUFFIXES
+    folder: Path,
+    tasks: Iterable[BenchTask],
+    features: Embeddings,
+    *,
+    suffixes: Sequence[str] = SUFFIXES,
+    routers: Sequence[RouterSettings] = (),
 ) -> Report:
     """The report on the records of a folder: `coding-test.jsonl`, `search-dev.jsonl.xz` and so on.
 
@@ -74,6 +80,7 @@ def make(
         tasks: What was run; those that are whole on record are reported.
         features: Sentence embeddings.
         suffixes: Of record files, after `.jsonl`; the first that is there is read.
+        routers: Others to compare with, that settings name.
 
     Raises:
         InputError: There is no record of test tasks with two whole tasks on it.
@@ -87,7 +94,7 @@ def make(
             continue
         dev = _recorded(folder, f"{domain}-dev", _of(given, domain, "dev"), suffixes)
         trained[domain] = 0 if dev is None else len(dev.tasks)
-        fields[domain] = compare(test, dev, features, TrainedWeights(embed=features))
+        fields[domain] = compare(test, dev, features, TrainedWeights(embed=features), routers)
     if not fields:
         raise InputError(
             "there is nothing to report on: no record has two whole test tasks",

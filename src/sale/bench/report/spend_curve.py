@@ -7,6 +7,7 @@ from sale.bench.report.comparison import DomainComparison
 from sale.bench.report.fitted import FittedMarket, TrainedWeights, fitted_markets
 from sale.bench.report.report_table import ReportTable, micro, percent
 from sale.bench.report.tables import RESAMPLING
+from sale.learning.utility import Utility
 
 SHARES = (None, 0.25, 0.4, 0.5, 0.75, 1.0)
 
@@ -28,7 +29,9 @@ def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, titl
     attempts = len(field.direct.agents)
     done = {one.name: one.settled for one in field.contenders}
     compared = {
-        (way.attempts, way.share): done.get(way.name) for way in fitted_markets(attempts) if way.objective == "utility"
+        (way.attempts, way.share): done.get(way.name)
+        for way in fitted_markets(attempts)
+        if isinstance(way.objective, Utility)
     }
     for share in SHARES:
         market = FittedMarket(name="SALE fitted", attempts=attempts, share=share)

@@ -12,6 +12,9 @@ from sale.bench.routers.protocol import OutcomeTable, Router
 from sale.bench.routers.to_router import ToRouter
 from sale.bench.routers.tuning import TunedRouter
 from sale.bench.routers.wtp import HIDDEN, NEIGHBOURS, WtpNearest, WtpNeural
+from sale.config import RouterSettings
+from sale.errors import ConfigError
+from sale.extensions import make
 
 
 def fixed_routers(agents: Sequence[str], seed: int = 0) -> list[Router]:
@@ -20,25 +23,70 @@ def fixed_routers(agents: Sequence[str], seed: int = 0) -> list[Router]:
     return [*alone, AlwaysCheapest(), AlwaysLargest(), BestSingle(), Random(seed), Oracle()]
 
 
-def learnt_routers(features: Features, *, answers: bool) -> list[Router]:
-    """Those of method, section 6, each with its knob tuned by the same rule where it has one.
+LEARNT = ("wtp-knn", "wtp-mlp", "carrot-knn", "carrot-text", "to-router-knn", "to-router-mlp", "frugalgpt")
+"""Those of method, section 6, in the order of tables."""
+NEEDS_ANSWERS = frozenset({"frugalgpt"})
+"""Those that look at answers, which not every table has."""
+
+
+def learnt_routers(features: Features, *, answers: bool, more: Sequence[RouterSettings] = ()) -> list[Router]:
+    """Those of method, section 6, each with its knob tuned by the same rule where it has one; then others.
+
+    A router is a class or a function. It is given `features` where its signature has them, and its own settings.
 
     Args:
         features: Sentence embeddings; shared, so that each text is embedded once.
         answers: Whether the tables will have answers; without them there is no cascade.
+        more: Others that settings name.
+
+    Raises:
+        ConfigError: One that settings name is not there or cannot be made, or has the name of another.
     """
-    text = JoinedFeatures(features, WordNgrams())
-    routers: list[Router] = [
-        TunedRouter("WTP k-NN", [WtpNearest(features, k=k) for k in NEIGHBOURS]),
-        TunedRouter("WTP MLP", [WtpNeural(features, hidden=hidden) for hidden in HIDDEN]),
-        TunedRouter("CARROT k-NN", [CarrotNearest(features)]),
-        TunedRouter("CARROT text", [CarrotText(text)]),
-        ToRouter(features, variant="nearest"),
-        ToRouter(features, variant="mlp"),
+    named = [(name, dict[str, object]()) for name in LEARNT if answers or name not in NEEDS_ANSWERS]
+    named += [(one.kind, dict(one.options)) for one in more]
+    routers = [
+        make("routers", name, Router, given={"features": features}, options=options, where=f"router {name!r}")
+        for name, options in named
     ]
-    if answers:
-        routers.append(TunedRouter("FrugalGPT", [FrugalGpt(features)]))
+    called = [router.name for router in routers]
+    if twice := sorted({name for name in called if called.count(name) > 1}):
+        raise ConfigError(f"routers share a name: {', '.join(twice)}", where="[[bench.routers]]")
     return routers
+
+
+def wtp_knn(features: Features) -> Router:
+    """WTP with neighbours."""
+    return TunedRouter("WTP k-NN", [WtpNearest(features, k=k) for k in NEIGHBOURS])
+
+
+def wtp_mlp(features: Features) -> Router:
+    """WTP with a neural network."""
+    return TunedRouter("WTP MLP", [WtpNeural(features, hidden=hidden) for hidden in HIDDEN])
+
+
+def carrot_knn(features: Features) -> Router:
+    """CARROT with neighbours."""
+    return TunedRouter("CARROT k-NN", [CarrotNearest(features)])
+
+
+def carrot_text(features: Features) -> Router:
+    """CARROT with embeddings and words."""
+    return TunedRouter("CARROT text", [CarrotText(JoinedFeatures(features, WordNgrams()))])
+
+
+def to_router_knn(features: Features) -> Router:
+    """TO-Router with the nearest neighbour."""
+    return ToRouter(features, variant="nearest")
+
+
+def to_router_mlp(features: Features) -> Router:
+    """TO-Router with a neural network."""
+    return ToRouter(features, variant="mlp")
+
+
+def frugalgpt(features: Features) -> Router:
+    """FrugalGPT's cascade."""
+    return TunedRouter("FrugalGPT", [FrugalGpt(features)])
 
 
 def baselines(features: Features, train: OutcomeTable, seed: int = 0) -> list[Router]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +55,7 @@ class _ExtractorReply(BaseModel):
     error: str = Field(default="", max_length=2000)
 
 
+@runtime_checkable
 class PageReader(Protocol):
     """Somewhere to read."""
 

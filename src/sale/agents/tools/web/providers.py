@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 from urllib.parse import urlencode
 
 import httpx2
@@ -22,7 +22,7 @@ from sale.agents.tools.corpus import Corpus
 from sale.agents.tools.web.exchange import FetchRequest
 from sale.agents.tools.web.fetching import WebFetcher
 from sale.agents.tools.web.pages import Page
-from sale.errors import ConfigError, FetchError
+from sale.errors import ConfigError, FetchError, SaleError
 
 BRAVE = "https://api.search.brave.com"
 TAVILY = "https://api.tavily.com"
@@ -61,6 +61,41 @@ class Provider(Protocol):
             FetchError: It does not answer, refuses, or gives an unreadable answer.
         """
         ...
+
+
+@runtime_checkable
+class OpenedProvider(Protocol):
+    """A provider that keeps something open between searches."""
+
+    async def prepare(self) -> None:
+        """Open what takes time to open.
+
+        Raises:
+            SaleError: It cannot be opened.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of it; what comes later opens it again."""
+        ...
+
+
+async def searched(provider: Provider, query: str, limit: int) -> list[SearchHit]:
+    """What a provider finds, at most `limit` hits.
+
+    Raises:
+        FetchError: It does not answer, or what it gives are no hits: it may be anybody's.
+        SaleError: As the provider raises it.
+    """
+    try:
+        found = list(cast("Iterable[object]", await provider.search(query, limit)))
+    except SaleError:
+        raise
+    except Exception as error:
+        raise FetchError(f"the search with {provider.name} failed: {type(error).__name__}: {error}") from error
+    if odd := [one for one in found if not isinstance(one, SearchHit)]:
+        raise FetchError(f"the search with {provider.name} failed: it gives a {type(odd[0]).__name__}, not a Hit")
+    return [one for one in found if isinstance(one, SearchHit)][:limit]
 
 
 class SearXNG:

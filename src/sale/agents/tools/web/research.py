@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from sale.agents.tools.web.citations import settle
 from sale.agents.tools.web.fences import NOTICE, as_line, fence, without_marks
 from sale.agents.tools.web.pages import Page, PageReader, parts
-from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider, SearchHit
+from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider, SearchHit, searched
 from sale.errors import FetchError, ForbiddenAddressError, InputError
 from sale.types import Execution, Task, ToolInfo
 from sale.types.tools import FREE, Fee
@@ -108,7 +108,7 @@ class Research:
         if not asked:
             raise InputError("the query is empty", hint="Say in a few words what to look for.")
         self._allow()
-        found = (await self._provider.search(asked, self._habits.results))[: self._habits.results]
+        found = await searched(self._provider, asked, self._habits.results)
         if not found:
             return "Nothing was found. Try other words."
         shown = fence("found", "\n\n".join(self._shown(hit) for hit in found))

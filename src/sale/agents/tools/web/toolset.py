@@ -7,15 +7,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
+from pydantic import SecretStr
+
 from sale.agents.tools.corpus import open_corpus
 from sale.agents.tools.web.addresses import allowed_hosts_of
 from sale.agents.tools.web.exchange import FetchLimits
 from sale.agents.tools.web.fetching import WebFetcher
 from sale.agents.tools.web.pages import PageReader, WebPages
-from sale.agents.tools.web.providers import BRAVE, TAVILY, Brave, Passages, Provider, SearXNG, Tavily
+from sale.agents.tools.web.providers import BRAVE, TAVILY, Brave, OpenedProvider, Passages, Provider, Tavily
 from sale.agents.tools.web.research import Research, ResearchLimits
 from sale.config import corpora_path, search_key
 from sale.errors import ConfigError, MissingExtraError
+from sale.extensions import make
 from sale.models.embedding import MiniLMEmbedder
 from sale.types import Task
 from sale.types.search import SearchRules
@@ -59,12 +62,12 @@ class SearchToolset:
         Raises:
             SaleError: It cannot be opened.
         """
-        if isinstance(self._provider, Passages):
+        if isinstance(self._provider, OpenedProvider):
             await self._provider.prepare()
 
     async def aclose(self) -> None:
         """Let go of it; what comes later opens it again."""
-        if isinstance(self._provider, Passages):
+        if isinstance(self._provider, OpenedProvider):
             await self._provider.aclose()
 
 
@@ -83,11 +86,11 @@ def toolset_of(rules: SearchRules) -> SearchToolset:
         fee=Fee(per_call=rules.price_per_call, per_second=rules.price_per_second, key=rules.api_key_env or ""),
         found_only=rules.pages == "found",
     )
-    if rules.provider == "corpus":
-        passages = _passages(rules)
-        return SearchToolset(passages, None if rules.pages == "off" else passages, habits)
     web = _web(rules)
-    return SearchToolset(_provider(rules, web), None if rules.pages == "off" else WebPages(web), habits)
+    provider = _provider(rules, web)
+    if rules.pages == "off":
+        return SearchToolset(provider, None, habits)
+    return SearchToolset(provider, provider if isinstance(provider, PageReader) else WebPages(web), habits)
 
 
 def _web(rules: SearchRules) -> WebFetcher:
@@ -100,29 +103,54 @@ def _web(rules: SearchRules) -> WebFetcher:
 
 
 def _provider(rules: SearchRules, web: WebFetcher) -> Provider:
-    key = search_key(rules)
-    if rules.provider == "searxng" and rules.endpoint is not None:
-        return SearXNG(web, endpoint=rules.endpoint)
-    if rules.provider == "brave" and key is not None:
-        return Brave(web, key=key, endpoint=rules.endpoint or BRAVE)
-    if rules.provider == "tavily" and key is not None:
-        return Tavily(web, key=key, endpoint=rules.endpoint or TAVILY)
+    """The provider that the rules name.
+
+    It is given `web`, which reaches the network under guard, `seconds` and `by_meaning` where its signature has them;
+    `key`, `endpoint` and `corpus` it must take where the settings say them.
+    """
+    said = {"key": search_key(rules), "endpoint": rules.endpoint, "corpus": rules.corpus}
+    options = {name: value for name, value in said.items() if value is not None} | rules.options
+    given = {"web": web, "seconds": rules.seconds, "by_meaning": rules.by_meaning}
+    return make("providers", rules.provider, Provider, given=given, options=options, where="[tools.search]")
+
+
+def brave(web: WebFetcher, key: SecretStr, endpoint: str = BRAVE) -> Provider:
+    """Brave, as settings name it."""
+    return Brave(web, key=key, endpoint=endpoint)
+
+
+def tavily(web: WebFetcher, key: SecretStr, endpoint: str = TAVILY) -> Provider:
+    """Tavily, as settings name it."""
+    return Tavily(web, key=key, endpoint=endpoint)
+
+
+def duckduckgo(seconds: float) -> Provider:
+    """DuckDuckGo, as settings name it.
+
+    Raises:
+        MissingExtraError: The library that asks it is not installed.
+    """
     if find_spec("ddgs") is None:
         raise MissingExtraError(
             "searching with DuckDuckGo needs the `search` extra", hint="pip install 'sale[search]'."
         )
     # Loaded only here: its HTTP client is a large library of its own.
-    return cast("Provider", import_module("sale.agents.tools.web.duckduckgo").DuckDuckGo(seconds=rules.seconds))
+    return cast("Provider", import_module("sale.agents.tools.web.duckduckgo").DuckDuckGo(seconds=seconds))
 
 
-def _passages(rules: SearchRules) -> Passages:
-    path = rules.corpus or Path()
-    if not path.is_file():
-        raise ConfigError(f"there are no passages at {str(path)!r}", where="[tools.search]", hint="Correct `corpus`.")
-    if rules.by_meaning and find_spec("onnxruntime") is None:
+def passages(corpus: Path, by_meaning: bool) -> Provider:
+    """Passages of one's own, as settings name them.
+
+    Raises:
+        ConfigError: They are not there.
+        MissingExtraError: There is nothing here to make embeddings with.
+    """
+    if not corpus.is_file():
+        raise ConfigError(f"there are no passages at {str(corpus)!r}", where="[tools.search]", hint="Correct `corpus`.")
+    if by_meaning and find_spec("onnxruntime") is None:
         raise MissingExtraError(
             "searching passages by meaning needs the `local` extra",
             hint="pip install 'sale[local]', or set by_meaning = false in [tools.search].",
         )
-    embedder = MiniLMEmbedder() if rules.by_meaning else None
-    return Passages(lambda: open_corpus(path, embedder=embedder, cache=corpora_path()))
+    embedder = MiniLMEmbedder() if by_meaning else None
+    return Passages(lambda: open_corpus(corpus, embedder=embedder, cache=corpora_path()))

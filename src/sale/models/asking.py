@@ -1,0 +1,60 @@
+"""What is asked of a model through Pydantic AI: settings, the schema of the answer, and what comes back as a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.openai import OpenAIChatModelSettings
+from pydantic_ai.output import OutputObjectDefinition
+
+from sale.models.logprobs import read_logprobs
+from sale.models.protocol import SAMPLING_TEMPERATURE
+from sale.types import Reply, Usage
+
+# Transport hiccups are retried by the client (it honours Retry-After); what still fails goes to the caller.
+TRANSPORT_RETRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingOptions:
+    """How an endpoint is asked."""
+
+    temperature: float = 0.0
+    logprobs: int = 20
+    """Alternatives per token to ask for; 0 asks for no log-probabilities."""
+    json_schema: bool = True
+    retries: int = TRANSPORT_RETRIES
+
+    def settings(self, max_tokens: int, *, measure: bool, sample: int) -> OpenAIChatModelSettings:
+        """The settings of one request; what a provider does not know it leaves out."""
+        settings = OpenAIChatModelSettings(max_tokens=max_tokens, temperature=self.temperature)
+        if sample:
+            settings["temperature"] = max(self.temperature, SAMPLING_TEMPERATURE)
+            settings["seed"] = sample
+        if measure and self.logprobs:
+            settings["openai_logprobs"] = True
+            settings["openai_top_logprobs"] = self.logprobs
+        return settings
+
+    def parameters(self, schema: Mapping[str, object] | None) -> ModelRequestParameters:
+        """The parameters of one request whose answer is held to a JSON schema, where the endpoint can."""
+        if schema is None or not self.json_schema:
+            return ModelRequestParameters()
+        return ModelRequestParameters(
+            output_mode="native",
+            output_object=OutputObjectDefinition(json_schema=dict(schema), name="answer", strict=True),
+        )
+
+
+def read_response(response: ModelResponse, seconds: float) -> Reply:
+    """A Pydantic AI response as a reply."""
+    return Reply(
+        text=response.text or "",
+        usage=Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens),
+        seconds=seconds,
+        logprobs=read_logprobs(response.provider_details),
+        truncated=response.finish_reason == "length",
+    )

@@ -25,7 +25,7 @@ import numpy as np
 
 from sale import config
 from sale.agents.contractor import Contractor
-from sale.agents.pool import boxed
+from sale.agents.pool import open_sandbox
 from sale.auction.bidding import refined_strategy
 from sale.auction.jury import JuryContext, PanelJury
 from sale.auction.ledger import Ledger, ignore
@@ -209,7 +209,7 @@ async def study(*, replay: bool, first: int | None) -> list[dict[str, Variant]]:
     """Go through the tasks; over recorded calls alone, or making those that are missing."""
     recorded = load_recorded(BIDS, hst_open())
     settings = for_recording(config.load(POOL), "coding")
-    sandbox, _ = boxed(settings.sandbox)
+    sandbox, _ = open_sandbox(settings.sandbox)
     vectors = Embeddings(MiniLMEmbedder())([task.prompt for task in recorded.tasks])
     places = asyncio.Semaphore(AT_ONCE)
     found: dict[int, dict[str, Variant]] = {}

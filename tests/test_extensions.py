@@ -119,7 +119,7 @@ class TestPackages:
     @pytest.mark.usefixtures("packages")
     def test_a_name_of_sale_cannot_be_taken(self) -> None:
         assert extensions.names("jurors").count("question") == 1
-        assert extensions.load("jurors", "question", where="") is extensions.imported(
+        assert extensions.load("jurors", "question", where="") is extensions.import_path(
             extensions.BUILT_IN["jurors"]["question"], where=""
         )
 

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from sale import AuctionRules, Check, FunctionAgent, Market, Price, Task, Weights
-from sale.cli.checks import checked
+from sale.cli.checks import estimate_checks
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 from sale.types import CheckErrors, Result, SuccessModel
@@ -120,7 +120,7 @@ async def test_what_is_known_of_checks_is_by_check_and_by_owner(tmp_path: Path) 
         assert [one.right for one in answers].count(False) == 3, "of each task the answer that was handed in"
         assert len(await memory.checked_answers("own")) == len(answers)
         assert await memory.checked_answers("other") == ()
-        (one,) = checked(answers, rules, WEIGHTS, await memory.examples())
+        (one,) = estimate_checks(answers, rules, WEIGHTS, await memory.examples())
     assert (one.check, one.judged, one.feedback) == ("callable", len(answers), 3)
     assert one.pays == 1.0
-    assert checked(answers, AuctionRules(), WEIGHTS, ())[0].pays is None
+    assert estimate_checks(answers, AuctionRules(), WEIGHTS, ())[0].pays is None

@@ -48,7 +48,7 @@ async def check_juror(juror: Respondent) -> None:
     for text in TASKS:
         for plan, evidence in (("1. Look it up. 2. Say it.", ()), ("", (quote,)), ("1. " + "x" * 4000, (quote,) * 5)):
             strategy = Strategy(agent="a", text=plan, tokens=10, entropy=None, evidence=evidence)
-            question = Seat(respondent=juror, reads="bid").asked(Task(text=text), strategy)
+            question = Seat(respondent=juror, reads="bid").make_question(Task(text=text), strategy)
             bound = _bound(juror, question)
             answer = await _kept(juror.answer(question), CallError, f"answer, about {plan[:20]!r}")
             if answer is None:

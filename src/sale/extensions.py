@@ -1,4 +1,4 @@
-"""What other packages add to the market: agents, tools, jurors, objectives, routers, providers, verifiers, models.
+"""Extensions of the market: agents, tools, jurors, objectives, routers, search providers, verifiers and models.
 
 A setting names an extension in one of three ways: the name of one that comes with sale (`BUILT_IN`), the name of an
 entry point that an installed package declares in the group `sale.<group>`, or a dotted path, `package.module:Name`. All
@@ -39,7 +39,7 @@ NOUNS: Mapping[Group, str] = {
     "verifiers": "kind of verifier",
     "models": "provider of models",
 }
-"""What one extension of a group is called in errors."""
+"""The noun for one extension of each group, as errors show it."""
 PYDANTIC_AI = (
     *("alibaba", "anthropic", "azure", "azure-responses", "bedrock", "cerebras", "cohere", "deepseek", "fireworks"),
     *("github", "google", "google-cloud", "groq", "heroku", "huggingface", "litellm", "meta", "mistral"),
@@ -101,7 +101,7 @@ FREE_FORM = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is the dotted path of an extension."""
+    """Return True where a name is the dotted path of an extension."""
     return re.fullmatch(PATH, name) is not None
 
 
@@ -143,9 +143,9 @@ def load(group: Group, name: str, *, where: str) -> object:
     except ValueError as error:
         raise ConfigError(str(error), where=where, hint=_install_hint(group)) from None
     if name in BUILT_IN[group]:
-        return imported(BUILT_IN[group][name], where=where)
+        return import_path(BUILT_IN[group][name], where=where)
     if is_path(name):
-        return imported(name, where=where)
+        return import_path(name, where=where)
     found = [point for point in _points(group) if point.name == name]
     packages = sorted({_package(point) for point in found})
     if len(packages) > 1:
@@ -154,10 +154,10 @@ def load(group: Group, name: str, *, where: str) -> object:
             where=where,
             hint="Uninstall all but one, or give the dotted path of the one you mean.",
         )
-    return imported(found[0].value, where=where, package=packages[0])
+    return import_path(found[0].value, where=where, package=packages[0])
 
 
-def imported(path: str, *, where: str, package: str = "") -> object:
+def import_path(path: str, *, where: str, package: str = "") -> object:
     """Return what `package.module:name` names.
 
     Args:

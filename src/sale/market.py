@@ -23,7 +23,7 @@ from sale.agents.jury_seats import seat_jurors
 from sale.agents.own_tools import configured_verifier
 from sale.agents.pool import build_agents
 from sale.agents.protocol import Agent, Verifier
-from sale.agents.tools.sandbox import boxed
+from sale.agents.tools.sandbox import open_sandbox
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
@@ -234,7 +234,7 @@ class Market:
         Raises:
             SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
         """
-        sandbox, limits = boxed(self._sandbox)
+        sandbox, limits = open_sandbox(self._sandbox)
         return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
     async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "", *, tenant: str | None = None) -> None:
@@ -248,7 +248,7 @@ class Market:
         await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
     async def check_errors(self, verifier: Verifier | None) -> CheckErrors:
-        """How often a verifier is wrong: as the rules say, moved by feedback on what it has judged."""
+        """Return the error rates of a verifier: those of the rules, moved by feedback on the answers it has judged."""
         memory = await self.memory() if self._rules.attempts > 1 and verifier is not None else None
         if memory is None:
             return self._rules.check

@@ -56,7 +56,7 @@ def test_an_explored_market_says_what_stands_in_for_what_it_did_not_see() -> Non
 
 def test_a_fit_on_many_outcomes_says_how_many_its_folds_used(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = fit(auctions(20), "utility").training.notes
-    monkeypatch.setattr(utility, "MOST_OUTCOMES", 50)
+    monkeypatch.setattr(utility, "MAX_OUTCOMES", 50)
     notes = fit(auctions(20), "utility").training.notes
     assert "on folds at most 50 outcomes were used; the final fit used all" in set(notes) - set(quiet)
 

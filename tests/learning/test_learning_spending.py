@@ -17,8 +17,9 @@ from sale.learning.dataset import CompletedOutcomes, Table, tabulate
 from sale.learning.decision import BidPredictions, predict_bids
 from sale.learning.fit import fit
 from sale.learning.missing_outcomes import complete
+from sale.learning.samples import rate_posteriors, work_costs
 from sale.learning.spending import MatchBestAgent, SpendShare, best_agent_cost, spend_curve, worth_of
-from sale.learning.utility import rate_posteriors, success_models, work_costs
+from sale.learning.utility import success_models
 from sale.types import Bid, Weights
 from tests.learning.pools import Pool, auctions, bid, seen_by_market
 

@@ -14,7 +14,8 @@ from sale.learning.dataset import tabulate
 from sale.learning.decision import chances, choose_bids, expected_works
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import fit_logistic
-from sale.learning.utility import PRIOR_TASKS, success_models, with_worth
+from sale.learning.samples import PRIOR_TASKS
+from sale.learning.utility import success_models, with_worth
 from sale.types import Example, TrackRecord, Weights, Worked
 from tests.learning.pools import PRICES, Pool, auctions, bid, seen_by_market
 

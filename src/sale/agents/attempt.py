@@ -81,7 +81,7 @@ async def _judge(task: Task, execution: Execution, verifier: Verifier | None, ob
 
 
 async def _verified(verifier: Verifier, task: Task, answer: str) -> Outcome:
-    """What the verifier says; one that fails, which may be anybody's, leaves the outcome unknown."""
+    """Return the verifier's outcome; a verifier that raises an error, which a foreign one may, leaves it unknown."""
     try:
         return await verifier.verify(task, answer)
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's verifier

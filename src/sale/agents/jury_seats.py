@@ -21,7 +21,7 @@ from sale.config import (
     secret,
 )
 from sale.errors import ConfigError, MissingExtraError
-from sale.extensions import imported, make
+from sale.extensions import import_path, make
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import price_of
 from sale.types import Price
@@ -103,7 +103,7 @@ def function_juror(name: str, settings: FunctionJurorSettings) -> Respondent:
         ConfigError: The function is not there, or cannot be called.
     """
     where = f"juror {name!r}"
-    function = imported(settings.function, where=where)
+    function = import_path(settings.function, where=where)
     if not callable(function):
         raise ConfigError(f"{settings.function!r} cannot be called", where=where, hint="Name an async function.")
     asked = cast("Callable[[Question], Awaitable[float | None]]", function)

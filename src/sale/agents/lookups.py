@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sale.agents.tools.web.fences import without_marks
-from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider, searched
+from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider, search_provider
 from sale.agents.tools.workspace.box import LineMatch
 from sale.agents.tools.workspace.copy_tools import LIST, SEARCH
 from sale.agents.tools.workspace.listing import named_in
@@ -63,7 +63,7 @@ class SearchLookup:
     async def find(self, task: Task, limit: int) -> Sequence[Evidence]:
         """The best hits, each with the stretch of it that holds most of the task's words."""
         query = " ".join(task.text.split())[:QUERY_CHARACTERS]
-        hits = await searched(self._provider, query, limit)
+        hits = await search_provider(self._provider, query, limit)
         return [
             Evidence(
                 tool=self.tool,

@@ -13,7 +13,7 @@ from sale.agents.adapters.plans import FixedPlan, Planner, Work
 from sale.agents.protocol import Agent
 from sale.config import OF_KINDS, AgentSettings, command_environment
 from sale.errors import ConfigError
-from sale.extensions import imported, make
+from sale.extensions import import_path, make
 from sale.types import Price, Task
 
 
@@ -41,7 +41,7 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
         )
     if settings.kind is not None:
         return _of_kind(settings, settings.kind, price)
-    found = imported(settings.function or "", where=f"agent {settings.name!r}")
+    found = import_path(settings.function or "", where=f"agent {settings.name!r}")
     bid = _fixed(settings.plan) if settings.plan is not None else getattr(found, "bid", None)
     work = getattr(found, "execute", found)
     where = f"agent {settings.name!r}"

@@ -7,7 +7,7 @@ from typing import cast
 
 from sale.agents.protocol import Agent, Tool, Verifier
 from sale.agents.task_examples import TaskExamples
-from sale.agents.tools.sandbox import boxed
+from sale.agents.tools.sandbox import open_sandbox
 from sale.agents.verify import ModelJudge
 from sale.auction.protocols import Juror
 from sale.config import OwnToolSettings, SandboxSettings, Settings
@@ -32,7 +32,7 @@ def own_tools(tools: Sequence[OwnToolSettings], box: SandboxSettings) -> tuple[T
 
 
 def configured_verifier(settings: Settings, agents: Sequence[Agent]) -> Verifier | None:
-    """What the settings check answers by; `None` where they name nothing.
+    """Return the verifier that the settings name; `None` where they name none.
 
     A kind of verifier is given `models`, what can be asked of the pool's models by the name of the agent, and `box`,
     where code runs, where its signature has them.
@@ -55,7 +55,7 @@ def examples_verifier(box: SandboxSettings) -> Verifier:
     Raises:
         SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
     """
-    sandbox, limits = boxed(box)
+    sandbox, limits = open_sandbox(box)
     return TaskExamples(sandbox=sandbox, limits=limits)
 
 

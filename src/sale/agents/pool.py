@@ -18,7 +18,7 @@ from sale.agents.protocol import Agent, Tool
 from sale.agents.repair import Workbench
 from sale.agents.researcher import Researcher
 from sale.agents.tools.python import PythonTool
-from sale.agents.tools.sandbox import boxed
+from sale.agents.tools.sandbox import open_sandbox
 from sale.agents.tools.web.toolset import SearchToolset, toolset_of
 from sale.config import (
     TOOL_WAYS,
@@ -191,13 +191,13 @@ def _tools(tools: ToolSettings, box: SandboxSettings) -> tuple[Tool, ...]:
     own = own_tools(tools.own, box)
     if not tools.python:
         return own
-    sandbox, limits = boxed(box)
+    sandbox, limits = open_sandbox(box)
     fee = Fee(per_call=tools.price_per_call, per_second=tools.price_per_second)
     return (PythonTool(sandbox, limits=limits, fee=fee, lasting=tools.python_state), *own)
 
 
 def _workbench(settings: Settings) -> Workbench:
-    sandbox, limits = boxed(settings.sandbox)
+    sandbox, limits = open_sandbox(settings.sandbox)
     return Workbench(sandbox=sandbox, limits=limits)
 
 
@@ -229,7 +229,7 @@ def _native(agent: AgentSettings, provider: str, model: str, manner: SamplingOpt
 
 
 def _shape(agent: AgentSettings) -> RequestShape:
-    """How the agent's requests differ; the very `PLAIN` where they do not."""
+    """Return the changes to the agent's requests; the very `PLAIN` where there are none."""
     shape = RequestShape(
         headers=agent.headers,
         secret_headers=header_keys(agent),

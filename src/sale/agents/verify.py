@@ -98,7 +98,7 @@ class ModelJudge:
 
     @property
     def judged_by(self) -> str:
-        """What outcomes say."""
+        """The name of this judge in outcomes: `model:` and the juror's name."""
         return f"model:{self.juror.name}"
 
     async def verify(self, task: Task, answer: str) -> Outcome:

@@ -6,7 +6,7 @@ most is found by going through all of them; the search problem is Weitzman's (Op
 Econometrica 1979), but chances fall with every failure of another agent, so that index does not apply.
 
 A check may be wrong. Work that it passes is handed in, right or not; work that it fails may be right, and is handed in
-where nobody follows. So another attempt has to be worth more than its cost and what the refused work is still worth,
+where no agent follows. So another attempt has to be worth more than its cost and what the refused work is still worth,
 and where a check is too weak for that the plan is the agent that is best by itself.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sale.auction import scoring
-from sale.auction.difficulty import EDGE, SHARES, Floats, refused, spread_by_difficulty, update_by_failures
+from sale.auction.difficulty import EDGE, SHARES, Floats, chance_of_refusal, spread_by_difficulty, update_by_failures
 from sale.types import Bid, CheckErrors, SuccessModel, Weights
 
 MICRO = 1e6
@@ -64,7 +64,7 @@ def best_plans(
     """
     tasks, agents = chance.shape
     good = spread_by_difficulty(chance, spread[:, None])
-    fails = refused(good, check)
+    fails = chance_of_refusal(good, check)
     value, first = np.zeros((2**agents, tasks)), np.zeros((2**agents, tasks), np.intp)
     again = np.zeros((2**agents, tasks), np.bool_)
     tries = min(attempts, agents)
@@ -74,7 +74,7 @@ def best_plans(
             left = known * fails[:, members].prod(axis=1)
             now = (good * left[:, None]).sum(axis=2) / np.maximum(left.sum(axis=1, keepdims=True), EDGE**2)
             plans, gains = worth * now - works, np.zeros_like(now)
-            likely = refused(now, check)
+            likely = chance_of_refusal(now, check)
             for one in range(agents):
                 if failed >> one & 1:
                     plans[:, one] = -np.inf
@@ -101,7 +101,7 @@ def _gain_of_check(now: Floats, likely: Floats, following: Floats, worth: float,
 
 
 def first_to_try(bids: Iterable[Bid], model: SuccessModel, attempts: int, check: CheckErrors = PERFECT) -> Bid:
-    """The first bid of the plan that is expected to be worth most: somebody has to try.
+    """Return the first bid of the plan that is expected to be worth most: some agent has to try.
 
     Args:
         bids: With a chance of success each.
@@ -119,9 +119,9 @@ def first_to_try(bids: Iterable[Bid], model: SuccessModel, attempts: int, check:
 
 
 def check_pays(bids: Iterable[Bid], model: SuccessModel, attempts: int, check: CheckErrors) -> bool:
-    """Whether the plan that is expected to be worth most has its first work checked.
+    """Return `True` where the plan that is expected to be worth most has its first work checked.
 
-    Where it has not, the check is too weak to pay: nobody would follow, or it would throw away too much good work.
+    Where it has not, the check is too weak to pay: no agent would follow, or it would throw away too much good work.
     """
     best = _best_of_each(bids)
     return bool(best) and bool(_plans(best, model, attempts, SHARES, check).again[0, 0])
@@ -135,10 +135,10 @@ def next_to_try(
     check: CheckErrors = PERFECT,
     last: str | None = None,
 ) -> Bid | None:
-    """Who is awarded a task at which the work of others was refused: an agent that has not tried yet.
+    """Return the bid that is awarded a task after the work of others was refused: of an agent that has not tried yet.
 
     With a success model it begins the best plan of what is left, with its chance after the failures; where no plan is
-    expected to be worth what it costs any more, and what the refused work may yet be worth, nobody tries. Without
+    expected to be worth what it costs any more, and what the refused work may yet be worth, no agent tries. Without
     one it is the next best bid.
 
     Args:
@@ -147,7 +147,7 @@ def next_to_try(
         weights: Of the auction.
         attempts: How many more agents may try.
         check: How often a refusal is wrong, and a pass.
-        last: Whose refused answer is handed in if nobody tries; `None`: there is no answer.
+        last: The agent whose refused answer is handed in if no other tries; `None`: there is no answer.
     """
     model, given = weights.model, list(contenders)
     if model is None:
@@ -165,7 +165,7 @@ def next_to_try(
 
 
 def _worth_of_refused(chance: float, known: Floats, model: SuccessModel, check: CheckErrors) -> float:
-    """What refused work is still worth, micro-dollars: the chance that the check was wrong.
+    """Return the micro-dollars that refused work is still worth, by the chance that the check was wrong.
 
     Args:
         chance: Of the work, before it was checked.
@@ -174,7 +174,7 @@ def _worth_of_refused(chance: float, known: Floats, model: SuccessModel, check: 
         check: How often a refusal is wrong, and a pass.
     """
     good = spread_by_difficulty(np.array(chance), np.array(model.difficulty))
-    right = good * check.false_fail / np.maximum(refused(good, check), EDGE**2)
+    right = good * check.false_fail / np.maximum(chance_of_refusal(good, check), EDGE**2)
     return model.worth * float(right @ known)
 
 

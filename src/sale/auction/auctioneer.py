@@ -101,9 +101,9 @@ class Auctioneer:
     weigh: scoring.ScoringRule = scoring.weigh
     """The rule that turns a strategy and its scores into C and V; the published linear rule by default."""
     attempts: int = 1
-    """How many agents may try, one after the other, where it will be found out that work has failed."""
+    """Number of agents that may try, one after the other, where it will be found out that work has failed."""
     check_errors: CheckErrors = field(default_factory=CheckErrors)
-    """How often it is found out wrongly, or not at all."""
+    """Error rates of the check that finds out failures."""
     allowance: Allowance | None = None
     """The money auctions may still take; without an allowance they are held whatever they cost."""
     current: str | None = None
@@ -181,7 +181,7 @@ class Auctioneer:
         return auction
 
     def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
-        """Who tries first: the best, unless failures are found out and it is expected to pay that another does."""
+        """Return the bid that tries first: the best, or another where failures are found out and that should pay."""
         if (model := self.weights.model) is None or self.attempts == 1:
             return best
         able = [bid for bid in contenders if scoring.is_judged(bid)] or [best]
@@ -340,9 +340,7 @@ class Auctioneer:
         cheaper = [bid for bid in scoring.may_refine(bids, leader) if bid.planned]
         own = {bid.agent: bid.strategy for bid in cheaper}
         memory = self.memory if self.rules.refine and self.rules.plans and self._hears_plans() else None
-        found: dict[str, tuple[tuple[Pair, ...], str | None]] = {}
-        if memory is not None:
-            found = await self._recall(memory, task, tuple(own), ledger)
+        found = await self._recall(memory, task, tuple(own), ledger) if memory is not None else {}
         able = tuple(agent for agent, (pairs, _) in found.items() if pairs)
         running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
         asked = [

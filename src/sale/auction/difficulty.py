@@ -56,12 +56,12 @@ def update_by_failures(failed: Sequence[float], spread: float, check: CheckError
         check: How often a refusal is wrong, and a pass; never unless given.
     """
     good = spread_by_difficulty(np.array(failed, np.float64), np.array(spread))
-    left: Floats = SHARES * refused(good, check or CheckErrors()).prod(axis=0)
+    left: Floats = SHARES * chance_of_refusal(good, check or CheckErrors()).prod(axis=0)
     return left / max(float(left.sum()), EDGE**2)
 
 
-def refused(good: Floats, check: CheckErrors) -> Floats:
-    """How likely a check fails work that is right with these chances."""
+def chance_of_refusal(good: Floats, check: CheckErrors) -> Floats:
+    """Return the probability that a check fails work that is right with these chances."""
     return good * check.false_fail + (1.0 - good) * (1.0 - check.false_pass)
 
 

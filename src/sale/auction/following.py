@@ -1,4 +1,4 @@
-"""Who tries next, once the work on a task is known: the market's step from one attempt to another."""
+"""The choice of the next agent once the work on a task is known: the market's step from one attempt to another."""
 
 from __future__ import annotations
 

@@ -62,14 +62,14 @@ class Seat:
             evidence=strategy.evidence if self.reads != "plan" else (),
         )
 
-    def asked(self, task: Task, strategy: Strategy) -> Question:
-        """What it is asked about a bid; the strategy as much of it as it is shown."""
+    def make_question(self, task: Task, strategy: Strategy) -> Question:
+        """Return the question about a bid; `strategy` is as much of the bid as the seat is shown."""
         prompt = question_prompt(task, strategy, self.question)
         return Question(task=task, strategy=strategy, text=self.question, prompt=prompt)
 
     def bound(self, task: Task, longest: Strategy) -> tuple[Price, Usage]:
         """Its price, and the most that one answer about the longest bid takes."""
-        return self.respondent.price, self.usage_bound(self.asked(task, self.select_shown(longest)))
+        return self.respondent.price, self.usage_bound(self.make_question(task, self.select_shown(longest)))
 
     def usage_bound(self, question: Question) -> Usage:
         """The most that one answer takes, as the juror says, else by the length of the prompt."""
@@ -101,7 +101,7 @@ async def _asked(seat: Seat, sitting: JuryContext, strategy: Strategy) -> Vote:
     shown = seat.select_shown(strategy)
     if not (shown.text or shown.evidence):
         return replace(unknown, note=NOTHING_TO_READ, counts_as=MAX_SCORE * seat.middle)
-    question = seat.asked(sitting.task, shown)
+    question = seat.make_question(sitting.task, shown)
     payer = Payer(stage=sitting.stage, agent=seat.name, price=seat.respondent.price, model=not seat.free)
     try:
         answer = await sitting.ledger.pay(

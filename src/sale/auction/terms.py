@@ -20,9 +20,9 @@ class AuctionTerms:
     among: Collection[str] | None = None
     """Names of the agents that may bid; all unless given. The jury is the whole one."""
     checked: bool = False
-    """Whether failed work will be found out, and passed on as often as the rules allow."""
+    """True where failed work will be found out, and passed on as often as the rules allow."""
     check: CheckErrors = field(default_factory=CheckErrors)
-    """How often the check is wrong."""
+    """Error rates of the check."""
     looping: bool = False
     """True where the work is a conversation with tools, which is read many times."""
     current: str | None = None

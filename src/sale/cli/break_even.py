@@ -1,4 +1,4 @@
-"""What `sale weights map` shows: when an auction pays, by a memory's own records."""
+"""The screen of `sale weights map`: when an auction pays, by a memory's own records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `sale weights checks` shows: how often checks are wrong, and whether they pay."""
+"""The screen of `sale weights checks`: how often checks are wrong, and whether they pay."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KnownCheck:
     weights hold no success model, or one attempt is all that the rules allow."""
 
 
-def checked(
+def estimate_checks(
     answers: Sequence[CheckedAnswer], rules: AuctionRules, weights: Weights | None, examples: Sequence[Example]
 ) -> tuple[KnownCheck, ...]:
     """Every check on record, by name.

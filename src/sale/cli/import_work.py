@@ -19,7 +19,7 @@ from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.past_files import FileOptions, file_options, pool_prices, read_files, refuse_bad, said_of
 from sale.cli.store import enter_memory
 from sale.errors import InputError
-from sale.memory.importers.into_memory import observed_prices, priced
+from sale.memory.importers.into_memory import observed_prices, with_prices
 from sale.memory.importers.past_work import PastWork
 from sale.memory.importers.read import ReadFile
 from sale.types import Price
@@ -27,7 +27,7 @@ from sale.types import Price
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentWork:
-    """What a file tells of one agent."""
+    """Counts and costs of one agent's works in the files of an import."""
 
     agent: str
     in_pool: bool
@@ -43,8 +43,8 @@ class AgentWork:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImportReport:
-    """What came of an import."""
+class PastWorkReport:
+    """The result of an import."""
 
     formats: Mapping[str, str]
     """By file."""
@@ -56,7 +56,7 @@ class ImportReport:
     agents: tuple[AgentWork, ...]
 
 
-class _Options(FileOptions):
+class _ImportOptions(FileOptions):
     no_texts: bool
     skip_bad: bool
     dry_run: bool
@@ -72,7 +72,7 @@ class _Options(FileOptions):
 @click.option("--dry-run", is_flag=True, help="Say what is in the files, and import nothing.")
 @config_option
 @json_option
-def import_(files: tuple[Path, ...], **options: Unpack[_Options]) -> None:
+def import_(files: tuple[Path, ...], **options: Unpack[_ImportOptions]) -> None:
     """Add past work in FILES to the auction memory: it counts in track records, in costs and in `sale fit`.
 
     Read are logs of Inspect, results of Harbor and Terminal-Bench, spend logs of LiteLLM, OpenTelemetry spans (OTLP
@@ -92,7 +92,7 @@ def import_(files: tuple[Path, ...], **options: Unpack[_Options]) -> None:
     _print(report)
 
 
-async def _import(settings: config.Settings, files: Sequence[ReadFile], *, texts: bool, store: bool) -> ImportReport:
+async def _import(settings: config.Settings, files: Sequence[ReadFile], *, texts: bool, store: bool) -> PastWorkReport:
     prices = pool_prices(settings)
     added = present = 0
     if store:
@@ -100,8 +100,8 @@ async def _import(settings: config.Settings, files: Sequence[ReadFile], *, texts
             for file in files:
                 done = await memory.import_work(file, prices=prices, texts=texts)
                 added, present = added + done.added, present + done.present
-    works = priced([work for file in files for work in file.works], prices)
-    return ImportReport(
+    works = with_prices([work for file in files for work in file.works], prices)
+    return PastWorkReport(
         formats={file.name: file.format for file in files},
         added=added,
         present=present,
@@ -133,7 +133,7 @@ def _summaries(works: Sequence[PastWork], prices: Mapping[str, Price], pool: set
     return found
 
 
-def _print(report: ImportReport) -> None:
+def _print(report: PastWorkReport) -> None:
     screen = output()
     for name, kind in report.formats.items():
         screen.print(f"{plain(name)}: {kind}")

@@ -18,12 +18,12 @@ from sale.memory.importers.past_work import ReadOptions
 from sale.memory.importers.read import IMPORTERS, ReadFile, read_past_work
 from sale.types import Price
 
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 """Faults that an error lists."""
 
 
 class FileOptions(TypedDict):
-    """What the user says of the files."""
+    """Options of a command that describe the files."""
 
     format_name: str | None
     agent: str | None
@@ -42,7 +42,7 @@ class Said:
 
 
 def said_of(options: FileOptions) -> Said:
-    """What the user says of the files."""
+    """Return what the options say of the files, for readers."""
     reading = ReadOptions(agent=options["agent"], score=options["score"], pass_mark=options["pass_mark"])
     return Said(format_name=options["format_name"], reading=reading, renamed=options["renamed"])
 
@@ -129,5 +129,5 @@ def refuse_bad(files: Sequence[ReadFile], hint: str) -> None:
     bad = [fault for file in files for fault in file.bad]
     if not bad:
         return
-    shown = "\n".join(bad[:MOST_SHOWN]) + (f"\n(and {len(bad) - MOST_SHOWN} more)" if len(bad) > MOST_SHOWN else "")
+    shown = "\n".join(bad[:MAX_SHOWN]) + (f"\n(and {len(bad) - MAX_SHOWN} more)" if len(bad) > MAX_SHOWN else "")
     raise InputError(f"{len(bad)} parts of the file are malformed:\n{shown}" if len(bad) > 1 else shown, hint=hint)

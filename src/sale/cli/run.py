@@ -160,12 +160,12 @@ def _verifier(request: RunRequest, market: sale.Market, judge: str | None) -> sa
 def _shown(request: RunRequest) -> sale.Verifier | None:
     """The examples in the task itself; nothing where code cannot be isolated, as they are only a convenience."""
     from sale.agents.task_examples import examples_of
-    from sale.agents.tools.sandbox import boxed
+    from sale.agents.tools.sandbox import open_sandbox
 
     if examples_of(request.line.text) is None:
         return None
     try:
-        sandbox, limits = boxed(request.settings.sandbox)
+        sandbox, limits = open_sandbox(request.settings.sandbox)
     except SandboxError:
         return None
     return sale.TaskExamples(sandbox=sandbox, limits=limits)

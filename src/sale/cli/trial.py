@@ -21,8 +21,8 @@ from sale.bench.tasks.loaders.sources import SOURCES
 from sale.bench.tasks.schema import BenchTask
 from sale.bench.trial.recommend import recommended_text
 from sale.bench.trial.run import Ending, Enough, Told, TrialRecorder, run_sample
-from sale.bench.trial.tasks import shuffled, tasks_of_folder, tasks_of_lines
-from sale.bench.trial.verdict import FEWEST, TrialReport, agents_clear, done_in_order, judge_trial
+from sale.bench.trial.tasks import shuffle_tasks, tasks_of_folder, tasks_of_lines
+from sale.bench.trial.verdict import MIN_TASKS, TrialReport, agents_clear, done_in_order, judge_trial
 from sale.cli.bench_run import leaves_of
 from sale.cli.encode import document
 from sale.cli.examples import examples, read_tasks
@@ -37,7 +37,7 @@ RECORD = "trial.jsonl"
 RECOMMENDED = "sale.recommended.toml"
 
 
-class _Options(TypedDict):
+class _TrialOptions(TypedDict):
     cap: float
     source: str | None
     first: int | None
@@ -54,7 +54,7 @@ class _Options(TypedDict):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
-    """What a trial came to."""
+    """The result of a trial."""
 
     report: TrialReport
     ended: Ending
@@ -93,7 +93,7 @@ class TrialResult:
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @config_option
 @json_option
-def trial(tasks: Path | None, **options: Unpack[_Options]) -> None:
+def trial(tasks: Path | None, **options: Unpack[_TrialOptions]) -> None:
     """Would a market pay on TASKS, and which one?
 
     TASKS is a task file (JSON lines, docs/tasks.md) or a folder of prompts; without it, the tasks that come with sale.
@@ -114,7 +114,7 @@ def trial(tasks: Path | None, **options: Unpack[_Options]) -> None:
     )
 
 
-def _tasks_of(path: Path | None, options: _Options) -> list[BenchTask]:
+def _tasks_of(path: Path | None, options: _TrialOptions) -> list[BenchTask]:
     if path is not None and options["source"] is not None:
         raise click.UsageError("TASKS and --source both say which tasks: give one of them.")
     if options["source"] is not None:
@@ -133,10 +133,10 @@ def _tasks_of(path: Path | None, options: _Options) -> list[BenchTask]:
             where=str(path),
             hint="Give it a `reference` or `tests`, or name an agent that judges by --judge.",
         )
-    return shuffled(found)[: options["first"]]
+    return shuffle_tasks(found)[: options["first"]]
 
 
-async def _trial(tasks: Sequence[BenchTask], options: _Options) -> TrialResult:
+async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions) -> TrialResult:
     found = config.find(options["config_file"])
     settings = config.load(options["config_file"])
     if len(settings.agents) < 2:
@@ -156,7 +156,7 @@ async def _trial(tasks: Sequence[BenchTask], options: _Options) -> TrialResult:
                 watched(len(done))
 
             def enough(done: Sequence[BenchTask]) -> bool:
-                if options["keep_going"] or len(done) < min(FEWEST, len(tasks)):
+                if options["keep_going"] or len(done) < min(MIN_TASKS, len(tasks)):
                     return False
                 table = load_recorded(record, done, planned=False).table(planned=False)
                 return agents_clear(table.success, table.dollars, options["margin"]) is not None

@@ -19,7 +19,7 @@ from sale.bench.trial.verdict import TrialReport, Way
 from sale.cli.board import money
 
 LINE_SECONDS = 30.0
-"""How often a line says how far it is, where there is no terminal."""
+"""Seconds between lines of progress, where there is no terminal."""
 ENDINGS: dict[Ending, str] = {
     "clear": "It stopped early: which agent is as good as the others is clear.",
     "cap": "It stopped at its cap: another task could have gone beyond.",

@@ -188,11 +188,11 @@ def break_even(config_file: Path | None, *, as_json: bool) -> None:
 @config_option
 @json_option
 def checks(config_file: Path | None, *, as_json: bool) -> None:
-    """How often checks of answers are wrong, by later feedback, and whether each is strong enough to pay.
+    """Show how often checks of answers are wrong, by later feedback, and whether each is strong enough to pay.
 
     A check is a verifier: tests, a reference answer, a judging model. Feedback is `sale feedback`, or the gateway's.
     """
-    from sale.cli.checks import check_table, checked
+    from sale.cli.checks import check_table, estimate_checks
 
     settings = config.load(config_file)
 
@@ -201,7 +201,7 @@ def checks(config_file: Path | None, *, as_json: bool) -> None:
         return await memory.checked_answers(), used, await memory.examples()
 
     answers, used, examples = with_memory(config_file, both)
-    found = checked(answers, settings.auction, used.weights if used else None, examples)
+    found = estimate_checks(answers, settings.auction, used.weights if used else None, examples)
     if as_json:
         click.echo(document("checks", found))
         return

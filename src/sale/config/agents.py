@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from sale import extensions
-from sale.config.sections import Dollars, Options, Positive, Seconds, Section, Variable, gathered
+from sale.config.sections import Dollars, Options, Positive, Seconds, Section, Variable, gather_options
 from sale.config.tools import ToolSettings
 from sale.types.tools import Budget
 
@@ -45,7 +45,7 @@ class AgentSettings(Section):
     endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
     """Base URL of any OpenAI-compatible endpoint, usually ending in `/v1`."""
     provider: str | None = None
-    """Who offers the model, by a protocol of its own: `anthropic`, `google`, `bedrock` and
+    """The provider of the model, by a protocol of its own: `anthropic`, `google`, `bedrock` and
     [others](native-models.md), a provider of an installed package, or `package.module:Name`. It may stand before the
     model, `model = "anthropic:claude-haiku-4-5"`. Keys of the table that are not named here are the provider's."""
     base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
@@ -141,8 +141,8 @@ class AgentSettings(Section):
         if isinstance(model, str) and ":" in model and not table.keys() & set(_WAYS):
             table["provider"], _, table["model"] = model.partition(":")
         if table.get("kind") is not None:
-            return gathered(table, OF_KINDS)
-        return gathered(table, cls.model_fields, misspelt=True) if table.get("provider") is not None else table
+            return gather_options(table, OF_KINDS)
+        return gather_options(table, cls.model_fields, misspelt=True) if table.get("provider") is not None else table
 
     @field_validator("kind")
     @classmethod
@@ -161,17 +161,17 @@ class AgentSettings(Section):
 
     @property
     def has_model(self) -> bool:
-        """Whether it is a language model that the market reaches itself."""
+        """True where it is a language model that the market reaches itself."""
         return self.command is None and self.function is None and self.kind is None
 
     @property
     def reshapes(self) -> bool:
-        """Whether requests to its endpoint differ from what the protocol says."""
+        """True where requests to its endpoint differ from what the protocol says."""
         return any((self.headers, self.headers_env, self.query, self.extra_body, self.rename, self.drop))
 
     @property
     def juror(self) -> bool:
-        """Whether it can sit on the jury. One of a `kind` says itself whether it does."""
+        """True where it can sit on the jury. An agent of a `kind` says itself whether it does."""
         return self.judge and (self.has_model or self.kind is not None)
 
     @model_validator(mode="after")
@@ -195,7 +195,7 @@ class AgentSettings(Section):
 
     @model_validator(mode="after")
     def _requests(self) -> AgentSettings:
-        """What requests are changed by is said of what can be changed, and holds no key."""
+        """Refuse changes to requests that cannot be made, and headers that hold a key."""
         given = self.model_fields_set
         if self.endpoint is None and (idle := sorted(given & _OF_ENDPOINTS)):
             raise ValueError(f"{', '.join(idle)} goes with endpoint only")
@@ -242,7 +242,7 @@ TOOL_WAYS = STEP_WAYS | {"tools"}
 """Ways to work with tools."""
 _WAYS = ("local", "gguf", "endpoint", "provider", "command", "function", "kind")
 OF_KINDS = frozenset({"name", "kind", "price", "seconds", "follow_strategy", "options"})
-"""What can be said of every agent of a `kind`."""
+"""Settings that every agent of a `kind` may have."""
 _OF_ENDPOINTS = frozenset({"query", "rename"})
 _OF_REQUESTS = frozenset({"headers", "headers_env", "extra_body", "drop"})
 _PROTECTED = frozenset({"messages", "model", "stream", "tools"})

@@ -50,10 +50,10 @@ class JurorSettings(ExtensionSection):
 
 
 class OwnJurorSettings(Section):
-    """What one kind of juror is told beside what all are told."""
+    """Settings of one kind of juror, beside those that all have."""
 
     asks: ClassVar[bool] = True
-    """Whether it asks a question in words."""
+    """True where it asks a question in words."""
 
 
 class QuestionJurorSettings(OwnJurorSettings):
@@ -100,4 +100,4 @@ KINDS: Mapping[str, type[OwnJurorSettings]] = {
     "decision": DecisionJurorSettings,
     "function": FunctionJurorSettings,
 }
-"""What the kinds that come with sale are told. Settings of other kinds are checked when the juror is made."""
+"""Settings classes of the kinds that come with sale. Settings of other kinds are checked when the juror is made."""

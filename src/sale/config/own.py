@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from sale import extensions
-from sale.config.sections import ExtensionSection, Options, Section, gathered
+from sale.config.sections import ExtensionSection, Options, Section, gather_options
 
 
 class OwnToolSettings(ExtensionSection):
@@ -39,17 +39,17 @@ class RouterSettings(ExtensionSection):
 
 
 class BenchSettings(Section):
-    """What the bench compares with."""
+    """Settings of the bench: the routers that it compares."""
 
     routers: tuple[RouterSettings, ...] = ()
     """Routers beside those that come with sale; each a table `[[bench.routers]]`."""
 
 
 class LearningSettings(Section):
-    """How `sale fit` fits weights."""
+    """Settings of `sale fit`, which fits weights."""
 
     objective: str = "utility"
-    """What weights are to achieve: `utility`, `margin`, `minmax`, that of an installed package, or
+    """The objective of the weights: `utility`, `margin`, `minmax`, that of an installed package, or
     `package.module:Name`; [how they differ](learning.md)."""
     options: Options = Field(default_factory=dict)
     """The objective's own settings: every other key of the table."""
@@ -57,7 +57,7 @@ class LearningSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _own_keys(cls, value: object) -> object:
-        return gathered(value, cls.model_fields)
+        return gather_options(value, cls.model_fields)
 
     @field_validator("objective")
     @classmethod

@@ -46,7 +46,7 @@ class ExtensionSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _own_keys(cls, value: object) -> object:
-        return gathered(value, cls.model_fields)
+        return gather_options(value, cls.model_fields)
 
     @field_validator("kind")
     @classmethod
@@ -58,7 +58,7 @@ class ExtensionSection(Section):
         return hash((type(self), self.kind))
 
 
-def gathered(value: object, known: Collection[str], *, misspelt: bool = False) -> object:
+def gather_options(value: object, known: Collection[str], *, misspelt: bool = False) -> object:
     """A table in which the keys that are not known have become `options`; anything but a table as it is.
 
     Args:

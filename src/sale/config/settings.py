@@ -92,11 +92,11 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     """The gateway and its dashboard."""
     verifier: VerifierSettings | None = None
-    """What answers are checked by where nothing else is given."""
+    """Settings of the verifier that checks answers where no other is given."""
     learning: LearningSettings = LearningSettings()
-    """How weights are fitted."""
+    """Settings of fitting weights."""
     bench: BenchSettings = BenchSettings()
-    """What the bench compares with."""
+    """Settings of the bench: the routers that it compares with."""
     origin: Annotated[str, Field(exclude=True)] = "given"
 
     def under(self, *, jury: JuryMode | None = None, hold: Holding | None = None) -> Settings:

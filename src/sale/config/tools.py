@@ -10,7 +10,7 @@ from pydantic import field_validator, model_validator
 
 from sale import extensions
 from sale.config.own import OwnToolSettings
-from sale.config.sections import Dollars, Section, gathered
+from sale.config.sections import Dollars, Section, gather_options
 from sale.types.mcp import McpRules
 from sale.types.search import TOLD, SearchRules
 
@@ -42,7 +42,7 @@ class ToolSettings(Section):
         table = cast("Mapping[str, object]", value)
         if table.get("provider") in TOLD:
             return table
-        return gathered(table, [one.name for one in fields(SearchRules)])
+        return gather_options(table, [one.name for one in fields(SearchRules)])
 
     @model_validator(mode="after")
     def _known_provider(self) -> ToolSettings:

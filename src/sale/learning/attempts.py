@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sale.auction.attempt_order import MAX_AGENTS, PERFECT, best_plans
-from sale.auction.difficulty import refused
+from sale.auction.difficulty import chance_of_refusal
 from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats
 from sale.learning.decision import BidPredictions
 from sale.types import CheckErrors
@@ -65,6 +65,6 @@ def follow_attempts(
         good = np.clip(success[rows, step], 0.0, 1.0)
         total += reached * (spent[rows, step] + again * check.dollars)
         solved += reached * good * np.where(again, 1.0 - check.false_fail, 1.0)
-        reached *= again * refused(good, check)
+        reached *= again * chance_of_refusal(good, check)
         failed |= 1 << step
     return AttemptOutcomes(dollars=total, success=solved)

@@ -35,18 +35,18 @@ from sale.types import Example
 AREAS = (0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 """Qualities of jurors that are tried."""
 DRAWS = 100
-"""How often the scores of all bids are drawn."""
+"""Number of times that the scores of all bids are drawn."""
 RESAMPLES = 500
 """Resamples of the tasks behind the intervals."""
 SETTINGS = 60
 """Trade-offs of money for success that each rule is swept over, evenly by their logarithms."""
-LEAST, MOST = 0.05, 1e3
+MIN_WORTH, MAX_WORTH = 0.05, 1e3
 """Worths of a solved task tried: from so many times the cheapest work to so many times the dearest."""
 EVIDENCE = 2.0
-"""How many tasks an agent's own rate stands for where its track record near the task says otherwise."""
-FEWEST_TASKS = 30
+"""Number of tasks that an agent's own rate counts for where its track record near the task says otherwise."""
+MIN_TASKS = 30
 """Fewer different tasks make no map: its intervals would be as wide as the map."""
-MOST_AUCTIONS = 2_000
+MAX_AUCTIONS = 2_000
 """Of more, the latest are taken."""
 FOLDS = 5
 SEED = 0
@@ -81,13 +81,13 @@ class BreakEvenMap:
     auctions: int
     agents: tuple[str, ...]
     modelled: float
-    """Share of outcomes that nobody observed and a model stands in for."""
+    """Share of outcomes that were not observed and are filled in by a model."""
     best: str
     """The agent that solves most."""
     work: Interval
-    """What its work costs, dollars a task: W."""
+    """Dollars that the best agent's work costs per task: W."""
     auction: Interval | None
-    """What an auction cost, dollars: A, the mean of those that were held; `None` where none cost anything."""
+    """Dollars that an auction cost: A, the mean of those that were held; `None` where none cost anything."""
     router: Interval
     """Share of tasks that the router by past outcomes solves with the best agent's money."""
     spread: float
@@ -105,7 +105,7 @@ class BreakEvenMap:
         return float(np.interp(area, [one.area for one in own], [one.break_even[0] for one in own], left=0.0))
 
     def pays(self, area: float) -> bool | None:
-        """Whether auctions as dear as those on record pay with jurors of an area; `None` where none is on record."""
+        """Return True where auctions as dear as those on record pay with jurors of an area; `None` without a record."""
         return None if self.ratio is None else self.ratio < self.break_even_at(area)
 
 
@@ -157,17 +157,17 @@ def break_even_map(examples: Sequence[Example], areas: Sequence[float] = AREAS) 
 
 
 def past_outcomes(examples: Sequence[Example]) -> PastOutcomes:
-    """What the latest auctions know of the work on each of them, its own outcome left out.
+    """Return what the latest auctions tell of the work on each of them, its own outcome left out.
 
     Raises:
         InputError: Too few tasks, a single agent, or work that costs nothing.
     """
-    latest = [example for example in examples if example.bids and example.work][-MOST_AUCTIONS:]
+    latest = [example for example in examples if example.bids and example.work][-MAX_AUCTIONS:]
     tasks, agents = len({one.task for one in latest}), len({bid.agent for one in latest for bid in one.bids})
-    if tasks < FEWEST_TASKS or agents < 2:
+    if tasks < MIN_TASKS or agents < 2:
         raise InputError(
             f"there are judged auctions of {tasks} different tasks among {agents} agents: too few for a map",
-            hint=f"It takes at least {FEWEST_TASKS} tasks with a known outcome, and two agents.",
+            hint=f"It takes at least {MIN_TASKS} tasks with a known outcome, and two agents.",
         )
     table = tabulate(latest)
     known = PastOutcomes.of(table, complete(table, split(table, FOLDS, SEED)))
@@ -182,7 +182,7 @@ def past_outcomes(examples: Sequence[Example]) -> PastOutcomes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PastOutcomes:
-    """What the router knows of every bid's work, and what comes of it."""
+    """Expected success and cost of every bid's work by past outcomes, beside the actual success and cost."""
 
     table: Table
     chance: Floats
@@ -198,7 +198,7 @@ class PastOutcomes:
 
     @classmethod
     def of(cls, table: Table, completed: CompletedOutcomes) -> PastOutcomes:
-        """What past outcomes say of a table's bids."""
+        """Return the past outcomes of a table's bids."""
         known = table.known & table.present
         chance, works = _past(table, known, completed)
         return cls(
@@ -261,7 +261,7 @@ def _sweep(known: PastOutcomes, areas: Sequence[float]) -> dict[tuple[str, float
     works = known.works[table.present]
     dearest = float(works.max())
     cheapest = max(float(works.min()), EDGE * dearest)
-    worths: Floats = np.geomspace(LEAST * cheapest, MOST * dearest, SETTINGS)
+    worths: Floats = np.geomspace(MIN_WORTH * cheapest, MAX_WORTH * dearest, SETTINGS)
     # C − V in points of score: from all for the score to all for the price.
     points = np.concatenate([[0.0], np.geomspace(1e-2, 1e2, SETTINGS)]) / max(float(table.outlay.max()), EDGE)
     keys = [("router", 0.5), *((rule, area) for rule in RULES for area in areas)]

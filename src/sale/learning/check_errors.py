@@ -1,11 +1,11 @@
-"""How often a check of answers is wrong, from feedback that came later.
+"""Error rates of a check of answers, estimated from feedback that came later.
 
-A check passes or fails an answer; later somebody who knows says whether the answer was right. Feedback comes mostly on
+A check passes or fails an answer; later feedback says whether the answer was right. Feedback comes mostly on
 answers that were handed in, that is on those that passed: the share of passes among wrong answers with feedback is
-therefore no estimate of the false-pass rate (verification bias: Begg and Greenes, Biometrics 1983). So answers without
-feedback are counted, too: each is right with the chance that the rates themselves give to an answer with its verdict,
-and rates and chances are found together (EM: Dempster, Laird and Rubin, JRSS B 1977). Feedback is taken to come as
-often on right as on wrong answers of one verdict.
+therefore not an estimate of the false-pass rate (verification bias: Begg and Greenes, Biometrics 1983). So answers
+without feedback are counted, too: each is right with the chance that the rates themselves give to an answer with its
+verdict, and rates and chances are found together (EM: Dempster, Laird and Rubin, JRSS B 1977). Feedback is taken to
+come as often on right as on wrong answers of one verdict.
 
 The prior of each rate is a Beta distribution that counts like the answers stated (`CheckErrors.evidence`), with the
 stated rate for its mean; that of the share of right answers is Beta(1, 1). What is returned are posterior means given
@@ -48,7 +48,7 @@ class CheckHistory:
 
     @property
     def feedback(self) -> int:
-        """How many answers have feedback."""
+        """Number of answers that have feedback."""
         return self.passed_right + self.passed_wrong + self.failed_right + self.failed_wrong
 
     @classmethod

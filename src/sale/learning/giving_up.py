@@ -1,8 +1,8 @@
-"""Giving up as a decision of its own: what is saved by not trying tasks without much hope, and what is lost.
+"""Giving up as a decision of its own: the money saved and the solved tasks lost by not trying hopeless tasks.
 
 Tasks are put in the order of the best chance that any agent has by past outcomes, the task's own outcome left out.
 Those with the least chance are not tried. The others go to the agent that solves most. Beside that: what would be saved
-if one knew which tasks nobody solves. Giving up at random would lose as large a share as it saves.
+if one knew which tasks no agent solves. Giving up at random would lose as large a share as it saves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GivingUp:
-    """What comes of not trying some tasks."""
+    """Savings and losses of not trying some of the tasks."""
 
     share: float
     """Of the tasks that are not tried."""
@@ -43,11 +43,11 @@ class GivingUpMap:
     """The agent that does what is tried."""
     points: tuple[GivingUp, ...]
     known: GivingUp
-    """If one knew which tasks nobody solves: nothing is lost."""
+    """Savings if one knew which tasks no agent solves: nothing is lost."""
 
 
 def giving_up(examples: Sequence[Example], shares: Sequence[float] = SHARES) -> GivingUpMap:
-    """What giving up saves and loses.
+    """Return the map of what giving up saves and loses.
 
     Args:
         examples: Past auctions; see `break_even_map`.

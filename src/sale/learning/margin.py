@@ -38,10 +38,10 @@ _sparse: Any = scipy_sparse
 STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.005, 0.002)
 """ρ tried, strongest first."""
 TRADES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-"""What values are multiplied by against cost, chosen on folds. Where outcomes are noisy a program of margins finds the
-direction of the weights but shrinks their length, and with it what a success is worth."""
+"""Factors that values are multiplied by against cost, chosen on folds. Where outcomes are noisy a program of margins
+finds the direction of the weights but shrinks their length, and with it what a success is worth."""
 SECONDS = 20.0
-"""What one fit may take, unless told."""
+"""Seconds that one fit may take, unless told otherwise."""
 MIN_COST_WEIGHT = 0.1
 HARDEST = 30.0
 """Most that p_k can be."""
@@ -102,7 +102,7 @@ class Margin(BaseObjective):
     alpha: float = 0.5
     """Of CVaR, in [0, 1]: 0 the mean slack, 1 the worst."""
     worth: float | None = None
-    """What a solved task is worth, in dollars: the program weighs cost by it."""
+    """Dollars that a solved task is worth: the program weighs cost by it."""
     rho: float = STRENGTHS[0]
     trade: float = TRADES[0]
 

@@ -119,7 +119,7 @@ class MinMax(BaseObjective):
         return found
 
     def notes(self, setting: Setting, table: Table) -> list[str]:  # noqa: ARG002  of B alone
-        """Whether B is at the end of what was tried."""
+        """Return a note where B is at an end of the range that was tried."""
         if setting in {self.grid[0], self.grid[-1]}:
             return [f"the best B tried, {setting[0]:g}, is at the end of the range"]
         return []

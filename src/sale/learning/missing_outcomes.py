@@ -26,7 +26,8 @@ import numpy as np
 from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Ints, Table
 from sale.learning.decision import chances
 from sale.learning.intervals import mean_interval
-from sale.learning.utility import success_models, work_costs
+from sale.learning.samples import work_costs
+from sale.learning.utility import success_models
 
 DIRECT_STRENGTH = 0.06
 """Lasso of the success model that stands in, as in `utility.STRENGTHS`."""

@@ -1,4 +1,4 @@
-"""What weights are fitted to achieve, in the shape of an estimator: settings to try, how to fit, which setting is best.
+"""Objectives that weights are fitted to, as estimators: settings to try, how to fit, which setting is best.
 
     objective.fit(table, outcomes).fitted.weights
 
@@ -29,12 +29,12 @@ class WeightCandidate:
 
     weights: Weights
     gap: float | None = None
-    """Optimality gap, relative; `None` where the objective is no such program, or no bound was sought."""
+    """Relative optimality gap; `None` where the objective has none, or no bound was sought."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """What each of S settings did on folds it was not fitted on."""
+    """Results of each of S settings on folds it was not fitted on."""
 
     success: Floats
     """(S, T)"""
@@ -58,12 +58,12 @@ class BaseObjective:
     tuned: ClassVar[tuple[str, ...]] = ()
     """The parameters that are chosen on held-out folds."""
     knows_worth: ClassVar[bool] = False
-    """Whether what a solved task is worth has any influence: `with_worth` is then called before anything is fitted."""
+    """True where the worth of a solved task has an influence: `with_worth` is then called before anything is fitted."""
     timed: ClassVar[bool] = False
-    """Whether fitting ends when its time is over."""
+    """True where fitting ends when its time is over."""
 
     fitted: WeightCandidate = field(init=False, repr=False, compare=False)
-    """What `fit` has found."""
+    """The weights that `fit` has found."""
 
     @property
     def grid(self) -> tuple[Setting, ...]:
@@ -106,7 +106,7 @@ class BaseObjective:
         seconds: float,  # noqa: ARG002  for those that are timed
         final: bool,  # noqa: ARG002  for those that take less trouble on folds
     ) -> list[WeightCandidate]:
-        """What is found for each setting; one after the other unless an objective can share work among them.
+        """Return the weights found for each setting; one after the other unless an objective can share work among them.
 
         Args:
             table: The auctions.
@@ -124,7 +124,7 @@ class BaseObjective:
         return int(best[np.argmin(spent[best])])
 
     def notes(self, setting: Setting, table: Table) -> list[str]:  # noqa: ARG002  for those that have something to say
-        """What a reader must know of weights that were fitted with this setting."""
+        """Return notes for the reader on weights that were fitted with this setting."""
         return []
 
 

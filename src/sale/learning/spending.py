@@ -23,7 +23,7 @@ from sale.errors import InputError
 from sale.learning.attempts import follow_attempts
 from sale.learning.dataset import MICRO, CompletedOutcomes, Floats, Table
 from sale.learning.decision import BidPredictions
-from sale.learning.utility import rate_posteriors, work_costs
+from sale.learning.samples import rate_posteriors, work_costs
 
 _special: Any = scipy_special  # scipy is untyped
 

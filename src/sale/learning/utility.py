@@ -17,19 +17,18 @@ from scipy import optimize as scipy_optimize
 
 from sale.auction.difficulty import SHARES, spread_by_difficulty
 from sale.auction.success_model import TRACK, juror_feature, lead_feature
-from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Table, agent_prices
-from sale.learning.decision import chances, track_features
+from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Table
+from sale.learning.decision import chances
 from sale.learning.intervals import standard_error
 from sale.learning.logistic import fit_logistic, information, strongest_lasso
 from sale.learning.objectives import BaseObjective, Setting, Trial, WeightCandidate
+from sale.learning.samples import JudgedSample, blank_model, sample, some_bid_told, work_costs
 from sale.types import SuccessModel, Weights
 
 _optimize: Any = scipy_optimize  # scipy is untyped
 
 STRENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.0)
 """Lasso strengths tried, as shares of the smallest one under which no feature enters."""
-PRIOR_TASKS = 4.0
-"""Number of outcomes that the pool's rate, or its tokens per task, counts for in an agent's own."""
 FEATURE_RIDGE = 1.0
 """Of a feature in units of its standard deviation: a prior of one log-odd either way."""
 BELIEF = 1.0
@@ -48,37 +47,10 @@ SPREAD_ROUNDS = 4
 PRIOR_SPREAD = 1.0
 """Prior of the difficulty's own spread: half a normal distribution of this standard deviation."""
 MAX_SPREAD = 4.0
-MOST_OUTCOMES = 10_000
+MAX_OUTCOMES = 10_000
 """Judged executions that models on folds are fitted on, at most; the final one is fitted on all."""
 MAX_TASKS = 1_000
 """The difficulty is estimated on so many tasks at most."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JudgedSample:
-    """The judged executions of a table: n outcomes."""
-
-    x: Floats
-    """(n, 1 + F' + A): the constant, F' standardised features, one column an agent."""
-    y: Floats
-    names: tuple[str, ...]
-    """(F',) features that vary."""
-    means: Floats
-    spreads: Floats
-    agents: tuple[str, ...]
-    rates: Floats
-    """(A,) shrunk share of successes."""
-    rate: float
-    """The pool's."""
-    told: Bools
-    """(n,) executions whose agent's bid told anything, a plan or what a juror read: only they tell how bids differ."""
-    held: Bools
-    """(n,) executions after an auction in which some bid did."""
-
-    @property
-    def features(self) -> slice:
-        """Where the features' columns are."""
-        return slice(1, 1 + len(self.names))
 
 
 @dataclass
@@ -118,7 +90,7 @@ class Utility(BaseObjective):
     ) -> list[WeightCandidate]:
         """A model for each strength; on folds they are fitted on some outcomes where there are very many."""
         strengths = [strength for (strength,) in settings]
-        models = success_models(table, strengths, most=None if final else MOST_OUTCOMES)
+        models = success_models(table, strengths, most=None if final else MAX_OUTCOMES)
         blank = Weights(cost=1.0, entropy=0.0, jurors={}, source="fitted")
         return [WeightCandidate(weights=replace(blank, model=model)) for model in models]
 
@@ -133,85 +105,10 @@ class Utility(BaseObjective):
         return near.index(True)
 
     def notes(self, setting: Setting, table: Table) -> list[str]:  # noqa: ARG002  whichever was chosen
-        """Whether folds were fitted on a part of the outcomes alone."""
-        if int((table.known & table.present).sum()) > MOST_OUTCOMES:
-            return [f"on folds at most {MOST_OUTCOMES} outcomes were used; the final fit used all"]
+        """Return a note where folds were fitted on a part of the outcomes alone."""
+        if int((table.known & table.present).sum()) > MAX_OUTCOMES:
+            return [f"on folds at most {MAX_OUTCOMES} outcomes were used; the final fit used all"]
         return []
-
-
-def work_costs(table: Table) -> tuple[Floats, float]:
-    """(A,) what the work of each agent costs on average, micro-dollars, and the pool's tokens per task.
-
-    An agent's mean is drawn towards its price times the pool's tokens: those are its cost where nothing is known.
-    """
-    prices = agent_prices(table)
-    seen = table.present & ~np.isnan(table.dollars)
-    author, micro = table.author[seen], table.dollars[seen] * MICRO
-    at = table.price[seen]
-    tokens = float(np.mean(micro[at > 0] / at[at > 0])) if (at > 0).any() else 0.0
-    total = np.bincount(author, weights=micro, minlength=len(prices))
-    count = np.bincount(author, minlength=len(prices))
-    return (total + PRIOR_TASKS * prices * tokens) / (count + PRIOR_TASKS), tokens
-
-
-def rate_posteriors(table: Table) -> tuple[Floats, Floats]:
-    """(A,) and (A,) what each agent's share of successes is taken for: a Beta distribution with these parameters.
-
-    Its own outcomes, and `PRIOR_TASKS` more at the pool's rate.
-    """
-    known = table.present & table.known
-    author, success = table.author[known], table.success[known]
-    rate = _pool_rate(success)
-    good: Floats = np.bincount(author, weights=success, minlength=len(table.agents)).astype(np.float64)
-    count: Floats = np.bincount(author, minlength=len(table.agents)).astype(np.float64)
-    return good + PRIOR_TASKS * rate, count - good + PRIOR_TASKS * (1.0 - rate)
-
-
-def _pool_rate(success: Floats) -> float:
-    return float((success.sum() + 0.5) / (len(success) + 1.0))
-
-
-def _shrunk_rates(table: Table) -> tuple[Floats, float]:
-    good, bad = rate_posteriors(table)
-    return good / (good + bad), _pool_rate(table.success[table.present & table.known])
-
-
-def sample(table: Table, *, most: int | None = None, seed: int = 0) -> JudgedSample:
-    """The judged executions as a design matrix; of at most `most` outcomes, whole tasks drawn by `seed`."""
-    rates, rate = _shrunk_rates(table)
-    held = _some_tasks(table, most, seed)
-    known = held.present & held.known
-    blank = _blank(held.agents, rates, rate)
-    wide = np.concatenate([held.features, track_features(held, blank)[..., None]], axis=-1)[known]
-    names = (*held.names, TRACK)
-    filled = ~np.isnan(wide)
-    count = np.maximum(filled.sum(axis=0), 1)
-    means = np.where(filled, wide, 0.0).sum(axis=0) / count
-    centred = np.where(filled, wide - means, 0.0)
-    spreads = np.sqrt((centred**2).sum(axis=0) / max(1, len(wide)))
-    varies = spreads > 1e-9 * (1.0 + np.abs(means))
-    agents = np.zeros((len(wide), len(held.agents)))
-    agents[np.arange(len(wide)), held.author[known]] = 1.0
-    return JudgedSample(
-        x=np.hstack([np.ones((len(wide), 1)), centred[:, varies] / spreads[varies], agents]),
-        y=held.success[known],
-        names=tuple(name for name, kept in zip(names, varies, strict=True) if kept),
-        means=means[varies],
-        spreads=spreads[varies],
-        agents=held.agents,
-        rates=rates,
-        rate=rate,
-        told=filled[:, : len(held.names)].sum(axis=1) > 0,
-        held=np.broadcast_to(_some_bid_told(held)[:, None], known.shape)[known],
-    )
-
-
-def _some_tasks(table: Table, most: int | None, seed: int) -> Table:
-    outcomes = int((table.present & table.known).sum())
-    if most is None or outcomes <= most:
-        return table
-    draw = np.random.default_rng(seed).permutation(int(table.group.max()) + 1)
-    return table.take(draw[table.group] < len(draw) * most / outcomes)
 
 
 def success_models(table: Table, strengths: Sequence[float], *, most: int | None = None) -> list[SuccessModel]:
@@ -364,13 +261,8 @@ class _CostConstants:
 
 def _auction_cost(table: Table) -> float:
     """Return the mean cost of an auction in micro-dollars, over those that were held."""
-    held = _some_bid_told(table)
+    held = some_bid_told(table)
     return float(table.overhead[held].mean()) * MICRO if held.any() else 0.0
-
-
-def _some_bid_told(table: Table) -> Bools:
-    """(T,) auctions in which some bid told anything."""
-    return (~np.isnan(table.features)).sum(axis=(1, 2)) > 0
 
 
 def _spread(data: JudgedSample, at: Floats) -> dict[str, float]:
@@ -395,7 +287,7 @@ def _as_model(data: JudgedSample, at: Floats, costs: _CostConstants) -> SuccessM
     """Coefficients back in the features' own units."""
     slopes = at[data.features] / data.spreads
     own = at[1 + len(data.names) :]
-    blank = _blank(data.agents, data.rates, data.rate)
+    blank = blank_model(data.agents, data.rates, data.rate)
     return replace(
         blank,
         intercepts={agent: float(at[0] + shift) for agent, shift in zip(data.agents, own, strict=True)},
@@ -406,22 +298,6 @@ def _as_model(data: JudgedSample, at: Floats, costs: _CostConstants) -> SuccessM
         newcomer_tokens=costs.work[1],
         auction=costs.auction,
         spread=_spread(data, at),
-    )
-
-
-def _blank(agents: Sequence[str], rates: Floats, rate: float) -> SuccessModel:
-    """A model that knows the agents' rates and weighs nothing."""
-    return SuccessModel(
-        worth=1.0,
-        intercepts={},
-        newcomer=0.0,
-        rates={agent: float(own) for agent, own in zip(agents, rates, strict=True)},
-        newcomer_rate=rate,
-        coefficients={},
-        means={},
-        work={},
-        newcomer_tokens=0.0,
-        prior_evidence=PRIOR_TASKS,
     )
 
 

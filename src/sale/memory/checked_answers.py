@@ -1,4 +1,4 @@
-"""What checks said of answers on record, and what users said of them later."""
+"""Answers on record with the verdicts of checks, and the later verdicts of users."""
 
 from __future__ import annotations
 

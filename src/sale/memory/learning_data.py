@@ -86,7 +86,7 @@ class LearningQueries:
         return await self._database.read(lambda connection: read_examples(connection, since))
 
     async def checked_answers(self, tenant: str | None = None) -> tuple[CheckedAnswer, ...]:
-        """What checks said of answers in the latest settled auctions, and what users said of them later.
+        """Return the answers in the latest settled auctions with the verdicts of checks, and later verdicts of users.
 
         Args:
             tenant: Of this one's auctions; `None`: of all.

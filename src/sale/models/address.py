@@ -11,14 +11,14 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestShape:
-    """How the requests to one endpoint differ from what the protocol says."""
+    """Differences of the requests to one endpoint from what the protocol says."""
 
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further headers."""
     secret_headers: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
     """Further headers whose values are keys."""
     query: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What is added to the address after `?`."""
+    """Parameters added to the address after `?`."""
     body: Mapping[str, object] = field(default_factory=dict[str, object])
     """Further fields of the body; they replace what is there."""
     rename: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -31,14 +31,14 @@ class RequestShape:
         """Every further header, with the values of those that are keys."""
         return {**self.headers, **{name: value.get_secret_value() for name, value in self.secret_headers.items()}}
 
-    def reshaped(self, body: Mapping[str, object]) -> dict[str, object]:
+    def reshape(self, body: Mapping[str, object]) -> dict[str, object]:
         """Return the body as this endpoint wants it: fields dropped, then renamed, then added."""
         kept = {self.rename.get(name, name): value for name, value in body.items() if name not in self.drop}
         return {**kept, **self.body}
 
 
 PLAIN = RequestShape()
-"""What the protocol says, and nothing else."""
+"""Requests as the protocol has them, without changes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is asked of a model through Pydantic AI: settings, the schema of the answer, and what comes back as a reply."""
+"""Requests to a model through Pydantic AI: settings, the schema of the answer, and the response as a reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRANSPORT_RETRIES = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingOptions:
-    """How an endpoint is asked."""
+    """Options of the requests to an endpoint."""
 
     temperature: float = 0.0
     logprobs: int = 20

@@ -91,7 +91,7 @@ class _Shaped(AsyncOpenAI):
         if self.shape is PLAIN or not isinstance(options.json_data, Mapping):
             return options
         return options.model_copy(
-            update={"json_data": self.shape.reshaped(cast("Mapping[str, object]", options.json_data))}
+            update={"json_data": self.shape.reshape(cast("Mapping[str, object]", options.json_data))}
         )
 
 

@@ -43,7 +43,7 @@ OWN_EXTRAS = frozenset({"anthropic", "bedrock", "google", "groq", "mistral"})
 """Those that sale has an extra of the same name for."""
 FIRST_WAIT = 0.5
 """Seconds before what was refused is sent again; twice as long each further time."""
-SHORTEST_SECRET = 8
+MIN_SECRET_CHARACTERS = 8
 _OURS = frozenset({"api_key", "base_url"})
 _NOT_SAID = re.compile(r"^self$|client|secret|token|key|_options$")
 """Parameters of providers that are objects, or keys, which are never in the file."""
@@ -98,7 +98,7 @@ def native_model(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
+class NativeClient:
     """A model of a provider, and the HTTP client it was given, if any."""
 
     model: ToolModel
@@ -121,7 +121,7 @@ class NativeModel:
     """
 
     def __init__(
-        self, name: str, opened: Callable[[], Opened], *, manner: SamplingOptions, shape: RequestShape
+        self, name: str, opened: Callable[[], NativeClient], *, manner: SamplingOptions, shape: RequestShape
     ) -> None:
         """Nothing is made yet.
 
@@ -135,7 +135,7 @@ class NativeModel:
         self._opened = opened
         self._manner = manner
         self._shape = shape
-        self._used: Opened | None = None
+        self._used: NativeClient | None = None
         self._model: ToolModel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -182,7 +182,7 @@ class NativeModel:
 
 
 class _Careful(WrapperModel):
-    """Failures are ours, requests are shaped as the settings say, and an answer without usage is no answer."""
+    """Failures are ours, requests are shaped as the settings say, and an answer without usage is an error."""
 
     def __init__(self, wrapped: ToolModel, agent: str, manner: SamplingOptions, shape: RequestShape) -> None:
         super().__init__(wrapped)
@@ -237,7 +237,7 @@ def _keys_of(model: ToolModel) -> tuple[str, ...]:
     """The keys a provider's client holds, which must not be in messages."""
     client = getattr(model.provider, "client", None)
     found = getattr(client, "api_key", None) or getattr(getattr(client, "_api_client", None), "api_key", None)
-    return (found,) if isinstance(found, str) and len(found) >= SHORTEST_SECRET else ()
+    return (found,) if isinstance(found, str) and len(found) >= MIN_SECRET_CHARACTERS else ()
 
 
 def made_by(
@@ -250,8 +250,10 @@ def made_by(
     shape: RequestShape,
     where: str,
     common: Collection[str] = (),
-) -> Callable[[], Opened]:
-    """How to make the model of an agent. It is made once at once, which connects to nothing, and shows what is wrong.
+) -> Callable[[], NativeClient]:
+    """Return a function that makes the model of an agent.
+
+    One is made at once, which connects to nothing, so that faults in its settings show.
 
     Args:
         provider: Its name, that of a package's entry point, or a dotted path.
@@ -270,7 +272,7 @@ def made_by(
     said = {"api_key": api_key, "base_url": base_url}
     wanted = {name: value for name, value in said.items() if value is not None} | dict(options)
 
-    def opened() -> Opened:
+    def opened() -> NativeClient:
         client = client_for(base_url, provider) if base_url is not None else None
         given = {"provider": provider, "model": model, "http_client": client}
         made = make("models", provider, ToolModel, given=given, options=wanted, where=where, common=common)
@@ -278,7 +280,7 @@ def made_by(
         unknown = [asked[name][0] for name in sorted(asked.keys() & made.unsupported_settings) if asked[name][1]]
         if unknown:
             raise ConfigError(f"{', '.join(unknown)} cannot be said of {provider!r}", where=where, hint="Leave it out.")
-        return Opened(model=made, http_client=client)
+        return NativeClient(model=made, http_client=client)
 
     ready = [opened()]
     return lambda: ready.pop() if ready else opened()

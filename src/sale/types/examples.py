@@ -45,10 +45,10 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedAnswer:
-    """What a check said of an answer, and what is known of it."""
+    """The verdict of a check on an answer, and the feedback on that answer."""
 
     check: str
     """Which check: `tests`, `model:<agent>` and so on."""
     passed: bool
     right: bool | None = None
-    """What feedback says; `None`: there is none."""
+    """True where feedback says that the answer is right; `None`: there is no feedback."""

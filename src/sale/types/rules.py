@@ -33,7 +33,7 @@ class Caps:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckErrors:
-    """How often the checks of answers are wrong. A prior: later feedback on checked work moves it."""
+    """Error rates of the checks of answers. A prior: later feedback on checked work moves them."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -42,9 +42,9 @@ class CheckErrors:
     false_fail: float = 0.0
     """The share of right answers that a check fails, in [0, 1]."""
     evidence: float = 10.0
-    """How much feedback the two shares count like: so many wrong answers, and so many right ones."""
+    """Number of answers with feedback that each of the two shares counts like: wrong ones, and right ones."""
     dollars: float = 0.0
-    """What one check costs, where that decides whether it pays: a judging model's call, or the time of tests."""
+    """Dollars of one check, where that decides whether it pays: a judging model's call, or the time of tests."""
 
     def __post_init__(self) -> None:
         for name in ("false_pass", "false_fail"):
@@ -96,7 +96,7 @@ class AuctionRules:
     """Number of agents that may work on a task, one after the other: where a verifier fails the winner's work, the task
     goes to the next best bid."""
     check: CheckErrors = field(default_factory=CheckErrors)
-    """How often checks are wrong, as far as that is known beforehand; a plan of several attempts counts with it."""
+    """Error rates of checks, as far as known beforehand; a plan of several attempts counts with them."""
     base_rates: bool = True
     """With `true`, the prior, in use until weights are fitted, counts agents' track records on like tasks. With
     `false` it is the published rule, which knows bids alone."""

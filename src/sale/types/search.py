@@ -18,7 +18,7 @@ TOLD: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "duckduckgo": (frozenset(), frozenset()),
     "corpus": (frozenset({"corpus"}), frozenset({"corpus"})),
 }
-"""What each provider that comes with sale must be told, and what it may be told."""
+"""Names of the settings that each provider that comes with sale requires, and of those that it accepts."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOUNDS = (
     ("price_per_call", 0, 1000),

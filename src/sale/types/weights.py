@@ -123,7 +123,7 @@ class Training:
     """The data weights were fitted on, and their results on records they had not seen."""
 
     objective: str
-    """What they were to achieve: `utility`, `margin` or `minmax` (method, section 3), or the name of another."""
+    """Name of the objective of the fit: `utility`, `margin` or `minmax` (method, section 3), or another."""
     auctions: int
     """Recorded auctions used."""
     judged: int

@@ -24,7 +24,8 @@ def client(gateway: Gateway) -> OpenAI:
 
 def asked(gateway: Gateway, given: Any, **more: Any) -> Any:
     with client(gateway) as ask:
-        return ask.responses.create(model="only", input=given, **more)
+        made: Any = ask.responses.create(model="only", input=given, **more)
+        return list(made) if more.get("stream") else made  # read before the client is closed
 
 
 def calling(*calls: Json, **message: Any) -> Any:

@@ -18,9 +18,9 @@ __all__ = [
     "RunReport",
     "Sandbox",
     "SubprocessSandbox",
-    "boxed",
     "find_sandbox",
     "limits_of",
+    "open_sandbox",
 ]
 
 MEGABYTE = 1024 * 1024
@@ -61,7 +61,7 @@ def limits_of(box: SandboxSettings) -> RunLimits:
     return RunLimits(cpu_seconds=box.cpu_seconds, wall_seconds=box.wall_seconds, memory_bytes=box.memory_mb * MEGABYTE)
 
 
-def boxed(box: SandboxSettings) -> tuple[Sandbox, RunLimits]:
+def open_sandbox(box: SandboxSettings) -> tuple[Sandbox, RunLimits]:
     """Where code runs by these settings, and what it may take.
 
     Raises:

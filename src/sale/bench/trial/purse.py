@@ -1,7 +1,7 @@
 """A cap in dollars that holds through a kill: what a call may cost at most is set aside, on disk, before it is made.
 
 A line `reserved` with the most a step can cost is written before it, a line `paid` with what it did cost after it. What
-was set aside and never paid (the process died, the call failed) counts in full: somebody may have been billed for it.
+was set aside and never paid (the process died, the call failed) counts in full: it may have been billed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Purse:
             return number
 
     async def pay(self, number: int, dollars: float) -> None:
-        """What the step did cost."""
+        """Record what the step did cost, in dollars, and release what was set aside for it."""
         async with self._settled:
             self._open.pop(number)
             self._paid += dollars

@@ -89,7 +89,7 @@ class TrialRecorder(Recorder):
         return paid if agent.execution == "tools" else super()._wrap(agent, paid)
 
     def whole(self, task: BenchTask) -> bool:
-        """Whether all of a task is on record."""
+        """Return `True` where all of a task is on record."""
         done = all((task.id, agent.name, "") in self._executed for agent in self.agents)
         return done and (task.id, FIRST_BIDS) in self._auctioned
 

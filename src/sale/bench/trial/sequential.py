@@ -3,7 +3,7 @@
 An interval for a fixed number of tasks is too narrow for that: who looks at it after every task and stops when it suits
 is wrong more often than it says. The sequence here is the hedged capital process of Waudby-Smith and Ramdas,
 "Estimating means of bounded random variables by betting" (Journal of the Royal Statistical Society B 86(1), 2024,
-arXiv 2010.09686, theorem 3 with the bets of its equation 26): for every mean m in question somebody bets against it,
+arXiv 2010.09686, theorem 3 with the bets of its equation 26): for every mean m in question a bettor stakes against it,
 predictably; a mean whose bettor has multiplied a dollar by 1/alpha is refuted, by Ville's inequality at no more than
 alpha over all times. It supposes values in [0, 1], in an order drawn at random.
 """
@@ -58,7 +58,7 @@ def difference_between(ours: Sequence[float], theirs: Sequence[float], alpha: fl
 def _bets(
     x: np.ndarray[tuple[int], np.dtype[np.float64]], alpha: float
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """What is staked on each value, by the values before it alone."""
+    """Return the stake on each value, by the values before it alone."""
     times = np.arange(1, len(x) + 1)
     averages = (0.5 + np.cumsum(x)) / (times + 1)
     variances = (0.25 + np.cumsum((x - averages) ** 2)) / (times + 1)

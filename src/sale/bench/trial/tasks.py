@@ -20,7 +20,7 @@ SEED = 0
 _UNTIMED = HumanTime(provenance="not timed")
 
 
-class Line(Protocol):
+class TrialTaskLine(Protocol):
     """A line of a task file, as `sale run --file` reads it."""
 
     @property
@@ -39,7 +39,7 @@ class Line(Protocol):
     def aliases(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
-def tasks_of_lines(lines: Iterable[Line], origin: str) -> list[BenchTask]:
+def tasks_of_lines(lines: Iterable[TrialTaskLine], origin: str) -> list[BenchTask]:
     """Tasks of a task file.
 
     Raises:
@@ -99,7 +99,7 @@ def tasks_of_folder(folder: Path) -> list[BenchTask]:
     return found
 
 
-def shuffled(tasks: Sequence[BenchTask]) -> list[BenchTask]:
+def shuffle_tasks(tasks: Sequence[BenchTask]) -> list[BenchTask]:
     """Tasks in the order of the trial: drawn, and the same every time. An order of the file's could mean something."""
     order = sorted(tasks, key=lambda task: task.id)
     random.Random(SEED).shuffle(order)  # noqa: S311  an order, not a secret

@@ -1,4 +1,4 @@
-"""What a trial's record says: each agent alone, the market in four ways, which of them is as good, and for how much.
+"""Findings of a trial's record: each agent alone, the market in four ways, which of them is as good, and at what cost.
 
 Two kinds of intervals, never mixed. Whether a single agent is as good as another is said by confidence sequences
 (`sequential`), which hold though the trial looks after every task and stops when it likes: the errors of all pairs
@@ -28,7 +28,7 @@ from sale.bench.stats import Interval, Resampling, bootstrap, compare_paired, ov
 from sale.bench.trial.sequential import difference_between
 
 ALPHA = 0.05
-FEWEST = 25
+MIN_TASKS = 25
 """Tasks from which a market can be fitted without a fifth of them: a trial does not stop before, if it has as many."""
 RESAMPLING = Resampling(seed=0, resamples=4000)
 QUANTILE = 1.96
@@ -53,7 +53,7 @@ class Way:
     standing: Standing
     """Against the best single agent, within the margin."""
     more_tasks: int | None
-    """How many more tasks would tell, roughly; `None` where it is clear."""
+    """Number of further tasks that would tell, roughly; `None` where it is clear."""
     attempts: int = 1
     hold: Literal["always", "worthwhile", "never"] | None = None
 
@@ -104,7 +104,7 @@ def agents_clear(success: Floats, dollars: Floats, margin: float) -> int | None:
 
 
 def judge_trial(recorded: RecordedTasks, embed: Embed, margin: float, attempts: int) -> TrialReport:
-    """What the record says.
+    """Return the findings of the record.
 
     Args:
         recorded: Its whole tasks, in the order in which they were done.
@@ -123,7 +123,9 @@ def judge_trial(recorded: RecordedTasks, embed: Embed, margin: float, attempts: 
     notes: list[str] = []
     markets = _markets(recorded, direct, embed, attempts)
     if len(markets) == 1:
-        notes.append(f"A market is fitted from {FEWEST} tasks on: here it is shown as it starts, before it has learnt.")
+        notes.append(
+            f"A market is fitted from {MIN_TASKS} tasks on: here it is shown as it starts, before it has learnt."
+        )
     for name, settled, tries, hold in markets:
         found.append(replace(_way(name, "market", settled, alone[best], margin), attempts=tries, hold=hold))
     good = [way for way in found if way.standing == "as good" or way.name == best]
@@ -169,7 +171,7 @@ def _markets(recorded: RecordedTasks, direct: OutcomeTable, embed: Embed, attemp
 
 
 def without_bids(recorded: RecordedTasks) -> RecordedTasks:
-    """The same record as if no auction had been held: nobody bid, and nothing was paid for it."""
+    """Return the same record as if no auction had been held: without bids, and without their cost."""
     return replace(
         recorded, auctions={at: _silent(row) for at, row in recorded.auctions.items() if at[0] == FIRST_BIDS}
     )
@@ -233,7 +235,7 @@ def _honest(found: Interval, differences: Floats) -> tuple[float, float]:
 
 
 def _more(differences: Floats, margin: float) -> int | None:
-    """How many more tasks until a plain interval leaves the margin, if things go on as they did."""
+    """Return the number of further tasks until a plain interval leaves the margin, if things go on as they did."""
     count, mean = len(differences), float(differences.mean())
     distance = max(abs(mean + margin), margin / 4.0)
     spread = max(float(differences.std()), math.sqrt(1.0 / (count + 1)))

@@ -42,7 +42,7 @@ Found = tuple[str, "Mapping[str, Any] | RowError"]
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds."""
+    """The content of a file."""
 
     name: str
     """For messages."""
@@ -50,7 +50,7 @@ class Content:
 
     @property
     def packed(self) -> bool:
-        """Whether it is a zip archive."""
+        """True where it is a zip archive."""
         return self.data.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
     @cached_property
@@ -74,7 +74,7 @@ class Content:
 
     @property
     def tabular(self) -> bool:
-        """Whether it is neither an archive nor JSON."""
+        """True where it is neither an archive nor JSON."""
         return not self.packed and not self.text.lstrip().startswith(("{", "["))
 
     def objects(self) -> Iterator[Found]:

@@ -52,7 +52,7 @@ def number(of: Object, *keys: str) -> float | None:
     """The first of some fields that is there, as a finite number; `None` where none is.
 
     Raises:
-        RowError: It is no number.
+        RowError: It is not a finite number.
     """
     for key in keys:
         value = of.get(key)
@@ -70,11 +70,11 @@ def number(of: Object, *keys: str) -> float | None:
     return None
 
 
-def whole(of: Object, *keys: str) -> int | None:
+def whole_number(of: Object, *keys: str) -> int | None:
     """As `number`, for counts.
 
     Raises:
-        RowError: It is no whole number.
+        RowError: It is not a whole number.
     """
     found = number(of, *keys)
     if found is not None and not found.is_integer():
@@ -88,7 +88,7 @@ def time(of: Object, *keys: str) -> datetime | None:
     A time without a zone is taken for UTC, which is what programs write that leave it out.
 
     Raises:
-        RowError: It is no time.
+        RowError: It is not a time.
     """
     for key in keys:
         value = of.get(key)
@@ -128,10 +128,10 @@ def inner(of: Object, key: str) -> Object:
 
 
 def items(of: Object, key: str) -> Sequence[Object]:
-    """A list of objects in a field; empty where there is none. What is no object in it is left out.
+    """A list of objects in a field; empty where there is none. Items that are not objects are left out.
 
     Raises:
-        RowError: It is no list.
+        RowError: It is not a list.
     """
     value = of.get(key)
     if value is None or value == "":
@@ -143,8 +143,8 @@ def items(of: Object, key: str) -> Sequence[Object]:
     return [cast("Object", one) for one in cast("list[Any]", value) if isinstance(one, Mapping)]
 
 
-def said(value: object) -> str:
-    """What was said, in any of the shapes that logs keep conversations in; the last user message of one.
+def describe_value(value: object) -> str:
+    """Return the text of a message, or of a conversation in any of the shapes that logs use: its last user message.
 
     A string is itself, unless it is JSON of such a shape. Of messages the last of a user counts, or the last one. Of
     another object a field that is usually the text counts, else all of it as JSON.

@@ -59,13 +59,13 @@ def _terminal_bench(trial: Mapping[str, Any], options: ReadOptions) -> PastWork:
     return PastWork(
         row=fields.name(trial, "id", "trial_name"),
         agent=agent_name(options=options),
-        task=fields.said(trial.get("instruction")) or task,
+        task=fields.describe_value(trial.get("instruction")) or task,
         task_id=task,
         verdict=verdict_of(resolved, options),
         judged_by="nobody" if resolved is None else "tests",
         at=start,
-        input_tokens=fields.whole(trial, "total_input_tokens"),
-        output_tokens=fields.whole(trial, "total_output_tokens"),
+        input_tokens=fields.whole_number(trial, "total_input_tokens"),
+        output_tokens=fields.whole_number(trial, "total_output_tokens"),
         seconds=fields.seconds_between(start, fields.time(trial, "agent_ended_at", "trial_ended_at")),
         error=None if failure in {"", "unset", "none"} else failure,
     )
@@ -112,5 +112,5 @@ def _reward(rewards: Mapping[str, Any], options: ReadOptions) -> object:
 
 
 def _sum(contexts: list[Mapping[str, Any]], key: str) -> int | None:
-    counts = [count for one in contexts if (count := fields.whole(one, key)) is not None]
+    counts = [count for one in contexts if (count := fields.whole_number(one, key)) is not None]
     return sum(counts) if counts else None

@@ -54,7 +54,7 @@ class InspectLog:
     def works(self, unit: Unit, options: ReadOptions, /) -> Iterator[PastWork]:
         """The work on one sample."""
         sample, evaluation = unit.parts[0], unit.shared
-        sample_id, epoch = fields.name(sample, "id"), fields.whole(sample, "epoch")
+        sample_id, epoch = fields.name(sample, "id"), fields.whole_number(sample, "epoch")
         task, run = fields.name(evaluation, "task") or "task", fields.name(evaluation, "eval_id", "run_id", "created")
         verdict, judge = _judged(sample, options)
         used = [
@@ -64,7 +64,7 @@ class InspectLog:
         yield PastWork(
             row=f"{run} {task} {sample_id} {epoch}",
             agent=agent_name(fields.text(evaluation, "model"), options=options),
-            task=fields.said(_attached(sample.get("input"), sample)) or f"{task} {sample_id}",
+            task=fields.describe_value(_attached(sample.get("input"), sample)) or f"{task} {sample_id}",
             task_id=f"{task}/{sample_id}",
             verdict=verdict,
             judged_by=judge,
@@ -73,7 +73,7 @@ class InspectLog:
             output_tokens=_sum(used, "output_tokens"),
             dollars=sum(cost or 0.0 for cost in costs) if any(cost is not None for cost in costs) else None,
             seconds=fields.number(sample, "working_time", "total_time") or 0.0,
-            answer=fields.said(_attached(fields.inner(sample, "output").get("completion"), sample)),
+            answer=fields.describe_value(_attached(fields.inner(sample, "output").get("completion"), sample)),
             error=fields.text(fields.inner(sample, "error"), "message") or None,
         )
 
@@ -111,12 +111,12 @@ def _judged(sample: Mapping[str, Any], options: ReadOptions) -> tuple[Any, str]:
 
 
 def _sum(used: list[Mapping[str, Any]], *keys: str) -> int | None:
-    counts = [count for one in used for key in keys if (count := fields.whole(one, key)) is not None]
+    counts = [count for one in used for key in keys if (count := fields.whole_number(one, key)) is not None]
     return sum(counts) if counts else None
 
 
 def _attached(value: object, sample: Mapping[str, Any]) -> object:
-    """What a reference to an attachment of the sample stands for."""
+    """Return the attachment of the sample that a value refers to; any other value as it is."""
     if isinstance(value, str) and value.startswith(_ATTACHMENT):
         return fields.inner(sample, "attachments").get(value.removeprefix(_ATTACHMENT), "")
     return value

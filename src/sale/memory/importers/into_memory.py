@@ -43,7 +43,7 @@ async def import_works(
     texts: bool,
 ) -> ImportReport:
     """Add the work of a file that is not there yet, a batch a transaction; see `AuctionMemory.import_work`."""
-    paid = priced(file.works, prices)
+    paid = with_prices(file.works, prices)
     added = present = 0
     works = iter(paid)
     now = datetime.now(UTC)
@@ -59,7 +59,7 @@ async def import_works(
     return ImportReport(added=added, present=present, bad=file.bad)
 
 
-def priced(works: Sequence[PastWork], prices: Mapping[str, Price]) -> tuple[PastWork, ...]:
+def with_prices(works: Sequence[PastWork], prices: Mapping[str, Price]) -> tuple[PastWork, ...]:
     """Work whose dollars are not in the file, but whose tokens and whose agent's price are known, with its dollars."""
     return tuple(_priced(work, prices.get(work.agent)) for work in works)
 

@@ -67,7 +67,7 @@ class LangfuseExport:
             agent=agent_name(
                 fields.text(metadata, "agent") or model or options.agent or fields.text(trace, "name"), options=options
             ),
-            task=fields.said(asked) or f"(no text) {identity}",
+            task=fields.describe_value(asked) or f"(no text) {identity}",
             task_id=identity,
             verdict=verdict,
             judged_by=judge,
@@ -78,7 +78,7 @@ class LangfuseExport:
             if trace.get("totalCost") is not None
             else (sum(costs) if costs else None),
             seconds=fields.number(trace, "latency") or fields.seconds_between(start, end),
-            answer=fields.said(answered),
+            answer=fields.describe_value(answered),
             error=next(
                 (fields.text(one, "statusMessage") or "error" for one in parts if one.get("level") == "ERROR"), None
             ),
@@ -110,9 +110,9 @@ def _tokens(calls: Sequence[Object], key: str, *older: str) -> int | None:
     counts: list[int] = []
     for one in calls:
         details, usage = fields.inner(one, "usageDetails"), fields.inner(one, "usage")
-        found = fields.whole(details, key)
-        found = fields.whole(usage, key) if found is None else found
-        found = fields.whole(one, *older) if found is None else found
+        found = fields.whole_number(details, key)
+        found = fields.whole_number(usage, key) if found is None else found
+        found = fields.whole_number(one, *older) if found is None else found
         if found is not None:
             counts.append(found)
     return sum(counts) if counts else None

@@ -57,7 +57,7 @@ class LangSmithRuns:
         yield PastWork(
             row=identity,
             agent=agent_name(_model([root, *calls]) or options.agent or fields.text(root, "name"), options=options),
-            task=fields.said(root.get("inputs")) or f"(no text) {identity}",
+            task=fields.describe_value(root.get("inputs")) or f"(no text) {identity}",
             task_id=fields.name(root, "reference_example_id") or identity,
             verdict=verdict,
             judged_by=judge,
@@ -66,7 +66,7 @@ class LangSmithRuns:
             output_tokens=_sum(root, calls, "completion_tokens"),
             dollars=_cost(root, calls),
             seconds=fields.seconds_between(start, fields.time(root, "end_time")),
-            answer=fields.said(root.get("outputs")),
+            answer=fields.describe_value(root.get("outputs")),
             error=error[:500] or None,
         )
 
@@ -100,10 +100,10 @@ def _judged(root: Object, options: ReadOptions) -> tuple[Verdict, str]:
 
 
 def _sum(root: Object, calls: Sequence[Object], key: str) -> int | None:
-    own = fields.whole(root, key)
+    own = fields.whole_number(root, key)
     if own is not None:
         return own
-    counts = [count for run in calls if (count := fields.whole(run, key)) is not None]
+    counts = [count for run in calls if (count := fields.whole_number(run, key)) is not None]
     return sum(counts) if counts else None
 
 

@@ -78,7 +78,7 @@ def _work(
     return PastWork(
         row=trace,
         agent=agent_name(named or next((model for model in models if model), None), options=options),
-        task=(fields.said(_first(asked[0], "gen_ai.input.messages", "gen_ai.prompt")) if asked else "")
+        task=(fields.describe_value(_first(asked[0], "gen_ai.input.messages", "gen_ai.prompt")) if asked else "")
         or f"(no text) {trace}",
         task_id=trace,
         verdict=verdict,
@@ -87,7 +87,9 @@ def _work(
         input_tokens=_sum(calls, "gen_ai.usage.input_tokens"),
         output_tokens=_sum(calls, "gen_ai.usage.output_tokens"),
         seconds=max(0.0, (end - start) / _NANOSECONDS),
-        answer=fields.said(_first(answered[-1], "gen_ai.output.messages", "gen_ai.completion")) if answered else "",
+        answer=fields.describe_value(_first(answered[-1], "gen_ai.output.messages", "gen_ai.completion"))
+        if answered
+        else "",
         error=error,
     )
 
@@ -128,7 +130,7 @@ def _plain(value: object, depth: int = 0) -> Any:  # noqa: ANN401
         return None
     given = cast("Mapping[str, Any]", value)
     if "intValue" in given:
-        return fields.whole(given, "intValue")
+        return fields.whole_number(given, "intValue")
     if "arrayValue" in given:
         return [_plain(one, depth + 1) for one in fields.items(fields.inner(given, "arrayValue"), "values")]
     if "kvlistValue" in given:
@@ -142,7 +144,7 @@ def _first(given: Mapping[str, Any], *keys: str) -> object:
 
 
 def _sum(calls: Sequence[Mapping[str, Any]], key: str) -> int | None:
-    counts = [count for given in calls if (count := fields.whole(given, key)) is not None]
+    counts = [count for given in calls if (count := fields.whole_number(given, key)) is not None]
     return sum(counts) if counts else None
 
 

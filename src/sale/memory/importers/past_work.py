@@ -30,15 +30,15 @@ _UNSHOWABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udf
 
 
 class RowError(Exception):
-    """A unit of a file is no piece of work; the message says why."""
+    """A unit of a file cannot be read as work; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadOptions:
-    """What the user says about a file."""
+    """The user's options for reading a file."""
 
     agent: str | None = None
-    """Whose work it is, where the file does not say."""
+    """Name of the agent that did the work, where the file does not say."""
     score: str | None = None
     """Which score decides the outcome, by name; the first one unless given."""
     pass_mark: float = 0.5
@@ -58,7 +58,7 @@ class PastWork:
     """The source's own id of the task; work of several agents on one task shares it."""
     verdict: Verdict = "unknown"
     judged_by: str = "nobody"
-    """Who says so: the scorer's name, or `nobody`."""
+    """Name of the scorer that gave the verdict; the default stands for none."""
     at: datetime | None = None
     """When the work began."""
     input_tokens: int | None = None
@@ -97,14 +97,14 @@ class PastWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """What becomes work together."""
+    """Objects of a file that are read as work together."""
 
     place: str
     """Where it stands in the file, for messages: `line 3`, `samples[2]`, `trace 9f…`."""
     parts: tuple[Mapping[str, Any], ...] = ()
     """Its objects: one, or all spans of a trace."""
     shared: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the file says once for all of its units."""
+    """Fields that the file states once for all of its units."""
     fault: str = ""
     """Why it cannot be read at all; then there is nothing else in it."""
 
@@ -114,11 +114,11 @@ class Importer(Protocol):
 
     @property
     def name(self) -> str:
-        """What `--format` calls it."""
+        """Name of the format, as `--format` takes it."""
         ...
 
     def recognises(self, content: Content, /) -> bool:
-        """Whether the content is of this format, by its keys."""
+        """Return True where the content is of this format, by its keys."""
         ...
 
     def units(self, content: Content, /) -> Iterator[Unit]:
@@ -126,7 +126,7 @@ class Importer(Protocol):
         ...
 
     def works(self, unit: Unit, options: ReadOptions, /) -> Iterable[PastWork]:
-        """The work in a unit; nothing where it is no work (a span of a database, say).
+        """The work in a unit; nothing where it holds none (a span of a database, say).
 
         Raises:
             RowError: The unit is malformed.

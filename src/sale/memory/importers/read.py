@@ -37,13 +37,13 @@ IMPORTERS: Final[Mapping[str, Importer]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadFile:
-    """What a file came to."""
+    """The past work read from a file, and the faults found in it."""
 
     name: str
     format: str
     works: tuple[PastWork, ...]
     bad: tuple[str, ...]
-    """What is malformed: `<file>: <place>: <fault>`."""
+    """Messages about malformed units: `<file>: <place>: <fault>`."""
     passed_by: int
     """Units that are no work, like traces without a call of a model."""
 

@@ -32,7 +32,7 @@ def _refuse(constant: str) -> None:
 
 
 def _deeper(text: str) -> bool:
-    """Whether brackets outside of strings nest too deep. Cheap: a text with few brackets is not looked at."""
+    """Return True where brackets outside of strings nest too deep. Cheap: a text with few brackets is not looked at."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0

@@ -62,7 +62,7 @@ class PlainTable:
             raise RowError(f"unknown column {fields.shorten(unknown[0])}; there are {', '.join(sorted(_COLUMNS))}")
         task = fields.name(row, "task")
         verdict = verdict_of(row.get("success"), options)
-        tokens, written = fields.whole(row, "tokens"), fields.whole(row, "output_tokens")
+        tokens, written = fields.whole_number(row, "tokens"), fields.whole_number(row, "output_tokens")
         yield PastWork(
             row=fields.name(row, "id") or str(unit.shared["row"]),
             agent=agent_name(fields.text(row, "agent"), options=options),
@@ -71,7 +71,7 @@ class PlainTable:
             verdict=verdict,
             judged_by="nobody" if verdict == "unknown" else "the table",
             at=fields.time(row, "at"),
-            input_tokens=fields.whole(row, "input_tokens") if tokens is None else tokens - (written or 0),
+            input_tokens=fields.whole_number(row, "input_tokens") if tokens is None else tokens - (written or 0),
             output_tokens=written,
             dollars=fields.number(row, "dollars"),
             seconds=fields.number(row, "seconds") or 0.0,

@@ -144,7 +144,7 @@ class UpstreamCall:
             raise ApiError(
                 "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
             ) from error
-        self.refused = state.dialects.refused(address) & self.asked.optional
+        self.refused = state.dialects.refused_by(address) & self.asked.optional
         while True:
             try:
                 await self._send(reach, address, state, headers)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import orjson
 
 from sale.server.gateway.conversation import INSTRUCTING, cache_session, text_of
-from sale.server.gateway.dialect import fitted
+from sale.server.gateway.dialect import fit_body
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.prompts import asked_text, plan_text
 from sale.server.gateway.token_estimate import CHOICES, TokenEstimate, weigh
@@ -45,7 +45,7 @@ class ChatRequest:
     lost: frozenset[str] = frozenset()
     """Fields of a request of another protocol that chat completions cannot say."""
     aside: bool = False
-    """Whether it is no turn of a conversation: no auction is held for it."""
+    """True where it is not a turn of a conversation: no auction is held for it."""
 
     @property
     def tools(self) -> bool:
@@ -69,7 +69,7 @@ class ChatRequest:
             options: object = self.body.get("stream_options")
             given = cast("Json", options) if isinstance(options, dict) else {}
             body["stream_options"] = given | {"include_usage": True}
-        return orjson.dumps(fitted(body, refused) if refused else body)
+        return orjson.dumps(fit_body(body, refused) if refused else body)
 
     def text(self) -> str:
         """The conversation as one text."""

@@ -1,4 +1,4 @@
-"""What an endpoint refuses of a request that the gateway wrote, found out by its refusals.
+"""Request fields that an endpoint refuses in requests written by the gateway, learnt from its refusals.
 
 A request of another protocol is translated, and some of what it says is said in fields that not every endpoint takes.
 Where an endpoint refuses one of these by name, the request is sent once more without it (`max_tokens`: under its other
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 CACHE_MARKS: Final = "cache_control"
 RENAMED: Final = {"max_tokens": "max_completion_tokens"}
-"""What is said otherwise where it is refused. Older endpoints know the first name, newer models of OpenAI the other."""
+"""Names to use where a field's own is refused. Older endpoints know the first, newer models of OpenAI the other."""
 SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     CACHE_MARKS: (CACHE_MARKS, "content", "expected a string"),
     "max_tokens": ("max_tokens",),
@@ -32,19 +32,19 @@ REFUSALS: Final = frozenset({400, 422})
 
 
 class Dialects:
-    """What the endpoints of one process refuse."""
+    """Request fields that the endpoints of one process refuse."""
 
     def __init__(self) -> None:
         """Nothing is known."""
         self._refused: dict[tuple[str, str], frozenset[str]] = {}
 
-    def refused(self, address: Address) -> frozenset[str]:
+    def refused_by(self, address: Address) -> frozenset[str]:
         """The fields that an endpoint is known to refuse."""
         return self._refused.get((address.base_url, address.model), frozenset())
 
     def learn(self, address: Address, refused: frozenset[str]) -> None:
         """Remember fields that were refused and without which the request was taken."""
-        self._refused[address.base_url, address.model] = self.refused(address) | refused
+        self._refused[address.base_url, address.model] = self.refused_by(address) | refused
 
 
 def refused_fields(error: ApiError, among: Collection[str]) -> frozenset[str]:
@@ -55,7 +55,7 @@ def refused_fields(error: ApiError, among: Collection[str]) -> frozenset[str]:
     return frozenset(name for name in among if any(sign in told for sign in SIGNS[name]))
 
 
-def fitted(body: Json, refused: Collection[str]) -> Json:
+def fit_body(body: Json, refused: Collection[str]) -> Json:
     """The body without the fields refused."""
     found = {RENAMED.get(name, name) if name in refused else name: value for name, value in body.items()}
     for name in refused:

@@ -30,7 +30,7 @@ LISTS: Final = ("reasoning_details", "thinking_blocks")
 OBJECTS: Final = ("extra_content",)
 """Fields that hold signatures alone."""
 PLAIN: Final = frozenset({"id", "type", "index", "function"})
-"""What every tool call has. Other fields of a call, such as Gemini's `extra_content`, hold its signature."""
+"""Fields that every tool call has. Other fields of a call, such as Gemini's `extra_content`, hold its signature."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Reasoning:
             self.calls[call_id] = self.calls.get(call_id, {}) | extra
 
     def take(self, *, text: bool) -> str | None:
-        """What was collected since the last call of this method, as an opaque text; `None` where that is nothing.
+        """Return what was collected since the last call of this method, as an opaque text; `None` where nothing was.
 
         Args:
             text: Whether the reasoning text is in it. Otherwise the client has the text and sends it back.
@@ -85,7 +85,7 @@ class Reasoning:
         return PREFIX + base64.urlsafe_b64encode(orjson.dumps(value)).decode()
 
     def restore(self, opaque: str, text: str | None = None) -> bool:
-        """Add what `take` wrote; returns whether it did, which it does for nobody else's texts.
+        """Add what `take` wrote. Return True where it was added, False where `take` did not write the text.
 
         Args:
             opaque: As the client sent it back.

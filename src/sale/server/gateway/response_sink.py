@@ -59,7 +59,7 @@ class ResponseSink:
         self._said = Reasoning()
         """All reasoning, for the message that is kept."""
         self._unsaid = Reasoning()
-        """What of it is in no item yet."""
+        """The part of the reasoning that is not in an item yet."""
         self._thought: Json | None = None
         self._echo = {name: body.get(name) if body.get(name) is not None else usual for name, usual in ECHOED.items()}
         self._model = str(body.get("model"))

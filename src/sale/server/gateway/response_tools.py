@@ -98,7 +98,7 @@ class ResponseTools:
 
 
 def text_input(arguments: str) -> str:
-    """The input of a custom tool in the arguments of its function; what is no such object is taken as it is."""
+    """Return the input of a custom tool in the arguments of its function, or the arguments where they hold none."""
     try:
         value: object = orjson.loads(arguments)
     except orjson.JSONDecodeError:

@@ -32,7 +32,7 @@ SAME = (
     "top_logprobs",
     "prompt_cache_key",
 )
-"""What both interfaces call alike."""
+"""Fields that have the same name in both interfaces."""
 SESSION_HEADERS = (b"session-id", b"session_id")
 """By these Codex names its conversation."""
 TEXTS = frozenset({"input_text", "output_text", "text"})

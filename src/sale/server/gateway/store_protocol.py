@@ -9,7 +9,7 @@ from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, S
 
 
 class ResponseStore(Protocol):
-    """What later requests may go on with by `previous_response_id`."""
+    """Store of the responses that later requests may go on from by `previous_response_id`."""
 
     async def keep(
         self, response_id: str, key_id: str | None, previous: str | None, messages: Sequence[Mapping[str, object]]

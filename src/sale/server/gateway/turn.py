@@ -74,7 +74,7 @@ class Turn:
             await self._ask(agent, "", None)
 
     async def _aside(self) -> None:
-        """Answer what is no turn: by the session's agent, else the incumbent; others only where that one fails."""
+        """Answer a request that is not a turn: by the session's agent, else the incumbent; others if that one fails."""
         held = await self.state.sessions.find(self.session_id, self.thread, self.holder) if self.session_id else None
         able = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
         first = held.session.agent if held is not None and self._fits(held) else self.handle.incumbent.name

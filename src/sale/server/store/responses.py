@@ -1,4 +1,4 @@
-"""What later requests may go on with by `previous_response_id`: the messages of each response, in the database.
+"""Database store of each response's messages, from which later requests may go on by `previous_response_id`.
 
 A response holds what it adds to the one it goes on from. All responses of one conversation are forgotten together, the
 conversation that has rested longest first, once all of them have more bytes than are kept.
@@ -43,7 +43,7 @@ class StoredResponse:
     root: str
     """The first response of the conversation."""
     messages: bytes
-    """What it adds, in terms of chat completions; JSON, compressed."""
+    """Messages that it adds, in terms of chat completions; JSON, compressed."""
     seen: datetime
 
 

@@ -80,8 +80,8 @@ class OpenedProvider(Protocol):
         ...
 
 
-async def searched(provider: Provider, query: str, limit: int) -> list[SearchHit]:
-    """What a provider finds, at most `limit` hits.
+async def search_provider(provider: Provider, query: str, limit: int) -> list[SearchHit]:
+    """Return the hits that a provider finds, at most `limit`.
 
     Raises:
         FetchError: It does not answer, or what it gives are no hits: it may be anybody's.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from sale.agents.tools.web.citations import settle
 from sale.agents.tools.web.fences import NOTICE, as_line, fence, without_marks
 from sale.agents.tools.web.pages import Page, PageReader, parts
-from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider, SearchHit, searched
+from sale.agents.tools.web.providers import QUERY_CHARACTERS, Provider, SearchHit, search_provider
 from sale.errors import FetchError, ForbiddenAddressError, InputError
 from sale.types import Execution, Task, ToolInfo
 from sale.types.tools import FREE, Fee
@@ -84,7 +84,7 @@ class Research:
 
         Args:
             task: What is worked on; addresses in its text may be read.
-            provider: What is searched.
+            provider: The provider that is searched.
             pages: Where pages are read; `None` for searches alone.
             habits: How much, and how often.
         """
@@ -108,7 +108,7 @@ class Research:
         if not asked:
             raise InputError("the query is empty", hint="Say in a few words what to look for.")
         self._allow()
-        found = await searched(self._provider, asked, self._habits.results)
+        found = await search_provider(self._provider, asked, self._habits.results)
         if not found:
             return "Nothing was found. Try other words."
         shown = fence("found", "\n\n".join(self._shown(hit) for hit in found))

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 Event = Json
 """One event of the stream; its `type` is the event's name."""
 Display = Literal["shown", "omitted", "hidden"]
-"""What of the reasoning the client gets: its text, an empty block with a signature, or nothing it has to look at."""
+"""Form in which the client gets the reasoning: its text, an empty block with a signature, or nothing to look at."""
 STOPS: Final = {
     "length": "max_tokens",
     "content_filter": "refusal",
@@ -29,7 +29,7 @@ STOPS: Final = {
 }
 """Why an answer ended, in the terms of both protocols; all else is `end_turn`."""
 RAW_INPUT: Final = "raw_arguments"
-"""The only field of a tool's input that is no JSON object: the text as the model wrote it."""
+"""Only field of a tool's input where the model wrote something other than a JSON object: the text as written."""
 
 
 class _Call:
@@ -55,7 +55,7 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its arguments are valid JSON, so that no more can follow."""
+        """True where the arguments are valid JSON, so that no more can follow."""
         try:
             orjson.loads(self.arguments)
         except orjson.JSONDecodeError:
@@ -74,7 +74,7 @@ class ContentBlocks:
         """
         self.content: list[Json] = []
         self.refused = False
-        """Whether the model said that it will not answer."""
+        """True where the model said that it will not answer."""
         self._display = display
         self._reasoning = Reasoning()
         self._places = ToolCallIndex()
@@ -164,7 +164,7 @@ class ContentBlocks:
         return [self._stop(cast("Json", call.block))]
 
     def _sealed(self) -> list[Event]:
-        """What the endpoint may want back and the client has not been given yet, as a block of its own."""
+        """Return events of a block with the state that the endpoint may want back and the client does not have yet."""
         state = self._reasoning.take(text=True)
         if state is None:
             return []

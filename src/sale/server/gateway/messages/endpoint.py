@@ -71,12 +71,12 @@ def check_version(exchange: Exchange) -> None:
 
 
 def session_of(exchange: Exchange, request: MessagesRequest) -> tuple[str | None, bool]:
-    """The conversation as its client names it, and whether the client is Claude Code.
+    """Return the conversation as its client names it, and whether the client is Claude Code.
 
     It is named by `metadata.sale_session`, else by the session of Claude Code.
 
     Raises:
-        ApiError: The name is no text.
+        ApiError: The name is not a text.
     """
     metadata = request.metadata or {}
     named: object = metadata.get("sale_session")
@@ -89,7 +89,7 @@ def session_of(exchange: Exchange, request: MessagesRequest) -> tuple[str | None
 
 
 def is_aside(request: MessagesRequest, *, claude_code: bool) -> bool:
-    """Whether a request is none of the conversation's turns, and no auction is to be held for it.
+    """Return True where a request is not a turn of the conversation, so that no auction is to be held for it.
 
     That is a request for one token, which clients send to try a key, and one of a session of Claude Code that offers no
     tools and has no answers yet: titles, summaries of pages, names of branches. Its turns always offer tools.
@@ -116,7 +116,7 @@ def _session_in(user_id: object) -> str | None:
 
 
 class CountTokensEndpoint:
-    """An ASGI application that estimates how long a conversation is. Nobody is asked, and it costs nothing."""
+    """An ASGI application that estimates the length of a conversation, without calling an agent and at no cost."""
 
     def __init__(self, state: GatewayState) -> None:
         """Nothing is opened."""

@@ -32,7 +32,7 @@ class MessageSink:
         Args:
             exchange: With the client.
             request: What it asked for.
-            input_tokens: An estimate of its length, for the beginning of a stream, when nobody has counted yet.
+            input_tokens: An estimate of its length, for the beginning of a stream, before any count is known.
         """
         self._exchange = exchange
         self._stream = request.stream is True
@@ -123,7 +123,7 @@ class MessageSink:
         }
 
     def _usage(self, tally: StreamUsage | None) -> Json:
-        """Usage in the terms of the Messages API: what was read from the cache is no part of the input."""
+        """Return usage in the terms of the Messages API, where input tokens exclude those read from the cache."""
         usage, cached = (tally.estimate_usage(self._estimate), tally.cached) if tally else (NO_USAGE, 0)
         return {
             "input_tokens": (usage.input_tokens if tally else self._estimate) - cached,
@@ -142,7 +142,7 @@ class MessageSink:
 
 
 def _display(request: MessagesRequest) -> Display:
-    """What of the reasoning the client gets: what it asks for, and nothing unless it asks."""
+    """Return the form in which the client asks for the reasoning; `hidden` where it does not ask for it."""
     thinking = request.thinking
     if thinking is None or thinking.type == "disabled":
         return "hidden"

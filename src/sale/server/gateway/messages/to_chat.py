@@ -25,12 +25,12 @@ from sale.server.gateway.messages.wire import (
     Marked,
     Message,
     MessagesRequest,
+    MessagesTool,
     RedactedThinkingBlock,
     SearchResultBlock,
     TextBlock,
     TextSource,
     ThinkingBlock,
-    Tool,
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
@@ -217,7 +217,7 @@ class _Writer:
         ]
         return [{"type": "text", "text": block.context}, *parts] if block.context else parts
 
-    def tool(self, tool: Tool) -> Json:
+    def tool(self, tool: MessagesTool) -> Json:
         """A tool's declaration."""
         self.lost.update(f"tools.{name}" for name in tool.unknown)
         function: Json = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
@@ -237,7 +237,7 @@ class _Writer:
             body["parallel_tool_calls"] = False
 
     def effort(self, request: Conversation, body: Json) -> None:
-        """How much the model is to think."""
+        """Set `reasoning_effort` in the body by the effort or the thinking budget asked for."""
         thinking, config = request.thinking, request.output_config
         if config is not None and config.effort is not None:
             effort = EFFORTS.get(config.effort)
@@ -311,7 +311,7 @@ def _mark(block: Marked) -> Json:
 
 
 def _asks_for_nothing(name: str, value: object) -> bool:
-    """Whether a field that has no meaning here has a value that asks for nothing."""
+    """Return True where a field that has no meaning here has a value that asks for nothing."""
     match name, value:
         case "speed", "standard":
             return True

@@ -1,4 +1,4 @@
-"""The Messages API as it is on the wire: what a request may hold, typed. Fields nobody knows are kept, and named later.
+"""The Messages API as it is on the wire: what a request may hold, typed. Unknown fields are kept, and named later.
 
 A content given as a text is read as one text block, so that there is one form of it. What no chat completion can say
 and what changes the answer is refused here; what is only lost is for `to_chat` to say.
@@ -15,7 +15,7 @@ from sale.server.gateway.errors import ApiError
 
 Json = dict[str, Any]
 MAX_FAULTS: Final = 5
-"""How many faults of one request its error names."""
+"""Greatest number of faults of one request that its error names."""
 REFUSED: Final[Mapping[str, str]] = {
     "container": "code that runs at Anthropic is not to be had here",
     "inference_geo": "no agent here promises where it runs",
@@ -41,7 +41,7 @@ class Wire(BaseModel):
 
 
 class Marked(Wire):
-    """What may end a cached prefix."""
+    """A block or tool that may end a cached prefix."""
 
     cache_control: Json | None = None
 
@@ -141,7 +141,7 @@ class ToolReferenceBlock(Marked):
 
 
 class ToolResultBlock(Marked):
-    """What a tool gave."""
+    """The result of a tool call."""
 
     type: Literal["tool_result"]
     tool_use_id: str
@@ -177,7 +177,7 @@ class Message(Wire):
     content: Annotated[list[Block], BeforeValidator(_as_blocks)]
 
 
-class Tool(Marked):
+class MessagesTool(Marked):
     """A tool of the client."""
 
     type: str | None = None
@@ -192,7 +192,7 @@ class Tool(Marked):
 
 
 class ToolChoice(Wire):
-    """Whether tools are to be called."""
+    """The choice of tools: free, any, a named one, or none."""
 
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
@@ -200,7 +200,7 @@ class ToolChoice(Wire):
 
 
 class Thinking(Wire):
-    """Whether the model is to think, and whether its thoughts are to be shown."""
+    """Settings of the model's thinking: its mode, its budget in tokens, and the display of its thoughts."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: int | None = None
@@ -222,12 +222,12 @@ class OutputConfig(Wire):
 
 
 class Conversation(Wire):
-    """What is counted: everything that the model reads."""
+    """Everything that the model reads, whose tokens are counted."""
 
     model: Annotated[str, Field(min_length=1)]
     messages: Annotated[list[Message], Field(min_length=1)]
     system: Annotated[list[TextBlock], BeforeValidator(_as_blocks)] = []
-    tools: list[Tool] | None = None
+    tools: list[MessagesTool] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
@@ -285,7 +285,7 @@ def _read(kind: type[R_], body: Json) -> R_:
     return request
 
 
-def _check_tool(tool: Tool, where: str) -> None:
+def _check_tool(tool: MessagesTool, where: str) -> None:
     if tool.type not in {None, "custom"}:
         raise ApiError(
             f"{where}: tools of the type {tool.type!r} run at Anthropic; only those with an input_schema are supported",

@@ -31,7 +31,7 @@ def document_text(text: str, *, title: str | None = None, source: str | None = N
 
 
 def tool_failed_text(text: str) -> str:
-    """What a failed tool said, where the protocol has no mark for failure."""
+    """Return the output of a failed tool, marked as a failure in words, where the protocol has no mark for failure."""
     return load_folder(FOLDER).text("tool_failed", {"text": text})
 
 

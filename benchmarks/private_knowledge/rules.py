@@ -32,7 +32,7 @@ SHORTLIST = 2
 """How many bids are read by a juror that costs something."""
 MIDDLES = {MATCH_JUROR: scoring.MAX_SCORE * MATCH_MIDDLE}
 """Where a juror's yes begins: half of the scale unless it says another."""
-PRIMARY = "SALE grounded, shortlist"
+PRIMARY = "SALE grounded, match"
 """The row that success is claimed for."""
 
 View = Callable[[RecordedTasks], RecordedTasks]
@@ -292,17 +292,12 @@ def ways(recorded: RecordedTasks, embed: Embed, routers: Sequence[Router]) -> It
     yield broadcast_perfect()
     yield market("SALE plain", plain, embed, hold=True)
     yield market("SALE plain, held where it pays", plain, embed)
-    yield market("SALE grounded, match", grounded(MATCH_JUROR), embed)
+    yield market(PRIMARY, grounded(MATCH_JUROR), embed)
+    yield market(f"{PRIMARY}, next best bid", grounded(MATCH_JUROR), embed, attempts=len(recorded.agents))
     yield market("SALE grounded, reader 0.5B", grounded(SMALL_READER), embed)
     yield market("SALE grounded, reader 1.5B", grounded(READER), embed)
     yield market("SALE grounded, 1.5B reads two", grounded(MATCH_JUROR, READER, shortlist=SHORTLIST), embed)
-    yield market(PRIMARY, grounded(MATCH_JUROR, SMALL_READER, shortlist=SHORTLIST), embed)
-    yield market(
-        f"{PRIMARY}, next best bid",
-        grounded(MATCH_JUROR, SMALL_READER, shortlist=SHORTLIST),
-        embed,
-        attempts=len(recorded.agents),
-    )
+    yield market("SALE grounded, 0.5B reads two", grounded(MATCH_JUROR, SMALL_READER, shortlist=SHORTLIST), embed)
     yield by_evidence("by evidence, match", MATCH_JUROR)
     yield by_evidence("by evidence, reader 0.5B", SMALL_READER)
     yield by_evidence("by evidence, reader 1.5B", READER)

@@ -222,4 +222,4 @@ def test_when_auctions_pay_by_own_records(shell: Shell, empty: Shell) -> None:
     done = shell("weights", "map")
     assert done.code != 0
     assert "different tasks" in done.err
-    assert "30 different tasks" in empty("weights", "map").err
+    assert "at least 30 tasks" in empty("weights", "map").err

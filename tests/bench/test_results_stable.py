@@ -28,6 +28,7 @@ from sale.bench.routers.baselines import learnt_routers
 from sale.bench.routers.features import Embeddings, Features
 from sale.bench.routers.protocol import Router
 from sale.bench.tasks.hst_open import hst_open
+from sale.config import RouterSettings
 from sale.models.embedding import Vectors
 from tests.bench.records import EMBEDDINGS, RECORDS, pool
 from tests.support.disturbed.disturbance import disturbed
@@ -92,8 +93,8 @@ def some_tables(seed: int) -> list[ReportTable]:
 
 
 def test_no_table_of_some_tasks_moves_by_a_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def quick(features: Features, *, answers: bool) -> list[Router]:
-        return [router for router in learnt_routers(features, answers=answers) if router.name not in SLOW]
+    def quick(features: Features, *, answers: bool, more: Sequence[RouterSettings] = ()) -> list[Router]:
+        return [router for router in learnt_routers(features, answers=answers, more=more) if router.name not in SLOW]
 
     monkeypatch.setattr("sale.bench.report.comparison.learnt_routers", quick)
     assert some_tables(SEEDS[0]) == some_tables(0)

@@ -167,6 +167,7 @@ texts = st.text(alphabet=st.sampled_from("ab \n\r\ufeffü"), max_size=12)
 @given(texts, st.integers(0, 12), st.integers(0, 12), texts)
 @example("a\rb\nc", 2, 3, "")
 @example("\r\n\r\r\n", 1, 2, "x")
+@example("aaaa\ra\n\n", 0, 6, "\r")
 @settings(max_examples=500)
 def test_a_part_is_replaced_and_nothing_else(raw: str, one: int, other: int, new: str) -> None:
     """Whatever the line ends are, what is shown of the changed text is what was asked for."""

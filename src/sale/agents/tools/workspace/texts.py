@@ -114,6 +114,8 @@ class FileText:
             if before == "\r" and not content and kept[number] == "\n":  # the two would be read as one end
                 kept[number] = "\r"
             before = kept[number]
+        if before == "\r" and contents[last + 1 : last + 2] == [""] and ends[last + 1] == "\n":
+            kept[-1] = "\r\n"  # so that the line feed after it stays an end of its own
         raw = [content + end for content, end in zip(contents, ends, strict=True)]
         raw[first : last + 1] = [content + end for content, end in zip(new_lines, kept, strict=True)]
         return replace(self, raw="".join(raw))

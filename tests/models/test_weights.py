@@ -222,12 +222,12 @@ KILLED = """
 import sys
 from pathlib import Path
 from sale.models.local import catalogue, weights
-from sale.models.local.catalogue import Entry, HubFile
-from sale.models.local.sources import Hub
-entry = Entry.model_validate_json(sys.argv[3])
-catalogue.entries = lambda: (entry,)
+from sale.models.local.catalogue import CatalogueEntry, HubFile
+from sale.models.local.sources import HubSource
+entry = CatalogueEntry.model_validate_json(sys.argv[3])
+catalogue.list_entries = lambda: (entry,)
 weights.ROOM = 0
-weights.WeightStore(Path(sys.argv[1]), sources=lambda _: [Hub(entry.hub, sys.argv[2])]).ensure("tiny")
+weights.WeightStore(Path(sys.argv[1]), sources=lambda _: [HubSource(entry.hub, sys.argv[2])]).ensure("tiny")
 """
 
 

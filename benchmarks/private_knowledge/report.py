@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from benchmarks.private_knowledge.pasts import PASTS, decided
 from benchmarks.private_knowledge.rules import PRIMARY, Way, ways
-from sale.bench.frontier import hull
 from sale.bench.metrics import DecisionOutcomes, compare_dollars, compare_success, split, summary
 from sale.bench.online import Embed
 from sale.bench.pareto import ParetoPoint, pareto_plot
@@ -23,6 +22,7 @@ from sale.bench.routers.protocol import Floats, OutcomeTable, Router
 from sale.bench.signals import JudgedBid, area_over_pairs, judged_bids
 from sale.bench.stats import Interval, Resampling, bootstrap, holm, mean, ratio
 from sale.bench.tasks.schema import BenchTask
+from sale.learning.mixtures import mixture_line
 
 RESAMPLING = Resampling(seed=20261128, resamples=10_000)
 FEWER = Resampling(seed=20261128, resamples=1_000)
@@ -145,9 +145,7 @@ def above_mixtures(settled: DecisionOutcomes, table: OutcomeTable) -> Interval |
         lines: list[float] = []
         for success, dollars, *each in cast("list[list[float]]", means.tolist()):
             rates, costs = np.array(each[:agents]), np.array(each[agents:])
-            corners = hull(costs, rates)
-            path = np.concatenate([[0.0], costs[corners]]), np.concatenate([[0.0], rates[corners]])
-            lines.append(success - float(np.interp(dollars, *path)))
+            lines.append(success - float(np.interp(dollars, *mixture_line(costs, rates).T)))
         return np.array(lines)
 
     return bootstrap(columns, statistic, FEWER, clusters=settled.ids)[0]

@@ -20,6 +20,7 @@ from sale.config import llama_server, models_path
 from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
 from sale.models.local.engine import LocalEngine
 from sale.models.local.weights import WeightStore
+from sale.models.protocol import GenerationRequest
 from sale.types import Prompt, Reply
 
 BEFORE, PLANNED, DONE = "before the work", "after its plan", "after its answer"
@@ -105,7 +106,7 @@ async def _of_one(agent: str, todo: Sequence[Question], record: Path, threads: i
         async with places:
             for question in todo:  # of one task in turn: their prompts begin alike, and are read once
                 if question.task.id == task:
-                    reply = await model.generate(question.prompt, max_tokens=1, measure=True)
+                    reply = await model.generate(GenerationRequest(question.prompt, max_tokens=1, measure=True))
                     _write(record, question, reply)
 
     try:

@@ -21,9 +21,9 @@ from sale.agents.tools.sandbox import find_sandbox
 from sale.auction.baseline import always_largest
 from sale.config import AgentSettings, parse
 from sale.errors import ConfigError, SpentError
-from sale.models.protocol import Model
+from sale.models.protocol import GenerationRequest, Model
 from sale.models.scripted import Line, ScriptedModel
-from sale.types import Execution, Prompt, Usage
+from sale.types import Execution, Prompt, Reply, Usage
 from sale.types.tools import Budget, Fee
 
 PRICE = Price(input=1.0, output=1.0, blended=1.0)
@@ -195,9 +195,9 @@ class TestBudget:
         asked: list[int] = []
 
         class Noting(ScriptedModel):
-            async def generate(self, prompt: Prompt, *, max_tokens: int, **more):
-                asked.append(max_tokens)
-                return await super().generate(prompt, max_tokens=max_tokens, **more)
+            async def generate(self, request: GenerationRequest, /) -> Reply:
+                asked.append(request.max_tokens)
+                return await super().generate(request)
 
         text = Line(text="word", tokens=100)
         done = await agent("direct", Noting(lambda p, s: text), budget=budget).execute(TASK, None)

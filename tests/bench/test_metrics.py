@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sale.bench.frontier import aiq, hull, hull_area, pareto
+from sale.bench.frontier import aiq, hull_area
 from sale.bench.metrics import (
     DecisionOutcomes,
     best_single,
@@ -27,6 +27,7 @@ from sale.bench.metrics import (
 )
 from sale.bench.routers.protocol import OutcomeTable, Routing
 from sale.bench.stats import Interval, Resampling
+from sale.learning.mixtures import hull
 
 FAST = Resampling(seed=5, resamples=400)
 
@@ -238,17 +239,6 @@ def test_the_oracle_never_escalates_and_closes_the_gap(data: st.DataObject) -> N
     assert found.exact.value + found.hopeless.value == pytest.approx(1)
     gap = gap_closed(perfect, all_, FAST)
     assert gap is None or gap.value == pytest.approx(1)
-
-
-def test_the_front_and_the_hull_by_hand() -> None:
-    costs, successes = [1, 2, 3, 4, 2, 0.5], [0.4, 0.5, 0.8, 0.8, 0.5, 0.0]
-    assert pareto(costs, successes).tolist() == [5, 0, 1, 2]
-    assert hull(costs, successes).tolist() == [0, 2]
-    assert hull([1.0], [0.0]).tolist() == []
-    with pytest.raises(ValueError, match="cost"):
-        pareto([1.0], [1.0, 2.0])
-    with pytest.raises(ValueError, match="finite"):
-        hull([-1.0], [1.0])
 
 
 def test_the_area_by_hand() -> None:

@@ -23,6 +23,7 @@ from sale.errors import (
     UnreachableError,
 )
 from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
+from sale.models.protocol import GenerationRequest
 from sale.types import Reply
 from tests.support.endpoint import Endpoint
 from tests.support.pool import ONCE, PLAN, model
@@ -33,7 +34,7 @@ SECONDS = 20.0
 
 async def ask(found: EndpointModel, *, max_tokens: int = 300, measure: bool = False) -> Reply:
     try:
-        return await found.generate(PLAN, max_tokens=max_tokens, measure=measure)
+        return await found.generate(GenerationRequest(PLAN, max_tokens=max_tokens, measure=measure))
     finally:
         await found.aclose()
 
@@ -133,7 +134,7 @@ async def test_a_refused_parameter_names_the_setting_that_stops_asking_for_it(en
     obliging = model(
         endpoint, "reject-logprobs+reject-schema", manner=SamplingOptions(logprobs=0, json_schema=False, retries=0)
     )
-    reply = await obliging.generate(PLAN, max_tokens=50, schema=ballot_schema(["A"]), measure=True)
+    reply = await obliging.generate(GenerationRequest(PLAN, max_tokens=50, schema=ballot_schema(["A"]), measure=True))
     assert reply.logprobs is None
     assert "response_format" not in endpoint.requests()[-1].body
     await obliging.aclose()
@@ -147,14 +148,14 @@ async def test_a_time_limit_is_kept_and_the_connection_dropped(endpoint: Endpoin
     found = model(endpoint, behaviour)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
-            await found.generate(PLAN, max_tokens=50)
+            await found.generate(GenerationRequest(PLAN, max_tokens=50))
     assert await left(endpoint), "the endpoint goes on generating for nobody"
     await found.aclose()
 
 
 async def test_cancellation_is_cancellation(endpoint: Endpoint) -> None:
     found = model(endpoint, "hang")
-    call = asyncio.create_task(found.generate(PLAN, max_tokens=50))
+    call = asyncio.create_task(found.generate(GenerationRequest(PLAN, max_tokens=50)))
     assert await asyncio.to_thread(endpoint.wait, lambda: len(endpoint.requests()) == 1)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -166,7 +167,7 @@ async def test_cancellation_is_cancellation(endpoint: Endpoint) -> None:
 
 async def test_one_slow_answer_holds_up_no_other(endpoint: Endpoint) -> None:
     found = model(endpoint, "hang")
-    calls = [asyncio.create_task(found.generate(PLAN, max_tokens=50)) for _ in range(8)]
+    calls = [asyncio.create_task(found.generate(GenerationRequest(PLAN, max_tokens=50))) for _ in range(8)]
     # None of them is ever answered, and all are asked.
     assert await asyncio.to_thread(endpoint.wait, lambda: len(endpoint.requests()) == len(calls))
     for call in calls:
@@ -201,7 +202,7 @@ async def test_the_schema_is_sent_word_for_word_whatever_the_model_is_called(end
     found = model(endpoint, name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.support.error_cases.TRAITS", {name})
-        reply = await found.generate(PLAN, max_tokens=64, schema=schema, measure=True)
+        reply = await found.generate(GenerationRequest(PLAN, max_tokens=64, schema=schema, measure=True))
     assert reply.text == '{"A": 3, "B": 4}'
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
     assert endpoint.requests()[0].body["response_format"] == wanted
@@ -284,10 +285,10 @@ async def test_an_answer_without_text_is_an_empty_text_with_its_usage(endpoint: 
 
 async def test_closed_it_opens_again(endpoint: Endpoint) -> None:
     found = model(endpoint, "good")
-    await found.generate(PLAN, max_tokens=20)
+    await found.generate(GenerationRequest(PLAN, max_tokens=20))
     await found.aclose()
     await found.aclose()
-    assert (await found.generate(PLAN, max_tokens=20)).text
+    assert (await found.generate(GenerationRequest(PLAN, max_tokens=20))).text
     await found.aclose()
     assert len(endpoint.requests()) == 2
 
@@ -308,7 +309,7 @@ async def test_many_first_calls_at_once_open_it_once(endpoint: Endpoint) -> None
     found = EndpointModel("alice", locate, manner=ONCE, release=release)
     async with asyncio.TaskGroup() as group:
         for _ in range(5):
-            group.create_task(found.generate(PLAN, max_tokens=20))
+            group.create_task(found.generate(GenerationRequest(PLAN, max_tokens=20)))
     await found.aclose()
     await found.aclose()
     assert (located, released) == (1, 1)
@@ -323,7 +324,7 @@ async def test_a_model_that_cannot_be_made_ready_fails_its_call_and_nothing_else
 
     found = EndpointModel("alice", locate)
     with pytest.raises(NotReadyError, match=trouble.message) as raised:
-        await found.generate(PLAN, max_tokens=20)
+        await found.generate(GenerationRequest(PLAN, max_tokens=20))
     assert raised.value.hint == trouble.hint
     assert trouble.code in raised.value.message
     await found.aclose()
@@ -334,7 +335,7 @@ def test_one_event_loop_after_another(endpoint: Endpoint) -> None:
 
     async def twice() -> int:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(found.generate(PLAN, max_tokens=20)) for _ in range(3)]
+            tasks = [group.create_task(found.generate(GenerationRequest(PLAN, max_tokens=20))) for _ in range(3)]
         return sum(len(task.result().text) > 0 for task in tasks)
 
     async def and_close() -> int:

@@ -16,6 +16,7 @@ from sale.auction.entropy import strategy_entropy
 from sale.errors import CallError
 from sale.models.chat import split_thinking
 from sale.models.logprobs import read_logprobs, usable_entries
+from sale.models.protocol import GenerationRequest
 from sale.types import Reply
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
@@ -106,7 +107,7 @@ def asked(endpoint: Endpoint, raw: bytes) -> Reply | CallError:
         found = model(endpoint, "raw")
         try:
             async with asyncio.timeout(HANG):
-                return await found.generate(PLAN, max_tokens=50, measure=True)
+                return await found.generate(GenerationRequest(PLAN, max_tokens=50, measure=True))
         except CallError as error:
             return error
         finally:

@@ -16,6 +16,7 @@ from sale.agents.contractor import Contractor
 from sale.agents.pool import agent_price, build_agents
 from sale.errors import ConfigError, MissingExtraError, RejectedError
 from sale.extensions import PYDANTIC_AI
+from sale.models.protocol import GenerationRequest
 from tests.support.pool import PLAN
 from tests.support.provider_server import ProviderServer
 
@@ -95,7 +96,7 @@ async def test_a_refusal_says_so_without_the_key(server: ProviderServer, provide
     (agent,) = build_agents(config.parse(toml(server, provider, "refused")))
     assert isinstance(agent, Contractor)
     with pytest.raises(RejectedError) as caught:
-        await agent._model.generate(PLAN, max_tokens=10)
+        await agent._model.generate(GenerationRequest(PLAN, max_tokens=10))
     await agent.aclose()
     assert "401" in str(caught.value)
     assert KEY not in f"{caught.value!r} {caught.value.__cause__!r}"

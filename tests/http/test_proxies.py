@@ -12,6 +12,7 @@ from sale.config.proxies import proxy_for
 from sale.errors import CallError, ConfigError, MissingExtraError, RejectedError, SaleError
 from sale.models.address import Address
 from sale.models.endpoint_embedding import EndpointEmbedder
+from sale.models.protocol import GenerationRequest
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.upstream import Upstream
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
@@ -94,7 +95,7 @@ async def test_without_the_extra_one_line_says_what_to_install(environment: Envi
         proxy_for(REMOTE)
     found = model(endpoint, "good", base_url=REMOTE)
     with pytest.raises(RejectedError, match=r"socks5h://127\.0\.0\.1:9 needs the `socks` extra") as caught:
-        await found.generate(PLAN, max_tokens=20)
+        await found.generate(GenerationRequest(PLAN, max_tokens=20))
     assert "pip install 'sale[socks]', or NO_PROXY=models.example.org" in caught.value.hint
     assert "secret" not in f"{caught.value}{caught.value.__cause__}"
     upstream = Upstream()
@@ -111,7 +112,7 @@ async def test_this_machine_needs_no_extra(
 ) -> None:
     environment(**values)
     found = model(endpoint, "good")
-    assert (await found.generate(PLAN, max_tokens=20)).text
+    assert (await found.generate(GenerationRequest(PLAN, max_tokens=20))).text
     await found.aclose()
     upstream = Upstream()
     address = Address(base_url=endpoint.base_url, model="good")
@@ -127,7 +128,7 @@ async def test_a_socks_proxy_is_gone_through(environment: Environment, endpoint:
     async with socks_proxy(port) as (place, asked):
         environment(ALL_PROXY=f"{scheme}://{place}")
         found = model(endpoint, "good", base_url=REMOTE)
-        assert (await found.generate(PLAN, max_tokens=20)).text
+        assert (await found.generate(GenerationRequest(PLAN, max_tokens=20))).text
         await found.aclose()
         embedder = EndpointEmbedder(base_url=REMOTE, model="good", dimensions=8, api_key=SecretStr("key-123456"))
         with pytest.raises(SaleError):  # the test's endpoint has vectors of another length: it was reached
@@ -147,7 +148,7 @@ async def test_a_socks_proxy_that_is_not_there_is_an_endpoint_that_cannot_be_rea
     environment(ALL_PROXY="socks5h://127.0.0.1:9")
     found = model(endpoint, "good", base_url=REMOTE)
     with pytest.raises(CallError):
-        await found.generate(PLAN, max_tokens=20)
+        await found.generate(GenerationRequest(PLAN, max_tokens=20))
     await found.aclose()
     upstream = Upstream()
     with pytest.raises(ApiError, match="cannot be reached"):

@@ -9,6 +9,7 @@ from sale.agents.contractor import Contractor
 from sale.agents.pool import build_agents
 from sale.agents.protocol import Agent
 from sale.errors import CallError, ConfigError
+from sale.models.protocol import GenerationRequest
 from tests.support.endpoint import Endpoint
 from tests.support.pool import PLAN
 
@@ -89,7 +90,7 @@ async def test_a_header_may_take_the_place_of_the_usual_key_and_is_never_repeate
     agent = hired(endpoint, "echo-key", 'headers_env = { Authorization = "SHAPE_KEY" }\n')
     assert isinstance(agent, Contractor)
     with pytest.raises(CallError) as caught:
-        await agent._model.generate(PLAN, max_tokens=10)
+        await agent._model.generate(GenerationRequest(PLAN, max_tokens=10))
     await agent.aclose()
     (sent,) = endpoint.requests()
     assert sent.headers["authorization"] == CANARY

@@ -14,6 +14,7 @@ from sale.config.proxies import is_loopback
 from sale.errors import CallError, RejectedError, ServerError
 from sale.models.address import Address
 from sale.models.endpoint import EndpointModel, fixed_address
+from sale.models.protocol import GenerationRequest
 from tests.support.endpoint import Endpoint
 from tests.support.pool import KEY, PLAN, model
 
@@ -43,7 +44,7 @@ def openai_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("key", [KEY, None])
 async def test_nothing_of_openais_environment_goes_to_anybody_else(endpoint: Endpoint, key: str | None) -> None:
     found = model(endpoint, "good", key=key)
-    await found.generate(PLAN, max_tokens=20)
+    await found.generate(GenerationRequest(PLAN, max_tokens=20))
     await found.aclose()
     (received,) = endpoint.requests()
     assert CANARY not in f"{received.headers}{received.body}"
@@ -61,7 +62,7 @@ async def test_openai_itself_gets_its_organization_but_the_agents_own_key() -> N
 
 async def test_a_redirect_to_elsewhere_does_not_take_the_key_along(endpoint: Endpoint) -> None:
     found = model(endpoint, "redirect")
-    assert (await found.generate(PLAN, max_tokens=20)).text
+    assert (await found.generate(GenerationRequest(PLAN, max_tokens=20))).text
     await found.aclose()
     here, elsewhere = endpoint.requests()
     assert here.headers["authorization"] == f"Bearer {KEY}"
@@ -76,7 +77,7 @@ async def test_a_redirect_to_elsewhere_does_not_take_the_key_along(endpoint: End
 async def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(endpoint: Endpoint, key: str) -> None:
     found = model(endpoint, "good", key=key)
     with pytest.raises(RejectedError, match="the key cannot be sent") as raised:
-        await found.generate(PLAN, max_tokens=20)
+        await found.generate(GenerationRequest(PLAN, max_tokens=20))
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value)
     assert not key.strip() or key.strip() not in shown.replace("words", "")
     assert endpoint.requests() == []
@@ -94,7 +95,7 @@ async def test_no_error_traceback_repr_or_log_shows_the_key(
     found = model(endpoint, behaviour)
     shown = [repr(found), repr(await found.for_tools()), repr(vars(found))]
     try:
-        shown.append(repr(await found.generate(PLAN, max_tokens=20)))
+        shown.append(repr(await found.generate(GenerationRequest(PLAN, max_tokens=20))))
     except CallError as error:
         shown += [str(error), repr(error), repr(error.args), "".join(traceback.format_exception(error))]
         logging.getLogger("test").exception("it failed")
@@ -107,7 +108,7 @@ async def test_no_error_traceback_repr_or_log_shows_the_key(
 async def test_an_endpoint_that_repeats_the_key_is_quoted_without_it(endpoint: Endpoint) -> None:
     found = model(endpoint, "echo-key")
     with pytest.raises(RejectedError, match="‹hidden›") as raised:
-        await found.generate(PLAN, max_tokens=20)
+        await found.generate(GenerationRequest(PLAN, max_tokens=20))
     assert raised.value.__cause__ is None
     await found.aclose()
 
@@ -120,7 +121,7 @@ async def test_a_url_with_a_secret_in_it_is_refused_without_being_shown(
     caplog.set_level(logging.DEBUG)
     found = model(endpoint, "good", base_url=url.format(CANARY))
     with pytest.raises(RejectedError, match="nothing else") as raised:
-        await found.generate(PLAN, max_tokens=20)
+        await found.generate(GenerationRequest(PLAN, max_tokens=20))
     assert CANARY not in "".join(traceback.format_exception(raised.value)) + str(raised.value) + caplog.text
     await found.aclose()
 
@@ -128,7 +129,7 @@ async def test_a_url_with_a_secret_in_it_is_refused_without_being_shown(
 async def test_a_placeholder_for_a_key_garbles_no_message(endpoint: Endpoint) -> None:
     found = model(endpoint, "401", key="1")
     with pytest.raises(RejectedError, match="HTTP 401 for model '401': Incorrect API key provided"):
-        await found.generate(PLAN, max_tokens=20)
+        await found.generate(GenerationRequest(PLAN, max_tokens=20))
     await found.aclose()
 
 
@@ -160,7 +161,7 @@ async def test_a_remote_host_is_reached_through_the_environments_proxy(
         monkeypatch.delenv("NO_PROXY", raising=False)
         found = model(endpoint, "good", base_url="http://models.example.org/v1")
         with pytest.raises(ServerError, match="502"):
-            await found.generate(PLAN, max_tokens=20)
+            await found.generate(GenerationRequest(PLAN, max_tokens=20))
         await found.aclose()
     assert lines == ["POST http://models.example.org/v1/chat/completions HTTP/1.1"]
     assert endpoint.requests() == []
@@ -175,7 +176,7 @@ async def test_this_machine_is_reached_directly_whatever_the_environment_says(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     found = model(endpoint, "good", base_url=endpoint.base_url.replace("127.0.0.1", host))
-    assert (await found.generate(PLAN, max_tokens=20)).text
+    assert (await found.generate(GenerationRequest(PLAN, max_tokens=20))).text
     await found.aclose()
     assert len(endpoint.requests()) == 1
 

@@ -9,6 +9,7 @@ import pytest
 
 from sale.errors import CallTimeoutError, ServerError, UnreachableError
 from sale.models.endpoint import Address, EndpointModel, fixed_address
+from sale.models.protocol import GenerationRequest
 from sale.types import Prompt
 from tests.support.wire import Out, Request, Wire, usage, whole
 
@@ -17,7 +18,7 @@ PROMPT = Prompt(system="", user="What is 6 × 7?", template="test")
 
 async def ask(model: EndpointModel) -> str:
     try:
-        return (await model.generate(PROMPT, max_tokens=10)).text
+        return (await model.generate(GenerationRequest(PROMPT, max_tokens=10))).text
     finally:
         await model.aclose()
 

@@ -18,6 +18,7 @@ from sale.auction.prompts import bid_prompt, judge_prompt, panel_prompt, refine_
 from sale.auction.prompts.templates import neutralise
 from sale.auction.text import without_invisible, without_scores
 from sale.errors import RateLimitedError
+from sale.models.protocol import GenerationRequest
 from sale.models.scripted import Line, ScriptedModel, persona, plans_in
 from sale.types import Prompt, Usage
 from tests.support.builders import TASK, pair, strategy, token
@@ -78,7 +79,7 @@ class TestModel:
     async def test_counts_words(self) -> None:
         model = ScriptedModel(lambda prompt, schema: "one two  three\n")
         prompt = Prompt(system="a b", user="c d e", template="t")
-        reply = await model.generate(prompt, max_tokens=10)
+        reply = await model.generate(GenerationRequest(prompt, max_tokens=10))
         assert reply.text == "one two  three\n"
         assert reply.usage == Usage(input_tokens=5, output_tokens=3)
         assert (reply.seconds, reply.logprobs, reply.truncated) == (0.0, None, False)
@@ -88,18 +89,18 @@ class TestModel:
         logprobs = (token("x"),)
         model = ScriptedModel(lambda prompt, schema: Line(text="x", tokens=12, logprobs=logprobs, seconds=0.01))
         began = time.monotonic()
-        measured = await model.generate(BID, max_tokens=12, measure=True)
+        measured = await model.generate(GenerationRequest(BID, max_tokens=12, measure=True))
         assert time.monotonic() - began >= 0.01
         assert (measured.usage.output_tokens, measured.truncated) == (12, False)
         assert (measured.seconds, measured.logprobs) == (0.01, logprobs)
-        cut = await model.generate(BID, max_tokens=11)
+        cut = await model.generate(GenerationRequest(BID, max_tokens=11))
         assert (cut.usage.output_tokens, cut.truncated, cut.logprobs) == (11, True, None)
 
     async def test_fails_as_told(self) -> None:
         error = RateLimitedError("slow down")
         model = ScriptedModel(lambda prompt, schema: error)
         with pytest.raises(RateLimitedError) as caught:
-            await model.generate(BID, max_tokens=5)
+            await model.generate(GenerationRequest(BID, max_tokens=5))
         assert caught.value is error
         assert model.asked == [BID]
 
@@ -110,7 +111,7 @@ class TestModel:
             seen.append(schema)
             return "{}"
 
-        await ScriptedModel(script).generate(BID, max_tokens=5, schema=SCHEMA)
+        await ScriptedModel(script).generate(GenerationRequest(BID, max_tokens=5, schema=SCHEMA))
         assert seen == [SCHEMA]
 
     async def test_answers_in_a_tool_loop(self) -> None:

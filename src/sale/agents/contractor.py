@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from sale.agents.account import NO_BUDGET, ExecutionAccount, max_dollars
-from sale.agents.execution import WorkItem, answer_directly, work_with_tools
+from sale.agents.execution import answer_directly, work_with_tools
 from sale.agents.lookups import Lookup, WorkspaceLookup, look_with
 from sale.agents.metered_model import MeteredModel
 from sale.agents.prompts import work_prompt
@@ -16,12 +16,13 @@ from sale.agents.samples import SampledModel, best_of
 from sale.agents.steps import work_in_steps
 from sale.agents.tools.workspace.copy_tools import KIT
 from sale.agents.tools.workspace.workspace import Workspace
+from sale.agents.worklog import WorkItem
 from sale.agents.workspace_run import work_in_workspace
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror, Look
 from sale.config import STEP_WAYS, TOOL_WAYS, AgentSettings
 from sale.errors import ConfigError
 from sale.models.address import Located
-from sale.models.protocol import Model
+from sale.models.protocol import GenerationRequest, Model
 from sale.types import Execution, Price, Reply, Task, ToolInfo
 
 
@@ -142,12 +143,14 @@ class Contractor:
 
     async def bid(self, request: BidRequest, /) -> Reply:
         """Write a strategy, with log-probabilities where the endpoint gives them."""
-        return await self._model.generate(request.prompt, max_tokens=request.max_tokens, measure=True)
+        return await self._model.generate(
+            GenerationRequest(request.prompt, max_tokens=request.max_tokens, measure=True)
+        )
 
     async def judge(self, request: JudgeRequest, /) -> Reply:
         """Score strategies, held to the request's schema where the endpoint can."""
         return await self._model.generate(
-            request.prompt, max_tokens=request.max_tokens, schema=request.schema, measure=True
+            GenerationRequest(request.prompt, max_tokens=request.max_tokens, schema=request.schema, measure=True)
         )
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
@@ -13,36 +12,28 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 
 from sale.agents.account import ExecutionAccount
 from sale.agents.prompts import closing_words
-from sale.models.protocol import Model, ToolModel
-from sale.types import Prompt, Reply, Usage
+from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
+from sale.types import Reply, Usage
 
 
-class MeteredModel:
+class MeteredModel(ModelWrapper):
     """A model for one execution; whoever owns it closes it."""
 
     def __init__(self, model: Model, account: ExecutionAccount) -> None:
         """Count on this account."""
-        self._model = model
+        super().__init__(model)
         self._account = account
 
-    async def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        measure: bool = False,
-        sample: int = 0,
-    ) -> Reply:
+    async def generate(self, request: GenerationRequest, /) -> Reply:
         """Ask once, within what is left; see `Model.generate`.
 
         Raises:
             SpentError: Nothing is left.
         """
         self._account.allow()
-        room = self._account.limit_tokens(max_tokens)
-        reply = await self._model.generate(prompt, max_tokens=room, schema=schema, measure=measure, sample=sample)
-        self._account.record_call(reply.usage, reply.seconds, cut=reply.truncated and room < max_tokens)
+        room = self._account.limit_tokens(request.max_tokens)
+        reply = await self._model.generate(replace(request, max_tokens=room))
+        self._account.record_call(reply.usage, reply.seconds, cut=reply.truncated and room < request.max_tokens)
         return reply
 
     async def for_tools(self) -> ToolModel:

@@ -8,19 +8,17 @@ passes is the answer. For models too small for a loop of tools. Whatever happens
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from sale.agents.edits import apply_edits, edits_in
-from sale.agents.execution import WorkItem, describe, execution_of, line_of, shortfall_of
 from sale.agents.prompts.repository import FileView, edit_prompt
 from sale.agents.tools.python import clip
 from sale.agents.tools.workspace.listing import clip_to_end, find_concerned_files, is_test
 from sale.agents.tools.workspace.workspace import Workspace
-from sale.errors import CallError, CallTimeoutError, SaleError
+from sale.agents.worklog import WorkItem, Worklog, describe, shortfall_of
+from sale.errors import SaleError
 from sale.models.protocol import Model
-from sale.types import Call, Execution, Prompt, Reply, Task, Usage
+from sale.types import Execution, Task
 
 FILES = 4
 """The most files shown, beside tests."""
@@ -42,35 +40,29 @@ class _PatchAttempt:
 
 
 @dataclass(slots=True)
-class _PatchState:
+class _PatchState(Worklog):
     """The state of the work so far."""
 
     best: _PatchAttempt | None = None
-    error: str | None = None
-    calls: list[Call] = field(default_factory=list[Call])
-    trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
 
 
 async def work_by_patches(
     model: Model, workspace: Workspace, item: WorkItem, task: Task, strategy: str | None
 ) -> Execution:
     """Change the repository in at most `item.turns` answers; the answer is the patch of the best of them."""
-    began = time.monotonic()
-    state = _PatchState()
-    try:
-        async with asyncio.timeout(item.seconds):
-            await _rounds(model, workspace, item, task, strategy, state)
-    except TimeoutError:
-        state.error = describe(CallTimeoutError(f"not done within {item.seconds:g} s"))
+    state = _PatchState(item)
+    failure = await state.finish(_rounds(model, workspace, task, strategy, state))
     patch = state.best.patch if state.best else ""
-    error = None if patch else state.error or "execution.unchanged: nothing was changed"
-    seconds = time.monotonic() - began
-    return execution_of(item, "edits", patch, tuple(state.trace), tuple(state.calls), seconds, error)
+    return state.complete("edits", patch, None if patch else failure or "execution.unchanged: nothing was changed")
 
 
 async def _rounds(
-    model: Model, workspace: Workspace, item: WorkItem, task: Task, strategy: str | None, state: _PatchState
-) -> None:
+    model: Model, workspace: Workspace, task: Task, strategy: str | None, state: _PatchState
+) -> str | None:
+    """Change, and correct while it fails; return why the last answer has no whole change in it."""
+    item = state.item
+    shortfall: str | None = None
+    state.note("system", item.prompt.system)
     files = _files(workspace, task)
     whole = all(len(file.text) <= WHOLE_CHARACTERS for file in files if not file.fixed)
     last: _PatchAttempt | None = None
@@ -83,43 +75,23 @@ async def _rounds(
             sample = 0 if turn == 1 else turn
         else:
             prompt, sample = edit_prompt(task, strategy=strategy, files=files, whole=whole), turn
-        reply = await _ask(model, prompt, item, state, sample)
-        if reply is None:
-            return
+        state.note("user", prompt.user)
+        reply = await state.ask(model, prompt, sample=sample)
         last = await _tried(workspace, reply.text, files)
-        state.trace.append({"role": "tool", "content": last.fault or "it passes"})
+        state.note("tool", last.fault or "it passes")
         if state.best is None or last.patch:
             state.best = last
-        state.error = (
+        shortfall = (
             None if last.patch else shortfall_of(reply.text, truncated=reply.truncated, tokens=item.answer_tokens)
         )
         if not last.fault:
-            return
+            break
+    return shortfall
 
 
 def _lines_of(patch: str) -> str:
     """A patch without what only git needs to know."""
     return "\n".join(line for line in patch.splitlines() if not line.startswith(("diff --git", "index ", "@@")))
-
-
-async def _ask(model: Model, prompt: Prompt, item: WorkItem, state: _PatchState, sample: int) -> Reply | None:
-    began = time.monotonic()
-    asked = replace(item, prompt=prompt)
-    if not state.trace:
-        state.trace.append({"role": "system", "content": prompt.system})
-    state.trace.append({"role": "user", "content": prompt.user})
-    try:
-        reply = await model.generate(prompt, max_tokens=item.answer_tokens, sample=sample)
-    except CallError as error:
-        state.error = describe(error)
-        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, state.error))
-        return None
-    except asyncio.CancelledError:  # most likely the time is up
-        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, "call.timeout: stopped"))
-        raise
-    state.calls.append(line_of(asked, reply.usage, reply.seconds, None))
-    state.trace.append({"role": "assistant", "content": reply.text})
-    return reply
 
 
 async def _tried(workspace: Workspace, reply: str, files: tuple[FileView, ...]) -> _PatchAttempt:

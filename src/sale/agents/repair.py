@@ -7,21 +7,19 @@ the same as for a direct answer. Whatever happens, what was spent is returned, w
 from __future__ import annotations
 
 import ast
-import asyncio
-import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from sale.agents.code_answer import extract_code
 from sale.agents.code_tests import run_tests
-from sale.agents.execution import WorkItem, answer_directly, describe, execution_of, line_of, shortfall_of
+from sale.agents.execution import answer_directly
 from sale.agents.prompts import repair_prompt
 from sale.agents.task_examples import examples_of, functions_asked, prelude_of, run_examples
 from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, Sandbox
-from sale.errors import CallError, CallTimeoutError, SandboxError
+from sale.agents.worklog import WorkItem, Worklog, describe, shortfall_of
+from sale.errors import SandboxError
 from sale.models.protocol import Model
-from sale.types import Call, Execution, Prompt, Reply, Task, Usage
+from sale.types import Execution, Task
 
 PATIENCE = 2
 """Corrections in a row that make nothing better before it is left at that, however many turns there are."""
@@ -60,12 +58,10 @@ class _AnswerAttempt:
 
 
 @dataclass(slots=True)
-class _RepairState:
+class _RepairState(Worklog):
     """The state of the work so far."""
 
     best: _AnswerAttempt | None = None
-    calls: list[Call] = field(default_factory=list[Call])
-    trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
 
 
 async def answer_and_repair(
@@ -80,31 +76,23 @@ async def answer_and_repair(
     """
     if task.domain != "coding" and (task.domain is not None or examples_of(task.text) is None):
         return await answer_directly(model, item)
-    began = time.monotonic()
-    state = _RepairState()
-    try:
-        async with asyncio.timeout(item.seconds):
-            failure = await _rounds(model, workbench, item, task, strategy, state)
-    except TimeoutError:
-        failure = describe(_out_of_time(item))
+    state = _RepairState(item)
+    failure = await state.finish(_rounds(model, workbench, task, strategy, state))
     best = state.best
-    answer, error = (best.answer, best.shortfall) if best else ("", failure)
-    seconds = time.monotonic() - began
-    return execution_of(item, "repair", answer, tuple(state.trace), tuple(state.calls), seconds, error)
+    return state.complete("repair", *((best.answer, best.shortfall) if best else ("", failure)))
 
 
 async def _rounds(
-    model: Model, workbench: Workbench, item: WorkItem, task: Task, strategy: str | None, state: _RepairState
+    model: Model, workbench: Workbench, task: Task, strategy: str | None, state: _RepairState
 ) -> str | None:
-    """Answer, and correct while it helps; why it could not go on, where it could not."""
+    """Answer, and correct while it helps."""
+    item = state.item
     prompt = item.prompt
-    state.trace += [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+    state.note_prompt(prompt)
     handed_in = set[str]()
     idle = 0
     for _ in range(item.turns):
-        reply, failure = await _ask(model, prompt, item, state)
-        if reply is None:
-            return failure
+        reply = await state.ask(model, prompt)
         code = extract_code(reply.text)
         if code in handed_in:
             return None
@@ -113,7 +101,7 @@ async def _rounds(
         attempt = _AnswerAttempt(answer=reply.text, rank=_UNTRIED, shortfall=shortfall)
         state.best = state.best or attempt  # should time run out now
         found = await _look_at(reply.text, task, workbench)
-        state.trace.append({"role": "tool", "content": found.fault or found.note})
+        state.note("tool", found.fault or found.note)
         better = found.rank > state.best.rank
         if better:
             state.best = replace(attempt, rank=found.rank)
@@ -122,26 +110,6 @@ async def _rounds(
             return None
         prompt = repair_prompt(task, strategy=strategy, code=code[:CODE_CHARACTERS], fault=found.fault)
     return None
-
-
-async def _ask(model: Model, prompt: Prompt, item: WorkItem, state: _RepairState) -> tuple[Reply | None, str | None]:
-    began = time.monotonic()
-    asked = replace(item, prompt=prompt)
-    try:
-        reply = await model.generate(prompt, max_tokens=item.answer_tokens)
-    except CallError as error:
-        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(error)))
-        return None, describe(error)
-    except asyncio.CancelledError:  # most likely the time is up
-        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(_out_of_time(item))))
-        raise
-    state.calls.append(line_of(asked, reply.usage, reply.seconds, None))
-    state.trace.append({"role": "assistant", "content": reply.text})
-    return reply, None
-
-
-def _out_of_time(item: WorkItem) -> CallTimeoutError:
-    return CallTimeoutError(f"not done within {item.seconds:g} s")
 
 
 async def _look_at(answer: str, task: Task, workbench: Workbench) -> _TrialResult:

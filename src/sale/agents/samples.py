@@ -10,45 +10,32 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from sale.agents.repair import Workbench
 from sale.agents.task_examples import TextExamples, examples_of, run_examples
 from sale.agents.verify import normalise
 from sale.errors import SandboxError
-from sale.models.protocol import Model, ToolModel
-from sale.types import Execution, Prompt, Reply, Task
+from sale.models.protocol import GenerationRequest, Model, ModelWrapper
+from sale.types import Execution, Reply, Task
 
 _OPTIONS = re.compile(r"^\(?([A-H])[.)] ", re.MULTILINE)
 _LETTER = re.compile(r"^(?:(?:correct|right|answer|option|choice|is) )*([a-h])(?: .*)?$")
 _NOTHING = -1
 
 
-class SampledModel:
+class SampledModel(ModelWrapper):
     """A model that gives its n-th sample whenever it is asked."""
 
     def __init__(self, model: Model, sample: int) -> None:
         """Wrap a model; whoever owns it closes it."""
-        self._model = model
+        super().__init__(model)
         self._sample = sample
 
-    async def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        measure: bool = False,
-        sample: int = 0,
-    ) -> Reply:
-        """The sample of this number; see `Model.generate`."""
-        wanted = sample or self._sample
-        return await self._model.generate(prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=wanted)
-
-    async def for_tools(self) -> ToolModel:
-        """The model itself: the tool loop has no samples."""
-        return await self._model.for_tools()
+    async def generate(self, request: GenerationRequest, /) -> Reply:
+        """The sample of this number; see `Model.generate`. The tool loop has no samples."""
+        return await self._model.generate(replace(request, sample=request.sample or self._sample))
 
     async def aclose(self) -> None:
         """Do nothing: the owner of the model closes it."""

@@ -7,23 +7,22 @@ calls: which tool, then what it is given. Whatever happens, what was spent is re
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
-from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS, WorkItem, describe, execution_of, line_of
+from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS
 from sale.agents.inputs import MAX_TEXT_CHARACTERS, ToolInputs, inputs_of
 from sale.agents.prompts import StepView, choose_prompt, fill_prompt, step_prompt
 from sale.agents.protocol import SourcedTool, Tool
+from sale.agents.worklog import WorkItem, Worklog
 from sale.agents.written_calls import MAX_TEXT, call_of, objects_in, written_calls
-from sale.errors import CallError, CallTimeoutError, SaleError
+from sale.errors import SaleError
 from sale.models.protocol import Model
-from sale.types import Call, Execution, Prompt, Task, Usage
+from sale.types import Execution, Prompt, Task
 
 ANSWER = "answer"
 BROKEN = ""
@@ -39,36 +38,37 @@ _ESCAPE = 12
 
 
 @dataclass(slots=True)
-class _StepState:
+class _StepState(Worklog):
     """The state of the work so far."""
 
     steps: list[StepView] = field(default_factory=list[StepView])
-    calls: list[Call] = field(default_factory=list[Call])
-    trace: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
     answer: str = ""
+
+    async def ask_step(self, model: Model, prompt: Prompt, schema: Mapping[str, object]) -> str:
+        """Ask for the next step, and return the text. The first prompt is on record: later ones repeat it."""
+        if not self.calls:
+            self.note_prompt(prompt)
+        return (await self.ask(model, prompt, schema=schema)).text
+
+    def note_step(self, use: str, given: object, result: str) -> None:
+        """Put a step and its result on record."""
+        self.note("tool", result)
+        self.steps.append(StepView(action=json.dumps({"use": use, "input": given}, ensure_ascii=False), result=result))
 
 
 async def work_in_steps(
     model: Model, tools: Sequence[Tool], item: WorkItem, task: Task, strategy: str | None
 ) -> Execution:
     """Do a task in at most `item.turns` steps."""
-    began = time.monotonic()
-    state = _StepState()
-    error: str | None = None
-    try:
-        async with asyncio.timeout(item.seconds):
-            error = await _steps(model, tools, item, task, strategy, state)
-    except TimeoutError:
-        error = describe(CallTimeoutError(f"not done within {item.seconds:g} s"))
-    mode = "choose" if item.choosing else "consult" if item.opening else "steps"
-    return execution_of(
-        item, mode, state.answer, tuple(state.trace), tuple(state.calls), time.monotonic() - began, error
-    )
+    state = _StepState(item)
+    error = await state.finish(_steps(model, tools, task, strategy, state))
+    return state.complete("choose" if item.choosing else "consult" if item.opening else "steps", state.answer, error)
 
 
 async def _steps(
-    model: Model, tools: Sequence[Tool], item: WorkItem, task: Task, strategy: str | None, state: _StepState
+    model: Model, tools: Sequence[Tool], task: Task, strategy: str | None, state: _StepState
 ) -> str | None:
+    item = state.item
     by_name = {tool.info.name: inputs_of(tool) for tool in item.meter(tools)}
     shown = tuple(by_name.values())
     sourced = any(isinstance(tool, SourcedTool) for tool in tools)
@@ -78,88 +78,53 @@ async def _steps(
         shown = ()  # there is no step left to search in
     for turn in range(1, item.turns + 1):
         last = turn == item.turns or (item.account is not None and item.account.closing)
-        chosen, failure = None, None
+        chosen = None
         if item.choosing and len(shown) > 1 and not last:
-            chosen, failure = await _chosen(model, by_name, item, task, strategy, state)
+            chosen = await _chosen(model, by_name, task, strategy, state)
             last = chosen == ANSWER
-        if failure is not None:
-            return failure
         if chosen in by_name:
-            text, failure = await _filled(model, by_name[chosen], item, task, strategy, state)
+            text = await _filled(model, by_name[chosen], task, strategy, state)
         else:
             prompt = step_prompt(task, strategy=strategy, tools=shown, steps=state.steps, last=last, sourced=sourced)
             schema = step_schema(() if last else shown, sourced=sourced)
-            text, failure = await _ask(model, prompt, schema, item, state)
-        if text is None:
-            return failure
+            text = await state.ask_step(model, prompt, schema)
         use, given = read_step(text, by_name)
         if use == ANSWER:
             state.answer = str(given)
             return None if state.answer.strip() else "call.bad_reply: the answer is empty"
         if use == BROKEN:
-            _note_step(use, given, "that is no whole JSON object", state)
+            state.note_step(use, given, "that is no whole JSON object")
         else:
-            await _take_step(by_name.get(use), use, given, state)
+            state.note_step(use, given, await _use(by_name.get(use), given))
     return f"{OUT_OF_TURNS}: not done within {item.turns} turns"
 
 
 async def _search_first(search: ToolInputs, task: Task, state: _StepState) -> None:
     """The first step of `consult`: a search with the task's own words, which costs no call of the model."""
-    await _take_step(search, SEARCH, " ".join(task.text.split())[:MAX_TEXT_CHARACTERS], state)
-
-
-async def _take_step(tool: ToolInputs | None, use: str, given: object, state: _StepState) -> None:
-    _note_step(use, given, await _use(tool, given), state)
-
-
-def _note_step(use: str, given: object, result: str, state: _StepState) -> None:
-    state.trace.append({"role": "tool", "content": result})
-    state.steps.append(StepView(action=json.dumps({"use": use, "input": given}, ensure_ascii=False), result=result))
-
-
-async def _ask(
-    model: Model, prompt: Prompt, schema: Mapping[str, object], item: WorkItem, state: _StepState
-) -> tuple[str | None, str | None]:
-    """The text of a reply, or why there is none."""
-    began = time.monotonic()
-    asked = replace(item, prompt=prompt)
-    if not state.calls:
-        state.trace += [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-    try:
-        reply = await model.generate(prompt, max_tokens=item.answer_tokens, schema=schema)
-    except CallError as error:
-        state.calls.append(line_of(asked, Usage(), time.monotonic() - began, describe(error)))
-        return None, describe(error)
-    state.calls.append(line_of(asked, reply.usage, reply.seconds, None))
-    state.trace.append({"role": "assistant", "content": reply.text})
-    return reply.text, None
+    words = " ".join(task.text.split())[:MAX_TEXT_CHARACTERS]
+    state.note_step(SEARCH, words, await _use(search, words))
 
 
 async def _chosen(
-    model: Model, tools: Mapping[str, ToolInputs], item: WorkItem, task: Task, strategy: str | None, state: _StepState
-) -> tuple[str | None, str | None]:
-    """The tool the next step needs, or the answer; neither where the reply names none. Else why there is no reply."""
+    model: Model, tools: Mapping[str, ToolInputs], task: Task, strategy: str | None, state: _StepState
+) -> str | None:
+    """Ask for the tool the next step needs, or the answer; return neither where the reply names none."""
     prompt = choose_prompt(task, strategy=strategy, tools=tuple(tools.values()), steps=state.steps)
-    text, failure = await _ask(model, prompt, choice_schema(tools), item, state)
-    use = _object(text or "").get(USE)
-    return (use if isinstance(use, str) and (use in tools or use == ANSWER) else None), failure
+    use = _object(await state.ask_step(model, prompt, choice_schema(tools))).get(USE)
+    return use if isinstance(use, str) and (use in tools or use == ANSWER) else None
 
 
-async def _filled(
-    model: Model, tool: ToolInputs, item: WorkItem, task: Task, strategy: str | None, state: _StepState
-) -> tuple[str | None, str | None]:
-    """Ask for the inputs of a tool; return the step, or the reason why there is none."""
+async def _filled(model: Model, tool: ToolInputs, task: Task, strategy: str | None, state: _StepState) -> str:
+    """Ask for the inputs of a tool, and return the step."""
     prompt = fill_prompt(task, strategy=strategy, tool=tool, steps=state.steps)
-    text, failure = await _ask(model, prompt, tool.whole, item, state)
-    if text is None:
-        return None, failure
+    text = await state.ask_step(model, prompt, tool.whole)
     given = _object(text)
     if set(given) == {tool.name} and isinstance(inner := given[tool.name], dict):  # as in a whole step
         given = cast("dict[str, object]", inner)
     elif (call := call_of(given)) is not None and isinstance(call[1], dict):
         given = cast("dict[str, object]", call[1])
     value = given if tool.text is None else given.get(tool.text, text)
-    return json.dumps({tool.name: value}, ensure_ascii=False), None
+    return json.dumps({tool.name: value}, ensure_ascii=False)
 
 
 def _object(text: str) -> dict[str, object]:

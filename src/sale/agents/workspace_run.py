@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sale.agents.execution import WorkItem, work_with_tools
+from sale.agents.execution import work_with_tools
 from sale.agents.patch_loop import work_by_patches
 from sale.agents.protocol import Agent, Movable
 from sale.agents.steps import work_in_steps
 from sale.agents.tools.workspace.copy_tools import make_copy_tools
 from sale.agents.tools.workspace.tree import WorkingCopy
 from sale.agents.tools.workspace.workspace import Workspace
+from sale.agents.worklog import WorkItem
 from sale.config import STEP_WAYS, TOOL_WAYS
 from sale.errors import ConfigError, SaleError
 from sale.models.protocol import Model

@@ -1,4 +1,4 @@
-"""The trade of money for success: Pareto front, convex hull, and the area under it (AIQ).
+"""The trade of money for success as one number: the area under the hull of random mixtures (AIQ).
 
 RouterBench (Hu et al. 2024, arXiv 2403.12031) scores a router by all its settings at once: mixing two settings at
 random reaches every point between them, so that what counts is the convex hull of its points, never falling, which
@@ -13,32 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sale.bench.metrics import DecisionOutcomes
-from sale.bench.routers.protocol import Floats, Ints
+from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval, Resampling, bootstrap
-
-
-def pareto(costs: Sequence[float] | Floats, successes: Sequence[float] | Floats) -> Ints:
-    """Places of the points that no other point beats, from the cheapest on; of equal points the first."""
-    cost, success = _points(costs, successes)
-    order = np.lexsort((np.arange(len(cost)), -success, cost))
-    best = np.concatenate([[-np.inf], np.maximum.accumulate(success[order])[:-1]])
-    return order[success[order] > best]
-
-
-def hull(costs: Sequence[float] | Floats, successes: Sequence[float] | Floats) -> Ints:
-    """Places of the corners of the never-falling convex hull that starts at (0, 0), from the cheapest on."""
-    cost, success = _points(costs, successes)
-    corners: list[int] = []
-    here, height = 0.0, 0.0
-    front = [int(place) for place in pareto(cost, success) if success[place] > 0]
-    while front:
-        with np.errstate(divide="ignore"):
-            slopes = (success[front] - height) / (cost[front] - here)
-        at = len(front) - 1 - int(np.argmax(slopes[::-1]))
-        corners.append(front[at])
-        here, height = float(cost[front[at]]), float(success[front[at]])
-        front = front[at + 1 :]
-    return np.array(corners, dtype=np.intp)
 
 
 def hull_area(costs: Floats, successes: Floats, most: float) -> Floats:
@@ -98,12 +74,3 @@ def aiq(settings: Sequence[DecisionOutcomes], most: float, resampling: Resamplin
     if found is None:
         raise ValueError("AIQ is not finite: some cost is too large")
     return found
-
-
-def _points(costs: Sequence[float] | Floats, successes: Sequence[float] | Floats) -> tuple[Floats, Floats]:
-    cost, success = np.asarray(costs, dtype=np.float64), np.asarray(successes, dtype=np.float64)
-    if cost.ndim != 1 or cost.shape != success.shape:
-        raise ValueError(f"every point needs a cost and a success, got {cost.shape} and {success.shape}")
-    if not (np.isfinite(cost) & np.isfinite(success) & (cost >= 0)).all():
-        raise ValueError("costs and successes must be finite, costs not below 0")
-    return cost, success

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from sale.bench.figure_style import FAINT, GREY, HUES, INK, OURS, apply_style, canvas, fade, percent, point_labels
-from sale.bench.frontier import hull
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval
+from sale.learning.mixtures import mixture_line
 
 Kind = Literal["agent", "router", "ours", "oracle"]
 LOOKS: dict[Kind, tuple[str, str]] = {
@@ -97,9 +97,9 @@ def _mixtures(points: Sequence[ParetoPoint], costs: Floats, rates: Floats, spots
     alone = np.array([place for place, point in enumerate(points) if point.kind == "agent"], dtype=np.intp)
     if not len(alone):
         return np.zeros((0, 2))
-    corners = alone[hull(costs[alone], rates[alone])]
-    at = np.unique(np.concatenate([spots, costs[corners][(costs[corners] > spots[0]) & (costs[corners] < spots[-1])]]))
-    line: Floats = np.interp(at, np.concatenate([[0.0], costs[corners]]), np.concatenate([[0.0], rates[corners]]))
+    corners = mixture_line(costs[alone], rates[alone])
+    at = np.unique(np.concatenate([spots, corners[(corners[:, 0] > spots[0]) & (corners[:, 0] < spots[-1]), 0]]))
+    line: Floats = np.interp(at, *corners.T)
     return np.column_stack([at, line])
 
 

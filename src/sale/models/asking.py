@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic_ai.messages import ModelResponse
+from pydantic_ai.direct import model_request
+from pydantic_ai.messages import ModelRequest, ModelResponse, SystemPromptPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModelSettings
 from pydantic_ai.output import OutputObjectDefinition
 
+from sale.models.errors import map_errors
 from sale.models.logprobs import read_logprobs
-from sale.models.protocol import SAMPLING_TEMPERATURE
+from sale.models.protocol import SAMPLING_TEMPERATURE, GenerationRequest, ToolModel
 from sale.types import Reply, Usage
 
 # Transport hiccups are retried by the client (it honours Retry-After); what still fails goes to the caller.
@@ -28,13 +31,13 @@ class SamplingOptions:
     json_schema: bool = True
     retries: int = TRANSPORT_RETRIES
 
-    def settings(self, max_tokens: int, *, measure: bool, sample: int) -> OpenAIChatModelSettings:
+    def settings(self, request: GenerationRequest) -> OpenAIChatModelSettings:
         """The settings of one request; what a provider does not know it leaves out."""
-        settings = OpenAIChatModelSettings(max_tokens=max_tokens, temperature=self.temperature)
-        if sample:
+        settings = OpenAIChatModelSettings(max_tokens=request.max_tokens, temperature=self.temperature)
+        if request.sample:
             settings["temperature"] = max(self.temperature, SAMPLING_TEMPERATURE)
-            settings["seed"] = sample
-        if measure and self.logprobs:
+            settings["seed"] = request.sample
+        if request.measure and self.logprobs:
             settings["openai_logprobs"] = True
             settings["openai_top_logprobs"] = self.logprobs
         return settings
@@ -47,6 +50,24 @@ class SamplingOptions:
             output_mode="native",
             output_object=OutputObjectDefinition(json_schema=dict(schema), name="answer", strict=True),
         )
+
+
+async def ask(model: ToolModel, request: GenerationRequest, options: SamplingOptions, *, agent: str) -> Reply:
+    """Make one request through Pydantic AI.
+
+    Raises:
+        CallError: No usable answer; it names the agent.
+    """
+    prompt = request.prompt
+    began = time.monotonic()
+    with map_errors(agent):
+        response = await model_request(
+            model,
+            [ModelRequest(parts=[SystemPromptPart(content=prompt.system), UserPromptPart(content=prompt.user)])],
+            model_settings=options.settings(request),
+            model_request_parameters=options.parameters(request.schema),
+        )
+    return read_response(response, time.monotonic() - began)
 
 
 def read_response(response: ModelResponse, seconds: float) -> Reply:

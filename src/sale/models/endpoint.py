@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
-
-from pydantic_ai.direct import model_request
-from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
+from collections.abc import Awaitable, Callable
 
 from sale.errors import CallError, NotReadyError, SaleError
 from sale.models.address import Address
-from sale.models.asking import SamplingOptions, read_response
+from sale.models.asking import SamplingOptions, ask
 from sale.models.chat import ChatModel
 from sale.models.connection import connect
-from sale.models.errors import map_errors
-from sale.types import Prompt, Reply
+from sale.models.protocol import GenerationRequest
+from sale.types import Reply
 
 __all__ = ["Address", "EndpointModel", "SamplingOptions", "fixed_address"]
 
@@ -92,26 +88,9 @@ class EndpointModel:
             place = f"{error.where}: " if error.where else ""
             raise NotReadyError(f"{error.code}: {place}{error.message}", where=self._name, hint=error.hint) from error
 
-    async def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        measure: bool = False,
-        sample: int = 0,
-    ) -> Reply:
+    async def generate(self, request: GenerationRequest, /) -> Reply:
         """Ask once; see `Model.generate`."""
-        model = await self.for_tools()
-        began = time.monotonic()
-        with map_errors(self._name):
-            response = await model_request(
-                model,
-                [ModelRequest(parts=[SystemPromptPart(content=prompt.system), UserPromptPart(content=prompt.user)])],
-                model_settings=self._manner.settings(max_tokens, measure=measure, sample=sample),
-                model_request_parameters=self._manner.parameters(schema),
-            )
-        return read_response(response, time.monotonic() - began)
+        return await ask(await self.for_tools(), request, self._manner, agent=self._name)
 
     async def aclose(self) -> None:
         """Close the connection pool and release what `locate` took."""

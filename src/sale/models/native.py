@@ -13,16 +13,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import httpx2
 from pydantic import SecretStr
-from pydantic_ai.direct import model_request
 from pydantic_ai.exceptions import UnexpectedModelBehavior, UserError
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, SystemPromptPart, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model as ToolModel
 from pydantic_ai.models import ModelRequestParameters, infer_model
 from pydantic_ai.models.wrapper import WrapperModel
@@ -32,10 +30,11 @@ from pydantic_ai.settings import ModelSettings
 from sale.errors import CallError, ConfigError, MissingExtraError, RateLimitedError, ServerError
 from sale.extensions import make
 from sale.models.address import RequestShape
-from sale.models.asking import SamplingOptions, read_response
+from sale.models.asking import SamplingOptions, ask
 from sale.models.connection import client_for
-from sale.models.errors import map_errors, to_call_error
-from sale.types import Prompt, Reply
+from sale.models.errors import to_call_error
+from sale.models.protocol import GenerationRequest
+from sale.types import Reply
 
 EXTRAS = {"google-cloud": "google", "openai-chat": "openai", "openai-responses": "openai"}
 """Extras of Pydantic AI whose name is not that of the provider."""
@@ -152,27 +151,12 @@ class NativeModel:
             await self._model.__aenter__()
         return self._model
 
-    async def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        measure: bool = False,
-        sample: int = 0,
-    ) -> Reply:
+    async def generate(self, request: GenerationRequest, /) -> Reply:
         """Ask once; see `Model.generate`."""
         model = await self.for_tools()
-        can_hold = bool(cast("Mapping[str, object]", model.profile).get("supports_json_schema_output", False))
-        began = time.monotonic()
-        with map_errors(self._name):
-            response = await model_request(
-                model,
-                [ModelRequest(parts=[SystemPromptPart(content=prompt.system), UserPromptPart(content=prompt.user)])],
-                model_settings=self._manner.settings(max_tokens, measure=measure, sample=sample),
-                model_request_parameters=self._manner.parameters(schema if can_hold else None),
-            )
-        return read_response(response, time.monotonic() - began)
+        if not cast("Mapping[str, object]", model.profile).get("supports_json_schema_output", False):
+            request = replace(request, schema=None)
+        return await ask(model, request, self._manner, agent=self._name)
 
     async def aclose(self) -> None:
         """Close its connections, if they belong to the running event loop."""

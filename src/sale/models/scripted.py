@@ -19,6 +19,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from sale.errors import CallError
+from sale.models.protocol import GenerationRequest
 from sale.types import Prompt, Reply, TokenLogprobs, Usage
 
 
@@ -94,19 +95,12 @@ class ScriptedModel:
     samples: list[int] = field(default_factory=list[int])
     """Which sample was asked for, each time."""
 
-    async def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        measure: bool = False,
-        sample: int = 0,
-    ) -> Reply:
+    async def generate(self, request: GenerationRequest, /) -> Reply:
         """The script's line; see `Model.generate`."""
+        prompt, max_tokens = request.prompt, request.max_tokens
         self.asked.append(prompt)
-        self.samples.append(sample)
-        line = self.script(prompt, schema)
+        self.samples.append(request.sample)
+        line = self.script(prompt, request.schema)
         if isinstance(line, CallError):
             raise line
         line = Line(text=line) if isinstance(line, str) else line
@@ -119,7 +113,7 @@ class ScriptedModel:
                 output_tokens=min(max_tokens, words if line.tokens is None else line.tokens),
             ),
             seconds=line.seconds,
-            logprobs=line.logprobs if measure else None,
+            logprobs=line.logprobs if request.measure else None,
             truncated=(words if line.tokens is None else line.tokens) > max_tokens,
         )
 
@@ -131,7 +125,7 @@ class ScriptedModel:
             prompt = Prompt(system=info.instructions or "", user=shown, template="work")
             settings = info.model_settings
             limit = settings["max_tokens"] if settings and "max_tokens" in settings else sys.maxsize
-            reply = await self.generate(prompt, max_tokens=limit)
+            reply = await self.generate(GenerationRequest(prompt, max_tokens=limit))
             return ModelResponse(
                 parts=[TextPart(reply.text)],
                 usage=RequestUsage(input_tokens=reply.usage.input_tokens, output_tokens=reply.usage.output_tokens),

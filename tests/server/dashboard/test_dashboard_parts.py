@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -209,6 +210,18 @@ def test_the_frontier_is_those_nobody_beats() -> None:
     points = [point("dear", 3, 0.6), point("good", 2, 0.7), point("cheap", 1, 0.5), point("worse", 1, 0.4)]
     assert [one.name for one in frontier(points)] == ["cheap", "good"]
     assert scatter("T", "S", points).drawings[0][1].count("<polygon") == 4
+
+
+def test_the_line_of_random_mixtures_is_of_single_agents() -> None:
+    """From nothing to each corner, then flat; the market is compared with it and is no part of it."""
+    agents = [point("cheap", 1, 0.4), point("between", 2, 0.5), point("dear", 3, 0.8)]
+    market = replace(point("the market", 1, 0.9), agent=False)
+    drawn = [str(scatter("T", "S", some).drawings[0][1]) for some in (agents, [*agents, market])]
+    paths = [re.findall(r'<path[^>]*class="mixtures"', svg) for svg in drawn]
+    steps = [re.findall(r'd="M([^"]+)"', svg)[0] for svg in drawn]
+    assert [len(found) for found in paths] == [1, 1]
+    assert steps[0] == steps[1]
+    assert steps[0].count("L") == 3
 
 
 def told(lot: LiveAuction, *events: Event) -> LiveAuction:

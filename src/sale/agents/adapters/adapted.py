@@ -15,8 +15,8 @@ from pydantic_core import to_json, to_jsonable_python
 
 from sale.agents.account import NO_BUDGET, ExecutionAccount, max_dollars
 from sale.agents.adapters.plans import PlanSource, describe_error, estimate_usage
-from sale.agents.execution import describe
 from sale.agents.prompts import work_prompt
+from sale.agents.worklog import describe
 from sale.auction.protocols import BidRequest, Juror
 from sale.errors import CallTimeoutError, SaleError
 from sale.models.errors import FOREIGN, to_call_error

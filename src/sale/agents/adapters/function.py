@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from sale.agents.adapters.plans import Planner, Work, as_work, describe_error
-from sale.agents.execution import describe
+from sale.agents.worklog import describe
 from sale.auction.protocols import BidRequest, Juror
 from sale.errors import BadReplyError, CallTimeoutError, SaleError
 from sale.types import Call, Execution, Price, Reply, Task, ToolInfo, Usage

@@ -21,8 +21,8 @@ from typing import Any
 from sale.bench.recording.ballots import question_of
 from sale.bench.recording.log import RecordWriter, read_record
 from sale.errors import BadReplyError, CallError
-from sale.models.protocol import Model, ToolModel
-from sale.types import Prompt, Reply, TokenLogprobs, Usage
+from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
+from sale.types import Reply, TokenLogprobs, Usage
 
 MIN_LOGPROB = math.log(0.005)
 """Alternatives below half a percent are not kept one by one: their probability goes into the tail, as that of tokens
@@ -169,7 +169,7 @@ class CallLog:
             self._writer.append(line)
 
 
-class RecordedModel:
+class RecordedModel(ModelWrapper):
     """A model between an agent and the record."""
 
     def __init__(self, model: Model, log: CallLog, *, agent: str, identity: str, temperature: float) -> None:
@@ -182,32 +182,25 @@ class RecordedModel:
             identity: What makes it the same model another time: weights, or endpoint and name.
             temperature: Its sampling temperature, part of every key.
         """
-        self._model = model
+        super().__init__(model)
         self._log = log
         self._agent = agent
         self._identity = identity
         self._temperature = temperature
 
-    async def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        measure: bool = False,
-        sample: int = 0,
-    ) -> Reply:
+    async def generate(self, request: GenerationRequest, /) -> Reply:
         """The reply on record, or the model's; see `question_of` for ballots."""
-        question = question_of(prompt, schema)
+        prompt, sample = request.prompt, {"sample": request.sample} if request.sample else {}
+        question = question_of(prompt, request.schema)
         settings = {
             "model": self._identity,
             "system": prompt.system,
             "user": question.prompt.user,
-            "max_tokens": max_tokens,
+            "max_tokens": request.max_tokens,
             "schema": question.schema,
-            "measure": measure,
+            "measure": request.measure,
             "temperature": self._temperature,
-        } | ({"sample": sample} if sample else {})
+        } | sample
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
         line = {
             "agent": self._agent,
@@ -215,16 +208,14 @@ class RecordedModel:
             "template": prompt.template,
             "model": self._identity,
             "prompt": {"system": prompt.system, "user": question.prompt.user},
-            "max_tokens": max_tokens,
-            "schema": schema is not None,
+            "max_tokens": request.max_tokens,
+            "schema": request.schema is not None,
             "temperature": self._temperature,
-        } | ({"sample": sample} if sample else {})
+        } | sample
 
         async def call() -> Reply:
             try:
-                reply = await self._model.generate(
-                    prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=sample
-                )
+                reply = await self._model.generate(request)
                 return question.exchange_labels(reply)
             except BadReplyError:
                 raise  # the agent's own doing
@@ -240,10 +231,6 @@ class RecordedModel:
             CallError: Always.
         """
         raise CallError("calls of the tool loop are not recorded", where=self._agent, hint='Use execution = "steps".')
-
-    async def aclose(self) -> None:
-        """Close the model."""
-        await self._model.aclose()
 
 
 def stored_reply(reply: Reply) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
@@ -13,11 +12,11 @@ from pydantic_ai.settings import ModelSettings
 
 from sale.auction.ledger import TEMPLATE_TOKENS, TOKENS_PER_BYTE, worst_usage
 from sale.bench.trial.purse import Purse
-from sale.models.protocol import Model, ToolModel
-from sale.types import Price, Prompt, Reply, Usage
+from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
+from sale.types import Price, Reply, Usage
 
 
-class PaidModel:
+class PaidModel(ModelWrapper):
     """A model, with every call set aside for before it is made."""
 
     def __init__(self, model: Model, purse: Purse, price: Price, answer_tokens: int) -> None:
@@ -29,26 +28,16 @@ class PaidModel:
             price: Dollars per million tokens.
             answer_tokens: The longest turn of a tool loop.
         """
-        self._model = model
+        super().__init__(model)
         self._purse = purse
         self._price = price
         self._answer_tokens = answer_tokens
 
-    async def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        measure: bool = False,
-        sample: int = 0,
-    ) -> Reply:
+    async def generate(self, request: GenerationRequest, /) -> Reply:
         """Ask, if the purse allows it. A call that fails is counted as the most it could have cost."""
-        number = await self._purse.reserve(self._price.dollars(worst_usage(prompt, max_tokens)))
+        number = await self._purse.reserve(self._price.dollars(worst_usage(request.prompt, request.max_tokens)))
         try:
-            reply = await self._model.generate(
-                prompt, max_tokens=max_tokens, schema=schema, measure=measure, sample=sample
-            )
+            reply = await self._model.generate(request)
         except BaseException:
             await self._purse.lose(number)
             raise
@@ -58,10 +47,6 @@ class PaidModel:
     async def for_tools(self) -> ToolModel:
         """The model of the tool loop, paid likewise."""
         return PaidToolModel(await self._model.for_tools(), self._purse, self._price, self._answer_tokens)
-
-    async def aclose(self) -> None:
-        """Close the model."""
-        await self._model.aclose()
 
 
 class PaidToolModel(WrapperModel):

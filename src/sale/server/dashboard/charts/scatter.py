@@ -1,4 +1,4 @@
-"""Success against dollars: points with their intervals, and the line of those that no other beats at both."""
+"""Success against dollars: points with their intervals, and what mixing the agents at random reaches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from sale.learning.mixtures import mixture_line, pareto
 from sale.server.dashboard.charts.scale import SIZES, Frame, Scale, px, tag, ticks
 from sale.server.dashboard.charts.series import Chart
 from sale.server.dashboard.formatting import money, percent, round_money
@@ -25,31 +26,29 @@ class ScatterPoint:
     success: float
     success_range: tuple[float, float]
     tasks: int
+    agent: bool = True
+    """Whether it is a single agent, which can be drawn at random."""
 
 
 def frontier(points: Sequence[ScatterPoint]) -> list[ScatterPoint]:
     """Those that no other point beats, being no dearer and no worse; the cheapest first."""
-    best: list[ScatterPoint] = []
-    for point in sorted(points, key=lambda one: (one.dollars, -one.success)):
-        if not best or point.success > best[-1].success:
-            best.append(point)
-    return best
+    return [points[at] for at in pareto([one.dollars for one in points], [one.success for one in points])]
 
 
 def scatter(title: str, summary: str, points: Sequence[ScatterPoint], note: str = "") -> Chart:
-    """Dollars a task to the right, success upwards."""
+    """Dollars a task to the right, success upwards; the dashed line is what mixing single agents at random reaches."""
+    agents = [one for one in points if one.agent]
+    mixtures = mixture_line([one.dollars for one in agents], [one.success for one in agents]).tolist()
     reach = [point.dollars_range[1] if point.dollars_range else point.dollars for point in points]
 
     def draw(frame: Frame) -> Markup:
         across = ticks(0.0, min(max(reach, default=1.0), 1.6 * max((one.dollars for one in points), default=1.0)), 4)
         right = Scale(low=0.0, high=across[-1], start=frame.left, end=frame.width - frame.right)
         up = Scale(low=0.0, high=1.0, start=frame.foot, end=frame.top)
-        best = frontier(points)
-        steps = "".join(
-            f"{'M' if not number else 'L'}{px(right(one.dollars))} {px(up(one.success))}"
-            for number, one in enumerate(best)
-        )
-        parts = [_axes(frame, across, right, up), tag("path", d=steps or "M0 0", class_="frontier")]
+        corners = [corner for corner in mixtures if corner[0] <= across[-1]]
+        line = [*corners, [across[-1], corners[-1][1]]]
+        steps = " L".join(f"{px(right(dollars))} {px(up(success))}" for dollars, success in line)
+        parts = [_axes(frame, across, right, up), tag("path", d=f"M{steps}", class_="mixtures")]
         parts += [_point(one, number, right, up, frame) for number, one in enumerate(points)]
         size = f"0 0 {frame.width} {frame.height}"
         return tag("svg", *parts, viewBox=size, class_="chart scatter", role="img", aria_label=title, tabindex="0")

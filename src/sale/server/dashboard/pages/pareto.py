@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.responses import Response
 
@@ -16,7 +17,9 @@ from sale.server.dashboard.request_context import RequestContext
 MARKET = "the market"
 NOTE = (
     "Each agent is shown by the tasks it was awarded, which are not the same tasks: one that is given the hard ones "
-    "looks worse than it is. The market's dollars hold its auctions and every attempt; an agent's hold its work alone."
+    "looks worse than it is. The market's dollars hold its auctions and every attempt; an agent's hold its work alone. "
+    "The dashed line is what drawing among single agents at random would reach for the same money: the market is worth "
+    "something only where it lies above that line."
 )
 
 
@@ -49,7 +52,7 @@ def points(
         for agent in palette.sorted(work.agent for work in judged)
     ]
     done = [(one.dollars, one.verdict == "success") for one in auctions if one.verdict in {"success", "failure"}]
-    return [*found, _point(MARKET, "market", "diamond", done)] if done else found
+    return [*found, replace(_point(MARKET, "market", "diamond", done), agent=False)] if done else found
 
 
 def _point(name: str, colour: str, mark: str, done: Sequence[tuple[float, bool]]) -> ScatterPoint:

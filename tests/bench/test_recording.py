@@ -26,6 +26,7 @@ from sale.bench.recording.calls import (
     reply_of,
     stored_reply,
 )
+from sale.bench.recording.lines import StoredReply, read_lines
 from sale.bench.recording.log import FIRST_BIDS, RecordWriter, pack, read_record, unpack
 from sale.bench.recording.pools import for_recording
 from sale.bench.recording.run import Recorder, RecordingProgress
@@ -284,6 +285,24 @@ def test_a_broken_line_is_named(tmp_path: Path, broken: str) -> None:
     assert caught.value.where == f"{record}:2"
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"kind": "check", "task": "t", "answer": "x", "verdict": "maybe"}, "check.verdict: "),
+        ({"kind": "auction", "task": "t", "order": "first bids", "position": None}, "auction.auction: "),
+        ({"kind": "call", "key": "k", "agent": "a", "reply": {"text": "x"}}, "call.reply.usage: "),
+    ],
+)
+def test_a_line_that_is_not_what_its_kind_holds_is_named(tmp_path: Path, broken: dict[str, object], said: str) -> None:
+    record = tmp_path / "run.jsonl"
+    lines = [{"kind": "run", "settings": {}}, broken]
+    record.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    with pytest.raises(InputError, match=f"no line of a record: {said}") as caught:
+        list(read_lines(record))
+    assert caught.value.where == f"{record}, entry 2"
+    assert len(list(read_lines(record, "run"))) == 1, "what is not asked for is not looked at"
+
+
 def test_a_reply_comes_back_as_it_was_but_for_improbable_alternatives() -> None:
     likely, unlikely = ("a", -0.105), ("b", MIN_LOGPROB - 1)
     reply = Reply(
@@ -292,7 +311,7 @@ def test_a_reply_comes_back_as_it_was_but_for_improbable_alternatives() -> None:
         seconds=0.5,
         logprobs=(TokenLogprobs(token="a", logprob=-0.105, top=(likely, unlikely)),),
     )
-    back = reply_of(json.loads(json.dumps(stored_reply(reply))))
+    back = reply_of(StoredReply(**json.loads(json.dumps(stored_reply(reply).model_dump()))))
     assert back.logprobs is not None
     assert back.logprobs[0].top[0] == likely
     assert len(back.logprobs[0].top) == 2  # the width decides how entropy is normalised

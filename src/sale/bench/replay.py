@@ -9,15 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from sale.bench.recording.log import FIRST_BIDS, GROUNDED, read_record
+from sale.bench.recording.lines import (
+    KINDS,
+    AuctionLine,
+    CallLine,
+    CheckLine,
+    ExecutionLine,
+    OpinionLine,
+    RunLine,
+    read_lines,
+)
+from sale.bench.recording.log import FIRST_BIDS, GROUNDED
 from sale.bench.routers.protocol import OutcomeTable
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
-from sale.types import AUCTION_STAGES, Bid, Entropy, Evidence, Score, Strategy
+from sale.types import AUCTION_STAGES, Bid
 
 CHECKED = {"success": 1.0, "failure": -1.0, "unknown": 0.0}
 """A verdict as a number, for routers."""
@@ -81,7 +90,7 @@ class RecordedTasks:
     """By task and answer: what the examples in the task's own text say of it."""
     opinions: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """By task and answer: the judging model's verdict."""
-    runs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    runs: list[RunLine] = field(default_factory=list[RunLine])
 
     @property
     def checkable(self) -> frozenset[str]:
@@ -148,24 +157,23 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask], *, planned: bool = Tru
         InputError: The record cannot be read, or was not made with these tasks' pool.
     """
     found = RecordedTasks()
-    for line in read_record(path):
-        match line["kind"]:
-            case "run":
+    for line in read_lines(path, *(KINDS - {"call"})):
+        match line:
+            case RunLine():
                 found.runs.append(line)
-            case "execution":
-                work = _work(line)
-                found.works[line["task"], work.agent, line["strategy"] or ""] = work
-            case "auction":
-                found.auctions[line["order"], line["task"]] = _auction(line)
-            case "check":
-                found.checks[line["task"], line["answer"]] = line["verdict"]
-            case "opinion":
-                found.opinions[line["task"], line["answer"]] = line["verdict"]
-            case _:
+            case ExecutionLine():
+                found.works[line.task, line.agent, line.strategy or ""] = _work(line)
+            case AuctionLine():
+                found.auctions[line.order, line.task] = _auction(line)
+            case CheckLine():
+                found.checks[line.task, line.answer] = line.verdict
+            case OpinionLine():
+                found.opinions[line.task, line.answer] = line.verdict
+            case CallLine():
                 pass
     if not found.runs:
         raise InputError("there is no run on this record", where=str(path))
-    prices = {agent["name"]: agent["price"]["blended"] for agent in found.runs[-1]["settings"]["agents"]}
+    prices = {agent["name"]: agent["price"]["blended"] for agent in found.runs[-1].settings["agents"]}
     found.agents = tuple(sorted(prices, key=lambda name: (prices[name], name)))
     found.prices = tuple(prices[name] for name in found.agents)
     found.tasks = [task for task in tasks if _whole(found, task.id, planned=planned)]
@@ -201,26 +209,25 @@ def _whole(found: RecordedTasks, task: str, *, planned: bool) -> bool:
     return all((task, agent, strategy) in found.works for agent, strategy in wanted)
 
 
-def _work(line: Mapping[str, Any]) -> RecordedExecution:
-    calls: Sequence[Mapping[str, Any]] = line["calls"]
+def _work(line: ExecutionLine) -> RecordedExecution:
     return RecordedExecution(
-        agent=line["agent"],
-        success=line["outcome"]["verdict"] == "success",
-        judged=line["outcome"]["verdict"] != "unknown",
-        dollars=sum(call["dollars"] for call in calls),
-        tokens=sum(call["usage"]["input_tokens"] + call["usage"]["output_tokens"] for call in calls),
-        seconds=line["seconds"],
-        answer=line["answer"],
-        error=line["error"],
+        agent=line.agent,
+        success=line.outcome.verdict == "success",
+        judged=line.outcome.verdict != "unknown",
+        dollars=sum(call.dollars for call in line.calls),
+        tokens=sum(call.usage.total for call in line.calls),
+        seconds=line.seconds,
+        answer=line.answer,
+        error=line.error,
     )
 
 
-def _auction(line: Mapping[str, Any]) -> AuctionRow:
-    held = line["auction"]
+def _auction(line: AuctionLine) -> AuctionRow:
+    held = line.auction
     if held is None:
         return AuctionRow(
-            task=line["task"],
-            position=line["position"],
+            task=line.task,
+            position=line.position,
             bids=(),
             refined=(),
             winner=None,
@@ -232,42 +239,24 @@ def _auction(line: Mapping[str, Any]) -> AuctionRow:
             first_tokens=0,
             dropouts=(),
         )
-    calls = [call for call in held["settlement"]["calls"] if call["stage"] in AUCTION_STAGES]
-    first = [call for call in calls if call["stage"] in {"look", "bid", "judge"}]
+    calls = [call for call in held.settlement.calls if call.stage in AUCTION_STAGES]
+    first = [call for call in calls if call.stage in {"look", "bid", "judge"}]
     paid: dict[tuple[str, str], float] = {}
     for call in first:
-        key = (call["stage"], call["agent"])
-        paid[key] = paid.get(key, 0.0) + call["dollars"]
+        key = (call.stage, call.agent)
+        paid[key] = paid.get(key, 0.0) + call.dollars
     return AuctionRow(
-        task=line["task"],
-        position=line["position"],
-        bids=tuple(_bid(bid) for bid in held["bids"]),
-        refined=tuple(_bid(one["bid"]) for one in held["refinements"] if one["bid"] is not None),
-        winner=held["winner"]["strategy"]["agent"],
-        strategy=held["winner"]["strategy"]["text"],
-        provisional=held["provisional"],
-        dollars=sum(call["dollars"] for call in calls),
-        first_dollars=sum(call["dollars"] for call in first),
-        tokens=sum(map(_tokens, calls)),
-        first_tokens=sum(map(_tokens, first)),
-        dropouts=tuple((one["agent"], one["reason"]) for one in held["dropouts"]),
+        task=line.task,
+        position=line.position,
+        bids=held.bids,
+        refined=tuple(one.bid for one in held.refinements if one.bid is not None),
+        winner=held.winner.agent,
+        strategy=held.winner.strategy.text,
+        provisional=held.provisional,
+        dollars=sum(call.dollars for call in calls),
+        first_dollars=sum(call.dollars for call in first),
+        tokens=sum(call.usage.total for call in calls),
+        first_tokens=sum(call.usage.total for call in first),
+        dropouts=tuple((one.agent, one.reason) for one in held.dropouts),
         paid=paid,
-    )
-
-
-def _tokens(call: Mapping[str, Any]) -> int:
-    return int(call["usage"]["input_tokens"] + call["usage"]["output_tokens"])
-
-
-def _bid(line: Mapping[str, Any]) -> Bid:
-    strategy: dict[str, Any] = dict(line["strategy"])
-    entropy = strategy.pop("entropy")
-    evidence = tuple(Evidence(**one) for one in strategy.pop("evidence", ()))
-    return Bid(
-        strategy=Strategy(**strategy, entropy=Entropy(**entropy) if entropy else None, evidence=evidence),
-        price=line["price"],
-        cost=line["cost"],
-        value=line["value"],
-        scores=tuple(Score(**score) for score in line["scores"]),
-        notes=tuple(line["notes"]),
     )

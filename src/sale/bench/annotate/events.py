@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from sale.bench.recording.log import read_record
-from sale.errors import InputError
+from sale.bench.recording.log import parse_entry, read_record
 
 Why = Literal["asked", "silence", "stopped"]
 """The cause of a stopped clock: the annotator, a gap in the beats, or the end of the process before."""
@@ -152,18 +151,8 @@ def read_events(path: Path) -> list[Event]:
     Raises:
         InputError: The file cannot be read or holds something else; the message names the entry.
     """
-    events: list[Event] = []
-    for number, entry in enumerate(read_record(path), start=1):
-        try:
-            events.append(_LINE.validate_python(entry))
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"])) or "kind"
-            raise InputError(
-                f"no event of an annotation: {place}: {fault['msg']}",
-                where=f"{path}, entry {number}",
-            ) from error
-    return events
+    entries = enumerate(read_record(path), start=1)
+    return [parse_entry(_LINE, entry, "event of an annotation", f"{path}, entry {number}") for number, entry in entries]
 
 
 def digest(prompt: str) -> str:

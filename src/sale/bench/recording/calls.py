@@ -12,14 +12,15 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sale.bench.recording.ballots import question_of
-from sale.bench.recording.log import RecordWriter, read_record
+from sale.bench.recording.lines import CallLine, StoredReply, call_line, read_lines
+from sale.bench.recording.log import RecordWriter
 from sale.errors import BadReplyError, CallError
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
 from sale.types import Reply, TokenLogprobs, Usage
@@ -95,15 +96,12 @@ class CallLog:
             borrow: Records whose calls are copied where the same call is asked for.
         """
         self._writer = writer
-        self._replies: dict[str, dict[str, Any]] = {}
+        self._replies: dict[str, StoredReply] = {}
         self.usage: dict[str, Usage] = {}
         """Tokens every agent has read and written in all calls on record."""
-        for line in read_record(path):
-            if line["kind"] == "call":
-                self._keep(line["key"], line["agent"], line["reply"])
-        self._lent = {
-            line["key"]: line["reply"] for other in borrow for line in read_record(other) if line["kind"] == "call"
-        }
+        for line in _calls_on(path):
+            self._keep(line.key, line.agent, line.reply)
+        self._lent = {line.key: line.reply for other in borrow for line in _calls_on(other)}
         self._pending: dict[str, asyncio.Task[Reply]] = {}
         self.turns = turns or ModelQueue(width=1)
         self.made = 0
@@ -112,9 +110,9 @@ class CallLog:
     def __len__(self) -> int:
         return len(self._replies)
 
-    def _keep(self, key: str, agent: str, stored: dict[str, Any]) -> None:
+    def _keep(self, key: str, agent: str, stored: StoredReply) -> None:
         self._replies[key] = stored
-        read, written = stored["usage"]
+        read, written = stored.usage
         self.usage[agent] = self.usage.get(agent, Usage()) + Usage(input_tokens=read, output_tokens=written)
 
     def find_reply(self, key: str) -> Reply | None:
@@ -135,7 +133,7 @@ class CallLog:
             raise NotRecordedError(f"the {line['stage']} call of {line['agent']} is not on record")
         if key in self._lent:
             stored = self._lent[key]
-            self._write({"kind": "call", "key": key, **line, "reply": stored})
+            self._write(call_line(key, line, stored))
             self._keep(key, line["agent"], stored)
             return reply_of(stored)
         if key not in self._pending:
@@ -149,7 +147,7 @@ class CallLog:
             async with self.turns.of(model):
                 reply = await call()
             stored = stored_reply(reply)
-            self._write({"kind": "call", "key": key, **line, "reply": stored})
+            self._write(call_line(key, line, stored))
             self._keep(key, line["agent"], stored)
             self.made += 1
             return reply_of(stored)
@@ -233,15 +231,19 @@ class RecordedModel(ModelWrapper):
         raise CallError("calls of the tool loop are not recorded", where=self._agent, hint='Use execution = "steps".')
 
 
-def stored_reply(reply: Reply) -> dict[str, Any]:
+def _calls_on(path: Path) -> Iterator[CallLine]:
+    return (line for line in read_lines(path, "call") if isinstance(line, CallLine))
+
+
+def stored_reply(reply: Reply) -> StoredReply:
     """A reply as the record keeps it: a token is its text, log-probability, width, and its likely alternatives."""
-    return {
-        "text": reply.text,
-        "usage": [reply.usage.input_tokens, reply.usage.output_tokens],
-        "seconds": round(reply.seconds, 3),
-        "truncated": reply.truncated,
-        "logprobs": None if reply.logprobs is None else [_stored_token(token) for token in reply.logprobs],
-    }
+    return StoredReply(
+        text=reply.text,
+        usage=(reply.usage.input_tokens, reply.usage.output_tokens),
+        seconds=round(reply.seconds, 3),
+        truncated=reply.truncated,
+        logprobs=None if reply.logprobs is None else [_stored_token(token) for token in reply.logprobs],
+    )
 
 
 def _stored_token(token: TokenLogprobs) -> list[Any]:
@@ -250,15 +252,15 @@ def _stored_token(token: TokenLogprobs) -> list[Any]:
     return [token.token, round(token.logprob, DECIMALS), len(token.top), *flat]
 
 
-def reply_of(stored: Mapping[str, Any]) -> Reply:
+def reply_of(stored: StoredReply) -> Reply:
     """A stored reply as it came, but for alternatives of hardly any probability."""
-    read, written = stored["usage"]
-    given = stored["logprobs"]
+    read, written = stored.usage
+    given = stored.logprobs
     return Reply(
-        text=stored["text"],
+        text=stored.text,
         usage=Usage(input_tokens=read, output_tokens=written),
-        seconds=stored["seconds"],
-        truncated=stored["truncated"],
+        seconds=stored.seconds,
+        truncated=stored.truncated,
         logprobs=None if given is None else tuple(_token_of(token) for token in given),
     )
 

@@ -1,9 +1,8 @@
 """The record: one file of JSON lines for a run, appended to and never rewritten.
 
-Every line has a `kind`: `run` (pool, machine and versions, one for each time the run was taken up), `call` (one model
-call with its prompt and reply), `auction` and `execution`. A line that was cut by a crash is dropped on reading, and
-what it held is done again. A finished file can be compressed with xz or gzip; reading takes it as it is. A new record
-is for its owner alone: it holds every prompt and every answer, which may be of tasks that are private.
+Every line has a `kind`; `sale.bench.recording.lines` has a type for each. A line that was cut by a crash is dropped on
+reading, and what it held is done again. A finished file can be compressed with xz or gzip; reading takes it as it is. A
+new record is for its owner alone: it holds every prompt and every answer, which may be of tasks that are private.
 """
 
 from __future__ import annotations
@@ -16,14 +15,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from sale.errors import InputError
 from sale.files.private import FILE_MODE, open_private
 from sale.files.reading import decode_text, read_bytes
 from sale.files.writing import explain_output, write_bytes, write_text
+
+T = TypeVar("T")
 
 Line = Mapping[str, Any]
 FIRST_BIDS = "first bids"
@@ -52,6 +54,26 @@ def read_record(path: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(entry, dict) or "kind" not in entry:
             raise InputError("a line of a record is an object with a `kind`", where=f"{path}:{number}")
         yield entry
+
+
+def parse_entry(kinds: TypeAdapter[T], entry: Mapping[str, object], what: str, where: str) -> T:
+    """An entry of a file of JSON lines as one of the types it may have.
+
+    Args:
+        kinds: A union told apart by `kind`.
+        entry: The JSON object.
+        what: For the message: what the entry should have been.
+        where: For the message: file and number.
+
+    Raises:
+        InputError: It is none of them; the message says which field is wrong.
+    """
+    try:
+        return kinds.validate_python(entry)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, fault["loc"])) or "kind"
+        raise InputError(f"no {what}: {place}: {fault['msg']}", where=where) from error
 
 
 def _text(path: Path) -> str:

@@ -15,7 +15,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,20 @@ from sale.auction.looking import looker_of
 from sale.bench.judging import verifier_of
 from sale.bench.recording.blind import BlindAgent
 from sale.bench.recording.calls import CallLog, ModelQueue, RecordedModel
-from sale.bench.recording.log import FIRST_BIDS, GROUNDED, RecordWriter, read_record
+from sale.bench.recording.lines import (
+    KINDS,
+    AuctionLine,
+    CallLine,
+    CheckLine,
+    ExecutionLine,
+    OpinionLine,
+    RecordLine,
+    RunLine,
+    auction_line,
+    execution_line,
+    read_lines,
+)
+from sale.bench.recording.log import FIRST_BIDS, GROUNDED, RecordWriter
 from sale.bench.recording.pools import NO_LIMIT
 from sale.bench.recording.provenance import corpora_of, digest_of, identity, kept_settings, machine, pool_of, versions
 from sale.bench.tasks.schema import BenchTask
@@ -104,25 +117,28 @@ class Recorder:
         self._opinions: set[tuple[str, str, str]] = set()
         self._pool: object = None
         self._corpora: object = None
-        for line in read_record(record):
+        for line in read_lines(record, *(KINDS - {"call"})):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
         self.agents = build_agents(settings, wrap=self._wrap, tools=tools, engines=engines)
         self._seats = seat_jurors(settings, self.agents)
         self._looking = any(looker_of(agent) is not None for agent in self.agents)
 
-    def _take_in(self, line: dict[str, Any]) -> None:
-        if line["kind"] == "execution":
-            self._executed.add((line["task"], line["agent"], line["strategy"] or ""))
-            self._outcomes[line["task"], line["answer"]] = _outcome(line["outcome"])
-        elif line["kind"] == "auction":
-            self._auctioned.add((line["task"], line["order"]))
-        elif line["kind"] == "check":
-            self._checked.add((line["task"], line["answer"]))
-        elif line["kind"] == "opinion":
-            self._opinions.add((line["task"], line["answer"], line["judge"]))
-        elif line["kind"] == "run":
-            self._pool, self._corpora = pool_of(line["settings"]), line.get("corpora", {})
+    def _take_in(self, line: RecordLine) -> None:
+        match line:
+            case ExecutionLine():
+                self._executed.add((line.task, line.agent, line.strategy or ""))
+                self._outcomes[line.task, line.answer] = replace(line.outcome, calls=())
+            case AuctionLine():
+                self._auctioned.add((line.task, line.order))
+            case CheckLine():
+                self._checked.add((line.task, line.answer))
+            case OpinionLine():
+                self._opinions.add((line.task, line.answer, line.judge))
+            case RunLine():
+                self._pool, self._corpora = pool_of(line.settings), line.corpora
+            case CallLine():
+                pass
 
     def _wrap(self, agent: AgentSettings, model: Model) -> Model:
         return RecordedModel(
@@ -326,26 +342,20 @@ class Recorder:
         if key in self._executed:
             return
         self._executed.add(key)
-        line = asdict(execution)
-        # The messages are on the lines of its calls.
-        line |= {"kind": "execution", "task": task.id, "strategy": strategy, "outcome": asdict(outcome), "trace": None}
-        self._append(line)
+        self._append(execution_line(execution, task=task.id, strategy=strategy, outcome=outcome))
 
     def _auction(self, auction: Auction, task: BenchTask, *, order: str, position: int | None = None) -> None:
         if (task.id, order) in self._auctioned:
             return
         self._auctioned.add((task.id, order))
-        line = asdict(auction)
-        del line["task"], line["id"]
-        self._append({"kind": "auction", "task": task.id, "order": order, "position": position, "auction": line})
+        self._append(auction_line(auction, task=task.id, order=order, position=position))
 
     def _nobody(self, error: NoBidsError, task: BenchTask, *, order: str, position: int | None = None) -> None:
         """An auction without a bid is a result too: the task is not done."""
         if (task.id, order) in self._auctioned:
             return
         self._auctioned.add((task.id, order))
-        line = {"kind": "auction", "task": task.id, "order": order, "position": position, "auction": None}
-        self._append({**line, "error": error.message})
+        self._append(auction_line(None, task=task.id, order=order, position=position, error=error.message))
 
     def _append(self, line: dict[str, Any]) -> None:
         if self._writer is not None:
@@ -385,7 +395,3 @@ async def _held(auction: Awaitable[T]) -> T | NoBidsError:
         return await auction
     except NoBidsError as error:
         return error
-
-
-def _outcome(stored: Mapping[str, Any]) -> Outcome:
-    return Outcome(verdict=stored["verdict"], judged_by=stored["judged_by"], detail=stored["detail"])

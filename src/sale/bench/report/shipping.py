@@ -27,7 +27,7 @@ def knowledge(parts: Sequence[RecordedTasks], features: Embeddings) -> PoolKnowl
         parts: Records of all domains and splits.
         features: Sentence embeddings.
     """
-    settings = [agent for part in parts for agent in part.runs[-1]["settings"]["agents"]]
+    settings = [agent for part in parts for agent in part.runs[-1].settings["agents"]]
     whole = merge_records(parts)
     fitted = fit(
         examples_of(whole, features), "utility", worth=MatchBestAgent(len(whole.agents)), seconds=SOLVER_SECONDS

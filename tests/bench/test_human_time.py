@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from sale.bench.horizon import fit_logistic, horizon
-from sale.bench.human_time import (
+from benchmarks.published.horizon import fit_logistic, horizon
+from benchmarks.published.human_time import (
     PAIRS,
     MetrRun,
     SweRow,

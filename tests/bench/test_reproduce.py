@@ -13,10 +13,19 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.bench.reproduce import arena_score, main, routerarena, routerbench_mini, swebench
-from sale.bench.reproduction import Figure, Published, Reproduction, bootstrap, make_exact, mean_of, spread, write
+from benchmarks.published.gap import call_curve, random_curve
+from benchmarks.published.reproduce import arena_score, main, routerarena, routerbench_mini, swebench
+from benchmarks.published.reproduction import (
+    Figure,
+    Published,
+    Reproduction,
+    bootstrap,
+    make_exact,
+    mean_of,
+    spread,
+    write,
+)
 from sale.bench.routers.features import WordNgrams
-from sale.bench.routers.gap import call_curve, random_curve
 from sale.errors import OutputError
 
 DATA = os.environ.get("SALE_BENCH_DATA")

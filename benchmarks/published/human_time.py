@@ -1,6 +1,6 @@
 """Success against human time by agent size, on public records of other people's agents.
 
-    python -m sale.bench.human_time --data DIR --out FILE
+    python -m benchmarks.published.human_time --data DIR --out FILE
 
 `DIR` holds the public records, `DIR/metr_human_time/all_runs*.jsonl` and
 `DIR/routers/swebench_bash_only/per_instance.jsonl`; `FILE` gets aggregates and sources only, so that the report can be
@@ -24,7 +24,7 @@ import click
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from sale.bench.horizon import PENALTY, horizon
+from benchmarks.published.horizon import PENALTY, horizon
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval, Resampling, bootstrap, honest_rate, over_last, rate, ratio
 from sale.errors import InputError, SaleError

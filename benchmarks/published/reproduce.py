@@ -1,6 +1,6 @@
 """Published router figures, computed again from the public outcome tables they were published with.
 
-    python -m sale.bench.reproduce --data DIR --out FILE
+    python -m benchmarks.published.reproduce --data DIR --out FILE
 
 `DIR` holds the tables, `DIR/routers/<source>/…`; `FILE` gets aggregates and sources only, so that the report can be
 built again without the tables.
@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sale.bench.reproduction import (
+from benchmarks.published.gap import call_curve, random_curve
+from benchmarks.published.reproduction import (
     SEED,
     Figure,
     Published,
@@ -32,7 +33,6 @@ from sale.bench.routers.carrot import CarrotNearest, CarrotText
 from sale.bench.routers.estimators import folds
 from sale.bench.routers.features import Embeddings, Features, JoinedFeatures, WordNgrams
 from sale.bench.routers.fixed import AlwaysLargest, BestSingle, Oracle
-from sale.bench.routers.gap import call_curve, random_curve
 from sale.bench.routers.protocol import Floats, Ints, OutcomeTable
 from sale.bench.routers.tuning import TunedRouter, outcome
 from sale.bench.routers.wtp import NEIGHBOURS, WtpNearest, WtpNeural

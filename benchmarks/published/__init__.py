@@ -1,0 +1,1 @@
+"""Figures that others published, computed again from the public tables they were published with."""

@@ -145,7 +145,8 @@ def above_mixtures(settled: DecisionOutcomes, table: OutcomeTable) -> Interval |
         lines: list[float] = []
         for success, dollars, *each in cast("list[list[float]]", means.tolist()):
             rates, costs = np.array(each[:agents]), np.array(each[agents:])
-            lines.append(success - float(np.interp(dollars, *mixture_line(costs, rates).T)))
+            line = mixture_line(costs, rates)
+            lines.append(success - float(np.interp(dollars, line[:, 0], line[:, 1])))
         return np.array(lines)
 
     return bootstrap(columns, statistic, FEWER, clusters=settled.ids)[0]

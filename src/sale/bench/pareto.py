@@ -99,7 +99,7 @@ def _mixtures(points: Sequence[ParetoPoint], costs: Floats, rates: Floats, spots
         return np.zeros((0, 2))
     corners = mixture_line(costs[alone], rates[alone])
     at = np.unique(np.concatenate([spots, corners[(corners[:, 0] > spots[0]) & (corners[:, 0] < spots[-1]), 0]]))
-    line: Floats = np.interp(at, *corners.T)
+    line: Floats = np.interp(at, corners[:, 0], corners[:, 1])
     return np.column_stack([at, line])
 
 

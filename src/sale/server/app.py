@@ -22,6 +22,7 @@ from sale.server.gateway.models import ModelsEndpoint
 from sale.server.gateway.openapi import openapi
 from sale.server.gateway.responses import ResponseReader
 from sale.server.gateway.state import GatewayState
+from sale.server.gateway.stored_responses import InputItemsEndpoint, StoredResponseEndpoint
 from sale.server.probe import WriteProbe
 
 JSON = "application/json"
@@ -54,6 +55,8 @@ def gateway_routes(state: GatewayState) -> list[BaseRoute]:
     return [
         Route("/v1/chat/completions", TurnEndpoint(state, read_chat), methods=["POST"]),
         Route("/v1/responses", TurnEndpoint(state, responses.read), methods=["POST"]),
+        Route("/v1/responses/{response_id}", StoredResponseEndpoint(state), methods=["GET", "DELETE"]),
+        Route("/v1/responses/{response_id}/input_items", InputItemsEndpoint(state), methods=["GET"]),
         Route("/v1/messages", TurnEndpoint(state, read_messages), methods=["POST"]),
         Route("/v1/messages/count_tokens", CountTokensEndpoint(state), methods=["POST"]),
         Route("/v1/embeddings", EmbeddingsEndpoint(state), methods=["POST"]),

@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError
 from sale.server.gateway.chat_request import ChatRequest, read_request
-from sale.server.gateway.conversation import read_thread
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
+from sale.server.gateway.identity import read_thread
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
@@ -124,7 +124,7 @@ class TurnEndpoint:
                 asked=asked,
                 holder=holder,
                 sink=sink,
-                thread=read_thread(asked.messages, holder.key_id or ""),
+                thread=read_thread(asked.messages, holder.key_id or "", asked.cache_key),
                 session_id=_session_id(exchange, asked),
             )
             async with exchange.watch_connection():

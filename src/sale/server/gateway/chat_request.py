@@ -11,9 +11,10 @@ from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.conversation import INSTRUCTING, cache_session, text_of
+from sale.server.gateway.conversation import text_of
 from sale.server.gateway.dialect import fit_body
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.identity import INSTRUCTING
 from sale.server.gateway.prompts import asked_text, plan_text
 from sale.server.gateway.token_estimate import CHOICES, TokenEstimate, weigh
 
@@ -39,7 +40,9 @@ class ChatRequest:
     wants_usage: bool
     """True where usage is to be in the stream."""
     session: str | None = None
-    """The session the body names: `metadata.sale_session`, else by its `prompt_cache_key`."""
+    """The session the body names, `metadata.sale_session`."""
+    cache_key: str | None = None
+    """The client's `prompt_cache_key`: some have one for each conversation, others one for all."""
     optional: frozenset[str] = frozenset()
     """Fields that the gateway wrote and that are left out where an endpoint refuses them; see `dialect`."""
     lost: frozenset[str] = frozenset()
@@ -133,8 +136,6 @@ def read_request(body: Json, size: int) -> ChatRequest:
         raise _wrong("metadata.sale_session", "must be a text")
     messages = _messages(body.get("messages"))
     cache_key: object = body.get("prompt_cache_key")
-    if named is None and isinstance(cache_key, str) and cache_key:
-        named = cache_session(cache_key, messages)
     return ChatRequest(
         body=body,
         weight=weigh(body, messages, size),
@@ -143,6 +144,7 @@ def read_request(body: Json, size: int) -> ChatRequest:
         stream=stream is True,
         wants_usage=isinstance(options, dict) and cast("Json", options).get("include_usage") is True,
         session=named,
+        cache_key=cache_key if isinstance(cache_key, str) and cache_key else None,
     )
 
 

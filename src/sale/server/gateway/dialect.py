@@ -20,12 +20,18 @@ RENAMED: Final = {"max_tokens": "max_completion_tokens"}
 """Names to use where a field's own is refused. Older endpoints know the first, newer models of OpenAI the other."""
 SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     CACHE_MARKS: (CACHE_MARKS, "content", "expected a string"),
+    "logprobs": ("logprobs",),
     "max_tokens": ("max_tokens",),
     "metadata": ("metadata",),
     "parallel_tool_calls": ("parallel_tool_calls", "parallel tool"),
     "prompt_cache_key": ("prompt_cache_key",),
+    "prompt_cache_retention": ("prompt_cache_retention",),
     "reasoning_effort": ("reasoning", "thinking"),
+    "safety_identifier": ("safety_identifier",),
+    "service_tier": ("service_tier",),
     "top_k": ("top_k",),
+    "top_logprobs": ("logprobs",),
+    "verbosity": ("verbosity",),
 }
 """By what words a refusal names a field. An endpoint that takes no lists as content complains of `content`."""
 REFUSALS: Final = frozenset({400, 422})

@@ -21,8 +21,9 @@ from sale.auction.terms import AuctionTerms
 from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
-from sale.server.gateway.conversation import ConversationThread, task_of
+from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.identity import ConversationThread
 from sale.server.gateway.market_handle import MARKET, MarketHandle
 from sale.server.gateway.sessions import ActiveSession
 from sale.server.gateway.sink import Sink
@@ -163,6 +164,7 @@ class Turn:
                 id=session_id,
                 market=MARKET,
                 tail=self.thread.whole,
+                hint=self.thread.hint,
                 agent=auction.winner.agent,
                 auction_id=auction.id,
                 plan=auction.winner.strategy.text,
@@ -269,7 +271,7 @@ class Turn:
         prompt = call.usage.total
         self.state.sessions.record_turn(
             held,
-            self.thread,
+            self.thread.serve(call.tally.message),
             response=self.sink.response_id or call.tally.id,
             dollars=call.dollars,
             prompt_tokens=prompt,

@@ -15,7 +15,7 @@ import uvicorn
 
 from sale import config
 from sale.market import Market
-from sale.server.app import create_app
+from sale.server.app import create_app, wrap_app
 from sale.server.events import EventHub
 from sale.server.gateway.state import GatewayState
 from sale.server.serving import Server
@@ -94,7 +94,8 @@ class Gateway:
         async with await ServerStore.open(self.database) as store:
             self.store = store
             self.state = GatewayState(self.market(self.settings), store, EventHub(), self.settings.server)
-            self._server = Server(create_app(self.state), self.settings.server, self.state)
+            app = wrap_app(create_app(self.state), self.state, store)
+            self._server = Server(app, self.settings.server, self.state)
             self._server.config.port = 0
             self._server.config.timeout_graceful_shutdown = 2
             serving = asyncio.create_task(self._server.serve())

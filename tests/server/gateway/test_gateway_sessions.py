@@ -16,6 +16,7 @@ from sale.server.gateway.identity import read_thread
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
+from tests.support.replies import Ask
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 SAID: Any = {"role": "assistant", "content": "42"}
@@ -344,9 +345,11 @@ def test_two_people_who_begin_alike_are_two_conversations(
 ) -> None:
     """Under one key and without a name; each finds its own, after a restart and over every protocol."""
     told = iter(range(1000))
-    monkeypatch.setattr(
-        endpoint, "say", lambda ask: None if ask.judging or "numbered" in ask.prompt else f"Number {next(told)}."
-    )
+
+    def count(asked: Ask) -> str | None:
+        return None if asked.judging or "numbered" in asked.prompt else f"Number {next(told)}."
+
+    monkeypatch.setattr(endpoint, "say", count)
     people: list[list[Any]] = [[{"role": "user", "content": "hi"}] for _ in range(3)]
     sessions: list[list[str]] = [[] for _ in people]
     for _ in range(3 if again else 1):

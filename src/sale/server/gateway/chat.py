@@ -47,7 +47,9 @@ class RequestRecord:
     error: str | None = "internal"
     turn: Turn | None = None
     model: str = ""
-    """Where there is no turn: the model, and what it took."""
+    """Where there is no turn: the model, who answers, whether in a stream, and what it took."""
+    agent: str | None = None
+    streamed: bool = False
     usage: Usage = field(default_factory=Usage)
     dollars: float = 0.0
 
@@ -62,10 +64,10 @@ class RequestRecord:
             auction_id=turn.auction_id if turn else None,
             path=self.path,
             model=(turn.asked.model if turn else self.model)[:SESSION_CHARACTERS],
-            agent=turn.agent if turn else None,
+            agent=(turn or self).agent,
             status=self.status,
             error=self.error,
-            streamed=turn.asked.stream if turn else False,
+            streamed=turn.asked.stream if turn else self.streamed,
             input_tokens=(turn or self).usage.input_tokens,
             output_tokens=(turn or self).usage.output_tokens,
             cached_tokens=turn.cached if turn else 0,

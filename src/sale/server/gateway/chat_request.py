@@ -114,9 +114,7 @@ def read_request(body: Json, size: int) -> ChatRequest:
     Raises:
         ApiError: Something of that is wrong.
     """
-    model: object = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise _wrong("model", "must name a model")
+    model = read_model(body)
     refuse_other_models(body)
     stream: object = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
@@ -146,6 +144,18 @@ def read_request(body: Json, size: int) -> ChatRequest:
         session=named,
         cache_key=cache_key if isinstance(cache_key, str) and cache_key else None,
     )
+
+
+def read_model(body: Mapping[str, object]) -> str:
+    """The model that a request names.
+
+    Raises:
+        ApiError: It names none.
+    """
+    model: object = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise _wrong("model", "must name a model")
+    return model
 
 
 def refuse_other_models(body: Mapping[str, object]) -> None:

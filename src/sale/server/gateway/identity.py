@@ -49,6 +49,7 @@ MAX_ANSWER_CHARACTERS: Final = 50_000
 """Characters of an answer that are looked at, without blanks."""
 MAX_DIGESTS: Final = 128
 """Digests of one request that a database is asked for, the longest prefixes and the latest exchanges first."""
+NOTHING: Final[Message] = {}
 THOUGHTS_END: Final = "</think>"
 NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 
@@ -273,7 +274,7 @@ def _words(content: object) -> str:
 
 def _call(call: Message) -> str:
     function: object = call.get("function")
-    fields = cast("Message", function) if isinstance(function, dict) else {}
+    fields: Message = cast("Message", function) if isinstance(function, dict) else NOTHING
     given: object = fields.get("arguments")
     try:
         value: object = orjson.loads(given.strip() or "{}") if isinstance(given, str) else given

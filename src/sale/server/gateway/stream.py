@@ -109,8 +109,8 @@ class StreamUsage:
             self.begun.add(index)
             if choice.get("finish_reason") is not None:
                 self.finished.add(index)
-        if not isinstance(said, dict):
-            return
+        if not isinstance(said, dict):  # `/v1/completions` has no messages, and its choices a text
+            said = {"content": choice.get("text")}
         fields = cast("Json", said)
         content: object = fields.get("content")
         size = len(content) if isinstance(content, str) else 0

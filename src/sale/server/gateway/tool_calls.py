@@ -59,7 +59,7 @@ class ToolCallIndex:
         index = given if isinstance(given, int) and not isinstance(given, bool) else None
         call_id = str(part.get("id") or "") or None
         function: object = part.get("function")
-        fields = cast("Mapping[str, Any]", function) if isinstance(function, dict) else {}
+        fields = cast("Json", function) if isinstance(function, dict) else Json()
         name, arguments = str(fields.get("name") or ""), arguments_text(fields.get("arguments"))
         known = None if whole else self._known(index, call_id, name, arguments, left)
         if known is None:

@@ -30,7 +30,7 @@ from aiohttp import (
 
 from sale.config.proxies import Proxy, proxy_for
 from sale.errors import ConfigError
-from sale.models.address import Address
+from sale.models.address import Address, RequestShape
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.upstream_json import (
     CODE_CHARACTERS,
@@ -90,6 +90,8 @@ class Upstream:
         headers = {"content-type": "application/json"}
         if address.api_key is not None:
             headers["authorization"] = f"Bearer {address.api_key.get_secret_value()}"
+        headers |= {name.lower(): value for name, value in address.shape.all_headers.items()}
+        body = _reshaped(body, address.shape)
         url = address.base_url.rstrip("/") + path
         limits = ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS, sock_read=silence)
         hide = secrets_of(address)
@@ -99,6 +101,7 @@ class Upstream:
                 url,
                 data=body if len(body) < LARGE else BytesIO(body),
                 headers=headers,
+                params=dict(address.shape.query) or None,
                 timeout=limits,
                 allow_redirects=False,
                 proxy=proxy,
@@ -229,7 +232,15 @@ def secrets_of(address: Address) -> list[str]:
     """Return the strings that are never shown of an endpoint: its address and its key."""
     key = address.api_key.get_secret_value() if address.api_key else ""
     where = urlsplit(address.base_url)
-    return [address.base_url, where.netloc, *((key,) if len(key) >= MIN_SECRET_CHARACTERS else ())]
+    keys = [key, *(value.get_secret_value() for value in address.shape.secret_headers.values())]
+    return [address.base_url, where.netloc, *(one for one in keys if len(one) >= MIN_SECRET_CHARACTERS)]
+
+
+def _reshaped(body: bytes, shape: RequestShape) -> bytes:
+    """A body as its endpoint wants it; nearly all want it as it is."""
+    if not (shape.body or shape.rename or shape.drop):
+        return body
+    return orjson.dumps(shape.reshape(orjson.loads(body)))
 
 
 async def _refusal(response: ClientResponse, hide: Sequence[str]) -> ApiError:

@@ -131,9 +131,9 @@ sessions = Table(
     Column("id", ExactText, primary_key=True),  # each key names its own
     Column("market", ExactText, nullable=False),
     Column("tail", ExactText, nullable=False),
-    Column("talk", ExactText, nullable=False, server_default=""),
-    Column("link", ExactText, nullable=False, server_default=""),
-    Column("hint", ExactText, nullable=False, server_default=""),
+    Column("talk", ExactText, nullable=False),
+    Column("link", ExactText, nullable=False),
+    Column("hint", ExactText, nullable=False),
     Column("agent", ExactText, nullable=False),
     Column("auction_id", ExactText, nullable=False),
     Column("plan", ExactText, nullable=False),

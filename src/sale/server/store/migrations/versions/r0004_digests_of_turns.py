@@ -20,7 +20,10 @@ def upgrade() -> None:
     """On the tables of the revision before."""
     for name in DIGESTS:
         op.add_column("server_sessions", sa.Column(name, sa.Text, nullable=False, server_default=""))
-        op.create_index(f"ix_server_sessions_{name}", "server_sessions", [name])
+    with op.batch_alter_table("server_sessions") as sessions:
+        for name in DIGESTS:
+            sessions.alter_column(name, existing_type=sa.Text, existing_nullable=False, server_default=None)
+            sessions.create_index(f"ix_server_sessions_{name}", [name])
     op.execute("DELETE FROM server_responses")
     with op.batch_alter_table("server_responses") as responses:
         responses.alter_column("messages", new_column_name="document", existing_type=sa.LargeBinary)

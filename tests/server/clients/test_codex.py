@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ PATCH = """*** Begin Patch
 +    return sum(values) / len(values)
 *** End Patch
 """
-SHELLS = {
+SHELLS: dict[str, Callable[[str], Json]] = {
     "exec_command": lambda line: {"cmd": line},
     "shell_command": lambda line: {"command": line},
     "shell": lambda line: {"command": ["bash", "-c", line]},

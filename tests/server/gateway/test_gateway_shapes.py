@@ -10,6 +10,7 @@ import pytest
 from tests.server.gateway.conftest import Serving
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
+from tests.support.replies import Json
 
 TOOL: Any = {"type": "function", "function": {"name": "add", "parameters": {"properties": {"n": {"type": "integer"}}}}}
 SECRET = "sk-azure-canary-99"
@@ -50,7 +51,7 @@ def test_a_key_in_a_header_is_never_repeated(
     serving: Serving, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AZURE_KEY", SECRET)
-    agent = {"name": "only", "endpoint": endpoint.base_url, "model": "echo-key", "price": 1.0}
+    agent: Json = {"name": "only", "endpoint": endpoint.base_url, "model": "echo-key", "price": 1.0}
     agent["headers_env"] = {"Authorization": "AZURE_KEY"}
     with serving(agent) as gateway:
         body = {"model": "only", "messages": [{"role": "user", "content": "Hi."}]}

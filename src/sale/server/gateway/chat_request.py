@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import orjson
 
+from sale.server.gateway.abilities import Needs, needs_of
 from sale.server.gateway.conversation import text_of
 from sale.server.gateway.dialect import fit_body
 from sale.server.gateway.errors import ApiError
@@ -54,6 +55,16 @@ class ChatRequest:
     def tools(self) -> bool:
         """True where the client offers tools."""
         return bool(self.body.get("tools") or self.body.get("functions"))
+
+    @property
+    def adds_usage(self) -> bool:
+        """True where the wish for usage in the stream is the gateway's alone."""
+        return self.stream and self.body.get("stream_options") is None
+
+    @property
+    def needs(self) -> Needs:
+        """Features and size that its agent has to take."""
+        return needs_of(self.body, self.messages, self.weight.as_a_rule)
 
     def upstream_body(self, model: str, plan: str, refused: Collection[str] = ()) -> bytes:
         """The body for an agent's endpoint: its model, its plan, and usage at the end of a stream.

@@ -16,6 +16,8 @@ from sale.server.gateway.errors import ApiError
 Json = dict[str, Any]
 
 CACHE_MARKS: Final = "cache_control"
+USAGE_IN_STREAMS: Final = "stream_options"
+"""The gateway asks for usage in every stream. Where that is refused, tokens are estimated."""
 RENAMED: Final = {"max_tokens": "max_completion_tokens"}
 """Names to use where a field's own is refused. Older endpoints know the first, newer models of OpenAI the other."""
 SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -29,6 +31,7 @@ SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "reasoning_effort": ("reasoning", "thinking"),
     "safety_identifier": ("safety_identifier",),
     "service_tier": ("service_tier",),
+    USAGE_IN_STREAMS: ("stream_options",),
     "top_k": ("top_k",),
     "top_logprobs": ("logprobs",),
     "verbosity": ("verbosity",),

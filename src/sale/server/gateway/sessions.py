@@ -13,10 +13,11 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sale.errors import SaleError
+from sale.server.gateway.active_session import ActiveSession, latest_turn, place_of, place_of_session
 from sale.server.gateway.identity import (
     ConversationThread,
     KnownConversation,
@@ -26,7 +27,7 @@ from sale.server.gateway.identity import (
 )
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder, Session
-from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome
+from sale.types import Attempt, Auction, Outcome
 
 LOG = logging.getLogger("sale.server")
 NOBODY = Outcome(verdict="unknown", judged_by="nobody")
@@ -39,79 +40,6 @@ STILL_SECONDS = 5.0
 """Seconds between signs of life of a request that waits for another one's auction."""
 LOOKS = 20.0
 """Number of looks at a session in its resting time."""
-
-
-@dataclass(kw_only=True, slots=True)
-class ActiveSession:
-    """A session kept in mind."""
-
-    session: Session
-    auction: Auction | None = None
-    """The latest; `None` where it is yet to be read from the record."""
-    open: bool = False
-    """True where this process settles its record."""
-    calls: list[Call] = field(default_factory=list[Call])
-    """Of the present agent."""
-    earlier: list[Attempt] = field(default_factory=list[Attempt])
-    """The work of agents whose endpoints failed."""
-    answer: str = ""
-    followed: bool = False
-    busy: int = 0
-    began: float = field(default_factory=time.monotonic)
-    seen: float = field(default_factory=time.monotonic)
-    digests: dict[str, None] = field(default_factory=dict[str, None])
-    """Of its turns, the oldest first."""
-
-    @property
-    def known(self) -> KnownConversation:
-        """The session as requests are compared with it."""
-        one = self.session
-        return KnownConversation(place=_place(one), digests=self.digests, latest=latest_turn(one), seen=one.seen)
-
-    @property
-    def failed(self) -> set[str]:
-        """Agents that could not be reached."""
-        return {one.execution.agent for one in self.earlier}
-
-    def execution(self, error: str | None = None) -> Execution:
-        """The present agent's work so far."""
-        return Execution(
-            agent=self.session.agent,
-            answer=self.answer,
-            mode="session",
-            followed_strategy=self.followed,
-            calls=tuple(self.calls),
-            seconds=time.monotonic() - self.began,
-            error=error,
-        )
-
-    def pass_on(self, bid: Bid, reason: str) -> None:
-        """The present agent failed; another takes over with its own plan."""
-        failure = Outcome(verdict="failure", judged_by="execution", detail=reason)
-        self.earlier.append(Attempt(execution=self.execution(reason), outcome=failure))
-        self.calls, self.answer, self.followed = [], "", False
-        self.session = replace(self.session, agent=bid.agent, plan=bid.strategy.text)
-
-    def renew(self, auction: Auction) -> None:
-        """The conversation has been auctioned again, for another task."""
-        self.auction, self.open = auction, True
-        self.calls, self.earlier, self.answer, self.followed = [], [], "", False
-        self.began = time.monotonic()
-        winner = auction.winner
-        dollars = self.session.dollars + auction.settlement.dollars
-        self.session = replace(
-            self.session, agent=winner.agent, plan=winner.strategy.text, auction_id=auction.id, dollars=dollars
-        )
-
-
-def place_of(key_id: str | None, name: str) -> Place:
-    """Where what a key calls so is found."""
-    return (key_id or "", name)
-
-
-def latest_turn(session: Session) -> ServedTurn:
-    """Return the digests of a session's latest turn."""
-    return ServedTurn(tail=session.tail, talk=session.talk, link=session.link, hint=session.hint)
 
 
 Settle = Callable[[Auction, Sequence[Attempt], float], Awaitable[object]]
@@ -159,12 +87,14 @@ class ActiveSessions:
             # One that was auctioned and got no answer is asked for again: it is not auctioned again.
             return self._idle(self._unanswered.get(thread.whole))
         held = [self._held[place] for digest in thread.digests for place in self._by_digest.get(digest, ())]
-        near = {_place(one.session): one.known for one in held}
+        near = {place_of_session(one.session): one.known for one in held}
         match = match_conversation(thread, near.values())
         if match is not None and match.certain:
             return self._held[match.place]
         # Another process may have served it, or this one before it was started again.
-        stored = {_place(one): one for one in await self._store.sessions_by_digest(thread.digests, holder.key_id)}
+        stored = {
+            place_of_session(one): one for one in await self._store.sessions_by_digest(thread.digests, holder.key_id)
+        }
         far = {place: _known(one, near.get(place)) for place, one in stored.items()}
         match = match_conversation(thread, (near | far).values())
         if match is None:
@@ -214,7 +144,7 @@ class ActiveSessions:
         return None if found is None else self._recalled(found)
 
     def _recalled(self, session: Session) -> ActiveSession:
-        known = self._held.get(_place(session))
+        known = self._held.get(place_of_session(session))
         if known is not None:
             return known
         held = ActiveSession(session=session)
@@ -225,7 +155,7 @@ class ActiveSessions:
     def begin(self, held: ActiveSession, thread: ConversationThread) -> None:
         """A session has been auctioned and waits for its first answer."""
         self._keep(held)
-        self._unanswered[thread.whole] = _place(held.session)
+        self._unanswered[thread.whole] = place_of_session(held.session)
         self._remember(held, thread.serve())
         self._write(held)
 
@@ -254,12 +184,12 @@ class ActiveSessions:
             seen=datetime.now(UTC),
         )
         held.seen = time.monotonic()
-        if self._unanswered.get(turn.tail) == _place(old):
+        if self._unanswered.get(turn.tail) == place_of_session(old):
             del self._unanswered[turn.tail]
         self._keep(held)
         self._remember(held, turn)
         if response:
-            self._responses[place_of(old.key_id, response)] = _place(old)
+            self._responses[place_of(old.key_id, response)] = place_of_session(old)
             if len(self._responses) > RESPONSES:
                 self._responses.popitem(last=False)
         self._write(held)
@@ -331,7 +261,7 @@ class ActiveSessions:
         await self._flush()
 
     def _keep(self, held: ActiveSession) -> None:
-        place = _place(held.session)
+        place = place_of_session(held.session)
         other = self._held.get(place)
         if other is not None and other is not held:  # begun again under its name
             self._forget(other)
@@ -339,7 +269,7 @@ class ActiveSessions:
         self._held.move_to_end(place)
 
     def _remember(self, held: ActiveSession, turn: ServedTurn) -> None:
-        place = _place(held.session)
+        place = place_of_session(held.session)
         for digest in filter(None, (turn.tail, turn.talk, turn.link, turn.hint)):
             held.digests[digest] = None
             self._by_digest.setdefault(digest, {})[place] = None
@@ -348,7 +278,7 @@ class ActiveSessions:
                 self._unlink(held, digest)
 
     def _unlink(self, held: ActiveSession, digest: str) -> None:
-        place = _place(held.session)
+        place = place_of_session(held.session)
         del held.digests[digest]
         places = self._by_digest[digest]
         del places[place]
@@ -358,17 +288,13 @@ class ActiveSessions:
             del self._unanswered[digest]
 
     def _forget(self, held: ActiveSession) -> None:
-        self._held.pop(_place(held.session), None)
+        self._held.pop(place_of_session(held.session), None)
         for digest in tuple(held.digests):
             self._unlink(held, digest)
 
     def _write(self, held: ActiveSession) -> None:
-        self._changed[_place(held.session)] = held.session
+        self._changed[place_of_session(held.session)] = held.session
         self._wake.set()
-
-
-def _place(session: Session) -> Place:
-    return place_of(session.key_id, session.id)
 
 
 def _known(session: Session, near: KnownConversation | None) -> KnownConversation:
@@ -381,7 +307,7 @@ def _known(session: Session, near: KnownConversation | None) -> KnownConversatio
     latest = latest_turn(session)
     digests = {latest.tail, latest.talk, latest.link, latest.hint} - {""}
     if near is None:
-        return KnownConversation(place=_place(session), digests=digests, latest=latest, seen=session.seen)
+        return KnownConversation(place=place_of_session(session), digests=digests, latest=latest, seen=session.seen)
     if near.seen > session.seen:
         latest = near.latest
     return KnownConversation(

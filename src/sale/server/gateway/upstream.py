@@ -56,6 +56,10 @@ IDLE_SECONDS = 20.0
 END_SECONDS = 0.5
 MIN_SECRET_CHARACTERS = 8
 OK = 200
+UNABLE = frozenset({400, 413, 415, 422})
+"""With these an endpoint may refuse what another one takes: a parameter, an image, a request of this length."""
+UNWILLING = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
+"""Codes of refusals for what a request says. It is not taken elsewhere."""
 UNSAID = frozenset({401, 403})
 """Of the gateway's own key, which such complaints like to repeat."""
 
@@ -292,6 +296,7 @@ def _at_fault(status: int, complaint: UpstreamComplaint, hide: Sequence[str]) ->
     return ApiError(
         message[:MESSAGE_CHARACTERS],
         status=status,
+        refused=status in UNABLE and complaint.code not in UNWILLING,
         name=clean(complaint.code, hide)[:CODE_CHARACTERS] if complaint.code else None,
         param=clean(complaint.param, hide)[:CODE_CHARACTERS] if complaint.param else None,
     )

@@ -148,10 +148,10 @@ def gateway(opening: Opening) -> Iterator[Gateway]:
 def serving(tmp_path: Path) -> Serving:
     """Makes a gateway over agents given as tables of `sale.toml`; not started."""
 
-    def make(*agents: Mapping[str, Any], server: Mapping[str, Any] | None = None) -> Gateway:
-        settings = config.Settings.model_validate(
-            {"agents": list(agents), "memory": {"path": tmp_path / "memory.sqlite3"}, "server": dict(server or {})}
-        )
+    def make(*agents: Mapping[str, Any], server: Mapping[str, Any] | None = None, **more: Any) -> Gateway:
+        memory = {"path": tmp_path / "memory.sqlite3"}
+        tables = {"agents": list(agents), "memory": memory, "server": dict(server or {}), **more}
+        settings = config.Settings.model_validate(tables)
         return Gateway(settings, tmp_path / "server.sqlite3")
 
     return make

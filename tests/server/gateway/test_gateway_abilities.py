@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import httpx2
@@ -24,6 +25,8 @@ PICTURE: list[Json] = [
         ],
     }
 ]
+ALWAYS = {"allowance": math.inf}
+"""Every conversation is auctioned, and the cheap agent wins."""
 LONG: list[Json] = [{"role": "user", "content": "word " * 4000}]
 
 
@@ -46,6 +49,11 @@ def ask(gateway: Gateway, messages: list[Json], path: str = "/chat/completions",
     if path == "/responses":
         body = {"model": "sale", "input": body.pop("messages"), **more}
     return httpx2.post(f"{gateway.url}{path}", json=body, timeout=HANG)
+
+
+def bids(wire: Wire) -> int:
+    """The plans that the small one was asked for."""
+    return len([one for one in wire.all("small") if one.of_the_market and "numbered steps" in str(one.body)])
 
 
 def size(body: Json) -> int:
@@ -94,10 +102,11 @@ def test_it_goes_to_the_next_bid_and_is_remembered(
 ) -> None:
     with (
         Wire(small=refusing(refuses, status, **error)) as wire,
-        serving(wire.agent("small"), wire.agent("large", price=2.0)) as gateway,
+        serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
     ):
         first = ask(gateway, messages, **more)
-        assert (first.status_code, first.headers["x-sale-agent"]) == (200, "large")
+        assert first.status_code == 200, first.text
+        assert first.headers["x-sale-agent"] == "large"
         on = [*messages, {"role": "assistant", "content": "The answer is 42."}, {"role": "user", "content": "Sure?"}]
         assert ask(gateway, on, **more).headers["x-sale-auction"] == first.headers["x-sale-auction"]
         assert len(wire.work("small")) == 1, "the conversation went back to who cannot"
@@ -107,11 +116,11 @@ def test_it_goes_to_the_next_bid_and_is_remembered(
             if "image_url" in str(messages)
             else f"{messages[-1]['content']} And why?"
         )
-        bids = len([one for one in wire.all("small") if one.of_the_market])
+        asked = bids(wire)
         again = ask(gateway, other, **more)
         assert (again.status_code, again.headers["x-sale-agent"]) == (200, "large")
         assert len(wire.work("small")) == 1, "the refusal was not remembered"
-        assert len([one for one in wire.all("small") if one.of_the_market]) == bids, "who cannot was asked for a bid"
+        assert bids(wire) == asked, "who cannot was asked for a bid"
         able = ask(gateway, [{"role": "user", "content": "Something that both can do."}])
         assert able.headers["x-sale-agent"] == "small"
         (line, *_) = gateway.lines()
@@ -120,7 +129,10 @@ def test_it_goes_to_the_next_bid_and_is_remembered(
 
 def test_a_conversation_that_outgrows_its_agent_goes_on_with_another(serving: Serving) -> None:
     short = refusing(lambda body: size(body) > 5000, 400, message="prompt is too long", code="context_length_exceeded")
-    with Wire(small=short) as wire, serving(wire.agent("small"), wire.agent("large", price=2.0)) as gateway:
+    with (
+        Wire(small=short) as wire,
+        serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
+    ):
         messages, agents, auctions = list(HELLO), [], set[str]()
         for turn in range(4):
             done = ask(gateway, messages)
@@ -128,7 +140,7 @@ def test_a_conversation_that_outgrows_its_agent_goes_on_with_another(serving: Se
             agents.append(done.headers["x-sale-agent"])
             auctions.add(done.headers["x-sale-auction"])
             answer = done.json()["choices"][0]["message"]["content"]
-            messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": f"{turn} " * 2000}]
+            messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": f"{turn} " * 3000}]
         assert agents == ["small", "large", "large", "large"]
         assert len(auctions) == 1
 
@@ -143,7 +155,10 @@ def test_where_all_refuse_the_client_is_told_the_first_and_nobody_is_blamed(
         name: refusing(lambda _: wrong, 400, message=f"{name}: temperature is wrong", param="temperature")
         for name in ("small", "large")
     }
-    with Wire(**plays) as wire, serving(wire.agent("small"), wire.agent("large", price=2.0)) as gateway:
+    with (
+        Wire(**plays) as wire,
+        serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
+    ):
         more: Json = {"max_tokens": 50} if path == "/messages" else {}
         done = ask(gateway, HELLO, path, stream=stream, **more)
         assert done.status_code == 400
@@ -160,7 +175,10 @@ def test_where_all_refuse_the_client_is_told_the_first_and_nobody_is_blamed(
 
 def test_what_a_request_says_is_not_taken_elsewhere(serving: Serving) -> None:
     strict = refusing(lambda _: True, 400, message="the prompt was filtered", code="content_filter")
-    with Wire(small=strict) as wire, serving(wire.agent("small"), wire.agent("large", price=2.0)) as gateway:
+    with (
+        Wire(small=strict) as wire,
+        serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
+    ):
         assert ask(gateway, HELLO).status_code == 400
         assert not wire.work("large")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -25,12 +26,13 @@ PICTURE: list[Json] = [
         ],
     }
 ]
+Refuses = Callable[[Json], bool]
 ALWAYS = {"allowance": math.inf}
 """Every conversation is auctioned, and the cheap agent wins."""
 LONG: list[Json] = [{"role": "user", "content": "word " * 4000}]
 
 
-def refusing(refuses: Any, status: int, **error: Any) -> Play:
+def refusing(refuses: Refuses, status: int, **error: Any) -> Play:
     """An endpoint that refuses some requests and answers the others."""
 
     async def play(request: Request, out: Out) -> None:
@@ -60,23 +62,29 @@ def size(body: Json) -> int:
     return len(str(body["messages"]))
 
 
-def has(kind: str) -> Any:
+def has(kind: str) -> Refuses:
     return lambda body: kind in str(body)
+
+
+def is_long(body: Json) -> bool:
+    return size(body) > 5000
+
+
+def always(_: Json) -> bool:
+    return True
 
 
 CASES = [
     pytest.param(has("image_url"), 400, {"message": "this model takes no images"}, PICTURE, {}, id="images"),
     pytest.param(
-        lambda body: size(body) > 5000,
+        is_long,
         400,
         {"message": "the maximum context length is 1000 tokens", "code": "context_length_exceeded"},
         LONG,
         {},
         id="context",
     ),
-    pytest.param(
-        lambda body: size(body) > 5000, 413, {"message": "too much for this minute"}, LONG, {}, id="tokens a minute"
-    ),
+    pytest.param(is_long, 413, {"message": "too much for this minute"}, LONG, {}, id="tokens a minute"),
     pytest.param(
         has("'max_tokens'"),
         400,
@@ -98,7 +106,7 @@ CASES = [
 
 @pytest.mark.parametrize(("refuses", "status", "error", "messages", "more"), CASES)
 def test_it_goes_to_the_next_bid_and_is_remembered(
-    serving: Serving, refuses: Any, status: int, error: Json, messages: list[Json], more: Json
+    serving: Serving, refuses: Refuses, status: int, error: Json, messages: list[Json], more: Json
 ) -> None:
     with (
         Wire(small=refusing(refuses, status, **error)) as wire,
@@ -128,7 +136,7 @@ def test_it_goes_to_the_next_bid_and_is_remembered(
 
 
 def test_a_conversation_that_outgrows_its_agent_goes_on_with_another(serving: Serving) -> None:
-    short = refusing(lambda body: size(body) > 5000, 400, message="prompt is too long", code="context_length_exceeded")
+    short = refusing(is_long, 400, message="prompt is too long", code="context_length_exceeded")
     with (
         Wire(small=short) as wire,
         serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
@@ -159,10 +167,11 @@ def test_where_all_refuse_the_client_is_told_the_first_and_nobody_is_blamed(
         Wire(**plays) as wire,
         serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
     ):
-        more: Json = {"max_tokens": 50} if path == "/messages" else {}
+        more: dict[str, Any] = {"max_tokens": 50} if path == "/messages" else {}
         done = ask(gateway, HELLO, path, stream=stream, **more)
-        assert done.status_code == 400
-        assert "small: temperature is wrong" in done.json()["error"]["message"]
+        assert done.status_code == 400 or (stream and done.text.startswith(": sale"))  # an auction may take long
+        assert "small: temperature is wrong" in done.text
+        assert "large: temperature" not in done.text
         assert len(wire.work()) == 2
         wrong = False
         again = ask(gateway, HELLO, path, stream=stream, **more)
@@ -174,7 +183,7 @@ def test_where_all_refuse_the_client_is_told_the_first_and_nobody_is_blamed(
 
 
 def test_what_a_request_says_is_not_taken_elsewhere(serving: Serving) -> None:
-    strict = refusing(lambda _: True, 400, message="the prompt was filtered", code="content_filter")
+    strict = refusing(always, 400, message="the prompt was filtered", code="content_filter")
     with (
         Wire(small=strict) as wire,
         serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
@@ -194,7 +203,7 @@ def test_an_agent_asked_by_name_is_not_replaced(serving: Serving) -> None:
 def test_an_endpoint_that_refuses_the_gateways_own_wish_for_usage(serving: Serving, client: Json | None) -> None:
     """It is asked once more without, and tokens are estimated; what the client itself wishes is not left out."""
     play = refusing(has("stream_options"), 422, message="extra fields not permitted: stream_options")
-    more = {"stream_options": client} if client else {}
+    more: dict[str, Any] = {"stream_options": client} if client else {}
     with Wire(only=play) as wire, serving(wire.agent("only")) as gateway:
         for count in (1, 2):
             done = ask(gateway, HELLO, model="only", stream=True, **more)

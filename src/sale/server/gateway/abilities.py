@@ -81,7 +81,7 @@ class Abilities:
         return not self._lacking.get(agent, set()) & needs.features and (limit is None or needs.tokens < limit)
 
     def keep_able(self, agents: Iterable[str], needs: Needs) -> Collection[str]:
-        """Return the agents that are not known to refuse such a request; all of them where that leaves nobody."""
+        """Return the agents that are not known to refuse such a request; all of them where that leaves none."""
         found = list(agents)
         return [name for name in found if self.can(name, needs)] or found
 

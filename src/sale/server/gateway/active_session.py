@@ -70,7 +70,7 @@ class ActiveSession:
 
     @property
     def work(self) -> SessionWork:
-        """Who does it and what has been done, to come back to."""
+        """The present agent and its work so far, to come back to."""
         return SessionWork(
             agent=self.session.agent,
             plan=self.session.plan,

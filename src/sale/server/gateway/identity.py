@@ -49,7 +49,6 @@ MAX_ANSWER_CHARACTERS: Final = 50_000
 """Characters of an answer that are looked at, without blanks."""
 MAX_DIGESTS: Final = 128
 """Digests of one request that a database is asked for, the longest prefixes and the latest exchanges first."""
-NOTHING: Final[Message] = {}
 THOUGHTS_END: Final = "</think>"
 NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 
@@ -138,7 +137,7 @@ class Match:
 
     place: Place
     certain: bool
-    """True where the latest answer in the request is the one that was given: nobody else can know better."""
+    """True where the latest answer in the request is the one that was given, so that no other process can know better."""
 
 
 def read_thread(messages: Sequence[Message], owner: str, cache_key: str | None = None) -> ConversationThread:
@@ -274,7 +273,7 @@ def _words(content: object) -> str:
 
 def _call(call: Message) -> str:
     function: object = call.get("function")
-    fields: Message = cast("Message", function) if isinstance(function, dict) else NOTHING
+    fields = cast("dict[str, Any]", function) if isinstance(function, dict) else dict[str, Any]()
     given: object = fields.get("arguments")
     try:
         value: object = orjson.loads(given.strip() or "{}") if isinstance(given, str) else given

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Call:
+class _PartialCall:
     id: str | None
     name: str = ""
     arguments: str = ""
@@ -35,7 +35,7 @@ class ToolCallIndex:
 
     def __init__(self) -> None:
         """No call has begun."""
-        self._calls: list[_Call] = []
+        self._calls: list[_PartialCall] = []
         self._by_index: dict[int, int] = {}
 
     @property
@@ -64,7 +64,7 @@ class ToolCallIndex:
         known = None if whole else self._known(index, call_id, name, arguments, left)
         if known is None:
             known = len(self._calls)
-            self._calls.append(_Call(id=call_id))
+            self._calls.append(_PartialCall(id=call_id))
         call = self._calls[known]
         call.id, call.name, call.arguments = call.id or call_id, call.name or name, call.arguments + arguments
         if index is not None:

@@ -159,12 +159,16 @@ def test_where_all_refuse_the_client_is_told_the_first_and_nobody_is_blamed(
     serving: Serving, path: str, stream: bool
 ) -> None:
     wrong = True
-    plays = {
-        name: refusing(lambda _: wrong, 400, message=f"{name}: temperature is wrong", param="temperature")
+
+    def is_wrong(_: Json) -> bool:
+        return wrong
+
+    small, large = (
+        refusing(is_wrong, 400, message=f"{name}: temperature is wrong", param="temperature")
         for name in ("small", "large")
-    }
+    )
     with (
-        Wire(**plays) as wire,
+        Wire(small=small, large=large) as wire,
         serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
     ):
         more: dict[str, Any] = {"max_tokens": 50} if path == "/messages" else {}

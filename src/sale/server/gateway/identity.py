@@ -137,7 +137,7 @@ class Match:
 
     place: Place
     certain: bool
-    """True where the latest answer in the request is the one that was given, so that no other process can know better."""
+    """True where the latest answer in the request is the one that was given: no other process can know better."""
 
 
 def read_thread(messages: Sequence[Message], owner: str, cache_key: str | None = None) -> ConversationThread:

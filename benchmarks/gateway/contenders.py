@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.gateway.environments import PROGRAMS, installed
 from benchmarks.gateway.load import Json, LoadRequest
 from benchmarks.gateway.processes import Watched, cores, running
+from benchmarks.gateway.upstream import ANSWER
 
 UPSTREAM_PORT, PROXY_PORT = 18_440, 18_441
 MASTER_KEY = "sk-benchmark-master"
@@ -23,7 +24,7 @@ QUESTION: Json = {"role": "user", "content": "Name the capital of France, and sa
 CONVERSATION: list[Json] = [
     {"role": "system", "content": "You are a helpful agent. " * 20},
     QUESTION,
-    {"role": "assistant", "content": "Paris. It has been the seat of government for most of a thousand years."},
+    {"role": "assistant", "content": ANSWER},
     {"role": "user", "content": "And which river runs through it?"},
 ]
 

@@ -1,6 +1,6 @@
 """Programs of others, each in an environment of its own, so that what they need disturbs nothing here.
 
-    python -m benchmarks.gateway.environments litellm schemathesis aider claude-code
+    python -m benchmarks.gateway.environments litellm schemathesis aider claude-code codex
 
 An environment is made once, under the user's cache directory, with the version pinned here.
 """
@@ -60,6 +60,7 @@ PROGRAMS = {
     "litellm": Program(package="litellm", version="1.101.0", extra="[proxy]", command="litellm"),
     "schemathesis": Program(package="schemathesis", version="4.32.5", command="schemathesis"),
     "aider": Program(package="aider-chat", version="0.86.2", command="aider"),
+    "codex": Program(package="@openai/codex", version="0.171.0", command="codex", npm=True),
     "claude-code": Program(package="@anthropic-ai/claude-code", version="2.1.332", command="claude", npm=True),
 }
 

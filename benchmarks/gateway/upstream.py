@@ -22,6 +22,7 @@ WORDS = 32
 PACE = 0.01
 """Seconds between the frames of `paced`."""
 PLAN = "\n".join(f"{step}. Do the part numbered {step} and check what it gives." for step in range(1, 5))
+ANSWER = " ".join(f"word{number}" for number in range(WORDS))
 _END = b"\r\n\r\n"
 _USAGE = {"prompt_tokens": 200, "completion_tokens": WORDS, "total_tokens": 200 + WORDS}
 
@@ -68,7 +69,7 @@ def _frames() -> list[bytes]:
     return [_frame([{"index": 0, "delta": delta, "finish_reason": finish}]) for delta, finish in deltas]
 
 
-WHOLE = _completion(" ".join(f"word{number}" for number in range(WORDS)))
+WHOLE = _completion(ANSWER)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 FRAMES = _frames()
 FRAME_OF_USAGE = _frame([], _USAGE)

@@ -69,8 +69,9 @@ async def test_a_model_that_refuses_max_tokens_is_reached_by_renaming_it(endpoin
     assert isinstance(renamed, Contractor)
     assert (await plain.execute(Task(text="x"), None)).error is not None
     assert (await renamed.execute(Task(text="x"), None)).error is None
-    # A client that leads the conversation itself would not know of it.
-    assert (plain.reach is None, renamed.reach is None) == (False, True)
+    assert renamed.reach is not None
+    address = await renamed.reach.address()
+    assert address.shape.rename == {"max_tokens": "max_completion_tokens"}, "the gateway would not know of it"
     for agent in (plain, renamed):
         await agent.aclose()
 

@@ -98,8 +98,8 @@ class Contractor:
 
     @property
     def reach(self) -> DirectEndpoint | None:
-        """Its model's endpoint, where it has one that takes requests as the protocol says."""
-        if not isinstance(self._model, Located) or self._settings.reshapes:
+        """Its model's endpoint, where it has one; its address says how requests there differ from the protocol."""
+        if not isinstance(self._model, Located):
             return None
         return DirectEndpoint(
             address=self._model.address,

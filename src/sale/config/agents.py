@@ -165,11 +165,6 @@ class AgentSettings(Section):
         return self.command is None and self.function is None and self.kind is None
 
     @property
-    def reshapes(self) -> bool:
-        """True where requests to its endpoint differ from what the protocol says."""
-        return any((self.headers, self.headers_env, self.query, self.extra_body, self.rename, self.drop))
-
-    @property
     def juror(self) -> bool:
         """True where it can sit on the jury. An agent of a `kind` says itself whether it does."""
         return self.judge and (self.has_model or self.kind is not None)

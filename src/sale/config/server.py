@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -10,6 +11,8 @@ from pydantic import Field, field_validator
 from sale.config.sections import Dollars, Positive, Seconds, Section
 
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+"""An origin as browsers send it; those of extensions have schemes of their own."""
 
 
 class EmbeddingSettings(Section):
@@ -39,6 +42,9 @@ class ServerSettings(Section):
     """Addresses or networks of reverse proxies in front, `["127.0.0.1"]`. What these say of a request's client and
     scheme (`X-Forwarded-For`, `X-Forwarded-Proto`) is believed, and what others say is not. It counts for how often a
     password may be tried, and for the cookie; it gives no access."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose web pages may use the API, `["https://app.example"]`: scheme, host, and the port where it is not
+    the usual one. A page sends its user's key. The dashboard is for its own pages alone."""
     database: str | None = None
     """Where keys, sessions and the ledger are kept: a file, or `postgresql+psycopg://…` for several machines. A file
     beside the auction memory unless given."""
@@ -68,6 +74,16 @@ class ServerSettings(Section):
     """The most connections of one address at one time. A proxy in front of the server is one address."""
     embeddings: EmbeddingSettings | None = None
     """Where `/v1/embeddings` is answered, a table `[server.embeddings]`; by the embedded MiniLM unless given."""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            if not ORIGIN.fullmatch(one):
+                raise ValueError(
+                    f"{one!r} is no origin: write https://app.example, in small letters and without a path"
+                )
+        return given
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -11,7 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
+from sale.server.browsers import BrowserAccess
+from sale.server.gateway.api_paths import UNSERVED, ApiPaths
 from sale.server.gateway.chat import MEGABYTE, TurnEndpoint, read_chat
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.error_forms import error_response
@@ -20,11 +23,19 @@ from sale.server.gateway.feedback import FeedbackEndpoint
 from sale.server.gateway.messages.endpoint import CountTokensEndpoint, read_messages
 from sale.server.gateway.models import ModelsEndpoint
 from sale.server.gateway.openapi import openapi
+from sale.server.gateway.passthrough import PassThroughEndpoint
 from sale.server.gateway.responses import ResponseReader
 from sale.server.gateway.state import GatewayState
+from sale.server.gateway.stored_responses import InputItemsEndpoint, StoredResponseEndpoint
+from sale.server.gateway.unserved import UnservedEndpoint
+from sale.server.guard import OriginGuard
+from sale.server.observing.traces import Traces
+from sale.server.observing.watching import TracedApp
 from sale.server.probe import WriteProbe
+from sale.server.store.store import ServerStore
 
 JSON = "application/json"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
@@ -47,18 +58,47 @@ def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Star
     )
 
 
+def wrap_app(app: ASGIApp, state: GatewayState, store: ServerStore, traces: Traces | None = None) -> ASGIApp:
+    """The application as it meets the world: addresses without `/v1`, origins of pages, traces.
+
+    Args:
+        app: From `create_app`.
+        state: The gateway's state.
+        store: Knows whether there are keys.
+        traces: Where requests are traced; nowhere unless given.
+    """
+
+    def origins() -> tuple[str, ...]:
+        return state.settings.cors_origins
+
+    traced = TracedApp(app, traces) if traces else app
+    return ApiPaths(BrowserAccess(OriginGuard(traced, store, origins), origins))
+
+
 def gateway_routes(state: GatewayState) -> list[BaseRoute]:
     """The APIs of OpenAI and Anthropic, and feedback."""
     models = ModelsEndpoint(state)
     responses = ResponseReader(state.store, lambda: state.settings.body_mb * MEGABYTE)
+    # Before the others: `/v1/responses/compact` is not a response's address.
+    unserved = [
+        Route(f"/v1/{name}{rest}", UnservedEndpoint(state, name), methods=METHODS)
+        for name in UNSERVED
+        for rest in ("", "/{rest:path}")
+        if (name, rest) != ("chat/completions", "")
+    ]
     return [
+        *unserved,
         Route("/v1/chat/completions", TurnEndpoint(state, read_chat), methods=["POST"]),
         Route("/v1/responses", TurnEndpoint(state, responses.read), methods=["POST"]),
+        Route("/v1/responses/{response_id}", StoredResponseEndpoint(state), methods=["GET", "DELETE"]),
+        Route("/v1/responses/{response_id}/input_items", InputItemsEndpoint(state), methods=["GET"]),
         Route("/v1/messages", TurnEndpoint(state, read_messages), methods=["POST"]),
         Route("/v1/messages/count_tokens", CountTokensEndpoint(state), methods=["POST"]),
         Route("/v1/embeddings", EmbeddingsEndpoint(state), methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model:path}", models, methods=["GET"]),
+        Route("/v1/completions", PassThroughEndpoint(state, "completions"), methods=["POST"]),
+        Route("/v1/rerank", PassThroughEndpoint(state, "rerank"), methods=["POST"]),
         Route("/v1/feedback", FeedbackEndpoint(state), methods=["POST"]),
     ]
 

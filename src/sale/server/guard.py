@@ -6,6 +6,7 @@ made to point here. A proxy sends what anybody tells it to. Where there are keys
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sale.config.proxies import is_loopback
 from sale.server.client_address import is_direct
+from sale.server.gateway.api_paths import is_api_path
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
@@ -24,22 +26,25 @@ NAMES = (b"host", b"origin")
 class OriginGuard:
     """Around the application."""
 
-    def __init__(self, app: ASGIApp, store: ServerStore) -> None:
+    def __init__(self, app: ASGIApp, store: ServerStore, origins: Callable[[], Collection[str]] = tuple) -> None:
         """Nothing is opened.
 
         Args:
             app: What is guarded.
             store: Knows whether there are keys.
+            origins: Gives the origins whose pages may use the API.
         """
         self._app = app
         self._store = store
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         fault = self._fault(scope) if scope["type"] == "http" else None
         if fault is not None and not await self._store.has_keys():
             error = ApiError(
-                "without keys, only this machine's own programs are served; `sale keys create NAME` makes a key",
+                "without keys, only this machine's own programs are served, and pages of `[server] cors_origins`; "
+                "`sale keys create NAME` makes a key",
                 status=403,
                 name=fault,
             )
@@ -47,17 +52,19 @@ class OriginGuard:
             return
         await self._app(scope, receive, send)
 
-    @classmethod
-    def _fault(cls, scope: Scope) -> str | None:
+    def _fault(self, scope: Scope) -> str | None:
         """Why a request is not served where there are no keys. What is below no `/v1/` has a password of its own."""
-        if cls._foreign(scope):
+        api = is_api_path(scope["path"])
+        if self._is_foreign(scope, self._origins() if api else ()):
             return "foreign_origin"
-        return "not_from_here" if scope["path"].startswith("/v1/") and not is_direct(scope) else None
+        return "not_from_here" if api and not is_direct(scope) else None
 
     @staticmethod
-    def _foreign(scope: Scope) -> bool:
+    def _is_foreign(scope: Scope, named: Collection[str]) -> bool:
         for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"]):
-            if name in NAMES and not _is_own(value.decode("latin-1")):
+            if name not in NAMES or (name == b"origin" and value.decode("latin-1") in named):
+                continue
+            if not _is_own(value.decode("latin-1")):
                 return True
         return False
 

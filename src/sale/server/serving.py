@@ -26,16 +26,15 @@ from starlette.types import ASGIApp
 from sale import config
 from sale.errors import ConfigError, InputError, SaleError
 from sale.market import Market
-from sale.server.app import create_app
+from sale.server.app import create_app, wrap_app
 from sale.server.dashboard import DashboardSettings
 from sale.server.dashboard import routes as dashboard_routes
 from sale.server.gateway.state import GatewayState
-from sale.server.guard import OriginGuard
 from sale.server.limits import ConnectionLimits, limit_protocol
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.metrics import routes as metrics_routes
 from sale.server.observing.traces import Traces, configure_traces
-from sale.server.observing.watching import ObservedHub, ObservedStore, TracedApp
+from sale.server.observing.watching import ObservedHub, ObservedStore
 from sale.server.store.store import ServerStore
 
 LOG = logging.getLogger("sale.server")
@@ -89,9 +88,8 @@ async def _serve(
             metrics.measure(sessions=lambda: len(state.sessions), queued=lambda: store.queued)
             looks = DashboardSettings(password=secret.get_secret_value() if secret else None)
             pages = dashboard_routes(lambda: state.handle.market, store, hub, looks)
-            app: ASGIApp = create_app(state, routes=[*metrics_routes(metrics, store), *pages])
-            app = OriginGuard(TracedApp(app, traces) if traces else app, store)
-            running = Server(app, server, state)
+            app = create_app(state, routes=[*metrics_routes(metrics, store), *pages])
+            running = Server(wrap_app(app, state, store, traces), server, state)
             signals.enter_context(_caught(running.handle_exit))
             reloading = _on_hangup(state, again)
             # Two hundred thousand objects of imported modules: looked through at each full collection, they would hold

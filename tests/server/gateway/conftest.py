@@ -15,7 +15,7 @@ import uvicorn
 
 from sale import config
 from sale.market import Market
-from sale.server.app import create_app
+from sale.server.app import create_app, wrap_app
 from sale.server.events import EventHub
 from sale.server.gateway.state import GatewayState
 from sale.server.serving import Server
@@ -94,7 +94,8 @@ class Gateway:
         async with await ServerStore.open(self.database) as store:
             self.store = store
             self.state = GatewayState(self.market(self.settings), store, EventHub(), self.settings.server)
-            self._server = Server(create_app(self.state), self.settings.server, self.state)
+            app = wrap_app(create_app(self.state), self.state, store)
+            self._server = Server(app, self.settings.server, self.state)
             self._server.config.port = 0
             self._server.config.timeout_graceful_shutdown = 2
             serving = asyncio.create_task(self._server.serve())
@@ -147,10 +148,10 @@ def gateway(opening: Opening) -> Iterator[Gateway]:
 def serving(tmp_path: Path) -> Serving:
     """Makes a gateway over agents given as tables of `sale.toml`; not started."""
 
-    def make(*agents: Mapping[str, Any], server: Mapping[str, Any] | None = None) -> Gateway:
-        settings = config.Settings.model_validate(
-            {"agents": list(agents), "memory": {"path": tmp_path / "memory.sqlite3"}, "server": dict(server or {})}
-        )
+    def make(*agents: Mapping[str, Any], server: Mapping[str, Any] | None = None, **more: Any) -> Gateway:
+        memory = {"path": tmp_path / "memory.sqlite3"}
+        tables = {"agents": list(agents), "memory": memory, "server": dict(server or {}), **more}
+        settings = config.Settings.model_validate(tables)
         return Gateway(settings, tmp_path / "server.sqlite3")
 
     return make

@@ -11,10 +11,12 @@ import httpx2
 import pytest
 
 from sale.server.events import EventHub
-from sale.server.gateway.conversation import read_thread, task_of
+from sale.server.gateway.conversation import task_of
+from sale.server.gateway.identity import read_thread
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
+from tests.support.replies import Ask
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 SAID: Any = {"role": "assistant", "content": "42"}
@@ -41,23 +43,31 @@ def record(gateway: Gateway, auction_id: str) -> Any:
 
 
 class TestPrefixes:
-    def test_a_conversation_that_goes_on_has_the_tail_it_left(self) -> None:
+    def test_a_conversation_that_goes_on_has_the_digests_it_left(self) -> None:
         before = read_thread(HELLO, "k")
+        left = before.serve(SAID)
         after = read_thread([*HELLO, SAID, SURE], "k")
         assert (before.fresh, after.fresh) == (True, False)
-        assert after.tails == (before.whole,)
-        assert read_thread([*HELLO, SAID, SURE, SAID, SURE], "k").tails == (after.whole, before.whole)
+        assert [prefix.digest for prefix in after.prefixes] == [left.talk, left.tail]
+        assert (left.tail, left.link) == (before.whole, "")
+        later = read_thread([*HELLO, SAID, SURE, SAID, SURE], "k")
+        assert [prefix.digest for prefix in later.prefixes[1:]] == [after.whole, left.talk, left.tail]
 
     def test_it_is_nobody_elses(self) -> None:
         assert read_thread(HELLO, "k").whole != read_thread(HELLO, "l").whole
 
-    def test_what_the_assistant_said_and_marks_for_caches_are_no_part_of_it(self) -> None:
+    def test_marks_for_caches_are_no_part_of_it(self) -> None:
         marked: Any = [
             {"role": "user", "content": [{"type": "text", "text": "What is 6 × 7?", "cache_control": {"type": "x"}}]}
         ]
         assert read_thread(marked, "k").whole == read_thread(HELLO, "k").whole
-        other: Any = {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}
-        assert read_thread([*HELLO, other, SURE], "k").tails == read_thread([*HELLO, SAID, SURE], "k").tails
+
+    def test_what_the_assistant_said_and_called_is_part_of_it(self) -> None:
+        calls: Any = {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}
+        longest = [
+            read_thread([*HELLO, one, SURE], "k").prefixes[0] for one in (SAID, calls, {**SAID, "content": "43"})
+        ]
+        assert len(set(longest)) == 3
 
     @pytest.mark.parametrize("role", ["user", "system", "tool"])
     def test_who_said_it_matters(self, role: str) -> None:
@@ -326,6 +336,47 @@ def test_a_clock_in_the_system_message_makes_no_other_conversation(gateway: Gate
 
 def test_another_system_message_makes_another_conversation(gateway: Gateway) -> None:
     assert len(set(talked(gateway, "Be brief.", "Be polite."))) == 2
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/messages"])
+@pytest.mark.parametrize("again", [False, True], ids=["one process", "after a restart"])
+def test_two_people_who_begin_alike_are_two_conversations(
+    opening: Opening, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, path: str, again: bool
+) -> None:
+    """Under one key and without a name; each finds its own, after a restart and over every protocol."""
+    told = iter(range(1000))
+
+    def count(asked: Ask) -> str | None:
+        return None if asked.judging or "numbered" in asked.prompt else f"Number {next(told)}."
+
+    monkeypatch.setattr(endpoint, "say", count)
+    people: list[list[Any]] = [[{"role": "user", "content": "hi"}] for _ in range(3)]
+    sessions: list[list[str]] = [[] for _ in people]
+    for _ in range(3 if again else 1):
+        with opening(only="good") as gateway:
+            for _ in range(1 if again else 3):
+                for messages, names in zip(people, sessions, strict=True):
+                    answer, name = said_over(gateway, path, messages)
+                    names.append(name)
+                    messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": "Go on."}]
+    assert [len(set(names)) for names in sessions] == [1, 1, 1]
+    assert [len(names) for names in sessions] == [3, 3, 3]
+    assert len({names[0] for names in sessions}) == 3
+
+
+def said_over(gateway: Gateway, path: str, messages: list[Any]) -> tuple[str, str]:
+    """The answer, and the conversation's id."""
+    body: Any = {"model": "sale", "messages": messages, "max_tokens": 100}
+    if path == "/responses":
+        body = {"model": "sale", "input": messages}
+    done = httpx2.post(f"{gateway.url}{path}", json=body, timeout=HANG)
+    assert done.status_code == 200, done.text
+    value = done.json()
+    if path == "/responses":
+        answer = value["output"][0]["content"][0]["text"]
+    else:
+        answer = value["content"][0]["text"] if path == "/messages" else value["choices"][0]["message"]["content"]
+    return answer, done.headers["x-sale-session"]
 
 
 def test_a_cache_key_names_a_conversation_by_its_first_words(gateway: Gateway) -> None:

@@ -285,13 +285,13 @@ def test_what_a_request_says_is_kept_or_said_to_be_lost(request: Json) -> None:
 )
 def test_parts_of_calls_are_told_apart(parts: list[Json]) -> None:
     index = ToolCallIndex()
-    assert [index.place(part) for part in parts] == [0, 0, 1, 1]
+    assert [place for part in parts for place in index.add([part])] == [0, 0, 1, 1]
 
 
 def test_an_id_that_comes_late_begins_no_call() -> None:
     index = ToolCallIndex()
     parts: list[Json] = [{"index": 0, "function": {"name": "f"}}, {"index": 0, "id": "a"}, {"index": 0, "id": "a"}]
-    assert [index.place(part) for part in parts] == [0, 0, 0]
+    assert [place for part in parts for place in index.add([part])] == [0, 0, 0]
 
 
 def test_inputs_that_come_by_turns() -> None:

@@ -9,59 +9,75 @@ import string
 from sale.server.store.responses import ResponseHistory
 from sale.server.store.store import ServerStore
 
-HI = {"role": "user", "content": "Hi. 😀"}
-HO = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
-ON = {"role": "user", "content": "Go on."}
+HI = {"input": "Hi. 😀"}
+HO = {"input": None, "said": [{"id": "c"}]}
+ON = {"input": "Go on."}
 
 
 async def test_a_response_is_found_with_all_it_goes_on_from(store: ServerStore):
-    await store.responses.keep("r1", "k", None, [HI, HO])
-    await store.responses.keep("r2", "k", "r1", [ON, HO])
-    await store.responses.keep("r3", "k", "r1", [ON])
-    assert await store.responses.messages("r1", "k") == [HI, HO]
-    assert await store.responses.messages("r2", "k") == [HI, HO, ON, HO]
-    assert await store.responses.messages("r3", "k") == [HI, HO, ON]
-    assert await store.responses.messages("r4", "k") is None
+    await store.responses.keep("r1", "k", None, HI)
+    await store.responses.keep("r2", "k", "r1", HO)
+    await store.responses.keep("r3", "k", "r1", ON)
+    assert await store.responses.chain("r1", "k") == [HI]
+    assert await store.responses.chain("r2", "k") == [HI, HO]
+    assert await store.responses.chain("r3", "k") == [HI, ON]
+    assert await store.responses.chain("r4", "k") is None
+
+
+async def test_a_response_is_shown_and_deleted_by_its_key_alone(opened):
+    one, two = await opened(), await opened()
+    await one.responses.keep("r1", "k", None, HI)
+    await one.responses.keep("r2", "k", "r1", ON)
+    await one.responses.keep("r1", "l", None, HO)
+    assert await one.responses.find("r1", "k") == HI, "found before it is written"
+    assert await one.responses.find("r1", None) is None
+    assert not await two.responses.delete("r1", "m")
+    assert await one.responses.delete("r1", "k")
+    assert not await one.responses.delete("r1", "k")
+    assert await two.responses.find("r1", "k") is None
+    assert await two.responses.find("r1", "l") == HO
+    assert await two.responses.find("r2", "k") == ON, "found once it is written"
+    assert await two.responses.chain("r2", "k") is None, "what it went on from is gone"
 
 
 async def test_another_process_goes_on(opened):
     one, two = await opened(), await opened()
-    await one.responses.keep("r1", None, None, [HI])
+    await one.responses.keep("r1", None, None, HI)
     found = None
     for _ in range(200):
-        if (found := await two.responses.messages("r1", None)) is not None:
+        if (found := await two.responses.chain("r1", None)) is not None:
             break
         await asyncio.sleep(0.02)
     assert found == [HI]
-    await two.responses.keep("r2", None, "r1", [HO])
+    await two.responses.keep("r2", None, "r1", HO)
     await two.aclose()
-    assert await one.responses.messages("r2", None) == [HI, HO]
+    assert await one.responses.chain("r2", None) == [HI, HO]
 
 
 async def test_responses_are_there_after_a_restart(opened):
     one = await opened()
-    await one.responses.keep("r1", None, None, [HI])
+    await one.responses.keep("r1", None, None, HI)
     await one.aclose()
-    assert await (await opened()).responses.messages("r1", None) == [HI]
+    assert await (await opened()).responses.chain("r1", None) == [HI]
 
 
 async def test_a_key_finds_its_own_alone_and_takes_them_along(store: ServerStore):
     secret, key = await store.create_key("mine")
     assert secret
-    await store.responses.keep("r1", key.id, None, [HI])
-    await store.responses.keep("r1", "other", None, [ON])
-    assert await store.responses.messages("r1", key.id) == [HI]
-    assert await store.responses.messages("r1", None) is None
+    await store.responses.keep("r1", key.id, None, HI)
+    await store.responses.keep("r1", "other", None, ON)
+    assert await store.responses.chain("r1", key.id) == [HI]
+    assert await store.responses.chain("r1", None) is None
     await store.delete_key("mine")
-    assert await store.responses.messages("r1", key.id) is None
-    assert await store.responses.messages("r1", "other") == [ON]
+    assert await store.responses.chain("r1", key.id) is None
+    assert await store.responses.chain("r1", "other") == [ON]
 
 
 async def test_the_conversation_that_has_rested_longest_goes_whole(store: ServerStore):
     chance = random.Random(7)
 
-    def words() -> list[dict[str, object]]:
-        return [{"role": "user", "content": "".join(chance.choices(string.printable, k=3000))}]
+    def words() -> dict[str, object]:
+        return {"input": "".join(chance.choices(string.printable, k=3000))}
 
     history = ResponseHistory(store._database, kept_bytes=12_000)  # pyright: ignore[reportPrivateUsage]
     try:
@@ -72,7 +88,7 @@ async def test_the_conversation_that_has_rested_longest_goes_whole(store: Server
         await history._write()  # pyright: ignore[reportPrivateUsage]
         await history.keep("d", None, None, words())
         await history._write()  # pyright: ignore[reportPrivateUsage]
-        found = {name: await history.messages(name, None) is not None for name in ("a", "a2", "b", "c", "d")}
+        found = {name: await history.chain(name, None) is not None for name in ("a", "a2", "b", "c", "d")}
     finally:
         await history.close()
     assert found == {"a": True, "a2": True, "b": False, "c": True, "d": True}

@@ -14,7 +14,7 @@ from sale.errors import CallError
 from sale.models.address import Address
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.completion import as_chunks, as_completion
-from sale.server.gateway.dialect import RENAMED, refused_fields
+from sale.server.gateway.dialect import RENAMED, USAGE_IN_STREAMS, refused_fields
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Headers
 from sale.server.gateway.sink import Sink
@@ -59,7 +59,7 @@ class UpstreamCall:
     @property
     def left_out(self) -> frozenset[str]:
         """Fields that its endpoint refuses and that nothing says in their place."""
-        return self.refused - RENAMED.keys()
+        return self.refused - RENAMED.keys() - {USAGE_IN_STREAMS}
 
     @property
     def usage(self) -> Usage:
@@ -144,12 +144,13 @@ class UpstreamCall:
             raise ApiError(
                 "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
             ) from error
-        self.refused = state.dialects.refused_by(address) & self.asked.optional
+        optional = self.asked.optional | ({USAGE_IN_STREAMS} if self.asked.adds_usage else set[str]())
+        self.refused = state.dialects.refused_by(address) & optional
         while True:
             try:
                 await self._send(reach, address, state, headers)
             except ApiError as error:
-                more = refused_fields(error, self.asked.optional - self.refused)
+                more = refused_fields(error, optional - self.refused)
                 if not more or self.sink.answering:
                     raise
                 self.refused |= more

@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError
 from sale.server.gateway.chat_request import ChatRequest, read_request
-from sale.server.gateway.conversation import read_thread
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
+from sale.server.gateway.identity import read_thread
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
@@ -47,7 +47,9 @@ class RequestRecord:
     error: str | None = "internal"
     turn: Turn | None = None
     model: str = ""
-    """Where there is no turn: the model, and what it took."""
+    """Where there is no turn: the model, who answers, whether in a stream, and what it took."""
+    agent: str | None = None
+    streamed: bool = False
     usage: Usage = field(default_factory=Usage)
     dollars: float = 0.0
 
@@ -62,10 +64,10 @@ class RequestRecord:
             auction_id=turn.auction_id if turn else None,
             path=self.path,
             model=(turn.asked.model if turn else self.model)[:SESSION_CHARACTERS],
-            agent=turn.agent if turn else None,
+            agent=(turn or self).agent,
             status=self.status,
             error=self.error,
-            streamed=turn.asked.stream if turn else False,
+            streamed=turn.asked.stream if turn else self.streamed,
             input_tokens=(turn or self).usage.input_tokens,
             output_tokens=(turn or self).usage.output_tokens,
             cached_tokens=turn.cached if turn else 0,
@@ -124,7 +126,7 @@ class TurnEndpoint:
                 asked=asked,
                 holder=holder,
                 sink=sink,
-                thread=read_thread(asked.messages, holder.key_id or ""),
+                thread=read_thread(asked.messages, holder.key_id or "", asked.cache_key),
                 session_id=_session_id(exchange, asked),
             )
             async with exchange.watch_connection():

@@ -11,9 +11,11 @@ from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.conversation import INSTRUCTING, cache_session, text_of
+from sale.server.gateway.abilities import Needs, needs_of
+from sale.server.gateway.conversation import text_of
 from sale.server.gateway.dialect import fit_body
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.identity import INSTRUCTING
 from sale.server.gateway.prompts import asked_text, plan_text
 from sale.server.gateway.token_estimate import CHOICES, TokenEstimate, weigh
 
@@ -39,7 +41,9 @@ class ChatRequest:
     wants_usage: bool
     """True where usage is to be in the stream."""
     session: str | None = None
-    """The session the body names: `metadata.sale_session`, else by its `prompt_cache_key`."""
+    """The session the body names, `metadata.sale_session`."""
+    cache_key: str | None = None
+    """The client's `prompt_cache_key`: some have one for each conversation, others one for all."""
     optional: frozenset[str] = frozenset()
     """Fields that the gateway wrote and that are left out where an endpoint refuses them; see `dialect`."""
     lost: frozenset[str] = frozenset()
@@ -51,6 +55,16 @@ class ChatRequest:
     def tools(self) -> bool:
         """True where the client offers tools."""
         return bool(self.body.get("tools") or self.body.get("functions"))
+
+    @property
+    def adds_usage(self) -> bool:
+        """True where the wish for usage in the stream is the gateway's alone."""
+        return self.stream and self.body.get("stream_options") is None
+
+    @property
+    def needs(self) -> Needs:
+        """Features and size that its agent has to take."""
+        return needs_of(self.body, self.messages, self.weight.as_a_rule)
 
     def upstream_body(self, model: str, plan: str, refused: Collection[str] = ()) -> bytes:
         """The body for an agent's endpoint: its model, its plan, and usage at the end of a stream.
@@ -111,9 +125,7 @@ def read_request(body: Json, size: int) -> ChatRequest:
     Raises:
         ApiError: Something of that is wrong.
     """
-    model: object = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise _wrong("model", "must name a model")
+    model = read_model(body)
     refuse_other_models(body)
     stream: object = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
@@ -133,8 +145,6 @@ def read_request(body: Json, size: int) -> ChatRequest:
         raise _wrong("metadata.sale_session", "must be a text")
     messages = _messages(body.get("messages"))
     cache_key: object = body.get("prompt_cache_key")
-    if named is None and isinstance(cache_key, str) and cache_key:
-        named = cache_session(cache_key, messages)
     return ChatRequest(
         body=body,
         weight=weigh(body, messages, size),
@@ -143,7 +153,20 @@ def read_request(body: Json, size: int) -> ChatRequest:
         stream=stream is True,
         wants_usage=isinstance(options, dict) and cast("Json", options).get("include_usage") is True,
         session=named,
+        cache_key=cache_key if isinstance(cache_key, str) and cache_key else None,
     )
+
+
+def read_model(body: Mapping[str, object]) -> str:
+    """The model that a request names.
+
+    Raises:
+        ApiError: It names none.
+    """
+    model: object = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise _wrong("model", "must name a model")
+    return model
 
 
 def refuse_other_models(body: Mapping[str, object]) -> None:

@@ -16,16 +16,25 @@ from sale.server.gateway.errors import ApiError
 Json = dict[str, Any]
 
 CACHE_MARKS: Final = "cache_control"
+USAGE_IN_STREAMS: Final = "stream_options"
+"""The gateway asks for usage in every stream. Where that is refused, tokens are estimated."""
 RENAMED: Final = {"max_tokens": "max_completion_tokens"}
 """Names to use where a field's own is refused. Older endpoints know the first, newer models of OpenAI the other."""
 SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     CACHE_MARKS: (CACHE_MARKS, "content", "expected a string"),
+    "logprobs": ("logprobs",),
     "max_tokens": ("max_tokens",),
     "metadata": ("metadata",),
     "parallel_tool_calls": ("parallel_tool_calls", "parallel tool"),
     "prompt_cache_key": ("prompt_cache_key",),
+    "prompt_cache_retention": ("prompt_cache_retention",),
     "reasoning_effort": ("reasoning", "thinking"),
+    "safety_identifier": ("safety_identifier",),
+    "service_tier": ("service_tier",),
+    USAGE_IN_STREAMS: ("stream_options",),
     "top_k": ("top_k",),
+    "top_logprobs": ("logprobs",),
+    "verbosity": ("verbosity",),
 }
 """By what words a refusal names a field. An endpoint that takes no lists as content complains of `content`."""
 REFUSALS: Final = frozenset({400, 422})

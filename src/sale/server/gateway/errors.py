@@ -37,6 +37,7 @@ class ApiError(SaleError):
         retry_after: Seconds after which a new try makes sense.
         elsewhere: Whether another agent may succeed with the same request.
         spent: Whether the endpoint may have worked, and charge for it.
+        refused: Whether the endpoint refuses just this request, which another one may take.
     """
 
     code = "gateway"
@@ -51,6 +52,7 @@ class ApiError(SaleError):
         retry_after: float | None = None,
         elsewhere: bool = False,
         spent: bool = False,
+        refused: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -60,6 +62,7 @@ class ApiError(SaleError):
         self.retry_after = retry_after
         self.elsewhere = elsewhere
         self.spent = spent
+        self.refused = refused
 
     def __reduce__(self) -> tuple[object, ...]:
         """As every error, with its fields."""

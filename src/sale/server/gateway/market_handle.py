@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, Reachable
 from sale.market import Market
+from sale.server.gateway.abilities import NONE, Abilities, Needs
 from sale.server.gateway.errors import ApiError, unknown_model
 
 MARKET = "sale"
@@ -24,6 +25,7 @@ class MarketHandle:
         self._dearest = {
             agent.name: agent.dearest if isinstance(agent, CostDeclaring) else None for agent in market.agents
         }
+        self.abilities = Abilities()
         self._seen: dict[str, tuple[float, int]] = {}
         self._inside = 0
         self._retired = False
@@ -49,12 +51,13 @@ class MarketHandle:
         most, longest = self._seen.get(agent, (0.0, 0))
         self._seen[agent] = (max(most, dollars), max(longest, tokens))
 
-    def eligible_agents(self, allowed: frozenset[str] | None, *, tools: bool) -> Collection[str]:
+    def eligible_agents(self, allowed: frozenset[str] | None, *, tools: bool, needs: Needs = NONE) -> Collection[str]:
         """Return the agents that may bid for a request.
 
         Args:
             allowed: Those the key may use; `None` for all.
             tools: Whether the client's own tools are to be called: that takes an endpoint.
+            needs: Of the request. Agents that are known to refuse such a one are left out while others are there.
 
         Raises:
             ApiError: No agent may.
@@ -67,7 +70,7 @@ class MarketHandle:
             raise ApiError(
                 "no agent can call a client's tools: none has an endpoint", name="tools_unsupported", param="tools"
             )
-        return able
+        return self.abilities.keep_able(able, needs)
 
     def find_agent(self, model: str, allowed: frozenset[str] | None) -> Agent:
         """The agent of a name.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from sale.server.gateway.response_fields import INCLUDED, OF_PROVIDED_TOOLS
+
 Json = dict[str, Any]
 TEXT: Json = {"type": "string"}
 OBJECT: Json = {"type": "object"}
@@ -64,6 +66,58 @@ RESPONSES: Json = {
         "max_output_tokens": {"anyOf": [COUNT, {"type": "null"}]},
         "tools": {"type": "array", "items": OBJECT},
         "store": {"type": ["boolean", "null"]},
+        "include": {"type": ["array", "null"], "items": {"enum": sorted(INCLUDED | OF_PROVIDED_TOOLS)}},
+        "truncation": {"enum": ["disabled", None]},
+        "background": {"enum": [False, None]},
+    },
+    "additionalProperties": True,
+}
+RESPONSE: Json = {
+    "type": "object",
+    "required": ["id", "object", "status", "output"],
+    "properties": {
+        "id": TEXT,
+        "object": {"const": "response"},
+        "status": {"enum": ["completed", "incomplete"]},
+        "output": {"type": "array", "items": OBJECT},
+    },
+}
+DELETED: Json = {
+    "type": "object",
+    "required": ["id", "object", "deleted"],
+    "properties": {"id": TEXT, "object": {"const": "response"}, "deleted": {"const": True}},
+}
+ITEMS: Json = {
+    "type": "object",
+    "required": ["object", "data", "has_more"],
+    "properties": {
+        "object": {"const": "list"},
+        "data": {"type": "array", "items": OBJECT},
+        "has_more": {"type": "boolean"},
+        "first_id": {"type": ["string", "null"]},
+        "last_id": {"type": ["string", "null"]},
+    },
+}
+COMPLETIONS: Json = {
+    "type": "object",
+    "required": ["model", "prompt"],
+    "properties": {
+        "model": {**TEXT, "description": "An agent's name: nothing is auctioned here."},
+        "prompt": {"anyOf": [TEXT, {"type": "array", "minItems": 1, "maxItems": 64, "items": TEXT}]},
+        "stream": {"type": ["boolean", "null"]},
+        "max_tokens": {"anyOf": [COUNT, {"type": "null"}]},
+        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+    },
+    "additionalProperties": True,
+}
+RERANK: Json = {
+    "type": "object",
+    "required": ["model", "query", "documents"],
+    "properties": {
+        "model": {**TEXT, "description": "An agent's name: nothing is auctioned here."},
+        "query": TEXT,
+        "documents": {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"anyOf": [TEXT, OBJECT]}},
+        "top_n": {"anyOf": [COUNT, {"type": "null"}]},
     },
     "additionalProperties": True,
 }
@@ -177,6 +231,15 @@ def openapi() -> Json:
         "paths": {
             "/v1/chat/completions": {"post": _operation("chat", "Chat completions", CHAT, OBJECT, streams=True)},
             "/v1/responses": {"post": _operation("responses", "Responses", RESPONSES, OBJECT, streams=True)},
+            "/v1/responses/{response_id}": {
+                "get": _about_response("response", "A response that was kept", RESPONSE),
+                "delete": _about_response("delete_response", "Forget a response", DELETED),
+            },
+            "/v1/responses/{response_id}/input_items": {
+                "get": _about_response("input_items", "The input of a response that was kept", ITEMS)
+            },
+            "/v1/completions": {"post": _operation("completions", "Passed through to an agent", COMPLETIONS, OBJECT)},
+            "/v1/rerank": {"post": _operation("rerank", "Passed through to an agent", RERANK, OBJECT)},
             "/v1/messages": {
                 "post": _operation(
                     "messages", "Anthropic's Messages", MESSAGES, OBJECT, streams=True, error="MessageError"
@@ -198,6 +261,11 @@ def openapi() -> Json:
             "/readyz": {"get": _operation("readyz", "It takes new work", None, STATUS)},
         },
     }
+
+
+def _about_response(name: str, summary: str, gives: Json) -> Json:
+    parameter: Json = {"name": "response_id", "in": "path", "required": True, "schema": TEXT}
+    return {**_operation(name, summary, None, gives), "parameters": [parameter]}
 
 
 def _operation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import orjson
 
@@ -18,9 +18,12 @@ from sale.server.gateway.stream import Piece, StreamUsage
 from sale.server.gateway.tool_calls import ToolCallIndex, arguments_text
 
 Json = dict[str, Any]
-Keep = Callable[[str, Json], Awaitable[None]]
-"""Keeps the assistant's message under the response's id."""
+Keep = Callable[[Json, Json], Awaitable[None]]
+"""Keeps the assistant's message, as a chat client would send it back, and the response."""
+CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Reasons for which an answer is not whole, by the `finish_reason` of its choice."""
 ECHOED: Json = {
+    "background": False,
     "instructions": None,
     "max_output_tokens": None,
     "metadata": {},
@@ -96,7 +99,7 @@ class ResponseSink:
             choices = cast("list[Json]", chunk.get("choices") or []) if chunk else []
             for choice in choices[:1]:
                 self._finish = choice.get("finish_reason") or self._finish
-                events += self._delta(cast("Json", choice.get("delta") or {}))
+                events += self._delta(cast("Json", choice.get("delta") or {}), choice)
         if events:
             await self._exchange.write(b"".join(events))
 
@@ -104,9 +107,9 @@ class ResponseSink:
         """Every item is done, and so is the response."""
         events = self._sealed()
         events += [event for item in self._output for event in self._closed(item)]
-        status, kind = ("incomplete", "incomplete") if self._finish == "length" else ("completed", "completed")
-        events.append(self._event(f"response.{kind}", response=self._response(status, tally)))
-        await self._remember()
+        response = self._response(self._status(), tally)
+        events.append(self._event(f"response.{response['status']}", response=response))
+        await self._keep(self._message(), response)
         await self._exchange.write(b"".join(events))
         await self._exchange.end()
 
@@ -115,15 +118,15 @@ class ResponseSink:
         self.answering = True
         choice = cast("Json", value["choices"][0])
         self._finish = choice.get("finish_reason")
-        self._delta(cast("Json", choice.get("message") or {}), whole=True)
+        self._delta(cast("Json", choice.get("message") or {}), choice, whole=True)
         self._sealed()
         for item in self._output:
             self._closed(item)
         tally = StreamUsage()
         tally.count_whole(value)
-        status = "incomplete" if self._finish == "length" else "completed"
-        await self._remember()
-        await self._exchange.reply(200, orjson.dumps(self._response(status, tally)), headers)
+        response = self._response(self._status(), tally)
+        await self._keep(self._message(), response)
+        await self._exchange.reply(200, orjson.dumps(response), headers)
 
     async def send_error(self, error: ApiError, headers: Headers) -> None:
         """A status, or in a stream the event that says so."""
@@ -135,8 +138,17 @@ class ResponseSink:
         await self._exchange.write(self._event("response.failed", response=response))
         await self._exchange.end()
 
-    def _delta(self, said: Json, *, whole: bool = False) -> list[bytes]:
-        """Return the events of a chunk."""
+    def _status(self) -> str:
+        return "incomplete" if self._finish in CUT else "completed"
+
+    def _delta(self, said: Json, choice: Json, *, whole: bool = False) -> list[bytes]:
+        """Return the events of a chunk.
+
+        Args:
+            said: Its delta, or the message.
+            choice: The choice that holds it.
+            whole: Whether it is the message.
+        """
         events: list[bytes] = []
         self._said.add(said)
         if thought := self._unsaid.add(said):
@@ -149,15 +161,18 @@ class ResponseSink:
             item, opened = self._text_item("output_text")
             events += opened
             item["content"][0]["text"] += content
-            where: Json = {**self._where(item), "content_index": 0, "logprobs": []}
+            logprobs = _logprobs(choice)
+            item["content"][0]["logprobs"] += logprobs
+            where: Json = {**self._where(item), "content_index": 0, "logprobs": logprobs}
             events.append(self._event("response.output_text.delta", **where, delta=content))
         if isinstance(refused := said.get("refusal"), str) and refused:
             item, opened = self._text_item("refusal")
             events += opened
             item["content"][0]["refusal"] += refused
             events.append(self._event("response.refusal.delta", **self._where(item), content_index=0, delta=refused))
-        for place, call in enumerate(cast("list[Json]", said.get("tool_calls") or [])):
-            events += self._called(self._places.place(call | {"index": place} if whole else call), call)
+        calls = cast("list[Json]", said.get("tool_calls") or [])
+        for place, call in zip(self._places.add(calls, whole=whole), calls, strict=True):
+            events += self._called(place, call)
         return events
 
     def _called(self, index: int, call: Json) -> list[bytes]:
@@ -215,7 +230,7 @@ class ResponseSink:
         if self._text is not None and self._text["content"][0]["type"] == kind:
             return self._text, []
         part: Json = (
-            {"type": kind, "text": "", "annotations": []}
+            {"type": kind, "text": "", "annotations": [], "logprobs": []}
             if kind == "output_text"
             else {
                 "type": kind,
@@ -244,7 +259,7 @@ class ResponseSink:
         if item["type"] == "message":
             part = item["content"][0]
             kind, said = ("output_text", "text") if part["type"] == "output_text" else ("refusal", "refusal")
-            more: Json = {"logprobs": []} if kind == "output_text" else {}
+            more: Json = {"logprobs": part["logprobs"]} if kind == "output_text" else {}
             events.append(self._event(f"response.{kind}.done", **where, content_index=0, **{said: part[said]}, **more))
             events.append(self._event("response.content_part.done", **where, content_index=0, part=part))
         elif item["type"] == "reasoning":
@@ -271,21 +286,21 @@ class ResponseSink:
         return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"
 
     def _response(self, status: str, tally: StreamUsage | None) -> Json:
-        cut = status == "incomplete"
+        cut = CUT.get(str(self._finish)) if status == "incomplete" else None
         return {
             "id": self.response_id,
             "object": "response",
             "created_at": self._created,
             "status": status,
             "error": None,
-            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "incomplete_details": {"reason": cut} if cut else None,
             "model": self._model,
             "output": self._output if status != "in_progress" else [],
             "usage": _usage(tally),
             **self._echo,
         }
 
-    async def _remember(self) -> None:
+    def _message(self) -> Json:
         """The assistant's message, as a chat client would send it back."""
         said: Json = {"role": "assistant", "content": None}
         texts = [item["content"][0] for item in self._output if item["type"] == "message"]
@@ -301,7 +316,15 @@ class ResponseSink:
                 for index, item in self._calls.items()
             ]
         self._said.put_back(said)
-        await self._keep(cast("str", self.response_id), said)
+        return said
+
+
+def _logprobs(choice: Json) -> list[Json]:
+    """The log-probabilities of a choice's words, where its endpoint sends them."""
+    given: object = choice.get("logprobs")
+    found: object = cast("Json", given).get("content") if isinstance(given, dict) else None
+    entries = cast("list[Any]", found) if isinstance(found, list) else []
+    return [one for one in entries if isinstance(one, dict)]
 
 
 def _usage(tally: StreamUsage | None) -> Json | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
 from sale.server.gateway.prompts import tool_returned_text
 from sale.server.gateway.reasoning import Reasoning
+from sale.server.gateway.response_fields import LOGPROBS, SAME, check_fields, read_include
 from sale.server.gateway.response_sink import ResponseSink
 from sale.server.gateway.response_tools import TEXT_INPUT, ResponseTools
 from sale.server.gateway.sink import Sink
@@ -21,18 +23,6 @@ from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder
 
 Json = dict[str, Any]
-SAME = (
-    "model",
-    "temperature",
-    "top_p",
-    "parallel_tool_calls",
-    "user",
-    "metadata",
-    "service_tier",
-    "top_logprobs",
-    "prompt_cache_key",
-)
-"""Fields that have the same name in both interfaces."""
 SESSION_HEADERS = (b"session-id", b"session_id")
 """By these Codex names its conversation."""
 TEXTS = frozenset({"input_text", "output_text", "text"})
@@ -63,6 +53,7 @@ class ResponseReader:
         Raises:
             ApiError: It asks for what cannot be translated, is too large with what it goes on with, or is wrong.
         """
+        lost = check_fields(body)
         previous: object = body.get("previous_response_id")
         before = [] if previous is None else await self._before(previous, holder)
         new = messages_of(body.get("input"))
@@ -86,19 +77,23 @@ class ResponseReader:
         asked = read_request(chat, size)
         session = next((found for name in SESSION_HEADERS if (found := exchange.header(name))), None)
         asked = replace(
-            asked, optional=optional, lost=frozenset(tools.lost), session=_named(body) or session or asked.session
+            asked,
+            optional=optional,
+            lost=frozenset(tools.lost | lost),
+            session=_named(body) or session or asked.session,
         )
 
-        async def keep(response_id: str, said: Json) -> None:
+        async def keep(said: Json, response: Json) -> None:
             if body.get("store") is not False:
                 going_on = str(previous) if previous is not None else None
-                await self._store.responses.keep(response_id, holder.key_id, going_on, [*new, said])
+                kept = {"input": items_of(body["input"]), "said": said, "response": response}
+                await self._store.responses.keep(str(response["id"]), holder.key_id, going_on, kept)
 
         return asked, ResponseSink(exchange, body, stream=asked.stream, keep=keep, tools=tools)
 
     async def _before(self, previous: object, holder: Holder) -> list[Json]:
         named = isinstance(previous, str)
-        found = await self._store.responses.messages(previous, holder.key_id) if named else None
+        found = await self._store.responses.chain(previous, holder.key_id) if named else None
         if found is None:
             raise ApiError(
                 "the previous response is not known here, or no longer",
@@ -106,7 +101,25 @@ class ResponseReader:
                 name="previous_response_not_found",
                 param="previous_response_id",
             )
-        return found
+        return [message for one in found for message in [*messages_of(one["input"]), one["said"]]]
+
+
+def items_of(given: object) -> list[Json]:
+    """The input as a list of items, each with an id, as it is kept and shown."""
+    if isinstance(given, str):
+        given = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
+    return [
+        {"type": "message", "id": f"item_{uuid.uuid4().hex}", **_present(item)} for item in cast("list[Json]", given)
+    ]
+
+
+def _present(item: Mapping[str, Any]) -> Json:
+    """An item's fields that have a value; the words of a message as a list of parts."""
+    found = {name: value for name, value in item.items() if value is not None}
+    if isinstance(text := found.get("content"), str):
+        kind = "output_text" if found.get("role") == "assistant" else "input_text"
+        found["content"] = [{"type": kind, "text": text}]
+    return found
 
 
 def _named(body: Json) -> str | None:
@@ -122,6 +135,8 @@ def chat_body(body: Json, tools: ResponseTools) -> Json:
         chat["stream"] = body["stream"]
     if body.get("max_output_tokens") is not None:
         chat["max_tokens"] = body["max_output_tokens"]
+    if LOGPROBS in read_include(body.get("include")) or body.get("top_logprobs"):
+        chat["logprobs"] = True
     reasoning: object = body.get("reasoning")
     if isinstance(reasoning, dict) and (effort := cast("Json", reasoning).get("effort")) is not None:
         chat["reasoning_effort"] = effort
@@ -130,6 +145,8 @@ def chat_body(body: Json, tools: ResponseTools) -> Json:
         if body.get("tool_choice") is not None:
             chat["tool_choice"] = _choice(body["tool_choice"], tools)
     text: object = body.get("text")
+    if isinstance(text, dict) and (verbosity := cast("Json", text).get("verbosity")) is not None:
+        chat["verbosity"] = verbosity
     wanted: object = cast("Json", text).get("format") if isinstance(text, dict) else None
     if isinstance(wanted, dict) and (kind := cast("Json", wanted).get("type")) != "text":
         fields = {name: value for name, value in cast("Json", wanted).items() if name != "type"}
@@ -252,6 +269,10 @@ def _part(part: object, where: str) -> Json:
         image = {"url": fields["image_url"]}
         detail: object = fields.get("detail")
         return {"type": "image_url", "image_url": image | ({"detail": detail} if detail else {})}
+    if kind == "input_file" and isinstance(fields.get("file_data"), str):
+        file = {"file_data": fields["file_data"]}
+        filename: object = fields.get("filename")
+        return {"type": "file", "file": file | ({"filename": filename} if filename else {})}
     raise ApiError(f"{where}: content of this kind is not supported", name="unsupported", param=f"{where}.content")
 
 

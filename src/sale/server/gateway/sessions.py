@@ -13,90 +13,33 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sale.errors import SaleError
-from sale.server.gateway.conversation import ConversationThread
+from sale.server.gateway.active_session import ActiveSession, latest_turn, place_of, place_of_session
+from sale.server.gateway.identity import (
+    ConversationThread,
+    KnownConversation,
+    Place,
+    ServedTurn,
+    match_conversation,
+)
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder, Session
-from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome
+from sale.types import Attempt, Auction, Outcome
 
 LOG = logging.getLogger("sale.server")
 NOBODY = Outcome(verdict="unknown", judged_by="nobody")
-TAILS = 64
-"""Of one session; a client may go back to one of its earlier turns."""
+FIRST_DIGESTS, LATEST_DIGESTS = 16, 176
+"""Digests of one session that are kept in mind: of its first turns, with which a compacted history begins, and of its
+latest, to which a client may go back. A turn has three or four."""
 RESPONSES = 50_000
 """Ids of responses that feedback may name."""
 STILL_SECONDS = 5.0
 """Seconds between signs of life of a request that waits for another one's auction."""
 LOOKS = 20.0
 """Number of looks at a session in its resting time."""
-
-
-@dataclass(kw_only=True, slots=True)
-class ActiveSession:
-    """A session kept in mind."""
-
-    session: Session
-    auction: Auction | None = None
-    """The latest; `None` where it is yet to be read from the record."""
-    open: bool = False
-    """True where this process settles its record."""
-    calls: list[Call] = field(default_factory=list[Call])
-    """Of the present agent."""
-    earlier: list[Attempt] = field(default_factory=list[Attempt])
-    """The work of agents whose endpoints failed."""
-    answer: str = ""
-    followed: bool = False
-    busy: int = 0
-    began: float = field(default_factory=time.monotonic)
-    seen: float = field(default_factory=time.monotonic)
-    tails: list[str] = field(default_factory=list[str])
-
-    @property
-    def failed(self) -> set[str]:
-        """Agents that could not be reached."""
-        return {one.execution.agent for one in self.earlier}
-
-    def execution(self, error: str | None = None) -> Execution:
-        """The present agent's work so far."""
-        return Execution(
-            agent=self.session.agent,
-            answer=self.answer,
-            mode="session",
-            followed_strategy=self.followed,
-            calls=tuple(self.calls),
-            seconds=time.monotonic() - self.began,
-            error=error,
-        )
-
-    def pass_on(self, bid: Bid, reason: str) -> None:
-        """The present agent failed; another takes over with its own plan."""
-        failure = Outcome(verdict="failure", judged_by="execution", detail=reason)
-        self.earlier.append(Attempt(execution=self.execution(reason), outcome=failure))
-        self.calls, self.answer, self.followed = [], "", False
-        self.session = replace(self.session, agent=bid.agent, plan=bid.strategy.text)
-
-    def renew(self, auction: Auction) -> None:
-        """The conversation has been auctioned again, for another task."""
-        self.auction, self.open = auction, True
-        self.calls, self.earlier, self.answer, self.followed = [], [], "", False
-        self.began = time.monotonic()
-        winner = auction.winner
-        dollars = self.session.dollars + auction.settlement.dollars
-        self.session = replace(
-            self.session, agent=winner.agent, plan=winner.strategy.text, auction_id=auction.id, dollars=dollars
-        )
-
-
-Place = tuple[str, str]
-"""A session's key, empty for none, and its name there: each key names its own sessions."""
-
-
-def place_of(key_id: str | None, name: str) -> Place:
-    """Where what a key calls so is found."""
-    return (key_id or "", name)
 
 
 Settle = Callable[[Auction, Sequence[Attempt], float], Awaitable[object]]
@@ -120,7 +63,7 @@ class ActiveSessions:
         self._most = most
         self._settle = settle
         self._held: OrderedDict[Place, ActiveSession] = OrderedDict()
-        self._by_tail: dict[str, Place] = {}
+        self._by_digest: dict[str, dict[Place, None]] = {}
         self._unanswered: dict[str, Place] = {}
         self._responses: OrderedDict[Place, Place] = OrderedDict()
         self._changed: dict[Place, Session] = {}
@@ -143,11 +86,20 @@ class ActiveSessions:
         if thread.fresh:
             # One that was auctioned and got no answer is asked for again: it is not auctioned again.
             return self._idle(self._unanswered.get(thread.whole))
-        for tail in thread.tails:
-            if (key := self._by_tail.get(tail)) is not None and key in self._held:
-                return self._held[key]
-        found = await self._store.session_by_tail(thread.tails) if thread.tails else None
-        return self._recalled(found) if found is not None and found.key_id == holder.key_id else None
+        held = [self._held[place] for digest in thread.digests for place in self._by_digest.get(digest, ())]
+        near = {place_of_session(one.session): one.known for one in held}
+        match = match_conversation(thread, near.values())
+        if match is not None and match.certain:
+            return self._held[match.place]
+        # Another process may have served it, or this one before it was started again.
+        stored = {
+            place_of_session(one): one for one in await self._store.sessions_by_digest(thread.digests, holder.key_id)
+        }
+        far = {place: _known(one, near.get(place)) for place, one in stored.items()}
+        match = match_conversation(thread, (near | far).values())
+        if match is None:
+            return None
+        return self._held.get(match.place) or self._recalled(stored[match.place])
 
     def _idle(self, place: Place | None) -> ActiveSession | None:
         held = self._held.get(place) if place is not None else None
@@ -192,29 +144,29 @@ class ActiveSessions:
         return None if found is None else self._recalled(found)
 
     def _recalled(self, session: Session) -> ActiveSession:
-        known = self._held.get(_place(session))
+        known = self._held.get(place_of_session(session))
         if known is not None:
             return known
         held = ActiveSession(session=session)
         self._keep(held)
-        self._remember(held, session.tail)
+        self._remember(held, latest_turn(session))
         return held
 
     def begin(self, held: ActiveSession, thread: ConversationThread) -> None:
         """A session has been auctioned and waits for its first answer."""
         self._keep(held)
-        self._unanswered[thread.whole] = _place(held.session)
-        held.tails.append(thread.whole)
+        self._unanswered[thread.whole] = place_of_session(held.session)
+        self._remember(held, thread.serve())
         self._write(held)
 
     def record_turn(
-        self, held: ActiveSession, thread: ConversationThread, *, response: str, dollars: float, prompt_tokens: int
+        self, held: ActiveSession, turn: ServedTurn, *, response: str, dollars: float, prompt_tokens: int
     ) -> None:
         """A turn has been answered.
 
         Args:
             held: Which.
-            thread: The request that was answered.
+            turn: Its digests.
             response: The id of the response.
             dollars: What the turn cost.
             prompt_tokens: How long the conversation is now.
@@ -222,18 +174,22 @@ class ActiveSessions:
         old = held.session
         held.session = replace(
             old,
-            tail=thread.whole,
+            tail=turn.tail,
+            talk=turn.talk,
+            link=turn.link,
+            hint=turn.hint,
             turns=old.turns + 1,
             dollars=old.dollars + dollars,
             prompt_tokens=prompt_tokens,
             seen=datetime.now(UTC),
         )
         held.seen = time.monotonic()
-        self._unanswered.pop(thread.whole, None)
+        if self._unanswered.get(turn.tail) == place_of_session(old):
+            del self._unanswered[turn.tail]
         self._keep(held)
-        self._remember(held, thread.whole)
+        self._remember(held, turn)
         if response:
-            self._responses[place_of(old.key_id, response)] = _place(old)
+            self._responses[place_of(old.key_id, response)] = place_of_session(old)
             if len(self._responses) > RESPONSES:
                 self._responses.popitem(last=False)
         self._write(held)
@@ -305,31 +261,55 @@ class ActiveSessions:
         await self._flush()
 
     def _keep(self, held: ActiveSession) -> None:
-        place = _place(held.session)
+        place = place_of_session(held.session)
+        other = self._held.get(place)
+        if other is not None and other is not held:  # begun again under its name
+            self._forget(other)
         self._held[place] = held
         self._held.move_to_end(place)
 
-    def _remember(self, held: ActiveSession, tail: str) -> None:
-        self._by_tail[tail] = _place(held.session)
-        held.tails.append(tail)
-        while len(held.tails) > TAILS:
-            self._unlink(held, held.tails.pop(0))
+    def _remember(self, held: ActiveSession, turn: ServedTurn) -> None:
+        place = place_of_session(held.session)
+        for digest in filter(None, (turn.tail, turn.talk, turn.link, turn.hint)):
+            held.digests[digest] = None
+            self._by_digest.setdefault(digest, {})[place] = None
+        if len(held.digests) > FIRST_DIGESTS + LATEST_DIGESTS:
+            for digest in list(held.digests)[FIRST_DIGESTS:-LATEST_DIGESTS]:
+                self._unlink(held, digest)
 
-    def _unlink(self, held: ActiveSession, tail: str) -> None:
-        for index in (self._by_tail, self._unanswered):
-            if index.get(tail) == _place(held.session) and tail not in held.tails:
-                del index[tail]
+    def _unlink(self, held: ActiveSession, digest: str) -> None:
+        place = place_of_session(held.session)
+        del held.digests[digest]
+        places = self._by_digest[digest]
+        del places[place]
+        if not places:
+            del self._by_digest[digest]
+        if self._unanswered.get(digest) == place:
+            del self._unanswered[digest]
 
     def _forget(self, held: ActiveSession) -> None:
-        self._held.pop(_place(held.session), None)
-        tails, held.tails = held.tails, []
-        for tail in tails:
-            self._unlink(held, tail)
+        self._held.pop(place_of_session(held.session), None)
+        for digest in tuple(held.digests):
+            self._unlink(held, digest)
 
     def _write(self, held: ActiveSession) -> None:
-        self._changed[_place(held.session)] = held.session
+        self._changed[place_of_session(held.session)] = held.session
         self._wake.set()
 
 
-def _place(session: Session) -> Place:
-    return place_of(session.key_id, session.id)
+def _known(session: Session, near: KnownConversation | None) -> KnownConversation:
+    """A stored session as requests are compared with it.
+
+    Args:
+        session: As the database has it.
+        near: The same one as this process has it, perhaps a turn behind or ahead.
+    """
+    latest = latest_turn(session)
+    digests = {latest.tail, latest.talk, latest.link, latest.hint} - {""}
+    if near is None:
+        return KnownConversation(place=place_of_session(session), digests=digests, latest=latest, seen=session.seen)
+    if near.seen > session.seen:
+        latest = near.latest
+    return KnownConversation(
+        place=near.place, digests=digests | set(near.digests), latest=latest, seen=max(near.seen, session.seen)
+    )

@@ -13,9 +13,10 @@ from sale.auction.events import Judged, WorkFinished
 from sale.errors import SaleError
 from sale.market import Market
 from sale.server.events import EventHub
+from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
-from sale.server.gateway.sessions import NOBODY, ActiveSession, ActiveSessions
+from sale.server.gateway.sessions import NOBODY, ActiveSessions
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.gateway.upstream import Upstream
 from sale.types import Attempt, Auction, Call, Execution, Usage

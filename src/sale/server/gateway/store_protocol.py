@@ -9,16 +9,24 @@ from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, S
 
 
 class ResponseStore(Protocol):
-    """Store of the responses that later requests may go on from by `previous_response_id`."""
+    """Store of responses, which later requests may go on from by `previous_response_id`. Each key has its own."""
 
     async def keep(
-        self, response_id: str, key_id: str | None, previous: str | None, messages: Sequence[Mapping[str, object]]
+        self, response_id: str, key_id: str | None, previous: str | None, document: Mapping[str, object]
     ) -> None:
-        """Keep the messages that a response adds to the one it goes on from."""
+        """Keep the document of a response, with what it adds to the one it goes on from."""
         ...
 
-    async def messages(self, response_id: str, key_id: str | None) -> list[dict[str, Any]] | None:
-        """All messages up to a response; `None` where the key has none of that id."""
+    async def find(self, response_id: str, key_id: str | None) -> dict[str, Any] | None:
+        """The document of a response; `None` where the key has none of that id."""
+        ...
+
+    async def chain(self, response_id: str, key_id: str | None) -> list[dict[str, Any]] | None:
+        """The documents up to a response, the first one first; `None` where one of them is not there."""
+        ...
+
+    async def delete(self, response_id: str, key_id: str | None) -> bool:
+        """Delete a response; True where the key had one of that id."""
         ...
 
 
@@ -64,8 +72,8 @@ class GatewayStore(Protocol):
         """The session that a key calls so."""
         ...
 
-    async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
-        """The session seen last whose tail is one of these."""
+    async def sessions_by_digest(self, digests: Sequence[str], key_id: str | None) -> Sequence[Session]:
+        """A key's sessions whose latest turn has one of these digests, the latest first."""
         ...
 
     async def put_session(self, session: Session) -> None:

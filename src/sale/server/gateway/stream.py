@@ -16,6 +16,7 @@ from sale.models.usage import tokens_beside
 from sale.server.gateway.completion import chunks_of
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.token_estimate import estimate_output
+from sale.server.gateway.tool_calls import ToolCallIndex
 from sale.server.gateway.upstream_json import (
     SurrogateJoiner,
     check_choices,
@@ -58,11 +59,17 @@ class StreamUsage:
     begun: set[int] = field(default_factory=set[int])
     _answer: list[str] = field(default_factory=list[str])
     _kept: int = 0
+    _calls: ToolCallIndex = field(default_factory=ToolCallIndex)
 
     @property
     def answer(self) -> str:
         """The text of the first choice, as far as it is kept."""
         return "".join(self._answer)
+
+    @property
+    def message(self) -> Json:
+        """The assistant's message in the first choice, as far as it is kept."""
+        return {"role": "assistant", "content": self.answer, "tool_calls": self._calls.value}
 
     @property
     def counted(self) -> bool:
@@ -102,8 +109,8 @@ class StreamUsage:
             self.begun.add(index)
             if choice.get("finish_reason") is not None:
                 self.finished.add(index)
-        if not isinstance(said, dict):
-            return
+        if not isinstance(said, dict):  # `/v1/completions` has no messages, and its choices a text
+            said = {"content": choice.get("text")}
         fields = cast("Json", said)
         content: object = fields.get("content")
         size = len(content) if isinstance(content, str) else 0
@@ -112,6 +119,8 @@ class StreamUsage:
         calls: object = fields.get("tool_calls")
         for call in cast("list[Any]", calls) if isinstance(calls, list) else []:
             size += len(str(call.get("function"))) if isinstance(call, dict) else 0  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        if isinstance(calls, list) and index == 0:
+            self._calls.add(cast("list[object]", calls), whole=where == "message")
         if size:
             self.characters += size
             self.pieces += 1

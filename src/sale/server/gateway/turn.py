@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -18,13 +18,14 @@ from sale.agents.protocol import Agent
 from sale.auction import scoring
 from sale.auction.events import AwardedAgain, CallSettled
 from sale.auction.terms import AuctionTerms
+from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
-from sale.server.gateway.conversation import ConversationThread, task_of
+from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.identity import ConversationThread
 from sale.server.gateway.market_handle import MARKET, MarketHandle
-from sale.server.gateway.sessions import ActiveSession
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.store.types import Holder, Session
@@ -76,7 +77,7 @@ class Turn:
     async def _aside(self) -> None:
         """Answer a request that is not a turn: by the session's agent, else the incumbent; others if that one fails."""
         held = await self.state.sessions.find(self.session_id, self.thread, self.holder) if self.session_id else None
-        able = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
+        able = self._able_agents()
         first = held.session.agent if held is not None and self._fits(held) else self.handle.incumbent.name
         asked = Usage(input_tokens=1, output_tokens=1)
         cheapest = sorted(able, key=lambda name: self.handle.agents[name].price.dollars(asked))
@@ -85,7 +86,7 @@ class Turn:
             try:
                 await self._ask(self.handle.agents[name], "", None)
             except ApiError as error:
-                if not error.elsewhere or self.sink.answering or place == len(names):
+                if not (error.elsewhere or error.refused) or self.sink.answering or place == len(names):
                     raise
             else:
                 return
@@ -125,16 +126,38 @@ class Turn:
             return False
         return not self.asked.tools or self.handle.reach(name) is not None
 
+    def _able_agents(self) -> Collection[str]:
+        """The agents that may do this turn."""
+        return self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools, needs=self.asked.needs)
+
     async def _answered(self, held: ActiveSession) -> None:
-        """Ask the session's agent; while the client has seen nothing, the next best after it."""
+        """Ask the session's agent; while the client has seen nothing, the next best after it.
+
+        What one endpoint refuses another may take. Where all refuse, the fault is the request's: the client is told the
+        first refusal, and the session stays with whom it had.
+        """
+        refusals: list[tuple[str, ApiError]] = []
+        before = held.work
         while True:
             session = held.session
             try:
                 await self._ask(self.handle.agents[session.agent], session.plan, held)
             except ApiError as error:
-                if not error.elsewhere or self.sink.answering or not await self._pass_on(held, error):
+                if not (error.elsewhere or error.refused) or self.sink.answering:
                     raise
+                if error.refused and not refusals:
+                    before = held.work
+                if error.refused:
+                    refusals.append((session.agent, error))
+                if await self._pass_on(held, error):
+                    continue
+                if not refusals:
+                    raise
+                held.work = before
+                raise refusals[0][1] from None
             else:
+                for name, refusal in refusals:
+                    self.handle.abilities.learn(name, refusal, self.asked.needs)
                 return
 
     async def _pass_on(self, held: ActiveSession, error: ApiError) -> bool:
@@ -142,7 +165,7 @@ class Turn:
         auction = held.auction or await self.state.load_auction(held)
         if auction is None:
             return False
-        able = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
+        able = self._able_agents()
         bids = [bid for bid in auction.contenders if bid.agent in able]
         bid = scoring.next_best(bids, held.failed | {held.session.agent})
         if bid is None:
@@ -163,6 +186,7 @@ class Turn:
                 id=session_id,
                 market=MARKET,
                 tail=self.thread.whole,
+                hint=self.thread.hint,
                 agent=auction.winner.agent,
                 auction_id=auction.id,
                 plan=auction.winner.strategy.text,
@@ -200,7 +224,7 @@ class Turn:
         """Hold an auction, with money set aside for the worst it can take."""
         task = task_of(self.asked.messages, self.asked.body.get("tools"))
         market, store = self.handle.market, self.state.store
-        among = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
+        among = self._able_agents()
         auction_id = self.auction_id = uuid.uuid4().hex
         reservation = await store.reserve(self.holder, market.worst_auction(task, among=among), 0)
         watch = AuctionWatch(late=late)
@@ -259,7 +283,7 @@ class Turn:
             call.parts,
             answered=error is None,
             cached=call.tally.cached,
-            among=self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools),
+            among=self._able_agents(),
         )
         if held.open:  # later turns are on the ledger alone
             held.calls.append(call.as_call(error))
@@ -269,7 +293,7 @@ class Turn:
         prompt = call.usage.total
         self.state.sessions.record_turn(
             held,
-            self.thread,
+            self.thread.serve(call.tally.message),
             response=self.sink.response_id or call.tally.id,
             dollars=call.dollars,
             prompt_tokens=prompt,

@@ -30,7 +30,7 @@ from aiohttp import (
 
 from sale.config.proxies import Proxy, proxy_for
 from sale.errors import ConfigError
-from sale.models.address import Address
+from sale.models.address import Address, RequestShape
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.upstream_json import (
     CODE_CHARACTERS,
@@ -56,6 +56,10 @@ IDLE_SECONDS = 20.0
 END_SECONDS = 0.5
 MIN_SECRET_CHARACTERS = 8
 OK = 200
+UNABLE = frozenset({400, 413, 415, 422})
+"""With these an endpoint may refuse what another one takes: a parameter, an image, a request of this length."""
+UNWILLING = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
+"""Codes of refusals for what a request says. It is not taken elsewhere."""
 UNSAID = frozenset({401, 403})
 """Of the gateway's own key, which such complaints like to repeat."""
 
@@ -90,6 +94,8 @@ class Upstream:
         headers = {"content-type": "application/json"}
         if address.api_key is not None:
             headers["authorization"] = f"Bearer {address.api_key.get_secret_value()}"
+        headers |= {name.lower(): value for name, value in address.shape.all_headers.items()}
+        body = _reshaped(body, address.shape)
         url = address.base_url.rstrip("/") + path
         limits = ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS, sock_read=silence)
         hide = secrets_of(address)
@@ -99,6 +105,7 @@ class Upstream:
                 url,
                 data=body if len(body) < LARGE else BytesIO(body),
                 headers=headers,
+                params=dict(address.shape.query) or None,
                 timeout=limits,
                 allow_redirects=False,
                 proxy=proxy,
@@ -229,7 +236,15 @@ def secrets_of(address: Address) -> list[str]:
     """Return the strings that are never shown of an endpoint: its address and its key."""
     key = address.api_key.get_secret_value() if address.api_key else ""
     where = urlsplit(address.base_url)
-    return [address.base_url, where.netloc, *((key,) if len(key) >= MIN_SECRET_CHARACTERS else ())]
+    keys = [key, *(value.get_secret_value() for value in address.shape.secret_headers.values())]
+    return [address.base_url, where.netloc, *(one for one in keys if len(one) >= MIN_SECRET_CHARACTERS)]
+
+
+def _reshaped(body: bytes, shape: RequestShape) -> bytes:
+    """A body as its endpoint wants it; nearly all want it as it is."""
+    if not (shape.body or shape.rename or shape.drop):
+        return body
+    return orjson.dumps(shape.reshape(orjson.loads(body)))
 
 
 async def _refusal(response: ClientResponse, hide: Sequence[str]) -> ApiError:
@@ -281,6 +296,7 @@ def _at_fault(status: int, complaint: UpstreamComplaint, hide: Sequence[str]) ->
     return ApiError(
         message[:MESSAGE_CHARACTERS],
         status=status,
+        refused=status in UNABLE and complaint.code not in UNWILLING,
         name=clean(complaint.code, hide)[:CODE_CHARACTERS] if complaint.code else None,
         param=clean(complaint.param, hide)[:CODE_CHARACTERS] if complaint.param else None,
     )

@@ -89,9 +89,9 @@ class ObservedStore:
         """As the store's."""
         return await self._store.session(session_id, key_id)
 
-    async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
+    async def sessions_by_digest(self, digests: Sequence[str], key_id: str | None) -> Sequence[Session]:
         """As the store's."""
-        return await self._store.session_by_tail(tails)
+        return await self._store.sessions_by_digest(digests, key_id)
 
     async def put_session(self, session: Session) -> None:
         """As the store's."""

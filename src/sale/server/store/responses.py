@@ -1,7 +1,7 @@
-"""Database store of each response's messages, from which later requests may go on by `previous_response_id`.
+"""Database store of responses, to be shown again, and for later requests that go on by `previous_response_id`.
 
-A response holds what it adds to the one it goes on from. All responses of one conversation are forgotten together, the
-conversation that has rested longest first, once all of them have more bytes than are kept.
+A response's document holds what it adds to the one it goes on from. All responses of one conversation are forgotten
+together, the conversation that has rested longest first, once all of them have more bytes than are kept.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class StoredResponse:
     """The response it goes on from."""
     root: str
     """The first response of the conversation."""
-    messages: bytes
-    """Messages that it adds, in terms of chat completions; JSON, compressed."""
+    document: bytes
+    """JSON, compressed."""
     seen: datetime
 
 
@@ -66,7 +66,7 @@ class ResponseHistory:
         self._soon: asyncio.TimerHandle | None = None
 
     async def keep(
-        self, response_id: str, key_id: str | None, previous: str | None, messages: Sequence[Mapping[str, object]]
+        self, response_id: str, key_id: str | None, previous: str | None, document: Mapping[str, object]
     ) -> None:
         """Keep a response; it is on disk a few hundredths of a second after.
 
@@ -74,7 +74,7 @@ class ResponseHistory:
             response_id: Its id.
             key_id: Whose it is.
             previous: The response it goes on from.
-            messages: What it adds to that.
+            document: Its own, with what it adds to that.
         """
         before = await self._found(previous, key_id) if previous is not None else []
         response = StoredResponse(
@@ -82,31 +82,58 @@ class ResponseHistory:
             id=response_id,
             previous=previous,
             root=before[0].root if before else response_id,
-            messages=zlib.compress(orjson.dumps(messages), 1),
+            document=zlib.compress(orjson.dumps(document), 1),
             seen=datetime.now(UTC),
         )
         self._waiting[response.key_id, response.id] = response
-        self._bytes += len(response.messages)
+        self._bytes += len(response.document)
         if self._bytes > WAITING_BYTES:
             await self._write()
         elif self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._wake)
 
-    async def messages(self, response_id: str, key_id: str | None) -> list[Json] | None:
-        """All messages of the conversation up to a response; `None` where the key has none of that id.
+    async def find(self, response_id: str, key_id: str | None) -> Json | None:
+        """The document of a response; `None` where the key has none of that id.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        owner = key_id or ""
+        waiting = self._waiting.get((owner, response_id))
+        if waiting is not None:
+            return _opened(waiting.document)
+        asked = select(responses.c.document).where(responses.c.key_id == owner, responses.c.id == response_id)
+        found = await self._database.read(lambda connection: connection.execute(asked).scalar())
+        return None if found is None else _opened(found)
+
+    async def chain(self, response_id: str, key_id: str | None) -> list[Json] | None:
+        """The documents of the conversation up to a response; `None` where the key has none of that id.
+
+        `None`, too, where one of them has been deleted.
 
         Raises:
             StoreError: The database cannot be read.
         """
         known = {one.id: one for one in await self._found(response_id, key_id)}
-        found: list[list[Json]] = []
+        found: list[Json] = []
         at: str | None = response_id
         while at is not None:
             if at not in known:
                 return None
-            found.append(orjson.loads(zlib.decompress(known[at].messages)))
+            found.append(_opened(known[at].document))
             at = known[at].previous
-        return [message for part in reversed(found) for message in part]
+        return found[::-1]
+
+    async def delete(self, response_id: str, key_id: str | None) -> bool:
+        """Delete a response; True where the key had one of that id. What goes on from it can no longer be gone on with.
+
+        Raises:
+            StoreError: The database cannot be written.
+        """
+        await self._write()
+        table = responses.c
+        asked = delete(responses).where(table.key_id == (key_id or ""), table.id == response_id)
+        return await self._database.write(lambda connection: connection.execute(asked).rowcount > 0)
 
     async def close(self) -> None:
         """Write what waits.
@@ -147,7 +174,11 @@ class ResponseHistory:
             await self._database.write(lambda connection: _put(connection, batch, self._kept_bytes))
             for one in batch:
                 self._waiting.pop((one.key_id, one.id), None)
-            self._bytes = sum(len(one.messages) for one in self._waiting.values())
+            self._bytes = sum(len(one.document) for one in self._waiting.values())
+
+
+def _opened(document: bytes) -> Json:
+    return orjson.loads(zlib.decompress(document))
 
 
 def _conversation(connection: Connection, owner: str, response_id: str, root: str | None) -> list[StoredResponse]:
@@ -168,7 +199,7 @@ def _put(connection: Connection, batch: Sequence[StoredResponse], kept_bytes: in
     add(
         connection,
         responses,
-        [{name: getattr(one, name) for name in fields} | {"bytes": len(one.messages)} for one in batch],
+        [{name: getattr(one, name) for name in fields} | {"bytes": len(one.document)} for one in batch],
     )
     for one in batch:
         own = (table.key_id == one.key_id, table.root == one.root)

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, UtcTime
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "server_version"
 
@@ -131,6 +131,9 @@ sessions = Table(
     Column("id", ExactText, primary_key=True),  # each key names its own
     Column("market", ExactText, nullable=False),
     Column("tail", ExactText, nullable=False),
+    Column("talk", ExactText, nullable=False),
+    Column("link", ExactText, nullable=False),
+    Column("hint", ExactText, nullable=False),
     Column("agent", ExactText, nullable=False),
     Column("auction_id", ExactText, nullable=False),
     Column("plan", ExactText, nullable=False),
@@ -140,6 +143,9 @@ sessions = Table(
     Column("began", UtcTime, nullable=False),
     Column("seen", UtcTime, nullable=False),
     Index("ix_server_sessions_tail", "tail"),
+    Index("ix_server_sessions_talk", "talk"),
+    Index("ix_server_sessions_link", "link"),
+    Index("ix_server_sessions_hint", "hint"),
     Index("ix_server_sessions_seen", "seen"),
 )
 
@@ -150,7 +156,7 @@ responses = Table(
     Column("id", ExactText, primary_key=True),
     Column("previous", ExactText, nullable=True),
     Column("root", ExactText, nullable=False),  # the conversation's first
-    Column("messages", LargeBinary, nullable=False),  # what it adds to the one before; JSON, compressed
+    Column("document", LargeBinary, nullable=False),  # what it adds to the one before; JSON, compressed
     Column("bytes", BigInteger, nullable=False),
     Column("seen", UtcTime, nullable=False),  # of the conversation
     Index("ix_server_responses_root", "key_id", "root"),

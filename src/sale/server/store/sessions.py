@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Select, or_, select
 
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
@@ -24,6 +24,10 @@ from sale.server.store.writing import put
 KEPT: Final = 4096
 FRESH_SECONDS: Final = 2.0
 """Seconds for which a session at hand is not compared with what other processes did."""
+DIGESTS: Final = ("tail", "talk", "link", "hint")
+"""Columns that hold digests of the latest turn."""
+MAX_ALIKE: Final = 64
+"""Sessions with the same digests that are looked at, the latest."""
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""
@@ -56,7 +60,6 @@ class SessionCache:
         """To be made inside a running event loop."""
         self._database = database
         self._entries: OrderedDict[Place, CachedSession] = OrderedDict()
-        self._tails: dict[str, Place] = {}
         self._unwritten: dict[Place, CachedSession] = {}
         self._writing = asyncio.Lock()
         self._pulse = PeriodicTask(LATEST_SECONDS, self._write, "writing sessions")
@@ -87,19 +90,25 @@ class SessionCache:
             return found
         return await self._ask(select(sessions).where(sessions.c.key_id == place[0], sessions.c.id == session_id))
 
-    async def of_tails(self, tails: Sequence[str]) -> Session | None:
-        """The latest session whose tail is one of these.
+    async def of_digests(self, digests: Sequence[str], key_id: str | None) -> tuple[Session, ...]:
+        """A key's sessions whose latest turn has one of these digests, the latest first.
 
         Raises:
-            StoreError: It is not at hand and the database cannot be read.
+            StoreError: The database cannot be read.
         """
-        near = [found for tail in tails if (found := self._at_hand(self._tails.get(tail))) is not None]
-        if near:
-            return max(near, key=lambda one: one.seen)
-        if not tails:
-            return None
-        asked = select(sessions).where(sessions.c.tail.in_(tails)).order_by(sessions.c.seen.desc()).limit(1)
-        return await self._ask(asked)
+        wanted = frozenset(digests) - {""}
+        if not wanted:
+            return ()
+        owner = key_id or ""
+        # As it is before the database is read: what is written meanwhile is in one of the two.
+        waiting = {place: one.session for place, one in self._unwritten.items() if place[0] == owner}
+        given = [sessions.c[name].in_(wanted) for name in DIGESTS]
+        asked = select(sessions).where(sessions.c.key_id == owner, or_(*given))
+        asked = asked.order_by(sessions.c.seen.desc()).limit(MAX_ALIKE)
+        stored = await self._database.read(lambda connection: _sessions(connection, asked))
+        found = {place_of(one): one for one in stored} | waiting
+        having = [one for one in found.values() if wanted & {getattr(one, name) for name in DIGESTS}]
+        return tuple(sorted(having, key=lambda one: one.seen, reverse=True))
 
     async def recent(self, limit: int) -> tuple[Session, ...]:
         """The sessions that were last seen, newest first.
@@ -125,13 +134,10 @@ class SessionCache:
     def forget_key(self, key_id: str) -> None:
         """Let go of a deleted key's sessions."""
         for place in [one for one in self._entries if one[0] == key_id]:
-            entry = self._entries.pop(place)
+            del self._entries[place]
             self._unwritten.pop(place, None)
-            self._tails.pop(entry.session.tail, None)
 
-    def _at_hand(self, place: Place | None) -> Session | None:
-        if place is None:
-            return None
+    def _at_hand(self, place: Place) -> Session | None:
         if (waiting := self._unwritten.get(place)) is not None:
             return waiting.session
         entry = self._entries.get(place)
@@ -149,15 +155,10 @@ class SessionCache:
 
     def _keep(self, entry: CachedSession) -> None:
         place = place_of(entry.session)
-        before = self._entries.pop(place, None)
-        if before is not None and self._tails.get(before.session.tail) == place:
-            del self._tails[before.session.tail]
+        self._entries.pop(place, None)
         self._entries[place] = entry
-        self._tails[entry.session.tail] = place
         while len(self._entries) > KEPT:
-            gone, oldest = self._entries.popitem(last=False)
-            if self._tails.get(oldest.session.tail) == gone:
-                del self._tails[oldest.session.tail]
+            self._entries.popitem(last=False)
 
     async def _write(self) -> None:
         """Write what waits; what is put meanwhile waits for the next time."""

@@ -320,13 +320,13 @@ class ServerStore:
         """
         return await self._sessions.of_id(session_id, key_id)
 
-    async def session_by_tail(self, tails: Sequence[str]) -> Session | None:
-        """The latest seen session whose tail is one of these.
+    async def sessions_by_digest(self, digests: Sequence[str], key_id: str | None) -> Sequence[Session]:
+        """A key's sessions whose latest turn has one of these digests, the latest first.
 
         Raises:
-            StoreError: It is not at hand and the database cannot be read.
+            StoreError: The database cannot be read.
         """
-        return await self._sessions.of_tails(tails)
+        return await self._sessions.of_digests(digests, key_id)
 
     async def put_session(self, session: Session) -> None:
         """Keep a session, new or a turn later. Other processes see it a few hundredths of a second after."""

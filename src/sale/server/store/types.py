@@ -79,7 +79,7 @@ class Session:
     """As its client names it; another key may name another one the same."""
     market: str
     tail: str
-    """The rolling hash of the conversation as it was last seen."""
+    """The digest of the latest request; `gateway.identity` says what the digests are."""
     agent: str
     auction_id: str
     plan: str
@@ -89,6 +89,12 @@ class Session:
     began: datetime
     seen: datetime
     key_id: str | None
+    talk: str = ""
+    """The digest of the latest request and its answer."""
+    link: str = ""
+    """The digest of the latest exchange alone; empty where it was too short."""
+    hint: str = ""
+    """The digest of the client's cache key and first words; empty where it had no such key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -82,8 +82,8 @@ class ContentBlocks:
         self._open: Json | None = None
         """The thinking or text block that goes on."""
 
-    def add(self, said: Json) -> list[Event]:
-        """Take a message or a delta; returns the events that say it."""
+    def add(self, said: Json, *, whole: bool = False) -> list[Event]:
+        """Take a delta, or the whole message; returns the events that say it."""
         events: list[Event] = []
         thought = self._reasoning.add(said)
         if thought and self._display != "hidden":
@@ -100,8 +100,9 @@ class ContentBlocks:
                 block = cast("Json", self._open)
                 block["text"] += text
                 events.append(self._delta(block, {"type": "text_delta", "text": text}))
-        for call in cast("Sequence[Json]", said.get("tool_calls") or ()):
-            events += self._called(call)
+        calls = cast("Sequence[Json]", said.get("tool_calls") or ())
+        for place, call in zip(self._places.add(calls, whole=whole), calls, strict=True):
+            events += self._called(place, call)
         return events
 
     def close(self) -> list[Event]:
@@ -128,8 +129,7 @@ class ContentBlocks:
             return "tool_use"
         return "end_turn" if reason == "tool_use" and not self._calls else reason
 
-    def _called(self, part: Json) -> list[Event]:
-        place = self._places.place(part)
+    def _called(self, place: int, part: Json) -> list[Event]:
         events: list[Event] = []
         if place == len(self._calls):
             events += self._shut()

@@ -81,9 +81,7 @@ class MessageSink:
         self.answering = True
         choice = cast("Json", value["choices"][0])
         said = cast("Json", choice.get("message") or {})
-        calls = cast("list[Json]", said.get("tool_calls") or [])
-        # Whole calls need no index: each is one of its own.
-        self._blocks.add(said | {"tool_calls": [call | {"index": place} for place, call in enumerate(calls)]})
+        self._blocks.add(said, whole=True)
         self._blocks.close()
         self._ended(choice)
         tally = StreamUsage()

@@ -45,6 +45,10 @@ class ServerSettings(Section):
     reauction: Literal["never", "task"] = "never"
     """With `never` a conversation is auctioned once, with `task` again for each new task its user gives; the cost of
     losing the prompt cache then counts against all agents but the one that has it."""
+    effort: Literal["request", "agent"] = "request"
+    """With `request`, a request's own reasoning effort is respected: agents set to another effort do not bid for it,
+    unless all are, and it is sent as it is. With `agent`, agents that have an effort work at their own, whatever the
+    client says, and the market chooses among them; `x-sale-lost` says so."""
     session_seconds: Seconds = 1800.0
     """Seconds a conversation may rest before its record is settled. Afterwards it still goes to the same agent."""
     sessions: Positive = 10_000

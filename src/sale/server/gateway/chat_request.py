@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import orjson
 
+from sale.models.address import EFFORT
 from sale.server.gateway.conversation import INSTRUCTING, cache_session, text_of
 from sale.server.gateway.dialect import fit_body
 from sale.server.gateway.errors import ApiError
@@ -52,15 +53,29 @@ class ChatRequest:
         """True where the client offers tools."""
         return bool(self.body.get("tools") or self.body.get("functions"))
 
-    def upstream_body(self, model: str, plan: str, refused: Collection[str] = ()) -> bytes:
+    @property
+    def effort(self) -> str | None:
+        """The reasoning effort it asks for, if it does: `reasoning_effort`, or `reasoning.effort`."""
+        nested: object = self.body.get("reasoning")
+        within: object = cast("Json", nested).get("effort") if isinstance(nested, dict) else None
+        found: object = self.body.get(EFFORT) or within
+        return found if isinstance(found, str) else None
+
+    def upstream_body(
+        self, model: str, plan: str, refused: Collection[str] = (), *, effort: str | None = None
+    ) -> bytes:
         """The body for an agent's endpoint: its model, its plan, and usage at the end of a stream.
 
         Args:
             model: The name at the endpoint.
             plan: The strategy to be shown; none where it is empty.
             refused: Optional fields that the endpoint refuses.
+            effort: The reasoning effort to be sent in place of what the request says.
         """
         body = self.body | {"model": model}
+        if effort is not None:
+            body.pop("reasoning", None)
+            body[EFFORT] = effort
         if self.session is not None:
             _without_session(body)
         if plan:

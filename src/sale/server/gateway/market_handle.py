@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, Reachable
+from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, EffortDeclaring, Reachable
 from sale.market import Market
 from sale.server.gateway.errors import ApiError, unknown_model
 
@@ -23,6 +23,9 @@ class MarketHandle:
         self._reach = {agent.name: agent.reach if isinstance(agent, Reachable) else None for agent in market.agents}
         self._dearest = {
             agent.name: agent.dearest if isinstance(agent, CostDeclaring) else None for agent in market.agents
+        }
+        self._efforts = {
+            agent.name: agent.effort if isinstance(agent, EffortDeclaring) else None for agent in market.agents
         }
         self._seen: dict[str, tuple[float, int]] = {}
         self._inside = 0
@@ -68,6 +71,16 @@ class MarketHandle:
                 "no agent can call a client's tools: none has an endpoint", name="tools_unsupported", param="tools"
             )
         return able
+
+    def at_effort(self, names: Collection[str], effort: str | None) -> Collection[str]:
+        """Return those agents whose settings give this effort, or none; all of them where that leaves nobody.
+
+        Args:
+            names: Of the agents.
+            effort: That a request asks for, if it does.
+        """
+        fitting = [name for name in names if self._efforts[name] in {None, effort}] if effort is not None else names
+        return fitting or names
 
     def find_agent(self, model: str, allowed: frozenset[str] | None) -> Agent:
         """The agent of a name.

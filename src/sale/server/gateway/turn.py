@@ -201,6 +201,8 @@ class Turn:
         task = task_of(self.asked.messages, self.asked.body.get("tools"))
         market, store = self.handle.market, self.state.store
         among = self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools)
+        if self.state.settings.effort == "request":
+            among = self.handle.at_effort(among, self.asked.effort)
         auction_id = self.auction_id = uuid.uuid4().hex
         reservation = await store.reserve(self.holder, market.worst_auction(task, among=among), 0)
         watch = AuctionWatch(late=late)

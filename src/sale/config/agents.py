@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from sale import extensions
 from sale.config.sections import Dollars, Options, Positive, Seconds, Section, Variable, gather_options
 from sale.config.tools import ToolSettings
+from sale.types.labels import read_labels
 from sale.types.tools import Budget
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -66,6 +67,9 @@ class AgentSettings(Section):
     """With `endpoint`: what is added to the address after `?`, `{ api-version = "2024-10-21" }`."""
     extra_body: Options = Field(default_factory=dict)
     """Further fields of each request's body, `{ reasoning_effort = "low" }`."""
+    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """What can be [required](gateway.md#requirements) of it: `{ region = "eu", retention = "none" }`; several values
+    as a list. You vouch for them, tools and all. Upper and lower case are the same."""
     effort: Effort | None = None
     """Reasoning effort of its model, in each of its calls: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or
     `max`, as far as the model knows them. Thoughts count within the longest answer. With `endpoint` it is sent as
@@ -156,6 +160,12 @@ class AgentSettings(Section):
         if table.get("kind") is not None:
             return gather_options(table, OF_KINDS)
         return gather_options(table, cls.model_fields, misspelt=True) if table.get("provider") is not None else table
+
+    @field_validator("labels")
+    @classmethod
+    def _are_labels(cls, labels: dict[str, str | tuple[str, ...]]) -> dict[str, str | tuple[str, ...]]:
+        read_labels(labels)
+        return labels
 
     @field_validator("kind")
     @classmethod
@@ -263,7 +273,7 @@ STEP_WAYS = frozenset({"steps", "choose", "consult"})
 TOOL_WAYS = STEP_WAYS | {"tools"}
 """Ways to work with tools."""
 _WAYS = ("local", "gguf", "endpoint", "provider", "command", "function", "kind")
-OF_KINDS = frozenset({"name", "kind", "price", "seconds", "follow_strategy", "options"})
+OF_KINDS = frozenset({"name", "kind", "price", "seconds", "follow_strategy", "options", "labels"})
 """Settings that every agent of a `kind` may have."""
 _OF_ENDPOINTS = frozenset({"query", "rename"})
 _OF_REQUESTS = frozenset({"headers", "headers_env", "extra_body", "drop", "effort"})

@@ -44,7 +44,7 @@ def expand_agents(given: object, validate: Callable[[object], Agents]) -> Agents
 
 def _variants(given: object) -> list[tuple[str, object]]:
     """The tables that one table stands for, each with what to call it in an error; itself where it has no variants."""
-    table = cast("Table", given) if isinstance(given, Mapping) else {}
+    table: Table = cast("Table", given) if isinstance(given, Mapping) else dict[str, Any]()
     efforts, modes = table.get("efforts"), table.get("modes")
     if not efforts and not modes:
         return [("", given)]

@@ -16,11 +16,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from sale.auction.terms import AuctionTerms
 from sale.errors import SaleError
 from sale.server.gateway.conversation import ConversationThread
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder, Session
-from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome
+from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome, Task
+from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 LOG = logging.getLogger("sale.server")
 NOBODY = Outcome(verdict="unknown", judged_by="nobody")
@@ -32,6 +34,15 @@ STILL_SECONDS = 5.0
 """Seconds between signs of life of a request that waits for another one's auction."""
 LOOKS = 20.0
 """Number of looks at a session in its resting time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShadowAuction:
+    """An auction to be held in the background once its conversation has been answered."""
+
+    task: Task
+    terms: AuctionTerms
+    """Among all who may do the work. Its id is the auction's own, not that of the conversation's record."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -47,12 +58,19 @@ class ActiveSession:
     """Of the present agent."""
     earlier: list[Attempt] = field(default_factory=list[Attempt])
     """The work of agents whose endpoints failed."""
+    shadow: ShadowAuction | None = None
+    """Yet to be held; see `shadow`."""
     answer: str = ""
     followed: bool = False
     busy: int = 0
     began: float = field(default_factory=time.monotonic)
     seen: float = field(default_factory=time.monotonic)
     tails: list[str] = field(default_factory=list[str])
+
+    @property
+    def require(self) -> Requirements:
+        """Labels that its requests have required so far."""
+        return Requirements.parse(self.session.require) if self.session.require else NOTHING_REQUIRED
 
     @property
     def failed(self) -> set[str]:
@@ -206,6 +224,12 @@ class ActiveSessions:
         self._unanswered[thread.whole] = _place(held.session)
         held.tails.append(thread.whole)
         self._write(held)
+
+    def restrict(self, held: ActiveSession, require: Requirements) -> None:
+        """A session requires labels of agents from now on, in every process."""
+        if (said := str(require)) != held.session.require:
+            held.session = replace(held.session, require=said)
+            self._write(held)
 
     def record_turn(
         self, held: ActiveSession, thread: ConversationThread, *, response: str, dollars: float, prompt_tokens: int

@@ -16,6 +16,7 @@ from sale.server.events import EventHub
 from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
 from sale.server.gateway.sessions import NOBODY, ActiveSession, ActiveSessions
+from sale.server.gateway.shadow import Shadow
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.gateway.upstream import Upstream
 from sale.types import Attempt, Auction, Call, Execution, Usage
@@ -52,6 +53,7 @@ class GatewayState:
         self.sessions = ActiveSessions(
             store, seconds=settings.session_seconds, most=settings.sessions, settle=self._settle
         )
+        self.shadow = Shadow(store, hub)
         self._upstream: Upstream | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -63,7 +65,8 @@ class GatewayState:
         return self._upstream
 
     async def __aenter__(self) -> GatewayState:
-        self._tasks = [asyncio.create_task(self.sessions.run()), asyncio.create_task(self._recover())]
+        watch = self.shadow.watch(lambda: self.handle.market, lambda: self.settings)
+        self._tasks = [asyncio.create_task(work) for work in (self.sessions.run(), self._recover(), watch)]
         return self
 
     @contextlib.contextmanager
@@ -86,6 +89,7 @@ class GatewayState:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(self._tasks)
+        await self.shadow.aclose()
         await self.sessions.aclose()
         await self.handle.retire()
         if self._upstream is not None:

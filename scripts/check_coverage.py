@@ -18,6 +18,7 @@ TESTS = (
     "--ignore=tests/auction/test_auction_timing.py",  # its measures need an idle machine, and its code is in the others
     "tests/learning",
     "tests/test_errors.py",
+    "tests/test_labels.py",
     "tests/test_numbers.py",
     "tests/test_types.py",
     "tests/test_types_checked.py",

@@ -5,6 +5,7 @@
     │   ├── UnpricedAgentError     an agent has no price, so it cannot enter an auction
     │   └── MissingExtraError      a feature needs an optional dependency
     ├── InputError             an argument is wrong: an unknown id, an unreadable file, an empty task
+    │   └── RequirementError       no agent has the labels that a request or its key requires
     ├── CallError              a model could not be reached or did not answer properly
     │   ├── UnreachableError       no connection, or it broke                      (retryable)
     │   ├── CallTimeoutError       no answer in time                               (retryable)
@@ -99,6 +100,12 @@ class InputError(SaleError):
     """An argument is wrong."""
 
     code = "input"
+
+
+class RequirementError(InputError):
+    """No agent has the labels that a request or its key requires, so its text is shown to none."""
+
+    code = "input.requirement"
 
 
 class CallError(SaleError):

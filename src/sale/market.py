@@ -13,10 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from sale import config
+from sale.agents.admission import Admission
 from sale.agents.attempt import attempt, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
@@ -94,6 +94,7 @@ class Market:
         self._prior = prior or scoring.default_weights(prices, judging, evidence=finding, base_rates=rates)
         self._weights, self._scoring_rule, self._sandbox = weights, scoring_rule, sandbox or config.SandboxSettings()
         self.verifier: Verifier | None = None  # of `run`, where the caller names no other
+        self.admission = Admission()  # without labels, no agent satisfies a requirement
         self._open_memory, self._memory = memory, cast("AuctionMemory | None", None)
         self._memory_lock, self._runner = asyncio.Lock(), cast("asyncio.Runner | None", None)
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
@@ -118,18 +119,13 @@ class Market:
             memory=open_memory(found, known.work if known else None) if found.memory.enabled else None,
             sandbox=found.sandbox,
         )
-        market.verifier = configured_verifier(found, agents)
+        market.verifier, market.admission = configured_verifier(found, agents), Admission.of(found)
         return market
 
     @property
     def agents(self) -> tuple[Agent, ...]:
         """The pool, in the order it was given."""
         return tuple(self._agents.values())
-
-    @property
-    def largest(self) -> Agent:
-        """The dearest agent, which "always using the largest" would use."""
-        return incumbent_of(self.agents)
 
     @property
     def incumbent(self) -> Agent:
@@ -196,9 +192,11 @@ class Market:
             await memory.close_unexecuted(auction.id)
         return auction
 
-    def worst_auction(self, task: Task | str, *, among: Names = None) -> float:
+    def worst_auction(self, task: Task | str, terms: AuctionTerms) -> float:
         """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
-        worst = fan_out(self._bidders(among), self._jurors, _as_task(task), self._rules, self._seats).dollars
+        pool = self._bidders(terms.among)
+        bidders, jurors, seats = self.admission.select(pool, self._jurors, self._seats, terms.require)
+        worst = fan_out(bidders, jurors, _as_task(task), self._rules, seats).dollars
         return min(worst, self._rules.caps.dollars)
 
     def run_sync(
@@ -213,7 +211,7 @@ class Market:
 
     def within(self, workspace: Workspace) -> Market:
         """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
-        return Market(
+        market = Market(
             in_workspace(self.agents, workspace),
             seats=self._seats,
             rules=self._rules,
@@ -223,6 +221,8 @@ class Market:
             scoring_rule=self._scoring_rule,
             sandbox=self._sandbox,
         )
+        market.admission = self.admission
+        return market
 
     def tests(self, tests: str, *, prelude: str = "") -> RunTests:
         """A verifier that runs Python tests after an answer's code, in this market's sandbox.
@@ -248,7 +248,7 @@ class Market:
         await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
     async def check_errors(self, verifier: Verifier | None) -> CheckErrors:
-        """Return the error rates of a verifier: those of the rules, moved by feedback on the answers it has judged."""
+        """Return the error rates of a verifier: those of the rules, moved by feedback on answers it has judged."""
         memory = await self.memory() if self._rules.attempts > 1 and verifier is not None else None
         if memory is None:
             return self._rules.check
@@ -277,13 +277,15 @@ class Market:
 
     async def _hold(self, task: Task | str, terms: AuctionTerms) -> Auction:
         """As `award`, with a record that is begun but does not hold the award yet."""
-        task, auction_id, bidders = _as_task(task), terms.auction_id, self._bidders(terms.among)
+        task, auction_id = _as_task(task), terms.auction_id
+        pool = self._bidders(terms.among)
+        bidders, jurors, seats = self.admission.select(pool, self._jurors, self._seats, terms.require)
         tenant = DEFAULT if terms.tenant is None else terms.tenant
         recalled = memory.of(tenant) if (memory := await self.memory()) else None
         auctioneer = Auctioneer(
             bidders=bidders,
-            jurors=self._jurors,
-            seats=self._seats,
+            jurors=jurors,
+            seats=seats,
             rules=self._rules,
             weights=await self._weights_in_force(memory),
             memory=recalled,
@@ -296,10 +298,10 @@ class Market:
             looping=terms.looping,
         )
         auctioneer.check(task)
-        await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror is not None])
+        await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror in jurors])
         if memory:
             await begin_allowance(self.allowance, memory, incumbent=self.incumbent.name)
-            await memory.begin(auction_id, task, tenant=tenant)
+            await memory.begin(auction_id, task, tenant=tenant, withheld=bool(terms.require))
         ledger = Ledger(caps=self._rules.caps, observe=terms.observe)
         try:
             return await auctioneer.hold(auction_id, task, ledger, terms.observe)
@@ -382,17 +384,13 @@ class Market:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 

@@ -170,13 +170,14 @@ async def remember(
     winner: Bid | None = None,
     pairs: tuple[Pair, ...] = (),
     tenant: str = DEFAULT,
+    withheld: bool = False,
 ) -> Auction:
     """A whole life: begun, awarded and, unless the verdict is `None`, settled."""
     task = Task(text=text)
     held = auction(
         auction_id, task, bids or (bid("a", 1.0), bid("b", 2.0)), refined=refined, winner=winner, pairs=pairs
     )
-    await memory.begin(auction_id, task, tenant=tenant)
+    await memory.begin(auction_id, task, tenant=tenant, withheld=withheld)
     await memory.award(held)
     if verdict is not None:
         await memory.settle(auction_id, execution(held.winner.agent), outcome(verdict), BASELINE)

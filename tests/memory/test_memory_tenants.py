@@ -213,3 +213,17 @@ def test_a_tenant_finds_what_it_would_find_in_a_memory_of_its_own(
         )
         assert shared.similar(vector, k, tenants=tenants) == alone.similar(vector, k)
         assert shared.tracks(vector, ("a", "b"), tenants=tenants) == alone.tracks(vector, ("a", "b"))
+
+
+async def test_withheld_texts_are_recalled_by_nobody_and_counted_all_the_same(memory: AuctionMemory, tmp_path: Path):
+    await remember(memory, "open", NOW.text, plans("open"))
+    await remember(memory, "withheld", NOW.text, plans("withheld"), withheld=True)
+    assert await recalled(memory) == {"open"}
+    (record,) = (await memory.track_records(NOW, ("a",))).values()
+    assert record.successes == pytest.approx(2.0)
+    assert [(await memory.load(name)).withheld for name in ("open", "withheld")] == [False, True]
+    await memory.export(tmp_path / "all.jsonl")
+    async with await AuctionMemory.open(tmp_path / "other.sqlite3", embedder=HashEmbedder()) as other:
+        await other.import_(tmp_path / "all.jsonl")
+        assert await recalled(other) == {"open"}
+        assert (await other.load("withheld")).withheld

@@ -16,6 +16,7 @@ with the same traits apart: `slow-200+no-logprobs@alice`. Traits:
     stall                   sends half the body, then nothing more until the client leaves
     hang-as-juror, 500-as-juror, 401-as-juror
                             good, but as a juror it never answers, fails, is refused
+    500-at-work             plans and judges, but fails at everything else
     cut                     closes the connection in the middle of the body
     429-then-good           429 at first (retry-after-ms: 20), then good
     429-always              429 with `Retry-After: 1`

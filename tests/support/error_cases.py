@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, Response
 from tests.support.replies import Ask
 
 _NAMES = """
-good hang stall hang-as-juror 500-as-juror 401-as-juror cut redirect 429-then-good 429-always quota 500-then-good
+good hang stall hang-as-juror 500-as-juror 401-as-juror 500-at-work cut redirect 429-then-good 429-always quota
+500-then-good
 429-nan 429-inf 429-past
 500-always 503-always 401 404-model echo-key context-too-long reject-logprobs reject-schema reject-max-tokens
 malformed-json garbage html not-openai error-in-200 raw empty-text null-text empty-choices null-choices refusal
@@ -36,6 +37,7 @@ def refusal(ask: Ask) -> Response | None:
         (ask.has("quota"), 429, "You exceeded your current quota.", "insufficient_quota", {}),
         (ask.has("500-then-good") and ask.turn == 1, 500, "Oops.", None, {"retry-after-ms": SOON}),
         (ask.has("500-as-juror") and ask.judging, 500, "Oops.", None, {}),
+        (ask.has("500-at-work") and not (ask.judging or ask.planning), 500, "Oops.", None, {}),
         (ask.has("401-as-juror") and ask.judging, 401, "Incorrect API key provided.", "invalid_api_key", {}),
         (ask.has("500-always"), 500, "Oops.", None, {"retry-after-ms": SOON}),
         (ask.has("503-always"), 503, "Overloaded.", None, {"retry-after-ms": SOON}),

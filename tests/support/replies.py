@@ -67,6 +67,10 @@ class Ask:
         return self.schema is not None or "JSON only" in self.prompt
 
     @property
+    def planning(self) -> bool:
+        return "numbered steps" in self.prompt
+
+    @property
     def max_tokens(self) -> int:
         return int(self.body.get("max_completion_tokens") or self.body.get("max_tokens") or 10**9)
 
@@ -75,7 +79,7 @@ def text_for(ask: Ask) -> str:
     """What the model has to say: a ballot, a plan or an answer, by what it is asked for."""
     if ask.judging:
         return _ballot(ask)
-    if "numbered steps" in ask.prompt:
+    if ask.planning:
         return PLAN.format(name=ask.body.get("model"))
     observed = [message for message in ask.messages if message.get("role") == "tool"]
     return f"{ANSWER} The tool said: {observed[-1]['content']}" if observed else ANSWER

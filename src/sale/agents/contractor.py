@@ -106,7 +106,13 @@ class Contractor:
             follow_strategy=self._settings.follow_strategy,
             answer_tokens=self._settings.answer_tokens,
             seconds=self._settings.seconds,
+            effort=self.effort,
         )
+
+    @property
+    def effort(self) -> str | None:
+        """The reasoning effort it works at; the model's own where it is `None`."""
+        return self._settings.effort
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:

@@ -57,6 +57,8 @@ class DirectEndpoint:
     """The longest answer its settings speak of."""
     seconds: float
     """The longest an answer may take."""
+    effort: str | None = None
+    """The reasoning effort it works at; the model's own unless given."""
 
 
 @runtime_checkable
@@ -75,6 +77,16 @@ class Reachable(Protocol):
     @property
     def reach(self) -> DirectEndpoint | None:
         """The endpoint of its model; `None` where it cannot be asked directly."""
+        ...
+
+
+@runtime_checkable
+class EffortDeclaring(Protocol):
+    """An agent that may work at a reasoning effort of its own."""
+
+    @property
+    def effort(self) -> str | None:
+        """The effort; `None` where its settings give none."""
         ...
 
 

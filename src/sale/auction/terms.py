@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sale.auction.events import Observer, ignore
 from sale.auction.scoring import ScoringRule
 from sale.types import CheckErrors
+from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +19,7 @@ class AuctionTerms:
     auction_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     """The record's id; made up unless given."""
     among: Collection[str] | None = None
-    """Names of the agents that may bid; all unless given. The jury is the whole one."""
+    """Names of the agents that may bid; all unless given. The jury is the whole one, as far as `require` lets it."""
     checked: bool = False
     """True where failed work will be found out, and passed on as often as the rules allow."""
     check: CheckErrors = field(default_factory=CheckErrors)
@@ -31,5 +32,7 @@ class AuctionTerms:
     """Makes another scoring rule of the market's own."""
     observe: Observer = ignore
     """Called with every event as it happens."""
+    require: Requirements = NOTHING_REQUIRED
+    """Labels that all who see the task must have: bidders, jurors, and those who are shown past tasks later."""
     tenant: str | None = None
     """The tenant the task belongs to; the market's own unless given."""

@@ -33,6 +33,7 @@ class LimitOptions(TypedDict):
     agents: tuple[str, ...]
     expires: datetime | None
     tenant: str | None
+    require: str | None
 
 
 NONE_IN_FORCE = (
@@ -75,6 +76,11 @@ def keys() -> None:
     help="Whose tasks its own are kept with: agents are shown past tasks and plans of one tenant only. A tenant of its "
     "own unless given; keys with the same name share. `default` is the command line's.",
 )
+@click.option(
+    "--require",
+    metavar="LABELS",
+    help="Labels that agents must have for its requests: `region=eu|ch, retention=none`. No other agent sees them.",
+)
 @config_option
 @json_option
 def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpack[LimitOptions]) -> None:
@@ -95,6 +101,7 @@ def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpac
             agents=agents or None,
             expires=expires.replace(tzinfo=UTC) if expires else None,
             tenant=asked["tenant"],
+            require=asked["require"],
         ),
     )
     if as_json:
@@ -150,11 +157,12 @@ def show(key: str, config_file: Path | None, *, as_json: bool) -> None:
         click.echo(_document("key", _told(found)))
         return
     resets = "" if found.resets_at is None else f" until {found.resets_at:%Y-%m-%d %H:%M} UTC"
+    require = f"\nRequires {plain(found.require)}" if found.require else ""
     agents = "all" if found.agents is None else ", ".join(sorted(found.agents))
     output().print(
         f"{plain(found.name)} ({found.id}, {found.prefix}…): {_state(found)}\n"
         f"Spent    {money(found.spent)} of {_budget(found)}{resets}, {money(found.reserved)} set aside\n"
-        f"Limits   {_limits(found)}\nAgents   {agents}\nTenant   {plain(found.tenant)}\n"
+        f"Limits   {_limits(found)}\nAgents   {agents}\nTenant   {plain(found.tenant)}{require}\n"
         f"Made     {found.made_at:%Y-%m-%d %H:%M} UTC"
     )
 

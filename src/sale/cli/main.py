@@ -34,6 +34,7 @@ VERBS = {
     "serve": ("serve", "Serve the market as an OpenAI-compatible API, with its dashboard."),
     "mcp": ("mcp", "Serve the market to MCP clients: one tool, delegate(task)."),
     "keys": ("keys", "Virtual keys of the gateway: create, list, show, revoke."),
+    "shadow": ("shadow", "What a switch from the incumbent to the market would save."),
     "spend": ("spend", "What went through the gateway, and what it cost."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }

@@ -13,7 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from sale import extensions
 from sale.config.sections import Dollars, Options, Positive, Seconds, Section, Variable, gather_options
 from sale.config.tools import ToolSettings
+from sale.types.labels import read_labels
 from sale.types.tools import Budget
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""The reasoning effort of a model, from the least to the most."""
 
 
 class PriceSettings(Section):
@@ -63,6 +67,19 @@ class AgentSettings(Section):
     """With `endpoint`: what is added to the address after `?`, `{ api-version = "2024-10-21" }`."""
     extra_body: Options = Field(default_factory=dict)
     """Further fields of each request's body, `{ reasoning_effort = "low" }`."""
+    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """What can be [required](gateway.md#requirements) of it: `{ region = "eu", retention = "none" }`; several values
+    as a list. You vouch for them, tools and all. Upper and lower case are the same."""
+    effort: Effort | None = None
+    """Reasoning effort of its model, in each of its calls: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or
+    `max`, as far as the model knows them. Thoughts count within the longest answer. With `endpoint` it is sent as
+    `reasoning_effort`, with `provider` as that provider wants it. `temperature` is then left out unless given."""
+    efforts: tuple[Effort, ...] = ()
+    """Several efforts in place of one: each makes [an agent of its own](native-models.md#one-model-several-agents),
+    `name-low` and `name-high` of `["low", "high"]`, with all other settings of the table."""
+    modes: dict[str, Options] = Field(default_factory=dict)
+    """Further settings by mode, a table `[agents.modes]`: each mode makes an agent of its own, `name-q4` and `name-q8`
+    of `{ q4 = { model = "…" }, q8 = { model = "…" } }`. What a mode says stands in place of what the table says."""
     rename: dict[str, str] = Field(default_factory=dict)
     """With `endpoint`: fields of the body that it knows by another name, `{ max_tokens = "max_completion_tokens" }`."""
     drop: tuple[str, ...] = ()
@@ -144,6 +161,12 @@ class AgentSettings(Section):
             return gather_options(table, OF_KINDS)
         return gather_options(table, cls.model_fields, misspelt=True) if table.get("provider") is not None else table
 
+    @field_validator("labels")
+    @classmethod
+    def _are_labels(cls, labels: dict[str, str | tuple[str, ...]]) -> dict[str, str | tuple[str, ...]]:
+        read_labels(labels)
+        return labels
+
     @field_validator("kind")
     @classmethod
     def _known_kind(cls, kind: str | None) -> str | None:
@@ -210,6 +233,15 @@ class AgentSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_agent(self) -> AgentSettings:
+        """Refuse what makes several agents where one is made: `Settings` has made them of their table before."""
+        if self.efforts or self.modes:
+            raise ValueError("efforts and modes make several agents of a table in [[agents]]; one agent has an effort")
+        if "reasoning_effort" in self.extra_body and self.effort is not None:
+            raise ValueError("effort and extra_body both give a reasoning_effort; effort alone says it")
+        return self
+
+    @model_validator(mode="after")
     def _means_something(self) -> AgentSettings:
         """Refuse settings that an agent of this kind would ignore."""
         given = self.model_fields_set
@@ -236,10 +268,10 @@ STEP_WAYS = frozenset({"steps", "choose", "consult"})
 TOOL_WAYS = STEP_WAYS | {"tools"}
 """Ways to work with tools."""
 _WAYS = ("local", "gguf", "endpoint", "provider", "command", "function", "kind")
-OF_KINDS = frozenset({"name", "kind", "price", "seconds", "follow_strategy", "options"})
+OF_KINDS = frozenset({"name", "kind", "price", "seconds", "follow_strategy", "options", "labels"})
 """Settings that every agent of a `kind` may have."""
 _OF_ENDPOINTS = frozenset({"query", "rename"})
-_OF_REQUESTS = frozenset({"headers", "headers_env", "extra_body", "drop"})
+_OF_REQUESTS = frozenset({"headers", "headers_env", "extra_body", "drop", "effort"})
 _PROTECTED = frozenset({"messages", "model", "stream", "tools"})
 """Fields of a request that the market itself fills."""
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

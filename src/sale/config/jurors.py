@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from sale import extensions
 from sale.config.sections import Dollars, ExtensionSection, Section, Variable
+from sale.types.labels import read_labels
 
 DecisionProtocol = Literal["systemone", "decisions"]
 
@@ -30,6 +31,15 @@ class JurorSettings(ExtensionSection):
     question: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
     """The question it is asked; "Does what the candidate found contain what is needed to do the task?" unless given."""
 
+    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """As an agent's: where something is [required](gateway.md#requirements), it is asked only if its labels satisfy
+    that. A `question` has the labels of its agent, and a `match` needs none, as it shows the text to nobody."""
+
+    @property
+    def stays_here(self) -> bool:
+        """True where it shows texts to nothing outside this process."""
+        return KINDS.get(self.kind) is MatchJurorSettings
+
     @property
     def asked_agent(self) -> str | None:
         """The agent whose model is asked, of kind `question`."""
@@ -44,6 +54,9 @@ class JurorSettings(ExtensionSection):
             extensions.check_options(own, self.options, whose, JurorSettings.model_fields)
             if self.question is not None and not own.asks:
                 raise ValueError(f"question cannot be said of {whose}")
+            if self.labels and not own.labelled:
+                raise ValueError(f"labels cannot be said of {whose}")
+        read_labels(self.labels)
         return self
 
     __hash__ = ExtensionSection.__hash__
@@ -54,10 +67,14 @@ class OwnJurorSettings(Section):
 
     asks: ClassVar[bool] = True
     """True where it asks a question in words."""
+    labelled: ClassVar[bool] = True
+    """True where it has labels of its own."""
 
 
 class QuestionJurorSettings(OwnJurorSettings):
     """Of `kind = "question"`."""
+
+    labelled: ClassVar[bool] = False
 
     agent: str
     """The agent whose model is asked."""
@@ -67,6 +84,7 @@ class MatchJurorSettings(OwnJurorSettings):
     """Of `kind = "match"`."""
 
     asks: ClassVar[bool] = False
+    labelled: ClassVar[bool] = False
 
 
 class DecisionJurorSettings(OwnJurorSettings):

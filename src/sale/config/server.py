@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from sale.config.sections import Dollars, Positive, Seconds, Section
+from sale.types.labels import read_labels
 
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
@@ -27,6 +28,14 @@ class EmbeddingSettings(Section):
     price: Dollars | None = None
     """Dollars per million tokens. Looked up where it is public; unless given, embeddings of other endpoints count as
     tokens and cost nothing."""
+    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """As an agent's: what can be [required](gateway.md#requirements) of it. The embedded MiniLM needs none."""
+
+    @field_validator("labels")
+    @classmethod
+    def _are_labels(cls, labels: dict[str, str | tuple[str, ...]]) -> dict[str, str | tuple[str, ...]]:
+        read_labels(labels)
+        return labels
 
 
 class ServerSettings(Section):
@@ -51,6 +60,15 @@ class ServerSettings(Section):
     reauction: Literal["never", "task"] = "never"
     """With `never` a conversation is auctioned once, with `task` again for each new task its user gives; the cost of
     losing the prompt cache then counts against all agents but the one that has it."""
+    effort: Literal["request", "agent"] = "request"
+    """With `request`, a request's own reasoning effort is respected: agents set to another effort do not bid for it,
+    unless all are, and it is sent as it is. With `agent`, agents that have an effort work at their own, whatever the
+    client says, and the market chooses among them; `x-sale-lost` says so."""
+    mode: Literal["market", "shadow"] = "market"
+    """With `market`, conversations are auctioned. With `shadow` the incumbent answers them all, as it did before, and
+    auctions held afterwards say [what the market would have done](shadow.md)."""
+    canary: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
+    """With `mode = "shadow"`, the share of conversations, in [0, 1], that the market answers all the same."""
     session_seconds: Seconds = 1800.0
     """Seconds a conversation may rest before its record is settled. Afterwards it still goes to the same agent."""
     sessions: Positive = 10_000

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from sale.config.agents import AgentSettings
 from sale.config.jurors import JurorSettings
@@ -14,6 +14,7 @@ from sale.config.own import BenchSettings, LearningSettings, VerifierSettings
 from sale.config.sections import Positive, Seconds, Section, Weight
 from sale.config.server import ServerSettings
 from sale.config.tools import ToolSettings
+from sale.config.variants import expand_agents
 from sale.config.workspace import WorkspaceSettings
 from sale.types import AuctionRules, Holding, JuryMode, Weights
 from sale.types.mcp import check_servers
@@ -111,7 +112,11 @@ class Settings(Section):
             return self
         return self.model_copy(update={"auction": replace(self.auction, allowance=SERVED_ALLOWANCE)})
 
-    @field_validator("agents")
+    @field_validator("agents", mode="wrap")
+    @classmethod
+    def _expanded(cls, given: object, validate: ValidatorFunctionWrapHandler) -> tuple[AgentSettings, ...]:
+        return cls._unique(expand_agents(given, validate))
+
     @classmethod
     def _unique(cls, agents: tuple[AgentSettings, ...]) -> tuple[AgentSettings, ...]:
         if not agents:
@@ -138,7 +143,8 @@ class Settings(Section):
     def _known_incumbent(self) -> Settings:
         name = self.auction.incumbent
         if name is not None and name not in {agent.name for agent in self.agents}:
-            raise ValueError(f"auction.incumbent names no agent of the pool: {name!r}")
+            known = ", ".join(agent.name for agent in self.agents)
+            raise ValueError(f"auction.incumbent names no agent of the pool: {name!r}; there are {known}")
         return self
 
     @model_validator(mode="after")

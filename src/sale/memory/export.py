@@ -5,9 +5,9 @@ A line is an object with three keys:
     schema      2. Raised when a line of the new kind can no longer be read by the rules before. Lines of schema 1 are
                 read too: they have one execution at most, and all their outcomes are about it.
     record      The fields of `sale.memory.records.Record`, nested values field by field under their own names
-                (`sale.types`): id, task, status, source, tenant, started_at, awarded_at, settled_at, abandoned_at,
-                reason, auction, execution, earlier, outcomes, baseline, stray_calls. Times are ISO 8601 with a zone.
-                What is unknown is null; what does not apply may be left out where it has a default.
+                (`sale.types`): id, task, status, source, tenant, withheld, started_at, awarded_at, settled_at,
+                abandoned_at, reason, auction, execution, earlier, outcomes, baseline, stray_calls. Times are ISO 8601
+                with a zone. What is unknown is null; what does not apply may be left out where it has a default.
     embedding   null, or {"embedder": name, "vector": base64 of float32, little-endian}. Used if the reader's embedder
                 has this name and the vector is a unit vector of its length; else the task is embedded again.
 
@@ -274,6 +274,7 @@ def _add_record(rows: Rows, key: int, task: int, record: Record, source: str) ->
         "status": record.status,
         "source": source,
         "tenant": record.tenant,
+        "withheld": record.withheld,
         "started_at": record.started_at,
         "awarded_at": record.awarded_at,
         "settled_at": record.settled_at,

@@ -53,6 +53,7 @@ _CHANGED: Final = (
         auctions.c.started_at,
         auctions.c.status,
         auctions.c.tenant,
+        auctions.c.withheld,
         latest_verdict().label("verdict"),
     )
     .where(auctions.c.revision > _AFTER)
@@ -292,6 +293,7 @@ class SyncedIndex:
                     bidders=bidders.get(row.key, ()),
                     work=own,
                     tenant=row.tenant,
+                    withheld=bool(row.withheld),
                 )
                 self.index.put(entry)
             seen = last

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sale.memory import weight_versions
 from sale.memory.checked_answers import read_checked_answers
 from sale.memory.database import MemoryDatabase
 from sale.memory.examples import read_examples
+from sale.memory.queries import read_verdicts
 from sale.memory.records import WeightUse
-from sale.types import CheckedAnswer, Example, Training, Weights, WeightSet
+from sale.types import CheckedAnswer, Example, Training, Verdict, Weights, WeightSet
 
 
 class LearningQueries:
@@ -31,6 +33,14 @@ class LearningQueries:
             StoreError: The memory cannot be written.
         """
         return await self._database.write(lambda connection: weight_versions.add(connection, weights, training))
+
+    async def verdicts(self, auction_ids: Sequence[str]) -> dict[str, Verdict]:
+        """Return the latest verdict on each of these auctions; those that are not there or not judged are left out.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(lambda connection: read_verdicts(connection, auction_ids))
 
     async def use_weights(self, version: int | None) -> None:
         """Put a version in use, or the default weights again. What was in use when stays on record: `weight_uses`.

@@ -50,6 +50,8 @@ class RecordOwner:
     """For good."""
     owner: str
     """The token of the memory that holds the auction, while it is unfinished."""
+    withheld: bool = False
+    """True where no agent is to be shown its texts again."""
 
 
 def begin(
@@ -83,6 +85,7 @@ def begin(
         "status": "open",
         "owner": whose.owner,
         "tenant": whose.tenant,
+        "withheld": whose.withheld,
         "source": "",
         "started_at": _now(),
     }

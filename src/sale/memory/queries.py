@@ -32,6 +32,17 @@ def latest_verdict() -> Any:  # noqa: ANN401  SQLAlchemy's scalar selects have n
     return select(outcomes.c.verdict).where(_latest).correlate(auctions).scalar_subquery()
 
 
+def read_verdicts(connection: Connection, auction_ids: Sequence[str]) -> dict[str, Verdict]:
+    """Return the latest verdict by auction, of those that were judged."""
+    found: dict[str, Verdict] = {}
+    for place in range(0, len(auction_ids), CHUNK):
+        asked = select(auctions.c.id, latest_verdict().label("verdict")).where(
+            auctions.c.id.in_(auction_ids[place : place + CHUNK])
+        )
+        found |= {row.id: row.verdict for row in connection.execute(asked) if row.verdict is not None}
+    return found
+
+
 def latest_verdict_on_work() -> Any:  # noqa: ANN401
     """The verdict that counts for one execution, as a column of a query over `executions`."""
     mine = and_(outcomes.c.auction == executions.c.auction, outcomes.c.execution == executions.c.position)

@@ -106,6 +106,7 @@ class _RecordRows:
             status=status,
             source=head["source"],
             tenant=head["tenant"],
+            withheld=bool(head["withheld"]),
             started_at=head["started_at"],
             awarded_at=head["awarded_at"],
             settled_at=head["settled_at"],

@@ -51,6 +51,8 @@ class Record:
     baseline: Baseline | None = None
     tenant: str = DEFAULT
     """The tenant of the record; auctions of other tenants are not shown its texts."""
+    withheld: bool = False
+    """True where no later auction is shown its texts: the request required labels of whoever saw them."""
     stray_calls: tuple[Call, ...] = ()
     """Calls of an abandoned auction that belong to no finished part of it. They were paid for all the same."""
 

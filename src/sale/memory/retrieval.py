@@ -47,6 +47,8 @@ class IndexedAuction:
     """Its executions, in their order."""
     tenant: str = DEFAULT
     """The tenant of the auction."""
+    withheld: bool = False
+    """True where it is no example for anybody."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +165,7 @@ class RecallIndex:
         tenant = self._tenant[place] = self._tenants.setdefault(entry.tenant, len(self._tenants))
         self._there[place] = True
         # With one strategy alone there is nothing to contrast; a failure is no example of winning.
-        usable = entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure"
+        usable = not entry.withheld and entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure"
         self._usable[place] = usable
         self._succeeded[place] = usable and entry.verdict == "success"
         for agent in entry.bidders:

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
 
-HEAD: Final = "0010"
+HEAD: Final = "0011"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -124,6 +124,7 @@ auctions = Table(
     Column("status", String(16), nullable=False),
     Column("owner", String(32), index=True),  # whose work it is, while it is unfinished
     Column("tenant", ExactText, nullable=False, index=True),  # whose it is for good
+    Column("withheld", Boolean),  # true: no agent is shown its texts again; null: of a time before, as false
     Column("source", ExactText, nullable=False),  # empty: held here; else where it was imported from
     Column("started_at", UtcTime, nullable=False, index=True),
     Column("awarded_at", UtcTime),

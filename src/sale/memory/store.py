@@ -101,13 +101,14 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         """Which memory this is, in words: its file, or its server and database, without a password."""
         return self._database.backend.where
 
-    async def begin(self, auction_id: str, task: Task, *, tenant: str = DEFAULT) -> None:
+    async def begin(self, auction_id: str, task: Task, *, tenant: str = DEFAULT, withheld: bool = False) -> None:
         """Put on record that an auction is about to be held, before anything is spent on it.
 
         Args:
             auction_id: Its id.
             task: What is auctioned.
             tenant: Whose it is.
+            withheld: Whether its texts are kept from every later auction; its numbers count all the same.
 
         Raises:
             InputError: The id is empty or taken, or that cannot be the name of a tenant.
@@ -115,7 +116,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
         """
         if not auction_id:
             raise InputError("an auction needs an id", hint="uuid.uuid4().hex is a good one.")
-        whose = lifecycle.RecordOwner(tenant=check_name(tenant), owner=self._database.token)
+        whose = lifecycle.RecordOwner(tenant=check_name(tenant), owner=self._database.token, withheld=withheld)
         embedding = (self._encoder.name, await self._encoder.encode(task.text))
         begun = False
 

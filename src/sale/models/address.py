@@ -25,6 +25,8 @@ class RequestShape:
     """Fields of the body by the name they have, with the name the endpoint knows."""
     drop: frozenset[str] = frozenset()
     """Fields of the body that are left out."""
+    effort: str | None = None
+    """The reasoning effort of every request; the model's own unless given."""
 
     @property
     def all_headers(self) -> dict[str, str]:
@@ -33,10 +35,13 @@ class RequestShape:
 
     def reshape(self, body: Mapping[str, object]) -> dict[str, object]:
         """Return the body as this endpoint wants it: fields dropped, then renamed, then added."""
-        kept = {self.rename.get(name, name): value for name, value in body.items() if name not in self.drop}
+        given = body if self.effort is None else {**body, EFFORT: self.effort}
+        kept = {self.rename.get(name, name): value for name, value in given.items() if name not in self.drop}
         return {**kept, **self.body}
 
 
+EFFORT = "reasoning_effort"
+"""The field of a chat completion that holds the reasoning effort."""
 PLAIN = RequestShape()
 """Requests as the protocol has them, without changes."""
 

@@ -24,6 +24,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model as ToolModel
 from pydantic_ai.models import ModelRequestParameters, infer_model
 from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.profiles.anthropic import ANTHROPIC_THINKING_BUDGET_MAP
 from pydantic_ai.providers import infer_provider_class
 from pydantic_ai.settings import ModelSettings
 
@@ -43,6 +44,9 @@ OWN_EXTRAS = frozenset({"anthropic", "bedrock", "google", "groq", "mistral"})
 FIRST_WAIT = 0.5
 """Seconds before what was refused is sent again; twice as long each further time."""
 MIN_SECRET_CHARACTERS = 8
+ANTHROPIC = "anthropic"
+MIN_BUDGET_TOKENS = 1024
+"""The least budget of thoughts that Anthropic takes."""
 _OURS = frozenset({"api_key", "base_url"})
 _NOT_SAID = re.compile(r"^self$|client|secret|token|key|_options$")
 """Parameters of providers that are objects, or keys, which are never in the file."""
@@ -183,6 +187,7 @@ class _Careful(WrapperModel):
     ) -> ModelResponse:
         """Ask, and ask again where the request was refused for now."""
         settings = _shaped(model_settings or ModelSettings(), self._shape, self.wrapped.unsupported_settings)
+        settings = _within_limit(settings, self.wrapped)
         for attempt in range(self._manner.retries):
             try:
                 return await self._once(messages, settings, model_request_parameters)
@@ -214,7 +219,25 @@ def _shaped(settings: ModelSettings, shape: RequestShape, unknown: frozenset[str
         kept["extra_headers"] = {**kept.get("extra_headers", {}), **headers}
     if shape.body:
         kept["extra_body"] = {**kept.get("extra_body", {}), **shape.body}
+    if shape.effort is not None:
+        kept["thinking"] = False if shape.effort == "none" else shape.effort
     return cast("ModelSettings", kept)
+
+
+def _within_limit(settings: ModelSettings, model: ToolModel) -> ModelSettings:
+    """Settings whose thoughts leave room for an answer, where a provider counts thoughts by a budget.
+
+    Anthropic's older models refuse a budget that is not below `max_tokens`, and one of less than 1,024.
+    """
+    effort, most = settings.get("thinking"), settings.get("max_tokens")
+    profile = cast("Mapping[str, object]", model.profile)
+    if not effort or most is None or model.system != ANTHROPIC or profile.get("anthropic_supports_adaptive_thinking"):
+        return settings
+    rest = {name: value for name, value in settings.items() if name != "thinking"}
+    budget = min(ANTHROPIC_THINKING_BUDGET_MAP[effort], most // 2)
+    if budget >= MIN_BUDGET_TOKENS:
+        rest["anthropic_thinking"] = {"type": "enabled", "budget_tokens": budget}
+    return cast("ModelSettings", rest)
 
 
 def _keys_of(model: ToolModel) -> tuple[str, ...]:
@@ -264,6 +287,12 @@ def made_by(
         unknown = [asked[name][0] for name in sorted(asked.keys() & made.unsupported_settings) if asked[name][1]]
         if unknown:
             raise ConfigError(f"{', '.join(unknown)} cannot be said of {provider!r}", where=where, hint="Leave it out.")
+        if shape.effort is not None and not cast("Mapping[str, object]", made.profile).get("supports_thinking"):
+            raise ConfigError(
+                f"effort cannot be said of {model!r} of {provider!r}, which does not reason as far as is known",
+                where=where,
+                hint="Leave it out, or give the field that the provider wants in extra_body.",
+            )
         return NativeClient(model=made, http_client=client)
 
     ready = [opened()]

@@ -85,6 +85,7 @@ async def _serve(
             state = GatewayState(
                 Market.from_config(settings=settings.served), ObservedStore(store, metrics, traces), hub, server
             )
+            state.shadow.on_alarms = metrics.raise_alarms
             metrics.measure(sessions=lambda: len(state.sessions), queued=lambda: store.queued)
             looks = DashboardSettings(password=secret.get_secret_value() if secret else None)
             pages = dashboard_routes(lambda: state.handle.market, store, hub, looks)

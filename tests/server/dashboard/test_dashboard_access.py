@@ -29,7 +29,19 @@ def login(site: Served, password: str, **fields: str) -> httpx2.Response:
 
 
 def test_nothing_is_shown_before_the_password(site: Served) -> None:
-    paths = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/keys", "/auctions/x", "/live")
+    paths = (
+        "/",
+        "/memory",
+        "/agents",
+        "/money",
+        "/pareto",
+        "/weights",
+        "/sessions",
+        "/shadow",
+        "/keys",
+        "/auctions/x",
+        "/live",
+    )
     for path in paths:
         reply = site.client.get(path, headers={"accept": "text/html"})
         assert reply.status_code == 303

@@ -16,7 +16,7 @@ from tests.support.hang import HANG
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "a browser is there")
 
-PAGES = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/keys")
+PAGES = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/shadow", "/keys")
 AXE = gzip.decompress((Path(__file__).parent / "axe" / "axe.min.js.gz").read_bytes()).decode()
 """Seconds that looking a page through may take, on a busy machine."""
 RIGHT, TAB = "\ue014", "\ue004"

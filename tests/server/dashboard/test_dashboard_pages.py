@@ -19,7 +19,7 @@ from tests.memory.builders import MODEL, bid, remember
 from tests.server.dashboard.served import PLANS, Served, agents
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>"\'><svg/onload=alert(2)>\u202eevil\x1b[2J'
-PAGES = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/keys")
+PAGES = ("/", "/memory", "/agents", "/money", "/pareto", "/weights", "/sessions", "/shadow", "/keys")
 
 
 @pytest.fixture(scope="module")

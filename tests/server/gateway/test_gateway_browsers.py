@@ -209,7 +209,13 @@ class TestPassedThrough:
             assert gateway.store is not None
             key = gateway.do(gateway.store.create_key("mine", budget=1.0))[0]
             with OpenAI(base_url=gateway.url, api_key=key, max_retries=0) as ask:
-                raw = ask.completions.with_raw_response.create(model="only", prompt="6 × 7 =", max_tokens=5, seed=3)
+                raw = ask.completions.with_raw_response.create(
+                    model="only",
+                    prompt="6 × 7 =",
+                    max_tokens=5,
+                    seed=3,
+                    extra_body={"metadata": {"sale_session": "one"}},  # the gateway's own, which no endpoint is sent
+                )
                 assert raw.parse().choices[0].text == " 42"
             assert raw.headers["x-sale-agent"] == "only"
             assert float(raw.headers["x-sale-cost"]) == pytest.approx(15 * 2e-6)

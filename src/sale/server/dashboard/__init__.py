@@ -13,7 +13,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from sale.server.dashboard.access import Access
-from sale.server.dashboard.pages import agents, auction, keys, live, login, memory, money, pareto, sessions, weights
+from sale.server.dashboard.pages import (
+    agents,
+    auction,
+    keys,
+    live,
+    login,
+    memory,
+    money,
+    pareto,
+    sessions,
+    shadow,
+    weights,
+)
 from sale.server.dashboard.request_context import HEADERS, DashboardSite, Handler
 from sale.server.dashboard.settings import DashboardSettings, MarketOf
 from sale.server.events import EventHub
@@ -46,6 +58,7 @@ def routes(
         _get(site, "/weights", weights.show),
         _post(site, "/weights/use", weights.use),
         _get(site, "/sessions", sessions.show),
+        _get(site, "/shadow", shadow.show),
         _get(site, "/keys", keys.show),
         _post(site, "/keys/create", keys.create),
         _post(site, "/keys/revoke", keys.revoke),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
+from sale.auction.terms import AuctionTerms
 from sale.server.gateway.identity import KnownConversation, Place, ServedTurn
 from sale.server.store.types import Session
-from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome
+from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome, Task
+from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +22,15 @@ class SessionWork:
     earlier: tuple[Attempt, ...]
     answer: str
     followed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShadowAuction:
+    """An auction to be held in the background once its conversation has been answered."""
+
+    task: Task
+    terms: AuctionTerms
+    """Among all who may do the work. Its id is the auction's own, not that of the conversation's record."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,6 +46,8 @@ class ActiveSession:
     """Of the present agent."""
     earlier: list[Attempt] = field(default_factory=list[Attempt])
     """The work of agents whose endpoints failed."""
+    shadow: ShadowAuction | None = None
+    """Yet to be held; see `shadow`."""
     answer: str = ""
     followed: bool = False
     busy: int = 0
@@ -50,6 +63,11 @@ class ActiveSession:
         return KnownConversation(
             place=place_of_session(one), digests=self.digests, latest=latest_turn(one), seen=one.seen
         )
+
+    @property
+    def require(self) -> Requirements:
+        """Labels that its requests have required so far."""
+        return Requirements.parse(self.session.require) if self.session.require else NOTHING_REQUIRED
 
     @property
     def failed(self) -> set[str]:

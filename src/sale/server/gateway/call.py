@@ -11,7 +11,7 @@ import orjson
 
 from sale.agents.protocol import Agent, DirectEndpoint
 from sale.errors import CallError
-from sale.models.address import Address
+from sale.models.address import EFFORT, Address
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.completion import as_chunks, as_completion
 from sale.server.gateway.dialect import RENAMED, USAGE_IN_STREAMS, refused_fields
@@ -50,6 +50,7 @@ class UpstreamCall:
     seconds: float = 0.0
     _calls: tuple[Call, ...] = ()
     """Calls of an agent without an endpoint."""
+    _replaced: frozenset[str] = frozenset()
 
     @property
     def followed(self) -> bool:
@@ -58,8 +59,8 @@ class UpstreamCall:
 
     @property
     def left_out(self) -> frozenset[str]:
-        """Fields that its endpoint refuses and that nothing says in their place."""
-        return self.refused - RENAMED.keys() - {USAGE_IN_STREAMS}
+        """Fields that its endpoint refuses, or its agent's effort replaces, and that nothing says in their place."""
+        return (self.refused - RENAMED.keys() - {USAGE_IN_STREAMS}) | self._replaced
 
     @property
     def usage(self) -> Usage:
@@ -162,7 +163,9 @@ class UpstreamCall:
         self, reach: DirectEndpoint, address: Address, state: GatewayState, headers: Callable[[UpstreamCall], Headers]
     ) -> None:
         """Ask the endpoint, once."""
-        body = self.asked.upstream_body(address.model, self.plan if self.followed else "", self.refused)
+        effort = self._effort(reach, respected=state.settings.effort == "request")
+        plan = self.plan if self.followed else ""
+        body = self.asked.upstream_body(address.model, plan, self.refused, effort=effort)
         silence = state.settings.silence_seconds
         self.sent = True
         # A stream may last as long as it says something; a whole answer has the agent's time.
@@ -174,6 +177,15 @@ class UpstreamCall:
                 raw, value = read_completion(await answer.read_body(), answer.hide)
                 self.tally.count_whole(value)
                 await self.sink.send_whole(raw, value, headers(self))
+
+    def _effort(self, reach: DirectEndpoint, *, respected: bool) -> str | None:
+        """The effort to send in place of the request's own; `None` where that is sent as it is."""
+        asked = self.asked.effort
+        if reach.effort is None or (respected and asked is not None):
+            return None
+        if asked not in (None, reach.effort):
+            self._replaced = frozenset({EFFORT})
+        return reach.effort
 
     async def _relay(self, answer: UpstreamResponse, headers: Callable[[UpstreamCall], Headers]) -> None:
         """A stream on its way through. Until it says something, another agent can still take over."""

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError
-from sale.server.gateway.chat_request import ChatRequest, read_request
+from sale.server.gateway.chat_request import ChatRequest, read_request, read_requirements
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
@@ -24,11 +24,13 @@ from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
 from sale.server.store.types import Holder, LedgerEntry
 from sale.types import Usage
+from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 MEGABYTE = 1024 * 1024
 LAST_WORD_SECONDS = 1.0
 """Seconds a client may take to be told that the server stops."""
 SESSION_HEADER = b"x-sale-session"
+REQUIRE_HEADER = b"x-sale-require"
 SESSION_CHARACTERS = 128
 Json = dict[str, Any]
 Reading = Callable[[Exchange, Json, int, Holder], Awaitable[tuple[ChatRequest, Sink]]]
@@ -128,6 +130,7 @@ class TurnEndpoint:
                 sink=sink,
                 thread=read_thread(asked.messages, holder.key_id or "", asked.cache_key),
                 session_id=_session_id(exchange, asked),
+                require=holder.require | asked.require | required_by_header(exchange),
             )
             async with exchange.watch_connection():
                 await turn.run()
@@ -175,6 +178,18 @@ def _session_id(exchange: Exchange, asked: ChatRequest) -> str | None:
             param="x-sale-session",
         )
     return named
+
+
+def required_by_header(exchange: Exchange) -> Requirements:
+    """The labels that a request's header requires of agents.
+
+    Raises:
+        ApiError: It cannot be read.
+    """
+    found = NOTHING_REQUIRED
+    for value in exchange.all_of(REQUIRE_HEADER):
+        found |= read_requirements(value, REQUIRE_HEADER.decode())
+    return found
 
 
 async def read_chat(exchange: Exchange, body: Json, size: int, _: Holder) -> tuple[ChatRequest, Sink]:

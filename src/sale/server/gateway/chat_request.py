@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import orjson
 
+from sale.models.address import EFFORT
 from sale.server.gateway.abilities import Needs, needs_of
 from sale.server.gateway.conversation import text_of
 from sale.server.gateway.dialect import fit_body
@@ -18,12 +19,16 @@ from sale.server.gateway.errors import ApiError
 from sale.server.gateway.identity import INSTRUCTING
 from sale.server.gateway.prompts import asked_text, plan_text
 from sale.server.gateway.token_estimate import CHOICES, TokenEstimate, weigh
+from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 Json = dict[str, Any]
 MAX_CHOICES = 128
 ROLE_CHARACTERS = 32
 SESSION_FIELD = "sale_session"
 """The field of `metadata` that names a session."""
+REQUIRE_FIELD = "sale_require"
+"""The field of `metadata` that names labels which agents must have."""
+OWN_FIELDS = frozenset({SESSION_FIELD, REQUIRE_FIELD})
 OTHER_MODELS = ("models", "fallbacks", "preset")
 """By these some endpoints answer with a model that the client names: not the agent's, and at another price."""
 
@@ -40,6 +45,8 @@ class ChatRequest:
     stream: bool
     wants_usage: bool
     """True where usage is to be in the stream."""
+    require: Requirements = NOTHING_REQUIRED
+    """Labels of all agents that may see it: `metadata.sale_require`."""
     session: str | None = None
     """The session the body names, `metadata.sale_session`."""
     cache_key: str | None = None
@@ -66,17 +73,30 @@ class ChatRequest:
         """Features and size that its agent has to take."""
         return needs_of(self.body, self.messages, self.weight.as_a_rule)
 
-    def upstream_body(self, model: str, plan: str, refused: Collection[str] = ()) -> bytes:
+    @property
+    def effort(self) -> str | None:
+        """The reasoning effort it asks for, if it does: `reasoning_effort`, or `reasoning.effort`."""
+        nested: object = self.body.get("reasoning")
+        within: object = cast("Json", nested).get("effort") if isinstance(nested, dict) else None
+        found: object = self.body.get(EFFORT) or within
+        return found if isinstance(found, str) else None
+
+    def upstream_body(
+        self, model: str, plan: str, refused: Collection[str] = (), *, effort: str | None = None
+    ) -> bytes:
         """The body for an agent's endpoint: its model, its plan, and usage at the end of a stream.
 
         Args:
             model: The name at the endpoint.
             plan: The strategy to be shown; none where it is empty.
             refused: Optional fields that the endpoint refuses.
+            effort: The reasoning effort to be sent in place of what the request says.
         """
         body = self.body | {"model": model}
-        if self.session is not None:
-            _without_session(body)
+        if effort is not None:
+            body.pop("reasoning", None)
+            body[EFFORT] = effort
+        remove_own_fields(body)
         if plan:
             body["messages"] = with_plan(self.messages, plan)
         if self.stream:
@@ -90,11 +110,11 @@ class ChatRequest:
         return asked_text([{"role": one["role"], "text": text_of(one.get("content"))} for one in self.messages])
 
 
-def _without_session(body: Json) -> None:
-    """Take the gateway's own field out of a body: some endpoints refuse metadata where nothing is stored."""
+def remove_own_fields(body: Json) -> None:
+    """Take the gateway's own fields out of a body: some endpoints refuse metadata where nothing is stored."""
     metadata: object = body.get("metadata")
-    if isinstance(metadata, dict) and SESSION_FIELD in metadata:
-        rest = {name: value for name, value in cast("Json", metadata).items() if name != SESSION_FIELD}
+    if isinstance(metadata, dict) and OWN_FIELDS & metadata.keys():
+        rest = {name: value for name, value in cast("Json", metadata).items() if name not in OWN_FIELDS}
         if rest:
             body["metadata"] = rest
         else:
@@ -140,7 +160,8 @@ def read_request(body: Json, size: int) -> ChatRequest:
     if options is not None and not isinstance(options, dict):
         raise _wrong("stream_options", "must be an object")
     metadata: object = body.get("metadata")
-    named = cast("Mapping[str, object]", metadata).get(SESSION_FIELD) if isinstance(metadata, dict) else None
+    fields = cast("Json", metadata) if isinstance(metadata, dict) else Json()
+    named: object = fields.get(SESSION_FIELD)
     if named is not None and not isinstance(named, str):
         raise _wrong("metadata.sale_session", "must be a text")
     messages = _messages(body.get("messages"))
@@ -154,6 +175,7 @@ def read_request(body: Json, size: int) -> ChatRequest:
         wants_usage=isinstance(options, dict) and cast("Json", options).get("include_usage") is True,
         session=named,
         cache_key=cache_key if isinstance(cache_key, str) and cache_key else None,
+        require=required_by_body(body),
     )
 
 
@@ -167,6 +189,37 @@ def read_model(body: Mapping[str, object]) -> str:
     if not isinstance(model, str) or not model:
         raise _wrong("model", "must name a model")
     return model
+
+
+def required_by_body(body: Mapping[str, object]) -> Requirements:
+    """The labels that `metadata.sale_require` requires.
+
+    Raises:
+        ApiError: They are not written as such.
+    """
+    metadata: object = body.get("metadata")
+    fields = cast("Json", metadata) if isinstance(metadata, dict) else {}
+    return read_requirements(fields.get(REQUIRE_FIELD), "metadata.sale_require")
+
+
+def read_requirements(given: object, param: str) -> Requirements:
+    """Read the labels that a request requires, `region=eu|ch, retention=none`.
+
+    Args:
+        given: As the client wrote them; `None` where it did not.
+        param: Where it wrote them, for the error.
+
+    Raises:
+        ApiError: They are not written so.
+    """
+    if given is None:
+        return NOTHING_REQUIRED
+    if not isinstance(given, str):
+        raise _wrong(param, "must be a text, region=eu|ch, retention=none")
+    try:
+        return Requirements.parse(given)
+    except ValueError as error:
+        raise _wrong(param, str(error)) from None
 
 
 def refuse_other_models(body: Mapping[str, object]) -> None:

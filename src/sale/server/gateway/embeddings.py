@@ -15,11 +15,11 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from sale import config
-from sale.errors import SaleError
+from sale.errors import RequirementError, SaleError
 from sale.models.address import Address
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import listed_embedding_price
-from sale.server.gateway.chat import MEGABYTE, RequestRecord
+from sale.server.gateway.chat import MEGABYTE, RequestRecord, required_by_header
 from sale.server.gateway.chat_request import refuse_other_models
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
@@ -28,6 +28,7 @@ from sale.server.gateway.token_estimate import TokenEstimate, weigh_embedding_in
 from sale.server.gateway.upstream_json import error_in, protocol_error, read_json, reported_error
 from sale.server.store.types import Holder
 from sale.types import Usage
+from sale.types.labels import Requirements, read_labels
 
 MAX_TEXTS = 2048
 SECONDS = 60.0
@@ -54,6 +55,7 @@ class EmbeddingsEndpoint:
         try:
             holder = await self._state.store.admit(exchange.secret)
             body = document(await exchange.body(self._state.settings.body_mb * MEGABYTE))
+            self._check_labels(holder.require | required_by_header(exchange))
             async with exchange.watch_connection():
                 await exchange.reply(200, await self._paid(body, holder, noted))
             noted.status, noted.error = 200, None
@@ -72,6 +74,16 @@ class EmbeddingsEndpoint:
         finally:
             if holder is not None:
                 await self._state.store.note(noted.line(holder, lambda _: 0.0))
+
+    def _check_labels(self, require: Requirements) -> None:
+        """See that the endpoint may see the texts; the embedded model shows them to nobody.
+
+        Raises:
+            RequirementError: It has not the labels that are required.
+        """
+        settings = self._state.settings.embeddings
+        if settings is not None and not require.met_by(labels := read_labels(settings.labels)):
+            raise RequirementError(f"of the endpoint for embeddings, {require.explain_unmet([labels])}")
 
     async def _paid(self, body: Json, holder: Holder, noted: RequestRecord) -> bytes:
         """The answer, with money and tokens set aside before and settled after, however it ends."""

@@ -15,6 +15,7 @@ from sale.errors import (
     InputError,
     NoBidsError,
     RateLimitError,
+    RequirementError,
     SaleError,
     StoreError,
 )
@@ -113,7 +114,8 @@ def as_api_error(error: SaleError) -> ApiError:
         case NoBidsError():
             return ApiError("no agent made a bid; the reasons are on record", status=502, name="no_bids")
         case InputError():
-            return ApiError(str(error), status=400, name=error.code)
+            unmet = isinstance(error, RequirementError)
+            return ApiError(str(error), status=400, name="requirement_unmet" if unmet else error.code)
         case StoreError():
             return ApiError("the server's records cannot be written", status=503, name="store_unavailable")
         case _:

@@ -57,6 +57,11 @@ class Exchange:
                 return value.decode("latin-1")
         return None
 
+    def all_of(self, name: bytes) -> list[str]:
+        """Every value of a header that may be repeated, its name in lower case."""
+        headers = cast("list[tuple[bytes, bytes]]", self.scope["headers"])
+        return [value.decode("latin-1") for key, value in headers if key == name]
+
     @property
     def secret(self) -> str | None:
         """The key the client shows: `Authorization: Bearer …`, else `x-api-key` or `api-key`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, Reachable
+from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, EffortDeclaring, Reachable
 from sale.market import Market
 from sale.server.gateway.abilities import NONE, Abilities, Needs
 from sale.server.gateway.errors import ApiError, unknown_model
+from sale.types.labels import Requirements
 
 MARKET = "sale"
 """The model's name that is auctioned."""
@@ -26,6 +27,9 @@ class MarketHandle:
             agent.name: agent.dearest if isinstance(agent, CostDeclaring) else None for agent in market.agents
         }
         self.abilities = Abilities()
+        self._efforts = {
+            agent.name: agent.effort if isinstance(agent, EffortDeclaring) else None for agent in market.agents
+        }
         self._seen: dict[str, tuple[float, int]] = {}
         self._inside = 0
         self._retired = False
@@ -51,16 +55,20 @@ class MarketHandle:
         most, longest = self._seen.get(agent, (0.0, 0))
         self._seen[agent] = (max(most, dollars), max(longest, tokens))
 
-    def eligible_agents(self, allowed: frozenset[str] | None, *, tools: bool, needs: Needs = NONE) -> Collection[str]:
-        """Return the agents that may bid for a request.
+    def eligible_agents(
+        self, allowed: frozenset[str] | None, *, tools: bool, require: Requirements, needs: Needs = NONE
+    ) -> Collection[str]:
+        """Return the agents that may bid for a request, take it over or answer it in any other way.
 
         Args:
             allowed: Those the key may use; `None` for all.
             tools: Whether the client's own tools are to be called: that takes an endpoint.
+            require: Labels that the request, its conversation and its key require.
             needs: Of the request. Agents that are known to refuse such a one are left out while others are there.
 
         Raises:
             ApiError: No agent may.
+            RequirementError: None of them has the labels.
         """
         known = [name for name in self.agents if allowed is None or name in allowed]
         if not known:
@@ -70,13 +78,24 @@ class MarketHandle:
             raise ApiError(
                 "no agent can call a client's tools: none has an endpoint", name="tools_unsupported", param="tools"
             )
-        return self.abilities.keep_able(able, needs)
+        return self.abilities.keep_able(self.market.admission.admitted(able, require), needs)
 
-    def find_agent(self, model: str, allowed: frozenset[str] | None) -> Agent:
+    def at_effort(self, names: Collection[str], effort: str | None) -> Collection[str]:
+        """Return those agents whose settings give this effort, or none; all of them where that leaves nobody.
+
+        Args:
+            names: Of the agents.
+            effort: That a request asks for, if it does.
+        """
+        fitting = [name for name in names if self._efforts[name] in {None, effort}] if effort is not None else names
+        return fitting or names
+
+    def find_agent(self, model: str, allowed: frozenset[str] | None, require: Requirements) -> Agent:
         """The agent of a name.
 
         Raises:
             ApiError: There is none, or the key may not use it.
+            RequirementError: It has not the labels that are required.
         """
         if model not in self.agents:
             raise unknown_model(
@@ -84,6 +103,7 @@ class MarketHandle:
             )
         if allowed is not None and model not in allowed:
             raise ApiError(f"this key may not use {model!r}", status=403, name="agent_not_allowed", param="model")
+        self.market.admission.admitted([model], require)
         return self.agents[model]
 
     def enter(self) -> None:

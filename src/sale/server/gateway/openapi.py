@@ -201,6 +201,8 @@ MODELS: Json = {
     "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": MODEL}},
 }
 STATUS: Json = {"type": "object", "required": ["status"], "properties": {"status": TEXT}}
+REQUIRE = "Labels of every agent that may see the request: `region=eu|ch, retention=none`."
+LABELS: Json = {"type": "string", "pattern": "^[a-z0-9]{1,16}=[a-z0-9]{1,16}(, [a-z0-9]{1,16}=[a-z0-9]{1,16}){0,4}$"}
 TOLD: Json = {
     "x-sale-session": "The session's id.",
     "x-sale-auction": "The auction's record.",
@@ -291,6 +293,7 @@ def _operation(
                 "in": "header",
                 "description": SESSION,
                 "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
-            }
+            },
+            {"name": "x-sale-require", "in": "header", "description": REQUIRE, "schema": LABELS},
         ]
     return operation

@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from sale.agents.protocol import Agent, DirectEndpoint
 from sale.errors import CallError, SaleError
-from sale.server.gateway.chat import MEGABYTE, RequestRecord
-from sale.server.gateway.chat_request import read_model, refuse_other_models
+from sale.server.gateway.chat import MEGABYTE, RequestRecord, required_by_header
+from sale.server.gateway.chat_request import read_model, refuse_other_models, remove_own_fields, required_by_body
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, Headers, document
 from sale.server.gateway.market_handle import MARKET, MarketHandle
@@ -29,6 +29,7 @@ from sale.server.gateway.upstream import UpstreamResponse
 from sale.server.gateway.upstream_json import error_in, protocol_error, read_json, reported_error
 from sale.server.store.types import Holder
 from sale.types import Usage
+from sale.types.labels import Requirements
 
 Json = dict[str, Any]
 Kind = Literal["completions", "rerank"]
@@ -106,7 +107,7 @@ class PassThroughEndpoint:
         handle.enter()
         sink = ChatSink(exchange, stream=True)
         try:
-            passing = self._read(document(raw), len(raw), handle, holder)
+            passing = self._read(document(raw), len(raw), handle, holder, required_by_header(exchange))
             noted.model = noted.agent = passing.agent.name
             noted.streamed = passing.stream
             async with exchange.watch_connection():
@@ -126,7 +127,7 @@ class PassThroughEndpoint:
             await handle.leave()
             await self._state.store.note(noted.line(holder, lambda _: 0.0))
 
-    def _read(self, body: Json, size: int, handle: MarketHandle, holder: Holder) -> _Passing:
+    def _read(self, body: Json, size: int, handle: MarketHandle, holder: Holder, require: Requirements) -> _Passing:
         """A request, and the agent it is for.
 
         Raises:
@@ -142,7 +143,7 @@ class PassThroughEndpoint:
                 name="unsupported",
                 param="model",
             )
-        agent = handle.find_agent(model, holder.agents)
+        agent = handle.find_agent(model, holder.agents, holder.require | required_by_body(body) | require)
         reach = handle.reach(agent.name)
         if reach is None:
             raise ApiError(f"agent {agent.name!r} has no endpoint", name="unsupported", param="model")
@@ -171,6 +172,7 @@ class PassThroughEndpoint:
         except CallError as error:
             raise ApiError("the agent's model is not ready", status=502, name=error.code.replace(".", "_")) from error
         body: Json = passing.body | {"model": address.model}
+        remove_own_fields(body)
         if passing.stream:
             options: object = body.get("stream_options")
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}

@@ -28,6 +28,7 @@ from sale.server.gateway.identity import (
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder, Session
 from sale.types import Attempt, Auction, Outcome
+from sale.types.labels import Requirements
 
 LOG = logging.getLogger("sale.server")
 NOBODY = Outcome(verdict="unknown", judged_by="nobody")
@@ -158,6 +159,12 @@ class ActiveSessions:
         self._unanswered[thread.whole] = place_of_session(held.session)
         self._remember(held, thread.serve())
         self._write(held)
+
+    def restrict(self, held: ActiveSession, require: Requirements) -> None:
+        """A session requires labels of agents from now on, in every process."""
+        if (said := str(require)) != held.session.require:
+            held.session = replace(held.session, require=said)
+            self._write(held)
 
     def record_turn(
         self, held: ActiveSession, turn: ServedTurn, *, response: str, dollars: float, prompt_tokens: int

@@ -17,6 +17,7 @@ from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
 from sale.server.gateway.sessions import NOBODY, ActiveSessions
+from sale.server.gateway.shadow import Shadow
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.gateway.upstream import Upstream
 from sale.types import Attempt, Auction, Call, Execution, Usage
@@ -53,6 +54,7 @@ class GatewayState:
         self.sessions = ActiveSessions(
             store, seconds=settings.session_seconds, most=settings.sessions, settle=self._settle
         )
+        self.shadow = Shadow(store, hub)
         self._upstream: Upstream | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -64,7 +66,8 @@ class GatewayState:
         return self._upstream
 
     async def __aenter__(self) -> GatewayState:
-        self._tasks = [asyncio.create_task(self.sessions.run()), asyncio.create_task(self._recover())]
+        watch = self.shadow.watch(lambda: self.handle.market, lambda: self.settings)
+        self._tasks = [asyncio.create_task(work) for work in (self.sessions.run(), self._recover(), watch)]
         return self
 
     @contextlib.contextmanager
@@ -87,6 +90,7 @@ class GatewayState:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(self._tasks)
+        await self.shadow.aclose()
         await self.sessions.aclose()
         await self.handle.retire()
         if self._upstream is not None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
+from sale.server.store.shadow import ShadowConversation
 from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
+from sale.types import Price, Usage
 
 
 class ResponseStore(Protocol):
@@ -30,12 +33,41 @@ class ResponseStore(Protocol):
         ...
 
 
+class ShadowStore(Protocol):
+    """What the other side of a switch would cost, conversation by conversation."""
+
+    def begin(self, conversation: ShadowConversation) -> None:
+        """Add a conversation."""
+        ...
+
+    def count_call(self, row: str, usage: Usage, *, cached: int, dollars: float, answered: bool) -> None:
+        """A call for a conversation has ended."""
+        ...
+
+    def decide(self, row: str, *, other: str, price: Price, auction_id: str, dollars: float) -> None:
+        """It is known who would have done the work."""
+        ...
+
+    def leave_open(self, row: str, note: str, dollars: float = 0.0) -> None:
+        """It will not be known who would have done the work."""
+        ...
+
+    async def conversations(self, since: datetime | None = None) -> tuple[ShadowConversation, ...]:
+        """The conversations that began since then."""
+        ...
+
+
 class GatewayStore(Protocol):
     """Keys, budgets, the ledger of requests, and sessions. None of it makes a request wait for a database as a rule."""
 
     @property
     def responses(self) -> ResponseStore:
         """The responses of all conversations."""
+        ...
+
+    @property
+    def shadow(self) -> ShadowStore:
+        """What the other side of a switch would cost."""
         ...
 
     async def keys(self) -> tuple[KeyInfo, ...]:

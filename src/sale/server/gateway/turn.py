@@ -11,14 +11,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sale.agents.protocol import Agent
 from sale.auction import scoring
 from sale.auction.events import AwardedAgain, CallSettled
 from sale.auction.terms import AuctionTerms
-from sale.server.gateway.active_session import ActiveSession
+from sale.server.gateway.active_session import ActiveSession, ShadowAuction
 from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
@@ -26,10 +26,13 @@ from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.identity import ConversationThread
 from sale.server.gateway.market_handle import MARKET, MarketHandle
+from sale.server.gateway.shadow import arm_of, incumbent_among
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
+from sale.server.store.shadow import Arm
 from sale.server.store.types import Holder, Session
-from sale.types import Auction, Outcome, Usage
+from sale.types import Auction, Outcome, Task, Usage
+from sale.types.labels import Requirements
 
 LOST_CHARACTERS = 1000
 """Of the header that names what of a request was lost."""
@@ -48,6 +51,8 @@ class Turn:
     thread: ConversationThread
     session_id: str | None
     """As the client names it."""
+    require: Requirements
+    """Labels of all agents that may see it, as the request, its key and its conversation so far require."""
     began: float = field(default_factory=time.monotonic)
     agent: str | None = None
     auction_id: str | None = None
@@ -71,13 +76,13 @@ class Turn:
         elif self.asked.model == MARKET:
             await self._market()
         else:
-            agent = self.handle.find_agent(self.asked.model, self.holder.agents)
+            agent = self.handle.find_agent(self.asked.model, self.holder.agents, self.require)
             await self._ask(agent, "", None)
 
     async def _aside(self) -> None:
         """Answer a request that is not a turn: by the session's agent, else the incumbent; others if that one fails."""
-        held = await self.state.sessions.find(self.session_id, self.thread, self.holder) if self.session_id else None
-        able = self._able_agents()
+        held = await self._find() if self.session_id else None
+        able = self._eligible()
         first = held.session.agent if held is not None and self._fits(held) else self.handle.incumbent.name
         asked = Usage(input_tokens=1, output_tokens=1)
         cheapest = sorted(able, key=lambda name: self.handle.agents[name].price.dollars(asked))
@@ -94,6 +99,7 @@ class Turn:
     async def _market(self) -> None:
         async with self.state.sessions.lock_session(self.session_id, self.holder, self._still_waiting):
             held = await self._found_or_begun()
+        self.state.sessions.restrict(held, self.require)
         self.session_id, self.auction_id = held.session.id, held.session.auction_id
         self.wait_seconds = time.monotonic() - self.began
         held.busy += 1
@@ -101,18 +107,36 @@ class Turn:
             await self._answered(held)
         finally:
             held.busy -= 1
+        self.state.shadow.start(self.handle, held)
 
     async def _found_or_begun(self) -> ActiveSession:
         """The session of this turn."""
-        held = await self.state.sessions.find(self.session_id, self.thread, self.holder)
+        held = await self._find()
         if held is None or not self._fits(held):
             begun = await self._open()
             if held is not None:  # under the same name; its record is as good as it will be
                 await self.state.sessions.settle(held)
             return begun
-        if self.thread.new_task and self.state.settings.reauction == "task":
+        if self.thread.new_task and self.state.settings.reauction == "task" and not self._in_shadow(held):
             await self._reopen(held)
         return held
+
+    def _in_shadow(self, held: ActiveSession) -> bool:
+        """Return whether the incumbent has the session, whatever its user asks for next."""
+        return arm_of(self.state.settings, held.session.key_id, held.session.id) == "shadow"
+
+    async def _find(self) -> ActiveSession | None:
+        """The session that the request goes on with. What was required of its agents once holds to its end."""
+        held = await self.state.sessions.find(self.session_id, self.thread, self.holder)
+        if held is not None:
+            self.require |= held.require
+        return held
+
+    def _eligible(self) -> Collection[str]:
+        """Agents that may answer: the one place where fail-over, auctions and requests aside look for them."""
+        return self.handle.eligible_agents(
+            self.holder.agents, tools=self.asked.tools, require=self.require, needs=self.asked.needs
+        )
 
     async def _still_waiting(self) -> None:
         """Another request begins this very session."""
@@ -120,15 +144,13 @@ class Turn:
 
     def _fits(self, held: ActiveSession) -> bool:
         """Return whether its agent is still there, and may do this turn."""
-        allowed = self.holder.agents
+        allowed, admission = self.holder.agents, self.handle.market.admission
         name = held.session.agent
         if name not in self.handle.agents or (allowed is not None and name not in allowed):
             return False
+        if not admission.admits(name, self.require):
+            return False
         return not self.asked.tools or self.handle.reach(name) is not None
-
-    def _able_agents(self) -> Collection[str]:
-        """The agents that may do this turn."""
-        return self.handle.eligible_agents(self.holder.agents, tools=self.asked.tools, needs=self.asked.needs)
 
     async def _answered(self, held: ActiveSession) -> None:
         """Ask the session's agent; while the client has seen nothing, the next best after it.
@@ -165,7 +187,7 @@ class Turn:
         auction = held.auction or await self.state.load_auction(held)
         if auction is None:
             return False
-        able = self._able_agents()
+        able = self._eligible()
         bids = [bid for bid in auction.contenders if bid.agent in able]
         bid = scoring.next_best(bids, held.failed | {held.session.agent})
         if bid is None:
@@ -179,30 +201,53 @@ class Turn:
     async def _open(self) -> ActiveSession:
         """Auction a conversation that begins here."""
         began = datetime.now(UTC)
-        session_id = self.session_id = self.session_id or uuid.uuid4().hex
+        self.session_id = self.session_id or uuid.uuid4().hex
+        arm = arm_of(self.state.settings, self.holder.key_id, self.session_id)
+        if arm == "shadow":
+            incumbent, job = (
+                incumbent_among(self.handle, self._eligible()),
+                ShadowAuction(task=self._task(), terms=self._terms()),
+            )
+            return self._begin(incumbent.name, uuid.uuid4().hex, began, arm, job=job)
 
         def begin(auction: Auction) -> ActiveSession:
-            session = Session(
-                id=session_id,
-                market=MARKET,
-                tail=self.thread.whole,
-                hint=self.thread.hint,
-                agent=auction.winner.agent,
-                auction_id=auction.id,
-                plan=auction.winner.strategy.text,
-                turns=0,
-                dollars=auction.settlement.dollars,
-                prompt_tokens=0,
-                began=began,
-                seen=datetime.now(UTC),
-                key_id=self.holder.key_id,
-            )
-            held = ActiveSession(session=session, auction=auction, open=True)
-            self.state.sessions.begin(held, self.thread)
-            return held
+            return self._begin(auction.winner.agent, auction.id, began, arm, auction=auction)
 
         # A client that has given up waiting will come back with the same words: then they have been auctioned.
         return begin(await self._auction(late=begin))
+
+    def _begin(
+        self,
+        agent: str,
+        auction_id: str,
+        began: datetime,
+        arm: Arm | None,
+        *,
+        auction: Auction | None = None,
+        job: ShadowAuction | None = None,
+    ) -> ActiveSession:
+        """Begin a session with the agent that does its work."""
+        session = Session(
+            id=self.session_id or "",
+            market=MARKET,
+            tail=self.thread.whole,
+            hint=self.thread.hint,
+            agent=agent,
+            auction_id=auction_id,
+            plan=auction.winner.strategy.text if auction else "",
+            turns=0,
+            dollars=auction.settlement.dollars if auction else 0.0,
+            prompt_tokens=0,
+            began=began,
+            seen=datetime.now(UTC),
+            key_id=self.holder.key_id,
+            require=str(self.require),
+        )
+        held = ActiveSession(session=session, auction=auction, open=auction is not None, shadow=job)
+        self.state.sessions.begin(held, self.thread)
+        if arm is not None:
+            self.state.shadow.begin(self.handle, held, arm, self._eligible())
+        return held
 
     async def _reopen(self, held: ActiveSession) -> None:
         """Auction the user's next task. What losing the prompt cache costs counts against all but the present agent."""
@@ -217,33 +262,36 @@ class Turn:
         auction = await self._auction(adjust=adjust, current=held.session.agent)
         await self.state.sessions.settle(held)
         held.renew(auction)
+        if (arm := arm_of(self.state.settings, held.session.key_id, held.session.id)) is not None:
+            self.state.shadow.begin(self.handle, held, arm, self._eligible())
 
     async def _auction(
         self, *, adjust: Adjust | None = None, current: str | None = None, late: Late | None = None
     ) -> Auction:
         """Hold an auction, with money set aside for the worst it can take."""
-        task = task_of(self.asked.messages, self.asked.body.get("tools"))
+        task, watch = self._task(), AuctionWatch(late=late)
         market, store = self.handle.market, self.state.store
-        among = self._able_agents()
-        auction_id = self.auction_id = uuid.uuid4().hex
-        reservation = await store.reserve(self.holder, market.worst_auction(task, among=among), 0)
-        watch = AuctionWatch(late=late)
-        observe = self.state.hub.observer(auction_id, watch)
+        terms = self._terms()
+        self.auction_id = terms.auction_id
+        observe = self.state.hub.observer(terms.auction_id, watch)
+        terms = replace(terms, current=current, adjust=adjust, observe=observe)
+        reservation = await store.reserve(self.holder, market.worst_auction(task, terms), 0)
         try:
-            terms = AuctionTerms(
-                auction_id=auction_id,
-                among=among,
-                looping=self.asked.tools,
-                current=current,
-                adjust=adjust,
-                observe=observe,
-                tenant=self.holder.tenant,
-            )
             award = market.award(task, terms)
             return await watch.until_awarded(award, self.sink, self.headers())
         finally:
             self.auction_dollars += watch.dollars
             await store.settle(reservation, dollars=watch.dollars, tokens=watch.tokens)
+
+    def _task(self) -> Task:
+        return task_of(self.asked.messages, self.asked.body.get("tools"))
+
+    def _terms(self) -> AuctionTerms:
+        """The terms of an auction of this request, among all that may do its work."""
+        among = self._eligible()
+        if self.state.settings.effort == "request":
+            among = self.handle.at_effort(among, self.asked.effort)
+        return AuctionTerms(among=among, looping=self.asked.tools, require=self.require, tenant=self.holder.tenant)
 
     async def _ask(self, agent: Agent, plan: str, held: ActiveSession | None) -> None:
         """Have one agent answer; settle it, however it ends."""
@@ -283,8 +331,13 @@ class Turn:
             call.parts,
             answered=error is None,
             cached=call.tally.cached,
-            among=self._able_agents(),
+            among=self._eligible(),
         )
+        if self.state.settings.mode == "shadow":
+            row, answered = held.session.auction_id, self.sink.answering
+            self.state.store.shadow.count_call(
+                row, call.usage, cached=call.tally.cached, dollars=call.dollars, answered=answered
+            )
         if held.open:  # later turns are on the ledger alone
             held.calls.append(call.as_call(error))
         if not self.sink.answering:

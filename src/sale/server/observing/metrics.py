@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -20,6 +20,7 @@ from sale import config
 from sale.auction.events import AgentDropped, AuctionOpened, Awarded, CallSettled, Event
 from sale.errors import AccessError, AuthenticationError, BudgetError, RateLimitError
 from sale.server.client_address import is_direct
+from sale.server.shadow_report import ALARMS
 from sale.server.store.types import Holder, LedgerEntry
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -77,6 +78,8 @@ class Metrics:
         self._refusals = self._counter("sale_refusals", "Requests refused.", "reason")
         self._sessions = self._gauge("sale_sessions_open", "Conversations kept in mind.")
         self._queue = self._gauge("sale_ledger_queue", "Requests waiting to be written to the ledger.")
+        about = "1 where the market does worse than the incumbent: by cost, or by quality."
+        self._alarm = Gauge("sale_shadow_alarm", about, ("kind",), registry=self.registry, multiprocess_mode="livemax")
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(name, about, labels, registry=self.registry)
@@ -90,6 +93,11 @@ class Metrics:
     def measure(self, *, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
         """Set the gauges that are read whenever a request ends and whenever the metrics are asked for."""
         self._measures = [(self._sessions, sessions), (self._queue, queued)]
+
+    def raise_alarms(self, alarms: Collection[str]) -> None:
+        """Set the alarms of the shadow, and take back the others."""
+        for kind in ALARMS:
+            self._alarm.labels(kind).set(kind in alarms)
 
     def request(self, line: LedgerEntry) -> None:
         """A request has ended."""

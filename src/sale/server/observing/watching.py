@@ -13,6 +13,7 @@ from sale.server.events import EventHub
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.traces import Traces
 from sale.server.store.responses import ResponseHistory
+from sale.server.store.shadow import ShadowLedger
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
 
@@ -53,6 +54,11 @@ class ObservedStore:
     def responses(self) -> ResponseHistory:
         """As the store's."""
         return self._store.responses
+
+    @property
+    def shadow(self) -> ShadowLedger:
+        """As the store's."""
+        return self._store.shadow
 
     async def admit(self, secret: str | None) -> Holder:
         """As the store's."""

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 
 from sale.errors import InputError
 from sale.memory.tenants import check_name
@@ -14,11 +15,11 @@ from sale.server.store import secrets
 from sale.server.store.keys import KeyRow
 from sale.server.store.periods import nano
 from sale.server.store.types import Period
+from sale.types.labels import Requirements
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeyLimits:
-    """The limits of a key, as asked for."""
+class KeyOptions(TypedDict, total=False):
+    """The fields of `KeyLimits`, as keyword arguments."""
 
     budget: float | None
     period: Period | None
@@ -26,16 +27,38 @@ class KeyLimits:
     tpm: int | None
     agents: Iterable[str] | None
     expires: datetime | None
+    tenant: str | None
+    require: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyLimits:
+    """The limits of a key, as asked for."""
+
+    budget: float | None = None
+    """Dollars per period, or for its whole life; `None` for no limit."""
+    period: Period | None = None
+    """The calendar period, in UTC, after which the budget is whole again."""
+    rpm: int | None = None
+    """Requests per minute."""
+    tpm: int | None = None
+    """Tokens per minute, input and output."""
+    agents: Iterable[str] | None = None
+    """The agents it may use; `None` for all."""
+    expires: datetime | None = None
+    """When it ends."""
     tenant: str | None = None
     """The tenant of its auctions; `None` for a tenant of its own."""
+    require: str | None = None
+    """Labels that agents must have for its requests, `region=eu, retention=none`; `None` for none."""
 
 
 def create_key(name: str, limits: KeyLimits, now: datetime) -> tuple[str, KeyRow]:
     """A new secret, and the key to keep.
 
     Raises:
-        InputError: A limit is invalid, the name is empty or looks like a key, the end is past, or a tenant cannot be
-            called so.
+        InputError: A limit is invalid, the name is empty or looks like a key, the end is past, a tenant cannot be
+            called so, or requirements are not written as they should be.
     """
     _check(name, limits, now)
     secret, salt = secrets.new_secret(), secrets.new_salt()
@@ -54,8 +77,16 @@ def create_key(name: str, limits: KeyLimits, now: datetime) -> tuple[str, KeyRow
         expires_at=limits.expires,
         revoked_at=None,
         tenant=None if limits.tenant is None else check_name(limits.tenant),
+        require=None if limits.require is None else _requirements(limits.require),
     )
     return secret, key
+
+
+def _requirements(given: str) -> str:
+    try:
+        return str(Requirements.parse(given))
+    except ValueError as error:
+        raise InputError(f"a requirement {error}", hint="For example: region=eu|ch, retention=none") from None
 
 
 def _check(name: str, limits: KeyLimits, now: datetime) -> None:

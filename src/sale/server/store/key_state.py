@@ -39,6 +39,7 @@ def _info(
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
         tenant=key.belongs_to,
+        require=key.require or "",
         spent=dollars(spent.get((key.id, start), 0)),
         reserved=dollars(reserved.get((key.id, start), 0)),
         resets_at=end_of(key.period, start),

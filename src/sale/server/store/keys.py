@@ -21,6 +21,7 @@ from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import keys, responses, sessions, state
 from sale.server.store.types import Holder, Period
+from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 BELIEVED_SECONDS: Final = 0.6
 IN_USE_SECONDS: Final = 5.0
@@ -53,6 +54,8 @@ class KeyRow:
     deleted_at: datetime | None = None
     tenant: str | None = None
     """`None`: a tenant of its own."""
+    require: str | None = None
+    """Labels that agents must have; `None` for none."""
 
     @property
     def belongs_to(self) -> str:
@@ -62,7 +65,8 @@ class KeyRow:
     @property
     def holder(self) -> Holder:
         """The holder of the key."""
-        return Holder(key_id=self.id, name=self.name, agents=self.agents, tenant=self.belongs_to)
+        require = Requirements.parse(self.require) if self.require else NOTHING_REQUIRED
+        return Holder(key_id=self.id, name=self.name, agents=self.agents, tenant=self.belongs_to, require=require)
 
     def __repr__(self) -> str:
         """Without the digest: a log needs to say which key, not how to check it."""

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, UtcTime
 
-HEAD: Final = "0004"
+HEAD: Final = "0006"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "server_version"
 
@@ -61,6 +61,7 @@ keys = Table(
     Column("revoked_at", UtcTime, nullable=True),
     Column("deleted_at", UtcTime, nullable=True),  # then nothing is left but the name, for the ledger
     Column("tenant", ExactText, nullable=True),  # null: a tenant of its own
+    Column("require", ExactText, nullable=True),  # labels of the agents it may use; null: any
 )
 
 budgets = Table(
@@ -142,11 +143,36 @@ sessions = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("began", UtcTime, nullable=False),
     Column("seen", UtcTime, nullable=False),
+    Column("require", ExactText, nullable=True),  # labels its requests have required; null: none
     Index("ix_server_sessions_tail", "tail"),
     Index("ix_server_sessions_talk", "talk"),
     Index("ix_server_sessions_link", "link"),
     Index("ix_server_sessions_hint", "hint"),
     Index("ix_server_sessions_seen", "seen"),
+)
+
+shadow = Table(
+    "server_shadow",  # what the market, or the incumbent, would have cost: a row for each conversation
+    metadata,
+    Column("id", ExactText, primary_key=True),  # of the auction's record that its work is settled on
+    Column("session_id", ExactText, nullable=False),
+    Column("key_id", String(32), nullable=True),
+    Column("arm", String(8), nullable=False),
+    Column("began", UtcTime, nullable=False),
+    Column("agent", ExactText, nullable=False),  # who does the work
+    Column("other", ExactText, nullable=True),  # who would have
+    Column("auction_id", ExactText, nullable=True),
+    Column("auction_dollars", Double, nullable=False),
+    Column("note", ExactText, nullable=True),
+    Column("turns", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("work_dollars", Double, nullable=False),
+    Column("price_input", Double, nullable=False),  # the other's, dollars per million tokens
+    Column("price_output", Double, nullable=False),
+    Column("price_cached", Double, nullable=False),
+    Index("ix_server_shadow_began", "began"),
 )
 
 responses = Table(

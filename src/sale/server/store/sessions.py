@@ -195,4 +195,5 @@ def _sessions(connection: Connection, asked: Select[Any]) -> tuple[Session, ...]
 def _session(row: RowMapping) -> Session:
     values: dict[str, Any] = {name: row[name] for name in Session.__dataclass_fields__}
     values["key_id"] = values["key_id"] or None
+    values["require"] = values["require"] or ""
     return Session(**values)

@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, Unpack
 
 from sale.errors import RateLimitError
 from sale.server.store import keys, ledger
 from sale.server.store.accounts import Account
 from sale.server.store.budgets import Budgets, utc_now
 from sale.server.store.database import StoreDatabase
-from sale.server.store.key_creation import KeyLimits, create_key
+from sale.server.store.key_creation import KeyLimits, KeyOptions, create_key
 from sale.server.store.key_state import describe_keys
 from sale.server.store.keys import Keyring, KeyRow
 from sale.server.store.ledger import RequestLedger
@@ -32,7 +32,8 @@ from sale.server.store.periods import nano
 from sale.server.store.rates import RateLimits
 from sale.server.store.responses import ResponseHistory
 from sale.server.store.sessions import SessionCache
-from sale.server.store.types import Grouping, Holder, KeyInfo, LedgerEntry, Period, Reservation, Session, Spending
+from sale.server.store.shadow import ShadowLedger
+from sale.server.store.types import Grouping, Holder, KeyInfo, LedgerEntry, Reservation, Session, Spending
 
 BEAT_SECONDS: Final = 0.2
 ABANDONED_SECONDS: Final = 3600.0
@@ -69,6 +70,7 @@ class ServerStore:
         self._ledger = RequestLedger(database)
         self._sessions = SessionCache(database)
         self.responses = ResponseHistory(database)
+        self.shadow = ShadowLedger(database)
         self._open: dict[str, OpenReservation] = {}
         self._numbers = (f"{owner}-{number}" for number in count(1))
         budgets = PeriodicTask(BEAT_SECONDS, self._budgets.tick, "keeping budgets")
@@ -109,26 +111,13 @@ class ServerStore:
     async def create_key(
         self,
         name: str,
-        *,
-        budget: float | None = None,
-        period: Period | None = None,
-        rpm: int | None = None,
-        tpm: int | None = None,
-        agents: Iterable[str] | None = None,
-        expires: datetime | None = None,
-        tenant: str | None = None,
+        **limits: Unpack[KeyOptions],
     ) -> tuple[str, KeyInfo]:
         """Make a key.
 
         Args:
             name: Whose it is, or what for.
-            budget: Dollars per period, or for its whole life; `None` for no limit.
-            period: The calendar period, in UTC, after which the budget is whole again.
-            rpm: Requests per minute.
-            tpm: Tokens per minute, input and output.
-            agents: The agents it may use; `None` for all.
-            expires: When it ends.
-            tenant: Whose its auctions are: keys of one tenant learn from each other. `None` for a tenant of its own.
+            limits: The fields of `KeyLimits`.
 
         Returns:
             The secret, which is not kept and cannot be shown again, and the key.
@@ -137,10 +126,7 @@ class ServerStore:
             InputError: A limit is invalid, the name is empty, the end is past, or a tenant cannot be called so.
             StoreError: The database cannot be written.
         """
-        limits = KeyLimits(
-            budget=budget, period=period, rpm=rpm, tpm=tpm, agents=agents, expires=expires, tenant=tenant
-        )
-        secret, key = create_key(name, limits, self._clock())
+        secret, key = create_key(name, KeyLimits(**limits), self._clock())
         await self._database.write(lambda connection: keys.insert(connection, key))
         await self._keyring.look()
         return secret, await self.key(key.id)
@@ -375,6 +361,7 @@ class ServerStore:
             if beats:
                 stack.push_async_callback(self._sessions.close)
                 stack.push_async_callback(self.responses.close)
+                stack.push_async_callback(self.shadow.close)
                 stack.push_async_callback(self._ledger.close)
                 stack.push_async_callback(self._budgets.close)
             for beat in beats:

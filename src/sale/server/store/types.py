@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from sale.memory.tenants import DEFAULT
+from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 Period = Literal["day", "week", "month"]
 """The period of a budget: a calendar day, a week from Monday, or a calendar month, all in UTC."""
@@ -25,6 +26,8 @@ class Holder:
     """The agents this holder may use; `None` for all."""
     tenant: str = DEFAULT
     """The tenant of its auctions on record."""
+    require: Requirements = NOTHING_REQUIRED
+    """Labels of all agents that may see its requests."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +62,8 @@ class KeyInfo:
     revoked_at: datetime | None
     tenant: str
     """The tenant of its auctions on record: agents of other tenants are not shown their texts."""
+    require: str
+    """Labels that agents must have for its requests, `region=eu, retention=none`; empty for none."""
     spent: float
     """Dollars settled in the current period."""
     reserved: float
@@ -95,6 +100,8 @@ class Session:
     """The digest of the latest exchange alone; empty where it was too short."""
     hint: str = ""
     """The digest of the client's cache key and first words; empty where it had no such key."""
+    require: str = ""
+    """Labels that its requests have required so far, as `Requirements` writes them; they hold to its end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

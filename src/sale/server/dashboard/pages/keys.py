@@ -46,6 +46,7 @@ async def create(context: RequestContext) -> Response:
             agents=agents or None,
             expires=None if days is None else datetime.now(UTC) + timedelta(days=days),
             tenant=fields.get("tenant", "").strip() or None,
+            require=fields.get("require", "").strip() or None,
         )
     except InputError as error:
         return await _page(context, fault=str(error), given=fields)

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError
 from sale.server.gateway.chat import MEGABYTE
-from sale.server.gateway.chat_request import ChatRequest, read_request
+from sale.server.gateway.chat_request import REQUIRE_FIELD, ChatRequest, read_request, read_requirements
 from sale.server.gateway.error_forms import error_response, new_request_id
 from sale.server.gateway.errors import ApiError, as_api_error, unknown_model
 from sale.server.gateway.exchange import Exchange, document
@@ -54,6 +54,7 @@ async def read_messages(exchange: Exchange, body: Json, size: int, _: Holder) ->
         optional=chat.optional,
         lost=frozenset(chat.lost),
         session=named,
+        require=read_requirements((request.metadata or {}).get(REQUIRE_FIELD), f"metadata.{REQUIRE_FIELD}"),
         aside=is_aside(request, claude_code=claude_code),
     )
     return asked, MessageSink(exchange, request, asked.weight.as_a_rule)

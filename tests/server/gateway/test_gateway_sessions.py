@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
 
 from sale.server.events import EventHub
+from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.conversation import task_of
 from sale.server.gateway.identity import read_thread
+from sale.server.gateway.sessions import FIRST_DIGESTS, LATEST_DIGESTS, MAX_ALIKE, ActiveSessions
+from sale.server.store.types import Session
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
@@ -362,6 +366,46 @@ def test_two_people_who_begin_alike_are_two_conversations(
     assert [len(set(names)) for names in sessions] == [1, 1, 1]
     assert [len(names) for names in sessions] == [3, 3, 3]
     assert len({names[0] for names in sessions}) == 3
+
+
+def test_digests_are_bounded_and_go_with_their_session() -> None:
+    """However long a conversation is, and however many begin with the same words."""
+
+    async def nothing(*_: object) -> None: ...
+
+    store: Any = None
+    sessions = ActiveSessions(store, seconds=60.0, most=10, settle=nothing)
+    hello = read_thread(HELLO, "k")
+    for number in range(MAX_ALIKE + 9):
+        session = Session(
+            id=str(number),
+            market="sale",
+            tail=hello.whole,
+            agent="a",
+            auction_id="a",
+            plan="",
+            turns=0,
+            dollars=0.0,
+            prompt_tokens=0,
+            began=datetime.now(UTC),
+            seen=datetime.now(UTC),
+            key_id=None,
+        )
+        held = ActiveSession(session=session)
+        sessions.begin(held, hello)
+    assert [place[1] for place in sessions._by_digest[hello.whole]] == [str(place) for place in range(9, MAX_ALIKE + 9)]
+    messages = list(HELLO)
+    for turn in range(100):
+        served = read_thread(messages, "k").serve({**SAID, "content": f"{turn} {'x' * 99}"})
+        sessions.record_turn(held, served, response="", dollars=0.0, prompt_tokens=1)
+        messages += [{**SAID, "content": f"{turn}"}, SURE]
+    assert len(held.digests) == FIRST_DIGESTS + LATEST_DIGESTS
+    assert hello.whole in held.digests, "the first turn is kept"
+    assert {served.tail, served.talk, served.link} <= held.digests.keys()
+    for one in tuple(sessions._held.values()):
+        sessions._forget(one)
+    assert not sessions._by_digest
+    assert not sessions._unanswered
 
 
 def said_over(gateway: Gateway, path: str, messages: list[Any]) -> tuple[str, str]:

@@ -32,9 +32,11 @@ from sale.types.labels import Requirements
 
 LOG = logging.getLogger("sale.server")
 NOBODY = Outcome(verdict="unknown", judged_by="nobody")
-FIRST_DIGESTS, LATEST_DIGESTS = 16, 176
+FIRST_DIGESTS, LATEST_DIGESTS = 16, 48
 """Digests of one session that are kept in mind: of its first turns, with which a compacted history begins, and of its
 latest, to which a client may go back. A turn has three or four."""
+MAX_ALIKE = 64
+"""Sessions with the same digest that are looked at, the latest: thousands may begin with the same words."""
 RESPONSES = 50_000
 """Ids of responses that feedback may name."""
 STILL_SECONDS = 5.0
@@ -64,7 +66,7 @@ class ActiveSessions:
         self._most = most
         self._settle = settle
         self._held: OrderedDict[Place, ActiveSession] = OrderedDict()
-        self._by_digest: dict[str, dict[Place, None]] = {}
+        self._by_digest: dict[str, tuple[Place, ...]] = {}
         self._unanswered: dict[str, Place] = {}
         self._responses: OrderedDict[Place, Place] = OrderedDict()
         self._changed: dict[Place, Session] = {}
@@ -87,11 +89,11 @@ class ActiveSessions:
         if thread.fresh:
             # One that was auctioned and got no answer is asked for again: it is not auctioned again.
             return self._idle(self._unanswered.get(thread.whole))
-        held = [self._held[place] for digest in thread.digests for place in self._by_digest.get(digest, ())]
-        near = {place_of_session(one.session): one.known for one in held}
+        near = self._near([thread.prefixes[0].digest])  # nearly always it is the latest answer that tells
         match = match_conversation(thread, near.values())
         if match is not None and match.certain:
             return self._held[match.place]
+        near = self._near(thread.digests)
         # Another process may have served it, or this one before it was started again.
         stored = {
             place_of_session(one): one for one in await self._store.sessions_by_digest(thread.digests, holder.key_id)
@@ -101,6 +103,11 @@ class ActiveSessions:
         if match is None:
             return None
         return self._held.get(match.place) or self._recalled(stored[match.place])
+
+    def _near(self, digests: Sequence[str]) -> dict[Place, KnownConversation]:
+        """The sessions in mind that have one of these digests."""
+        places = {place for digest in digests for place in self._by_digest.get(digest, ())}
+        return {place: self._held[place].known for place in places}
 
     def _idle(self, place: Place | None) -> ActiveSession | None:
         held = self._held.get(place) if place is not None else None
@@ -279,7 +286,8 @@ class ActiveSessions:
         place = place_of_session(held.session)
         for digest in filter(None, (turn.tail, turn.talk, turn.link, turn.hint)):
             held.digests[digest] = None
-            self._by_digest.setdefault(digest, {})[place] = None
+            others = [one for one in self._by_digest.get(digest, ()) if one != place]
+            self._by_digest[digest] = (*others[1 - MAX_ALIKE :], place)
         if len(held.digests) > FIRST_DIGESTS + LATEST_DIGESTS:
             for digest in list(held.digests)[FIRST_DIGESTS:-LATEST_DIGESTS]:
                 self._unlink(held, digest)
@@ -287,10 +295,10 @@ class ActiveSessions:
     def _unlink(self, held: ActiveSession, digest: str) -> None:
         place = place_of_session(held.session)
         del held.digests[digest]
-        places = self._by_digest[digest]
-        del places[place]
-        if not places:
-            del self._by_digest[digest]
+        if others := tuple(one for one in self._by_digest.get(digest, ()) if one != place):
+            self._by_digest[digest] = others
+        else:
+            self._by_digest.pop(digest, None)
         if self._unanswered.get(digest) == place:
             del self._unanswered[digest]
 

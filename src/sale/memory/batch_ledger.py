@@ -1,0 +1,351 @@
+"""The transactions of a batch: its tasks, and every call by its idempotency key. Each is a part of a writing one.
+
+    a task   waiting -> running -> done | failed         running -> waiting, where its process ended or gave it back
+    a call   open -> paid | unknown                      open -> gone, where the endpoint refused it: it costs nothing
+
+A call is `open`, with the most it can cost, before it is sent. It is `paid` once its reply is on record: then the key
+is settled, and whoever asks again is given that reply. Where nobody can know whether it was billed (the process was
+killed, the connection broke) it is `unknown`, and stays charged with the most it can cost. The charge of a batch is the
+sum over all its calls; no call is admitted that could bring it above the cap. None of these functions raises for what
+it finds, so that several can share a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from sale.memory.schema import batch_calls, batch_rates, batch_tasks, batches
+
+NANO: Final = 10**9
+"""Nano-dollars in a dollar."""
+WINDOW: Final = 60
+"""Seconds of the window that limits of requests and tokens hold in."""
+OTHER: Final = "other"
+"""The phase of dollars that could not be set aside before: of tools, and of jurors that are not models."""
+
+Ended = Literal["done", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallKey:
+    """The idempotency key of a call."""
+
+    batch: str
+    task: str
+    phase: str
+    agent: str
+    request: str
+    """SHA-256 of what is asked, in hex."""
+    number: int
+    """Counts the same call asked again, from 0."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateLimit:
+    """The most that a model's endpoint is asked in a minute, by all processes together."""
+
+    endpoint: str
+    """SHA-256 of where it is, in hex."""
+    requests: int | None
+    tokens: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallRequest:
+    """A call that somebody wants to make."""
+
+    key: CallKey
+    """With any number: the next free one is taken."""
+    owner: str
+    """The token of the memory that makes it; it must be the one that works on the task."""
+    most: int
+    """Nano-dollars it can cost."""
+    tokens: int
+    """Tokens it can take."""
+    limit: RateLimit | None
+    cap: int
+    """Nano-dollars of the whole batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admission:
+    """The answer to a request: a number, or why there is none."""
+
+    number: int | None = None
+    second: int = 0
+    """The second its tokens are counted in."""
+    wait: float = 0.0
+    """Seconds after which to ask again: the endpoint's limit, or calls under way whose money may come free."""
+    capped: bool = False
+    """True where it can never be made within the cap."""
+    taken_over: bool = False
+    """True where another process works on the task."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaidCall:
+    """A call that is settled, with its reply."""
+
+    key: CallKey
+    dollars: int
+    reply: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A task, taken by a process."""
+
+    task: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchTotals:
+    """The state of a batch."""
+
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    paid: int
+    """Nano-dollars of calls whose reply is on record, and of tools."""
+    set_aside: int
+    """Nano-dollars of calls under way."""
+    unknown: int
+    """Nano-dollars that calls may have cost whose bill nobody knows."""
+
+
+_CAP_WAIT: Final = 0.2
+_CALL: Final = and_(*(batch_calls.c[name] == bindparam(f"k_{name}") for name in CallKey.__slots__))
+_TASK: Final = and_(batch_tasks.c.batch == bindparam("k_batch"), batch_tasks.c.task == bindparam("k_task"))
+_NUMBERS: Final = select(func.max(batch_calls.c.number)).where(
+    *(batch_calls.c[name] == bindparam(f"k_{name}") for name in CallKey.__slots__ if name != "number")
+)
+
+
+def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admission:
+    """Set aside the most a call can cost, or say why not.
+
+    Args:
+        connection: Writing.
+        wanted: The call.
+        now: Seconds since 1970.
+    """
+    key = wanted.key
+    owner = connection.execute(select(batch_tasks.c.owner).where(_TASK), _bound(key)).scalar()
+    if owner != wanted.owner:
+        return Admission(taken_over=True)
+    charged = connection.execute(select(batches.c.charged).where(batches.c.id == key.batch)).scalar_one()
+    if charged + wanted.most > wanted.cap:
+        running = _sum(connection, key.batch, "open")
+        if running and charged - running + wanted.most <= wanted.cap:
+            return Admission(wait=_CAP_WAIT)
+        return Admission(capped=True)
+    if wanted.limit is not None:
+        wait = _rate_wait(connection, wanted.limit, wanted.tokens, now)
+        if wait > 0:
+            return Admission(wait=wait)
+        _count(connection, wanted.limit.endpoint, int(now), 1, wanted.tokens)
+    last = connection.execute(_NUMBERS, _bound(key)).scalar()
+    number = 0 if last is None else last + 1
+    row = {**asdict(key), "number": number, "status": "open", "owner": wanted.owner, "dollars": wanted.most}
+    connection.execute(batch_calls.insert(), row)
+    _charge(connection, key.batch, wanted.most)
+    return Admission(number=number, second=int(now))
+
+
+def pay(connection: Connection, key: CallKey, dollars: int, reply: str) -> None:
+    """Settle a call, also one that was taken for unknown meanwhile."""
+    before = connection.execute(select(batch_calls.c.dollars).where(_CALL), _bound(key)).scalar()
+    if before is None:
+        return
+    values = {"status": "paid", "owner": None, "dollars": dollars, "reply": reply}
+    connection.execute(update(batch_calls).where(_CALL).values(values), _bound(key))
+    _charge(connection, key.batch, dollars - before)
+
+
+def lose(connection: Connection, key: CallKey) -> None:
+    """The bill of a call is not known: it stays charged."""
+    unsettled = and_(_CALL, batch_calls.c.status == "open")
+    connection.execute(update(batch_calls).where(unsettled).values(status="unknown", owner=None), _bound(key))
+
+
+def free(connection: Connection, key: CallKey) -> None:
+    """A call was refused, or never sent: it costs nothing."""
+    before = connection.execute(select(batch_calls.c.dollars).where(_CALL), _bound(key)).scalar()
+    if before is not None:
+        connection.execute(delete(batch_calls).where(_CALL), _bound(key))
+        _charge(connection, key.batch, -before)
+
+
+def correct(connection: Connection, limit: RateLimit, second: int, tokens: int) -> None:
+    """Add tokens to those counted in a second; negative where a call took fewer than it could have."""
+    counted = and_(batch_rates.c.endpoint == limit.endpoint, batch_rates.c.second == second)
+    connection.execute(update(batch_rates).where(counted).values(tokens=batch_rates.c.tokens + tokens))
+
+
+def claim(connection: Connection, batch: str, owner: str) -> Claim | None:
+    """Take the next task that waits, in the order of the task file; `None` where none does."""
+    first = (
+        select(batch_tasks.c.task, batch_tasks.c.attempt)
+        .where(batch_tasks.c.batch == batch, batch_tasks.c.status == "waiting")
+        .order_by(batch_tasks.c.position)
+        .limit(1)
+    )
+    found = connection.execute(first).one_or_none()
+    if found is None:
+        return None
+    values = {"k_batch": batch, "k_task": found.task}
+    connection.execute(update(batch_tasks).where(_TASK).values(status="running", owner=owner), values)
+    return Claim(task=found.task, attempt=found.attempt)
+
+
+def release(connection: Connection, batch: str, task: str, owner: str) -> None:
+    """Give a task back that is not done."""
+    own = and_(_TASK, batch_tasks.c.owner == owner, batch_tasks.c.status == "running")
+    values = {"k_batch": batch, "k_task": task}
+    connection.execute(update(batch_tasks).where(own).values(status="waiting", owner=None), values)
+
+
+def finish(connection: Connection, key: CallKey, owner: str, ended: Ended, line: str, other: int) -> bool:
+    """Put a task's line on record, with dollars that could not be set aside before.
+
+    Args:
+        connection: Writing.
+        key: Of the row for these dollars.
+        owner: Who did it.
+        ended: How.
+        line: Its line of the results.
+        other: Nano-dollars.
+
+    Returns:
+        False where another process has taken the task over.
+    """
+    own = and_(_TASK, batch_tasks.c.owner == owner, batch_tasks.c.status == "running")
+    values = {"status": ended, "owner": None, "line": line}
+    if not connection.execute(update(batch_tasks).where(own).values(values), _bound(key)).rowcount:
+        return False
+    if other > 0:
+        row = {**asdict(key), "status": "paid", "owner": None, "dollars": other}
+        connection.execute(batch_calls.insert(), row)
+        _charge(connection, key.batch, other)
+    return True
+
+
+def recover(connection: Connection, batch: str, dead: Sequence[str]) -> None:
+    """Give back what processes that are no more worked on. What their calls under way cost is not known."""
+    left = and_(batch_tasks.c.batch == batch, batch_tasks.c.owner.in_(dead))
+    connection.execute(update(batch_tasks).where(left).values(status="waiting", owner=None))
+    cut = and_(batch_calls.c.batch == batch, batch_calls.c.owner.in_(dead))
+    connection.execute(update(batch_calls).where(cut).values(status="unknown", owner=None))
+
+
+def retry(connection: Connection, batch: str) -> None:
+    """Have tasks that failed done once more."""
+    failed = and_(batch_tasks.c.batch == batch, batch_tasks.c.status == "failed")
+    again = {"status": "waiting", "attempt": batch_tasks.c.attempt + 1, "line": None}
+    connection.execute(update(batch_tasks).where(failed).values(again))
+
+
+def read_owners(connection: Connection, batch: str) -> list[str]:
+    """The tokens that tasks and calls under way name."""
+    found: set[str] = set()
+    for table in (batch_tasks, batch_calls):
+        named = select(table.c.owner).where(table.c.batch == batch, table.c.owner.is_not(None)).distinct()
+        found.update(connection.execute(named).scalars())
+    return sorted(found)
+
+
+def read_paid(connection: Connection, batch: str, task: str) -> list[PaidCall]:
+    """Every settled call of a task, in the order of their numbers."""
+    rows = connection.execute(
+        select(batch_calls)
+        .where(batch_calls.c.batch == batch, batch_calls.c.task == task, batch_calls.c.status == "paid")
+        .order_by(batch_calls.c.number)
+    ).all()
+    return [
+        PaidCall(
+            key=CallKey(
+                batch=batch, task=task, phase=row.phase, agent=row.agent, request=row.request, number=row.number
+            ),
+            dollars=row.dollars,
+            reply=row.reply or "",
+        )
+        for row in rows
+    ]
+
+
+def read_spent(connection: Connection, batch: str, task: str) -> tuple[int, int]:
+    """Nano-dollars that a task has been paid for, and those that are unknown."""
+    sums = select(batch_calls.c.status, func.sum(batch_calls.c.dollars)).group_by(batch_calls.c.status)
+    rows = connection.execute(sums.where(batch_calls.c.batch == batch, batch_calls.c.task == task)).all()
+    found = {status: int(dollars) for status, dollars in rows}
+    return found.get("paid", 0), found.get("unknown", 0)
+
+
+def read_totals(connection: Connection, batch: str) -> BatchTotals:
+    """The state of a batch."""
+    of = select(batch_tasks.c.status, func.count()).where(batch_tasks.c.batch == batch)
+    counts = {status: int(count) for status, count in connection.execute(of.group_by(batch_tasks.c.status)).all()}
+    charged = connection.execute(select(batches.c.charged).where(batches.c.id == batch)).scalar_one()
+    running, unknown = _sum(connection, batch, "open"), _sum(connection, batch, "unknown")
+    return BatchTotals(
+        waiting=counts.get("waiting", 0),
+        running=counts.get("running", 0),
+        done=counts.get("done", 0),
+        failed=counts.get("failed", 0),
+        paid=charged - running - unknown,
+        set_aside=running,
+        unknown=unknown,
+    )
+
+
+def _bound(key: CallKey) -> dict[str, object]:
+    return {f"k_{name}": value for name, value in asdict(key).items()}
+
+
+def _sum(connection: Connection, batch: str, status: str) -> int:
+    sums = select(func.coalesce(func.sum(batch_calls.c.dollars), 0))
+    return int(
+        connection.execute(sums.where(batch_calls.c.batch == batch, batch_calls.c.status == status)).scalar_one()
+    )
+
+
+def _charge(connection: Connection, batch: str, dollars: int) -> None:
+    connection.execute(update(batches).where(batches.c.id == batch).values(charged=batches.c.charged + dollars))
+
+
+def _rate_wait(connection: Connection, limit: RateLimit, tokens: int, now: float) -> float:
+    """Seconds until a call fits under a limit; 0 where it does.
+
+    A call that is above the limit by itself fits when nothing else is in the window: else it could never be made.
+    """
+    window = select(batch_rates.c.second, batch_rates.c.requests, batch_rates.c.tokens).where(
+        batch_rates.c.endpoint == limit.endpoint, batch_rates.c.second > now - WINDOW
+    )
+    rows = connection.execute(window.order_by(batch_rates.c.second)).all()
+    wait = 0.0
+    for most, more, name in ((limit.requests, 1, "requests"), (limit.tokens, tokens, "tokens")):
+        if most is None:
+            continue
+        over = sum(getattr(row, name) for row in rows) + min(more, most) - most
+        for row in rows:
+            if over <= 0:
+                break
+            over -= getattr(row, name)
+            wait = max(wait, row.second + WINDOW - now)
+    return wait
+
+
+def _count(connection: Connection, endpoint: str, second: int, requests: int, tokens: int) -> None:
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    row = insert(batch_rates).values(endpoint=endpoint, second=second, requests=requests, tokens=tokens)
+    more = {"requests": batch_rates.c.requests + requests, "tokens": batch_rates.c.tokens + tokens}
+    connection.execute(row.on_conflict_do_update(index_elements=["endpoint", "second"], set_=more))
+    connection.execute(delete(batch_rates).where(batch_rates.c.second < second - 2 * WINDOW))

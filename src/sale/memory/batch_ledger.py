@@ -12,24 +12,21 @@ it finds, so that several can share a transaction.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from sale.memory.schema import batch_calls, batch_rates, batch_tasks, batches
+from sale.memory.batch_rates import RateLimit, count_request, rate_wait
+from sale.memory.schema import batch_calls, batch_tasks, batches
+from sale.types import Verdict
 
 NANO: Final = 10**9
 """Nano-dollars in a dollar."""
-WINDOW: Final = 60
-"""Seconds of the window that limits of requests and tokens hold in."""
 OTHER: Final = "other"
 """The phase of dollars that could not be set aside before: of tools, and of jurors that are not models."""
-
-Ended = Literal["done", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,22 +35,15 @@ class CallKey:
 
     batch: str
     task: str
+    attempt: int
+    """Of the task, from 1."""
     phase: str
+    """The part of the task's life: `bid`, `judge`, `work`, …"""
     agent: str
     request: str
     """SHA-256 of what is asked, in hex."""
     number: int
     """Counts the same call asked again, from 0."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RateLimit:
-    """The most that a model's endpoint is asked in a minute, by all processes together."""
-
-    endpoint: str
-    """SHA-256 of where it is, in hex."""
-    requests: int | None
-    tokens: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +84,7 @@ class PaidCall:
 
     key: CallKey
     dollars: int
-    reply: str
+    reply: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +96,31 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskEnd:
+    """The end of a task."""
+
+    status: Literal["done", "failed"]
+    """`failed` where there is no work: the auction could not be held, say."""
+    verdict: Verdict
+    line: str
+    """Its line of the results."""
+    other: int = 0
+    """Nano-dollars it cost beside the calls on record."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskSpending:
+    """Nano-dollars of one task."""
+
+    paid: int
+    """In all its attempts."""
+    attempt: int
+    """Of `paid`, in the present one."""
+    unknown: int
+    """Of calls whose bill is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BatchTotals:
     """The state of a batch."""
 
@@ -113,6 +128,9 @@ class BatchTotals:
     running: int
     done: int
     failed: int
+    success: int
+    """Of those done, with this verdict."""
+    failure: int
     paid: int
     """Nano-dollars of calls whose reply is on record, and of tools."""
     set_aside: int
@@ -148,10 +166,10 @@ def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admissio
             return Admission(wait=_CAP_WAIT)
         return Admission(capped=True)
     if wanted.limit is not None:
-        wait = _rate_wait(connection, wanted.limit, wanted.tokens, now)
+        wait = rate_wait(connection, wanted.limit, wanted.tokens, now)
         if wait > 0:
             return Admission(wait=wait)
-        _count(connection, wanted.limit.endpoint, int(now), 1, wanted.tokens)
+        count_request(connection, wanted.limit.endpoint, int(now), 1, wanted.tokens)
     last = connection.execute(_NUMBERS, _bound(key)).scalar()
     number = 0 if last is None else last + 1
     row = {**asdict(key), "number": number, "status": "open", "owner": wanted.owner, "dollars": wanted.most}
@@ -160,7 +178,7 @@ def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admissio
     return Admission(number=number, second=int(now))
 
 
-def pay(connection: Connection, key: CallKey, dollars: int, reply: str) -> None:
+def pay(connection: Connection, key: CallKey, dollars: int, reply: bytes) -> None:
     """Settle a call, also one that was taken for unknown meanwhile."""
     before = connection.execute(select(batch_calls.c.dollars).where(_CALL), _bound(key)).scalar()
     if before is None:
@@ -182,12 +200,6 @@ def free(connection: Connection, key: CallKey) -> None:
     if before is not None:
         connection.execute(delete(batch_calls).where(_CALL), _bound(key))
         _charge(connection, key.batch, -before)
-
-
-def correct(connection: Connection, limit: RateLimit, second: int, tokens: int) -> None:
-    """Add tokens to those counted in a second; negative where a call took fewer than it could have."""
-    counted = and_(batch_rates.c.endpoint == limit.endpoint, batch_rates.c.second == second)
-    connection.execute(update(batch_rates).where(counted).values(tokens=batch_rates.c.tokens + tokens))
 
 
 def claim(connection: Connection, batch: str, owner: str) -> Claim | None:
@@ -213,28 +225,28 @@ def release(connection: Connection, batch: str, task: str, owner: str) -> None:
     connection.execute(update(batch_tasks).where(own).values(status="waiting", owner=None), values)
 
 
-def finish(connection: Connection, key: CallKey, owner: str, ended: Ended, line: str, other: int) -> bool:
-    """Put a task's line on record, with dollars that could not be set aside before.
+def finish(connection: Connection, key: CallKey, owner: str, end: TaskEnd) -> bool:
+    """Put a task's line on record. The replies of its calls are not needed any more, and go.
 
     Args:
         connection: Writing.
-        key: Of the row for these dollars.
+        key: Of the row for dollars that could not be set aside.
         owner: Who did it.
-        ended: How.
-        line: Its line of the results.
-        other: Nano-dollars.
+        end: How it ended.
 
     Returns:
         False where another process has taken the task over.
     """
     own = and_(_TASK, batch_tasks.c.owner == owner, batch_tasks.c.status == "running")
-    values = {"status": ended, "owner": None, "line": line}
+    values = {"status": end.status, "owner": None, "verdict": end.verdict, "line": end.line}
     if not connection.execute(update(batch_tasks).where(own).values(values), _bound(key)).rowcount:
         return False
-    if other > 0:
-        row = {**asdict(key), "status": "paid", "owner": None, "dollars": other}
+    made = and_(batch_calls.c.batch == key.batch, batch_calls.c.task == key.task)
+    connection.execute(update(batch_calls).where(made).values(reply=None))
+    if end.other > 0:
+        row = {**asdict(key), "status": "paid", "owner": None, "dollars": end.other}
         connection.execute(batch_calls.insert(), row)
-        _charge(connection, key.batch, other)
+        _charge(connection, key.batch, end.other)
     return True
 
 
@@ -249,7 +261,7 @@ def recover(connection: Connection, batch: str, dead: Sequence[str]) -> None:
 def retry(connection: Connection, batch: str) -> None:
     """Have tasks that failed done once more."""
     failed = and_(batch_tasks.c.batch == batch, batch_tasks.c.status == "failed")
-    again = {"status": "waiting", "attempt": batch_tasks.c.attempt + 1, "line": None}
+    again = {"status": "waiting", "attempt": batch_tasks.c.attempt + 1, "line": None, "verdict": None}
     connection.execute(update(batch_tasks).where(failed).values(again))
 
 
@@ -262,44 +274,68 @@ def read_owners(connection: Connection, batch: str) -> list[str]:
     return sorted(found)
 
 
-def read_paid(connection: Connection, batch: str, task: str) -> list[PaidCall]:
-    """Every settled call of a task, in the order of their numbers."""
+def read_paid(connection: Connection, claimed: CallKey) -> list[PaidCall]:
+    """Every settled call of an attempt at a task, in the order of their numbers.
+
+    Args:
+        connection: Reading.
+        claimed: Any key of the attempt.
+    """
     rows = connection.execute(
         select(batch_calls)
-        .where(batch_calls.c.batch == batch, batch_calls.c.task == task, batch_calls.c.status == "paid")
+        .where(
+            batch_calls.c.batch == claimed.batch,
+            batch_calls.c.task == claimed.task,
+            batch_calls.c.attempt == claimed.attempt,
+            batch_calls.c.status == "paid",
+            batch_calls.c.reply.is_not(None),
+        )
         .order_by(batch_calls.c.number)
     ).all()
     return [
         PaidCall(
-            key=CallKey(
-                batch=batch, task=task, phase=row.phase, agent=row.agent, request=row.request, number=row.number
-            ),
+            key=replace(claimed, phase=row.phase, agent=row.agent, request=row.request, number=row.number),
             dollars=row.dollars,
-            reply=row.reply or "",
+            reply=row.reply,
         )
         for row in rows
     ]
 
 
-def read_spent(connection: Connection, batch: str, task: str) -> tuple[int, int]:
-    """Nano-dollars that a task has been paid for, and those that are unknown."""
-    sums = select(batch_calls.c.status, func.sum(batch_calls.c.dollars)).group_by(batch_calls.c.status)
-    rows = connection.execute(sums.where(batch_calls.c.batch == batch, batch_calls.c.task == task)).all()
-    found = {status: int(dollars) for status, dollars in rows}
-    return found.get("paid", 0), found.get("unknown", 0)
+def read_spending(connection: Connection, claimed: CallKey) -> TaskSpending:
+    """What a task has cost, as far as it is on record.
+
+    Args:
+        connection: Reading.
+        claimed: Any key of its present attempt.
+    """
+    sums = select(batch_calls.c.status, batch_calls.c.attempt, func.sum(batch_calls.c.dollars)).where(
+        batch_calls.c.batch == claimed.batch, batch_calls.c.task == claimed.task
+    )
+    rows = connection.execute(sums.group_by(batch_calls.c.status, batch_calls.c.attempt)).all()
+    paid = {attempt: int(dollars) for status, attempt, dollars in rows if status == "paid"}
+    unknown = sum(int(dollars) for status, _, dollars in rows if status == "unknown")
+    return TaskSpending(paid=sum(paid.values()), attempt=paid.get(claimed.attempt, 0), unknown=unknown)
 
 
 def read_totals(connection: Connection, batch: str) -> BatchTotals:
     """The state of a batch."""
-    of = select(batch_tasks.c.status, func.count()).where(batch_tasks.c.batch == batch)
-    counts = {status: int(count) for status, count in connection.execute(of.group_by(batch_tasks.c.status)).all()}
+    of = select(batch_tasks.c.status, batch_tasks.c.verdict, func.count()).where(batch_tasks.c.batch == batch)
+    rows = connection.execute(of.group_by(batch_tasks.c.status, batch_tasks.c.verdict)).all()
+    stages, verdicts = Counter[str](), Counter[str]()
+    for status, verdict, count in rows:
+        stages[status] += count
+        if status == "done":
+            verdicts[verdict] += count
     charged = connection.execute(select(batches.c.charged).where(batches.c.id == batch)).scalar_one()
     running, unknown = _sum(connection, batch, "open"), _sum(connection, batch, "unknown")
     return BatchTotals(
-        waiting=counts.get("waiting", 0),
-        running=counts.get("running", 0),
-        done=counts.get("done", 0),
-        failed=counts.get("failed", 0),
+        waiting=stages["waiting"],
+        running=stages["running"],
+        done=stages["done"],
+        failed=stages["failed"],
+        success=verdicts["success"],
+        failure=verdicts["failure"],
         paid=charged - running - unknown,
         set_aside=running,
         unknown=unknown,
@@ -319,33 +355,3 @@ def _sum(connection: Connection, batch: str, status: str) -> int:
 
 def _charge(connection: Connection, batch: str, dollars: int) -> None:
     connection.execute(update(batches).where(batches.c.id == batch).values(charged=batches.c.charged + dollars))
-
-
-def _rate_wait(connection: Connection, limit: RateLimit, tokens: int, now: float) -> float:
-    """Seconds until a call fits under a limit; 0 where it does.
-
-    A call that is above the limit by itself fits when nothing else is in the window: else it could never be made.
-    """
-    window = select(batch_rates.c.second, batch_rates.c.requests, batch_rates.c.tokens).where(
-        batch_rates.c.endpoint == limit.endpoint, batch_rates.c.second > now - WINDOW
-    )
-    rows = connection.execute(window.order_by(batch_rates.c.second)).all()
-    wait = 0.0
-    for most, more, name in ((limit.requests, 1, "requests"), (limit.tokens, tokens, "tokens")):
-        if most is None:
-            continue
-        over = sum(getattr(row, name) for row in rows) + min(more, most) - most
-        for row in rows:
-            if over <= 0:
-                break
-            over -= getattr(row, name)
-            wait = max(wait, row.second + WINDOW - now)
-    return wait
-
-
-def _count(connection: Connection, endpoint: str, second: int, requests: int, tokens: int) -> None:
-    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    row = insert(batch_rates).values(endpoint=endpoint, second=second, requests=requests, tokens=tokens)
-    more = {"requests": batch_rates.c.requests + requests, "tokens": batch_rates.c.tokens + tokens}
-    connection.execute(row.on_conflict_do_update(index_elements=["endpoint", "second"], set_=more))
-    connection.execute(delete(batch_rates).where(batch_rates.c.second < second - 2 * WINDOW))

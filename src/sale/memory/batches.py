@@ -10,14 +10,25 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, func, select
 
 from sale.errors import InputError
 from sale.memory import batch_ledger, lifecycle, queries
-from sale.memory.batch_ledger import OTHER, Admission, BatchTotals, CallKey, CallRequest, Claim, Ended, PaidCall
-from sale.memory.batch_ledger import RateLimit as RateLimit
+from sale.memory.batch_ledger import (
+    OTHER,
+    Admission,
+    BatchTotals,
+    CallKey,
+    CallRequest,
+    Claim,
+    PaidCall,
+    TaskEnd,
+    TaskSpending,
+)
+from sale.memory.batch_rates import RateLimit, correct
 from sale.memory.database import MemoryDatabase
 from sale.memory.reading import read_records
 from sale.memory.records import Record
@@ -59,22 +70,16 @@ class Batch:
         owner = self._database.token
         self._enqueue(lambda connection: batch_ledger.release(connection, self.id, task, owner))
 
-    async def finish(self, claim: Claim, ended: Ended, line: str, other: int) -> bool:
-        """Put the result of a task on record; false where another process has taken it over meanwhile.
+    async def finish(self, claim: Claim, end: TaskEnd) -> bool:
+        """Put the end of a task on record; false where another process has taken it over meanwhile."""
+        key, owner = self.key(claim, OTHER), self._database.token
+        return await self._commit(lambda connection: batch_ledger.finish(connection, key, owner, end))
 
-        Args:
-            claim: The task.
-            ended: How it ended.
-            line: Its line of the results.
-            other: Nano-dollars it cost beside the calls on record.
-        """
-        key = self.key(claim.task, OTHER, "", f"{claim.attempt}")
-        owner = self._database.token
-        return await self._commit(lambda connection: batch_ledger.finish(connection, key, owner, ended, line, other))
-
-    def key(self, task: str, phase: str, agent: str, request: str, number: int = 0) -> CallKey:
-        """The idempotency key of a call."""
-        return CallKey(batch=self.id, task=task, phase=phase, agent=agent, request=request, number=number)
+    def key(self, claim: Claim, phase: str, agent: str = "", request: str = "") -> CallKey:
+        """The idempotency key of a call, with the number 0."""
+        return CallKey(
+            batch=self.id, task=claim.task, attempt=claim.attempt, phase=phase, agent=agent, request=request, number=0
+        )
 
     async def reserve(self, key: CallKey, *, most: int, tokens: int, limit: RateLimit | None, cap: int) -> Admission:
         """Set aside the most a call can cost, on disk, or hear why not.
@@ -100,15 +105,17 @@ class Batch:
     def _undo(self, key: CallKey, done: asyncio.Future[Admission]) -> None:
         """Free what was set aside for a caller that has left: nothing was sent."""
         if not done.cancelled() and done.exception() is None and (number := done.result().number) is not None:
-            self.free(self.key(key.task, key.phase, key.agent, key.request, number))
+            self.free(replace(key, number=number))
 
-    async def pay(self, key: CallKey, dollars: int, reply: str, correction: tuple[RateLimit, int, int] | None) -> None:
+    async def pay(
+        self, key: CallKey, dollars: int, reply: bytes, correction: tuple[RateLimit, int, int] | None
+    ) -> None:
         """Settle a call; done even if the caller is cancelled.
 
         Args:
             key: The call.
             dollars: Nano-dollars it cost.
-            reply: JSON.
+            reply: Packed JSON.
             correction: The limit of its endpoint, the second it was counted in, and the tokens to add to that.
 
         Raises:
@@ -118,7 +125,7 @@ class Batch:
         def step(connection: Connection) -> None:
             batch_ledger.pay(connection, key, dollars, reply)
             if correction is not None:
-                batch_ledger.correct(connection, *correction)
+                correct(connection, *correction)
 
         await self._commit(step)
 
@@ -145,13 +152,15 @@ class Batch:
         """Have tasks that failed done once more."""
         await self._database.write(lambda connection: batch_ledger.retry(connection, self.id))
 
-    async def paid(self, task: str) -> list[PaidCall]:
-        """The settled calls of a task."""
-        return await self._database.read(lambda connection: batch_ledger.read_paid(connection, self.id, task))
+    async def paid(self, claim: Claim) -> list[PaidCall]:
+        """The settled calls of an attempt."""
+        key = self.key(claim, OTHER)
+        return await self._database.read(lambda connection: batch_ledger.read_paid(connection, key))
 
-    async def spent(self, task: str) -> tuple[int, int]:
-        """Nano-dollars a task has been paid for, and those that are unknown; after what is still to be written."""
-        return await self._commit(lambda connection: batch_ledger.read_spent(connection, self.id, task))
+    async def spending(self, claim: Claim) -> TaskSpending:
+        """What a task has cost, after what is still to be written."""
+        key = self.key(claim, OTHER)
+        return await self._commit(lambda connection: batch_ledger.read_spending(connection, key))
 
     async def totals(self) -> BatchTotals:
         """The state of the batch."""
@@ -166,6 +175,12 @@ class Batch:
         )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [(row.task, row.attempt, row.line) for row in rows]
+
+    async def attempts(self) -> list[tuple[str, int]]:
+        """Each task with the number of its attempt."""
+        query = select(batch_tasks.c.task, batch_tasks.c.attempt).where(batch_tasks.c.batch == self.id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [(row.task, row.attempt) for row in rows]
 
     async def _commit(self, step: Callable[[Connection], T]) -> T:
         return await asyncio.shield(self._enqueue(step))

@@ -316,15 +316,17 @@ batch_tasks = Table(
     Column("status", String(16), nullable=False),
     Column("owner", String(32), index=True),  # the memory that works on it
     Column("attempt", Integer, nullable=False),  # from 1; 0: never begun
+    Column("verdict", String(16)),  # once it is done
     Column("line", ExactText),  # of the results, once it is done
     CheckConstraint("status IN ('waiting', 'running', 'done', 'failed')", name="status"),
     Index("ix_batch_tasks_next", "batch", "status", "position"),
 )
 
 batch_calls = Table(
-    "batch_calls",  # (batch, task, phase, agent, request, number) is the idempotency key
+    "batch_calls",  # the primary key is the idempotency key
     metadata,
     *_of_batch(),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("phase", String(32), primary_key=True),
     Column("agent", ExactText, primary_key=True),
     Column("request", String(64), primary_key=True),  # SHA-256 of what is asked
@@ -332,8 +334,9 @@ batch_calls = Table(
     Column("status", String(16), nullable=False),
     Column("owner", String(32), index=True),  # the memory that makes it, while it is under way
     Column("dollars", BigInteger, nullable=False),  # nano-dollars: set aside, and once paid what it cost
-    Column("reply", ExactText),  # JSON, once paid
+    Column("reply", LargeBinary),  # JSON, packed by zlib, from when it is paid until its task is done
     CheckConstraint("status IN ('open', 'paid', 'unknown')", name="status"),
+    Index("ix_batch_calls_batch_status", "batch", "status"),
 )
 
 batch_rates = Table(

@@ -10,6 +10,8 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+_KEY = ("batch", "task", "attempt", "phase", "agent", "request", "number")
+
 
 def _of_batch() -> tuple[sa.Column[str], sa.Column[str]]:
     return sa.Column("batch", sa.String(32), nullable=False), sa.Column("task", sa.Text, nullable=False)
@@ -32,6 +34,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("owner", sa.String(32)),
         sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("verdict", sa.String(16)),
         sa.Column("line", sa.Text),
         sa.PrimaryKeyConstraint("batch", "task", name="pk_batch_tasks"),
         sa.ForeignKeyConstraint(["batch"], ["batches.id"], name="fk_batch_tasks_batch", ondelete="CASCADE"),
@@ -42,6 +45,7 @@ def upgrade() -> None:
     op.create_table(
         "batch_calls",
         *_of_batch(),
+        sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("phase", sa.String(32), nullable=False),
         sa.Column("agent", sa.Text, nullable=False),
         sa.Column("request", sa.String(64), nullable=False),
@@ -49,12 +53,13 @@ def upgrade() -> None:
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("owner", sa.String(32)),
         sa.Column("dollars", sa.BigInteger, nullable=False),
-        sa.Column("reply", sa.Text),
-        sa.PrimaryKeyConstraint("batch", "task", "phase", "agent", "request", "number", name="pk_batch_calls"),
+        sa.Column("reply", sa.LargeBinary),
+        sa.PrimaryKeyConstraint(*_KEY, name="pk_batch_calls"),
         sa.ForeignKeyConstraint(["batch"], ["batches.id"], name="fk_batch_calls_batch", ondelete="CASCADE"),
         sa.CheckConstraint("status IN ('open', 'paid', 'unknown')", name="ck_batch_calls_status"),
     )
     op.create_index("ix_batch_calls_owner", "batch_calls", ["owner"])
+    op.create_index("ix_batch_calls_batch_status", "batch_calls", ["batch", "status"])
     op.create_table(
         "batch_rates",
         sa.Column("endpoint", sa.String(64), nullable=False),

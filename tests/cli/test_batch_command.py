@@ -33,14 +33,14 @@ def served() -> Iterator[Endpoint]:
         yield endpoint
 
 
-def prepare(folder: Path, endpoint: Endpoint, count: int, trait: str = "good", more: str = "") -> None:
+def prepare(folder: Path, endpoint: Endpoint, count: int, trait: str = "good", more: str = "", rules: str = "") -> None:
     agents = "\n".join(
         f'[[agents]]\nname = "{name}"\nendpoint = "{endpoint.base_url}"\nmodel = "{trait}@{name}"\nprice = {price}\n'
         f"answer_tokens = 16\nlogprobs = 0\n{more}\n"
         for name, price in PRICES.items()
     )
-    rules = "[auction]\nstrategy_tokens = 100\n"
-    (folder / "sale.toml").write_text(f'{agents}{rules}[memory]\npath = "memory.sqlite3"\n', encoding="utf-8")
+    auction = f"[auction]\nstrategy_tokens = 100\n{rules}\n"
+    (folder / "sale.toml").write_text(f'{agents}{auction}[memory]\npath = "memory.sqlite3"\n', encoding="utf-8")
     write_tasks(folder, count)
 
 
@@ -50,9 +50,7 @@ def write_tasks(folder: Path, count: int) -> None:
 
 
 def batch(folder: Path, *more: str, cap: str = "1") -> Done:
-    return run_sale(
-        folder, "batch", "tasks.jsonl", "--out", "out.jsonl", "--cap", cap, "--config", "sale.toml", *more
-    )
+    return run_sale(folder, "batch", "tasks.jsonl", "--out", "out.jsonl", "--cap", cap, "--config", "sale.toml", *more)
 
 
 def results(folder: Path) -> list[dict[str, Any]]:

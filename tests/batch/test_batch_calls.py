@@ -1,4 +1,4 @@
-"""The calls of a task: settled ones are repeated and not made, refusals are waited for, what cannot be known is kept."""
+"""The calls of a task: settled ones are repeated and not made, refusals waited for, unknown bills kept."""
 
 from __future__ import annotations
 
@@ -172,10 +172,15 @@ async def test_a_call_has_its_own_time_and_its_bill_is_unknown_after_it(batch: B
 async def test_a_cancelled_call_is_unknown(batch: Batch) -> None:
     claim = await claimed(batch)
     await take_up(batch, claim)
-    asked, inner = model(Line(text="never", seconds=30.0))
+    begun = asyncio.Event()
+
+    def say(prompt: Prompt, schema: object) -> Line:
+        begun.set()
+        return Line(text="never", seconds=30.0)
+
+    asked = BatchModel(ScriptedModel(say), terms())
     under_way = asyncio.ensure_future(asked.generate(PROMPT, max_tokens=20))
-    while not inner.asked:
-        await asyncio.sleep(0.001)
+    await begun.wait()
     under_way.cancel()
     with pytest.raises(asyncio.CancelledError):
         await under_way

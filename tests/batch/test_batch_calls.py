@@ -55,7 +55,7 @@ class Waits:
 
 async def take_up(batch: Batch, claim: Claim, *, cap: float = 1.0, waits: Waits | None = None) -> None:
     """As a process does that begins with the task, or goes on with it."""
-    paid = await batch.paid(claim)
+    paid = await batch.settled_calls(claim)
     PRESENT.set(TaskCalls(batch, claim, paid, cap=round(cap * NANO), sleep=waits or Waits()))
 
 

@@ -87,7 +87,7 @@ async def test_a_call_is_charged_with_the_most_and_then_with_what_it_cost(memory
     spending = await batch.spending(claim)
     assert (spending.paid, spending.attempt, spending.unknown) == (25, 25, 30)
     assert await charged(memory) == 55
-    (paid,) = await batch.paid(claim)
+    (paid,) = await batch.settled_calls(claim)
     assert (paid.reply, paid.dollars, paid.key.number) == (b"reply", 25, 0)
     totals = await batch.totals()
     assert (totals.paid, totals.set_aside, totals.unknown) == (25, 0, 30)
@@ -135,7 +135,7 @@ async def test_a_finished_task_has_its_line_and_no_replies(memory: AuctionMemory
     await batch.pay(numbered(batch, claim, await ask(batch, claim, 10)), 4, b"reply", None)
     assert await batch.finish(claim, TaskEnd(status="done", verdict="success", line='{"a": 1}', other=3))
     assert await batch.lines() == [("t1", 1, '{"a": 1}')]
-    assert await batch.paid(claim) == []
+    assert await batch.settled_calls(claim) == []
     assert await rows(memory, "SELECT count(*) FROM batch_calls WHERE reply IS NOT NULL") == [(0,)]
     assert await charged(memory) == 7
     second = await taken(batch)

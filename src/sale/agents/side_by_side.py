@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskOutcome:
-    """What came of one of many tasks: its result, or the error for which there is none."""
+    """The outcome of one of many tasks: its result, or the error for which there is none."""
 
     task: Task
     result: Result | None = None

@@ -64,7 +64,7 @@ def halts_in(error: BaseException) -> Iterator[BatchHaltError]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Codec(Generic[R]):
-    """How a reply is kept."""
+    """The form in which a reply is kept."""
 
     dump: Callable[[R], bytes]
     load: Callable[[bytes], R]
@@ -155,7 +155,7 @@ class TaskCalls:
             self._batch.free(key)
             raise
         except CallError as error:
-            # A connection that was never made has cost nothing; of every other failure nobody knows.
+            # A connection that was never made has cost nothing; of every other failure that is not known.
             (self._batch.free if was_never_sent(error) else self._batch.lose)(key)
             raise
         except BaseException:

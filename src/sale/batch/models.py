@@ -36,7 +36,7 @@ NO_LIMIT: Final = 1e7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallTerms:
-    """What is the same for all calls of one agent's model."""
+    """The terms that are the same for all calls of one agent's model."""
 
     agent: str
     price: Price

@@ -50,7 +50,7 @@ class BatchTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchState:
-    """How far a batch is, all processes together. Money is in dollars."""
+    """The progress of a batch, by all processes together. Money is in dollars."""
 
     total: int
     done: int
@@ -65,7 +65,7 @@ class BatchState:
     set_aside: float
     """For calls under way."""
     unknown: float
-    """The most that calls can have cost whose bill nobody knows. It counts against the cap."""
+    """The most that calls can have cost whose bill is not known. It counts against the cap."""
     cap: float
 
     @property
@@ -84,7 +84,7 @@ Told = Callable[[BatchState], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Finding:
-    """What a line says of the work."""
+    """The work, as a line of the results says it."""
 
     answer: str = ""
     winner: str | None = None
@@ -158,7 +158,7 @@ class BatchRun:
         return "cap" if self._capped else "done"
 
     async def state(self) -> BatchState:
-        """How far the batch is."""
+        """The progress of the batch."""
         totals = await self._totals(fresh=True)
         return BatchState(
             total=totals.waiting + totals.running + totals.done + totals.failed,
@@ -279,7 +279,7 @@ class BatchRun:
         settled = await memory.find_settled(auction_id)
         if settled is not None:
             return _of_record(settled), False
-        PRESENT.set(TaskCalls(self._batch, claim, await self._batch.paid(claim), cap=self._cap))
+        PRESENT.set(TaskCalls(self._batch, claim, await self._batch.settled_calls(claim), cap=self._cap))
         try:
             result = await self._market.run(task.task, verifier=task.verifier_of(auction_id), auction_id=auction_id)
         except StoreError:

@@ -4,7 +4,7 @@
     a call   open -> paid | unknown                      open -> gone, where the endpoint refused it: it costs nothing
 
 A call is `open`, with the most it can cost, before it is sent. It is `paid` once its reply is on record: then the key
-is settled, and whoever asks again is given that reply. Where nobody can know whether it was billed (the process was
+is settled, and whoever asks again is given that reply. Where it cannot be known whether it was billed (the process was
 killed, the connection broke) it is `unknown`, and stays charged with the most it can cost. The charge of a batch is the
 sum over all its calls; no call is admitted that could bring it above the cap. None of these functions raises for what
 it finds, so that several can share a transaction.
@@ -48,7 +48,7 @@ class CallKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallRequest:
-    """A call that somebody wants to make."""
+    """A call that is to be made."""
 
     key: CallKey
     """With any number: the next free one is taken."""
@@ -136,7 +136,7 @@ class BatchTotals:
     set_aside: int
     """Nano-dollars of calls under way."""
     unknown: int
-    """Nano-dollars that calls may have cost whose bill nobody knows."""
+    """Nano-dollars that calls may have cost whose bill is not known."""
 
 
 _CAP_WAIT: Final = 0.2
@@ -303,7 +303,7 @@ def read_paid(connection: Connection, claimed: CallKey) -> list[PaidCall]:
 
 
 def read_spending(connection: Connection, claimed: CallKey) -> TaskSpending:
-    """What a task has cost, as far as it is on record.
+    """Return the cost of a task, as far as it is on record.
 
     Args:
         connection: Reading.

@@ -152,13 +152,13 @@ class Batch:
         """Have tasks that failed done once more."""
         await self._database.write(lambda connection: batch_ledger.retry(connection, self.id))
 
-    async def paid(self, claim: Claim) -> list[PaidCall]:
+    async def settled_calls(self, claim: Claim) -> list[PaidCall]:
         """The settled calls of an attempt."""
         key = self.key(claim, OTHER)
         return await self._database.read(lambda connection: batch_ledger.read_paid(connection, key))
 
     async def spending(self, claim: Claim) -> TaskSpending:
-        """What a task has cost, after what is still to be written."""
+        """Return the cost of a task, after what is still to be written."""
         key = self.key(claim, OTHER)
         return await self._commit(lambda connection: batch_ledger.read_spending(connection, key))
 
@@ -261,7 +261,7 @@ class BatchQueries:
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:
-    """Where the caller has left, nobody else looks at what went wrong."""
+    """Take note of what went wrong: the caller may have left."""
     if not future.cancelled():
         future.exception()
 

@@ -176,17 +176,15 @@ class Market(Resource):
         memory = None if auction_id is None else await self.memory()
         begun = await memory.take_up(auction_id, self._agents) if auction_id and memory else None
         terms = replace(terms, auction_id=auction_id or terms.auction_id)
-        auction, unkept = begun.auction if begun else None, None
-        if auction is None:
-            auction = awarded = await self._hold(task, terms, begun=begun is not None)
-            unkept = await self._keep(lambda memory: memory.award(awarded))
-        held = auction
+        awarded = begun.auction if begun else None
+        auction = awarded or await self._hold(task, terms, begun=begun is not None)
+        unkept = None if awarded else await self._keep(lambda memory: memory.award(auction))
         try:
             most = self._rules.attempts
-            await attempt_in_order(self._agents, held, attempts, most, check, verifier=verifier, observe=observe)
+            await attempt_in_order(self._agents, auction, attempts, most, check, verifier=verifier, observe=observe)
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
-            await self._keep(lambda memory: memory.abandon(held.id, "cancelled at work", done))
+            await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
         for number, tried in enumerate(attempts, start=1):
             self.record_work(tried.execution.agent, tried.execution.calls, answered=number == len(attempts))
@@ -207,7 +205,10 @@ class Market(Resource):
             concurrency: How many at one time.
             verifier_of: Gives a task's verifier; the market's unless it gives one.
         """
-        work = lambda task: outcome_of(task, self.run(task, verifier=verifier_of(task)))  # noqa: E731
+
+        async def work(task: Task) -> TaskOutcome:
+            return await outcome_of(task, self.run(task, verifier=verifier_of(task)))
+
         return run_side_by_side(map(_as_task, tasks), work, concurrency)
 
     async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:

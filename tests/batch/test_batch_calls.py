@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
@@ -63,10 +63,10 @@ def terms(seconds: float = 10.0, identity: str = "one") -> CallTerms:
     return CallTerms(agent="a", price=PRICE, identity=identity, answer_tokens=50, seconds=lambda _: seconds, limit=None)
 
 
-def model(*says: str | Line | CallError, **named: float) -> tuple[BatchModel, ScriptedModel]:
+def model(*says: str | Line | CallError, seconds: float = 10.0) -> tuple[BatchModel, ScriptedModel]:
     lines = iter(says)
     inner = ScriptedModel(lambda prompt, schema: next(lines))
-    return BatchModel(inner, terms(**named)), inner
+    return BatchModel(inner, terms(seconds)), inner
 
 
 async def settled(batch: Batch, claim: Claim) -> BatchTotals:
@@ -217,7 +217,7 @@ class Looping(ScriptedModel):
     requests = 0
 
     async def for_tools(self) -> ToolModel:  # type: ignore[override]
-        async def respond(messages: list[object], info: AgentInfo) -> ModelResponse:
+        async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
             self.requests += 1
             return ModelResponse(
                 parts=[TextPart(f"answer {self.requests}")], usage=RequestUsage(input_tokens=10, output_tokens=5)

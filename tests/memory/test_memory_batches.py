@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from sale.errors import InputError, StoreError
 from sale.memory import batch_ledger
-from sale.memory.batch_ledger import NANO, Admission, CallRequest, Claim, TaskEnd
+from sale.memory.batch_ledger import NANO, Admission, CallKey, CallRequest, Claim, TaskEnd
 from sale.memory.batch_rates import RateLimit
 from sale.memory.batches import Batch
 from sale.memory.store import AuctionMemory
@@ -52,10 +52,9 @@ async def charged(memory: AuctionMemory) -> int:
     return int(found)
 
 
-def numbered(batch: Batch, claim: Claim, admission: Admission, request: str = "r") -> Any:
+def numbered(batch: Batch, claim: Claim, admission: Admission, request: str = "r") -> CallKey:
     assert admission.number is not None
-    key = batch.key(claim, "bid", "a", request)
-    return type(key)(**{name: getattr(key, name) for name in key.__slots__} | {"number": admission.number})
+    return replace(batch.key(claim, "bid", "a", request), number=admission.number)
 
 
 async def test_tasks_are_taken_in_order_and_each_by_one(memory: AuctionMemory, other: AuctionMemory) -> None:

@@ -15,7 +15,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Final, Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter
 
@@ -58,7 +58,7 @@ def halts_in(error: BaseException) -> Iterator[BatchHaltError]:
     if isinstance(error, BatchHaltError):
         yield error
     elif isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
+        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from halts_in(one)
 
 

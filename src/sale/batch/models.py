@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import ModelRequestParameters
@@ -303,5 +303,6 @@ def _lasting(messages: Sequence[ModelMessage]) -> object:
 
 def _without(value: Any) -> Any:  # noqa: ANN401  any JSON
     if isinstance(value, dict):
-        return {name: _without(one) for name, one in value.items() if name not in PASSING}
-    return [_without(one) for one in value] if isinstance(value, list) else value
+        fields = cast("dict[str, Any]", value)
+        return {name: _without(one) for name, one in fields.items() if name not in PASSING}
+    return [_without(one) for one in cast("list[Any]", value)] if isinstance(value, list) else value

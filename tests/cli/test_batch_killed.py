@@ -34,7 +34,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    command = [*sale_command(), "batch", "tasks.jsonl", "--out", "out.jsonl", "--cap", "5", "--config", "sale.toml"]
+    command = [*sale_command(), "batch", "tasks.jsonl", "--out", "out.jsonl", "--cap", "50", "--config", "sale.toml"]
     with (folder / "said.txt").open("ab") as said:
         return subprocess.Popen([*command, "--concurrency", "4"], cwd=folder, stdout=said, stderr=said)
 
@@ -100,7 +100,7 @@ def storm(folder: Path, endpoint: Endpoint, kills: int, seed: int) -> None:
     assert done >= kills * 0.8, "most kills were of a batch at work"
     with (folder / "out.jsonl").open("ab") as file:
         file.write(b'{"id": "t1", "att')  # as a crash in the middle of a write would leave it
-    last = batch(folder, "--json", "--concurrency", "4", cap="5")
+    last = batch(folder, "--json", "--concurrency", "4", cap="50")
     assert last.code == 0, (last.err, (folder / "said.txt").read_text())
     check_books(folder, endpoint, count)
 

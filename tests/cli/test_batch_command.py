@@ -40,14 +40,25 @@ def served() -> Iterator[Endpoint]:
         yield endpoint
 
 
-def prepare(folder: Path, endpoint: Endpoint, count: int, trait: str = "good", more: str = "", rules: str = "") -> None:
+IN_A_FILE = 'path = "memory.sqlite3"'
+
+
+def prepare(
+    folder: Path,
+    endpoint: Endpoint,
+    count: int,
+    trait: str = "good",
+    more: str = "",
+    rules: str = "",
+    memory: str = IN_A_FILE,
+) -> None:
     agents = "\n".join(
         f'[[agents]]\nname = "{name}"\nendpoint = "{endpoint.base_url}"\nmodel = "{trait}@{name}"\nprice = {price}\n'
         f"answer_tokens = 16\nlogprobs = 0\n{more}\n"
         for name, price in PRICES.items()
     )
     auction = f"[auction]\nstrategy_tokens = 100\n{rules}\n"
-    (folder / "sale.toml").write_text(f'{agents}{auction}[memory]\npath = "memory.sqlite3"\n', encoding="utf-8")
+    (folder / "sale.toml").write_text(f"{agents}{auction}[memory]\n{memory}\n", encoding="utf-8")
     write_tasks(folder, count)
 
 

@@ -11,16 +11,17 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.test_batch_command import answered, batch, prepare, results, says
+from tests.cli.test_batch_command import IN_A_FILE, answered, batch, prepare, results, says
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
+from tests.support.postgres import Server
 from tests.support.preloaded import sale_command
 
 ROUNDING = 1e-9
@@ -56,12 +57,19 @@ def kill_once(folder: Path, endpoint: Endpoint, chance: random.Random) -> bool:
     return alive
 
 
-def rows(folder: Path, query: str) -> list[Any]:
-    with closing(sqlite3.connect(folder / "memory.sqlite3")) as connection:
-        return connection.execute(query).fetchall()
+Ask = Callable[[str], Sequence[tuple[Any, ...]]]
+"""Asks the database of a memory."""
 
 
-def check_books(folder: Path, endpoint: Endpoint, count: int) -> None:
+def asks_file(folder: Path) -> Ask:
+    def ask(query: str) -> Sequence[tuple[Any, ...]]:
+        with closing(sqlite3.connect(folder / "memory.sqlite3")) as connection:
+            return connection.execute(query).fetchall()
+
+    return ask
+
+
+def check_books(folder: Path, endpoint: Endpoint, count: int, rows: Ask) -> None:
     lines = results(folder)
     assert Counter(line["id"] for line in lines) == Counter(f"t{n}" for n in range(count)), "each task has one line"
     assert all(line["error"] is None and line["winner"] for line in lines)
@@ -69,11 +77,11 @@ def check_books(folder: Path, endpoint: Endpoint, count: int) -> None:
         right = line["winner"] == "large" or int(line["id"][1:]) % 2 == 0
         assert line["verdict"] == ("success" if right else "failure")
 
-    paid = rows(folder, "SELECT count(*), sum(dollars) FROM batch_calls WHERE status = 'paid'")[0]
-    unknown = rows(folder, "SELECT count(*), coalesce(sum(dollars), 0) FROM batch_calls WHERE status = 'unknown'")[0]
-    assert rows(folder, "SELECT count(*) FROM batch_calls WHERE status = 'open'") == [(0,)]
+    sums = "SELECT count(*), coalesce(sum(dollars), 0) FROM batch_calls WHERE status = "
+    paid, unknown = ([int(value) for value in rows(f"{sums} '{status}'")[0]] for status in ("paid", "unknown"))
+    assert rows("SELECT count(*) FROM batch_calls WHERE status = 'open'") == [(0,)]
     keys = "SELECT count(*) FROM batch_calls WHERE status = 'paid' GROUP BY batch, task, attempt, phase, agent, request"
-    assert {number for (number,) in rows(folder, keys)} == {1}, "no key is settled twice"
+    assert {number for (number,) in rows(keys)} == {1}, "no key is settled twice"
 
     # What the endpoint answered is settled, or was under way at a kill and is charged as unknown.
     assert paid[0] <= answered(endpoint) <= paid[0] + unknown[0]
@@ -84,17 +92,18 @@ def check_books(folder: Path, endpoint: Endpoint, count: int) -> None:
     dollars = paid[1] / 1e9
     assert sum(line["dollars"] for line in lines) == pytest.approx(dollars, abs=ROUNDING)
     assert sum(line["unknown_dollars"] for line in lines) == pytest.approx(unknown[1] / 1e9, abs=ROUNDING)
-    kept = rows(folder, "SELECT sum(dollars) FROM calls")[0][0]
+    kept = rows("SELECT sum(dollars) FROM calls")[0][0]
     assert kept == pytest.approx(dollars, abs=ROUNDING * paid[0])
-    assert rows(folder, "SELECT charged FROM batches") == [(paid[1] + unknown[1],)]
-    assert rows(folder, "SELECT status, count(*) FROM auctions GROUP BY status") == [("settled", count)]
-    assert rows(folder, "SELECT count(*) FROM executions") == [(count,)]
+    assert rows("SELECT charged FROM batches") == [(paid[1] + unknown[1],)]
+    assert rows("SELECT status, count(*) FROM auctions GROUP BY status") == [("settled", count)]
+    assert rows("SELECT count(*) FROM executions") == [(count,)]
 
 
-def storm(folder: Path, endpoint: Endpoint, kills: int, seed: int) -> None:
+def storm(folder: Path, endpoint: Endpoint, kills: int, seed: int, memory: str = IN_A_FILE) -> int:
+    """Kill, then finish; gives back how many tasks there were."""
     count = 4 + 3 * kills
     # Winners depend on the bids alone, not on what the memory held when a task was taken up again.
-    prepare(folder, endpoint, count, "slow-30+good", rules="base_rates = false")
+    prepare(folder, endpoint, count, "slow-30+good", rules="base_rates = false", memory=memory)
     chance = random.Random(seed)
     done = sum(kill_once(folder, endpoint, chance) for _ in range(kills))
     assert done >= kills * 0.8, "most kills were of a batch at work"
@@ -102,13 +111,23 @@ def storm(folder: Path, endpoint: Endpoint, kills: int, seed: int) -> None:
         file.write(b'{"id": "t1", "att')  # as a crash in the middle of a write would leave it
     last = batch(folder, "--json", "--concurrency", "4", cap="50")
     assert last.code == 0, (last.err, (folder / "said.txt").read_text())
-    check_books(folder, endpoint, count)
+    return count
 
 
 def test_killed_at_random_moments_a_batch_loses_and_doubles_nothing(tmp_path: Path, endpoint: Endpoint) -> None:
-    storm(tmp_path, endpoint, 5, seed=1)
+    count = storm(tmp_path, endpoint, 5, seed=1)
+    check_books(tmp_path, endpoint, count, asks_file(tmp_path))
+
+
+def test_on_a_server_too(tmp_path: Path, endpoint: Endpoint, postgres: Server) -> None:
+    url = postgres.database()
+    count = storm(tmp_path, endpoint, 4, seed=3, memory=f'url = "{url}"')
+    check_books(tmp_path, endpoint, count, lambda query: postgres.run(query, url=url))
 
 
 @pytest.mark.release
 def test_killed_fifty_times_a_batch_loses_and_doubles_nothing(tmp_path: Path, endpoint: Endpoint) -> None:
-    storm(tmp_path, endpoint, 50, seed=2)
+    count = storm(tmp_path, endpoint, 50, seed=2)
+    check_books(tmp_path, endpoint, count, asks_file(tmp_path))
+    ((unknown,),) = asks_file(tmp_path)("SELECT count(*) FROM batch_calls WHERE status = 'unknown'")
+    assert unknown > 10, "most kills cut calls off"

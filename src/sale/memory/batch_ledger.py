@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from sale.memory.batch_rates import RateLimit, count_request, rate_wait
 from sale.memory.schema import batch_calls, batch_tasks, batches
@@ -140,11 +140,28 @@ class BatchTotals:
 
 
 _CAP_WAIT: Final = 0.2
-_CALL: Final = and_(*(batch_calls.c[name] == bindparam(f"k_{name}") for name in CallKey.__slots__))
+"""Seconds after which a call asks again whether calls under way have cost less than was set aside."""
+
+# Statements are made once: to build one anew takes several times as long as to run it.
+_OF_KEY: Final = {name: batch_calls.c[name] == bindparam(f"k_{name}") for name in CallKey.__slots__}
+_CALL: Final = and_(*_OF_KEY.values())
 _TASK: Final = and_(batch_tasks.c.batch == bindparam("k_batch"), batch_tasks.c.task == bindparam("k_task"))
-_NUMBERS: Final = select(func.max(batch_calls.c.number)).where(
-    *(batch_calls.c[name] == bindparam(f"k_{name}") for name in CallKey.__slots__ if name != "number")
+_BATCH: Final = batches.c.id == bindparam("k_batch")
+_SAME: Final = and_(*(condition for name, condition in _OF_KEY.items() if name != "number"))
+_STANDING: Final = select(
+    select(batch_tasks.c.owner).where(_TASK).scalar_subquery().label("owner"),
+    select(batches.c.charged).where(_BATCH).scalar_subquery().label("charged"),
+    select(func.max(batch_calls.c.number)).where(_SAME).scalar_subquery().label("last"),
 )
+"""Who has a task, what its batch is charged, and how often the same call was made before."""
+_MAKE: Final = insert(batch_calls)
+_DOLLARS: Final = select(batch_calls.c.dollars).where(_CALL)
+_SETTLE: Final = (
+    update(batch_calls)
+    .where(_CALL)
+    .values(status="paid", owner=None, dollars=bindparam("paid_dollars"), reply=bindparam("paid_reply"))
+)
+_CHARGE: Final = update(batches).where(_BATCH).values(charged=batches.c.charged + bindparam("more"))
 
 
 def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admission:
@@ -156,10 +173,9 @@ def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admissio
         now: Seconds since 1970.
     """
     key = wanted.key
-    owner = connection.execute(select(batch_tasks.c.owner).where(_TASK), _bound(key)).scalar()
+    owner, charged, last = connection.execute(_STANDING, _bound(key)).one()
     if owner != wanted.owner:
         return Admission(taken_over=True)
-    charged = connection.execute(select(batches.c.charged).where(batches.c.id == key.batch)).scalar_one()
     if charged + wanted.most > wanted.cap:
         running = _sum(connection, key.batch, "open")
         if running and charged - running + wanted.most <= wanted.cap:
@@ -170,21 +186,19 @@ def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admissio
         if wait > 0:
             return Admission(wait=wait)
         count_request(connection, wanted.limit.endpoint, int(now), 1, wanted.tokens)
-    last = connection.execute(_NUMBERS, _bound(key)).scalar()
     number = 0 if last is None else last + 1
-    row = {**asdict(key), "number": number, "status": "open", "owner": wanted.owner, "dollars": wanted.most}
-    connection.execute(batch_calls.insert(), row)
+    row = {**_fields(key), "number": number, "status": "open", "owner": wanted.owner, "dollars": wanted.most}
+    connection.execute(_MAKE, row)
     _charge(connection, key.batch, wanted.most)
     return Admission(number=number, second=int(now))
 
 
 def pay(connection: Connection, key: CallKey, dollars: int, reply: bytes) -> None:
     """Settle a call, also one that was taken for unknown meanwhile."""
-    before = connection.execute(select(batch_calls.c.dollars).where(_CALL), _bound(key)).scalar()
+    before = connection.execute(_DOLLARS, _bound(key)).scalar()
     if before is None:
         return
-    values = {"status": "paid", "owner": None, "dollars": dollars, "reply": reply}
-    connection.execute(update(batch_calls).where(_CALL).values(values), _bound(key))
+    connection.execute(_SETTLE, {**_bound(key), "paid_dollars": dollars, "paid_reply": reply})
     _charge(connection, key.batch, dollars - before)
 
 
@@ -196,7 +210,7 @@ def lose(connection: Connection, key: CallKey) -> None:
 
 def free(connection: Connection, key: CallKey) -> None:
     """A call was refused, or never sent: it costs nothing."""
-    before = connection.execute(select(batch_calls.c.dollars).where(_CALL), _bound(key)).scalar()
+    before = connection.execute(_DOLLARS, _bound(key)).scalar()
     if before is not None:
         connection.execute(delete(batch_calls).where(_CALL), _bound(key))
         _charge(connection, key.batch, -before)
@@ -244,8 +258,8 @@ def finish(connection: Connection, key: CallKey, owner: str, end: TaskEnd) -> bo
     made = and_(batch_calls.c.batch == key.batch, batch_calls.c.task == key.task)
     connection.execute(update(batch_calls).where(made).values(reply=None))
     if end.other > 0:
-        row = {**asdict(key), "status": "paid", "owner": None, "dollars": end.other}
-        connection.execute(batch_calls.insert(), row)
+        row = {**_fields(key), "status": "paid", "owner": None, "dollars": end.other}
+        connection.execute(_MAKE, row)
         _charge(connection, key.batch, end.other)
     return True
 
@@ -343,7 +357,11 @@ def read_totals(connection: Connection, batch: str) -> BatchTotals:
 
 
 def _bound(key: CallKey) -> dict[str, object]:
-    return {f"k_{name}": value for name, value in asdict(key).items()}
+    return {f"k_{name}": getattr(key, name) for name in CallKey.__slots__}
+
+
+def _fields(key: CallKey) -> dict[str, object]:
+    return {name: getattr(key, name) for name in CallKey.__slots__}
 
 
 def _sum(connection: Connection, batch: str, status: str) -> int:
@@ -354,4 +372,4 @@ def _sum(connection: Connection, batch: str, status: str) -> int:
 
 
 def _charge(connection: Connection, batch: str, dollars: int) -> None:
-    connection.execute(update(batches).where(batches.c.id == batch).values(charged=batches.c.charged + dollars))
+    connection.execute(_CHARGE, {"k_batch": batch, "more": dollars})

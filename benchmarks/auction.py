@@ -181,7 +181,8 @@ async def _answer(request: Request) -> JSONResponse:
     )
 
 
-def _serve(port: int) -> None:
+def serve_instantly(port: int) -> None:
+    """Serve the instant endpoint; to be called in a process of its own."""
     app = Starlette(routes=[Route("/v1/chat/completions", _answer, methods=["POST"])])
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
 
@@ -227,7 +228,8 @@ async def _await(awaited: Awaitable[object]) -> None:
     await awaited
 
 
-async def _until_up(port: int) -> None:
+async def wait_until_up(port: int) -> None:
+    """Wait until something listens at a port of this machine."""
     for _ in range(1200):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -263,10 +265,10 @@ def main() -> None:
         )
 
     print("2. Over HTTP to an instant endpoint, CPU of this process")
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(arguments.port,), daemon=True)
+    server = multiprocessing.get_context("spawn").Process(target=serve_instantly, args=(arguments.port,), daemon=True)
     server.start()
     try:
-        asyncio.run(_until_up(arguments.port))
+        asyncio.run(wait_until_up(arguments.port))
         for jury in modes:
             ours = asyncio.run(over_http(arguments.port, jury, count))
             theirs = asyncio.run(bare_client(arguments.port, round(ours.calls), count))

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Self, cast
 
 from sale import config
 from sale.agents.admission import Admission
-from sale.agents.attempt import attempt, prepare_all
+from sale.agents.attempt import attempt_in_order, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
 from sale.agents.own_tools import configured_verifier
 from sale.agents.pool import build_agents
 from sale.agents.protocol import Agent, Verifier
+from sale.agents.resource import Resource
+from sale.agents.side_by_side import TaskOutcome, outcome_of, run_side_by_side
 from sale.agents.tools.sandbox import open_sandbox
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
@@ -30,9 +32,8 @@ from sale.auction import scoring
 from sale.auction.allowance import Allowance, incumbent_of
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
-from sale.auction.events import AwardedAgain, Observer, ignore
+from sale.auction.events import Observer, ignore
 from sale.auction.fanout import fan_out
-from sale.auction.following import following
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
 from sale.auction.terms import AuctionTerms
@@ -43,14 +44,13 @@ from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
-from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Result, Task, Verdict, Weights
+from sale.types import Attempt, Auction, AuctionRules, Call, CheckErrors, Result, Task, Verdict, Weights
 
-T = TypeVar("T")
 Names = Collection[str] | None
 MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
 
 
-class Market:
+class Market(Resource):
     """A pool of agents, the rules they compete under, and what they remember.
 
     Use it in `async with`, or in `with` for `run_sync`; or close it: it holds weights, connections and a database.
@@ -96,20 +96,27 @@ class Market:
         self.verifier: Verifier | None = None  # of `run`, where the caller names no other
         self.admission = Admission()  # without labels, no agent satisfies a requirement
         self._open_memory, self._memory = memory, cast("AuctionMemory | None", None)
-        self._memory_lock, self._runner = asyncio.Lock(), cast("asyncio.Runner | None", None)
+        self._memory_lock = asyncio.Lock()
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
 
     @classmethod
-    def from_config(cls, path: Path | str | None = None, *, settings: config.Settings | None = None) -> Self:
+    def from_config(
+        cls,
+        path: Path | str | None = None,
+        *,
+        settings: config.Settings | None = None,
+        agents: Sequence[Agent] | None = None,
+    ) -> Self:
         """The market that `sale.toml` describes, with what `sale.shipped` knows of it; else the embedded pool.
 
-        The file is looked for in the usual places unless given; settings take its place.
+        The file is looked for in the usual places unless given; settings take its place. Agents may be given that
+        were made of these settings already.
 
         Raises:
             ConfigError: The file is wrong, a key is not in the environment, or an agent has no price.
         """
         found = settings or config.load(Path(path) if path is not None else None)
-        known, agents = knowledge_of(found), build_agents(found)
+        known, agents = knowledge_of(found), build_agents(found) if agents is None else tuple(agents)
         market = cls(
             agents,
             seats=seat_jurors(found, agents),
@@ -138,7 +145,13 @@ class Market:
         return self._prior
 
     async def run(
-        self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
+        self,
+        task: Task | str,
+        *,
+        verifier: Verifier | None = None,
+        observe: Observer = ignore,
+        tenant: str = DEFAULT,
+        auction_id: str | None = None,
     ) -> Result:
         """One task through the market.
 
@@ -147,6 +160,7 @@ class Market:
             verifier: Says whether the answer is right, else the market's; without one that is unknown until `feedback`.
             observe: Called with every event as it happens.
             tenant: Whose task it is: agents are shown past tasks and plans of this tenant only.
+            auction_id: The record's id; made up unless given. A record of it that was left unfinished is gone on with.
 
         Raises:
             SaleError: The auction could not be held (`CapError`, `NoBidsError`), or the memory could not be written
@@ -154,27 +168,45 @@ class Market:
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began, verifier = time.monotonic(), verifier or self.verifier
-        check = await self.check_errors(verifier)
+        check, attempts = await self.check_errors(verifier), list[Attempt]()
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
-        auction = await self._hold(task, terms)
-        unkept = await self._keep(lambda memory: memory.award(auction))
-        attempts: list[Attempt] = []
-        bid: Bid | None = auction.winner
+        memory = None if auction_id is None else await self.memory()
+        begun = await memory.take_up(auction_id, self._agents) if auction_id and memory else None
+        terms = replace(terms, auction_id=auction_id or terms.auction_id)
+        awarded = begun.auction if begun else None
+        auction = awarded or await self._hold(task, terms, begun=begun is not None)
+        unkept = None if awarded else await self._keep(lambda memory: memory.award(auction))
         try:
-            while bid is not None:
-                agent = self._agents[bid.agent]
-                attempts.append(await attempt(agent, auction.task, bid, verifier=verifier, observe=observe))
-                bid = following(auction, attempts, self._rules.attempts, check)
-                if bid is not None:
-                    observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
+            most = self._rules.attempts
+            await attempt_in_order(self._agents, auction, attempts, most, check, verifier=verifier, observe=observe)
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
-        for number, done in enumerate(attempts, start=1):
-            self.record_work(done.execution.agent, done.execution.calls, answered=number == len(attempts))
+        for number, tried in enumerate(attempts, start=1):
+            self.record_work(tried.execution.agent, tried.execution.calls, answered=number == len(attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: memory.settle_result(result)))
+
+    def map(
+        self,
+        tasks: Iterable[Task | str],
+        *,
+        concurrency: int = 8,
+        verifier_of: Callable[[Task], Verifier | None] = lambda _: None,
+    ) -> AsyncGenerator[TaskOutcome]:
+        """Many tasks through the market, side by side; `async for` gives their outcomes as they come.
+
+        Args:
+            tasks: Taken one by one, as there is room.
+            concurrency: How many at one time.
+            verifier_of: Gives a task's verifier; the market's unless it gives one.
+        """
+
+        async def work(task: Task) -> TaskOutcome:
+            return await outcome_of(task, self.run(task, verifier=verifier_of(task)))
+
+        return run_side_by_side(map(_as_task, tasks), work, concurrency)
 
     async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:
         """One step of the record, after money was spent; gives back why it could not be taken."""
@@ -194,9 +226,8 @@ class Market:
 
     def worst_auction(self, task: Task | str, terms: AuctionTerms) -> float:
         """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
-        pool = self._bidders(terms.among)
-        bidders, jurors, seats = self.admission.select(pool, self._jurors, self._seats, terms.require)
-        worst = fan_out(bidders, jurors, _as_task(task), self._rules, seats).dollars
+        seated = self.admission.select(self._bidders(terms.among), self._jurors, self._seats, terms.require)
+        worst = fan_out(seated[0], seated[1], _as_task(task), self._rules, seated[2]).dollars
         return min(worst, self._rules.caps.dollars)
 
     def run_sync(
@@ -275,10 +306,9 @@ class Market:
             await memory.award(auction)
         return auction
 
-    async def _hold(self, task: Task | str, terms: AuctionTerms) -> Auction:
-        """As `award`, with a record that is begun but does not hold the award yet."""
-        task, auction_id = _as_task(task), terms.auction_id
-        pool = self._bidders(terms.among)
+    async def _hold(self, task: Task | str, terms: AuctionTerms, *, begun: bool = False) -> Auction:
+        """As `award`, with a record that is begun, maybe already, but does not hold the award yet."""
+        task, auction_id, pool = _as_task(task), terms.auction_id, self._bidders(terms.among)
         bidders, jurors, seats = self.admission.select(pool, self._jurors, self._seats, terms.require)
         tenant = DEFAULT if terms.tenant is None else terms.tenant
         recalled = memory.of(tenant) if (memory := await self.memory()) else None
@@ -301,7 +331,8 @@ class Market:
         await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror in jurors])
         if memory:
             await begin_allowance(self.allowance, memory, incumbent=self.incumbent.name)
-            await memory.begin(auction_id, task, tenant=tenant, withheld=bool(terms.require))
+            if not begun:
+                await memory.begin(auction_id, task, tenant=tenant, withheld=bool(terms.require))
         ledger = Ledger(caps=self._rules.caps, observe=terms.observe)
         try:
             return await auctioneer.hold(auction_id, task, ledger, terms.observe)
@@ -355,23 +386,6 @@ class Market:
             await memory.settle_result(result)
         return result
 
-    def _sync(self, work: Coroutine[object, object, T]) -> T:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            # One loop for all calls: connections and the database belong to the loop that opened them.
-            self._runner = self._runner or asyncio.Runner()
-            return self._runner.run(work)
-        work.close()
-        raise InputError("run_sync was called inside a running event loop", hint="Use `await market.run(…)`.")
-
-    def close(self) -> None:
-        """Close after `run_sync`."""
-        self._sync(self.aclose())
-        if self._runner is not None:
-            self._runner.close()
-        self._runner = None
-
     async def aclose(self) -> None:
         """Close agents and memory; the market can be used again, at the cost of opening anew."""
         for agent in self.agents:
@@ -380,18 +394,6 @@ class Market:
             if (memory := self._memory) is not None:
                 self._memory = None
                 await memory.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
 
 def _as_task(task: Task | str) -> Task:

@@ -32,6 +32,7 @@ NEEDED = (
 START = ("PYTHONIOENCODING", "PYTHONUTF8", "PYTHONWARNINGS", "LC_ALL", "LC_CTYPE", "LANG")
 """What an interpreter heeds at its start: a command with others than this process had is loaded anew."""
 NEEDED_BY = {
+    "batch": ("sale.cli.batch", "sale.batch.pool", "sale.batch.run"),
     "serve": ("sale.cli.serve", "sale.server.app", "sale.server.serving"),
     "mcp": ("sale.cli.mcp",),
     "bench": ("sale.cli.bench", "sale.bench.report.make", "sale.bench.figure_style", "sale.bench.annotate.agreement"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sale.agents.protocol import Agent, Verifier
-from sale.auction.events import Judged, Observer, WorkFinished, WorkStarted
+from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
+from sale.auction.following import following
 from sale.auction.text import make_storable
-from sale.types import Attempt, Bid, Execution, Outcome, Task
+from sale.types import Attempt, Auction, Bid, CheckErrors, Execution, Outcome, Task
 
 
 async def prepare_all(agents: Sequence[Agent]) -> None:
@@ -38,6 +39,35 @@ async def attempt(agent: Agent, task: Task, bid: Bid, *, verifier: Verifier | No
     """
     execution = await _work(agent, task, bid, observe)
     return Attempt(execution=execution, outcome=await _judge(task, execution, verifier, observe))
+
+
+async def attempt_in_order(
+    agents: Mapping[str, Agent],
+    auction: Auction,
+    attempts: list[Attempt],
+    most: int,
+    check: CheckErrors,
+    *,
+    verifier: Verifier | None,
+    observe: Observer,
+) -> None:
+    """Have the winner of an auction do the task, and others after it.
+
+    Args:
+        agents: By name.
+        auction: Who was awarded the task.
+        attempts: Takes each attempt as it ends, so that those before a cancellation are not lost.
+        most: How many there may be.
+        check: How often a check of answers is wrong.
+        verifier: Says whether an answer is right.
+        observe: Told of each step.
+    """
+    bid: Bid | None = auction.winner
+    while bid is not None:
+        attempts.append(await attempt(agents[bid.agent], auction.task, bid, verifier=verifier, observe=observe))
+        bid = following(auction, attempts, most, check)
+        if bid is not None:
+            observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
 
 
 async def _work(agent: Agent, task: Task, bid: Bid, observe: Observer) -> Execution:

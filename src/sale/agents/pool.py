@@ -48,6 +48,8 @@ from sale.types.tools import Fee
 
 Wrapper = Callable[[AgentSettings, Model], Model]
 """Something between an agent and its model: a recorder, say."""
+OwnWrapper = Callable[[AgentSettings, Agent], Agent]
+"""Something between the market and an agent without a model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,19 +65,25 @@ class Engines:
 
 
 def build_agents(
-    settings: Settings, *, wrap: Wrapper | None = None, tools: Sequence[Tool] = (), engines: Engines | None = None
+    settings: Settings,
+    *,
+    wrap: Wrapper | None = None,
+    wrap_own: OwnWrapper | None = None,
+    tools: Sequence[Tool] = (),
+    engines: Engines | None = None,
 ) -> tuple[Agent, ...]:
     """Return every agent of the settings, ready but not yet opened: no weights are loaded and no endpoint is called.
 
     Args:
         settings: The pool, and what it works with.
         wrap: Put around every agent's model.
+        wrap_own: Put around every agent that is a program, a function or a `kind`, which has no model.
         tools: Beside the tools the settings name.
         engines: How embedded models are run.
 
     Raises:
         ConfigError: A key is not in the environment, an embedded model or a function is unknown, an agent has no price,
-            or a program or function is to be wrapped.
+            or models are to be wrapped and a program or function is not.
         SandboxError: An agent works with tools, by repair or with several samples, and code cannot be isolated here.
     """
     settings = _settle_prices(settings)
@@ -94,6 +102,8 @@ def build_agents(
     def join(agent: AgentSettings) -> Agent:
         if agent.has_model:
             return _make_agent(settings, agent, _wrap_agent(agent, running, wrap), engage)
+        if wrap_own is not None:
+            return wrap_own(agent, own_agent(agent, agent_price(agent)))
         if wrap is not None:
             hint = "Leave it out of this pool."
             raise ConfigError("a program or a function has no model", where=f"agent {agent.name!r}", hint=hint)

@@ -57,19 +57,33 @@ def examples() -> list[TaskLine]:
 
 def parse_tasks(text: str, origin: str) -> list[TaskLine]:
     """Tasks from JSON lines; see `read_tasks`."""
-    tasks: list[TaskLine] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            tasks.append(TaskLine.model_validate_json(line))
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"])) or "the line"
-            raise InputError(f"{place}: {fault['msg']}", where=f"{origin}:{number}") from error
+    tasks = [parse_task(line, f"{origin}:{number}") for number, line in numbered_lines(text)]
     if not tasks:
         raise InputError("there are no tasks in it", where=origin)
     return tasks
+
+
+def numbered_lines(text: str) -> list[tuple[int, str]]:
+    """The lines of a task file that are not empty, with their numbers from 1."""
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+
+
+def parse_task(line: str, where: str) -> TaskLine:
+    """The task of one line.
+
+    Args:
+        line: JSON.
+        where: The file and the line's number.
+
+    Raises:
+        InputError: It is not a task.
+    """
+    try:
+        return TaskLine.model_validate_json(line)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"])) or "the line"
+        raise InputError(f"{place}: {fault['msg']}", where=where) from error
 
 
 def pick(tasks: list[TaskLine], task_id: str | None, origin: str) -> TaskLine:

@@ -21,6 +21,7 @@ VERBS = {
     "trial": ("trial", "Would a market pay? Every agent on a sample of your tasks, under a cap in dollars."),
     "run": ("run", "Run a task through the market: auction, work, verification, settlement."),
     "bid": ("run", "Hold the auction only: who would do the task, and why."),
+    "batch": ("batch", "Many tasks through the market, each once, under a cap in dollars."),
     "init": ("init", "Write a sale.toml from what this machine has."),
     "allow": ("allow", "Believe a sale.toml that lies in a repository, as it is now."),
     "doctor": ("doctor", "Check every agent with one tiny call."),

@@ -16,7 +16,8 @@ from sale.cli.examples import FIRST, TaskLine, examples, pick, read_tasks
 from sale.cli.options import FILE, F, config_option, json_option, output
 from sale.cli.statuses import status_of
 from sale.cli.streams import finish, read_input, showing, tell
-from sale.errors import InputError, SandboxError, StoreError
+from sale.cli.verifiers import verifier_of
+from sale.errors import InputError, StoreError
 from sale.files.reading import read_text
 from sale.types import Holding, JuryMode
 
@@ -113,7 +114,7 @@ async def _run(request: RunRequest, judge: str | None, *, check: bool) -> sale.R
     from sale.cli.live import watching
 
     async with sale.Market.from_config(settings=request.settings) as market:
-        verifier = _verifier(request, market, judge)
+        verifier = verifier_of(request.line, market, request.settings.sandbox, judge=judge)
         if check and verifier is None:
             raise _unchecked()
         with watching(quiet=request.quiet) as observe:
@@ -140,35 +141,6 @@ async def _bid(request: RunRequest) -> tuple[sale.Auction, str | None]:
                 if not held:
                     raise
                 return held[-1], f"the auction is not on record: {error}"
-
-
-def _verifier(request: RunRequest, market: sale.Market, judge: str | None) -> sale.Verifier | None:
-    """Tests before a judging model, that before a reference answer; then what the settings name, and the task shows."""
-    line = request.line
-    if line.tests is not None:
-        return market.tests(line.tests, prelude=line.prelude)
-    if judge is not None:
-        jurors = {agent.name: agent.juror for agent in market.agents if agent.juror is not None}
-        if judge not in jurors:
-            raise InputError(f"no agent {judge!r} on the jury", hint=f"There are: {', '.join(jurors)}.")
-        return sale.ModelJudge(jurors[judge], line.reference)
-    if line.reference is not None:
-        return sale.ExactMatch(line.reference, line.aliases)
-    return market.verifier or _shown(request)
-
-
-def _shown(request: RunRequest) -> sale.Verifier | None:
-    """The examples in the task itself; nothing where code cannot be isolated, as they are only a convenience."""
-    from sale.agents.task_examples import examples_of
-    from sale.agents.tools.sandbox import open_sandbox
-
-    if examples_of(request.line.text) is None:
-        return None
-    try:
-        sandbox, limits = open_sandbox(request.settings.sandbox)
-    except SandboxError:
-        return None
-    return sale.TaskExamples(sandbox=sandbox, limits=limits)
 
 
 def _unchecked() -> InputError:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Self
-
 from rich import box
-from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +12,8 @@ from sale.bench.trial.purse import Purse
 from sale.bench.trial.run import Ending
 from sale.bench.trial.verdict import TrialReport, Way
 from sale.cli.board import money
+from sale.cli.progress import TaskProgress
 
-LINE_SECONDS = 30.0
-"""Seconds between lines of progress, where there is no terminal."""
 ENDINGS: dict[Ending, str] = {
     "clear": "It stopped early: which agent is as good as the others is clear.",
     "cap": "It stopped at its cap: another task could have gone beyond.",
@@ -28,7 +22,7 @@ ENDINGS: dict[Ending, str] = {
 STYLES = {"as good": "green", "worse": "red", "not clear": "yellow"}
 
 
-class Watched:
+class Watched(TaskProgress):
     """Tasks done, time left and dollars so far, on standard error."""
 
     def __init__(self, purse: Purse, total: int, *, quiet: bool) -> None:
@@ -39,37 +33,12 @@ class Watched:
             total: How many tasks there are.
             quiet: Show nothing.
         """
+        super().__init__("trial", total, left="left at most,", quiet=quiet)
         self._purse = purse
-        self._total = total
-        self._console = Console(stderr=True, quiet=quiet)
-        self._last = -LINE_SECONDS
-        columns = (
-            TextColumn("trial"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("at most"),
-            TimeRemainingColumn(),
-            TextColumn("left,  {task.fields[spent]} of {task.fields[cap]}"),
-        )
-        self._bar = Progress(*columns, console=self._console, disable=quiet or not self._console.is_terminal)
-        self._row = self._bar.add_task("trial", total=total, spent=money(0.0), cap=money(purse.cap))
 
     def __call__(self, done: int) -> None:
         """So many tasks are done."""
-        spent, now = money(self._purse.spent), time.monotonic()
-        self._bar.update(self._row, completed=done, spent=spent)
-        if not self._console.is_terminal and now - self._last >= LINE_SECONDS:
-            self._last = now
-            self._console.print(f"{done} of {self._total} tasks, {spent} of {money(self._purse.cap)}")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        self.show(done, f"{money(self._purse.spent)} of {money(self._purse.cap)}")
 
 
 def screen(report: TrialReport, *, ended: Ending, of: int, spent: float, cap: float) -> Group:

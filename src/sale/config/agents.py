@@ -144,6 +144,11 @@ class AgentSettings(Section):
     """The most model calls of one tool loop; with `repair`, the most answers."""
     mcp: tuple[str, ...] | None = None
     """Which MCP tools it may use with `execution = "tools"`: names of servers, or `server.tool`. All unless given."""
+    requests_per_minute: Positive | None = None
+    """The most requests a minute that all processes of `sale batch` on one memory together send to its model. Agents
+    of one endpoint or provider, model and key share the limit: the lowest that one of them names. None unless given."""
+    tokens_per_minute: Positive | None = None
+    """The same for tokens read and written. A request counts with the most it can take until its usage is known."""
     samples: Positive = 1
     """The most answers it works out for one task. The one that most of them agree on counts; for code, the one with
     which most of the examples in the task hold. It stops as soon as more answers cannot change that."""
@@ -295,5 +300,7 @@ _OF_MODELS = frozenset(
         "samples",
         "tools",
         "look",
+        "requests_per_minute",
+        "tokens_per_minute",
     }
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, select, update
 
 from sale.errors import InputError
 from sale.memory import writing
@@ -159,6 +159,27 @@ def abandon(connection: Connection, auction_id: str, reason: str, made: Sequence
     rows = Rows()
     writing.add_calls(connection, rows, head.key, writing.call_rows("stray", made))
     rows.insert(connection)
+
+
+def take_up(connection: Connection, auction_id: str, owner: str) -> bool:
+    """From wherever an auction was left to `open`, or `awarded` where it has its award; a settled one stays as it is.
+
+    Args:
+        connection: Writing.
+        auction_id: Which.
+        owner: Holds it from now on. Its stray calls go: the new owner accounts for them anew.
+
+    Returns:
+        False where there is no such auction.
+    """
+    head = connection.execute(_HEAD, {"auction_id": auction_id}).one_or_none()
+    if head is None:
+        return False
+    if head.settled_at is None:
+        status = "open" if head.awarded_at is None else "awarded"
+        _change(connection, head.key, owner=owner, status=status, abandoned_at=None, reason=None)
+        connection.execute(delete(calls).where(calls.c.auction == head.key, calls.c.part == "stray"))
+    return True
 
 
 def release(connection: Connection, auction_id: str) -> None:

@@ -13,6 +13,7 @@ Types are portable; nothing here is SQLite's alone. Rules that hold throughout:
 - Only auctions have a tenant. What hangs on one is that one's; a task's text is kept once for whoever asks it, and
   read only through an auction.
 - `weight_sets` and `weight_uses` are append-only too, and no auction's: what is forgotten leaves them alone.
+- The tables of batches are no auction's either. Their money is in whole nano-dollars, so that sums are exact.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
 
-HEAD: Final = "0011"
+HEAD: Final = "0012"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -290,4 +291,60 @@ calls = Table(
     ForeignKeyConstraint(["auction", "outcome"], ["outcomes.auction", "outcomes.position"]),
     ForeignKeyConstraint(["auction", "execution"], ["executions.auction", "executions.position"]),
     CheckConstraint("part IN ('auction', 'execution', 'outcome', 'stray')", name="part"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", ExactText, nullable=False, unique=True),
+    Column("charged", BigInteger, nullable=False),  # paid, set aside, and unknown
+)
+
+
+def _of_batch() -> tuple[Column[str], ...]:
+    """The batch and the task a row belongs to."""
+    of = Column("batch", String(32), ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True)
+    return of, Column("task", ExactText, primary_key=True)
+
+
+batch_tasks = Table(
+    "batch_tasks",
+    metadata,
+    *_of_batch(),
+    Column("position", Integer, nullable=False),  # in the task file
+    Column("digest", String(64), nullable=False),  # SHA-256 of its line
+    Column("status", String(16), nullable=False),
+    Column("owner", String(32), index=True),  # the memory that works on it
+    Column("attempt", Integer, nullable=False),  # from 1; 0: never begun
+    Column("verdict", String(16)),  # once it is done
+    Column("line", ExactText),  # of the results, once it is done
+    CheckConstraint("status IN ('waiting', 'running', 'done', 'failed')", name="status"),
+    Index("ix_batch_tasks_next", "batch", "status", "position"),
+)
+
+batch_calls = Table(
+    "batch_calls",  # the primary key is the idempotency key
+    metadata,
+    *_of_batch(),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("phase", String(32), primary_key=True),
+    Column("agent", ExactText, primary_key=True),
+    Column("request", String(64), primary_key=True),  # SHA-256 of what is asked
+    Column("number", Integer, primary_key=True, autoincrement=False),  # the same asked again
+    Column("status", String(16), nullable=False),
+    Column("owner", String(32), index=True),  # the memory that makes it, while it is under way
+    Column("dollars", BigInteger, nullable=False),  # nano-dollars: set aside, and once paid what it cost
+    Column("reply", LargeBinary),  # JSON, packed by zlib, from when it is paid until its task is done
+    CheckConstraint("status IN ('open', 'paid', 'unknown')", name="status"),
+    Index("ix_batch_calls_batch_status", "batch", "status"),
+)
+
+batch_rates = Table(
+    "batch_rates",  # of the last minutes, by all processes
+    metadata,
+    Column("endpoint", String(64), primary_key=True),
+    Column("second", BigInteger, primary_key=True, autoincrement=False),  # since 1970
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
 )

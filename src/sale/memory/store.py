@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from sale.errors import InputError
 from sale.memory import export, forgetting, lifecycle, queries
+from sale.memory.batches import BatchQueries
 from sale.memory.database import MemoryDatabase
 from sale.memory.figures import FigureQueries
 from sale.memory.importers.into_memory import import_works
@@ -40,7 +41,7 @@ BUSY_SECONDS = 60.0
 """Seconds a write waits for that of another process, before it is an error."""
 
 
-class AuctionMemory(RecallQueries, LearningQueries, FigureQueries):
+class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries):
     """The memory in one database, shared by any number of tasks and processes. Use it as an async context manager."""
 
     def __init__(

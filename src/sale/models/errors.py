@@ -73,6 +73,9 @@ MAP: tuple[tuple[type[Exception], type[CallError], str], ...] = (
 UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
 FOREIGN = (theirs.AgentRunError, theirs.UserError, httpx2.HTTPError, httpx2.InvalidURL, openai.OpenAIError)
 
+# Nothing of the request had been sent when these were raised.
+UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
 MESSAGE_LENGTH = 300
 FAULTS_SHOWN = 3
 HIDDEN = "‹hidden›"
@@ -122,6 +125,14 @@ def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -
     except foreign as error:
         repeats_key = any(secret in _chain(error) for secret in hide if secret)
         raise to_call_error(error, where, hide) from (None if repeats_key else error)
+
+
+def was_never_sent(error: CallError) -> bool:
+    """Return `True` where it is certain that a failed call never left this machine, so that it cost nothing."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UNSENT):
+        cause = cause.__cause__
+    return cause is not None
 
 
 def _by_status(status: int, otherwise: tuple[type[CallError], str]) -> tuple[type[CallError], str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from sale.auction.ledger import TEMPLATE_TOKENS, TOKENS_PER_BYTE, worst_usage
+from sale.agents.loop_usage import worst_loop_usage
+from sale.auction.ledger import worst_usage
 from sale.bench.trial.purse import Purse
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
 from sale.types import Price, Reply, Usage
@@ -67,9 +67,8 @@ class PaidToolModel(WrapperModel):
     ) -> ModelResponse:
         """Ask, if the purse allows it."""
         tools: list[Any] = [tool.parameters_json_schema for tool in model_request_parameters.function_tools]
-        size = len(ModelMessagesTypeAdapter.dump_json(messages)) + len(json.dumps(tools).encode())
         longest = (model_settings or {}).get("max_tokens") or self._answer_tokens
-        most = Usage(input_tokens=size * TOKENS_PER_BYTE + TEMPLATE_TOKENS, output_tokens=longest)
+        most = worst_loop_usage(messages, tools, longest)
         number = await self._purse.reserve(self._price.dollars(most))
         try:
             response = await self.wrapped.request(messages, model_settings, model_request_parameters)

@@ -1,0 +1,178 @@
+"""What `sale batch` itself costs: tasks a second, and own processor time a task, by the number of processes.
+
+    python -m benchmarks.batch [--tasks 200] [--workers 1 2 4] [--url postgresql://…]
+
+Two agents over HTTP to an instant endpoint in a process of its own, so that nearly all of the time is the market's and
+the ledger's. Each number of workers does a batch of its own with a memory of its own; each worker is a process, has
+done a task before the clock starts, and shares the batch with the others. Everything runs on the same cores, the
+endpoint too: the ratios to one worker are of this machine, in this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from benchmarks.auction import serve_instantly, wait_until_up
+from sale import ExactMatch, Task, config
+from sale.batch.calls import digest
+from sale.batch.pool import batch_market
+from sale.batch.results import ResultFile
+from sale.batch.run import BatchRun, BatchTask
+from sale.market import Market
+
+CAP = 1000.0
+WIDTH = 16
+"""Tasks at one time in each process, as `sale batch` has it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerCost:
+    """What one process used, from its start signal to the end of the batch."""
+
+    cpu: float
+    wall: float
+    mib: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What one process is to do."""
+
+    folder: Path
+    tasks: int
+    number: int
+
+
+def write_settings(folder: Path, port: int, url: str | None) -> None:
+    """Two agents at the instant endpoint, with a memory of their own."""
+    agents = "".join(
+        f'[[agents]]\nname = "{name}"\nendpoint = "http://127.0.0.1:{port}/v1"\nmodel = "{name}"\nprice = {price}\n'
+        "logprobs = 0\nanswer_tokens = 64\n"
+        for name, price in (("a-4b", 0.05), ("d-32b", 0.36))
+    )
+    place = f'url = "{url}"' if url else f'path = "{folder / "memory.sqlite3"}"'
+    (folder / "sale.toml").write_text(f"{agents}[memory]\n{place}\n", encoding="utf-8")
+
+
+def tasks_of(count: int, name: str) -> Mapping[str, BatchTask]:
+    """So many tasks, whose answers are checked."""
+    texts = {f"{name}{at}": f"Task {at} of {name}: sort {at} records by field {at % 7}." for at in range(count)}
+    return {
+        task: BatchTask(task=Task(text=text, id=task), digest=digest(text), verifier_of=lambda _: ExactMatch("yes"))
+        for task, text in texts.items()
+    }
+
+
+async def do_batch(market: Market, folder: Path, name: str, count: int) -> None:
+    """Do one batch, or a share of it."""
+    memory = await market.memory()
+    if memory is None:
+        raise SystemExit("the market has no memory")
+    results = ResultFile(folder / f"{name}.jsonl")
+    run = BatchRun(market, await memory.batch(name), tasks_of(count, name), results, cap=CAP, width=WIDTH)
+    await run.run(lambda _: None)
+
+
+def work(job: Job, start: Barrier, costs: Queue[WorkerCost]) -> None:
+    """One process: get ready, wait for the others, do a share of the batch."""
+
+    async def go() -> WorkerCost:
+        async with batch_market(config.load(job.folder / "sale.toml")) as market:
+            await do_batch(market, job.folder, f"warm{job.number}-", 1)
+            await asyncio.to_thread(start.wait)
+            cpu, wall = time.process_time(), time.perf_counter()
+            await do_batch(market, job.folder, "batch", job.tasks)
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        return WorkerCost(cpu=cpu, wall=wall, mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+    costs.put(asyncio.run(go()))
+
+
+def measure_map(port: int, tasks: int) -> float:
+    """Milliseconds of own processor time a task of `Market.map`: the same market, without a ledger."""
+
+    async def go(folder: Path) -> float:
+        async with Market.from_config(settings=config.load(folder / "sale.toml")) as market:
+            for count, name in ((4, "warm"), (tasks, "batch")):
+                cpu = time.process_time()
+                texts = [Task(text=one.task.text) for one in tasks_of(count, name).values()]
+                async for outcome in market.map(texts, concurrency=WIDTH, verifier_of=lambda _: ExactMatch("yes")):
+                    if outcome.error is not None:
+                        raise SystemExit(str(outcome.error))
+            return 1e3 * (time.process_time() - cpu) / tasks
+
+    with tempfile.TemporaryDirectory() as name:
+        write_settings(Path(name), port, None)
+        return asyncio.run(go(Path(name)))
+
+
+def measure(port: int, tasks: int, workers: int, url: str | None) -> tuple[float, float, float]:
+    """Tasks a second, milliseconds of own processor time a task, and the most memory of a process in MiB."""
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_settings(folder, port, url)
+        start, costs = spawn.Barrier(workers), spawn.Queue()
+        jobs = [Job(folder=folder, tasks=tasks, number=number) for number in range(workers)]
+        processes = [spawn.Process(target=work, args=(job, start, costs)) for job in jobs]
+        for process in processes:
+            process.start()
+        found: list[WorkerCost] = [costs.get() for _ in processes]
+        for process in processes:
+            process.join()
+        lines = (folder / "batch.jsonl").read_text(encoding="utf-8").splitlines()
+    if len(lines) != tasks:
+        raise SystemExit(f"{len(lines)} lines for {tasks} tasks")
+    return (
+        tasks / max(one.wall for one in found),
+        1e3 * sum(one.cpu for one in found) / tasks,
+        max(one.mib for one in found),
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="What sale batch itself costs.")
+    parser.add_argument("--tasks", type=int, default=200)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument(
+        "--url", help="An empty PostgreSQL database, in place of SQLite files; for one number of workers."
+    )
+    parser.add_argument("--port", type=int, default=18_437)
+    given = parser.parse_args()
+    if given.url and len(given.workers) > 1:
+        parser.error("--url is for one number of --workers: each needs an empty database")
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {given.tasks} tasks, 2 agents, {WIDTH} at once\n"
+    )
+    endpoint = multiprocessing.get_context("spawn").Process(target=serve_instantly, args=(given.port,), daemon=True)
+    endpoint.start()
+    try:
+        asyncio.run(wait_until_up(given.port))
+        if not given.url:
+            print(f"Market.map, without a ledger: {measure_map(given.port, given.tasks):.1f} ms of own CPU a task\n")
+        print("workers  tasks/s  ratio  own CPU ms/task  ratio  MiB")
+        first: tuple[float, float] | None = None
+        for workers in given.workers:
+            rate, cpu, mib = measure(given.port, given.tasks, workers, given.url)
+            first = first or (rate, cpu)
+            print(f"{workers:7} {rate:8.1f} {rate / first[0]:6.2f} {cpu:16.1f} {cpu / first[1]:6.2f} {mib:4.0f}")
+    finally:
+        endpoint.terminate()
+        endpoint.join()
+
+
+if __name__ == "__main__":
+    main()

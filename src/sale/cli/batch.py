@@ -1,0 +1,200 @@
+"""`sale batch`: many tasks, each done once, within one cap in dollars."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import click
+
+from sale import config
+from sale.cli.encode import document
+from sale.cli.examples import TaskLine, numbered_lines, parse_task
+from sale.cli.options import FILE, config_option, json_option, output
+from sale.cli.statuses import DONE, FAILED
+from sale.cli.streams import finish
+from sale.errors import ConfigError, InputError
+from sale.files.reading import read_text
+
+if TYPE_CHECKING:
+    from sale.batch.run import BatchState, BatchTask, Ending
+    from sale.market import Market
+
+MAX_NAMED = 10
+"""Lines of a task file whose faults are named."""
+
+
+class _BatchOptions(TypedDict):
+    out: Path
+    cap: float
+    name: str | None
+    concurrency: int
+    judge: str | None
+    retry: bool
+    quiet: bool
+    config_file: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchReport:
+    """The state of a batch when a process ends its part."""
+
+    ended: Ending
+    state: BatchState
+    seconds: float
+    """Of this process."""
+    results: str
+
+
+@click.command()
+@click.argument("tasks", type=FILE)
+@click.option("--out", type=FILE, required=True, help="Where results go, a line of JSON for each task.")
+@click.option(
+    "--cap", type=click.FloatRange(min=0, min_open=True), required=True, help="The most to spend in all, in dollars."
+)
+@click.option("--name", help="The batch, by which it is found again; the path of --out unless given.")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Tasks at once in this process."
+)
+@click.option("--judge", help="The agent that judges answers to tasks without tests.")
+@click.option("--retry", is_flag=True, help="Do those tasks once more for which no auction could be held.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@config_option
+@json_option
+def batch(tasks: Path, **options: Unpack[_BatchOptions]) -> None:
+    """Put every task of TASKS through the market.
+
+    TASKS is a task file (JSON lines, docs/tasks.md). Each task is done once, and no more than --cap is spent, whatever
+    happens. Stop it at any time: the same command goes on where it stopped. Start it several times, and the processes
+    share the work. See docs/scale.md.
+    """
+    lines = read_batch(tasks)
+    report = asyncio.run(_batch(lines, options))
+    if options["as_json"]:
+        click.echo(document("batch", report))
+    else:
+        output().print(_text(report))
+    finish(DONE if report.ended == "done" and report.state.failed == 0 else FAILED)
+
+
+def read_batch(path: Path) -> Mapping[str, TaskLine]:
+    """The tasks of a file, by id.
+
+    Raises:
+        InputError: The file cannot be read, lines are not tasks, or an id is there twice; every such line is named.
+    """
+    found: dict[str, TaskLine] = {}
+    places: dict[str, int] = {}
+    faults: list[str] = []
+    for number, line in numbered_lines(read_text(path)):
+        try:
+            task = parse_task(line, f"line {number}")
+        except InputError as error:
+            faults.append(f"line {number}: {error.message}")
+            continue
+        if task.id in found:
+            faults.append(f"line {number}: the id {task.id!r} is that of line {places[task.id]}")
+        elif not task.text.strip():
+            faults.append(f"line {number}: the text is empty")
+        found.setdefault(task.id, task)
+        places.setdefault(task.id, number)
+    if faults:
+        more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
+        raise InputError(
+            "; ".join(faults[:MAX_NAMED]) + more,
+            where=str(path),
+            hint="Correct or remove these lines. Nothing was done or spent.",
+        )
+    if not found:
+        raise InputError("there are no tasks in it", where=str(path))
+    return found
+
+
+async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> BatchReport:
+    from sale.batch.pool import batch_market
+    from sale.batch.results import ResultFile
+    from sale.batch.run import BatchRun
+    from sale.cli.models import pull_missing
+    from sale.cli.progress import TaskProgress
+
+    began = time.monotonic()
+    settings = config.load(options["config_file"])
+    if not settings.memory.enabled:
+        raise ConfigError(
+            "a batch is kept in the auction memory, which is off",
+            where=settings.origin,
+            hint="Set memory.enabled = true.",
+        )
+    quiet = options["quiet"] or options["as_json"]
+    pull_missing(settings, quiet=quiet)
+    results = ResultFile(options["out"])
+    async with batch_market(settings) as market:
+        tasks = _tasks(lines, market, settings, options["judge"])
+        memory = await market.memory()
+        if memory is None:
+            raise ConfigError("a batch is kept in the auction memory, which is off", hint="Set memory.enabled = true.")
+        kept = await memory.batch(options["name"] or str(options["out"].expanduser().resolve()))
+        if options["retry"]:
+            await kept.retry()
+        run = BatchRun(market, kept, tasks, results, cap=options["cap"], width=options["concurrency"])
+        with TaskProgress("batch", len(tasks), quiet=quiet) as progress:
+            ended = await run.run(lambda state: progress.show(state.finished, _note(state), time_left=True))
+        state = await run.state()
+    return BatchReport(ended=ended, state=state, seconds=time.monotonic() - began, results=str(options["out"]))
+
+
+def _tasks(
+    lines: Mapping[str, TaskLine], market: Market, settings: config.Settings, judge: str | None
+) -> Mapping[str, BatchTask]:
+    from sale.batch.calls import digest
+    from sale.batch.run import BatchTask
+    from sale.cli.verifiers import judging_agent, verifier_of
+
+    if judge is not None:
+        judging_agent(market, judge)
+
+    def task_of(line: TaskLine) -> BatchTask:
+        return BatchTask(
+            task=line.task,
+            digest=digest(line.model_dump(mode="json")),
+            # A label that the author of an answer cannot know, and that is the same when the task is taken up again.
+            verifier_of=lambda auction_id: verifier_of(
+                line, market, settings.sandbox, judge=judge, draw=lambda: digest("verdict", auction_id)
+            ),
+        )
+
+    return {name: task_of(line) for name, line in lines.items()}
+
+
+def _note(state: BatchState) -> str:
+    from sale.cli.board import money
+
+    spent = f"{money(state.dollars)} of {money(state.cap)}"
+    if state.unknown:
+        spent += f" (and at most {money(state.unknown)} unknown)"
+    right = f", {state.success / state.judged:.0%} right of {state.judged} judged" if state.judged else ""
+    failed = f", {state.failed} without a result" if state.failed else ""
+    return spent + right + failed
+
+
+def _text(report: BatchReport) -> str:
+    from sale.cli.progress import describe_seconds
+
+    state = report.state
+    left = state.total - state.finished
+    lines = [
+        f"{state.finished} of {state.total} tasks, {_note(state)}, in {describe_seconds(report.seconds)}.",
+        f"Results: {report.results}",
+    ]
+    if report.ended == "cap":
+        lines.append(f"Stopped at the cap: {left} tasks are left. The same command with a higher --cap does them.")
+    elif left:
+        lines.append(f"{left} tasks are left. The same command does them.")
+    if state.failed:
+        lines.append("Tasks without a result say why in `error`; the same command with --retry does them once more.")
+    return "\n".join(lines)

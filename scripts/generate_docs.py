@@ -110,6 +110,8 @@ the same file again, if it is still believed; else the settings stay as they are
 | `SALE_MEMORY` | The auction memory's file or PostgreSQL URL, unless `memory.path` or `memory.url` says so |
 | `SALE_MODELS` | Where weights are kept |
 | `SALE_LLAMA_SERVER` | A `llama-server` you have built for this machine: embedded models run faster on it |
+| `SALE_ASCII` | Set to anything, the command draws its boards in ASCII; so it does where `TERM=dumb` |
+| `NO_COLOR` | Set to anything, the command uses no colours |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` | Where the server sends [traces](observability.md); nowhere unless set |
 | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, … | Proxies, never on the way to this machine; SOCKS needs `sale[socks]` |
 | `SALE_TRACE_CONTENTS` | Set to anything, traces hold tasks and winning plans |

@@ -126,7 +126,7 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert "nothing speaks against them" in shell("weights", "check").out
     replayed = shell("replay")
     assert replayed.code == 0, replayed.err
-    for sign in ("as awarded", "version 1", "version 2", "pass@1"):
+    for sign in ("as awarded", "version 1", "version 2", "solved"):
         assert sign in replayed.out
     machine = json.loads(shell("replay", "1", "--json").out)["replay"]
     assert set(machine) == {"as awarded", "version 1"}

@@ -27,6 +27,7 @@ from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.errors import map_errors
 from sale.models.protocol import Model, ToolModel
 from sale.types import Call, Execution, Price, Prompt, Usage
+from sale.wording import quantity
 
 OUT_OF_TURNS = "execution.turns"
 FAILURE_CHARACTERS = 2000
@@ -146,7 +147,7 @@ def _failing_gently(tool: Tool) -> Callable[..., Awaitable[str]]:
 def _stopped(failure: CallError, messages: Sequence[ModelMessage], item: WorkItem) -> str:
     """Why the loop ended early, for the record."""
     if isinstance(failure.__cause__, UsageLimitExceeded):
-        return f"{OUT_OF_TURNS}: not done within {item.turns} turns"
+        return f"{OUT_OF_TURNS}: not done within {quantity(item.turns, 'turn')}"
     shortfall = None
     if isinstance(failure.__cause__, UnexpectedModelBehavior) and messages and isinstance(messages[-1], ModelResponse):
         last = messages[-1].text or ""
@@ -185,7 +186,7 @@ def shortfall_of(answer: str, *, truncated: bool, tokens: int) -> str | None:
     """Why an answer is not whole, for the record; `None` where it is."""
     if truncated:
         early = "" if answer.strip() else ", before it began"
-        return f"execution.tokens: the answer was cut at {tokens} tokens{early}"
+        return f"execution.tokens: the answer was cut at {quantity(tokens, 'token')}{early}"
     return None if answer.strip() else "call.bad_reply: the answer is empty"
 
 

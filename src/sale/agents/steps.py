@@ -24,6 +24,7 @@ from sale.agents.written_calls import MAX_TEXT, call_of, objects_in, written_cal
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.protocol import Model
 from sale.types import Call, Execution, Prompt, Task, Usage
+from sale.wording import quantity
 
 ANSWER = "answer"
 BROKEN = ""
@@ -100,7 +101,7 @@ async def _steps(
             _note_step(use, given, "that is no whole JSON object", state)
         else:
             await _take_step(by_name.get(use), use, given, state)
-    return f"{OUT_OF_TURNS}: not done within {item.turns} turns"
+    return f"{OUT_OF_TURNS}: not done within {quantity(item.turns, 'turn')}"
 
 
 async def _search_first(search: ToolInputs, task: Task, state: _StepState) -> None:

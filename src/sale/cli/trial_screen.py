@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-from rich import box
-from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +14,10 @@ from sale.bench.trial.purse import Purse
 from sale.bench.trial.run import Ending
 from sale.bench.trial.verdict import TrialReport, Way
 from sale.cli.board import money
+from sale.cli.progress import ProgressReport
+from sale.cli.tables import make_table
+from sale.wording import quantity
 
-LINE_SECONDS = 30.0
-"""Seconds between lines of progress, where there is no terminal."""
 ENDINGS: dict[Ending, str] = {
     "clear": "It stopped early: which agent is as good as the others is clear.",
     "cap": "It stopped at its cap: another task could have gone beyond.",
@@ -28,62 +26,34 @@ ENDINGS: dict[Ending, str] = {
 STYLES = {"as good": "green", "worse": "red", "not clear": "yellow"}
 
 
-class Watched:
-    """Tasks done, time left and dollars so far, on standard error."""
+@contextmanager
+def watched(purse: Purse, total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
+    """Show tasks done, time left at most and dollars so far, on standard error; gives back who is told of the tasks.
 
-    def __init__(self, purse: Purse, total: int, *, quiet: bool) -> None:
-        """Nothing is shown yet.
+    Args:
+        purse: What is spent.
+        total: How many tasks there are.
+        quiet: Show nothing.
+    """
+    with ProgressReport(quiet=quiet) as report:
+        row = report.row("trial", total=total, unit="task")
 
-        Args:
-            purse: What is spent.
-            total: How many tasks there are.
-            quiet: Show nothing.
-        """
-        self._purse = purse
-        self._total = total
-        self._console = Console(stderr=True, quiet=quiet)
-        self._last = -LINE_SECONDS
-        columns = (
-            TextColumn("trial"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("at most"),
-            TimeRemainingColumn(),
-            TextColumn("left,  {task.fields[spent]} of {task.fields[cap]}"),
-        )
-        self._bar = Progress(*columns, console=self._console, disable=quiet or not self._console.is_terminal)
-        self._row = self._bar.add_task("trial", total=total, spent=money(0.0), cap=money(purse.cap))
+        def see(done: int) -> None:
+            row.update(done, note=f"{money(purse.spent)} of {money(purse.cap)}")
 
-    def __call__(self, done: int) -> None:
-        """So many tasks are done."""
-        spent, now = money(self._purse.spent), time.monotonic()
-        self._bar.update(self._row, completed=done, spent=spent)
-        if not self._console.is_terminal and now - self._last >= LINE_SECONDS:
-            self._last = now
-            self._console.print(f"{done} of {self._total} tasks, {spent} of {money(self._purse.cap)}")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        see(0)
+        yield see
 
 
 def screen(report: TrialReport, *, ended: Ending, of: int, spent: float, cap: float) -> Group:
     """All that a user needs to decide."""
-    head = f"{report.tasks} of {of} tasks, {money(spent)} of {money(cap)} spent. {ENDINGS[ended]}"
+    head = f"{report.tasks} of {quantity(of, 'task')}, {money(spent)} of {money(cap)} spent. {ENDINGS[ended]}"
     return Group(Text(head), _table(report), *[Text(line) for line in _answer(report)])
 
 
 def _table(report: TrialReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("who does the tasks", "solved", "$ a task", "cost", "against the best agent"):
-        table.add_column(
-            heading, justify="left" if heading in {"who does the tasks", "against the best agent"} else "right"
-        )
+    figures = ("solved", "$ a task", "cost")
+    table = make_table("who does the tasks", *figures, "against the best agent", right=figures)
     section = "agent"
     for way in report.ways:
         if way.kind != section:

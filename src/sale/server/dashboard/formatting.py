@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from sale.wording import quantity
+
 Z = 1.959963984540054
 """Of a 95 % interval."""
 NOTHING = 5e-10
@@ -171,5 +173,6 @@ FILTERS = {
     "size": size,
     "clip": clip,
     "short": short,
+    "quantity": quantity,
     "message": message,
 }

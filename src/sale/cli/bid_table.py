@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from sale.auction.jury import list_jurors
 from sale.cli.tables import make_table
 from sale.types import Auction, Bid, Score
 
@@ -58,23 +59,6 @@ def explain_bids(auction: Auction) -> list[str]:
 def has_chances(auction: Auction) -> bool:
     """Return whether the weights held a success model."""
     return any(bid.chance is not None for bid in auction.contenders)
-
-
-def list_jurors(auction: Auction) -> list[str]:
-    """Return the jurors that gave or owed a score, in the order the board shows them."""
-    return list(dict.fromkeys(score.juror for bid in auction.bids for score in bid.scores))
-
-
-def describe_jury(auction: Auction) -> str:
-    """Who judged: agents as a panel or bid by bid, jurors that settings name, or both."""
-    agents = {bid.agent for bid in auction.bids} | {one.agent for one in auction.dropouts}
-    jurors = list_jurors(auction)
-    sat = [juror for juror in jurors if juror in agents]
-    named = [juror for juror in jurors if juror not in agents]
-    parts = [f"{auction.jury} jury"] if sat else []
-    if named:
-        parts.append(f"juror{'s' if len(named) > 1 else ''} {', '.join(named)}")
-    return " and ".join(parts) or "no jury"
 
 
 def _explain_money(auction: Auction) -> list[str]:

@@ -21,10 +21,9 @@ from sale.learning.compare import ReplayedDecisions, compare
 from sale.types import Example, Weights
 from sale.wording import quantity
 
-
 SAYS = (
-    "What past auctions would have come to with each version of the weights: the share of tasks solved, dollars a task, "
-    "and how many awards stay the same. Where that is not known, the bounds."
+    "What past auctions would have come to with each version of the weights: the share of tasks solved, dollars a "
+    "task, and how many awards stay the same. Where that is not known, the bounds."
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from sale.auction.jury import describe_jury
 from sale.wording import quantity
 
 Z = 1.959963984540054
@@ -174,5 +175,6 @@ FILTERS = {
     "clip": clip,
     "short": short,
     "quantity": quantity,
+    "jury": describe_jury,
     "message": message,
 }

@@ -22,6 +22,15 @@ FILES = "files"
 """The folder of the site for files that are not pages."""
 LINK = re.compile(r"(?<=\]\()(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?(?=\))")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+KIND = re.compile(r"^```(\w+) [^\n]*")
+"""A fence says how its test runs it; the site needs its language alone."""
+DATA = "results-data.md"
+TABLES = """# Tables as data
+
+The tables of [the results](results.md) and of [when an auction pays](break-even.md), as comma-separated values.
+
+{files}
+"""
 PYTHON = """# Python
 
 Everything that `sale` gives is imported from `sale` itself. What else the modules hold is theirs, and may change.
@@ -38,6 +47,9 @@ def stage() -> None:
         write(page, STAGED / page.relative_to(DOCS))
     for name, staged in PAGES.items():
         write(ROOT / name, STAGED / staged)
+    files = sorted((*(DOCS / "results").glob("*.csv"), *(DOCS / "break-even").glob("*.csv")))
+    listed = "\n".join(f"- [{file.name}]({file.relative_to(DOCS).as_posix()})" for file in files)
+    (STAGED / DATA).write_text(TABLES.format(files=listed), encoding="utf-8")
     names = "\n".join(f"::: sale.{name}" for name in sorted(sale.__all__, key=str.lower))
     (STAGED / "python.md").write_text(PYTHON.format(names=names), encoding="utf-8")
 
@@ -55,7 +67,7 @@ def write(page: Path, target: Path) -> None:
     parts: list[str] = []
     done = 0
     for fence in FENCE.finditer(text):
-        parts += [LINK.sub(moved, text[done : fence.start()]), fence[0]]
+        parts += [LINK.sub(moved, text[done : fence.start()]), KIND.sub(r"```\1", fence[0], count=1)]
         done = fence.end()
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("".join([*parts, LINK.sub(moved, text[done:])]), encoding="utf-8")
@@ -63,6 +75,8 @@ def write(page: Path, target: Path) -> None:
 
 def staged_place(path: Path) -> Path:
     """Return where a file of the repository is on the site; it is copied there unless it is a page."""
+    if path == DOCS / "results":
+        return STAGED / DATA
     if path.is_relative_to(DOCS):
         return STAGED / path.relative_to(DOCS)
     inside = path.relative_to(ROOT)

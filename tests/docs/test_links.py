@@ -19,7 +19,7 @@ LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 CODE = re.compile(r"`[^`\n]*`")
 STAGED = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
-MADE = frozenset({"python.md"})
+MADE = frozenset({"python.md", "results-data.md"})
 
 
 def prose(page: Path) -> str:

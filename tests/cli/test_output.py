@@ -38,7 +38,8 @@ def test_an_encoding_that_lacks_characters_costs_those_alone(place: Path, encodi
     done = run(place, "run", "--quiet", "Say it.", env={"PYTHONIOENCODING": encoding})
     assert (done.returncode, done.stderr) == (0, b"")
     name = encoding.partition(":")[0]
-    assert ANSWER.encode(name, "replace").decode(name) in untie(done.stdout.decode(name))
+    dash = "—" if name == "cp1252" else "-"  # a dash of its own, where the encoding has none
+    assert ANSWER.replace("—", dash).encode(name, "replace").decode(name) in untie(done.stdout.decode(name))
 
 
 def test_json_loses_no_character_in_any_encoding(place: Path) -> None:

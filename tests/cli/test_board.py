@@ -86,15 +86,15 @@ def test_the_usual_board_is_one_table_of_80_columns() -> None:
     usual = shown(BidTable(auction("operations", "generalist", chances=True)), 80)
     assert usual.count("agent") == 1
     heading = " ".join(usual.split("─")[0].split())
-    assert heading == "expected agent chance cost worth net price plan entropy jury"
+    assert heading == "expected agent chance cost value net price plan entropy jury"
 
 
 def test_the_board_says_what_its_columns_and_marks_mean() -> None:
     text = " ".join(shown(auction_board(auction("a", "b", chances=True)), 200).split())
     assert "★ gets the task; ☆ led before the award." in text
-    assert "The largest net wins: worth less expected cost, in millionths of a dollar." in text
-    assert "the chance of success × 1,500, the worth of a task if solved" in text
-    assert "In the paper cost is C, worth is V, entropy is H, chance is P̂, and the smallest C − V wins." in text
+    assert "The largest net wins: value less expected cost, in millionths of a dollar." in text
+    assert "value: the chance of success × 1,500, the worth of a task if solved" in text
+    assert "In the paper cost is C, value is V, entropy is H, chance is P̂, and the smallest C − V wins." in text
 
 
 def test_the_largest_net_is_that_of_the_smallest_c_minus_v() -> None:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -64,15 +65,16 @@ def test_every_page_is_on_the_site_once() -> None:
     class Loader(yaml.SafeLoader):
         pass
 
-    Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+    def skipped(loader: object, suffix: object, node: object) -> None:
+        """The tag names a function, which is not for this test."""
+
+    Loader.add_multi_constructor("tag:yaml.org,2002:python/", skipped)
     site = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader=Loader)
 
-    def pages(part: object) -> list[str]:
+    def pages(part: Any) -> list[str]:
         if isinstance(part, str):
             return [part]
-        inner = part.values() if isinstance(part, dict) else part
-        assert isinstance(inner, list) or isinstance(part, dict)
-        return [name for one in inner for name in pages(one)]
+        return [name for one in (part.values() if isinstance(part, dict) else part) for name in pages(one)]
 
     listed = pages(site["nav"])
     written = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}

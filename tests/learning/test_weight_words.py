@@ -28,5 +28,5 @@ def test_every_number_is_explained_and_nothing_else_is() -> None:
 
 
 def test_the_rule_is_said_in_the_words_of_the_board() -> None:
-    assert "worth less cost wins" in explain_decision(LINEAR)
-    assert "chance × worth of a solved task, less expected cost, wins" in explain_decision(LEARNT)
+    assert "value less cost, wins" in explain_decision(LINEAR)
+    assert "the chance × the worth of a task if solved, less the expected cost" in explain_decision(LEARNT)

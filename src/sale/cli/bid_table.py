@@ -52,7 +52,7 @@ def explain_bids(auction: Auction) -> list[str]:
         lines.append(f"price: $ per million tokens; plan: tokens; entropy: of the plan, 0 to 1; jury: {jurors}.")
     else:
         lines.append("price: $ per million tokens; like tasks: how many this agent solved, each counted by likeness.")
-    symbols = "cost is C, worth is V, entropy is H" + (", chance is P̂" if has_chances(auction) else "")
+    symbols = "cost is C, value is V, entropy is H" + (", chance is P̂" if has_chances(auction) else "")
     return [*lines, f"In the paper {symbols}, and the smallest C − V wins."]
 
 
@@ -66,8 +66,8 @@ def _explain_money(auction: Auction) -> list[str]:
     model = auction.weights.model
     if model is not None and has_chances(auction):
         return [
-            f"The largest net wins: worth less expected cost, {unit}.",
-            f"worth: the chance of success × {model.worth:,.4g}, the worth of a task if solved; "
+            f"The largest net wins: value less expected cost, {unit}.",
+            f"value: the chance of success × {model.worth:,.4g}, the worth of a task if solved; "
             "expected cost: of the work.",
         ]
     grounds = [
@@ -80,8 +80,8 @@ def _explain_money(auction: Auction) -> list[str]:
         if counts
     ]
     return [
-        f"The largest net wins: worth less cost, {unit}.",
-        f"cost: of the plan, price × tokens; worth: by {', '.join(grounds) or 'nothing'}, as the weights count them.",
+        f"The largest net wins: value less cost, {unit}.",
+        f"cost: of the plan, price × tokens; value: by {', '.join(grounds) or 'nothing'}, as the weights count them.",
     ]
 
 
@@ -98,14 +98,14 @@ def _table(auction: Auction, columns: dict[str, list[str]]) -> Table:
 
 
 def _deciding_columns(auction: Auction) -> dict[str, list[str]]:
-    """Return the columns that decide: chance, cost, worth and net, by heading."""
+    """Return the columns that decide: chance, cost, value and net, by heading."""
     bids = auction.contenders
     expected = has_chances(auction)
     columns: dict[str, list[str]] = {}
     if expected:
         columns["chance"] = [UNKNOWN if bid.chance is None else f"{bid.chance:.0%}" for bid in bids]
     columns["expected\ncost" if expected else "cost"] = [_micro(bid.cost) for bid in bids]
-    columns["worth"] = [_micro(bid.value) for bid in bids]
+    columns["value"] = [_micro(bid.value) for bid in bids]
     columns["net"] = [_micro(-bid.net_cost) for bid in bids]
     return columns
 

@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 
 from sale import config
-from sale.cli.streams import in_ascii
+from sale.cli.typography import in_ascii
 
 
 class PlainConsole(Console):

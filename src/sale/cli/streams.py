@@ -16,41 +16,13 @@ from typing import BinaryIO, TextIO, cast
 
 import click
 
+from sale.cli.typography import in_ascii
 from sale.errors import InputError, OutputError
 from sale.files.reading import STANDARD, read_text
 from sale.files.writing import explain_output
 
-STAND_INS = str.maketrans(
-    {
-        "★": "*",
-        "☆": "o",
-        "↻": "~",
-        "–": "-",
-        "—": "-",
-        "−": "-",
-        "×": "x",
-        "·": "-",
-        "•": "*",
-        "…": ".",
-        "‘": "'",
-        "’": "'",
-        "“": '"',
-        "”": '"',
-        "γ": "g",
-        "π": "p",
-        "Σ": "S",
-        "\u0302": "",
-    }
-)
-"""Characters of the command's own texts, and the ASCII ones that stand in for them: one for one, but for the hat of P̂,
-which takes no room."""
 ERRORS = "sale.stand_in"
 """The name under which codecs know what to do with characters that an encoding lacks."""
-
-
-def in_ascii(text: str) -> str:
-    """A text with ASCII for the typographic characters of the command; other characters stay."""
-    return text if text.isascii() else text.translate(STAND_INS)
 
 
 def _stand_in(error: UnicodeError) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from sale.types import Weights
 
 EXPLAINED: Mapping[str, str] = {
     "weight": "How much each part of a bid counts: its cost, its entropy, and how its agent did at like tasks.",
-    "per juror's point": "What one point of a juror, of 0 to 5, adds to the worth of a bid, in millionths of a dollar.",
+    "per juror's point": "What one point of a juror, of 0 to 5, adds to the value of a bid, in millionths of a dollar.",
     "micro-dollars": "What a solved task is worth, and what an auction costs on average, in millionths of a dollar.",
     "log-odds per unit": (
         "What the chance of success rests on: above 0 raises it, below 0 lowers it. In log-odds: 0.7 more doubles the "
@@ -46,12 +46,12 @@ def explain_decision(weights: Weights) -> str:
     """How these weights decide who gets a task, in plain English."""
     if weights.model is None:
         return (
-            "These numbers decide who gets a task: each bid has a cost, the price of its plan, and a worth, by what "
-            "the jury, entropy and past success say of it. The largest worth less cost wins."
+            "These numbers decide who gets a task: each bid has a cost, the price of its plan, and a value, by what "
+            "the jury, entropy and past success say of it. The largest net, value less cost, wins."
         )
     return (
         "These numbers decide who gets a task: they give each bid a chance of success and an expected cost. The "
-        "largest chance × worth of a solved task, less expected cost, wins."
+        "largest net wins: the chance × the worth of a task if solved, less the expected cost."
     )
 
 

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SITE := .make/site
 READY := .make/ready
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 
@@ -11,7 +12,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 WORKERS ?= auto
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: browser coverage run test test-all test-fast check format bench docs results lock help system
+.PHONY: browser coverage docs-site run test test-all test-fast check format bench docs results lock help system
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -26,7 +27,7 @@ run: export TASK := $(TASK)
 test: $(READY) browser check ## What a change must pass: style, types, import contracts, tests with the real small models
 	$(PYTEST) -m "not release" --durations=10
 
-test-all: $(READY) browser check coverage ## All tests, Hypothesis at random, and the coverage gate: before a release
+test-all: $(READY) browser check coverage docs-site ## All tests, Hypothesis at random, and the coverage gate: before a release
 	$(PYTEST) --hypothesis-profile=random --durations=10
 	$(PYTEST) -m "not release" --disturb-embeddings=1e-6 tests/learning tests/bench tests/memory tests/docs tests/test_shipped.py
 
@@ -56,6 +57,10 @@ format: $(READY) ## Format and fix what can be fixed
 docs: $(READY) ## Write the generated pages again
 	$(BIN)/python scripts/generate_docs.py
 
+docs-site: $(READY) $(SITE)/ready ## The documentation site, into build/site; fails on any warning
+	$(BIN)/python scripts/stage_site.py
+	$(SITE)/bin/zensical build --clean --strict
+
 results: $(READY) ## The tables and figures of docs/results.md again, from the committed records
 	$(BIN)/python scripts/generate_results.py
 	$(BIN)/python scripts/results_inputs.py
@@ -63,9 +68,11 @@ results: $(READY) ## The tables and figures of docs/results.md again, from the c
 bench: $(READY) ## What the market itself costs
 	$(BIN)/python -m benchmarks.auction
 
-lock: ## requirements.lock again, from pyproject.toml; needs uv, and keeps the versions that still do
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate --strip-extras --no-emit-index-url --no-emit-find-links -o requirements.lock
+LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --strip-extras \
+	  --no-emit-index-url --no-emit-find-links
+lock: ## The lock files again, from pyproject.toml; needs uv, and keeps the versions that still do
+	$(LOCK) pyproject.toml --extra dev -o requirements.lock
+	$(LOCK) --group docs -o requirements-docs.lock
 
 # The environment: every file pinned by its digest in requirements.lock, remade when the project's needs change. The lock
 # is complete, so pip looks for nothing beyond it; the build backend is in it, too.
@@ -75,6 +82,12 @@ $(READY): pyproject.toml requirements.lock Makefile | system
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@mkdir -p .make && touch $@
+
+# The site's own environment: what builds it is not of the product.
+$(SITE)/ready: requirements-docs.lock
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@touch $@
 
 # Code written by models runs in bubblewrap. Without it the market works, and code is refused rather than run bare.
 system:

@@ -1,4 +1,4 @@
-"""Write the generated pages: docs/configuration.md from the settings, docs/cli.md from the commands.
+"""Write the generated pages: docs/configuration.md from the settings, docs/cli.md from the commands, docs/errors.md.
 
 `--check` writes nothing and ends with code 1 if a page is out of date.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
+from error_page import errors_page
 from pydantic import BaseModel, TypeAdapter
 
 from sale import config
@@ -110,6 +111,8 @@ the same file again, if it is still believed; else the settings stay as they are
 | `SALE_MEMORY` | The auction memory's file or PostgreSQL URL, unless `memory.path` or `memory.url` says so |
 | `SALE_MODELS` | Where weights are kept |
 | `SALE_LLAMA_SERVER` | A `llama-server` you have built for this machine: embedded models run faster on it |
+| `SALE_ASCII` | Set to anything, the command draws its boards in ASCII; so it does where `TERM=dumb` |
+| `NO_COLOR` | Set to anything, the command uses no colours |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` | Where the server sends [traces](observability.md); nowhere unless set |
 | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, … | Proxies, never on the way to this machine; SOCKS needs `sale[socks]` |
 | `SALE_TRACE_CONTENTS` | Set to anything, traces hold tasks and winning plans |
@@ -206,11 +209,18 @@ def _helps(command: click.Command, path: str, parent: click.Context | None) -> I
                 yield from _helps(found, f"{path} {name}", context)
 
 
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "cli.md": command_line,
+    "errors.md": errors_page,
+}
+
+
 def main() -> int:
     """Write or check the pages."""
     stale: list[str] = []
-    for name, text in (("configuration.md", configuration()), ("cli.md", command_line())):
-        page = DOCS / name
+    for name, made in PAGES.items():
+        page, text = DOCS / name, made()
         if page.exists() and page.read_text(encoding="utf-8") == text:
             continue
         stale.append(name)

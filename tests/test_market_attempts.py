@@ -170,7 +170,7 @@ async def test_an_auction_that_may_pay_is_held() -> None:
             result = await market.run("Do it.", observe=lambda event: lines.append(describe_event(event)))
         assert len(bids) == expected
         assert result.auction.held == bool(expected)
-        assert ("3 agents are bidding" in lines) == bool(expected)
+        assert ("bidding has begun among 3 agents" in lines) == bool(expected)
         assert ("The auction was expected to bring $" in shown(result)) == bool(expected)
 
 

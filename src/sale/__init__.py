@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sale.agents.code_tests import RunTests
     from sale.agents.contractor import Contractor
     from sale.agents.protocol import Agent, Tool, Verifier
+    from sale.agents.scripted import scripted_agent
     from sale.agents.side_by_side import TaskOutcome
     from sale.agents.task_examples import TaskExamples
     from sale.agents.tools.sandbox import find_sandbox
@@ -48,6 +49,7 @@ _HOMES = {
     "sale.agents.code_tests": ("RunTests",),
     "sale.agents.contractor": ("Contractor",),
     "sale.agents.protocol": ("Agent", "Tool", "Verifier"),
+    "sale.agents.scripted": ("scripted_agent",),
     "sale.agents.side_by_side": ("TaskOutcome",),
     "sale.agents.task_examples": ("TaskExamples",),
     "sale.agents.tools.sandbox": ("find_sandbox",),
@@ -128,6 +130,7 @@ __all__ = [
     "Work",
     "Workspace",
     "find_sandbox",
+    "scripted_agent",
 ]
 
 

@@ -135,7 +135,7 @@ def test_the_cap_holds_and_a_higher_one_goes_on(tmp_path: Path, served: Endpoint
     assert report["state"]["dollars"] + report["state"]["unknown"] <= cap
     assert len(results(tmp_path)) == report["state"]["done"]
     told = batch(tmp_path, "--concurrency", "2", cap=f"{cap:.6f}")
-    assert "The same command with a higher --cap does them." in " ".join(told.out.split())
+    assert "The same command with a higher --cap goes on." in " ".join(told.out.split())
     last = batch(tmp_path, "--json")
     assert last.code == 0, last.err
     assert len(results(tmp_path)) == 12
@@ -316,5 +316,5 @@ def test_two_processes_share_a_batch(tmp_path: Path, served: Endpoint) -> None:
 def test_progress_is_told_in_lines_where_there_is_no_terminal(tmp_path: Path, served: Endpoint) -> None:
     prepare(tmp_path, served, 2)
     done = batch(tmp_path)
-    assert re.search(r"^0 of 2 tasks, \S+ of \S+", done.err, re.MULTILINE), done.err
+    assert re.search(r"^batch: 0 of 2 tasks, \S+ of \S+", done.err, re.MULTILINE), done.err
     assert batch(tmp_path, "--quiet").err == ""

@@ -113,8 +113,8 @@ def test_memory_from_list_to_forget(shell: Shell) -> None:
     found = json.loads(shell("memory", "search", "a prime number", "--limit", "1", "--json").out)["found"]
     assert found[0]["summary"]["id"] == settled
     assert shell("memory", "export", "records.jsonl").code == 0
-    assert "1 auctions forgotten" in shell("memory", "forget", settled).out
-    assert "1 records added, 1 were here already" in shell("memory", "import", "records.jsonl").out
+    assert "1 auction forgotten" in shell("memory", "forget", settled).out
+    assert "1 record added; here already: 1" in shell("memory", "import", "records.jsonl").out
     assert json.loads(shell("memory", "stats", "--json").out)["stats"]["tasks"] == 2
 
 

@@ -47,7 +47,7 @@ def test_logs_of_inspect_become_track_records_of_the_agents_with_these_models(fo
     assert report["agents"][0]["dollars"] == pytest.approx((63 + 12) * 1.0 / 1e6)
     again = run_sale(folder, "import", *files)
     assert again.code == 0
-    assert "0 works added, 6 were here already, 0 malformed" in again.out
+    assert "0 works added; here already: 6; malformed: 0" in again.out
     listed = run_sale(folder, "memory", "list", "--json")
     assert len(json.loads(listed.out)["summaries"]) == 6
 
@@ -61,7 +61,7 @@ def test_nothing_is_imported_of_a_file_with_malformed_rows_unless_they_are_to_be
     assert json.loads(run_sale(folder, "memory", "stats", "--json").out)["stats"]["tasks"] == 0
     taken = run_sale(folder, "import", "bad.csv", "--skip-bad", "--agent", "small")
     assert taken.code == 0
-    assert "2 works added, 0 were here already, 1 malformed" in taken.out
+    assert "2 works added; here already: 0; malformed: 1" in taken.out
     assert "line 3" in taken.out
 
 

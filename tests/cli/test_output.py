@@ -38,7 +38,8 @@ def test_an_encoding_that_lacks_characters_costs_those_alone(place: Path, encodi
     done = run(place, "run", "--quiet", "Say it.", env={"PYTHONIOENCODING": encoding})
     assert (done.returncode, done.stderr) == (0, b"")
     name = encoding.partition(":")[0]
-    assert ANSWER.encode(name, "replace").decode(name) in untie(done.stdout.decode(name))
+    dash = "—" if name == "cp1252" else "-"  # a dash of its own, where the encoding has none
+    assert ANSWER.replace("—", dash).encode(name, "replace").decode(name) in untie(done.stdout.decode(name))
 
 
 def test_json_loses_no_character_in_any_encoding(place: Path) -> None:
@@ -117,10 +118,10 @@ def test_records_go_out_and_come_in_through_the_standard_streams(place: Path, tm
     assert run(place, "run", "--quiet", "Say it.").returncode == 0
     out = run(place, "memory", "export", "-")
     assert json.loads(out.stdout)["record"]["execution"]["answer"] == ANSWER
-    assert b"1 records written to standard output" in out.stderr
+    assert b"1 record written to standard output" in out.stderr
     elsewhere = {"SALE_MEMORY": str(tmp_path / "other.sqlite3")}
     back = run(place, "memory", "import", "-", stdin=b"\xef\xbb\xbf" + out.stdout, env=elsewhere)
-    assert b"1 records added, 0 were here already" in back.stdout
+    assert b"1 record added; here already: 0" in back.stdout
 
 
 def test_the_memory_is_no_target_by_any_name(place: Path, tmp_path: Path) -> None:

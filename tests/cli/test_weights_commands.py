@@ -101,7 +101,7 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert fitted.code == 0, fitted.err
     assert "version 1" in fitted.out
     assert "utility" in fitted.out
-    assert "intercept: large" in fitted.out
+    assert "Where the chance of each agent starts" in fitted.out
     assert "pass@1" in fitted.out
     assert "sale weights use 1" in fitted.out
 
@@ -126,7 +126,7 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert "nothing speaks against them" in shell("weights", "check").out
     replayed = shell("replay")
     assert replayed.code == 0, replayed.err
-    for sign in ("as awarded", "version 1", "version 2", "pass@1"):
+    for sign in ("as awarded", "version 1", "version 2", "solved"):
         assert sign in replayed.out
     machine = json.loads(shell("replay", "1", "--json").out)["replay"]
     assert set(machine) == {"as awarded", "version 1"}
@@ -148,7 +148,7 @@ def test_the_jury_is_held_against_outcomes(tmp_path: Path) -> None:
     shown = shell("weights", "jury")
     assert shown.code == 0, shown.err
     assert "parity" in shown.out
-    assert "area within a kind" in shown.out
+    assert "scored a success above a failure" in shown.out
     (one,) = json.loads(shell("weights", "jury", "--json").out)["jurors"]
     assert (one["juror"], one["scored"], one["silent"]) == ("parity", 2 * TASKS, 0)
     # Each of 12 failures is scored below the 24 even successes, and like the 12 odd ones of the large agent.

@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 LISTED = re.compile(r"^\| `(tests/\S+::\w+)` \|", re.MULTILINE)
 WHOLE_FILE = re.compile(r"^pytestmark\b[^\n]*mark\.release", re.MULTILINE)
@@ -30,13 +32,14 @@ def test_the_list_is_what_is_marked() -> None:
     assert elsewhere == [], "mark each test by itself, so that the list can name it"
 
 
-def test_every_file_that_is_installed_is_pinned_and_no_index_is_named() -> None:
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-docs.lock"])
+def test_every_file_that_is_installed_is_pinned_and_no_index_is_named(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
     for block in re.split(r"\n(?=\S)", text.strip()):
         first, *digests = block.splitlines()
         assert PINNED.match(first), first
         assert digests, first
         assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in digests), first
     assert "://" not in text
-    for build in ("hatchling", "editables"):
+    for build in ("hatchling", "editables") if name == "requirements.lock" else ():
         assert f"\n{build}==" in text, "the project is built without isolation"

@@ -62,7 +62,8 @@ def extras() -> set[str]:
     return set(project["project"]["optional-dependencies"])
 
 
-def run_python(snippet: Snippet, folder: Path) -> None:
+def run_python(snippet: Snippet, folder: Path) -> str:
+    """Run it; gives back what it printed."""
     script = folder / "snippet.py"
     script.write_text(snippet.body, encoding="utf-8")
     done = subprocess.run(
@@ -74,11 +75,23 @@ def run_python(snippet: Snippet, folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("snippet", of("python"))
 def test_python(snippet: Snippet, tmp_path: Path) -> None:
     run_python(snippet, tmp_path)
+
+
+@pytest.mark.parametrize("snippet", of("python", "first"))
+def test_python_that_prints_what_the_page_says(snippet: Snippet, tmp_path: Path) -> None:
+    """The output is the text that follows, where one does before the next snippet."""
+    printed = run_python(snippet, tmp_path)
+    assert printed.strip()
+    rest = (ROOT / snippet.page).read_text(encoding="utf-8").split(snippet.body, 1)[1]
+    followed = FENCE.search(rest.split("```", 1)[1])
+    if followed and followed["info"].strip() == "text first":
+        assert printed == followed["body"]
 
 
 @pytest.mark.slow
@@ -127,7 +140,7 @@ def test_json_is_a_task(snippet: Snippet) -> None:
 
 
 AGENT = '[[agents]]\nname = "a"\nlocal = "qwen2.5-coder-0.5b"\nprice = 0.03\n'
-OTHERS = frozenset({"createdb", "curl", "export", "git"})
+OTHERS = frozenset({"createdb", "curl", "docker", "export", "git"})
 """Programs that are not ours."""
 GROUPS = frozenset({"bench", "keys"})
 """Verbs with verbs of their own whose options the pages show."""
@@ -167,7 +180,18 @@ def test_console_names_real_commands(snippet: Snippet) -> None:
 
 def test_no_other_kind_of_snippet() -> None:
     """A language this file does not know would go unchecked."""
-    kinds = {"python", "python slow", "python gateway", "toml", "toml part", "json", "console", "text"}
+    kinds = {
+        "python",
+        "python slow",
+        "python first",
+        "python gateway",
+        "toml",
+        "toml part",
+        "json",
+        "console",
+        "text",
+        "text first",
+    }
     assert {one.info for one in snippets()} <= kinds
 
 

@@ -65,7 +65,7 @@ def test_a_market_is_a_solver(tmp_path: Path) -> None:
     assert sample.output.usage.input_tokens == sample.metadata["sale"]["input_tokens"] > 0
     assert sample.messages[-1].text == "It is 42."
     said = [event.data for event in sample.events if event.event == "info"]
-    assert said[0] == "1 agents are bidding"
+    assert said[0] == "bidding has begun among 1 agent"
     assert "scripted is at work" in said
 
 

@@ -107,7 +107,7 @@ async def test_a_client_delegates_a_task_and_watches_it(kind: str, written: Path
     assert "42" in text_of(result)
     assert [progress for progress, _ in told] == sorted(range(1, len(told) + 1))
     messages = [message for _, message in told]
-    assert messages[0] == "2 agents are bidding"
+    assert messages[0] == "bidding has begun among 2 agents"
     assert f"{done['agent']} is at work" in messages
     assert messages[-1] == "outcome: unknown"
     shown = await asyncio.to_thread(on_record, written, done["auction_id"])

@@ -25,6 +25,7 @@ from sale.errors import CallError, SaleError
 from sale.models.errors import map_errors
 from sale.models.protocol import Model, ToolModel
 from sale.types import Call, Execution, Usage
+from sale.wording import quantity
 
 OUT_OF_TURNS = "execution.turns"
 FAILURE_CHARACTERS = 2000
@@ -110,7 +111,7 @@ def _failing_gently(tool: Tool) -> Callable[..., Awaitable[str]]:
 def _stopped(failure: CallError, messages: Sequence[ModelMessage], item: WorkItem) -> str:
     """Why the loop ended early, for the record."""
     if isinstance(failure.__cause__, UsageLimitExceeded):
-        return f"{OUT_OF_TURNS}: not done within {item.turns} turns"
+        return f"{OUT_OF_TURNS}: not done within {quantity(item.turns, 'turn')}"
     shortfall = None
     if isinstance(failure.__cause__, UnexpectedModelBehavior) and messages and isinstance(messages[-1], ModelResponse):
         last = messages[-1].text or ""

@@ -145,6 +145,20 @@ def tools_of(settings: Settings, agent: AgentSettings) -> ToolSettings:
     return agent.tools if agent.tools is not None else settings.tools
 
 
+def searched_corpora(settings: Settings) -> tuple[Path, ...]:
+    """The files of passages that agents of the pool search by meaning, which have to be indexed before."""
+    found = (
+        tools_of(settings, agent).search for agent in _settle_prices(settings).agents if agent.execution in TOOL_WAYS
+    )
+    return tuple(
+        dict.fromkeys(
+            rules.corpus
+            for rules in found
+            if rules is not None and rules.provider == "corpus" and rules.by_meaning and rules.corpus is not None
+        )
+    )
+
+
 def _settle_prices(settings: Settings) -> Settings:
     """The settings with a way to work in place of each `auto`, and with who of the agents judges."""
 

@@ -23,6 +23,7 @@ from sale.agents.written_calls import MAX_TEXT, call_of, objects_in, written_cal
 from sale.errors import SaleError
 from sale.models.protocol import Model
 from sale.types import Execution, Prompt, Task
+from sale.wording import quantity
 
 ANSWER = "answer"
 BROKEN = ""
@@ -96,7 +97,7 @@ async def _steps(
             state.note_step(use, given, "that is no whole JSON object")
         else:
             state.note_step(use, given, await _use(by_name.get(use), given))
-    return f"{OUT_OF_TURNS}: not done within {item.turns} turns"
+    return f"{OUT_OF_TURNS}: not done within {quantity(item.turns, 'turn')}"
 
 
 async def _search_first(search: ToolInputs, task: Task, state: _StepState) -> None:

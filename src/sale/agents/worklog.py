@@ -12,6 +12,7 @@ from sale.agents.protocol import Tool
 from sale.errors import CallError, CallTimeoutError, SaleError
 from sale.models.protocol import GenerationRequest, Model
 from sale.types import Call, Execution, Price, Prompt, Reply, Usage
+from sale.wording import quantity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +134,7 @@ def shortfall_of(answer: str, *, truncated: bool, tokens: int) -> str | None:
     """Why an answer is not whole, for the record; `None` where it is."""
     if truncated:
         early = "" if answer.strip() else ", before it began"
-        return f"execution.tokens: the answer was cut at {tokens} tokens{early}"
+        return f"execution.tokens: the answer was cut at {quantity(tokens, 'token')}{early}"
     return None if answer.strip() else "call.bad_reply: the answer is empty"
 
 

@@ -18,6 +18,7 @@ from sale.auction.protocols import Bidder, Juror
 from sale.auction.questions import Seat
 from sale.errors import CapError, ConfigError, InputError
 from sale.types import AuctionRules, Evidence, Pair, Price, Strategy, Task, ToolInfo, Usage
+from sale.wording import quantity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +128,7 @@ def check_fan_out(
     ):
         if wanted > cap:
             raise CapError(
-                f"an auction of {len(bidders)} agents with the {rules.jury} jury could take {wanted:,.6g} {name}, "
-                f"over the cap of {cap:,.6g}",
+                f"an auction of {quantity(len(bidders), 'agent')} with the {rules.jury} jury could take "
+                f"{wanted:,.6g} {name}, over the cap of {cap:,.6g}",
                 hint=f"Use fewer agents, the panel jury or a shorter task, or raise auction.caps.{name}.",
             )

@@ -19,6 +19,7 @@ from sale.cli.statuses import DONE, FAILED
 from sale.cli.streams import finish
 from sale.errors import ConfigError, InputError
 from sale.files.reading import read_text
+from sale.wording import quantity
 
 if TYPE_CHECKING:
     from sale.batch.run import BatchState, BatchTask, Ending
@@ -120,7 +121,7 @@ async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> Batch
     from sale.batch.results import ResultFile
     from sale.batch.run import BatchRun
     from sale.cli.models import pull_missing
-    from sale.cli.progress import TaskProgress
+    from sale.cli.progress import ProgressReport
 
     began = time.monotonic()
     settings = config.load(options["config_file"])
@@ -142,8 +143,13 @@ async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> Batch
         if options["retry"]:
             await kept.retry()
         run = BatchRun(market, kept, tasks, results, cap=options["cap"], width=options["concurrency"])
-        with TaskProgress("batch", len(tasks), quiet=quiet) as progress:
-            ended = await run.run(lambda state: progress.show(state.finished, _note(state), time_left=True))
+        with ProgressReport(quiet=quiet) as progress:
+            row = progress.row("batch", total=len(tasks), unit="task")
+
+            def see(state: BatchState) -> None:
+                row.update(state.finished, note=f"{_note(state)}{row.describe_left(state.finished)}")
+
+            ended = await run.run(see)
         state = await run.state()
     return BatchReport(ended=ended, state=state, seconds=time.monotonic() - began, results=str(options["out"]))
 
@@ -188,13 +194,15 @@ def _text(report: BatchReport) -> str:
     state = report.state
     left = state.total - state.finished
     lines = [
-        f"{state.finished} of {state.total} tasks, {_note(state)}, in {describe_seconds(report.seconds)}.",
+        f"{state.finished} of {quantity(state.total, 'task')}, {_note(state)}, in {describe_seconds(report.seconds)}.",
         f"Results: {report.results}",
     ]
     if report.ended == "cap":
-        lines.append(f"Stopped at the cap: {left} tasks are left. The same command with a higher --cap does them.")
+        lines.append(
+            f"Stopped at the cap: {quantity(left, 'task')} left. The same command with a higher --cap goes on."
+        )
     elif left:
-        lines.append(f"{left} tasks are left. The same command does them.")
+        lines.append(f"{quantity(left, 'task')} left. The same command goes on.")
     if state.failed:
         lines.append("Tasks without a result say why in `error`; the same command with --retry does them once more.")
     return "\n".join(lines)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +27,9 @@ from sale.bench.tasks.files import read_tasks, write_tasks
 from sale.bench.tasks.schema import BIN_EDGES, BenchTask
 from sale.cli.encode import document
 from sale.cli.options import FILE, config_option, json_option, output
+from sale.cli.tables import make_table
 from sale.errors import InputError
+from sale.wording import quantity
 
 RIGHT = {"success": True, "failure": False}
 
@@ -64,7 +65,7 @@ def annotate(
         try:
             serve_annotator(session, judge=judge, port=port, open_page=open_page)
         except KeyboardInterrupt:
-            output().print(f"{session.done} of {session.total} tasks done; all is in {record}")
+            output().print(f"{session.done} of {quantity(session.total, 'task')} done; all is in {record}")
 
 
 def judge_of(tasks: Sequence[BenchTask], config_file: Path | None) -> Judge:
@@ -94,7 +95,9 @@ def serve_annotator(session: AnnotationSession, *, judge: Judge, port: int, open
     """
 
     def ready(address: str) -> None:
-        click.echo(f"{session.annotator}: {session.done} of {session.total} tasks done. Open {address}", err=True)
+        click.echo(
+            f"{session.annotator}: {session.done} of {quantity(session.total, 'task')} done. Open {address}", err=True
+        )
         click.echo(f"Recording to {session.record}. Stop with Ctrl-C.", err=True)
         if open_page:
             webbrowser.open(address)
@@ -151,7 +154,7 @@ def _show(found: Times, console: Console) -> None:
             for one in listed:
                 console.print(f"  {one.task}: {one.missing}", soft_wrap=True)
     console.print(
-        f"\n{len(timed)} of {len(found.tasks)} tasks timed, by {', '.join(found.annotators) or 'nobody'}",
+        f"\n{len(timed)} of {quantity(len(found.tasks), 'task')} timed, by {', '.join(found.annotators) or 'nobody'}",
         soft_wrap=True,
     )
     for count, what in (
@@ -168,10 +171,8 @@ def _show(found: Times, console: Console) -> None:
 
 
 def _table(timed: Sequence[TaskTimes]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("task", overflow="fold")
-    for heading in ("minutes", "bin", "people", "dropped", "wrong", "paused", "reported"):
-        table.add_column(heading, justify="right")
+    figures = ("minutes", "bin", "people", "dropped", "wrong", "paused", "reported")
+    table = make_table("task", *figures, right=figures)
     for one in timed:
         edge = "" if one.bin is None else f"≤ {BIN_EDGES[one.bin]:g}"
         counts = (len(one.kept), len(one.dropped), one.wrong, one.interrupted, len(one.flags))
@@ -184,9 +185,10 @@ def _agreement(one: Agreement) -> str:
         return f"{one.level}: none. {one.note}"
     drawn = f"{one.resamples} of {RESAMPLES} resamples" if one.resamples < RESAMPLES else f"{RESAMPLES} resamples"
     caution = f". Mind: {one.note}" if one.note else ""
+    basis = f"{quantity(one.tasks, 'task')}, {quantity(one.times, 'time')}"
     if one.low is None:
-        return f"{one.level}: {one.alpha:.3f}, no interval ({one.tasks} tasks, {one.times} times){caution}"
+        return f"{one.level}: {one.alpha:.3f}, no interval ({basis}){caution}"
     return (
         f"{one.level}: {one.alpha:.3f}, 95 % interval {one.low:.3f} to {one.high:.3f} "
-        f"({one.tasks} tasks, {one.times} times; {drawn} of tasks, seed {one.seed}){caution}"
+        f"({basis}; {drawn} of tasks, seed {one.seed}){caution}"
     )

@@ -11,9 +11,6 @@ from typing import TypedDict, Unpack, cast
 
 import click
 import platformdirs
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from sale import config
 from sale.agents.protocol import Tool
@@ -23,13 +20,17 @@ from sale.bench.recording.calls import RunStoppedError
 from sale.bench.recording.log import pack as pack_record
 from sale.bench.recording.log import unpack
 from sale.bench.recording.pools import for_recording, has_specialists, own_libraries
-from sale.bench.recording.run import Recorder, RecordingProgress
+from sale.bench.recording.run import Recorder, RecordingProgress, Report
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
+from sale.cli.board import money
+from sale.cli.indexing import indexing
 from sale.cli.options import FILE, config_option, output
+from sale.cli.progress import ProgressReport
 from sale.errors import InputError, SaleError
 from sale.models.embedding import MiniLMEmbedder
+from sale.wording import quantity
 
 
 class _RunOptions(TypedDict):
@@ -117,7 +118,9 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _RunOptions) -
         tools: tuple[Tool, ...] = ()
         if not own_libraries(settings) and (domain == "search" or has_specialists(settings)):
             cache = platformdirs.user_cache_path(config.APP) / "corpora"
-            found = await open_corpus(options["corpus"] or corpus_path(), embedder=MiniLMEmbedder(), cache=cache)
+            place = options["corpus"] or corpus_path()
+            with indexing(place) as progress:
+                found = await open_corpus(place, embedder=MiniLMEmbedder(), cache=cache, progress=progress)
             tools = (CorpusSearch(stack.enter_context(found)),)
         sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if domain == "coding" else None
         recorder = Recorder(
@@ -130,43 +133,25 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _RunOptions) -
             borrow=options["borrow"],
         )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bar = stack.enter_context(_bar())
+        report = stack.enter_context(ProgressReport())
         async with recorder:
-            recorder.begin(f"{domain}, {len(tasks)} tasks, {orders} orders")
-            await recorder.base(_ProgressDisplay(bar, "first bids and work", len(tasks)))
+            recorder.begin(f"{domain}, {quantity(len(tasks), 'task')}, {quantity(orders, 'order')}")
+            await recorder.base(_row(report, "first bids and work", len(tasks)))
             await recorder.checks()
             # Within an order each task waits for the one before; side by side the orders keep an engine's width busy.
             async with asyncio.TaskGroup() as group:
                 for seed in range(1, orders + 1):
-                    group.create_task(recorder.order(seed, scratch, _ProgressDisplay(bar, f"order {seed}", len(tasks))))
+                    group.create_task(recorder.order(seed, scratch, _row(report, f"order {seed}", len(tasks))))
             if judge is not None:
-                await recorder.opinions(judge, _ProgressDisplay(bar, "opinions", len(tasks)))
+                await recorder.opinions(judge, _row(report, "opinions", len(tasks)))
 
 
-def _bar() -> Bar:
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[calls]} new calls  ${task.fields[dollars]:.4f}  {task.fields[what]}"),
-    )
-    return Bar(*columns, console=Console(stderr=True))
+def _row(report: ProgressReport, title: str, total: int) -> Report:
+    """A row of the progress of a run."""
+    row = report.row(title, total=total, unit="task")
 
+    def see(progress: RecordingProgress) -> None:
+        spent = f"{quantity(progress.calls, 'new call')}, {money(progress.dollars)}"
+        row.update(progress.done, note=f"{spent} {progress.what}".rstrip())
 
-class _ProgressDisplay:
-    """A run's progress on the screen."""
-
-    def __init__(self, bar: Bar, name: str, total: int) -> None:
-        self._bar = bar
-        self._row = bar.add_task(name, total=total, calls=0, dollars=0.0, what="")
-
-    def __call__(self, progress: RecordingProgress) -> None:
-        self._bar.update(
-            self._row,
-            completed=progress.done,
-            total=progress.of,
-            calls=progress.calls,
-            dollars=progress.dollars,
-            what=progress.what,
-        )
+    return see

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich import box
 from rich.table import Table
 
 from sale.bench.tasks.files import write_tasks
@@ -16,6 +15,8 @@ from sale.bench.tasks.load import LoadedTasks, load
 from sale.bench.tasks.schema import Split
 from sale.cli.encode import document
 from sale.cli.options import FILE, json_option, output
+from sale.cli.tables import make_table
+from sale.wording import quantity
 
 PATH = click.Path(path_type=Path)
 
@@ -55,14 +56,11 @@ def tasks(
     for note in loaded.notes:
         console.print(note)
     if out is not None:
-        console.print(f"{len(loaded.tasks)} tasks in {out}")
+        console.print(f"{quantity(len(loaded.tasks), 'task')} in {out}")
 
 
 def _table(counts: Mapping[tuple[str, str, str, str], int]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("domain", "split", "source", "human minutes"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("tasks", justify="right")
+    table = make_table("domain", "split", "source", "human minutes", "tasks", right=("tasks",))
     for key, count in counts.items():
         table.add_row(*key, str(count))
     return table

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from sale.cli.tables import make_table
 from sale.learning.break_even import RULES, BreakEvenMap, Interval, break_even_map
 from sale.learning.health import JurorHealth, jury_health
 from sale.types import Example
+from sale.wording import quantity
 
 NEVER = 0.005
 """A share below this is shown as never."""
@@ -38,15 +38,15 @@ def own_map(examples: Sequence[Example]) -> OwnMap:
 def described_map(own: OwnMap) -> Group:
     """The map, and where the jury stands on it, in words."""
     found = own.map
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("juror's area", *(f"auction / work, {rule}" for rule in RULES), "solved more if it were free"):
-        table.add_column(heading, justify="right")
+    headings = ("juror's area", *(f"auction / work, {rule}" for rule in RULES), "solved more if it were free")
+    table = make_table(*headings, right=headings)
     for area in sorted({point.area for point in found.points}):
         best, linear = (next(one for one in found.points if one.area == area and one.rule == rule) for rule in RULES)
         gain, low, high = (f"{100 * one:.1f}".replace("-", "−") for one in best.gain)
         table.add_row(f"{area:.2f}", _share(best.break_even), _share(linear.break_even), f"{gain} ({low} to {high})")
     lines = [
-        f"{found.auctions} judged auctions of {found.tasks} tasks among {len(found.agents)} agents. "
+        f"{quantity(found.auctions, 'judged auction')} of {quantity(found.tasks, 'task')}"
+        f" among {quantity(len(found.agents), 'agent')}. "
         f"The best is {found.best}, at "
         f"${found.work[0]:.3g} a task. Awarding by past outcomes solves {100 * found.router[0]:.1f} % for that money.",
         "An auction pays below the share of that cost given for how well its jurors tell success from failure:",
@@ -64,8 +64,8 @@ def _standing(own: OwnMap) -> list[str]:
         area, low, high = best.area
         says = {None: "", True: ": auctions like yours pay", False: ": auctions like yours do not pay"}
         lines.append(
-            f"Your best juror, {best.juror}, has an area of {area:.2f} ({low:.2f} to {high:.2f}, {best.pairs} pairs)"
-            f"{says[found.pays(area)]}."
+            f"Your best juror, {best.juror}, has an area of {area:.2f} ({low:.2f} to {high:.2f}, "
+            f"{quantity(best.pairs, 'pair')}){says[found.pays(area)]}."
         )
     else:
         lines.append("No juror scored work of both outcomes yet, so where your jury stands is not known.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.table import Table
 
 from sale.auction import scoring
 from sale.auction.attempt_order import check_pays
+from sale.cli.tables import make_table
 from sale.learning.check_errors import CheckHistory, Interval, error_intervals, estimate_errors
 from sale.types import AuctionRules, CheckedAnswer, Example, Weights
 
@@ -72,11 +72,13 @@ def estimate_checks(
     return tuple(found)
 
 
+SAYS = "How often each check of answers is wrong, by later feedback, and whether work checked by it pays."
+
+
 def check_table(found: Sequence[KnownCheck]) -> Table:
     """For people."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("check", "judged", "with feedback", "wrong answers passed", "right answers failed", "does it pay?"):
-        table.add_column(heading, justify="left" if heading in {"check", "does it pay?"} else "right")
+    figures = ("judged", "with feedback", "wrong answers passed", "right answers failed")
+    table = make_table("check", *figures, "does it pay?", right=figures)
     for one in found:
         says = (
             "not known: several attempts and a success model are needed"

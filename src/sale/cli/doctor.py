@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,8 @@ from sale import config
 from sale.cli.board import money, plain
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
+from sale.cli.progress import ProgressReport
+from sale.cli.tables import make_table
 
 if TYPE_CHECKING:
     from sale.agents.checkup import Checkup
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 @click.command()
 @config_option
 @json_option
-def doctor(config_file: Path | None, *, as_json: bool) -> None:
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def doctor(config_file: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Check every agent with one tiny call: is it there, and what does the auction miss?
 
     Ends with code 1 if an agent cannot be reached.
     """
     settings = config.load(config_file)
-    checkups = asyncio.run(_examine(settings))
+    checkups = asyncio.run(_examine(settings, quiet=quiet))
     if as_json:
         click.echo(document("doctor", checkups))
     else:
@@ -43,23 +45,28 @@ def doctor(config_file: Path | None, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-async def _examine(settings: config.Settings) -> list[Checkup]:
+async def _examine(settings: config.Settings, *, quiet: bool) -> list[Checkup]:
     """One agent after the other: small machines answer several at once slowly, and the times would mislead."""
     from sale.agents.checkup import examine
     from sale.agents.pool import build_agents
 
     contractors = build_agents(settings)
+    checkups: list[Checkup] = []
     try:
-        return [await examine(contractor) for contractor in contractors]
+        with ProgressReport(quiet=quiet) as report:
+            row = report.row("checking", total=len(contractors), unit="agent", every=0.0)
+            for done, contractor in enumerate(contractors):
+                row.update(done, note=f"{contractor.name} …")
+                checkups.append(await examine(contractor))
+        return checkups
     finally:
         for contractor in contractors:
             await contractor.aclose()
 
 
 def _table(checkups: list[Checkup]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("agent", "$/Mtok", "reachable", "log-probabilities", "JSON schema", "seconds", "cost"):
-        table.add_column(heading)
+    figures = ("$/Mtok", "seconds", "cost")
+    table = make_table("agent", "$/Mtok", "reachable", "log-probabilities", "JSON schema", *figures[1:], right=figures)
     for one in checkups:
         table.add_row(
             one.agent,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sale.errors import InputError
 from sale.files.reading import read_text
 from sale.types import Task
+from sale.wording import quantity
 
 FIRST = "humaneval/18"
 """The example `sale run` shows when it is given nothing to do."""
@@ -96,7 +97,9 @@ def pick(tasks: list[TaskLine], task_id: str | None, origin: str) -> TaskLine:
     if task_id is None:
         if len(tasks) == 1:
             return tasks[0]
-        raise InputError(f"the file has {len(tasks)} tasks", where=origin, hint=f"Name one with --id: {known}.")
+        raise InputError(
+            f"the file has {quantity(len(tasks), 'task')}", where=origin, hint=f"Name one with --id: {known}."
+        )
     found = [task for task in tasks if task.id == task_id]
     if not found:
         raise InputError(f"no task {task_id!r}", where=origin, hint=f"There are: {known}.")

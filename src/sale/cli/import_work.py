@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Unpack
 
 import click
-from rich import box
-from rich.table import Table
 
 from sale import config
 from sale.cli.board import money, plain
@@ -18,11 +16,13 @@ from sale.cli.encode import document
 from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.past_files import FileOptions, file_options, pool_prices, read_files, refuse_bad, said_of
 from sale.cli.store import enter_memory
+from sale.cli.tables import make_table
 from sale.errors import InputError
 from sale.memory.importers.into_memory import observed_prices, with_prices
 from sale.memory.importers.past_work import PastWork
 from sale.memory.importers.read import ReadFile
 from sale.types import Price
+from sale.wording import quantity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,9 +137,8 @@ def _print(report: PastWorkReport) -> None:
     screen = output()
     for name, kind in report.formats.items():
         screen.print(f"{plain(name)}: {kind}")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("agent", "works", "solved", "cost of a task", "$ per million tokens"):
-        table.add_column(heading, justify="left" if heading == "agent" else "right")
+    figures = ("works", "solved", "cost of a task", "$ per million tokens")
+    table = make_table("agent", *figures, right=figures)
     for one in report.agents:
         solved = f"{one.successes} of {one.judged}" if one.judged else "not judged"
         cost = money(one.dollars / one.costed) if one.costed else "not known"
@@ -147,7 +146,9 @@ def _print(report: PastWorkReport) -> None:
         table.add_row(plain(one.agent), str(one.works), solved, cost, price)
     screen.print(table)
     if report.stored:
-        screen.print(f"{report.added} works added, {report.present} were here already, {len(report.bad)} malformed")
+        screen.print(
+            f"{quantity(report.added, 'work')} added; here already: {report.present:,}; malformed: {len(report.bad):,}"
+        )
     else:
         screen.print(f"Nothing was imported (--dry-run); {len(report.bad)} malformed")
     if report.passed_by:

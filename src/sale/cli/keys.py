@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
 
 import click
-from rich import box
-from rich.table import Table
 
 from sale import config
 from sale.cli.board import money, plain
 from sale.cli.encode import document, encode
 from sale.cli.options import config_option, json_option, output
+from sale.cli.tables import make_table
 from sale.server.store.store import ServerStore
 from sale.server.store.types import KeyInfo, Period
 
@@ -135,9 +134,7 @@ def list_keys(config_file: Path | None, *, as_json: bool) -> None:
             "There are no keys: programs of this machine are served without one. `sale keys create NAME` makes one."
         )
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "key", "name", "tenant", "spent", "budget", "state"):
-        table.add_column(heading, justify="right" if heading == "spent" else "left", no_wrap=heading in {"id", "key"})
+    table = make_table("id", "key", "name", "tenant", "spent", "budget", "state", right=("spent",), whole=("id", "key"))
     for key in found:
         spent = (money(key.spent), _budget(key), _state(key))
         table.add_row(key.id, f"{key.prefix}…", plain(key.name), plain(key.tenant), *spent)

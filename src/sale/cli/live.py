@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from sale.auction.events import (
@@ -32,20 +31,28 @@ from sale.auction.events import (
     ignore,
 )
 from sale.cli.board import money, plain
+from sale.cli.consoles import PlainConsole
+from sale.cli.tables import make_list
 from sale.types import Evidence
+from sale.wording import quantity
 
 
 class AuctionProgress:
     """The state of an auction so far, for display."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        """Nothing has happened yet.
+
+        Args:
+            ascii_only: The spinner is to be drawn with ASCII characters.
+        """
         self._states: dict[str, str] = {}
         self._votes: dict[str, list[str]] = {}
         self._stage = "starting"
         self._dollars = 0.0
         self._calls = 0
         self._began = time.monotonic()
-        self._spinner = Spinner("dots")
+        self._spinner = Spinner("line" if ascii_only else "dots")
 
     def see(self, event: Event) -> str | None:
         """Take an event in; returns a line for those who watch no table, where the event is worth one."""
@@ -56,10 +63,10 @@ class AuctionProgress:
                 return None  # a bid of evidence alone, which has been told
             case StrategyArrived(strategy=strategy):
                 what = "refined plan" if strategy.refined else "plan"
-                self._states[strategy.agent] = f"{what} of {strategy.tokens} tokens"
+                self._states[strategy.agent] = f"{what} of {quantity(strategy.tokens, 'token')}"
                 if strategy.refined:
                     self._votes[strategy.agent] = []
-                return f"{strategy.agent}: {what} of {strategy.tokens} tokens"
+                return f"{strategy.agent}: {what} of {quantity(strategy.tokens, 'token')}"
             case AgentDropped(dropout=dropout):
                 self._states[dropout.agent] = f"dropped out: {plain(dropout.reason)}"
                 return f"{dropout.agent} dropped out ({dropout.stage}): {plain(dropout.reason)}"
@@ -79,11 +86,11 @@ class AuctionProgress:
         match event:
             case AuctionOpened(auction_id=auction_id, agents=agents):
                 self._states = dict.fromkeys(agents, "is considered")
-                return f"auction {auction_id[:8]}: {len(agents)} agents"
+                return f"auction {auction_id[:8]}: {quantity(len(agents), 'agent')}"
             case BiddingOpened(agents=agents):
                 self._stage = "bidding"
                 self._states |= dict.fromkeys(agents, "writing its plan …")
-                return f"{len(agents)} agents are bidding"
+                return f"bidding has begun among {quantity(len(agents), 'agent')}"
             case EvidenceFound(agent=agent, evidence=evidence):
                 self._states[agent] = found = _found(evidence)
                 return f"{agent} {found}"
@@ -117,12 +124,12 @@ class AuctionProgress:
                 return None
 
     def __rich__(self) -> RenderableType:
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table = make_list()
         for agent, state in self._states.items():
             votes = " ".join(self._votes.get(agent, ()))
             table.add_row(Text(agent, style="bold"), state, Text(f"scores {votes}" if votes else "", style="cyan"))
         seconds = time.monotonic() - self._began
-        status = f"{self._stage} · {seconds:.0f} s · {self._calls} calls · {money(self._dollars)}"
+        status = f"{self._stage} · {seconds:.0f} s · {quantity(self._calls, 'call')} · {money(self._dollars)}"
         self._spinner.update(text=Text(status, style="dim"))
         return Group(table, self._spinner)
 
@@ -138,12 +145,12 @@ def _found(evidence: Sequence[Evidence]) -> str:
 @contextmanager
 def watching(*, quiet: bool = False) -> Generator[Observer]:
     """An observer for the length of a task: a live table on a terminal, lines otherwise, nothing if quiet."""
-    console = Console(stderr=True, markup=False, emoji=False)
+    console = PlainConsole(stderr=True)
     if quiet:
         yield ignore
         return
-    progress = AuctionProgress()
-    if not console.is_terminal:
+    progress = AuctionProgress(ascii_only=console.keeps_to_ascii)
+    if not console.is_live:
 
         def say(line: str) -> None:
             with contextlib.suppress(BrokenPipeError):  # who reads the progress may leave; the task goes on

@@ -9,7 +9,7 @@ import click
 
 import sale
 from sale import config
-from sale.cli.models import pull_missing
+from sale.cli.indexing import prepare_pool
 from sale.cli.options import config_option
 from sale.server.mcp import PORT, serve_address, serve_streams
 
@@ -25,7 +25,7 @@ def mcp(config_file: Path | None, *, http: bool, port: int, quiet: bool) -> None
     Without --http it speaks over standard input and output, to the client that starts it.
     """
     settings = config.load(config_file)
-    pull_missing(settings, quiet=quiet)
+    prepare_pool(settings, quiet=quiet)
     asyncio.run(_serve(settings, port if http else None))
 
 

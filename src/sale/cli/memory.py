@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -17,12 +16,14 @@ from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, m
 from sale.cli.encode import document
 from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.store import with_memory
+from sale.cli.tables import make_table
 from sale.files.reading import STANDARD
 from sale.files.writing import writing_text
 from sale.memory.export import refuse_itself
 from sale.memory.records import AuctionSummary, MemoryStats, Record
 from sale.memory.store import AuctionMemory
 from sale.types import Verdict
+from sale.wording import quantity
 
 
 @click.group()
@@ -96,7 +97,9 @@ def export_records(target: Path, config_file: Path | None) -> None:
     # Opened here, and not where the memory is read: a pipe nobody reads can then be left by Ctrl-C.
     with writing_text(target, private=True) as stream:
         count = with_memory(config_file, lambda store: store.export(stream))
-    output(target).print(f"{count} records written to {'standard output' if target == STANDARD else target}")
+    output(target).print(
+        f"{quantity(count, 'record')} written to {'standard output' if target == STANDARD else target}"
+    )
 
 
 @memory.command("import")
@@ -106,7 +109,9 @@ def export_records(target: Path, config_file: Path | None) -> None:
 def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) -> None:
     """Add the records of SOURCE; those that are here already stay as they are. - is standard input."""
     report = with_memory(config_file, lambda store: store.import_(source, skip_bad=skip_bad))
-    output().print(f"{report.added} records added, {report.present} were here already, {len(report.bad)} skipped")
+    output().print(
+        f"{quantity(report.added, 'record')} added; here already: {report.present:,}; skipped: {len(report.bad):,}"
+    )
     for fault in report.bad:
         output().print(f"  {plain(fault)}")
 
@@ -132,7 +137,9 @@ def forget(
     if not auctions and not yes and (day or source or tenant):
         click.confirm("Delete them for good?", abort=True)
     gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source, tenant=tenant))
-    output().print(f"{gone.auctions} auctions forgotten, and {gone.tasks} tasks nothing is left of")
+    output().print(
+        f"{quantity(gone.auctions, 'auction')} forgotten, and {quantity(gone.tasks, 'task')} of which nothing is left"
+    )
 
 
 @memory.command()
@@ -157,11 +164,9 @@ def stats(config_file: Path | None, *, as_json: bool) -> None:
 def _table(found: Sequence[tuple[AuctionSummary, float | None]]) -> Table | str:
     if not found:
         return "Nothing is on record."
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("auction", "when (UTC)", "task", "winner", "status", "outcome", "cost"):
-        table.add_column(heading)
-    if found[0][1] is not None:
-        table.add_column("like", justify="right")
+    like = () if found[0][1] is None else ("like",)
+    headings = ("auction", "when (UTC)", "task", "winner", "status", "outcome", "cost")
+    table = make_table(*headings, *like, right=("cost", *like), whole=("auction",))
     for one, similarity in found:
         verdict = one.verdict or "unknown"
         cells = (

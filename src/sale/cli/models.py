@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
 
 from sale import config
 from sale.cli.encode import document
 from sale.cli.options import json_option, output
+from sale.cli.progress import BYTES, ProgressReport
+from sale.cli.tables import make_table
 from sale.models.local import catalogue
 from sale.models.local.weights import DownloadProgress as Fetched
 from sale.models.local.weights import WeightStore
@@ -37,9 +34,9 @@ def list_models(*, as_json: bool) -> None:
         ]
         click.echo(document("models", rows))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "parameters", "context", "size", "licence", "here"):
-        table.add_column(heading, no_wrap=True)
+    table = make_table(
+        "id", "parameters", "context", "size", "licence", "here", right=("parameters", "context", "size")
+    )
     for entry in entries:
         here = "yes" if store.installed(entry.id) else "no"
         size = f"{entry.size / 1e6:,.0f} MB"
@@ -97,29 +94,15 @@ def _store() -> WeightStore:
 
 def _fetch(names: Iterable[str], *, quiet: bool) -> Iterable[tuple[str, Path]]:
     store = _store()
-    bars: AbstractContextManager[Progress | None] = nullcontext(None) if quiet else _bars()
-    with bars as progress:
+    with ProgressReport(quiet=quiet) as report:
         for name in names:
-            yield name, store.ensure(name, progress=_watch(progress, name))
+            yield name, store.ensure(name, progress=None if quiet else _watch(report, name))
 
 
-def _watch(progress: Progress | None, name: str) -> Callable[[Fetched], None] | None:
-    if progress is None:
-        return None
-    bar = progress.add_task(name, total=None)
+def _watch(report: ProgressReport, name: str) -> Callable[[Fetched], None]:
+    row = report.row(name, unit=BYTES)
 
     def see(fetched: Fetched) -> None:
-        progress.update(bar, completed=fetched.done, total=fetched.total, description=f"{name} ({fetched.source})")
+        row.update(fetched.done, total=fetched.total, title=f"{name} ({fetched.source})")
 
     return see
-
-
-def _bars() -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, markup=False),
-    )

@@ -48,6 +48,6 @@ def output(taken: Path | None = None) -> Console:
     Args:
         taken: Where something else is written to: if that is standard output, this is standard error.
     """
-    from sale.cli.results import ResultConsole
+    from sale.cli.consoles import ResultConsole
 
-    return ResultConsole(markup=False, emoji=False, highlight=False, stderr=taken == STANDARD)
+    return ResultConsole(stderr=taken == STANDARD)

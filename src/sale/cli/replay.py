@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich import box
 from rich.table import Table
 
 from sale import config
@@ -16,9 +15,16 @@ from sale.cli.board import money
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import enter_memory
+from sale.cli.tables import make_table
 from sale.errors import InputError
 from sale.learning.compare import ReplayedDecisions, compare
 from sale.types import Example, Weights
+from sale.wording import quantity
+
+SAYS = (
+    "What past auctions would have come to with each version of the weights: the share of tasks solved, dollars a "
+    "task, and how many awards stay the same. Where that is not known, the bounds."
+)
 
 
 @click.command()
@@ -41,9 +47,12 @@ def replay(versions: tuple[int, ...], since: datetime | None, config_file: Path 
     if as_json:
         click.echo(document("replay", found))
         return
+    output().print(SAYS)
     output().print(_table(found))
     fitted = ", ".join(name for name in found if name in named)
-    output().print(f"{len(examples)} auctions on record. Weights look better on what they were fitted to: {fitted}.")
+    output().print(
+        f"{quantity(len(examples), 'auction')} on record. Weights look better on what they were fitted to: {fitted}."
+    )
 
 
 async def _read(
@@ -64,9 +73,8 @@ async def _read(
 
 
 def _table(found: Mapping[str, ReplayedDecisions]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("weights", "pass@1", "cost of a task", "largest agent", "same award", "awards"):
-        table.add_column(heading, justify="left" if heading in {"weights", "awards"} else "right")
+    figures = ("solved", "cost of a task", "largest agent", "same award")
+    table = make_table("weights", *figures, "awards", right=figures)
     for name, one in found.items():
         success = _between(one.success.value, one.success.low, one.success.high, "{:.0%}".format)
         dollars = _between(one.dollars.value, one.dollars.low, one.dollars.high, money)

@@ -210,12 +210,12 @@ def _site(given: dict[str, object], otherwise: tuple[object, ...], *, check: boo
 
 def _settings(given: dict[str, object], workspace: Path | None = None) -> config.Settings:
     """The settings in force, with weights that are missing fetched."""
-    from sale.cli.models import pull_missing
+    from sale.cli.indexing import prepare_pool
 
     config_file = given["config_file"]
     settings = config.load(config_file if isinstance(config_file, Path) else None, workspace=workspace)
     settings = settings.under(jury=cast("JuryMode | None", given["jury"]), hold=cast("Holding | None", given["hold"]))
-    pull_missing(settings, quiet=bool(given["quiet"]))
+    prepare_pool(settings, quiet=bool(given["quiet"]))
     return settings
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 import sale
 from sale import config
 from sale.cli.board import auction_board, money_part, outcome_line, plain
+from sale.cli.consoles import PlainConsole
 from sale.cli.encode import document
 from sale.cli.live import watching
 from sale.cli.statuses import FAILED, HELD_BACK, status_of
@@ -23,6 +23,7 @@ from sale.files.private import make_directory
 from sale.files.reading import STANDARD
 from sale.files.writing import write_text
 from sale.types import Attempt
+from sale.wording import quantity
 
 LEFT_OUT = 5
 """Number of paths that were left out that are named."""
@@ -60,7 +61,7 @@ def run_in_workspace(request: WorkspaceRequest) -> None:
         SaleError: Whatever a market raises.
     """
     result, changed, removed = asyncio.run(_run(request))
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    console = PlainConsole(stderr=True)
     if not request.quiet:
         _show(console, result)
     if result.unkept is not None:
@@ -100,7 +101,7 @@ def _hand_out(request: WorkspaceRequest, patch: str) -> bool:
     return True
 
 
-def _show(console: Console, result: sale.Result) -> None:
+def _show(console: PlainConsole, result: sale.Result) -> None:
     """Print the auction, how each attempt ended, and what it cost."""
     console.print(auction_board(result.auction))
     for attempt in (*result.attempts, Attempt(execution=result.execution, outcome=result.outcome)):
@@ -148,8 +149,8 @@ async def _run(request: WorkspaceRequest) -> tuple[sale.Result, tuple[str, ...],
 
 
 def _tell(workspace: sale.Workspace) -> None:
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(workspace.tree)} files copied from {workspace.directory}", style="dim")
+    console = PlainConsole(stderr=True, soft_wrap=True)
+    console.print(f"{quantity(len(workspace.tree), 'file')} copied from {workspace.directory}", style="dim")
     for line in workspace.left_out[:LEFT_OUT]:
         console.print(f"left out: {plain(line)}", style="dim")
     if len(workspace.left_out) > LEFT_OUT:

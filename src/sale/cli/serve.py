@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sale import config
-from sale.cli.models import pull_missing
+from sale.cli.indexing import prepare_pool
 from sale.cli.options import config_option
 from sale.server.observing.log import configure_log
 from sale.server.serving import run
@@ -37,6 +37,6 @@ def serve(config_file: Path | None, host: str | None, port: int | None, *, quiet
 
     configure_log(sys.stderr, as_json=False, level=logging.WARNING)
     settings = again()
-    pull_missing(settings, quiet=quiet)
+    prepare_pool(settings, quiet=quiet)
     # On stderr: standard output is for results, and here there are none.
     run(served(settings, again=again, ready=lambda url: click.echo(f"serving {url}/v1", err=True)))

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from rich import box
 from rich.table import Table
 
 from sale.cli.board import money, plain
 from sale.cli.encode import document
 from sale.cli.keys import with_store
 from sale.cli.options import config_option, json_option, output
+from sale.cli.tables import make_table
 from sale.server.store.types import Grouping, Spending
 
 
@@ -47,10 +47,11 @@ def spend(by: Grouping, since: datetime | None, days: int | None, config_file: P
 
 
 def _table(found: tuple[Spending, ...], by: Grouping) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=len(found) > 1)
     headings = (by, "requests", "failed", "tokens in", "out", "work", "auctions", "total", "always largest", "saved")
-    for at, (heading, footer) in enumerate(zip(headings, _cells(_total(found)), strict=True)):
-        table.add_column(heading, footer=footer, justify="right" if at else "left")
+    table = make_table(*headings, right=headings[1:])
+    table.show_footer = len(found) > 1
+    for column, footer in zip(table.columns, _cells(_total(found)), strict=True):
+        column.footer = footer
     for one in found:
         table.add_row(*_cells(one))
     return table

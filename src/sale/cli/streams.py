@@ -1,8 +1,8 @@
 """The standard streams of the command: a result is shown whatever the terminal can show, and remarks never stop work.
 
-Standard output is for results. Where its encoding lacks a character, `?` stands in; where it cannot be written at all,
-the command says so and fails. Standard error is for remarks. Where it cannot be written, they are lost, and nothing
-else is: the work they are about may have been paid for.
+Standard output is for results. Where its encoding lacks a character, a like one stands in, or `?`; where it cannot be
+written at all, the command says so and fails. Standard error is for remarks. Where it cannot be written, they are lost,
+and nothing else is: the work they are about may have been paid for.
 """
 
 from __future__ import annotations
@@ -16,16 +16,33 @@ from typing import BinaryIO, TextIO, cast
 
 import click
 
+from sale.cli.typography import in_ascii
 from sale.errors import InputError, OutputError
 from sale.files.reading import STANDARD, read_text
 from sale.files.writing import explain_output
 
+ERRORS = "sale.stand_in"
+"""The name under which codecs know what to do with characters that an encoding lacks."""
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    """Give what is written for characters that an encoding lacks: `?` where nothing is more like them.
+
+    Raises:
+        UnicodeError: It is not about writing.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = in_ascii(error.object[error.start : error.end])
+    return "".join(one if one.isascii() else "?" for one in lacking), error.end
+
 
 def prepare_streams() -> None:
     """Have both outputs take every character, and standard error take whatever happens to it."""
+    codecs.register_error(ERRORS, _stand_in)
     output, remarks = cast("object", sys.stdout), cast("object", sys.stderr)
     if isinstance(output, io.TextIOWrapper):
-        cast("io.TextIOWrapper[BinaryIO]", output).reconfigure(errors="replace")
+        cast("io.TextIOWrapper[BinaryIO]", output).reconfigure(errors=ERRORS)
     if isinstance(remarks, io.TextIOWrapper):
         sys.stderr = _RemarkStream(cast("io.TextIOWrapper[BinaryIO]", remarks))
 
@@ -68,9 +85,9 @@ def read_input() -> str:
 
 def tell(text: str) -> None:
     """One remark on standard error, marked as the command's own."""
-    from rich.console import Console
+    from sale.cli.consoles import PlainConsole
 
-    Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(f"sale: {text}")
+    PlainConsole(stderr=True, soft_wrap=True).print(f"sale: {text}")
 
 
 @contextlib.contextmanager

@@ -27,11 +27,12 @@ from sale.cli.bench_run import leaves_of
 from sale.cli.encode import document
 from sale.cli.examples import examples, read_tasks
 from sale.cli.options import FILE, config_option, json_option, output
-from sale.cli.trial_screen import Watched, screen
+from sale.cli.trial_screen import screen, watched
 from sale.errors import ConfigError, InputError, SaleError
 from sale.files.reading import read_text
 from sale.files.writing import write_text
 from sale.models.embedding import MiniLMEmbedder
+from sale.wording import quantity
 
 RECORD = "trial.jsonl"
 RECOMMENDED = "sale.recommended.toml"
@@ -147,13 +148,13 @@ async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions) -> TrialRes
     record = options["record"]
     recorder = TrialRecorder(record, tasks, pool, cap=options["cap"], sandbox=sandbox, judge=options["judge"])
     async with recorder:
-        recorder.begin(f"trial, {len(tasks)} tasks")
-        with Watched(recorder.purse, len(tasks), quiet=options["quiet"] or options["as_json"]) as watched:
+        recorder.begin(f"trial, {quantity(len(tasks), 'task')}")
+        with watched(recorder.purse, len(tasks), quiet=options["quiet"] or options["as_json"]) as see:
             order: list[str] = []
 
             def told(done: Sequence[BenchTask]) -> None:
                 order[:] = [task.id for task in done]
-                watched(len(done))
+                see(len(done))
 
             def enough(done: Sequence[BenchTask]) -> bool:
                 if options["keep_going"] or len(done) < min(MIN_TASKS, len(tasks)):

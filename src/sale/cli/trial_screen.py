@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rich import box
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +14,9 @@ from sale.bench.trial.purse import Purse
 from sale.bench.trial.run import Ending
 from sale.bench.trial.verdict import TrialReport, Way
 from sale.cli.board import money
-from sale.cli.progress import TaskProgress
+from sale.cli.progress import ProgressReport
+from sale.cli.tables import make_table
+from sale.wording import quantity
 
 ENDINGS: dict[Ending, str] = {
     "clear": "It stopped early: which agent is as good as the others is clear.",
@@ -22,37 +26,34 @@ ENDINGS: dict[Ending, str] = {
 STYLES = {"as good": "green", "worse": "red", "not clear": "yellow"}
 
 
-class Watched(TaskProgress):
-    """Tasks done, time left and dollars so far, on standard error."""
+@contextmanager
+def watched(purse: Purse, total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
+    """Show tasks done, time left at most and dollars so far, on standard error; gives back who is told of the tasks.
 
-    def __init__(self, purse: Purse, total: int, *, quiet: bool) -> None:
-        """Nothing is shown yet.
+    Args:
+        purse: What is spent.
+        total: How many tasks there are.
+        quiet: Show nothing.
+    """
+    with ProgressReport(quiet=quiet) as report:
+        row = report.row("trial", total=total, unit="task")
 
-        Args:
-            purse: What is spent.
-            total: How many tasks there are.
-            quiet: Show nothing.
-        """
-        super().__init__("trial", total, left="left at most,", quiet=quiet)
-        self._purse = purse
+        def see(done: int) -> None:
+            row.update(done, note=f"{money(purse.spent)} of {money(purse.cap)}")
 
-    def __call__(self, done: int) -> None:
-        """So many tasks are done."""
-        self.show(done, f"{money(self._purse.spent)} of {money(self._purse.cap)}")
+        see(0)
+        yield see
 
 
 def screen(report: TrialReport, *, ended: Ending, of: int, spent: float, cap: float) -> Group:
     """All that a user needs to decide."""
-    head = f"{report.tasks} of {of} tasks, {money(spent)} of {money(cap)} spent. {ENDINGS[ended]}"
+    head = f"{report.tasks} of {quantity(of, 'task')}, {money(spent)} of {money(cap)} spent. {ENDINGS[ended]}"
     return Group(Text(head), _table(report), *[Text(line) for line in _answer(report)])
 
 
 def _table(report: TrialReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("who does the tasks", "solved", "$ a task", "cost", "against the best agent"):
-        table.add_column(
-            heading, justify="left" if heading in {"who does the tasks", "against the best agent"} else "right"
-        )
+    figures = ("solved", "$ a task", "cost")
+    table = make_table("who does the tasks", *figures, "against the best agent", right=figures)
     section = "agent"
     for way in report.ways:
         if way.kind != section:

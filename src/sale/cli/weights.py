@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -16,27 +16,40 @@ from sale import config
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
+from sale.cli.tables import make_table
 from sale.cli.weights_in_force import in_force
 from sale.errors import InputError
 from sale.learning.drift import DriftFinding, drift
-from sale.learning.weight_terms import list_terms
+from sale.learning.weight_terms import explain_decision, list_terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.shipped import SOURCE, knowledge_of
 from sale.types import CheckedAnswer, Example, Training, WeightSet
+from sale.wording import quantity
 
 if TYPE_CHECKING:
     from sale.learning.health import JurorHealth
 
 DEFAULT = "default"
-HEADLINE = ("pass@1", "dollars", "reliance")
+HEADLINE = {"pass@1": "solved", "dollars": "$ a task", "reliance": "dearest"}
+"""Held-out measures that the list shows, and their headings."""
+LISTED = (
+    "How weights fitted the same way did on tasks they had not seen, with 95 % intervals: the share of tasks solved, "
+    "dollars a task, and the share given to the dearest agent."
+)
+JURY_SAYS = (
+    "Can the jury be believed? tells success from failure: how often the juror scored a success above a failure at "
+    "tasks of one kind; 0.5 is chance, 1 is always (the area under the curve). score − success: 0 is right, above it "
+    "the juror is too kind. With 95 % intervals."
+)
 SAID = {
+    "pass@1": "share of tasks solved (pass@1)",
     "dollars": "dollars a task, auction included",
-    "reliance": "reliance on the dearest agent",
-    "regret": "regret: pass@1 below a perfect choice",
-    "gain": "gain: pass@1 above always the dearest agent",
-    "slope": "calibration slope; 1 is right",
-    "bias": "calibration bias; 0 is right",
+    "reliance": "share of tasks given to the dearest agent (reliance)",
+    "regret": "share of tasks that a perfect choice solves beyond (regret)",
+    "gain": "share of tasks solved beyond the dearest agent alone (gain)",
+    "slope": "do chances spread as outcomes do? 1 is right, below 1 they spread too far (calibration slope)",
+    "bias": "are chances too low or too high? 0 is right (calibration bias)",
 }
 """Held-out measures in words."""
 
@@ -59,13 +72,13 @@ def list_weights(config_file: Path | None, *, as_json: bool) -> None:
         own = "shipped" if knowledge_of(config.load(config_file)) else "default"
         output().print(f"Only the {own} weights so far; `sale fit` makes others.")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("version", "made (UTC)", "objective", "auctions", *HEADLINE, "in use"):
-        table.add_column(heading, justify="right" if heading in HEADLINE else "left")
+    figures = tuple(HEADLINE.values())
+    table = make_table("version", "made (UTC)", "objective", "auctions", *figures, "in use", right=figures)
     for one in found:
         figures = [_figure(one.training, name) for name in HEADLINE]
         cells = (str(one.version), one.made_at[:16].replace("T", " "), one.training.objective)
         table.add_row(*cells, str(one.training.auctions), *figures, "yes" if one.in_use else "")
+    output().print(LISTED)
     output().print(table)
     if uses:
         output().print("Used: " + ", ".join(f"{_named(use.version)} from {use.at:%Y-%m-%d %H:%M}" for use in uses))
@@ -116,9 +129,8 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
         return await _version(memory, before), await _version(memory, after)
 
     old, new = ({term.label: term.value for term in list_terms(one.weights)} for one in with_memory(config_file, both))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("term", f"version {before}", f"version {after}"):
-        table.add_column(heading, justify="left" if heading == "term" else "right")
+    versions = (f"version {before}", f"version {after}")
+    table = make_table("term", *versions, right=versions)
     names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
     for name in names:
         table.add_row(name, _number(old.get(name)), _number(new.get(name)))
@@ -146,7 +158,7 @@ def check(config_file: Path | None, *, as_json: bool) -> None:
         output().print(one.message)
     verdict = "`sale fit` makes new ones." if found else "nothing speaks against them."
     since = "since they were made" if used.made_at else "on record"
-    output().print(f"Weights {used.version or SOURCE}, {judged} judged executions {since}: {verdict}")
+    output().print(f"Weights {used.version or SOURCE}, {quantity(judged, 'judged execution')} {since}: {verdict}")
 
 
 @weights.command()
@@ -163,7 +175,9 @@ def jury(config_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(document("jurors", found))
         return
-    output().print(_jury_table(found) if found else "No work on record was both scored by a juror and judged.")
+    output().print(JURY_SAYS if found else "No work on record was both scored by a juror and judged.")
+    if found:
+        output().print(_jury_table(found))
 
 
 @weights.command("map")
@@ -192,7 +206,7 @@ def checks(config_file: Path | None, *, as_json: bool) -> None:
 
     A check is a verifier: tests, a reference answer, a judging model. Feedback is `sale feedback`, or the gateway's.
     """
-    from sale.cli.checks import check_table, estimate_checks
+    from sale.cli.checks import SAYS, check_table, estimate_checks
 
     settings = config.load(config_file)
 
@@ -205,13 +219,14 @@ def checks(config_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(document("checks", found))
         return
-    output().print(check_table(found) if found else "No answer on record was judged by a check.")
+    output().print(SAYS if found else "No answer on record was judged by a check.")
+    if found:
+        output().print(check_table(found))
 
 
 def _jury_table(found: Sequence[JurorHealth]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("juror", "scored", "silent", "area within a kind", "score − success", "solved, by score"):
-        table.add_column(heading, justify="left" if heading in {"juror", "solved, by score"} else "right")
+    figures = ("scored", "silent", "tells success\nfrom failure", "score −\nsuccess")
+    table = make_table("juror", *figures, "solved, by score", right=figures)
     for one in found:
         bands = ", ".join(f"{band.low:.1f}–{band.high:.1f}: {band.solved} of {band.scored}" for band in one.bands)
         table.add_row(one.juror, str(one.scored), str(one.silent), _interval(one.area), _interval(one.bias), bands)
@@ -229,16 +244,9 @@ def describe_version(found: WeightSet) -> Group:
     heading = Text(f"Weights, {f'version {found.version}' if found.version else SOURCE}", style="bold")
     heading.append("  in use" if found.in_use else "", style="green")
     when = f"{found.made_at[:16].replace('T', ' ')} UTC " if found.made_at else ""
-    seen = f"{training.auctions} auctions{since}, {training.judged} judged executions"
+    seen = f"{quantity(training.auctions, 'auction')}{since}, {quantity(training.judged, 'judged execution')}"
     made = f"{training.objective}, fitted {when}on {seen}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("term")
-    table.add_column("weight", justify="right")
-    for term in list_terms(found.weights):
-        table.add_row(term.label, _number(term.value))
-    held = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("on tasks not seen in fitting", "mean", "95 % interval"):
-        held.add_column(column, justify="left" if column.startswith("on") else "right")
+    held = make_table("on tasks not seen in fitting", "mean", "95 % interval", right=("mean", "95 % interval"))
     for name, (value, low, high) in training.held_out.items():
         held.add_row(SAID.get(name, name), _number(value), f"{_number(low)} to {_number(high)}")
     settings = ", ".join(
@@ -246,7 +254,22 @@ def describe_version(found: WeightSet) -> Group:
         for name, value in training.settings.items()
     )
     notes = [Text(f"Note: {note}") for note in training.notes]
-    return Group(heading, Text(made), Text(f"Settings: {settings}"), table, held, *notes)
+    decided = Text(explain_decision(found.weights))
+    measured = [] if not training.held_out else [Text("How weights fitted the same way did:"), held]
+    fitted = [Text(f"Settings of the fit: {settings}")] if settings else []
+    return Group(heading, Text(made), *fitted, Text(), decided, Text(), *_term_tables(found), *measured, *notes)
+
+
+def _term_tables(found: WeightSet) -> list[RenderableType]:
+    """Return the terms of weights, each group under a sentence that says what it is."""
+    parts: list[RenderableType] = []
+    for group, terms in groupby(list_terms(found.weights), key=lambda term: term.group):
+        listed = tuple(terms)
+        table = make_table(group, "value", right=("value",))
+        for term in listed:
+            table.add_row(term.name, _number(term.value))
+        parts += [Text(listed[0].explained), table] if listed else []
+    return parts
 
 
 def _number(value: float | None) -> str:

@@ -31,6 +31,7 @@ from sale.config.environment import (
     server_database,
     server_password,
     virtual_environment,
+    wants_ascii,
 )
 from sale.config.jurors import (
     DecisionJurorSettings,
@@ -99,4 +100,5 @@ __all__ = [
     "server_password",
     "shipped_text",
     "virtual_environment",
+    "wants_ascii",
 ]

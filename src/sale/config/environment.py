@@ -116,6 +116,11 @@ def _secret(variable: str | None, where: str, otherwise: str) -> SecretStr | Non
     return SecretStr(value)
 
 
+def wants_ascii() -> bool:
+    """True where `SALE_ASCII` is set: the command then draws its boards with ASCII characters."""
+    return bool(os.environ.get("SALE_ASCII"))
+
+
 def virtual_environment() -> Path | None:
     """The Python virtual environment the user works in, where one is active."""
     named = os.environ.get("VIRTUAL_ENV")

@@ -31,6 +31,7 @@ from sale.learning.dataset import Bools, Floats, Table, observed_tracks, split, 
 from sale.learning.missing_outcomes import CompletedOutcomes, complete
 from sale.learning.utility import likeliest_spread
 from sale.types import Example
+from sale.wording import quantity
 
 AREAS = (0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 """Qualities of jurors that are tried."""
@@ -166,7 +167,8 @@ def past_outcomes(examples: Sequence[Example]) -> PastOutcomes:
     tasks, agents = len({one.task for one in latest}), len({bid.agent for one in latest for bid in one.bids})
     if tasks < MIN_TASKS or agents < 2:
         raise InputError(
-            f"there are judged auctions of {tasks} different tasks among {agents} agents: too few for a map",
+            f"there are judged auctions of {quantity(tasks, 'different task')} "
+            f"among {quantity(agents, 'agent')}: too few for a map",
             hint=f"It takes at least {MIN_TASKS} tasks with a known outcome, and two agents.",
         )
     table = tabulate(latest)

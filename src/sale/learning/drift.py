@@ -25,6 +25,7 @@ from sale.auction.scoring import MAX_SCORE
 from sale.auction.success_model import chance, juror_feature
 from sale.errors import InputError
 from sale.types import Bid, Example, SuccessModel
+from sale.wording import quantity
 
 RUN_LENGTH = 1_000.0
 TOLERANCE = 0.05
@@ -57,7 +58,7 @@ class DriftFinding:
         subject = f"{self.name} does {way}" if self.kind == "agent" else f"bids that {self.name} likes do {way}"
         return (
             f"propose a refit because {subject} than the weights expect: {self.observed:.0%} solved, "
-            f"{self.expected:.0%} expected, over {self.outcomes} outcomes up to auction {self.noticed}"
+            f"{self.expected:.0%} expected, over {quantity(self.outcomes, 'outcome')} up to auction {self.noticed}"
         )
 
 

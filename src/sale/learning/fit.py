@@ -16,6 +16,7 @@ from sale.learning.prepared_data import PreparedData, prepare_data
 from sale.learning.spending import MATCH, MatchBestAgent, SpendShare, Wanted, best_agent_cost, worth_of
 from sale.learning.utility import with_worth
 from sale.types import Example, Training, Weights
+from sale.wording import quantity
 
 FEW_TASKS = 100
 """Below this the notes say that intervals are wide."""
@@ -146,7 +147,8 @@ def _data_notes(ready: PreparedData) -> list[str]:
     table = ready.table
     if ready.tasks < FEW_TASKS:
         notes.append(
-            f"{ready.tasks} different tasks only: intervals are wide, and weights may change with more records"
+            f"{quantity(ready.tasks, 'different task')} only: "
+            "intervals are wide, and weights may change with more records"
         )
     known = table.known & table.present
     counts = np.bincount(table.author[known], minlength=len(table.agents))

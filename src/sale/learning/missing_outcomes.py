@@ -28,6 +28,7 @@ from sale.learning.decision import chances
 from sale.learning.intervals import mean_interval
 from sale.learning.samples import work_costs
 from sale.learning.utility import success_models
+from sale.wording import quantity
 
 DIRECT_STRENGTH = 0.06
 """Lasso of the success model that stands in, as in `utility.STRENGTHS`."""
@@ -93,13 +94,13 @@ def _robust(guess: Floats, table: Table, seen: Floats, *, least: float = 0.0) ->
 def _notes(table: Table, explored: Bools) -> tuple[str, ...]:
     lacking = int((table.present & ~table.known).sum())
     notes = [
-        f"{lacking} of {int(table.present.sum())} outcomes were not observed: "
+        f"{lacking} of {quantity(int(table.present.sum()), 'outcome')} were not observed: "
         "P̂ of a success model fitted on other tasks stands in for them"
     ]
     if explored.any():
         rare = table.propensity[np.arange(len(table)), table.winner][explored] < MIN_PROPENSITY
         notes.append(
-            f"{int(explored.sum())} auctions explored: there the estimate is doubly robust"
+            f"awards that explored: {int(explored.sum())}; there the estimate is doubly robust"
             + (f"; {int(rare.sum())} rarer than {MIN_PROPENSITY:g} are counted as if that likely" if rare.any() else "")
         )
     notes.append("where the cost of work is not known its agent's average stands in")

@@ -13,6 +13,7 @@ from sale.learning.objectives import BaseObjective, WeightCandidate
 from sale.learning.spending import SpendCurve, spend_curve
 from sale.learning.utility import Utility
 from sale.types import Example
+from sale.wording import quantity
 
 MIN_TASKS = 20
 """Different tasks below which nothing is fitted.
@@ -87,7 +88,8 @@ def prepare_data(examples: Sequence[Example], *, folds: int = 5, seed: int = 0) 
     judged = int((table.known & table.present).sum())
     if tasks < MIN_TASKS or judged < MIN_OUTCOMES:
         raise InputError(
-            f"there are records of {tasks} different tasks with {judged} judged executions: too few to fit weights",
+            f"there are records of {quantity(tasks, 'different task')} "
+            f"with {quantity(judged, 'judged execution')}: too few to fit weights",
             hint=f"It takes at least {MIN_TASKS} tasks and {MIN_OUTCOMES} outcomes; a hundred tasks to trust them.",
         )
     used = min(folds, tasks)

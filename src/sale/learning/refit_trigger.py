@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sale.learning.drift import drift
 from sale.learning.prepared_data import MIN_OUTCOMES, MIN_TASKS
 from sale.types import Example, WeightSet
+from sale.wording import quantity
 
 GROWTH = 0.5
 """New outcomes, as a share of those the weights were fitted on, that make it worth fitting again."""
@@ -38,19 +39,24 @@ def check_refit(examples: Sequence[Example], used: WeightSet | None, since: Sequ
     tasks, judged = len({example.task for example in examples}), _judged(examples)
     if tasks < MIN_TASKS or judged < MIN_OUTCOMES:
         least = f"it takes {MIN_TASKS} tasks and {MIN_OUTCOMES} outcomes"
-        return RefitTrigger(due=False, reasons=(f"too little on record: {tasks} tasks, {judged} outcomes; {least}",))
+        return RefitTrigger(
+            due=False,
+            reasons=(f"too little on record: {quantity(tasks, 'task')}, {quantity(judged, 'outcome')}; {least}",),
+        )
     if used is None:
-        return RefitTrigger(due=True, reasons=(f"the default weights decide, and {judged} outcomes are on record",))
+        return RefitTrigger(
+            due=True, reasons=(f"the default weights decide; on record: {quantity(judged, 'outcome')}",)
+        )
     reasons: list[str] = []
     if used.weights.model is not None:
         reasons += [finding.message for finding in drift(since, used.weights.model)]
     named = f"weights {used.version}" if used.version else "the shipped weights"
     new, before = _judged(since), used.training.judged
     if new >= max(MIN_NEW_OUTCOMES, GROWTH * before):
-        reasons.append(f"{new} outcomes since {named} were fitted on {before}")
+        reasons.append(f"{quantity(new, 'outcome')} since {named} were fitted on {before}")
     if reasons:
         return RefitTrigger(due=True, reasons=tuple(reasons))
-    return RefitTrigger(due=False, reasons=(f"{named} hold: {new} outcomes since, and no drift",))
+    return RefitTrigger(due=False, reasons=(f"{named} hold: {quantity(new, 'outcome')} since, and no drift",))
 
 
 def _judged(examples: Sequence[Example]) -> int:

@@ -13,13 +13,14 @@ from sale.auction.events import (
     WorkFinished,
     WorkStarted,
 )
+from sale.wording import quantity
 
 
 def describe_event(event: Event) -> str | None:
     """An event in a line; `None` where it is not worth one."""
     match event:
         case BiddingOpened(agents=agents):
-            return f"{len(agents)} agents are bidding"
+            return f"bidding has begun among {quantity(len(agents), 'agent')}"
         case StrategyArrived(strategy=strategy):
             return f"{strategy.agent} has a {'refined ' if strategy.refined else ''}plan"
         case AgentDropped(dropout=dropout):

@@ -81,7 +81,7 @@ def test_what_was_asked_for_moved_or_changed_is_not(task: str, after: Mapping[st
 def test_much_of_a_long_file_is_said_though_it_is_no_half() -> None:
     long = "".join(f"line {number}\n" for number in range(1000))
     rest = "".join(f"line {number}\n" for number in range(900))
-    assert find_removals(FIX, tree(a_py=long), tree(a_py=rest)) == ("a.py: 100 of 1000 lines are removed",)
+    assert find_removals(FIX, tree(a_py=long), tree(a_py=rest)) == ("a.py: 100 of 1,000 lines are removed",)
     assert find_removals(FIX, tree(a_py=long), tree(a_py=rest + "line 900\n")) == ()
 
 

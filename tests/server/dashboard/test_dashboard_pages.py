@@ -244,7 +244,7 @@ def test_each_juror_is_held_against_the_outcomes(tmp_path: Path) -> None:
         for number in range(2):
             site.run(f"Task {number}.")
         text = site.page("/weights?jury=1")
-        assert "Area within a kind" in text
+        assert "Tells success from failure" in text
         assert text.count('<th scope="row">large</th>') == 1
 
 

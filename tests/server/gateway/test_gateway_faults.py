@@ -212,6 +212,6 @@ def test_an_auction_that_takes_long_keeps_a_stream_alive_and_tells_what_happens(
     with opening(quick="good", slow="slow-3000") as gateway:
         answer = ask(gateway, "sale", stream=True)
     assert answer.headers["x-sale-auction"]
-    assert ": sale 2 agents are bidding" in answer.text
+    assert ": sale bidding has begun among 2 agents" in answer.text
     assert ": sale the task goes to " in answer.text or " agent=" in answer.text
     assert answer.text.endswith("data: [DONE]\n\n")

@@ -15,6 +15,7 @@ from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out
 from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
 from sale.errors import ExecutionError
 from sale.types import Execution, Prompt, Reply, Task, Usage
+from sale.wording import quantity
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class SmolagentsAgent(AdaptedAgent):
             raise TypeError(f"the agent must return a RunResult, got {type(result).__name__}")
         worklog.answer = "" if result.output is None else text_of(result.output)
         if result.state != "success":
-            raise ExecutionError(f"not done within {agent.max_steps} steps")
+            raise ExecutionError(f"not done within {quantity(agent.max_steps, 'step')}")
 
     async def _ask(self, prompt: Prompt, max_tokens: int) -> Reply:
         began = time.monotonic()

@@ -12,7 +12,7 @@ import lzma
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,6 +29,10 @@ FUSION = 60
 DEPTH = 50
 """Number of passages read from each ranking."""
 PASSAGES = 3
+BATCH = 64
+"""Number of passages embedded between two reports of progress."""
+IndexProgress = Callable[[int, int], None]
+"""Called with the number of passages embedded so far, and the number of all."""
 _WORD = re.compile(r"\w+")
 
 
@@ -101,20 +105,32 @@ class Corpus:
         return [row for (row,) in found]
 
 
-async def open_corpus(path: Path, *, embedder: Embedder | None = None, cache: Path | None = None) -> Corpus:
+async def open_corpus(
+    path: Path, *, embedder: Embedder | None = None, cache: Path | None = None, progress: IndexProgress | None = None
+) -> Corpus:
     """A corpus from JSON lines with `id`, `title` and `text`, compressed with xz or not.
 
     Args:
         path: The file.
         embedder: Adds search by meaning; without one words alone are searched.
         cache: A directory where vectors are kept, under the digests of corpus and embedder.
+        progress: Called with the passages embedded so far and the number of all, where vectors have to be made.
 
     Raises:
         InputError: The file cannot be read, or a line is not a passage; the message names the line.
     """
     passages = read_passages(path)
-    vectors = await _vectors(passages, embedder, cache) if embedder is not None else None
+    vectors = await _vectors(passages, embedder, cache, progress) if embedder is not None else None
     return Corpus(passages, vectors, embedder)
+
+
+async def index_corpus(path: Path, *, embedder: Embedder, cache: Path, progress: IndexProgress) -> None:
+    """Make the vectors of a corpus and keep them, unless they are kept already: the next `open_corpus` is quick.
+
+    Raises:
+        InputError: As for `open_corpus`.
+    """
+    await _vectors(read_passages(path), embedder, cache, progress)
 
 
 def read_passages(path: Path) -> list[Passage]:
@@ -141,7 +157,9 @@ def read_passages(path: Path) -> list[Passage]:
     return passages
 
 
-async def _vectors(passages: Sequence[Passage], embedder: Embedder, cache: Path | None) -> Vectors:
+async def _vectors(
+    passages: Sequence[Passage], embedder: Embedder, cache: Path | None, progress: IndexProgress | None
+) -> Vectors:
     digest = hashlib.sha256(embedder.name.encode())
     for passage in passages:
         digest.update(f"\0{passage.title}\0{passage.text}".encode())
@@ -150,10 +168,22 @@ async def _vectors(passages: Sequence[Passage], embedder: Embedder, cache: Path 
         stored: Vectors = np.load(kept, allow_pickle=False)
         if stored.shape == (len(passages), embedder.dimensions):
             return stored
-    vectors = await embedder.embed([f"{passage.title}. {passage.text}" for passage in passages])
+    vectors = np.concatenate([part async for part in _embed_in_batches(passages, embedder, progress)])
     if kept is not None:
         make_own_directory(kept.parent)
         partial = kept.with_suffix(f".{id(vectors):x}.tmp.npy")
         np.save(partial, vectors, allow_pickle=False)
         partial.replace(kept)
     return vectors
+
+
+async def _embed_in_batches(
+    passages: Sequence[Passage], embedder: Embedder, progress: IndexProgress | None
+) -> AsyncIterator[Vectors]:
+    """Embed some at a time, so that progress can be told; a text has the same vector whatever it is embedded with."""
+    for first in range(0, len(passages), BATCH):
+        if progress is not None:
+            progress(first, len(passages))
+        yield await embedder.embed([f"{one.title}. {one.text}" for one in passages[first : first + BATCH]])
+    if progress is not None:
+        progress(len(passages), len(passages))

@@ -15,6 +15,7 @@ from sale.bench.report.claim import claim_table
 from sale.bench.report.comparison import DomainComparison, combine_domains, compare
 from sale.bench.report.drawings import drawings, pareto
 from sale.bench.report.fitted import TrainedWeights
+from sale.bench.report.plain_words import explain_table
 from sale.bench.report.refined import refinement_table
 from sale.bench.report.report_table import ReportTable
 from sale.bench.report.spend_curve import spend_table
@@ -36,8 +37,8 @@ class Report:
     sheets: tuple[ReportTable, ...]
 
     def markdown(self) -> str:
-        """All tables."""
-        return "\n\n".join(sheet.markdown() for sheet in self.sheets)
+        """All tables, each with a sentence in plain English that says what it shows."""
+        return "\n\n".join(sheet.markdown(explain_table(sheet)) for sheet in self.sheets)
 
     def figures(self) -> dict[str, bytes]:
         """Every figure as SVG, by the name of its file."""

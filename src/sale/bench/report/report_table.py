@@ -21,9 +21,20 @@ class ReportTable:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
 
-    def markdown(self) -> str:
-        """The table with its title and note."""
-        lines = [f"**{self.title}**", "", _line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
+    def markdown(self, lead: str = "") -> str:
+        """The table with its title and note.
+
+        Args:
+            lead: A sentence between title and table.
+        """
+        lines = [
+            f"**{self.title}**",
+            "",
+            *([lead, ""] if lead else []),
+            _line(self.head),
+            _line(["---"] * len(self.head)),
+            *map(_line, self.rows),
+        ]
         return "\n".join([*lines, *(["", self.note] if self.note else [])])
 
     def csv(self) -> str:

@@ -26,6 +26,7 @@ from sale.bench.routers.fixed import SingleAgent
 from sale.bench.routers.protocol import Floats, OutcomeTable
 from sale.bench.stats import Interval, Resampling, bootstrap, compare_paired, over_last, rate
 from sale.bench.trial.sequential import difference_between
+from sale.wording import quantity
 
 ALPHA = 0.05
 MIN_TASKS = 25
@@ -157,7 +158,7 @@ def _markets(recorded: RecordedTasks, direct: OutcomeTable, embed: Embed, attemp
         ("market, no auctions", silent, FittedMarket(name="no auctions"), "never"),
         ("market, auctions where they pay", recorded, FittedMarket(name="auctions"), "worthwhile"),
         (
-            f"market, {attempts} attempts",
+            f"market, {quantity(attempts, 'attempt')}",
             checked,
             FittedMarket(name="attempts", attempts=attempts, share=1.0),
             "worthwhile",

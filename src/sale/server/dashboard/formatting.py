@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+from sale.auction.jury import describe_jury
+from sale.wording import quantity
+
 Z = 1.959963984540054
 """Of a 95 % interval."""
 NOTHING = 5e-10
@@ -171,5 +174,7 @@ FILTERS = {
     "size": size,
     "clip": clip,
     "short": short,
+    "quantity": quantity,
+    "jury": describe_jury,
     "message": message,
 }

@@ -21,6 +21,7 @@ from sale.auction.events import (
     WorkStarted,
 )
 from sale.types import Strategy, Vote
+from sale.wording import quantity
 
 
 @dataclass
@@ -66,12 +67,12 @@ class LiveAuction:
                 self.task, self.domain = task.text, task.domain
                 for agent in agents:
                     self._of(agent)
-                self.said = f"A new task for {len(agents)} agents."
+                self.said = f"A new task for {quantity(len(agents), 'agent')}."
             case BiddingOpened(agents=agents):
                 for agent in agents:
                     self._of(agent).state = "writing its plan"
                 self.phase = "bidding"
-                self.said = f"{len(agents)} agents are bidding."
+                self.said = f"Bidding has begun among {quantity(len(agents), 'agent')}."
             case StrategyArrived(strategy=strategy):
                 self._plan(strategy)
             case AgentDropped(dropout=dropout):

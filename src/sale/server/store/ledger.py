@@ -18,6 +18,7 @@ from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
 from sale.server.store.writing import add
+from sale.wording import quantity
 
 FLUSH_SECONDS: Final = 0.25
 BATCH: Final = 500
@@ -100,7 +101,7 @@ class RequestLedger:
             await self._write()
         except StoreError as error:
             raise StoreError(
-                f"{len(self._lines)} requests could not be put on the ledger: {error.message}",
+                f"{quantity(len(self._lines), 'request')} could not be put on the ledger: {error.message}",
                 where=error.where,
                 hint=error.hint,
             ) from error

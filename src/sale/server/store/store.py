@@ -34,6 +34,7 @@ from sale.server.store.responses import ResponseHistory
 from sale.server.store.sessions import SessionCache
 from sale.server.store.shadow import ShadowLedger
 from sale.server.store.types import Grouping, Holder, KeyInfo, LedgerEntry, Reservation, Session, Spending
+from sale.wording import quantity
 
 BEAT_SECONDS: Final = 0.2
 ABANDONED_SECONDS: Final = 3600.0
@@ -377,7 +378,7 @@ class ServerStore:
 
 
 def _too_fast(key: KeyRow, wait: float) -> RateLimitError:
-    limits = (f"{key.rpm} requests" if key.rpm else "", f"{key.tpm} tokens" if key.tpm else "")
+    limits = (f"{quantity(key.rpm, 'request')}" if key.rpm else "", f"{quantity(key.tpm, 'token')}" if key.tpm else "")
     said = " and ".join(limit for limit in limits if limit)
     return RateLimitError(
         f"the key may make {said} a minute, and has",

@@ -13,6 +13,7 @@ from sale.agents.tools.workspace.disk import UntrustedFolder
 from sale.agents.tools.workspace.repository import list_files
 from sale.agents.tools.workspace.tree import MEGABYTE, CopyLimits, FileEntry, Tree, goes_round, links_out
 from sale.errors import InputError
+from sale.wording import quantity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +73,7 @@ def copy_directory(directory: Path, room: CopyLimits) -> CopiedDirectory:
 def _check_room(directory: Path, files: int, total: int, room: CopyLimits) -> None:
     if files > room.files:
         raise InputError(
-            f"there are more than {room.files} files",
+            f"there are more than {quantity(room.files, 'file')}",
             where=str(directory),
             hint="Let .gitignore name what is made anew, or raise workspace.files in sale.toml.",
         )

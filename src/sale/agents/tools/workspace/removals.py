@@ -18,6 +18,7 @@ import re
 from collections import Counter
 
 from sale.agents.tools.workspace.tree import FileEntry, Tree, changes
+from sale.wording import quantity
 
 MIN_LINES = 5
 MIN_REWRITTEN = 20
@@ -69,12 +70,12 @@ def find_removals(task: str, before: Tree, after: Tree) -> tuple[str, ...]:
 def _said(lines: int, left: int, gone: int, *, is_there: bool, named: bool) -> str:
     """Return what is to be said of a text, of so many lines before and after, of which so many are gone."""
     if not is_there:
-        return f"the file is removed ({lines} lines)" if 2 * gone > lines else ""
+        return f"the file is removed ({quantity(lines, 'line')})" if 2 * gone > lines else ""
     lost = min(gone, lines - left)
     if lost >= MANY_LINES or (lost >= MIN_LINES and 2 * lost > lines):
-        return f"{lost} of {lines} lines are removed"
+        return f"{lost} of {quantity(lines, 'line')} are removed"
     if not named and lines >= MIN_REWRITTEN and 5 * gone >= 4 * lines:
-        return f"{gone} of {lines} lines are replaced"
+        return f"{gone} of {quantity(lines, 'line')} are replaced"
     return ""
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from sale.agents.tools.workspace.texts import FileText, decode_file
 from sale.errors import InputError
+from sale.wording import quantity
 
 Mode = Literal["100644", "100755", "120000"]
 """As git writes them: a file, a program, a symbolic link."""
@@ -143,7 +144,7 @@ class WorkingCopy:
         """
         total = sum(len(entry.data) for entry in tree.values())
         if len(tree) > self._room.files or total > self._room.total_bytes:
-            raise InputError(f"{len(tree)} files of {total / MEGABYTE:.0f} MB are more than the copy holds")
+            raise InputError(f"{quantity(len(tree), 'file')} of {total / MEGABYTE:.0f} MB are more than the copy holds")
         self._entries, self._bytes = dict(tree), total
 
     def resolve(self, path: str) -> str:
@@ -177,7 +178,7 @@ class WorkingCopy:
         if len(data) > room.file_bytes or self._bytes + more > room.total_bytes:
             raise InputError(f"there is no room for {len(data)} bytes in {path!r}")
         if new and len(self._entries) >= room.files:
-            raise InputError(f"the copy holds {room.files} files, and no more fit")
+            raise InputError(f"the copy holds {quantity(room.files, 'file')}, and no more fit")
         self._bytes += more
 
 

@@ -11,14 +11,18 @@ from starlette.responses import Response
 
 from sale.learning.drift import DriftFinding, drift
 from sale.learning.health import jury_health
-from sale.learning.weight_terms import list_terms
+from sale.learning.weight_terms import explain_decision, list_terms
 from sale.memory.store import AuctionMemory
 from sale.server.dashboard.request_context import RequestContext
 from sale.shipped import SOURCE
 from sale.types import Weights, WeightSet
 
 DEFAULT = "default"
-MEASURES = {"pass@1": "success", "dollars": "dollars a task", "regret": "regret"}
+MEASURES = {
+    "pass@1": "share of tasks solved",
+    "dollars": "dollars a task",
+    "regret": "share of tasks that a perfect choice solves beyond",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +47,7 @@ async def show(context: RequestContext) -> Response:
         shipped=context.market.prior.source == SOURCE,
         uses=tuple(reversed(await memory.weight_uses())),
         terms={one.version: list_terms(one.weights) for one in sets},
+        decided={one.version: explain_decision(one.weights) for one in sets},
         measures=MEASURES,
         checked=await check(memory, used, context.market.prior) if context.query.get("check") == "1" else None,
         jury=await asyncio.to_thread(jury_health, await memory.examples())

@@ -1,0 +1,137 @@
+"""The board on terminals of several widths and abilities: nothing that tells agents apart is cut."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sale.cli.bid_table import BidTable, explain_bids
+from sale.cli.board import auction_board
+from sale.types import Auction, Bid, Settlement, SuccessModel, Weights
+from tests.cli.test_statuses import write
+from tests.support.builders import TASK, score, strategy
+from tests.support.command import run_sale
+
+ALIKE = tuple(f"qwen2.5-coder-32b-instruct-q4_k_m-{place}" for place in ("east-1a", "east-1b", "west-1a", "west-1b"))
+LONGEST = tuple(f"{'n' * 61}-{place}a" for place in (1, 2))
+MODEL = SuccessModel(
+    worth=1500.0,
+    intercepts={},
+    newcomer=0.0,
+    coefficients={},
+    means={},
+    work={},
+    rates={},
+    newcomer_tokens=100.0,
+    newcomer_rate=0.5,
+)
+
+
+def auction(*agents: str, chances: bool = False, jurors: tuple[str, ...] | None = None) -> Auction:
+    bids = tuple(
+        Bid(
+            strategy=strategy(agent, tokens=60 + place, entropy=0.25),
+            price=0.125 * 10**place,
+            cost=1234.5 + place,
+            value=191.25 - place,
+            chance=0.25 + place / 10 if chances else None,
+            scores=tuple(score(juror, agent, 3.5) for juror in (agents if jurors is None else jurors)),
+        )
+        for place, agent in enumerate(agents)
+    )
+    return Auction(
+        id="0e6eda95",
+        task=TASK,
+        bids=bids,
+        provisional=agents[0],
+        refinements=(),
+        winner=bids[1],
+        dropouts=(),
+        weights=Weights(cost=1.0, entropy=1.0, jurors=dict.fromkeys(agents, 1.0), model=MODEL if chances else None),
+        jury="panel",
+        settlement=Settlement(calls=()),
+        seconds=1.0,
+    )
+
+
+def shown(what: object, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(what)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("chances", [False, True], ids=["bids", "chances"])
+@pytest.mark.parametrize("names", [ALIKE, LONGEST, ("small", "large")], ids=["alike", "longest", "short"])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_name_and_no_figure_is_cut(names: tuple[str, ...], width: int, chances: bool) -> None:
+    held = auction(*names, chances=chances)
+    text = shown(BidTable(held), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    column = "".join(found[1] for line in text.splitlines() if (found := re.match(r"^.{4}(\S+)", line)))
+    for bid in held.bids:
+        assert bid.agent in column
+        for figure in (f"{bid.cost:,.0f}", f"{bid.value:.2f}", f"{bid.price:g}", str(bid.strategy.tokens), "0.25"):
+            assert re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", text), figure
+    assert text.count("3.5") == len(names) ** 2, "every juror's score of every bid"
+
+
+def test_the_usual_board_is_one_table_of_80_columns() -> None:
+    usual = shown(BidTable(auction("operations", "generalist", chances=True)), 80)
+    assert usual.count("agent") == 1
+    heading = " ".join(usual.split("─")[0].split())
+    assert heading == "expected agent chance cost value net price plan entropy jury"
+
+
+def test_the_board_says_what_its_columns_and_marks_mean() -> None:
+    text = " ".join(shown(auction_board(auction("a", "b", chances=True)), 200).split())
+    assert "★ gets the task; ☆ led before the award." in text
+    assert "The largest net wins: value less expected cost, in millionths of a dollar." in text
+    assert "value: the chance of success × 1,500, the worth of a task if solved" in text
+    assert "In the paper cost is C, value is V, entropy is H, chance is P̂, and the smallest C − V wins." in text
+
+
+def test_the_largest_net_is_that_of_the_smallest_c_minus_v() -> None:
+    held = auction("a", "b")
+    nets = re.findall(r"−1,\d{3}", shown(BidTable(held), 120))
+    assert nets == [f"−{bid.net_cost:,.0f}" for bid in held.bids]
+
+
+def test_a_mark_is_explained_where_it_is_shown_and_only_there() -> None:
+    held = auction("a", "b")
+    leader = replace(held, winner=held.bids[0])
+    assert explain_bids(leader)[0] == "★ gets the task."
+    assert explain_bids(held)[0] == "★ gets the task; ☆ led before the award."
+
+
+def test_the_heading_names_the_jurors_that_sat() -> None:
+    assert "· jurors match, reader ·" in shown(auction_board(auction("a", "b", jurors=("match", "reader"))), 120)
+    assert "· panel jury ·" in shown(auction_board(auction("a", "b")), 120)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"SALE_ASCII": "1"}, {"TERM": "dumb", "TTY_COMPATIBLE": "1"}], ids=["setting", "dumb"]
+)
+def test_a_terminal_that_asks_for_ascii_gets_it(tmp_path: Path, asked: dict[str, str]) -> None:
+    place = write(tmp_path, "printf", "%s", "Grüße.")
+    done = run_sale(place, "run", "Say it.", env=asked)
+    assert done.code == 0, done.err
+    board = done.out.replace("Grüße", "")
+    assert board.isascii(), re.findall(r"[^\x00-\x7f]", board)
+    assert "Grüße" in done.out, "what others wrote is shown as it is"
+    assert done.err.replace("Grüße", "").isascii()
+
+
+def test_no_color_is_kept_to(tmp_path: Path) -> None:
+    place = write(tmp_path, "printf", "%s", "Done.")
+    coloured = run_sale(place, "run", "--quiet", "Say it.", env={"FORCE_COLOR": "1", "TERM": "xterm-256color"})
+    plain = run_sale(place, "run", "--quiet", "Say it.", env={"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm"})
+    colour = re.compile(r"\x1b\[(?:\d+;)*3\d")
+    assert colour.search(coloured.out)
+    assert not colour.search(plain.out)

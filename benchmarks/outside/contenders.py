@@ -15,7 +15,7 @@ from sale.bench.report.cross_validation import join_routings, train_and_route
 from sale.bench.routers.attempts import CheckedAttempts, CheckTerms
 from sale.bench.routers.features import Features
 from sale.bench.routers.fixed import AlwaysCheapest, BestSingle, Oracle, SingleAgent
-from sale.bench.routers.protocol import Bools, Floats, OutcomeTable, Router, Routing
+from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Router, Routing
 from sale.extensions import make
 
 SEEDS = 10
@@ -38,6 +38,8 @@ class Entry:
     dollars: Floats
     looked: Floats
     """Dollars of the work that a check looked at."""
+    price: float = 0.0
+    """Of the check, as a share of the work it looks at."""
     learnt: bool = True
     """Whether it was chosen by what other repositories taught; else it is a line to read others against."""
 
@@ -55,13 +57,13 @@ class CheckedEntry:
 
 def cross_fit(make_router: Callable[[], Router], table: OutcomeTable) -> tuple[Routing, list[Router]]:
     """Every task routed by what was learnt on the other folds' repositories; and the routers, a fold each."""
-    parts: list[tuple[Floats, Routing]] = []
+    parts: list[tuple[Ints, Routing]] = []
     fitted: list[Router] = []
     for train, test in group_folds(table.groups or table.ids):
         router = make_router()
-        parts.append((test, train_and_route(router, table.take(train), table.take(test))))  # pyright: ignore[reportArgumentType]
+        parts.append((test, train_and_route(router, table.take(train), table.take(test))))
         fitted.append(router)
-    return join_routings(parts, table), fitted  # pyright: ignore[reportArgumentType]
+    return join_routings(parts, table), fitted
 
 
 def reference_lines(table: OutcomeTable) -> list[Entry]:
@@ -146,7 +148,12 @@ def entry_of(
         extra.append(routing.extra_dollars)
     looked = np.mean(extra, axis=0) / price if price else np.zeros_like(success[0])
     return Entry(
-        name=name, success=np.mean(success, axis=0), dollars=np.mean(dollars, axis=0), looked=looked, learnt=learnt
+        name=name,
+        success=np.mean(success, axis=0),
+        dollars=np.mean(dollars, axis=0),
+        looked=looked,
+        price=price,
+        learnt=learnt,
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -58,12 +59,18 @@ class _Knowledge:
 
     @classmethod
     def of(cls, train: OutcomeTable) -> _Knowledge:
-        pool, tasks = float(train.success.mean()), len(train)
-        chance = (train.success.sum(axis=0) + PRIOR_TASKS * pool) / (tasks + PRIOR_TASKS)
-        good = train.success >= SOLVED
-        each = np.broadcast_to(chance, good.shape)
-        spread = likeliest_spread(each, good, np.ones_like(good))
+        tasks = len(train)
+        chance = (train.success.sum(axis=0) + PRIOR_TASKS * float(train.success.mean())) / (tasks + PRIOR_TASKS)
+        spread = _spread((train.success >= SOLVED).tobytes(), chance.tobytes())
         return cls(chance=chance, works=train.dollars.mean(axis=0), spread=spread)
+
+
+@lru_cache(maxsize=128)
+def _spread(outcomes: bytes, chances: bytes) -> float:
+    """Return the likeliest spread of difficulty; kept, since the same tasks are asked about under every check."""
+    chance = np.frombuffer(chances, np.float64)
+    good = np.frombuffer(outcomes, np.bool_).reshape(-1, len(chance))
+    return likeliest_spread(np.broadcast_to(chance, good.shape), good, np.ones_like(good))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,8 +154,7 @@ class CheckedAttempts:
 
     def plan(self, test: OutcomeTable) -> AttemptPlan:
         """Return the plan for all tasks of a table."""
-        known = recall(self._learnt, test, self.name)
-        return self._plans(known, np.array([1.0 if self.worth is None else self.worth]))[0]
+        return self._plans(self._known(test), np.array([1.0 if self.worth is None else self.worth]))[0]
 
     def grid(self, train: OutcomeTable, /) -> Floats:
         """Worths from a tenth of the cheapest work to a thousand times the dearest."""
@@ -165,9 +171,11 @@ class CheckedAttempts:
 
     def sweep(self, test: OutcomeTable, knobs: Iterable[float], /) -> Iterator[Routing]:
         """As `at(knob).route(test)` for each knob."""
-        known = recall(self._learnt, test, self.name)
-        for plan in self._plans(known, np.array([*knobs])):
+        for plan in self._plans(self._known(test), np.array([*knobs])):
             yield plan.follow(test, self._check.price)
+
+    def _known(self, test: OutcomeTable) -> _Knowledge:
+        return recall(self._learnt, test, self.name)
 
     def _plans(self, known: _Knowledge, worths: Floats) -> list[AttemptPlan]:
         """Return the plan at each worth, all at once: only the ratio of cost and worth matters."""

@@ -13,6 +13,7 @@ from benchmarks.outside.tables import group_folds
 from sale.bench.metrics import best_single
 from sale.bench.report.cross_validation import join_routings, train_and_route
 from sale.bench.routers.attempts import CheckedAttempts, CheckTerms
+from sale.bench.routers.baselines import RELATED
 from sale.bench.routers.features import Features
 from sale.bench.routers.fixed import AlwaysCheapest, BestSingle, Oracle, SingleAgent
 from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Router, Routing
@@ -24,7 +25,7 @@ PRICE = 0.02
 PASSES, REFUSALS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.1, 0.2)
 STATED = CheckTerms(false_pass=0.2, false_fail=0.1, price=PRICE)
 """The check of the question."""
-LEARNT = ("wtp-knn", "carrot-knn", "carrot-text", "to-router-knn", "to-router-mlp", "evoroute", "oi-mas", "strmac")
+LEARNT = ("wtp-knn", "carrot-knn", "carrot-text", "to-router-knn", "to-router-mlp", *RELATED)
 """Routers that are fitted on outcomes. FrugalGPT needs answers, and WTP's networks, one an agent, take too long."""
 ROUTERS = Path(__file__).resolve().parents[2] / "src" / "sale" / "bench" / "routers"
 

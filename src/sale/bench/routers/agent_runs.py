@@ -80,7 +80,7 @@ def openhands_index(
     """The OpenHands Index: agents on SWE-bench Verified, GAIA, SWE-bench Multimodal or Commit0, one run each.
 
     An agent is a model in the scaffold OpenHands; one in another scaffold has the scaffold in its name. A text is the
-    issue's, where `swe-bench-issues.jsonl` has one.
+    issue's on SWE-bench Verified, by `swe-bench-issues.jsonl` (task, text); elsewhere the task's name.
 
     Args:
         folder: Has `<benchmark>.csv` (scaffold, model, task, resolved, dollars), packed with xz or not.
@@ -103,7 +103,8 @@ def openhands_index(
             left_out[agent] = why
             continue
         runs.append(_run(path, line, agent, row["task"], row["resolved"], row["dollars"], OPENHANDS))
-    said = {row["task"]: row["text"] for row in read_json_lines(folder / "swe-bench-issues.jsonl")}
+    issues = read_json_lines(folder / "swe-bench-issues.jsonl") if benchmark == "swe-bench" else []
+    said = {row["task"]: row["text"] for row in issues}
     texts = {run.task: said.get(run.task, run.task) for run in runs}
     groups = {run.task: run.task.rpartition("-")[0] or run.task for run in runs}
     return _collected(path, runs, texts, groups, left_out, unknown)
@@ -155,7 +156,7 @@ def _repository(task: str) -> str:
     owner, _, rest = name.partition("__")
     rest = rest.partition("__")[0]
     repository = rest.rpartition("-")[0] if source == "old112" else rest.partition(".")[0]
-    return f"{owner}/{repository}" if repository else source
+    return f"{owner}/{repository}" if repository else source.rpartition("::")[2]
 
 
 def _lines(path: Path, columns: Sequence[str], source: str) -> list[tuple[int, dict[str, str]]]:

@@ -19,13 +19,14 @@ from benchmarks.outside.contenders import (
     LEARNT,
     SEEDS,
     STATED,
+    afterwards,
     learnt_entries,
     reference_lines,
     surface,
     without_check,
 )
 from benchmarks.outside.measures import measured
-from benchmarks.outside.report import answer_line, check_table, loss_table, orders_line, router_table
+from benchmarks.outside.report import afterwards_table, answer_line, check_table, loss_table, orders_line, router_table
 from benchmarks.outside.tables import SOURCES, right_or_wrong
 from sale.bench.routers.features import Embeddings
 from sale.errors import InputError, SaleError
@@ -76,6 +77,7 @@ def study(key: str, data: Path, routers: Sequence[str], seeds: int = SEEDS) -> t
         router_table(key, source, table, entries),
         check_table(key, source, table, checked),
         loss_table(key, source, table, stated),
+        afterwards_table(key, source, table, afterwards(table, seeds)),
     ]
     filled = ", ".join(f"{agent} {count}" for agent, count in runs.filled.items()) or "none"
     head = [

@@ -27,6 +27,8 @@ STATED = CheckTerms(false_pass=0.2, false_fail=0.1, price=PRICE)
 """The check of the question."""
 LEARNT = ("wtp-knn", "carrot-knn", "carrot-text", "to-router-knn", "to-router-mlp", *RELATED)
 """Routers that are fitted on outcomes. FrugalGPT needs answers, and WTP's networks, one an agent, take too long."""
+WORTHS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""What a solved task is worth, in executions of the best agent, where it is stated."""
 ROUTERS = Path(__file__).resolve().parents[2] / "src" / "sale" / "bench" / "routers"
 
 
@@ -118,6 +120,23 @@ def with_check(table: OutcomeTable, check: CheckTerms, seeds: int = SEEDS) -> Ch
     return CheckedEntry(
         check=check, entry=entry_of(shown, runs, price=check.price), orders=tuple(orders), runs=tuple(runs)
     )
+
+
+def afterwards(table: OutcomeTable, seeds: int = SEEDS) -> list[Entry]:
+    """What was asked once the answer was known: the stated check without the margin of `match`, and at fixed worths."""
+    best = best_single(table)
+    unit = float(table.dollars[:, best].mean())
+    named: dict[str, Callable[[], CheckedAttempts]] = {
+        "match, without its margin": lambda: CheckedAttempts(STATED, margin=0.0),
+        "match, two attempts": lambda: CheckedAttempts(STATED, attempts=2),
+    }
+    for worth in WORTHS:
+        named[f"worth {worth:g}"] = lambda worth=worth: CheckedAttempts(STATED, worth=worth * unit)
+    found: list[Entry] = []
+    for name, maker in named.items():
+        seen = [replace(table, checks=verdicts(table.success > 0.0, STATED, seed)) for seed in range(seeds)]
+        found.append(entry_of(name, [(one, cross_fit(maker, one)[0]) for one in seen], price=PRICE))
+    return found
 
 
 def surface(table: OutcomeTable, seeds: int = SEEDS) -> list[CheckedEntry]:

@@ -90,6 +90,41 @@ def check_table(key: str, source: Source, table: OutcomeTable, found: Sequence[C
     )
 
 
+def afterwards_table(key: str, source: Source, table: OutcomeTable, entries: Sequence[Entry]) -> ReportTable:
+    """The stated check with other goals: asked when the answer was known, so that it proves nothing."""
+    found = [measured(entry, table) for entry in entries]
+    rows = [
+        (
+            one.entry.name,
+            percent(one.solved),
+            format_scaled(one.dollars, 1, _digits(table)),
+            percent(one.gained.difference),
+            percent(one.saved, 0),
+            YES[one.as_good and one.halves],
+            "–" if one.above is None else percent(one.above.difference),
+        )
+        for one in found
+    ]
+    return ReportTable(
+        key=f"{key}-afterwards",
+        title=f"{source.title}: the stated check with other goals, asked afterwards",
+        head=(
+            "goal",
+            "solved, %",
+            "$/task",
+            "gained, points",
+            "saved, %",
+            "as many for half",
+            "above mixtures, points",
+        ),
+        rows=tuple(rows),
+        note=(
+            "Asked once the answer was known, so that these rows prove nothing. A worth is that of a solved task, in "
+            f"executions of the best agent. {_intervals(table)}"
+        ),
+    )
+
+
 def loss_table(key: str, source: Source, table: OutcomeTable, stated: CheckedEntry) -> ReportTable:
     """Where the market and the best agent differ under the stated check, by repository."""
     rows = [

@@ -14,6 +14,7 @@ from benchmarks.outside.contenders import (
     PASSES,
     REFUSALS,
     STATED,
+    afterwards,
     entry_of,
     learnt_entries,
     reference_lines,
@@ -23,14 +24,14 @@ from benchmarks.outside.contenders import (
     without_check,
 )
 from benchmarks.outside.measures import above_mixtures, accounts, measured
-from benchmarks.outside.report import answer_line, check_table, loss_table, orders_line, router_table
+from benchmarks.outside.report import afterwards_table, answer_line, check_table, loss_table, orders_line, router_table
 from benchmarks.outside.tables import SOURCES, group_folds, right_or_wrong, without_cheapest
 from sale.bench.routers.attempts import CheckTerms
 from sale.bench.routers.fixed import SingleAgent
 from sale.bench.routers.protocol import OutcomeTable
 from tests.bench.routers.tables import FEATURES, separable, table_of
 
-HEADS = ("routers", "checks", "losses")
+HEADS = ("routers", "checks", "losses", "afterwards")
 
 
 def pool(tasks: int = 300, seed: int = 0) -> OutcomeTable:
@@ -134,6 +135,11 @@ def test_tables_and_the_line_that_answers() -> None:
     assert "agent-0" in orders_line(stated)
     entries = [*reference_lines(table), without_check(table), stated.entry]
     assert len(router_table("x", source, table, entries).rows) == 6
+    later = afterwards_table("x", source, table, afterwards(table, seeds=1))
+    assert [row[0] for row in later.rows[:2]] == ["match, without its margin", "match, two attempts"]
+    assert [float(row[2].split()[0]) for row in later.rows[2:]] == sorted(
+        float(row[2].split()[0]) for row in later.rows[2:]
+    )
     assert loss_table("x", source, table, stated).rows[0][0] == "all"
 
 

@@ -33,6 +33,8 @@ from sale.learning.utility import likeliest_spread
 from sale.types import CheckErrors
 
 ATTEMPTS = 3
+MARGIN = 1.0
+"""Standard errors by which a plan must solve more than the best agent, as in `sale.learning.spending`."""
 WORTHS = 60
 """Number of worths of a solved task that are tried, evenly by their logarithms."""
 
@@ -118,7 +120,13 @@ class CheckedAttempts:
     """As little as solves as many tasks as the best agent alone, a check of stated errors being there."""
 
     def __init__(
-        self, check: CheckTerms, *, attempts: int = ATTEMPTS, worth: float | None = None, name: str = "attempts"
+        self,
+        check: CheckTerms,
+        *,
+        attempts: int = ATTEMPTS,
+        worth: float | None = None,
+        margin: float = MARGIN,
+        name: str = "attempts",
     ) -> None:
         """Set the terms.
 
@@ -126,6 +134,7 @@ class CheckedAttempts:
             check: What the plan believes of `checks`.
             attempts: Number of agents that may try a task.
             worth: Of a solved task, in dollars; by the rule of `match` unless given.
+            margin: Standard errors by which more tasks must be solved than by the best agent, where the rule is used.
             name: As tables show it.
         """
         if attempts < 1:
@@ -134,6 +143,7 @@ class CheckedAttempts:
         self._check = check
         self._attempts = attempts
         self._worth = worth
+        self._margin = margin
         self._learnt: PoolFit[_Knowledge] | None = None
         self._matched: float | None = None
 
@@ -206,19 +216,20 @@ class CheckedAttempts:
                 if order not in done:
                     done[order] = outcome(plan.follow(table, self._check.price), table)
                 success[row, held], dollars[row, held] = done[order]
-        return float(worths[match(success, dollars, train)])
+        return float(worths[match(success, dollars, train, self._margin)])
 
 
-def match(success: Floats, dollars: Floats, train: OutcomeTable) -> int:
+def match(success: Floats, dollars: Floats, train: OutcomeTable, margin: float = MARGIN) -> int:
     """Return the setting that is the least that matches the best agent; only what costs no more than it is taken.
 
-    One matches that solves more by over one standard error of the paired difference. Where none does, those match that
-    solve within half a task of the most; where none is cheap enough, the cheapest is taken.
+    One matches that solves more by over `margin` standard errors of the paired difference. Where none does, those match
+    that solve within half a task of the most; where none is cheap enough, the cheapest is taken.
 
     Args:
         success: (S, T) of each setting, where it did not see the task.
         dollars: (S, T)
         train: The tasks, with the best agent among its agents.
+        margin: Standard errors.
     """
     best = int(np.argmax(train.success.mean(axis=0)))
     lead, cost = success - train.success[:, best], dollars.mean(axis=1)
@@ -227,7 +238,7 @@ def match(success: Floats, dollars: Floats, train: OutcomeTable) -> int:
     cheap = cost <= train.dollars[:, best].mean()
     if not cheap.any():
         return int(np.argmin(cost))
-    good = cheap & (lead.mean(axis=1) > error)
+    good = cheap & (lead.mean(axis=1) > margin * error)
     if not good.any():
         solved = success.sum(axis=1)
         good = cheap & (solved >= solved[cheap].max() - SHORT)

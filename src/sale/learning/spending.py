@@ -35,6 +35,8 @@ TRIED = 200
 """Number of worths tried, evenly by their logarithms."""
 SATED = 0.99
 """Share of the largest possible spending above which nothing is left to buy: more would only pay for auctions."""
+LEAP = 0.25
+"""Share of the largest possible spending that a step between two worths must bring to be more than one of many."""
 SHORT = 0.5
 """Fewer tasks solved than this do not fall short: what counts is whole tasks."""
 RESAMPLES = 200
@@ -164,7 +166,7 @@ def _last_affordable(full: Floats, spent: Floats, money: float) -> Floats:
     rows, below = np.arange(len(full)), np.floor(full).astype(np.intp)
     after = np.minimum(below + 1, spent.shape[1] - 1)
     here, there, most = spent[rows, below], spent[rows, after], spent[:, -1]
-    leaps = (there <= money) & (there >= SATED * most) & (there - here > (1.0 - SATED) * most)
+    leaps = (there <= money) & (there >= SATED * most) & (there - here > LEAP * most)
     return np.where(leaps, after, below).astype(np.float64)
 
 

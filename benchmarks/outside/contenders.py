@@ -25,8 +25,9 @@ PRICE = 0.02
 PASSES, REFUSALS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.1, 0.2)
 STATED = CheckTerms(false_pass=0.2, false_fail=0.1, price=PRICE)
 """The check of the question."""
-LEARNT = ("wtp-knn", "carrot-knn", "carrot-text", "to-router-knn", "to-router-mlp", *RELATED)
-"""Routers that are fitted on outcomes. FrugalGPT needs answers, and WTP's networks, one an agent, take too long."""
+LEARNT = ("wtp-knn", "carrot-knn", "to-router-knn", *RELATED)
+"""Routers that are fitted on outcomes, unless others are asked for. FrugalGPT needs answers. The variants that train a
+model an agent and fold (`wtp-mlp`, `carrot-text`, `to-router-mlp`) take minutes to hours each on these tables."""
 WORTHS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """What a solved task is worth, in executions of the best agent, where it is stated."""
 ROUTERS = Path(__file__).resolve().parents[2] / "src" / "sale" / "bench" / "routers"

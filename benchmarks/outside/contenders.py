@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.outside.tables import group_folds
+from benchmarks.outside.tables import FOLDS, group_folds
 from sale.bench.metrics import best_single
 from sale.bench.report.cross_validation import join_routings, train_and_route
 from sale.bench.routers.attempts import CheckedAttempts, CheckTerms
 from sale.bench.routers.baselines import RELATED
+from sale.bench.routers.estimators import SEED, folds
 from sale.bench.routers.features import Features
 from sale.bench.routers.fixed import AlwaysCheapest, BestSingle, Oracle, SingleAgent
 from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Router, Routing
@@ -59,11 +60,19 @@ class CheckedEntry:
     runs: tuple[tuple[OutcomeTable, Routing], ...]
 
 
-def cross_fit(make_router: Callable[[], Router], table: OutcomeTable) -> tuple[Routing, list[Router]]:
-    """Every task routed by what was learnt on the other folds' repositories; and the routers, a fold each."""
+def cross_fit(
+    make_router: Callable[[], Router], table: OutcomeTable, divided: Sequence[tuple[Ints, Ints]] | None = None
+) -> tuple[Routing, list[Router]]:
+    """Every task routed by what was learnt on the other folds; and the routers, a fold each.
+
+    Args:
+        make_router: Makes a fresh one.
+        table: The tasks.
+        divided: Folds as (train, held out); whole repositories unless given.
+    """
     parts: list[tuple[Ints, Routing]] = []
     fitted: list[Router] = []
-    for train, test in group_folds(table.groups or table.ids):
+    for train, test in divided or group_folds(table.groups or table.ids):
         router = make_router()
         parts.append((test, train_and_route(router, table.take(train), table.take(test))))
         fitted.append(router)
@@ -127,15 +136,17 @@ def afterwards(table: OutcomeTable, seeds: int = SEEDS) -> list[Entry]:
     """What was asked once the answer was known: the stated check without the margin of `match`, and at fixed worths."""
     best = best_single(table)
     unit = float(table.dollars[:, best].mean())
+    seen = [replace(table, checks=verdicts(table.success > 0.0, STATED, seed)) for seed in range(seeds)]
+    mixed = folds(len(table), FOLDS, SEED)
+    known = [(one, cross_fit(lambda: CheckedAttempts(STATED), one, mixed)[0]) for one in seen]
     named: dict[str, Callable[[], CheckedAttempts]] = {
         "match, without its margin": lambda: CheckedAttempts(STATED, margin=0.0),
         "match, two attempts": lambda: CheckedAttempts(STATED, attempts=2),
     }
     for worth in WORTHS:
         named[f"worth {worth:g}"] = lambda worth=worth: CheckedAttempts(STATED, worth=worth * unit)
-    found: list[Entry] = []
+    found = [entry_of("match, folds by task: repositories are known", known, price=PRICE)]
     for name, maker in named.items():
-        seen = [replace(table, checks=verdicts(table.success > 0.0, STATED, seed)) for seed in range(seeds)]
         found.append(entry_of(name, [(one, cross_fit(maker, one)[0]) for one in seen], price=PRICE))
     return found
 

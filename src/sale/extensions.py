@@ -80,6 +80,9 @@ BUILT_IN: Mapping[Group, Mapping[str, str]] = {
         "to-router-knn": "sale.bench.routers.baselines:to_router_knn",
         "to-router-mlp": "sale.bench.routers.baselines:to_router_mlp",
         "frugalgpt": "sale.bench.routers.baselines:frugalgpt",
+        "evoroute": "sale.bench.routers.baselines:evoroute",
+        "oi-mas": "sale.bench.routers.baselines:oi_mas",
+        "strmac": "sale.bench.routers.baselines:strmac",
     },
     "providers": {
         "searxng": "sale.agents.tools.web.providers:SearXNG",

@@ -18,7 +18,7 @@ from sale.learning.decision import BidPredictions, predict_bids
 from sale.learning.fit import fit
 from sale.learning.missing_outcomes import complete
 from sale.learning.samples import rate_posteriors, work_costs
-from sale.learning.spending import MatchBestAgent, SpendShare, best_agent_cost, spend_curve, worth_of
+from sale.learning.spending import MatchBestAgent, SpendCurve, SpendShare, best_agent_cost, spend_curve, worth_of
 from sale.learning.utility import success_models
 from sale.types import Bid, Weights
 from tests.learning.pools import Pool, auctions, bid, seen_by_market
@@ -228,3 +228,32 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
         SpendShare(share)
     with pytest.raises(InputError, match="attempts"):
         SpendShare(0.5, attempts=0)
+
+
+def one_step(tasks: int = 200, *, alone: float = 1.0) -> tuple[SpendCurve, int]:
+    """A curve as of a market without features, which sends all tasks on at once; and the place after the step."""
+    rng = np.random.default_rng(0)
+    cheap, dear = (rng.random(tasks) < 0.5).astype(float), (rng.random(tasks) < 0.75).astype(float)
+    worths, step = np.geomspace(0.01, 1000.0, 200), 120
+    after = np.arange(200)[:, None] >= step
+    curve = SpendCurve(
+        worths=worths,
+        success=np.where(after, np.maximum(cheap, dear), cheap),
+        dollars=np.where(after, 0.1 + 0.9 * (1.0 - cheap), 0.1) * np.ones((200, tasks)),
+        agents=np.stack([cheap, dear]),
+        counts=np.ones(tasks),
+        alone=alone,
+    )
+    return curve, step
+
+
+def test_a_match_takes_the_one_step_that_is_there() -> None:
+    curve, step = one_step()
+    value = worth_of(MatchBestAgent(2), curve)
+    assert value == pytest.approx(curve.worths[step], rel=0.05)
+    assert value > curve.worths[step - 1]
+
+
+def test_a_match_leaves_a_step_that_costs_more_than_the_best_agent() -> None:
+    curve, step = one_step(alone=0.3)
+    assert worth_of(MatchBestAgent(2), curve) < curve.worths[step - 1]

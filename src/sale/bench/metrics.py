@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Routing
+from sale.bench.routers.protocol import SOLVED, Bools, Floats, Ints, OutcomeTable, Routing
 from sale.bench.stats import (
     Interval,
     PairedComparison,
@@ -25,8 +25,6 @@ from sale.bench.stats import (
     totals,
 )
 
-SOLVED = 0.5
-"""A graded outcome of at least this counts as solved where only yes or no will do."""
 ROUNDING = 1e-12
 
 

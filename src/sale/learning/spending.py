@@ -35,6 +35,8 @@ TRIED = 200
 """Number of worths tried, evenly by their logarithms."""
 SATED = 0.99
 """Share of the largest possible spending above which nothing is left to buy: more would only pay for auctions."""
+LEAP = 0.25
+"""Share of the largest possible spending that a step between two worths must bring to be more than one of many."""
 SHORT = 0.5
 """Fewer tasks solved than this do not fall short: what counts is whole tasks."""
 RESAMPLES = 200
@@ -145,7 +147,27 @@ def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
     logs, full = np.log(curve.worths), _last_above(room)
     if isinstance(wanted, SpendShare):
         return math.exp(_at(full, logs).mean())
-    return math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, np.floor(full))), logs), SURE))
+    last = _last_affordable(full, spent, curve.alone)
+    return math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, last)), logs), SURE))
+
+
+def _last_affordable(full: Floats, spent: Floats, money: float) -> Floats:
+    """(R,) the last of the worths tried that is worth asking for.
+
+    That is the one below the place where the money is spent, except where one step leads from there to where nothing is
+    left to buy, is large, and can be paid for: then it is the one after that step. Below it there would be nothing to
+    match with.
+
+    Args:
+        full: (R,) places where the money is spent or nothing is left to buy, between whole ones.
+        spent: (R, W)
+        money: That may be spent.
+    """
+    rows, below = np.arange(len(full)), np.floor(full).astype(np.intp)
+    after = np.minimum(below + 1, spent.shape[1] - 1)
+    here, there, most = spent[rows, below], spent[rows, after], spent[:, -1]
+    leaps = (there <= money) & (there >= SATED * most) & (there - here > LEAP * most)
+    return np.where(leaps, after, below).astype(np.float64)
 
 
 def _at(places: Floats, values: Floats) -> Floats:
@@ -169,7 +191,7 @@ def _shortfall(curve: SpendCurve, drawn: Floats, auctions: Floats, full: Floats)
         curve: The curve.
         drawn: (R, G)
         auctions: (R,) in each resample.
-        full: (R,) places of the worth under which that money is spent.
+        full: (R,) places of the last worth that is worth asking for.
     """
     rows = np.arange(len(drawn))
     solved = drawn @ curve.success.T

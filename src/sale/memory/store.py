@@ -74,8 +74,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         Args:
             place: A file, or the URL of a database on a PostgreSQL server, `postgresql://user@host/name`.
             embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
-            prior: Work that counts in track records beside what is on record; it belongs to no tenant and counts for
-                all.
+            prior: Work that counts in track records beside what is on record; it counts for all tenants.
             sharing: What tenants let each other see; no texts, and numbers, unless given.
             busy_seconds: How long to wait for other processes.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sale.bench.routers.baselines import baselines
+from sale.bench.routers.baselines import RELATED, baselines, evoroute, oi_mas, strmac
 from sale.bench.routers.features import WordNgrams
 from sale.bench.routers.frugalgpt import FrugalGpt
 from sale.bench.routers.protocol import Floats, OutcomeTable, Router
@@ -15,6 +15,7 @@ from sale.bench.routers.protocol import Floats, OutcomeTable, Router
 KINDS = (("apple", "pear", "plum", "fig"), ("sort", "list", "loop", "stack"), ("city", "river", "king", "war"))
 PRICES = np.array([0.05, 0.09, 0.16, 0.36])
 FEATURES = WordNgrams()
+MAKERS = {"evoroute": evoroute, "oi-mas": oi_mas, "strmac": strmac}
 
 
 def table_of(success: Sequence[Sequence[float]] | Floats, **changes: object) -> OutcomeTable:
@@ -55,8 +56,8 @@ def separable(tasks: int, seed: int) -> OutcomeTable:
 
 
 def everyone(table: OutcomeTable) -> list[Router]:
-    """Every baseline, over word n-grams: real features without a model."""
-    return baselines(FEATURES, table)
+    """Every baseline and related system, over word n-grams: real features without a model."""
+    return [*baselines(FEATURES, table), *(MAKERS[name](FEATURES) for name in RELATED)]
 
 
 def names() -> list[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sale.bench.routers.carrot import CarrotNearest, CarrotText
+from sale.bench.routers.evoroute import EvoRoute
 from sale.bench.routers.features import Features, JoinedFeatures, WordNgrams
 from sale.bench.routers.fixed import AlwaysCheapest, AlwaysLargest, BestSingle, Oracle, Random, SingleAgent
 from sale.bench.routers.frugalgpt import FrugalGpt
+from sale.bench.routers.oi_mas import OiMas
 from sale.bench.routers.protocol import OutcomeTable, Router
+from sale.bench.routers.strmac import Strmac
 from sale.bench.routers.to_router import ToRouter
 from sale.bench.routers.tuning import TunedRouter
 from sale.bench.routers.wtp import HIDDEN, NEIGHBOURS, WtpNearest, WtpNeural
@@ -25,6 +28,8 @@ def fixed_routers(agents: Sequence[str], seed: int = 0) -> list[Router]:
 
 LEARNT = ("wtp-knn", "wtp-mlp", "carrot-knn", "carrot-text", "to-router-knn", "to-router-mlp", "frugalgpt")
 """Those of method, section 6, in the order of tables."""
+RELATED = ("evoroute", "oi-mas", "strmac")
+"""Systems for the same job, reduced to tables; shown on outside tables (`benchmarks.outside`), not in reports."""
 NEEDS_ANSWERS = frozenset({"frugalgpt"})
 """Those that look at answers, which not every table has."""
 
@@ -87,6 +92,21 @@ def to_router_mlp(features: Features) -> Router:
 def frugalgpt(features: Features) -> Router:
     """FrugalGPT's cascade."""
     return TunedRouter("FrugalGPT", [FrugalGpt(features)])
+
+
+def evoroute(features: Features) -> Router:
+    """EvoRoute's Thompson sampling among Pareto-optimal agents."""
+    return TunedRouter("EvoRoute", [EvoRoute(features)])
+
+
+def oi_mas(features: Features) -> Router:
+    """OI-MAS's policy with confidence-weighted cost."""
+    return TunedRouter("OI-MAS", [OiMas(features)])
+
+
+def strmac(features: Features) -> Router:
+    """STRMAC's contrastive choice."""
+    return TunedRouter("STRMAC", [Strmac(features)])
 
 
 def baselines(features: Features, train: OutcomeTable, seed: int = 0) -> list[Router]:

@@ -8,20 +8,15 @@ prices are known, tokens are estimated from characters, four to a token.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from sale.bench.routers.protocol import Floats, OutcomeTable
-from sale.errors import InputError
-from sale.files.reading import read_text
+from sale.bench.routers.table_files import AgentColumn, make_table, read_csv, read_json, read_json_lines
 
 LETTERS = 4
 """Characters to a token, where a source gives text but no counts."""
@@ -35,18 +30,6 @@ ROUTERARENA_WHOLE = ("gemini-2.0-flash-001", "claude-3-haiku-20240307")
 _SIZE = re.compile(r"(?:(\d+)x)?(\d+(?:\.\d+)?)b\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _AgentColumn:
-    """One column."""
-
-    name: str
-    price: float
-    success: Floats
-    dollars: Floats
-    tokens: Floats | None = None
-    answers: Sequence[str] | None = None
-
-
 def swebench(folder: Path, *, texts: Literal["id", "notes"] = "id") -> OutcomeTable:
     """SWE-bench bash-only: 24 models on 500 SWE-bench Verified issues, one scaffold.
 
@@ -56,21 +39,21 @@ def swebench(folder: Path, *, texts: Literal["id", "notes"] = "id") -> OutcomeTa
     the people who checked the issues, who had seen the solution's tests, so that nothing routed by them can be done in
     practice. `groups` are the estimates of human time.
     """
-    rows = [row for row in _jsonl(folder / "per_instance.jsonl") if row["headline_consistent"]]
+    rows = [row for row in read_json_lines(folder / "per_instance.jsonl") if row["headline_consistent"]]
     cells = {(row["model"], row["instance_id"]): row for row in rows}
     ids = sorted({row["instance_id"] for row in rows})
     times = {row["instance_id"]: row["human_time_estimate"] for row in rows}
-    agents: list[_AgentColumn] = []
+    agents: list[AgentColumn] = []
     for name in sorted({row["model"] for row in rows}):
         dollars = np.array([cells[name, task]["cost_usd"] for task in ids])
         solved = np.array([float(cells[name, task]["resolved"]) for task in ids])
-        agents.append(_AgentColumn(name=name, price=float(dollars.mean()), success=solved, dollars=dollars))
+        agents.append(AgentColumn(name=name, price=float(dollars.mean()), success=solved, dollars=dollars))
     said = {task: _issue(task) for task in ids}
     if texts == "notes":
-        notes = {row["instance_id"]: row for row in _csv(folder / "ensembled_annotations_public.csv")}
+        notes = {row["instance_id"]: row for row in read_csv(folder / "ensembled_annotations_public.csv")}
         columns = ("underspecified_notes", "false_negative_notes", "other_notes")
         said |= {task: " ".join(notes[task][column] for column in columns) for task in ids if task in notes}
-    return _table(agents, ids, [said[task] for task in ids], groups=[str(times[task]) for task in ids])
+    return make_table(agents, ids, [said[task] for task in ids], groups=[str(times[task]) for task in ids])
 
 
 def routellm(folder: Path, benchmark: Literal["mmlu", "gsm8k"]) -> OutcomeTable:
@@ -81,18 +64,18 @@ def routellm(folder: Path, benchmark: Literal["mmlu", "gsm8k"]) -> OutcomeTable:
     """
     files = sorted((folder / "mmlu" / "responses").glob("*.csv")) if benchmark == "mmlu" else []
     files = files or [folder / benchmark / f"{benchmark}_responses.csv"]
-    dropped = {row["eval_prompt"] for row in _jsonl(folder / benchmark / "contaminated_prompts.jsonl")}
-    rows = [(file.stem, row) for file in files for row in _csv(file) if row["prompt"] not in dropped]
+    dropped = {row["eval_prompt"] for row in read_json_lines(folder / benchmark / "contaminated_prompts.jsonl")}
+    rows = [(file.stem, row) for file in files for row in read_csv(file) if row["prompt"] not in dropped]
     prompts = [row["prompt"] for _, row in rows]
-    agents: list[_AgentColumn] = []
+    agents: list[AgentColumn] = []
     for name, price in ROUTELLM_PRICES.items():
         answers = [row[f"{name}_response"] for _, row in rows] if benchmark == "gsm8k" else None
         said = _lengths(answers) if answers else np.ones(len(rows))
         right = np.array([float(row[name] == "True") for _, row in rows])
         dollars = (_lengths(prompts) + said) * price / MILLION
-        agents.append(_AgentColumn(name=name, price=price, success=right, dollars=dollars, answers=answers))
+        agents.append(AgentColumn(name=name, price=price, success=right, dollars=dollars, answers=answers))
     ids = [f"{benchmark}-{number}" for number in range(len(rows))]
-    return _table(agents, ids, prompts, groups=[stem.removeprefix("mmlu_") for stem, _ in rows])
+    return make_table(agents, ids, prompts, groups=[stem.removeprefix("mmlu_") for stem, _ in rows])
 
 
 def routellm_chat(folder: Path) -> OutcomeTable:
@@ -102,19 +85,22 @@ def routellm_chat(folder: Path) -> OutcomeTable:
     Prices and estimated tokens are those of `routellm`, an answer counting 256 tokens a turn.
     """
     bench = folder / "mt_bench"
-    dropped = {row["eval_prompt"] for row in _jsonl(bench / "contaminated_prompts.jsonl")}
-    questions = [row for row in _jsonl(bench / "question.jsonl") if not dropped & set(row["turns"])]
+    dropped = {row["eval_prompt"] for row in read_json_lines(bench / "contaminated_prompts.jsonl")}
+    questions = [row for row in read_json_lines(bench / "question.jsonl") if not dropped & set(row["turns"])]
     marks = {
-        (row["model"], row["question_id"], row["turn"]): row["score"] for row in _jsonl(bench / "judgements.jsonl")
+        (row["model"], row["question_id"], row["turn"]): row["score"]
+        for row in read_json_lines(bench / "judgements.jsonl")
     }
     both = [" ".join(row["turns"]) for row in questions]
-    agents: list[_AgentColumn] = []
+    agents: list[AgentColumn] = []
     for name, price in ROUTELLM_PRICES.items():
         means = [(marks[name, row["question_id"], 1] + marks[name, row["question_id"], 2]) / 20 for row in questions]
         dollars = (_lengths(both) + 2 * ANSWER_TOKENS) * price / MILLION
-        agents.append(_AgentColumn(name=name, price=price, success=np.array(means), dollars=dollars))
+        agents.append(AgentColumn(name=name, price=price, success=np.array(means), dollars=dollars))
     ids = [f"mt-bench-{row['question_id']}" for row in questions]
-    return _table(agents, ids, [row["turns"][0] for row in questions], groups=[row["category"] for row in questions])
+    return make_table(
+        agents, ids, [row["turns"][0] for row in questions], groups=[row["category"] for row in questions]
+    )
 
 
 def routerarena(folder: Path, files: Sequence[str] = ROUTERARENA_WHOLE) -> OutcomeTable:
@@ -123,17 +109,17 @@ def routerarena(folder: Path, files: Sequence[str] = ROUTERARENA_WHOLE) -> Outco
     Prices are the mean of the source's input and output price. Only questions that every one of `files` (names without
     `.jsonl`) has a grade for are kept.
     """
-    prices = _json(folder / "cost.json")
-    caches = [{row["global_index"]: row for row in _jsonl(folder / f"{name}.jsonl")} for name in files]
+    prices = read_json(folder / "cost.json")
+    caches = [{row["global_index"]: row for row in read_json_lines(folder / f"{name}.jsonl")} for name in files]
     graded = [{index for index, row in cache.items() if row["evaluation_result"]} for cache in caches]
     ids = sorted(set[str].intersection(*graded))
-    agents: list[_AgentColumn] = []
+    agents: list[AgentColumn] = []
     for cache in caches:
         rows = [cache[index] for index in ids]
         name = next(iter(cache.values()))["llm_selected"]
         price = prices[name]
         agents.append(
-            _AgentColumn(
+            AgentColumn(
                 name=name,
                 price=(price["input_token_price_per_million"] + price["output_token_price_per_million"]) / 2,
                 success=np.array([row["evaluation_result"]["score"] for row in rows], dtype=np.float64),
@@ -143,7 +129,7 @@ def routerarena(folder: Path, files: Sequence[str] = ROUTERARENA_WHOLE) -> Outco
             )
         )
     texts = [caches[0][index]["question"] for index in ids]
-    return _table(agents, ids, texts, groups=[index.rpartition("_")[0] for index in ids])
+    return make_table(agents, ids, texts, groups=[index.rpartition("_")[0] for index in ids])
 
 
 def llmrouter(folder: Path, split: Literal["train", "test"]) -> OutcomeTable:
@@ -153,17 +139,17 @@ def llmrouter(folder: Path, split: Literal["train", "test"]) -> OutcomeTable:
     the question's estimated tokens and 256 more for the answer, the same for every agent, so that only price tells
     agents apart. 69 questions of the test split are in the training split, too.
     """
-    rows = _json(folder / f"dcrouter_{split}.json")
-    known = _json(folder / "default_llm.json")
+    rows = read_json(folder / f"dcrouter_{split}.json")
+    known = read_json(folder / "default_llm.json")
     texts = [row["question"] for row in rows]
-    agents: list[_AgentColumn] = []
+    agents: list[AgentColumn] = []
     for name in sorted(rows[0]["scores"]):
         price = (known[name]["input_price"] + known[name]["output_price"]) / 2
         scores = np.array([row["scores"][name] for row in rows], dtype=np.float64)
         dollars = (_lengths(texts) + ANSWER_TOKENS) * price / MILLION
-        agents.append(_AgentColumn(name=name, price=price, success=scores, dollars=dollars))
+        agents.append(AgentColumn(name=name, price=price, success=scores, dollars=dollars))
     ids = [f"{split}-{number}" for number in range(len(rows))]
-    return _table(agents, ids, texts, groups=[row["task_name"] for row in rows])
+    return make_table(agents, ids, texts, groups=[row["task_name"] for row in rows])
 
 
 def eval_arena(folder: Path, benchmark: str, tasks: Path) -> OutcomeTable:
@@ -178,20 +164,20 @@ def eval_arena(folder: Path, benchmark: str, tasks: Path) -> OutcomeTable:
     million tokens cost a dollar for each, and every execution counts as a thousand tokens; models whose names tell no
     size, the hosted ones among them, are left out.
     """
-    rows = _jsonl(folder / f"{benchmark}.jsonl")
-    known = {_example(row["task_id"]): str(row.get("text", row.get("prompt"))) for row in _jsonl(tasks)}
+    rows = read_json_lines(folder / f"{benchmark}.jsonl")
+    known = {_example(row["task_id"]): str(row.get("text", row.get("prompt"))) for row in read_json_lines(tasks)}
     passed = {(row["model"], row["example_id"]): float(row["pass1"]) for row in rows}
     ids = sorted({row["example_id"] for row in rows} & known.keys())
-    agents: list[_AgentColumn] = []
+    agents: list[AgentColumn] = []
     for name in sorted({row["model"] for row in rows}):
         size = _size(name)
         if size is None or any((name, task) not in passed for task in ids):
             continue
         success = np.array([passed[name, task] for task in ids])
         agents.append(
-            _AgentColumn(name=name, price=size, success=success, dollars=np.full(len(ids), size * 1000 / MILLION))
+            AgentColumn(name=name, price=size, success=success, dollars=np.full(len(ids), size * 1000 / MILLION))
         )
-    return _table(agents, ids, [known[task] for task in ids])
+    return make_table(agents, ids, [known[task] for task in ids])
 
 
 def routerbench_mini(folder: Path, strategies: Sequence[str] = ("always_cheap", "always_strong")) -> OutcomeTable:
@@ -200,16 +186,16 @@ def routerbench_mini(folder: Path, strategies: Sequence[str] = ("always_cheap", 
     With the default, the two models it routes between. COSTS ARE IN YUAN, not dollars, and an agent's price is its mean
     cost for a task. The questions are not in the file: a task's text is its family, type and subtype.
     """
-    rows = _csv(folder / "test_predictions.csv")
+    rows = read_csv(folder / "test_predictions.csv")
     cells = {(row["strategy"], row["canonical_id"]): row for row in rows}
     first = [row for row in rows if row["strategy"] == strategies[0]]
     ids = [row["canonical_id"] for row in first]
-    agents: list[_AgentColumn] = []
+    agents: list[AgentColumn] = []
     for name in strategies:
         mine = [cells[name, task] for task in ids]
         cost = np.array([float(row["cost"]) for row in mine])
         agents.append(
-            _AgentColumn(
+            AgentColumn(
                 name=name,
                 price=float(cost.mean()),
                 success=np.array([float(row["correct"]) for row in mine]),
@@ -219,28 +205,7 @@ def routerbench_mini(folder: Path, strategies: Sequence[str] = ("always_cheap", 
             )
         )
     texts = [" ".join((row["task_family"], row["task_type"], row["task_subtype"])) for row in first]
-    return _table(agents, ids, texts, groups=[row["dataset"] for row in first])
-
-
-def _table(
-    agents: Iterable[_AgentColumn], ids: Sequence[str], texts: Sequence[str], groups: Sequence[str] | None = None
-) -> OutcomeTable:
-    ordered = sorted(agents, key=lambda agent: (agent.price, agent.name))
-    if not ordered or not ids:
-        raise InputError("the outcome table is empty", hint="Are these the source's own files?")
-    tokens = [agent.tokens for agent in ordered if agent.tokens is not None]
-    answers = [agent.answers for agent in ordered if agent.answers is not None]
-    return OutcomeTable(
-        agents=tuple(agent.name for agent in ordered),
-        prices=np.array([agent.price for agent in ordered]),
-        ids=tuple(ids),
-        texts=tuple(texts),
-        success=np.column_stack([agent.success for agent in ordered]),
-        dollars=np.column_stack([agent.dollars for agent in ordered]),
-        tokens=np.column_stack(tokens) if len(tokens) == len(ordered) else None,
-        answers=tuple(zip(*answers, strict=True)) if len(answers) == len(ordered) else None,
-        groups=None if groups is None else tuple(groups),
-    )
+    return make_table(agents, ids, texts, groups=[row["dataset"] for row in first])
 
 
 def _lengths(texts: Sequence[str]) -> Floats:
@@ -259,35 +224,3 @@ def _issue(instance: str) -> str:
 def _size(model: str) -> float | None:
     found = _SIZE.search(model)
     return None if found is None else float(found[1] or 1) * float(found[2])
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except InputError as error:
-        hint = error.hint or "Give the folder its files are in."
-        raise InputError(f"the outcome table: {error.message}", where=str(path), hint=hint) from error
-
-
-def _json(path: Path) -> Any:  # noqa: ANN401  whatever the source wrote
-    try:
-        return json.loads(_text(path))
-    except ValueError as error:
-        raise InputError(f"not JSON: {error}", where=str(path)) from error
-
-
-def _jsonl(path: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in _text(path).split("\n") if line.strip()]
-    except ValueError as error:
-        raise InputError(f"a line is not JSON: {error}", where=str(path)) from error
-
-
-def _csv(path: Path) -> list[dict[str, str]]:
-    return list(_rows(_text(path)))
-
-
-def _rows(text: str) -> Iterator[dict[str, str]]:
-    reader: Iterable[Mapping[str, str | None]] = csv.DictReader(io.StringIO(text, newline=""))
-    for row in reader:
-        yield {name: value or "" for name, value in row.items()}

@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
+SOLVED = 0.5
+"""A graded outcome of at least this counts as solved where only yes or no will do."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutcomeTable:

@@ -1,0 +1,1 @@
+"""Every router, and attempts under checks of stated quality, on tables that others recorded."""

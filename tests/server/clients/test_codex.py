@@ -57,8 +57,8 @@ class Coder:
     endpoint: Endpoint
     file: Path
 
-    def asked(self, words: str, *options: str) -> list[Json]:
-        """The events of one task."""
+    def asked(self, *words: str) -> list[Json]:
+        """The events of one task, or of a command of `codex exec`."""
         programs = found("codex")
         assert programs is not None
         home = self.file.parent.parent
@@ -68,7 +68,7 @@ class Coder:
         command = [str(programs / PROGRAMS["codex"].command), "exec", "--json", "--skip-git-repo-check"]
         done = subprocess.run(
             # There is nothing to keep from this machine but one folder, and not every machine has Codex's sandbox.
-            [*command, "--dangerously-bypass-approvals-and-sandbox", *options, words],
+            [*command, "--dangerously-bypass-approvals-and-sandbox", *words],
             cwd=self.file.parent,
             env={
                 "PATH": "/usr/local/bin:/usr/bin:/bin",

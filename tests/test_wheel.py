@@ -8,9 +8,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.hang import HANG
 
@@ -50,6 +53,67 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     for extra in PROJECT["optional-dependencies"]:
         assert f"Provides-Extra: {extra}\n" in metadata
+
+
+BLOCKED = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Block(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Block())
+"""
+
+
+def of_extras() -> set[str]:
+    """Modules of packages that are installed here and that no plain `pip install sale` brings."""
+    wanted, plain = [Requirement(line) for line in PROJECT["dependencies"]], set[str]()
+    while wanted:
+        one = wanted.pop()
+        name = canonicalize_name(one.name)
+        applies = one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in (*one.extras, ""))
+        if name in plain or not applies:
+            continue
+        try:
+            needs = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        plain.add(name)
+        for line in needs:
+            need = Requirement(line)
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in (*one.extras, "")):
+                need.marker = None
+                wanted.append(need)
+    modules = metadata.packages_distributions()
+    return {
+        module
+        for module, packages in modules.items()
+        if module != "sale" and not {canonicalize_name(package) for package in packages} & plain
+    }
+
+
+def test_a_market_needs_no_package_of_an_extra(tmp_path: Path) -> None:
+    """The tutorial, and the verbs of the base, with every package hidden that only an extra brings."""
+    hidden = of_extras()
+    assert {"scipy", "sklearn", "starlette", "onnxruntime"} <= hidden
+    assert not {"pydantic", "rich", "openai", "numpy"} & hidden
+    head = BLOCKED.replace("BLOCKED:", f"{sorted(hidden)!r}:")
+    bodies = FIRST.findall((ROOT / "docs" / "first-auction.md").read_text(encoding="utf-8"))
+    verbs = ("run --quiet hello", "doctor --quiet", "memory list", "weights list", "weights jury")
+    asked = [
+        f"import sys\nsys.argv = ['sale', *{verb.split()!r}]\nfrom sale.cli.main import main\nmain()" for verb in verbs
+    ]
+    (tmp_path / "sale.toml").write_text(
+        '[[agents]]\nname = "a"\ncommand = ["true"]\nprice = 1.0\n[memory]\npath = "memory.sqlite3"\n', encoding="utf-8"
+    )
+    for body in [*bodies, *asked]:
+        (tmp_path / "script.py").write_text(head + body, encoding="utf-8")
+        done = run(sys.executable, str(tmp_path / "script.py"), cwd=tmp_path)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 0 or "pip install 'sale[" in done.stderr, done.stderr
 
 
 @pytest.mark.release

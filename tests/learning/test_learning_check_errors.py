@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sale.learning.check_errors import CheckHistory, error_intervals, estimate_errors
+from sale.learning.check_errors import CheckHistory, estimate_errors
+from sale.learning.check_intervals import error_intervals
 from sale.types import CheckedAnswer, CheckErrors
 
 

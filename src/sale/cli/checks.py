@@ -10,7 +10,8 @@ from rich.table import Table
 from sale.auction import scoring
 from sale.auction.attempt_order import check_pays
 from sale.cli.tables import make_table
-from sale.learning.check_errors import CheckHistory, Interval, error_intervals, estimate_errors
+from sale.learning.check_errors import CheckHistory, estimate_errors
+from sale.learning.check_intervals import Interval, error_intervals
 from sale.types import AuctionRules, CheckedAnswer, Example, Weights
 
 LATEST = 200

@@ -13,7 +13,7 @@ from sale.cli.lazy import LazyGroup
 from sale.cli.signals import SignalEnding
 from sale.cli.statuses import FAILED, READER_LEFT, STATUSES, USAGE_FAULT, status_of_signal
 from sale.cli.streams import abandon_output, finish_output, prepare_streams, tell
-from sale.errors import ConfigError, InputError, SaleError
+from sale.errors import ConfigError, InputError, MissingExtraError, SaleError
 from sale.files.reading import STANDARD
 from sale.files.writing import explain_output
 
@@ -39,6 +39,8 @@ VERBS = {
     "spend": ("spend", "What went through the gateway, and what it cost."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
+EXTRA_OF = {"scipy": "learn", "sklearn": "bench", "matplotlib": "bench", "onnxruntime": "local", "mcp": "mcp"}
+"""Packages that some verbs load while they work, and the extra that brings each."""
 EXTRAS = {"trial": "bench", "fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
 
 
@@ -115,6 +117,8 @@ def _run() -> int:
         return error.exit_code
     except SaleError as error:
         return _explain(error)
+    except ModuleNotFoundError as error:
+        return _explain(_missing(error))
     except BaseExceptionGroup as group:
         first = next(_leaves(group))
         if isinstance(first, SaleError):
@@ -123,6 +127,18 @@ def _run() -> int:
             raise first from None
         raise
     return code if isinstance(code, int) else 0
+
+
+def _missing(error: ModuleNotFoundError) -> SaleError:
+    """Name the extra of the package that a verb needs, where the verb has loaded it only while it worked.
+
+    Raises:
+        ModuleNotFoundError: It belongs to none.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRA_OF:
+        raise error
+    return MissingExtraError(f"this needs {package}", hint=f"pip install 'sale[{EXTRA_OF[package]}]'")
 
 
 def _explain(error: SaleError) -> int:

@@ -9,28 +9,20 @@ come as often on right as on wrong answers of one verdict.
 
 The prior of each rate is a Beta distribution that counts like the answers stated (`CheckErrors.evidence`), with the
 stated rate for its mean; that of the share of right answers is Beta(1, 1). What is returned are posterior means given
-the completed counts, and intervals of the Beta distribution that counts feedback and prior alone.
+the completed counts. Their intervals are in `check_intervals`, as they need SciPy, which a market does without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy import stats as scipy_stats
 
 from sale.types import CheckedAnswer, CheckErrors
 
-_stats: Any = scipy_stats  # scipy is untyped
-
 STEPS = 200
 """Rounds of EM: more move no rate by as much as feedback leaves it uncertain."""
-TAIL = 0.025
-
-Interval = tuple[float, float, float]
-"""A figure, and its 95 % interval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,24 +81,6 @@ def estimate_errors(history: CheckHistory, prior: CheckErrors) -> CheckErrors:
         right, wrong = right_passed + right_failed, wrong_passed + wrong_failed
         share = (right + 1.0) / (right + wrong + 2.0)
     return CheckErrors(false_pass=pass_rate, false_fail=fail_rate, evidence=prior.evidence, dollars=prior.dollars)
-
-
-def error_intervals(history: CheckHistory, prior: CheckErrors) -> tuple[Interval, Interval]:
-    """False-pass and false-fail rate, each with its 95 % interval."""
-    found = estimate_errors(history, prior)
-    wrong = history.passed_wrong + history.failed_wrong
-    right = history.passed_right + history.failed_right
-    return (
-        _interval(found.false_pass, prior.evidence + wrong),
-        _interval(found.false_fail, prior.evidence + right),
-    )
-
-
-def _interval(rate: float, answers: float) -> Interval:
-    """Of the Beta distribution with this mean that counts like so many answers; half an answer either way is kept."""
-    a, b = rate * answers + 0.5, (1.0 - rate) * answers + 0.5
-    low, high = _stats.beta.ppf((TAIL, 1.0 - TAIL), a, b)
-    return rate, min(rate, float(low)), max(rate, float(high))
 
 
 def _right(right: float, wrong: float) -> float:

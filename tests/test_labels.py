@@ -112,11 +112,11 @@ class TestSettings:
 
     def test_who_is_left(self) -> None:
         admission = Admission.of(config.parse(self.POOL))
-        assert admission.admitted(["eu", "us"], NOTHING_REQUIRED) == ["eu", "us"]
-        assert admission.admitted(["eu", "us"], Requirements.parse("region=ca")) == ["us"]
-        assert admission.admitted([], Requirements.parse("region=ca")) == []
+        assert admission.filter_agents(["eu", "us"], NOTHING_REQUIRED) == ["eu", "us"]
+        assert admission.filter_agents(["eu", "us"], Requirements.parse("region=ca")) == ["us"]
+        assert admission.filter_agents([], Requirements.parse("region=ca")) == []
         with pytest.raises(RequirementError, match="no agent has region=ca"):
-            admission.admitted(["eu"], Requirements.parse("region=ca"))
+            admission.filter_agents(["eu"], Requirements.parse("region=ca"))
 
     @pytest.mark.parametrize(
         ("more", "fault"),

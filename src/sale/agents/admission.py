@@ -54,14 +54,14 @@ class Admission:
         Raises:
             RequirementError: There are bidders, and none may.
         """
-        names = self.admitted([agent.name for agent in bidders], require)
+        names = self.filter_agents([agent.name for agent in bidders], require)
         return (
             [agent for agent in bidders if agent.name in names],
             [juror for juror in jurors if self.admits(juror.name, require)],
             [seat for seat in seats if self.admits_seat(seat.name, require)],
         )
 
-    def admitted(self, agents: Collection[str], require: Requirements) -> list[str]:
+    def filter_agents(self, agents: Collection[str], require: Requirements) -> list[str]:
         """Return those agents that may see a text.
 
         Args:

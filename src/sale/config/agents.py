@@ -68,8 +68,8 @@ class AgentSettings(Section):
     extra_body: Options = Field(default_factory=dict)
     """Further fields of each request's body, `{ reasoning_effort = "low" }`."""
     labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
-    """What can be [required](gateway.md#requirements) of it: `{ region = "eu", retention = "none" }`; several values
-    as a list. You vouch for them, tools and all. Upper and lower case are the same."""
+    """Labels that can be [required](gateway.md#requirements) of it: `{ region = "eu", retention = "none" }`; several
+    values as a list. You vouch for them, tools and all. Upper and lower case are the same."""
     effort: Effort | None = None
     """Reasoning effort of its model, in each of its calls: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or
     `max`, as far as the model knows them. Thoughts count within the longest answer. With `endpoint` it is sent as

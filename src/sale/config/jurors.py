@@ -33,7 +33,7 @@ class JurorSettings(ExtensionSection):
 
     labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """As an agent's: where something is [required](gateway.md#requirements), it is asked only if its labels satisfy
-    that. A `question` has the labels of its agent, and a `match` needs none, as it shows the text to nobody."""
+    that. A `question` has the labels of its agent, and a `match` needs none, as the text does not leave the process."""
 
     @property
     def stays_here(self) -> bool:

@@ -48,7 +48,7 @@ class IndexedAuction:
     tenant: str = DEFAULT
     """The tenant of the auction."""
     withheld: bool = False
-    """True where it is no example for anybody."""
+    """True where it is never an example."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

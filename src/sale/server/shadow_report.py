@@ -1,4 +1,4 @@
-"""What a switch from the incumbent to the market would save, or does in the canary, with intervals.
+"""The saving of a switch from the incumbent to the market: estimated in the shadow, real in the canary, with intervals.
 
 Savings are paired: each conversation is compared with itself, its real bill with the same tokens at the other agent's
 price, the auction included. Intervals are of the bootstrap over conversations, since turns of one are no news about

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 Labels = Mapping[str, frozenset[str]]
 """By name, in lower case, the values of each label."""
@@ -18,7 +19,7 @@ MAX_CHARACTERS = 1000
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VALUE = re.compile(r"[ -~]{1,64}")
 _RESERVED = frozenset(",|=")
-NO_LABELS: Labels = {}
+NO_LABELS: Labels = MappingProxyType({})
 
 
 def read_labels(given: Mapping[str, str | Iterable[str]]) -> Labels:

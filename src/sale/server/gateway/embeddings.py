@@ -76,7 +76,7 @@ class EmbeddingsEndpoint:
                 await self._state.store.note(noted.line(holder, lambda _: 0.0))
 
     def _check_labels(self, require: Requirements) -> None:
-        """See that the endpoint may see the texts; the embedded model shows them to nobody.
+        """See that the endpoint may see the texts; from the embedded model they do not leave the process.
 
         Raises:
             RequirementError: It has not the labels that are required.

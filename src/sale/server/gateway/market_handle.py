@@ -78,10 +78,10 @@ class MarketHandle:
             raise ApiError(
                 "no agent can call a client's tools: none has an endpoint", name="tools_unsupported", param="tools"
             )
-        return self.abilities.keep_able(self.market.admission.admitted(able, require), needs)
+        return self.abilities.keep_able(self.market.admission.filter_agents(able, require), needs)
 
     def at_effort(self, names: Collection[str], effort: str | None) -> Collection[str]:
-        """Return those agents whose settings give this effort, or none; all of them where that leaves nobody.
+        """Return those agents whose settings give this effort, or none; all of them where that leaves none.
 
         Args:
             names: Of the agents.
@@ -103,7 +103,7 @@ class MarketHandle:
             )
         if allowed is not None and model not in allowed:
             raise ApiError(f"this key may not use {model!r}", status=403, name="agent_not_allowed", param="model")
-        self.market.admission.admitted([model], require)
+        self.market.admission.filter_agents([model], require)
         return self.agents[model]
 
     def enter(self) -> None:

@@ -41,7 +41,7 @@ WATCH_SECONDS: Final = 60.0
 WATCHED: Final = timedelta(days=7)
 """The days before now that alarms are about."""
 PATH: Final = "shadow"
-"""What the ledger's line of such an auction has for a path."""
+"""The path in the ledger's line of such an auction."""
 LOG = logging.getLogger("sale.server")
 
 

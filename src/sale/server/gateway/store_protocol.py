@@ -34,7 +34,7 @@ class ResponseStore(Protocol):
 
 
 class ShadowStore(Protocol):
-    """What the other side of a switch would cost, conversation by conversation."""
+    """Conversations in shadow and canary, with the cost of both sides of a switch."""
 
     def begin(self, conversation: ShadowConversation) -> None:
         """Add a conversation."""
@@ -67,7 +67,7 @@ class GatewayStore(Protocol):
 
     @property
     def shadow(self) -> ShadowStore:
-        """What the other side of a switch would cost."""
+        """The conversations in shadow and canary."""
         ...
 
     async def keys(self) -> tuple[KeyInfo, ...]:

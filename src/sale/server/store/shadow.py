@@ -1,4 +1,4 @@
-"""What a switch to the market would cost: one row for each conversation, written behind like the ledger.
+"""Conversations in shadow and canary: a row for each with the cost of both sides, written behind like the ledger.
 
 In the arm `shadow` the incumbent does the work, and an auction beside it says who would have. In the arm `canary` the
 market does the work, and the incumbent is who would have. Tokens are counted as they come; the other's bill is taken to

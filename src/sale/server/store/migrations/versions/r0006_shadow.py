@@ -1,4 +1,4 @@
-"""What a switch to the market would cost."""
+"""Conversations in shadow and canary."""
 
 from __future__ import annotations
 

@@ -16,6 +16,8 @@ from sale.bench.stats import Interval, PairedComparison, compare_paired, mean, p
 MARGIN = 0.04
 """Share of the tasks that a contender may solve fewer than the best agent and still count as good."""
 HALF = 0.5
+ROUNDING = 1e-9
+"""A saving this small is the rounding of means."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,7 @@ class Measured:
     @property
     def cheaper(self) -> bool:
         """True where the interval of the saving lies above 0."""
-        return self.saved is not None and self.saved.low is not None and self.saved.low > 0.0
+        return self.saved is not None and self.saved.low is not None and self.saved.low > ROUNDING
 
     @property
     def halves(self) -> bool:

@@ -108,6 +108,15 @@ def test_a_good_check_lets_the_cheap_agent_try_first() -> None:
     assert measured(without_check(table), table).entry.looked.sum() == 0.0
 
 
+def test_who_does_what_the_best_agent_does_does_not_pay() -> None:
+    table = pool()
+    same = with_check(table, CheckTerms(false_pass=1.0, false_fail=0.5, price=0.02), seeds=3)
+    assert set(same.orders) == {("agent-1",)}
+    one = measured(replace(same.entry, dollars=same.entry.dollars * (1.0 - 1e-15)), table)
+    assert one.as_good
+    assert not one.cheaper
+
+
 def test_every_task_lost_is_accounted_for() -> None:
     table = pool()
     found = with_check(table, STATED, seeds=3)

@@ -77,7 +77,7 @@ def _spread(outcomes: bytes, chances: bytes) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptPlan:
-    """Who tries, and who follows whom."""
+    """The order of attempts: an agent to try after each set of agents has failed."""
 
     agents: Ints
     """(K,) places in the table of those who may try, the best by itself first."""

@@ -15,7 +15,7 @@ Reduced to whole tasks over an outcome table, which loses:
 After a choice the table's check of the answer, where it has one, may send the task on, to three agents at most; that of
 an agent that is not called is not looked at. Ours, since the paper's were not to be had: 32 dimensions, temperature
 0.07, positives weighed by how cheap they are (the cheapest solver of a task weighs 1), the decision's price term
-λ·log price, which is the knob, and a penalty of 1e-5 on squares. Tasks that nobody solves are left out.
+λ·log price, which is the knob, and a penalty of 1e-5 on squares. Tasks without a solver are left out.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.outside.contenders import CheckedEntry, Entry
-from sale.bench.frontier import hull
 from sale.bench.metrics import best_single
 from sale.bench.report.tables import RESAMPLING
 from sale.bench.routers.protocol import Bools, Floats, OutcomeTable, Routing
 from sale.bench.stats import Interval, PairedComparison, compare_paired, mean, paired_statistic, ratio
+from sale.learning.mixtures import hull
 
 MARGIN = 0.04
 """Share of the tasks that a contender may solve fewer than the best agent and still count as good."""

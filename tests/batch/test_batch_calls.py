@@ -130,7 +130,7 @@ async def test_an_endpoint_that_is_asked_too_much_is_asked_later_and_costs_nothi
     assert (totals.paid, totals.set_aside, totals.unknown) == (reply.usage.total * 1000, 0, 0)
     forever, inner = model(*[RateLimitedError("quota")] * (len(BACK_OFF) + 1))
     with pytest.raises(RateLimitedError):
-        await forever.generate(PROMPT, max_tokens=20)
+        await forever.generate(GenerationRequest(PROMPT, max_tokens=20))
     assert len(inner.asked) == len(BACK_OFF) + 1
 
 
@@ -161,7 +161,7 @@ async def test_what_certainly_cost_nothing_is_freed_and_all_else_stays_charged(
     assert (totals.paid, totals.set_aside) == (0, 0)
     assert (totals.unknown > 0) == unknown
     retried, _ = model("now")
-    assert (await retried.generate(PROMPT, max_tokens=20)).text == "now"
+    assert (await retried.generate(GenerationRequest(PROMPT, max_tokens=20))).text == "now"
 
 
 async def test_a_call_has_its_own_time_and_its_bill_is_unknown_after_it(batch: Batch) -> None:

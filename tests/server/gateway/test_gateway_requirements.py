@@ -184,11 +184,10 @@ def test_an_endpoint_for_embeddings_has_labels(serving: Serving, endpoint: Endpo
 @pytest.mark.parametrize("path", ["completions", "rerank"])
 def test_what_is_passed_through_asks_for_labels_too(gateway: Gateway, endpoint: Endpoint, path: str) -> None:
     """By header and by metadata."""
-    body = {"model": "us", "prompt": "What is 6 × 7?", "query": "What is 6 × 7?", "documents": ["42"]}
-    for how in ({"headers": {"x-sale-require": "region=eu"}}, {"more": {"metadata": {"sale_require": "region=eu"}}}):
-        sent = httpx2.post(
-            f"{gateway.url}/{path}", json=body | how.get("more", {}), headers=how.get("headers"), timeout=HANG
-        )
+    body: dict[str, Any] = {"model": "us", "prompt": "What is 6 × 7?", "query": "What is 6 × 7?", "documents": ["42"]}
+    named: Any = {"metadata": {"sale_require": "region=eu"}}
+    for more, headers in (({}, {"x-sale-require": "region=eu"}), (named, {})):
+        sent = httpx2.post(f"{gateway.url}/{path}", json=body | more, headers=headers, timeout=HANG)
         assert code(sent) == (400, "requirement_unmet")
     assert endpoint.requests() == []
 

@@ -376,7 +376,8 @@ def test_digests_are_bounded_and_go_with_their_session() -> None:
     store: Any = None
     sessions = ActiveSessions(store, seconds=60.0, most=10, settle=nothing)
     hello = read_thread(HELLO, "k")
-    for number in range(MAX_ALIKE + 9):
+
+    def begin(number: int) -> ActiveSession:
         session = Session(
             id=str(number),
             market="sale",
@@ -393,8 +394,11 @@ def test_digests_are_bounded_and_go_with_their_session() -> None:
         )
         held = ActiveSession(session=session)
         sessions.begin(held, hello)
+        return held
+
+    held = [begin(number) for number in range(MAX_ALIKE + 9)][-1]
     assert [place[1] for place in sessions._by_digest[hello.whole]] == [str(place) for place in range(9, MAX_ALIKE + 9)]
-    messages = list(HELLO)
+    messages, served = list(HELLO), hello.serve()
     for turn in range(100):
         served = read_thread(messages, "k").serve({**SAID, "content": f"{turn} {'x' * 99}"})
         sessions.record_turn(held, served, response="", dollars=0.0, prompt_tokens=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -376,32 +377,35 @@ def test_digests_are_bounded_and_go_with_their_session() -> None:
     store: Any = None
     sessions = ActiveSessions(store, seconds=60.0, most=10, settle=nothing)
     hello = read_thread(HELLO, "k")
-    for number in range(MAX_ALIKE + 9):
-        session = Session(
-            id=str(number),
-            market="sale",
-            tail=hello.whole,
-            agent="a",
-            auction_id="a",
-            plan="",
-            turns=0,
-            dollars=0.0,
-            prompt_tokens=0,
-            began=datetime.now(UTC),
-            seen=datetime.now(UTC),
-            key_id=None,
-        )
-        held = ActiveSession(session=session)
-        sessions.begin(held, hello)
+    now = datetime.now(UTC)
+    first = Session(
+        id="0",
+        market="sale",
+        tail=hello.whole,
+        agent="a",
+        auction_id="a",
+        plan="",
+        turns=0,
+        dollars=0.0,
+        prompt_tokens=0,
+        began=now,
+        seen=now,
+        key_id=None,
+    )
+    begun = [ActiveSession(session=replace(first, id=str(number))) for number in range(MAX_ALIKE + 9)]
+    for one in begun:
+        sessions.begin(one, hello)
     assert [place[1] for place in sessions._by_digest[hello.whole]] == [str(place) for place in range(9, MAX_ALIKE + 9)]
+    held = begun[-1]
     messages = list(HELLO)
+    last = hello.serve(SAID)
     for turn in range(100):
-        served = read_thread(messages, "k").serve({**SAID, "content": f"{turn} {'x' * 99}"})
-        sessions.record_turn(held, served, response="", dollars=0.0, prompt_tokens=1)
+        last = read_thread(messages, "k").serve({**SAID, "content": f"{turn} {'x' * 99}"})
+        sessions.record_turn(held, last, response="", dollars=0.0, prompt_tokens=1)
         messages += [{**SAID, "content": f"{turn}"}, SURE]
     assert len(held.digests) == FIRST_DIGESTS + LATEST_DIGESTS
     assert hello.whole in held.digests, "the first turn is kept"
-    assert {served.tail, served.talk, served.link} <= held.digests.keys()
+    assert {last.tail, last.talk, last.link} <= held.digests.keys()
     for one in tuple(sessions._held.values()):
         sessions._forget(one)
     assert not sessions._by_digest

@@ -47,7 +47,8 @@ def test_the_description_names_every_route_and_errors(tmp_path: Path) -> None:
         described = json.load(answer)
     assert described["openapi"].startswith("3.")
     paths = {"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/feedback", "/healthz"}
-    paths |= {"/v1/messages", "/v1/messages/count_tokens"}
+    paths |= {"/v1/messages", "/v1/messages/count_tokens", "/v1/completions", "/v1/rerank"}
+    paths |= {"/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items"}
     assert paths <= set(described["paths"])
     told = [one["post"]["responses"] for one in described["paths"].values() if "post" in one]
     assert all("default" in one or "400" in one for one in told), "errors are not described"

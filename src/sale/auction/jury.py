@@ -200,7 +200,7 @@ def list_jurors(auction: Auction) -> list[str]:
 
 
 def describe_jury(auction: Auction) -> str:
-    """Who judged: agents as a panel or bid by bid, jurors that settings name, or both."""
+    """The jury in words: agents as a panel or bid by bid, jurors that settings name, or both."""
     agents = {bid.agent for bid in auction.bids} | {one.agent for one in auction.dropouts}
     jurors = list_jurors(auction)
     sat = [juror for juror in jurors if juror in agents]

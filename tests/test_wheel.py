@@ -106,9 +106,8 @@ def test_a_market_needs_no_package_of_an_extra(tmp_path: Path) -> None:
     asked = [
         f"import sys\nsys.argv = ['sale', *{verb.split()!r}]\nfrom sale.cli.main import main\nmain()" for verb in verbs
     ]
-    (tmp_path / "sale.toml").write_text(
-        '[[agents]]\nname = "a"\ncommand = ["true"]\nprice = 1.0\n[memory]\npath = "memory.sqlite3"\n', encoding="utf-8"
-    )
+    agent = '[[agents]]\nname = "a"\ncommand = ["true"]\nprice = 1.0\nprice_per_task = 0.001\n'
+    (tmp_path / "sale.toml").write_text(f'{agent}[memory]\npath = "memory.sqlite3"\n', encoding="utf-8")
     for body in [*bodies, *asked]:
         (tmp_path / "script.py").write_text(head + body, encoding="utf-8")
         done = run(sys.executable, str(tmp_path / "script.py"), cwd=tmp_path)

@@ -18,7 +18,7 @@ from tests.support.builders import TASK, score, strategy
 from tests.support.command import run_sale
 
 ALIKE = tuple(f"qwen2.5-coder-32b-instruct-q4_k_m-{place}" for place in ("east-1a", "east-1b", "west-1a", "west-1b"))
-LONGEST = tuple(f"{'n' * 61}-{place}a" for place in (1, 2))
+SIXTY_FOUR = tuple(f"{'n' * 61}-{place}a" for place in (1, 2))
 MODEL = SuccessModel(
     worth=1500.0,
     intercepts={},
@@ -67,7 +67,7 @@ def shown(what: object, width: int) -> str:
 
 
 @pytest.mark.parametrize("chances", [False, True], ids=["bids", "chances"])
-@pytest.mark.parametrize("names", [ALIKE, LONGEST, ("small", "large")], ids=["alike", "longest", "short"])
+@pytest.mark.parametrize("names", [ALIKE, SIXTY_FOUR, ("small", "large")], ids=["alike", "longest", "short"])
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_name_and_no_figure_is_cut(names: tuple[str, ...], width: int, chances: bool) -> None:
     held = auction(*names, chances=chances)

@@ -21,7 +21,7 @@ from sale.auction.ledger import Ledger, Payer, declared_bound, worst_usage
 from sale.auction.prompts import judge_prompt, panel_prompt, render_bid
 from sale.auction.protocols import BoundedJuror, JudgeRequest, Juror
 from sale.errors import SaleError
-from sale.types import Auction, AuctionRules, JuryMode, Price, Prompt, Stage, Strategy, Task, Usage, Vote
+from sale.types import AuctionRules, JuryMode, Price, Prompt, Stage, Strategy, Task, Usage, Vote
 
 ATTEMPTS = 2
 # {"KQ": 5, "RM": 4, …} takes about seven tokens a label; white space and a fence need room too.
@@ -192,20 +192,3 @@ def _announce(votes: list[Vote], sitting: JuryContext) -> list[Vote]:
     for vote in votes:
         sitting.observe(VoteArrived(vote=vote, refined=sitting.stage == "rejudge"))
     return votes
-
-
-def list_jurors(auction: Auction) -> list[str]:
-    """Return the jurors that gave or owed a score, in the order the board shows them."""
-    return list(dict.fromkeys(score.juror for bid in auction.bids for score in bid.scores))
-
-
-def describe_jury(auction: Auction) -> str:
-    """Who judged: agents as a panel or bid by bid, jurors that settings name, or both."""
-    agents = {bid.agent for bid in auction.bids} | {one.agent for one in auction.dropouts}
-    jurors = list_jurors(auction)
-    sat = [juror for juror in jurors if juror in agents]
-    named = [juror for juror in jurors if juror not in agents]
-    parts = [f"{auction.jury} jury"] if sat else []
-    if named:
-        parts.append(f"juror{'s' if len(named) > 1 else ''} {', '.join(named)}")
-    return " and ".join(parts) or "no jury"

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from sale.auction.jury import list_jurors
+from sale.auction.jury_words import list_jurors
 from sale.cli.tables import make_table
 from sale.types import Auction, Bid, Score
 

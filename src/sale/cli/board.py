@@ -10,7 +10,7 @@ from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
 
-from sale.auction.jury import describe_jury
+from sale.auction.jury_words import describe_jury
 from sale.auction.value_of_information import explain_not_held, measure_benefit
 from sale.cli.bid_table import BidTable, explain_bids, has_chances
 from sale.cli.tables import make_list

@@ -1,4 +1,4 @@
-"""What a pool needs before its first task, with progress, as it may take minutes: weights, and indexed passages."""
+"""Weights and indexed passages, made ready before the first task with progress, as it may take minutes."""
 
 from __future__ import annotations
 

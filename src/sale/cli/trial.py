@@ -27,7 +27,7 @@ from sale.cli.bench_run import leaves_of
 from sale.cli.encode import document
 from sale.cli.examples import examples, read_tasks
 from sale.cli.options import FILE, config_option, json_option, output
-from sale.cli.trial_screen import screen, watched
+from sale.cli.trial_screen import screen, show_trial_progress
 from sale.errors import ConfigError, InputError, SaleError
 from sale.files.reading import read_text
 from sale.files.writing import write_text
@@ -149,7 +149,7 @@ async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions) -> TrialRes
     recorder = TrialRecorder(record, tasks, pool, cap=options["cap"], sandbox=sandbox, judge=options["judge"])
     async with recorder:
         recorder.begin(f"trial, {quantity(len(tasks), 'task')}")
-        with watched(recorder.purse, len(tasks), quiet=options["quiet"] or options["as_json"]) as see:
+        with show_trial_progress(recorder.purse, len(tasks), quiet=options["quiet"] or options["as_json"]) as see:
             order: list[str] = []
 
             def told(done: Sequence[BenchTask]) -> None:

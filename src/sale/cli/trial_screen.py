@@ -27,7 +27,7 @@ STYLES = {"as good": "green", "worse": "red", "not clear": "yellow"}
 
 
 @contextmanager
-def watched(purse: Purse, total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
+def show_trial_progress(purse: Purse, total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
     """Show tasks done, time left at most and dollars so far, on standard error; gives back who is told of the tasks.
 
     Args:

@@ -20,7 +20,7 @@ EXPLAINED: Mapping[str, str] = {
     "micro-dollars of work": "What the work of each agent costs on average, in millionths of a dollar a task.",
     "spread of bids": "How far its bids move the chance of each agent; 0: they tell nothing. In log-odds.",
 }
-"""What the numbers of each group say, in plain English."""
+"""By group: the meaning of its numbers, in plain English."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class WeightTerm:
 
     @property
     def explained(self) -> str:
-        """What the numbers of its group say."""
+        """The meaning of the numbers of its group."""
         return EXPLAINED[self.group]
 
     @property
@@ -43,7 +43,7 @@ class WeightTerm:
 
 
 def explain_decision(weights: Weights) -> str:
-    """How these weights decide who gets a task, in plain English."""
+    """The rule by which these weights decide, in plain English."""
     if weights.model is None:
         return (
             "These numbers decide who gets a task: each bid has a cost, the price of its plan, and a value, by what "

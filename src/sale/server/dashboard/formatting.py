@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-from sale.auction.jury import describe_jury
+from sale.auction.jury_words import describe_jury
 from sale.wording import quantity
 
 Z = 1.959963984540054

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sale.auction.jury import describe_jury, list_jurors
+from sale.auction.jury_words import describe_jury, list_jurors
 from sale.types import Auction, Bid, Dropout, Settlement, Weights
 from tests.support.builders import TASK, score, strategy
 

@@ -109,5 +109,7 @@ class TestProviders:
         assert thinking["thinkingBudget"] == budget
 
     def test_a_model_that_does_not_reason_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match=r"effort cannot be said of 'claude-3-haiku.*does not reason"):
-            self.one("http://127.0.0.1:9", "anthropic:claude-3-haiku-20240307", 'effort = "low"\n')
+        with pytest.raises(
+            ConfigError, match=r"effort cannot be said of 'gpt-4o' of 'openai-chat', which does not reason"
+        ):
+            self.one("http://127.0.0.1:9", "openai-chat:gpt-4o", 'effort = "low"\n')

@@ -153,7 +153,7 @@ _STANDING: Final = select(
     select(batches.c.charged).where(_BATCH).scalar_subquery().label("charged"),
     select(func.max(batch_calls.c.number)).where(_SAME).scalar_subquery().label("last"),
 )
-"""Who has a task, what its batch is charged, and how often the same call was made before."""
+"""The owner of a task, the charge of its batch, and the number of the last call with the same key."""
 _MAKE: Final = insert(batch_calls)
 _DOLLARS: Final = select(batch_calls.c.dollars).where(_CALL)
 _SETTLE: Final = (

@@ -216,7 +216,7 @@ async def test_an_allowance_is_earned_by_work_and_by_what_the_memory_knows_of_th
     first, market = await one_task()
     assert not first.auction.held
     assert first.execution.agent == "large"
-    assert "the allowance did not cover one for this task" in shown(first)
+    assert "neither the allowance nor the caps and budgets cover one for this task" in shown(first)
     assert "large was given the task" in shown(first)
     assert market.allowance is not None
     assert market.allowance.earned == pytest.approx(0.1 * first.settlement.work_dollars)

@@ -322,10 +322,8 @@ class Market(Resource):
             experience=recalled,
             weigh=terms.adjust(self._scoring_rule) if terms.adjust else self._scoring_rule,
             attempts=self._rules.attempts if terms.checked else 1,
-            check_errors=terms.check,
             allowance=self.allowance,
-            current=terms.current,
-            looping=terms.looping,
+            terms=terms,
         )
         auctioneer.check(task)
         await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror in jurors])

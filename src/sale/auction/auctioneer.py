@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from sale.auction import exploration, scoring, value_of_information
 from sale.auction.allowance import PRIOR_GAIN, Allowance, Outlook, incumbent_of, prior_tokens, work_ahead
 from sale.auction.attempt_order import first_to_try
-from sale.auction.bidding import first_strategy, refined_strategy
+from sale.auction.bidding import first_strategy, recall_pairs, refined_strategy
 from sale.auction.events import (
     AuctionOpened,
     Awarded,
@@ -36,15 +36,14 @@ from sale.auction.protocols import Bidder, Experience, Juror, Recall
 from sale.auction.questions import Seat, ask_seats
 from sale.auction.rounds import Asked, RoundResult, hold_round, iterate_strategies, keep_strategy
 from sale.auction.shortlist import make_unplanned, shortlist
-from sale.errors import NoBidsError, SaleError
+from sale.auction.terms import AuctionTerms
+from sale.errors import CapError, NoBidsError, SaleError
 from sale.types import (
     Auction,
     AuctionRules,
     Bid,
-    CheckErrors,
     Dropout,
     Exploration,
-    Pair,
     Refinement,
     Stage,
     Strategy,
@@ -102,19 +101,25 @@ class Auctioneer:
     """The rule that turns a strategy and its scores into C and V; the published linear rule by default."""
     attempts: int = 1
     """Number of agents that may try, one after the other, where it will be found out that work has failed."""
-    check_errors: CheckErrors = field(default_factory=CheckErrors)
-    """Error rates of the check that finds out failures."""
     allowance: Allowance | None = None
     """The money auctions may still take; without an allowance they are held whatever they cost."""
-    current: str | None = None
-    """The agent that has the conversation already; see `AuctionTerms`."""
-    looping: bool = False
-    """True where the work is a conversation with tools, which is read many times."""
+    terms: AuctionTerms = field(default_factory=AuctionTerms)
+    """The terms of this auction: who has the conversation, what kind of work it is, how well it is checked."""
 
-    def check(self, task: Task) -> None:
-        """Refuse what could exceed a cap or makes no sense, before anything is recorded or spent; see `fanout`."""
+    def check(self, task: Task) -> bool:
+        """Refuse what makes no sense or could exceed a cap, before anything is recorded or spent; see `fanout`.
+
+        Returns:
+            False where it could exceed a cap, but the allowance lets the award be made without an auction.
+        """
         rules = self.rules if self.memory is not None else replace(self.rules, refine=False)
-        check_fan_out(self.bidders, self.jurors, task, rules, self.seats)
+        try:
+            check_fan_out(self.bidders, self.jurors, task, rules, self.seats)
+        except CapError:
+            if self.allowance is None:
+                raise
+            return False
+        return True
 
     async def hold(self, auction_id: str, task: Task, ledger: Ledger, observe: Observer) -> Auction:
         """Hold one auction.
@@ -129,15 +134,17 @@ class Auctioneer:
             CapError: The pool and the rules could exceed the caps; nothing was spent.
             NoBidsError: Not one agent bid.
         """
-        self.check(task)
+        may = self.check(task) and self.terms.affordable
         agents = tuple(bidder.name for bidder in self.bidders)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
         running = _RunningAuction(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
+        if not may or not self._wanted(tracks):
+            return self._standing(running)
         if self.allowance is None:
-            return await self._auctioned(running) if self._wanted(tracks) else self._standing(running)
+            return await self._auctioned(running)
         ahead = self._outlook(task, tracks)
-        if not self._wanted(tracks) or not self.allowance.reserve(ahead):
+        if not self.allowance.reserve(ahead):
             return self._standing(running)
         whole = False
         try:
@@ -185,13 +192,13 @@ class Auctioneer:
         if (model := self.weights.model) is None or self.attempts == 1:
             return best
         able = [bid for bid in contenders if scoring.is_judged(bid)] or [best]
-        return first_to_try(able, model, self.attempts, self.check_errors)
+        return first_to_try(able, model, self.attempts, self.terms.check)
 
     def _affordable(self, bids: Sequence[Bid], task: Task) -> Sequence[Bid]:
         """While the allowance is overdrawn: those of agents that are expected to cost no more than the incumbent."""
         if self.allowance is None or self.allowance.balance >= 0.0:
             return bids
-        work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.looping))
+        work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
         most = work.get(incumbent_of(self.bidders, self.rules.incumbent).name, math.inf)
         return [bid for bid in bids if work[bid.agent] <= most] or bids
 
@@ -201,7 +208,7 @@ class Auctioneer:
         if rules.explore == 0.0:
             return best, None
         able = self._affordable([bid for bid in contenders if scoring.is_judged(bid)], running.task)
-        work = work_ahead(contenders, self.weights, prior_tokens(running.task, looping=self.looping))
+        work = work_ahead(contenders, self.weights, prior_tokens(running.task, looping=self.terms.looping))
         drawn = exploration.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
         agent = exploration.draw(drawn.propensities, running.auction_id)
         own = scoring.rank(bid for bid in able if bid.agent == agent)
@@ -219,7 +226,7 @@ class Auctioneer:
         rules, model = self.rules, self.weights.model
         most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
         bids = value_of_information.standing_bids(self.bidders, tracks, self.weights)
-        work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.looping))
+        work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
         incumbent = incumbent_of(self.bidders, rules.incumbent).name
         gain = (
             value_of_information.worth_of_bids(bids, model) / 1e6 if model is not None else PRIOR_GAIN * work[incumbent]
@@ -236,8 +243,8 @@ class Auctioneer:
         """
         bids = value_of_information.standing_bids(self.bidders, running.tracks, self.weights)
         by_agent = {bid.agent: bid for bid in bids}
-        if self.current in by_agent:
-            leader = by_agent[self.current]
+        if self.terms.current in by_agent:
+            leader = by_agent[self.terms.current]
         elif self.weights.model is None:
             leader = by_agent[incumbent_of(self.bidders, self.rules.incumbent).name]
         else:
@@ -340,7 +347,7 @@ class Auctioneer:
         cheaper = [bid for bid in scoring.may_refine(bids, leader) if bid.planned]
         own = {bid.agent: bid.strategy for bid in cheaper}
         memory = self.memory if self.rules.refine and self.rules.plans and self._hears_plans() else None
-        found = await self._recall(memory, task, tuple(own), ledger) if memory is not None else {}
+        found = await recall_pairs(memory, task, tuple(own), self.rules.examples, ledger) if memory is not None else {}
         able = tuple(agent for agent, (pairs, _) in found.items() if pairs)
         running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=able))
         asked = [
@@ -377,24 +384,5 @@ class Auctioneer:
         return bids, self._by_pool(held.dropouts)
 
     def _by_pool(self, dropouts: Sequence[Dropout]) -> list[Dropout]:
-        order = {bidder.name: position for position, bidder in enumerate(self.bidders)}
-        return sorted(dropouts, key=lambda dropout: order[dropout.agent])
-
-    async def _recall(
-        self, memory: Recall, task: Task, agents: Sequence[str], ledger: Ledger
-    ) -> dict[str, tuple[tuple[Pair, ...], str | None]]:
-        """Return the pairs agents can learn from, or why there are none. A failed memory costs refinement only."""
-        found: Mapping[str, tuple[Pair, ...]] = {}
-        fault = "nothing in memory"
-        try:
-            if agents:
-                async with asyncio.timeout(max(0.0, ledger.seconds_left)):
-                    found = await memory.recall_each(task, agents, self.rules.examples)
-        except TimeoutError:
-            fault = "the auction's time was up"
-        except SaleError as error:
-            fault = f"{error.code}: {error.message}"
-        return {
-            agent: (pairs[: self.rules.examples], None if pairs else fault)
-            for agent, pairs in ((agent, found.get(agent, ())) for agent in agents)
-        }
+        order = [bidder.name for bidder in self.bidders]
+        return sorted(dropouts, key=lambda dropout: order.index(dropout.agent))

@@ -6,13 +6,15 @@ section 7 c): such a text would win on its low price alone, so its author drops 
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sale.auction.entropy import strategy_entropy
 from sale.auction.ledger import Ledger, Payer
 from sale.auction.prompts import bid_prompt, longest_plan, refine_prompt
-from sale.auction.protocols import Bidder, BidRequest
+from sale.auction.protocols import Bidder, BidRequest, Recall
 from sale.auction.text import clip, make_storable
 from sale.errors import BadReplyError, SaleError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
@@ -102,3 +104,31 @@ def plan_fault(text: str) -> str | None:
     if not _STEP.search(prose):
         return "the strategy has no steps"
     return None
+
+
+async def recall_pairs(
+    memory: Recall, task: Task, agents: Sequence[str], most: int, ledger: Ledger
+) -> dict[str, tuple[tuple[Pair, ...], str | None]]:
+    """Return the pairs agents can learn from, or why there are none. A failed memory costs refinement only.
+
+    Args:
+        memory: The auction memory.
+        task: What is auctioned.
+        agents: The agents that may refine.
+        most: The most pairs of each.
+        ledger: Of the auction; says how long it may take.
+    """
+    found: Mapping[str, tuple[Pair, ...]] = {}
+    fault = "nothing in memory"
+    try:
+        if agents:
+            async with asyncio.timeout(max(0.0, ledger.seconds_left)):
+                found = await memory.recall_each(task, agents, most)
+    except TimeoutError:
+        fault = "the auction's time was up"
+    except SaleError as error:
+        fault = f"{error.code}: {error.message}"
+    return {
+        agent: (pairs[:most], None if pairs else fault)
+        for agent, pairs in ((one, found.get(one, ())) for one in agents)
+    }

@@ -26,6 +26,8 @@ class AuctionTerms:
     """Error rates of the check."""
     looping: bool = False
     """True where the work is a conversation with tools, which is read many times."""
+    affordable: bool = True
+    """False where the caller cannot pay for an auction: the award is then made without one."""
     current: str | None = None
     """The agent that has the conversation already: it keeps it where no auction is held."""
     adjust: Callable[[ScoringRule], ScoringRule] | None = None

@@ -117,13 +117,13 @@ def measure_benefit(auction: Auction) -> AuctionBenefit | None:
 
 
 def explain_not_held(auction: Auction) -> str | None:
-    """Why there was no auction: it would not have paid, or the allowance did not cover it; `None` if there was one."""
+    """Why there was no auction: it would not have paid, or could not be paid for; `None` if there was one."""
     if auction.held:
         return None
     model = auction.weights.model
     if model is not None and not pays(auction.bids, model):
         return "it would not have paid"
-    return "the allowance did not cover one for this task"
+    return "neither the allowance nor the caps and budgets cover one for this task"
 
 
 def _deviation(bid: Bid, model: SuccessModel) -> float:

@@ -223,7 +223,7 @@ def test_money_says_what_auctions_may_take(tmp_path: Path) -> None:
         text = site.page("/money")
         assert "Auctions may take 5 % of what large would have cost" in text
         page = site.page(f"/auctions/{result.auction.id}")
-        assert "no auction: the allowance did not cover one for this task" in page
+        assert "no auction: neither the allowance nor the caps and budgets cover one for this task" in page
         assert "large was given the task" in page
     with Served(tmp_path, allowance=math.inf) as site:
         assert site.run().auction.held

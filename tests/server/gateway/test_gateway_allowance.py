@@ -9,8 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from sale.auction.terms import AuctionTerms
 from sale.config.settings import SERVED_ALLOWANCE
 from sale.market import Market
+from sale.types import Caps
 from tests.server.gateway.conftest import Gateway, Opening
 
 TOOL = {"type": "function", "function": {"name": "read", "description": "Reads a file.", "parameters": {}}}
@@ -114,3 +116,39 @@ def test_settings_that_are_read_again_go_on_with_the_balance(served: Gateway) ->
     assert after is not None
     assert (after.spent, after.share) == (7.0, 0.2)
     assert ask(served, "hi").status_code == 200
+
+
+def test_a_key_that_can_pay_for_the_work_alone_gets_an_answer(served: Gateway) -> None:
+    """Its budget does not cover the worst auction: the award is made without one, and the budget still holds."""
+    assert served.store is not None
+    assert served.state is not None
+    allowance = served.state.handle.market.allowance
+    assert allowance is not None
+    allowance.count(100.0, 100.0)  # auctions are covered by far
+    long = "Mend the build. " * 400
+    worst = served.state.handle.market.worst_auction(long, AuctionTerms())
+    keys = [str(served.do(served.store.create_key(str(part), budget=part * worst))[0]) for part in (9.0, 0.7)]
+    body = {"model": "sale", "messages": [{"role": "user", "content": long}], "tools": [TOOL], "max_tokens": 100}
+    spent: list[float] = []
+    for secret in keys:
+        headers = {"authorization": f"Bearer {secret}"}
+        answer = httpx2.post(f"{served.url}/chat/completions", json=body, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+        spent.append(money(served)[0])
+    assert spent[1] == spent[0] > 0.0, "only the first had an auction"
+
+
+def test_a_task_over_the_caps_goes_to_the_incumbent(opening: Opening) -> None:
+    made = opening(small="good", large="good")
+    caps = Caps(tokens=1000)
+    made.market = lambda settings: Market.from_config(
+        settings=settings.model_copy(update={"auction": replace(settings.auction, caps=caps)}).served
+    )
+    with made as running:
+        assert running.state is not None
+        allowance = running.state.handle.market.allowance
+        assert allowance is not None
+        allowance.count(100.0, 100.0)
+        answer = ask(running, "Mend the build. " * 400, tools=[TOOL])
+        assert (answer.status_code, answer.headers["x-sale-agent"]) == (200, "large")
+        assert money(running)[0] == 0.0

@@ -18,6 +18,7 @@ from sale.agents.protocol import Agent
 from sale.auction import scoring
 from sale.auction.events import AwardedAgain, CallSettled
 from sale.auction.terms import AuctionTerms
+from sale.errors import BudgetError
 from sale.server.gateway.active_session import ActiveSession, ShadowAuction
 from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import UpstreamCall
@@ -268,14 +269,21 @@ class Turn:
     async def _auction(
         self, *, adjust: Adjust | None = None, current: str | None = None, late: Late | None = None
     ) -> Auction:
-        """Hold an auction, with money set aside for the worst it can take."""
+        """Hold an auction, with money set aside for the worst it can take.
+
+        Where the key has less left than that, the award is made without one.
+        """
         task, watch = self._task(), AuctionWatch(late=late)
         market, store = self.handle.market, self.state.store
         terms = self._terms()
         self.auction_id = terms.auction_id
         observe = self.state.hub.observer(terms.auction_id, watch)
         terms = replace(terms, current=current, adjust=adjust, observe=observe)
-        reservation = await store.reserve(self.holder, market.worst_auction(task, terms), 0)
+        try:
+            reservation = await store.reserve(self.holder, market.worst_auction(task, terms), 0)
+        except BudgetError:  # what is left may still pay for the work
+            reservation = await store.reserve(self.holder, 0.0, 0)
+            terms = replace(terms, affordable=False)
         try:
             award = market.award(task, terms)
             return await watch.until_awarded(award, self.sink, self.headers())

@@ -37,6 +37,9 @@ CURES: Mapping[str, str] = {
     "config.unpriced": "Give the agent a `price`, in dollars per million tokens. 0 is a price: say so if it is free.",
     "config.missing_extra": "Install what the message names, for instance `pip install 'sale[server]'`.",
     "input": "Correct the argument, the file or the line that the message names.",
+    "input.requirement": (
+        "Ask for fewer labels, or give an agent the ones that are asked for: [requirements](gateway.md#requirements)."
+    ),
     "call": "`sale doctor` calls every agent once and shows what comes back.",
     "call.unreachable": (
         "Check `endpoint` of the agent, and whether the server runs. Behind a proxy, see "

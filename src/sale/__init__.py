@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sale.agents.verify import Check, ExactMatch, ModelJudge
     from sale.auction.protocols import Answer, Look, Question
     from sale.auction.questions import Seat
+    from sale.cli.board import result_board
     from sale.config import AgentSettings, Settings
     from sale.errors import SaleError
     from sale.market import Market
@@ -57,6 +58,7 @@ _HOMES = {
     "sale.agents.verify": ("Check", "ExactMatch", "ModelJudge"),
     "sale.auction.protocols": ("Answer", "Look", "Question"),
     "sale.auction.questions": ("Seat",),
+    "sale.cli.board": ("result_board",),
     "sale.config": ("AgentSettings", "Settings"),
     "sale.errors": ("SaleError",),
     "sale.market": ("Market",),
@@ -130,6 +132,7 @@ __all__ = [
     "Work",
     "Workspace",
     "find_sandbox",
+    "result_board",
     "scripted_agent",
 ]
 

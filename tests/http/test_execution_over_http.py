@@ -12,6 +12,7 @@ import pytest
 from sale.agents.contractor import Contractor
 from sale.errors import SandboxError
 from sale.types import Call, Execution, Task, ToolInfo
+from sale.wording import quantity
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
 from tests.support.pool import KEY, contractor
@@ -98,10 +99,10 @@ async def test_an_agent_that_does_not_follow_its_strategy_is_not_shown_it(endpoi
 
 
 SHORTFALLS = [
-    ("truncated", "execution.tokens: the answer was cut at 1024 tokens", "The answer "),
+    ("truncated", "execution.tokens: the answer was cut at 1,024 tokens", "The answer "),
     ("empty-text", "call.bad_reply: the answer is empty", ""),
     ("null-text", "call.bad_reply: the answer is empty", ""),
-    ("thinking-cut", "execution.tokens: the answer was cut at 1024 tokens, before it began", ""),
+    ("thinking-cut", "execution.tokens: the answer was cut at 1,024 tokens, before it began", ""),
 ]
 
 
@@ -216,7 +217,7 @@ async def test_a_tool_that_always_fails_ends_with_the_turns_not_before(endpoint:
 @pytest.mark.parametrize("turns", [1, 3])
 async def test_the_limit_on_turns_is_kept_and_all_turns_are_paid_for(endpoint: Endpoint, turns: int) -> None:
     execution = await work(tooled(endpoint, "tool-loops-forever", turns=turns))
-    assert execution.error == f"execution.turns: not done within {turns} turns"
+    assert execution.error == f"execution.turns: not done within {quantity(turns, 'turn')}"
     assert len(endpoint.requests()) == turns
     assert all(call.error is None for call in models_of(execution))
     check_bill(execution, endpoint)

@@ -148,7 +148,7 @@ def test_where_it_stands() -> None:
 def test_too_little_or_free_work_is_said() -> None:
     with pytest.raises(InputError, match="29 different tasks among 2 agents"):
         break_even_map(coin(29))
-    with pytest.raises(InputError, match="among 1 agents"):
+    with pytest.raises(InputError, match="among 1 agent:"):
         break_even_map([replace(one, bids=one.bids[:1], work={"a": one.work["a"]}) for one in coin(40)])
     with pytest.raises(InputError, match="cost nothing on record"):
         break_even_map(coin(40, dollars=0.0))

@@ -10,7 +10,7 @@ import pytest
 
 from sale.errors import InputError, StoreError
 from sale.memory import batch_ledger
-from sale.memory.batch_ledger import NANO, Admission, CallKey, CallRequest, Claim, TaskEnd
+from sale.memory.batch_ledger import NANO, CallKey, CallPermit, CallRequest, Claim, TaskEnd
 from sale.memory.batch_rates import RateLimit
 from sale.memory.batches import Batch
 from sale.memory.store import AuctionMemory
@@ -40,7 +40,7 @@ async def taken(batch: Batch) -> Claim:
     return claim
 
 
-async def ask(batch: Batch, claim: Claim, most: int, *, request: str = "r", cap: int = CAP) -> Admission:
+async def ask(batch: Batch, claim: Claim, most: int, *, request: str = "r", cap: int = CAP) -> CallPermit:
     key = batch.key(claim, "bid", "a", request)
     return await batch.reserve(key, most=most, tokens=10, limit=None, cap=cap)
 
@@ -52,7 +52,7 @@ async def charged(memory: AuctionMemory) -> int:
     return int(found)
 
 
-def numbered(batch: Batch, claim: Claim, admission: Admission, request: str = "r") -> CallKey:
+def numbered(batch: Batch, claim: Claim, admission: CallPermit, request: str = "r") -> CallKey:
     assert admission.number is not None
     return replace(batch.key(claim, "bid", "a", request), number=admission.number)
 
@@ -157,7 +157,9 @@ async def test_a_task_that_says_something_else_is_refused(memory: AuctionMemory)
     assert len(await batch.attempts()) == 3
 
 
-async def at(memory: AuctionMemory, batch: Batch, claim: Claim, now: float, tokens: int, limit: RateLimit) -> Admission:
+async def at(
+    memory: AuctionMemory, batch: Batch, claim: Claim, now: float, tokens: int, limit: RateLimit
+) -> CallPermit:
     wanted = CallRequest(
         key=batch.key(claim, "bid", "a", f"{now} {tokens}"),
         owner=memory._database.token,

@@ -262,8 +262,9 @@ def _shape(agent: AgentSettings) -> RequestShape:
         query=agent.query,
         body=agent.extra_body,
         rename=agent.rename,
-        drop=frozenset(agent.drop) | unsaid,
+        drop=frozenset(agent.drop),
         effort=agent.effort,
+        unsaid=frozenset(unsaid),
     )
     return PLAIN if shape == PLAIN else shape
 

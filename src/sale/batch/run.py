@@ -25,6 +25,7 @@ from sale.memory.batch_ledger import NANO, BatchTotals, Claim, TaskEnd
 from sale.memory.batches import Batch, BatchQueries
 from sale.memory.records import Record
 from sale.types import Result, Task, Verdict
+from sale.wording import quantity
 
 POLL_SECONDS: Final = 1.0
 """Seconds between looks at how far the batch is."""
@@ -195,7 +196,7 @@ class BatchRun:
         while not self._capped:
             if self._silent >= MAX_SILENT:
                 raise SaleError(
-                    f"no agent made a bid for the last {self._silent} tasks",
+                    f"no agent made a bid for the last {quantity(self._silent, 'task')}",
                     hint="See the errors in the results, and `sale doctor`. Then --retry does these tasks once more.",
                 )
             if self._is_short(await self._totals()):

@@ -1,4 +1,4 @@
-"""Who is worth having at some price: the Pareto front, and what mixing single agents at random reaches.
+"""The Pareto front of agents, and the line that mixing single agents at random reaches.
 
 Drawing between two agents with some probability reaches every point on the line between theirs, at no cost. A router or
 a market is worth something only where it lies above that line.

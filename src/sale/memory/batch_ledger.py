@@ -64,7 +64,7 @@ class CallRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Admission:
+class CallPermit:
     """The answer to a request: a number, or why there is none."""
 
     number: int | None = None
@@ -164,7 +164,7 @@ _SETTLE: Final = (
 _CHARGE: Final = update(batches).where(_BATCH).values(charged=batches.c.charged + bindparam("more"))
 
 
-def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admission:
+def reserve(connection: Connection, wanted: CallRequest, now: float) -> CallPermit:
     """Set aside the most a call can cost, or say why not.
 
     Args:
@@ -175,22 +175,22 @@ def reserve(connection: Connection, wanted: CallRequest, now: float) -> Admissio
     key = wanted.key
     owner, charged, last = connection.execute(_STANDING, _bound(key)).one()
     if owner != wanted.owner:
-        return Admission(taken_over=True)
+        return CallPermit(taken_over=True)
     if charged + wanted.most > wanted.cap:
         running = _sum(connection, key.batch, "open")
         if running and charged - running + wanted.most <= wanted.cap:
-            return Admission(wait=_CAP_WAIT)
-        return Admission(capped=True)
+            return CallPermit(wait=_CAP_WAIT)
+        return CallPermit(capped=True)
     if wanted.limit is not None:
         wait = rate_wait(connection, wanted.limit, wanted.tokens, now)
         if wait > 0:
-            return Admission(wait=wait)
+            return CallPermit(wait=wait)
         count_request(connection, wanted.limit.endpoint, int(now), 1, wanted.tokens)
     number = 0 if last is None else last + 1
     row = {**_fields(key), "number": number, "status": "open", "owner": wanted.owner, "dollars": wanted.most}
     connection.execute(_MAKE, row)
     _charge(connection, key.batch, wanted.most)
-    return Admission(number=number, second=int(now))
+    return CallPermit(number=number, second=int(now))
 
 
 def pay(connection: Connection, key: CallKey, dollars: int, reply: bytes) -> None:

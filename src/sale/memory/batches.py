@@ -19,9 +19,9 @@ from sale.errors import InputError
 from sale.memory import batch_ledger, lifecycle, queries
 from sale.memory.batch_ledger import (
     OTHER,
-    Admission,
     BatchTotals,
     CallKey,
+    CallPermit,
     CallRequest,
     Claim,
     PaidCall,
@@ -81,7 +81,7 @@ class Batch:
             batch=self.id, task=claim.task, attempt=claim.attempt, phase=phase, agent=agent, request=request, number=0
         )
 
-    async def reserve(self, key: CallKey, *, most: int, tokens: int, limit: RateLimit | None, cap: int) -> Admission:
+    async def reserve(self, key: CallKey, *, most: int, tokens: int, limit: RateLimit | None, cap: int) -> CallPermit:
         """Set aside the most a call can cost, on disk, or hear why not.
 
         Args:
@@ -102,7 +102,7 @@ class Batch:
             step.add_done_callback(lambda done: self._undo(key, done))
             raise
 
-    def _undo(self, key: CallKey, done: asyncio.Future[Admission]) -> None:
+    def _undo(self, key: CallKey, done: asyncio.Future[CallPermit]) -> None:
         """Free what was set aside for a caller that has left: nothing was sent."""
         if not done.cancelled() and done.exception() is None and (number := done.result().number) is not None:
             self.free(replace(key, number=number))

@@ -27,6 +27,8 @@ class RequestShape:
     """Fields of the body that are left out."""
     effort: str | None = None
     """The reasoning effort of every request; the model's own unless given."""
+    unsaid: frozenset[str] = frozenset()
+    """Fields that the market's own requests leave out; what a client sends is sent on."""
 
     @property
     def all_headers(self) -> dict[str, str]:
@@ -36,7 +38,9 @@ class RequestShape:
     def reshape(self, body: Mapping[str, object]) -> dict[str, object]:
         """Return the body as this endpoint wants it: fields dropped, then renamed, then added."""
         given = body if self.effort is None else {**body, EFFORT: self.effort}
-        kept = {self.rename.get(name, name): value for name, value in given.items() if name not in self.drop}
+        kept = {
+            self.rename.get(name, name): value for name, value in given.items() if name not in self.drop | self.unsaid
+        }
         return {**kept, **self.body}
 
 

@@ -212,7 +212,7 @@ class _Careful(WrapperModel):
 
 def _shaped(settings: ModelSettings, shape: RequestShape, unknown: frozenset[str]) -> ModelSettings:
     """A request's settings without what is to be dropped and what the provider does not know, plus what is added."""
-    left_out = shape.drop | unknown
+    left_out = shape.drop | shape.unsaid | unknown
     given = {**settings, "max_retries": 0}
     kept = cast("dict[str, Any]", {name: value for name, value in given.items() if name not in left_out})
     if headers := shape.all_headers:

@@ -28,7 +28,7 @@ class GenerationRequest:
     schema: Mapping[str, object] | None = None
     """JSON schema to hold the answer to, where the endpoint can."""
     measure: bool = False
-    """Whether log-probabilities are wanted; the reply has them where the endpoint gives them."""
+    """True where log-probabilities are wanted; the reply has them where the endpoint gives them."""
     sample: int = 0
     """Number of one of several independent answers. 0 is at the model's own temperature; others are drawn at
     `SAMPLING_TEMPERATURE` or above, seeded by their number where the endpoint knows seeds."""

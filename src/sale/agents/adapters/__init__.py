@@ -4,13 +4,14 @@ What needs nothing installed is here. Each framework has a module of its own, wh
 `pydantic_ai`, `openai_agents`, `smolagents`, `langgraph`.
 """
 
-from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out
+from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out
 from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
 from sale.agents.adapters.plans import FixedPlan, PlanFunction, Planner, PlanSource, Work
 
 __all__ = [
     "AdaptedAgent",
+    "AdapterLog",
     "CommandAgent",
     "FixedPlan",
     "FunctionAgent",
@@ -20,6 +21,5 @@ __all__ = [
     "Terms",
     "Work",
     "Worker",
-    "Worklog",
     "carry_out",
 ]

@@ -49,7 +49,7 @@ class Terms:
 
 
 @dataclass(slots=True)
-class Worklog:
+class AdapterLog:
     """The results of a piece of work so far. They are kept, however the work ends."""
 
     answer: str = ""
@@ -77,7 +77,7 @@ class Worklog:
         account.allow()
 
 
-Doing = Callable[[Prompt, Worklog], Awaitable[None]]
+Doing = Callable[[Prompt, AdapterLog], Awaitable[None]]
 """Does the work of a prompt and keeps its course; may raise anything."""
 
 
@@ -147,7 +147,7 @@ async def carry_out(terms: Terms, mode: str, task: Task, strategy: str | None, d
     """
     shown = strategy if terms.follow_strategy else None
     prompt = work_prompt(task, strategy=shown)
-    worklog = Worklog(terms=terms)
+    worklog = AdapterLog(terms=terms)
     began = time.monotonic()
     error = await _outcome(terms, prompt, worklog, do)
     seconds = time.monotonic() - began
@@ -163,7 +163,7 @@ async def carry_out(terms: Terms, mode: str, task: Task, strategy: str | None, d
     )
 
 
-async def _outcome(terms: Terms, prompt: Prompt, worklog: Worklog, do: Doing) -> str | None:
+async def _outcome(terms: Terms, prompt: Prompt, worklog: AdapterLog, do: Doing) -> str | None:
     """Why there is no whole answer; `None` where there is one."""
     seconds = min(terms.seconds, terms.budget.seconds or terms.seconds)
     limit = asyncio.timeout(seconds)
@@ -199,7 +199,7 @@ def json_of(value: object) -> object:
     return to_jsonable_python(value, fallback=str)
 
 
-def _settled(terms: Terms, prompt: Prompt, worklog: Worklog, seconds: float, error: str | None) -> tuple[Call, ...]:
+def _settled(terms: Terms, prompt: Prompt, worklog: AdapterLog, seconds: float, error: str | None) -> tuple[Call, ...]:
     """A line for each call that was reported, else one for the work as a whole; and one for how it failed."""
     reported = [(usage, spent) for usage, spent in worklog.usages if usage.total]
     if worklog.dollars is not None:

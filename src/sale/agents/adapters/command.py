@@ -21,7 +21,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out
+from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out
 from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
 from sale.agents.tools.runs import RunLimits, RunReport
 from sale.agents.tools.supervise import Command, supervise
@@ -130,7 +130,7 @@ class CommandAgent(AdaptedAgent):
         """Run the program on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "command", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
+    async def _work(self, prompt: Prompt, worklog: AdapterLog) -> None:
         program = self._program()
         worklog.begun = True
         report = await self._run(program, prompt.user)

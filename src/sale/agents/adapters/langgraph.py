@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 
-from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, json_of
+from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out, json_of
 from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
 from sale.errors import BadReplyError, SpentError
 from sale.types import Execution, Prompt, Reply, Task, Usage
@@ -50,7 +50,7 @@ class LangGraphAgent(AdaptedAgent):
         """Run the graph on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "langgraph", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
+    async def _work(self, prompt: Prompt, worklog: AdapterLog) -> None:
         asked = HumanMessage(prompt.user, id=uuid.uuid4().hex)
         messages: Sequence[AnyMessage] = [asked]
         try:
@@ -98,7 +98,7 @@ def _messages(state: object) -> Sequence[AnyMessage]:
     return cast("Mapping[str, Sequence[AnyMessage]]", state)["messages"]
 
 
-def _keep(messages: Sequence[AnyMessage], worklog: Worklog) -> None:
+def _keep(messages: Sequence[AnyMessage], worklog: AdapterLog) -> None:
     worklog.trace += [cast("Mapping[str, object]", json_of(message)) for message in messages]
     for message in messages:
         if isinstance(message, AIMessage) and (usage := _usage(message)) is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from agents import Agent, ItemHelpers, ModelResponse, RunConfig, RunContextWrapper, RunHooks, Runner, Tool
 from agents.model_settings import ModelSettings
 
-from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, json_of, text_of
+from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out, json_of, text_of
 from sale.agents.adapters.plans import OwnModel, PlanSource
 from sale.errors import SpentError
 from sale.types import Execution, Prompt, Reply, Task, Usage
@@ -49,7 +49,7 @@ class OpenAIAgentsAgent(AdaptedAgent):
         """Run the agent on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "openai-agents", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
+    async def _work(self, prompt: Prompt, worklog: AdapterLog) -> None:
         worklog.trace.append({"role": "user", "content": prompt.user})
         run = await Runner.run(
             self._agent,
@@ -64,7 +64,7 @@ class OpenAIAgentsAgent(AdaptedAgent):
     async def _ask(self, prompt: Prompt, max_tokens: int) -> Reply:
         """The agent's model alone: without its instructions, tools, guardrails and output type."""
         began = time.monotonic()
-        worklog = Worklog()
+        worklog = AdapterLog()
         planner: Agent[Any] = Agent(
             name=self._agent.name,
             instructions=prompt.system,
@@ -83,7 +83,7 @@ class OpenAIAgentsAgent(AdaptedAgent):
 class _RunRecorder(RunHooks[Any]):
     """Keeps the course of a run as it goes, so that a run that fails has one, too."""
 
-    def __init__(self, worklog: Worklog) -> None:
+    def __init__(self, worklog: AdapterLog) -> None:
         self._course = worklog
         self._asked = time.monotonic()
         self._said = ""

@@ -22,7 +22,7 @@ from pydantic_ai.models import Model, infer_model
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.usage import UsageLimits
 
-from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, text_of
+from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out, text_of
 from sale.agents.adapters.plans import OwnModel, PlanSource
 from sale.errors import ConfigError, SpentError
 from sale.models.asking import read_response
@@ -72,7 +72,7 @@ class PydanticAIAgent(AdaptedAgent):
         """Run the agent on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "pydantic-ai", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
+    async def _work(self, prompt: Prompt, worklog: AdapterLog) -> None:
         with capture_run_messages() as messages:
             try:
                 run = await self._agent.run(prompt.user, deps=self._deps, usage_limits=self._limits or self._budget())

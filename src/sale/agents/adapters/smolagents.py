@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from smolagents import ActionStep, AgentMemory, PlanningStep, RunResult
 from smolagents.models import ChatMessage, MessageRole
 
-from sale.agents.adapters.adapted import AdaptedAgent, Terms, Worklog, carry_out, json_of, text_of
+from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out, json_of, text_of
 from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
 from sale.errors import ExecutionError
 from sale.types import Execution, Prompt, Reply, Task, Usage
@@ -78,7 +78,7 @@ class SmolagentsAgent(AdaptedAgent):
         """Run the agent on the task and, where its terms say so, the winning plan."""
         return await carry_out(self._terms, "smolagents", task, strategy, self._work)
 
-    async def _work(self, prompt: Prompt, worklog: Worklog) -> None:
+    async def _work(self, prompt: Prompt, worklog: AdapterLog) -> None:
         agent = self._make()
         try:
             result = await _in_thread(lambda: agent.run(prompt.user, return_full_result=True))
@@ -115,7 +115,7 @@ def _message(role: MessageRole, text: str) -> ChatMessage:
     return ChatMessage(role=role, content=[{"type": "text", "text": text}])
 
 
-def _keep(step: ActionStep | PlanningStep, worklog: Worklog) -> None:
+def _keep(step: ActionStep | PlanningStep, worklog: AdapterLog) -> None:
     used = step.token_usage
     if used is not None:
         spent = step.timing.duration or 0.0

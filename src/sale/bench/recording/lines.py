@@ -4,7 +4,7 @@
 |---|---|
 | `run` | pool, passages, machine and versions; one each time the run was taken up |
 | `call` | one model call with its prompt and reply, under the digest of model, messages and settings |
-| `auction` | one auction, by task and order; `null` with an `error` where nobody bid |
+| `auction` | one auction, by task and order; `null` with an `error` where no agent bid |
 | `execution` | one piece of work, its calls and its outcome |
 | `check` | what the examples in the task's own text say of an answer |
 | `opinion` | what a judging model says of an answer |
@@ -63,13 +63,13 @@ class CallLine(_Line):
 
 
 class StoredRefinement(_Line):
-    """What a loser made of its plan."""
+    """The refined bid of a loser; `null` where it made none."""
 
     bid: Bid | None
 
 
 class StoredSettlement(_Line):
-    """What an auction cost."""
+    """The calls of an auction, with their dollars."""
 
     calls: tuple[Call, ...]
 
@@ -166,7 +166,7 @@ def call_line(key: str, about: Mapping[str, Any], reply: StoredReply) -> dict[st
 def auction_line(
     auction: Auction | None, *, task: str, order: str, position: int | None, error: str = ""
 ) -> dict[str, Any]:
-    """A line of kind `auction`; `None` with the error where nobody bid. The task itself is not repeated."""
+    """A line of kind `auction`; `None` with the error where no agent bid. The task itself is not repeated."""
     line: dict[str, Any] = {"kind": "auction", "task": task, "order": order, "position": position, "auction": None}
     if auction is None:
         return line | {"error": error}

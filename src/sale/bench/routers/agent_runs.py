@@ -20,6 +20,7 @@ import numpy as np
 from sale.bench.routers.protocol import Floats, OutcomeTable
 from sale.bench.routers.table_files import AgentColumn, make_table, read_csv, read_json_lines
 from sale.errors import InputError
+from sale.wording import quantity
 
 MAX_UNKNOWN = 0.02
 """Share of an agent's executions whose dollars may be unknown."""
@@ -236,9 +237,9 @@ def _column(agent: str, own: Sequence[_Run | None], unknown: float) -> tuple[Age
     success: Floats = np.array([np.nan if one is None else one for one in outcomes], np.float64)
     dollars: Floats = np.array([np.nan if run is None or run.dollars is None else run.dollars for run in own])
     if lacking := int(np.isnan(success).sum()):
-        return f"its outcome is not known on {lacking} of {len(own)} tasks"
+        return f"its outcome is not known on {lacking} of {quantity(len(own), 'task')}"
     missing = int(np.isnan(dollars).sum())
     if missing > unknown * len(own):
-        return f"its dollars are not known on {missing} of {len(own)} tasks"
+        return f"its dollars are not known on {missing} of {quantity(len(own), 'task')}"
     dollars = np.where(np.isnan(dollars), np.nanmean(dollars), dollars)
     return AgentColumn(name=agent, price=float(dollars.mean()), success=success, dollars=dollars), missing

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -241,10 +242,13 @@ def secrets_of(address: Address) -> list[str]:
 
 
 def _reshaped(body: bytes, shape: RequestShape) -> bytes:
-    """A body as its endpoint wants it; nearly all want it as it is."""
+    """A body as its endpoint wants it; nearly all want it as it is.
+
+    The effort has been decided before, and what the client says of sampling is said.
+    """
     if not (shape.body or shape.rename or shape.drop):
         return body
-    return orjson.dumps(shape.reshape(orjson.loads(body)))
+    return orjson.dumps(replace(shape, effort=None, unsaid=frozenset()).reshape(orjson.loads(body)))
 
 
 async def _refusal(response: ClientResponse, hide: Sequence[str]) -> ApiError:

@@ -27,7 +27,7 @@ class ScatterPoint:
     success_range: tuple[float, float]
     tasks: int
     agent: bool = True
-    """Whether it is a single agent, which can be drawn at random."""
+    """True for a single agent, which can be drawn at random."""
 
 
 def frontier(points: Sequence[ScatterPoint]) -> list[ScatterPoint]:

@@ -25,9 +25,12 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 KIND = re.compile(r"^```(\w+) [^\n]*")
 """A fence says how its test runs it; the site needs its language alone."""
 DATA = "results-data.md"
+TABLED = ("results", "break-even", "private-knowledge", "outside-tables")
+"""Folders of `docs` whose tables the page of data lists."""
 TABLES = """# Tables as data
 
-The tables of [the results](results.md) and of [when an auction pays](break-even.md), as comma-separated values.
+The tables of [the results](results.md), of [when an auction pays](break-even.md), of [private
+knowledge](private-knowledge.md) and of [strong models' records](outside-tables.md), as comma-separated values.
 
 {files}
 """
@@ -47,7 +50,7 @@ def stage() -> None:
         write(page, STAGED / page.relative_to(DOCS))
     for name, staged in PAGES.items():
         write(ROOT / name, STAGED / staged)
-    files = sorted((*(DOCS / "results").glob("*.csv"), *(DOCS / "break-even").glob("*.csv")))
+    files = sorted(file for folder in TABLED for file in (DOCS / folder).glob("*.csv"))
     listed = "\n".join(f"- [{file.name}]({file.relative_to(DOCS).as_posix()})" for file in files)
     (STAGED / DATA).write_text(TABLES.format(files=listed), encoding="utf-8")
     names = "\n".join(f"::: sale.{name}" for name in sorted(sale.__all__, key=str.lower))

@@ -1,7 +1,7 @@
 """`python -m benchmarks.private_knowledge report [--quick] [--embed]`: the tables of docs/private-knowledge.md.
 
 Read from `benchmarks/records/private-knowledge/`, of which a part is enough; written to
-`docs/results/private-knowledge/`. `middle` says where the scale of `match` has its middle
+`docs/private-knowledge/`. `middle` says where the scale of `match` has its middle
 (`--look`: from the passages).
 """
 
@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parents[1]
 TASKS = HERE / "pools" / "private-knowledge" / "tasks.jsonl"
 POOL = HERE / "pools" / "private-knowledge.toml"
 RECORDS = HERE / "records" / "private-knowledge"
-OUT = HERE.parent / "docs" / "results" / "private-knowledge"
+OUT = HERE.parent / "docs" / "private-knowledge"
 DIVISIONS = ("hash", "topic")
 
 
@@ -75,9 +75,7 @@ def main(given: Sequence[str] | None = None) -> None:
             (asked.out / f"{sheet.key}.csv").write_text(sheet.csv(), encoding="utf-8")
             pages.append(sheet.markdown())
         (asked.out / f"{division}-pareto.svg").write_bytes(svg(figure(rows)))
-    page = "\n\n".join(pages) + "\n"
-    (asked.out / "tables.md").write_text(page, encoding="utf-8")
-    print(page)
+    print("\n\n".join(pages))
 
 
 def counted(recorded: RecordedTasks | None) -> str:

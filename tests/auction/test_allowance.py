@@ -24,6 +24,7 @@ from sale.auction.allowance import (
 )
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.ledger import Ledger
+from sale.auction.terms import AuctionTerms
 from sale.errors import CapError, NoBidsError
 from sale.types import Auction, AuctionRules, Call, Price, SuccessModel, Task, TrackRecord, Usage
 from tests.learning.pools import bid
@@ -31,6 +32,7 @@ from tests.support.builders import weights
 from tests.support.scripted import acts, auctioneer, contractor
 
 SHARE = 0.05
+LOOPING = AuctionTerms(looping=True)
 PRICES = {"cheap": 0.1, "middle": 0.5, "dear": 1.0}
 
 
@@ -79,7 +81,9 @@ async def through(made: Auctioneer, stream: Sequence[Request]) -> tuple[list[Auc
     for number, request in enumerate(stream):
         task = Task(text="word " * request.words, id=str(number))
         ledger = Ledger(caps=made.rules.caps)
-        auction = await replace(made, looping=request.looping).hold(str(number), task, ledger, lambda _: None)
+        auction = await replace(made, terms=AuctionTerms(looping=request.looping)).hold(
+            str(number), task, ledger, lambda _: None
+        )
         usage = Usage(input_tokens=request.tokens, output_tokens=0)
         dollars = PRICES[auction.winner.agent] * request.tokens / 1e6
         made.allowance.record_work([call(auction.winner.agent, usage, dollars)], price)
@@ -148,7 +152,9 @@ async def test_without_an_auction_and_without_a_model_the_incumbent_works() -> N
     auctions, _ = await through(made, traffic(1, 3, long=0.0))
     assert {auction.winner.agent for auction in auctions} == {"dear"}
     assert not any(auction.held for auction in auctions)
-    assert value_of_information.explain_not_held(auctions[0]) == "the allowance did not cover one for this task"
+    assert value_of_information.explain_not_held(auctions[0]) == (
+        "neither the allowance nor the caps and budgets cover one for this task"
+    )
     assert auctions[0].settlement.calls == ()
     assert len(auctions[0].bids) == 3  # the others can take over where its endpoint fails
     named, _ = await through(pool(incumbent="middle"), traffic(1, 3, long=0.0))
@@ -166,7 +172,7 @@ async def test_what_an_auction_set_aside_is_free_again_when_it_fails() -> None:
     assert made.allowance is not None
     made.allowance.count(100.0, 100.0)
     before = made.allowance.balance
-    failing = replace(made, bidders=[contractor(name, acts(bid=""), price=1.0) for name in ("a", "b")], looping=True)
+    failing = replace(made, bidders=[contractor(name, acts(bid=""), price=1.0) for name in ("a", "b")], terms=LOOPING)
     with pytest.raises(NoBidsError):
         await failing.hold("test", Task(text="word " * 200), Ledger(caps=made.rules.caps), lambda _: None)
     spent = made.allowance.spent
@@ -174,11 +180,28 @@ async def test_what_an_auction_set_aside_is_free_again_when_it_fails() -> None:
     assert made.allowance.balance == pytest.approx(before - spent)
 
 
-async def test_a_task_over_the_caps_is_refused_as_ever() -> None:
+async def test_a_task_over_the_caps_goes_to_the_incumbent_and_is_refused_without_an_allowance() -> None:
     made = pool()
     tight = replace(made, rules=replace(made.rules, caps=replace(made.rules.caps, tokens=10)))
+    assert tight.allowance is not None
+    tight.allowance.count(100.0, 100.0)  # it would cover any auction
+    auction = await tight.hold("test", Task(text="word"), Ledger(caps=tight.rules.caps), lambda _: None)
+    assert (auction.held, auction.winner.agent) == (False, "dear")
+    assert value_of_information.explain_not_held(auction) is not None
     with pytest.raises(CapError):
-        await tight.hold("test", Task(text="word"), Ledger(caps=tight.rules.caps), lambda _: None)
+        await replace(tight, allowance=None).hold(
+            "test", Task(text="word"), Ledger(caps=tight.rules.caps), lambda _: None
+        )
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_who_cannot_pay_for_an_auction_gets_an_award_without_one(allowed: bool) -> None:
+    made = pool()
+    assert made.allowance is not None
+    made.allowance.count(100.0, 100.0)
+    held = replace(made if allowed else replace(made, allowance=None), terms=AuctionTerms(affordable=False))
+    auction = await held.hold("test", Task(text="word " * 300), Ledger(caps=made.rules.caps), lambda _: None)
+    assert (auction.held, auction.winner.agent, auction.settlement.dollars) == (False, "dear", 0.0)
 
 
 amounts = st.floats(min_value=0.0, max_value=10.0)
@@ -251,7 +274,9 @@ async def test_calls_whose_bill_is_unknown_count_at_their_most() -> None:
     slow = [contractor(name, acts(seconds={"bid": 1e6}), price=1.0) for name in ("one", "two")]
     task = Task(text="word " * 200)
     with pytest.raises(NoBidsError):
-        await replace(made, bidders=slow, looping=True).hold("test", task, Ledger(caps=made.rules.caps), lambda _: None)
+        await replace(made, bidders=slow, terms=LOOPING).hold(
+            "test", task, Ledger(caps=made.rules.caps), lambda _: None
+        )
     assert made.allowance.spent > 0.0
 
 
@@ -259,13 +284,13 @@ async def test_nobody_is_auctioned_to_himself() -> None:
     made = pool()
     assert made.allowance is not None
     made.allowance.count(100.0, 100.0)
-    alone = replace(made, bidders=[contractor("dear", price=1.0)], looping=True)
+    alone = replace(made, bidders=[contractor("dear", price=1.0)], terms=LOOPING)
     auction = await alone.hold("test", Task(text="word " * 200), Ledger(caps=made.rules.caps), lambda _: None)
     assert not auction.held
 
 
 async def test_without_an_auction_a_conversation_stays_where_it_is() -> None:
-    made = replace(pool(), current="cheap")
+    made = replace(pool(), terms=AuctionTerms(current="cheap"))
     auction = await made.hold("test", Task(text="thanks"), Ledger(caps=made.rules.caps), lambda _: None)
     assert auction.winner.agent == "cheap"
 

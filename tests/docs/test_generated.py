@@ -33,3 +33,19 @@ def test_tables_and_figures_are_what_the_committed_records_say() -> None:
 @pytest.mark.release
 def test_tables_and_figures_are_made_again() -> None:
     check("generate_results.py", "results")
+
+
+@pytest.mark.release
+def test_the_tables_of_private_knowledge_are_made_again(tmp_path: Path) -> None:
+    """From the packed records and the embeddings beside them, the same on every machine."""
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.private_knowledge", "report", "--out", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    kept = sorted((ROOT / "docs" / "private-knowledge").glob("*.csv"))
+    assert len(kept) > 5
+    assert {one.name: (tmp_path / one.name).read_text("utf-8") for one in kept} == {
+        one.name: one.read_text("utf-8") for one in kept
+    }

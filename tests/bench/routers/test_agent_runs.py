@@ -103,7 +103,7 @@ def test_files_that_are_not_the_sources(tmp_path: Path) -> None:
         openhands_index(openhands(tmp_path))
     with pytest.raises(InputError, match="no agent is complete") as caught:
         openhands_index(openhands(tmp_path, "openhands,x,a__b-1,,1"))
-    assert "x, its outcome is not known on 1 of 1 tasks" in caught.value.hint
+    assert "x, its outcome is not known on 1 of 1 task" in caught.value.hint
     (tmp_path / "swe-bench.csv").unlink()
     (tmp_path / "swe-bench.csv.xz").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match=r"not an \.xz file"):

@@ -39,7 +39,7 @@ def test_tables_and_figures_are_made_again() -> None:
 def test_the_tables_of_private_knowledge_are_made_again(tmp_path: Path) -> None:
     """From the packed records and the embeddings beside them, the same on every machine."""
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.private_knowledge", "report", "--out", str(tmp_path)],
+        [sys.executable, "-m", "benchmarks.private_knowledge", "report", "--quick", "--out", str(tmp_path)],
         cwd=ROOT,
         check=True,
         capture_output=True,

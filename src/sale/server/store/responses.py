@@ -146,9 +146,11 @@ class ResponseHistory:
         await self._pulse.close()
         await self._write()
 
-    def forget_key(self, key_id: str) -> None:
+    async def forget_key(self, key_id: str) -> None:
         """Let go of what a deleted key has waiting."""
         self._waiting = {place: one for place, one in self._waiting.items() if place[0] != key_id}
+        async with self._writing:  # a write under way may have some of them
+            pass
 
     def _wake(self) -> None:
         self._soon = None

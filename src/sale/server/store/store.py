@@ -174,9 +174,9 @@ class ServerStore:
             StoreError: The database cannot be written.
         """
         before = await self.key(reference)
+        await self.responses.forget_key(before.id)
         await self._database.write(lambda c: keys.remove(c, before.id, self._clock()))
         self._sessions.forget_key(before.id)
-        self.responses.forget_key(before.id)
         await self._keyring.look()
         return before
 

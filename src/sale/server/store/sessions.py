@@ -131,11 +131,13 @@ class SessionCache:
         await self._pulse.close()
         await self._write()
 
-    def forget_key(self, key_id: str) -> None:
-        """Let go of a deleted key's sessions."""
+    async def forget_key(self, key_id: str) -> None:
+        """Let go of the sessions of a key that is about to be deleted."""
         for place in [one for one in self._entries if one[0] == key_id]:
             del self._entries[place]
             self._unwritten.pop(place, None)
+        async with self._writing:  # a write under way may have some of them
+            pass
 
     def _at_hand(self, place: Place) -> Session | None:
         if (waiting := self._unwritten.get(place)) is not None:

@@ -175,8 +175,8 @@ class ServerStore:
         """
         before = await self.key(reference)
         await self.responses.forget_key(before.id)
+        await self._sessions.forget_key(before.id)
         await self._database.write(lambda c: keys.remove(c, before.id, self._clock()))
-        self._sessions.forget_key(before.id)
         await self._keyring.look()
         return before
 

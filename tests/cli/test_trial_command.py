@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 from collections import Counter
@@ -16,21 +15,10 @@ import pytest
 from sale import config
 from sale.bench.recording.log import read_record
 from tests.support.command import Done, run_sale
+from tests.support.doubling import PRICES, says
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
 from tests.support.preloaded import PLAIN
-from tests.support.replies import Ask
-
-PRICES = {"small": 1.0, "large": 20.0}
-
-
-def says(ask: Ask) -> str | None:
-    """The large one doubles any number, the small one even numbers only; plans and ballots are the usual ones."""
-    found = re.search(r"Double (\d+)", ask.prompt)
-    if found is None or ask.judging or "numbered steps" in ask.prompt:
-        return None
-    number = int(found[1])
-    return str(2 * number) if "large" in str(ask.body.get("model")) or number % 2 == 0 else "no idea"
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from sale.agents.protocol import SchemaTool, Tool
 from sale.agents.worklog import WorkItem, Worklog, describe, shortfall_of
 from sale.agents.written_calls import written_calls
 from sale.errors import CallError, SaleError
+from sale.models.asking import usage_of
 from sale.models.errors import map_errors
 from sale.models.protocol import Model, ToolModel
 from sale.types import Call, Execution, Usage
@@ -132,8 +133,7 @@ def _calls_of(messages: Sequence[ModelMessage], item: WorkItem, error: str | Non
         if isinstance(message, ModelRequest):
             asked = message
             continue
-        usage = Usage(input_tokens=message.usage.input_tokens, output_tokens=message.usage.output_tokens)
-        calls.append(item.call_line(usage, _seconds(asked, message.timestamp), None))
+        calls.append(item.call_line(usage_of(message), _seconds(asked, message.timestamp), None))
         asked = None
     # A request that a tool was still working on is interrupted; one that is complete was on its way to the model.
     on_its_way = asked is not None and asked.state == "complete"

@@ -12,8 +12,9 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 
 from sale.agents.account import ExecutionAccount
 from sale.agents.prompts import closing_words
+from sale.models.asking import usage_of
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
-from sale.types import Reply, Usage
+from sale.types import Reply
 
 
 class MeteredModel(ModelWrapper):
@@ -68,9 +69,8 @@ class _MeteredLoopModel(WrapperModel):
             messages = _closed(messages)
         began = time.monotonic()
         response = await self.wrapped.request(messages, settings, parameters)
-        usage = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
         cut = response.finish_reason == "length" and bool(most and room and room < most)
-        self._account.record_call(usage, time.monotonic() - began, cut=cut)
+        self._account.record_call(usage_of(response), time.monotonic() - began, cut=cut)
         return response
 
 

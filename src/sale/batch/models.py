@@ -19,6 +19,7 @@ from sale.auction.looking import looker_of
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror, Look, Looker
 from sale.batch.calls import PRESENT, Codec, PlannedCall, digest, json_codec
 from sale.memory.batch_rates import RateLimit
+from sale.models.asking import usage_of
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
 from sale.types import Execution, Price, Reply, Task, ToolInfo, Usage
 
@@ -100,19 +101,17 @@ class _BatchLoopModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         terms = self._terms
-        tools: list[Any] = [tool.parameters_json_schema for tool in model_request_parameters.function_tools]
-        longest = (model_settings or {}).get("max_tokens") or terms.answer_tokens
-        worst = worst_loop_usage(messages, tools, longest)
+        worst = worst_loop_usage(messages, model_settings, model_request_parameters, terms.answer_tokens)
         shown = [tool.name for tool in model_request_parameters.function_tools]
         planned = PlannedCall(
             phase="tools",
             agent=terms.agent,
-            request=digest(terms.identity, _lasting(messages), shown, longest),
+            request=digest(terms.identity, _lasting(messages), shown, worst.output_tokens),
             most=terms.price.dollars(worst),
             tokens=worst.total,
             seconds=terms.seconds("tools"),
             ask=lambda: self.wrapped.request(messages, model_settings, model_request_parameters),
-            cost=lambda response: (terms.price.dollars(_usage(response)), _usage(response)),
+            cost=lambda response: (terms.price.dollars(usage_of(response)), usage_of(response)),
             codec=RESPONSES,
             limit=terms.limit,
         )
@@ -269,10 +268,6 @@ def _plan_reply(
         cost=lambda reply: (price.dollars(reply.usage), Usage()),
         codec=REPLIES,
     )
-
-
-def _usage(response: ModelResponse) -> Usage:
-    return Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
 
 
 def _response(messages: Sequence[ModelMessage]) -> ModelResponse:

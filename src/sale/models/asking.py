@@ -70,11 +70,16 @@ async def ask(model: ToolModel, request: GenerationRequest, options: SamplingOpt
     return read_response(response, time.monotonic() - began)
 
 
+def usage_of(response: ModelResponse) -> Usage:
+    """The tokens of a Pydantic AI response."""
+    return Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
+
+
 def read_response(response: ModelResponse, seconds: float) -> Reply:
     """A Pydantic AI response as a reply."""
     return Reply(
         text=response.text or "",
-        usage=Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens),
+        usage=usage_of(response),
         seconds=seconds,
         logprobs=read_logprobs(response.provider_details),
         truncated=response.finish_reason == "length",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
@@ -12,8 +10,9 @@ from pydantic_ai.settings import ModelSettings
 from sale.agents.loop_usage import worst_loop_usage
 from sale.auction.ledger import worst_usage
 from sale.bench.trial.purse import Purse
+from sale.models.asking import usage_of
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
-from sale.types import Price, Reply, Usage
+from sale.types import Price, Reply
 
 
 class PaidModel(ModelWrapper):
@@ -66,15 +65,12 @@ class PaidToolModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Ask, if the purse allows it."""
-        tools: list[Any] = [tool.parameters_json_schema for tool in model_request_parameters.function_tools]
-        longest = (model_settings or {}).get("max_tokens") or self._answer_tokens
-        most = worst_loop_usage(messages, tools, longest)
+        most = worst_loop_usage(messages, model_settings, model_request_parameters, self._answer_tokens)
         number = await self._purse.reserve(self._price.dollars(most))
         try:
             response = await self.wrapped.request(messages, model_settings, model_request_parameters)
         except BaseException:
             await self._purse.lose(number)
             raise
-        used = Usage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
-        await self._purse.pay(number, self._price.dollars(used))
+        await self._purse.pay(number, self._price.dollars(usage_of(response)))
         return response

@@ -111,7 +111,7 @@ class MarketHandle:
         self._inside += 1
 
     async def leave(self) -> None:
-        """A request has ended; the last one turns off the lights."""
+        """A request has ended; after the last one the market is closed, where it has been replaced."""
         self._inside -= 1
         await self._close_if_empty()
 

@@ -22,7 +22,7 @@ from sale.bench.routers.fixed import Oracle, SingleAgent
 from sale.bench.routers.protocol import OutcomeTable, Router, Routing
 from sale.bench.tasks.schema import Kind
 from sale.errors import InputError
-from sale.learning.spending import MATCH
+from sale.learning.spending import MatchBestAgent
 from sale.learning.utility import Utility
 from sale.types import Bid, Price, Score, Weights
 
@@ -152,7 +152,8 @@ def market(name: str, view: View, embed: Embed, *, hold: bool = False, attempts:
     def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:
         known, asked = view(past), view(test)
         try:
-            weights = lessons.weights(Utility(), replace(MATCH, attempts=attempts), known)
+            goal = MatchBestAgent(attempts, "always" if hold else "worthwhile")
+            weights = lessons.weights(Utility(), goal, known)
         except InputError:
             weights = prior(asked)
         policy = OnlinePolicy(name=name, weights=weights, hold=hold, attempts=attempts, learn=False)

@@ -48,10 +48,10 @@ def track(good: float, bad: float) -> TrackRecord:
 def test_what_is_not_known_is_at_its_mean() -> None:
     average = chance(MODEL, "a", strategy=plan(), scores=(score(3.0),))
     assert average == pytest.approx(logistic(0.5))
-    assert chance(MODEL, "a") == average
+    assert chance(MODEL, "a") == pytest.approx(logistic(0.5 / math.sqrt(1.0 + math.pi / 8.0)))
     assert chance(MODEL, "a", strategy=plan(entropy=None), scores=()) == average
-    assert chance(MODEL, "a", scores=(score(0.0, juror="unheard of"),)) == average
-    assert chance(MODEL, "nobody") == pytest.approx(logistic(-1.0))
+    assert chance(MODEL, "a", scores=(score(0.0, juror="unheard of"),)) == chance(MODEL, "a")
+    assert chance(MODEL, "nobody") == pytest.approx(logistic(-1.0 / math.sqrt(1.0 + math.pi / 8.0)))
 
 
 def test_each_feature_moves_it_by_its_coefficient() -> None:
@@ -62,8 +62,10 @@ def test_each_feature_moves_it_by_its_coefficient() -> None:
     assert odds(strategy=plan(entropy=0.7)) == pytest.approx(-0.4)
     assert odds(strategy=plan(tokens=200)) == pytest.approx(math.log(2))
     assert odds(strategy=plan(), scores=(score(5.0),)) == pytest.approx(1.0)
-    assert odds(track=track(4.0, 0.0)) == pytest.approx(math.log(6 / 2))
-    assert odds(track=track(0.0, 0.0)) == pytest.approx(0.0)
+    shrunk = math.sqrt(1.0 + math.pi / 8.0)
+    assert odds(track=track(4.0, 0.0)) + 0.5 == pytest.approx((math.log(6 / 2) + 0.5) / shrunk)
+    assert odds(strategy=plan(), track=track(4.0, 0.0)) == pytest.approx(math.log(6 / 2))
+    assert odds(strategy=plan(), track=track(0.0, 0.0)) == pytest.approx(0.0)
 
 
 def test_a_bid_is_worth_against_what_its_work_costs() -> None:
@@ -167,6 +169,42 @@ def test_the_worth_of_bids_is_the_expected_improvement() -> None:
         moved.append(-bid.net_cost + MODEL.worth * p * (1 - p) * random.normal(size=400_000))
     gain = float(np.maximum(moved[0], moved[1]).mean()) + ranked[0].net_cost
     assert value_of_information.worth_of_bids(found, MODEL) == pytest.approx(gain, rel=0.02)
+
+
+@given(
+    nets=st.lists(st.floats(-50.0, 50.0), min_size=1, max_size=6),
+    spreads=st.lists(st.sampled_from([0.0, 0.3, 1.0, 2.0]), min_size=6, max_size=6),
+)
+def test_the_gain_is_the_best_of_all_bids_and_not_a_sum_over_pairs(nets: list[float], spreads: list[float]) -> None:
+    """Against a grid so fine that its error does not matter."""
+    agents = [f"agent-{place}" for place in range(len(nets))]
+    model = replace(MODEL, spread=dict(zip(agents, spreads, strict=False)))
+    bids = [
+        Bid(strategy=plan(agent), price=1.0, cost=net + 50.0, value=50.0, scores=(), chance=0.5)
+        for agent, net in zip(agents, nets, strict=True)
+    ]
+    deviations = np.maximum(25.0 * np.array(spreads[: len(nets)]), 1e-9)
+    at = np.linspace(-max(nets) - 400.0, -min(nets) + 400.0, 40_001)
+    below = np.prod([_normal((at + net) / deviation) for net, deviation in zip(nets, deviations, strict=True)], axis=0)
+    mean = at[0] + float(np.sum(1.0 - (below[1:] + below[:-1]) / 2) * (at[1] - at[0]))
+    gain = mean + min(nets)
+    assert value_of_information.worth_of_bids(bids, model) == pytest.approx(gain, abs=max(0.02 * max(deviations), 0.1))
+
+
+def _normal(z: np.ndarray) -> np.ndarray:
+    from scipy.stats import norm
+
+    return np.asarray(norm.cdf(z))
+
+
+def test_before_a_bid_is_read_success_is_the_mean_over_what_it_may_say() -> None:
+    sure = replace(MODEL, intercepts={"a": -1.5, "b": 1.5}, spread={"a": 1.4, "b": 0.0})
+    drawn = np.random.default_rng(0).normal(-1.5, 1.4, 200_000)
+    assert chance(sure, "a") == pytest.approx(float((1.0 / (1.0 + np.exp(-drawn))).mean()), abs=0.005)
+    assert chance(sure, "b") == pytest.approx(logistic(1.5)), "its bids tell nothing"
+    assert chance(sure, "nobody") == pytest.approx(logistic(-1.0 / math.sqrt(1.0 + math.pi / 8.0 * 1.4**2)))
+    read = chance(sure, "a", strategy=plan(), scores=(score(3.0),))
+    assert read == pytest.approx(logistic(-1.5)), "nothing is left to be told"
 
 
 def test_work_is_expected_to_cost_what_it_did_at_like_tasks_and_the_mean_where_little_is_known() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sale.auction import scoring
+from sale.auction import scoring, value_of_information
+from sale.auction.shortlist import make_unplanned
 from sale.auction.success_model import track_feature
 from sale.errors import InputError
 from sale.learning.dataset import split, tabulate
-from sale.learning.decision import chances, choose_bids, net_costs, track_features
+from sale.learning.decision import chances, choose_bids, net_costs, predict_bids, track_features
 from sale.types import Bid, Entropy, Example, Score, Strategy, SuccessModel, TrackRecord, Weights, Worked
 from tests.learning.pools import auctions, bid, seen_by_market
 
@@ -109,6 +112,35 @@ def test_equal_scores_go_to_the_cheaper_agent_then_by_name() -> None:
         table = tabulate([Example(auction_id="1", task="t", bids=bids, winner="b", work={})])
         assert table.agents[table.author[0, choose_bids(table, free)[0]]] == winner
         assert scoring.rank(bids)[0].agent == winner
+
+
+@given(
+    st.lists(examples(), min_size=1, max_size=4),
+    models(),
+    st.fixed_dictionaries(dict.fromkeys(AGENTS[:2], st.sampled_from([0.0, 0.2, 1.0, 3.0]))),
+    st.floats(0, 5, allow_subnormal=False),
+)
+@settings(max_examples=200, deadline=None)
+def test_auctions_pay_where_the_market_says_so(
+    held: list[Example], model: SuccessModel, spread: dict[str, float], cost: float
+) -> None:
+    model = replace(model, spread=spread, auction=cost)
+    table = tabulate(held)
+    expected = predict_bids(table, model)
+    found = expected.pays(model.worth / 1e6)
+    weights = Weights(cost=1.0, entropy=0.0, jurors={}, model=model)
+    for row, example in enumerate(held):
+        standing = [scoring.weigh(make_unplanned(one.agent), one.price, (), weights, one.track) for one in example.bids]
+        worth = value_of_information.worth_of_bids(standing, model)
+        if abs(worth - cost) > 1e-6 * max(1.0, model.worth):
+            assert found[row] == value_of_information.pays(standing, model)
+        by_agent = {one.strategy.agent: one.chance for one in standing}
+        for column in range(len(example.bids)):
+            agent = table.agents[table.author[row, column]]
+            assert expected.standing[row, column] == pytest.approx(by_agent[agent])
+    some = expected.without_auctions(found)
+    assert (some.chance[found] == expected.standing[found]).all()
+    assert (some.chance[~found] == expected.chance[~found]).all()
 
 
 @given(st.lists(examples(), min_size=1, max_size=3), models())

@@ -147,8 +147,8 @@ def test_a_success_model_is_shown_in_place_of_them() -> None:
 
 def test_a_curve_is_drawn_once() -> None:
     ready = prepare_data(auctions(60))
-    assert ready.curve(2) is ready.curve(2)
+    assert ready.curve(2, "always") is ready.curve(2, "always") is not ready.curve(2, "worthwhile")
     held, made = ready.models
     ready._solved[utility.Utility] = (replace(held, prospects=None), made)
     with pytest.raises(ValueError, match="prospects"):
-        ready.curve(1)
+        ready.curve(1, "always")

@@ -83,7 +83,12 @@ def test_attempts_are_the_markets_own(
     count = len(chances)
     success = np.array(solved[: 4 * count], np.float64).reshape(count, 4)
     dollars = np.tile(np.array(costs) / 1e6, (count, 1))
-    expected = BidPredictions(chance=np.array(chances), works=dollars * 1e6, difficulty=np.full(count, spread))
+    expected = replace(
+        BidPredictions.blank((count, 4)),
+        chance=np.array(chances),
+        works=dollars * 1e6,
+        difficulty=np.full(count, spread),
+    )
     blank = np.full((count, 4), np.nan)
     done = CompletedOutcomes(success=success, dollars=dollars, guess=blank, average=blank, notes=())
     found = follow_attempts(expected, done, np.ones(count, np.bool_), worth / 1e6, attempts).dollars
@@ -160,9 +165,7 @@ def test_no_single_task_and_no_rounding_decides_what_a_solved_task_is_worth(
     for left_out in range(0, 150, 30):
         rows = np.arange(150) != left_out
         some = replace(table.take(rows), group=np.arange(149))
-        fewer = replace(
-            expected, chance=expected.chance[rows], works=expected.works[rows], difficulty=expected.difficulty[rows]
-        )
+        fewer = expected.take(rows)
         done = replace(completed, success=completed.success[rows], dollars=completed.dollars[rows])
         assert worth(wanted, (some, fewer, done)) == pytest.approx(value, rel=0.25)
 
@@ -174,9 +177,7 @@ def test_auctions_of_one_task_are_drawn_together() -> None:
     table, expected, completed = once
     thrice = (
         table.take(rows),
-        replace(
-            expected, chance=expected.chance[rows], works=expected.works[rows], difficulty=expected.difficulty[rows]
-        ),
+        expected.take(rows),
         replace(completed, success=completed.success[rows], dollars=completed.dollars[rows]),
     )
     curve = spend_curve(*once, 2)
@@ -257,3 +258,63 @@ def test_a_match_takes_the_one_step_that_is_there() -> None:
 def test_a_match_leaves_a_step_that_costs_more_than_the_best_agent() -> None:
     curve, step = one_step(alone=0.3)
     assert worth_of(MatchBestAgent(2), curve) < curve.worths[step - 1]
+
+
+def dear_auctions(dollars: float) -> Awards:
+    """Auctions that cost so much, in a pool whose bids tell a good deal and whose agents are all worth their money."""
+    pool = Pool(shared=0.2, spread=1.2)
+    table = tabulate([replace(one, overhead=dollars) for one in auctions(400, pool)])
+    (model,) = success_models(table, (0.1,))
+    return table, predict_bids(table, model), complete(table, np.zeros(len(table), np.intp))
+
+
+def done(found: Awards, worth: float) -> tuple[float, float, float]:
+    """Share of tasks solved, dollars a task and share auctioned, if auctions are held where they pay."""
+    table, expected, completed = found
+    held = expected.pays(worth)
+    columns, rows = expected.without_auctions(~held).columns(worth), np.arange(len(table))
+    spent = completed.dollars[rows, columns] + held * table.overhead
+    return float(completed.success[rows, columns].mean()), float(spent.mean()), float(held.mean())
+
+
+def test_a_curve_follows_what_is_done_at_each_worth() -> None:
+    found = dear_auctions(2e-4)
+    curve = spend_curve(*found, 1)
+    for place in (0, 60, 120, 199):
+        solved, dollars, _ = done(found, float(curve.worths[place]))
+        assert curve.success[place].mean() == pytest.approx(solved)
+        assert curve.dollars[place].mean() == pytest.approx(dollars)
+    auctioned = [done(found, float(worth))[2] for worth in curve.worths]
+    assert auctioned[0] == 0.0
+    assert auctioned[-1] == 1.0
+    always = spend_curve(*found, 1, "always")
+    assert always.dollars[-1] + found[0].overhead == pytest.approx(curve.dollars[-1])
+    assert always.dollars[-1] == pytest.approx(
+        follow_attempts(*found[1:], found[0].checked, curve.worths[-1], 1).dollars
+    )
+
+
+@pytest.mark.parametrize("dollars", [0.0, 2e-4, 8e-4])
+def test_a_match_is_reached_by_what_is_done_whatever_auctions_cost(dollars: float) -> None:
+    found = dear_auctions(dollars)
+    table, _, completed = found
+    best = max(float(completed.success[table.author == agent].mean()) for agent in range(len(table.agents)))
+    solved, spent, _ = done(found, worth_of(MatchBestAgent(), spend_curve(*found, 1)))
+    assert solved >= best - 0.02
+    assert spent <= 1.1 * best_agent_cost(table)
+
+
+def test_a_match_read_off_auctions_alone_does_not_know_what_they_cost() -> None:
+    """Why the curve follows what is done: the worth that auctions would have needed pays for auctions, too."""
+    found = dear_auctions(8e-4)
+    _, spent, auctioned = done(found, worth_of(MatchBestAgent(hold="always"), spend_curve(*found, 1, "always")))
+    assert auctioned == 1.0
+    assert spent > 1.3 * best_agent_cost(found[0])
+
+
+def test_held_out_figures_count_the_auctions_that_are_held() -> None:
+    records = [replace(one, overhead=8e-4) for one in auctions(200, Pool(shared=0.2, spread=1.2))]
+    where_it_pays = fit(records, "utility", worth=MatchBestAgent()).training.held_out["dollars"][0]
+    always = fit(records, "utility", worth=MatchBestAgent(hold="always")).training.held_out["dollars"][0]
+    assert always > 8e-4 > 0.0
+    assert where_it_pays < always

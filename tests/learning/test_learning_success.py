@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from sale.auction.success_model import chance
+from sale.auction.success_model import chance, shrinkage
 from sale.learning import calibration
 from sale.learning.dataset import tabulate
 from sale.learning.decision import chances, choose_bids, expected_works
@@ -97,8 +97,9 @@ def test_what_is_not_known_of_a_bid_takes_its_mean_and_a_newcomer_the_pools_prio
     assert set(model.rates) == set(PRICES)
     low, high = min(model.intercepts.values()), max(model.intercepts.values())
     assert low < model.newcomer < high
-    bare = chance(model, "middle")
-    assert bare == pytest.approx(1 / (1 + np.exp(-model.intercepts["middle"])))
+    bare = 1 / (1 + np.exp(-model.intercepts["middle"]))
+    before = 1 / (1 + np.exp(-model.intercepts["middle"] / shrinkage(model.spread["middle"])))
+    assert chance(model, "middle") == pytest.approx(before)
     usual = bid("middle", tokens=round(np.exp(model.means["length"])), entropy=None).strategy
     assert chance(model, "middle", strategy=usual) == pytest.approx(bare, abs=0.01)
     assert 0.3 < chance(model, "nobody knows me") < 0.9

@@ -66,11 +66,26 @@ def chance(
 ) -> float:
     """P̂(success), in (0, 1). Without a strategy: what is to be expected before any bid is made."""
     features = bid_features(strategy, scores)
+    scale = 1.0 if features else 1.0 / shrinkage(bid_spread(model, agent))
     if track is not None:
         features[TRACK] = track_feature(track, model.rates.get(agent, model.newcomer_rate), model.prior_evidence)
-    return logistic(
-        model.intercepts.get(agent, model.newcomer) + weigh_features(features, model.coefficients, model.means)
-    )
+    odds = model.intercepts.get(agent, model.newcomer) + weigh_features(features, model.coefficients, model.means)
+    return logistic(scale * odds)
+
+
+def bid_spread(model: SuccessModel, agent: str) -> float:
+    """Standard deviation of what a bid of the agent adds to its log-odds; of a newcomer, the most of the others'."""
+    return model.spread.get(agent, max(model.spread.values(), default=0.0))
+
+
+def shrinkage(spread: float) -> float:
+    """Return the number that log-odds are divided by where nothing was read yet in a bid that tells so much.
+
+    The mean of P̂ over all that the bid may say lies nearer to one half than P̂ of an average bid: for a normal deviate
+    about as by this number (MacKay, Neural Computation 1992). Without it the worth at which an agent is hired by its
+    track record would be too high, and auctions would seem to pay before anybody is hired without one.
+    """
+    return math.sqrt(1.0 + math.pi / 8.0 * spread**2)
 
 
 def weigh_features(

@@ -15,9 +15,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+
 from sale.auction import scoring
 from sale.auction.shortlist import make_unplanned
+from sale.auction.success_model import bid_spread
 from sale.types import Auction, Bid, Price, SuccessModel, TrackRecord, Weights
+
+GAIN_REACH = 6.0
+"""Standard deviations from its mean that a bid is followed to: what lies beyond is below 10⁻⁹ of one."""
+GAIN_PLACES, GAIN_WEIGHTS = np.polynomial.legendre.leggauss(48)
+"""(48,) places and weights in [−1, 1] of the integral of a gain."""
+_NODES: Sequence[tuple[float, float]] = tuple(zip(GAIN_PLACES.tolist(), GAIN_WEIGHTS.tolist(), strict=True))
+SILENT = 1e-9
+"""A smaller share of what it is compared with is no spread at all."""
 
 
 class PricedBidder(Protocol):
@@ -49,19 +60,22 @@ def worth_of_bids(standing: Sequence[Bid], model: SuccessModel) -> float:
     """Estimate the gain of a choice among real bids over the best standing bid, in micro-dollars.
 
     A bid moves an agent's log-odds by a normal deviate of the spread seen in training, hence its expected worth by
-    about worth · p · (1 − p) · spread. The gain of one challenger over the leader is then the usual expected
-    improvement; their sum bounds that of all together from above, so that an auction that could pay is held.
+    about worth · p · (1 − p) · spread. The gain is the expected best of all of them, each independent of the others,
+    over the best that is expected without them. The sum of the gains of one challenger at a time over the leader, which
+    bounds it from above, is 1.6 times as much with four agents alike and 3 times with ten.
     """
     ranked = scoring.rank(standing)
-    if not ranked:
+    deviations = [_deviation(bid, model) for bid in ranked]
+    widest = max(deviations, default=0.0)
+    if len(ranked) < 2 or widest <= 0.0:
         return 0.0
-    leader = ranked[0]
-    mine = _deviation(leader, model)
-    gains = [
-        _improvement(challenger.net_cost - leader.net_cost, math.hypot(mine, _deviation(challenger, model)))
-        for challenger in ranked[1:]
-    ]
-    return math.fsum(gains)
+    behind = [bid.net_cost - ranked[0].net_cost for bid in ranked]
+    pairs = (
+        _improvement(far, math.hypot(deviations[0], other))
+        for far, other in zip(behind[1:], deviations[1:], strict=True)
+    )
+    # One pair alone is a lower bound, and free of the integral's rounding.
+    return max(_expected_best(behind, deviations, widest), *pairs)
 
 
 def pays(standing: Sequence[Bid], model: SuccessModel) -> bool:
@@ -128,15 +142,40 @@ def explain_not_held(auction: Auction) -> str | None:
 
 def _deviation(bid: Bid, model: SuccessModel) -> float:
     p = bid.chance or 0.0
-    # Nothing is known of how a newcomer's bids speak: as the most telling of the others'.
-    spread = model.spread.get(bid.agent, max(model.spread.values(), default=0.0))
-    return model.worth * p * (1.0 - p) * spread
+    return model.worth * p * (1.0 - p) * bid_spread(model, bid.agent)
 
 
 def _improvement(behind: float, deviation: float) -> float:
     """E max(0, X) for X normal with mean −behind (at most 0) and this standard deviation."""
-    if deviation <= 0.0:
+    if deviation <= SILENT * behind:
         return 0.0
     z = behind / deviation
     density = math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
     return deviation * density - behind * 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+def _expected_best(behind: Sequence[float], deviations: Sequence[float], widest: float) -> float:
+    """E max X over independent normals: low + the integral of P(some X > x) from low up.
+
+    Below `low` the best never is: a bid that tells nothing stays where it is, and the others stay above what a normal
+    deviate reaches.
+
+    Args:
+        behind: How far each mean lies below 0.
+        deviations: Of each.
+        widest: The largest of them.
+    """
+    telling = [(far, own) for far, own in zip(behind, deviations, strict=True) if own > SILENT * widest]
+    silent = (-far for far, own in zip(behind, deviations, strict=True) if own <= SILENT * widest)
+    low = max(*(-far - GAIN_REACH * own for far, own in telling), *silent)
+    high = max(low, *(GAIN_REACH * own - far for far, own in telling))
+    half, middle = (high - low) / 2.0, (high + low) / 2.0
+    above = (
+        weight
+        * (
+            1.0
+            - math.prod(0.5 * math.erfc(-(middle + half * x + far) / (own * math.sqrt(2.0))) for far, own in telling)
+        )
+        for x, weight in _NODES
+    )
+    return low + half * math.fsum(above)

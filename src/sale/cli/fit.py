@@ -126,7 +126,9 @@ def _as_before(used: WeightSet | None, rules: AuctionRules) -> Wanted:
 
 
 def _wanted(spend: float | str, rules: AuctionRules) -> SpendShare | MatchBestAgent:
-    return MatchBestAgent(rules.attempts) if spend == "match" else SpendShare(float(spend), rules.attempts)
+    if spend == "match":
+        return MatchBestAgent(rules.attempts, rules.hold)
+    return SpendShare(float(spend), rules.attempts, rules.hold)
 
 
 async def _fit(

@@ -5,15 +5,20 @@ Not a second rule: tests hold it to the market's own, bid by bid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
+from scipy import special as scipy_special
 
 from sale.auction.difficulty import logistic
 from sale.auction.scoring import MAX_SCORE, success_rate
-from sale.auction.success_model import track_feature
-from sale.learning.dataset import MICRO, Floats, Ints, Table, observed_tracks
+from sale.auction.success_model import bid_spread, shrinkage, track_feature
+from sale.auction.value_of_information import GAIN_PLACES, GAIN_REACH, GAIN_WEIGHTS, SILENT
+from sale.learning.dataset import MICRO, Bools, Floats, Ints, Table, observed_tracks
 from sale.types import SuccessModel, Weights
+
+_special: Any = scipy_special  # scipy is untyped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,17 +31,90 @@ class BidPredictions:
     """(T, N) what the work is to cost, micro-dollars; infinite where there is no bid."""
     difficulty: Floats
     """(T,) spread of how much harder or easier a task is than it looks, for everybody, in log-odds."""
+    standing: Floats
+    """(T, N) P̂(success) before any bid is made, by track records."""
+    telling: Floats
+    """(T, N) standard deviation of what a bid adds to its log-odds, as far as it was seen in training."""
+    auction: Floats
+    """(T,) what an auction is expected to cost, micro-dollars."""
+
+    @classmethod
+    def blank(cls, shape: tuple[int, int]) -> Self:
+        """Nothing known of T tasks with N bids."""
+        rows = {"difficulty", "auction"}
+        return cls(**{one.name: np.full(shape[:1] if one.name in rows else shape, np.nan) for one in fields(cls)})
+
+    def enter(self, rows: Bools, found: BidPredictions) -> None:
+        """Write down what is known of some of the tasks."""
+        for one in fields(self):
+            getattr(self, one.name)[rows] = getattr(found, one.name)
+
+    def take(self, rows: Ints | Bools) -> BidPredictions:
+        """Some of the tasks."""
+        return BidPredictions(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
 
     def columns(self, worth: float) -> Ints:
         """(T,) who is awarded each task, if solving it is worth so many dollars."""
         return np.argmin(self.works - worth * MICRO * self.chance, axis=1).astype(np.intp)
 
+    def pays(self, worth: float) -> Bools:
+        """(T,) where an auction is expected to pay: `value_of_information.pays`."""
+        value = worth * MICRO
+        net = self.works - value * self.standing
+        able = np.isfinite(net)
+        deviation = np.where(able, value * self.standing * (1.0 - self.standing) * self.telling, 0.0)
+        leader = net.argmin(axis=1)[:, None]
+        behind = np.where(able, net - np.take_along_axis(net, leader, axis=1), 0.0)
+        both = np.hypot(deviation, np.take_along_axis(deviation, leader, axis=1))
+        z = np.divide(behind, both, out=np.full_like(behind, np.inf), where=able & (both > SILENT * behind))
+        pairs = both * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) - behind * _special.ndtr(-z)
+        np.put_along_axis(pairs, leader, 0.0, axis=1)
+        least, most = pairs.max(axis=1), pairs.sum(axis=1)
+        found = least > self.auction
+        open_ = ~found & (most > self.auction)
+        if open_.any():
+            far = np.where(able, behind, np.inf)[open_]
+            found[open_] = _gains(far, deviation[open_]) > self.auction[open_]
+        return found
+
+    def without_auctions(self, rows: Bools) -> BidPredictions:
+        """The predictions that awards go by, if some of the tasks are awarded without an auction.
+
+        Args:
+            rows: (T,) those.
+        """
+        return replace(self, chance=np.where(rows[:, None], self.standing, self.chance))
+
+
+def _gains(behind: Floats, deviation: Floats) -> Floats:
+    """(T,) `value_of_information.worth_of_bids` of tasks on which some bid may tell.
+
+    Args:
+        behind: (T, N) how far each net cost lies behind the best; infinite where there is no bid.
+        deviation: (T, N)
+    """
+    tells = deviation > SILENT * deviation.max(axis=1, keepdims=True)
+    low = (-behind - np.where(tells, GAIN_REACH * deviation, 0.0)).max(axis=1)
+    high = np.maximum(low, np.where(tells, GAIN_REACH * deviation - behind, -np.inf).max(axis=1))
+    half, middle = (high - low) / 2.0, (high + low) / 2.0
+    at = (middle[:, None] + half[:, None] * GAIN_PLACES)[:, None, :]
+    z = (at + behind[..., None]) / np.where(tells, deviation, 1.0)[..., None]
+    below = np.where(tells[..., None], _special.ndtr(z), 1.0).prod(axis=1)
+    return low + half * ((1.0 - below) @ GAIN_WEIGHTS)
+
 
 def predict_bids(table: Table, model: SuccessModel) -> BidPredictions:
     """Return the model's expectations of every bid."""
-    works = np.where(table.present, expected_works(table, model), np.inf)
-    spread = np.full(len(table), model.difficulty)
-    return BidPredictions(chance=chances(table, model), works=works, difficulty=spread)
+    unplanned = replace(table, features=np.full_like(table.features, np.nan))
+    telling = np.array([bid_spread(model, agent) for agent in table.agents])
+    return BidPredictions(
+        chance=chances(table, model),
+        works=np.where(table.present, expected_works(table, model), np.inf),
+        difficulty=np.full(len(table), model.difficulty),
+        standing=chances(unplanned, model),
+        telling=telling[table.author],
+        auction=np.full(len(table), model.auction),
+    )
 
 
 def choose_bids(table: Table, weights: Weights) -> Ints:
@@ -77,7 +155,8 @@ def chances(table: Table, model: SuccessModel) -> Floats:
     odds = odds + np.nan_to_num(table.features - means, nan=0.0) @ known
     if (weight := model.coefficients.get("track", 0.0)) != 0.0:
         odds += weight * np.nan_to_num(track_features(table, model) - model.means.get("track", 0.0), nan=0.0)
-    return logistic(odds)
+    shrunk = odds / np.array([shrinkage(bid_spread(model, agent)) for agent in table.agents])[table.author]
+    return logistic(np.where(np.isnan(table.features).all(axis=-1), shrunk, odds))
 
 
 def track_features(table: Table, model: SuccessModel) -> Floats:

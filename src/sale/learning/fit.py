@@ -15,7 +15,7 @@ from sale.learning.objectives import BaseObjective, WeightCandidate, name_of, ob
 from sale.learning.prepared_data import PreparedData, prepare_data
 from sale.learning.spending import MATCH, MatchBestAgent, SpendShare, Wanted, best_agent_cost, worth_of
 from sale.learning.utility import with_worth
-from sale.types import Example, Training, Weights
+from sale.types import Example, Holding, Training, Weights
 from sale.wording import quantity
 
 FEW_TASKS = 100
@@ -55,7 +55,8 @@ def fit(
         examples: The auctions. Outcomes of the winners are enough; everybody's are better.
         objective: What weights are to achieve: `minmax`, `margin` or `utility` (method, section 3), the name or dotted
             path of another, or an objective itself.
-        worth: What a solved task is worth, in dollars, or what is to come of it; for objectives that know of it.
+        worth: What a solved task is worth, in dollars, or what is to come of it; for objectives that know of it. The
+            held-out figures hold auctions when the goal says, and for every task where the worth is in dollars.
         folds: Of the cross-validation, by task text.
         seed: Draws the folds.
         since: Start of the records, for the record alone.
@@ -86,11 +87,12 @@ def fit_to(
     """
     _check(worth, seconds)
     how = objective_of(objective)
-    value = _value(ready, worth) if how.knows_worth else None
+    hold = worth.hold if how.predicts and isinstance(worth, SpendShare | MatchBestAgent) else "always"
+    value = _value(ready, worth, hold) if how.knows_worth else None
     how = how if value is None else how.with_worth(value)
     held, final = ready.solve(how, seconds)
     if value is not None and final.weights.model is not None:
-        held = held.at(value)
+        held = held.at(value, hold)
         final = replace(final, weights=replace(final.weights, model=with_worth(final.weights.model, value)))
     table, completed = ready.table, ready.completed
     figures, remarks = measures(table, held, completed)
@@ -118,11 +120,11 @@ def fit_to(
     return FitResult(weights=final.weights, training=training, gap=final.gap, worth=value)
 
 
-def _value(ready: PreparedData, worth: Wanted) -> float:
+def _value(ready: PreparedData, worth: Wanted, hold: Holding) -> float:
     """Return the worth of a solved task in dollars, for `margin`, too: from the spending curve of success models."""
     if not isinstance(worth, SpendShare | MatchBestAgent):
         return worth
-    return worth_of(worth, ready.curve(worth.attempts))
+    return worth_of(worth, ready.curve(worth.attempts, hold))
 
 
 def _worth_note(table: Table, worth: float, wanted: SpendShare | MatchBestAgent) -> str:

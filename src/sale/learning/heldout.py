@@ -18,6 +18,7 @@ from sale.learning.intervals import mean_interval
 from sale.learning.logistic import log_losses
 from sale.learning.missing_outcomes import consequences, estimate_success
 from sale.learning.objectives import BaseObjective, Setting, Trial
+from sale.types import Holding
 
 Measures = Mapping[str, tuple[float, float, float]]
 
@@ -33,10 +34,20 @@ class HeldOut:
     """Of models that had not seen the task, where the objective has such."""
     gap: float
     """Largest optimality gap among the fits on folds."""
+    auctioned: Bools
+    """(T,) where an auction is held; the other awards go by track records."""
 
-    def at(self, worth: float) -> HeldOut:
-        """The same models, if a solved task is worth so many dollars; without models nothing changes."""
-        return self if self.prospects is None else replace(self, columns=self.prospects.columns(worth))
+    def at(self, worth: float, hold: Holding = "always") -> HeldOut:
+        """The same models, if a solved task is worth so many dollars; without models nothing changes.
+
+        Args:
+            worth: Dollars.
+            hold: When an auction is held.
+        """
+        if self.prospects is None:
+            return self
+        held = np.ones(len(self.columns), np.bool_) if hold == "always" else self.prospects.pays(worth)
+        return replace(self, columns=self.prospects.without_auctions(~held).columns(worth), auctioned=held)
 
 
 def hold_out(
@@ -53,8 +64,8 @@ def hold_out(
     """
     rows, numbers, grid = np.arange(len(table)), np.unique(fold), objective.grid
     shape = (len(grid), len(table))
-    columns, losses, spread = np.zeros(shape, np.intp), np.zeros(shape), np.zeros(shape)
-    chance, works = np.full((2, *shape, table.author.shape[1]), np.nan)
+    columns, losses = np.zeros(shape, np.intp), np.zeros(shape)
+    predictions = [BidPredictions.blank(table.author.shape) for _ in grid]
     gap, modelled = 0.0, False
     for number in numbers:
         own = fold == number
@@ -68,8 +79,7 @@ def hold_out(
             if candidate.weights.model is None:
                 continue
             modelled, expected = True, predict_bids(test, candidate.weights.model)
-            chance[place, own], works[place, own] = expected.chance, expected.works
-            spread[place, own] = expected.difficulty
+            predictions[place].enter(own, expected)
             judged = log_losses(expected.chance, np.nan_to_num(test.success)) * (test.known & test.present)
             losses[place, own] = judged.sum(axis=1)
     trial = Trial(
@@ -81,12 +91,15 @@ def hold_out(
     picks = np.zeros(len(table), np.intp)
     for number in numbers:
         picks[fold == number] = objective.pick(trial, fold != number)
-    picked = BidPredictions(chance=chance[picks, rows], works=works[picks, rows], difficulty=spread[picks, rows])
+    picked = BidPredictions.blank(table.author.shape)
+    for place, predicted in enumerate(predictions):
+        picked.enter(picks == place, predicted.take(picks == place))
     return HeldOut(
         setting=grid[objective.pick(trial, np.ones(len(table), np.bool_))],
         columns=columns[picks, rows],
         prospects=picked if modelled else None,
         gap=gap,
+        auctioned=np.ones(len(table), np.bool_),
     )
 
 
@@ -113,7 +126,7 @@ def measures(
     found: dict[str, tuple[float, float, float]] = {}
     notes: list[str] = []
     rows, group = np.arange(len(table)), table.group
-    effect = consequences(table, held.columns, completed)
+    effect = consequences(table, held.columns, completed, held.auctioned)
     solved = estimate_success(effect, group)
     if solved.value is not None:
         found["pass@1"] = (solved.value, solved.low, solved.high)

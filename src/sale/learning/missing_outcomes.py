@@ -121,8 +121,10 @@ class Consequences:
     """(T,) where the estimate is doubly robust."""
 
 
-def consequences(table: Table, columns: Ints, completed: CompletedOutcomes) -> Consequences:
-    """Estimate the results of awarding each task to the bid in `columns`.
+def consequences(
+    table: Table, columns: Ints, completed: CompletedOutcomes, auctioned: Bools | None = None
+) -> Consequences:
+    """Estimate the results of awarding each task to the bid in `columns`; with an auction, unless said otherwise.
 
     Exact where the outcome is known and does not depend on who won; doubly robust where awards explored; else unknown.
     In auctions that explored the doubly robust value is taken even where the award would have been the same: taking
@@ -134,7 +136,8 @@ def consequences(table: Table, columns: Ints, completed: CompletedOutcomes) -> C
     success = np.where(random, np.nan, table.success[rows, columns])
     success = np.where(explored, _robust(completed.guess, table, table.success)[rows, columns], success)
     spent = _robust(completed.average, table, np.where(np.isnan(table.dollars), completed.average, table.dollars))
-    dollars = np.where(explored, spent[rows, columns], completed.dollars[rows, columns]) + table.overhead
+    auctions = table.overhead if auctioned is None else np.where(auctioned, table.overhead, 0.0)
+    dollars = np.where(explored, spent[rows, columns], completed.dollars[rows, columns]) + auctions
     likely = np.where(np.isnan(table.success), completed.guess, table.success)[rows, columns]
     return Consequences(
         success=success, dollars=dollars, modelled=np.where(np.isnan(success), likely, success), robust=explored

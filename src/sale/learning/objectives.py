@@ -59,6 +59,8 @@ class BaseObjective:
     """The parameters that are chosen on held-out folds."""
     knows_worth: ClassVar[bool] = False
     """True where the worth of a solved task has an influence: `with_worth` is then called before anything is fitted."""
+    predicts: ClassVar[bool] = False
+    """True where its weights hold a success model: only then may a market hold an auction just where one pays."""
     timed: ClassVar[bool] = False
     """True where fitting ends when its time is over."""
 

@@ -12,7 +12,7 @@ from sale.learning.missing_outcomes import complete
 from sale.learning.objectives import BaseObjective, WeightCandidate
 from sale.learning.spending import SpendCurve, spend_curve
 from sale.learning.utility import Utility
-from sale.types import Example
+from sale.types import Example, Holding
 from sale.wording import quantity
 
 MIN_TASKS = 20
@@ -39,7 +39,7 @@ class PreparedData:
     """Number of different tasks."""
     judged: int
     """Executions with a known outcome."""
-    _curves: dict[int, SpendCurve] = field(default_factory=dict[int, SpendCurve])
+    _curves: dict[tuple[int, Holding], SpendCurve] = field(default_factory=dict[tuple[int, Holding], SpendCurve])
     _solved: dict[Hashable, tuple[HeldOut, WeightCandidate]] = field(
         default_factory=dict[Hashable, tuple[HeldOut, WeightCandidate]]
     )
@@ -49,14 +49,15 @@ class PreparedData:
         """Success models: what they said of tasks they had not seen, and the one of all tasks, neither priced yet."""
         return self.solve(Utility(), 0.0)
 
-    def curve(self, attempts: int) -> SpendCurve:
+    def curve(self, attempts: int, hold: Holding) -> SpendCurve:
         """Return success and spending of success models by the worth of a solved task, with so many agents to try."""
-        if attempts not in self._curves:
+        key = attempts, hold
+        if key not in self._curves:
             expected = self.models[0].prospects
             if expected is None:
                 raise ValueError("success models have prospects")
-            self._curves[attempts] = spend_curve(self.table, expected, self.completed, attempts)
-        return self._curves[attempts]
+            self._curves[key] = spend_curve(self.table, expected, self.completed, attempts, hold)
+        return self._curves[key]
 
     def solve(self, how: BaseObjective, seconds: float) -> tuple[HeldOut, WeightCandidate]:
         """Return an objective's results on held-out folds, and on everything with the setting that they chose."""

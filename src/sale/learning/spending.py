@@ -1,5 +1,11 @@
 """The worth of a solved task, found from a goal: as many tasks solved as by the best agent, or so much spent.
 
+A goal is reached by what is done. Where auctions are held only if they are expected to pay, that hangs on the worth,
+too: at a low one none is held, tasks are awarded by track records, and no bid says who would solve them. So the curve
+follows the same rule: its awards are by bids where an auction would be held, with the auction's cost, and by track
+records elsewhere. Read off a curve of auctions that would not be held, the worth let a market of private knowledge
+solve 10 % where its prior solved 68 % (docs/private-knowledge.md).
+
 The worth decides where on its curve of success against cost a market stands. Few people can say it in dollars. Made
 from differences of success rates between agents it varies threefold between training sets (docs/decisions.md); what the
 whole market does on tasks its models had not seen, and what that costs, is known better.
@@ -20,10 +26,11 @@ import numpy as np
 from scipy import special as scipy_special
 
 from sale.errors import InputError
-from sale.learning.attempts import follow_attempts
+from sale.learning.attempts import AttemptOutcomes, follow_attempts
 from sale.learning.dataset import MICRO, CompletedOutcomes, Floats, Table
 from sale.learning.decision import BidPredictions
 from sale.learning.samples import rate_posteriors, work_costs
+from sale.types import Holding
 
 _special: Any = scipy_special  # scipy is untyped
 
@@ -37,6 +44,9 @@ SATED = 0.99
 """Share of the largest possible spending above which nothing is left to buy: more would only pay for auctions."""
 LEAP = 0.25
 """Share of the largest possible spending that a step between two worths must bring to be more than one of many."""
+NEAR = 1.05
+"""A match may cost so many times what the best agent does, as far as that is known: agents that are as good cost about
+the same, and a market that sends every task to one of them must not fall short of that money by a hair."""
 SHORT = 0.5
 """Fewer tasks solved than this do not fall short: what counts is whole tasks."""
 RESAMPLES = 200
@@ -53,6 +63,8 @@ class SpendShare:
     """Of what the best agent alone would cost."""
     attempts: int = 1
     """Number of agents that may try a task whose failures are detected; their cost is in the share."""
+    hold: Holding = "worthwhile"
+    """When the market holds an auction (`auction.hold`)."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0.0):
@@ -73,6 +85,8 @@ class MatchBestAgent:
 
     attempts: int = 1
     """Number of agents that may try a task whose failures are detected."""
+    hold: Holding = "worthwhile"
+    """When the market holds an auction (`auction.hold`)."""
 
 
 Wanted = float | SpendShare | MatchBestAgent
@@ -84,7 +98,8 @@ MATCH = MatchBestAgent()
 class SpendCurve:
     """Success and cost of awards by the worth of a solved task, by models that had not seen the task.
 
-    W worths by G different tasks; of the auctions of one task text the sums. Auctions themselves come on top.
+    W worths by G different tasks; of the auctions of one task text the sums. Where every task is auctioned, auctions
+    come on top: no worth makes them cheaper.
     """
 
     worths: Floats
@@ -101,7 +116,13 @@ class SpendCurve:
     """Dollars of one task if the best agent does everything."""
 
 
-def spend_curve(table: Table, prospects: BidPredictions, completed: CompletedOutcomes, attempts: int) -> SpendCurve:
+def spend_curve(
+    table: Table,
+    prospects: BidPredictions,
+    completed: CompletedOutcomes,
+    attempts: int,
+    hold: Holding = "worthwhile",
+) -> SpendCurve:
     """Award every task at each of many worths; where failures are found out others follow as the market would have it.
 
     Args:
@@ -109,11 +130,12 @@ def spend_curve(table: Table, prospects: BidPredictions, completed: CompletedOut
         prospects: Of their bids.
         completed: What came of each bid's work, or would.
         attempts: How many agents may try a task whose failures are found out.
+        hold: When an auction is held.
     """
     works = prospects.works[table.present & (prospects.works > 0.0)] / MICRO
     low, high = (float(works.min()), float(works.max())) if len(works) else (1.0, 1.0)
     worths: Floats = np.geomspace(MIN_WORTH_FACTOR * low, MAX_WORTH_FACTOR * high, TRIED)
-    found = [follow_attempts(prospects, completed, table.checked, float(worth), attempts) for worth in worths]
+    found = [_follow(table, prospects, completed, float(worth), attempts, hold) for worth in worths]
     alone = [
         np.where(table.present & (table.author == agent), completed.success, 0.0).max(axis=1)
         for agent in range(len(table.agents))
@@ -132,6 +154,22 @@ def spend_curve(table: Table, prospects: BidPredictions, completed: CompletedOut
     )
 
 
+def _follow(
+    table: Table,
+    prospects: BidPredictions,
+    completed: CompletedOutcomes,
+    worth: float,
+    attempts: int,
+    hold: Holding,
+) -> AttemptOutcomes:
+    """What comes of every task at one worth."""
+    if hold == "always":
+        return follow_attempts(prospects, completed, table.checked, worth, attempts)
+    held = prospects.pays(worth)
+    found = follow_attempts(prospects.without_auctions(~held), completed, table.checked, worth, attempts)
+    return AttemptOutcomes(dollars=found.dollars + np.where(held, table.overhead, 0.0), success=found.success)
+
+
 def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
     """Return the worth of a solved task, in dollars, that reaches the goal.
 
@@ -142,12 +180,12 @@ def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
     drawn = _resamples(len(curve.counts))
     auctions = drawn @ curve.counts
     spent = drawn @ curve.dollars.T / auctions[:, None]
-    share = wanted.share if isinstance(wanted, SpendShare) else 1.0
-    room = np.minimum(share * curve.alone, SATED * spent[:, -1])[:, None] - spent
+    money = (wanted.share if isinstance(wanted, SpendShare) else NEAR) * curve.alone
+    room = np.minimum(money, SATED * spent[:, -1])[:, None] - spent
     logs, full = np.log(curve.worths), _last_above(room)
     if isinstance(wanted, SpendShare):
         return math.exp(_at(full, logs).mean())
-    last = _last_affordable(full, spent, curve.alone)
+    last = _last_affordable(full, spent, money)
     return math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, last)), logs), SURE))
 
 

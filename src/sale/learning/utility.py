@@ -60,6 +60,7 @@ class Utility(BaseObjective):
     name: ClassVar[str] = "utility"
     tuned: ClassVar[tuple[str, ...]] = ("lasso",)
     knows_worth: ClassVar[bool] = True
+    predicts: ClassVar[bool] = True
 
     lasso: float = 0.0
     """Strength of the lasso that chooses features, as a share of the one that lets none in."""

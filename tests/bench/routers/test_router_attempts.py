@@ -90,7 +90,8 @@ def test_it_does_what_the_market_does_on_the_mean(worth: float, errors: tuple[fl
     ]
     known = router._known(table)  # pyright: ignore[reportPrivateUsage]
     shape = table.success.shape
-    prospects = BidPredictions(
+    prospects = replace(
+        BidPredictions.blank(shape),
         chance=np.tile(known.chance, (shape[0], 1)),
         works=1e6 * np.tile(known.works, (shape[0], 1)),
         difficulty=np.full(shape[0], known.spread),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,11 +26,13 @@ from sale.bench.recording.run import Recorder, Report
 from sale.bench.tasks.schema import BenchTask
 from sale.config import SandboxSettings, Settings
 from sale.errors import InputError
-from sale.files.reading import read_bytes
 from sale.types import Verdict
 
 WALL_SECONDS = 600.0
 """Wall time of a program under test: wide, so that a busy machine fails none. Its processor time is limited as ever."""
+
+WAY = ("execution", "answer_tokens", "turns", "temperature", "samples")
+"""Settings of an agent that its work hangs on, beside its model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +41,7 @@ class RecordedPlans:
 
     planner: str
     digest: str
-    """SHA-256 of the record's file."""
+    """SHA-256 of the plans, by task: the same whether the record is packed or not."""
     texts: Mapping[str, str] = field(repr=False)
     """By task; a task whose planner made no bid, or an empty one, is not among them."""
     run: RunLine = field(repr=False)
@@ -82,7 +85,7 @@ def read_plans(record: Path, planner: str) -> RecordedPlans:
     if not texts:
         known = ", ".join(agent["name"] for agent in run.settings["agents"])
         raise InputError(f"there is no plan of {planner!r}", where=str(record), hint=f"Its pool is: {known}.")
-    digest = hashlib.sha256(read_bytes(record)).hexdigest()
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
     return RecordedPlans(planner=planner, digest=digest, texts=texts, run=run)
 
 
@@ -116,6 +119,13 @@ def _check_pair(plans: RecordedPlans, executor: str, settings: Settings) -> None
     if plans.run.models.get(executor) not in {None, identity(agents[executor])}:
         raise InputError(
             f"{executor!r} was recorded with another model: {plans.run.models[executor]}",
+            hint="Name the settings the plans were recorded with by --config.",
+        )
+    recorded = next(agent for agent in plans.run.settings["agents"] if agent["name"] == executor)
+    given = next(agent for agent in kept_settings(settings)["agents"] if agent["name"] == executor)
+    if changed := [key for key in WAY if recorded.get(key) != given[key]]:
+        raise InputError(
+            f"{executor!r} was recorded when it worked by other settings: {', '.join(changed)}",
             hint="Name the settings the plans were recorded with by --config.",
         )
     prices = {agent["name"]: float(agent["price"]["blended"]) for agent in plans.run.settings["agents"]}

@@ -42,7 +42,7 @@ class RunLine(_Line):
     models: dict[str, str] = {}
     """What makes each agent's model the same another time."""
     plans: str | None = None
-    """Digest of the record whose plans are followed; `null` where agents follow their own."""
+    """Digest of the plans that are followed; `null` where agents follow their own."""
 
 
 class StoredReply(_Line):

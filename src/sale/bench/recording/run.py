@@ -154,7 +154,7 @@ class Recorder:
 
         Args:
             note: For readers of the record.
-            plans: Digest of the record that the plans of other agents come from, where work follows those.
+            plans: Digest of the plans of another agent, where work follows those.
 
         Raises:
             InputError: The record is one of another pool, or of other rules.

@@ -11,11 +11,15 @@ from click.testing import CliRunner
 
 from sale import config
 from sale.agents.tools.sandbox import find_sandbox
+from sale.bench.crossed_cells import load_crossed
 from sale.bench.recording.crossed import CellComparison, CrossedRecorder, compare_anew, read_plans
 from sale.bench.recording.lines import ExecutionLine, read_lines
 from sale.bench.recording.log import pack, read_record
 from sale.bench.recording.pools import for_recording
 from sale.bench.recording.run import Recorder, RecordingProgress
+from sale.bench.routers.cope import Cope
+from sale.bench.routers.features import WordNgrams
+from sale.bench.routers.tuning import outcome
 from sale.bench.tasks.files import write_tasks
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.cli.main import app
@@ -231,3 +235,47 @@ async def test_the_command_goes_on_and_says_whether_cells_are_comparable(endpoin
     none = await asyncio.to_thread(runner.invoke, app, command(tmp_path, "--split", "dev", *given))
     assert isinstance(none.exception, InputError)
     assert "no coding task of the dev split has a plan there" in none.exception.message
+
+
+async def test_cells_are_read_beside_the_other_work(endpoint: Endpoint, tmp_path: Path) -> None:
+    def say(ask: Ask) -> str | None:
+        if ask.planning:
+            return " " if ask.body["model"] == "good@dear" and "number 3" in ask.prompt else None
+        if ask.judging:
+            return None
+        return "sorted" if "(good@dear)" in ask.prompt or "number 3" in ask.prompt else "backwards"
+
+    endpoint.say = say
+    plans, record = tmp_path / "plans.jsonl", tmp_path / "crossed.jsonl"
+    await record_plans(plans, endpoint)
+    with pytest.raises(InputError, match="no crossed cell"):
+        load_crossed(plans, record, TASKS)
+    given = read_plans(plans, "dear")
+    async with CrossedRecorder(
+        record, TASKS[:2], settings(endpoint), plans=given, executor="cheap", sandbox=None
+    ) as half:
+        half.begin("half", plans=given.digest)
+        await half.work_anew(1, seen)
+        await half.cross(seen)
+    part = load_crossed(plans, record, TASKS)
+    assert (len(part.tasks), part.wanted, part.whole) == (3, 4, False), "two crossed, and one without a plan"
+    await cross(record, plans, settings(endpoint))
+    found = load_crossed(plans, record, TASKS)
+    assert found.whole
+    assert (found.executor, found.planner, found.prices) == ("cheap", "dear", (0.1, 0.4))
+    assert [one.planned for one in found.tasks] == [True, True, True, False]
+    assert [one.again is not None for one in found.tasks] == [True, False, False, False]
+    first, last = found.tasks[0], found.tasks[-1]
+    assert (first.alone.success, first.own.success, first.crossed.success) == (False, False, True)
+    assert last.crossed == last.alone, "there is no plan to follow"
+    (line,) = (one for one in executions(record) if one.task == first.task.id and one.planner)
+    work = sum(call.dollars for call in line.calls)
+    assert first.plan_dollars > 0
+    assert first.crossed.dollars == pytest.approx(work + first.plan_dollars)
+    stages, direct = found.stages(), found.direct()
+    assert direct.success.tolist() == [[0.0, 0.0]] * 3 + [[1.0, 1.0]]
+    assert stages.success.tolist() == [[0.0, 1.0, 1.0]] * 3 + [[1.0, 1.0, 1.0]]
+    assert stages.dollars[0, 2] == pytest.approx(first.planner_own.dollars - first.plan_dollars), "paid at stage 2"
+    router = Cope(WordNgrams())
+    router.fit(stages)
+    assert outcome(router.route(stages), stages)[0].mean() == 1.0

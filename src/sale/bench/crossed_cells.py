@@ -24,7 +24,7 @@ from sale.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """What came of one way to do one task."""
+    """The result of one way to do one task."""
 
     success: bool
     dollars: float
@@ -69,7 +69,7 @@ class CrossedTasks:
     """Of executor and planner, dollars per million tokens."""
     tasks: tuple[CrossedTask, ...]
     wanted: int
-    """How many tasks would be here if all were recorded."""
+    """Number of tasks that would be here if all were recorded."""
 
     @property
     def whole(self) -> bool:

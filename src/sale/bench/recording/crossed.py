@@ -211,7 +211,7 @@ class CrossedRecorder(Recorder):
 
 
 def compare_anew(crossed: Path, recorded: Path, executor: str) -> CellComparison:
-    """How far work without a plan that was done anew came out as it is on record.
+    """Compare work without a plan that was done anew with the same work on record.
 
     Args:
         crossed: The record of crossed cells.

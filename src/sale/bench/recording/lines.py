@@ -40,7 +40,7 @@ class RunLine(_Line):
     corpora: dict[str, Any] = {}
     """Digests of the passages."""
     models: dict[str, str] = {}
-    """What makes each agent's model the same another time."""
+    """The identity of each agent's model: a digest of its weights, or endpoint and name."""
     plans: str | None = None
     """Digest of the plans that are followed; `null` where agents follow their own."""
 

@@ -166,6 +166,7 @@ class Endpoint:
             http="h11",
             loop="asyncio",
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=int(HANG),  # on a busy machine a client may be silent for seconds
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

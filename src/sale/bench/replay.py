@@ -162,7 +162,7 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask], *, planned: bool = Tru
             case RunLine():
                 found.runs.append(line)
             case ExecutionLine():
-                found.works[line.task, line.agent, line.strategy or ""] = _work(line)
+                found.works[line.task, line.agent, line.strategy or ""] = execution_of(line)
             case AuctionLine():
                 found.auctions[line.order, line.task] = _auction(line)
             case CheckLine():
@@ -209,7 +209,8 @@ def _whole(found: RecordedTasks, task: str, *, planned: bool) -> bool:
     return all((task, agent, strategy) in found.works for agent, strategy in wanted)
 
 
-def _work(line: ExecutionLine) -> RecordedExecution:
+def execution_of(line: ExecutionLine) -> RecordedExecution:
+    """The execution on a line of a record."""
     return RecordedExecution(
         agent=line.agent,
         success=line.outcome.verdict == "success",

@@ -9,6 +9,7 @@ from sale.cli.lazy import LazyGroup
 VERBS = {
     "tasks": ("bench_tasks", "List tasks of HST-open or of any source, and write them to a file."),
     "run": ("bench_run", "Record every agent on every task, and the market over several task orders."),
+    "cross": ("bench_cross", "Record what an agent does with another agent's plans."),
     "pack": ("bench_run", "Compress a finished record."),
     "report": ("bench_report", "Tables and figures from recorded runs."),
     "map": ("bench_map", "When an auction pays: jurors' quality against the cost of an auction."),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypedDict, Unpack, cast
 
@@ -28,6 +28,7 @@ from sale.cli.board import money
 from sale.cli.indexing import indexing
 from sale.cli.options import FILE, config_option, output
 from sale.cli.progress import ProgressReport
+from sale.config import Settings
 from sale.errors import InputError, SaleError
 from sale.models.embedding import MiniLMEmbedder
 from sale.wording import quantity
@@ -111,17 +112,31 @@ def leaves_of(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseExceptio
             yield error
 
 
+@asynccontextmanager
+async def bench_tools(settings: Settings, domain: Domain, corpus: Path | None) -> AsyncGenerator[tuple[Tool, ...]]:
+    """The tools of a recorded run: a search of the bench's passages, for agents that have none of their own.
+
+    Args:
+        settings: The pool.
+        domain: Of the tasks.
+        corpus: Passages in place of HST-open's.
+    """
+    if own_libraries(settings) or (domain != "search" and not has_specialists(settings)):
+        yield ()
+        return
+    cache = platformdirs.user_cache_path(config.APP) / "corpora"
+    place = corpus or corpus_path()
+    with indexing(place) as progress:
+        found = await open_corpus(place, embedder=MiniLMEmbedder(), cache=cache, progress=progress)
+    with found:
+        yield (CorpusSearch(found),)
+
+
 async def _run(record: Path, tasks: Sequence[BenchTask], options: _RunOptions) -> None:
     settings = config.load(options["config_file"])
     domain, orders, judge = options["domain"], options["orders"], options["judge"]
-    with ExitStack() as stack:
-        tools: tuple[Tool, ...] = ()
-        if not own_libraries(settings) and (domain == "search" or has_specialists(settings)):
-            cache = platformdirs.user_cache_path(config.APP) / "corpora"
-            place = options["corpus"] or corpus_path()
-            with indexing(place) as progress:
-                found = await open_corpus(place, embedder=MiniLMEmbedder(), cache=cache, progress=progress)
-            tools = (CorpusSearch(stack.enter_context(found)),)
+    async with AsyncExitStack() as stack:
+        tools = await stack.enter_async_context(bench_tools(settings, domain, options["corpus"]))
         sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if domain == "coding" else None
         recorder = Recorder(
             record,
@@ -136,17 +151,17 @@ async def _run(record: Path, tasks: Sequence[BenchTask], options: _RunOptions) -
         report = stack.enter_context(ProgressReport())
         async with recorder:
             recorder.begin(f"{domain}, {quantity(len(tasks), 'task')}, {quantity(orders, 'order')}")
-            await recorder.base(_row(report, "first bids and work", len(tasks)))
+            await recorder.base(progress_row(report, "first bids and work", len(tasks)))
             await recorder.checks()
             # Within an order each task waits for the one before; side by side the orders keep an engine's width busy.
             async with asyncio.TaskGroup() as group:
                 for seed in range(1, orders + 1):
-                    group.create_task(recorder.order(seed, scratch, _row(report, f"order {seed}", len(tasks))))
+                    group.create_task(recorder.order(seed, scratch, progress_row(report, f"order {seed}", len(tasks))))
             if judge is not None:
-                await recorder.opinions(judge, _row(report, "opinions", len(tasks)))
+                await recorder.opinions(judge, progress_row(report, "opinions", len(tasks)))
 
 
-def _row(report: ProgressReport, title: str, total: int) -> Report:
+def progress_row(report: ProgressReport, title: str, total: int) -> Report:
     """A row of the progress of a run."""
     row = report.row(title, total=total, unit="task")
 

@@ -39,6 +39,10 @@ class RunLine(_Line):
     """As `sale.toml` has them, defaults filled in."""
     corpora: dict[str, Any] = {}
     """Digests of the passages."""
+    models: dict[str, str] = {}
+    """The identity of each agent's model: a digest of its weights, or endpoint and name."""
+    plans: str | None = None
+    """Digest of the plans that are followed; `null` where agents follow their own."""
 
 
 class StoredReply(_Line):
@@ -106,6 +110,8 @@ class ExecutionLine(_Line):
     agent: str
     strategy: str | None
     """The plan it followed; `null` without one."""
+    planner: str | None = None
+    """The agent that wrote the plan, where it is another one: a crossed cell."""
     answer: str
     calls: tuple[Call, ...]
     seconds: float
@@ -175,7 +181,9 @@ def auction_line(
     return line | {"auction": held}
 
 
-def execution_line(execution: Execution, *, task: str, strategy: str | None, outcome: Outcome) -> dict[str, Any]:
+def execution_line(
+    execution: Execution, *, task: str, strategy: str | None, outcome: Outcome, planner: str | None = None
+) -> dict[str, Any]:
     """A line of kind `execution`. The messages are on the lines of its calls, and not repeated."""
     about = {"kind": "execution", "task": task, "strategy": strategy, "outcome": asdict(outcome), "trace": None}
-    return asdict(execution) | about
+    return asdict(execution) | about | ({} if planner is None else {"planner": planner})

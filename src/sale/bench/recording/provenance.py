@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,29 @@ PACKAGES = ("sale", "xllamacpp", "pydantic-ai-slim", "numpy")
 def versions() -> dict[str, str]:
     """Of what the run depends on."""
     return {package: version(package) for package in PACKAGES} | engine()
+
+
+def run_line(note: str, settings: Settings, tasks: Sequence[BenchTask], *, width: int) -> dict[str, Any]:
+    """A line of kind `run`.
+
+    Args:
+        note: For readers of the record.
+        settings: The pool as it is recorded.
+        tasks: All that are to be recorded.
+        width: Calls of one model made at once.
+    """
+    return {
+        "kind": "run",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "note": note,
+        "settings": kept_settings(settings),
+        "corpora": corpora_of(settings),
+        "models": {agent.name: identity(agent) for agent in settings.agents},
+        "tasks": digest_of(tasks),
+        "calls at once": width,
+        "versions": versions(),
+        "machine": machine(),
+    }
 
 
 def identity(agent: AgentSettings) -> str:

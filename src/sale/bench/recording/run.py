@@ -16,7 +16,6 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -49,7 +48,7 @@ from sale.bench.recording.lines import (
 )
 from sale.bench.recording.log import FIRST_BIDS, GROUNDED, RecordWriter
 from sale.bench.recording.pools import NO_LIMIT
-from sale.bench.recording.provenance import corpora_of, digest_of, identity, kept_settings, machine, pool_of, versions
+from sale.bench.recording.provenance import corpora_of, identity, kept_settings, pool_of, run_line
 from sale.bench.tasks.schema import BenchTask
 from sale.config import AgentSettings, MemorySettings, Settings, llama_server
 from sale.errors import InputError, NoBidsError
@@ -150,8 +149,12 @@ class Recorder:
         """The record's calls."""
         return self._log
 
-    def begin(self, note: str) -> None:
+    def begin(self, note: str, *, plans: str | None = None) -> None:
         """Say on the record what is being run, and on what.
+
+        Args:
+            note: For readers of the record.
+            plans: Digest of the plans of another agent, where work follows those.
 
         Raises:
             InputError: The record is one of another pool, or of other rules.
@@ -164,20 +167,8 @@ class Recorder:
                 "the record was made with other agents, prices or rules",
                 hint="Name the settings it was made with by --config, or another file.",
             )
-        self._append(
-            {
-                "kind": "run",
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "note": note,
-                "settings": settings,
-                "corpora": corpora,
-                "models": {agent.name: identity(agent) for agent in self._settings.agents},
-                "tasks": digest_of(self._tasks),
-                "calls at once": self._width,
-                "versions": versions(),
-                "machine": machine(),
-            }
-        )
+        about = run_line(note, self._settings, self._tasks, width=self._width)
+        self._append(about if plans is None else {**about, "plans": plans})
 
     async def base(self, report: Report, *, in_flight: int = 12) -> None:
         """Every agent's bid, judged by all; every plan executed by its author; every agent without a plan."""
@@ -336,13 +327,20 @@ class Recorder:
             task.task, answer
         )
 
-    def _execution(self, task: BenchTask, execution: Execution, strategy: str | None, outcome: Outcome) -> None:
+    def _execution(
+        self,
+        task: BenchTask,
+        execution: Execution,
+        strategy: str | None,
+        outcome: Outcome,
+        planner: str | None = None,
+    ) -> None:
         key = (task.id, execution.agent, strategy or "")
         self._outcomes[task.id, execution.answer] = outcome
         if key in self._executed:
             return
         self._executed.add(key)
-        self._append(execution_line(execution, task=task.id, strategy=strategy, outcome=outcome))
+        self._append(execution_line(execution, task=task.id, strategy=strategy, outcome=outcome, planner=planner))
 
     def _auction(self, auction: Auction, task: BenchTask, *, order: str, position: int | None = None) -> None:
         if (task.id, order) in self._auctioned:

@@ -20,42 +20,34 @@ Adapted:
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
+from sale.bench.routers.answer_scorer import (
+    AnswerScorer,
+    answer_facts,
+    answers_of,
+    fit_scorer,
+    held_out_scores,
+    shown_checks,
+)
 from sale.bench.routers.cascades import Chain, ChainPoint, Trials, best, follow, grid
-from sale.bench.routers.estimators import SEED, Predictor, folds, logistic_columns
 from sale.bench.routers.features import Features, Vectorise
 from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import Floats, Ints, OutcomeTable, Routing
 from sale.errors import InputError
 
-FOLDS = 5
 MAX_AGENTS = 6
 BUDGETS = 12
-FACTS = 7
-"""Numbers about an answer that are no embedding."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Scorer:
-    """P(an agent's answer is right), fitted on some tasks of one agent."""
-
-    middle: Floats
-    spread: Floats
-    predict: Predictor
-
-    def __call__(self, features: Floats) -> Floats:
-        return self.predict((features - self.middle) / self.spread)[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _FittedCascade:
     vectorise: Vectorise
-    scorers: tuple[_Scorer, ...]
+    scorers: tuple[AnswerScorer, ...]
     trials: Trials
     points: list[ChainPoint]
 
@@ -86,21 +78,21 @@ class FrugalGpt:
             InputError: The table has no answers.
         """
         need_tasks(train, self.name)
-        answers = _answers(train)
+        answers = answers_of(train, self.name)
         vectorise = self._features.learn([*train.texts, *(answer for row in answers for answer in row)])
         agents = range(len(train.agents))
-        shown = _checks(train)
+        shown = shown_checks(train)
         features = [
-            _facts(vectorise, train.texts, [row[agent] for row in answers], shown[:, agent]) for agent in agents
+            answer_facts(vectorise, train.texts, [row[agent] for row in answers], shown[:, agent]) for agent in agents
         ]
         trials = Trials(
-            scores=np.column_stack([_held_out(features[agent], train.success[:, agent]) for agent in agents]),
+            scores=np.column_stack([held_out_scores(features[agent], train.success[:, agent]) for agent in agents]),
             success=train.success,
             dollars=train.dollars,
         )
         fitted = _FittedCascade(
             vectorise=vectorise,
-            scorers=tuple(_scorer(features[agent], train.success[:, agent]) for agent in agents),
+            scorers=tuple(fit_scorer(features[agent], train.success[:, agent]) for agent in agents),
             trials=trials,
             points=grid(trials, _worth_calling(train)),
         )
@@ -109,7 +101,7 @@ class FrugalGpt:
 
     def route(self, test: OutcomeTable, /) -> Routing:
         """Follow the chain. Answers of agents that are not called are not looked at."""
-        fitted, answers, shown = recall(self._learnt, test, self.name), _answers(test), _checks(test)
+        fitted, answers, shown = recall(self._learnt, test, self.name), answers_of(test, self.name), shown_checks(test)
         chain = self._chain or best(fitted.points, fitted.trials, self._budget)
 
         def score(agent: int, rows: Ints) -> Floats:
@@ -117,7 +109,7 @@ class FrugalGpt:
                 return np.zeros(0)
             texts = [test.texts[row] for row in map(int, rows)]
             given = [answers[row][agent] for row in map(int, rows)]
-            return fitted.scorers[agent](_facts(fitted.vectorise, texts, given, shown[rows, agent]))
+            return fitted.scorers[agent](answer_facts(fitted.vectorise, texts, given, shown[rows, agent]))
 
         done = follow(chain, test.success.shape, score)
         nothing = np.zeros(len(test))
@@ -145,53 +137,6 @@ class FrugalGpt:
         return other
 
 
-def _answers(table: OutcomeTable) -> tuple[tuple[str, ...], ...]:
-    if table.answers is None:
-        raise InputError(
-            "a cascade judges answers, and this table has none",
-            where=FrugalGpt.name,
-            hint="Leave this router out, or use a table whose source has the agents' answers.",
-        )
-    return table.answers
-
-
-def _checks(table: OutcomeTable) -> Floats:
-    return np.zeros(table.success.shape) if table.checks is None else table.checks
-
-
 def _worth_calling(train: OutcomeTable) -> tuple[int, ...]:
     order = np.lexsort((np.arange(len(train.agents)), -train.success.mean(axis=0)))
     return tuple(sorted(int(agent) for agent in order[:MAX_AGENTS]))
-
-
-def _facts(vectorise: Vectorise, texts: Sequence[str], answers: Sequence[str], shown: Floats) -> Floats:
-    """Shape (T, 2d + 7): question, answer, and what can be seen of the answer without reading it."""
-    question, answer = vectorise(texts), vectorise(answers)
-    seen = [
-        (
-            float(bool(text.strip())),
-            np.log1p(len(text)),
-            np.log1p(text.count("\n")),
-            float("```" in text or "def " in text),
-            sum(letter.isdigit() for letter in text) / (len(text) or 1),
-        )
-        for text in answers
-    ]
-    likeness = np.sum(question * answer, axis=1, keepdims=True)
-    return np.hstack([question, answer, likeness, np.array(seen).reshape(len(answers), 5), shown[:, None]])
-
-
-def _scorer(features: Floats, success: Floats) -> _Scorer:
-    middle, spread = features.mean(axis=0), features.std(axis=0)
-    # Embeddings keep their own scale: each of their many numbers is small, and so is what it may weigh.
-    spread[:-FACTS] = 1.0
-    spread[spread == 0] = 1.0
-    predict = logistic_columns((features - middle) / spread, success[:, None])
-    return _Scorer(middle=middle, spread=spread, predict=predict)
-
-
-def _held_out(features: Floats, success: Floats) -> Floats:
-    scores = np.full(len(success), float(success.mean()))
-    for train, held in folds(len(success), FOLDS, SEED):
-        scores[held] = _scorer(features[train], success[train])(features[held])
-    return scores

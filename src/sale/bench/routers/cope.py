@@ -1,0 +1,184 @@
+"""COPE: a small model plans and works; if in doubt the large one plans for it; if still in doubt the large one works.
+
+Source: Efficient LLM Collaboration via Planning, arXiv 2506.11578 (TMLR 2026). Three stages, a short plan passed
+between models: (1) the small model writes N plans and works N times, and the majority's answer is accepted where its
+share is at least τ₁; (2) the large model writes one plan, the small one works N times under it, and the majority's
+answer is accepted where its share is at least τ₂; (3) the large model works once under its plan. Nothing is trained;
+thresholds are set for each type of task. For programs a stage is accepted if the visible tests pass.
+
+Reduced to recorded cells, one for each stage (`sale.bench.crossed_cells`), which loses:
+- the vote. There is one sample of each cell, so the confidence is what else can be known of an answer: where the
+  examples in the task's own text were tried, their verdict (0 or 1), as the paper does for programs; else a scorer's
+  P(right) from question and answer, that of FrugalGPT here, fitted on the training tasks.
+- the small model's plan in the prompt of the large one, which the paper allows: here the large model had not seen it.
+- free local compute: the paper charges the large model alone. Here everything is charged, the small model's plans and
+  work, too. The large model's plan is paid at stage 2, and used again at stage 3.
+
+Ours: thresholds on a grid of eighths, chosen on the training tasks to be right as often as possible within a budget of
+dollars for each task, where equal the cheaper. The paper's own values are not verified; a public re-implementation has
+N = 8, τ₁ = 0.75, τ₂ = 0.5.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Self
+
+import numpy as np
+
+from sale.bench.routers.answer_scorer import (
+    AnswerScorer,
+    answer_facts,
+    answers_of,
+    fit_scorer,
+    held_out_scores,
+    shown_checks,
+)
+from sale.bench.routers.features import Features, Vectorise
+from sale.bench.routers.learning import PoolFit, need_tasks, recall
+from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Routing
+from sale.errors import InputError
+
+STAGES = ("small on its plan", "small on the large one's plan", "large on its plan")
+"""The agents of a table of crossed cells. What a stage costs is what it adds to those before it."""
+THRESHOLDS = np.linspace(0.0, 1.0, 9)
+BUDGETS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thresholds:
+    """The confidences that are enough for an answer of the first and the second stage."""
+
+    first: float
+    second: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FittedStages:
+    vectorise: Vectorise
+    scorers: tuple[AnswerScorer, ...]
+    """Of the first two stages: the third is always accepted."""
+    confidence: Floats
+    """(T, 2): on the training tasks, by scorers that did not see them."""
+    success: Floats
+    dollars: Floats
+
+
+class Cope:
+    """The cascade of three stages within a budget."""
+
+    name = "COPE"
+
+    def __init__(self, features: Features, *, budget: float = np.inf) -> None:
+        """`budget`: mean dollars for each task that the cascade may cost on the training table."""
+        if not budget >= 0:
+            raise InputError(f"the budget must not be negative, got {budget!r}", where=self.name)
+        self._features = features
+        self._budget = budget
+        self._learnt: PoolFit[_FittedStages] | None = None
+        self._thresholds: Thresholds | None = None
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """The confidences at which it stops; `None` before it is fitted."""
+        return self._thresholds
+
+    def fit(self, train: OutcomeTable, /) -> None:
+        """Learn the confidence of answers, then the thresholds.
+
+        Raises:
+            InputError: The table is not one of crossed cells, or has no answers.
+        """
+        _need_stages(train)
+        need_tasks(train, self.name)
+        answers, shown = answers_of(train, self.name), shown_checks(train)
+        vectorise = self._features.learn([*train.texts, *(answer for row in answers for answer in row)])
+        facts = [
+            answer_facts(vectorise, train.texts, [row[stage] for row in answers], shown[:, stage]) for stage in (0, 1)
+        ]
+        scores = [held_out_scores(given, train.success[:, stage]) for stage, given in enumerate(facts)]
+        fitted = _FittedStages(
+            vectorise=vectorise,
+            scorers=tuple(fit_scorer(given, train.success[:, stage]) for stage, given in enumerate(facts)),
+            confidence=np.column_stack([_by_check(score, shown[:, stage]) for stage, score in enumerate(scores)]),
+            success=train.success,
+            dollars=train.dollars,
+        )
+        self._learnt = PoolFit(train.agents, fitted)
+        self._thresholds = _best(fitted, self._budget)
+
+    def route(self, test: OutcomeTable, /) -> Routing:
+        """Go from stage to stage. Answers of stages that are not reached are not looked at."""
+        fitted, answers, shown = recall(self._learnt, test, self.name), answers_of(test, self.name), shown_checks(test)
+        enough = self._thresholds or _best(fitted, self._budget)
+        chosen = np.full(len(test), len(STAGES) - 1, dtype=np.intp)
+        called = np.zeros(test.success.shape, dtype=np.bool_)
+        going = np.arange(len(test))
+        for stage, threshold in enumerate((enough.first, enough.second)):
+            called[going, stage] = True
+            if len(going):
+                texts = [test.texts[row] for row in map(int, going)]
+                given = [answers[row][stage] for row in map(int, going)]
+                facts = answer_facts(fitted.vectorise, texts, given, shown[going, stage])
+                accepted = _by_check(fitted.scorers[stage](facts), shown[going, stage]) >= threshold
+                chosen[going[accepted]] = stage
+                going = going[~accepted]
+        called[going, len(STAGES) - 1] = True
+        nothing = np.zeros(len(test))
+        return Routing(chosen=chosen, called=called, extra_dollars=nothing, extra_tokens=nothing)
+
+    def sweep(self, test: OutcomeTable, knobs: Iterable[float], /) -> Iterator[Routing]:
+        """As `route` within each budget in turn."""
+        for budget in knobs:
+            yield self.at(budget).route(test)
+
+    def grid(self, train: OutcomeTable, /) -> Floats:
+        """Budgets from the first stage's mean cost to that of all stages, in equal ratios, and none."""
+        means = train.dollars.mean(axis=0)
+        low, high = float(means[0]), float(means.sum())
+        return np.array([*np.geomspace(low, high, BUDGETS), np.inf]) if low > 0 else np.array([high, np.inf])
+
+    def at(self, knob: float, /) -> Self:
+        """The same router, as far as it is fitted, with `budget` = `knob`."""
+        other = copy.copy(self)
+        other._budget = knob
+        if self._learnt is not None:
+            other._thresholds = _best(self._learnt.what, knob)
+        return other
+
+
+def _need_stages(table: OutcomeTable) -> None:
+    if table.agents != STAGES:
+        raise InputError(
+            "a planner and an executor need crossed cells, and this table is one of agents",
+            where=Cope.name,
+            hint="`sale bench cross` records them; sale.bench.crossed_cells reads them.",
+        )
+
+
+def _by_check(score: Floats, shown: Floats) -> Floats:
+    """The confidence: the verdict of the task's own examples where they were tried, else the score."""
+    return np.where(shown == 0.0, score, (shown + 1.0) / 2.0)
+
+
+def _best(fitted: _FittedStages, budget: float) -> Thresholds:
+    """The thresholds that are right most often within the budget, where equal the cheaper; the cheapest if none is."""
+    every = [Thresholds(first=float(first), second=float(second)) for first, second in product(THRESHOLDS, THRESHOLDS)]
+    points = [_outcome(fitted, one) for one in every]
+    able = [place for place, (_, dollars) in enumerate(points) if dollars <= budget]
+    if able:
+        return every[min(able, key=lambda place: (-points[place][0], points[place][1], place))]
+    return every[min(range(len(points)), key=lambda place: (points[place][1], place))]
+
+
+def _outcome(fitted: _FittedStages, enough: Thresholds) -> tuple[float, float]:
+    """Mean success and dollars of the cascade on the training tasks."""
+    first: Bools = fitted.confidence[:, 0] >= enough.first
+    second: Bools = ~first & (fitted.confidence[:, 1] >= enough.second)
+    chosen: Ints = np.where(first, 0, np.where(second, 1, 2)).astype(np.intp)
+    paid = np.arange(len(STAGES)) <= chosen[:, None]
+    success = fitted.success[np.arange(len(chosen)), chosen]
+    return float(success.mean()), float((fitted.dollars * paid).sum(axis=1).mean())

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, select, update
 
 from sale.errors import InputError
-from sale.memory import queries
+from sale.memory import queries, vector_table
 from sale.memory.records import ForgetReport
 from sale.memory.schema import auctions, pairs, state, success_models, tasks, weight_sets
 from sale.memory.writing import next_revision
@@ -49,6 +49,7 @@ def forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
     orphans = delete(tasks).where(~exists(select(1).where(auctions.c.task == tasks.c.key).correlate(tasks)))
     gone = connection.execute(orphans).rowcount if keys else 0
     if keys:
+        vector_table.drop_orphans(connection)
         connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
         next_revision(connection)
         connection.execute(update(state).values(generation=state.c.generation + 1))

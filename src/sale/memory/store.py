@@ -28,7 +28,7 @@ from sale.memory.index_sync import SyncedIndex, TextEncoder
 from sale.memory.learning_data import LearningQueries
 from sale.memory.prior import PriorWork
 from sale.memory.reading import read_records
-from sale.memory.recall import RecallQueries
+from sale.memory.recall import RecallMethod, RecallQueries, choose_recall
 from sale.memory.records import AuctionSummary, ForgetReport, ImportReport, MemoryStats, Record, Status
 from sale.memory.tenants import DEFAULT, Sharing, check_name
 from sale.models.embedding import Embedder
@@ -55,7 +55,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         super().__init__(database)
         self._sharing = sharing or Sharing()
         self._encoder = TextEncoder(embedder)
-        self._follower = SyncedIndex(database, self._encoder, prior)
+        self._recall: RecallMethod = SyncedIndex(database, self._encoder, prior)
 
     @classmethod
     async def open(
@@ -85,6 +85,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         """
         memory = cls(await MemoryDatabase.open(place, busy_seconds), embedder, prior, sharing)
         try:
+            memory._recall = await choose_recall(memory._database, memory._encoder, prior)
             await memory.sweep()
         except BaseException:
             await memory.aclose()
@@ -382,9 +383,9 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         Raises:
             StoreError: The memory cannot be read.
         """
-        size, index = self._database.backend.size, self._follower.index
+        size, recall = self._database.backend.size, self._recall
         return await self._database.read(
-            lambda connection: queries.count(connection, file_bytes=size(connection), index_bytes=index.nbytes)
+            lambda connection: queries.count(connection, file_bytes=size(connection), index_bytes=recall.nbytes)
         )
 
     async def aclose(self) -> None:

@@ -9,9 +9,9 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, and_, bin
 
 from sale.memory.plausible import MAX_DOLLARS
 from sale.memory.queries import latest_verdict, latest_verdict_on_work
-from sale.memory.retrieval import IndexedAuction
-from sale.memory.schema import auctions, calls, executions, strategies
-from sale.memory.track_records import TrackedWork
+from sale.memory.retrieval import IndexedAuction, IndexedEvidence
+from sale.memory.schema import auctions, calls, evidence, executions, strategies
+from sale.memory.track_records import TrackedWork, WorkStatistics
 
 planned: Final = strategies.c.text != ""
 """An award on track records alone has bids without a plan, and nothing is to be learnt from those."""
@@ -65,6 +65,10 @@ _listed = auctions.c.key.in_(bindparam("keys", expanding=True))
 _BY_KEY: Final = _Statements(_listed, _listed)
 
 
+_CHANGED_EVIDENCE: Final = select(evidence).where(evidence.c.revision > bindparam("after", type_=BigInteger))
+_EVIDENCE_BY_KEY: Final = select(evidence).where(evidence.c.key.in_(bindparam("keys", expanding=True)))
+
+
 def read_changed(connection: Connection, after: int, upto: int, most: int) -> tuple[list[IndexedAuction], int]:
     """The auctions that changed after one revision and up to another, by rising revisions.
 
@@ -86,6 +90,35 @@ def read_by_key(connection: Connection, keys: list[int]) -> list[IndexedAuction]
     """These auctions; keys that are gone are left out."""
     heads = connection.execute(_BY_KEY.heads, {"keys": keys}).all()
     return _entries(connection, _BY_KEY, heads, {"keys": keys})
+
+
+def read_changed_evidence(connection: Connection, after: int) -> list[IndexedEvidence]:
+    """What was kept of compacted auctions, as far as it changed after a revision."""
+    return _evidence(connection.execute(_CHANGED_EVIDENCE, {"after": after}).all())
+
+
+def read_evidence_by_key(connection: Connection, keys: list[int]) -> list[IndexedEvidence]:
+    """The evidence of these keys; those that are gone, or are of auctions, are left out."""
+    return _evidence(connection.execute(_EVIDENCE_BY_KEY, {"keys": keys}).all())
+
+
+def _evidence(rows: Any) -> list[IndexedEvidence]:  # noqa: ANN401
+    return [
+        IndexedEvidence(
+            key=row.key,
+            task=row.task,
+            started=row.last_at.timestamp(),
+            tenant=row.tenant,
+            work=WorkStatistics(
+                agent=row.agent,
+                successes=row.successes,
+                failures=row.failures,
+                dollars=row.dollars,
+                costed=row.costed,
+            ),
+        )
+        for row in rows
+    ]
 
 
 def _entries(

@@ -13,10 +13,10 @@ from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, select
 
 from sale.errors import StoreError
 from sale.memory.database import MemoryDatabase
-from sale.memory.index_entries import planned, read_changed
+from sale.memory.index_entries import planned, read_changed, read_changed_evidence
 from sale.memory.prior import PriorWork
 from sale.memory.retrieval import STORED, PairCandidate, RecallIndex, Vector, contrast
-from sale.memory.schema import auctions, embeddings, state, strategies, tasks
+from sale.memory.schema import auctions, embeddings, evidence, state, strategies, tasks
 from sale.memory.writing import put_embedding
 from sale.models.embedding import Embedder
 from sale.types import Pair, TrackRecord
@@ -209,7 +209,8 @@ class SyncedIndex:
         """
         revision, generation = connection.execute(_STATE).one()
         if generation != self._generation:
-            left = set(connection.execute(select(auctions.c.key)).scalars())
+            left = {*connection.execute(select(auctions.c.key)).scalars()}
+            left.update(connection.execute(select(evidence.c.key)).scalars())
             if self.index.retain(left):
                 self.index = RecallIndex(self._encoder.dimensions, self._prior)
             self._generation = generation
@@ -253,6 +254,8 @@ class SyncedIndex:
 
     def _read_auctions(self, connection: Connection, upto: int) -> None:
         seen = self.index.revision
+        for one in read_changed_evidence(connection, seen):
+            self.index.put_evidence(one)
         while seen < upto:
             changed, seen = read_changed(connection, seen, upto, CHUNK)
             for entry in changed:

@@ -17,7 +17,6 @@ from sale.memory.server_recall import ServerRecall
 from sale.memory.tenants import DEFAULT, Sharing, TenantMemory
 from sale.types import Pair, Task, TrackRecord
 
-
 T = TypeVar("T")
 log = logging.getLogger("sale.memory")
 
@@ -130,9 +129,7 @@ class RecallQueries:
         if k <= 0 or not agents:
             return dict.fromkeys(agents, ())
         readable = self._sharing.readable_tenants(tenant)
-        return await self._recall.pairs(
-            task.text, tuple(agents), k, tenants=readable, require_success=require_success
-        )
+        return await self._recall.pairs(task.text, tuple(agents), k, tenants=readable, require_success=require_success)
 
     async def track_records(
         self, task: Task, agents: Sequence[str], *, tenant: str = DEFAULT

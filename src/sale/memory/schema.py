@@ -105,7 +105,7 @@ evidence = Table(
     Column("revision", BigInteger, nullable=False, index=True),  # of its last change
     Column("tenant", ExactText, nullable=False, index=True),
     Column("source", ExactText, nullable=False),  # as that of auctions
-    Column("agent", ExactText, nullable=False),
+    Column("agent", ExactText, nullable=False, index=True),
     Column("successes", Double, nullable=False),  # executions, less what was forgotten of them
     Column("failures", Double, nullable=False),
     Column("dollars", Double, nullable=False),  # of those whose cost is known

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, Connection, bindparam, select, text, update
+from sqlalchemy import BigInteger, Connection, TextClause, bindparam, select, text, update
 
 from sale.memory import nearest_sql, vector_table
 from sale.memory.columns import ExactText
 from sale.memory.database import MemoryDatabase
-from sale.memory.index_entries import read_by_key
+from sale.memory.index_entries import read_by_key, read_evidence_by_key
 from sale.memory.index_sync import CHUNK, TextEncoder, as_vector, read_pairs
 from sale.memory.prior import PriorWork
 from sale.memory.retrieval import RecallIndex, Vector
@@ -31,7 +31,7 @@ FEW: Final = 1000
 """Fewer rows than these pass a filter: then to sort them all is as fast as to walk the index, and exact."""
 SPARE: Final = 8
 """Texts more than are wanted: half precision may order the last ones otherwise."""
-MIN_BREADTH: Final = 120
+MIN_BREADTH: Final = 200
 MAX_BREADTH: Final = 1000
 """Of the search in the index, `hnsw.ef_search`: the more, the fewer are overlooked. The server takes no more."""
 SAVED_EVERY: Final = 1000
@@ -208,7 +208,7 @@ class ServerRecall:
         await self._database.write(save)
 
     def _find_many(
-        self, connection: Connection, count: object, agents: Sequence[str], tenants: Collection[str] | None
+        self, connection: Connection, count: TextClause | None, agents: Sequence[str], tenants: Collection[str] | None
     ) -> set[str]:
         """The agents of whom so much is on record, for these tenants, that the index is the way to ask."""
         whose = None if tenants is None else tuple(sorted(tenants))
@@ -218,7 +218,7 @@ class ServerRecall:
             return set(agents)
         unknown = [agent for agent in agents if (count, agent) not in self._many]
         if unknown:
-            rows = connection.execute(count, {"agents": _escaped(unknown), "few": FEW})  # pyright: ignore[reportArgumentType, reportCallIssue]
+            rows = connection.execute(count, {"agents": _escaped(unknown), "few": FEW}).all()
             found = dict(zip(unknown, (number for _, number in rows), strict=True))
             self._many |= {(count, agent) for agent, number in found.items() if number >= FEW}
         return {agent for agent in agents if (count, agent) in self._many}
@@ -240,7 +240,7 @@ class ServerRecall:
     def _choose(
         self,
         connection: Connection,
-        make: Callable[..., object],
+        make: Callable[..., TextClause],
         vector: Vector,
         agents: Sequence[str],
         wanted: int,
@@ -249,28 +249,34 @@ class ServerRecall:
     ) -> Chosen:
         """Ask through the index for those of whom much is on record; exactly for the others, and where it gave up."""
         chosen: Chosen = {agent: [] for agent in agents}
-        given = {"vector": vector_table.literal(vector.tobytes()), "wanted": wanted}
+        given: dict[str, Any] = {"vector": vector_table.literal(vector.tobytes()), "wanted": wanted}
         if tenants is not None:
-            given["tenants"] = _escaped(sorted(tenants))  # pyright: ignore[reportArgumentType]
+            given["tenants"] = _escaped(sorted(tenants))
 
-        def ask(who: Sequence[str], *, exact: bool) -> None:
-            statement = make(self._table, exact=exact, tenants=tenants is not None)
+        def ask(who: Sequence[str], way: nearest_sql.Way, texts: int = 0) -> list[str]:
+            """Choose for these agents; gives back those who found too few."""
+            statement = make(self._table, way=way, tenants=tenants is not None)
             original = dict(zip(_escaped(who), who, strict=True))
-            for agent, key in connection.execute(statement, {**given, "agents": list(original)}):  # pyright: ignore[reportArgumentType, reportCallIssue]
-                chosen[original[agent]].append(key)
-
-        walking = [agent for agent in agents if agent in many]
-        if walking:
-            breadth = str(max(MIN_BREADTH, min(MAX_BREADTH, 2 * wanted)))
-            with connection.begin_nested() as settings:
-                connection.execute(text(nearest_sql.SETTINGS), {"breadth": breadth})
-                ask(walking, exact=False)
-                settings.rollback()
-        for agent in agents:
-            if len(chosen[agent]) < wanted:
+            more = {"texts": texts} if way == "shared" else {}
+            for agent in who:
                 chosen[agent].clear()
-        if few := [agent for agent in agents if not chosen[agent]]:
-            ask(few, exact=True)
+            for agent, key in connection.execute(statement, {**given, **more, "agents": list(original)}):
+                chosen[original[agent]].append(key)
+            return [agent for agent in who if len(chosen[agent]) < wanted]
+
+        short = [agent for agent in agents if agent in many]
+        if short:
+            texts = min(MAX_BREADTH, wanted * (len(short) + 1))
+            breadth = min(MAX_BREADTH, max(MIN_BREADTH, texts * 3 // 2))
+            with connection.begin_nested() as settings:
+                connection.execute(text(nearest_sql.SETTINGS), {"breadth": str(breadth)})
+                if len(short) > 1:
+                    short = ask(short, "shared", texts)
+                if short:
+                    short = ask(short, "walk")
+                settings.rollback()
+        if few := [agent for agent in agents if agent not in many or agent in short]:
+            ask(few, "exact")
         return chosen
 
     def _index(self, connection: Connection, chosen: Mapping[str, Sequence[int]], index: RecallIndex) -> RecallIndex:
@@ -279,11 +285,13 @@ class ServerRecall:
         Raises:
             _MissingVectorsError: A task has no sound vector.
         """
-        entries = read_by_key(connection, sorted({key for keys in chosen.values() for key in keys}))
+        keys = sorted({key for found in chosen.values() for key in found})
+        entries = read_by_key(connection, keys)
+        known = read_evidence_by_key(connection, keys) if len(entries) < len(keys) else []
         mine = (embeddings.c.task == tasks.c.key) & (embeddings.c.embedder == self._encoder.name)
         found = select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector).outerjoin(embeddings, mine)
-        wanted = sorted({entry.task for entry in entries})
-        rows = connection.execute(found.where(tasks.c.key.in_(wanted)).order_by(tasks.c.key)).all() if wanted else []
+        wanted = sorted({entry.task for entry in (*entries, *known)})
+        rows = connection.execute(found.where(tasks.c.key.in_(wanted)).order_by(tasks.c.key)).all()
         sound = self._encoder.check_vectors([row.vector for row in rows])
         if lacking := [row.key for row, good in zip(rows, sound, strict=True) if not good]:
             raise _MissingVectorsError(lacking)
@@ -293,6 +301,8 @@ class ServerRecall:
             )
         for entry in entries:
             index.put(entry)
+        for one in known:
+            index.put_evidence(one)
         return index
 
 

@@ -22,6 +22,8 @@ MAX_DIMENSIONS: Final = 4000
 """An HNSW index over `halfvec` takes no more."""
 FIRST_VERSION: Final = (0, 8)
 """Of pgvector: the first whose index scans go on until enough rows pass a filter."""
+BUILD_BREADTH: Final = 128
+"""Twice the usual `ef_construction`: a text costs twice as long to add, and fewer are overlooked ever after."""
 BUILD_MEMORY: Final = "512MB"
 """For building the index: a graph that does not fit is built on disk, many times slower."""
 STORED: Final = np.dtype("<f4")
@@ -77,8 +79,7 @@ def register(connection: Connection, embedder: str, dimensions: int) -> str:
     """
     name = f"memory_vectors_{text_digest(embedder)[:16]}"
     connection.exec_driver_sql(
-        f"CREATE TABLE IF NOT EXISTS {name} "
-        f"(digest varchar(64) PRIMARY KEY, vector halfvec({dimensions}) NOT NULL)"
+        f"CREATE TABLE IF NOT EXISTS {name} (digest varchar(64) PRIMARY KEY, vector halfvec({dimensions}) NOT NULL)"
     )
     # Out of line they would be fetched by a second look-up each; a row of 384 is well below what a page takes.
     connection.exec_driver_sql(f"ALTER TABLE {name} ALTER COLUMN vector SET STORAGE PLAIN")
@@ -103,7 +104,8 @@ def build_index(connection: Connection, embedder: str, name: str) -> None:
     """Make the index over what is there; rows that come later are added to it."""
     connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{BUILD_MEMORY}'")
     connection.exec_driver_sql(
-        f"CREATE INDEX IF NOT EXISTS {name}_hnsw ON {name} USING hnsw (vector halfvec_ip_ops)"
+        f"CREATE INDEX IF NOT EXISTS {name}_hnsw ON {name} USING hnsw (vector halfvec_ip_ops) "
+        f"WITH (ef_construction = {BUILD_BREADTH})"
     )
     connection.execute(update(vector_tables).where(vector_tables.c.embedder == embedder).values(indexed=True))
 

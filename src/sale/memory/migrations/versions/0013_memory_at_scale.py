@@ -1,4 +1,4 @@
-"""What compaction keeps of auctions, and what recall by a server needs: tables of vectors, and ways to texts and agents."""
+"""What compaction keeps of auctions, and what recall by a server needs: tables of vectors, indexes of texts, agents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="uq_evidence_id"),
         sa.ForeignKeyConstraint(["task"], ["tasks.key"], name="fk_evidence_task"),
     )
-    for column in ("task", "revision", "tenant"):
+    for column in ("task", "revision", "tenant", "agent"):
         op.create_index(f"ix_evidence_{column}", "evidence", [column])
     op.create_index("ix_tasks_text_digest", "tasks", ["text_digest"])
     op.drop_index("ix_strategies_auction_agent", "strategies")

@@ -3,14 +3,15 @@
     python -m benchmarks.recall --records 10000 100000 [--store sqlite postgresql] [--questions 200]
 
 A record is an auction of four agents with its winner's execution and verdict, for one of twenty tenants. Vectors are
-mixtures of those of the recorded tasks (`benchmarks/records/embeddings.npz`) with noise, so they lie as texts do, and no
-model runs. Each memory is then opened by a fresh process, which asks: the first question, as it comes; 8 pairs for one
+mixtures of those of the recorded tasks (`benchmarks/records/embeddings.npz`) with noise, so they lie as texts do, and
+no model runs. Each memory is then opened by a fresh process, which asks: the first question, as it comes; 8 pairs for one
 agent, over all tenants and for one; the track records of four. What it recalled is compared with an exact search over
 full vectors; `rates` is the mean difference in an agent's rate of success. `cpu` is milliseconds of the processor, this
 process's and the server's for it. The server is the one of the tests, on this machine, without `fsync`.
 """
 
-# pyright: reportPrivateUsage=false  the ways to recall are exchanged behind the memory's back
+# The ways to recall are exchanged behind the memory's back.
+# pyright: reportPrivateUsage=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import argparse

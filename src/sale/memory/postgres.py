@@ -191,6 +191,10 @@ class PostgresServer:
         with self._alone.connect() as connection:
             connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {', '.join(_our_tables(connection))}")
 
+    def shrink(self) -> None:
+        """Write the tables anew, without the room that is no longer used."""
+        self.wipe()
+
     def size(self, connection: Connection) -> int:
         """Bytes on the server's disk, of our tables and their indices."""
         return int(connection.execute(_SIZE, {"names": _our_tables(connection)}).scalar_one())

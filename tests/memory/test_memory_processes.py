@@ -245,21 +245,21 @@ async def test_recall_follows_what_another_process_writes(place: Place, others: 
     async with await AuctionMemory.open(place, embedder=embedder) as memory:
         await remember(memory, "here", NOW.text)
         assert [pair.auction_id for pair in await memory.recall(NOW, "a", 50)] == ["here"]
-        index, embedded = memory._follower.index, embedder.embedded
+        index, embedded = memory._recall.index, embedder.embedded
 
         other = others.start("live", "there", 9)
         await asyncio.to_thread(other.ends_well)
         found = {pair.auction_id for pair in await memory.recall(NOW, "a", 50)}
         # Seven texts, nine auctions; the odd ones were judged failures.
         assert found == {"here", "there0", "there8", "there2", "there4", "there6"}
-        assert memory._follower.index is index, "it was to follow, not to start anew"
+        assert memory._recall.index is index, "it was to follow, not to start anew"
         assert embedder.embedded == embedded, "the other process had embedded those"
 
         assert await memory.export(tmp_path / "all.jsonl") == 10
         await asyncio.to_thread(others.start("forget", "there2").ends_well)
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == found - {"there2"}
         assert "there2" not in {one.summary.id for one in await memory.search(NOW.text, 50)}
-        assert memory._follower.index is index
+        assert memory._recall.index is index
         await asyncio.to_thread(others.start("import", tmp_path / "all.jsonl").ends_well)
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == found
         assert embedder.embedded == embedded

@@ -362,18 +362,19 @@ def test_the_index_takes_changes_and_new_agents_at_any_size():
     assert index.examples(query, "a", 0, require_success=False) == []
 
 
+@only_sqlite
 async def test_an_index_that_lost_most_starts_anew(memory: AuctionMemory):
     for number in range(9):
         await remember(memory, f"x{number}", f"task {number}")
     assert len(await memory.recall(NOW, "a", 50)) == 9
-    index = memory._follower.index
+    index = memory._recall.index
     for gone in (("x0", "x1"), ("x2", "x3"), ("x4",)):
         await memory.forget(*gone)
         left = {one.id for one in await memory.list()}
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == left
         assert len(await memory.recall(NOW, "a", len(left))) == len(await memory.search("task", len(left))) == len(left)
         assert {one.summary.id for one in await memory.search("task", 50)} == left
-    assert memory._follower.index is not index
+    assert memory._recall.index is not index
     await remember(memory, "x0", "task 0")
     assert len(await memory.recall(NOW, "a", 50)) == 5
 

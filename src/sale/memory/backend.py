@@ -93,6 +93,10 @@ class Backend(Protocol):
         """Leave no trace of what was deleted."""
         ...
 
+    def shrink(self) -> None:
+        """Give room that is no longer used back to the disk. Others wait meanwhile."""
+        ...
+
     def size(self, connection: Connection) -> int:
         """Bytes on disk."""
         ...

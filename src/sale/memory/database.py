@@ -145,6 +145,14 @@ class MemoryDatabase:
         await self.finish(self._do(self._writer, self.backend.wipe))
         return deleted
 
+    async def shrink(self) -> None:
+        """Give room that is no longer used back to the disk.
+
+        Raises:
+            StoreError: The database cannot be written anew, for example because others have it open.
+        """
+        await self.finish(self._do(self._writer, self.backend.shrink))
+
     async def sweeping(self, sweep: Callable[[], Awaitable[T]]) -> T:
         """Do `sweep` while no other process opens or sweeps.
 

@@ -11,6 +11,9 @@ A line is an object with three keys:
     embedding   null, or {"embedder": name, "vector": base64 of float32, little-endian}. Used if the reader's embedder
                 has this name and the vector is a unit vector of its length; else the task is embedded again.
 
+A line of schema 3 has the key `evidence` in place of `record` and `embedding`: what compaction kept of auctions that
+are no longer on record, for one agent and one exemplar of their tasks (`sale.memory.evidence_lines`).
+
 Auctions still open are not exported: there is nothing in them yet. A character that is not valid Unicode (a lone
 surrogate) is written as `?`. A file from elsewhere is not trusted: a line that breaks the rules is refused by its
 number, as is one with an infinite number, an absurd or negative amount, or a time that is not of this century. What is
@@ -31,9 +34,9 @@ from datetime import datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Final, Literal, TextIO
+from typing import Annotated, BinaryIO, ClassVar, Final, Literal, TextIO
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 from sqlalchemy import Connection, and_, select
 
 from sale.errors import InputError
@@ -41,6 +44,8 @@ from sale.files.reading import reading, refuse_wide
 from sale.files.writing import writing_text
 from sale.memory import writing
 from sale.memory.database import MemoryDatabase, resolve_path
+from sale.memory.evidence_lines import SCHEMA as EVIDENCE_SCHEMA
+from sale.memory.evidence_lines import Evidence, ExportedEvidence, find_fault, insert_evidence, read_evidence
 from sale.memory.index_sync import TextEncoder
 from sale.memory.plausible import find_implausible
 from sale.memory.reading import read_records
@@ -72,9 +77,24 @@ class ExportedRecord:
     embedding: ExportedEmbedding | None = None
 
 
+ExportedLine = ExportedRecord | ExportedEvidence
+_KINDS: Final = ("record line", "evidence line")
+
+
+def _kind(line: object) -> str:
+    """Which kind of line it is by its own account; what is neither is refused as a record."""
+    return _KINDS[isinstance(line, dict) and "evidence" in line]
+
+
+_Line = Annotated[
+    Annotated[ExportedRecord, Tag("record line")] | Annotated[ExportedEvidence, Tag("evidence line")],
+    Discriminator(_kind),
+]
+
+
 @cache
-def _adapter() -> TypeAdapter[ExportedRecord]:
-    return TypeAdapter(ExportedRecord)
+def _adapter() -> TypeAdapter[ExportedLine]:
+    return TypeAdapter[ExportedLine](_Line)
 
 
 async def export(database: MemoryDatabase, encoder: TextEncoder, target: Path | str | TextIO) -> int:
@@ -104,13 +124,26 @@ def refuse_itself(target: Path, memory: Path | str | None) -> None:
 def _write(connection: Connection, encoder: TextEncoder, stream: TextIO) -> int:
     finished = select(auctions.c.key).where(auctions.c.status != "open").order_by(auctions.c.key)
     keys = list(connection.execute(finished).scalars())
+    write_records(connection, encoder, stream, keys)
+    for one in read_evidence(connection):
+        stream.write(_line({"schema": EVIDENCE_SCHEMA, "evidence": asdict(one)}))
+    return len(keys)
+
+
+def write_records(connection: Connection, encoder: TextEncoder, stream: TextIO, keys: Sequence[int]) -> None:
+    """Write the records of these auctions, a line each."""
     for start in range(0, len(keys), BATCH):
         part = keys[start : start + BATCH]
         records = read_records(connection, part)
         vectors = _vectors(connection, encoder.name, part)
-        lines = [_encode(record, encoder.name, vectors.get(record.id)) for record in records]
-        stream.writelines(lines)
-    return len(keys)
+        stream.writelines(_encode(record, encoder.name, vectors.get(record.id)) for record in records)
+
+
+def read_ids(connection: Connection, keys: Sequence[int]) -> list[str]:
+    """The ids of auctions."""
+    found = connection.execute(select(auctions.c.key, auctions.c.id).where(auctions.c.key.in_(keys)))
+    by_key = {row.key: row.id for row in found}
+    return [by_key[key] for key in keys if key in by_key]
 
 
 def _vectors(connection: Connection, embedder: str, keys: Sequence[int]) -> dict[str, bytes]:
@@ -125,6 +158,10 @@ def _encode(record: Record, embedder: str, vector: bytes | None) -> str:
         "record": asdict(record),
         "embedding": {"embedder": embedder, "vector": base64.b64encode(vector).decode()} if vector else None,
     }
+    return _line(line)
+
+
+def _line(line: Mapping[str, object]) -> str:
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat)
     return text.encode(errors="replace").decode() + "\n"
 
@@ -134,15 +171,27 @@ async def import_file(
 ) -> ImportReport:
     """Check the whole file, then add what is not there yet, a batch a transaction; see `AuctionMemory.import_`."""
     faults: list[str] = []
-    added = present = 0
+    added = present = kept_added = 0
     with reading(path) as stream:
         await asyncio.to_thread(_check, stream, str(path), faults, skip_bad=skip_bad)
         with closing(_lines(stream, str(path), faults=None)) as lines:
             while batch := await asyncio.to_thread(lambda: list(islice(lines, BATCH))):
-                new = await add_lines(database, encoder, batch, source)
+                records = [line for line in batch if isinstance(line, ExportedRecord)]
+                new = await add_lines(database, encoder, records, source)
                 added += new
-                present += len(batch) - new
-    return ImportReport(added=added, present=present, bad=tuple(faults))
+                kept = [line.evidence for line in batch if isinstance(line, ExportedEvidence)]
+                newly = await _add_evidence(database, encoder, kept, source)
+                kept_added += newly
+                present += len(batch) - new - newly
+    return ImportReport(added=added, present=present, evidence=kept_added, bad=tuple(faults))
+
+
+async def _add_evidence(database: MemoryDatabase, encoder: TextEncoder, lines: Sequence[Evidence], source: str) -> int:
+    if not lines:
+        return 0
+    texts = list(dict.fromkeys(line.task.text for line in lines))
+    vectors = dict(zip(texts, await encoder.encode_all(texts), strict=True))
+    return await database.write(lambda connection: insert_evidence(connection, lines, source, encoder.name, vectors))
 
 
 def _check(stream: BinaryIO, name: str, faults: list[str], *, skip_bad: bool) -> None:
@@ -157,7 +206,7 @@ def _check(stream: BinaryIO, name: str, faults: list[str], *, skip_bad: bool) ->
         raise InputError(faults[0] + more, hint="Nothing was imported. To leave out bad lines, ask to skip them.")
 
 
-def _lines(stream: BinaryIO, name: str, faults: list[str] | None) -> Generator[ExportedRecord]:
+def _lines(stream: BinaryIO, name: str, faults: list[str] | None) -> Generator[ExportedLine]:
     """The good lines of the file, from its beginning; what is wrong with the others is appended to `faults`."""
     stream.seek(0)
     for number, raw in enumerate(stream, start=1):
@@ -173,7 +222,7 @@ def _lines(stream: BinaryIO, name: str, faults: list[str] | None) -> Generator[E
                 faults.append(f"{name}:{number}: {error.message}")
 
 
-def _decode(raw: bytes) -> ExportedRecord:
+def _decode(raw: bytes) -> ExportedLine:
     """One line as values that can be stored.
 
     Raises:
@@ -183,8 +232,13 @@ def _decode(raw: bytes) -> ExportedRecord:
         line = _adapter().validate_json(raw)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(step) for step in fault["loc"])
+        steps = [str(step) for step in fault["loc"] if step not in _KINDS]
+        place = ".".join(steps)
         raise InputError(f"{place}: {fault['msg']}" if place else fault["msg"]) from None
+    if isinstance(line, ExportedEvidence):
+        if fault := find_fault(line.evidence):
+            raise InputError(fault)
+        return line
     if line.schema == 1 and line.record.execution is not None:
         judged = tuple(replace(one, execution=0) for one in line.record.outcomes)
         line = replace(line, record=replace(line.record, outcomes=judged))

@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, select, update
 
 from sale.errors import InputError
-from sale.memory import queries
+from sale.memory import queries, vector_table
 from sale.memory.records import ForgetReport
-from sale.memory.schema import auctions, pairs, state, success_models, tasks, weight_sets
+from sale.memory.schema import auctions, evidence, pairs, state, success_models, tasks, weight_sets
 from sale.memory.writing import next_revision
 
 CHUNK = 500
@@ -46,13 +46,46 @@ def forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
         names = [doomed[key] for key in part]
         quoted += connection.execute(delete(pairs).where(pairs.c.past_auction.in_(names))).rowcount
         connection.execute(delete(auctions).where(auctions.c.key.in_(part)))
-    orphans = delete(tasks).where(~exists(select(1).where(auctions.c.task == tasks.c.key).correlate(tasks)))
-    gone = connection.execute(orphans).rowcount if keys else 0
-    if keys:
-        connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
+    lines = _delete_evidence(connection, chosen)
+    gone = 0
+    if keys or lines:
+        gone = delete_orphans(connection)
         next_revision(connection)
         connection.execute(update(state).values(generation=state.c.generation + 1))
-    return ForgetReport(auctions=len(keys), tasks=gone, pairs=quoted)
+    return ForgetReport(auctions=len(keys), tasks=gone, pairs=quoted, evidence=lines)
+
+
+def delete_orphans(connection: Connection) -> int:
+    """Delete tasks that no auction has any more, and what hangs on them; gives back how many tasks."""
+    none_left = ~exists(select(1).where(auctions.c.task == tasks.c.key).correlate(tasks))
+    unused = ~exists(select(1).where(evidence.c.task == tasks.c.key).correlate(tasks))
+    gone = connection.execute(delete(tasks).where(none_left, unused)).rowcount
+    vector_table.drop_orphans(connection)
+    connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
+    return gone
+
+
+def _delete_evidence(connection: Connection, chosen: ForgetFilter) -> int:
+    """Delete what compaction kept of such auctions, and what it put down at a task of which none of their own is left.
+
+    A line stands for several auctions: one that was begun early enough takes the others along.
+    """
+    own = and_(
+        auctions.c.task == evidence.c.task,
+        auctions.c.tenant == evidence.c.tenant,
+        auctions.c.source == evidence.c.source,
+    )
+    gone = connection.execute(delete(evidence).where(~exists(select(1).where(own).correlate(evidence)))).rowcount
+    conditions: list[ColumnElement[bool]] = []
+    if chosen.before is not None:
+        conditions.append(evidence.c.first_at < chosen.before)
+    if chosen.source is not None:
+        conditions.append(evidence.c.source == chosen.source)
+    if chosen.tenant is not None:
+        conditions.append(evidence.c.tenant == chosen.tenant)
+    if conditions:
+        gone += connection.execute(delete(evidence).where(and_(*conditions))).rowcount
+    return gone
 
 
 def _used_in(table: Table) -> ColumnElement[bool]:

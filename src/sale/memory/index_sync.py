@@ -9,16 +9,14 @@ from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
-from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, Integer, and_, bindparam, select
 
 from sale.errors import StoreError
 from sale.memory.database import MemoryDatabase
-from sale.memory.plausible import MAX_DOLLARS
+from sale.memory.index_entries import planned, read_changed, read_changed_evidence
 from sale.memory.prior import PriorWork
-from sale.memory.queries import latest_verdict, latest_verdict_on_work
-from sale.memory.retrieval import STORED, IndexedAuction, PairCandidate, RecallIndex, Vector, contrast
-from sale.memory.schema import auctions, calls, embeddings, executions, state, strategies, tasks
-from sale.memory.track_records import TrackedWork
+from sale.memory.retrieval import STORED, PairCandidate, RecallIndex, Vector, contrast
+from sale.memory.schema import auctions, embeddings, evidence, state, strategies, tasks
 from sale.memory.writing import put_embedding
 from sale.models.embedding import Embedder
 from sale.types import Pair, TrackRecord
@@ -31,12 +29,8 @@ ROUNDING = 1e-3
 """Largest deviation from 1 of the norm of a stored float32 vector."""
 
 
-_planned = strategies.c.text != ""
-"""An award on track records alone has bids without a plan, and nothing is to be learnt from those."""
-
 # Statements are made once: to build one anew takes several times as long as to run it.
 _AFTER: Final = bindparam("after", type_=BigInteger)
-_UPTO: Final = bindparam("upto", type_=BigInteger)
 _STATE: Final = select(state.c.revision, state.c.generation)
 _NEW_TASKS: Final = (
     select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector)
@@ -44,40 +38,6 @@ _NEW_TASKS: Final = (
     .where(tasks.c.key > _AFTER)
     .order_by(tasks.c.key)
     .limit(bindparam("most", type_=Integer))
-)
-_CHANGED: Final = (
-    select(
-        auctions.c.key,
-        auctions.c.task,
-        auctions.c.revision,
-        auctions.c.started_at,
-        auctions.c.status,
-        auctions.c.tenant,
-        auctions.c.withheld,
-        latest_verdict().label("verdict"),
-    )
-    .where(auctions.c.revision > _AFTER)
-    .order_by(auctions.c.revision)
-    .limit(bindparam("most", type_=Integer))
-)
-_changed = and_(auctions.c.revision > _AFTER, auctions.c.revision <= _UPTO)
-_BIDDERS: Final = (
-    select(strategies.c.auction, strategies.c.agent)
-    .join(auctions, auctions.c.key == strategies.c.auction)
-    .where(_changed, _planned)
-)
-_paid = (
-    select(func.sum(calls.c.dollars))
-    .where(calls.c.dollars.between(0.0, MAX_DOLLARS))
-    .where(calls.c.auction == executions.c.auction, calls.c.part == "execution")
-    .where(calls.c.execution == executions.c.position)
-    .scalar_subquery()
-)
-_WORK: Final = (
-    select(executions.c.auction, executions.c.agent, latest_verdict_on_work().label("verdict"), _paid.label("dollars"))
-    .join(auctions, auctions.c.key == executions.c.auction)
-    .where(_changed)
-    .order_by(executions.c.auction, executions.c.position)
 )
 _HEADS: Final = (
     select(auctions.c.key, auctions.c.id, tasks.c.text)
@@ -94,7 +54,7 @@ _PLANS: Final = (
         strategies.c.refinement,
         strategies.c.won,
     )
-    .where(strategies.c.auction.in_(bindparam("keys", expanding=True)), _planned)
+    .where(strategies.c.auction.in_(bindparam("keys", expanding=True)), planned)
     .order_by(strategies.c.auction, strategies.c.position)
 )
 
@@ -179,6 +139,16 @@ class SyncedIndex:
         self._lock = asyncio.Lock()
         self.index = RecallIndex(encoder.dimensions, self._prior)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes the arrays of this process take."""
+        return self.index.nbytes
+
+    @property
+    def method(self) -> str:
+        """How it recalls, in words."""
+        return "exactly, in this process"
+
     async def pairs(
         self, text: str, agents: Sequence[str], k: int, *, tenants: Collection[str] | None, require_success: bool
     ) -> dict[str, tuple[Pair, ...]]:
@@ -189,22 +159,35 @@ class SyncedIndex:
             chosen = {agent: find(vector, agent, k) for agent in agents}
             return read_pairs(connection, chosen)
 
-        return await self.ask(text, look)
+        return await self._ask(text, look)
 
     async def tracks(
         self, text: str, agents: Sequence[str], *, tenants: Collection[str] | None
     ) -> dict[str, TrackRecord]:
         """`RecallIndex.tracks` on the present state of the database."""
-        return await self.ask(text, lambda _, vector: self.index.tracks(vector, agents, tenants=tenants))
+        return await self._ask(text, lambda _, vector: self.index.tracks(vector, agents, tenants=tenants))
 
-    async def ask(self, text: str, question: Callable[[Connection, Vector], T]) -> T:
+    async def search(
+        self,
+        text: str,
+        k: int,
+        *,
+        tenants: Collection[str] | None,
+        read: Callable[[Connection, Sequence[tuple[int, float]]], T],
+    ) -> T:
+        """Read the auctions that `RecallIndex.similar` finds."""
+        return await self._ask(
+            text, lambda connection, vector: read(connection, self.index.similar(vector, k, tenants=tenants))
+        )
+
+    async def _ask(self, text: str, question: Callable[[Connection, Vector], T]) -> T:
         """Answer a question about a text, in one transaction with catching up.
 
         Args:
             text: To be embedded.
             question: Asked of the connection and the text's vector, in a worker thread, one question at a time.
         """
-        vector = _vector(await self._encoder.encode(text))
+        vector = as_vector(await self._encoder.encode(text))
         return await self._database.finish(self._answer(lambda connection: question(connection, vector)))
 
     async def _answer(self, question: Callable[[Connection], T]) -> T:
@@ -226,7 +209,8 @@ class SyncedIndex:
         """
         revision, generation = connection.execute(_STATE).one()
         if generation != self._generation:
-            left = set(connection.execute(select(auctions.c.key)).scalars())
+            left = {*connection.execute(select(auctions.c.key)).scalars()}
+            left.update(connection.execute(select(evidence.c.key)).scalars())
             if self.index.retain(left):
                 self.index = RecallIndex(self._encoder.dimensions, self._prior)
             self._generation = generation
@@ -270,33 +254,12 @@ class SyncedIndex:
 
     def _read_auctions(self, connection: Connection, upto: int) -> None:
         seen = self.index.revision
+        for one in read_changed_evidence(connection, seen):
+            self.index.put_evidence(one)
         while seen < upto:
-            rows = connection.execute(_CHANGED, {"after": seen, "most": CHUNK}).all()
-            last = rows[-1].revision if len(rows) == CHUNK else upto
-            part = {"after": seen, "upto": last}
-            bidders: dict[int, list[str]] = {}
-            for auction, agent in connection.execute(_BIDDERS, part).all():
-                bidders.setdefault(auction, []).append(agent)
-            work: dict[int, list[TrackedWork]] = {}
-            for row in connection.execute(_WORK, part).all():
-                one = TrackedWork(agent=row.agent, verdict=row.verdict, dollars=row.dollars)
-                work.setdefault(row.auction, []).append(one)
-            for row in rows:
-                own = work.get(row.key, ())
-                entry = IndexedAuction(
-                    auction=row.key,
-                    task=row.task,
-                    started=row.started_at.timestamp(),
-                    awarded=row.status in {"awarded", "settled"},
-                    # The winner's own work, whatever became of the task in other hands.
-                    verdict=own[0].verdict if own else row.verdict,
-                    bidders=bidders.get(row.key, ()),
-                    work=own,
-                    tenant=row.tenant,
-                    withheld=bool(row.withheld),
-                )
+            changed, seen = read_changed(connection, seen, upto, CHUNK)
+            for entry in changed:
                 self.index.put(entry)
-            seen = last
 
 
 def read_pairs(
@@ -331,5 +294,6 @@ def read_pairs(
     }
 
 
-def _vector(stored: bytes) -> Vector:
+def as_vector(stored: bytes) -> Vector:
+    """A stored vector as an array."""
     return np.frombuffer(stored, dtype=STORED).astype(np.float32)

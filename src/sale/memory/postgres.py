@@ -20,14 +20,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from sale.errors import ConfigError, MissingExtraError, StoreError
 from sale.memory import revision
 from sale.memory.backend import POOL_SECONDS, READERS
-from sale.memory.schema import HEAD, metadata
+from sale.memory.schema import HEAD, metadata, vector_tables
 
 POLL_SECONDS: Final = 0.02
 CONNECT_SECONDS: Final = 10
@@ -188,13 +188,16 @@ class PostgresServer:
 
     def wipe(self) -> None:
         """Write the tables anew, without what was deleted. The server's own log and copies are not ours to change."""
-        names = ", ".join(f'"{name}"' for name in metadata.tables)
         with self._alone.connect() as connection:
-            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {names}")
+            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {', '.join(_our_tables(connection))}")
+
+    def shrink(self) -> None:
+        """Write the tables anew, without the room that is no longer used."""
+        self.wipe()
 
     def size(self, connection: Connection) -> int:
         """Bytes on the server's disk, of our tables and their indices."""
-        return int(connection.execute(_SIZE, {"names": [f'"{name}"' for name in metadata.tables]}).scalar_one())
+        return int(connection.execute(_SIZE, {"names": _our_tables(connection)}).scalar_one())
 
     def explain(self, error: Exception) -> StoreError:
         """The error as a user should see it, without a password and without the values of a statement."""
@@ -264,6 +267,12 @@ def _engine(url: URL, *, isolation_level: str, pool_size: int) -> Engine:
         pool_pre_ping=True,
         connect_args=_HOW,
     )
+
+
+def _our_tables(connection: Connection) -> list[str]:
+    """The memory's tables and those of vectors, as names in quotes."""
+    vectors = connection.execute(select(vector_tables.c.name)).scalars().all()
+    return [f'"{name}"' for name in (*metadata.tables, *vectors)]
 
 
 def _taken(connection: Connection, key: int) -> bool:

@@ -12,7 +12,7 @@ from sale.errors import InputError
 from sale.memory.columns import ExactText
 from sale.memory.plausible import sum_of_dollars
 from sale.memory.records import AuctionSummary, MemoryStats, Status
-from sale.memory.schema import auctions, calls, executions, outcomes, strategies, tasks
+from sale.memory.schema import auctions, calls, evidence, executions, outcomes, strategies, tasks
 from sale.types import Verdict
 
 SHOWN = 240
@@ -110,7 +110,7 @@ def find_by_keys(connection: Connection, keys: Sequence[int]) -> dict[int, Aucti
     return found
 
 
-def count(connection: Connection, *, file_bytes: int, index_bytes: int) -> MemoryStats:
+def count(connection: Connection, *, file_bytes: int, index_bytes: int, recall: str) -> MemoryStats:
     """Count records, and the bytes they take."""
     by_status = select(auctions.c.status, func.count()).group_by(auctions.c.status)
     by_verdict = select(outcomes.c.verdict, func.count()).select_from(auctions).join(outcomes, _latest)
@@ -119,9 +119,11 @@ def count(connection: Connection, *, file_bytes: int, index_bytes: int) -> Memor
         verdicts={row[0]: row[1] for row in connection.execute(by_verdict.group_by(outcomes.c.verdict)).all()},
         tasks=_scalar(connection, select(func.count()).select_from(tasks)),
         strategies=_scalar(connection, select(func.count()).select_from(strategies)),
+        evidence=_scalar(connection, select(func.count()).select_from(evidence)),
         dollars=_scalar(connection, select(func.coalesce(sum_of_dollars(calls.c.dollars), 0.0))),
         file_bytes=file_bytes,
         index_bytes=index_bytes,
+        recall=recall,
     )
 
 

@@ -2,22 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from sale.memory import queries
-from sale.memory.index_sync import SyncedIndex
+from sale.memory import queries, vector_table
+from sale.memory.database import MemoryDatabase
+from sale.memory.index_sync import SyncedIndex, TextEncoder
+from sale.memory.prior import PriorWork
 from sale.memory.records import SearchMatch
-from sale.memory.retrieval import Vector
+from sale.memory.server_recall import ServerRecall
 from sale.memory.tenants import DEFAULT, Sharing, TenantMemory
 from sale.types import Pair, Task, TrackRecord
+
+T = TypeVar("T")
+log = logging.getLogger("sale.memory")
+
+
+class RecallMethod(Protocol):
+    """A way to find what is most similar: exactly in this process, or by a server. Both keep to the same rules."""
+
+    @property
+    def method(self) -> str:
+        """How, in words for a user."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes of this process's memory."""
+        ...
+
+    async def pairs(
+        self, text: str, agents: Sequence[str], k: int, *, tenants: Collection[str] | None, require_success: bool
+    ) -> Mapping[str, tuple[Pair, ...]]:
+        """Return each agent's pairs; see `RecallQueries.recall`."""
+        ...
+
+    async def tracks(
+        self, text: str, agents: Sequence[str], *, tenants: Collection[str] | None
+    ) -> Mapping[str, TrackRecord]:
+        """Return each agent's track record; see `RecallQueries.track_records`."""
+        ...
+
+    async def search(
+        self,
+        text: str,
+        k: int,
+        *,
+        tenants: Collection[str] | None,
+        read: Callable[[Connection, Sequence[tuple[int, float]]], T],
+    ) -> T:
+        """Read the auctions of the k tasks most similar to a text, given as (key, similarity)."""
+        ...
+
+
+async def choose_recall(database: MemoryDatabase, encoder: TextEncoder, prior: PriorWork | None) -> RecallMethod:
+    """Return the way to recall from this database: by the server where it has pgvector, else exactly, in this process.
+
+    A server without pgvector is told of once in the log, as a warning.
+
+    Args:
+        database: Open.
+        encoder: Of texts.
+        prior: Work that counts in track records beside what is on record.
+
+    Raises:
+        StoreError: The database cannot be written.
+    """
+    if database.backend.path is not None:
+        return SyncedIndex(database, encoder, prior)
+
+    def prepare(connection: Connection) -> tuple[str | None, str]:
+        obstacle = vector_table.find_obstacle(connection, encoder.dimensions)
+        return obstacle, "" if obstacle else vector_table.register(connection, encoder.name, encoder.dimensions)
+
+    obstacle, table = await database.write(prepare)
+    if obstacle is None:
+        return ServerRecall(database, encoder, table, prior)
+    log.warning("%s: %s. Recall is exact, and each process loads all vectors.", database.backend.where, obstacle)
+    return SyncedIndex(database, encoder, prior)
 
 
 class RecallQueries:
     """The part of `AuctionMemory` that auctions ask."""
 
-    _follower: SyncedIndex
+    _recall: RecallMethod
     _sharing: Sharing
 
     def of(self, tenant: str) -> TenantMemory:
@@ -58,9 +129,7 @@ class RecallQueries:
         if k <= 0 or not agents:
             return dict.fromkeys(agents, ())
         readable = self._sharing.readable_tenants(tenant)
-        return await self._follower.pairs(
-            task.text, tuple(agents), k, tenants=readable, require_success=require_success
-        )
+        return await self._recall.pairs(task.text, tuple(agents), k, tenants=readable, require_success=require_success)
 
     async def track_records(
         self, task: Task, agents: Sequence[str], *, tenant: str = DEFAULT
@@ -79,7 +148,7 @@ class RecallQueries:
         Raises:
             StoreError: The memory cannot be read.
         """
-        return await self._follower.tracks(task.text, tuple(agents), tenants=self._sharing.countable_tenants(tenant))
+        return await self._recall.tracks(task.text, tuple(agents), tenants=self._sharing.countable_tenants(tenant))
 
     async def search(self, text: str, k: int = 10, *, tenant: str | None = None) -> tuple[SearchMatch, ...]:
         """The latest auctions of the k tasks most similar to a text, the most similar first.
@@ -94,9 +163,8 @@ class RecallQueries:
         """
         tenants = None if tenant is None else frozenset({tenant})
 
-        def look(connection: Connection, vector: Vector) -> tuple[SearchMatch, ...]:
-            near = self._follower.index.similar(vector, k, tenants=tenants)
+        def read(connection: Connection, near: Sequence[tuple[int, float]]) -> tuple[SearchMatch, ...]:
             found = queries.find_by_keys(connection, [key for key, _ in near])
             return tuple(SearchMatch(summary=found[key], similarity=likeness) for key, likeness in near if key in found)
 
-        return await self._follower.ask(text, look)
+        return await self._recall.search(text, k, tenants=tenants, read=read)

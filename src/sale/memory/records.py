@@ -136,6 +136,27 @@ class ForgetReport:
     """Tasks no auction is left of."""
     pairs: int
     """Quotations of the forgotten auctions in the refinements of others."""
+    evidence: int = 0
+    """Lines of what compaction kept of such auctions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompactionReport:
+    """What compaction did."""
+
+    before: int
+    """Finished auctions."""
+    after: int
+    bound: int
+    """How many were to stay; more do where tenants, or tasks without a vector, are too many."""
+    lines: int
+    """Of evidence that stand for those that went, an agent's work each."""
+    unjudged: int
+    """Executions among them without a verdict: they count nowhere any more."""
+    faded: float
+    """Executions that were forgotten because of their age."""
+    archive: tuple[str, ...]
+    """Files that hold the records that went; none where no archive was wanted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +166,8 @@ class ImportReport:
     added: int
     present: int
     """Records that were there already; they were left as they are."""
+    evidence: int = 0
+    """Lines added of what compaction kept of auctions."""
     bad: tuple[str, ...] = ()
     """Lines that were skipped, and why: `<file>:<line>: <fault>`."""
 
@@ -159,9 +182,13 @@ class MemoryStats:
     """By the latest verdict; auctions without one are left out."""
     tasks: int
     strategies: int
+    evidence: int
+    """Lines of what compaction kept of auctions that went."""
     dollars: float
-    """Everything ever paid for."""
+    """Everything paid for that is on record."""
     file_bytes: int
     """On disk, with the write-ahead log."""
     index_bytes: int
     """In this process, for recall."""
+    recall: str
+    """How the most similar tasks are found, in words."""

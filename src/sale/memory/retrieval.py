@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sale.memory.arrays import grow
 from sale.memory.prior import PriorWork
 from sale.memory.tenants import DEFAULT
-from sale.memory.track_records import NEAR, TrackedWork, TrackIndex, WorkContext
+from sale.memory.track_records import NEAR, TrackedWork, TrackIndex, WorkContext, WorkStatistics
 from sale.types import TrackRecord
 
 Vector = NDArray[np.float32]
@@ -61,6 +61,19 @@ class PairCandidate:
     refined: bool
     """Entered as a refined bid."""
     won: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexedEvidence:
+    """The data the index needs of what was kept of auctions that were compacted."""
+
+    key: int
+    task: int
+    """An exemplar of their tasks."""
+    started: float
+    """When the newest of them was begun, in seconds since 1970."""
+    tenant: str
+    work: WorkStatistics
 
 
 Own = Literal["losing", "winning", "both"]
@@ -177,8 +190,14 @@ class RecallIndex:
         )
         self._tracks.put(place_of, entry.work)
 
+    def put_evidence(self, one: IndexedEvidence) -> None:
+        """Take in what was kept of auctions, or what has changed about it. Its task must be there."""
+        tenant = self._tenants.setdefault(one.tenant, len(self._tenants))
+        place = WorkContext(auction=one.key, row=self._tasks[one.task], started=one.started, tenant=tenant)
+        self._tracks.put_statistics(place, (one.work,))
+
     def retain(self, auctions: Collection[int]) -> bool:
-        """Drop all auctions but these. Their room is not won back.
+        """Drop all auctions, and all evidence, but that of these keys. Their room is not won back.
 
         Returns:
             Whether so little is left that it is better to start anew.

@@ -38,7 +38,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
 
-HEAD: Final = "0012"
+HEAD: Final = "0013"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 
@@ -73,7 +73,7 @@ tasks = Table(
     metadata,
     _key(),
     Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of id, text and domain
-    Column("text_digest", String(64), nullable=False),  # SHA-256 of the text
+    Column("text_digest", String(64), nullable=False, index=True),  # SHA-256 of the text
     Column("id", ExactText, nullable=False),
     Column("domain", ExactText),
     Column("text", ExactText, nullable=False),
@@ -85,6 +85,34 @@ embeddings = Table(
     Column("task", KEY, ForeignKey("tasks.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("embedder", ExactText, primary_key=True),
     Column("vector", LargeBinary, nullable=False),  # float32, little-endian, unit length
+)
+
+vector_tables = Table(
+    "vector_tables",  # of a server with pgvector, by embedder; see `vector_table`
+    metadata,
+    Column("embedder", ExactText, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("upto", BigInteger, nullable=False),  # texts of tasks up to this key are all there
+    Column("indexed", Boolean, nullable=False),
+)
+
+evidence = Table(
+    "evidence",  # what agents' work came to, of auctions that were compacted
+    metadata,
+    _key(),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("task", KEY, ForeignKey("tasks.key"), nullable=False, index=True),  # an exemplar of theirs
+    Column("revision", BigInteger, nullable=False, index=True),  # of its last change
+    Column("tenant", ExactText, nullable=False, index=True),
+    Column("source", ExactText, nullable=False),  # as that of auctions
+    Column("agent", ExactText, nullable=False, index=True),
+    Column("successes", Double, nullable=False),  # executions, less what was forgotten of them
+    Column("failures", Double, nullable=False),
+    Column("dollars", Double, nullable=False),  # of those whose cost is known
+    Column("costed", Double, nullable=False),  # how many that are
+    Column("first_at", UtcTime, nullable=False),  # when the oldest of the auctions was begun
+    Column("last_at", UtcTime, nullable=False),  # and the newest
+    Column("faded_at", UtcTime, nullable=False),  # up to when time has been taken off
 )
 
 success_models = Table(
@@ -189,7 +217,7 @@ strategies = Table(
     Column("evidence", JsonText),  # null: of a time before agents looked; else a list of quotations
     Column("evidence_note", ExactText),
     ForeignKeyConstraint(["auction", "refinement"], ["refinements.auction", "refinements.position"]),
-    Index("ix_strategies_auction_agent", "auction", "agent"),
+    Index("ix_strategies_agent", "agent", "auction"),
 )
 
 scores = Table(
@@ -247,6 +275,7 @@ executions = Table(
     Column("trace", JsonText, nullable=False),
     Column("seconds", RealNumber),
     Column("error", ExactText),
+    Index("ix_executions_agent", "agent", "auction"),
 )
 
 outcomes = Table(

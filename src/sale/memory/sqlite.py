@@ -89,6 +89,12 @@ class SqliteFile:
         """Deleted rows are overwritten where they were; this empties the log of them."""
         empty_log(self.engine)
 
+    def shrink(self) -> None:
+        """Write the file anew, without the room that is no longer used."""
+        with self.engine.connect() as connection:
+            connection.execution_options(**BARE).exec_driver_sql("VACUUM")
+        empty_log(self.engine)
+
     def size(self, connection: Connection) -> int:  # noqa: ARG002  the other kind of database asks by it
         """Bytes on disk."""
         return size(self.path)

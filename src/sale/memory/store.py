@@ -10,38 +10,36 @@ changed, judgements are added and never replaced, money spent on what failed sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO, get_args
+from typing import Self, get_args
 
 from sqlalchemy import Connection
 
 from sale.errors import InputError
-from sale.memory import export, forgetting, lifecycle, queries
+from sale.memory import forgetting, lifecycle, queries
 from sale.memory.batches import BatchQueries
 from sale.memory.database import MemoryDatabase
 from sale.memory.figures import FigureQueries
-from sale.memory.importers.into_memory import import_works
 from sale.memory.index_sync import SyncedIndex, TextEncoder
 from sale.memory.learning_data import LearningQueries
 from sale.memory.prior import PriorWork
 from sale.memory.reading import read_records
-from sale.memory.recall import RecallQueries
-from sale.memory.records import AuctionSummary, ForgetReport, ImportReport, MemoryStats, Record, Status
+from sale.memory.recall import RecallMethod, RecallQueries, choose_recall
+from sale.memory.records import AuctionSummary, ForgetReport, MemoryStats, Record, Status
+from sale.memory.retention import Retention
 from sale.memory.tenants import DEFAULT, Sharing, check_name
+from sale.memory.transfer import TransferQueries
 from sale.models.embedding import Embedder
-from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Price, Result, Task, Verdict
-
-if TYPE_CHECKING:
-    from sale.memory.importers.read import ReadFile
+from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Result, Task, Verdict
 
 BUSY_SECONDS = 60.0
 """Seconds a write waits for that of another process, before it is an error."""
 
 
-class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries):
+class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries, TransferQueries):
     """The memory in one database, shared by any number of tasks and processes. Use it as an async context manager."""
 
     def __init__(
@@ -50,12 +48,14 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         embedder: Embedder,
         prior: PriorWork | None = None,
         sharing: Sharing | None = None,
+        retention: Retention | None = None,
     ) -> None:
         """Use `open`."""
         super().__init__(database)
         self._sharing = sharing or Sharing()
+        self._retention = retention or Retention()
         self._encoder = TextEncoder(embedder)
-        self._follower = SyncedIndex(database, self._encoder, prior)
+        self._recall: RecallMethod = SyncedIndex(database, self._encoder, prior)
 
     @classmethod
     async def open(
@@ -65,6 +65,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         embedder: Embedder,
         prior: PriorWork | None = None,
         sharing: Sharing | None = None,
+        retention: Retention | None = None,
         busy_seconds: float = BUSY_SECONDS,
     ) -> Self:
         """Open the memory; made where there is none, upgraded where it is older than this version.
@@ -76,6 +77,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
             embedder: For the vectors of tasks. Those of another embedder are kept and made anew beside them.
             prior: Work that counts in track records beside what is on record; it counts for all tenants.
             sharing: What tenants let each other see; no texts, and numbers, unless given.
+            retention: How much stays on record; everything unless given.
             busy_seconds: How long to wait for other processes.
 
         Raises:
@@ -83,8 +85,9 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
             MissingExtraError: The memory is on a server, and the `postgres` extra is not installed.
             StoreError: It cannot be opened or written, is not an auction memory, or is newer than this version.
         """
-        memory = cls(await MemoryDatabase.open(place, busy_seconds), embedder, prior, sharing)
+        memory = cls(await MemoryDatabase.open(place, busy_seconds), embedder, prior, sharing, retention)
         try:
+            memory._recall = await choose_recall(memory._database, memory._encoder, prior)
             await memory.sweep()
         except BaseException:
             await memory.aclose()
@@ -171,6 +174,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         """
         attempts = (*earlier, Attempt(execution=execution, outcome=outcome))
         await self._database.write(lambda connection: lifecycle.settle(connection, auction_id, attempts, baseline))
+        self._note_records()
 
     async def settle_result(self, result: Result) -> None:
         """`settle`, with all that a result says."""
@@ -320,75 +324,22 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries)
         chosen = forgetting.ForgetFilter(ids=auction_ids, before=before, source=source, tenant=tenant)
         return await self._database.erase(lambda connection: forgetting.forget(connection, chosen))
 
-    async def export(self, target: Path | str | TextIO) -> int:
-        """Write every finished record as one line of JSON; the format is in `sale.memory.export`.
-
-        Args:
-            target: A file, replaced only once the whole is written; or an open text stream.
-
-        Returns:
-            How many records.
-
-        Raises:
-            InputError: The target is the memory's own file.
-            StoreError: The memory cannot be read.
-            OutputError: The file cannot be written.
-            OSError: The stream cannot be written.
-        """
-        return await export.export(self._database, self._encoder, target)
-
-    async def import_(self, path: Path | str, *, source: str | None = None, skip_bad: bool = False) -> ImportReport:
-        """Add the records of an exported file. Those whose id is present are left as they are.
-
-        Args:
-            path: The file.
-            source: Where they come from, for `forget(source=…)`; `import:<file name>` unless given.
-            skip_bad: Leave out lines that are wrong, instead of importing nothing.
-
-        Raises:
-            InputError: The file cannot be read, or a line is wrong (`<file>:<line>`); nothing is imported.
-            StoreError: The memory cannot be written.
-        """
-        path = Path(path)
-        return await export.import_file(
-            self._database, self._encoder, path, source or f"import:{path.name}", skip_bad=skip_bad
-        )
-
-    async def import_work(
-        self,
-        file: ReadFile,
-        *,
-        source: str | None = None,
-        prices: Mapping[str, Price] | None = None,
-        texts: bool = True,
-    ) -> ImportReport:
-        """Add past work that another program recorded; `read_past_work` reads it. What is present is left as it is.
-
-        Args:
-            file: What was read. Its malformed units are not looked at again.
-            source: Where it comes from, for `forget(source=…)`; `import:<file name>` unless given.
-            prices: By agent; they make dollars of tokens where the file names no dollars.
-            texts: Whether texts of tasks and answers are kept; else their embeddings and outcomes alone.
-
-        Raises:
-            StoreError: The memory cannot be written. What was added before stays; to import again adds the rest.
-        """
-        origin = source or f"import:{Path(file.name).name}"
-        return await import_works(self._database, self._encoder, file, prices or {}, source=origin, texts=texts)
-
     async def stats(self) -> MemoryStats:
         """Count records, and the bytes they take.
 
         Raises:
             StoreError: The memory cannot be read.
         """
-        size, index = self._database.backend.size, self._follower.index
+        size, recall = self._database.backend.size, self._recall
         return await self._database.read(
-            lambda connection: queries.count(connection, file_bytes=size(connection), index_bytes=index.nbytes)
+            lambda connection: queries.count(
+                connection, file_bytes=size(connection), index_bytes=recall.nbytes, recall=recall.method
+            )
         )
 
     async def aclose(self) -> None:
         """Finish what is under way and let go of the file. Auctions of this memory still unfinished are swept later."""
+        await self._finish_compaction()
         await self._database.close()
 
     async def __aenter__(self) -> Self:

@@ -23,8 +23,9 @@ tasks."""
 ALIKE: Final = 0.5
 """A nearest past task at least as alike as this counts in full; below, all evidence counts less, down to none at 0."""
 NEAREST: Final = 64
-"""Executions of an agent that count, the most similar ones. What is beyond is far away, or there is plenty nearer; and
-an agent that worked a thousand times is not a thousandfold certain about a task unlike them all."""
+"""Executions of an agent that count, the most similar ones, be they lines of their own or counted together. What is
+beyond is far away, or there is plenty nearer; and an agent that worked a thousand times is not a thousandfold certain
+about a task unlike them all."""
 # Single-precision products may differ in the last bits for equal rows; candidates this close are scored again.
 NEAR: Final = np.float32(1e-5)
 MICRO: Final = 1e6
@@ -40,13 +41,38 @@ class TrackedWork:
     dollars: float | None = None
     """Its cost; `None` where that is not known."""
 
+    @property
+    def statistics(self) -> WorkStatistics:
+        """What it counts."""
+        return WorkStatistics(
+            agent=self.agent,
+            successes=float(self.verdict == "success"),
+            failures=float(self.verdict == "failure"),
+            dollars=self.dollars or 0.0,
+            costed=float(self.dollars is not None),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkStatistics:
+    """What an agent's executions at one text came to, all that its track record needs of them."""
+
+    agent: str
+    successes: float
+    """How many were judged a success. A fraction, where part of it was forgotten; so are the others."""
+    failures: float
+    dollars: float
+    """What those cost whose cost is known, together."""
+    costed: float
+    """How many those are."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkContext:
     """Where executions belong."""
 
     auction: int
-    """Its key; below 0 for work that is none of an auction here."""
+    """Its key, or that of what was kept of several; below 0 for work that is none of an auction here."""
     row: int
     """Of its task's text."""
     started: float
@@ -56,7 +82,7 @@ class WorkContext:
 
 
 class TrackIndex:
-    """A line for each execution: whose, on which text, when, how judged."""
+    """A line for each execution, or for several counted together: whose, on which text, when, how judged."""
 
     def __init__(self) -> None:
         """Empty."""
@@ -68,34 +94,40 @@ class TrackIndex:
         self._started = np.zeros(0, dtype=np.float64)
         self._tenant = np.zeros(0, dtype=np.int32)
         self._agent = np.zeros(0, dtype=np.int32)
-        self._judged = np.zeros(0, dtype=np.bool_)
-        self._succeeded = np.zeros(0, dtype=np.bool_)
+        self._successes = np.zeros(0, dtype=np.float64)
+        self._failures = np.zeros(0, dtype=np.float64)
         self._dollars = np.zeros(0, dtype=np.float64)
+        self._costed = np.zeros(0, dtype=np.float64)
 
     @property
     def nbytes(self) -> int:
         """Bytes the arrays take."""
         own = (self._auction, self._row, self._started, self._tenant, self._agent)
-        arrays = (*own, self._judged, self._succeeded, self._dollars)
+        arrays = (*own, self._successes, self._failures, self._dollars, self._costed)
         return sum(array.nbytes for array in arrays)
 
     def put(self, of: WorkContext, work: Sequence[TrackedWork]) -> None:
         """Take in the executions of an auction, or new verdicts on them. They come all at once and in their order."""
-        if not work:
+        self.put_statistics(of, [one.statistics for one in work])
+
+    def put_statistics(self, of: WorkContext, lines: Sequence[WorkStatistics]) -> None:
+        """Take in lines, or what has changed about them. Those of one key come all at once and in their order."""
+        if not lines:
             return
         first = self._first.setdefault(of.auction, self._size)
-        self._size = max(self._size, first + len(work))
+        self._size = max(self._size, first + len(lines))
         if self._size > len(self._auction):
             self._grow()
-        for place, one in enumerate(work, start=first):
+        for place, one in enumerate(lines, start=first):
             self._auction[place] = of.auction
             self._row[place] = of.row
             self._started[place] = of.started
             self._tenant[place] = of.tenant
             self._agent[place] = self._codes.setdefault(one.agent, len(self._codes))
-            self._judged[place] = one.verdict in {"success", "failure"}
-            self._succeeded[place] = one.verdict == "success"
-            self._dollars[place] = np.nan if one.dollars is None else one.dollars
+            self._successes[place] = one.successes
+            self._failures[place] = one.failures
+            self._dollars[place] = one.dollars
+            self._costed[place] = one.costed
 
     def retain(self, auctions: Collection[int]) -> None:
         """Drop the executions of all auctions but these. Their room is not won back.
@@ -105,7 +137,8 @@ class TrackIndex:
         gone = [auction for auction in self._first if auction >= 0 and auction not in auctions]
         for auction in gone:
             del self._first[auction]
-        self._judged[np.isin(self._auction, gone)] = False
+        places = np.isin(self._auction, gone)
+        self._successes[places] = self._failures[places] = 0.0
 
     def records(
         self,
@@ -125,38 +158,50 @@ class TrackIndex:
             exactly: The same for some rows, in double precision.
             tenants: Whose work counts; `None`: everybody's.
         """
-        counted = self._judged if tenants is None else self._judged & np.isin(self._tenant, tenants)
-        found = {agent: self._nearest(agent, counted, similarities, exactly) for agent in agents}
-        nearest = max((float(near[0]) for near, _ in found.values() if len(near)), default=0.0)
-        return {agent: self._record(agent, weights_of(near, nearest), at) for agent, (near, at) in found.items()}
+        counts = self._successes + self._failures
+        if tenants is not None:
+            counts = np.where(np.isin(self._tenant, tenants), counts, 0.0)
+        found = {agent: self._nearest(agent, counts, similarities, exactly) for agent in agents}
+        nearest = max((float(near[0]) for near, *_ in found.values() if len(near)), default=0.0)
+        return {
+            agent: self._record(agent, share * weights_of(near, nearest), at)
+            for agent, (near, share, at) in found.items()
+        }
 
     def _nearest(
         self,
         agent: str,
-        counted: NDArray[np.bool_],
+        counts: NDArray[np.float64],
         similarities: NDArray[np.float32],
         exactly: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Similarity, the greatest first, and places of the executions that count for an agent."""
-        places = np.flatnonzero(counted & (self._agent == self._codes.get(agent, -1)))
-        if len(places) > NEAREST:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """Similarity, the greatest first, share that counts, and places of the lines that count for an agent."""
+        places = np.flatnonzero((counts > 0.0) & (self._agent == self._codes.get(agent, -1)))
+        wanted = NEAREST
+        while wanted < len(places):
             rough = similarities[self._row[places]]
-            last = len(rough) - NEAREST
-            places = places[rough >= np.partition(rough, last)[last] - NEAR]
+            last = len(rough) - wanted
+            close = places[rough >= np.partition(rough, last)[last] - NEAR]
+            if counts[close].sum() >= NEAREST:  # lines that are partly forgotten count less than one each
+                places = close
+                break
+            wanted *= 2
         rows, text = np.unique(self._row[places], return_inverse=True)
         similarity = exactly(rows)[text]
-        order = np.lexsort((-places, -self._auction[places], -self._started[places], -similarity))[:NEAREST]
-        return similarity[order], places[order]
+        order = np.lexsort((-places, -self._auction[places], -self._started[places], -similarity))
+        each = counts[places[order]]
+        left = NEAREST - (np.cumsum(each) - each)
+        order = order[left > 0.0]
+        share = np.minimum(1.0, left[left > 0.0] / each[left > 0.0])
+        return similarity[order], share, places[order]
 
     def _record(self, agent: str, weights: NDArray[np.float64], places: NDArray[np.int64]) -> TrackRecord:
-        succeeded, dollars = self._succeeded[places], self._dollars[places]
-        known = ~np.isnan(dollars)
         return TrackRecord(
             agent=agent,
-            successes=float(np.sum(weights[succeeded])),
-            failures=float(np.sum(weights[~succeeded])),
-            spent=float(np.sum(weights[known] * dollars[known])) * MICRO,
-            costed=float(np.sum(weights[known])),
+            successes=float(np.sum(weights * self._successes[places])),
+            failures=float(np.sum(weights * self._failures[places])),
+            spent=float(np.sum(weights * self._dollars[places])) * MICRO,
+            costed=float(np.sum(weights * self._costed[places])),
         )
 
     def _grow(self) -> None:
@@ -165,9 +210,10 @@ class TrackIndex:
         self._started = grow(self._started, self._size)
         self._tenant = grow(self._tenant, self._size)
         self._agent = grow(self._agent, self._size)
-        self._judged = grow(self._judged, self._size)
-        self._succeeded = grow(self._succeeded, self._size)
+        self._successes = grow(self._successes, self._size)
+        self._failures = grow(self._failures, self._size)
         self._dollars = grow(self._dollars, self._size)
+        self._costed = grow(self._costed, self._size)
 
 
 def weights_of(similarity: NDArray[np.float64], nearest: float) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, cast
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 
 from sale.errors import InputError
+from sale.memory import vector_table
 from sale.memory.columns import text_digest
 from sale.memory.records import Judgement
 from sale.memory.schema import (
@@ -76,6 +77,8 @@ class Rows:
                     rows = _new_models(connection, rows)
                 if rows:
                     connection.execute(statement, rows)
+                    if table is embeddings:
+                        vector_table.follow(connection, rows)
 
 
 def _new_models(connection: Connection, rows: Sequence[Fields]) -> list[Fields]:
@@ -139,6 +142,7 @@ def put_embedding(connection: Connection, task: int, embedder: str, vector: byte
     changed = connection.execute(update(embeddings).where(mine).values(vector=vector))
     if not changed.rowcount:
         connection.execute(insert(embeddings), {"task": task, "embedder": embedder, "vector": vector})
+    vector_table.follow(connection, [{"task": task, "embedder": embedder, "vector": vector}])
 
 
 def next_position(connection: Connection, table: Table, auction: int) -> int:

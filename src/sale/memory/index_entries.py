@@ -1,0 +1,151 @@
+"""What an index needs of auctions, read from the database: of those that changed, or of some by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, and_, bindparam, func, select
+
+from sale.memory.plausible import MAX_DOLLARS
+from sale.memory.queries import latest_verdict, latest_verdict_on_work
+from sale.memory.retrieval import IndexedAuction, IndexedEvidence
+from sale.memory.schema import auctions, calls, evidence, executions, strategies
+from sale.memory.track_records import TrackedWork, WorkStatistics
+
+planned: Final = strategies.c.text != ""
+"""An award on track records alone has bids without a plan, and nothing is to be learnt from those."""
+
+_paid = (
+    select(func.sum(calls.c.dollars))
+    .where(calls.c.dollars.between(0.0, MAX_DOLLARS))
+    .where(calls.c.auction == executions.c.auction, calls.c.part == "execution")
+    .where(calls.c.execution == executions.c.position)
+    .scalar_subquery()
+)
+
+
+class _Statements:
+    """The statements for one choice of auctions. Made once: to build one takes several times as long as to run it."""
+
+    def __init__(self, heads: ColumnElement[bool], parts: ColumnElement[bool]) -> None:
+        """Take the condition on `auctions`, and the one for the tables that hang on it."""
+        self.heads = select(
+            auctions.c.key,
+            auctions.c.task,
+            auctions.c.revision,
+            auctions.c.started_at,
+            auctions.c.status,
+            auctions.c.tenant,
+            auctions.c.withheld,
+            latest_verdict().label("verdict"),
+        ).where(heads)
+        self.bidders = (
+            select(strategies.c.auction, strategies.c.agent)
+            .join(auctions, auctions.c.key == strategies.c.auction)
+            .where(parts, planned)
+        )
+        self.work = (
+            select(
+                executions.c.auction,
+                executions.c.agent,
+                latest_verdict_on_work().label("verdict"),
+                _paid.label("dollars"),
+            )
+            .join(auctions, auctions.c.key == executions.c.auction)
+            .where(parts)
+            .order_by(executions.c.auction, executions.c.position)
+        )
+
+
+_after = auctions.c.revision > bindparam("after", type_=BigInteger)
+_CHANGED: Final = _Statements(_after, and_(_after, auctions.c.revision <= bindparam("upto", type_=BigInteger)))
+_CHANGED_HEADS: Final = _CHANGED.heads.order_by(auctions.c.revision).limit(bindparam("most", type_=Integer))
+_listed = auctions.c.key.in_(bindparam("keys", expanding=True))
+_BY_KEY: Final = _Statements(_listed, _listed)
+
+
+_CHANGED_EVIDENCE: Final = select(evidence).where(evidence.c.revision > bindparam("after", type_=BigInteger))
+_EVIDENCE_BY_KEY: Final = select(evidence).where(evidence.c.key.in_(bindparam("keys", expanding=True)))
+
+
+def read_changed(connection: Connection, after: int, upto: int, most: int) -> tuple[list[IndexedAuction], int]:
+    """The auctions that changed after one revision and up to another, by rising revisions.
+
+    Args:
+        connection: Reading.
+        after: The revision that is known.
+        upto: The newest.
+        most: How many at once.
+
+    Returns:
+        The auctions, and the revision up to which they are all.
+    """
+    heads = connection.execute(_CHANGED_HEADS, {"after": after, "most": most}).all()
+    last = heads[-1].revision if len(heads) == most else upto
+    return _entries(connection, _CHANGED, heads, {"after": after, "upto": last}), last
+
+
+def read_by_key(connection: Connection, keys: list[int]) -> list[IndexedAuction]:
+    """These auctions; keys that are gone are left out."""
+    heads = connection.execute(_BY_KEY.heads, {"keys": keys}).all()
+    return _entries(connection, _BY_KEY, heads, {"keys": keys})
+
+
+def read_changed_evidence(connection: Connection, after: int) -> list[IndexedEvidence]:
+    """What was kept of compacted auctions, as far as it changed after a revision."""
+    return _evidence(connection.execute(_CHANGED_EVIDENCE, {"after": after}).all())
+
+
+def read_evidence_by_key(connection: Connection, keys: list[int]) -> list[IndexedEvidence]:
+    """The evidence of these keys; those that are gone, or are of auctions, are left out."""
+    return _evidence(connection.execute(_EVIDENCE_BY_KEY, {"keys": keys}).all())
+
+
+def _evidence(rows: Any) -> list[IndexedEvidence]:  # noqa: ANN401
+    return [
+        IndexedEvidence(
+            key=row.key,
+            task=row.task,
+            started=row.last_at.timestamp(),
+            tenant=row.tenant,
+            work=WorkStatistics(
+                agent=row.agent,
+                successes=row.successes,
+                failures=row.failures,
+                dollars=row.dollars,
+                costed=row.costed,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _entries(
+    connection: Connection,
+    statements: _Statements,
+    heads: Any,  # noqa: ANN401  rows of `heads`
+    parameters: Mapping[str, object],
+) -> list[IndexedAuction]:
+    bidders: dict[int, list[str]] = {}
+    for auction, agent in connection.execute(statements.bidders, parameters).all():
+        bidders.setdefault(auction, []).append(agent)
+    work: dict[int, list[TrackedWork]] = {}
+    for row in connection.execute(statements.work, parameters).all():
+        one = TrackedWork(agent=row.agent, verdict=row.verdict, dollars=row.dollars)
+        work.setdefault(row.auction, []).append(one)
+    return [
+        IndexedAuction(
+            auction=row.key,
+            task=row.task,
+            started=row.started_at.timestamp(),
+            awarded=row.status in {"awarded", "settled"},
+            # The winner's own work, whatever became of the task in other hands.
+            verdict=work[row.key][0].verdict if row.key in work else row.verdict,
+            bidders=bidders.get(row.key, ()),
+            work=work.get(row.key, ()),
+            tenant=row.tenant,
+            withheld=bool(row.withheld),
+        )
+        for row in heads
+    ]

@@ -1,0 +1,154 @@
+"""The questions of recall as SQL for a PostgreSQL server with pgvector: which auctions may be among the nearest.
+
+Each is asked in one of three ways. By a *walk* through the index the server goes over the texts in the order of their
+similarity, by approximation, and takes of each what passes the filter until it has enough; it gives up after
+`hnsw.max_scan_tuples`. A *shared* walk goes once over so many texts for several agents, who mostly find enough there.
+*Exactly* it collects everything that passes the filter and sorts it; that is for filters few rows pass. Vectors are of
+half precision here, so a few more are asked for than are wanted, and whoever asks ranks them again by full vectors.
+"""
+
+# ruff: noqa: S608  every part is a constant of this file, or the name of a table that `vector_table` made
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from sqlalchemy import ARRAY, Text, TextClause, bindparam, text
+
+Way = Literal["exact", "shared", "walk"]
+
+SETTINGS: Final = """
+SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
+       set_config('hnsw.ef_search', :breadth, true),
+       set_config('enable_seqscan', 'off', true),
+       set_config('enable_sort', 'off', true),
+       set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true)
+"""
+"""For one transaction, before it asks through the index. Without the last four the server may, by its statistics of a
+table that is filling, prefer to read and sort all of it."""
+
+_LATEST: Final = "(SELECT o.verdict FROM outcomes o WHERE o.auction = a.key {of} ORDER BY o.position DESC LIMIT 1)"
+_VERDICT: Final = (
+    "CASE WHEN (SELECT true FROM executions e WHERE e.auction = a.key AND e.position = 0) "
+    f"THEN {_LATEST.format(of='AND o.execution = 0')} ELSE {_LATEST.format(of='')} END"
+)
+_TENANT: Final = "AND a.tenant = ANY(:tenants)"
+_EXAMPLE: Final = f"""
+  AND a.status IN ('awarded', 'settled') AND a.withheld IS NOT TRUE
+  AND EXISTS (SELECT 1 FROM strategies s WHERE s.auction = a.key AND s.agent = who.agent AND s.text <> '')
+  AND (SELECT count(*) FROM strategies s WHERE s.auction = a.key AND s.text <> '') > 1
+  AND {_VERDICT} {{verdict}}
+"""
+_JUDGED: Final = """
+  AND e.agent = who.agent
+  AND (SELECT o.verdict FROM outcomes o WHERE o.auction = e.auction AND o.execution = e.position
+       ORDER BY o.position DESC LIMIT 1) IN ('success', 'failure')
+"""
+_WHO: Final = "unnest(:agents) AS who(agent)"
+_AUCTION: Final = "tasks t JOIN auctions a ON a.task = t.key"
+_OF_TEXT: Final = f"(SELECT a.* FROM {_AUCTION} WHERE t.text_digest = v.digest OFFSET 0) a"
+"""The auctions of one text. `OFFSET 0` has them found first: else the server may look for the newest first, by time."""
+_DONE: Final = "JOIN executions e ON e.auction = a.key"
+_NEWEST: Final = "a.started_at DESC, a.key DESC"
+
+MANY_OF_AGENT: Final = text(
+    "SELECT who.agent, (SELECT count(*) FROM (SELECT 1 FROM strategies s WHERE s.agent = who.agent LIMIT :few) f) "
+    f"FROM {_WHO}"
+).bindparams(bindparam("agents", type_=ARRAY(Text)))
+MANY_WORKS: Final = text(
+    "SELECT who.agent, (SELECT count(*) FROM (SELECT 1 FROM executions e WHERE e.agent = who.agent LIMIT :few) f) "
+    "+ (SELECT count(*) FROM (SELECT 1 FROM evidence k WHERE k.agent = who.agent LIMIT :few) f) "
+    f"FROM {_WHO}"
+).bindparams(bindparam("agents", type_=ARRAY(Text)))
+MANY_OF_TENANTS: Final = text(
+    "SELECT count(*) FROM (SELECT 1 FROM auctions a WHERE a.tenant = ANY(:tenants) LIMIT :few) f"
+).bindparams(bindparam("tenants", type_=ARRAY(Text)))
+MANY: Final = text("SELECT count(*) FROM (SELECT 1 FROM auctions LIMIT :few) f")
+
+
+def examples(table: str, *, way: Way, tenants: bool, require_success: bool) -> TextClause:
+    """For each agent the auctions to learn from, the most recent of each text: `RecallIndex.examples`.
+
+    Args:
+        table: Of the vectors.
+        way: How to ask.
+        tenants: Whether only some tenants' are asked for.
+        require_success: Only auctions whose work was a success.
+
+    Returns:
+        Rows of (agent, auction), for the
+        parameters agents, vector, wanted, texts in a shared walk, and tenants.
+    """
+    narrow = _EXAMPLE.format(verdict="= 'success'" if require_success else "IS DISTINCT FROM 'failure'")
+    return _bound(_one_a_text(table, narrow, way=way, tenants=tenants), tenants=tenants)
+
+
+def similar(table: str, *, way: Way, tenants: bool) -> TextClause:
+    """The same among all auctions whatever became of them, for the one agent ''."""
+    return _bound(_one_a_text(table, "", way=way, tenants=tenants), tenants=tenants)
+
+
+def _one_a_text(table: str, narrow: str, *, way: Way, tenants: bool) -> str:
+    own = _TENANT if tenants else ""
+    if way == "exact":
+        found = (
+            f"SELECT DISTINCT ON (t.text_digest) t.text_digest AS digest, a.key FROM {_AUCTION} "
+            f"WHERE true {own} {narrow} ORDER BY t.text_digest, {_NEWEST}"
+        )
+        return _sorted(table, found)
+    newest = f"SELECT a.key FROM {_OF_TEXT} WHERE true {own} {narrow} ORDER BY {_NEWEST} LIMIT 1"
+    return _walked(table, newest, way)
+
+
+def works(table: str, *, way: Way, tenants: bool) -> TextClause:
+    """For each agent the auctions with its executions that count in its track record: `TrackIndex.records`.
+
+    Returns:
+        Rows of (agent, key of an auction or of evidence), one for each execution or line of evidence, for the
+        parameters agents, vector, wanted, texts in a shared walk, and tenants.
+    """
+    own, kept = (_TENANT, "AND k.tenant = ANY(:tenants)") if tenants else ("", "")
+    line, judged = "a.key, a.started_at AS at, e.position AS place", f"{own} {_JUDGED}"
+    kept_line = f"k.key, k.last_at, 0 FROM tasks t JOIN evidence k ON k.task = t.key AND k.agent = who.agent {kept}"
+    if way == "exact":
+        found = (
+            f"SELECT t.text_digest AS digest, {line} FROM {_AUCTION} {_DONE} WHERE true {judged} "
+            f"UNION ALL SELECT t.text_digest, {kept_line}"
+        )
+        return _bound(_sorted(table, found), tenants=tenants)
+    newest = (
+        f"SELECT w.key FROM (SELECT {line} FROM {_OF_TEXT} {_DONE} WHERE true {judged} "
+        f"UNION ALL SELECT {kept_line} WHERE t.text_digest = v.digest) w "
+        "ORDER BY w.at DESC, w.key DESC, w.place DESC LIMIT :wanted"
+    )
+    return _bound(_walked(table, newest, way), tenants=tenants)
+
+
+def _sorted(table: str, found: str) -> str:
+    """All that is found, by similarity."""
+    return (
+        f"SELECT who.agent, near.key FROM {_WHO} CROSS JOIN LATERAL ("
+        f"SELECT found.key FROM ({found}) found JOIN {table} v ON v.digest = found.digest "
+        "ORDER BY (v.vector <#> CAST(:vector AS halfvec)) + 0.0, found.key DESC LIMIT :wanted) near"
+    )
+
+
+def _walked(table: str, of_each: str, way: Way) -> str:
+    """What there is of each text, the most similar text first, through the index."""
+    distance = "v.vector <#> CAST(:vector AS halfvec)"
+    near = (
+        f"WITH near AS MATERIALIZED (SELECT v.digest, {distance} AS distance FROM {table} v "
+        f"ORDER BY {distance} LIMIT :texts) "
+    )
+    walk = way == "walk"
+    return (
+        f"{'' if walk else near}SELECT who.agent, found.key FROM {_WHO} CROSS JOIN LATERAL ("
+        f"SELECT one.key FROM {table if walk else 'near'} v CROSS JOIN LATERAL ({of_each}) one "
+        f"ORDER BY {distance if walk else 'v.distance'} LIMIT :wanted) found"
+    )
+
+
+def _bound(statement: str, *, tenants: bool) -> TextClause:
+    given = [bindparam("agents", type_=ARRAY(Text))]
+    given += [bindparam("tenants", type_=ARRAY(Text))] if tenants else []
+    return text(statement).bindparams(*given)

@@ -1,0 +1,160 @@
+"""The one place that knows pgvector: a table of vectors beside the memory's own, for recall by the server.
+
+Each embedder has a table of its own, `memory_vectors_<digest of its name>`, with one `halfvec` a distinct text and an
+HNSW index over them. All of it is derived from the tables `tasks` and `embeddings`: it may be dropped at any time, and
+is made anew. It is no part of the migrations, because the extension may come, or be allowed, later than the memory.
+Whoever writes an embedding writes its row here in the same transaction; `vector_tables` says which tables there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from sale.memory.columns import text_digest
+from sale.memory.schema import tasks, vector_tables
+
+MAX_DIMENSIONS: Final = 4000
+"""An HNSW index over `halfvec` takes no more."""
+FIRST_VERSION: Final = (0, 8)
+"""Of pgvector: the first whose index scans go on until enough rows pass a filter."""
+BUILD_BREADTH: Final = 128
+"""Twice the usual `ef_construction`: a text costs twice as long to add, and fewer are overlooked ever after."""
+BUILD_MEMORY: Final = "512MB"
+"""For building the index: a graph that does not fit is built on disk, many times slower."""
+STORED: Final = np.dtype("<f4")
+_KNOWN_IN: Final = "sale_vector_tables"
+
+_VERSION: Final = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+_OFFERED: Final = text("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
+
+
+def is_server(connection: Connection) -> bool:
+    """Return whether the database is one that may have the extension."""
+    return connection.dialect.name == "postgresql"
+
+
+def find_obstacle(connection: Connection, dimensions: int) -> str | None:
+    """Make sure that the extension is there, installing it where that is allowed.
+
+    Args:
+        connection: Writing, to a PostgreSQL server.
+        dimensions: Of the vectors that are to be kept.
+
+    Returns:
+        Why the server cannot recall, in words for a user; `None` where it can.
+    """
+    if dimensions > MAX_DIMENSIONS:
+        return f"the embedder's vectors have {dimensions} dimensions, and pgvector's index takes {MAX_DIMENSIONS}"
+    version = connection.execute(_VERSION).scalar()
+    if version is None:
+        if not connection.execute(_OFFERED).scalar_one():
+            return "the server does not have the extension pgvector"
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql("CREATE EXTENSION vector")
+        except DBAPIError:
+            return "the user may not install the extension pgvector: have an administrator run CREATE EXTENSION vector"
+        version = connection.execute(_VERSION).scalar_one()
+    if tuple(int(part) for part in str(version).split(".")[:2]) < FIRST_VERSION:
+        wanted = ".".join(map(str, FIRST_VERSION))
+        return f"the extension pgvector is of version {version}, and {wanted} is needed: ALTER EXTENSION vector UPDATE"
+    return None
+
+
+def register(connection: Connection, embedder: str, dimensions: int) -> str:
+    """Make the table of an embedder where there is none.
+
+    Args:
+        connection: Writing; `find_obstacle` found none.
+        embedder: Its name.
+        dimensions: Of its vectors.
+
+    Returns:
+        The table's name.
+    """
+    name = f"memory_vectors_{text_digest(embedder)[:16]}"
+    connection.exec_driver_sql(
+        f"CREATE TABLE IF NOT EXISTS {name} (digest varchar(64) PRIMARY KEY, vector halfvec({dimensions}) NOT NULL)"
+    )
+    # Out of line they would be fetched by a second look-up each; a row of 384 is well below what a page takes.
+    connection.exec_driver_sql(f"ALTER TABLE {name} ALTER COLUMN vector SET STORAGE PLAIN")
+    if find(connection, embedder) is None:
+        connection.execute(insert(vector_tables), {"embedder": embedder, "name": name, "upto": 0, "indexed": False})
+    return name
+
+
+def find(connection: Connection, embedder: str) -> str | None:
+    """Return the name of an embedder's table, or `None`. What is found is kept with the connection."""
+    known: dict[str, str] = connection.info.setdefault(_KNOWN_IN, {})
+    if embedder not in known:
+        asked = select(vector_tables.c.name).where(vector_tables.c.embedder == embedder)
+        name = connection.execute(asked).scalar()
+        if name is None:
+            return None
+        known[embedder] = name
+    return known[embedder]
+
+
+def build_index(connection: Connection, embedder: str, name: str) -> None:
+    """Make the index over what is there; rows that come later are added to it."""
+    connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{BUILD_MEMORY}'")
+    connection.exec_driver_sql(
+        f"CREATE INDEX IF NOT EXISTS {name}_hnsw ON {name} USING hnsw (vector halfvec_ip_ops) "
+        f"WITH (ef_construction = {BUILD_BREADTH})"
+    )
+    connection.execute(update(vector_tables).where(vector_tables.c.embedder == embedder).values(indexed=True))
+
+
+def put(connection: Connection, name: str, vectors: Mapping[str, bytes]) -> None:
+    """Add vectors, by the digest of their text; those that are there are replaced.
+
+    Args:
+        connection: Writing.
+        name: Of the table.
+        vectors: As they are stored: float32, little-endian.
+    """
+    rows = [{"digest": digest, "vector": literal(vector)} for digest, vector in sorted(vectors.items())]
+    if rows:
+        statement = (
+            f"INSERT INTO {name} (digest, vector) VALUES (:digest, CAST(:vector AS halfvec)) "  # noqa: S608  ours
+            "ON CONFLICT (digest) DO UPDATE SET vector = excluded.vector"
+        )
+        connection.execute(text(statement), rows)
+
+
+def follow(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Take in rows that were just added to `embeddings`, where their embedder has a table.
+
+    Args:
+        connection: Writing.
+        rows: Fields of `embeddings`.
+    """
+    if not is_server(connection):
+        return
+    by_embedder: dict[str, dict[int, bytes]] = {}
+    for row in rows:
+        by_embedder.setdefault(str(row["embedder"]), {})[int(str(row["task"]))] = bytes(row["vector"])  # pyright: ignore[reportArgumentType]
+    for embedder, vectors in by_embedder.items():
+        if (name := find(connection, embedder)) is not None:
+            digests = select(tasks.c.key, tasks.c.text_digest).where(tasks.c.key.in_(list(vectors)))
+            put(connection, name, {digest: vectors[key] for key, digest in connection.execute(digests).all()})
+
+
+def drop_orphans(connection: Connection) -> None:
+    """Delete the vectors of texts that no task has any more."""
+    if is_server(connection):
+        for name in connection.execute(select(vector_tables.c.name)).scalars().all():
+            connection.exec_driver_sql(
+                f"DELETE FROM {name} AS v "  # noqa: S608  a name of ours
+                "WHERE NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.text_digest = v.digest)"
+            )
+
+
+def literal(vector: bytes) -> str:
+    """A stored vector as pgvector reads it."""
+    return "[" + ",".join(map(repr, np.frombuffer(vector, dtype=STORED).astype(np.float64).tolist())) + "]"

@@ -16,7 +16,7 @@ import contextlib
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,8 @@ BUGGY = f"def mean(values):\n    return sum(values) / {WRONG}\n"
 MENDED = f"def mean(values):\n    return sum(values) / {RIGHT}\n"
 TASK = "mean([2, 4]) in averages.py gives 2.0. Mend it."
 CLOSED = "http://127.0.0.1:9"
-OFFLINE = {
-    **{"HTTPS_PROXY": CLOSED, "HTTP_PROXY": CLOSED, "NO_PROXY": "127.0.0.1"},
-    **{"https_proxy": CLOSED, "http_proxy": CLOSED, "no_proxy": "127.0.0.1"},
-}
+OFFLINE = {"https_proxy": CLOSED, "http_proxy": CLOSED, "no_proxy": "127.0.0.1"}
+"""Set in upper case as well: clients read the one or the other."""
 PRICES = {"first": 0.1, "second": 4.0}
 """Dollars per million tokens of the two agents; `first` wins every auction."""
 Call = tuple[str, Any]
@@ -61,25 +59,19 @@ class Coder:
         """The client's home folder; nothing of this machine's own is in it."""
         return self.file.parent.parent
 
-    def settings(self, language: str, holding: str = "") -> str:
-        """A block of the client's section of the page for users, with the address of this gateway in it.
+    def settings(self, language: str) -> str:
+        """The first block of a language in the client's section of the page for users, for this gateway."""
+        return self._blocks(language)[0]
 
-        Args:
-            language: Of the block's fence.
-            holding: Words that the block has; the first block of the language unless given.
-        """
-        section = _section(self.client)
-        blocks = [one for one in re.findall(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)]
-        block = next(one for one in blocks if holding in one)
-        assert PAGE_ORIGIN in block or holding
-        return block.replace(PAGE_ORIGIN, self.served.origin)
+    def _blocks(self, language: str = r"\w+") -> list[str]:
+        """Blocks of the client's section, with this gateway's address in place of the page's."""
+        found = re.findall(rf"^```{language}\n(.*?)^```", _section(self.client), re.DOTALL | re.MULTILINE)
+        return [block.replace(PAGE_ORIGIN, self.served.origin) for block in found]
 
     def exported(self) -> dict[str, str]:
         """The environment variables that the page has its user export."""
-        blocks = re.findall(r"^```(?:\w+)\n(.*?)^```", _section(self.client), re.DOTALL | re.MULTILINE)
-        lines = [line for block in blocks for line in block.replace(PAGE_ORIGIN, self.served.origin).splitlines()]
-        pairs = [line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")]
-        return {name: value for name, value in pairs}
+        found = re.findall(r"^export (\w+)=(.*)$", "\n".join(self._blocks()), re.MULTILINE)
+        return dict(found)
 
     def run(self, *arguments: str, **environment: str) -> str:
         """What one run of the client prints; the page's variables are set."""
@@ -93,6 +85,7 @@ class Coder:
                 "HOME": str(self.home),
                 **self.exported(),
                 **OFFLINE,
+                **{name.upper(): value for name, value in OFFLINE.items()},
                 **environment,
             },
             stdin=subprocess.DEVNULL,
@@ -135,7 +128,7 @@ class Coder:
 
 
 @contextlib.contextmanager
-def coding(client: str, folder: Path, call: Callable[[Ask, Path], list[Json] | None]) -> Iterator[Coder]:
+def coding(client: str, folder: Path, call: Callable[[Ask, Path], list[Json] | None]) -> Generator[Coder]:
     """A client with its file, its gateway and its model; skipped where the client is not installed.
 
     Args:

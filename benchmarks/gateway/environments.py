@@ -1,6 +1,6 @@
 """Programs of others, each in an environment of its own, so that what they need disturbs nothing here.
 
-    python -m benchmarks.gateway.environments litellm schemathesis aider claude-code codex
+    python -m benchmarks.gateway.environments litellm schemathesis claude-code codex opencode qwen-code aider
 
 An environment is made once, under the user's cache directory, with the version pinned here.
 """
@@ -62,6 +62,8 @@ PROGRAMS = {
     "aider": Program(package="aider-chat", version="0.86.2", command="aider"),
     "codex": Program(package="@openai/codex", version="0.171.0", command="codex", npm=True),
     "claude-code": Program(package="@anthropic-ai/claude-code", version="2.1.332", command="claude", npm=True),
+    "opencode": Program(package="opencode-ai", version="1.18.33", command="opencode", npm=True),
+    "qwen-code": Program(package="@qwen-code/qwen-code", version="0.24.4", command="qwen", npm=True),
 }
 
 

@@ -105,6 +105,8 @@ class Received:
     """`None` until, or unless, an answer was begun."""
     cancelled: bool = False
     """The client left before the answer was whole."""
+    usage: Json | None = None
+    """Of the answer, as far as it says any."""
 
 
 @dataclass
@@ -237,6 +239,7 @@ class Endpoint:
         words = self.say(ask) if self.say is not None else None
         calls = self.call(ask) if self.call is not None else None
         whole = completion(ask, _bent(ask, words or text_for(ask)), calls or tool_calls_for(ask))
+        received.usage = whole.get("usage")
         if ask.body.get("stream"):
             return StreamingResponse(_events(ask, whole, received, request), media_type="text/event-stream")
         sent = json.dumps(whole).encode()  # NaN and Infinity go out as such: some servers really send them

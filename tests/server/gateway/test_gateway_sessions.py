@@ -449,3 +449,22 @@ def test_a_session_of_codex_is_one_conversation(gateway: Gateway, header: str) -
         assert answer.headers["x-sale-session"] == "0199-abc"
         auctions.append(answer.headers["x-sale-auction"])
     assert len(set(auctions)) == 1
+
+
+def test_a_session_of_opencode_is_one_conversation_and_its_title_none(gateway: Gateway) -> None:
+    headers = {"user-agent": "opencode/1.18.33 ai-sdk/provider-utils/4.0.23", "x-session-affinity": "ses_abc"}
+    tool = {"type": "function", "function": {"name": "read", "parameters": {"type": "object", "properties": {}}}}
+
+    def posted(words: str, headers: dict[str, str], **more: Any) -> Any:
+        body = {"model": "sale", "messages": [{"role": "user", "content": words}], **more}
+        return httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=HANG)
+
+    title = posted("Write a title.", headers)
+    assert title.status_code == 200
+    assert "x-sale-auction" not in title.headers
+    turns = [posted(words, headers, tools=[tool]) for words in ("Begin.", "A compacted history.")]
+    assert {one.headers["x-sale-session"] for one in turns} == {"ses_abc"}
+    assert len({one.headers["x-sale-auction"] for one in turns}) == 1
+    # The same header of another client may stand for anything: all of a user's requests, say.
+    other = posted("Begin.", {"x-session-affinity": "ses_abc"})
+    assert other.headers["x-sale-auction"] != turns[0].headers["x-sale-auction"]

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sale.server.gateway.identity import (
+    MIN_ANSWER_BYTES,
     MIN_LINK_BYTES,
     KnownConversation,
     ServedTurn,
@@ -150,6 +151,19 @@ def test_a_compacted_history_is_the_same_conversation(turns: list[tuple[str, str
         person.ask(words, said(f"{number} {answer} {LONG}"))
     summary = [{"role": "system", "content": "You are a coder."}, user("What happened so far: much.")]
     assert kept.match([*summary, said("I see."), *person.messages[-2:], user("next")]) == person.names[0]
+
+
+def test_a_client_that_writes_its_own_words_anew_is_known_by_a_long_answer() -> None:
+    """As aider does: once a message is answered, the reminder at its end and the files in the middle are left out."""
+    kept = Kept()
+    answers = [said(f"{number} {'x' * MIN_ANSWER_BYTES}") for number in (1, 2)]
+    files = [user("These are the files."), said("Ok, any changes will be to those files.")]
+    names = [kept.serve([*files, user("Mend it. Write whole files.")], answer) for answer in answers]
+    for name, answer in zip(names, answers, strict=True):
+        history = [user("Mend it."), answer, user("I committed it."), said("Ok."), *files]
+        assert kept.match([*history, user("The test fails. Write whole files.")]) == name
+    short = kept.serve([user("Mend it. Write whole files.")], said("x" * (MIN_ANSWER_BYTES - 1)))
+    assert kept.match([user("Mend it."), said("x" * (MIN_ANSWER_BYTES - 1)), user("on")]) != short
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=2, max_size=5))

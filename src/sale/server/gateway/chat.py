@@ -19,6 +19,7 @@ from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.identity import read_thread
+from sale.server.gateway.opencode import note_session
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
@@ -194,5 +195,5 @@ def required_by_header(exchange: Exchange) -> Requirements:
 
 async def read_chat(exchange: Exchange, body: Json, size: int, _: Holder) -> tuple[ChatRequest, Sink]:
     """A chat completion request, answered as it is."""
-    asked = read_request(body, size)
+    asked = note_session(exchange, read_request(body, size))
     return asked, ChatSink(exchange, stream=asked.stream)

@@ -5,7 +5,8 @@ The gateway knows what it was asked and what it answered, and nothing else. So e
 - its *tail*: a chain over all messages of the request, the client's and the assistant's, in order;
 - its *talk*: the same chain with the answer that was given at its end;
 - its *link*: the client's last words and the answer, without anything before them, where these are long enough to tell
-  conversations apart;
+  conversations apart; where the answer's words are so by themselves, the answer alone, since some clients write their
+  own words shorter once they are answered;
 - its *hint*: the client's `prompt_cache_key` with its first words.
 
 A request has a prefix before and after each of its answers. It goes on with
@@ -45,10 +46,15 @@ INSTRUCTING: Final = frozenset({"system", "developer"})
 DIGEST_BYTES: Final = 16
 MIN_LINK_BYTES: Final = 64
 """Bytes of an exchange from which on it tells its conversation: `yes` and `ok` are said in many."""
+MIN_ANSWER_BYTES: Final = 128
+"""Bytes of an answer's words from which on they tell its conversation, whatever was asked. Canned answers, to refuse or
+to ask what else there is, are about as long at most."""
 MAX_ANSWER_CHARACTERS: Final = 50_000
 """Characters of an answer that are looked at, without blanks."""
 MAX_DIGESTS: Final = 128
 """Digests of one request that a database is asked for, the longest prefixes and the latest exchanges first."""
+CALLS: Final = b"\x1f"
+"""Before each call of an answer."""
 THOUGHTS_END: Final = "</think>"
 NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 
@@ -259,7 +265,7 @@ def answer_bytes(messages: Sequence[Message]) -> bytes:
     """An answer as it is hashed: its words without blanks and thoughts, and the calls it makes."""
     words = "".join(_words(message.get("content")) for message in messages)
     calls = [_call(call) for message in messages for call in _dicts(message.get("tool_calls"))]
-    return _encode("\x1f".join([words[:MAX_ANSWER_CHARACTERS], *calls]))
+    return CALLS.join([_encode(words[:MAX_ANSWER_CHARACTERS]), *map(_encode, calls)])
 
 
 def _words(content: object) -> str:
@@ -298,8 +304,9 @@ def _piece(part: object) -> str:
 
 
 def _link(owner: str, written: Sequence[bytes], said: bytes) -> str | None:
-    """The digest of an exchange; `None` where it is too short to tell conversations apart."""
-    asked = b"\x1d".join(written)
+    """The digest of an exchange, or of its answer; `None` where it is too short to tell conversations apart."""
+    alone = len(said.partition(CALLS)[0]) >= MIN_ANSWER_BYTES
+    asked = b"" if alone else b"\x1d".join(written)
     if len(asked) + len(said) < MIN_LINK_BYTES or not said:
         return None
     return _chain(_chain("link", owner.encode()), asked + b"\x1d" + said)

@@ -51,7 +51,9 @@ class RayCluster:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
-        self.nodes = [self._start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder}")]
+        self.nodes = [
+            self._start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder}")
+        ]
 
     def add_node(self) -> RayNode:
         """Start one more."""

@@ -59,7 +59,7 @@ class RequestRecord:
         """The line."""
         turn = self.turn
         return LedgerEntry(
-            id=uuid.uuid4().hex,
+            id=turn.line_id if turn else uuid.uuid4().hex,
             at=self.at,
             key_id=holder.key_id,
             session_id=turn.session_id if turn else None,

@@ -55,6 +55,8 @@ class Turn:
     require: Requirements
     """Labels of all agents that may see it, as the request, its key and its conversation so far require."""
     began: float = field(default_factory=time.monotonic)
+    line_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Of its line on the ledger."""
     agent: str | None = None
     auction_id: str | None = None
     usage: Usage = field(default_factory=Usage)
@@ -114,10 +116,13 @@ class Turn:
         """The session of this turn."""
         held = await self._find()
         if held is None or not self._fits(held):
-            begun = await self._open()
-            if held is not None:  # under the same name; its record is as good as it will be
-                await self.state.sessions.settle(held)
-            return begun
+            async with self.state.sessions.lock_beginning(self.session_id, self.holder, self._still_waiting):
+                held = await self._find() if self.session_id else held
+                if held is None or not self._fits(held):
+                    begun = await self._open()
+                    if held is not None:  # under the same name; its record is as good as it will be
+                        await self.state.sessions.settle(held)
+                    return begun
         if self.thread.new_task and self.state.settings.reauction == "task" and not self._in_shadow(held):
             await self._reopen(held)
         return held
@@ -346,8 +351,9 @@ class Turn:
             self.state.store.shadow.count_call(
                 row, call.usage, cached=call.tally.cached, dollars=call.dollars, answered=answered
             )
-        if held.open:  # later turns are on the ledger alone
+        if held.open:  # whoever settles the record reads the calls of all others from the ledger
             held.calls.append(call.as_call(error))
+            held.lines.add(self.line_id)
         if not self.sink.answering:
             return
         held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed

@@ -72,8 +72,8 @@ def finish(folder: Path, process: subprocess.Popen[bytes]) -> None:
 def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(
     tmp_path: Path, endpoint: Endpoint, postgres: Server, cluster: RayCluster
 ) -> None:
-    url, count = postgres.database(), 60
-    prepare(tmp_path, endpoint, count, "slow-300+good", rules=RULES, memory=f'url = "{url}"')
+    url, count = postgres.database(), 40
+    prepare(tmp_path, endpoint, count, "slow-200+good", rules=RULES, memory=f'url = "{url}"')
     process = start(tmp_path, cluster)
     wait_for_tables(url, postgres, process)
     limit = time.monotonic() + HANG
@@ -91,16 +91,16 @@ def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(
 def test_the_command_killed_ends_its_workers_and_the_same_command_goes_on(
     tmp_path: Path, endpoint: Endpoint, postgres: Server, cluster: RayCluster
 ) -> None:
-    url, count = postgres.database(), 40
+    url, count = postgres.database(), 24
     prepare(tmp_path, endpoint, count, "slow-60+good", rules=RULES, memory=f'url = "{url}"')
     first = start(tmp_path, cluster)
-    wait_for_lines(tmp_path, 8, first)
+    wait_for_lines(tmp_path, 6, first)
     first.send_signal(signal.SIGKILL)
     first.wait(HANG)
     before = len(results(tmp_path))
     assert before < count
     again = start(tmp_path, cluster)
-    wait_for_lines(tmp_path, before + 4, again)
+    wait_for_lines(tmp_path, before + 2, again)
     # One worker alone, as one that runs out of memory ends.
     (pid,) = one_worker(cluster)
     os.kill(pid, signal.SIGKILL)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import ray as untyped_ray
@@ -65,6 +67,8 @@ class ClusterJob:
 def connection(address: str) -> Generator[None]:
     """A connection to a cluster that runs already; workers of this process end with it.
 
+    Nothing is written to standard output within the block.
+
     Args:
         address: `auto`, or host and port of the head.
 
@@ -87,10 +91,12 @@ def connection(address: str) -> Generator[None]:
         ) from error
     finally:
         signal.signal(signal.SIGTERM, before)  # Ray would end this process by its own
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    # Ray prints logs of nodes that end to standard output, which is for results, and has no switch for it.
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def count_processors() -> int:

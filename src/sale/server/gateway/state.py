@@ -55,6 +55,8 @@ class GatewayState:
         self.hub = hub
         self.handle = MarketHandle(market)
         self.dialects = Dialects()
+        self.leaving = False
+        """True where the server takes new work no longer than a balancer needs to notice."""
         self.draining = False
         self._working = 0
         self._idle = asyncio.Event()

@@ -119,8 +119,8 @@ class GatewayStore(Protocol):
         """Settle the real cost; once for each reservation."""
         ...
 
-    async def note(self, line: LedgerEntry) -> None:
-        """A request for the ledger."""
+    async def note(self, line: LedgerEntry, *, committed: bool = False) -> None:
+        """A request for the ledger, in place of what was noted under its id before; `committed` waits for the disk."""
         ...
 
     async def session(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:

@@ -88,8 +88,11 @@ class ObservedStore:
             self._metrics.count_refusal(error)
             raise
 
-    async def note(self, line: LedgerEntry) -> None:
-        """As the store's."""
+    async def note(self, line: LedgerEntry, *, committed: bool = False) -> None:
+        """As the store's. What is noted before its answer has ended is counted at its end."""
+        if committed:
+            await self._store.note(line, committed=True)
+            return
         self._metrics.request(line)
         if self._traces is not None:
             self._traces.record_entry(line)

@@ -270,14 +270,16 @@ class ServerStore:
 
     # Ledger and sessions
 
-    async def note(self, line: LedgerEntry) -> None:
-        """Put a request on the ledger. Queued; waits only where the database has fallen far behind.
+    async def note(self, line: LedgerEntry, *, committed: bool = False) -> None:
+        """Put a request on the ledger, in place of what was noted under its id before.
+
+        Queued, and waits only where the database has fallen far behind; with `committed`, until it is there.
 
         Raises:
             InputError: It has no time zone, or a number that is not finite.
             StoreError: The store is closed.
         """
-        await self._ledger.note(line)
+        await (self._ledger.commit if committed else self._ledger.note)(line)
 
     async def spend(self, since: datetime | None = None, by: Grouping = "day") -> tuple[Spending, ...]:
         """Return the cost of requests, by group; days in order, the rest by dollars.

@@ -104,6 +104,8 @@ class Allowance:
     """On auctions, and on work beyond what the incumbent's would have cost."""
     begun: bool = False
     """True once the part of the past that a memory holds has been counted."""
+    elsewhere: float = 0.0
+    """The balance of other processes that have this allowance too, as far as they have told."""
     _reserved: float = 0.0
     _actual: float = 0.0
     _worst: float = 0.0
@@ -112,7 +114,13 @@ class Allowance:
     @property
     def balance(self) -> float:
         """Dollars that auctions may take now."""
-        return math.inf if math.isinf(self.share) else self.earned - self.spent - self._reserved
+        own = self.earned - self.spent - self._reserved
+        return math.inf if math.isinf(self.share) else own + self.elsewhere
+
+    @property
+    def reserved(self) -> float:
+        """Dollars set aside for auctions under way here."""
+        return self._reserved
 
     def reserve(self, outlook: Outlook) -> bool:
         """Decide whether an auction is held; if so, set the most it can cost aside until `settle`."""

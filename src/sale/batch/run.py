@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from sale.agents.protocol import Verifier
 from sale.agents.side_by_side import run_side_by_side
 from sale.batch.calls import PRESENT, BatchHaltError, TaskCalls, digest, halts_in
-from sale.batch.results import ResultFile
+from sale.batch.results import Entry
 from sale.errors import InputError, NoBidsError, SaleError, StoreError
 from sale.market import Market
 from sale.memory.batch_ledger import NANO, BatchTotals, Claim, TaskEnd
@@ -54,6 +54,8 @@ class BatchState:
     """The progress of a batch, by all processes together. Money is in dollars."""
 
     total: int
+    waiting: int
+    """Tasks that no process has taken."""
     done: int
     """Tasks with a result."""
     failed: int
@@ -83,6 +85,18 @@ class BatchState:
 Told = Callable[[BatchState], None]
 
 
+class Results(Protocol):
+    """Where the lines of finished tasks go: a file, or the process that writes one."""
+
+    async def present(self) -> frozenset[tuple[str, int]]:
+        """Return the task and attempt of every line that is there."""
+        ...
+
+    async def add(self, entries: Iterable[Entry]) -> None:
+        """Add those lines that are not there yet."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Finding:
     """The work, as a line of the results says it."""
@@ -105,7 +119,7 @@ class BatchRun:
         market: Market,
         batch: Batch,
         tasks: Mapping[str, BatchTask],
-        results: ResultFile,
+        results: Results,
         *,
         cap: float,
         width: int,
@@ -139,30 +153,45 @@ class BatchRun:
         Raises:
             SaleError: The memory or the file of results cannot be written, or no agent bids any more.
         """
-        await self._prepare()
+        await self.prepare()
+        async with self.telling(told):
+            ended = await self.work()
+        await self.complete()
+        told(await self.state())
+        return ended
+
+    async def work(self) -> Ending:
+        """Take tasks until none is left that could be taken, whoever put them on record."""
+        while True:
+            async with aclosing(run_side_by_side(self._claims(), self._one, self._width)) as working:
+                async for _ in working:
+                    pass
+            if self._capped or not (await self._totals(fresh=True)).running:
+                return "cap" if self._capped else "done"
+            await asyncio.sleep(POLL_SECONDS)  # others are at work: what they leave undone is taken over
+            await self._batch.recover()
+
+    async def complete(self) -> None:
+        """Add all lines on record to the results that are not there yet."""
+        await self._results.add(await self._batch.lines())
+
+    @contextlib.asynccontextmanager
+    async def telling(self, told: Told) -> AsyncGenerator[None]:
+        """Tell how far the batch is about once a second, within the block."""
         ticking = asyncio.create_task(self._tell(told))
         try:
-            while True:
-                async with aclosing(run_side_by_side(self._claims(), self._one, self._width)) as working:
-                    async for _ in working:
-                        pass
-                if self._capped or not (await self._totals(fresh=True)).running:
-                    break
-                await asyncio.sleep(POLL_SECONDS)  # others are at work: what they leave undone is taken over
-                await self._batch.recover()
+            yield
         finally:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
-        await self._results.add(await self._batch.lines())
-        told(await self.state())
-        return "cap" if self._capped else "done"
 
     async def state(self) -> BatchState:
         """The progress of the batch."""
         totals = await self._totals(fresh=True)
         return BatchState(
             total=totals.waiting + totals.running + totals.done + totals.failed,
+            waiting=totals.waiting,
             done=totals.done,
             failed=totals.failed,
             success=totals.success,
@@ -173,7 +202,7 @@ class BatchRun:
             cap=self._cap / NANO,
         )
 
-    async def _prepare(self) -> None:
+    async def prepare(self) -> None:
         """See that the file belongs to this batch, put its tasks on record, and complete the file."""
         present = await self._results.present()
         await self._batch.add({name: task.digest for name, task in self._tasks.items()})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -17,12 +19,13 @@ from sale.cli.examples import TaskLine, numbered_lines, parse_task
 from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.statuses import DONE, FAILED
 from sale.cli.streams import finish
-from sale.errors import ConfigError, InputError
+from sale.errors import ConfigError, InputError, MissingExtraError
 from sale.files.reading import read_text
 from sale.wording import quantity
 
 if TYPE_CHECKING:
-    from sale.batch.run import BatchState, BatchTask, Ending
+    from sale.batch.results import ResultFile
+    from sale.batch.run import BatchRun, BatchState, BatchTask, Ending
     from sale.market import Market
 
 MAX_NAMED = 10
@@ -36,6 +39,8 @@ class _BatchOptions(TypedDict):
     concurrency: int
     judge: str | None
     retry: bool
+    ray: str | None
+    workers: int | None
     quiet: bool
     config_file: Path | None
     as_json: bool
@@ -64,6 +69,12 @@ class BatchReport:
 )
 @click.option("--judge", help="The agent that judges answers to tasks without tests.")
 @click.option("--retry", is_flag=True, help="Do those tasks once more for which no auction could be held.")
+@click.option("--ray", metavar="ADDRESS|auto", help="Do it on the nodes of this Ray cluster.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="With --ray: markets on the cluster, a processor for each; as many as it has processors unless given.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @config_option
 @json_option
@@ -75,7 +86,10 @@ def batch(tasks: Path, **options: Unpack[_BatchOptions]) -> None:
     share the work. See docs/scale.md.
     """
     lines = read_batch(tasks)
-    report = asyncio.run(_batch(lines, options))
+    if options["workers"] is not None and options["ray"] is None:
+        raise click.UsageError("--workers goes with --ray; --concurrency is for this machine")
+    with _cluster(options["ray"]):
+        report = asyncio.run(_batch(lines, options))
     if options["as_json"]:
         click.echo(document("batch", report))
     else:
@@ -120,7 +134,6 @@ async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> Batch
     from sale.batch.pool import batch_market
     from sale.batch.results import ResultFile
     from sale.batch.run import BatchRun
-    from sale.cli.models import pull_missing
     from sale.cli.progress import ProgressReport
 
     began = time.monotonic()
@@ -132,14 +145,18 @@ async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> Batch
             hint="Set memory.enabled = true.",
         )
     quiet = options["quiet"] or options["as_json"]
-    pull_missing(settings, quiet=quiet)
+    if options["ray"] is None:
+        _pull(settings, quiet=quiet)
+    else:
+        settings = _shared(settings)
     results = ResultFile(options["out"])
+    name = options["name"] or str(options["out"].expanduser().resolve())
     async with batch_market(settings) as market:
         tasks = _tasks(lines, market, settings, options["judge"])
         memory = await market.memory()
         if memory is None:
             raise ConfigError("a batch is kept in the auction memory, which is off", hint="Set memory.enabled = true.")
-        kept = await memory.batch(options["name"] or str(options["out"].expanduser().resolve()))
+        kept = await memory.batch(name)
         if options["retry"]:
             await kept.retry()
         run = BatchRun(market, kept, tasks, results, cap=options["cap"], width=options["concurrency"])
@@ -149,9 +166,70 @@ async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> Batch
             def see(state: BatchState) -> None:
                 row.update(state.finished, note=f"{_note(state)}{row.describe_left(state.finished)}")
 
-            ended = await run.run(see)
+            if options["ray"] is None:
+                ended = await run.run(see)
+            else:
+                ended = await _on_cluster(run, results, (settings, name, lines, options), see)
         state = await run.state()
     return BatchReport(ended=ended, state=state, seconds=time.monotonic() - began, results=str(options["out"]))
+
+
+def _pull(settings: config.Settings, *, quiet: bool) -> None:
+    from sale.cli.models import pull_missing
+
+    pull_missing(settings, quiet=quiet)
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Generator[None]:
+    """A connection to a cluster, where one is named."""
+    if address is None:
+        yield
+        return
+    config.refuse_usage_statistics_of_ray()
+    try:
+        from sale.batch.cluster import connection
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise MissingExtraError("a batch on a cluster needs Ray", hint="pip install 'sale[ray]'") from error
+    with connection(address):
+        yield
+
+
+def _shared(settings: config.Settings) -> config.Settings:
+    from sale.batch.cluster import shared_settings
+
+    return shared_settings(settings)
+
+
+async def _on_cluster(
+    run: BatchRun,
+    results: ResultFile,
+    of: tuple[config.Settings, str, Mapping[str, TaskLine], _BatchOptions],
+    told: Callable[[BatchState], None],
+) -> Ending:
+    """Have the workers of a cluster do what is left."""
+    from sale.batch.cluster import ClusterJob, ClusterRun, count_processors
+
+    settings, name, lines, options = of
+    job = ClusterJob(
+        settings=settings,
+        name=name,
+        tasks_of=partial(_worker_tasks, lines=lines, settings=settings, judge=options["judge"]),
+        cap=options["cap"],
+        width=options["concurrency"],
+    )
+    workers = options["workers"] or count_processors()
+    return await ClusterRun(run=run, job=job, add=results.add, workers=workers).work(told)
+
+
+def _worker_tasks(
+    market: Market, *, lines: Mapping[str, TaskLine], settings: config.Settings, judge: str | None
+) -> Mapping[str, BatchTask]:
+    """The tasks of a worker on a node, which fetches weights that the node does not have."""
+    _pull(settings, quiet=True)
+    return _tasks(lines, market, settings, judge)
 
 
 def _tasks(

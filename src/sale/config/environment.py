@@ -206,6 +206,11 @@ def git_settings_path() -> Path:
     return (Path(named) if named else Path.home() / ".config") / "git"
 
 
+def refuse_usage_statistics_of_ray() -> None:
+    """Have Ray in this process, and in those it starts, send no statistics of use to its makers, unless told to."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
 def named_file() -> Path | None:
     """The file of settings that `$SALE_CONFIG` names."""
     named = os.environ.get("SALE_CONFIG")

@@ -78,6 +78,13 @@ class ServerSettings(Section):
     streamed, the whole of it counts: it also has the agent's `seconds` and no more."""
     drain_seconds: Seconds = 30.0
     """Seconds that requests under way have to end, when the server is told to stop."""
+    leave_seconds: Annotated[float, Field(ge=0, strict=True)] = 0.0
+    """Seconds that new requests are still taken when the server is told to stop, while `/readyz` says 503 already: the
+    time a balancer in front of several gateways needs to notice. A second signal ends it at once."""
+    ledger: Literal["behind", "before"] = "behind"
+    """With `behind`, lines of the ledger are written up to a quarter of a second after the answer, and a process that
+    is killed loses them. With `before`, an answer ends only once its line is in the database: a commit for each, shared
+    by those that wait together."""
     body_mb: Positive = 32
     """The largest request, in megabytes."""
     header_kb: Positive = 64

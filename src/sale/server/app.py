@@ -113,7 +113,7 @@ def health_routes(state: GatewayState) -> list[BaseRoute]:
         return Response(orjson.dumps({"status": "ok"}), media_type=JSON)
 
     async def ready(_: Request) -> Response:
-        if state.draining:
+        if state.leaving or state.draining:
             return Response(orjson.dumps({"status": "draining"}), 503, media_type=JSON)
         if not await probe.is_writable():
             told = {"status": "unavailable", "reason": "the server's records cannot be written"}

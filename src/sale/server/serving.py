@@ -21,7 +21,7 @@ from types import FrameType
 
 import uvicorn
 from pydantic import SecretStr
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sale import config
 from sale.errors import ConfigError, InputError, SaleError
@@ -177,7 +177,7 @@ class Server(uvicorn.Server):
         """
         super().__init__(
             uvicorn.Config(
-                app,
+                _closing(app, state),
                 log_level="warning",
                 access_log=False,
                 ws="none",
@@ -193,18 +193,46 @@ class Server(uvicorn.Server):
             )
         )
         self._state = state
+        self._hurry = asyncio.Event()
+        """Set once it was told twice to stop."""
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave signals to the caller: uvicorn raises them again when it has ended, and that ends the process."""
         yield
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; a second signal does not wait for balancers any more."""
+        if self.should_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._hurry.set)
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """No new connections; those there are may end their requests."""
+        """No new connections, once balancers have had time to notice; those there are may end their requests."""
+        self._state.leaving = True
+        self._loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._state.settings.leave_seconds):
+                await self._hurry.wait()
         self._state.draining = True
         # Whoever listens to events would otherwise keep the server from its end.
         self._state.hub.close()
         await super().shutdown(sockets)
+
+
+def _closing(app: ASGIApp, state: GatewayState) -> ASGIApp:
+    """Have each answer of a server that leaves end its connection: a client's next request opens another, elsewhere."""
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, tell if state.leaving and scope["type"] == "http" else send)
+
+    return closing
 
 
 @contextlib.contextmanager

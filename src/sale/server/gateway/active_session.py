@@ -44,6 +44,8 @@ class ActiveSession:
     """True where this process settles its record."""
     calls: list[Call] = field(default_factory=list[Call])
     """Of the present agent."""
+    lines: set[str] = field(default_factory=set[str])
+    """Ids of the ledger's lines that `calls` and `earlier` stand for: all others are other processes'."""
     earlier: list[Attempt] = field(default_factory=list[Attempt])
     """The work of agents whose endpoints failed."""
     shadow: ShadowAuction | None = None
@@ -115,6 +117,7 @@ class ActiveSession:
         """The conversation has been auctioned again, for another task."""
         self.auction, self.open = auction, True
         self.calls, self.earlier, self.answer, self.followed = [], [], "", False
+        self.lines = set()
         self.began = time.monotonic()
         winner = auction.winner
         dollars = self.session.dollars + auction.settlement.dollars

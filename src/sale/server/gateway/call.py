@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ class UpstreamCall:
     plan: str
     asked: ChatRequest
     sink: Sink
+    whole: Callable[[UpstreamCall], Awaitable[None]]
+    """Awaited once the answer is whole and its usage known, before the client sees its end."""
     tally: StreamUsage = field(default_factory=StreamUsage)
     refused: frozenset[str] = frozenset()
     """Fields that its endpoint refuses, and that were left out."""
@@ -176,6 +178,7 @@ class UpstreamCall:
             else:
                 raw, value = read_completion(await answer.read_body(), answer.hide)
                 self.tally.count_whole(value)
+                await self.whole(self)
                 await self.sink.send_whole(raw, value, headers(self))
 
     def _effort(self, reach: DirectEndpoint, *, respected: bool) -> str | None:
@@ -205,6 +208,7 @@ class UpstreamCall:
         held += relay.close()
         if held:
             await self._pass_on(held, headers)
+        await self.whole(self)
         await self.sink.finish(self.tally)
         await answer.drain()
 
@@ -231,9 +235,11 @@ class UpstreamCall:
         value = as_completion(done.answer, self.agent.name, self.tally.usage)
         if not self.asked.stream:
             self.tally.count_whole(value)
+            await self.whole(self)
             await self.sink.send_whole(orjson.dumps(value), value, headers(self))
             return
         relay = StreamRelay(self.tally, show_usage=self.asked.wants_usage)
         await self.sink.begin(headers(self))
         await self.sink.send_pieces(relay.feed(as_chunks(value)))
+        await self.whole(self)
         await self.sink.finish(self.tally)

@@ -7,13 +7,13 @@ import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from sale.errors import SaleError
+from sale.errors import SaleError, StoreError
 from sale.server.gateway.chat_request import ChatRequest, read_request, read_requirements
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
@@ -22,7 +22,7 @@ from sale.server.gateway.identity import read_thread
 from sale.server.gateway.opencode import note_session
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
-from sale.server.gateway.turn import Turn
+from sale.server.gateway.turn import Commit, Turn
 from sale.server.store.types import Holder, LedgerEntry
 from sale.types import Usage
 from sale.types.labels import NOTHING_REQUIRED, Requirements
@@ -60,7 +60,7 @@ class RequestRecord:
         """The line."""
         turn = self.turn
         return LedgerEntry(
-            id=uuid.uuid4().hex,
+            id=turn.line_id if turn else uuid.uuid4().hex,
             at=self.at,
             key_id=holder.key_id,
             session_id=turn.session_id if turn else None,
@@ -119,6 +119,28 @@ class TurnEndpoint:
             price = handle.incumbent.price
             await self._state.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
 
+    def _committing(self, noted: RequestRecord, holder: Holder) -> Commit:
+        """A function that puts a request on the ledger whose answer is whole, before the client sees its end."""
+        price = self._state.handle.incumbent.price
+
+        async def commit(usage: Usage, cached: int, dollars: float) -> None:
+            line = noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached))
+            more = Usage(input_tokens=line.input_tokens, output_tokens=line.output_tokens) + usage
+            whole = replace(
+                line,
+                status=200,
+                error=None,
+                input_tokens=more.input_tokens,
+                output_tokens=more.output_tokens,
+                cached_tokens=line.cached_tokens + cached,
+                work_dollars=line.work_dollars + dollars,
+                largest_dollars=line.largest_dollars + price.dollars(usage, cached=cached),
+            )
+            with contextlib.suppress(StoreError):  # it is noted once more when the request has ended
+                await self._state.store.note(whole, committed=True)
+
+        return commit
+
     async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: RequestRecord) -> None:
         sink: Sink | None = None
         try:
@@ -133,6 +155,7 @@ class TurnEndpoint:
                 session_id=_session_id(exchange, asked),
                 require=holder.require | asked.require | required_by_header(exchange),
             )
+            turn.commit = self._committing(noted, holder)
             async with exchange.watch_connection():
                 await turn.run()
             noted.status, noted.error = 200, None

@@ -50,6 +50,8 @@ class FeedbackEndpoint:
         session = held.session if held else await self._state.store.session(reference, holder.key_id)
         if held is not None and await self._state.sessions.settle(held, outcome):
             return held.session.auction_id
+        if session is not None and await self._state.settle_session(session, outcome):
+            return session.auction_id
         auction_id = session.auction_id if session is not None else reference
         # The memory takes the beginning of an id, too; who may judge must know the whole of it.
         if not AUCTION_ID.fullmatch(auction_id):

@@ -25,6 +25,7 @@ from sale.server.gateway.identity import (
     ServedTurn,
     match_conversation,
 )
+from sale.server.gateway.session_record import ledger_calls
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder, Session
 from sale.types import Attempt, Auction, Outcome
@@ -41,6 +42,8 @@ RESPONSES = 50_000
 """Ids of responses that feedback may name."""
 STILL_SECONDS = 5.0
 """Seconds between signs of life of a request that waits for another one's auction."""
+LOOK_SECONDS = 0.05
+"""Seconds between looks whether another process has begun a session."""
 LOOKS = 20.0
 """Number of looks at a session in its resting time."""
 
@@ -144,6 +147,35 @@ class ActiveSessions:
             del self._beginning[place]
             over.set()
 
+    @asynccontextmanager
+    async def lock_beginning(
+        self, session_id: str | None, holder: Holder, still: Callable[[], Awaitable[object]]
+    ) -> AsyncGenerator[None]:
+        """Lock the beginning of a session of this name and key in all processes that share the store.
+
+        Of several processes that are asked for it the first begins it; the others wait, and find it when they look
+        again within the block.
+
+        Args:
+            session_id: As the client names it, if it does.
+            holder: Whose it is.
+            still: Called every now and then while it has to wait.
+        """
+        if session_id is None:
+            yield
+            return
+        beginnings, told = self._store.beginnings, time.monotonic()
+        while not await beginnings.begin(session_id, holder.key_id):
+            await asyncio.sleep(LOOK_SECONDS)
+            if time.monotonic() - told > STILL_SECONDS:
+                told = time.monotonic()
+                await still()
+        try:
+            yield
+        finally:
+            await self._flush()
+            await beginnings.end(session_id, holder.key_id)
+
     async def _named(self, session_id: str, holder: Holder) -> ActiveSession | None:
         held = self._held.get(place_of(holder.key_id, session_id))
         if held is not None:
@@ -223,7 +255,11 @@ class ActiveSessions:
         if auction is None or not held.open:
             return False
         held.open = False
-        error = None if held.session.turns else "the conversation was never answered"
+        try:
+            held.calls += await ledger_calls(self._store, held.session, held.lines)
+        except SaleError as failure:
+            LOG.warning("turns of session %s by other processes are not on its record: %s", auction.id, failure.code)
+        error = None if held.session.turns or held.calls else "the conversation was never answered"
         work = Attempt(execution=held.execution(error), outcome=outcome)
         try:
             await self._settle(auction, [*held.earlier, work], time.monotonic() - held.began)
@@ -254,9 +290,22 @@ class ActiveSessions:
             idle = (held for held in self._held.values() if held.seen >= limit and not held.busy)
             resting += [held for held, _ in zip(idle, range(over), strict=False)]
         for held in resting:
-            if not held.busy:
+            if not held.busy and not (held.seen < limit and await self._goes_on(held)) and not held.busy:
                 self._forget(held)
                 await self.settle(held)
+
+    async def _goes_on(self, held: ActiveSession) -> bool:
+        """Return whether other processes answer turns of a session whose record is this one's to settle."""
+        if not held.open:
+            return False
+        try:
+            latest = await self._store.session(held.session.id, held.session.key_id, fresh=True)
+        except SaleError as failure:
+            LOG.warning("session %s could not be looked for: %s", held.session.id, failure.code)
+            return False
+        rested = self._seconds if latest is None else (datetime.now(UTC) - latest.seen).total_seconds()
+        held.seen = max(held.seen, time.monotonic() - max(0.0, rested))
+        return rested < self._seconds
 
     async def _flush(self) -> None:
         self._wake.clear()

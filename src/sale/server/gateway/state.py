@@ -7,26 +7,34 @@ import contextlib
 import logging
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from sale import config
 from sale.auction.events import Judged, WorkFinished
-from sale.errors import SaleError
+from sale.errors import InputError, SaleError
 from sale.market import Market
 from sale.server.events import EventHub
 from sale.server.gateway.active_session import ActiveSession
+from sale.server.gateway.allowance_sharing import AllowanceSharing
 from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
+from sale.server.gateway.session_record import execution_of, ledger_calls
 from sale.server.gateway.sessions import NOBODY, ActiveSessions
 from sale.server.gateway.shadow import Shadow
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.gateway.upstream import Upstream
-from sale.types import Attempt, Auction, Call, Execution, Usage
+from sale.server.store.types import Session
+from sale.types import Attempt, Auction, Outcome
 
 LOG = logging.getLogger("sale.server")
 LOOKED_AT = 1000
 """Number of the latest sessions and unfinished auctions that are looked at when the server starts."""
 LAST_SECONDS = 10.0
 """Seconds that requests told to end may take to be settled and noted."""
+OTHERS_SECONDS = 0.5
+"""Seconds after which lines that other processes have put on the ledger are to be found there."""
+RECOVER_SECONDS = 60.0
+"""Seconds between looks for what processes that died have left."""
 ENDED = "the server ended before the session did"
 
 
@@ -47,6 +55,8 @@ class GatewayState:
         self.hub = hub
         self.handle = MarketHandle(market)
         self.dialects = Dialects()
+        self.leaving = False
+        """True where the server takes new work no longer than a balancer needs to notice."""
         self.draining = False
         self._working = 0
         self._idle = asyncio.Event()
@@ -55,6 +65,7 @@ class GatewayState:
             store, seconds=settings.session_seconds, most=settings.sessions, settle=self._settle
         )
         self.shadow = Shadow(store, hub)
+        self._sharing = AllowanceSharing(store.allowance, lambda: self.handle.market)
         self._upstream: Upstream | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -66,8 +77,10 @@ class GatewayState:
         return self._upstream
 
     async def __aenter__(self) -> GatewayState:
+        await self._sharing.start()
         watch = self.shadow.watch(lambda: self.handle.market, lambda: self.settings)
-        self._tasks = [asyncio.create_task(work) for work in (self.sessions.run(), self._recover(), watch)]
+        works = (self.sessions.run(), self._recover(), watch, self._sharing.run())
+        self._tasks = [asyncio.create_task(work) for work in works]
         return self
 
     @contextlib.contextmanager
@@ -92,6 +105,7 @@ class GatewayState:
             await asyncio.wait(self._tasks)
         await self.shadow.aclose()
         await self.sessions.aclose()
+        await self._sharing.close()
         await self.handle.retire()
         if self._upstream is not None:
             await self._upstream.aclose()
@@ -118,32 +132,55 @@ class GatewayState:
         self.hub.publish(auction.id, Judged(outcome=last.outcome))
         await self.handle.market.settle(auction, attempts, seconds=seconds)
 
-    async def _recover(self) -> None:
-        """Settle what a process that died left: the auctions its sessions were held for."""
+    async def settle_session(self, session: Session, outcome: Outcome) -> bool:
+        """Settle the record of a session that another process holds, or held, by what is on the ledger.
+
+        Args:
+            session: Which.
+            outcome: How it came out.
+
+        Returns:
+            False where it has no record, or one that is settled.
+
+        Raises:
+            StoreError: The memory or the ledger cannot be read.
+        """
+        memory = await self.handle.market.memory()
+        if memory is None:
+            return False
         try:
-            memory = await self.handle.market.memory()
-            if memory is None:
-                return
-            left = {one.id for one in await memory.list(LOOKED_AT, status="abandoned") if one.winner is not None}
-            for session in await self.store.recent_sessions(LOOKED_AT) if left else ():
-                if session.auction_id not in left:
-                    continue
-                record = await memory.load(session.auction_id)
-                auction = record.auction
-                if auction is None:
-                    continue
-                work = max(0.0, session.dollars - auction.settlement.dollars)
-                # How many tokens each call took is on the ledger; here they are one line.
-                call = Call(stage="execute", agent=session.agent, usage=Usage(), dollars=work, seconds=0.0, error=ENDED)
-                execution = Execution(
-                    agent=session.agent,
-                    answer="",
-                    mode="session",
-                    followed_strategy=bool(session.plan),
-                    calls=(call,),
-                    seconds=(session.seen - session.began).total_seconds(),
-                    error=ENDED,
-                )
-                await memory.settle(auction.id, execution, replace(NOBODY, detail=ENDED))
-        except SaleError as error:
-            LOG.warning("what an earlier process left could not be settled: %s", error.code)
+            record = await memory.load(session.auction_id)
+            if record.auction is None or record.status == "settled":
+                return False
+            await asyncio.sleep(OTHERS_SECONDS)
+            work = execution_of(session, await ledger_calls(self.store, session), None)
+            await memory.settle(session.auction_id, work, outcome)
+        except InputError:  # there is none, or another process was faster
+            return False
+        return True
+
+    async def _recover(self) -> None:
+        """Settle what processes that died have left: the auctions that their sessions were held for."""
+        rested = timedelta(0)  # at first all of it: nobody else may be there to do so
+        while True:
+            try:
+                await self._settle_abandoned(rested)
+            except SaleError as error:
+                LOG.warning("what an earlier process left could not be settled: %s", error.code)
+            await asyncio.sleep(RECOVER_SECONDS)
+            rested = timedelta(seconds=self.settings.session_seconds)
+
+    async def _settle_abandoned(self, rested: timedelta) -> None:
+        """Settle the records of dead processes whose sessions have rested for so long, by what is on the ledger."""
+        memory = await self.handle.market.memory()
+        if memory is None:
+            return
+        await memory.sweep()
+        left = {one.id for one in await memory.list(LOOKED_AT, status="abandoned") if one.winner is not None}
+        for session in await self.store.recent_sessions(LOOKED_AT) if left else ():
+            if session.auction_id in left and datetime.now(UTC) - session.seen >= rested:
+                calls = await ledger_calls(self.store, session)
+                with contextlib.suppress(InputError):  # another process was faster
+                    await memory.settle(
+                        session.auction_id, execution_of(session, calls, ENDED), replace(NOBODY, detail=ENDED)
+                    )

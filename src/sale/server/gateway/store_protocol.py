@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from sale.server.gateway.allowance_sharing import AllowanceStore
 from sale.server.store.shadow import ShadowConversation
 from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
 from sale.types import Price, Usage
@@ -57,12 +58,34 @@ class ShadowStore(Protocol):
         ...
 
 
+class BeginningStore(Protocol):
+    """Which process begins a session."""
+
+    async def begin(self, session_id: str, key_id: str | None) -> bool:
+        """Return whether this process may begin the session a key calls so; then no other does until `end`."""
+        ...
+
+    async def end(self, session_id: str, key_id: str | None) -> None:
+        """The session is begun, or is not: other processes may look for it now, and find it."""
+        ...
+
+
 class GatewayStore(Protocol):
     """Keys, budgets, the ledger of requests, and sessions. None of it makes a request wait for a database as a rule."""
 
     @property
     def responses(self) -> ResponseStore:
         """The responses of all conversations."""
+        ...
+
+    @property
+    def beginnings(self) -> BeginningStore:
+        """The sessions that are about to begin."""
+        ...
+
+    @property
+    def allowance(self) -> AllowanceStore:
+        """The allowance of auctions of all processes."""
         ...
 
     @property
@@ -96,12 +119,18 @@ class GatewayStore(Protocol):
         """Settle the real cost; once for each reservation."""
         ...
 
-    async def note(self, line: LedgerEntry) -> None:
-        """A request for the ledger."""
+    async def note(self, line: LedgerEntry, *, committed: bool = False) -> None:
+        """A request for the ledger, in place of what was noted under its id before; `committed` waits for the disk."""
         ...
 
-    async def session(self, session_id: str, key_id: str | None) -> Session | None:
-        """The session that a key calls so."""
+    async def session(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:
+        """The session that a key calls so; with `fresh`, as all processes have left it a moment ago."""
+        ...
+
+    async def recent_requests(
+        self, limit: int = 50, *, session_id: str | None = None, key_id: str | None = None
+    ) -> Sequence[LedgerEntry]:
+        """The latest lines of the ledger, newest first."""
         ...
 
     async def sessions_by_digest(self, digests: Sequence[str], key_id: str | None) -> Sequence[Session]:

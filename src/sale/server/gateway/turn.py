@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -37,6 +37,8 @@ from sale.types.labels import Requirements
 
 LOST_CHARACTERS = 1000
 """Of the header that names what of a request was lost."""
+Commit = Callable[[Usage, int, float], Awaitable[None]]
+"""Takes what the call under way has come to: usage, input tokens read from a cache, dollars."""
 Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 
 
@@ -55,6 +57,10 @@ class Turn:
     require: Requirements
     """Labels of all agents that may see it, as the request, its key and its conversation so far require."""
     began: float = field(default_factory=time.monotonic)
+    commit: Commit | None = None
+    """Puts its line on the ledger and waits until it is there."""
+    line_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Of its line on the ledger."""
     agent: str | None = None
     auction_id: str | None = None
     usage: Usage = field(default_factory=Usage)
@@ -114,10 +120,13 @@ class Turn:
         """The session of this turn."""
         held = await self._find()
         if held is None or not self._fits(held):
-            begun = await self._open()
-            if held is not None:  # under the same name; its record is as good as it will be
-                await self.state.sessions.settle(held)
-            return begun
+            async with self.state.sessions.lock_beginning(self.session_id, self.holder, self._still_waiting):
+                held = await self._find() if self.session_id else held
+                if held is None or not self._fits(held):
+                    begun = await self._open()
+                    if held is not None:  # under the same name; its record is as good as it will be
+                        await self.state.sessions.settle(held)
+                    return begun
         if self.thread.new_task and self.state.settings.reauction == "task" and not self._in_shadow(held):
             await self._reopen(held)
         return held
@@ -305,7 +314,12 @@ class Turn:
         """Have one agent answer; settle it, however it ends."""
         self.agent = agent.name
         call = UpstreamCall(
-            agent=agent, reach=self.handle.reach(agent.name), plan=plan, asked=self.asked, sink=self.sink
+            agent=agent,
+            reach=self.handle.reach(agent.name),
+            plan=plan,
+            asked=self.asked,
+            sink=self.sink,
+            whole=self._commit,
         )
         dollars, tokens = call.worst_case(*self.handle.max_cost(agent.name))
         reservation = await self.state.store.reserve(self.holder, dollars, tokens)
@@ -319,6 +333,11 @@ class Turn:
         finally:
             self._count(call, held, error)
             await self.state.store.settle(reservation, dollars=call.dollars, tokens=call.usage.total)
+
+    async def _commit(self, call: UpstreamCall) -> None:
+        """The answer is whole: its line comes before its end, where the settings say so."""
+        if self.commit is not None and self.state.settings.ledger == "before":
+            await self.commit(call.usage, call.tally.cached, call.dollars)
 
     def _told(self, call: UpstreamCall) -> list[tuple[bytes, bytes]]:
         """The headers, now that the agent has begun to answer."""
@@ -346,8 +365,9 @@ class Turn:
             self.state.store.shadow.count_call(
                 row, call.usage, cached=call.tally.cached, dollars=call.dollars, answered=answered
             )
-        if held.open:  # later turns are on the ledger alone
+        if held.open:  # whoever settles the record reads the calls of all others from the ledger
             held.calls.append(call.as_call(error))
+            held.lines.add(self.line_id)
         if not self.sink.answering:
             return
         held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed

@@ -12,6 +12,8 @@ from sale.errors import AccessError
 from sale.server.events import EventHub
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.traces import Traces
+from sale.server.store.allowances import SharedAllowance
+from sale.server.store.beginnings import Beginnings
 from sale.server.store.responses import ResponseHistory
 from sale.server.store.shadow import ShadowLedger
 from sale.server.store.store import ServerStore
@@ -56,6 +58,16 @@ class ObservedStore:
         return self._store.responses
 
     @property
+    def beginnings(self) -> Beginnings:
+        """As the store's."""
+        return self._store.beginnings
+
+    @property
+    def allowance(self) -> SharedAllowance:
+        """As the store's."""
+        return self._store.allowance
+
+    @property
     def shadow(self) -> ShadowLedger:
         """As the store's."""
         return self._store.shadow
@@ -76,8 +88,11 @@ class ObservedStore:
             self._metrics.count_refusal(error)
             raise
 
-    async def note(self, line: LedgerEntry) -> None:
-        """As the store's."""
+    async def note(self, line: LedgerEntry, *, committed: bool = False) -> None:
+        """As the store's. What is noted before its answer has ended is counted at its end."""
+        if committed:
+            await self._store.note(line, committed=True)
+            return
         self._metrics.request(line)
         if self._traces is not None:
             self._traces.record_entry(line)
@@ -91,9 +106,15 @@ class ObservedStore:
         """As the store's."""
         return await self._store.keys()
 
-    async def session(self, session_id: str, key_id: str | None) -> Session | None:
+    async def session(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:
         """As the store's."""
-        return await self._store.session(session_id, key_id)
+        return await self._store.session(session_id, key_id, fresh=fresh)
+
+    async def recent_requests(
+        self, limit: int = 50, *, session_id: str | None = None, key_id: str | None = None
+    ) -> tuple[LedgerEntry, ...]:
+        """As the store's."""
+        return await self._store.recent_requests(limit, session_id=session_id, key_id=key_id)
 
     async def sessions_by_digest(self, digests: Sequence[str], key_id: str | None) -> Sequence[Session]:
         """As the store's."""

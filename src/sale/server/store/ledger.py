@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,13 +18,16 @@ from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
-from sale.server.store.writing import add
+from sale.server.store.writing import put
 from sale.wording import quantity
 
 FLUSH_SECONDS: Final = 0.25
 BATCH: Final = 500
 QUEUE: Final = 10_000
 """Lines that wait to be written; who comes then waits, too."""
+COMMIT_SECONDS: Final = 5.0
+"""Seconds that the end of an answer is held back for its line, where the database does not take it."""
+log = logging.getLogger(__name__)
 NONE: Final = "(none)"
 _COLUMNS: Final[dict[Grouping, Column[str]]] = {
     "day": requests.c.day,
@@ -46,6 +50,11 @@ class RequestLedger:
         self._room.set()
         self._pulse = PeriodicTask(FLUSH_SECONDS, self._write, "writing the ledger")
         self._closed = False
+        self._noted = 0
+        """Lines that were queued so far."""
+        self._committed = 0
+        """Of those, the ones that are in the database; they are written in their order."""
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
     def queued(self) -> int:
@@ -68,8 +77,27 @@ class RequestLedger:
         if self._closed:
             raise StoreError("it is closed", where=self._database.where, hint="Open it again.")
         self._lines.append(line)
+        self._noted += 1
         if len(self._lines) >= BATCH:
             self._pulse.wake()
+
+    async def commit(self, line: LedgerEntry) -> None:
+        """Put a line on the ledger, and wait until it is in the database; lines that wait together cost one write.
+
+        Where the database does not answer for `COMMIT_SECONDS`, the line stays queued, and the caller goes on.
+
+        Raises:
+            InputError, StoreError: As for `note`.
+        """
+        await self.note(line)
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((self._noted, written))
+        self._pulse.wake()
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await written
+        except TimeoutError:
+            log.warning("an answer's line is not in the database after %.0f s; it stays queued", COMMIT_SECONDS)
 
     async def _write(self) -> None:
         """Write what waits, batch by batch; what could not be written stays queued."""
@@ -79,6 +107,11 @@ class RequestLedger:
             for _ in batch:
                 self._lines.popleft()
             self._room.set()
+            self._committed += len(batch)
+            while self._waiters and self._waiters[0][0] <= self._committed:
+                _, written = self._waiters.popleft()
+                if not written.done():
+                    written.set_result(None)
 
     async def flush(self) -> None:
         """Have everything written that waits now.
@@ -108,8 +141,8 @@ class RequestLedger:
 
 
 def write(connection: Connection, lines: Sequence[LedgerEntry]) -> None:
-    """Write lines; one that is there already (a write that was not known to have succeeded) is not written twice."""
-    add(connection, requests, [{**asdict(line), "day": f"{line.at:%Y-%m-%d}"} for line in lines])
+    """Write lines; one that is there already (before its answer ended, say) is not written twice: the later counts."""
+    put(connection, requests, [{**asdict(line), "day": f"{line.at:%Y-%m-%d}"} for line in lines])
 
 
 def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple[Spending, ...]:

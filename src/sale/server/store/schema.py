@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, UtcTime
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "server_version"
 
@@ -187,4 +187,34 @@ responses = Table(
     Column("seen", UtcTime, nullable=False),  # of the conversation
     Index("ix_server_responses_root", "key_id", "root"),
     Index("ix_server_responses_seen", "seen"),
+)
+
+beginnings = Table(
+    "server_beginnings",  # sessions whose first auction is under way, so that no other process holds one
+    metadata,
+    Column("key_id", String(32), primary_key=True),  # empty: nobody's, where no key is needed
+    Column("id", ExactText, primary_key=True),
+    Column("owner", String(32), nullable=False),  # the process
+    Column("expires_at", UtcTime, nullable=False),  # pushed on by its owner while that is alive
+)
+
+allowances = Table(
+    "server_allowances",  # a row for each process, and one for all that was counted (`allowances.ALL`)
+    metadata,
+    Column("owner", String(32), primary_key=True),
+    Column("earned", Double, nullable=False),  # dollars
+    Column("spent", Double, nullable=False),
+    Column("reserved", Double, nullable=False),  # for auctions under way
+    Column("expires_at", UtcTime, nullable=False),  # pushed on by its owner while that is alive
+)
+
+archives = Table(
+    "server_archives",  # files that lines of the ledger were moved to
+    metadata,
+    Column("place", ExactText, primary_key=True),
+    Column("made_at", UtcTime, nullable=False),
+    Column("first_at", UtcTime, nullable=False),  # of its lines
+    Column("last_at", UtcTime, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256 of the file, in hex
 )

@@ -79,14 +79,19 @@ class SessionCache:
         self._soon = None
         self._pulse.wake()
 
-    async def of_id(self, session_id: str, key_id: str | None) -> Session | None:
+    async def of_id(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:
         """The session that a key calls so.
+
+        Args:
+            session_id: Its name.
+            key_id: The key.
+            fresh: Whether the database is asked even where it is at hand.
 
         Raises:
             StoreError: It is not at hand and the database cannot be read.
         """
         place = (key_id or "", session_id)
-        if (found := self._at_hand(place)) is not None:
+        if not fresh and (found := self._at_hand(place)) is not None:
             return found
         return await self._ask(select(sessions).where(sessions.c.key_id == place[0], sessions.c.id == session_id))
 
@@ -119,6 +124,14 @@ class SessionCache:
         await self._write()
         asked = select(sessions).order_by(sessions.c.seen.desc(), sessions.c.id).limit(limit)
         return await self._database.read(lambda connection: _sessions(connection, asked))
+
+    async def flush(self) -> None:
+        """Have all written that waits, so that other processes find it.
+
+        Raises:
+            StoreError: The database cannot be written; the sessions wait on.
+        """
+        await self._write()
 
     async def close(self) -> None:
         """Write what waits.

@@ -21,6 +21,8 @@ from typing import Final, Self, Unpack
 from sale.errors import RateLimitError
 from sale.server.store import keys, ledger
 from sale.server.store.accounts import Account
+from sale.server.store.allowances import SharedAllowance
+from sale.server.store.beginnings import Beginnings
 from sale.server.store.budgets import Budgets, utc_now
 from sale.server.store.database import StoreDatabase
 from sale.server.store.key_creation import KeyLimits, KeyOptions, create_key
@@ -70,6 +72,8 @@ class ServerStore:
         self._rates = RateLimits(owner)
         self._ledger = RequestLedger(database)
         self._sessions = SessionCache(database)
+        self.beginnings = Beginnings(database, owner, clock, self._sessions.flush)
+        self.allowance = SharedAllowance(database, owner, clock)
         self.responses = ResponseHistory(database)
         self.shadow = ShadowLedger(database)
         self._open: dict[str, OpenReservation] = {}
@@ -266,14 +270,16 @@ class ServerStore:
 
     # Ledger and sessions
 
-    async def note(self, line: LedgerEntry) -> None:
-        """Put a request on the ledger. Queued; waits only where the database has fallen far behind.
+    async def note(self, line: LedgerEntry, *, committed: bool = False) -> None:
+        """Put a request on the ledger, in place of what was noted under its id before.
+
+        Queued, and waits only where the database has fallen far behind; with `committed`, until it is there.
 
         Raises:
             InputError: It has no time zone, or a number that is not finite.
             StoreError: The store is closed.
         """
-        await self._ledger.note(line)
+        await (self._ledger.commit if committed else self._ledger.note)(line)
 
     async def spend(self, since: datetime | None = None, by: Grouping = "day") -> tuple[Spending, ...]:
         """Return the cost of requests, by group; days in order, the rest by dollars.
@@ -299,13 +305,13 @@ class ServerStore:
         await self._ledger.flush()
         return await self._database.read(lambda c: ledger.list_entries(c, limit, session_id, key_id))
 
-    async def session(self, session_id: str, key_id: str | None) -> Session | None:
-        """The session that a key calls so.
+    async def session(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:
+        """The session that a key calls so; with `fresh`, as all processes have left it a moment ago.
 
         Raises:
             StoreError: It is not at hand and the database cannot be read.
         """
-        return await self._sessions.of_id(session_id, key_id)
+        return await self._sessions.of_id(session_id, key_id, fresh=fresh)
 
     async def sessions_by_digest(self, digests: Sequence[str], key_id: str | None) -> Sequence[Session]:
         """A key's sessions whose latest turn has one of these digests, the latest first.
@@ -361,6 +367,7 @@ class ServerStore:
             stack.push_async_callback(self._database.close)
             if beats:
                 stack.push_async_callback(self._sessions.close)
+                stack.push_async_callback(self.beginnings.close)
                 stack.push_async_callback(self.responses.close)
                 stack.push_async_callback(self.shadow.close)
                 stack.push_async_callback(self._ledger.close)

@@ -133,7 +133,7 @@ def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
     """Two agents of one upstream; the cheaper wins every session. The memory and the ledger are on, as by default."""
     file = home / "sale.toml"
     if not file.exists():
-        file.write_text(_settings(home, model), encoding="utf-8")
+        file.write_text(gateway_settings(home, model), encoding="utf-8")
     environment = {"SALE_CONFIG": str(file), "SALE_MEMORY": str(home / "memory.sqlite3"), "XDG_DATA_HOME": str(home)}
     secret = ""
     if key:
@@ -148,7 +148,7 @@ def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
         yield Up(watched=watched, key=secret)
 
 
-def _settings(home: Path, model: str) -> str:
+def gateway_settings(home: Path, model: str) -> str:
     agents = [("instant", "instant", 0.05), ("paced", "paced", 0.06), ("winner", model, 0.01)]
     tables = [
         f'[[agents]]\nname = "{name}"\nendpoint = "http://127.0.0.1:{UPSTREAM_PORT}/v1"\n'

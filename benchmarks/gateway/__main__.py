@@ -84,7 +84,7 @@ def measure(contender: Contender, direct: Watched, folder: Path, given: argparse
     if contender.server == "upstream":
         run(Up(watched=direct), MODES)
     elif contender.session:
-        with served(contender.server, folder) as up:
+        with served(contender.server, folder, model="instant") as up:
             run(up, MODES[:2])
         with served(contender.server, folder, model="paced") as up:
             run(up, MODES[2:])

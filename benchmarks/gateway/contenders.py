@@ -83,13 +83,14 @@ def upstream(folder: Path) -> Generator[Watched]:
 
 
 @contextlib.contextmanager
-def served(server: str, folder: Path, *, model: str = "instant") -> Generator[Up]:
+def served(server: str, folder: Path, *, model: str | None = None) -> Generator[Up]:
     """A server in front of the running upstream.
 
     Args:
         server: One of those of `Contender.server`.
         folder: Takes its settings, its data and its log.
-        model: What the agent that wins sessions is at the upstream: `instant` or `paced`.
+        model: What every agent is at the upstream, `instant` or `paced`, so that it is known what a session's winner
+            is, whoever that be. Unless given, the agents are named after their models.
     """
     home = folder / f"{server}-{model}"
     home.mkdir(parents=True, exist_ok=True)
@@ -129,11 +130,11 @@ def _litellm(home: Path, *, key: bool) -> Generator[Watched]:
 
 
 @contextlib.contextmanager
-def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
-    """Two agents of one upstream; the cheaper wins every session. The memory and the ledger are on, as by default."""
+def _sale(home: Path, model: str | None, *, key: bool) -> Generator[Up]:
+    """Agents of one upstream. The memory and the ledger are on, as by default."""
     file = home / "sale.toml"
     if not file.exists():
-        file.write_text(_settings(home, model), encoding="utf-8")
+        file.write_text(gateway_settings(home, model), encoding="utf-8")
     environment = {"SALE_CONFIG": str(file), "SALE_MEMORY": str(home / "memory.sqlite3"), "XDG_DATA_HOME": str(home)}
     secret = ""
     if key:
@@ -148,8 +149,9 @@ def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
         yield Up(watched=watched, key=secret)
 
 
-def _settings(home: Path, model: str) -> str:
-    agents = [("instant", "instant", 0.05), ("paced", "paced", 0.06), ("winner", model, 0.01)]
+def gateway_settings(home: Path, model: str | None = None) -> str:
+    """The settings of `sale serve`; `model` as for `served`."""
+    agents = [("instant", model or "instant", 0.05), ("paced", model or "paced", 0.06)]
     tables = [
         f'[[agents]]\nname = "{name}"\nendpoint = "http://127.0.0.1:{UPSTREAM_PORT}/v1"\n'
         f'model = "{behind}"\nprice = {price}\nlogprobs = 0\n'

@@ -43,7 +43,9 @@ async def look(bidder: Bidder, task: Task, rules: AuctionRules, ledger: Ledger) 
 
 def looker_of(bidder: Bidder) -> Looker | None:
     """The bidder as one that looks; `None` where it has nothing to look into."""
-    return bidder if isinstance(bidder, Looker) and bidder.looks > 0 else None
+    # To tell by a protocol takes longer than to look for the one attribute, and most bidders have nothing to look into.
+    looks = getattr(bidder, "looks", 0) > 0
+    return bidder if looks and isinstance(bidder, Looker) else None
 
 
 def excerpt(text: str, query: str, words: int = MAX_QUOTE_WORDS) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 HIDDEN = "?"
 """Stands in place of a score or verdict that a text brings along."""
+REMEMBERED = 256
+"""Texts that each function here remembers: a plan is made fit once, however many jurors read it."""
 
 # Control characters, soft hyphens, zero-width characters, changes of direction, and the invisible copy of ASCII.
 _INVISIBLE = re.compile(
@@ -54,6 +57,7 @@ def make_storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
+@lru_cache(REMEMBERED)
 def without_invisible(text: str) -> str:
     """Return the text without invisible characters: within a word or a mark, they keep it from being found.
 
@@ -68,6 +72,7 @@ def clip(text: str, size: int) -> str:
     return text.encode()[:size].decode(errors="ignore")
 
 
+@lru_cache(REMEMBERED)
 def without_scores(text: str) -> str:
     """Hide every number in a plan that looks like a score: on a ballot, behind a label, or after a word for it.
 
@@ -85,6 +90,7 @@ def without_verdicts(text: str) -> str:
     return _VERDICT.sub(rf"\1{HIDDEN}", text)
 
 
+@lru_cache(REMEMBERED)
 def without_answers(text: str) -> str:
     """Hide every yes or no that looks like the answer to a question: after a word for it, or alone on a line.
 

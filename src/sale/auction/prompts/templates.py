@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.meta import find_referenced_templates
 
-from sale.auction.text import without_answers, without_scores, without_verdicts
+from sale.auction.text import REMEMBERED, without_answers, without_scores, without_verdicts
 from sale.types import Prompt
 
 _MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result|found|source))\b", re.IGNORECASE)
 
 
+@lru_cache(REMEMBERED)
 def neutralise(text: str) -> str:
     """Break anything in untrusted text that looks like one of our marks. The text never gets longer."""
     return _MARK.sub(r"(\1", text.strip())

@@ -18,8 +18,9 @@ from typing import Final
 from sqlalchemy import Connection, delete, select, update
 
 from sale.server.store.schema import budgets, slices
-from sale.server.store.writing import add, put
+from sale.server.store.writing import Upsert, add
 
+PUT_SLICE: Final = Upsert(slices)
 SHARE: Final = 8
 """A slice is this part of what is left."""
 LAPSE: Final = timedelta(seconds=30)
@@ -276,7 +277,7 @@ def _write_lease(connection: Connection, request: LeaseRequest, part: Lease, now
         "expires_at": now + LAPSE,
     }
     if part.held > 0:
-        put(connection, slices, [row])
+        PUT_SLICE.write(connection, [row])
         return
     mine = (slices.c.key == request.key, slices.c.starts_at == request.starts_at, slices.c.owner == request.owner)
     connection.execute(delete(slices).where(*mine))

@@ -7,7 +7,6 @@ import logging
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -142,7 +141,13 @@ class RequestLedger:
 
 def write(connection: Connection, lines: Sequence[LedgerEntry]) -> None:
     """Write lines; one that is there already (before its answer ended, say) is not written twice: the later counts."""
-    put(connection, requests, [{**asdict(line), "day": f"{line.at:%Y-%m-%d}"} for line in lines])
+    put(connection, requests, [_row(line) for line in lines])
+
+
+def _row(line: LedgerEntry) -> dict[str, object]:
+    row = {name: getattr(line, name) for name in LedgerEntry.__dataclass_fields__}
+    row["day"] = line.at.date().isoformat()
+    return row
 
 
 def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple[Spending, ...]:

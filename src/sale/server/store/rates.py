@@ -14,8 +14,9 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, select
 
 from sale.server.store.schema import rates
-from sale.server.store.writing import put
+from sale.server.store.writing import Upsert
 
+PUT_RATES: Final = Upsert(rates)
 WINDOW: Final = 60
 FORGOTTEN_AFTER: Final = 2 * WINDOW
 PROBED: Final = "probe"
@@ -151,7 +152,7 @@ class RateLimits:
         listening = sorted(self._windows)
 
         def tell(connection: Connection) -> dict[str, dict[int, Amount]]:
-            put(connection, rates, rows)
+            PUT_RATES.write(connection, rows)
             connection.execute(delete(rates).where(rates.c.second < int(now) - FORGOTTEN_AFTER))
             return read_others(connection, listening, self._owner, now)
 
@@ -163,7 +164,7 @@ class RateLimits:
 
         def write(connection: Connection) -> None:
             connection.execute(delete(rates).where(rates.c.key == PROBED))
-            put(connection, rates, [row])
+            PUT_RATES.write(connection, [row])
 
         return write
 

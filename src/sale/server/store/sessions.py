@@ -10,16 +10,16 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, or_, select
+from sqlalchemy import BigInteger, Boolean, Connection, Double, RowMapping, Select, bindparam, case, or_, select
 
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import sessions
 from sale.server.store.types import Session
-from sale.server.store.writing import put
+from sale.server.store.writing import Upsert
 
 KEPT: Final = 4096
 FRESH_SECONDS: Final = 2.0
@@ -31,7 +31,14 @@ MAX_ALIKE: Final = 64
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""
-
+PUT_SESSIONS: Final = Upsert(
+    sessions,
+    began=sessions.c.began,
+    turns=case((bindparam("is_known", type_=Boolean), sessions.c.turns), else_=0)
+    + bindparam("added_turns", type_=BigInteger),
+    dollars=case((bindparam("is_known", type_=Boolean), sessions.c.dollars), else_=0.0)
+    + bindparam("added_dollars", type_=Double),
+)
 
 Place = tuple[str, str]
 """A session's key, empty for none, and its name there."""
@@ -194,13 +201,17 @@ class SessionCache:
 
 def write(connection: Connection, entries: Sequence[CachedSession]) -> None:
     """Insert sessions, or bring those that are there up to date."""
-    for entry in sorted(entries, key=lambda one: place_of(one.session)):
-        session, stored = entry.session, entry.stored
-        grown: dict[str, object] = {}
-        if stored is not None:
-            grown["turns"] = sessions.c.turns + (session.turns - stored.turns)
-            grown["dollars"] = sessions.c.dollars + (session.dollars - stored.dollars)
-        put(connection, sessions, [asdict(session) | {"key_id": session.key_id or ""}], began=sessions.c.began, **grown)
+    PUT_SESSIONS.write(connection, [_row(entry) for entry in sorted(entries, key=lambda one: place_of(one.session))])
+
+
+def _row(entry: CachedSession) -> dict[str, object]:
+    session, stored = entry.session, entry.stored
+    row = {name: getattr(session, name) for name in Session.__dataclass_fields__}
+    row["key_id"] = session.key_id or ""
+    row["is_known"] = stored is not None
+    row["added_turns"] = session.turns - (stored.turns if stored else 0)
+    row["added_dollars"] = session.dollars - (stored.dollars if stored else 0.0)
+    return row
 
 
 def _sessions(connection: Connection, asked: Select[Any]) -> tuple[Session, ...]:

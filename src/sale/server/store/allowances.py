@@ -16,13 +16,14 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import allowances
-from sale.server.store.writing import add, put
+from sale.server.store.writing import Upsert, add
 
 ALL: Final = ""
 """The owner of the row for all that was counted so far; no process is called so."""
 LEASE_SECONDS: Final = 20.0
 """Seconds for which a process that says nothing more is taken to be alive."""
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
+PUT_ALLOWANCES: Final = Upsert(allowances)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,8 +119,8 @@ def _join(connection: Connection, owner: str, now: datetime) -> bool:
     alive = select(func.count()).where(allowances.c.owner.not_in((ALL, owner)))
     joined = connection.execute(alive.select_from(allowances)).scalar_one() > 0
     if not joined:
-        put(connection, allowances, [_row(ALL, NOTHING, now)])
-    put(connection, allowances, [_row(owner, NOTHING, now)])
+        PUT_ALLOWANCES.write(connection, [_row(ALL, NOTHING, now)])
+    PUT_ALLOWANCES.write(connection, [_row(owner, NOTHING, now)])
     return joined
 
 
@@ -131,7 +132,7 @@ def _tell(connection: Connection, owner: str, told: AllowanceUse, own: Allowance
     }
     connection.execute(update(allowances).where(allowances.c.owner == ALL).values(more))
     _sweep(connection, now)
-    put(connection, allowances, [_row(owner, own, now)])
+    PUT_ALLOWANCES.write(connection, [_row(owner, own, now)])
 
 
 def _sweep(connection: Connection, now: datetime) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, delete, or_, select, tuple_, update
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import beginnings
-from sale.server.store.writing import statement
+from sale.server.store.writing import dialect_insert
 
 LEASE_SECONDS: Final = 20.0
 """Seconds for which a process that says nothing more is taken to be alive."""
@@ -100,7 +100,7 @@ def _is_taken(connection: Connection, place: Place, owner: str, now: datetime) -
 
 
 def _take(connection: Connection, row: Mapping[str, object], now: datetime) -> bool:
-    insert = statement(connection, beginnings).values(row)
+    insert = dialect_insert(connection, beginnings).values(row)
     free = or_(beginnings.c.expires_at <= now, beginnings.c.owner == row["owner"])
     changed = {"owner": row["owner"], "expires_at": row["expires_at"]}
     done = connection.execute(

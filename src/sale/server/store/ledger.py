@@ -17,7 +17,7 @@ from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
-from sale.server.store.writing import put
+from sale.server.store.writing import Upsert
 from sale.wording import quantity
 
 FLUSH_SECONDS: Final = 0.25
@@ -36,6 +36,7 @@ _COLUMNS: Final[dict[Grouping, Column[str]]] = {
     "path": requests.c.path,
 }
 ERROR: Final = 400
+PUT_REQUESTS: Final = Upsert(requests)
 
 
 class RequestLedger:
@@ -141,7 +142,7 @@ class RequestLedger:
 
 def write(connection: Connection, lines: Sequence[LedgerEntry]) -> None:
     """Write lines; one that is there already (before its answer ended, say) is not written twice: the later counts."""
-    put(connection, requests, [_row(line) for line in lines])
+    PUT_REQUESTS.write(connection, [_row(line) for line in lines])
 
 
 def _row(line: LedgerEntry) -> dict[str, object]:

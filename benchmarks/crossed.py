@@ -217,12 +217,17 @@ def report(records: Path, features: Features) -> str:
     return "\n\n".join(parts)
 
 
+def page(text: str, said: str) -> str:
+    """The page with its report."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{said}\n{END}{tail}"
+
+
 def main() -> None:
     """Write the report into its page."""
     text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    PAGE.write_text(f"{head}{BEGIN}\n{report(RECORDS, Embeddings(MiniLMEmbedder()))}\n{END}{tail}", encoding="utf-8")
+    PAGE.write_text(page(text, report(RECORDS, Embeddings(MiniLMEmbedder()))), encoding="utf-8")
     sys.stdout.write(f"{PAGE}\n")
 
 

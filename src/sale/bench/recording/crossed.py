@@ -123,7 +123,7 @@ def _check_pair(plans: RecordedPlans, executor: str, settings: Settings) -> None
         )
     recorded = next(agent for agent in plans.run.settings["agents"] if agent["name"] == executor)
     given = next(agent for agent in kept_settings(settings)["agents"] if agent["name"] == executor)
-    if changed := [key for key in WAY if recorded.get(key) != given[key]]:
+    if changed := [key for key in WAY if key in recorded and recorded[key] != given[key]]:
         raise InputError(
             f"{executor!r} was recorded when it worked by other settings: {', '.join(changed)}",
             hint="Name the settings the plans were recorded with by --config.",

@@ -10,8 +10,10 @@ import pytest
 
 from benchmarks import crossed
 from sale.bench.crossed_cells import Cell, CrossedTask, CrossedTasks
+from sale.bench.routers.features import Embeddings
 from sale.bench.routers.tuning import outcome
 from sale.bench.tasks.schema import BenchTask, HumanTime
+from sale.models.embedding import MiniLMEmbedder
 from tests.bench.routers.tables import FEATURES
 
 TIME = HumanTime(provenance="nobody has timed it")
@@ -48,12 +50,12 @@ def one(number: int, *, again: bool = False) -> CrossedTask:
     )
 
 
-def tasks(count: int, wanted: int) -> CrossedTasks:
+def tasks(count: int, wanted: int, *, anew: int = 5) -> CrossedTasks:
     return CrossedTasks(
         planner="dear",
         executor="cheap",
         prices=(1.0, 4.0),
-        tasks=tuple(one(number, again=number < 5) for number in range(count)),
+        tasks=tuple(one(number, again=number < anew) for number in range(count)),
         wanted=wanted,
     )
 
@@ -78,6 +80,8 @@ def test_when_it_is_whole_every_cell_and_baseline_has_its_row() -> None:
     assert rows["by kind: the best agent for the source, cross-fitted"][1].startswith("100.0")
     assert {"FrugalGPT, cross-fitted", "COPE, cross-fitted"} <= rows.keys()
     assert rows["cheap on its own plan"][1].startswith("0.0 (")
+    assert "Within one build" not in found.note
+    assert crossed.within_build(tasks(40, 40, anew=40)).startswith(" Within one build the plan is worth 25.0 (")
 
 
 def test_the_rule_by_kind_and_the_plain_cascade_pay_for_whom_they_call() -> None:
@@ -104,4 +108,10 @@ def test_what_is_not_recorded_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     said = crossed.report(tmp_path, FEATURES)
     assert "**Search: 8 tasks**" in said
     assert "Coding, interim: 8 of 9 tasks." in said
-    assert crossed.BEGIN in crossed.PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_is_recorded() -> None:
+    text = crossed.PAGE.read_text(encoding="utf-8")
+    assert text.count(crossed.BEGIN) == text.count(crossed.END) == 1
+    said = crossed.report(crossed.RECORDS, Embeddings(MiniLMEmbedder()))
+    assert crossed.page(text, said) == text, "python -m benchmarks.crossed"

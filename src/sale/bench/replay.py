@@ -161,7 +161,9 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask], *, planned: bool = Tru
         match line:
             case RunLine():
                 found.runs.append(line)
-            case ExecutionLine():
+            case ExecutionLine(sample=number):
+                if number:
+                    continue  # one of several answers to the same question is not the agent's work
                 found.works[line.task, line.agent, line.strategy or ""] = execution_of(line)
             case AuctionLine():
                 found.auctions[line.order, line.task] = _auction(line)

@@ -89,7 +89,7 @@ def read_plans(record: Path, planner: str) -> RecordedPlans:
     return RecordedPlans(planner=planner, digest=digest, texts=texts, run=run)
 
 
-def _with_wall_time(settings: Settings) -> Settings:
+def with_wall_time(settings: Settings) -> Settings:
     """The settings of a recorded run with time enough for every program, however busy the machine is."""
     wide = max(WALL_SECONDS, settings.sandbox.wall_seconds)
     sandbox: SandboxSettings = settings.sandbox.model_copy(update={"wall_seconds": wide})
@@ -123,7 +123,7 @@ def _check_pair(plans: RecordedPlans, executor: str, settings: Settings) -> None
         )
     recorded = next(agent for agent in plans.run.settings["agents"] if agent["name"] == executor)
     given = next(agent for agent in kept_settings(settings)["agents"] if agent["name"] == executor)
-    if changed := [key for key in WAY if recorded.get(key) != given[key]]:
+    if changed := [key for key in WAY if key in recorded and recorded[key] != given[key]]:
         raise InputError(
             f"{executor!r} was recorded when it worked by other settings: {', '.join(changed)}",
             hint="Name the settings the plans were recorded with by --config.",
@@ -170,7 +170,7 @@ class CrossedRecorder(Recorder):
         known = {line.plans for line in read_lines(record, "run") if isinstance(line, RunLine)}
         if known - {plans.digest}:
             raise InputError("the record follows the plans of another record", hint="Name another file.")
-        super().__init__(record, tasks, _with_wall_time(settings), sandbox=sandbox, tools=tools, width=width)
+        super().__init__(record, tasks, with_wall_time(settings), sandbox=sandbox, tools=tools, width=width)
         self._plans = plans
         self._worker = next(agent for agent in self.agents if agent.name == executor)
         self._places = asyncio.Semaphore(width)

@@ -112,6 +112,8 @@ class ExecutionLine(_Line):
     """The plan it followed; `null` without one."""
     planner: str | None = None
     """The agent that wrote the plan, where it is another one: a crossed cell."""
+    sample: int = 0
+    """Number of the independent sample of the same work."""
     answer: str
     calls: tuple[Call, ...]
     seconds: float

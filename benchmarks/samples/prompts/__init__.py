@@ -1,0 +1,1 @@
+"""The prompt of agents that reason before they answer."""

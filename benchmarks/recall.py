@@ -4,9 +4,9 @@
 
 A record is an auction of four agents with its winner's execution and verdict, for one of twenty tenants. Vectors are
 mixtures of those of the recorded tasks (`benchmarks/records/embeddings.npz`) with noise, so they lie as texts do, and
-no model runs. Each memory is then opened by a fresh process, which asks: the first question, as it comes; 8 pairs for one
-agent, over all tenants and for one; the track records of four. What it recalled is compared with an exact search over
-full vectors; `rates` is the mean difference in an agent's rate of success. `cpu` is milliseconds of the processor,
+no model runs. Each memory is then opened by a fresh process, which asks: the first question, as it comes; 8 pairs for
+one agent, over all tenants and for one; the track records of four. What it recalled is compared with an exact search
+over full vectors; `rates` is the mean difference in an agent's rate of success. `cpu` is milliseconds of the processor,
 this process's and the server's for it. The server is the one of the tests, on this machine, without `fsync`.
 """
 

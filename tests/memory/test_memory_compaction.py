@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from sale.memory.compaction import cluster
 from sale.memory.records import CompactionReport
 from sale.memory.retention import Retention, describe
 from sale.memory.store import AuctionMemory
-from sale.types import Attempt, Pair, Task, TrackRecord, Verdict
+from sale.types import Attempt, Task, TrackRecord, Verdict
 from tests.memory.builders import Fresh, HashEmbedder, Place, auction, bid, execution, outcome, remember, rows
 
 NOW = Task(text="sort the list of names")
@@ -51,6 +52,11 @@ async def sums(memory: AuctionMemory) -> list[tuple[object, ...]]:
     return [(*who, *(round(float(one), 6) for one in counts)) for who, counts in sorted(found.items())]
 
 
+def archived(file: Path) -> tuple[list[dict[str, Any]], int]:
+    """Lines of a file, and who may read it."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()], file.stat().st_mode
+
+
 async def test_a_tenth_stays_and_the_rest_is_counted(memory: AuctionMemory, tmp_path: Path):
     await fill(memory, 60)
     before = await sums(memory)
@@ -60,11 +66,11 @@ async def test_a_tenth_stays_and_the_rest_is_counted(memory: AuctionMemory, tmp_
     assert len(await memory.list(100)) == 6
     assert (await memory.stats()).evidence == report.lines == 6
     (written,) = report.archive
-    lines = [json.loads(line) for line in Path(written).read_text(encoding="utf-8").splitlines()]
+    lines, mode = archived(Path(written))
     left = {one.id for one in await memory.list(100)}
     assert {line["record"]["id"] for line in lines} | left == {f"default{number:03}" for number in range(60)}
     assert len(lines) == 54
-    assert not Path(written).stat().st_mode & 0o077
+    assert not mode & 0o077
 
 
 async def test_track_records_go_on_counting(memory: AuctionMemory):
@@ -299,7 +305,9 @@ async def test_a_bound_of_bytes(place: Place, tmp_path: Path):
         report = await memory.keep_bounds()
         assert report is not None
         assert 10 <= report.after <= 16
-        assert (await memory.stats()).file_bytes < (size if memory.path else 1.1 * size), "tables of a server take pages"
+        assert (await memory.stats()).file_bytes < (size if memory.path else 1.1 * size), (
+            "tables of a server take pages"
+        )
 
 
 async def test_within_its_bounds_nothing_is_done(place: Place, tmp_path: Path):

@@ -81,7 +81,8 @@ def examples(table: str, *, way: Way, tenants: bool, require_success: bool) -> T
     narrow = _EXAMPLE.format(verdict="= 'success'" if require_success else "IS DISTINCT FROM 'failure'")
     if way == "shared":
         of_all = (
-            f"SELECT DISTINCT ON (v.digest, s.agent) s.agent, a.key, v.distance FROM near v CROSS JOIN LATERAL {_OF_TEXT} "
+            "SELECT DISTINCT ON (v.digest, s.agent) s.agent, a.key, v.distance "
+            f"FROM near v CROSS JOIN LATERAL {_OF_TEXT} "
             "JOIN strategies s ON s.auction = a.key AND s.agent = ANY(:agents) AND s.text <> '' "
             f"WHERE true {_TENANT if tenants else ''} {narrow} ORDER BY v.digest, s.agent, {_NEWEST}"
         )

@@ -6,7 +6,7 @@ The recorded tasks are split into five folds. Those of four are put into a memor
 work of every agent; those of the fifth are asked about, first before compaction, then after it with a tenth of the
 auctions left, and, to compare, with a tenth left at random and nothing kept of the others. Each agent's success is
 foretold from its track record, smoothed towards its rate among the four folds: log-loss, lower is better. Pairs are the
-three that the cheapest agent would learn from: how many of three are found, and how like the present task they are.
+three that the agent with most bids would learn from: how many of three are found, and how like the present task.
 Differences are paired by task, with 95 % intervals of a bootstrap over tasks; no model is asked.
 """
 
@@ -17,6 +17,7 @@ import asyncio
 import random
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +114,8 @@ async def ask(
     memory: AuctionMemory, recorded: RecordedTasks, asked: Sequence[BenchTask], rates: dict[str, float], into: Figures
 ) -> None:
     """Foretell the success of each agent, and recall pairs."""
+    bids = Counter(bid.agent for row in recorded.auctions.values() for bid in row.bids)
+    learner = max(recorded.agents, key=lambda agent: bids[agent])
     for task in asked:
         present = Task(text=task.prompt)
         known = await memory.track_records(present, recorded.agents)
@@ -123,7 +126,7 @@ async def ask(
             p = float(np.clip(share, EDGE, 1 - EDGE))
             losses.append(-np.log(p if recorded.works[task.id, agent, ""].success else 1 - p))
         into.losses.append(float(np.mean(losses)))
-        pairs = await memory.recall(present, recorded.agents[0], PAIRS)
+        pairs = await memory.recall(present, learner, PAIRS)
         into.found.append(len(pairs))
         into.likeness.append(float(np.mean([pair.similarity for pair in pairs])) if pairs else 0.0)
     into.rows += len(await memory.list(10**6))

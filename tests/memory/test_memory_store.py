@@ -309,7 +309,12 @@ async def test_counts(memory: AuctionMemory):
     assert (found.tasks, found.strategies) == (2, 4)
     assert found.dollars == pytest.approx(2 * (0.02 + 0.25 + 0.01))
     assert found.file_bytes >= (len(memory.path.read_bytes()) if memory.path else 1) > 0
-    assert found.index_bytes > 0
+    assert found.evidence == 0
+    if memory.path is None:
+        assert (found.index_bytes, found.recall) == (0, "by the server (pgvector)"), "a server recalls by itself"
+    else:
+        assert found.index_bytes > 0
+        assert found.recall == "exactly, in this process"
 
 
 async def test_many_tasks_write_and_read_at_the_same_time(memory: AuctionMemory):

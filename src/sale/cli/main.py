@@ -26,7 +26,7 @@ VERBS = {
     "allow": ("allow", "Believe a sale.toml that lies in a repository, as it is now."),
     "doctor": ("doctor", "Check every agent with one tiny call."),
     "models": ("models", "The embedded pool's weights: list, pull, rm, path."),
-    "memory": ("memory", "The auction memory: list, show, search, export, import, forget, stats."),
+    "memory": ("memory", "The auction memory: list, show, search, export, import, forget, compact, stats."),
     "import": ("import_work", "Past work from logs of other programs: track records and prices."),
     "feedback": ("feedback", "Set the outcome of a past auction."),
     "fit": ("fit", "Fit weights to the auctions on record."),

@@ -17,10 +17,13 @@ from sale.cli.encode import document
 from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.cli.tables import make_table
+from sale.errors import InputError
 from sale.files.reading import STANDARD
 from sale.files.writing import writing_text
 from sale.memory.export import refuse_itself
+from sale.memory.open import retention_of
 from sale.memory.records import AuctionSummary, MemoryStats, Record
+from sale.memory.retention import describe
 from sale.memory.store import AuctionMemory
 from sale.types import Verdict
 from sale.wording import quantity
@@ -28,7 +31,7 @@ from sale.wording import quantity
 
 @click.group()
 def memory() -> None:
-    """The auction memory: list, show, search, export, import, forget, stats."""
+    """The auction memory: list, show, search, export, import, forget, compact, stats."""
 
 
 @memory.command("list")
@@ -112,6 +115,8 @@ def import_records(source: Path, config_file: Path | None, *, skip_bad: bool) ->
     output().print(
         f"{quantity(report.added, 'record')} added; here already: {report.present:,}; skipped: {len(report.bad):,}"
     )
+    if report.evidence:
+        output().print(f"{quantity(report.evidence, 'line')} added of what is known of compacted auctions")
     for fault in report.bad:
         output().print(f"  {plain(fault)}")
 
@@ -143,6 +148,35 @@ def forget(
 
 
 @memory.command()
+@click.option("--keep", type=click.IntRange(min=1), help="How many auctions stay.  [default: memory.max_auctions]")
+@click.option("--no-archive", is_flag=True, help="Do not write the records that go to memory.archive.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+def compact(keep: int | None, config_file: Path | None, *, no_archive: bool, yes: bool, as_json: bool) -> None:
+    """Thin out the oldest auctions: of like ones one stays whole.
+
+    Of the others what the work of each agent came to goes on counting in track records. Their whole records are
+    written to the folder memory.archive before they go.
+    """
+    settings = config.load(config_file)
+    bounds = retention_of(settings)
+    keep = keep or bounds.max_auctions
+    if keep is None:
+        raise InputError("nothing says how many auctions are to stay", hint="Give --keep, or set memory.max_auctions.")
+    if no_archive and not yes:
+        click.confirm("Delete the records without an archive?", abort=True)
+    archive = None if no_archive else bounds.archive
+    report = with_memory(
+        config_file, lambda store: store.compact(keep, half_life_days=bounds.half_life_days, archive=archive)
+    )
+    if as_json:
+        click.echo(document("compaction", report))
+    else:
+        output().print(plain(describe(report)))
+
+
+@memory.command()
 @config_option
 @json_option
 def stats(config_file: Path | None, *, as_json: bool) -> None:
@@ -158,7 +192,9 @@ def stats(config_file: Path | None, *, as_json: bool) -> None:
     by_status = ", ".join(f"{count} {status}" for status, count in found.auctions.items()) or "none"
     by_verdict = ", ".join(f"{count} {verdict}" for verdict, count in found.verdicts.items()) or "none judged"
     output().print(f"Auctions: {by_status}\nOutcomes: {by_verdict}\nTasks: {found.tasks}, plans: {found.strategies}")
-    output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB: {where}")
+    if found.evidence:
+        output().print(f"Compacted: {quantity(found.evidence, 'line')} of what agents' work came to")
+    output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB: {where}\nRecall: {found.recall}")
 
 
 def _table(found: Sequence[tuple[AuctionSummary, float | None]]) -> Table | str:

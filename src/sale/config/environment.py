@@ -154,6 +154,11 @@ def memory_place(settings: Settings) -> Path | str:
     return named if "://" in named else memory_path(settings)
 
 
+def memory_archive(settings: Settings) -> Path:
+    """The folder for records that are compacted: from the settings, or beside the memory's file."""
+    return settings.memory.archive or memory_path(settings).with_name("archive")
+
+
 def server_database(settings: Settings) -> str:
     """Where the server keeps what it keeps: from the settings, or a file beside the auction memory."""
     return settings.server.database or str(memory_path(settings).with_name("server.sqlite3"))

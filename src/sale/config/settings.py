@@ -55,6 +55,17 @@ class MemorySettings(Section):
     other (`["team", "lab"]`). Each key of the gateway is a tenant of its own unless told."""
     share_statistics: bool = True
     """With `true`, an agent's track record counts its work for all tenants. These are numbers, without any text."""
+    max_auctions: Positive | None = None
+    """When more are on record, the oldest are compacted until four fifths of this are left: of like auctions one stays
+    whole, of the others what the work of each agent came to. Their records go to `archive`. Unless given, all stay."""
+    max_megabytes: Annotated[int, Field(ge=10, strict=True)] | None = None
+    """The same by the room on the disk; the tables are then written anew, during which others wait."""
+    half_life_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 365.0
+    """Work in auctions that were compacted counts half as much after so many days, a quarter after twice as many.
+    0: it always counts in full."""
+    archive: Path | None = None
+    """The folder for records that are compacted, in the format of `sale memory export`; `archive` beside the memory's
+    file by default, or where that would be."""
 
 
 class SandboxSettings(Section):

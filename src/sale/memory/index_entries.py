@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, and_, bindparam, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Integer, and_, any_, bindparam, func, select
 
 from sale.memory.plausible import MAX_DOLLARS
 from sale.memory.queries import latest_verdict, latest_verdict_on_work
@@ -62,7 +62,9 @@ _after = auctions.c.revision > bindparam("after", type_=BigInteger)
 _CHANGED: Final = _Statements(_after, and_(_after, auctions.c.revision <= bindparam("upto", type_=BigInteger)))
 _CHANGED_HEADS: Final = _CHANGED.heads.order_by(auctions.c.revision).limit(bindparam("most", type_=Integer))
 _listed = auctions.c.key.in_(bindparam("keys", expanding=True))
-_BY_KEY: Final = _Statements(_listed, _listed)
+_in_array = auctions.c.key == any_(bindparam("keys", type_=ARRAY(BigInteger)))
+_BY_KEY: Final = {"sqlite": _Statements(_listed, _listed), "postgresql": _Statements(_in_array, _in_array)}
+"""A server takes any number of keys as one value; to name each takes the driver longer than the server to answer."""
 
 
 _CHANGED_EVIDENCE: Final = select(evidence).where(evidence.c.revision > bindparam("after", type_=BigInteger))
@@ -86,10 +88,11 @@ def read_changed(connection: Connection, after: int, upto: int, most: int) -> tu
     return _entries(connection, _CHANGED, heads, {"after": after, "upto": last}), last
 
 
-def read_by_key(connection: Connection, keys: list[int]) -> list[IndexedAuction]:
-    """These auctions; keys that are gone are left out."""
-    heads = connection.execute(_BY_KEY.heads, {"keys": keys}).all()
-    return _entries(connection, _BY_KEY, heads, {"keys": keys})
+def read_by_key(connection: Connection, keys: list[int], *, bidders: bool = True) -> list[IndexedAuction]:
+    """These auctions; keys that are gone are left out. Without bidders, none is an example to learn from."""
+    statements = _BY_KEY[connection.dialect.name]
+    heads = connection.execute(statements.heads, {"keys": keys}).all()
+    return _entries(connection, statements, heads, {"keys": keys}, bidders=bidders)
 
 
 def read_changed_evidence(connection: Connection, after: int) -> list[IndexedEvidence]:
@@ -126,10 +129,12 @@ def _entries(
     statements: _Statements,
     heads: Any,  # noqa: ANN401  rows of `heads`
     parameters: Mapping[str, object],
+    *,
+    bidders: bool = True,
 ) -> list[IndexedAuction]:
-    bidders: dict[int, list[str]] = {}
-    for auction, agent in connection.execute(statements.bidders, parameters).all():
-        bidders.setdefault(auction, []).append(agent)
+    authors: dict[int, list[str]] = {}
+    for auction, agent in connection.execute(statements.bidders, parameters).all() if bidders else ():
+        authors.setdefault(auction, []).append(agent)
     work: dict[int, list[TrackedWork]] = {}
     for row in connection.execute(statements.work, parameters).all():
         one = TrackedWork(agent=row.agent, verdict=row.verdict, dollars=row.dollars)
@@ -142,7 +147,7 @@ def _entries(
             awarded=row.status in {"awarded", "settled"},
             # The winner's own work, whatever became of the task in other hands.
             verdict=work[row.key][0].verdict if row.key in work else row.verdict,
-            bidders=bidders.get(row.key, ()),
+            bidders=authors.get(row.key, ()),
             work=work.get(row.key, ()),
             tenant=row.tenant,
             withheld=bool(row.withheld),

@@ -130,9 +130,24 @@ class TextEncoder:
 class SyncedIndex:
     """An index that follows the database."""
 
-    def __init__(self, database: MemoryDatabase, encoder: TextEncoder, prior: PriorWork | None = None) -> None:
-        """Nothing is read before the first question."""
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        encoder: TextEncoder,
+        prior: PriorWork | None = None,
+        *,
+        instead: str | None = None,
+    ) -> None:
+        """Nothing is read before the first question.
+
+        Args:
+            database: To be followed.
+            encoder: Of texts.
+            prior: Work that counts in track records beside what is on record.
+            instead: Why the database does not recall itself, if it is one that could.
+        """
         self._database = database
+        self._instead = instead
         self._encoder = encoder
         self._prior = prior if prior is not None and prior.embedder == encoder.name else None
         self._generation = 0
@@ -147,7 +162,7 @@ class SyncedIndex:
     @property
     def method(self) -> str:
         """How it recalls, in words."""
-        return "exactly, in this process"
+        return "exactly, in this process" + (f": {self._instead}" if self._instead else "")
 
     async def pairs(
         self, text: str, agents: Sequence[str], k: int, *, tenants: Collection[str] | None, require_success: bool

@@ -35,12 +35,11 @@ _VERDICT: Final = (
 _TENANT: Final = "AND a.tenant = ANY(:tenants)"
 _EXAMPLE: Final = f"""
   AND a.status IN ('awarded', 'settled') AND a.withheld IS NOT TRUE
-  AND EXISTS (SELECT 1 FROM strategies s WHERE s.auction = a.key AND s.agent = who.agent AND s.text <> '')
   AND (SELECT count(*) FROM strategies s WHERE s.auction = a.key AND s.text <> '') > 1
   AND {_VERDICT} {{verdict}}
 """
+_BID: Final = "AND EXISTS (SELECT 1 FROM strategies s WHERE s.auction = a.key AND s.agent = who.agent AND s.text <> '')"
 _JUDGED: Final = """
-  AND e.agent = who.agent
   AND (SELECT o.verdict FROM outcomes o WHERE o.auction = e.auction AND o.execution = e.position
        ORDER BY o.position DESC LIMIT 1) IN ('success', 'failure')
 """
@@ -80,7 +79,15 @@ def examples(table: str, *, way: Way, tenants: bool, require_success: bool) -> T
         parameters agents, vector, wanted, texts in a shared walk, and tenants.
     """
     narrow = _EXAMPLE.format(verdict="= 'success'" if require_success else "IS DISTINCT FROM 'failure'")
-    return _bound(_one_a_text(table, narrow, way=way, tenants=tenants), tenants=tenants)
+    if way == "shared":
+        of_all = (
+            "SELECT DISTINCT ON (v.digest, s.agent) s.agent, a.key, v.distance "
+            f"FROM near v CROSS JOIN LATERAL {_OF_TEXT} "
+            "JOIN strategies s ON s.auction = a.key AND s.agent = ANY(:agents) AND s.text <> '' "
+            f"WHERE true {_TENANT if tenants else ''} {narrow} ORDER BY v.digest, s.agent, {_NEWEST}"
+        )
+        return _bound(_shared(table, of_all), tenants=tenants)
+    return _bound(_one_a_text(table, f"{_BID} {narrow}", way=way, tenants=tenants), tenants=tenants)
 
 
 def similar(table: str, *, way: Way, tenants: bool) -> TextClause:
@@ -97,7 +104,7 @@ def _one_a_text(table: str, narrow: str, *, way: Way, tenants: bool) -> str:
         )
         return _sorted(table, found)
     newest = f"SELECT a.key FROM {_OF_TEXT} WHERE true {own} {narrow} ORDER BY {_NEWEST} LIMIT 1"
-    return _walked(table, newest, way)
+    return _walked(table, newest)
 
 
 def works(table: str, *, way: Way, tenants: bool) -> TextClause:
@@ -109,19 +116,32 @@ def works(table: str, *, way: Way, tenants: bool) -> TextClause:
     """
     own, kept = (_TENANT, "AND k.tenant = ANY(:tenants)") if tenants else ("", "")
     line, judged = "a.key, a.started_at AS at, e.position AS place", f"{own} {_JUDGED}"
-    kept_line = f"k.key, k.last_at, 0 FROM tasks t JOIN evidence k ON k.task = t.key AND k.agent = who.agent {kept}"
+    kept_line, of_task = "k.key, k.last_at, 0", f"tasks t JOIN evidence k ON k.task = t.key {kept}"
+    if way == "shared":
+        both = (
+            f"SELECT v.digest, v.distance, e.agent, {line} FROM near v CROSS JOIN LATERAL {_OF_TEXT} "
+            f"{_DONE} AND e.agent = ANY(:agents) WHERE true {judged} "
+            f"UNION ALL SELECT v.digest, v.distance, k.agent, {kept_line} FROM near v "
+            f"JOIN ({of_task}) ON t.text_digest = v.digest WHERE k.agent = ANY(:agents)"
+        )
+        numbered = (
+            "SELECT w.*, row_number() OVER (PARTITION BY w.digest, w.agent "
+            f"ORDER BY w.at DESC, w.key DESC, w.place DESC) AS number FROM ({both}) w"
+        )
+        return _bound(_shared(table, f"SELECT * FROM ({numbered}) n WHERE n.number <= :wanted"), tenants=tenants)
+    mine = "AND e.agent = who.agent"
     if way == "exact":
         found = (
-            f"SELECT t.text_digest AS digest, {line} FROM {_AUCTION} {_DONE} WHERE true {judged} "
-            f"UNION ALL SELECT t.text_digest, {kept_line}"
+            f"SELECT t.text_digest AS digest, {line} FROM {_AUCTION} {_DONE} {mine} WHERE true {judged} "
+            f"UNION ALL SELECT t.text_digest, {kept_line} FROM {of_task} WHERE k.agent = who.agent"
         )
         return _bound(_sorted(table, found), tenants=tenants)
     newest = (
-        f"SELECT w.key FROM (SELECT {line} FROM {_OF_TEXT} {_DONE} WHERE true {judged} "
-        f"UNION ALL SELECT {kept_line} WHERE t.text_digest = v.digest) w "
+        f"SELECT w.key FROM (SELECT {line} FROM {_OF_TEXT} {_DONE} {mine} WHERE true {judged} "
+        f"UNION ALL SELECT {kept_line} FROM {of_task} WHERE t.text_digest = v.digest AND k.agent = who.agent) w "
         "ORDER BY w.at DESC, w.key DESC, w.place DESC LIMIT :wanted"
     )
-    return _bound(_walked(table, newest, way), tenants=tenants)
+    return _bound(_walked(table, newest), tenants=tenants)
 
 
 def _sorted(table: str, found: str) -> str:
@@ -133,19 +153,21 @@ def _sorted(table: str, found: str) -> str:
     )
 
 
-def _walked(table: str, of_each: str, way: Way) -> str:
-    """What there is of each text, the most similar text first, through the index."""
-    distance = "v.vector <#> CAST(:vector AS halfvec)"
-    near = (
-        f"WITH near AS MATERIALIZED (SELECT v.digest, {distance} AS distance FROM {table} v "
-        f"ORDER BY {distance} LIMIT :texts) "
-    )
-    walk = way == "walk"
+_DISTANCE: Final = "v.vector <#> CAST(:vector AS halfvec)"
+
+
+def _walked(table: str, of_each: str) -> str:
+    """What there is of each text, the most similar text first, through the index; for each agent anew."""
     return (
-        f"{'' if walk else near}SELECT who.agent, found.key FROM {_WHO} CROSS JOIN LATERAL ("
-        f"SELECT one.key FROM {table if walk else 'near'} v CROSS JOIN LATERAL ({of_each}) one "
-        f"ORDER BY {distance if walk else 'v.distance'} LIMIT :wanted) found"
+        f"SELECT who.agent, found.key FROM {_WHO} CROSS JOIN LATERAL ("
+        f"SELECT one.key FROM {table} v CROSS JOIN LATERAL ({of_each}) one ORDER BY {_DISTANCE} LIMIT :wanted) found"
     )
+
+
+def _shared(table: str, of_all: str) -> str:
+    """What there is of the nearest texts, the most similar text first."""
+    near = f"SELECT v.digest, {_DISTANCE} AS distance FROM {table} v ORDER BY {_DISTANCE} LIMIT :texts"
+    return f"WITH near AS MATERIALIZED ({near}) SELECT f.agent, f.key FROM ({of_all}) f ORDER BY f.distance"
 
 
 def _bound(statement: str, *, tenants: bool) -> TextClause:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sale.config import MemorySettings, Settings, memory_place, secure_data_directory
+from sale.config import MemorySettings, Settings, memory_archive, memory_place, secure_data_directory
 from sale.memory.prior import PriorWork
+from sale.memory.retention import Retention
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import Sharing
 from sale.models.embedding import MiniLMEmbedder
@@ -22,7 +23,11 @@ def open_memory(settings: Settings, prior: PriorWork | None = None) -> Callable[
     async def opener() -> AuctionMemory:
         secure_data_directory()
         return await AuctionMemory.open(
-            memory_place(settings), embedder=MiniLMEmbedder(), prior=prior, sharing=sharing_of(settings.memory)
+            memory_place(settings),
+            embedder=MiniLMEmbedder(),
+            prior=prior,
+            sharing=sharing_of(settings.memory),
+            retention=retention_of(settings),
         )
 
     return opener
@@ -32,3 +37,14 @@ def sharing_of(settings: MemorySettings) -> Sharing:
     """Return what the settings share between tenants."""
     texts = settings.share if isinstance(settings.share, bool) else frozenset(settings.share)
     return Sharing(texts=texts, statistics=settings.share_statistics)
+
+
+def retention_of(settings: Settings) -> Retention:
+    """Return the bounds of the memory that the settings name."""
+    bounds = settings.memory
+    return Retention(
+        max_auctions=bounds.max_auctions,
+        max_bytes=None if bounds.max_megabytes is None else bounds.max_megabytes * 10**6,
+        half_life_days=bounds.half_life_days or None,
+        archive=memory_archive(settings),
+    )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from sale.memory import queries, vector_table
 from sale.memory.database import MemoryDatabase
 from sale.memory.index_sync import SyncedIndex, TextEncoder
 from sale.memory.prior import PriorWork
 from sale.memory.records import SearchMatch
+from sale.memory.schema import tasks
 from sale.memory.server_recall import ServerRecall
 from sale.memory.tenants import DEFAULT, Sharing, TenantMemory
 from sale.types import Pair, Task, TrackRecord
 
 T = TypeVar("T")
 log = logging.getLogger("sale.memory")
+MANY_TASKS: Final = 100_000
+"""Up to here, to compare with all of them in each process is fast and small enough."""
 
 
 class RecallMethod(Protocol):
@@ -61,7 +64,7 @@ class RecallMethod(Protocol):
 async def choose_recall(database: MemoryDatabase, encoder: TextEncoder, prior: PriorWork | None) -> RecallMethod:
     """Return the way to recall from this database: by the server where it has pgvector, else exactly, in this process.
 
-    A server without pgvector is told of once in the log, as a warning.
+    Why a server does not recall is told to the log: as a warning once there is so much on record that it matters.
 
     Args:
         database: Open.
@@ -74,15 +77,18 @@ async def choose_recall(database: MemoryDatabase, encoder: TextEncoder, prior: P
     if database.backend.path is not None:
         return SyncedIndex(database, encoder, prior)
 
-    def prepare(connection: Connection) -> tuple[str | None, str]:
+    def prepare(connection: Connection) -> tuple[str | None, str, int]:
         obstacle = vector_table.find_obstacle(connection, encoder.dimensions)
-        return obstacle, "" if obstacle else vector_table.register(connection, encoder.name, encoder.dimensions)
+        if obstacle is not None:
+            return obstacle, "", connection.execute(select(func.count()).select_from(tasks)).scalar_one()
+        return None, vector_table.register(connection, encoder.name, encoder.dimensions), 0
 
-    obstacle, table = await database.write(prepare)
+    obstacle, table, count = await database.write(prepare)
     if obstacle is None:
         return ServerRecall(database, encoder, table, prior)
-    log.warning("%s: %s. Recall is exact, and each process loads all vectors.", database.backend.where, obstacle)
-    return SyncedIndex(database, encoder, prior)
+    level = logging.WARNING if count > MANY_TASKS else logging.INFO
+    log.log(level, "%s: %s. Recall is exact, and each process loads all vectors.", database.backend.where, obstacle)
+    return SyncedIndex(database, encoder, prior, instead=obstacle)
 
 
 class RecallQueries:

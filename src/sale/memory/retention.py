@@ -138,6 +138,9 @@ class RetentionQueries:
             keep = min(keep, int(ROOM * bounds.max_auctions))
         if bounds.max_bytes is not None:
             used = await self._database.read(size)
+            if used > bounds.max_bytes:  # what is no longer used is given back first, or too much would have to go
+                await self._database.shrink()
+                used = await self._database.read(size)
             if used > bounds.max_bytes:
                 keep = min(keep, int(ROOM * count * bounds.max_bytes / used))
         if keep >= count:

@@ -12,7 +12,7 @@ from copy import deepcopy
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, Connection, TextClause, bindparam, select, text, update
+from sqlalchemy import ARRAY, BigInteger, Connection, TextClause, any_, bindparam, cast, select, text, update
 
 from sale.memory import nearest_sql, vector_table
 from sale.memory.columns import ExactText
@@ -106,7 +106,8 @@ class ServerRecall:
         def look(connection: Connection, vector: Vector) -> dict[str, TrackRecord]:
             many = self._find_many(connection, nearest_sql.MANY_WORKS, agents, tenants)
             chosen = self._choose(connection, nearest_sql.works, vector, agents, NEAREST + SPARE, tenants, many)
-            return self._index(connection, chosen, deepcopy(self._known)).tracks(vector, agents, tenants=tenants)
+            index = self._index(connection, chosen, deepcopy(self._known), bidders=False)
+            return index.tracks(vector, agents, tenants=tenants)
 
         return await self._ask(text, look)
 
@@ -261,7 +262,9 @@ class ServerRecall:
             for agent in who:
                 chosen[agent].clear()
             for agent, key in connection.execute(statement, {**given, **more, "agents": list(original)}):
-                chosen[original[agent]].append(key)
+                found = chosen[original[agent]]
+                if len(found) < wanted:  # of a shared walk there may be more
+                    found.append(key)
             return [agent for agent in who if len(chosen[agent]) < wanted]
 
         short = [agent for agent in agents if agent in many]
@@ -279,19 +282,28 @@ class ServerRecall:
             ask(few, "exact")
         return chosen
 
-    def _index(self, connection: Connection, chosen: Mapping[str, Sequence[int]], index: RecallIndex) -> RecallIndex:
-        """Put what was chosen into an index.
+    def _index(
+        self,
+        connection: Connection,
+        chosen: Mapping[str, Sequence[int]],
+        index: RecallIndex,
+        *,
+        bidders: bool = True,
+    ) -> RecallIndex:
+        """Put what was chosen into an index; its bidders only where something is to be learnt from it.
 
         Raises:
             _MissingVectorsError: A task has no sound vector.
         """
         keys = sorted({key for found in chosen.values() for key in found})
-        entries = read_by_key(connection, keys)
+        entries = read_by_key(connection, keys, bidders=bidders)
         known = read_evidence_by_key(connection, keys) if len(entries) < len(keys) else []
         mine = (embeddings.c.task == tasks.c.key) & (embeddings.c.embedder == self._encoder.name)
         found = select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector).outerjoin(embeddings, mine)
         wanted = sorted({entry.task for entry in (*entries, *known)})
-        rows = connection.execute(found.where(tasks.c.key.in_(wanted)).order_by(tasks.c.key)).all()
+        rows = connection.execute(
+            found.where(tasks.c.key == any_(cast(wanted, ARRAY(BigInteger)))).order_by(tasks.c.key)
+        ).all()
         sound = self._encoder.check_vectors([row.vector for row in rows])
         if lacking := [row.key for row, good in zip(rows, sound, strict=True) if not good]:
             raise _MissingVectorsError(lacking)

@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
 from sale.agents.jury_seats import seat_jurors
-from sale.agents.pool import Engines, build_agents
+from sale.agents.pool import Engines, OwnWrapper, build_agents
 from sale.agents.protocol import Agent, Tool
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
@@ -120,7 +120,9 @@ class Recorder:
         for line in read_lines(record, *(KINDS - {"call"})):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
-        self.agents = build_agents(settings, wrap=self._wrap, tools=tools, engines=engines)
+        self.agents = build_agents(
+            settings, wrap=self._wrap, wrap_own=self._own_wrapper(), tools=tools, engines=engines
+        )
         self._seats = seat_jurors(settings, self.agents)
         self._looking = any(looker_of(agent) is not None for agent in self.agents)
 
@@ -144,6 +146,10 @@ class Recorder:
         return RecordedModel(
             model, self._log, agent=agent.name, identity=identity(agent), temperature=agent.temperature
         )
+
+    def _own_wrapper(self) -> OwnWrapper | None:
+        """Return what is put around agents without a model; `None` refuses them, as their calls cannot be recorded."""
+        return None
 
     @property
     def calls(self) -> CallLog:

@@ -32,7 +32,7 @@ class PastTrialResult:
 
     @property
     def recommended(self) -> Way | None:
-        """What is as good and costs less; `None` where nothing is shown to."""
+        """The cheapest that is as good; `None` where nothing is shown to be."""
         if self.report.evaluation is not None:
             return self.report.evaluation.recommended
         found = self.report.traffic.recommended if self.report.traffic is not None else None
@@ -48,7 +48,7 @@ class PastTrialResult:
 
 
 def comparison(settings: config.Settings, margin: float, attempts: int = 2) -> PastComparison:
-    """How past work is judged, with the pool of the settings."""
+    """Return the terms by which past work is judged, with the pool of the settings."""
     pool = tuple(agent.name for agent in settings.agents)
     return PastComparison(prices=pool_prices(settings), pool=pool, margin=margin, attempts=attempts)
 

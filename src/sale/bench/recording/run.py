@@ -120,9 +120,8 @@ class Recorder:
         for line in read_lines(record, *(KINDS - {"call"})):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
-        self.agents = build_agents(
-            settings, wrap=self._wrap, wrap_own=self._own_wrapper(), tools=tools, engines=engines
-        )
+        own = self._own_wrapper()
+        self.agents = build_agents(settings, wrap=self._wrap, wrap_own=own, tools=tools, engines=engines)
         self._seats = seat_jurors(settings, self.agents)
         self._looking = any(looker_of(agent) is not None for agent in self.agents)
 
@@ -148,8 +147,7 @@ class Recorder:
         )
 
     def _own_wrapper(self) -> OwnWrapper | None:
-        """Return what is put around agents without a model; `None` refuses them, as their calls cannot be recorded."""
-        return None
+        """Return what is put around agents without a model; `None` refuses them: their calls cannot be recorded."""
 
     @property
     def calls(self) -> CallLog:
@@ -292,9 +290,8 @@ class Recorder:
         models = (agent for agent in self.agents if isinstance(agent, Contractor))
         juror = next((agent for agent in models if agent.name == judge), None)
         if juror is None:
-            raise InputError(
-                f"there is no agent {judge!r}", hint=f"There are: {', '.join(a.name for a in self.agents)}."
-            )
+            names = ", ".join(agent.name for agent in self.agents)
+            raise InputError(f"there is no agent {judge!r}", hint=f"There are: {names}.")
         short = {task.id: task for task in self._tasks if task.kind == "short"}
         asked = [(task, answer) for task, answer in self._outcomes if task in short and answer.strip()]
         done = 0

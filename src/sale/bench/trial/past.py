@@ -58,7 +58,7 @@ class PastReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PastComparison:
-    """How past work is judged."""
+    """The pool and the terms by which past work is judged."""
 
     prices: Mapping[str, Price]
     """Of the pool's agents, where they are known."""

@@ -44,8 +44,8 @@ MAX_WORKS = 3000
 MIN_PROPENSITY = 0.05
 """An outcome counts for no more than 1/0.05 others: of kinds an agent hardly ever had, the model decides."""
 MIN_KNOWN = 0.1
-"""What is recommended must have been done really on this share of the tasks at least."""
-LEAST_SHARE = 0.01
+"""Share of the tasks that must really have been done so, for a way to be recommended."""
+MIN_SHARE = 0.01
 SHARES = (1.0, 0.75, 0.5)
 """Shares of what was paid that the market is told to spend."""
 
@@ -82,7 +82,7 @@ class TrafficReport:
     tasks: int
     margin: float
     before: Way
-    """What was done."""
+    """The work as it was done."""
     ways: tuple[TrafficWay, ...]
     recommended: TrafficWay | None
     """The cheapest that is as good as what was done, and cheaper; `None`: none is shown to be."""
@@ -179,7 +179,7 @@ class _Traffic:
 
     @property
     def texts(self) -> int:
-        """How many are different."""
+        """The number of different texts."""
         return int(self.group.max()) + 1 if len(self.group) else 0
 
     def divided(self) -> list[tuple[Bools, Bools]]:
@@ -217,7 +217,7 @@ def _guess(traffic: _Traffic) -> _Guess:
 
 @dataclass(frozen=True, slots=True)
 class _Policy:
-    """Who would have had each task."""
+    """A rule of award, and the agent that would have had each task by it."""
 
     name: str
     kind: Kind
@@ -238,7 +238,7 @@ def _markets(traffic: _Traffic) -> list[_Policy]:
     except InputError:
         return []
     wanted: dict[str, float | None] = {"market, as the best agent": None}
-    wanted |= {f"market, spending {share:.0%}": max(LEAST_SHARE, round(share * paid, 2)) for share in SHARES}
+    wanted |= {f"market, spending {share:.0%}": max(MIN_SHARE, round(share * paid, 2)) for share in SHARES}
     found: list[_Policy] = []
     for name, spend in wanted.items():
         chosen = np.zeros(len(traffic.tasks), np.intp)

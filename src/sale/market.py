@@ -33,6 +33,7 @@ from sale.auction.allowance import Allowance, incumbent_of
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
 from sale.auction.events import Observer, ignore
+from sale.auction.failure_cost import with_failure_cost
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
@@ -317,7 +318,7 @@ class Market(Resource):
             jurors=jurors,
             seats=seats,
             rules=self._rules,
-            weights=await self._weights_in_force(memory),
+            weights=with_failure_cost(await self._weights_in_force(memory), self._rules.failure_dollars),
             memory=recalled,
             experience=recalled,
             weigh=terms.adjust(self._scoring_rule) if terms.adjust else self._scoring_rule,

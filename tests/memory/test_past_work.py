@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,17 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from google.protobuf.json_format import MessageToDict
 from langsmith.schemas import Run
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
 from sale.errors import InputError
 from sale.memory.importers.past_work import PastWork, ReadOptions
 from sale.memory.importers.read import IMPORTERS, ReadFile, read_past_work
+from tests.support.otlp import export
 
 DATA = Path(__file__).parent / "data" / "past_work"
 PLAIN = ReadOptions()
@@ -187,22 +182,6 @@ def test_spend_logs_of_litellm_are_read(tmp_path: Path, pack: str) -> None:
         ("gpt-4o-mini", "(no text) chatcmpl-2", "failure", 100, 30, 0.00042),
     ]
     assert (found.works[0].answer, found.works[0].seconds) == ("7", 2.5)
-
-
-def export(tracer_work: Any) -> dict[str, Any]:
-    """OTLP JSON of what is traced by the SDK of OpenTelemetry. Ids are hexadecimal in it, by the specification."""
-    memory = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    tracer_work(provider.get_tracer("test"))
-    found = MessageToDict(encode_spans(memory.get_finished_spans()))
-    for resource in found["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:
-                for key in ("traceId", "spanId", "parentSpanId"):
-                    if key in span:
-                        span[key] = base64.b64decode(span[key]).hex()
-    return found
 
 
 def agent_and_calls(tracer: Any) -> None:

@@ -88,7 +88,7 @@ def examples_of(recorded: RecordedTasks, embed: Embed) -> tuple[Example, ...]:
         history.put(row, row, done[row])
         auction = recorded.auctions[FIRST_BIDS, task.id]
         own = {bid.agent: bid for bid in auction.bids}
-        bids = [replace(own.get(agent) or _absent(agent, prices[agent]), track=tracks[agent]) for agent in prices]
+        bids = [replace(own.get(agent) or absent_bid(agent, prices[agent]), track=tracks[agent]) for agent in prices]
         work = {agent: recorded.works[task.id, agent, ""] for agent in prices}
         found.append(
             Example(
@@ -216,7 +216,7 @@ class _OnlineMarket:
         model = self.policy.weights.model
         if model is not None and not self.policy.hold:
             prices = zip(self.recorded.agents, self.recorded.prices, strict=True)
-            bidders = [_StandingBidder(name, Price(input=price, output=price, blended=price)) for name, price in prices]
+            bidders = [StandingBidder(name, Price(input=price, output=price, blended=price)) for name, price in prices]
             known = value_of_information.standing_bids(bidders, tracks, self.policy.weights)
             if not value_of_information.pays(known, model):
                 return known, False
@@ -235,14 +235,15 @@ class _OnlineMarket:
 
 
 @dataclass(frozen=True, slots=True)
-class _StandingBidder:
+class StandingBidder:
     """As much of a bidder as a standing bid needs."""
 
     name: str
     price: Price
 
 
-def _absent(agent: str, price: float) -> Bid:
+def absent_bid(agent: str, price: float) -> Bid:
+    """The bid of an agent that wrote no plan, at its price in dollars per million tokens."""
     plan = Strategy(agent=agent, text="", tokens=0, entropy=None, entropy_note="it did not bid")
     return Bid(strategy=plan, price=price, cost=0.0, value=0.0, scores=())
 

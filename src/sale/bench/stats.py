@@ -44,8 +44,8 @@ class Interval:
     high: float | None
     tasks: int
     """Independent tasks behind the figure."""
-    how: Literal["bootstrap", "wilson"]
-    """Percentiles of a bootstrap over tasks, or Wilson's for a proportion."""
+    how: Literal["bootstrap", "wilson", "t"]
+    """Percentiles of a bootstrap over tasks, Wilson's for a proportion, or Student's t of a mean."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

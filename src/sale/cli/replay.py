@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 from rich.table import Table
@@ -27,12 +28,30 @@ SAYS = (
 )
 
 
+class _ReplayOptions(TypedDict):
+    since: datetime | None
+    imported: bool
+    margin: float
+    config_file: Path | None
+    as_json: bool
+
+
 @click.command()
 @click.argument("versions", nargs=-1, type=int)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only auctions begun on this day (UTC) or later.")
+@click.option(
+    "--imported", is_flag=True, help="Of past work that was imported: what agents and a market would have done."
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="With --imported: as good means worse on no more than this share of the tasks.",
+)
 @config_option
 @json_option
-def replay(versions: tuple[int, ...], since: datetime | None, config_file: Path | None, *, as_json: bool) -> None:
+def replay(versions: tuple[int, ...], **options: Unpack[_ReplayOptions]) -> None:
     """Decide past auctions again by VERSIONS of the weights; by all of them where none is named.
 
     What would have come of an award that was not made is known only where the same agent worked on the task. Where it
@@ -40,11 +59,18 @@ def replay(versions: tuple[int, ...], since: datetime | None, config_file: Path 
 
     What is compared is the first award, by the best single bid: plans of several attempts rest on what a verifier finds
     at each, which no record of another award can tell.
+
+    With --imported it says what each agent alone, and a market without auctions, would have made of past work that
+    `sale import` added: dollars, share solved, intervals.
     """
-    day = since.replace(tzinfo=UTC) if since else None
-    examples, named = asyncio.run(_read(config.load(config_file), versions, day))
+    day = options["since"].replace(tzinfo=UTC) if options["since"] else None
+    settings = config.load(options["config_file"])
+    if options["imported"]:
+        _replay_imported(settings, versions, day, options)
+        return
+    examples, named = asyncio.run(_read(settings, versions, day))
     found = compare(examples, named)
-    if as_json:
+    if options["as_json"]:
         click.echo(document("replay", found))
         return
     output().print(SAYS)
@@ -53,6 +79,22 @@ def replay(versions: tuple[int, ...], since: datetime | None, config_file: Path 
     output().print(
         f"{quantity(len(examples), 'auction')} on record. Weights look better on what they were fitted to: {fitted}."
     )
+
+
+def _replay_imported(
+    settings: config.Settings, versions: Sequence[int], since: datetime | None, options: _ReplayOptions
+) -> None:
+    if versions:
+        raise click.UsageError("--imported fits weights on the imported work itself: name no VERSIONS with it.")
+    # scikit-learn and the bench are slow to load, and `sale replay` of own traffic needs neither
+    from sale.cli.past_screen import past_screen
+    from sale.cli.past_trial import comparison, judge_memory
+
+    report = judge_memory(settings, since, comparison(settings, options["margin"]))
+    if options["as_json"]:
+        click.echo(document("past-trial", {"report": report}))
+        return
+    output().print(past_screen(report))
 
 
 async def _read(

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
@@ -21,12 +21,15 @@ from sale.bench.tasks.loaders.sources import SOURCES
 from sale.bench.tasks.schema import BenchTask
 from sale.bench.trial.recommend import recommended_text
 from sale.bench.trial.run import Ending, Enough, Told, TrialRecorder, run_sample
-from sale.bench.trial.tasks import shuffle_tasks, tasks_of_folder, tasks_of_lines
-from sale.bench.trial.verdict import MIN_TASKS, TrialReport, agents_clear, done_in_order, judge_trial
+from sale.bench.trial.tasks import done_without_gap, shuffle_tasks, tasks_of_folder, tasks_of_lines
+from sale.bench.trial.verdict import MIN_TASKS, TrialReport, Way, agents_clear, judge_trial
 from sale.cli.bench_run import leaves_of
 from sale.cli.encode import document
 from sale.cli.examples import examples, read_tasks
 from sale.cli.options import FILE, config_option, json_option, output
+from sale.cli.past_files import FileOptions, file_options, said_of
+from sale.cli.past_screen import past_screen
+from sale.cli.past_trial import PastTrialResult, comparison, judge_files
 from sale.cli.trial_screen import screen, show_trial_progress
 from sale.errors import ConfigError, InputError, SaleError
 from sale.files.reading import read_text
@@ -38,8 +41,9 @@ RECORD = "trial.jsonl"
 RECOMMENDED = "sale.recommended.toml"
 
 
-class _TrialOptions(TypedDict):
-    cap: float
+class _TrialOptions(FileOptions):
+    cap: float | None
+    past: tuple[Path, ...]
     source: str | None
     first: int | None
     judge: str | None
@@ -70,9 +74,15 @@ class TrialResult:
 
 @click.command()
 @click.argument("tasks", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option("--cap", type=click.FloatRange(min=0, min_open=True), help="The most to spend, in dollars.")
 @click.option(
-    "--cap", type=click.FloatRange(min=0, min_open=True), required=True, help="The most to spend, in dollars."
+    "--from",
+    "past",
+    type=FILE,
+    multiple=True,
+    help="Look at past work in a file that `sale import` reads, in place of doing tasks. Nothing is called.",
 )
+@file_options
 @click.option("--source", type=click.Choice(list(SOURCES)), help="Tasks of a source of the bench, from the public hub.")
 @click.option("--first", type=click.IntRange(min=1), help="At most so many tasks, drawn at random.")
 @click.option("--judge", help="The agent that judges answers to tasks without a check.")
@@ -101,18 +111,22 @@ def trial(tasks: Path | None, **options: Unpack[_TrialOptions]) -> None:
     Every agent of sale.toml does each task of a sample, and an auction is held for it. The screen compares each agent
     alone with the market, without and with auctions and attempts. No more than --cap is spent, whatever happens.
     Stop it at any time: the same command goes on where it stopped.
+
+    With --from nothing is done and nothing spent: what agents did in the past says what each of them, and a market,
+    would have come to.
     """
-    result = asyncio.run(_trial(_tasks_of(tasks, options), options))
+    if options["past"]:
+        _trial_of_past(tasks, options)
+        return
+    if options["cap"] is None:
+        raise click.UsageError("--cap is needed: the most to spend, in dollars.")
+    result = asyncio.run(_trial(_tasks_of(tasks, options), options, options["cap"]))
     if options["as_json"]:
         click.echo(document("trial", result))
         return
     output().print(screen(result.report, ended=result.ended, of=result.of, spent=result.spent, cap=result.cap))
-    spend = " --spend 1" if result.report.recommended.attempts > 1 else ""
-    output().print(
-        f"{result.written} is the sale.toml that does so. Next, with it:\n"
-        f"  sale import {result.record} --config {result.written}   what every agent did here counts from now on\n"
-        f"  sale fit --use{spend} --config {result.written}   weights of your own tasks"
-    )
+    share = 1.0 if result.report.recommended.attempts > 1 else None
+    output().print(_next_steps(result.written, result.record, share))
 
 
 def _tasks_of(path: Path | None, options: _TrialOptions) -> list[BenchTask]:
@@ -137,7 +151,36 @@ def _tasks_of(path: Path | None, options: _TrialOptions) -> list[BenchTask]:
     return shuffle_tasks(found)[: options["first"]]
 
 
-async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions) -> TrialResult:
+def _trial_of_past(tasks: Path | None, options: _TrialOptions) -> None:
+    given = {"TASKS": tasks, "--cap": options["cap"], "--source": options["source"], "--first": options["first"]}
+    given |= {"--judge": options["judge"], "--keep-going": options["keep_going"] or None}
+    if said := [name for name, value in given.items() if value is not None]:
+        raise click.UsageError(f"With --from no task is done, so {said[0]} has no meaning.")
+    settings = config.load(options["config_file"])
+    how = comparison(settings, options["margin"], options["attempts"])
+    result = PastTrialResult(report=judge_files(options["past"], said_of(options), settings, how))
+    chosen = result.recommended
+    if chosen is not None and result.report.in_pool:
+        result = replace(result, written=_write(config.find(options["config_file"]), options["out"], chosen))
+    if options["as_json"]:
+        click.echo(document("past-trial", result))
+        return
+    output().print(past_screen(result.report))
+    if result.written is not None:
+        files = " ".join(str(path) for path in options["past"])
+        output().print(_next_steps(result.written, files, result.spend))
+
+
+def _next_steps(written: str, record: str, share: float | None) -> str:
+    spend = "" if share is None else f" --spend {share:g}"
+    return (
+        f"{written} is the sale.toml that does so. Next, with it:\n"
+        f"  sale import {record} --config {written}   what every agent did counts from now on\n"
+        f"  sale fit --use{spend} --config {written}   weights of your own tasks"
+    )
+
+
+async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions, cap: float) -> TrialResult:
     found = config.find(options["config_file"])
     settings = config.load(options["config_file"])
     if len(settings.agents) < 2:
@@ -146,41 +189,35 @@ async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions) -> TrialRes
     coding = any(task.kind == "tests" for task in tasks)
     sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if coding else None
     record = options["record"]
-    recorder = TrialRecorder(record, tasks, pool, cap=options["cap"], sandbox=sandbox, judge=options["judge"])
+    recorder = TrialRecorder(record, tasks, pool, cap=cap, sandbox=sandbox, judge=options["judge"])
     async with recorder:
         recorder.begin(f"trial, {quantity(len(tasks), 'task')}")
         with show_trial_progress(recorder.purse, len(tasks), quiet=options["quiet"] or options["as_json"]) as see:
-            order: list[str] = []
-
-            def told(done: Sequence[BenchTask]) -> None:
-                order[:] = [task.id for task in done]
-                see(len(done))
 
             def enough(done: Sequence[BenchTask]) -> bool:
-                if options["keep_going"] or len(done) < min(MIN_TASKS, len(tasks)):
+                seen = done_without_gap(tasks, done)
+                if options["keep_going"] or len(seen) < min(MIN_TASKS, len(tasks)):
                     return False
-                table = load_recorded(record, done, planned=False).table(planned=False)
+                table = load_recorded(record, seen, planned=False).table(planned=False)
                 return agents_clear(table.success, table.dollars, options["margin"]) is not None
 
-            ended = await _run(recorder, tasks, enough, told)
+            ended = await _run(recorder, tasks, enough, lambda done: see(len(done)))
         await recorder.checks()
         spent = recorder.purse.spent
     whole = load_recorded(record, tasks, planned=False)
     if not whole.tasks:
         raise InputError(
-            f"the cap of ${options['cap']:g} does not allow a single task", hint="Raise --cap, or take cheaper agents."
+            f"the cap of ${cap:g} does not allow a single task", hint="Raise --cap, or take cheaper agents."
         )
     embed = Embeddings(MiniLMEmbedder())
-    report = await asyncio.to_thread(
-        judge_trial, done_in_order(whole, order), embed, options["margin"], options["attempts"]
-    )
-    written = _write(found, options["out"], report)
+    report = await asyncio.to_thread(judge_trial, whole, embed, options["margin"], options["attempts"])
+    written = _write(found, options["out"], report.recommended)
     return TrialResult(
         report=report,
         ended=ended,
         of=len(tasks),
         spent=spent,
-        cap=options["cap"],
+        cap=cap,
         record=str(record),
         written=written,
     )
@@ -198,10 +235,10 @@ async def _run(recorder: TrialRecorder, tasks: Sequence[BenchTask], enough: Enou
     return ended
 
 
-def _write(found: Path | None, target: Path, report: TrialReport) -> str:
+def _write(found: Path | None, target: Path, chosen: Way) -> str:
     text = config.shipped_text() if found is None else read_text(found)
     base = None if found is None else found.absolute().parent
-    changed = recommended_text(text, report.recommended, origin=str(found or "the embedded pool"), base=base)
+    changed = recommended_text(text, chosen, origin=str(found or "the embedded pool"), base=base)
     write_text(target, changed)
     with contextlib.suppress(SaleError):
         config.allow(target)  # it is the user's own, even in a repository

@@ -48,10 +48,11 @@ def show_trial_progress(purse: Purse, total: int, *, quiet: bool) -> Generator[C
 def screen(report: TrialReport, *, ended: Ending, of: int, spent: float, cap: float) -> Group:
     """All that a user needs to decide."""
     head = f"{report.tasks} of {quantity(of, 'task')}, {money(spent)} of {money(cap)} spent. {ENDINGS[ended]}"
-    return Group(Text(head), _table(report), *[Text(line) for line in _answer(report)])
+    return Group(Text(head), ways_table(report), *[Text(line) for line in answer_lines(report)])
 
 
-def _table(report: TrialReport) -> Table:
+def ways_table(report: TrialReport) -> Table:
+    """Return a row for each way to have the tasks done."""
     figures = ("solved", "$ a task", "cost")
     table = make_table("who does the tasks", *figures, "against the best agent", right=figures)
     section = "agent"
@@ -64,25 +65,23 @@ def _table(report: TrialReport) -> Table:
         style = "bold" if way.name == report.recommended.name else ""
         table.add_row(
             Text(way.name, style=style),
-            _percent(way.success),
-            _dollars(way.dollars),
+            show_share_solved(way.success),
+            money(way.dollars.value),
             f"{way.share:.0%}",
             Text(against, style=STYLES[way.standing]),
         )
     return table
 
 
-def _percent(found: Interval) -> str:
+def show_share_solved(found: Interval) -> str:
+    """Return a share with its interval, in percent."""
     if found.low is None or found.high is None:
         return f"{found.value:.0%}"
     return f"{found.value:.0%} ({found.low:.0%}–{found.high:.0%})"
 
 
-def _dollars(found: Interval) -> str:
-    return money(found.value)
-
-
-def _answer(report: TrialReport) -> list[str]:
+def answer_lines(report: TrialReport) -> list[str]:
+    """Return the answer in sentences."""
     best = next(way for way in report.ways if way.name == report.best)
     chosen = report.recommended
     lines = [

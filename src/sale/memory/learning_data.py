@@ -11,6 +11,7 @@ from sale.memory.database import MemoryDatabase
 from sale.memory.examples import read_examples
 from sale.memory.queries import read_verdicts
 from sale.memory.records import WeightUse
+from sale.memory.remembered_work import RememberedWork, read_imported_work
 from sale.types import CheckedAnswer, Example, Training, Verdict, Weights, WeightSet
 
 
@@ -94,6 +95,18 @@ class LearningQueries:
             StoreError: The memory cannot be read.
         """
         return await self._database.read(lambda connection: read_examples(connection, since))
+
+    async def imported_work(self, embedder: str, since: datetime | None = None) -> tuple[RememberedWork, ...]:
+        """Return the past work that was imported, the oldest record first, each with the vector of its task.
+
+        Args:
+            embedder: Name of the embedder whose vectors are wanted.
+            since: Only work begun then or later.
+
+        Raises:
+            StoreError: The memory cannot be read.
+        """
+        return await self._database.read(lambda connection: read_imported_work(connection, embedder, since))
 
     async def checked_answers(self, tenant: str | None = None) -> tuple[CheckedAnswer, ...]:
         """Return the answers in the latest settled auctions with the verdicts of checks, and later verdicts of users.

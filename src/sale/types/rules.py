@@ -97,6 +97,10 @@ class AuctionRules:
     goes to the next best bid."""
     check: CheckErrors = field(default_factory=CheckErrors)
     """Error rates of checks, as far as known beforehand; a plan of several attempts counts with them."""
+    failure_dollars: float = 0.0
+    """Dollars that failed work costs when it is handed in, beside its price. It is added to what a solved task is worth,
+    so that an agent less likely to succeed must be cheaper by so much more; before weights are fitted, to what a track
+    record is worth."""
     base_rates: bool = True
     """With `true`, the prior, in use until weights are fitted, counts agents' track records on like tasks. With
     `false` it is the published rule, which knows bids alone."""
@@ -114,6 +118,8 @@ class AuctionRules:
             raise ValueError(f"explore must lie in [0, 1], got {self.explore!r}")
         if not self.explore_dollars >= 0.0:
             raise ValueError(f"explore_dollars must not be negative, got {self.explore_dollars!r}")
+        if not 0.0 <= self.failure_dollars < math.inf:
+            raise ValueError(f"failure_dollars must be a finite number, not negative, got {self.failure_dollars!r}")
         if self.allowance is not None and not self.allowance >= 0.0:
             raise ValueError(f"allowance must not be negative, got {self.allowance!r}")
         _above(self, 0, "strategy_tokens", "bid_seconds", "judge_seconds")

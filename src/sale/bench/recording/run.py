@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 from sale.agents.contractor import Contractor
 from sale.agents.jury_seats import seat_jurors
-from sale.agents.pool import Engines, build_agents
+from sale.agents.pool import Engines, OwnWrapper, build_agents
 from sale.agents.protocol import Agent, Tool
 from sale.agents.task_examples import TaskExamples
 from sale.agents.tools.runs import Sandbox
@@ -119,7 +119,8 @@ class Recorder:
         for line in read_lines(record, *(KINDS - {"call"})):
             self._take_in(line)
         engines = Engines(parallel=width, turns=True, server=llama_server())
-        self.agents = build_agents(settings, wrap=self._wrap, tools=tools, engines=engines)
+        own = self._own_wrapper()
+        self.agents = build_agents(settings, wrap=self._wrap, wrap_own=own, tools=tools, engines=engines)
         self._seats = seat_jurors(settings, self.agents)
         self._looking = any(looker_of(agent) is not None for agent in self.agents)
 
@@ -143,6 +144,9 @@ class Recorder:
         return RecordedModel(
             model, self._log, agent=agent.name, identity=identity(agent), temperature=agent.temperature
         )
+
+    def _own_wrapper(self) -> OwnWrapper | None:
+        """Return what is put around agents without a model; `None` refuses them: their calls cannot be recorded."""
 
     @property
     def calls(self) -> CallLog:
@@ -277,9 +281,8 @@ class Recorder:
         models = (agent for agent in self.agents if isinstance(agent, Contractor))
         juror = next((agent for agent in models if agent.name == judge), None)
         if juror is None:
-            raise InputError(
-                f"there is no agent {judge!r}", hint=f"There are: {', '.join(a.name for a in self.agents)}."
-            )
+            names = ", ".join(agent.name for agent in self.agents)
+            raise InputError(f"there is no agent {judge!r}", hint=f"There are: {names}.")
         short = {task.id: task for task in self._tasks if task.kind == "short"}
         asked = [(task, answer) for task, answer in self._outcomes if task in short and answer.strip()]
         done = 0

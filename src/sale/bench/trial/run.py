@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from sale.agents.contractor import Contractor
-from sale.agents.pool import agent_price
+from sale.agents.pool import OwnWrapper, agent_price
 from sale.agents.protocol import Agent, Tool
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
@@ -87,6 +87,10 @@ class TrialRecorder(Recorder):
         paid = PaidModel(model, self.purse, agent_price(agent), agent.answer_tokens)
         # Turns of a tool loop are not recorded one by one; the execution as a whole is.
         return paid if agent.execution == "tools" else super()._wrap(agent, paid)
+
+    def _own_wrapper(self) -> OwnWrapper:
+        # Their executions are recorded whole and paid from the purse in `_execute`; their plans with the auction.
+        return lambda _, agent: agent
 
     def whole(self, task: BenchTask) -> bool:
         """Return `True` where all of a task is on record."""

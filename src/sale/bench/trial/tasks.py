@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -104,6 +105,16 @@ def shuffle_tasks(tasks: Sequence[BenchTask]) -> list[BenchTask]:
     order = sorted(tasks, key=lambda task: task.id)
     random.Random(SEED).shuffle(order)  # noqa: S311  an order, not a secret
     return order
+
+
+def done_without_gap(order: Sequence[BenchTask], done: Sequence[BenchTask]) -> Sequence[BenchTask]:
+    """The done tasks from the first of the order to the last before one that is not done.
+
+    Intervals that hold at every look need values in the order that was drawn. Tasks end in another one, as several are
+    done at once; the quick ones, which end first, may be the easy ones.
+    """
+    ended = {task.id for task in done}
+    return list(takewhile(lambda task: task.id in ended, order))
 
 
 def _kind(tests: str | None, reference: str | None) -> Literal["tests", "short", "judged"]:

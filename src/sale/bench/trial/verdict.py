@@ -10,7 +10,6 @@ the trial stopped early they are a little too narrow, which is why they never de
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -108,7 +107,7 @@ def judge_trial(recorded: RecordedTasks, embed: Embed, margin: float, attempts: 
     """Return the findings of the record.
 
     Args:
-        recorded: Its whole tasks, in the order in which they were done.
+        recorded: Its whole tasks, in the order that was drawn for them.
         embed: Of task texts, as the market's memory sees them.
         margin: As in `agents_clear`.
         attempts: How many agents may try a task, in the market with attempts.
@@ -122,13 +121,16 @@ def judge_trial(recorded: RecordedTasks, embed: Embed, margin: float, attempts: 
         for agent, settled in alone.items()
     ]
     notes: list[str] = []
-    markets = _markets(recorded, direct, embed, attempts)
-    if len(markets) == 1:
-        notes.append(
-            f"A market is fitted from {MIN_TASKS} tasks on: here it is shown as it starts, before it has learnt."
-        )
-    for name, settled, tries, hold in markets:
-        found.append(replace(_way(name, "market", settled, alone[best], margin), attempts=tries, hold=hold))
+    planned = any(row.bids for row in recorded.auctions.values())
+    markets = _markets(recorded, direct, embed, attempts, planned=planned)
+    if not any(settled.hold != "always" for settled in markets):
+        shown = ": here it is shown as it starts, before it has learnt." if planned else ", and there are fewer."
+        notes.append(f"A market is fitted from {MIN_TASKS} tasks on{shown}")
+    if not planned:
+        notes.append("No plans are on record, so nothing is known of auctions: a trial with agents at work holds some.")
+    for one in markets:
+        way = _way(one.name, "market", one.settled, alone[best], margin)
+        found.append(replace(way, attempts=one.attempts, hold=one.hold))
     good = [way for way in found if way.standing == "as good" or way.name == best]
     recommended = min(good, key=lambda way: way.dollars.value)
     agents = [way for way in good if way.kind == "agent"]
@@ -144,30 +146,37 @@ def judge_trial(recorded: RecordedTasks, embed: Embed, margin: float, attempts: 
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _MarketRow:
+    """One way to run the market, and what it came to."""
+
+    name: str
+    settled: DecisionOutcomes
+    hold: Literal["always", "worthwhile", "never"]
+    attempts: int = 1
+
+
 # With attempts it spends as much as the best agent costs, where that solves more. `Match`, as little as solves as many,
 # may stop below the one step of a curve on which the second attempt lies.
-_Market = tuple[str, DecisionOutcomes, int, Literal["always", "worthwhile", "never"]]
+def _markets(
+    recorded: RecordedTasks, direct: OutcomeTable, embed: Embed, attempts: int, *, planned: bool
+) -> list[_MarketRow]:
+    lessons, silent = TrainedWeights(embed=embed), without_bids(recorded)
+    found: list[_MarketRow] = []
 
-
-def _markets(recorded: RecordedTasks, direct: OutcomeTable, embed: Embed, attempts: int) -> list[_Market]:
-    start = ablations(recorded, default_weights(recorded))[0].route(direct)
-    found: list[_Market] = [("market, before it learns", settle((direct, start)), 1, "always")]
-    silent = without_bids(recorded)
-    checked = with_verdicts(recorded)
-    ways: tuple[tuple[str, RecordedTasks, FittedMarket, Literal["worthwhile", "never"]], ...] = (
-        ("market, no auctions", silent, FittedMarket(name="no auctions"), "never"),
-        ("market, auctions where they pay", recorded, FittedMarket(name="auctions"), "worthwhile"),
-        (
-            f"market, {quantity(attempts, 'attempt')}",
-            checked,
-            FittedMarket(name="attempts", attempts=attempts, share=1.0),
-            "worthwhile",
-        ),
-    )
-    for name, record, market, hold in ways:
-        settled = market.decide(record, None, direct, TrainedWeights(embed=embed))
+    def fitted(name: str, record: RecordedTasks, market: FittedMarket, hold: Literal["worthwhile", "never"]) -> None:
+        settled = market.decide(record, None, direct, lessons)
         if settled is not None:
-            found.append((name, settled, market.attempts, hold))
+            found.append(_MarketRow(name=name, settled=settled, hold=hold, attempts=market.attempts))
+
+    if planned:
+        start = ablations(recorded, default_weights(recorded))[0].route(direct)
+        found.append(_MarketRow(name="market, before it learns", settled=settle((direct, start)), hold="always"))
+    fitted("market, no auctions", silent, FittedMarket(name="no auctions"), "never")
+    if planned:
+        fitted("market, auctions where they pay", recorded, FittedMarket(name="auctions"), "worthwhile")
+    often = FittedMarket(name="attempts", attempts=attempts, share=1.0)
+    fitted(f"market, {quantity(attempts, 'attempt')}", with_verdicts(recorded), often, "worthwhile")
     return found
 
 
@@ -241,9 +250,3 @@ def _more(differences: Floats, margin: float) -> int | None:
     distance = max(abs(mean + margin), margin / 4.0)
     spread = max(float(differences.std()), math.sqrt(1.0 / (count + 1)))
     return max(1, math.ceil((QUANTILE * spread / distance) ** 2) - count)
-
-
-def done_in_order(recorded: RecordedTasks, order: Sequence[str]) -> RecordedTasks:
-    """The record with its tasks in the order in which they were done."""
-    places = {task: place for place, task in enumerate(order)}
-    return replace(recorded, tasks=sorted(recorded.tasks, key=lambda task: places.get(task.id, len(places))))

@@ -102,23 +102,9 @@ def test_the_command_killed_ends_its_workers_and_the_same_command_goes_on(
     again = start(tmp_path, cluster)
     wait_for_lines(tmp_path, before + 2, again)
     # One worker alone, as one that runs out of memory ends.
-    (pid,) = one_worker(cluster)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(cluster.processes("ray::BatchWorker")[0], signal.SIGKILL)
     finish(tmp_path, again)
     check_books(tmp_path, endpoint, count, lambda query: postgres.run(query, url=url))
-
-
-def one_worker(cluster: RayCluster) -> list[int]:
-    """The process of a worker at work; Ray names it after its class and method."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                title = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if title.startswith(b"ray::BatchWorker"):
-                return [int(entry.name)]
-    return []
 
 
 def test_what_cannot_be_is_said_before_anything_is_spent(

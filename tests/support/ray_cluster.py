@@ -105,7 +105,7 @@ def two_nodes(environment: Mapping[str, str]) -> Generator[RayCluster]:
 
 def _title(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

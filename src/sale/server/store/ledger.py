@@ -6,17 +6,18 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from importlib import import_module
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Select, case, cast, func, select
+from sqlalchemy import Column, Connection, Integer, case, cast, func, select
 
-from sale.errors import InputError, StoreError
+from sale.errors import InputError, MissingExtraError, StoreError
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
-from sale.server.store.schema import keys, requests
+from sale.server.store.schema import archives, keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
 from sale.server.store.writing import put
 from sale.wording import quantity
@@ -29,7 +30,10 @@ COMMIT_SECONDS: Final = 5.0
 """Seconds that the end of an answer is held back for its line, where the database does not take it."""
 log = logging.getLogger(__name__)
 NONE: Final = "(none)"
-_COLUMNS: Final[dict[Grouping, Column[str]]] = {
+Sums = dict[str, Any]
+"""Of one group: its label, and the sum of each column."""
+SUMMED: Final = ("input_tokens", "output_tokens", "cached_tokens", "work_dollars", "auction_dollars", "largest_dollars")
+GROUPS: Final[dict[Grouping, Column[str]]] = {
     "day": requests.c.day,
     "agent": requests.c.agent,
     "key": requests.c.key_id,
@@ -146,27 +150,51 @@ def write(connection: Connection, lines: Sequence[LedgerEntry]) -> None:
 
 
 def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple[Spending, ...]:
-    """Sum the lines from `since` on, by group: days in order, the rest by dollars, most first."""
+    """Sum the lines from `since` on, by group, archived ones too: days in order, the rest by dollars, most first.
+
+    Raises:
+        MissingExtraError: There are archived lines, and what reads them is not installed.
+        StoreError: A file of archived lines cannot be read.
+    """
     names = _key_names(connection) if by == "key" else {}
-    rows = connection.execute(_sums(_COLUMNS[by], since)).mappings()
-    found = [_spending({**row}, names) for row in rows]
+    total: dict[str | None, Sums] = {}
+    for row in (*_sums(connection, GROUPS[by], since), *_archived(connection, since, by)):
+        known = total.setdefault(row["label"], {"label": row["label"]})
+        known |= {name: known.get(name, 0) + row[name] for name in ("requests", "failures", *SUMMED)}
+    found = [_spending(row, names) for row in total.values()]
     return tuple(sorted(found, key=lambda one: one.label if by == "day" else (-one.dollars, one.label)))
 
 
-def _spending(sums: dict[str, Any], names: Mapping[str, str]) -> Spending:
+def _spending(sums: Sums, names: Mapping[str, str]) -> Spending:
     group = sums["label"]
-    sums["label"] = NONE if group is None else names.get(group, group)
-    return Spending(**sums)
+    fields: Sums = {**sums, "label": NONE if group is None else names.get(group, group)}
+    return Spending(**fields)
 
 
-def _sums(column: Column[str], since: datetime | None) -> Select[Any]:
+def _sums(connection: Connection, column: Column[str], since: datetime | None) -> list[Sums]:
     ledger = requests.c
-    counted = ("input_tokens", "output_tokens", "cached_tokens", "work_dollars", "auction_dollars", "largest_dollars")
     # Sums of whole numbers are decimal numbers on PostgreSQL unless it is told otherwise.
-    sums = [cast(func.sum(ledger[name]), ledger[name].type).label(name) for name in counted]
+    sums = [cast(func.sum(ledger[name]), ledger[name].type).label(name) for name in SUMMED]
     failed = cast(func.sum(case((ledger.status >= ERROR, 1), else_=0)), Integer).label("failures")
     asked = select(column.label("label"), func.count().label("requests"), failed, *sums).group_by(column)
-    return asked if since is None else asked.where(ledger.at >= since)
+    asked = asked if since is None else asked.where(ledger.at >= since)
+    return [{**row} for row in connection.execute(asked).mappings()]
+
+
+def _archived(connection: Connection, since: datetime | None, by: Grouping) -> Iterable[Sums]:
+    """The sums of archived lines; what reads them is loaded only where there are some."""
+    asked = select(archives.c.place, archives.c.requests)
+    asked = asked if since is None else asked.where(archives.c.last_at >= since)
+    places = {row.place: row.requests for row in connection.execute(asked)}
+    if not places:
+        return ()
+    try:
+        reader = import_module("sale.server.store.archives")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"archived lines of the ledger need {error.name}", hint="pip install 'sale[archive]'"
+        ) from error
+    return reader.archived_sums(places, since, by)
 
 
 def _key_names(connection: Connection) -> dict[str, str]:

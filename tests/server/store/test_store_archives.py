@@ -162,6 +162,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     (made,) = json.loads(run("ledger", "archives", "--json").output)["archives"]
     assert made["place"] in done.output.replace("\n", "")
-    assert (made["requests"], Path(made["place"]).parent) == (30, tmp_path / "old")
+    assert (made["requests"], Path(made["place"]).parent) == (24, tmp_path / "old")
     assert run("spend").output == before
     assert "There are no lines" in run("ledger", "archive", "--to", str(tmp_path), "--before", "2026-03-05").output

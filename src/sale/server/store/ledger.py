@@ -54,6 +54,7 @@ class RequestLedger:
         self._room.set()
         self._pulse = PeriodicTask(FLUSH_SECONDS, self._write, "writing the ledger")
         self._closed = False
+        self._writing = asyncio.Lock()
         self._noted = 0
         """Lines that were queued so far."""
         self._committed = 0
@@ -104,18 +105,22 @@ class RequestLedger:
             log.warning("an answer's line is not in the database after %.0f s; it stays queued", COMMIT_SECONDS)
 
     async def _write(self) -> None:
-        """Write what waits, batch by batch; what could not be written stays queued."""
-        while self._lines:
-            batch = [self._lines[at] for at in range(min(BATCH, len(self._lines)))]
-            await self._database.write(lambda connection, batch=batch: write(connection, batch))
-            for _ in batch:
-                self._lines.popleft()
-            self._room.set()
-            self._committed += len(batch)
-            while self._waiters and self._waiters[0][0] <= self._committed:
-                _, written = self._waiters.popleft()
-                if not written.done():
-                    written.set_result(None)
+        """Write what waits, batch by batch; what could not be written stays queued.
+
+        One at a time: a line that was written twice would be back after it was moved to an archive in between.
+        """
+        async with self._writing:
+            while self._lines:
+                batch = [self._lines[at] for at in range(min(BATCH, len(self._lines)))]
+                await self._database.write(lambda connection, batch=batch: write(connection, batch))
+                for _ in batch:
+                    self._lines.popleft()
+                self._room.set()
+                self._committed += len(batch)
+                while self._waiters and self._waiters[0][0] <= self._committed:
+                    _, written = self._waiters.popleft()
+                    if not written.done():
+                        written.set_result(None)
 
     async def flush(self) -> None:
         """Have everything written that waits now.
@@ -123,7 +128,7 @@ class RequestLedger:
         Raises:
             StoreError: The database cannot be written; the lines stay queued.
         """
-        await self._database.write(lambda connection, batch=list(self._lines): write(connection, batch))
+        await self._write()
 
     async def close(self) -> None:
         """Write everything.

@@ -37,7 +37,7 @@ def deployment() -> dict[str, Any]:
 
 
 def validate(*files: Path) -> subprocess.CompletedProcess[str]:
-    command = "from kubernetes_validate.utils import main; import sys; sys.exit(main())"
+    command = "from kubernetes_validate.__main__ import main; import sys; sys.exit(main())"
     arguments = ["--strict", *map(str, files)]
     return subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True, check=False)
 

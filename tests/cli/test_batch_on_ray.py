@@ -25,7 +25,6 @@ from tests.support.preloaded import PLAIN
 from tests.support.ray_cluster import RayCluster, two_nodes
 
 pytest.importorskip("ray", reason="a batch on a cluster needs Ray: pip install 'sale[ray]'")
-pytestmark = pytest.mark.release
 RULES = "base_rates = false"
 """So winners depend on the bids alone, not on what the memory held when a task was taken up again."""
 
@@ -69,6 +68,7 @@ def finish(folder: Path, process: subprocess.Popen[bytes]) -> None:
     assert process.wait(HANG * 4) == 0, (folder / "err.txt").read_text()
 
 
+@pytest.mark.release
 def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(
     tmp_path: Path, endpoint: Endpoint, postgres: Server, cluster: RayCluster
 ) -> None:
@@ -88,6 +88,7 @@ def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(
     assert (report["ended"], report["state"]["done"]) == ("done", count)
 
 
+@pytest.mark.release
 def test_the_command_killed_ends_its_workers_and_the_same_command_goes_on(
     tmp_path: Path, endpoint: Endpoint, postgres: Server, cluster: RayCluster
 ) -> None:
@@ -107,6 +108,7 @@ def test_the_command_killed_ends_its_workers_and_the_same_command_goes_on(
     check_books(tmp_path, endpoint, count, lambda query: postgres.run(query, url=url))
 
 
+@pytest.mark.release
 def test_what_cannot_be_is_said_before_anything_is_spent(
     tmp_path: Path, endpoint: Endpoint, cluster: RayCluster, postgres: Server
 ) -> None:

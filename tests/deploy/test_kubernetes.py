@@ -43,7 +43,7 @@ def validate(*files: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_manifests_are_what_kubernetes_says(tmp_path: Path) -> None:
-    found = validate(FOLDER / "gateway.yaml", FOLDER / "migrate.yaml")
+    found = validate(*(FOLDER / name for name in ("gateway.yaml", "migrate.yaml", "admin.yaml")))
     assert found.returncode == 0, found.stdout + found.stderr
     text = (FOLDER / "gateway.yaml").read_text(encoding="utf-8")
     for right, wrong in (("readinessProbe", "readinesProbe"), ("replicas: 2", "replicas: two")):
@@ -77,7 +77,8 @@ def test_names_lead_somewhere(deployment: dict[str, Any]) -> None:
     (container,) = deployment["template"]["spec"]["containers"]
     assert [port["containerPort"] for port in container["ports"]] == [config.load(FOLDER / "sale.toml").server.port]
     assert service["ports"][0]["targetPort"] == container["ports"][0]["name"]
-    for pod in (deployment["template"]["spec"], kind("migrate.yaml", "Job")["spec"]["template"]["spec"]):
+    others = kind("migrate.yaml", "Job"), kind("admin.yaml", "Deployment")
+    for pod in (deployment["template"]["spec"], *(one["spec"]["template"]["spec"] for one in others)):
         volumes = {one["name"]: one for one in pod["volumes"]}
         assert volumes["settings"]["configMap"]["name"] == generated["name"]
         for one in (*pod["containers"], *pod.get("initContainers", ())):

@@ -25,7 +25,6 @@ from tests.support.preloaded import PLAIN
 from tests.support.ray_cluster import RayCluster, two_nodes
 
 pytest.importorskip("ray", reason="a batch on a cluster needs Ray: pip install 'sale[ray]'")
-pytestmark = pytest.mark.release
 RULES = "base_rates = false"
 """So winners depend on the bids alone, not on what the memory held when a task was taken up again."""
 
@@ -69,6 +68,7 @@ def finish(folder: Path, process: subprocess.Popen[bytes]) -> None:
     assert process.wait(HANG * 4) == 0, (folder / "err.txt").read_text()
 
 
+@pytest.mark.release
 def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(
     tmp_path: Path, endpoint: Endpoint, postgres: Server, cluster: RayCluster
 ) -> None:
@@ -88,6 +88,7 @@ def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(
     assert (report["ended"], report["state"]["done"]) == ("done", count)
 
 
+@pytest.mark.release
 def test_the_command_killed_ends_its_workers_and_the_same_command_goes_on(
     tmp_path: Path, endpoint: Endpoint, postgres: Server, cluster: RayCluster
 ) -> None:
@@ -102,25 +103,12 @@ def test_the_command_killed_ends_its_workers_and_the_same_command_goes_on(
     again = start(tmp_path, cluster)
     wait_for_lines(tmp_path, before + 2, again)
     # One worker alone, as one that runs out of memory ends.
-    (pid,) = one_worker(cluster)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(cluster.processes("ray::BatchWorker")[0], signal.SIGKILL)
     finish(tmp_path, again)
     check_books(tmp_path, endpoint, count, lambda query: postgres.run(query, url=url))
 
 
-def one_worker(cluster: RayCluster) -> list[int]:
-    """The process of a worker at work; Ray names it after its class and method."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                title = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if title.startswith(b"ray::BatchWorker"):
-                return [int(entry.name)]
-    return []
-
-
+@pytest.mark.release
 def test_what_cannot_be_is_said_before_anything_is_spent(
     tmp_path: Path, endpoint: Endpoint, cluster: RayCluster, postgres: Server
 ) -> None:

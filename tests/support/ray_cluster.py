@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.hang import HANG
@@ -67,6 +67,11 @@ class RayCluster:
         local = ("--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--dashboard-agent-listen-port=0")
         return RayNode([*arguments, *local], self._environment, self._folder / "said.txt")
 
+    def processes(self, title: str) -> list[int]:
+        """Processes on its nodes whose title begins so; Ray names a worker after its class."""
+        found = [pid for node in self.nodes if node.process.poll() is None for pid in _below(node.process.pid)]
+        return [pid for pid in found if _title(pid).startswith(title)]
+
     def wait_for(self, count: int) -> None:
         """Wait until so many nodes are there."""
         limit = time.monotonic() + HANG
@@ -87,7 +92,7 @@ class RayCluster:
 
 
 @contextlib.contextmanager
-def two_nodes(environment: Mapping[str, str]) -> Iterator[RayCluster]:
+def two_nodes(environment: Mapping[str, str]) -> Generator[RayCluster]:
     cluster = RayCluster(environment)
     try:
         cluster.wait_for(1)
@@ -96,6 +101,13 @@ def two_nodes(environment: Mapping[str, str]) -> Iterator[RayCluster]:
         yield cluster
     finally:
         cluster.close()
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _below(pid: int) -> list[int]:

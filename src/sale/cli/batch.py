@@ -19,7 +19,7 @@ from sale.cli.examples import TaskLine, numbered_lines, parse_task
 from sale.cli.options import FILE, config_option, json_option, output
 from sale.cli.statuses import DONE, FAILED
 from sale.cli.streams import finish
-from sale.errors import ConfigError, InputError, MissingExtraError
+from sale.errors import ConfigError, InputError
 from sale.files.reading import read_text
 from sale.wording import quantity
 
@@ -187,12 +187,8 @@ def _cluster(address: str | None) -> Generator[None]:
         yield
         return
     config.refuse_usage_statistics_of_ray()
-    try:
-        from sale.batch.cluster import connection
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise MissingExtraError("a batch on a cluster needs Ray", hint="pip install 'sale[ray]'") from error
+    from sale.batch.cluster import connection
+
     with connection(address):
         yield
 

@@ -37,9 +37,18 @@ VERBS = {
     "keys": ("keys", "Virtual keys of the gateway: create, list, show, revoke."),
     "shadow": ("shadow", "What a switch from the incumbent to the market would save."),
     "spend": ("spend", "What went through the gateway, and what it cost."),
+    "ledger": ("ledger", "The gateway's ledger: old lines to Parquet files."),
     "bench": ("bench", "Benchmark tasks, recorded runs, routers replayed over them, reports."),
 }
-EXTRA_OF = {"scipy": "learn", "sklearn": "bench", "matplotlib": "bench", "onnxruntime": "local", "mcp": "mcp"}
+EXTRA_OF = {
+    "scipy": "learn",
+    "sklearn": "bench",
+    "matplotlib": "bench",
+    "onnxruntime": "local",
+    "mcp": "mcp",
+    "ray": "ray",
+    "pyarrow": "archive",
+}
 """Packages that some verbs load while they work, and the extra that brings each."""
 EXTRAS = {"trial": "bench", "fit": "learn", "replay": "learn", "mcp": "mcp", "serve": "server"}
 

@@ -34,6 +34,9 @@ CONNECT_SECONDS: Final = 10
 KINDS: Final = ("postgresql", "postgres")
 FORM: Final = "postgresql://user@host:5432/name"
 
+_KEEPALIVES: Final = {"tcp_keepalives_idle": 15, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
+"""So the server notices within half a minute that a machine is gone, which closed no connection: its locks go then."""
+
 _TRY: Final = text("SELECT pg_try_advisory_lock(:key)")
 _LET_GO: Final = text("SELECT pg_advisory_unlock(:key)")
 _TURN: Final = text("SELECT pg_advisory_xact_lock(:key)")
@@ -165,6 +168,8 @@ class PostgresServer:
 
     def _set_up(self, connection: DBAPIConnection, _: object) -> None:
         _at_once(connection, f"SET lock_timeout = {self._patience}")
+        for name, value in _KEEPALIVES.items():
+            _at_once(connection, f"SET {name} = {value}")
 
     def bring_up_to_date(self) -> None:
         """Make the tables, or upgrade them, beside those of others if there are any."""

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Select, case, cast, func, select
+from sqlalchemy import Column, Connection, Integer, case, cast, func, select
 
-from sale.errors import InputError, StoreError
+from sale.errors import InputError, MissingExtraError, StoreError
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
-from sale.server.store.schema import keys, requests
+from sale.server.store.schema import archives, keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
 from sale.server.store.writing import Upsert
 from sale.wording import quantity
@@ -28,7 +29,10 @@ COMMIT_SECONDS: Final = 5.0
 """Seconds that the end of an answer is held back for its line, where the database does not take it."""
 log = logging.getLogger(__name__)
 NONE: Final = "(none)"
-_COLUMNS: Final[dict[Grouping, Column[str]]] = {
+Sums = dict[str, Any]
+"""Of one group: its label, and the sum of each column."""
+SUMMED: Final = ("input_tokens", "output_tokens", "cached_tokens", "work_dollars", "auction_dollars", "largest_dollars")
+GROUPS: Final[dict[Grouping, Column[str]]] = {
     "day": requests.c.day,
     "agent": requests.c.agent,
     "key": requests.c.key_id,
@@ -50,6 +54,7 @@ class RequestLedger:
         self._room.set()
         self._pulse = PeriodicTask(FLUSH_SECONDS, self._write, "writing the ledger")
         self._closed = False
+        self._writing = asyncio.Lock()
         self._noted = 0
         """Lines that were queued so far."""
         self._committed = 0
@@ -100,18 +105,22 @@ class RequestLedger:
             log.warning("an answer's line is not in the database after %.0f s; it stays queued", COMMIT_SECONDS)
 
     async def _write(self) -> None:
-        """Write what waits, batch by batch; what could not be written stays queued."""
-        while self._lines:
-            batch = [self._lines[at] for at in range(min(BATCH, len(self._lines)))]
-            await self._database.write(lambda connection, batch=batch: write(connection, batch))
-            for _ in batch:
-                self._lines.popleft()
-            self._room.set()
-            self._committed += len(batch)
-            while self._waiters and self._waiters[0][0] <= self._committed:
-                _, written = self._waiters.popleft()
-                if not written.done():
-                    written.set_result(None)
+        """Write what waits, batch by batch; what could not be written stays queued.
+
+        One at a time: a line that was written twice would be back after it was moved to an archive in between.
+        """
+        async with self._writing:
+            while self._lines:
+                batch = [self._lines[at] for at in range(min(BATCH, len(self._lines)))]
+                await self._database.write(lambda connection, batch=batch: write(connection, batch))
+                for _ in batch:
+                    self._lines.popleft()
+                self._room.set()
+                self._committed += len(batch)
+                while self._waiters and self._waiters[0][0] <= self._committed:
+                    _, written = self._waiters.popleft()
+                    if not written.done():
+                        written.set_result(None)
 
     async def flush(self) -> None:
         """Have everything written that waits now.
@@ -119,7 +128,7 @@ class RequestLedger:
         Raises:
             StoreError: The database cannot be written; the lines stay queued.
         """
-        await self._database.write(lambda connection, batch=list(self._lines): write(connection, batch))
+        await self._write()
 
     async def close(self) -> None:
         """Write everything.
@@ -152,27 +161,51 @@ def _row(line: LedgerEntry) -> dict[str, object]:
 
 
 def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple[Spending, ...]:
-    """Sum the lines from `since` on, by group: days in order, the rest by dollars, most first."""
+    """Sum the lines from `since` on, by group, archived ones too: days in order, the rest by dollars, most first.
+
+    Raises:
+        MissingExtraError: There are archived lines, and what reads them is not installed.
+        StoreError: A file of archived lines cannot be read.
+    """
     names = _key_names(connection) if by == "key" else {}
-    rows = connection.execute(_sums(_COLUMNS[by], since)).mappings()
-    found = [_spending({**row}, names) for row in rows]
+    total: dict[str | None, Sums] = {}
+    for row in (*_sums(connection, GROUPS[by], since), *_archived(connection, since, by)):
+        known = total.setdefault(row["label"], {"label": row["label"]})
+        known |= {name: known.get(name, 0) + row[name] for name in ("requests", "failures", *SUMMED)}
+    found = [_spending(row, names) for row in total.values()]
     return tuple(sorted(found, key=lambda one: one.label if by == "day" else (-one.dollars, one.label)))
 
 
-def _spending(sums: dict[str, Any], names: Mapping[str, str]) -> Spending:
+def _spending(sums: Sums, names: Mapping[str, str]) -> Spending:
     group = sums["label"]
-    sums["label"] = NONE if group is None else names.get(group, group)
-    return Spending(**sums)
+    fields: Sums = {**sums, "label": NONE if group is None else names.get(group, group)}
+    return Spending(**fields)
 
 
-def _sums(column: Column[str], since: datetime | None) -> Select[Any]:
+def _sums(connection: Connection, column: Column[str], since: datetime | None) -> list[Sums]:
     ledger = requests.c
-    counted = ("input_tokens", "output_tokens", "cached_tokens", "work_dollars", "auction_dollars", "largest_dollars")
     # Sums of whole numbers are decimal numbers on PostgreSQL unless it is told otherwise.
-    sums = [cast(func.sum(ledger[name]), ledger[name].type).label(name) for name in counted]
+    sums = [cast(func.sum(ledger[name]), ledger[name].type).label(name) for name in SUMMED]
     failed = cast(func.sum(case((ledger.status >= ERROR, 1), else_=0)), Integer).label("failures")
     asked = select(column.label("label"), func.count().label("requests"), failed, *sums).group_by(column)
-    return asked if since is None else asked.where(ledger.at >= since)
+    asked = asked if since is None else asked.where(ledger.at >= since)
+    return [{**row} for row in connection.execute(asked).mappings()]
+
+
+def _archived(connection: Connection, since: datetime | None, by: Grouping) -> Iterable[Sums]:
+    """The sums of archived lines; what reads them is loaded only where there are some."""
+    asked = select(archives.c.place, archives.c.requests)
+    asked = asked if since is None else asked.where(archives.c.last_at >= since)
+    places = {row.place: row.requests for row in connection.execute(asked)}
+    if not places:
+        return ()
+    try:
+        reader = import_module("sale.server.store.archives")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"archived lines of the ledger need {error.name}", hint="pip install 'sale[archive]'"
+        ) from error
+    return reader.archived_sums(places, since, by)
 
 
 def _key_names(connection: Connection) -> dict[str, str]:

@@ -107,6 +107,11 @@ class ServerStore:
         return self._database.where
 
     @property
+    def database(self) -> StoreDatabase:
+        """The database, for what is done to it as a whole."""
+        return self._database
+
+    @property
     def queued(self) -> int:
         """Lines that wait to be written to the ledger."""
         return self._ledger.queued

@@ -59,6 +59,10 @@ class DirectEndpoint:
     """The longest an answer may take."""
     effort: str | None = None
     """The reasoning effort it works at; the model's own unless given."""
+    context: int | None = None
+    """Tokens one call may take, as its settings say; `None` where they do not."""
+    refuses: frozenset[str] = frozenset()
+    """What its settings say that a request may not have: kinds of content, roles and fields."""
 
 
 @runtime_checkable

@@ -37,6 +37,7 @@ from sale.types.labels import Requirements
 
 LOST_CHARACTERS = 1000
 """Of the header that names what of a request was lost."""
+UNABLE = ApiError("the agent does not take such a request", name="unsupported")
 Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 
 
@@ -113,7 +114,7 @@ class Turn:
     async def _found_or_begun(self) -> ActiveSession:
         """The session of this turn."""
         held = await self._find()
-        if held is None or not self._fits(held):
+        if held is None or not await self._can_answer(held):
             begun = await self._open()
             if held is not None:  # under the same name; its record is as good as it will be
                 await self.state.sessions.settle(held)
@@ -121,6 +122,15 @@ class Turn:
         if self.thread.new_task and self.state.settings.reauction == "task" and not self._in_shadow(held):
             await self._reopen(held)
         return held
+
+    async def _can_answer(self, held: ActiveSession) -> bool:
+        """Return whether the session's agent may do this turn and can; one that cannot passes it on to the next bid."""
+        if not self._fits(held):
+            return False
+        name = held.session.agent
+        if self._in_shadow(held) or not self.handle.abilities.is_limited(name) or name in self._eligible():
+            return True
+        return await self._pass_on(held, UNABLE)
 
     def _in_shadow(self, held: ActiveSession) -> bool:
         """Return whether the incumbent has the session, whatever its user asks for next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,7 +48,7 @@ class Strict:
 
 
 @contextmanager
-def serving(strict: Strict) -> Iterator[str]:
+def serving(strict: Strict) -> Generator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -185,7 +185,7 @@ async def test_what_fails_for_other_reasons_is_not_known() -> None:
 
 
 async def test_who_refuses_everything_or_is_not_there_is_asked_no_more() -> None:
-    strict = Strict({"all": (400, lambda _: True)})
+    strict = Strict({"all": (400, bool)})
     with serving(strict) as origin:
         assert await find_abilities(Address(base_url=origin, model="large"), "strict") is None
         assert len(strict.bodies) == 3

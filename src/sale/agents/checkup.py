@@ -48,7 +48,7 @@ class Checkup:
     write: tuple[str, ...] = ()
     """Lines for its table in `sale.toml`, by what its endpoint was found to refuse."""
     unknown: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What could not be found out of its endpoint, and why."""
+    """The features of its endpoint that nothing is known of, with the reason."""
 
 
 async def examine(agent: Agent, settings: AgentSettings | None = None, *, abilities: bool = False) -> Checkup:

@@ -1,13 +1,13 @@
 """Small requests to an endpoint, each with one thing more, that show what it refuses and what to write of it.
 
-Nobody says beforehand which fields and contents an endpoint takes, and an answer to one question costs a few tokens.
-What is refused with a sentence about the request (400, 415, 422) counts; what fails otherwise is not known.
+There is no list of the fields and contents that an endpoint takes, and an answer to one question costs a few tokens.
+Refusals of the request itself (400, 415, 422) count; a request that fails otherwise tells nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -20,7 +20,7 @@ from sale.models.connection import connect
 
 Json = dict[str, Any]
 REFUSALS: Final = frozenset({400, 415, 422})
-LONGEST: Final = 16
+MAX_TOKENS: Final = 16
 """Tokens of an answer."""
 SECONDS: Final = 60.0
 """For one request."""
@@ -76,12 +76,12 @@ LIMITS: Final = ("max_tokens", "max_completion_tokens")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundAbilities:
-    """What an endpoint was found to take, beyond what its agent's settings say already."""
+    """The features that an endpoint refuses, beyond those that its agent's settings avoid already."""
 
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What it refuses, by the name of the probe, with the endpoint's words."""
+    """The features it refuses, by the name of the probe, with the endpoint's words."""
     unknown: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What could not be found out, and why."""
+    """The features that nothing is known of, with the reason."""
     limit: str | None = LIMITS[0]
     """The name by which it takes a limit for answers; `None` where it takes none."""
     context: int | None = None
@@ -142,7 +142,7 @@ async def find_abilities(address: Address, agent: str) -> FoundAbilities | None:
 async def _limit(client: openai.AsyncOpenAI, model: str) -> tuple[str | None, Json] | None:
     """The name by which the length of an answer is limited, and the plainest request that is taken."""
     for limit in (*LIMITS, None):
-        plain: Json = {"model": model, "messages": [HELLO], **({limit: LONGEST} if limit else {})}
+        plain: Json = {"model": model, "messages": [HELLO], **({limit: MAX_TOKENS} if limit else {})}
         fault = await _sent(client, plain)
         if fault is None:
             return limit, plain
@@ -163,12 +163,13 @@ async def _sent(client: openai.AsyncOpenAI, body: Json) -> _Fault | None:
         answer = await client.with_options(timeout=SECONDS).post(
             "/chat/completions",
             body=body,
-            cast_to=cast("type[object]", object),
+            cast_to=object,
             stream=bool(body.get("stream")),
             stream_cls=openai.AsyncStream[object],
         )
         if isinstance(answer, openai.AsyncStream):
-            async for _ in answer:  # to its end: it is short, and the connection is free then
+            stream = cast("openai.AsyncStream[object]", answer)
+            async for _ in stream:  # to its end: it is short, and the connection is free then
                 pass
     except openai.APIStatusError as error:
         return _Fault(refused=error.status_code in REFUSALS, message=_words(error.message))
@@ -180,13 +181,13 @@ async def _sent(client: openai.AsyncOpenAI, body: Json) -> _Fault | None:
 async def _context(client: openai.AsyncOpenAI, model: str) -> int | None:
     """The tokens that the list of models gives this one; most lists give none."""
     try:
-        listed: object = await client.with_options(timeout=SECONDS).get("/models", cast_to=cast("type[object]", object))
+        listed: object = await client.with_options(timeout=SECONDS).get("/models", cast_to=object)
     except openai.OpenAIError:
         return None
     data: object = cast("Json", listed).get("data") if isinstance(listed, dict) else None
-    rows = [row for row in cast("Sequence[object]", data) if isinstance(row, dict)] if isinstance(data, list) else []
-    own = next((cast("Json", row) for row in rows if cast("Json", row).get("id") == model), None)
-    values = [] if own is None else [own.get(name) for name in CONTEXTS]
+    rows = cast("list[object]", data) if isinstance(data, list) else []
+    tables = [cast("Json", row) for row in rows if isinstance(row, dict)]
+    values = [row.get(name) for row in tables if row.get("id") == model for name in CONTEXTS]
     return next((value for value in values if type(value) is int and value > 0), None)
 
 

@@ -62,7 +62,7 @@ class DirectEndpoint:
     context: int | None = None
     """Tokens one call may take, as its settings say; `None` where they do not."""
     refuses: frozenset[str] = frozenset()
-    """What its settings say that a request may not have: kinds of content, roles and fields."""
+    """Kinds of content, roles and fields that a request may not have, as its settings say."""
 
 
 @runtime_checkable

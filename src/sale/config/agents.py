@@ -85,7 +85,7 @@ class AgentSettings(Section):
     drop: tuple[str, ...] = ()
     """Fields it does not take, `["temperature"]`; they are left out. Without `max_tokens` nothing bounds an answer."""
     refuses: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
-    """What a client's request may not have for this agent to be
+    """Things that a client's request may not have for this agent to be
     [asked in the gateway](gateway.md#what-agents-can-take): `images`, `audio`, `video`, `files`, `tools`, `schema`,
     `developer` (the role), or a field by its name, `["images", "temperature"]`. `sale doctor` finds these out. What can
     be left out of a request belongs in `drop`."""

@@ -270,7 +270,7 @@ def test_a_conversation_goes_on_with_who_takes_its_next_turn(serving: Serving) -
         first = ask(gateway, HELLO)
         assert first.headers["x-sale-agent"] == "small"
         on = [*HELLO, {"role": "assistant", "content": "The answer is 42."}, *PICTURE]
-        session = {"metadata": {"sale_session": first.headers["x-sale-session"]}}
+        session: Json = {"metadata": {"sale_session": first.headers["x-sale-session"]}}
         found = ask(gateway, on, **session)
         assert (found.status_code, found.headers["x-sale-agent"]) == (200, "large")
         assert found.headers["x-sale-auction"] == first.headers["x-sale-auction"]

@@ -8,6 +8,7 @@ its own plan. Whatever happens, money set aside is settled, and what was spent i
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -255,6 +256,7 @@ class Turn:
             require=str(self.require),
         )
         held = ActiveSession(session=session, auction=auction, open=auction is not None, shadow=job)
+        held.recorded = None if job is None else asyncio.Event()
         self.state.sessions.begin(held, self.thread)
         if arm is not None:
             self.state.shadow.begin(self.handle, held, arm, self._eligible())

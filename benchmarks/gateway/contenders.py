@@ -83,13 +83,14 @@ def upstream(folder: Path) -> Generator[Watched]:
 
 
 @contextlib.contextmanager
-def served(server: str, folder: Path, *, model: str = "instant") -> Generator[Up]:
+def served(server: str, folder: Path, *, model: str = "instant", more: str = "") -> Generator[Up]:
     """A server in front of the running upstream.
 
     Args:
         server: One of those of `Contender.server`.
         folder: Takes its settings, its data and its log.
         model: What the agent that wins sessions is at the upstream: `instant` or `paced`.
+        more: Further lines of `[server]` for `sale`.
     """
     home = folder / f"{server}-{model}"
     home.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def served(server: str, folder: Path, *, model: str = "instant") -> Generator[Up
         with _litellm(home, key=server.endswith("-key")) as watched:
             yield Up(watched=watched)
     else:
-        with _sale(home, model, key=server.endswith("-key")) as found:
+        with _sale(home, model, key=server.endswith("-key"), more=more) as found:
             yield found
 
 
@@ -129,11 +130,11 @@ def _litellm(home: Path, *, key: bool) -> Generator[Watched]:
 
 
 @contextlib.contextmanager
-def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
+def _sale(home: Path, model: str, *, key: bool, more: str) -> Generator[Up]:
     """Two agents of one upstream; the cheaper wins every session. The memory and the ledger are on, as by default."""
     file = home / "sale.toml"
     if not file.exists():
-        file.write_text(_settings(home, model), encoding="utf-8")
+        file.write_text(_settings(home, model, more), encoding="utf-8")
     environment = {"SALE_CONFIG": str(file), "SALE_MEMORY": str(home / "memory.sqlite3"), "XDG_DATA_HOME": str(home)}
     secret = ""
     if key:
@@ -148,11 +149,11 @@ def _sale(home: Path, model: str, *, key: bool) -> Generator[Up]:
         yield Up(watched=watched, key=secret)
 
 
-def _settings(home: Path, model: str) -> str:
+def _settings(home: Path, model: str, more: str) -> str:
     agents = [("instant", "instant", 0.05), ("paced", "paced", 0.06), ("winner", model, 0.01)]
     tables = [
         f'[[agents]]\nname = "{name}"\nendpoint = "http://127.0.0.1:{UPSTREAM_PORT}/v1"\n'
         f'model = "{behind}"\nprice = {price}\nlogprobs = 0\n'
         for name, behind, price in agents
     ]
-    return "\n".join([*tables, f'[server]\ndatabase = "{home / "server.sqlite3"}"\n'])
+    return "\n".join([*tables, f'[server]\ndatabase = "{home / "server.sqlite3"}"\n{more}\n'])

@@ -146,7 +146,7 @@ async def _converse(
         except httpx2.HTTPError as error:
             faults[type(error).__name__] += 1
             return
-        if done.status_code != httpx2.codes.OK:
+        if done.status_code != 200:
             faults[f"HTTP {done.status_code}"] += 1
             return
         whole = protocol.end in done.text if stream else bool(done.json())

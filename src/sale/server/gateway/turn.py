@@ -26,6 +26,7 @@ from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.exchange import header_value
 from sale.server.gateway.identity import ConversationThread
 from sale.server.gateway.market_handle import MARKET, MarketHandle
 from sale.server.gateway.shadow import arm_of, incumbent_among
@@ -387,4 +388,4 @@ class Turn:
             )
         lost = self.asked.lost | (call.left_out if call else frozenset[str]())
         found.append((b"x-sale-lost", ", ".join(sorted(lost))[:LOST_CHARACTERS]))
-        return [(name, value.encode("latin-1", errors="replace")) for name, value in found if value]
+        return [(name, header_value(value)) for name, value in found if value]

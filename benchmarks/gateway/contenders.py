@@ -83,7 +83,7 @@ def upstream(folder: Path) -> Generator[Watched]:
 
 
 @contextlib.contextmanager
-def served(server: str, folder: Path, *, model: str | None = None) -> Generator[Up]:
+def served(server: str, folder: Path, *, model: str | None = None, more: str = "") -> Generator[Up]:
     """A server in front of the running upstream.
 
     Args:
@@ -91,6 +91,7 @@ def served(server: str, folder: Path, *, model: str | None = None) -> Generator[
         folder: Takes its settings, its data and its log.
         model: What every agent is at the upstream, `instant` or `paced`, so that it is known what a session's winner
             is, whoever that be. Unless given, the agents are named after their models.
+        more: Further lines of `[server]` for `sale`.
     """
     home = folder / f"{server}-{model}"
     home.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,7 @@ def served(server: str, folder: Path, *, model: str | None = None) -> Generator[
         with _litellm(home, key=server.endswith("-key")) as watched:
             yield Up(watched=watched)
     else:
-        with _sale(home, model, key=server.endswith("-key")) as found:
+        with _sale(home, model, key=server.endswith("-key"), more=more) as found:
             yield found
 
 
@@ -130,11 +131,11 @@ def _litellm(home: Path, *, key: bool) -> Generator[Watched]:
 
 
 @contextlib.contextmanager
-def _sale(home: Path, model: str | None, *, key: bool) -> Generator[Up]:
+def _sale(home: Path, model: str | None, *, key: bool, more: str) -> Generator[Up]:
     """Agents of one upstream. The memory and the ledger are on, as by default."""
     file = home / "sale.toml"
     if not file.exists():
-        file.write_text(gateway_settings(home, model), encoding="utf-8")
+        file.write_text(gateway_settings(home, model, more), encoding="utf-8")
     environment = {"SALE_CONFIG": str(file), "SALE_MEMORY": str(home / "memory.sqlite3"), "XDG_DATA_HOME": str(home)}
     secret = ""
     if key:
@@ -149,12 +150,12 @@ def _sale(home: Path, model: str | None, *, key: bool) -> Generator[Up]:
         yield Up(watched=watched, key=secret)
 
 
-def gateway_settings(home: Path, model: str | None = None) -> str:
-    """The settings of `sale serve`; `model` as for `served`."""
+def gateway_settings(home: Path, model: str | None = None, more: str = "") -> str:
+    """The settings of `sale serve`; `model` and `more` as for `served`."""
     agents = [("instant", model or "instant", 0.05), ("paced", model or "paced", 0.06)]
     tables = [
         f'[[agents]]\nname = "{name}"\nendpoint = "http://127.0.0.1:{UPSTREAM_PORT}/v1"\n'
         f'model = "{behind}"\nprice = {price}\nlogprobs = 0\n'
         for name, behind, price in agents
     ]
-    return "\n".join([*tables, f'[server]\ndatabase = "{home / "server.sqlite3"}"\n'])
+    return "\n".join([*tables, f'[server]\ndatabase = "{home / "server.sqlite3"}"\n{more}\n'])

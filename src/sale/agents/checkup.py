@@ -1,14 +1,20 @@
-"""One tiny call to an agent, and what it shows: is it there, and does it give the auction what the auction can use?"""
+"""One tiny call to an agent, and what it shows: is it there, and does it give the auction what the auction can use?
+
+Where its endpoint refuses that call, or on demand, a dozen small requests find out which of its features are refused.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from sale.agents.contractor import Contractor
+from sale.agents.probes import find_abilities
 from sale.agents.protocol import Agent
 from sale.auction.ballots import BallotError, ballot_schema, read_ballot
 from sale.auction.entropy import strategy_entropy
 from sale.auction.protocols import JudgeRequest
+from sale.config import AgentSettings
 from sale.errors import CallError, ModelFileError, RejectedError, SaleError
 from sale.types import Price, Prompt, Reply
 
@@ -39,15 +45,27 @@ class Checkup:
     seconds: float | None
     dollars: float | None
     lacks: tuple[MissingCapability, ...]
+    write: tuple[str, ...] = ()
+    """Lines for its table in `sale.toml`, by what its endpoint was found to refuse."""
+    unknown: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The features of its endpoint that nothing is known of, with the reason."""
 
 
-async def examine(agent: Agent) -> Checkup:
+async def examine(agent: Agent, settings: AgentSettings | None = None, *, abilities: bool = False) -> Checkup:
     """Call an agent once and read what comes back; never raises for what the agent does.
 
     A program or function is not called, which may cost anything: it is only seen to be there.
+
+    Args:
+        agent: The agent.
+        settings: Its table. With it, an endpoint that refuses the call is asked what it takes.
+        abilities: Whether an endpoint is asked what it takes in any case.
     """
     if isinstance(agent, Contractor):
-        return await _called(agent)
+        found = await _called(agent)
+        if settings is not None and settings.endpoint is not None and (abilities or not found.reachable):
+            return await _asked(agent, settings, found)
+        return found
     try:
         await agent.prepare()
     except SaleError as error:
@@ -62,6 +80,24 @@ async def examine(agent: Agent) -> Checkup:
         dollars=None,
         lacks=(_NO_MODEL,),
     )
+
+
+async def _asked(contractor: Contractor, settings: AgentSettings, found: Checkup) -> Checkup:
+    """The findings with what the endpoint takes."""
+    reach = contractor.reach
+    taken = None if reach is None else await find_abilities(await reach.address(), contractor.name)
+    if taken is None:
+        return found
+    lacks = [
+        MissingCapability(
+            what=f"the endpoint refuses {name}: {words}",
+            costs="requests and bids that have it fail, or go to other agents once they have failed",
+            remedy="Write what is shown below into its table in sale.toml.",
+        )
+        for name, words in taken.refused.items()
+    ]
+    write, unknown = tuple(taken.settings(settings)), taken.unknown
+    return replace(found, lacks=(*found.lacks, *lacks), write=write, unknown=unknown)
 
 
 async def _called(contractor: Contractor) -> Checkup:

@@ -107,6 +107,8 @@ class Contractor:
             answer_tokens=self._settings.answer_tokens,
             seconds=self._settings.seconds,
             effort=self.effort,
+            context=self._settings.context,
+            refuses=frozenset(self._settings.refuses),
         )
 
     @property

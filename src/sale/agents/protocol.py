@@ -59,6 +59,10 @@ class DirectEndpoint:
     """The longest an answer may take."""
     effort: str | None = None
     """The reasoning effort it works at; the model's own unless given."""
+    context: int | None = None
+    """Tokens one call may take, as its settings say; `None` where they do not."""
+    refuses: frozenset[str] = frozenset()
+    """Kinds of content, roles and fields that a request may not have, as its settings say."""
 
 
 @runtime_checkable

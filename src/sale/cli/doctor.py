@@ -25,13 +25,20 @@ if TYPE_CHECKING:
 @config_option
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def doctor(config_file: Path | None, *, as_json: bool, quiet: bool) -> None:
+@click.option(
+    "--abilities", is_flag=True, help="Also ask each endpoint what it takes: a dozen small requests, a few tokens each."
+)
+def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: bool) -> None:
     """Check every agent with one tiny call: is it there, and what does the auction miss?
+
+    Where an endpoint refuses that call, a dozen small requests find out which fields and contents it does not take
+    (`max_tokens`, a temperature, schemas, tools, images, …), and what to write into sale.toml is shown. --abilities
+    asks every endpoint so.
 
     Ends with code 1 if an agent cannot be reached.
     """
     settings = config.load(config_file)
-    checkups = asyncio.run(_examine(settings, quiet=quiet))
+    checkups = asyncio.run(_examine(settings, quiet=quiet, abilities=abilities))
     if as_json:
         click.echo(document("doctor", checkups))
     else:
@@ -41,23 +48,30 @@ def doctor(config_file: Path | None, *, as_json: bool, quiet: bool) -> None:
             for lack in checkup.lacks:
                 output().print(Text.assemble((f"{checkup.agent}: ", "bold"), plain(lack.what)))
                 output().print(f"  It costs the auction: {lack.costs}. {plain(lack.remedy)}")
+            for name, why in checkup.unknown.items():
+                output().print(Text.assemble((f"{checkup.agent}: ", "bold"), plain(f"{name} is not known: {why}")))
+            if checkup.write:
+                output().print(f"Write into the table of {checkup.agent} in sale.toml:")
+                for line in checkup.write:
+                    output().print(Text(f"  {line}"))
     if not all(checkup.reachable for checkup in checkups):
         raise click.exceptions.Exit(1)
 
 
-async def _examine(settings: config.Settings, *, quiet: bool) -> list[Checkup]:
+async def _examine(settings: config.Settings, *, quiet: bool, abilities: bool) -> list[Checkup]:
     """One agent after the other: small machines answer several at once slowly, and the times would mislead."""
     from sale.agents.checkup import examine
     from sale.agents.pool import build_agents
 
     contractors = build_agents(settings)
+    tables = {agent.name: agent for agent in settings.agents}
     checkups: list[Checkup] = []
     try:
         with ProgressReport(quiet=quiet) as report:
             row = report.row("checking", total=len(contractors), unit="agent", every=0.0)
             for done, contractor in enumerate(contractors):
                 row.update(done, note=f"{contractor.name} …")
-                checkups.append(await examine(contractor))
+                checkups.append(await examine(contractor, tables[contractor.name], abilities=abilities))
         return checkups
     finally:
         for contractor in contractors:

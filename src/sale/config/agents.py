@@ -84,6 +84,11 @@ class AgentSettings(Section):
     """With `endpoint`: fields of the body that it knows by another name, `{ max_tokens = "max_completion_tokens" }`."""
     drop: tuple[str, ...] = ()
     """Fields it does not take, `["temperature"]`; they are left out. Without `max_tokens` nothing bounds an answer."""
+    refuses: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
+    """Things that a client's request may not have for this agent to be
+    [asked in the gateway](gateway.md#what-agents-can-take): `images`, `audio`, `video`, `files`, `tools`, `schema`,
+    `developer` (the role), or a field by its name, `["images", "temperature"]`. `sale doctor` finds these out. What can
+    be left out of a request belongs in `drop`."""
     command: tuple[str, ...] | None = None
     """A program and its arguments: the prompt goes in on standard input, or where an argument says `{task}`, and what
     it writes is the answer. It is not sandboxed."""
@@ -134,7 +139,8 @@ class AgentSettings(Section):
     answer_tokens: Positive = 1024
     """The longest answer, in tokens; in a tool loop, the longest of each turn."""
     context: Positive | None = None
-    """Tokens one call may take, for a `local` or `gguf` model; 8192 unless given, never more than it was trained on."""
+    """Tokens one call may take. For a `local` or `gguf` model 8192 unless given, never more than it was trained on. In
+    the gateway, longer requests, by an estimate, go to agents that take more, as far as there are any."""
     seconds: Seconds = 600.0
     """The longest an execution may take."""
     budget: Budget | None = None
@@ -224,6 +230,10 @@ class AgentSettings(Section):
             raise ValueError(f"{', '.join(idle)} goes with endpoint only")
         if self.endpoint is None and self.provider is None and (idle := sorted(given & _OF_REQUESTS)):
             raise ValueError(f"{', '.join(idle)} goes with endpoint or provider only")
+        if self.provider is not None and self.refuses:
+            raise ValueError(
+                "refuses goes with endpoint, local and gguf only; a provider's agent calls no client's tools"
+            )
         if self.provider is None and self.base_url is not None:
             raise ValueError("base_url goes with provider only; an endpoint is its own address")
         if keys := sorted(name for name in self.headers if _HOLDS_KEYS.fullmatch(name)):
@@ -295,6 +305,7 @@ _OF_MODELS = frozenset(
         "temperature",
         "answer_tokens",
         "context",
+        "refuses",
         "turns",
         "mcp",
         "samples",

@@ -220,6 +220,83 @@ def test_an_endpoint_that_refuses_the_gateways_own_wish_for_usage(serving: Servi
         assert {line.input_tokens > 0 for line in gateway.lines()} == {client is None}
 
 
+TOOL: Json = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("refuses", "messages", "more"),
+    [
+        ("images", PICTURE, {}),
+        ("tools", HELLO, {"tools": [TOOL]}),
+        ("schema", HELLO, {"response_format": {"type": "json_object"}}),
+        ("developer", [{"role": "developer", "content": "Be brief."}, *HELLO], {}),
+        ("temperature", HELLO, {"temperature": 0.5}),
+        ("metadata", HELLO, {"metadata": {"ticket": "7"}}),
+    ],
+)
+def test_who_says_that_it_cannot_is_asked_nothing(
+    serving: Serving, refuses: str, messages: list[Json], more: Json
+) -> None:
+    with (
+        Wire() as wire,
+        serving(wire.agent("small", refuses=[refuses]), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
+    ):
+        found = ask(gateway, messages, **more)
+        assert (found.status_code, found.headers["x-sale-agent"]) == (200, "large")
+        assert not wire.work("small")
+        assert bids(wire) == 0, "who cannot was asked for a bid"
+        assert ask(gateway, [{"role": "user", "content": "Both can."}]).headers["x-sale-agent"] == "small"
+
+
+def test_who_says_how_much_it_reads_is_not_asked_for_more(serving: Serving) -> None:
+    with (
+        Wire() as wire,
+        serving(wire.agent("small", context=2000), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
+    ):
+        assert ask(gateway, LONG).headers["x-sale-agent"] == "large"
+        assert bids(wire) == 0
+        assert ask(gateway, HELLO).headers["x-sale-agent"] == "small"
+    with Wire() as wire, serving(wire.agent("only", context=2000), auction=ALWAYS) as gateway:
+        assert ask(gateway, LONG).status_code == 200, "an estimate refused a request"
+
+
+def test_a_conversation_goes_on_with_who_takes_its_next_turn(serving: Serving) -> None:
+    """Without another auction, and without a request to the one that cannot."""
+    small = {"refuses": ["images"]}
+    with (
+        Wire() as wire,
+        serving(wire.agent("small", **small), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
+    ):
+        first = ask(gateway, HELLO)
+        assert first.headers["x-sale-agent"] == "small"
+        on = [*HELLO, {"role": "assistant", "content": "The answer is 42."}, *PICTURE]
+        session: Json = {"metadata": {"sale_session": first.headers["x-sale-session"]}}
+        found = ask(gateway, on, **session)
+        assert (found.status_code, found.headers["x-sale-agent"]) == (200, "large")
+        assert found.headers["x-sale-auction"] == first.headers["x-sale-auction"]
+        assert len(wire.work("small")) == 1
+        assert ask(gateway, [*on, *HELLO], **session).headers["x-sale-agent"] == "large"
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
+def test_what_all_say_that_they_refuse_is_refused_with_a_sentence(serving: Serving, path: str) -> None:
+    with (
+        Wire() as wire,
+        serving(wire.agent("small", refuses=["developer"]), wire.agent("large", refuses=["developer"])) as gateway,
+    ):
+        done = ask(gateway, [{"role": "developer", "content": "Be brief."}, *HELLO], path)
+        assert done.status_code == 400
+        assert done.json()["error"]["code"] == "unsupported"
+        assert "no agent here takes developer" in done.json()["error"]["message"]
+        assert not wire.all("small")
+
+
+def test_what_can_be_left_out_of_a_translated_request_keeps_nobody_from_it(serving: Serving) -> None:
+    with Wire() as wire, serving(wire.agent("only", refuses=["max_tokens"]), auction=ALWAYS) as gateway:
+        assert ask(gateway, HELLO, "/messages", max_tokens=50).status_code == 200
+        assert ask(gateway, HELLO, max_tokens=50).status_code == 400
+
+
 class TestLearning:
     NEEDS = Needs(features=frozenset({"image_url", "temperature", "tools"}), tokens=1000)
 

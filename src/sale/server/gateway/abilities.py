@@ -1,4 +1,7 @@
-"""Requests that an agent cannot do, learned from refusals that another agent's endpoint did not share.
+"""Requests that an agent cannot do: as its settings say, or learned from refusals that others did not share.
+
+What the settings say an agent refuses it is never asked, and where all refuse it the client is told so. The length of a
+request is an estimate, so where it is too long for all, they are asked.
 
 An endpoint may refuse what another one takes: images, a parameter, a role, a request of this length. The turn then goes
 to the next best bid. If that one is answered, the fault was not the request's, and what the refusal names is kept: from
@@ -16,7 +19,7 @@ from sale.server.gateway.errors import ApiError
 
 Json = dict[str, Any]
 
-EVERYBODYS: Final = frozenset({"model", "messages", "stream", "metadata"})
+EVERYBODYS: Final = frozenset({"model", "messages", "stream"})
 """Fields of a request that tell nothing of what it needs."""
 SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "developer": ("developer", "role"),
@@ -47,17 +50,25 @@ class Needs:
 
 
 NONE: Final = Needs()
+WORDS: Final[Mapping[str, str]] = {
+    "audio": "input_audio",
+    "files": "file",
+    "images": "image_url",
+    "schema": "response_format",
+    "video": "video_url",
+}
+"""Words of the settings for features of a request. All others are named as in the request."""
 
 
 def needs_of(body: Mapping[str, object], messages: Sequence[Mapping[str, Any]], tokens: int) -> Needs:
     """Read what a request needs.
 
     Args:
-        body: In terms of chat completions.
+        body: In terms of chat completions, without the gateway's own fields.
         messages: Of it.
         tokens: An estimate of its length.
     """
-    features = {name for name, value in body.items() if name not in EVERYBODYS and value is not None}
+    features = {name for name, value in body.items() if name not in EVERYBODYS and value not in (None, {})}
     for message in messages:
         features |= {"developer"} if message["role"] == "developer" else set()
         content: object = message.get("content")
@@ -70,10 +81,22 @@ def needs_of(body: Mapping[str, object], messages: Sequence[Mapping[str, Any]], 
 class Abilities:
     """The requests that the agents of one market are known to refuse."""
 
-    def __init__(self) -> None:
-        """Nothing is known."""
-        self._lacking: dict[str, set[str]] = {}
-        self._limits: dict[str, int] = {}
+    def __init__(
+        self, refuses: Mapping[str, Collection[str]] | None = None, contexts: Mapping[str, int] | None = None
+    ) -> None:
+        """Nothing is known but what the settings say.
+
+        Args:
+            refuses: What a request may not have, in words of the settings, by the name of the agent.
+            contexts: Tokens that one call may take, by the name of the agent.
+        """
+        self._declared = {agent: {WORDS.get(one, one) for one in words} for agent, words in (refuses or {}).items()}
+        self._lacking: dict[str, set[str]] = {agent: set(found) for agent, found in self._declared.items()}
+        self._limits: dict[str, int] = dict(contexts or {})
+
+    def is_limited(self, agent: str) -> bool:
+        """Return whether there is any request that an agent is known to refuse."""
+        return agent in self._limits or bool(self._lacking.get(agent))
 
     def can(self, agent: str, needs: Needs) -> bool:
         """Return False where the agent is known to refuse such a request."""
@@ -81,8 +104,24 @@ class Abilities:
         return not self._lacking.get(agent, set()) & needs.features and (limit is None or needs.tokens < limit)
 
     def keep_able(self, agents: Iterable[str], needs: Needs) -> Collection[str]:
-        """Return the agents that are not known to refuse such a request; all of them where that leaves none."""
-        found = list(agents)
+        """Return the agents that are not known to refuse such a request.
+
+        Where that leaves none, all of them whose settings do not say that they refuse it: a refusal may have been
+        misread, and lengths are estimates.
+
+        Raises:
+            ApiError: There are agents, and the settings of all say that they refuse it.
+        """
+        given = list(agents)
+        lacking = [self._declared.get(name, set[str]()) & needs.features for name in given]
+        found = [name for name, lacks in zip(given, lacking, strict=True) if not lacks]
+        if given and not found:
+            named = sorted(set[str].union(*lacking))
+            raise ApiError(
+                f"no agent here takes {', '.join(named)}; the settings of each refuse some of it",
+                name="unsupported",
+                param=named[0],
+            )
         return [name for name in found if self.can(name, needs)] or found
 
     def learn(self, agent: str, refusal: ApiError, needs: Needs) -> None:

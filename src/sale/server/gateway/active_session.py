@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field, replace
 
@@ -50,6 +51,8 @@ class ActiveSession:
     """The work of agents whose endpoints failed."""
     shadow: ShadowAuction | None = None
     """Yet to be held; see `shadow`."""
+    recorded: asyncio.Event | None = None
+    """Set once the record of its work is open, which in the shadow is after its first answer; else `None`."""
     answer: str = ""
     followed: bool = False
     busy: int = 0

@@ -6,7 +6,7 @@ The client's messages are never changed but for the winner's plan, always in the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import orjson
@@ -70,8 +70,11 @@ class ChatRequest:
 
     @property
     def needs(self) -> Needs:
-        """Features and size that its agent has to take."""
-        return needs_of(self.body, self.messages, self.weight.as_a_rule)
+        """Features and size that its agent has to take; what can be left out of the request is none."""
+        body = dict(self.body)
+        remove_own_fields(body)
+        needs = needs_of(body, self.messages, self.weight.as_a_rule)
+        return replace(needs, features=needs.features - self.optional)
 
     @property
     def effort(self) -> str | None:

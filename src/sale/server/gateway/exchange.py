@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -20,6 +21,7 @@ EVENTS = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 BEARER = "bearer "
 KEY_HEADERS = (b"x-api-key", b"api-key")
 """Where Anthropic's clients, and Azure's, show their key."""
@@ -142,6 +144,15 @@ class Exchange:
         """The stream is over."""
         self._ended = True
         await self._send({"type": "http.response.body", "body": b""})
+
+
+def header_value(text: str) -> bytes:
+    """Return a text as the value of a header: `?` stands for what none may hold, such as a line break.
+
+    Args:
+        text: Perhaps of a client or an endpoint.
+    """
+    return CONTROLS.sub("?", text).encode("latin-1", errors="replace")
 
 
 def document(raw: bytes) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from typing import Any, cast
 
 import orjson
@@ -19,6 +21,8 @@ MAX_BODY_BYTES = 64 * 1024
 DETAIL_CHARACTERS = 4000
 GOOD = 0.5
 """From this score up it is a success."""
+RECORD_SECONDS = 5.0
+"""A record in the shadow is opened a moment after the first answer, and its user may be as quick."""
 NAMES = ("session_id", "auction_id", "response_id")
 AUCTION_ID = re.compile(r"[0-9a-f]{32}")
 Json = dict[str, Any]
@@ -48,6 +52,10 @@ class FeedbackEndpoint:
     async def _judge(self, reference: str, outcome: Outcome, holder: Holder) -> str:
         held = self._state.sessions.of(reference, holder)
         session = held.session if held else await self._state.store.session(reference, holder.key_id)
+        if held is not None and held.recorded is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RECORD_SECONDS):
+                    await held.recorded.wait()
         if held is not None and await self._state.sessions.settle(held, outcome):
             return held.session.auction_id
         if session is not None and await self._state.settle_session(session, outcome):

@@ -26,7 +26,11 @@ class MarketHandle:
         self._dearest = {
             agent.name: agent.dearest if isinstance(agent, CostDeclaring) else None for agent in market.agents
         }
-        self.abilities = Abilities()
+        reached = {name: reach for name, reach in self._reach.items() if reach is not None}
+        self.abilities = Abilities(
+            {name: reach.refuses for name, reach in reached.items() if reach.refuses},
+            {name: reach.context for name, reach in reached.items() if reach.context is not None},
+        )
         self._efforts = {
             agent.name: agent.effort if isinstance(agent, EffortDeclaring) else None for agent in market.agents
         }
@@ -67,7 +71,7 @@ class MarketHandle:
             needs: Of the request. Agents that are known to refuse such a one are left out while others are there.
 
         Raises:
-            ApiError: No agent may.
+            ApiError: No agent may, or none takes what the request has.
             RequirementError: None of them has the labels.
         """
         known = [name for name in self.agents if allowed is None or name in allowed]

@@ -1,4 +1,4 @@
-"""What opencode says of its sessions beside the body of a chat completion.
+"""The sessions of opencode, as it names them beside the body of a chat completion.
 
 Its user agent begins with `opencode/`, and every request names its session in `x-session-affinity`. An agent that it
 sets to work has a session of its own. The title of a session is asked for under the session's name, at the same time as
@@ -18,9 +18,9 @@ SESSION_HEADER: Final = b"x-session-affinity"
 
 
 def note_session(exchange: Exchange, asked: ChatRequest) -> ChatRequest:
-    """Return a request with its session as opencode names it; a request of another client as it is.
+    """Return a request of opencode with its session, and a request of another client unchanged.
 
-    A title is no turn of the conversation.
+    The request for a title is aside: it takes no turn of the conversation.
 
     Args:
         exchange: With the request's headers.

@@ -155,7 +155,11 @@ class Shadow:
 
     async def _run(self, handle: MarketHandle, held: ActiveSession, job: ShadowAuction, *, crowded: bool) -> None:
         try:
-            await _open_record(handle, held, job)
+            try:
+                await _open_record(handle, held, job)
+            finally:
+                if held.recorded is not None:
+                    held.recorded.set()
             if not crowded:
                 async with self._slots:
                     await self._hold(handle, held.session.auction_id, job)

@@ -8,6 +8,7 @@ its own plan. Whatever happens, money set aside is settled, and what was spent i
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection
@@ -25,6 +26,7 @@ from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.exchange import header_value
 from sale.server.gateway.identity import ConversationThread
 from sale.server.gateway.market_handle import MARKET, MarketHandle
 from sale.server.gateway.shadow import arm_of, incumbent_among
@@ -39,6 +41,7 @@ LOST_CHARACTERS = 1000
 """Of the header that names what of a request was lost."""
 Commit = Callable[[Usage, int, float], Awaitable[None]]
 """Takes what the call under way has come to: usage, input tokens read from a cache, dollars."""
+UNABLE = ApiError("the agent does not take such a request", name="unsupported")
 Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 
 
@@ -119,10 +122,10 @@ class Turn:
     async def _found_or_begun(self) -> ActiveSession:
         """The session of this turn."""
         held = await self._find()
-        if held is None or not self._fits(held):
+        if held is None or not await self._can_answer(held):
             async with self.state.sessions.lock_beginning(self.session_id, self.holder, self._still_waiting):
                 held = await self._find() if self.session_id else held
-                if held is None or not self._fits(held):
+                if held is None or not await self._can_answer(held):
                     begun = await self._open()
                     if held is not None:  # under the same name; its record is as good as it will be
                         await self.state.sessions.settle(held)
@@ -130,6 +133,15 @@ class Turn:
         if self.thread.new_task and self.state.settings.reauction == "task" and not self._in_shadow(held):
             await self._reopen(held)
         return held
+
+    async def _can_answer(self, held: ActiveSession) -> bool:
+        """Return whether the session's agent may do this turn and can; one that cannot passes it on to the next bid."""
+        if not self._fits(held):
+            return False
+        name = held.session.agent
+        if self._in_shadow(held) or not self.handle.abilities.is_limited(name) or name in self._eligible():
+            return True
+        return await self._pass_on(held, UNABLE)
 
     def _in_shadow(self, held: ActiveSession) -> bool:
         """Return whether the incumbent has the session, whatever its user asks for next."""
@@ -254,6 +266,7 @@ class Turn:
             require=str(self.require),
         )
         held = ActiveSession(session=session, auction=auction, open=auction is not None, shadow=job)
+        held.recorded = None if job is None else asyncio.Event()
         self.state.sessions.begin(held, self.thread)
         if arm is not None:
             self.state.shadow.begin(self.handle, held, arm, self._eligible())
@@ -395,4 +408,4 @@ class Turn:
             )
         lost = self.asked.lost | (call.left_out if call else frozenset[str]())
         found.append((b"x-sale-lost", ", ".join(sorted(lost))[:LOST_CHARACTERS]))
-        return [(name, value.encode("latin-1", errors="replace")) for name, value in found if value]
+        return [(name, header_value(value)) for name, value in found if value]

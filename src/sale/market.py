@@ -326,7 +326,7 @@ class Market(Resource):
             allowance=self.allowance,
             terms=terms,
         )
-        auctioneer.check(task)
+        may = auctioneer.check(task)
         await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror in jurors])
         if memory:
             await begin_allowance(self.allowance, memory, incumbent=self.incumbent.name)
@@ -334,7 +334,7 @@ class Market(Resource):
                 await memory.begin(auction_id, task, tenant=tenant, withheld=bool(terms.require))
         ledger = Ledger(caps=self._rules.caps, observe=terms.observe)
         try:
-            return await auctioneer.hold(auction_id, task, ledger, terms.observe)
+            return await auctioneer.hold(auction_id, task, ledger, terms.observe, may=may)
         except (SaleError, asyncio.CancelledError) as error:
             if memory:
                 reason = f"{error.code}: {error}" if isinstance(error, SaleError) else "cancelled"

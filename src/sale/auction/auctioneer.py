@@ -121,7 +121,9 @@ class Auctioneer:
             return False
         return True
 
-    async def hold(self, auction_id: str, task: Task, ledger: Ledger, observe: Observer) -> Auction:
+    async def hold(
+        self, auction_id: str, task: Task, ledger: Ledger, observe: Observer, *, may: bool | None = None
+    ) -> Auction:
         """Hold one auction.
 
         Args:
@@ -129,12 +131,13 @@ class Auctioneer:
             task: What is auctioned.
             ledger: Takes every call; the caller can read the spending from it even if this raises.
             observe: Called with every event, in order.
+            may: What `check` has said of the task; it is asked unless given.
 
         Raises:
             CapError: The pool and the rules could exceed the caps; nothing was spent.
             NoBidsError: Not one agent bid.
         """
-        may = self.check(task) and self.terms.affordable
+        may = (self.check(task) if may is None else may) and self.terms.affordable
         agents = tuple(bidder.name for bidder in self.bidders)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)

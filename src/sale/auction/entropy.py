@@ -10,33 +10,52 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sale.types import Entropy, TokenLogprobs
+
+Floats = NDArray[np.float64]
+
+
+def token_entropies(tokens: Sequence[TokenLogprobs]) -> tuple[Floats, Floats]:
+    """H_t of each token in nats, and normalised to [0, 1]; NaN where the endpoint's numbers are not probabilities.
+
+    All tokens at once: there are some hundred a strategy, each with its alternatives, and this was most of what an
+    auction computed.
+    """
+    given = [[logprob for _, logprob in token.top] or [token.logprob] for token in tokens]
+    counts = np.array([len(row) for row in given])
+    width = int(counts.max())
+    rows = np.array([row + [-math.inf] * (width - len(row)) for row in given])
+    masses = np.exp(np.minimum(rows, 0.0))
+    total = masses.sum(axis=1)
+    total[~(total > 0.0)] = math.nan  # nor where one of them is not a number
+    # Rounded log-probabilities can sum to slightly more than one; what they lack to it is one bucket more.
+    shares = np.column_stack([masses, np.maximum(1.0 - total, 0.0)]) / np.maximum(total, 1.0)[:, None]
+    nats = -(shares * np.log(np.where(shares > 0.0, shares, 1.0))).sum(axis=1)
+    nats = np.maximum(nats, 0.0)
+    return nats, np.minimum(1.0, nats / np.log(counts + 1))
 
 
 def token_entropy(token: TokenLogprobs) -> tuple[float, float] | None:
-    """H_t in nats and normalised to [0, 1]; `None` where the endpoint's numbers are not probabilities."""
-    # Some hundred tokens a strategy, each with its alternatives: this is most of what an auction computes.
-    alternatives = [logprob for _, logprob in token.top] or [token.logprob]
-    masses = [1.0 if logprob >= 0.0 else math.exp(logprob) for logprob in alternatives]
-    total = math.fsum(masses)
-    if not total > 0.0:  # nor where one of them is not a number
-        return None
-    if total > 1.0:  # rounded log-probabilities can sum to slightly more than one
-        masses = [mass / total for mass in masses]
-    else:
-        masses.append(1.0 - total)
-    nats = -math.fsum([mass * math.log(mass) for mass in masses if mass > 0.0])
-    return (nats, min(1.0, nats / math.log(len(alternatives) + 1))) if nats > 0.0 else (0.0, 0.0)
+    """H_t of one token, in nats and normalised; `None` where the endpoint's numbers are not probabilities."""
+    (nats,), (normalised,) = token_entropies([token])
+    return None if np.isnan(nats) else (float(nats), float(normalised))
 
 
 def strategy_entropy(tokens: Sequence[TokenLogprobs]) -> Entropy | None:
     """Mean entropy over a strategy's tokens; `None` where not one token can be measured."""
-    measured = [pair for token in tokens if (pair := token_entropy(token)) is not None]
-    if not measured:
+    if not tokens:
+        return None
+    nats, normalised = token_entropies(tokens)
+    measured = ~np.isnan(nats)
+    count = int(measured.sum())
+    if not count:
         return None
     return Entropy(
-        normalised=math.fsum(normalised for _, normalised in measured) / len(measured),
-        nats=math.fsum(nats for nats, _ in measured) / len(measured),
+        normalised=math.fsum(normalised[measured]) / count,
+        nats=math.fsum(nats[measured]) / count,
         top_k=max(len(token.top) or 1 for token in tokens),
-        tokens=len(measured),
+        tokens=count,
     )

@@ -64,6 +64,8 @@ class EndpointModel:
         Raises:
             NotReadyError: As for `for_tools`.
         """
+        if self._address is not None:
+            return self._address
         async with self._locked():
             return await self._found()
 

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sale.server.browsers import BrowserAccess
-from sale.server.gateway.api_paths import UNSERVED, ApiPaths
+from sale.server.gateway.api_paths import UNSERVED, ApiPaths, is_api_path
 from sale.server.gateway.chat import MEGABYTE, TurnEndpoint, read_chat
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.error_forms import error_response
@@ -58,7 +59,7 @@ def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Star
     )
 
 
-def wrap_app(app: ASGIApp, state: GatewayState, store: ServerStore, traces: Traces | None = None) -> ASGIApp:
+def wrap_app(app: Starlette, state: GatewayState, store: ServerStore, traces: Traces | None = None) -> ASGIApp:
     """The application as it meets the world: addresses without `/v1`, origins of pages, traces.
 
     Args:
@@ -71,8 +72,31 @@ def wrap_app(app: ASGIApp, state: GatewayState, store: ServerStore, traces: Trac
     def origins() -> tuple[str, ...]:
         return state.settings.cors_origins
 
-    traced = TracedApp(app, traces) if traces else app
+    direct = DirectRoutes(app)
+    traced = TracedApp(direct, traces) if traces else direct
     return ApiPaths(BrowserAccess(OriginGuard(traced, store, origins), origins))
+
+
+class DirectRoutes:
+    """An ASGI application whose requests of the API go straight to their endpoint, where an address has but one.
+
+    The router would compare each with some thirty patterns, one after the other.
+    """
+
+    def __init__(self, app: Starlette) -> None:
+        """Around `app`, which has all other addresses."""
+        self._app = app
+        self._endpoints: dict[str, ASGIApp] = {
+            route.path: ServerErrorMiddleware(route.app, handler=_failed)
+            for route in app.routes
+            if isinstance(route, Route) and route.methods == {"POST"} and is_api_path(route.path)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        straight = scope["type"] == "http" and scope["method"] == "POST"
+        endpoint = self._endpoints.get(scope["path"]) if straight else None
+        await (endpoint or self._app)(scope, receive, send)
 
 
 def gateway_routes(state: GatewayState) -> list[BaseRoute]:

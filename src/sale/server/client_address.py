@@ -5,7 +5,7 @@ All that is for this machine only, or counts by address, uses this module.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, cast
 
@@ -41,11 +41,16 @@ def is_direct(scope: Scope) -> bool:
     if any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name, _ in headers):
         return False
     client = cast("tuple[str, Any] | None", scope.get("client"))
-    with suppress(ValueError):
-        if client is not None:
-            address = ip_address(client[0])
-            return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    return False
+    return client is not None and _is_loopback(client[0])
+
+
+@lru_cache(1024)
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def customer_of(host: str) -> str:

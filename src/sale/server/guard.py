@@ -7,6 +7,7 @@ made to point here. A proxy sends what anybody tells it to. Where there are keys
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -69,6 +70,7 @@ class OriginGuard:
         return False
 
 
+@lru_cache(64)  # a client says the same each time
 def _is_own(place: str) -> bool:
     """Return whether a host, or an origin, is this machine."""
     try:

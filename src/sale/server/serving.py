@@ -40,6 +40,8 @@ from sale.server.store.store import ServerStore
 LOG = logging.getLogger("sale.server")
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
+GARBAGE = (10_000, 20, 20)
+"""Thresholds of garbage collection: a request makes many objects and few cycles, which can wait for other requests."""
 
 
 async def serve(
@@ -97,6 +99,7 @@ async def _serve(
             # up every request for a tenth of a second.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*GARBAGE)
             try:
                 ready(_shown(listener))
                 await running.serve(sockets=[listener])

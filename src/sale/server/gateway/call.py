@@ -50,8 +50,8 @@ class UpstreamCall:
     sent: bool = False
     """The endpoint may have worked on it, and charge for it."""
     seconds: float = 0.0
-    _calls: tuple[Call, ...] = ()
-    """Calls of an agent without an endpoint."""
+    parts: tuple[Call, ...] = ()
+    """The calls that an agent without an endpoint made for it."""
     _replaced: frozenset[str] = frozenset()
 
     @property
@@ -79,9 +79,12 @@ class UpstreamCall:
     @property
     def dollars(self) -> float:
         """Its cost in dollars."""
-        if self._calls:
-            return sum(call.dollars for call in self._calls)
-        return self.agent.price.dollars(self.usage, cached=self.tally.cached)
+        return self._cost(self.usage)
+
+    def _cost(self, usage: Usage) -> float:
+        if self.parts:
+            return sum(call.dollars for call in self.parts)
+        return self.agent.price.dollars(usage, cached=self.tally.cached)
 
     def worst_case(self, dearest: float | None, most: int) -> tuple[float, int]:
         """Dollars and tokens it can take at most.
@@ -100,18 +103,14 @@ class UpstreamCall:
             return self.agent.price.dollars(usage), usage.total
         return (self.agent.price.dollars(usage) if dearest is None else dearest), max(usage.total, most)
 
-    @property
-    def parts(self) -> tuple[Call, ...]:
-        """The calls it came to: one, or those that an agent without an endpoint made."""
-        return self._calls or (self.as_call(None),)
-
     def as_call(self, error: str | None) -> Call:
         """The line of the settlement."""
+        usage = self.usage
         return Call(
             stage="execute",
             agent=self.agent.name,
-            usage=self.usage,
-            dollars=self.dollars,
+            usage=usage,
+            dollars=self._cost(usage),
             seconds=self.seconds,
             error=error,
         )
@@ -226,7 +225,7 @@ class UpstreamCall:
             )
         self.sent = True
         done = await self.agent.execute(Task(text=self.asked.text()), self.plan or None)
-        self._calls = done.calls
+        self.parts = done.calls
         self.tally.usage = sum((call.usage for call in done.calls), Usage())
         if not done.answer.strip():
             raise ApiError(

@@ -16,7 +16,7 @@ def is_deep(raw: bytes, value: object) -> bool:
         raw: The value as it came. Where it has few brackets it cannot be deep, and the value is not looked at.
         value: The same, read.
     """
-    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+    if len(raw) <= DEEPEST or raw.count(b"[") + raw.count(b"{") <= DEEPEST:
         return False
     level = _containers([value])
     for _ in range(DEEPEST):

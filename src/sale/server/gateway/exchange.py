@@ -23,6 +23,8 @@ EVENTS = (
 )
 CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 BEARER = "bearer "
+WATCH_AFTER_SECONDS = 0.03
+"""Seconds after which a client that leaves is noticed."""
 KEY_HEADERS = (b"x-api-key", b"api-key")
 """Where Anthropic's clients, and Azure's, show their key."""
 
@@ -102,6 +104,7 @@ class Exchange:
             ClientLeftError: The client left before the block had ended.
         """
         working = asyncio.current_task()
+        watching: list[asyncio.Task[None]] = []
 
         async def watch() -> None:
             while (await self._receive())["type"] != "http.disconnect":
@@ -112,7 +115,10 @@ class Exchange:
             if working is not None:
                 working.cancel()
 
-        watching = asyncio.create_task(watch())
+        # Most turns of fast endpoints are over before that: they are spared a task each.
+        begin = asyncio.get_running_loop().call_later(
+            WATCH_AFTER_SECONDS, lambda: watching.append(asyncio.create_task(watch()))
+        )
         try:
             yield
         except asyncio.CancelledError:
@@ -121,8 +127,10 @@ class Exchange:
                 raise
             raise ClientLeftError from None
         finally:
-            watching.cancel()
-            await asyncio.wait({watching})
+            begin.cancel()
+            for task in watching:
+                task.cancel()
+                await asyncio.wait({task})
 
     async def reply(self, status: int, document: bytes, headers: Headers = ()) -> None:
         """A whole JSON response."""

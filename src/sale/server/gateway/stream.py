@@ -102,6 +102,12 @@ class StreamUsage:
         if usage is not None:
             self._counted(usage)
 
+    def count_text(self, text: str) -> None:
+        """Count some words of the first choice, of a chunk that holds nothing else."""
+        self.begun.add(0)
+        self._count_size(len(text))
+        self._keep(text)
+
     def _spoken(self, choice: Json, where: str) -> None:
         index = choice.get("index", 0)
         said: object = choice.get(where)
@@ -122,12 +128,20 @@ class StreamUsage:
         if isinstance(calls, list) and index == 0:
             self._calls.add(cast("list[object]", calls), whole=where == "message")
         if size:
-            self.characters += size
-            self.pieces += 1
-            self.later += estimate_output(1, size) if self.usage is not None else 0
-        if isinstance(content, str) and index == 0 and self._kept < ANSWER_CHARACTERS:
-            self._answer.append(content)
-            self._kept += len(content)
+            self._count_size(size)
+        if isinstance(content, str) and index == 0:
+            self._keep(content)
+
+    def _count_size(self, size: int) -> None:
+        self.characters += size
+        self.pieces += 1
+        if self.usage is not None:
+            self.later += estimate_output(1, size)
+
+    def _keep(self, text: str) -> None:
+        if self._kept < ANSWER_CHARACTERS:
+            self._answer.append(text)
+            self._kept += len(text)
 
     def _counted(self, usage: object) -> None:
         """Usage as it is reported, where it can be right."""
@@ -166,6 +180,24 @@ def says_something(pieces: Sequence[Piece]) -> bool:
             if choice.get("finish_reason") is not None or any(delta[name] for name in delta if name != "role"):
                 return True
     return False
+
+
+def text_alone(chunk: Json) -> str | None:
+    """The words of a chunk that holds nothing else that is looked at, as nearly all do; `None` for any other."""
+    choices: object = chunk.get("choices")
+    if not isinstance(choices, list) or len(cast("list[object]", choices)) != 1:
+        return None
+    choice = cast("list[object]", choices)[0]
+    if not isinstance(choice, dict) or "error" in chunk or chunk.get("usage") is not None:
+        return None
+    fields = cast("Json", choice)
+    delta: object = fields.get("delta")
+    if fields.get("index") != 0 or fields.get("finish_reason") is not None or "error" in fields:
+        return None
+    if not isinstance(delta, dict) or len(cast("Json", delta)) != 1:
+        return None
+    text: object = cast("Json", delta).get("content")
+    return text if isinstance(text, str) and text else None
 
 
 class StreamRelay:
@@ -280,6 +312,9 @@ class StreamRelay:
         if not isinstance(value, dict):
             raise protocol_error("sent a chunk that is no object")
         chunk = cast("Json", value)
+        if not damage and not self._halves.are_there and (text := text_alone(chunk)) is not None:
+            self._tally.count_text(text)
+            return event + b"\n\n", chunk
         if (error := error_in(chunk)) is not None:
             raise reported_error(error, self._hide, amid=bool(self._tally.pieces))
         check_choices(chunk, "delta")

@@ -102,8 +102,8 @@ def max_output_tokens(body: Mapping[str, object], otherwise: int) -> int:
         otherwise: An answer without a limit.
     """
     otherwise = max(otherwise, 1)
-    given = [limit for name in LIMITS if (limit := _limit(body.get(name), otherwise)) is not None]
-    asked = [body.get(name) for name in THOUGHTS]
+    given = [limit for name in LIMITS if name in body and (limit := _limit(body[name], otherwise)) is not None]
+    asked = [body[name] for name in THOUGHTS if name in body]
     asked += [
         cast("Mapping[str, object]", nested).get(inner) for name, inner in THINKING if _is_map(nested := body.get(name))
     ]

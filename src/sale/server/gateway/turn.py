@@ -34,7 +34,7 @@ from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.store.shadow import Arm
 from sale.server.store.types import Holder, Session
-from sale.types import Auction, Outcome, Task, Usage
+from sale.types import Auction, Call, Outcome, Task, Usage
 from sale.types.labels import Requirements
 
 LOST_CHARACTERS = 1000
@@ -344,8 +344,9 @@ class Turn:
             error = failure.name or failure.code
             raise
         finally:
-            self._count(call, held, error)
-            await self.state.store.settle(reservation, dollars=call.dollars, tokens=call.usage.total)
+            done = call.as_call(error)
+            self._count(call, done, held)
+            await self.state.store.settle(reservation, dollars=done.dollars, tokens=done.usage.total)
 
     async def _commit(self, call: UpstreamCall) -> None:
         """The answer is whole: its line comes before its end, where the settings say so."""
@@ -357,40 +358,42 @@ class Turn:
         self.first_seconds = time.monotonic() - self.began
         return self.headers(call)
 
-    def _count(self, call: UpstreamCall, held: ActiveSession | None, error: str | None) -> None:
-        """A call has ended: tell those who watch, and put it on the session's record."""
-        self.state.hub.publish(self.auction_id or "", CallSettled(call=call.as_call(error)))
-        self.handle.record_cost(call.agent.name, call.dollars, call.usage.total)
-        self.usage, self.cached = self.usage + call.usage, self.cached + call.tally.cached
-        self.work_dollars += call.dollars
+    def _count(self, call: UpstreamCall, done: Call, held: ActiveSession | None) -> None:
+        """A call has ended: tell those who watch, and put it on the session's record.
+
+        Args:
+            call: Which.
+            done: The same, as it is settled.
+            held: The session it was made for.
+        """
+        self.state.hub.publish(self.auction_id or "", CallSettled(call=done))
+        self.handle.record_cost(done.agent, done.dollars, done.usage.total)
+        self.usage, self.cached = self.usage + done.usage, self.cached + call.tally.cached
+        self.work_dollars += done.dollars
         self.counted = self.counted and call.counted
         if held is None:
             return
-        self.handle.market.record_work(
-            call.agent.name,
-            call.parts,
-            answered=error is None,
-            cached=call.tally.cached,
-            among=self._eligible(),
-        )
+        market, answered = self.handle.market, done.error is None
+        if market.allowance is not None:  # only then does it matter who else might have done it
+            parts, cached = call.parts or (done,), call.tally.cached
+            market.record_work(done.agent, parts, answered=answered, cached=cached, among=self._eligible())
         if self.state.settings.mode == "shadow":
             row, answered = held.session.auction_id, self.sink.answering
             self.state.store.shadow.count_call(
-                row, call.usage, cached=call.tally.cached, dollars=call.dollars, answered=answered
+                row, done.usage, cached=call.tally.cached, dollars=done.dollars, answered=answered
             )
         if held.open:  # whoever settles the record reads the calls of all others from the ledger
-            held.calls.append(call.as_call(error))
+            held.calls.append(done)
             held.lines.add(self.line_id)
         if not self.sink.answering:
             return
         held.answer, held.followed = call.tally.answer or held.answer, held.followed or call.followed
-        prompt = call.usage.total
         self.state.sessions.record_turn(
             held,
             self.thread.serve(call.tally.message),
             response=self.sink.response_id or call.tally.id,
-            dollars=call.dollars,
-            prompt_tokens=prompt,
+            dollars=done.dollars,
+            prompt_tokens=done.usage.total,
         )
 
     def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:

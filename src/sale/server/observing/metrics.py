@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -43,6 +43,9 @@ REASONS: Final[tuple[tuple[type[AccessError], str], ...]] = (
 )
 
 
+T = TypeVar("T", bound=Counter | Histogram)
+
+
 class KeyChecker(Protocol):
     """Knows keys."""
 
@@ -62,6 +65,7 @@ class Metrics:
         """All at zero."""
         self.registry = CollectorRegistry()
         self._agents: set[str] = set()
+        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._began: OrderedDict[str, float] = OrderedDict()
         self._measures: list[tuple[Gauge, Callable[[], int]]] = []
         self._requests = self._counter("sale_requests", "Requests answered.", "path", "agent", "status")
@@ -103,19 +107,21 @@ class Metrics:
         """A request has ended."""
         path = line.path if line.path in PATHS else OTHER
         agent = self._agent(line.agent)
-        self._requests.labels(path, agent, _status(line.status)).inc()
-        self._seconds.labels(path, "yes" if line.streamed else "no").observe(line.seconds)
+        self._child(self._requests, path, agent, _status(line.status)).inc()
+        self._child(self._seconds, path, "yes" if line.streamed else "no").observe(line.seconds)
         if line.first_token_seconds is not None:
-            self._first.labels(agent).observe(line.first_token_seconds)
+            self._child(self._first, agent).observe(line.first_token_seconds)
         self._wait.observe(line.wait_seconds)
-        for kind, tokens in (
-            ("input", line.input_tokens),
-            ("output", line.output_tokens),
-            ("cached", line.cached_tokens),
+        for metric, kind, counted in (
+            (self._tokens, "input", line.input_tokens),
+            (self._tokens, "output", line.output_tokens),
+            (self._tokens, "cached", line.cached_tokens),
+            (self._dollars, "work", line.work_dollars),
+            (self._dollars, "auction", line.auction_dollars),
         ):
-            self._tokens.labels(agent, kind).inc(max(tokens, 0))
-        self._dollars.labels(agent, "work").inc(max(line.work_dollars, 0.0))
-        self._dollars.labels(agent, "auction").inc(max(line.auction_dollars, 0.0))
+            child = self._child(metric, agent, kind)
+            if counted > 0:
+                child.inc(counted)
         self._largest.inc(max(line.largest_dollars, 0.0))
         self._look()
 
@@ -139,7 +145,7 @@ class Metrics:
                 self._dropped.labels(self._agent(dropout.agent), dropout.stage).inc()
             case CallSettled(call=call):
                 outcome = "error" if call.error else "ok"
-                self._calls.labels(self._agent(call.agent), call.stage, outcome).inc()
+                self._child(self._calls, self._agent(call.agent), call.stage, outcome).inc()
             case _:
                 pass
 
@@ -151,6 +157,13 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together)
         return generate_latest(together)
+
+    def _child(self, metric: T, *labels: str) -> T:
+        """A metric with its labels, at hand: to look one up in the library takes longer than to count."""
+        found = self._children.get((metric, labels))
+        if found is None:
+            found = self._children[metric, labels] = metric.labels(*labels)
+        return cast("T", found)
 
     def _look(self) -> None:
         for gauge, measure in self._measures:

@@ -29,7 +29,7 @@ DIGESTS: Final = ("tail", "talk", "link", "hint")
 MAX_ALIKE: Final = 64
 """Sessions with the same digests that are looked at, the latest."""
 LATEST_SECONDS: Final = 60.0
-WRITE_SECONDS: Final = 0.02
+WRITE_SECONDS: Final = 0.05
 """Soon, so that the next turn may come to another process."""
 PUT_SESSIONS: Final = Upsert(
     sessions,

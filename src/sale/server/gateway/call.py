@@ -31,6 +31,8 @@ UNKNOWN_ANSWER_TOKENS = 4096
 QUIET_SECONDS = 10.0
 """A client that waits for a stream is never longer without a sign of life, where the endpoint gives one."""
 Json = dict[str, Any]
+Commit = Callable[[Usage, int, float], Awaitable[None]]
+"""Takes what the call under way has come to: usage, input tokens read from a cache, dollars."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError, StoreError
+from sale.server.gateway.call import Commit
 from sale.server.gateway.chat_request import ChatRequest, read_request, read_requirements
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
@@ -22,7 +23,7 @@ from sale.server.gateway.identity import read_thread
 from sale.server.gateway.opencode import note_session
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
-from sale.server.gateway.turn import Commit, Turn
+from sale.server.gateway.turn import Turn
 from sale.server.store.types import Holder, LedgerEntry
 from sale.types import Usage
 from sale.types.labels import NOTHING_REQUIRED, Requirements

@@ -59,6 +59,12 @@ class MarketHandle:
         most, longest = self._seen.get(agent, (0.0, 0))
         self._seen[agent] = (max(most, dollars), max(longest, tokens))
 
+    def may_answer(self, name: str, allowed: frozenset[str] | None, *, tools: bool, require: Requirements) -> bool:
+        """Return whether an agent is there, a key may use it, and it may answer; arguments as for `eligible_agents`."""
+        if name not in self.agents or (allowed is not None and name not in allowed):
+            return False
+        return self.market.admission.admits(name, require) and (not tools or self._reach[name] is not None)
+
     def eligible_agents(
         self, allowed: frozenset[str] | None, *, tools: bool, require: Requirements, needs: Needs = NONE
     ) -> Collection[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ from sale.auction.terms import AuctionTerms
 from sale.errors import BudgetError
 from sale.server.gateway.active_session import ActiveSession, ShadowAuction
 from sale.server.gateway.auction_wait import AuctionWatch, Late
-from sale.server.gateway.call import UpstreamCall
+from sale.server.gateway.call import Commit, UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
@@ -39,8 +39,6 @@ from sale.types.labels import Requirements
 
 LOST_CHARACTERS = 1000
 """Of the header that names what of a request was lost."""
-Commit = Callable[[Usage, int, float], Awaitable[None]]
-"""Takes what the call under way has come to: usage, input tokens read from a cache, dollars."""
 UNABLE = ApiError("the agent does not take such a request", name="unsupported")
 Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 
@@ -166,13 +164,8 @@ class Turn:
 
     def _fits(self, held: ActiveSession) -> bool:
         """Return whether its agent is still there, and may do this turn."""
-        allowed, admission = self.holder.agents, self.handle.market.admission
-        name = held.session.agent
-        if name not in self.handle.agents or (allowed is not None and name not in allowed):
-            return False
-        if not admission.admits(name, self.require):
-            return False
-        return not self.asked.tools or self.handle.reach(name) is not None
+        name, allowed = held.session.agent, self.holder.agents
+        return self.handle.may_answer(name, allowed, tools=self.asked.tools, require=self.require)
 
     async def _answered(self, held: ActiveSession) -> None:
         """Ask the session's agent; while the client has seen nothing, the next best after it.
@@ -226,10 +219,8 @@ class Turn:
         self.session_id = self.session_id or uuid.uuid4().hex
         arm = arm_of(self.state.settings, self.holder.key_id, self.session_id)
         if arm == "shadow":
-            incumbent, job = (
-                incumbent_among(self.handle, self._eligible()),
-                ShadowAuction(task=self._task(), terms=self._terms()),
-            )
+            incumbent = incumbent_among(self.handle, self._eligible())
+            job = ShadowAuction(task=self._task(), terms=self._terms())
             return self._begin(incumbent.name, uuid.uuid4().hex, began, arm, job=job)
 
         def begin(auction: Auction) -> ActiveSession:
@@ -378,10 +369,8 @@ class Turn:
             parts, cached = call.parts or (done,), call.tally.cached
             market.record_work(done.agent, parts, answered=answered, cached=cached, among=self._eligible())
         if self.state.settings.mode == "shadow":
-            row, answered = held.session.auction_id, self.sink.answering
-            self.state.store.shadow.count_call(
-                row, done.usage, cached=call.tally.cached, dollars=done.dollars, answered=answered
-            )
+            row, cached, answered = held.session.auction_id, call.tally.cached, self.sink.answering
+            self.state.store.shadow.count_call(row, done.usage, cached=cached, dollars=done.dollars, answered=answered)
         if held.open:  # whoever settles the record reads the calls of all others from the ledger
             held.calls.append(done)
             held.lines.add(self.line_id)
@@ -405,10 +394,8 @@ class Turn:
         ]
         if self.agent is not None:  # before that, an auction is still spending
             cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
-            found.append((b"x-sale-cost", f"{cost:.9f}"))
-            found.append(
-                (b"x-sale-cost-basis", "counted" if self.counted and (call is None or call.counted) else "estimate")
-            )
+            counted = self.counted and (call is None or call.counted)
+            found += [(b"x-sale-cost", f"{cost:.9f}"), (b"x-sale-cost-basis", "counted" if counted else "estimate")]
         lost = self.asked.lost | (call.left_out if call else frozenset[str]())
         found.append((b"x-sale-lost", ", ".join(sorted(lost))[:LOST_CHARACTERS]))
         return [(name, header_value(value)) for name, value in found if value]

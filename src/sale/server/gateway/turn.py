@@ -325,8 +325,7 @@ class Turn:
             sink=self.sink,
             whole=self._commit,
         )
-        dollars, tokens = call.worst_case(*self.handle.max_cost(agent.name))
-        reservation = await self.state.store.reserve(self.holder, dollars, tokens)
+        reservation = await self.state.store.reserve(self.holder, *call.worst_case(*self.handle.max_cost(agent.name)))
         error: str | None = "cancelled"
         try:
             await call.make(self.state, self._told)

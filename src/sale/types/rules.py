@@ -98,9 +98,9 @@ class AuctionRules:
     check: CheckErrors = field(default_factory=CheckErrors)
     """Error rates of checks, as far as known beforehand; a plan of several attempts counts with them."""
     failure_dollars: float = 0.0
-    """Dollars that failed work costs when it is handed in, beside its price. It is added to what a solved task is worth,
-    so that an agent less likely to succeed must be cheaper by so much more; before weights are fitted, to what a track
-    record is worth."""
+    """Dollars that failed work costs when it is handed in, beside its price. They add to what a solved task is worth,
+    so that an agent less likely to succeed must be cheaper by so much more; before weights are fitted, they add to
+    what a track record is worth."""
     base_rates: bool = True
     """With `true`, the prior, in use until weights are fitted, counts agents' track records on like tasks. With
     `false` it is the published rule, which knows bids alone."""

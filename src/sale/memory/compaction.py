@@ -41,7 +41,7 @@ Cursor = tuple[datetime, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvidenceRow:
-    """What the executions of one agent came to, in auctions that were compacted."""
+    """The outcome of one agent's executions in auctions that were compacted."""
 
     task: int
     """An exemplar of their tasks."""
@@ -56,7 +56,7 @@ class EvidenceRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockPlan:
-    """What is to become of a block."""
+    """The fate of a block of auctions."""
 
     last: Cursor
     """Its newest auction."""
@@ -65,7 +65,7 @@ class BlockPlan:
     merged: Sequence[int] = ()
     """Keys of evidence that is added up again."""
     rows: Sequence[EvidenceRow] = ()
-    """What is kept in place of both."""
+    """The evidence that is kept in place of both."""
     unjudged: int = 0
     """Executions that go without a verdict, and so count nowhere."""
     faded: float = 0.0
@@ -91,7 +91,7 @@ class _Sum:
 
 
 def count_finished(connection: Connection) -> int:
-    """How many auctions compaction may look at."""
+    """Count the auctions that compaction may look at."""
     return int(connection.execute(select(func.count()).select_from(auctions).where(_finished)).scalar_one())
 
 

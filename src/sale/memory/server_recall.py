@@ -41,7 +41,7 @@ Chosen = dict[str, list[int]]
 
 
 class _MissingVectorsError(Exception):
-    """Tasks lack a vector of this embedder. Never leaves this module."""
+    """Tasks lack a vector of this embedder. It never leaves this module."""
 
     def __init__(self, found: Sequence[int]) -> None:
         """Take the tasks' keys."""
@@ -80,7 +80,7 @@ class ServerRecall:
 
     @property
     def method(self) -> str:
-        """How it recalls, in words."""
+        """The way it recalls, in words."""
         return "by the server (pgvector)"
 
     async def pairs(

@@ -1,4 +1,4 @@
-"""The one place that knows pgvector: a table of vectors beside the memory's own, for recall by the server.
+"""All that is particular to pgvector: a table of vectors beside the memory's own, for recall by the server.
 
 Each embedder has a table of its own, `memory_vectors_<digest of its name>`, with one `halfvec` a distinct text and an
 HNSW index over them. All of it is derived from the tables `tasks` and `embeddings`: it may be dropped at any time, and

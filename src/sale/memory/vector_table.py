@@ -2,7 +2,7 @@
 
 Each embedder has a table of its own, `memory_vectors_<digest of its name>`, with one `halfvec` a distinct text and an
 HNSW index over them. All of it is derived from the tables `tasks` and `embeddings`: it may be dropped at any time, and
-is made anew. It is no part of the migrations, because the extension may come, or be allowed, later than the memory.
+is made anew. The migrations leave it out, because the extension may come, or be allowed, later than the memory.
 Whoever writes an embedding writes its row here in the same transaction; `vector_tables` says which tables there are.
 """
 

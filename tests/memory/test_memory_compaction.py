@@ -200,6 +200,15 @@ async def test_exemplars_are_those_to_learn_from(memory: AuctionMemory):
     assert [pair.auction_id for pair in await memory.recall(NOW, "a", 8)] == ["good"]
 
 
+async def test_of_few_texts_each_keeps_an_exemplar(memory: AuctionMemory):
+    for number in range(12):
+        await remember(
+            memory, f"x{number}", f"sort the list {number % 3}", verdict="unknown" if number < 9 else "success"
+        )
+    await memory.compact(3)
+    assert {one.id for one in await memory.list()} == {"x9", "x10", "x11"}, "the best and newest of each"
+
+
 async def test_withheld_texts_stay_withheld(memory: AuctionMemory):
     for number in range(6):
         await remember(memory, f"x{number}", NOW.text, withheld=True)

@@ -13,7 +13,9 @@ from typing import IO
 
 import pytest
 
+from sale.memory.index_sync import SyncedIndex
 from sale.memory.records import Record
+from sale.memory.retrieval import RecallIndex
 from sale.memory.store import AuctionMemory
 from sale.types import Task
 from tests.memory.builders import HashEmbedder, Place, auction, bid, execution, outcome, remember
@@ -240,26 +242,31 @@ async def test_many_processes_make_and_fill_one_memory_at_once(place: Place, oth
     await assert_sound(place)
 
 
+def index_of(memory: AuctionMemory) -> RecallIndex | None:
+    """The one in this process, where recall is not the server's."""
+    return memory._recall.index if isinstance(memory._recall, SyncedIndex) else None
+
+
 async def test_recall_follows_what_another_process_writes(place: Place, others: Others, tmp_path: Path):
     embedder = HashEmbedder()
     async with await AuctionMemory.open(place, embedder=embedder) as memory:
         await remember(memory, "here", NOW.text)
         assert [pair.auction_id for pair in await memory.recall(NOW, "a", 50)] == ["here"]
-        index, embedded = memory._recall.index, embedder.embedded
+        index, embedded = index_of(memory), embedder.embedded
 
         other = others.start("live", "there", 9)
         await asyncio.to_thread(other.ends_well)
         found = {pair.auction_id for pair in await memory.recall(NOW, "a", 50)}
         # Seven texts, nine auctions; the odd ones were judged failures.
         assert found == {"here", "there0", "there8", "there2", "there4", "there6"}
-        assert memory._recall.index is index, "it was to follow, not to start anew"
+        assert index_of(memory) is index, "it was to follow, not to start anew"
         assert embedder.embedded == embedded, "the other process had embedded those"
 
         assert await memory.export(tmp_path / "all.jsonl") == 10
         await asyncio.to_thread(others.start("forget", "there2").ends_well)
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == found - {"there2"}
         assert "there2" not in {one.summary.id for one in await memory.search(NOW.text, 50)}
-        assert memory._recall.index is index
+        assert index_of(memory) is index
         await asyncio.to_thread(others.start("import", tmp_path / "all.jsonl").ends_well)
         assert {pair.auction_id for pair in await memory.recall(NOW, "a", 50)} == found
         assert embedder.embedded == embedded

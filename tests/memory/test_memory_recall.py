@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sale.errors import StoreError
+from sale.memory.index_sync import SyncedIndex
 from sale.memory.retrieval import IndexedAuction, PairCandidate, RecallIndex, contrast
 from sale.memory.store import AuctionMemory
 from sale.types import Auction, Bid, Pair, Strategy, Task, Verdict
@@ -367,6 +368,7 @@ async def test_an_index_that_lost_most_starts_anew(memory: AuctionMemory):
     for number in range(9):
         await remember(memory, f"x{number}", f"task {number}")
     assert len(await memory.recall(NOW, "a", 50)) == 9
+    assert isinstance(memory._recall, SyncedIndex)
     index = memory._recall.index
     for gone in (("x0", "x1"), ("x2", "x3"), ("x4",)):
         await memory.forget(*gone)

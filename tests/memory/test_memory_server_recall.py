@@ -178,6 +178,13 @@ async def test_without_the_right_to_install_it_recall_is_exact(
         assert len(await memory.recall(NOW, "a", 8, tenant="t1")) > 0
 
 
+async def test_the_longest_vectors_the_index_takes(empty: Callable[[], Place]):
+    async with await AuctionMemory.open(empty(), embedder=HashEmbedder("long", dimensions=4000)) as memory:
+        await remember(memory, "x", "sort")
+        assert (await memory.stats()).recall == "by the server (pgvector)"
+        assert len(await memory.recall(NOW, "a", 8)) == 1
+
+
 async def test_vectors_longer_than_the_index_takes_are_compared_in_process(empty: Callable[[], Place]):
     async with await AuctionMemory.open(empty(), embedder=HashEmbedder("long", dimensions=4001)) as memory:
         await remember(memory, "x", "sort")
@@ -185,13 +192,14 @@ async def test_vectors_longer_than_the_index_takes_are_compared_in_process(empty
         assert len(await memory.recall(NOW, "a", 8)) == 1
 
 
-async def test_the_table_may_be_dropped_at_any_time(place: Place, server: Server):
+@pytest.mark.parametrize("known", [True, False])
+async def test_the_table_may_be_dropped(place: Place, server: Server, known: bool):
     async with await AuctionMemory.open(place, embedder=HashEmbedder()) as memory:
         await fill(memory, 10)
         expected = await memory.recall(NOW, "a", 8, tenant="t1")
         settled = await memory.list(100, status="settled")
         ((name,),) = await rows(memory, "SELECT name FROM vector_tables")
-    server.run(f"DROP TABLE {name}", "DELETE FROM vector_tables", url=str(place))
+    server.run(f"DROP TABLE {name}", *(() if known else ("DELETE FROM vector_tables",)), url=str(place))
     async with await AuctionMemory.open(place, embedder=HashEmbedder()) as memory:
         found = await memory.recall(NOW, "a", 8, tenant="t1")
         assert plain(found) == plain(tuple(one for one in expected if one.auction_id in {one.id for one in settled}))

@@ -32,6 +32,7 @@ BLOCK: Final = 4000
 """Auctions that are looked at together: their vectors are held in memory, and the writers' turn is kept for as long."""
 ROUNDS: Final = 6
 """Of the clustering; more change little."""
+ROUNDING: Final = 1e-9
 NOTHING: Final = 0.05
 """Of an execution: less is forgotten altogether."""
 CHUNK: Final = 500
@@ -41,7 +42,7 @@ Cursor = tuple[datetime, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvidenceRow:
-    """What the executions of one agent came to, in auctions that were compacted."""
+    """The outcome of one agent's executions in auctions that were compacted."""
 
     task: int
     """An exemplar of their tasks."""
@@ -56,7 +57,7 @@ class EvidenceRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockPlan:
-    """What is to become of a block."""
+    """The fate of a block of auctions."""
 
     last: Cursor
     """Its newest auction."""
@@ -65,7 +66,7 @@ class BlockPlan:
     merged: Sequence[int] = ()
     """Keys of evidence that is added up again."""
     rows: Sequence[EvidenceRow] = ()
-    """What is kept in place of both."""
+    """The evidence that is kept in place of both."""
     unjudged: int = 0
     """Executions that go without a verdict, and so count nowhere."""
     faded: float = 0.0
@@ -91,7 +92,7 @@ class _Sum:
 
 
 def count_finished(connection: Connection) -> int:
-    """How many auctions compaction may look at."""
+    """Count the auctions that compaction may look at."""
     return int(connection.execute(select(func.count()).select_from(auctions).where(_finished)).scalar_one())
 
 
@@ -115,7 +116,7 @@ def plan_block(
         connection: Reading.
         encoder: Auctions whose task has no sound vector of its embedder are left as they are.
         after: The end of the block before; `None`: the oldest first.
-        share: Of auctions that stay; of each tenant and source at least one.
+        share: Of auctions that stay, or as many more as `most` leaves; of each tenant and source at least one.
         most: How many may go.
         half_life_days: After how many days an execution counts half; `None`: time changes nothing.
         now: The present.
@@ -139,14 +140,15 @@ def plan_block(
     for entry in entries:
         groups.setdefault((entry.tenant, known[entry.auction].source, entry.withheld), []).append(entry)
     block = _Block(connection, half_life_days, now)
+    share = max(share, 1.0 - most / len(rows))
     for (tenant, source, _), members in sorted(groups.items()):
         vectors = encoder.matrix([known[entry.auction].vector for entry in members])
-        labels, likeness = cluster(vectors, max(1, round(share * len(members))))
+        labels, likeness = cluster(vectors, max(1, int(share * len(members) + ROUNDING)))
         for label in np.unique(labels):
             found = [int(place) for place in np.flatnonzero(labels == label)]
             found.sort(key=lambda place: _worth(members[place], float(likeness[place])), reverse=True)
             keep, gone = members[found[0]], [members[place] for place in found[1:]]
-            gone = gone[: max(0, most - len(block.doomed))]
+            gone = gone[max(0, len(gone) - most + len(block.doomed)) :]  # the best of them stay
             if gone:
                 block.take(keep, gone, tenant, source)
     return block.plan(last)

@@ -1,4 +1,4 @@
-"""What compaction kept, as lines of an export, and back."""
+"""The evidence that compaction kept, as lines of an export, and back."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MAX_COUNT: Final = 1e12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """What one agent's executions came to, in auctions of tasks like this one that are no longer on record."""
+class WorkEvidence:
+    """The outcome of one agent's executions in auctions of tasks like this one that are no longer on record."""
 
     id: str
     task: Task
@@ -45,14 +45,14 @@ class ExportedEvidence:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
 
     schema: Literal[3]
-    evidence: Evidence
+    evidence: WorkEvidence
 
 
-def read_evidence(connection: Connection) -> Iterator[Evidence]:
+def read_evidence(connection: Connection) -> Iterator[WorkEvidence]:
     """All that is on record, oldest key first."""
     wanted = select(evidence, tasks.c.id.label("task_id"), tasks.c.text, tasks.c.domain)
     for row in connection.execute(wanted.join(tasks, tasks.c.key == evidence.c.task).order_by(evidence.c.key)):
-        yield Evidence(
+        yield WorkEvidence(
             id=row.id,
             task=Task(id=row.task_id, text=row.text, domain=row.domain),
             tenant=row.tenant,
@@ -67,7 +67,7 @@ def read_evidence(connection: Connection) -> Iterator[Evidence]:
         )
 
 
-def find_fault(line: Evidence) -> str | None:
+def find_fault(line: WorkEvidence) -> str | None:
     """Return what is wrong with a line from elsewhere, or `None`."""
     counts = (line.successes, line.failures, line.costed)
     if not 0 < len(line.id) <= 32:
@@ -84,7 +84,7 @@ def find_fault(line: Evidence) -> str | None:
 
 
 def insert_evidence(
-    connection: Connection, lines: Sequence[Evidence], source: str, embedder: str, vectors: Mapping[str, bytes]
+    connection: Connection, lines: Sequence[WorkEvidence], source: str, embedder: str, vectors: Mapping[str, bytes]
 ) -> int:
     """Add the lines whose id is not there yet; gives back how many.
 

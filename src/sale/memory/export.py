@@ -45,7 +45,7 @@ from sale.files.writing import writing_text
 from sale.memory import writing
 from sale.memory.database import MemoryDatabase, resolve_path
 from sale.memory.evidence_lines import SCHEMA as EVIDENCE_SCHEMA
-from sale.memory.evidence_lines import Evidence, ExportedEvidence, find_fault, insert_evidence, read_evidence
+from sale.memory.evidence_lines import ExportedEvidence, WorkEvidence, find_fault, insert_evidence, read_evidence
 from sale.memory.index_sync import TextEncoder
 from sale.memory.plausible import find_implausible
 from sale.memory.reading import read_records
@@ -186,7 +186,9 @@ async def import_file(
     return ImportReport(added=added, present=present, evidence=kept_added, bad=tuple(faults))
 
 
-async def _add_evidence(database: MemoryDatabase, encoder: TextEncoder, lines: Sequence[Evidence], source: str) -> int:
+async def _add_evidence(
+    database: MemoryDatabase, encoder: TextEncoder, lines: Sequence[WorkEvidence], source: str
+) -> int:
     if not lines:
         return 0
     texts = list(dict.fromkeys(line.task.text for line in lines))

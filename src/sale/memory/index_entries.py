@@ -1,4 +1,4 @@
-"""What an index needs of auctions, read from the database: of those that changed, or of some by their keys."""
+"""The data an index needs of auctions, read from the database: of those that changed, or of some by their keys."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def read_by_key(connection: Connection, keys: list[int], *, bidders: bool = True
 
 
 def read_changed_evidence(connection: Connection, after: int) -> list[IndexedEvidence]:
-    """What was kept of compacted auctions, as far as it changed after a revision."""
+    """The evidence of compacted auctions that changed after a revision."""
     return _evidence(connection.execute(_CHANGED_EVIDENCE, {"after": after}).all())
 
 

@@ -161,7 +161,7 @@ class SyncedIndex:
 
     @property
     def method(self) -> str:
-        """How it recalls, in words."""
+        """The way it recalls, in words."""
         return "exactly, in this process" + (f": {self._instead}" if self._instead else "")
 
     async def pairs(

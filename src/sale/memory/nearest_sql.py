@@ -7,7 +7,6 @@ similarity, by approximation, and takes of each what passes the filter until it 
 half precision here, so a few more are asked for than are wanted, and whoever asks ranks them again by full vectors.
 """
 
-# ruff: noqa: S608  every part is a constant of this file, or the name of a table that `vector_table` made
 from __future__ import annotations
 
 from typing import Final, Literal
@@ -29,7 +28,7 @@ table that is filling, prefer to read and sort all of it."""
 
 _LATEST: Final = "(SELECT o.verdict FROM outcomes o WHERE o.auction = a.key {of} ORDER BY o.position DESC LIMIT 1)"
 _VERDICT: Final = (
-    "CASE WHEN (SELECT true FROM executions e WHERE e.auction = a.key AND e.position = 0) "
+    "CASE WHEN (SELECT true FROM executions e WHERE e.auction = a.key AND e.position = 0) "  # noqa: S608
     f"THEN {_LATEST.format(of='AND o.execution = 0')} ELSE {_LATEST.format(of='')} END"
 )
 _TENANT: Final = "AND a.tenant = ANY(:tenants)"
@@ -37,7 +36,7 @@ _EXAMPLE: Final = f"""
   AND a.status IN ('awarded', 'settled') AND a.withheld IS NOT TRUE
   AND (SELECT count(*) FROM strategies s WHERE s.auction = a.key AND s.text <> '') > 1
   AND {_VERDICT} {{verdict}}
-"""
+"""  # noqa: S608
 _BID: Final = "AND EXISTS (SELECT 1 FROM strategies s WHERE s.auction = a.key AND s.agent = who.agent AND s.text <> '')"
 _JUDGED: Final = """
   AND (SELECT o.verdict FROM outcomes o WHERE o.auction = e.auction AND o.execution = e.position
@@ -45,17 +44,17 @@ _JUDGED: Final = """
 """
 _WHO: Final = "unnest(:agents) AS who(agent)"
 _AUCTION: Final = "tasks t JOIN auctions a ON a.task = t.key"
-_OF_TEXT: Final = f"(SELECT a.* FROM {_AUCTION} WHERE t.text_digest = v.digest OFFSET 0) a"
+_OF_TEXT: Final = f"(SELECT a.* FROM {_AUCTION} WHERE t.text_digest = v.digest OFFSET 0) a"  # noqa: S608
 """The auctions of one text. `OFFSET 0` has them found first: else the server may look for the newest first, by time."""
 _DONE: Final = "JOIN executions e ON e.auction = a.key"
 _NEWEST: Final = "a.started_at DESC, a.key DESC"
 
 MANY_OF_AGENT: Final = text(
-    "SELECT who.agent, (SELECT count(*) FROM (SELECT 1 FROM strategies s WHERE s.agent = who.agent LIMIT :few) f) "
+    "SELECT who.agent, (SELECT count(*) FROM (SELECT 1 FROM strategies s WHERE s.agent = who.agent LIMIT :few) f) "  # noqa: S608
     f"FROM {_WHO}"
 ).bindparams(bindparam("agents", type_=ARRAY(Text)))
 MANY_WORKS: Final = text(
-    "SELECT who.agent, (SELECT count(*) FROM (SELECT 1 FROM executions e WHERE e.agent = who.agent LIMIT :few) f) "
+    "SELECT who.agent, (SELECT count(*) FROM (SELECT 1 FROM executions e WHERE e.agent = who.agent LIMIT :few) f) "  # noqa: S608
     "+ (SELECT count(*) FROM (SELECT 1 FROM evidence k WHERE k.agent = who.agent LIMIT :few) f) "
     f"FROM {_WHO}"
 ).bindparams(bindparam("agents", type_=ARRAY(Text)))
@@ -81,7 +80,7 @@ def examples(table: str, *, way: Way, tenants: bool, require_success: bool) -> T
     narrow = _EXAMPLE.format(verdict="= 'success'" if require_success else "IS DISTINCT FROM 'failure'")
     if way == "shared":
         of_all = (
-            "SELECT DISTINCT ON (v.digest, s.agent) s.agent, a.key, v.distance "
+            "SELECT DISTINCT ON (v.digest, s.agent) s.agent, a.key, v.distance "  # noqa: S608
             f"FROM near v CROSS JOIN LATERAL {_OF_TEXT} "
             "JOIN strategies s ON s.auction = a.key AND s.agent = ANY(:agents) AND s.text <> '' "
             f"WHERE true {_TENANT if tenants else ''} {narrow} ORDER BY v.digest, s.agent, {_NEWEST}"
@@ -99,11 +98,11 @@ def _one_a_text(table: str, narrow: str, *, way: Way, tenants: bool) -> str:
     own = _TENANT if tenants else ""
     if way == "exact":
         found = (
-            f"SELECT DISTINCT ON (t.text_digest) t.text_digest AS digest, a.key FROM {_AUCTION} "
+            f"SELECT DISTINCT ON (t.text_digest) t.text_digest AS digest, a.key FROM {_AUCTION} "  # noqa: S608
             f"WHERE true {own} {narrow} ORDER BY t.text_digest, {_NEWEST}"
         )
         return _sorted(table, found)
-    newest = f"SELECT a.key FROM {_OF_TEXT} WHERE true {own} {narrow} ORDER BY {_NEWEST} LIMIT 1"
+    newest = f"SELECT a.key FROM {_OF_TEXT} WHERE true {own} {narrow} ORDER BY {_NEWEST} LIMIT 1"  # noqa: S608
     return _walked(table, newest)
 
 
@@ -119,25 +118,25 @@ def works(table: str, *, way: Way, tenants: bool) -> TextClause:
     kept_line, of_task = "k.key, k.last_at, 0", f"tasks t JOIN evidence k ON k.task = t.key {kept}"
     if way == "shared":
         both = (
-            f"SELECT v.digest, v.distance, e.agent, {line} FROM near v CROSS JOIN LATERAL {_OF_TEXT} "
+            f"SELECT v.digest, v.distance, e.agent, {line} FROM near v CROSS JOIN LATERAL {_OF_TEXT} "  # noqa: S608
             f"{_DONE} AND e.agent = ANY(:agents) WHERE true {judged} "
             f"UNION ALL SELECT v.digest, v.distance, k.agent, {kept_line} FROM near v "
             f"JOIN ({of_task}) ON t.text_digest = v.digest WHERE k.agent = ANY(:agents)"
         )
         numbered = (
-            "SELECT w.*, row_number() OVER (PARTITION BY w.digest, w.agent "
+            "SELECT w.*, row_number() OVER (PARTITION BY w.digest, w.agent "  # noqa: S608
             f"ORDER BY w.at DESC, w.key DESC, w.place DESC) AS number FROM ({both}) w"
         )
-        return _bound(_shared(table, f"SELECT * FROM ({numbered}) n WHERE n.number <= :wanted"), tenants=tenants)
+        return _bound(_shared(table, f"SELECT * FROM ({numbered}) n WHERE n.number <= :wanted"), tenants=tenants)  # noqa: S608
     mine = "AND e.agent = who.agent"
     if way == "exact":
         found = (
-            f"SELECT t.text_digest AS digest, {line} FROM {_AUCTION} {_DONE} {mine} WHERE true {judged} "
+            f"SELECT t.text_digest AS digest, {line} FROM {_AUCTION} {_DONE} {mine} WHERE true {judged} "  # noqa: S608
             f"UNION ALL SELECT t.text_digest, {kept_line} FROM {of_task} WHERE k.agent = who.agent"
         )
         return _bound(_sorted(table, found), tenants=tenants)
     newest = (
-        f"SELECT w.key FROM (SELECT {line} FROM {_OF_TEXT} {_DONE} {mine} WHERE true {judged} "
+        f"SELECT w.key FROM (SELECT {line} FROM {_OF_TEXT} {_DONE} {mine} WHERE true {judged} "  # noqa: S608
         f"UNION ALL SELECT {kept_line} FROM {of_task} WHERE t.text_digest = v.digest AND k.agent = who.agent) w "
         "ORDER BY w.at DESC, w.key DESC, w.place DESC LIMIT :wanted"
     )
@@ -147,7 +146,7 @@ def works(table: str, *, way: Way, tenants: bool) -> TextClause:
 def _sorted(table: str, found: str) -> str:
     """All that is found, by similarity."""
     return (
-        f"SELECT who.agent, near.key FROM {_WHO} CROSS JOIN LATERAL ("
+        f"SELECT who.agent, near.key FROM {_WHO} CROSS JOIN LATERAL ("  # noqa: S608
         f"SELECT found.key FROM ({found}) found JOIN {table} v ON v.digest = found.digest "
         "ORDER BY (v.vector <#> CAST(:vector AS halfvec)) + 0.0, found.key DESC LIMIT :wanted) near"
     )
@@ -157,17 +156,17 @@ _DISTANCE: Final = "v.vector <#> CAST(:vector AS halfvec)"
 
 
 def _walked(table: str, of_each: str) -> str:
-    """What there is of each text, the most similar text first, through the index; for each agent anew."""
+    """Whatever there is of each text, the most similar text first, through the index; for each agent anew."""
     return (
-        f"SELECT who.agent, found.key FROM {_WHO} CROSS JOIN LATERAL ("
+        f"SELECT who.agent, found.key FROM {_WHO} CROSS JOIN LATERAL ("  # noqa: S608
         f"SELECT one.key FROM {table} v CROSS JOIN LATERAL ({of_each}) one ORDER BY {_DISTANCE} LIMIT :wanted) found"
     )
 
 
 def _shared(table: str, of_all: str) -> str:
-    """What there is of the nearest texts, the most similar text first."""
-    near = f"SELECT v.digest, {_DISTANCE} AS distance FROM {table} v ORDER BY {_DISTANCE} LIMIT :texts"
-    return f"WITH near AS MATERIALIZED ({near}) SELECT f.agent, f.key FROM ({of_all}) f ORDER BY f.distance"
+    """Whatever there is of the nearest texts, the most similar text first."""
+    near = f"SELECT v.digest, {_DISTANCE} AS distance FROM {table} v ORDER BY {_DISTANCE} LIMIT :texts"  # noqa: S608
+    return f"WITH near AS MATERIALIZED ({near}) SELECT f.agent, f.key FROM ({of_all}) f ORDER BY f.distance"  # noqa: S608
 
 
 def _bound(statement: str, *, tenants: bool) -> TextClause:

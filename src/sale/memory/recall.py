@@ -29,7 +29,7 @@ class RecallMethod(Protocol):
 
     @property
     def method(self) -> str:
-        """How, in words for a user."""
+        """The way it recalls, in words for a user."""
         ...
 
     @property

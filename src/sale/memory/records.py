@@ -142,13 +142,13 @@ class ForgetReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompactionReport:
-    """What compaction did."""
+    """The outcome of compaction."""
 
     before: int
     """Finished auctions."""
     after: int
     bound: int
-    """How many were to stay; more do where tenants, or tasks without a vector, are too many."""
+    """The number that was to stay; more do where tenants, or tasks without a vector, are too many."""
     lines: int
     """Of evidence that stand for those that went, an agent's work each."""
     unjudged: int
@@ -191,4 +191,4 @@ class MemoryStats:
     index_bytes: int
     """In this process, for recall."""
     recall: str
-    """How the most similar tasks are found, in words."""
+    """The way the most similar tasks are found, in words."""

@@ -32,7 +32,7 @@ CHECKED_EVERY: Final = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retention:
-    """How much stays on record."""
+    """The bounds of what stays on record."""
 
     max_auctions: int | None = None
     """Finished auctions; `None`: any number."""

@@ -31,7 +31,7 @@ FEW: Final = 1000
 """Fewer rows than these pass a filter: then to sort them all is as fast as to walk the index, and exact."""
 SPARE: Final = 8
 """Texts more than are wanted: half precision may order the last ones otherwise."""
-MIN_BREADTH: Final = 200
+MIN_BREADTH: Final = 400
 MAX_BREADTH: Final = 1000
 """Of the search in the index, `hnsw.ef_search`: the more, the fewer are overlooked. The server takes no more."""
 SAVED_EVERY: Final = 1000
@@ -41,7 +41,7 @@ Chosen = dict[str, list[int]]
 
 
 class _MissingVectorsError(Exception):
-    """Tasks lack a vector of this embedder. Never leaves this module."""
+    """Tasks lack a vector of this embedder. It never leaves this module."""
 
     def __init__(self, found: Sequence[int]) -> None:
         """Take the tasks' keys."""
@@ -80,7 +80,7 @@ class ServerRecall:
 
     @property
     def method(self) -> str:
-        """How it recalls, in words."""
+        """The way it recalls, in words."""
         return "by the server (pgvector)"
 
     async def pairs(
@@ -270,7 +270,8 @@ class ServerRecall:
         short = [agent for agent in agents if agent in many]
         if short:
             texts = min(MAX_BREADTH, wanted * (len(short) + 1))
-            breadth = min(MAX_BREADTH, max(MIN_BREADTH, texts * 3 // 2))
+            # Of many that are met, few are of the tenants that are asked for.
+            breadth = MAX_BREADTH if tenants is not None else min(MAX_BREADTH, max(MIN_BREADTH, texts * 3 // 2))
             with connection.begin_nested() as settings:
                 connection.execute(text(nearest_sql.SETTINGS), {"breadth": str(breadth)})
                 if len(short) > 1:

@@ -43,7 +43,7 @@ class TrackedWork:
 
     @property
     def statistics(self) -> WorkStatistics:
-        """What it counts."""
+        """Its part of a track record."""
         return WorkStatistics(
             agent=self.agent,
             successes=float(self.verdict == "success"),
@@ -55,16 +55,16 @@ class TrackedWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkStatistics:
-    """What an agent's executions at one text came to, all that its track record needs of them."""
+    """The outcome of an agent's executions at one text: all that its track record needs of them."""
 
     agent: str
     successes: float
-    """How many were judged a success. A fraction, where part of it was forgotten; so are the others."""
+    """Executions that were judged a success. A fraction, where part of it was forgotten; so are the others."""
     failures: float
     dollars: float
-    """What those cost whose cost is known, together."""
+    """Dollars of those whose cost is known, together."""
     costed: float
-    """How many those are."""
+    """Executions whose cost is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,10 +198,10 @@ class TrackIndex:
     def _record(self, agent: str, weights: NDArray[np.float64], places: NDArray[np.int64]) -> TrackRecord:
         return TrackRecord(
             agent=agent,
-            successes=float(np.sum(weights * self._successes[places])),
-            failures=float(np.sum(weights * self._failures[places])),
-            spent=float(np.sum(weights * self._dollars[places])) * MICRO,
-            costed=float(np.sum(weights * self._costed[places])),
+            successes=_total(weights, self._successes[places]),
+            failures=_total(weights, self._failures[places]),
+            spent=_total(weights, self._dollars[places], self._costed[places] > 0.0) * MICRO,
+            costed=_total(weights, self._costed[places]),
         )
 
     def _grow(self) -> None:
@@ -214,6 +214,14 @@ class TrackIndex:
         self._failures = grow(self._failures, self._size)
         self._dollars = grow(self._dollars, self._size)
         self._costed = grow(self._costed, self._size)
+
+
+def _total(
+    weights: NDArray[np.float64], amounts: NDArray[np.float64], counted: NDArray[np.bool_] | None = None
+) -> float:
+    """Return the weighted sum of amounts, added up as if those that do not count were not there."""
+    kept = amounts > 0.0 if counted is None else counted
+    return float(np.sum(weights[kept] * amounts[kept]))
 
 
 def weights_of(similarity: NDArray[np.float64], nearest: float) -> NDArray[np.float64]:

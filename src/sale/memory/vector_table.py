@@ -1,8 +1,8 @@
-"""The one place that knows pgvector: a table of vectors beside the memory's own, for recall by the server.
+"""All that is particular to pgvector: a table of vectors beside the memory's own, for recall by the server.
 
 Each embedder has a table of its own, `memory_vectors_<digest of its name>`, with one `halfvec` a distinct text and an
-HNSW index over them. All of it is derived from the tables `tasks` and `embeddings`: it may be dropped at any time, and
-is made anew. It is no part of the migrations, because the extension may come, or be allowed, later than the memory.
+HNSW index over them. All of it is derived from the tables `tasks` and `embeddings`: it may be dropped while no process
+has the memory open, and is made anew. The migrations leave it out, as the extension may come later than the memory.
 Whoever writes an embedding writes its row here in the same transaction; `vector_tables` says which tables there are.
 """
 
@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sale.memory.columns import text_digest
 from sale.memory.schema import tasks, vector_tables
 
+MAX_INLINE: Final = 2000
+"""Dimensions of which a page takes a row or more."""
 MAX_DIMENSIONS: Final = 4000
 """An HNSW index over `halfvec` takes no more."""
 FIRST_VERSION: Final = (0, 8)
@@ -30,6 +32,7 @@ STORED: Final = np.dtype("<f4")
 _KNOWN_IN: Final = "sale_vector_tables"
 
 _VERSION: Final = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+_THERE: Final = text("SELECT to_regclass(:name) IS NOT NULL")
 _OFFERED: Final = text("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
 
 
@@ -78,12 +81,18 @@ def register(connection: Connection, embedder: str, dimensions: int) -> str:
         The table's name.
     """
     name = f"memory_vectors_{text_digest(embedder)[:16]}"
+    known = find(connection, embedder) is not None
+    if known and connection.execute(_THERE, {"name": name}).scalar_one():
+        return name  # to make sure of it once more would lock out those who read
     connection.exec_driver_sql(
         f"CREATE TABLE IF NOT EXISTS {name} (digest varchar(64) PRIMARY KEY, vector halfvec({dimensions}) NOT NULL)"
     )
-    # Out of line they would be fetched by a second look-up each; a row of 384 is well below what a page takes.
-    connection.exec_driver_sql(f"ALTER TABLE {name} ALTER COLUMN vector SET STORAGE PLAIN")
-    if find(connection, embedder) is None:
+    if dimensions <= MAX_INLINE:  # out of line they would be fetched by a second look-up each
+        connection.exec_driver_sql(f"ALTER TABLE {name} ALTER COLUMN vector SET STORAGE PLAIN")
+    if known:
+        mine = vector_tables.c.embedder == embedder
+        connection.execute(update(vector_tables).where(mine).values(upto=0, indexed=False))
+    else:
         connection.execute(insert(vector_tables), {"embedder": embedder, "name": name, "upto": 0, "indexed": False})
     return name
 

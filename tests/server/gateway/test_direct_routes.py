@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -26,7 +25,9 @@ class Endpoint:
 
 
 def app() -> DirectRoutes:
-    other: Callable[..., Any] = lambda request: PlainTextResponse(f"routed {request.url.path}")  # noqa: E731
+    async def other(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"routed {request.url.path}")
+
     return DirectRoutes(
         Starlette(
             routes=[

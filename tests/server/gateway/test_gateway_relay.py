@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.stream import StreamRelay, StreamUsage
+from sale.server.gateway.stream import StreamRelay, StreamUsage, text_alone
 from sale.types import Usage
 
 
@@ -86,3 +86,43 @@ def test_usage_that_cannot_be_is_estimated(usage: Any) -> None:
     tally = StreamUsage()
     tally.count_whole({"id": "c", "choices": [{"message": {"content": "x" * 40}}], "usage": usage})
     assert tally.estimate_usage(100) == Usage(input_tokens=100, output_tokens=10)
+
+
+PLAIN = [chunk("word"), chunk("Grüß 😀"), chunk("x" * 90)]
+OTHER = [
+    chunk(""),
+    chunk("a", usage=USAGE),
+    chunk("a", finish="stop"),
+    {"choices": [{"index": 1, "delta": {"content": "a"}}]},
+    {"choices": [{"index": 0, "delta": {"content": "a", "role": "assistant"}}]},
+    {"choices": [{"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {"content": "b"}}]},
+    {"choices": [{"index": 0, "delta": {"content": ["a"]}}]},
+    {"choices": [{"index": 0, "delta": "a"}]},
+    {"choices": ["a"]},
+    {"choices": []},
+    {"choices": [{"index": 0, "delta": {"content": "a"}, "error": {"message": "no"}}]},
+    chunk("a", error={"message": "no"}),
+]
+
+
+@pytest.mark.parametrize("value", PLAIN)
+def test_a_plain_chunk_counts_as_any_other(value: dict[str, Any]) -> None:
+    text = text_alone(value)
+    assert text == value["choices"][0]["delta"]["content"]
+    for usage in (None, Usage(input_tokens=7, output_tokens=2)):
+        short, whole = StreamUsage(usage=usage, id="c"), StreamUsage(usage=usage, id="c")
+        short.count_text(text)
+        whole.count_chunk(value)
+        figures = ("message", "usage", "later", "id", "characters", "pieces", "finished", "begun")
+        assert [getattr(short, name) for name in figures] == [getattr(whole, name) for name in figures]
+
+
+def test_the_first_chunk_tells_the_id() -> None:
+    tally = StreamUsage()
+    StreamRelay(tally, show_usage=False).feed(f"data: {json.dumps(chunk('word'))}\n\n".encode())
+    assert (tally.id, tally.answer) == ("c", "word")
+
+
+@pytest.mark.parametrize("value", OTHER)
+def test_any_other_chunk_is_looked_at_whole(value: dict[str, Any]) -> None:
+    assert text_alone(value) is None

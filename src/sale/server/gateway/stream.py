@@ -312,7 +312,8 @@ class StreamRelay:
         if not isinstance(value, dict):
             raise protocol_error("sent a chunk that is no object")
         chunk = cast("Json", value)
-        if not damage and not self._halves.are_there and (text := text_alone(chunk)) is not None:
+        plain = self._tally.id and not damage and not self._halves.are_there  # the first tells the answer's id
+        if plain and (text := text_alone(chunk)) is not None:
             self._tally.count_text(text)
             return event + b"\n\n", chunk
         if (error := error_in(chunk)) is not None:

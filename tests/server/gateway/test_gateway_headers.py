@@ -11,7 +11,6 @@ from tests.support.hang import HANG
 from tests.support.replies import Json
 from tests.support.wire import Wire
 
-
 FIELDS = ["\x1f", "a\r\nset-cookie: b", "\x00", "\x7f", "日本", "é", "x" * 5000]
 
 

@@ -20,7 +20,7 @@ def coder(tmp_path: Path) -> Iterator[Coder]:
     with coding("opencode", tmp_path, mending) as found:
         settings = found.home / ".config" / "opencode" / "opencode.json"
         settings.parent.mkdir(parents=True)
-        settings.write_text(found.settings("json"), encoding="utf-8")
+        settings.write_text(found.settings("text"), encoding="utf-8")
         yield found
 
 

@@ -25,7 +25,7 @@ def coder(tmp_path: Path) -> Iterator[Coder]:
     with coding("qwen-code", tmp_path, mending) as found:
         settings = found.home / ".qwen" / "settings.json"
         settings.parent.mkdir()
-        settings.write_text(found.settings("json"), encoding="utf-8")
+        settings.write_text(found.settings("text"), encoding="utf-8")
         yield found
 
 

@@ -11,19 +11,21 @@ from tests.support.hang import HANG
 from tests.support.replies import Json
 from tests.support.wire import Wire
 
+FIELDS = ["\x1f", "a\r\nset-cookie: b", "\x00", "\x7f", "日本", "é", "x" * 5000]
 
-@pytest.mark.parametrize("field", ["\x1f", "a\r\nset-cookie: b", "\x00", "\x7f", "日本", "é", "x" * 5000])
-@pytest.mark.parametrize("model", ["only", "sale", "another"])
+
 @pytest.mark.parametrize("path", ["/responses", "/messages"])
-def test_the_names_of_lost_fields_may_hold_anything(serving: Serving, path: str, model: str, field: str) -> None:
-    body: Json = {"model": model, field: 1}
+def test_the_names_of_lost_fields_may_hold_anything(serving: Serving, path: str) -> None:
     hello = [{"role": "user", "content": "Hi."}]
-    body |= {"input": "Hi."} if path == "/responses" else {"messages": hello, "max_tokens": 9}
+    asked: Json = {"input": "Hi."} if path == "/responses" else {"messages": hello, "max_tokens": 9}
     with Wire() as wire, serving(wire.agent("only")) as gateway:
-        done = httpx2.post(f"{gateway.url}{path}", json=body, timeout=HANG)
-        assert done.status_code == (404 if model == "another" else 200)
-        assert "set-cookie" not in done.headers
-        assert done.headers.get("x-sale-lost", "?")
+        for field in FIELDS:
+            for model, status in (("only", 200), ("sale", 200), ("another", 404)):
+                body = {"model": model, field: 1, **asked}
+                done = httpx2.post(f"{gateway.url}{path}", json=body, timeout=HANG)
+                assert done.status_code == status, (field, done.text)
+                assert "set-cookie" not in done.headers
+                assert done.headers.get("x-sale-lost", "?")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Each tells the others five times a second what it has earned and spent since, and what it has set aside: so together
 they may go beyond the allowance by what is set aside within that time, and make up for it afterwards. What was counted
-stays counted when its process ends; what a killed one had set aside counts as spent, since its auctions may have cost as much.
+stays counted when its process ends; what a killed one had set aside counts as spent: its auctions may have cost as
+much.
 """
 
 from __future__ import annotations

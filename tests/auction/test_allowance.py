@@ -355,3 +355,18 @@ def test_rules_refuse_an_allowance_below_nothing() -> None:
     for wrong in (-0.1, math.nan):
         with pytest.raises(ValueError, match="allowance"):
             AuctionRules(allowance=wrong)
+
+
+def test_the_balance_of_other_processes_counts() -> None:
+    """What they have earned may be spent here; what they have set aside or overdrawn may not."""
+    allowance, dear = Allowance(share=0.5), Outlook(most=3.0, gain=100.0)
+    allowance.count(4.0, 4.0)
+    assert not allowance.reserve(dear)
+    allowance.elsewhere = 1.5
+    assert allowance.balance == 3.5
+    assert allowance.reserve(dear)
+    assert (allowance.reserved, allowance.balance) == (3.0, 0.5)
+    allowance.settle(dear, 1.0)
+    assert (allowance.reserved, allowance.balance) == (0.0, 2.5)
+    allowance.elsewhere = -2.5
+    assert not allowance.reserve(Outlook(most=0.1, gain=100.0))

@@ -94,7 +94,7 @@ async def test_a_database_that_fails_for_a_while_costs_no_line(tmp_path: Path, c
     assert await store.recent_requests() == (line(1),)
     await store._database.write(lambda c: c.exec_driver_sql("ALTER TABLE server_requests RENAME TO away"))
     await store.note(line(2))
-    with pytest.raises(StoreError, match="requests could not be put on the ledger"):
+    with pytest.raises(StoreError, match="1 request could not be put on the ledger"):
         await store.aclose()
 
 

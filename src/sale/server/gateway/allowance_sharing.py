@@ -58,9 +58,12 @@ class AllowanceSharing:
     async def run(self) -> None:
         """Tell and hear, until cancelled."""
         while True:
+            market = self._market()
             try:
                 await self._beat()
             except SaleError as error:
+                if market is not self._market():  # another took its place, and its memory was closed
+                    continue
                 LOG.warning("the allowance of auctions could not be shared: %s", error.code)
             await asyncio.sleep(BEAT_SECONDS)
 

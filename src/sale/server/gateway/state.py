@@ -163,19 +163,23 @@ class GatewayState:
         """Settle what processes that died have left: the auctions that their sessions were held for."""
         rested = timedelta(0)  # at first all of it: nobody else may be there to do so
         while True:
+            market = self.handle.market
             try:
-                await self._settle_abandoned(rested)
+                await self._settle_abandoned(market, rested)
             except SaleError as error:
+                if market is not self.handle.market:  # another took its place, and its memory was closed
+                    continue
                 LOG.warning("what an earlier process left could not be settled: %s", error.code)
             await asyncio.sleep(RECOVER_SECONDS)
             rested = timedelta(seconds=self.settings.session_seconds)
 
-    async def _settle_abandoned(self, rested: timedelta) -> None:
+    async def _settle_abandoned(self, market: Market, rested: timedelta) -> None:
         """Settle the records of dead processes whose sessions have rested for so long, by what is on the ledger."""
-        memory = await self.handle.market.memory()
+        memory = await market.memory()
         if memory is None:
             return
-        await memory.sweep()
+        if rested:  # to open it was to sweep it
+            await memory.sweep()
         left = {one.id for one in await memory.list(LOOKED_AT, status="abandoned") if one.winner is not None}
         for session in await self.store.recent_sessions(LOOKED_AT) if left else ():
             if session.auction_id in left and datetime.now(UTC) - session.seen >= rested:

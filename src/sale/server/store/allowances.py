@@ -2,7 +2,8 @@
 
 Each tells the others five times a second what it has earned and spent since, and what it has set aside: so together
 they may go beyond the allowance by what is set aside within that time, and make up for it afterwards. What was counted
-stays counted when its process ends; what a killed one had set aside counts as spent, since nobody knows better.
+stays counted when its process ends; what a killed one had set aside counts as spent: its auctions may have cost as
+much.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ NOTHING: Final = AllowanceUse(earned=0.0, spent=0.0, reserved=0.0)
 
 
 class SharedAllowance:
-    """What this process tells of its allowance, and hears of the others'."""
+    """Exchange of this process's allowance with those of others."""
 
     def __init__(self, database: StoreDatabase, owner: str, clock: Callable[[], datetime]) -> None:
         """Nothing is told yet.
@@ -112,7 +113,7 @@ def _row(owner: str, use: AllowanceUse, now: datetime) -> dict[str, object]:
 
 
 def _join(connection: Connection, owner: str, now: datetime) -> bool:
-    # Whoever inserts the row for all first waits for nobody; the others wait for its transaction, and then see its row.
+    # The others wait for the transaction that inserts the row for all, and then see the row of its process.
     add(connection, allowances, [_row(ALL, NOTHING, now)])
     connection.execute(select(allowances.c.owner).where(allowances.c.owner == ALL).with_for_update())
     _sweep(connection, now)

@@ -1,4 +1,4 @@
-"""What gateways side by side share: who begins a session, the allowance of auctions; and files of old ledger lines."""
+"""Tables that gateways side by side share: sessions that begin, the allowance, files of old lines of the ledger."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_json_is_a_task(snippet: Snippet) -> None:
 AGENT = '[[agents]]\nname = "a"\nlocal = "qwen2.5-coder-0.5b"\nprice = 0.03\n'
 OTHERS = frozenset({"createdb", "curl", "docker", "export", "git"})
 """Programs that are not ours."""
-GROUPS = frozenset({"bench", "keys", "shadow"})
+GROUPS = frozenset({"bench", "keys", "memory", "shadow"})
 """Verbs with verbs of their own whose options the pages show."""
 
 

@@ -61,6 +61,7 @@ MANY_WORKS: Final = text(
 MANY_OF_TENANTS: Final = text(
     "SELECT count(*) FROM (SELECT 1 FROM auctions a WHERE a.tenant = ANY(:tenants) LIMIT :few) f"
 ).bindparams(bindparam("tenants", type_=ARRAY(Text)))
+ENDS: Final = text("SELECT min(a.tenant), max(a.tenant) FROM auctions a")
 MANY: Final = text("SELECT count(*) FROM (SELECT 1 FROM auctions LIMIT :few) f")
 
 

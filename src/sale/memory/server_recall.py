@@ -270,8 +270,7 @@ class ServerRecall:
         short = [agent for agent in agents if agent in many]
         if short:
             texts = min(MAX_BREADTH, wanted * (len(short) + 1))
-            # Of many that are met, few are of the tenants that are asked for.
-            breadth = MAX_BREADTH if tenants is not None else min(MAX_BREADTH, max(MIN_BREADTH, texts * 3 // 2))
+            breadth = _breadth_for(connection, texts, tenants)
             with connection.begin_nested() as settings:
                 connection.execute(text(nearest_sql.SETTINGS), {"breadth": str(breadth)})
                 if len(short) > 1:
@@ -317,6 +316,16 @@ class ServerRecall:
         for one in known:
             index.put_evidence(one)
         return index
+
+
+def _breadth_for(connection: Connection, texts: int, tenants: Collection[str] | None) -> int:
+    """Return how far to search in the index: most where of many texts that are met few are of the tenants asked for."""
+    if tenants is not None:
+        own = set(_escaped(tenants))
+        # Both ends of the index of tenants; one between is missed, and then less is searched.
+        if any(str(one) not in own for one in connection.execute(nearest_sql.ENDS).one()):
+            return MAX_BREADTH
+    return min(MAX_BREADTH, max(MIN_BREADTH, texts * 3 // 2))
 
 
 def _escaped(names: Sequence[str] | Collection[str]) -> list[str]:

@@ -108,6 +108,7 @@ OTHER = [
 @pytest.mark.parametrize("value", PLAIN)
 def test_a_plain_chunk_counts_as_any_other(value: dict[str, Any]) -> None:
     text = text_alone(value)
+    assert text is not None
     assert text == value["choices"][0]["delta"]["content"]
     for usage in (None, Usage(input_tokens=7, output_tokens=2)):
         short, whole = StreamUsage(usage=usage, id="c"), StreamUsage(usage=usage, id="c")

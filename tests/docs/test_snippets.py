@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from sale import config
@@ -142,7 +143,7 @@ def test_json_is_a_task(snippet: Snippet) -> None:
 AGENT = '[[agents]]\nname = "a"\nlocal = "qwen2.5-coder-0.5b"\nprice = 0.03\n'
 OTHERS = frozenset({"createdb", "curl", "docker", "export", "git"})
 """Programs that are not ours."""
-GROUPS = frozenset({"bench", "keys", "memory", "shadow"})
+GROUPS = frozenset({"bench", "keys", "ledger", "memory", "shadow"})
 """Verbs with verbs of their own whose options the pages show."""
 
 
@@ -178,6 +179,11 @@ def test_console_names_real_commands(snippet: Snippet) -> None:
                 assert option in help_text, command
 
 
+@pytest.mark.parametrize("snippet", of("yaml"))
+def test_yaml_is_a_mapping(snippet: Snippet) -> None:
+    assert isinstance(yaml.safe_load(snippet.body), dict)
+
+
 def test_no_other_kind_of_snippet() -> None:
     """A language this file does not know would go unchecked."""
     kinds = {
@@ -188,6 +194,7 @@ def test_no_other_kind_of_snippet() -> None:
         "toml",
         "toml part",
         "json",
+        "yaml",
         "console",
         "text",
         "text first",

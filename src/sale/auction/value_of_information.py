@@ -28,7 +28,7 @@ GAIN_PLACES, GAIN_WEIGHTS = np.polynomial.legendre.leggauss(48)
 """(48,) places and weights in [−1, 1] of the integral of a gain."""
 _NODES: Sequence[tuple[float, float]] = tuple(zip(GAIN_PLACES.tolist(), GAIN_WEIGHTS.tolist(), strict=True))
 SILENT = 1e-9
-"""A smaller share of what it is compared with is no spread at all."""
+"""Spread, as a share of what it is compared with, below which it counts as none."""
 
 
 class PricedBidder(Protocol):

@@ -162,7 +162,7 @@ def _follow(
     attempts: int,
     hold: Holding,
 ) -> AttemptOutcomes:
-    """What comes of every task at one worth."""
+    """The awards at one worth, and what comes of them."""
     if hold == "always":
         return follow_attempts(prospects, completed, table.checked, worth, attempts)
     held = prospects.pays(worth)

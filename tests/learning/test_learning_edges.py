@@ -12,7 +12,7 @@ from sale.learning.drift import drift
 from sale.learning.fit import fit
 from sale.learning.logistic import fit_logistic
 from sale.learning.margin import Margin
-from sale.learning.minmax import SolverLimits, best_of, solve_minmax
+from sale.learning.minmax import MinMax, SolverLimits, best_of, solve_minmax
 from sale.learning.prepared_data import prepare_data
 from sale.learning.refit_trigger import check_refit
 from sale.learning.weight_terms import list_terms
@@ -152,3 +152,9 @@ def test_a_curve_is_drawn_once() -> None:
     ready._solved[utility.Utility] = (replace(held, prospects=None), made)
     with pytest.raises(ValueError, match="prospects"):
         ready.curve(1, "always")
+
+
+def test_awards_without_a_model_do_not_hang_on_what_a_solved_task_is_worth() -> None:
+    held = prepare_data(auctions(60)).solve(MinMax(), 5.0)[0]
+    assert held.prospects is None
+    assert held.at(1.0, "worthwhile") is held

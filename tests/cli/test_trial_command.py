@@ -128,8 +128,11 @@ def test_the_cap_is_never_exceeded_and_a_higher_one_goes_on(tmp_path: Path, serv
     rest = result_of(trial(tmp_path, "--cap", "1", "--keep-going", "--json"))
     assert (rest["ended"], rest["report"]["tasks"]) == ("done", 30)
     assert len(served.requests()) == calls  # nothing was asked twice
-    # Tasks stand on the two records in different orders; intervals, too, are the same.
-    assert rest["report"] == whole["report"]
+    # Tasks stand on the two records in different orders; intervals are the same all the same. Auctions were held anew
+    # for the second record, with other labels of plans, so what they come to is compared by the test below.
+    agents = [[way for way in one["report"]["ways"] if way["kind"] == "agent"] for one in (rest, whole)]
+    assert agents[0] == agents[1]
+    assert {way["name"] for way in agents[0]} == {"small", "large"}
 
 
 def test_intervals_are_the_same_whatever_the_order_of_the_record(tmp_path: Path, served: Endpoint) -> None:

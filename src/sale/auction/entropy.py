@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from sale.types import Entropy, TokenLogprobs
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def token_entropies(tokens: Sequence[TokenLogprobs]) -> tuple[Floats, Floats]:
+def token_entropies(tokens: Sequence[TokenLogprobs]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """H_t of each token in nats, and normalised to [0, 1]; NaN where the endpoint's numbers are not probabilities.
 
     All tokens at once: there are some hundred a strategy, each with its alternatives, and this was most of what an
     auction computed.
     """
+    import numpy as np  # noqa: PLC0415  the help of a verb, which needs no arrays, comes without it
+
     given = [[logprob for _, logprob in token.top] or [token.logprob] for token in tokens]
     counts = np.array([len(row) for row in given])
     width = int(counts.max())
@@ -41,7 +43,7 @@ def token_entropies(tokens: Sequence[TokenLogprobs]) -> tuple[Floats, Floats]:
 def token_entropy(token: TokenLogprobs) -> tuple[float, float] | None:
     """H_t of one token, in nats and normalised; `None` where the endpoint's numbers are not probabilities."""
     (nats,), (normalised,) = token_entropies([token])
-    return None if np.isnan(nats) else (float(nats), float(normalised))
+    return None if math.isnan(nats) else (float(nats), float(normalised))
 
 
 def strategy_entropy(tokens: Sequence[TokenLogprobs]) -> Entropy | None:
@@ -49,7 +51,7 @@ def strategy_entropy(tokens: Sequence[TokenLogprobs]) -> Entropy | None:
     if not tokens:
         return None
     nats, normalised = token_entropies(tokens)
-    measured = ~np.isnan(nats)
+    measured = nats >= 0.0  # where it is a number
     count = int(measured.sum())
     if not count:
         return None

@@ -13,9 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
-
-import numpy as np
 
 from sale.auction import scoring
 from sale.auction.shortlist import make_unplanned
@@ -24,9 +23,8 @@ from sale.types import Auction, Bid, Price, SuccessModel, TrackRecord, Weights
 
 GAIN_REACH = 6.0
 """Standard deviations from its mean that a bid is followed to: what lies beyond is below 10⁻⁹ of one."""
-GAIN_PLACES, GAIN_WEIGHTS = np.polynomial.legendre.leggauss(48)
-"""(48,) places and weights in [−1, 1] of the integral of a gain."""
-_NODES: Sequence[tuple[float, float]] = tuple(zip(GAIN_PLACES.tolist(), GAIN_WEIGHTS.tolist(), strict=True))
+GAIN_NODES = 48
+"""Places at which the integral of a gain is taken."""
 SILENT = 1e-9
 """Spread, as a share of what it is compared with, below which it counts as none."""
 
@@ -154,6 +152,15 @@ def _improvement(behind: float, deviation: float) -> float:
     return deviation * density - behind * 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
+@cache
+def gain_nodes() -> tuple[tuple[float, float], ...]:
+    """Places and weights in [−1, 1] of the integral of a gain (Gauss and Legendre)."""
+    from numpy.polynomial.legendre import leggauss  # noqa: PLC0415  the help of a verb comes without NumPy
+
+    places, weights = leggauss(GAIN_NODES)
+    return tuple(zip(places.tolist(), weights.tolist(), strict=True))
+
+
 def _expected_best(behind: Sequence[float], deviations: Sequence[float], widest: float) -> float:
     """E max X over independent normals: low + the integral of P(some X > x) from low up.
 
@@ -176,6 +183,6 @@ def _expected_best(behind: Sequence[float], deviations: Sequence[float], widest:
             1.0
             - math.prod(0.5 * math.erfc(-(middle + half * x + far) / (own * math.sqrt(2.0))) for far, own in telling)
         )
-        for x, weight in _NODES
+        for x, weight in gain_nodes()
     )
     return low + half * math.fsum(above)

@@ -14,7 +14,7 @@ from scipy import special as scipy_special
 from sale.auction.difficulty import logistic
 from sale.auction.scoring import MAX_SCORE, success_rate
 from sale.auction.success_model import bid_spread, shrinkage, track_feature
-from sale.auction.value_of_information import GAIN_PLACES, GAIN_REACH, GAIN_WEIGHTS, SILENT
+from sale.auction.value_of_information import GAIN_REACH, SILENT, gain_nodes
 from sale.learning.dataset import MICRO, Bools, Floats, Ints, Table, observed_tracks
 from sale.types import SuccessModel, Weights
 
@@ -97,10 +97,11 @@ def _gains(behind: Floats, deviation: Floats) -> Floats:
     low = (-behind - np.where(tells, GAIN_REACH * deviation, 0.0)).max(axis=1)
     high = np.maximum(low, np.where(tells, GAIN_REACH * deviation - behind, -np.inf).max(axis=1))
     half, middle = (high - low) / 2.0, (high + low) / 2.0
-    at = (middle[:, None] + half[:, None] * GAIN_PLACES)[:, None, :]
+    places, weights = np.array(gain_nodes()).T
+    at = (middle[:, None] + half[:, None] * places)[:, None, :]
     z = (at + behind[..., None]) / np.where(tells, deviation, 1.0)[..., None]
     below = np.where(tells[..., None], _special.ndtr(z), 1.0).prod(axis=1)
-    return low + half * ((1.0 - below) @ GAIN_WEIGHTS)
+    return low + half * ((1.0 - below) @ weights)
 
 
 def predict_bids(table: Table, model: SuccessModel) -> BidPredictions:

@@ -16,7 +16,7 @@ from benchmarks.paper_simulation.world import AGENTS, PRICES, JurorQuality, Pape
 from sale.auction import scoring
 from sale.bench.market_router import SaleRouter, ablations
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, RecordedTasks
+from sale.bench.replay import RecordedTasks, unpaid_auction
 from sale.bench.routers.protocol import Floats, Ints
 from sale.types import Bid, Price, Weights
 
@@ -147,7 +147,7 @@ def with_memory(market: SimulatedMarket, order: Ints, gain: float) -> list[Award
 
 def ablated(market: SimulatedMarket) -> Mapping[str, float]:
     """Share solved without memory, whole and with one thing taken out, by the bench's own ablations."""
-    rows = {(FIRST_BIDS, str(task)): _row(str(task), bids) for task, bids in enumerate(market.first)}
+    rows = {(FIRST_BIDS, str(task)): unpaid_auction(str(task), bids) for task, bids in enumerate(market.first)}
     routers: list[SaleRouter] = ablations(RecordedTasks(auctions=rows), market.weights)
     success: Floats = market.world.success
     found: dict[str, float] = {}
@@ -155,20 +155,3 @@ def ablated(market: SimulatedMarket) -> Mapping[str, float]:
         won = [AGENTS.index(router.winner(router.auctions[str(task)]) or AGENTS[0]) for task in range(len(success))]
         found[router.name] = float(success[np.arange(len(won)), won].mean())
     return found
-
-
-def _row(task: str, bids: tuple[Bid, ...]) -> AuctionRow:
-    return AuctionRow(
-        task=task,
-        position=None,
-        bids=bids,
-        refined=(),
-        winner=None,
-        strategy="",
-        provisional=None,
-        dollars=0.0,
-        first_dollars=0.0,
-        tokens=0,
-        first_tokens=0,
-        dropouts=(),
-    )

@@ -15,7 +15,7 @@ from sale.bench.trial.purse import CapReachedError, Purse
 from sale.bench.trial.recommend import recommended_text, with_rules
 from sale.bench.trial.sequential import difference_between, mean_between
 from sale.bench.trial.tasks import tasks_of_folder
-from sale.bench.trial.verdict import Way, agents_clear
+from sale.bench.trial.verdict import Way, _further, agents_clear  # pyright: ignore[reportPrivateUsage]
 from sale.errors import ConfigError, InputError
 
 OWN_RULES = "\n[auction] # mine\nattempts = 7\nrefine = false\n\n[sandbox]\n"
@@ -133,3 +133,22 @@ def test_a_folder_of_prompts_is_read_with_what_lies_beside_them(tmp_path: Path) 
     (tmp_path / "d.txt").write_text(" \n")
     with pytest.raises(InputError, match="the prompt is empty"):
         tasks_of_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, 12), (10, 12), (12, 12)])
+def test_how_many_more_tasks_would_tell_goes_by_the_interval_that_decides(ours: int, theirs: int) -> None:
+    """A plain interval said one, where the sequence was far from telling."""
+    mine = np.roll((np.arange(20) < ours).astype(float), 4)
+    best = (np.arange(20) < theirs).astype(float)
+    found = _further(mine, best, 0.1, 0.05)
+
+    def tells(total: int) -> bool:
+        low, high = difference_between(np.resize(mine, total).tolist(), np.resize(best, total).tolist(), 0.05)
+        return low > -0.1 or high < 0.0
+
+    assert not tells(20)
+    if found is None:
+        assert not tells(2000)
+    else:
+        assert tells(20 + found)
+        assert not tells(20 + found - 3)

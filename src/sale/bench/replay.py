@@ -225,23 +225,28 @@ def execution_of(line: ExecutionLine) -> RecordedExecution:
     )
 
 
+def unpaid_auction(task: str, bids: tuple[Bid, ...] = (), *, position: int | None = None) -> AuctionRow:
+    """An auction that cost nothing and has no winner yet: one that was not held, or bids that were not made here."""
+    return AuctionRow(
+        task=task,
+        position=position,
+        bids=bids,
+        refined=(),
+        winner=None,
+        strategy="",
+        provisional=None,
+        dollars=0.0,
+        first_dollars=0.0,
+        tokens=0,
+        first_tokens=0,
+        dropouts=(),
+    )
+
+
 def _auction(line: AuctionLine) -> AuctionRow:
     held = line.auction
     if held is None:
-        return AuctionRow(
-            task=line.task,
-            position=line.position,
-            bids=(),
-            refined=(),
-            winner=None,
-            strategy="",
-            provisional=None,
-            dollars=0.0,
-            first_dollars=0.0,
-            tokens=0,
-            first_tokens=0,
-            dropouts=(),
-        )
+        return unpaid_auction(line.task, position=line.position)
     calls = [call for call in held.settlement.calls if call.stage in AUCTION_STAGES]
     first = [call for call in calls if call.stage in {"look", "bid", "judge"}]
     paid: dict[tuple[str, str], float] = {}

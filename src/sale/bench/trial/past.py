@@ -20,7 +20,7 @@ import numpy as np
 
 from sale.bench.online import Embed
 from sale.bench.recording.log import FIRST_BIDS
-from sale.bench.replay import AuctionRow, RecordedExecution, RecordedTasks
+from sale.bench.replay import RecordedExecution, RecordedTasks, unpaid_auction
 from sale.bench.routers.protocol import Floats
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.bench.trial.traffic import Served, TrafficReport, judge_traffic
@@ -203,7 +203,7 @@ def _recorded(
                 answer=f"of {work.agent}",  # answers may have been left out; no two of a task may be taken for one
                 error=work.error,
             )
-    found.auctions = {(FIRST_BIDS, text): _no_auction(text) for text in order}
+    found.auctions = {(FIRST_BIDS, text): unpaid_auction(text) for text in order}
     return found
 
 
@@ -217,23 +217,6 @@ def _bench_task(text: str) -> BenchTask:
         prompt=text,
         time=_UNTIMED,
         licence="own",
-    )
-
-
-def _no_auction(task: str) -> AuctionRow:
-    return AuctionRow(
-        task=task,
-        position=None,
-        bids=(),
-        refined=(),
-        winner=None,
-        strategy="",
-        provisional=None,
-        dollars=0.0,
-        first_dollars=0.0,
-        tokens=0,
-        first_tokens=0,
-        dropouts=(),
     )
 
 

@@ -32,6 +32,8 @@ MIN_TASKS = 25
 """Tasks from which a market can be fitted without a fifth of them: a trial does not stop before, if it has as many."""
 RESAMPLING = Resampling(seed=0, resamples=4000)
 QUANTILE = 1.96
+MAX_FORESEEN = 4000
+"""Tasks beyond which nothing is foreseen: there the sequence takes seconds to compute, and a trial days."""
 
 Kind = Literal["agent", "market"]
 Standing = Literal["as good", "worse", "not clear"]
@@ -232,7 +234,7 @@ def _way(
         share=dollars.value / paid if paid > 0 else 1.0,
         difference=(low, high),
         standing=standing,
-        more_tasks=_more(differences, margin) if standing == "not clear" else None,
+        more_tasks=_further(settled.success, best.success, margin, alpha) if standing == "not clear" else None,
     )
 
 
@@ -242,6 +244,36 @@ def _honest(found: Interval, differences: Floats) -> tuple[float, float]:
     low, high = (found.low, found.high) if found.low is not None and found.high is not None else (-1.0, 1.0)
     mean = float(differences.mean())
     return (max(-1.0, min(low, mean - least)), min(1.0, max(high, mean + least))) if low == high else (low, high)
+
+
+def _further(ours: Floats, theirs: Floats, margin: float, alpha: float | None) -> int | None:
+    """Return about how many further tasks would tell, by the interval that decides; `None` where it is too many to say.
+
+    Args:
+        ours: (T,) success.
+        theirs: (T,) that of the best agent.
+        margin: As for the verdict.
+        alpha: Of a confidence sequence; `None`: a plain interval.
+    """
+    if alpha is None:
+        return _more(ours - theirs, margin)
+    count = len(ours)
+
+    def tells(total: int) -> bool:
+        """Return whether so many tasks tell, if the next ones come out as these did, again and again."""
+        low, high = difference_between(np.resize(ours, total).tolist(), np.resize(theirs, total).tolist(), alpha)
+        return low > -margin or high < 0.0
+
+    enough = count + 1
+    while not tells(enough):
+        enough *= 2
+        if enough > MAX_FORESEEN:
+            return None
+    short = max(count, enough // 2)
+    while enough - short > max(1, count // 10):
+        middle = (short + enough) // 2
+        short, enough = (short, middle) if tells(middle) else (middle, enough)
+    return enough - count
 
 
 def _more(differences: Floats, margin: float) -> int | None:

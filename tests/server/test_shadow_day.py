@@ -32,12 +32,16 @@ TICKET = re.compile(r"ticket-\d{6}")
 
 
 def ballot(ask: Ask) -> str | None:
-    """Points that have the large agent win what is hard, and the small one the rest."""
+    """Points that have the large agent win what is hard, and the small one the rest.
+
+    They are as far apart as can be: the incumbent alone earns a track record in the shadow, and how much of one there
+    is at an auction depends on how far the background has come.
+    """
     if not ask.judging or ask.schema is None:
         return None
     shown = dict(SHOWN.findall(ask.prompt))
-    hard = "a hard question" in ask.prompt
-    points = {label: 5 if not hard or "@large" in shown.get(label, "") else 1 for label in ask.schema["properties"]}
+    best = "@large" if "a hard question" in ask.prompt else "@small"
+    points = {label: 5 if best in shown.get(label, "") else 0 for label in ask.schema["properties"]}
     return json.dumps(points)
 
 

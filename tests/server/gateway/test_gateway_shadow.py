@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import urllib.request
@@ -15,6 +16,7 @@ import httpx2
 import pytest
 
 from sale import config
+from sale.server.gateway import feedback, shadow
 from sale.server.gateway.shadow import SLOTS, arm_of
 from sale.server.shadow_report import FEW, ShadowReport
 from sale.server.store.shadow import ShadowConversation
@@ -141,6 +143,23 @@ def test_feedback_and_settlement_are_about_the_incumbents_work(opening: Opening)
     assert (kept["bad"].execution.agent, kept["bad"].outcome.verdict) == ("large", "failure")
     assert not kept["good"].auction.held
     assert (sums.shadow.judged, sums.shadow.success) == (2, 0.5)
+
+
+def test_a_verdict_quicker_than_the_record_waits_for_it(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "BEGIN_SECONDS", 0.01)
+    open_record = shadow._open_record
+
+    async def late(*given: Any) -> None:
+        await asyncio.sleep(0.5)
+        await open_record(*given)
+
+    monkeypatch.setattr(shadow, "_open_record", late)
+    with opening(SHADOW, small="good", large="good") as gateway:
+        ask(gateway, said("Is this slow?"), "slow")
+        body = {"session_id": "slow", "verdict": "success"}
+        assert httpx2.post(f"{gateway.url}/feedback", json=body, timeout=HANG).status_code == 200
+        (one,) = rows(gateway, done=1).values()
+        assert record(gateway, one.id).outcome.verdict == "success"
 
 
 def test_the_incumbents_errors_are_the_clients_and_the_others_stay_out_of_it(

@@ -11,6 +11,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from sale.errors import InputError, SaleError
+from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.errors import ApiError, as_api_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.state import GatewayState
@@ -21,8 +22,8 @@ MAX_BODY_BYTES = 64 * 1024
 DETAIL_CHARACTERS = 4000
 GOOD = 0.5
 """From this score up it is a success."""
-RECORD_SECONDS = 5.0
-"""A record in the shadow is opened a moment after the first answer, and its user may be as quick."""
+BEGIN_SECONDS = 5.0
+"""A verdict waits so long for the first answer of a conversation in the shadow."""
 NAMES = ("session_id", "auction_id", "response_id")
 AUCTION_ID = re.compile(r"[0-9a-f]{32}")
 Json = dict[str, Any]
@@ -52,10 +53,8 @@ class FeedbackEndpoint:
     async def _judge(self, reference: str, outcome: Outcome, holder: Holder) -> str:
         held = self._state.sessions.of(reference, holder)
         session = held.session if held else await self._state.store.session(reference, holder.key_id)
-        if held is not None and held.recorded is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RECORD_SECONDS):
-                    await held.recorded.wait()
+        if held is not None:
+            await _opened(held)
         if held is not None and await self._state.sessions.settle(held, outcome):
             return held.session.auction_id
         if session is not None and await self._state.settle_session(session, outcome):
@@ -69,6 +68,21 @@ class FeedbackEndpoint:
         except InputError:
             raise _unknown(reference) from None
         return auction_id
+
+
+async def _opened(held: ActiveSession) -> None:
+    """Wait for a record in the shadow: it is opened after the first answer, and a user may be quicker.
+
+    However long that takes once it is begun, the verdict is not lost. It is never begun where no answer came.
+    """
+    if held.recorded is None:
+        return
+    while not held.recorded.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEGIN_SECONDS):
+                await held.recorded.wait()
+        if held.shadow is not None:
+            return
 
 
 def _unknown(reference: str) -> ApiError:

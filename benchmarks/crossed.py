@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
+from benchmarks.ways import RESAMPLING, Way, above_mixtures, page_with
 from sale.bench.crossed_cells import CrossedTasks, load_crossed
 from sale.bench.report.cross_validation import FOLDS, SEED, cross_fit, join_routings
 from sale.bench.report.report_table import ReportTable, micro, percent
@@ -23,11 +23,10 @@ from sale.bench.routers.cope import Cope
 from sale.bench.routers.estimators import folds
 from sale.bench.routers.features import Embeddings, Features
 from sale.bench.routers.frugalgpt import FrugalGpt
-from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
+from sale.bench.routers.protocol import OutcomeTable, Routing
 from sale.bench.routers.tuning import outcome
-from sale.bench.stats import Interval, Resampling, bootstrap, compare_paired, mean, rate
+from sale.bench.stats import compare_paired, mean, rate
 from sale.bench.tasks.hst_open import hst_open
-from sale.learning.mixtures import mixture_line
 from sale.models.embedding import MiniLMEmbedder
 from sale.wording import quantity
 
@@ -36,18 +35,6 @@ RECORDS = ROOT / "benchmarks" / "records"
 PAGE = ROOT / "docs" / "research" / "plans-settled.md"
 BEGIN, END = "<!-- crossed: begin -->", "<!-- crossed: end -->"
 DOMAINS = {"search": ("search-test",), "coding": ("coding-test", "coding-dev")}
-RESAMPLING = Resampling(seed=20260)
-FEWER = Resampling(seed=20260, resamples=2000)
-"""For what is worked out resample by resample."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Way:
-    """One way to have the tasks done."""
-
-    name: str
-    success: Floats
-    dollars: Floats
 
 
 def merged(parts: Sequence[CrossedTasks]) -> CrossedTasks:
@@ -132,21 +119,6 @@ def by_examples(table: OutcomeTable) -> Routing:
     return replace(routing, called=called)
 
 
-def above_mixtures(way: Way, direct: OutcomeTable) -> Interval | None:
-    """Success less what drawing among the single agents reaches for the same money."""
-    agents = len(direct.agents)
-    columns = np.column_stack([way.success, way.dollars, direct.success, direct.dollars, np.ones(len(direct))])
-
-    def statistic(sums: Floats) -> Floats:
-        lead: list[float] = []
-        for success, dollars, *each in cast("list[list[float]]", (sums[:, :-1] / sums[:, -1:]).tolist()):
-            line = mixture_line(each[agents:], each[:agents])
-            lead.append(success - float(np.interp(dollars, line[:, 0], line[:, 1])))
-        return np.array(lead)
-
-    return bootstrap(columns, statistic, FEWER)[0]
-
-
 def interim(found: CrossedTasks, domain: str) -> str:
     """All that may be said before the recording is whole."""
     crossed, alone, *_ = cells(found)
@@ -184,7 +156,7 @@ def within_build(found: CrossedTasks) -> str:
 def table(found: CrossedTasks, domain: str, features: Features) -> ReportTable:
     """All cells and baselines, against the executor without a plan."""
     ways = [*cells(found), *baselines(found, features)]
-    direct, reference = found.direct(), ways[1]
+    reference, singles = ways[1], [ways[1], ways[3]]
     rows: list[tuple[str, ...]] = []
     for way in ways:
         lead = None if way is reference else compare_paired(way.success, reference.success, RESAMPLING)
@@ -195,7 +167,7 @@ def table(found: CrossedTasks, domain: str, features: Features) -> ReportTable:
                 micro(mean(way.dollars, RESAMPLING)),
                 "–" if lead is None else percent(lead.difference),
                 "–" if lead is None or lead.mcnemar is None else f"{lead.mcnemar:.3f}",
-                percent(above_mixtures(way, direct)),
+                percent(above_mixtures(way, singles)),
             )
         )
     return ReportTable(
@@ -228,9 +200,7 @@ def report(records: Path, features: Features) -> str:
 
 def page(text: str, said: str) -> str:
     """The page with its report."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{said}\n{END}{tail}"
+    return page_with(text, said, BEGIN, END)
 
 
 def main() -> None:

@@ -43,6 +43,11 @@ class SamplingPlan:
     """Draw a further sample only where the examples in the task's text fail with all before: where they hold, or there
     are none to choose by, no other would be asked for."""
 
+    @property
+    def least(self) -> dict[str, int]:
+        """By agent, the fewest samples of a task that is recorded whole."""
+        return {agent: 1 if self.stop else most for agent, most in self.draws.items()}
+
 
 class DrawnModel(ModelWrapper):
     """A model that gives the sample it is set to, with log-probabilities, and keeps its replies."""

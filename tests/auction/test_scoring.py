@@ -41,7 +41,7 @@ class TestValue:
         assert full == pytest.approx(5.0 + 5 * (1.0 + 2.0))
         half, _ = scoring.value_of(strategy(), [score("x", "a", 2.5), score("y", "a", 2.5)], w)
         assert half == pytest.approx(full / 2)
-        assert notes == ("entropy unknown (no log-probabilities): term left out, jury × 1.33",)
+        assert notes == ("entropy unknown (no log-probabilities): left out, and the jury counts 1.33 times as much",)
 
     def test_the_note_says_why_entropy_is_unknown(self) -> None:
         unknown = replace(strategy(), entropy_note="the endpoint gives none")

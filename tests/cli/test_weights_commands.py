@@ -196,9 +196,10 @@ def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: 
     assert prior.out == shell("weights", "show", "default").out
     assert json.loads(shell("weights", "show", "--json").out)["weights"] is None
     own = f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n"
-    (tmp_path / "sale.toml").write_text(own, encoding="utf-8")
-    assert "has weights of its own" in shell("weights", "show").out
-    assert json.loads(shell("weights", "show", "--json").out)["weights"] is None
+    (tmp_path / "own.toml").write_text(own, encoding="utf-8")
+    named = ("--config", str(tmp_path / "own.toml"))
+    assert "has weights of its own" in shell("weights", "show", *named).out
+    assert json.loads(shell("weights", "show", *named, "--json").out)["weights"] is None
 
 
 @pytest.mark.parametrize(

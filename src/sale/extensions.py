@@ -100,6 +100,19 @@ BUILT_IN: Mapping[Group, Mapping[str, str]] = {
 """The path of each extension that comes with sale, by group and name."""
 PATH = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 """`package.module:name`."""
+ADDRESS = "^https?://"
+"""The pattern of an endpoint's address."""
+FORMS = {f"^{PATH}$": "must be package.module:name", ADDRESS: "must begin with http:// or https://"}
+"""What the patterns of settings ask for, in words."""
+FEW_KEYS = 12
+"""As many keys as are all named where an unknown one is like none of them."""
+LIKENESS = 0.65
+"""How like a known key, of 1, an unknown one must be for that one to be meant."""
+FUNCTIONS: Mapping[Group, str] = {
+    "jurors": 'For a function that answers by itself write kind = "function" and function = "{name}".',
+    "agents": 'For a function that does the work by itself write function = "{name}" in place of kind.',
+}
+"""What was most likely meant where a function is named in place of what makes an extension, by group."""
 FREE_FORM = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
@@ -185,7 +198,8 @@ def import_path(path: str, *, where: str, package: str = "") -> object:
         ) from error
     for part in name.split("."):
         if not hasattr(found, part):
-            hint = remedy or "package.module:name"
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            hint = remedy or (f"Did you mean {near[0]!r}?" if near else "package.module:name is the form.")
             raise ConfigError(f"there is no {name!r} in {module!r}{owner}", where=where, hint=hint)
         found = getattr(found, part)
     return found
@@ -221,7 +235,9 @@ def make(
     if isinstance(found, type) or lacking:
         if not callable(found):
             raise ConfigError(f"{what} lacks {', '.join(lacking)}", where=where, hint="Name a class or a function.")
-        found = _called(cast("Callable[..., object]", found), given, options, common, what=what, where=where)
+        hint = FUNCTIONS.get(group, "").format(name=name) if inspect.isfunction(found) and is_path(name) else ""
+        factory = cast("Callable[..., object]", found)
+        found = _called(factory, given, options, common, what=what, where=where, hint=hint)
         lacking = _lacking(found, shape)
     elif options:
         raise ConfigError(f"{what} is ready made and takes no {', '.join(sorted(options))}", where=where)
@@ -269,19 +285,22 @@ def option_faults(error: ValidationError, whose: str, keys: Collection[str]) -> 
     return "; ".join(dict.fromkeys(said))
 
 
-def fault_text(fault: ErrorDetails, keys: Collection[str]) -> str:
+def fault_text(fault: ErrorDetails, keys: Collection[str], whole: str = "the file") -> str:
     """One fault as `agents.1.prize: unknown key; did you mean 'price'?`.
 
     Args:
         fault: As Pydantic found it.
         keys: Known keys, one of which may have been meant.
+        whole: The words for what is checked, where the fault is in all of it.
     """
     steps = [str(part + 1) if isinstance(part, int) else part for part in fault["loc"]]
-    where = ".".join(steps) or "the file"
+    where = ".".join(steps) or whole
     if fault["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
         if any(step.endswith("_env") for step in steps):  # most likely the key itself, which must not end up in a log
             return f"{where}: must be the name of an environment variable, not the key"
         message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "string_pattern_mismatch":
+            message = FORMS.get(fault.get("ctx", {}).get("pattern", ""), message)
         value: object = fault["input"]
         plain = isinstance(value, str | int | float | bool) and repr(value) not in message
         shown = f" (got {value!r})" if plain else ""
@@ -289,9 +308,9 @@ def fault_text(fault: ErrorDetails, keys: Collection[str]) -> str:
     key = steps[-1] if steps else ""
     if key in {"api_key", "key", "token"}:
         return f"{where}: keys are never in the file; name the environment variable in api_key_env"
-    near = difflib.get_close_matches(key, keys, n=1)
-    advice = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{where}: unknown key{advice}"
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=LIKENESS)
+    there = f"; there are {', '.join(keys)}" if len(keys) <= FEW_KEYS else ""
+    return f"{where}: unknown key{f'; did you mean {near[0]!r}?' if near else there}"
 
 
 def _called(
@@ -302,13 +321,14 @@ def _called(
     *,
     what: str,
     where: str,
+    hint: str,
 ) -> object:
     try:
         arguments = _arguments(factory, given, options)
         return factory(**arguments)
     except ValidationError as error:
         keys = (*common, *inspect.signature(factory).parameters)
-        raise ConfigError(option_faults(error, what, keys), where=where) from None
+        raise ConfigError(option_faults(error, what, keys), where=where, hint=hint) from None
     except SaleError as error:
         if isinstance(error, ConfigError) and not error.where:
             error.where = where

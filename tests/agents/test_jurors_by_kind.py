@@ -203,6 +203,10 @@ class TestFunctions:
 
         assert (await FunctionRespondent(name="mine", function=mine).answer(question(HOLDS))).probability == given
 
+    async def test_a_plain_function_will_do(self) -> None:
+        juror = FunctionRespondent(name="mine", function=lambda asked: 0.25 if asked.task == ASKED else None)
+        assert (await juror.answer(question(HOLDS))).probability == 0.25
+
     @pytest.mark.parametrize("given", [None, "0.5", True])
     async def test_anything_else_is_no_answer(self, given: object) -> None:
         async def mine(_: Question) -> Any:

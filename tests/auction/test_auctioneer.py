@@ -244,7 +244,8 @@ class TestDeterminism:
     async def test_unknown_entropy_is_noted_on_the_bid(self) -> None:
         held = await hold([contractor("a")])
         assert held.auction.winner.notes == (
-            "entropy unknown (the endpoint gives no log-probabilities): term left out, jury × 1.11",
+            "entropy unknown (the endpoint gives no log-probabilities): left out, "
+            "and the jury counts 1.11 times as much",
         )
 
     async def test_given_weights_are_used_and_recorded(self) -> None:

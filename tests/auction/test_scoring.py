@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sale.auction import scoring
-from sale.types import Score, TrackRecord
+from sale.types import NOTHING_TO_READ, Score, SuccessModel, TrackRecord
 from tests.support.builders import bid, price, score, strategy, vote, weights
 
 
@@ -41,7 +41,7 @@ class TestValue:
         assert full == pytest.approx(5.0 + 5 * (1.0 + 2.0))
         half, _ = scoring.value_of(strategy(), [score("x", "a", 2.5), score("y", "a", 2.5)], w)
         assert half == pytest.approx(full / 2)
-        assert notes == ("entropy unknown (no log-probabilities): term left out, jury × 1.33",)
+        assert notes == ("entropy unknown (no log-probabilities): left out, and the jury counts 1.33 times as much",)
 
     def test_the_note_says_why_entropy_is_unknown(self) -> None:
         unknown = replace(strategy(), entropy_note="the endpoint gives none")
@@ -221,3 +221,52 @@ class TestImpute:
 
     def test_what_was_expected_stays_beside_the_vote(self) -> None:
         assert scoring.impute([replace(vote("x", "a", 4), expected=3.7)])[0].expected == 3.7
+
+
+MODEL = SuccessModel(
+    worth=1.0,
+    intercepts={},
+    newcomer=0.0,
+    rates={},
+    newcomer_rate=0.5,
+    newcomer_tokens=1.0,
+    coefficients={},
+    means={},
+    work={},
+)
+
+
+class TestParts:
+    RECORD = TrackRecord(agent="a", successes=4.0, failures=0.0, spent=0.0, costed=0.0)
+    SCORES = (score("x", "a", 4),)
+
+    def test_the_parts_of_a_value_add_up_to_it(self) -> None:
+        w = replace(weights({"x": 10.0}, entropy=8.0), track=40.0)
+        made = scoring.weigh(strategy(entropy=0.25), 1.0, self.SCORES, w, self.RECORD)
+        parts = scoring.split_value(made, w)
+        assert parts == pytest.approx({"jury": 40.0, "entropy": 2.0, "past success": 10.0})
+        assert sum(parts.values()) == pytest.approx(made.value)
+
+    def test_unknown_entropy_counts_with_the_jury(self) -> None:
+        w = weights({"x": 10.0}, entropy=8.0)
+        parts = scoring.split_value(scoring.weigh(strategy(), 1.0, self.SCORES, w), w)
+        assert parts == pytest.approx({"jury": 46.4, "entropy": 0.0})
+
+    def test_another_rule_or_a_success_model_has_no_such_parts(self) -> None:
+        w = weights({"x": 10.0})
+        made = scoring.weigh(strategy(), 1.0, self.SCORES, w)
+        assert scoring.split_value(made, w) == {"jury": 40.0}
+        assert scoring.split_value(replace(made, value=made.value + 1.0), w) is None
+        assert scoring.split_value(made, replace(w, model=MODEL)) is None
+
+
+class TestJudged:
+    @pytest.mark.parametrize(("note", "judged"), [("timed out", False), (NOTHING_TO_READ, True)])
+    def test_a_juror_that_had_nothing_to_read_did_its_part_and_one_that_failed_did_not(
+        self, note: str, *, judged: bool
+    ) -> None:
+        silent = Score(juror="x", bidder="a", value=2.5, imputed=True, note=note)
+        one = replace(bid("a", cost=1.0, value=9.0), scores=(silent,))
+        assert scoring.is_judged(one) is judged
+        other = replace(bid("b", cost=1.0, value=2.0), scores=(score("x", "b", 1),))
+        assert scoring.next_best([one, other], ["c"]) == (one if judged else other)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from sale import CommandAgent, FixedPlan, Terms
 from sale.auction import scoring, value_of_information
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import always_largest, result_of
 from sale.auction.events import Awarded, BiddingOpened, LeaderFound
 from sale.auction.ledger import Ledger
 from sale.auction.terms import AuctionTerms
+from sale.batch.models import batch_agent
 from sale.errors import SaleError, StoreError
 from sale.types import (
     Attempt,
@@ -140,8 +142,18 @@ class TestBaseline:
 
     def test_the_largest_agents_own_work_is_what_it_cost(self) -> None:
         found = always_largest("large", self.PRICE, [self.execution("large", 10), self.execution("small", 99)])
-        assert found.dollars == pytest.approx(30 / 1e6 + 0.5)
+        assert found.dollars == pytest.approx(9.5)
         assert found.basis == "its own execution"
+
+    def test_an_agent_with_a_price_for_a_task_would_have_asked_that(self) -> None:
+        program = CommandAgent(
+            ["true"], Terms(name="large", price=self.PRICE, price_per_task=0.02), plans=FixedPlan("1. Go.")
+        )
+        tries = [Attempt(execution=self.execution("small", 10), outcome=Outcome(verdict="success", judged_by="tests"))]
+        found = result_of(auction("1", TASK, [bid("small", 1.0)]), tries, program, seconds=3.0).always_largest
+        assert found.dollars == pytest.approx(0.02 + 0.5)
+        assert found.basis == "its price for a task"
+        assert batch_agent(program, "0" * 64, 0.02).price_per_task == 0.02
 
     def test_without_it_the_last_executions_tokens_are_priced_anew(self) -> None:
         found = always_largest("large", self.PRICE, [self.execution("small", 10), self.execution("middle", 20)])

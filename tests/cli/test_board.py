@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sale.auction.scoring import weigh
 from sale.cli.bid_table import BidTable, explain_bids
-from sale.cli.board import auction_board
-from sale.types import Auction, Bid, Settlement, SuccessModel, Weights
+from sale.cli.board import auction_board, money
+from sale.types import Auction, Bid, Score, Settlement, SuccessModel, TrackRecord, Weights
 from tests.cli.test_statuses import write
 from tests.support.builders import TASK, score, strategy
 from tests.support.command import run_sale
@@ -30,6 +31,9 @@ MODEL = SuccessModel(
     newcomer_tokens=100.0,
     newcomer_rate=0.5,
 )
+
+WEIGHTS = Weights(cost=1.0, entropy=8.0, jurors={"x": 10.0}, track=40.0)
+RECORD = TrackRecord(agent="small", successes=4.0, failures=0.0, spent=0.0, costed=0.0)
 
 
 def auction(*agents: str, chances: bool = False, jurors: tuple[str, ...] | None = None) -> Auction:
@@ -108,6 +112,68 @@ def test_a_mark_is_explained_where_it_is_shown_and_only_there() -> None:
     leader = replace(held, winner=held.bids[0])
     assert explain_bids(leader)[0] == "★ gets the task."
     assert explain_bids(held)[0] == "★ gets the task; ☆ led before the award."
+
+
+def test_the_lead_is_told_by_what_it_is_made_of() -> None:
+    small = weigh(strategy("small", tokens=10, entropy=0.5), 1.0, [score("x", "small", 4)], WEIGHTS, RECORD)
+    large = weigh(strategy("large", tokens=20, entropy=0.25), 9.0, [score("x", "large", 5)], WEIGHTS)
+    held = replace(auction("small", "large"), bids=(small, large), winner=small, provisional="small", weights=WEIGHTS)
+    text = " ".join(shown(auction_board(held), 120).split())
+    lead = large.net_cost - small.net_cost
+    assert (
+        f"small is ahead of large by {lead:,.2f}: jury −10.00, entropy +2.00, past success +10.00, cost +170.00."
+        in text
+    )
+    assert "4.0 of 4.0" in text
+    assert "like tasks: how many this agent solved, each counted by likeness." in text
+    even = replace(
+        large, cost=small.cost, value=small.value, strategy=small.strategy, scores=small.scores, track=RECORD
+    )
+    even = replace(even, strategy=replace(small.strategy, agent="large"))
+    assert any("are level: the lower price wins" in line for line in explain_bids(replace(held, bids=(small, even))))
+
+
+def test_no_lead_is_told_where_there_is_none_or_another_rule_scored() -> None:
+    alone = auction("a", "b")
+    assert not any("is ahead of" in line for line in explain_bids(alone)), "values that are not the weights' own"
+    one = replace(alone, bids=alone.bids[1:], provisional="b")
+    assert not any("is ahead of" in line for line in explain_bids(one))
+    assert not any("is ahead of" in line for line in explain_bids(replace(alone, winner=alone.bids[1])))
+
+
+def test_one_note_on_several_bids_is_said_once() -> None:
+    held = auction("a", "b")
+    noted = tuple(replace(bid, notes=("entropy unknown",)) for bid in held.bids)
+    text = shown(auction_board(replace(held, bids=noted, winner=noted[1])), 120)
+    assert "a, b: entropy unknown" in text
+    assert text.count("entropy unknown") == 1
+
+
+def test_a_juror_that_failed_everywhere_is_not_said_to_be_replaced_by_others() -> None:
+    held = auction("a", "b", jurors=("x",))
+    failed = tuple(
+        replace(bid, scores=(Score(juror="x", bidder=bid.agent, value=2.5, imputed=True, note="timed out"),))
+        for bid in held.bids
+    )
+    text = " ".join(shown(auction_board(replace(held, bids=failed, winner=failed[1])), 200).split())
+    assert (
+        "x gave no score: timed out. What counts instead is in brackets: the mean of the other jurors, or the" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("dollars", "said"),
+    [
+        (0.0, "$0"),
+        (1234.5, "$1,234.50"),
+        (0.12, "$0.12"),
+        (0.001, "$0.001"),
+        (0.0000048, "$0.0000048"),
+        (-0.000027, "$-0.000027"),
+    ],
+)
+def test_money_is_never_a_power_of_ten(dollars: float, said: str) -> None:
+    assert money(dollars) == said
 
 
 def test_the_heading_names_the_jurors_that_sat() -> None:

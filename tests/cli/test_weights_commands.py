@@ -120,6 +120,7 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert listed.out.count("yes") == 1
     assert "version 1 from" in listed.out
     assert "version 1  in use" in shell("weights", "show", "1").out
+    assert shell("weights", "show").out == shell("weights", "show", "1").out
     assert "version 2" in shell("weights", "diff", "1", "2").out
     assert "They weigh alike." in shell("weights", "diff", "1", "1").out
 
@@ -185,6 +186,20 @@ def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
     assert told("--worth", "0.002")["worth"] == told()["worth"] == 0.002
     assert "spend" not in told()
     assert told("--spend", "match")["spend"] == told()["spend"] == "match"
+
+
+def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: Path) -> None:
+    prior = shell("weights", "show")
+    assert prior.code == 0, prior.err
+    assert "Weights default: a stated prior" in prior.out
+    assert "2 plans of 200 tokens" in " ".join(prior.out.split())
+    assert prior.out == shell("weights", "show", "default").out
+    assert json.loads(shell("weights", "show", "--json").out)["weights"] is None
+    own = f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n"
+    (tmp_path / "own.toml").write_text(own, encoding="utf-8")
+    named = ("--config", str(tmp_path / "own.toml"))
+    assert "has weights of its own" in shell("weights", "show", *named).out
+    assert json.loads(shell("weights", "show", *named, "--json").out)["weights"] is None
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import cast
 
 from sale.agents.decisions import DecisionRespondent
 from sale.agents.protocol import Agent
 from sale.agents.respondents import FREE_PRICE, FunctionRespondent, MatchRespondent, ModelRespondent
+from sale.auction.looking import looker_of
 from sale.auction.protocols import Juror, Question, Respondent
 from sale.auction.questions import DEFAULT_QUESTION, Seat
 from sale.config import (
@@ -20,7 +22,7 @@ from sale.config import (
     Settings,
     secret,
 )
-from sale.errors import ConfigError, MissingExtraError
+from sale.errors import ConfigError, MissingExtraError, SaleError
 from sale.extensions import import_path, make
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import price_of
@@ -41,15 +43,51 @@ def seat_jurors(settings: Settings, agents: Sequence[Agent]) -> tuple[Seat, ...]
         ConfigError: A kind of juror is not there or cannot be made, or a key is not in the environment.
         MissingExtraError: A juror of kind `match` needs an optional dependency.
     """
-    models = {agent.name: cast("Juror", agent) for agent in agents if getattr(agent, "judge", None) is not None}
-    return tuple(
-        Seat(
-            respondent=_respondent(juror, models),
-            question=juror.question or DEFAULT_QUESTION,
-            reads=juror.reads,
+    return tuple(_seat(juror, _models(agents)) for juror in settings.jurors)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JurorCheckup:
+    """Whether a juror that settings name can be made, and has something to read."""
+
+    juror: str
+    kind: str
+    reads: str
+    fault: str | None
+    """Why it cannot sit; `None` where it can."""
+    idle: bool
+    """`True` where it reads what agents find before they bid, and no agent looks."""
+
+
+def examine_jurors(settings: Settings, agents: Sequence[Agent]) -> list[JurorCheckup]:
+    """Make each juror that the settings name, and ask it nothing; never raises for what a juror does."""
+    looking = any(looker_of(agent) for agent in agents)
+    return [
+        JurorCheckup(
+            juror=one.name,
+            kind=one.kind,
+            reads=one.reads,
+            fault=_fault(one, agents),
+            idle=one.reads == "evidence" and not looking,
         )
-        for juror in settings.jurors
-    )
+        for one in settings.jurors
+    ]
+
+
+def _fault(juror: JurorSettings, agents: Sequence[Agent]) -> str | None:
+    try:
+        _seat(juror, _models(agents))
+    except SaleError as error:
+        return str(ConfigError(error.message, hint=error.hint))
+    return None
+
+
+def _models(agents: Sequence[Agent]) -> dict[str, Juror]:
+    return {agent.name: cast("Juror", agent) for agent in agents if getattr(agent, "judge", None) is not None}
+
+
+def _seat(juror: JurorSettings, models: Mapping[str, Juror]) -> Seat:
+    return Seat(respondent=_respondent(juror, models), question=juror.question or DEFAULT_QUESTION, reads=juror.reads)
 
 
 def _respondent(juror: JurorSettings, models: Mapping[str, Juror]) -> Respondent:
@@ -105,8 +143,8 @@ def function_juror(name: str, settings: FunctionJurorSettings) -> Respondent:
     where = f"juror {name!r}"
     function = import_path(settings.function, where=where)
     if not callable(function):
-        raise ConfigError(f"{settings.function!r} cannot be called", where=where, hint="Name an async function.")
-    asked = cast("Callable[[Question], Awaitable[float | None]]", function)
+        raise ConfigError(f"{settings.function!r} cannot be called", where=where, hint="Name a function.")
+    asked = cast("Callable[[Question], Awaitable[float | None] | float | None]", function)
     return FunctionRespondent(name=name, function=asked, price=_price(settings.price))
 
 

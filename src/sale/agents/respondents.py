@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from typing import cast
 
 import numpy as np
@@ -96,7 +97,8 @@ class FunctionRespondent:
     """A function of yours: a probability for a bid, or `None` where it cannot tell."""
 
     name: str
-    function: Callable[[Question], Awaitable[float | None]]
+    function: Callable[[Question], Awaitable[float | None] | float | None]
+    """Plain or async; while a plain one runs, everything else waits."""
     price: Price = FREE_PRICE
 
     async def answer(self, question: Question, /) -> Answer:
@@ -105,7 +107,8 @@ class FunctionRespondent:
         Raises:
             CallError: It cannot tell, or gives no number.
         """
-        found = cast("object", await self.function(question))
+        given = self.function(question)
+        found = cast("object", await given if isawaitable(given) else given)
         if found is None:
             raise CallError("it cannot tell", where=self.name)
         if isinstance(found, bool) or not isinstance(found, int | float):

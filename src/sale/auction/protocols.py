@@ -53,6 +53,16 @@ class Bidder(Protocol):
         ...
 
 
+@runtime_checkable
+class PricedPerTask(Protocol):
+    """A bidder whose work may have a price of its own, whatever tokens it takes."""
+
+    @property
+    def price_per_task(self) -> float | None:
+        """Dollars of one execution; `None` where its tokens are paid for."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
     """The evidence an agent found in its own tools before it bids."""

@@ -96,8 +96,28 @@ def value_of(strategy: Strategy, scores: Sequence[Score], weights: Weights) -> t
         return jury, ()
     ceiling = MAX_SCORE * math.fsum(weights.jurors.get(score.juror, 0.0) for score in scores)
     scale = 1.0 + max(weights.entropy, 0.0) / ceiling if ceiling > 0.0 else 1.0
-    note = f"entropy unknown ({strategy.entropy_note or 'no log-probabilities'}): term left out, jury × {scale:.3g}"
+    why = strategy.entropy_note or "no log-probabilities"
+    note = f"entropy unknown ({why}): left out, and the jury counts {scale:.3g} times as much"
     return jury * scale, (note,)
+
+
+def split_value(bid: Bid, weights: Weights) -> dict[str, float] | None:
+    """What each ground adds to V, in its unit: `jury`, `entropy`, `past success`; only those that count.
+
+    `None` where V is not their sum: with a success model, or under a scoring rule of one's own.
+    """
+    if weights.model is not None:
+        return None
+    entropy = 0.0
+    if weights.entropy and bid.strategy.entropy is not None:
+        entropy = weights.entropy * bid.strategy.entropy.normalised
+    judged = value_of(bid.strategy, bid.scores, weights)[0] - entropy
+    past = weights.track * (success_rate(bid.track) - 0.5)
+    if not math.isclose(judged + entropy + past, bid.value, rel_tol=1e-6, abs_tol=1e-6):
+        return None
+    counts = {"jury": any(weights.jurors.values()), "entropy": weights.entropy != 0.0, "past success": weights.track}
+    parts = {"jury": judged, "entropy": entropy, "past success": past}
+    return {name: part for name, part in parts.items() if counts[name]}
 
 
 def success_rate(track: TrackRecord | None) -> float:
@@ -216,8 +236,11 @@ def may_refine(bids: Iterable[Bid], leader: Bid) -> tuple[Bid, ...]:
 
 
 def is_judged(bid: Bid) -> bool:
-    """Return whether at least one juror scored the bid, or it was held without a jury."""
-    return not bid.scores or any(not score.imputed for score in bid.scores)
+    """Return whether the jury did its part: a juror scored the bid or had nothing to read in it, or there is no jury.
+
+    Jurors that only failed say nothing of a bid.
+    """
+    return not bid.scores or any(not score.imputed or score.abstained for score in bid.scores)
 
 
 def award(leader: Bid, refined: Iterable[Bid]) -> Bid:

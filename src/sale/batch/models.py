@@ -148,6 +148,11 @@ class BatchAgent:
         return self._agent.price
 
     @property
+    def price_per_task(self) -> float | None:
+        """Declared dollars of one execution."""
+        return self._price_per_task
+
+    @property
     def tools(self) -> tuple[ToolInfo, ...]:
         """Its tools."""
         return tuple(self._agent.tools)

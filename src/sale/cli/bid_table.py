@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from sale.auction import scoring
 from sale.auction.jury_words import list_jurors
 from sale.cli.tables import make_table
 from sale.types import Auction, Bid, Score
@@ -20,6 +21,8 @@ UNBOUNDED = 10_000
 """Columns of a terminal that any table fits in."""
 JURY = "jury"
 """The one column of figures that may be continued on the next line: it grows with the jury."""
+
+LIKE_TASKS = "like tasks: how many this agent solved, each counted by likeness"
 
 
 class BidTable:
@@ -46,14 +49,22 @@ def explain_bids(auction: Auction) -> list[str]:
         REFINED for bid in auction.contenders if bid.strategy.refined
     ]
     marks = "; ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in shown)
-    lines = [f"{marks}.", *_explain_money(auction)]
+    lines = [f"{marks}.", *_explain_money(auction), *_explain_lead(auction)]
     if auction.held:
         jurors = ", ".join(list_jurors(auction)) or "none"
         lines.append(f"price: $ per million tokens; plan: tokens; entropy: of the plan, 0 to 1; jury: {jurors}.")
+        if has_records(auction):
+            lines.append(f"{LIKE_TASKS}.")
     else:
-        lines.append("price: $ per million tokens; like tasks: how many this agent solved, each counted by likeness.")
+        lines.append(f"price: $ per million tokens; {LIKE_TASKS}.")
     symbols = "cost is C, value is V, entropy is H" + (", chance is P̂" if has_chances(auction) else "")
     return [*lines, f"In the paper {symbols}, and the smallest C − V wins."]
+
+
+def has_records(auction: Auction) -> bool:
+    """Return whether past work on like tasks counts in this auction, and any agent has some."""
+    counts = auction.weights.model is not None or auction.weights.track != 0.0
+    return counts and any(bid.track is not None and bid.track.evidence for bid in auction.contenders)
 
 
 def has_chances(auction: Auction) -> bool:
@@ -83,6 +94,28 @@ def _explain_money(auction: Auction) -> list[str]:
         f"The largest net wins: value less cost, {unit}.",
         f"cost: of the plan, price × tokens; value: by {', '.join(grounds) or 'nothing'}, as the weights count them.",
     ]
+
+
+def _explain_lead(auction: Auction) -> list[str]:
+    """What the lead over the next agent's best bid is made of: jury, entropy, past success, cost."""
+    won = auction.winner
+    others = scoring.rank(bid for bid in auction.contenders if bid.agent != won.agent)
+    if not others or won.net_cost > others[0].net_cost:
+        return []
+    mine, theirs = (scoring.split_value(bid, auction.weights) for bid in (won, others[0]))
+    if mine is None or theirs is None:
+        return []
+    parts = {name: part - theirs[name] for name, part in mine.items()} | {"cost": others[0].cost - won.cost}
+    told = ", ".join(f"{name} {_gain(part)}" for name, part in parts.items() if _gain(part) != _gain(0.0))
+    if not told:
+        return [f"{won.agent} and {others[0].agent} are level: the lower price wins, then the name that sorts first."]
+    return [f"{won.agent} is ahead of {others[0].agent} by {_micro(others[0].net_cost - won.net_cost)}: {told}."]
+
+
+def _gain(value: float) -> str:
+    """A part of a lead, with its sign."""
+    text = _micro(value)
+    return text if text.startswith("−") else f"+{text}"
 
 
 def _table(auction: Auction, columns: dict[str, list[str]]) -> Table:
@@ -121,7 +154,10 @@ def _ground_columns(auction: Auction) -> dict[str, list[str]]:
         f"{bid.strategy.tokens}{'+' if bid.strategy.truncated else ''}" if bid.planned else UNKNOWN for bid in bids
     ]
     entropies = [f"{bid.strategy.entropy.normalised:.2f}" if bid.strategy.entropy else UNKNOWN for bid in bids]
-    return {**columns, "plan": plans, "entropy": entropies, JURY: [_scores(bid, jurors) for bid in bids]}
+    columns |= {"plan": plans, "entropy": entropies}
+    if has_records(auction):
+        columns["like\ntasks"] = [_record(bid) for bid in bids]
+    return {**columns, JURY: [_scores(bid, jurors) for bid in bids]}
 
 
 def _mark(bid: Bid, auction: Auction) -> str:

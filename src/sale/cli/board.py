@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 
@@ -10,7 +11,7 @@ from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
 
-from sale.auction.jury_words import describe_jury
+from sale.auction.jury_words import describe_jury, list_jurors
 from sale.auction.value_of_information import explain_not_held, measure_benefit
 from sale.cli.bid_table import BidTable, explain_bids, has_chances
 from sale.cli.tables import make_list
@@ -21,14 +22,20 @@ VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yel
 TASK_LENGTH = 400
 QUOTE_LENGTH = 160
 TOLERANCE = 5e-10
+READS = (
+    'a juror reads what agents found when they looked (look = 1), unless its [[jurors]] table says reads = "plan" or '
+    '"bid".'
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def money(dollars: float) -> str:
-    """Dollars, with as many digits as small sums need."""
+    """Dollars, with as many digits as small sums need: two that count, never a power of ten."""
     if abs(dollars) < TOLERANCE:
         return "$0"
-    return f"${dollars:,.2f}" if abs(dollars) >= 1 else f"${dollars:.2g}" if abs(dollars) >= 1e-4 else f"${dollars:.2e}"
+    if abs(dollars) >= 1:
+        return f"${dollars:,.2f}"
+    return f"${dollars:.{1 - math.floor(math.log10(abs(dollars)))}f}".rstrip("0").rstrip(".")
 
 
 def plain(text: str) -> str:
@@ -166,9 +173,12 @@ def _notes(auction: Auction) -> list[str]:
 
 
 def _bid_notes(auction: Auction) -> list[str]:
-    lines: list[str] = []
+    noted: dict[str, dict[str, None]] = {}
     for bid in auction.contenders:
-        lines += [f"{bid.agent}: {note}" for note in bid.notes]
+        for note in bid.notes:
+            noted.setdefault(note, {})[bid.agent] = None
+    lines = [f"{', '.join(agents)}: {note}" for note, agents in noted.items()]
+    for bid in auction.contenders:
         if bid.strategy.evidence_note:
             lines.append(f"{bid.agent} could not look: {bid.strategy.evidence_note}")
         if bid.strategy.truncated:
@@ -182,10 +192,20 @@ def _jury_notes(auction: Auction) -> list[str]:
     if silent and not has_chances(auction):
         middles = ", ".join(f"{value:g} points of {juror}" for juror, value in silent.items())
         lines.append(f"–: a juror had nothing to read there. It counts as {middles}, neither for nor against.")
+    lines += [f"{juror} had nothing to read in any bid: {READS}" for juror in _idle(auction)]
     missing = {s.juror: s.note for bid in auction.contenders for s in bid.scores if s.imputed and not s.abstained}
     return lines + [
-        f"{juror} gave no score; the others' mean stands in (brackets): {note}" for juror, note in missing.items()
+        f"{juror} gave no score: {note}. What counts instead is in brackets: the mean of the other jurors, or the "
+        "middle of the scale."
+        for juror, note in missing.items()
     ]
+
+
+def _idle(auction: Auction) -> list[str]:
+    """Return the jurors that had nothing to read in all bids."""
+    scores = [score for bid in auction.contenders for score in bid.scores]
+    read = {score.juror for score in scores if not score.abstained}
+    return [juror for juror in list_jurors(auction) if juror not in read]
 
 
 def _refinement_notes(auction: Auction) -> list[str]:

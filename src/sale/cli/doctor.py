@@ -19,6 +19,12 @@ from sale.cli.tables import make_table
 
 if TYPE_CHECKING:
     from sale.agents.checkup import Checkup
+    from sale.agents.jury_seats import JurorCheckup
+
+NOTHING_TO_READ = (
+    "No agent looks before it bids, so it has nothing to read. Set look = 1 in the table of an agent, or "
+    'reads = "plan" or "bid" in that of the juror.'
+)
 
 
 @click.command()
@@ -31,16 +37,18 @@ if TYPE_CHECKING:
 def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: bool) -> None:
     """Check every agent with one tiny call: is it there, and what does the auction miss?
 
+    Jurors that sale.toml names are made, and asked nothing.
+
     Where an endpoint refuses that call, a dozen small requests find out which fields and contents it does not take
     (`max_tokens`, a temperature, schemas, tools, images, …), and what to write into sale.toml is shown. --abilities
     asks every endpoint so.
 
-    Ends with code 1 if an agent cannot be reached.
+    Ends with code 1 if an agent cannot be reached or a juror cannot be made.
     """
     settings = config.load(config_file)
-    checkups = asyncio.run(_examine(settings, quiet=quiet, abilities=abilities))
+    checkups, jurors = asyncio.run(_examine(settings, quiet=quiet, abilities=abilities))
     if as_json:
-        click.echo(document("doctor", checkups))
+        click.echo(document("doctor", checkups, jurors=jurors))
     else:
         output().print(f"Settings: {settings.origin}")
         output().print(_table(checkups))
@@ -54,13 +62,28 @@ def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: b
                 output().print(f"Write into the table of {checkup.agent} in sale.toml:")
                 for line in checkup.write:
                     output().print(Text(f"  {line}"))
-    if not all(checkup.reachable for checkup in checkups):
+        for juror in jurors:
+            _print_juror(juror)
+    if not all(checkup.reachable for checkup in checkups) or any(juror.fault for juror in jurors):
         raise click.exceptions.Exit(1)
 
 
-async def _examine(settings: config.Settings, *, quiet: bool, abilities: bool) -> list[Checkup]:
+def _print_juror(juror: JurorCheckup) -> None:
+    name = (f"Juror {juror.juror}: ", "bold")
+    if juror.fault is not None:
+        output().print(Text.assemble(name, (plain(juror.fault), "red")))
+        return
+    output().print(Text.assemble(name, plain(f"kind {juror.kind}, reads {juror.reads}; ready")))
+    if juror.idle:
+        output().print(Text(f"  {NOTHING_TO_READ}"))
+
+
+async def _examine(
+    settings: config.Settings, *, quiet: bool, abilities: bool
+) -> tuple[list[Checkup], list[JurorCheckup]]:
     """One agent after the other: small machines answer several at once slowly, and the times would mislead."""
     from sale.agents.checkup import examine
+    from sale.agents.jury_seats import examine_jurors
     from sale.agents.pool import build_agents
 
     contractors = build_agents(settings)
@@ -72,7 +95,7 @@ async def _examine(settings: config.Settings, *, quiet: bool, abilities: bool) -
             for done, contractor in enumerate(contractors):
                 row.update(done, note=f"{contractor.name} …")
                 checkups.append(await examine(contractor, tables[contractor.name], abilities=abilities))
-        return checkups
+        return checkups, examine_jurors(settings, contractors)
     finally:
         for contractor in contractors:
             await contractor.aclose()

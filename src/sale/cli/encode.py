@@ -29,10 +29,12 @@ def encode(value: object) -> object:
     return str(value)
 
 
-def document(kind: str, value: object) -> str:
+def document(kind: str, value: object, **beside: object) -> str:
     """One JSON document with its schema's name, `sale.<kind>/1`; the number changes when a field changes meaning.
 
+    What stands beside the value in the document is given by name.
     Where standard output cannot take every character they are written as JSON's escapes, so that none is lost.
     """
     escaped = not takes_unicode(sys.stdout)
-    return json.dumps({"schema": f"sale.{kind}/1", kind: encode(value)}, ensure_ascii=escaped, indent=2)
+    whole = {"schema": f"sale.{kind}/1", kind: encode(value), **{name: encode(one) for name, one in beside.items()}}
+    return json.dumps(whole, ensure_ascii=escaped, indent=2)

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sale.errors import InputError
+from sale.extensions import fault_text
 from sale.files.reading import read_text
 from sale.types import Task
 from sale.wording import quantity
@@ -82,9 +83,7 @@ def parse_task(line: str, where: str) -> TaskLine:
     try:
         return TaskLine.model_validate_json(line)
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"])) or "the line"
-        raise InputError(f"{place}: {fault['msg']}", where=where) from error
+        raise InputError(fault_text(error.errors()[0], TaskLine.model_fields, "the line"), where=where) from error
 
 
 def pick(tasks: list[TaskLine], task_id: str | None, origin: str) -> TaskLine:

@@ -13,6 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sale import config
+from sale.auction.scoring import (
+    PRIOR_BUDGET,
+    PRIOR_ENTROPY_SHARE,
+    PRIOR_EVIDENCE,
+    PRIOR_PLAN_TOKENS,
+    PRIOR_TRACK,
+)
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
@@ -31,6 +38,14 @@ if TYPE_CHECKING:
     from sale.learning.health import JurorHealth
 
 DEFAULT = "default"
+DEFAULT_SAYS = (
+    "Weights default: a stated prior, fitted on nothing. Full marks of the jury and full entropy are worth "
+    f"{PRIOR_BUDGET:g} plans of {PRIOR_PLAN_TOKENS} tokens at the pool's highest price, {PRIOR_ENTROPY_SHARE:.0%} of "
+    f"it for entropy. Points for what an agent found count {PRIOR_EVIDENCE:g} times as much. Success at all "
+    f"like tasks against none is worth {PRIOR_TRACK:g} times that. `sale fit` makes others from your "
+    "own records."
+)
+"""What the default weights are, in words."""
 HEADLINE = {"pass@1": "solved", "dollars": "$ a task", "reliance": "dearest"}
 """Held-out measures that the list shows, and their headings."""
 LISTED = (
@@ -85,14 +100,24 @@ def list_weights(config_file: Path | None, *, as_json: bool) -> None:
 
 
 @weights.command()
-@click.argument("version")
+@click.argument("version", required=False)
 @config_option
 @json_option
-def show(version: str, config_file: Path | None, *, as_json: bool) -> None:
+def show(version: str | None, config_file: Path | None, *, as_json: bool) -> None:
     """One version: what it weighs, what it was fitted on, how it did held out.
 
-    VERSION is a number, or `shipped`: what comes with sale for the embedded pool.
+    VERSION is a number, or `shipped`: what comes with sale for the embedded pool, or `default`: what decides where
+    nothing was fitted. Without it the weights in use are shown.
     """
+    if version is None:
+        settings = config.load(config_file)
+        used, _ = with_memory(config_file, lambda memory: in_force(memory, settings))
+        version = DEFAULT if used is None else str(used.version or SOURCE)
+        if settings.weights is not None and not as_json:
+            output().print(f"{settings.origin} has weights of its own, in [weights]: they decide, and not these.")
+    if version == DEFAULT:
+        click.echo(document("weights", None)) if as_json else output().print(DEFAULT_SAYS)
+        return
     if version == SOURCE:
         found = _shipped(config.load(config_file))
     else:

@@ -46,13 +46,13 @@ class AgentSettings(Section):
     """A model of the embedded catalogue, by its id; `sale models list` shows them."""
     gguf: Path | None = None
     """A GGUF file of your own, run on this machine."""
-    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    endpoint: Annotated[str, Field(pattern=extensions.ADDRESS)] | None = None
     """Base URL of any OpenAI-compatible endpoint, usually ending in `/v1`."""
     provider: str | None = None
     """The provider of the model, by a protocol of its own: `anthropic`, `google`, `bedrock` and
     [others](native-models.md), a provider of an installed package, or `package.module:Name`. It may stand before the
     model, `model = "anthropic:claude-haiku-4-5"`. Keys of the table that are not named here are the provider's."""
-    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    base_url: Annotated[str, Field(pattern=extensions.ADDRESS)] | None = None
     """With `provider`: in place of its own address."""
     model: str | None = None
     """The model's name at its endpoint or provider; required with either."""

@@ -22,7 +22,8 @@ from sale.types.tools import Budget
 
 def all_faults(error: ValidationError) -> str:
     """Every fault, with where it is and what to do."""
-    return "; ".join(dict.fromkeys(fault_text(fault, _KEYS) for fault in error.errors())) + "."
+    told = "; ".join(dict.fromkeys(fault_text(fault, _KEYS) for fault in error.errors()))
+    return told if told.endswith("?") else f"{told}."
 
 
 _KEYS = sorted(

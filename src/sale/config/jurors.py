@@ -90,7 +90,7 @@ class MatchJurorSettings(OwnJurorSettings):
 class DecisionJurorSettings(OwnJurorSettings):
     """Of `kind = "decision"`."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://")]
+    endpoint: Annotated[str, Field(pattern=extensions.ADDRESS)]
     """The base URL, usually ending in `/v1`."""
     model: str
     """The model's name there."""
@@ -106,8 +106,8 @@ class FunctionJurorSettings(OwnJurorSettings):
     """Of `kind = "function"`."""
 
     function: Annotated[str, Field(pattern=f"^{extensions.PATH}$")]
-    """`package.module:name`, an async function of a `Question` that gives a number from 0 to 1, or `None` where it
-    cannot tell."""
+    """`package.module:name`, a function of a `Question`, plain or async, that gives a number from 0 to 1, or `None`
+    where it cannot tell."""
     price: Dollars | None = None
     """Dollars per million tokens; nothing unless given."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from sale import extensions
 from sale.config.sections import Dollars, Positive, Seconds, Section
 from sale.types.labels import read_labels
 
@@ -19,7 +20,7 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{
 class EmbeddingSettings(Section):
     """An endpoint for `/v1/embeddings`."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://")]
+    endpoint: Annotated[str, Field(pattern=extensions.ADDRESS)]
     """Base URL, usually ending in `/v1`."""
     model: str | None = None
     """The model's name there; the one the client names unless given."""

@@ -115,6 +115,11 @@ class AdaptedAgent:
         return None
 
     @property
+    def price_per_task(self) -> float | None:
+        """Dollars of one execution, where its terms name them."""
+        return self._terms.price_per_task
+
+    @property
     def dearest(self) -> float | None:
         """The price of a task, or what the budget allows, whichever is more."""
         known = (self._terms.price_per_task, max_dollars(self._terms.budget, self._terms.price))

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
+from sale.extensions import fault_text
 from sale.files.reading import read_text
 from sale.files.writing import write_text
 
@@ -32,9 +33,8 @@ def parse_tasks(text: str, origin: str) -> list[BenchTask]:
         try:
             task = BenchTask.model_validate_json(line)
         except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"])) or "the line"
-            raise InputError(f"{place}: {fault['msg']}", where=where) from error
+            fault = fault_text(error.errors()[0], BenchTask.model_fields, "the line")
+            raise InputError(fault, where=where) from error
         if task.id in tasks:
             raise InputError(f"the task {task.id!r} is there twice", where=where)
         tasks[task.id] = task

@@ -29,7 +29,15 @@ from benchmarks.outside.contenders import (
     without_check,
 )
 from benchmarks.outside.measures import measured
-from benchmarks.outside.report import afterwards_table, answer_line, check_table, loss_table, orders_line, router_table
+from benchmarks.outside.report import (
+    afterwards_table,
+    answer_line,
+    check_table,
+    loss_table,
+    orders_line,
+    reach_table,
+    router_table,
+)
 from benchmarks.outside.tables import SOURCES, right_or_wrong
 from sale.bench.routers.features import Embeddings
 from sale.errors import InputError, SaleError
@@ -83,6 +91,7 @@ def study(key: str, data: Path, routers: Sequence[str], seeds: int = SEEDS) -> t
     sheets = [
         router_table(key, source, table, entries),
         check_table(key, source, table, checked),
+        reach_table(key, source, table, stated),
         loss_table(key, source, table, stated),
         afterwards_table(key, source, table, afterwards(table, seeds)),
     ]

@@ -142,8 +142,8 @@ class AnswerScores:
 class BudgetCascade(Generic[Rule, Choice]):
     """A router over answers whose rule for going on is chosen within a budget of dollars for each task.
 
-    A subclass says what is learnt on the training table (`_learn`, the `Rule`), which choice of it fits a budget
-    (`_within`), and which agents are called by that choice (`_follow`).
+    A subclass says what is learnt on the training table (`_learn`), which choice of what is enough fits a budget
+    (`_within`), and whose answer counts and who is called by that choice (`_follow`).
     """
 
     name: str
@@ -154,8 +154,12 @@ class BudgetCascade(Generic[Rule, Choice]):
             raise InputError(f"the budget must not be negative, got {budget!r}", where=self.name)
         self._features = features
         self._budget = budget
-        self._learnt: PoolFit[Rule] | None = None
-        self._choice: Choice | None = None
+        self._learnt: PoolFit[tuple[Rule, Choice]] | None = None
+
+    @property
+    def choice(self) -> Choice | None:
+        """When it goes on; `None` before it is fitted."""
+        return None if self._learnt is None else self._learnt.what[1]
 
     def fit(self, train: OutcomeTable, /) -> None:
         """Learn to score answers, then choose within the budget.
@@ -165,16 +169,14 @@ class BudgetCascade(Generic[Rule, Choice]):
         """
         self._usable(train)
         need_tasks(train, self.name)
-        learnt = self._learn(train)
-        self._learnt = PoolFit(train.agents, learnt)
-        self._choice = self._within(learnt, self._budget)
+        rule = self._learn(train)
+        self._learnt = PoolFit(train.agents, (rule, self._within(rule, self._budget)))
 
     def route(self, test: OutcomeTable, /) -> Routing:
         """Call one agent after the other. Answers of agents that are not called are not looked at."""
-        learnt = recall(self._learnt, test, self.name)
+        rule, choice = recall(self._learnt, test, self.name)
         answers_of(test, self.name)
-        choice = self._within(learnt, self._budget) if self._choice is None else self._choice
-        chosen, called = self._follow(learnt, choice, test)
+        chosen, called = self._follow(rule, choice, test)
         nothing = np.zeros(len(test))
         return Routing(chosen=chosen, called=called, extra_dollars=nothing, extra_tokens=nothing)
 
@@ -193,7 +195,9 @@ class BudgetCascade(Generic[Rule, Choice]):
         """The same router, as far as it is fitted, with `budget` = `knob`."""
         other = copy.copy(self)
         other._budget = knob
-        other._choice = None if self._learnt is None else self._within(self._learnt.what, knob)
+        if self._learnt is not None:
+            rule = self._learnt.what[0]
+            other._learnt = PoolFit(self._learnt.agents, (rule, self._within(rule, knob)))
         return other
 
     def _usable(self, train: OutcomeTable) -> None:
@@ -206,8 +210,8 @@ class BudgetCascade(Generic[Rule, Choice]):
     def _learn(self, train: OutcomeTable) -> Rule:
         raise NotImplementedError
 
-    def _within(self, learnt: Rule, budget: float) -> Choice:
+    def _within(self, rule: Rule, budget: float) -> Choice:
         raise NotImplementedError
 
-    def _follow(self, learnt: Rule, choice: Choice, test: OutcomeTable) -> tuple[Ints, Bools]:
+    def _follow(self, rule: Rule, choice: Choice, test: OutcomeTable) -> tuple[Ints, Bools]:
         raise NotImplementedError

@@ -58,11 +58,6 @@ class Cope(BudgetCascade[_FittedStages, Thresholds]):
 
     name = "COPE"
 
-    @property
-    def thresholds(self) -> Thresholds | None:
-        """The confidences at which it stops; `None` before it is fitted."""
-        return self._choice
-
     def _usable(self, train: OutcomeTable) -> None:
         if train.agents != STAGES:
             raise InputError(
@@ -83,17 +78,17 @@ class Cope(BudgetCascade[_FittedStages, Thresholds]):
             dollars=train.dollars,
         )
 
-    def _within(self, learnt: _FittedStages, budget: float) -> Thresholds:
-        return _best(learnt, budget)
+    def _within(self, rule: _FittedStages, budget: float) -> Thresholds:
+        return _best(rule, budget)
 
-    def _follow(self, learnt: _FittedStages, choice: Thresholds, test: OutcomeTable) -> tuple[Ints, Bools]:
+    def _follow(self, rule: _FittedStages, choice: Thresholds, test: OutcomeTable) -> tuple[Ints, Bools]:
         shown = shown_checks(test)
         chosen = np.full(len(test), len(STAGES) - 1, dtype=np.intp)
         called = np.zeros(test.success.shape, dtype=np.bool_)
         going = np.arange(len(test))
         for stage, threshold in enumerate((choice.first, choice.second)):
             called[going, stage] = True
-            score = learnt.scores.score(test, stage, going, self.name)
+            score = rule.scores.score(test, stage, going, self.name)
             accepted = _by_check(score, shown[going, stage]) >= threshold
             chosen[going[accepted]] = stage
             going = going[~accepted]

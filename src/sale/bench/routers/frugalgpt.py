@@ -42,22 +42,17 @@ class FrugalGpt(BudgetCascade[_FittedCascade, Chain]):
 
     name = "FrugalGPT"
 
-    @property
-    def chain(self) -> Chain | None:
-        """The agents it calls, and the scores at which it stops; `None` before it is fitted."""
-        return self._choice
-
     def _learn(self, train: OutcomeTable) -> _FittedCascade:
         scores = AnswerScores.of(train, range(len(train.agents)), self._features, self.name)
         trials = Trials(scores=scores.held_out, success=train.success, dollars=train.dollars)
         return _FittedCascade(scores=scores, trials=trials, points=grid(trials, _worth_calling(train)))
 
-    def _within(self, learnt: _FittedCascade, budget: float) -> Chain:
-        return best(learnt.points, learnt.trials, budget)
+    def _within(self, rule: _FittedCascade, budget: float) -> Chain:
+        return best(rule.points, rule.trials, budget)
 
-    def _follow(self, learnt: _FittedCascade, choice: Chain, test: OutcomeTable) -> tuple[Ints, Bools]:
+    def _follow(self, rule: _FittedCascade, choice: Chain, test: OutcomeTable) -> tuple[Ints, Bools]:
         def score(agent: int, rows: Ints) -> Floats:
-            return learnt.scores.score(test, agent, rows, self.name)
+            return rule.scores.score(test, agent, rows, self.name)
 
         done = follow(choice, test.success.shape, score)
         return done.chosen, done.called

@@ -144,6 +144,7 @@ def afterwards(table: OutcomeTable, seeds: int = SEEDS) -> list[Entry]:
     named: dict[str, Callable[[], CheckedAttempts]] = {
         "match, without its margin": lambda: CheckedAttempts(STATED, margin=0.0),
         "match, two attempts": lambda: CheckedAttempts(STATED, attempts=2),
+        "match, judged on whole repositories": lambda: CheckedAttempts(STATED, divide=_by_group),
     }
     for worth in WORTHS:
         named[f"worth {worth:g}"] = lambda worth=worth: CheckedAttempts(STATED, worth=worth * unit)
@@ -192,6 +193,11 @@ def entry_of(
         price=price,
         learnt=learnt,
     )
+
+
+def _by_group(train: OutcomeTable) -> Sequence[tuple[Ints, Ints]]:
+    parts = group_folds(train.groups or train.ids)
+    return parts if len(parts) > 1 else []
 
 
 def _digest(table: OutcomeTable) -> str:

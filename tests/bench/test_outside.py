@@ -173,10 +173,14 @@ def test_tables_and_the_line_that_answers() -> None:
     entries = [*reference_lines(table), without_check(table), stated.entry]
     assert len(router_table("x", source, table, entries).rows) == 6
     later = afterwards_table("x", source, table, afterwards(table, seeds=1))
-    assert [row[0] for row in later.rows[1:3]] == ["match, without its margin", "match, two attempts"]
-    spent = [float(row[2].split()[0]) for row in later.rows[3 : 3 + len(WORTHS)]]
+    assert [row[0] for row in later.rows[1:4]] == [
+        "match, without its margin",
+        "match, two attempts",
+        "match, judged on whole repositories",
+    ]
+    spent = [float(row[2].split()[0]) for row in later.rows[4 : 4 + len(WORTHS)]]
     assert spent == sorted(spent), "the more a solved task is worth, the more is spent"
-    weaker = [row[0] for row in later.rows[3 + len(WORTHS) :]]
+    weaker = [row[0] for row in later.rows[4 + len(WORTHS) :]]
     assert weaker == [f"match, check {100 * passes:.0f}/{100 * refuses:.0f}" for passes, refuses in WEAKER]
     assert loss_table("x", source, table, stated).rows[0][0] == "all"
 

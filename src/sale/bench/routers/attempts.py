@@ -14,7 +14,7 @@ lies a step; so one of the worths tried is taken.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -116,6 +116,11 @@ class AttemptPlan:
         return Routing(chosen=chosen, called=called, extra_dollars=extra, extra_tokens=found.extra_tokens)
 
 
+def by_task(train: OutcomeTable) -> Sequence[tuple[Ints, Ints]]:
+    """Folds of single tasks, whatever they come from."""
+    return folds(len(train), FOLDS, SEED)
+
+
 @lru_cache(maxsize=1024)
 def _planned(
     chances: bytes, costs: bytes, spread: float, attempts: int, errors: CheckErrors
@@ -141,6 +146,7 @@ class CheckedAttempts:
         attempts: int = ATTEMPTS,
         worth: float | None = None,
         margin: float = MARGIN,
+        divide: Callable[[OutcomeTable], Sequence[tuple[Ints, Ints]]] = by_task,
         name: str = "attempts",
     ) -> None:
         """Set the terms.
@@ -150,6 +156,7 @@ class CheckedAttempts:
             attempts: Number of agents that may try a task.
             worth: Of a solved task, in dollars; by the rule of `match` unless given.
             margin: Standard errors by which more tasks must be solved than by the best agent, where the rule is used.
+            divide: The folds of training tasks, as (rest, held out), on which the rule looks.
             name: As tables show it.
         """
         if attempts < 1:
@@ -159,6 +166,7 @@ class CheckedAttempts:
         self._attempts = attempts
         self._worth = worth
         self._margin = margin
+        self._divide = divide
         self._learnt: PoolFit[_Knowledge] | None = None
         self._matched: float | None = None
 
@@ -211,8 +219,7 @@ class CheckedAttempts:
     def _match(self, train: OutcomeTable) -> float:
         worths = self.grid(train)
         success, dollars = np.zeros((WORTHS, len(train))), np.zeros((WORTHS, len(train)))
-        parts = folds(len(train), FOLDS, SEED) or [(np.arange(len(train)),) * 2]
-        for rest, held in parts:
+        for rest, held in self._divide(train) or [(np.arange(len(train)),) * 2]:
             known, table = _Knowledge.of(train.take(rest)), train.take(held)
             done: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
             for row, plan in enumerate(self._plans(known, worths)):

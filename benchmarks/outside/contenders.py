@@ -26,6 +26,8 @@ PRICE = 0.02
 PASSES, REFUSALS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.1, 0.2)
 STATED = CheckTerms(false_pass=0.2, false_fail=0.1, price=PRICE)
 """The check of the question."""
+WEAKER = ((0.4, 0.1), (0.6, 0.1), (0.8, 0.1), (0.8, 0.4))
+"""Wrong work passed and right work refused by checks beyond the surface, to see where they stop paying."""
 LEARNT = ("wtp-knn", "carrot-knn", "to-router-knn", *RELATED)
 """Routers that are fitted on outcomes, unless others are asked for. FrugalGPT needs answers. The variants that train a
 model an agent and fold (`wtp-mlp`, `carrot-text`, `to-router-mlp`) take minutes to hours each on these tables."""
@@ -133,7 +135,7 @@ def with_check(table: OutcomeTable, check: CheckTerms, seeds: int = SEEDS) -> Ch
 
 
 def afterwards(table: OutcomeTable, seeds: int = SEEDS) -> list[Entry]:
-    """What was asked once the answer was known: the stated check without the margin of `match`, and at fixed worths."""
+    """What was asked once the answer was known: the stated check with other goals, and checks that are worse."""
     best = best_single(table)
     unit = float(table.dollars[:, best].mean())
     seen = [replace(table, checks=verdicts(table.success > 0.0, STATED, seed)) for seed in range(seeds)]
@@ -142,12 +144,16 @@ def afterwards(table: OutcomeTable, seeds: int = SEEDS) -> list[Entry]:
     named: dict[str, Callable[[], CheckedAttempts]] = {
         "match, without its margin": lambda: CheckedAttempts(STATED, margin=0.0),
         "match, two attempts": lambda: CheckedAttempts(STATED, attempts=2),
+        "match, judged on whole repositories": lambda: CheckedAttempts(STATED, divide=_by_group),
     }
     for worth in WORTHS:
         named[f"worth {worth:g}"] = lambda worth=worth: CheckedAttempts(STATED, worth=worth * unit)
     found = [entry_of("match, folds by task: repositories are known", known, price=PRICE)]
     for name, maker in named.items():
         found.append(entry_of(name, [(one, cross_fit(maker, one)[0]) for one in seen], price=PRICE))
+    for false_pass, false_fail in WEAKER:
+        worse = with_check(table, CheckTerms(false_pass=false_pass, false_fail=false_fail, price=PRICE), seeds).entry
+        found.append(replace(worse, name=worse.name.replace("market, check", "match, check")))
     return found
 
 
@@ -187,6 +193,11 @@ def entry_of(
         price=price,
         learnt=learnt,
     )
+
+
+def _by_group(train: OutcomeTable) -> Sequence[tuple[Ints, Ints]]:
+    parts = group_folds(train.groups or train.ids)
+    return parts if len(parts) > 1 else []
 
 
 def _digest(table: OutcomeTable) -> str:

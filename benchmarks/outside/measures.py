@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.outside.contenders import CheckedEntry, Entry
 from sale.bench.metrics import best_single
 from sale.bench.report.tables import RESAMPLING
-from sale.bench.routers.protocol import Bools, Floats, OutcomeTable, Routing
+from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Routing
 from sale.bench.stats import Interval, PairedComparison, compare_paired, mean, paired_statistic, ratio
 from sale.learning.mixtures import hull
 
@@ -167,3 +167,47 @@ def _kinds(table: OutcomeTable, routing: Routing, price: float) -> Floats:
     passed = np.isclose(routing.extra_dollars, price * work, rtol=1e-9, atol=0.0)
     parts = [lost & ~refused & passed, lost & refused, lost & ~refused & ~passed, good & ~alone]
     return np.stack(parts).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """Tasks by how many agents were called one after the other and what came of it, per run."""
+
+    called: int
+    solved: bool
+    tasks: float
+    best: float
+    """Of them solved by the best agent."""
+    market_dollars: float
+    best_dollars: float
+
+
+def reaches(found: CheckedEntry, table: OutcomeTable) -> list[Reach]:
+    """How far tasks went, and where the money went; what did not happen is left out."""
+    best = best_single(table)
+    agents, good, dollars = (
+        np.stack(part) for part in zip(*(_ends(seen, routing) for seen, routing in found.runs), strict=True)
+    )
+    rows: list[Reach] = []
+    for called in sorted(set(agents.ravel().tolist())):
+        for solved in (True, False):
+            share = ((agents == called) & (good == solved)).mean(axis=0)
+            spent = (dollars * ((agents == called) & (good == solved))).mean(axis=0)
+            if share.any():
+                rows.append(
+                    Reach(
+                        called=called,
+                        solved=solved,
+                        tasks=float(share.sum()),
+                        best=float((share * table.success[:, best]).sum()),
+                        market_dollars=float(spent.sum()),
+                        best_dollars=float((share * table.dollars[:, best]).sum()),
+                    )
+                )
+    return rows
+
+
+def _ends(table: OutcomeTable, routing: Routing) -> tuple[Ints, Bools, Floats]:
+    """(T,) each: agents called, whether the task was solved, dollars."""
+    good: Bools = table.success[np.arange(len(table)), routing.chosen] > 0.0
+    return routing.called.sum(axis=1), good, (table.dollars * routing.called).sum(axis=1) + routing.extra_dollars

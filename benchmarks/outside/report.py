@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from benchmarks.outside.contenders import CheckedEntry, Entry
-from benchmarks.outside.measures import Measured, accounts, measured
+from benchmarks.outside.measures import Measured, accounts, measured, reaches
 from benchmarks.outside.tables import Source
 from sale.bench.metrics import best_single
 from sale.bench.report.report_table import ReportTable, format_scaled, percent
@@ -107,9 +107,9 @@ def afterwards_table(key: str, source: Source, table: OutcomeTable, entries: Seq
     ]
     return ReportTable(
         key=f"{key}-afterwards",
-        title=f"{source.title}: the stated check with other goals, asked afterwards",
+        title=f"{source.title}: the stated check with other goals, and worse checks, asked afterwards",
         head=(
-            "goal",
+            "goal or check",
             "solved, %",
             "$/task",
             "gained, points",
@@ -120,7 +120,8 @@ def afterwards_table(key: str, source: Source, table: OutcomeTable, entries: Seq
         rows=tuple(rows),
         note=(
             "Asked once the answer was known, so that these rows prove nothing. A worth is that of a solved task, in "
-            f"executions of the best agent. {_intervals(table)}"
+            "executions of the best agent; a check is named by what it passes of wrong work and refuses of right work, "
+            f"in percent. {_intervals(table)}"
         ),
     )
 
@@ -153,6 +154,39 @@ def loss_table(key: str, source: Source, table: OutcomeTable, stated: CheckedEnt
             "lost: right work refused",
             "lost: nobody asked solves it",
             "won",
+            "saved, %",
+        ),
+        rows=tuple(rows),
+        note="Means over the seeds of the check.",
+    )
+
+
+def reach_table(key: str, source: Source, table: OutcomeTable, stated: CheckedEntry) -> ReportTable:
+    """How far tasks went under the stated check, and where the dollars went."""
+    found = reaches(stated, table)
+    total = sum(one.market_dollars for one in found)
+    rows = [
+        (
+            f"{one.called}, {'solved' if one.solved else 'not solved'}",
+            f"{one.tasks:.1f}",
+            f"{one.best:.1f}",
+            f"{one.market_dollars / one.tasks:.{_digits(table)}f}",
+            f"{one.best_dollars / one.tasks:.{_digits(table)}f}",
+            f"{100 * one.market_dollars / total:.0f}",
+            f"{100 * (1 - one.market_dollars / one.best_dollars):.0f}",
+        )
+        for one in found
+    ]
+    return ReportTable(
+        key=f"{key}-attempts",
+        title=f"{source.title}: how many agents a task took under the stated check, and where the dollars went",
+        head=(
+            "agents called",
+            "tasks",
+            "the best agent solves",
+            "$/task",
+            "the best agent's $/task",
+            "of all dollars, %",
             "saved, %",
         ),
         rows=tuple(rows),

@@ -14,6 +14,8 @@ from benchmarks.outside.contenders import (
     PASSES,
     REFUSALS,
     STATED,
+    WEAKER,
+    WORTHS,
     afterwards,
     entry_of,
     learnt_entries,
@@ -23,15 +25,23 @@ from benchmarks.outside.contenders import (
     with_check,
     without_check,
 )
-from benchmarks.outside.measures import above_mixtures, accounts, measured
-from benchmarks.outside.report import afterwards_table, answer_line, check_table, loss_table, orders_line, router_table
+from benchmarks.outside.measures import above_mixtures, accounts, measured, reaches
+from benchmarks.outside.report import (
+    afterwards_table,
+    answer_line,
+    check_table,
+    loss_table,
+    orders_line,
+    reach_table,
+    router_table,
+)
 from benchmarks.outside.tables import SOURCES, group_folds, right_or_wrong, without_cheapest
 from sale.bench.routers.attempts import CheckTerms
 from sale.bench.routers.fixed import SingleAgent
 from sale.bench.routers.protocol import OutcomeTable
 from tests.bench.routers.tables import FEATURES, separable, table_of
 
-HEADS = ("routers", "checks", "losses", "afterwards")
+HEADS = ("routers", "checks", "attempts", "losses", "afterwards")
 
 
 def pool(tasks: int = 300, seed: int = 0) -> OutcomeTable:
@@ -132,6 +142,24 @@ def test_every_task_lost_is_accounted_for() -> None:
     assert (sure.passed_wrong, sure.refused_right) == (0.0, 0.0)
 
 
+def test_how_far_tasks_went_adds_up() -> None:
+    table = pool()
+    found = with_check(table, STATED, seeds=3)
+    parts = reaches(found, table)
+    assert [(one.called, one.solved) for one in parts] == sorted(
+        ((one.called, one.solved) for one in parts), key=lambda part: (part[0], not part[1])
+    )
+    assert {one.called for one in parts} == {1, 2, 3}
+    assert sum(one.tasks for one in parts) == pytest.approx(len(table))
+    assert sum(one.tasks for one in parts if one.solved) == pytest.approx(found.entry.success.sum())
+    assert sum(one.market_dollars for one in parts) == pytest.approx(found.entry.dollars.sum())
+    assert sum(one.best for one in parts) == pytest.approx(table.success[:, 1].sum())
+    assert sum(one.best_dollars for one in parts) == pytest.approx(table.dollars[:, 1].sum())
+    sheet = reach_table("x", SOURCES["swe-bench"], table, found)
+    assert sum(float(row[5]) for row in sheet.rows) == pytest.approx(100.0, abs=3.0)
+    assert sheet.rows[0][0] == "1, solved"
+
+
 def test_tables_and_the_line_that_answers() -> None:
     table, source = pool(), SOURCES["swe-bench"]
     checked = surface(table, seeds=1)
@@ -145,9 +173,15 @@ def test_tables_and_the_line_that_answers() -> None:
     entries = [*reference_lines(table), without_check(table), stated.entry]
     assert len(router_table("x", source, table, entries).rows) == 6
     later = afterwards_table("x", source, table, afterwards(table, seeds=1))
-    assert [row[0] for row in later.rows[1:3]] == ["match, without its margin", "match, two attempts"]
-    spent = [float(row[2].split()[0]) for row in later.rows[3:]]
+    assert [row[0] for row in later.rows[1:4]] == [
+        "match, without its margin",
+        "match, two attempts",
+        "match, judged on whole repositories",
+    ]
+    spent = [float(row[2].split()[0]) for row in later.rows[4 : 4 + len(WORTHS)]]
     assert spent == sorted(spent), "the more a solved task is worth, the more is spent"
+    weaker = [row[0] for row in later.rows[4 + len(WORTHS) :]]
+    assert weaker == [f"match, check {100 * passes:.0f}/{100 * refuses:.0f}" for passes, refuses in WEAKER]
     assert loss_table("x", source, table, stated).rows[0][0] == "all"
 
 

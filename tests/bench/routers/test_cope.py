@@ -63,7 +63,7 @@ def test_a_budget_buys_fewer_stages() -> None:
     assert dollars.mean() <= 3.0
     assert done.mean() == 0.5
     too_little = fitted(MIXED, budget=0.5)
-    assert too_little.thresholds == Thresholds(first=0.0, second=0.0), "the cheapest there is"
+    assert too_little.choice == Thresholds(first=0.0, second=0.0), "the cheapest there is"
 
 
 def test_where_stages_are_equal_the_cheaper_is_taken() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sale.bench.routers.attempts import CheckedAttempts, CheckTerms, match
-from sale.bench.routers.protocol import Floats, OutcomeTable
+from sale.bench.routers.protocol import Floats, Ints, OutcomeTable
 from sale.bench.routers.tuning import outcome
 from sale.errors import InputError
 from sale.learning.attempts import follow_attempts
@@ -151,3 +151,22 @@ def test_tables_that_teach_nothing(value: float, tasks: int) -> None:
     assert len(router.route(train).chosen) == tasks
     assert router.worth is not None
     assert router.worth > 0.0
+
+
+def test_the_rule_looks_at_the_folds_it_is_given() -> None:
+    table = pool(20)
+    asked: list[int] = []
+    even = np.arange(len(table)) % 2 == 0
+    halves = [(np.flatnonzero(even), np.flatnonzero(~even)), (np.flatnonzero(~even), np.flatnonzero(even))]
+
+    def divide(train: OutcomeTable) -> list[tuple[Ints, Ints]]:
+        asked.append(len(train))
+        return halves if len(asked) == 1 else []
+
+    router = CheckedAttempts(SURE, divide=divide)
+    router.fit(table)
+    by_halves = router.worth
+    router.fit(table)
+    assert asked == [len(table)] * 2
+    assert by_halves is not None
+    assert by_halves != router.worth, "what is seen on the tasks themselves is another matter"

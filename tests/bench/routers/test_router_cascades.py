@@ -115,8 +115,8 @@ def test_more_budget_more_success_and_every_call_is_paid() -> None:
     success, dollars = outcome(dear, test)
     assert dollars == pytest.approx((test.dollars * dear.called).sum(axis=1))
     assert success.mean() > outcome(cheap, test)[0].mean()
-    assert router.chain is not None
-    assert len(router.chain.agents) == 3
+    assert router.choice is not None
+    assert len(router.choice.agents) == 3
 
 
 def test_a_negative_budget_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from sale.bench.routers.estimators import (
     soft_classifier,
     units,
 )
-from sale.bench.routers.features import Embeddings, JoinedFeatures, WordNgrams
+from sale.bench.routers.features import Embeddings, JoinedFeatures, WordNgrams, distinct, sum_by
+from sale.bench.routers.oi_mas import OiMas
+from sale.bench.routers.strmac import Strmac
 from sale.bench.routers.wtp import WtpNearest
 from sale.models.embedding import MiniLMEmbedder, Vectors
 from tests.bench.routers.tables import separable
@@ -114,3 +117,30 @@ class TestPredictors:
 
     def test_small_tables_have_small_networks(self) -> None:
         assert [units(100, rows) for rows in (1, 50, 500)] == [4, 25, 100]
+
+
+def test_equal_items_stand_once_in_order_and_their_rows_add_up() -> None:
+    first, place = distinct(["b", "a", "b", "c", "a"])
+    assert first.tolist() == [0, 1, 3]
+    assert place.tolist() == [0, 1, 0, 2, 1]
+    rows = np.arange(10.0).reshape(5, 2)
+    assert sum_by(place, rows, 3).tolist() == [[4, 6], [10, 12], [6, 7]]
+    assert distinct([])[0].tolist() == []
+
+
+@pytest.mark.parametrize("make", [OiMas, Strmac])
+def test_a_text_that_many_tasks_share_teaches_what_its_copies_do(make: type[OiMas] | type[Strmac]) -> None:
+    table, other = separable(40, seed=5), separable(30, seed=6)
+    few = tuple(text.split()[0] for text in table.texts)
+    shared, apart = (
+        replace(table, texts=texts) for texts in (few, tuple(text + " " * row for row, text in enumerate(few)))
+    )
+    assert len(set(shared.texts)) < 15
+    assert len(set(apart.texts)) == 40
+    routings: list[list[list[int]]] = []
+    for known in (shared, apart):
+        router = make(WordNgrams())
+        router.fit(known)
+        routings.append([routing.chosen.tolist() for routing in router.sweep(other, router.grid(known))])
+    assert routings[0] == routings[1]
+    assert len({tuple(chosen) for chosen in routings[0]}) > 1

@@ -14,7 +14,7 @@ lies a step; so one of the worths tried is taken.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -116,6 +116,26 @@ class AttemptPlan:
         return Routing(chosen=chosen, called=called, extra_dollars=extra, extra_tokens=found.extra_tokens)
 
 
+def by_task(train: OutcomeTable) -> Sequence[tuple[Ints, Ints]]:
+    """Folds of single tasks, whatever they come from."""
+    return folds(len(train), FOLDS, SEED)
+
+
+@lru_cache(maxsize=1024)
+def _planned(
+    chances: bytes, costs: bytes, spread: float, attempts: int, errors: CheckErrors
+) -> tuple[AttemptPlan, ...]:
+    """Return a plan for each row of costs; kept, since no plan hangs on what a check went on to say."""
+    chance = np.frombuffer(chances, np.float64)
+    works = np.frombuffer(costs, np.float64).reshape(-1, len(chance))
+    best = np.argsort(works - chance, axis=1, kind="stable")[:, :MAX_AGENTS]
+    own = np.take_along_axis(works, best, axis=1)
+    found: AttemptPlans = best_plans(chance[best], own, np.full(len(works), spread), 1.0, attempts, check=errors)
+    return tuple(
+        AttemptPlan(agents=best[row], first=found.first[:, row], again=found.again[:, row]) for row in range(len(works))
+    )
+
+
 class CheckedAttempts:
     """As little as solves as many tasks as the best agent alone, a check of stated errors being there."""
 
@@ -126,6 +146,7 @@ class CheckedAttempts:
         attempts: int = ATTEMPTS,
         worth: float | None = None,
         margin: float = MARGIN,
+        divide: Callable[[OutcomeTable], Sequence[tuple[Ints, Ints]]] = by_task,
         name: str = "attempts",
     ) -> None:
         """Set the terms.
@@ -135,6 +156,7 @@ class CheckedAttempts:
             attempts: Number of agents that may try a task.
             worth: Of a solved task, in dollars; by the rule of `match` unless given.
             margin: Standard errors by which more tasks must be solved than by the best agent, where the rule is used.
+            divide: The folds of training tasks, as (rest, held out), on which the rule looks.
             name: As tables show it.
         """
         if attempts < 1:
@@ -144,6 +166,7 @@ class CheckedAttempts:
         self._attempts = attempts
         self._worth = worth
         self._margin = margin
+        self._divide = divide
         self._learnt: PoolFit[_Knowledge] | None = None
         self._matched: float | None = None
 
@@ -187,28 +210,16 @@ class CheckedAttempts:
     def _known(self, test: OutcomeTable) -> _Knowledge:
         return recall(self._learnt, test, self.name)
 
-    def _plans(self, known: _Knowledge, worths: Floats) -> list[AttemptPlan]:
+    def _plans(self, known: _Knowledge, worths: Floats) -> Sequence[AttemptPlan]:
         """Return the plan at each worth, all at once: only the ratio of cost and worth matters."""
         works = (1.0 + self._check.price) * known.works / worths[:, None]
-        best = np.argsort(works - known.chance, axis=1, kind="stable")[:, :MAX_AGENTS]
-        found: AttemptPlans = best_plans(
-            known.chance[best],
-            np.take_along_axis(works, best, axis=1),
-            np.full(len(worths), known.spread),
-            1.0,
-            self._attempts,
-            check=CheckErrors(false_pass=self._check.false_pass, false_fail=self._check.false_fail),
-        )
-        return [
-            AttemptPlan(agents=best[row], first=found.first[:, row], again=found.again[:, row])
-            for row in range(len(worths))
-        ]
+        errors = CheckErrors(false_pass=self._check.false_pass, false_fail=self._check.false_fail)
+        return _planned(known.chance.tobytes(), works.tobytes(), known.spread, self._attempts, errors)
 
     def _match(self, train: OutcomeTable) -> float:
         worths = self.grid(train)
         success, dollars = np.zeros((WORTHS, len(train))), np.zeros((WORTHS, len(train)))
-        parts = folds(len(train), FOLDS, SEED) or [(np.arange(len(train)),) * 2]
-        for rest, held in parts:
+        for rest, held in self._divide(train) or [(np.arange(len(train)),) * 2]:
             known, table = _Knowledge.of(train.take(rest)), train.take(held)
             done: dict[tuple[int, ...], tuple[Floats, Floats]] = {}
             for row, plan in enumerate(self._plans(known, worths)):

@@ -21,31 +21,18 @@ N = 8, τ₁ = 0.75, τ₂ = 0.5.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Self
 
 import numpy as np
 
-from sale.bench.routers.answer_scorer import (
-    AnswerScorer,
-    answer_facts,
-    answers_of,
-    fit_scorer,
-    held_out_scores,
-    shown_checks,
-)
-from sale.bench.routers.features import Features, Vectorise
-from sale.bench.routers.learning import PoolFit, need_tasks, recall
-from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable, Routing
+from sale.bench.routers.answer_scorer import AnswerScores, BudgetCascade, shown_checks
+from sale.bench.routers.protocol import Bools, Floats, Ints, OutcomeTable
 from sale.errors import InputError
 
 STAGES = ("small on its plan", "small on the large one's plan", "large on its plan")
 """The agents of a table of crossed cells. What a stage costs is what it adds to those before it."""
 THRESHOLDS = np.linspace(0.0, 1.0, 9)
-BUDGETS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +45,7 @@ class Thresholds:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _FittedStages:
-    vectorise: Vectorise
-    scorers: tuple[AnswerScorer, ...]
+    scores: AnswerScores
     """Of the first two stages: the third is always accepted."""
     confidence: Floats
     """(T, 2): on the training tasks, by scorers that did not see them."""
@@ -67,96 +53,47 @@ class _FittedStages:
     dollars: Floats
 
 
-class Cope:
+class Cope(BudgetCascade[_FittedStages, Thresholds]):
     """The cascade of three stages within a budget."""
 
     name = "COPE"
 
-    def __init__(self, features: Features, *, budget: float = np.inf) -> None:
-        """`budget`: mean dollars for each task that the cascade may cost on the training table."""
-        if not budget >= 0:
-            raise InputError(f"the budget must not be negative, got {budget!r}", where=self.name)
-        self._features = features
-        self._budget = budget
-        self._learnt: PoolFit[_FittedStages] | None = None
-        self._thresholds: Thresholds | None = None
+    def _usable(self, train: OutcomeTable) -> None:
+        if train.agents != STAGES:
+            raise InputError(
+                "a planner and an executor need crossed cells, and this table is one of agents",
+                where=self.name,
+                hint="`sale bench cross` records them; sale.bench.crossed_cells reads them.",
+            )
 
-    @property
-    def thresholds(self) -> Thresholds | None:
-        """The confidences at which it stops; `None` before it is fitted."""
-        return self._thresholds
+    def _cheapest(self, means: Floats) -> float:
+        return float(means[0])
 
-    def fit(self, train: OutcomeTable, /) -> None:
-        """Learn the confidence of answers, then the thresholds.
-
-        Raises:
-            InputError: The table is not one of crossed cells, or has no answers.
-        """
-        _need_stages(train)
-        need_tasks(train, self.name)
-        answers, shown = answers_of(train, self.name), shown_checks(train)
-        vectorise = self._features.learn([*train.texts, *(answer for row in answers for answer in row)])
-        facts = [
-            answer_facts(vectorise, train.texts, [row[stage] for row in answers], shown[:, stage]) for stage in (0, 1)
-        ]
-        scores = [held_out_scores(given, train.success[:, stage]) for stage, given in enumerate(facts)]
-        fitted = _FittedStages(
-            vectorise=vectorise,
-            scorers=tuple(fit_scorer(given, train.success[:, stage]) for stage, given in enumerate(facts)),
-            confidence=np.column_stack([_by_check(score, shown[:, stage]) for stage, score in enumerate(scores)]),
+    def _learn(self, train: OutcomeTable) -> _FittedStages:
+        scores = AnswerScores.of(train, (0, 1), self._features, self.name)
+        return _FittedStages(
+            scores=scores,
+            confidence=_by_check(scores.held_out, shown_checks(train)[:, :2]),
             success=train.success,
             dollars=train.dollars,
         )
-        self._learnt = PoolFit(train.agents, fitted)
-        self._thresholds = _best(fitted, self._budget)
 
-    def route(self, test: OutcomeTable, /) -> Routing:
-        """Go from stage to stage. Answers of stages that are not reached are not looked at."""
-        fitted, answers, shown = recall(self._learnt, test, self.name), answers_of(test, self.name), shown_checks(test)
-        enough = self._thresholds or _best(fitted, self._budget)
+    def _within(self, rule: _FittedStages, budget: float) -> Thresholds:
+        return _best(rule, budget)
+
+    def _follow(self, rule: _FittedStages, choice: Thresholds, test: OutcomeTable) -> tuple[Ints, Bools]:
+        shown = shown_checks(test)
         chosen = np.full(len(test), len(STAGES) - 1, dtype=np.intp)
         called = np.zeros(test.success.shape, dtype=np.bool_)
         going = np.arange(len(test))
-        for stage, threshold in enumerate((enough.first, enough.second)):
+        for stage, threshold in enumerate((choice.first, choice.second)):
             called[going, stage] = True
-            if len(going):
-                texts = [test.texts[row] for row in map(int, going)]
-                given = [answers[row][stage] for row in map(int, going)]
-                facts = answer_facts(fitted.vectorise, texts, given, shown[going, stage])
-                accepted = _by_check(fitted.scorers[stage](facts), shown[going, stage]) >= threshold
-                chosen[going[accepted]] = stage
-                going = going[~accepted]
+            score = rule.scores.score(test, stage, going, self.name)
+            accepted = _by_check(score, shown[going, stage]) >= threshold
+            chosen[going[accepted]] = stage
+            going = going[~accepted]
         called[going, len(STAGES) - 1] = True
-        nothing = np.zeros(len(test))
-        return Routing(chosen=chosen, called=called, extra_dollars=nothing, extra_tokens=nothing)
-
-    def sweep(self, test: OutcomeTable, knobs: Iterable[float], /) -> Iterator[Routing]:
-        """As `route` within each budget in turn."""
-        for budget in knobs:
-            yield self.at(budget).route(test)
-
-    def grid(self, train: OutcomeTable, /) -> Floats:
-        """Budgets from the first stage's mean cost to that of all stages, in equal ratios, and none."""
-        means = train.dollars.mean(axis=0)
-        low, high = float(means[0]), float(means.sum())
-        return np.array([*np.geomspace(low, high, BUDGETS), np.inf]) if low > 0 else np.array([high, np.inf])
-
-    def at(self, knob: float, /) -> Self:
-        """The same router, as far as it is fitted, with `budget` = `knob`."""
-        other = copy.copy(self)
-        other._budget = knob
-        if self._learnt is not None:
-            other._thresholds = _best(self._learnt.what, knob)
-        return other
-
-
-def _need_stages(table: OutcomeTable) -> None:
-    if table.agents != STAGES:
-        raise InputError(
-            "a planner and an executor need crossed cells, and this table is one of agents",
-            where=Cope.name,
-            hint="`sale bench cross` records them; sale.bench.crossed_cells reads them.",
-        )
+        return chosen, called
 
 
 def _by_check(score: Floats, shown: Floats) -> Floats:

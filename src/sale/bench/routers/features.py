@@ -8,14 +8,14 @@ embeddings, since code and arithmetic differ in tokens that a sentence embedding
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 from sklearn.feature_extraction import text as sklearn_text
 
-from sale.bench.routers.protocol import Floats
+from sale.bench.routers.protocol import Floats, Ints
 from sale.models.embedding import Embedder
 
 _TfidfVectorizer: Any = sklearn_text.TfidfVectorizer
@@ -30,6 +30,25 @@ class Features(Protocol):
     def learn(self, texts: Sequence[str], /) -> Vectorise:
         """Learn what there is in training texts alone; the function returned may be given any texts."""
         ...
+
+
+def distinct(items: Sequence[Hashable]) -> tuple[Ints, Ints]:
+    """Equal items as one: where each stands first, in order; and, for each item, its place among those.
+
+    Some tables name no more of a task than where it comes from. What is learnt from a text need be computed once then.
+    """
+    first: dict[Hashable, int] = {}
+    for row, item in enumerate(items):
+        first.setdefault(item, row)
+    place = {item: number for number, item in enumerate(first)}
+    return np.array([*first.values()], np.intp), np.array([place[item] for item in items], np.intp)
+
+
+def sum_by(place: Ints, values: Floats, count: int) -> Floats:
+    """(count, A) sums of the rows of `values`, (n, A), that have the same place."""
+    found: Floats = np.zeros((count, values.shape[1]))
+    np.add.at(found, place, values)
+    return found
 
 
 class Embeddings:

@@ -29,7 +29,7 @@ from scipy import optimize as scipy_optimize
 from scipy import special as scipy_special
 
 from sale.bench.routers.estimators import SEED, folds, neighbour_means
-from sale.bench.routers.features import Features, Vectorise
+from sale.bench.routers.features import Features, Vectorise, distinct, sum_by
 from sale.bench.routers.learning import PoolFit, need_tasks, recall
 from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
 from sale.errors import InputError
@@ -73,11 +73,14 @@ class OiMas:
         known = vectorise(train.texts)
         scale = float(train.dollars.mean(axis=0).max())
         cost = _confidence_weight(known, train)[:, None] * train.dollars / (scale if scale > 0 else 1.0)
-        inputs = _with_constant(known)
+        first, place = distinct(train.texts)
+        inputs = _with_constant(known[first])
         policy: Floats = np.zeros((inputs.shape[1], len(train.agents)))
         found: dict[float, Floats] = {}
         for weight in GRID:
-            policy = _learnt(inputs, train.success - weight * cost, policy)
+            # Tasks of one text have one chance: the sum of their rewards says all.
+            reward = sum_by(place, train.success - weight * cost, len(first))
+            policy = _learnt(inputs, reward, policy, len(train))
             found[float(weight)] = policy
         self._learnt = PoolFit(train.agents, _Policies(vectorise=vectorise, by_weight=found))
 
@@ -119,9 +122,8 @@ def _confidence_weight(known: Floats, train: OutcomeTable) -> Floats:
     return np.asarray(_special.expit((confidence - confidence.mean()) / (spread if spread > 0 else 1.0)))
 
 
-def _learnt(inputs: Floats, reward: Floats, start: Floats) -> Floats:
-    """The policy of the largest expected reward, less the penalty, found from `start` uphill."""
-    tasks = len(inputs)
+def _learnt(inputs: Floats, reward: Floats, start: Floats, tasks: int) -> Floats:
+    """The policy of the largest expected reward for a task, less the penalty, found from `start` uphill."""
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         policy = flat.reshape(start.shape)
@@ -129,7 +131,7 @@ def _learnt(inputs: Floats, reward: Floats, start: Floats) -> Floats:
         expected = (chance * reward).sum(axis=1, keepdims=True)
         slope = inputs.T @ (chance * (reward - expected)) / tasks
         penalty = PENALTY * float((policy**2).sum())
-        return penalty - float(expected.mean()), (2 * PENALTY * policy - slope).ravel()
+        return penalty - float(expected.sum()) / tasks, (2 * PENALTY * policy - slope).ravel()
 
     found = _optimize.minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
     return np.asarray(found.x, np.float64).reshape(start.shape)

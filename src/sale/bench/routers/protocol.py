@@ -63,9 +63,10 @@ class OutcomeTable:
     def take(self, rows: Sequence[int] | Ints) -> OutcomeTable:
         """The table of some tasks only, in the order given."""
         index: Any = np.asarray(rows, dtype=np.intp)
+        rows = index.tolist()
 
         def pick(values: tuple[Any, ...] | None) -> Any:  # noqa: ANN401  a tuple of whatever it is given
-            return None if values is None else tuple(values[int(row)] for row in index)
+            return None if values is None else tuple(map(values.__getitem__, rows))
 
         return OutcomeTable(
             agents=self.agents,

@@ -30,9 +30,9 @@ from scipy import optimize as scipy_optimize
 from scipy import special as scipy_special
 
 from sale.bench.routers.estimators import SEED
-from sale.bench.routers.features import Features, Vectorise
+from sale.bench.routers.features import Features, Vectorise, distinct, sum_by
 from sale.bench.routers.learning import PoolFit, need_tasks, recall
-from sale.bench.routers.protocol import Floats, OutcomeTable, Routing
+from sale.bench.routers.protocol import Floats, Ints, OutcomeTable, Routing
 from sale.errors import InputError
 
 _optimize: Any = scipy_optimize  # scipy is untyped
@@ -86,7 +86,10 @@ class Strmac:
         cheapest = np.where(success > 0.0, prices, np.inf).min(axis=1, keepdims=True, initial=np.inf)
         solved = np.isfinite(cheapest[:, 0])
         weights = success[solved] * cheapest[solved] / prices
-        found = _contrast(states[solved], weights, agents)
+        said = [(train.texts[task], failed[task].tobytes()) for task in rows]
+        kinds = [*((text, b"") for text in train.texts), *said]
+        first, place = distinct([kind for kind, one in zip(kinds, solved, strict=True) if one])
+        found = _contrast(states[solved][first], place, weights, agents)
         space = _Space(vectorise=vectorise, states=found[0], agents=found[1], log_prices=np.log(prices))
         self._learnt = PoolFit(train.agents, space)
 
@@ -139,8 +142,15 @@ def _cosines(states: Floats, agents: Floats) -> Floats:
     return _unit(states)[0] @ _unit(agents)[0].T
 
 
-def _contrast(states: Floats, weights: Floats, agents: int) -> tuple[Floats, Floats]:
-    """Projection of states and vectors of agents; of the positives a state weighs the cheapest pulls most."""
+def _contrast(states: Floats, place: Ints, weights: Floats, agents: int) -> tuple[Floats, Floats]:
+    """Projection of states and vectors of agents; of the positives a state weighs the cheapest pulls most.
+
+    Args:
+        states: (S, d + 1 + A), each once.
+        place: (n,) the state of each example.
+        weights: (n, A) of the agents there.
+        agents: A.
+    """
     rng = np.random.default_rng(SEED)
     width = states.shape[1]
     start = rng.standard_normal((width + agents, DIMENSIONS)) / np.sqrt(DIMENSIONS)
@@ -148,14 +158,17 @@ def _contrast(states: Floats, weights: Floats, agents: int) -> tuple[Floats, Flo
         # Nothing is solved: with all agents alike the cheapest is taken.
         return np.zeros((width, DIMENSIONS)), np.ones((agents, DIMENSIONS))
 
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(weights)
+
     def loss(flat: Floats) -> tuple[float, Floats]:
         held = flat.reshape(start.shape)
         (near, near_length), (own, own_length) = _unit(states @ held[:width]), _unit(held[width:])
-        scores = near @ own.T / TEMPERATURE
-        with np.errstate(divide="ignore"):
-            pulled = scores + np.log(weights)
+        scores = (near @ own.T / TEMPERATURE)[place]
+        pulled = scores + log_weights
         all_of, good_of = (_special.logsumexp(one, axis=1, keepdims=True) for one in (scores, pulled))
-        slope = (np.exp(scores - all_of) - np.exp(pulled - good_of)) / (TEMPERATURE * len(states))
+        slope = (np.exp(scores - all_of) - np.exp(pulled - good_of)) / (TEMPERATURE * len(place))
+        slope = sum_by(place, slope, len(states))
         near_slope = _through_unit(slope @ own, near, near_length)
         own_slope = _through_unit(slope.T @ near, own, own_length)
         found = np.vstack([states.T @ near_slope, own_slope]) + 2 * PENALTY * held

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from sale.auction.jury import convene
 from sale.auction.ledger import worst_usage
@@ -19,6 +20,9 @@ from sale.auction.questions import Seat
 from sale.errors import CapError, ConfigError, InputError
 from sale.types import AuctionRules, Evidence, Pair, Price, Strategy, Task, ToolInfo, Usage
 from sale.wording import quantity
+
+
+Tools = tuple[ToolInfo, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +48,10 @@ def fan_out(
     writing = min(len(bidders), rules.shortlist or len(bidders))
     cheaper = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine and rules.plans else []
     asks = _WorstCalls()
-    asks.add([(bidder.price, _worst_bid(bidder, task, rules)) for bidder in bidders if rules.plans], most=writing)
-    asks.add([(bidder.price, _worst_refinement(bidder.tools, task, rules, seen)) for bidder in cheaper], most=writing)
     longest = _longest(rules, seen)
+    first, refined = _worst_bids(task, rules), _worst_refinements(task, rules, longest)
+    asks.add([(one.price, first(*_shown(one))) for one in bidders if rules.plans], most=writing)
+    asks.add([(one.price, refined(tuple(one.tools))) for one in cheaper], most=writing)
     jury = convene(rules.jury, jurors)
     for plans in (writing, min(writing, len(cheaper))):
         asks.add(jury.bounds(task, plans, longest))
@@ -77,17 +82,23 @@ class _WorstCalls:
         self.dollars += sum(sorted((price.dollars(usage) for price, usage in asked), reverse=True)[:count])
 
 
-def _worst_bid(bidder: Bidder, task: Task, rules: AuctionRules) -> Usage:
-    found = longest_evidence() if looker_of(bidder) is not None else ()
-    return worst_usage(bid_prompt(task, bidder.tools, rules.strategy_tokens, found), rules.strategy_tokens)
+def _shown(bidder: Bidder) -> tuple[Tools, tuple[Evidence, ...]]:
+    """Return what tells the first prompts of a task apart."""
+    return tuple(bidder.tools), longest_evidence() if looker_of(bidder) is not None else ()
 
 
-def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules, seen: Sequence[Evidence]) -> Usage:
-    own = _longest(rules, seen)
-    past = "x" * EXAMPLE_TASK_BYTES
+def _worst_bids(task: Task, rules: AuctionRules) -> Callable[[Tools, tuple[Evidence, ...]], Usage]:
+    """Return the bound of a first bid by tools and evidence; a prompt that several agents share is rendered once."""
+    most = rules.strategy_tokens
+    return cache(lambda tools, found: worst_usage(bid_prompt(task, tools, most, found), most))
+
+
+def _worst_refinements(task: Task, rules: AuctionRules, own: Strategy) -> Callable[[Tools], Usage]:
+    """Return the bound of a refined bid by tools, where an agent's first bid is `own`; as for first bids."""
+    most, past = rules.strategy_tokens, "x" * EXAMPLE_TASK_BYTES
     pair = Pair(auction_id="", task=past, similarity=0.0, losing=own.text, winning=own.text, own="both")
-    prompt = refine_prompt(task, tools, rules.strategy_tokens, own=own, pairs=[pair] * rules.examples)
-    return worst_usage(prompt, rules.strategy_tokens)
+    pairs = [pair] * rules.examples
+    return cache(lambda tools: worst_usage(refine_prompt(task, tools, most, own=own, pairs=pairs), most))
 
 
 def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:

@@ -62,6 +62,6 @@ def strategy_entropy(tokens: Sequence[TokenLogprobs]) -> Entropy | None:
     return Entropy(
         normalised=math.fsum(normalised[measured].tolist()) / count,
         nats=math.fsum(nats[measured].tolist()) / count,
-        top_k=max([len(token.top) for token in tokens]) or 1,
+        top_k=max(len(token.top) for token in tokens) or 1,
         tokens=count,
     )

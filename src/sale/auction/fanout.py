@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from sale.auction.jury import convene
 from sale.auction.ledger import worst_usage
@@ -17,10 +17,10 @@ from sale.auction.prompts import (
 )
 from sale.auction.protocols import Bidder, Juror
 from sale.auction.questions import Seat
+from sale.auction.text import REMEMBERED
 from sale.errors import CapError, ConfigError, InputError
 from sale.types import AuctionRules, Evidence, Pair, Price, Strategy, Task, ToolInfo, Usage
 from sale.wording import quantity
-
 
 Tools = tuple[ToolInfo, ...]
 
@@ -49,9 +49,10 @@ def fan_out(
     cheaper = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine and rules.plans else []
     asks = _WorstCalls()
     longest = _longest(rules, seen)
-    first, refined = _worst_bids(task, rules), _worst_refinements(task, rules, longest)
-    asks.add([(one.price, first(*_shown(one))) for one in bidders if rules.plans], most=writing)
-    asks.add([(one.price, refined(tuple(one.tools))) for one in cheaper], most=writing)
+    tokens, examples = rules.strategy_tokens, rules.examples
+    asks.add([(one.price, _worst_bid(task, *_shown(one), tokens)) for one in bidders if rules.plans], most=writing)
+    refined = [(one.price, _worst_refinement(task, tuple(one.tools), longest, examples, tokens)) for one in cheaper]
+    asks.add(refined, most=writing)
     jury = convene(rules.jury, jurors)
     for plans in (writing, min(writing, len(cheaper))):
         asks.add(jury.bounds(task, plans, longest))
@@ -87,18 +88,18 @@ def _shown(bidder: Bidder) -> tuple[Tools, tuple[Evidence, ...]]:
     return tuple(bidder.tools), longest_evidence() if looker_of(bidder) is not None else ()
 
 
-def _worst_bids(task: Task, rules: AuctionRules) -> Callable[[Tools, tuple[Evidence, ...]], Usage]:
-    """Return the bound of a first bid by tools and evidence; a prompt that several agents share is rendered once."""
-    most = rules.strategy_tokens
-    return cache(lambda tools, found: worst_usage(bid_prompt(task, tools, most, found), most))
+@lru_cache(REMEMBERED)
+def _worst_bid(task: Task, tools: Tools, found: tuple[Evidence, ...], most: int) -> Usage:
+    """Return the most that a first bid of `most` tokens takes. A prompt that several agents share is rendered once."""
+    return worst_usage(bid_prompt(task, tools, most, found), most)
 
 
-def _worst_refinements(task: Task, rules: AuctionRules, own: Strategy) -> Callable[[Tools], Usage]:
-    """Return the bound of a refined bid by tools, where an agent's first bid is `own`; as for first bids."""
-    most, past = rules.strategy_tokens, "x" * EXAMPLE_TASK_BYTES
+@lru_cache(REMEMBERED)
+def _worst_refinement(task: Task, tools: Tools, own: Strategy, examples: int, most: int) -> Usage:
+    """Return the most that a refined bid takes, where an agent's first bid is `own`; as for first bids."""
+    past = "x" * EXAMPLE_TASK_BYTES
     pair = Pair(auction_id="", task=past, similarity=0.0, losing=own.text, winning=own.text, own="both")
-    pairs = [pair] * rules.examples
-    return cache(lambda tools: worst_usage(refine_prompt(task, tools, most, own=own, pairs=pairs), most))
+    return worst_usage(refine_prompt(task, tools, most, own=own, pairs=[pair] * examples), most)
 
 
 def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:

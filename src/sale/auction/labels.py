@@ -21,6 +21,7 @@ SHARE = 4
 """At most one of so many possible labels is used: there are always others to draw."""
 TRIES = 64
 """Draws for one label. After that it may be one that a plan names: a plan that names every label gains nothing."""
+_LETTER_OF = bytes(ord(LETTERS[byte % len(LETTERS)]) for byte in range(256))
 _WORD = re.compile(r"[A-Z]+")
 
 
@@ -68,4 +69,4 @@ def _words(text: str) -> frozenset[str]:
 
 def _draw(root: bytes, turn: int, width: int) -> str:
     digest = hashlib.sha256(root + turn.to_bytes(8)).digest()
-    return "".join(LETTERS[byte % len(LETTERS)] for byte in digest[:width])
+    return digest[:width].translate(_LETTER_OF).decode()

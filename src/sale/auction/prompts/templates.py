@@ -64,7 +64,7 @@ class PromptFolder:
         return self._environment.get_template(f"{name}.md.j2").render(values).strip()
 
     def _whole(self, file: str) -> str:
-        """The source of a template, what it includes put in its place: to look up and to render each part takes longer."""
+        """The source of a template, what it includes put in its place: to render part by part takes longer."""
         source = self._files.joinpath(file).read_text(encoding="utf-8")
         return _INCLUDE.sub(lambda found: self._whole(found[1]), source)
 

@@ -220,9 +220,9 @@ class Market(Resource):
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore, tenant: str = DEFAULT) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
-        auction = await self.award(task, AuctionTerms(observe=observe, tenant=tenant))
+        auction = await self._hold(task, AuctionTerms(observe=observe, tenant=tenant))
         if memory := await self.memory():
-            await memory.close_unexecuted(auction.id)
+            await memory.award(auction, unexecuted=True)
         return auction
 
     def worst_auction(self, task: Task | str, terms: AuctionTerms) -> float:

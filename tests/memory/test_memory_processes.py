@@ -221,7 +221,10 @@ async def test_an_auction_held_for_its_own_sake_outlives_its_process(place: Plac
     async with await AuctionMemory.open(place, embedder=HashEmbedder()) as memory:
         await remember(memory, "x", "sort", verdict=None)
         await memory.close_unexecuted("x")
-    assert (await the_record(place, "x")).status == "awarded"
+        await memory.begin("y", Task(text="sort"))
+        await memory.award(auction("y", Task(text="sort"), (bid("a", 1.0),)), unexecuted=True)
+    for name in ("x", "y"):
+        assert (await the_record(place, name)).status == "awarded"
 
 
 async def test_many_processes_make_and_fill_one_memory_at_once(place: Place, others: Others):

@@ -27,17 +27,21 @@ def token_entropies(tokens: Sequence[TokenLogprobs]) -> tuple[NDArray[np.float64
     import numpy as np  # noqa: PLC0415  the help of a verb, which needs no arrays, comes without it
 
     given = [[logprob for _, logprob in token.top] or [token.logprob] for token in tokens]
-    counts = np.array([len(row) for row in given])
-    width = int(counts.max())
-    rows = np.array([row + [-math.inf] * (width - len(row)) for row in given])
-    masses = np.exp(np.minimum(rows, 0.0))
+    counts = [len(row) for row in given]
+    width = max(counts)
+    if min(counts) < width:
+        given = [row + [-math.inf] * (width - len(row)) for row in given]
+    masses = np.exp(np.minimum(np.array(given), 0.0))
     total = masses.sum(axis=1)
     total[~(total > 0.0)] = math.nan  # nor where one of them is not a number
     # Rounded log-probabilities can sum to slightly more than one; what they lack to it is one bucket more.
-    shares = np.column_stack([masses, np.maximum(1.0 - total, 0.0)]) / np.maximum(total, 1.0)[:, None]
+    shares = np.empty((len(given), width + 1))
+    shares[:, :width] = masses
+    shares[:, width] = np.maximum(1.0 - total, 0.0)
+    shares /= np.maximum(total, 1.0)[:, None]
     nats = -(shares * np.log(np.where(shares > 0.0, shares, 1.0))).sum(axis=1)
     nats = np.maximum(nats, 0.0)
-    return nats, np.minimum(1.0, nats / np.log(counts + 1))
+    return nats, np.minimum(1.0, nats / np.log(np.array(counts) + 1))
 
 
 def token_entropy(token: TokenLogprobs) -> tuple[float, float] | None:
@@ -56,8 +60,8 @@ def strategy_entropy(tokens: Sequence[TokenLogprobs]) -> Entropy | None:
     if not count:
         return None
     return Entropy(
-        normalised=math.fsum(normalised[measured]) / count,
-        nats=math.fsum(nats[measured]) / count,
-        top_k=max(len(token.top) or 1 for token in tokens),
+        normalised=math.fsum(normalised[measured].tolist()) / count,
+        nats=math.fsum(nats[measured].tolist()) / count,
+        top_k=max(len(token.top) for token in tokens) or 1,
         tokens=count,
     )

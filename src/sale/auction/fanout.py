@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sale.auction.jury import convene
 from sale.auction.ledger import worst_usage
@@ -16,9 +17,12 @@ from sale.auction.prompts import (
 )
 from sale.auction.protocols import Bidder, Juror
 from sale.auction.questions import Seat
+from sale.auction.text import REMEMBERED
 from sale.errors import CapError, ConfigError, InputError
 from sale.types import AuctionRules, Evidence, Pair, Price, Strategy, Task, ToolInfo, Usage
 from sale.wording import quantity
+
+Tools = tuple[ToolInfo, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +48,11 @@ def fan_out(
     writing = min(len(bidders), rules.shortlist or len(bidders))
     cheaper = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine and rules.plans else []
     asks = _WorstCalls()
-    asks.add([(bidder.price, _worst_bid(bidder, task, rules)) for bidder in bidders if rules.plans], most=writing)
-    asks.add([(bidder.price, _worst_refinement(bidder.tools, task, rules, seen)) for bidder in cheaper], most=writing)
     longest = _longest(rules, seen)
+    tokens, examples = rules.strategy_tokens, rules.examples
+    asks.add([(one.price, _worst_bid(task, *_shown(one), tokens)) for one in bidders if rules.plans], most=writing)
+    refined = [(one.price, _worst_refinement(task, tuple(one.tools), longest, examples, tokens)) for one in cheaper]
+    asks.add(refined, most=writing)
     jury = convene(rules.jury, jurors)
     for plans in (writing, min(writing, len(cheaper))):
         asks.add(jury.bounds(task, plans, longest))
@@ -77,17 +83,23 @@ class _WorstCalls:
         self.dollars += sum(sorted((price.dollars(usage) for price, usage in asked), reverse=True)[:count])
 
 
-def _worst_bid(bidder: Bidder, task: Task, rules: AuctionRules) -> Usage:
-    found = longest_evidence() if looker_of(bidder) is not None else ()
-    return worst_usage(bid_prompt(task, bidder.tools, rules.strategy_tokens, found), rules.strategy_tokens)
+def _shown(bidder: Bidder) -> tuple[Tools, tuple[Evidence, ...]]:
+    """Return what tells the first prompts of a task apart."""
+    return tuple(bidder.tools), longest_evidence() if looker_of(bidder) is not None else ()
 
 
-def _worst_refinement(tools: Sequence[ToolInfo], task: Task, rules: AuctionRules, seen: Sequence[Evidence]) -> Usage:
-    own = _longest(rules, seen)
+@lru_cache(REMEMBERED)
+def _worst_bid(task: Task, tools: Tools, found: tuple[Evidence, ...], most: int) -> Usage:
+    """Return the most that a first bid of `most` tokens takes. A prompt that several agents share is rendered once."""
+    return worst_usage(bid_prompt(task, tools, most, found), most)
+
+
+@lru_cache(REMEMBERED)
+def _worst_refinement(task: Task, tools: Tools, own: Strategy, examples: int, most: int) -> Usage:
+    """Return the most that a refined bid takes, where an agent's first bid is `own`; as for first bids."""
     past = "x" * EXAMPLE_TASK_BYTES
     pair = Pair(auction_id="", task=past, similarity=0.0, losing=own.text, winning=own.text, own="both")
-    prompt = refine_prompt(task, tools, rules.strategy_tokens, own=own, pairs=[pair] * rules.examples)
-    return worst_usage(prompt, rules.strategy_tokens)
+    return worst_usage(refine_prompt(task, tools, most, own=own, pairs=[pair] * examples), most)
 
 
 def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:

@@ -148,7 +148,8 @@ def _request(prompt: Prompt, labels: Sequence[str]) -> JudgeRequest:
 
 def _bound(juror: Juror, request: JudgeRequest) -> tuple[Price, Usage]:
     """A juror's price, and the most that one judgement of its takes."""
-    if isinstance(juror, BoundedJuror):
+    # To tell by a protocol takes longer than to look for the attribute, and most jurors have no bound of their own.
+    if hasattr(juror, "usage_bound") and isinstance(juror, BoundedJuror):
         return juror.price, declared_bound(juror.name, lambda: juror.usage_bound(request))
     return juror.price, worst_usage(request.prompt, request.max_tokens)
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import count as numbers
+
+from sale.auction.text import REMEMBERED
 
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 """No vowels, so that a label is hardly ever a word, which could please a juror."""
@@ -18,6 +21,7 @@ SHARE = 4
 """At most one of so many possible labels is used: there are always others to draw."""
 TRIES = 64
 """Draws for one label. After that it may be one that a plan names: a plan that names every label gains nothing."""
+_LETTER_OF = bytes(ord(LETTERS[byte % len(LETTERS)]) for byte in range(256))
 _WORD = re.compile(r"[A-Z]+")
 
 
@@ -40,7 +44,7 @@ def draw_labels(count: int, seed: Iterable[str], texts: Sequence[str] = ()) -> l
         texts: What stands on the ballot; labels that it names are not drawn.
     """
     root = hashlib.sha256("\0".join(seed).encode(errors="surrogatepass")).digest()
-    named = {word for text in texts for word in _WORD.findall(text.upper())}
+    named = frozenset[str]().union(*map(_words, texts))
     width = label_width(count)
     apart = 2 * count <= len(LETTERS)
     drawn = (_draw(root, turn, width) for turn in numbers())
@@ -57,6 +61,12 @@ def draw_labels(count: int, seed: Iterable[str], texts: Sequence[str] = ()) -> l
     return labels
 
 
+@lru_cache(REMEMBERED)
+def _words(text: str) -> frozenset[str]:
+    """Return what a text could name as a label; every juror is shown the same texts."""
+    return frozenset(_WORD.findall(text.upper()))
+
+
 def _draw(root: bytes, turn: int, width: int) -> str:
     digest = hashlib.sha256(root + turn.to_bytes(8)).digest()
-    return "".join(LETTERS[byte % len(LETTERS)] for byte in digest[:width])
+    return digest[:width].translate(_LETTER_OF).decode()

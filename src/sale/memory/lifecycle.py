@@ -93,8 +93,13 @@ def begin(
     rows.insert(connection)
 
 
-def award(connection: Connection, auction: Auction, owner: str) -> None:
+def award(connection: Connection, auction: Auction, owner: str | None) -> None:
     """From `open` to `awarded`. From `abandoned` too: if the auction was taken for dead, what it paid for is kept.
+
+    Args:
+        connection: Writing.
+        auction: What it came to.
+        owner: Holds it until its work is settled; `None` where none will be done, as after `release`.
 
     Raises:
         InputError: It was not begun, or for another task, or has its award; or the winner is none of the bids.

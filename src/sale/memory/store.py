@@ -139,15 +139,19 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries,
             self._database.write_later(undo)
             raise
 
-    async def award(self, auction: Auction) -> None:
+    async def award(self, auction: Auction, *, unexecuted: bool = False) -> None:
         """Put on record everything an auction came to, before the winner starts to work.
+
+        Args:
+            auction: What it came to.
+            unexecuted: Whether the work will not be done: the same as `close_unexecuted` next, in one step.
 
         Raises:
             InputError: It was not begun, was begun for another task, or has its award; or the winner is none of the
                 bids.
             StoreError: The memory cannot be written; then nothing of this is.
         """
-        owner = self._database.token
+        owner = None if unexecuted else self._database.token
         await self._database.write(lambda connection: lifecycle.award(connection, auction, owner))
 
     async def settle(

@@ -161,6 +161,8 @@ class TrackIndex:
         counts = self._successes + self._failures
         if tenants is not None:
             counts = np.where(np.isin(self._tenant, tenants), counts, 0.0)
+        if not counts.any():
+            return {agent: TrackRecord(agent=agent, successes=0.0, failures=0.0) for agent in agents}
         found = {agent: self._nearest(agent, counts, similarities, exactly) for agent in agents}
         nearest = max((float(near[0]) for near, *_ in found.values() if len(near)), default=0.0)
         return {

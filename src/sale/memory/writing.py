@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, updat
 from sale.errors import InputError
 from sale.memory import vector_table
 from sale.memory.columns import text_digest
+from sale.memory.insertion import INSERT, insert_rows
 from sale.memory.records import Judgement
 from sale.memory.schema import (
     auctions,
@@ -21,7 +22,6 @@ from sale.memory.schema import (
     embeddings,
     executions,
     juror_weights,
-    metadata,
     outcomes,
     pairs,
     refinements,
@@ -38,8 +38,6 @@ Part = Literal["auction", "execution", "outcome", "stray"]
 Fields = dict[str, Any]
 
 # Statements are made once: to build one anew takes several times as long as to run it.
-INSERT: Final = {table: insert(table) for table in metadata.sorted_tables}
-"""Tables after those they refer to."""
 _RAISE: Final = update(state).values(revision=state.c.revision + bindparam("by"))
 _REVISION: Final = select(state.c.revision)
 _KNOWN_MODELS: Final = select(success_models.c.digest).where(
@@ -69,14 +67,14 @@ class Rows:
 
     def insert(self, connection: Connection) -> None:
         """Insert all."""
-        for table, statement in INSERT.items():
+        for table in INSERT:
             if rows := self._rows.get(table):
                 if table is pairs:
                     rows = shorten(connection, rows)
                 if table is success_models:
                     rows = _new_models(connection, rows)
                 if rows:
-                    connection.execute(statement, rows)
+                    insert_rows(connection, table, rows)
                     if table is embeddings:
                         vector_table.follow(connection, rows)
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from jinja2.meta import find_referenced_templates
 
 from sale.auction.text import REMEMBERED, without_answers, without_scores, without_verdicts
 from sale.types import Prompt
 
+_INCLUDE = re.compile(r'^\{% include "([^"]+)" %\}\n?', re.MULTILINE)
 _MARK = re.compile(r"<(\s*+(?:/\s*+)?(?:task|plan|answer|reference|result|found|source))\b", re.IGNORECASE)
 
 
@@ -32,10 +33,9 @@ class PromptFolder:
         Args:
             package: The package that holds the files, `sale.auction.prompts`.
         """
-        parent, _, folder = package.rpartition(".")
         self._files = files(package)
         self._environment = Environment(
-            loader=PackageLoader(parent, folder),
+            loader=FunctionLoader(self._whole),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -62,6 +62,11 @@ class PromptFolder:
     def text(self, name: str, values: Mapping[str, object]) -> str:
         """A file of the folder as plain text, where no prompt with a system text is made of it."""
         return self._environment.get_template(f"{name}.md.j2").render(values).strip()
+
+    def _whole(self, file: str) -> str:
+        """The source of a template, what it includes put in its place: to render part by part takes longer."""
+        source = self._files.joinpath(file).read_text(encoding="utf-8")
+        return _INCLUDE.sub(lambda found: self._whole(found[1]), source)
 
     @cached_property
     def _system(self) -> str:

@@ -100,7 +100,7 @@ async def until(memory: AuctionMemory, step: str) -> None:
     await wait()
 
 
-def hang(*_: object) -> None:
+def hang(*_: object, **__: object) -> None:
     say("waiting")
     Path("/dev/stdin").read_bytes()
 

@@ -41,7 +41,7 @@ def bring_up_to_date(connection: Connection, version: str | None, schema: Schema
 
     Args:
         connection: In a writing transaction that no other process can be in; the caller commits.
-        version: The stored revision; `None` for a database without tables of ours.
+        version: The stored revision, not the newest; `None` for a database without tables of ours.
         schema: The tables.
         where: Which database it is, for messages.
 
@@ -53,6 +53,6 @@ def bring_up_to_date(connection: Connection, version: str | None, schema: Schema
         versions = schema.version_table
         versions.create(connection)
         connection.execute(versions.insert(), {"version_num": schema.head})
-    elif version != schema.head:
+    else:
         # Loaded here only: Alembic takes longer to import than everything else takes to open a database.
         import_module("sale.storage.migrate").upgrade(connection, version, schema, where)

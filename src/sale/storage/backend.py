@@ -1,4 +1,4 @@
-"""What a SQLite file and a database on a PostgreSQL server have in common, and what each has to bring along."""
+"""The backend of a database: the parts a SQLite file and a PostgreSQL server share, and those each brings along."""
 
 from __future__ import annotations
 

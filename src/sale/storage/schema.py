@@ -31,7 +31,7 @@ class Schema:
     url_kinds: Sequence[str] = ("postgresql", "postgres")
     """The schemes of URLs it may have; a file may be named by its path as well."""
     serial: bool = False
-    """Whether the writers of all processes take turns at a server, as they do at a file."""
+    """True where the writers of all processes take turns at a server, as they do at a file."""
     list_more_tables: Callable[[Connection], Sequence[str]] = lambda _: ()
     """The tables that belong to it beside those of `metadata`."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RECORDED = ROOT / "docs" / "results" / "inputs.sha256"
-CODE = ("auction", "bench", "config", "learning", "memory", "models", "shipped", "types")
+CODE = ("auction", "bench", "config", "learning", "memory", "models", "shipped", "storage", "types")
 """Packages of sale that the results are made with; too many rather than too few."""
 LEFT_OUT = frozenset({"__pycache__", "private-knowledge", "crossed", "samples-as-bids", "compute-as-agent"})
 """Folders that no result rests on."""

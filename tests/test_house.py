@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MIGRATIONS = ROOT / "src" / "sale" / "memory" / "migrations" / "versions"
-"""Scripts that are run by path, each one list of columns: no package, and as long as the list."""
-SOURCES = [path for path in sorted((ROOT / "src" / "sale").rglob("*.py")) if MIGRATIONS not in path.parents]
+SOURCES = sorted((ROOT / "src" / "sale").rglob("*.py"))
 PROGRAMS = [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((ROOT / "scripts").rglob("*.py"))]
 WRITTEN = [
     path

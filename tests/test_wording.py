@@ -23,7 +23,7 @@ IN_TEMPLATE = re.compile(rf"\}}\}} ?(?:{NOUNS.replace('memory', 'memorie').repla
 BY_HAND = re.compile(r"if [^{}]*== 1 else (?!.(?:are|were)\b)")
 ELSEWHERE = (
     *("check.py", "agents/tools", "agents/edits.py", "bench/report", "bench/figures.py", "bench/metrics.py"),
-    *("bench/stats.py", "bench/tasks", "bench/corpus.py", "bench/annotate", "memory/sqlite.py"),
+    *("bench/stats.py", "bench/tasks", "bench/corpus.py", "bench/annotate", "storage/sqlite.py"),
 )
 """Told to models and to programmers, or of many by the nature of the thing: tables of test tasks."""
 NOT_NUMBERS = frozenset({"domain", "named", "own", "subject", "third"})

@@ -10,11 +10,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import OperationalError
 
 from sale.errors import InputError, StoreError
-from sale.memory import sqlite
-from sale.memory.sqlite import SqliteFile
 from sale.memory.store import AuctionMemory
 from sale.types import Task
 from tests.memory.builders import HashEmbedder, bid, execution, outcome, remember
@@ -142,15 +139,13 @@ async def test_a_process_that_does_not_finish_opening(tmp_path: Path):
     locks.mkdir()
     with FileLock(locks / "open.lock"), pytest.raises(StoreError, match="still opening it") as caught:
         await AuctionMemory.open(tmp_path / "m", embedder=HashEmbedder(), busy_seconds=0.1)
-    check(caught.value, locks, "hangs")
+    check(caught.value, tmp_path / "m", "hangs")
 
 
 async def test_a_full_disk_loses_nothing_that_is_on_record(tmp_path: Path):
     async with opened(tmp_path / "m") as memory:
         await memory.begin("x", TASK)
-        backend = memory._database.backend
-        assert isinstance(backend, SqliteFile)
-        engine = backend.engine
+        engine = memory._database.backend.writer
 
         def no_more_room(connection: Connection) -> None:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # raised to the present size by SQLite
@@ -184,23 +179,6 @@ async def test_a_step_that_fails_half_way_leaves_nothing_of_itself(tmp_path: Pat
         monkeypatch.undo()
         assert await memory.load("x") == before
         await memory.settle("x", execution(), outcome())
-
-
-@pytest.mark.parametrize("code", sorted(sqlite.FAULTS))
-def test_every_known_fault_says_what_to_do(code: int):
-    """Through the whole code SQLite gives, with its circumstances in the upper bytes."""
-    cause = sqlite3.OperationalError("what SQLite says")
-    cause.sqlite_errorcode = code | 7 << 8
-    error = sqlite.explain(OperationalError("SELECT 1", None, cause), Path("m"))
-    assert sqlite.FAULTS[code][0] in error.message
-    assert "what SQLite says" in error.message
-    assert error.hint == sqlite.FAULTS[code][1]
-    assert "the auction memory m" in str(error)
-
-
-def test_an_unknown_fault_is_passed_on_in_its_own_words():
-    error = sqlite.explain(OperationalError("SELECT 1", None, sqlite3.OperationalError("no such table: x")), Path("m"))
-    assert "no such table: x" in str(error)
 
 
 async def test_a_mistake_of_the_caller_is_no_fault_of_the_store(tmp_path: Path):

@@ -10,21 +10,20 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.exc import OperationalError
 
 from sale import config
 from sale.errors import ConfigError, MissingExtraError, StoreError
 from sale.memory.open import open_memory
-from sale.memory.postgres import FAULTS, WRITERS, open_server
-from sale.memory.schema import VERSION_TABLE, metadata
+from sale.memory.schema import SCHEMA, metadata
 from sale.memory.store import AuctionMemory
+from sale.storage.postgres import lock_key
 from sale.types import Task
 from tests.memory.builders import HashEmbedder, Place, remember
 from tests.support.postgres import Server, engine_of
 
 TASK = Task(text="sort the list")
 SECRET = "the launch code is 0000"
-PASSWORD = "hunter2/&"
+VERSION_TABLE = SCHEMA.version_table.name
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ async def refused(place: str, busy_seconds: float = 5.0) -> StoreError:
     return caught.value
 
 
-async def test_the_revisions_make_the_tables_the_code_expects(memory: AuctionMemory, place: str):
+async def test_a_new_memory_has_the_tables_the_code_expects(memory: AuctionMemory, place: str):
     engine = engine_of(place)
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -165,23 +164,12 @@ async def test_without_the_driver(monkeypatch: pytest.MonkeyPatch):
         await AuctionMemory.open("postgresql://u@h/d", embedder=HashEmbedder())
 
 
-@pytest.mark.parametrize("code", sorted(FAULTS))
-def test_what_the_server_says_is_explained(code: str):
-    cause = Exception(f"what it says about {PASSWORD}\nand its statement")
-    cause.sqlstate = code  # pyright: ignore[reportAttributeAccessIssue]  as psycopg has it
-    backend = open_server("postgresql://u:hunter2%2F&@h/d", 1.0)
-    error = backend.explain(OperationalError("SELECT 1", None, cause))
-    assert error.message == f"{FAULTS[code][0]} (what it says about ***)"
-    assert error.hint == FAULTS[code][1]
-    backend.close()
-
-
 async def test_a_turn_that_never_comes(place: str, memory: AuctionMemory):
     engine = engine_of(place)
     async with await AuctionMemory.open(place, embedder=HashEmbedder(), busy_seconds=0.3) as hurried:
         await remember(hurried, "x", "sort")
         with engine.connect() as other:
-            other.exec_driver_sql(f"SELECT pg_advisory_lock({WRITERS})")
+            other.exec_driver_sql(f"SELECT pg_advisory_lock({lock_key('memory', 'writers')})")
             with pytest.raises(StoreError, match="another program keeps it locked"):
                 await hurried.begin("y", TASK)
             assert (await hurried.load("x")).id == "x", "reading goes on"

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sale.memory.columns import text_digest
 from sale.memory.prior import PriorWork
 from sale.memory.store import AuctionMemory
 from sale.memory.track_records import TrackedWork
+from sale.storage.columns import text_digest
 from sale.types import Task, Verdict
 from tests.memory.builders import HashEmbedder, Place, bid, only_sqlite, remember
 

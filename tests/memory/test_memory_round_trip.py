@@ -103,7 +103,7 @@ async def test_characters_a_database_has_not_come_back(memory: AuctionMemory, te
 def test_text_is_escaped_reversibly_into_what_every_database_holds(text: str):
     from sqlalchemy.dialects import sqlite
 
-    from sale.memory.columns import ExactText
+    from sale.storage.columns import ExactText
 
     column, dialect = ExactText(), sqlite.dialect()
     stored = column.process_bind_param(text, dialect)

@@ -1,17 +1,11 @@
-"""Calls of tools on record, now and from before they had a column of their own."""
+"""Calls of tools on record."""
 
 from __future__ import annotations
 
 import io
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from alembic import command
-from sqlalchemy import create_engine
-
-from sale.memory import migrate
 from sale.memory.store import AuctionMemory
 from sale.types import Baseline, Call, Execution, Outcome, Task, Usage
 from tests.memory.builders import HashEmbedder, auction, bid, call
@@ -41,27 +35,3 @@ async def test_they_come_back_and_are_exported(tmp_path: Path) -> None:
         again = (await other.load("one")).execution
         assert again is not None
         assert again.calls == (MODEL, SEARCH)
-
-
-def test_searches_of_an_older_memory_get_their_tool(tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'm'}")
-    prompts = ["work@1", "tool:search:brave", "tool:read_page", "tool: not one"]
-    for revision in ("0005", "head"):
-        with engine.begin() as connection:
-            config = migrate.configuration()
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-        if revision == "0005":
-            with closing(sqlite3.connect(tmp_path / "m")) as raw:
-                for place, prompt in enumerate(prompts):
-                    row = (1, place, "stray", "execute", "a", prompt, 1, 2, 0.5, 0.5)
-                    raw.execute(
-                        "INSERT INTO calls (auction, position, part, stage, agent, prompt, input_tokens, output_tokens,"
-                        f" dollars, seconds) VALUES ({', '.join('?' * len(row))})",
-                        row,
-                    )
-                raw.commit()
-    engine.dispose()
-    with closing(sqlite3.connect(tmp_path / "m")) as raw:
-        found = raw.execute("SELECT prompt, tool FROM calls ORDER BY position").fetchall()
-    assert found == [("work@1", None), ("", "search"), ("", "read_page"), ("tool: not one", None)]

@@ -5,7 +5,7 @@ It says what it has done, a line each, once that is on disk. Commands:
     opened                      open, say so, wait to be killed
     until <step>                live one auction up to begin, award or settle, then wait to be killed
     inside <step>               stop in the middle of the transaction of a step, then wait to be killed
-    migrating                   stop in the middle of the first migration, then wait to be killed
+    migrating                   stop where some of the tables are made, then wait to be killed
     forever                     auctions one after the other
     live <prefix> <count>       that many auctions, five at a time; recall and feedback among them
     forget <id>
@@ -21,9 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import alembic.op
 import pytest
-from sqlalchemy import Table
+from sqlalchemy import Table, event
 
 from sale.memory import lifecycle, writing
 from sale.memory.schema import scores
@@ -101,7 +100,7 @@ async def until(memory: AuctionMemory, step: str) -> None:
     await wait()
 
 
-def hang(*_: object) -> None:
+def hang(*_: object, **__: object) -> None:
     say("waiting")
     Path("/dev/stdin").read_bytes()
 
@@ -113,20 +112,9 @@ class Hanging:
         hang()
 
 
-def hang_while_migrating() -> None:
-    original = alembic.op.create_table
-
-    def create(name: str, *args: Any, **kwargs: Any) -> Table:
-        if name == "scores":
-            hang()
-        return original(name, *args, **kwargs)
-
-    alembic.op.create_table = create
-
-
 async def work(path: str, command: str, *arguments: str) -> None:
     if command == "migrating":
-        hang_while_migrating()
+        event.listen(scores, "before_create", hang)
     async with await AuctionMemory.open(path, embedder=HashEmbedder()) as memory:
         say("opened")
         commands: dict[str, Callable[..., Awaitable[object]]] = {

@@ -26,7 +26,6 @@ NEEDED = (
     "sale.cli.run",
     "sale.market",
     "sale.memory.open",
-    "sale.memory.migrate",
     "sale.models.scripted",
 )
 START = ("PYTHONIOENCODING", "PYTHONUTF8", "PYTHONWARNINGS", "LC_ALL", "LC_CTYPE", "LANG")

@@ -43,7 +43,7 @@ from sale.errors import InputError
 from sale.files.reading import reading, refuse_wide
 from sale.files.writing import writing_text
 from sale.memory import writing
-from sale.memory.database import MemoryDatabase, resolve_path
+from sale.memory.database import MemoryDatabase
 from sale.memory.evidence_lines import SCHEMA as EVIDENCE_SCHEMA
 from sale.memory.evidence_lines import ExportedEvidence, WorkEvidence, find_fault, insert_evidence, read_evidence
 from sale.memory.index_sync import TextEncoder
@@ -53,6 +53,7 @@ from sale.memory.records import ImportReport, Record
 from sale.memory.schema import auctions, calls, embeddings
 from sale.memory.tenants import is_name
 from sale.memory.writing import Fields, Rows
+from sale.storage.database import resolve_path
 
 SCHEMA: Final = 2
 BATCH: Final = 100

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, exists, func, select, true
 
 from sale.errors import InputError
-from sale.memory.columns import ExactText
 from sale.memory.plausible import sum_of_dollars
 from sale.memory.records import AuctionSummary, MemoryStats, Status
 from sale.memory.schema import auctions, calls, evidence, executions, outcomes, strategies, tasks
+from sale.storage.columns import ExactText
 from sale.types import Verdict
 
 SHOWN = 240

@@ -18,13 +18,15 @@ Types are portable; nothing here is SQLite's alone. Rules that hold throughout:
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Connection,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -34,13 +36,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    event,
+    select,
 )
 
-from sale.memory.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
-
-HEAD: Final = "0013"
-"""The newest revision in `migrations/versions`; a test compares."""
-VERSION_TABLE: Final = "memory_version"
+from sale.storage.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
+from sale.storage.schema import Schema
 
 metadata = MetaData(naming_convention=NAMES)
 
@@ -67,6 +68,7 @@ state = Table(
     Column("generation", BigInteger, nullable=False),  # raised when something is forgotten
     CheckConstraint("one = 1", name="single"),
 )
+event.listen(state, "after_create", DDL("INSERT INTO memory_state (one, revision, generation) VALUES (1, 0, 0)"))
 
 tasks = Table(
     "tasks",
@@ -376,4 +378,23 @@ batch_rates = Table(
     Column("second", BigInteger, primary_key=True, autoincrement=False),  # since 1970
     Column("requests", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
+)
+
+
+def _list_vector_tables(connection: Connection) -> list[str]:
+    return list(connection.execute(select(vector_tables.c.name)).scalars())
+
+
+SCHEMA = Schema(
+    key="memory",
+    name="the auction memory",
+    metadata=metadata,
+    head="0013",
+    revisions=Path(__file__).with_name("revisions"),
+    file_setting="memory.path in sale.toml, or SALE_MEMORY",
+    url_setting="memory.url",
+    when_outdated="Write its records to a file with the version that made it, `sale memory export FILE`. Move the"
+    " memory away, and read the file with this version, `sale memory import FILE`. Nothing was changed.",
+    serial=True,
+    list_more_tables=_list_vector_tables,
 )

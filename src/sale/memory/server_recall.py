@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ARRAY, BigInteger, Connection, TextClause, any_, bindparam, cast, select, text, update
 
 from sale.memory import nearest_sql, vector_table
-from sale.memory.columns import ExactText
 from sale.memory.database import MemoryDatabase
 from sale.memory.index_entries import read_by_key, read_evidence_by_key
 from sale.memory.index_sync import CHUNK, TextEncoder, as_vector, read_pairs
@@ -24,6 +23,7 @@ from sale.memory.retrieval import RecallIndex, Vector
 from sale.memory.schema import embeddings, tasks, vector_tables
 from sale.memory.track_records import NEAREST
 from sale.memory.writing import put_embedding
+from sale.storage.columns import ExactText
 from sale.types import Pair, TrackRecord
 
 T = TypeVar("T")

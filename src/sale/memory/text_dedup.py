@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, bindparam, select
 
-from sale.memory.columns import text_digest
 from sale.memory.schema import auctions, strategies, tasks
+from sale.storage.columns import text_digest
 
 CHUNK = 500
 

@@ -15,8 +15,8 @@ import numpy as np
 from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from sale.memory.columns import text_digest
 from sale.memory.schema import tasks, vector_tables
+from sale.storage.columns import text_digest
 
 MAX_INLINE: Final = 2000
 """Dimensions of which a page takes a row or more."""

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, updat
 
 from sale.errors import InputError
 from sale.memory import vector_table
-from sale.memory.columns import text_digest
 from sale.memory.insertion import INSERT, insert_rows
 from sale.memory.records import Judgement
 from sale.memory.schema import (
@@ -32,6 +31,7 @@ from sale.memory.schema import (
     tasks,
 )
 from sale.memory.text_dedup import shorten
+from sale.storage.columns import text_digest
 from sale.types import Auction, Baseline, Bid, Call, Execution, SuccessModel, Task
 
 Part = Literal["auction", "execution", "outcome", "stray"]

@@ -1,4 +1,4 @@
-"""The store's tables and places: made, upgraded, refused, and errors that never show a password."""
+"""The store's tables and places: made, refused, and errors that never show a password."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import asyncio
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, inspect
 
 from sale.errors import ConfigError, StoreError
-from sale.server.store import migrate
 from sale.server.store.database import StoreDatabase
-from sale.server.store.schema import HEAD, VERSION_TABLE, metadata
+from sale.server.store.schema import SCHEMA, metadata
 from sale.server.store.store import ServerStore
 from tests.support.unawaited_errors import complaints, let_run
 
 ROOT = Path(__file__).parents[3]
+VERSION_TABLE = SCHEMA.version_table.name
 OPEN = """
 import asyncio, sys
 from sale.server.store.store import ServerStore
@@ -37,13 +34,7 @@ sys.stdout.write(str("alembic" in sys.modules))
 """
 
 
-def test_the_code_names_the_newest_revision():
-    scripts = ScriptDirectory.from_config(migrate.configuration())
-    assert scripts.get_heads() == [HEAD]
-    assert all(one.doc for one in scripts.walk_revisions())
-
-
-async def test_the_revisions_make_the_tables_the_code_expects(store: ServerStore):
+async def test_a_new_store_has_the_tables_the_code_expects(store: ServerStore):
     def compare(connection: Connection) -> list[object]:
         context = MigrationContext.configure(
             connection, opts={"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
@@ -87,7 +78,7 @@ async def test_many_open_a_new_store_at_once(opened, place: str):
         assert (await task.result().admit(secret)).name == "ci"
 
 
-def test_a_store_at_the_newest_revision_is_opened_without_alembic(tmp_path: Path):
+def test_a_store_is_made_and_opened_without_alembic(tmp_path: Path):
     said = [
         subprocess.run(
             [sys.executable, "-W", "error", "-c", OPEN, str(tmp_path / "sub" / "s")],
@@ -98,7 +89,7 @@ def test_a_store_at_the_newest_revision_is_opened_without_alembic(tmp_path: Path
         ).stdout
         for _ in range(2)
     ]
-    assert said == ["True", "False"]
+    assert said == ["False", "False"]
 
 
 async def test_a_newer_store_is_left_alone(store: ServerStore, place: str):
@@ -111,9 +102,9 @@ async def test_a_newer_store_is_left_alone(store: ServerStore, place: str):
     ("place", "said"),
     [
         ("mysql://root:hunter22@host/db", "mysql"),
-        ("://hunter22", "not a URL"),
-        ("sqlite://", "no file"),
-        ("sqlite:///:memory:", "no file"),
+        ("://hunter22", "cannot be read"),
+        ("sqlite://", "names no database"),
+        ("sqlite:///:memory:", "names no database"),
     ],
 )
 async def test_places_that_are_none_are_refused(place: str, said: str):
@@ -126,7 +117,7 @@ async def test_a_server_that_is_not_there_is_an_error_without_its_password():
     with pytest.raises(StoreError) as failed:
         await ServerStore.open("postgresql://user:hunter22@127.0.0.1:9/db?connect_timeout=2")
     assert "hunter22" not in str(failed.value)
-    assert "user:***@127.0.0.1" in str(failed.value)
+    assert "postgresql://user@127.0.0.1:9/db" in str(failed.value)
 
 
 async def test_a_file_that_is_no_database_is_an_error(tmp_path: Path):
@@ -148,31 +139,3 @@ async def test_work_that_began_is_finished_for_a_caller_that_left(tmp_path: Path
     assert (await database.read(lambda c: c.exec_driver_sql("SELECT changes FROM server_state").scalar())) == 7
     await database.close()
     await database.close()
-
-
-OLD_SESSIONS = (
-    "INSERT INTO server_sessions (id, market, tail, agent, auction_id, plan, turns, dollars, prompt_tokens, began,"
-    " seen, key_id) VALUES ('{id}', 'sale', '{tail}', 'small', 'a', 'p', 1, 0.5, 1, '2026-01-01', '2026-01-01', {key})"
-)
-
-
-async def test_a_store_of_the_first_revision_is_upgraded_with_what_it_holds(place: str):
-    """Sessions stay their keys', and those of no key nobody's; keys become tenants of their own."""
-    engine = create_engine(
-        place.replace("postgresql:", "postgresql+psycopg:") if "://" in place else f"sqlite:///{place}"
-    )
-    with engine.begin() as connection:
-        config = migrate.configuration()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        for name, tail, key in (("one", "t1", "'k'"), ("two", "t2", "NULL")):
-            connection.exec_driver_sql(OLD_SESSIONS.format(id=name, tail=tail, key=key))
-    engine.dispose()
-    async with await ServerStore.open(place) as store:
-        mine, nobodys = await store.session("one", "k"), await store.session("two", None)
-        assert mine is not None
-        assert nobodys is not None
-        assert (mine.key_id, nobodys.key_id) == ("k", None)
-        assert await store.session("one", None) is None
-        await store.put_session(replace(mine, key_id="l"))
-        assert len(await store.recent_sessions()) == 3

@@ -116,12 +116,13 @@ async def test_a_warm_request_asks_the_database_nothing(store: ServerStore):
     secret, _ = await store.create_key("ci", budget=1000.0, period="day", rpm=10**6, tpm=10**9)
     free, _ = await store.create_key("free")
     asked: Counter[str] = Counter()
-    engine = store._database._engine
+    backend = store._database.backend
 
     def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         asked.update([statement.split()[0]])
 
-    event.listen(engine, "before_cursor_execute", count)
+    for engine in (backend.reader, backend.writer):
+        event.listen(engine, "before_cursor_execute", count)
     for one in (secret, free):
         holder = await store.admit(one)
         await store.settle(await store.reserve(holder, 0.001, 10), dollars=0.001, tokens=10)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out
 from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
+from sale.agents.tools.plain_process import kill_group, report_pipe
 from sale.agents.tools.runs import RunLimits, RunReport
 from sale.agents.tools.supervise import Command, supervise
 from sale.errors import BadReplyError, ConfigError, NotReadyError, SandboxError, UnpricedAgentError
@@ -193,8 +193,8 @@ class CommandAgent(AdaptedAgent):
             command = Command(
                 argv=[program, *arguments],
                 environment=self._environment,
-                kill=_kill_group,
-                sweep=_kill_group,
+                kill=kill_group,
+                sweep=kill_group,
                 report=report,
                 directory=directory,
             )
@@ -236,19 +236,6 @@ class CommandAgent(AdaptedAgent):
 @contextlib.contextmanager
 def _ready() -> Generator[int]:
     """The report of a launcher that there is none of: a program has started once it is executed."""
-    reading, writing = os.pipe()
-    try:
-        os.set_blocking(reading, False)
+    with report_pipe() as (reading, writing):
         os.write(writing, b"1")
         yield reading
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
-def _kill_group(leader: int) -> bool:
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

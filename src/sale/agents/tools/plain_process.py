@@ -47,7 +47,7 @@ class SubprocessSandbox:
         with tempfile.TemporaryDirectory(prefix="sale-run-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
             _write(directory, content)
-            with _report_pipe() as (reading, writing):
+            with report_pipe() as (reading, writing):
                 yield Command(
                     argv=launch(
                         Path(sys.executable),
@@ -58,8 +58,8 @@ class SubprocessSandbox:
                         user=None,
                     ),
                     environment={**ENVIRONMENT, "HOME": name, "TMPDIR": name},
-                    kill=_kill_group,
-                    sweep=_kill_group,
+                    kill=kill_group,
+                    sweep=kill_group,
                     report=reading,
                     pass_fds=(writing,),
                     directory=directory,
@@ -67,7 +67,8 @@ class SubprocessSandbox:
 
 
 @contextlib.contextmanager
-def _report_pipe() -> Generator[tuple[int, int]]:
+def report_pipe() -> Generator[tuple[int, int]]:
+    """A pipe for the report of a launcher: its reading end, which does not block, and its writing end."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     try:
@@ -84,7 +85,7 @@ def _write(directory: Path, content: Mapping[str, bytes]) -> None:
         path.write_bytes(data)
 
 
-def _kill_group(leader: int) -> bool:
+def kill_group(leader: int) -> bool:
     """Kill the process group of the run. What has left the group escapes."""
     try:
         os.killpg(leader, signal.SIGKILL)

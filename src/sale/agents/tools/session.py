@@ -21,7 +21,17 @@ from importlib import resources
 from typing import Protocol, runtime_checkable
 
 from sale.agents.tools.runs import KilledReason, RunLimits, RunReport
-from sale.agents.tools.supervise import PIPE_PATIENCE, Command, end, reported, setup_failed, watch_memory
+from sale.agents.tools.supervise import (
+    PIPE_PATIENCE,
+    Command,
+    PipeOutput,
+    ProcessPipes,
+    end,
+    reported,
+    setup_failed,
+    start_process,
+    watch_memory,
+)
 
 LIFETIME = 100
 """The processor time of one interpreter, in calls that each take all they may."""
@@ -186,19 +196,15 @@ class _Interpreter:
             self._over.set_result(reason)
 
 
-class _CallOutput(asyncio.Protocol):
+class _CallOutput(PipeOutput):
     """The output of one pipe during a call, up to its mark or a cap."""
 
     def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._kept = bytearray()
+        super().__init__(cap)
         self._mark = b""
         self._full: Callable[[], None] = lambda: None
-        self.overflowed = False
         self.status = 0
-        loop = asyncio.get_running_loop()
-        self.marked: asyncio.Future[None] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
+        self.marked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def begin(self, mark: bytes, full: Callable[[], None]) -> None:
         """A call begins, and ends with this mark."""
@@ -222,35 +228,19 @@ class _CallOutput(asyncio.Protocol):
             del self._kept[self._cap :]
             self._full()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the shape is asyncio's
-        """All writers are gone, or we closed it."""
-        if not self.closed.done():
-            self.closed.set_result(None)
 
-    @property
-    def text(self) -> str:
-        """The text that was kept."""
-        return self._kept.decode("utf-8", errors="replace")
-
-
-class _InterpreterStreams:
+class _InterpreterStreams(ProcessPipes):
     """The three standard streams of an interpreter: orders in, two outputs."""
 
     def __init__(self, cap: int) -> None:
+        super().__init__()
         self.outputs = _CallOutput(cap), _CallOutput(cap)
         self._orders: asyncio.WriteTransport | None = None
-        self._ours: list[asyncio.BaseTransport] = []
-
-    async def __aenter__(self) -> _InterpreterStreams:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._orders is not None and not self._orders.is_closing():
             self._orders.abort()
-        for transport in self._ours:
-            transport.close()
-        # Closing is done in the loop's next round; without it the pipes would be open when the call returns.
-        await asyncio.sleep(0)
+        await super().__aexit__()
 
     async def start(self, command: Command) -> Process:
         """Start the command on the pipes.
@@ -264,31 +254,12 @@ class _InterpreterStreams:
             read_end, ours = os.pipe()
             theirs.callback(os.close, read_end)
             self._orders, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(ours, "wb", 0))
-            try:
-                return await asyncio.create_subprocess_exec(
-                    *command.argv,
-                    stdin=read_end,
-                    stdout=written[0],
-                    stderr=written[1],
-                    env=dict(command.environment),
-                    cwd=command.directory,
-                    pass_fds=tuple(command.pass_fds),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise setup_failed(error.errno or 1, f"{command.argv[0]}: {error.strerror}") from error
+            return await start_process(command, stdin=read_end, stdout=written[0], stderr=written[1])
 
     def send(self, line: bytes) -> None:
         """Send an order; nothing where the interpreter is gone, which the call then sees."""
         if self._orders is not None and not self._orders.is_closing():
             self._orders.write(line)
-
-    async def _reader(self, theirs: ExitStack, output: _CallOutput) -> int:
-        ours, write_end = os.pipe()
-        theirs.callback(os.close, write_end)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: output, os.fdopen(ours, "rb", 0))
-        self._ours.append(transport)
-        return write_end
 
 
 async def _all(marks: Sequence[asyncio.Future[None]]) -> None:

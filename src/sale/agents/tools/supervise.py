@@ -14,6 +14,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sale.agents.tools.processes import memory_bytes
 from sale.agents.tools.runs import KilledReason, RunLimits, RunReport
@@ -149,23 +150,15 @@ def setup_failed(code: int, stderr: str) -> SandboxError:
     )
 
 
-class _Capture(asyncio.Protocol):
+class PipeOutput(asyncio.Protocol):
     """Keeps what comes out of a pipe up to a cap, so that endless output costs no memory here."""
 
-    def __init__(self, cap: int, overflow: Callable[[], None]) -> None:
+    def __init__(self, cap: int) -> None:
+        """`cap` is in bytes."""
         self._cap = cap
-        self._overflow = overflow
         self._kept = bytearray()
         self.overflowed = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        """Keep what fits; the first byte that does not is the overflow."""
-        room = self._cap - len(self._kept)
-        self._kept += data[:room]
-        if len(data) > room and not self.overflowed:
-            self.overflowed = True
-            self._overflow()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the shape is asyncio's
         """All writers are gone, or we closed it."""
@@ -178,6 +171,22 @@ class _Capture(asyncio.Protocol):
         return self._kept.decode("utf-8", errors="replace")
 
 
+class _Capture(PipeOutput):
+    """The output of a whole run."""
+
+    def __init__(self, cap: int, overflow: Callable[[], None]) -> None:
+        super().__init__(cap)
+        self._overflow = overflow
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what fits; the first byte that does not is the overflow."""
+        room = self._cap - len(self._kept)
+        self._kept += data[:room]
+        if len(data) > room and not self.overflowed:
+            self.overflowed = True
+            self._overflow()
+
+
 class _Feed(asyncio.BaseProtocol):
     """Knows whether the input's pipe is still open: aborting a transport that has closed itself fails."""
 
@@ -188,14 +197,62 @@ class _Feed(asyncio.BaseProtocol):
         self.open = False
 
 
-class _ProcessStreams:
-    """The three standard streams of one process, as pipes of our own.
+class ProcessPipes:
+    """The standard streams of one process, as pipes of our own.
 
     The event loop's own subprocess pipes would make the end of the process wait for the end of its output, which never
     comes where something escaped and holds the pipe.
     """
 
+    def __init__(self) -> None:
+        """Nothing is opened yet."""
+        self._ours: list[asyncio.BaseTransport] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for transport in self._ours:
+            transport.close()
+        # Closing is done in the loop's next round; without it the pipes would be open when the call returns.
+        await asyncio.sleep(0)
+
+    async def _reader(self, theirs: contextlib.ExitStack, output: PipeOutput) -> int:
+        """The process's end of a pipe that `output` is read from."""
+        ours, write_end = os.pipe()
+        theirs.callback(os.close, write_end)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: output, os.fdopen(ours, "rb", 0))
+        self._ours.append(transport)
+        return write_end
+
+
+async def start_process(command: Command, *, stdin: int, stdout: int, stderr: int) -> Process:
+    """Start a command on these descriptors, in a session of its own.
+
+    Raises:
+        SandboxError: It could not be started.
+    """
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command.argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=dict(command.environment),
+            cwd=command.directory,
+            pass_fds=tuple(command.pass_fds),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise setup_failed(error.errno or 1, f"{command.argv[0]}: {error.strerror}") from error
+
+
+class _ProcessStreams(ProcessPipes):
+    """The three streams of a run: its whole input at once, two outputs."""
+
     def __init__(self, cap: int, over: asyncio.Future[KilledReason | None], stdin: bytes) -> None:
+        super().__init__()
+
         def overflow() -> None:
             if not over.done():
                 over.set_result("output")
@@ -203,19 +260,12 @@ class _ProcessStreams:
         self.stdout = _Capture(cap, overflow)
         self.stderr = _Capture(cap, overflow)
         self._stdin = stdin
-        self._ours: list[asyncio.BaseTransport] = []
         self._feed: tuple[asyncio.WriteTransport, _Feed] | None = None
-
-    async def __aenter__(self) -> _ProcessStreams:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._feed is not None and self._feed[1].open:
             self._feed[0].abort()
-        for transport in self._ours:
-            transport.close()
-        # Closing is done in the loop's next round; without it the pipes would be open when the call returns.
-        await asyncio.sleep(0)
+        await super().__aexit__()
 
     async def start(self, command: Command) -> Process:
         """Start the command on the pipes, and feed it its input.
@@ -227,30 +277,11 @@ class _ProcessStreams:
             feed = await self._writer(theirs)
             output = await self._reader(theirs, self.stdout)
             errors = await self._reader(theirs, self.stderr)
-            try:
-                return await asyncio.create_subprocess_exec(
-                    *command.argv,
-                    stdin=feed,
-                    stdout=output,
-                    stderr=errors,
-                    env=dict(command.environment),
-                    cwd=command.directory,
-                    pass_fds=tuple(command.pass_fds),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise setup_failed(error.errno or 1, f"{command.argv[0]}: {error.strerror}") from error
+            return await start_process(command, stdin=feed, stdout=output, stderr=errors)
 
     async def drained(self) -> None:
         """Wait until all output of the ended process has been read."""
         await asyncio.wait([self.stdout.closed, self.stderr.closed], timeout=PIPE_PATIENCE)
-
-    async def _reader(self, theirs: contextlib.ExitStack, capture: _Capture) -> int:
-        ours, write_end = os.pipe()
-        theirs.callback(os.close, write_end)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: capture, os.fdopen(ours, "rb", 0))
-        self._ours.append(transport)
-        return write_end
 
     async def _writer(self, theirs: contextlib.ExitStack) -> int:
         read_end, ours = os.pipe()

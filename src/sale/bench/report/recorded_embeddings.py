@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from sale.bench.replay import RecordedTasks
 from sale.errors import InputError
-from sale.memory.columns import text_digest
 from sale.models.embedding import Embedder, Vectors
+from sale.storage.columns import text_digest
 
 KEPT = 16
 """Hexadecimal digits of a text's digest: 64 bits tell a few thousand texts apart."""

@@ -15,9 +15,9 @@ from sale.bench.report.fitted import SOLVER_SECONDS
 from sale.bench.routers.features import Embeddings
 from sale.learning.fit import fit
 from sale.learning.spending import MatchBestAgent
-from sale.memory.columns import text_digest
 from sale.memory.prior import PriorWork
 from sale.shipped import PoolKnowledge
+from sale.storage.columns import text_digest
 
 
 def knowledge(parts: Sequence[RecordedTasks], features: Embeddings) -> PoolKnowledge:

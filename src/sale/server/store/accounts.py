@@ -18,7 +18,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, select, update
 
 from sale.server.store.schema import budgets, slices
-from sale.server.store.writing import Upsert, add
+from sale.storage.writing import Upsert, add
 
 PUT_SLICE: Final = Upsert(slices)
 SHARE: Final = 8

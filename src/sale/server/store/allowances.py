@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import allowances
-from sale.server.store.writing import Upsert, add
+from sale.storage.writing import Upsert, add
 
 ALL: Final = ""
 """The owner of the row for all that was counted so far; no process is called so."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, delete, or_, select, tuple_, update
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import beginnings
-from sale.server.store.writing import dialect_insert
+from sale.storage.writing import dialect_insert
 
 LEASE_SECONDS: Final = 20.0
 """Seconds for which a process that says nothing more is taken to be alive."""

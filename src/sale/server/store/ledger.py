@@ -18,7 +18,7 @@ from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import archives, keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
-from sale.server.store.writing import Upsert
+from sale.storage.writing import Upsert
 from sale.wording import quantity
 
 FLUSH_SECONDS: Final = 0.25

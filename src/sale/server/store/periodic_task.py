@@ -28,12 +28,22 @@ class PeriodicTask:
         self._act = act
         self._what = what
         self._woken = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
         self._closed = False
         self._task = asyncio.create_task(self._beat(), name=f"sale-store: {what}")
 
     def wake(self) -> None:
         """Do not wait for the next beat."""
         self._woken.set()
+
+    def wake_within(self, seconds: float) -> None:
+        """Do not wait for the next beat for longer than so many seconds from the first call on."""
+        if self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.wake()
 
     async def _beat(self) -> None:
         while not self._closed:

@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, select
 
 from sale.server.store.schema import rates
-from sale.server.store.writing import Upsert
+from sale.storage.writing import Upsert
 
 PUT_RATES: Final = Upsert(rates)
 WINDOW: Final = 60

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import responses
-from sale.server.store.writing import add
+from sale.storage.writing import add
 
 Json = dict[str, Any]
 
@@ -63,7 +63,6 @@ class ResponseHistory:
         self._bytes = 0
         self._writing = asyncio.Lock()
         self._pulse = PeriodicTask(LATEST_SECONDS, self._write, "writing responses")
-        self._soon: asyncio.TimerHandle | None = None
 
     async def keep(
         self, response_id: str, key_id: str | None, previous: str | None, document: Mapping[str, object]
@@ -89,8 +88,8 @@ class ResponseHistory:
         self._bytes += len(response.document)
         if self._bytes > WAITING_BYTES:
             await self._write()
-        elif self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._wake)
+        else:
+            self._pulse.wake_within(WRITE_SECONDS)
 
     async def find(self, response_id: str, key_id: str | None) -> Json | None:
         """The document of a response; `None` where the key has none of that id.
@@ -141,8 +140,6 @@ class ResponseHistory:
         Raises:
             StoreError: The database cannot be written.
         """
-        if self._soon is not None:
-            self._soon.cancel()
         await self._pulse.close()
         await self._write()
 
@@ -151,10 +148,6 @@ class ResponseHistory:
         self._waiting = {place: one for place, one in self._waiting.items() if place[0] != key_id}
         async with self._writing:  # a write under way may have some of them
             pass
-
-    def _wake(self) -> None:
-        self._soon = None
-        self._pulse.wake()
 
     async def _found(self, response_id: str, key_id: str | None) -> list[StoredResponse]:
         """The responses of a response's conversation; none where it is not known."""

@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -25,13 +26,11 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    event,
 )
 
-from sale.memory.columns import NAMES, ExactText, JsonText, UtcTime
-
-HEAD: Final = "0007"
-"""The newest revision in `migrations/versions`; a test compares."""
-VERSION_TABLE: Final = "server_version"
+from sale.storage.columns import NAMES, ExactText, JsonText, UtcTime
+from sale.storage.schema import Schema
 
 metadata = MetaData(naming_convention=NAMES)
 
@@ -42,6 +41,7 @@ state = Table(
     Column("changes", BigInteger, nullable=False),  # of keys; 0 until the first is made
     CheckConstraint("one = 1", name="single"),
 )
+event.listen(state, "after_create", DDL("INSERT INTO server_state (one, changes) VALUES (1, 0)"))
 
 keys = Table(
     "server_keys",
@@ -217,4 +217,17 @@ archives = Table(
     Column("last_at", UtcTime, nullable=False),
     Column("requests", BigInteger, nullable=False),
     Column("digest", String(64), nullable=False),  # SHA-256 of the file, in hex
+)
+
+SCHEMA = Schema(
+    key="server",
+    name="the server's store",
+    metadata=metadata,
+    head="0007",
+    revisions=Path(__file__).with_name("revisions"),
+    file_setting="server.database in sale.toml",
+    url_setting="server.database",
+    when_outdated="Move it away, or name another: server.database in sale.toml. Then make its keys anew,"
+    " `sale keys create`. Nothing was changed.",
+    url_kinds=("postgresql", "sqlite"),
 )

@@ -19,7 +19,7 @@ from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import sessions
 from sale.server.store.types import Session
-from sale.server.store.writing import Upsert
+from sale.storage.writing import Upsert
 
 KEPT: Final = 4096
 FRESH_SECONDS: Final = 2.0
@@ -70,7 +70,6 @@ class SessionCache:
         self._unwritten: dict[Place, CachedSession] = {}
         self._writing = asyncio.Lock()
         self._pulse = PeriodicTask(LATEST_SECONDS, self._write, "writing sessions")
-        self._soon: asyncio.TimerHandle | None = None
 
     def put(self, session: Session) -> None:
         """Keep a session, new or one turn later; it is on disk a few hundredths of a second after."""
@@ -79,12 +78,7 @@ class SessionCache:
         entry = CachedSession(session=session, stored=known.stored if known else None, at=time.monotonic())
         self._keep(entry)
         self._unwritten[place] = entry
-        if self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._wake)
-
-    def _wake(self) -> None:
-        self._soon = None
-        self._pulse.wake()
+        self._pulse.wake_within(WRITE_SECONDS)
 
     async def of_id(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:
         """The session that a key calls so.
@@ -146,8 +140,6 @@ class SessionCache:
         Raises:
             StoreError: The database cannot be written.
         """
-        if self._soon is not None:
-            self._soon.cancel()
         await self._pulse.close()
         await self._write()
 

@@ -21,7 +21,7 @@ from sale.errors import StoreError
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import shadow
-from sale.server.store.writing import add
+from sale.storage.writing import add
 from sale.types import Price, Usage
 
 Arm = Literal["shadow", "canary"]

@@ -1,4 +1,4 @@
-"""Marks of open memories by locked files: the operating system drops the lock when a process ends, however it ends."""
+"""Marks of open databases by locked files: the operating system drops the lock when a process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ POLL_SECONDS = 0.01
 
 
 class LockFiles:
-    """One open memory in a file, as other processes see it; see `backend.Presence`."""
+    """One open database in a file, as other processes see it; see `backend.Presence`."""
 
-    def __init__(self, database: Path) -> None:
-        """Nothing is locked yet."""
+    def __init__(self, database: Path, where: str) -> None:
+        """Nothing is locked yet; `where` is for messages."""
+        self._where = where
         self._directory = database.with_name(database.name + "-locks")
         self.token = uuid.uuid4().hex
         self._held: FileLock | None = None
@@ -46,7 +47,7 @@ class LockFiles:
                 if time.monotonic() > deadline:
                     raise StoreError(
                         f"another process is still opening it after {seconds:g} s",
-                        where=f"the auction memory beside {self._directory}",
+                        where=self._where,
                         hint="Look for a `sale` process that hangs.",
                     ) from None
             await asyncio.sleep(POLL_SECONDS)
@@ -56,12 +57,12 @@ class LockFiles:
             lock.release()
 
     def announce(self) -> None:
-        """Be alive from now on. To be called inside the gate."""
+        """Hold the token from now on. To be called inside the gate."""
         self._held = FileLock(self._path(self.token), mode=FILE_MODE, thread_local=False)
         self._held.acquire(blocking=False)
 
     def leave(self) -> None:
-        """Be gone."""
+        """Let go of the token."""
         if self._held is not None:
             self._held.release()
             self._held = None

@@ -2,9 +2,10 @@
 
 What a file does by being locked is done here by advisory locks, which belong to a connection and go with it:
 
-- A writing transaction waits for the writers' lock at its beginning, so writers of all processes take turns, and rows
-  become visible in the order of their keys.
-- Each open memory shares a lock named by its token, on the connection it writes by. No other process gets it meanwhile.
+- Where the schema wants it, a writing transaction waits for the writers' lock at its beginning, so writers of all
+  processes take turns, and rows become visible in the order of their keys.
+- A process that announced itself shares a lock named by its token, on the connection it writes by. No other process
+  gets it meanwhile.
 - Who opens or sweeps holds the gate's lock.
 """
 
@@ -15,24 +16,21 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from sale.errors import ConfigError, MissingExtraError, StoreError
-from sale.memory import revision
-from sale.memory.backend import POOL_SECONDS, READERS
-from sale.memory.schema import HEAD, metadata, vector_tables
+from sale.errors import StoreError
+from sale.storage.backend import POOL_SECONDS, READERS, Backend
+from sale.storage.schema import Schema
 
 POLL_SECONDS: Final = 0.02
 CONNECT_SECONDS: Final = 10
-KINDS: Final = ("postgresql", "postgres")
-FORM: Final = "postgresql://user@host:5432/name"
 
 _KEEPALIVES: Final = {"tcp_keepalives_idle": 15, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
 """So the server notices within half a minute that a machine is gone, which closed no connection: its locks go then."""
@@ -47,11 +45,11 @@ _SIZE: Final = text(
 _RIGHTS = "The user needs to make tables and to read and write them; `GRANT ALL ON SCHEMA public TO user` is enough."
 _AGAIN = "Look at the server, and try again. What was on record still is."
 FAULTS: Final[dict[str, tuple[str, str]]] = {
-    "28P01": ("the server refuses the password", "Give the right one: in PGPASSWORD, ~/.pgpass, or memory.url."),
-    "28000": ("the server refuses this user", "Check the user in memory.url, and the server's pg_hba.conf."),
-    "3D000": ("there is no such database on the server", "Make it with `createdb`, or check its name in memory.url."),
+    "28P01": ("the server refuses the password", "Give the right one: in PGPASSWORD, ~/.pgpass, or {setting}."),
+    "28000": ("the server refuses this user", "Check the user in {setting}, and the server's pg_hba.conf."),
+    "3D000": ("there is no such database on the server", "Make it with `createdb`, or check its name in {setting}."),
     "42501": ("permission denied", _RIGHTS),
-    "25006": ("it cannot be written", "The server is a replica, or read-only: name the primary in memory.url."),
+    "25006": ("it cannot be written", "The server is a replica, or read-only: name the primary in {setting}."),
     "55P03": ("another program keeps it locked", "Close the program that has it open, or try again."),
     "53100": ("the disk is full", "Free some space on the server."),
     "53300": ("the server has no connection left", "Raise max_connections, or close programs that use it."),
@@ -59,7 +57,7 @@ FAULTS: Final[dict[str, tuple[str, str]]] = {
     "57P03": ("the server is just starting", "Try again in a moment."),
     "08006": ("the connection broke", _AGAIN),
 }
-"""PostgreSQL's error codes, with their meaning for a user and the remedy."""
+"""PostgreSQL's error codes, with their meaning for a user and the remedy; `{setting}` is the schema's."""
 # Where a connection comes to nothing there is a text, and no code.
 _SAID: Final = (
     (re.compile(r"password authentication failed|no password supplied"), "28P01"),
@@ -73,17 +71,19 @@ _SAID: Final = (
 
 
 class ServerPresence:
-    """One open memory on a server, as other processes see it; see `backend.Presence`."""
+    """One open database on a server, as other processes see it; see `backend.Presence`."""
 
-    def __init__(self, writer: Engine, alone: Engine, where: str) -> None:
+    def __init__(self, key: str, writer: Engine, alone: Engine, where: str) -> None:
         """Nothing is connected yet.
 
         Args:
+            key: Of the schema.
             writer: Has the one connection that this process writes by.
             alone: Makes connections that are not kept.
-            where: Which memory, for messages.
+            where: Which database, for messages.
         """
         self.token = uuid.uuid4().hex
+        self._key = key
         self._where = where
         self._writer = writer
         self._alone = alone
@@ -92,9 +92,12 @@ class ServerPresence:
         event.listen(writer, "connect", self._connected)
 
     def _connected(self, connection: DBAPIConnection, _: object) -> None:
-        """A writer's connection that broke is made anew by the pool, and the memory's lock with it."""
+        """A writer's connection that broke is made anew by the pool, and the lock of the token with it."""
         if self._announced:
-            _at_once(connection, f"SELECT pg_advisory_lock_shared({_key(self.token)})")
+            self._hold(connection)
+
+    def _hold(self, connection: DBAPIConnection | None) -> None:
+        _at_once(connection, f"SELECT pg_advisory_lock_shared({lock_key(self._key, self.token)})")
 
     @asynccontextmanager
     async def gate(self, seconds: float) -> AsyncGenerator[None]:
@@ -102,7 +105,7 @@ class ServerPresence:
         connection = await asyncio.to_thread(self._alone.connect)
         try:
             deadline = time.monotonic() + seconds
-            while not await asyncio.to_thread(_taken, connection, GATE):
+            while not await asyncio.to_thread(_taken, connection, lock_key(self._key, "gate")):
                 if time.monotonic() > deadline:
                     raise StoreError(
                         f"another process is still opening it after {seconds:g} s",
@@ -117,13 +120,13 @@ class ServerPresence:
             await asyncio.to_thread(_end, connection)
 
     def announce(self) -> None:
-        """Be alive from now on."""
+        """Hold the token from now on."""
         self._announced = True
         with self._writer.connect() as connection:
-            _at_once(connection.connection.dbapi_connection, f"SELECT pg_advisory_lock_shared({_key(self.token)})")
+            self._hold(connection.connection.dbapi_connection)
 
     def leave(self) -> None:
-        """Be gone."""
+        """Let go of the token."""
         if self._announced:
             self._announced = False
             with suppress(SQLAlchemyError), self._writer.connect() as connection:
@@ -136,8 +139,9 @@ class ServerPresence:
             return []
         gone: list[str] = []
         for token in tokens:
-            if _taken(gate, _key(token)):
-                gate.execute(_LET_GO, {"key": _key(token)})
+            key = lock_key(self._key, token)
+            if _taken(gate, key):
+                gate.execute(_LET_GO, {"key": key})
                 gone.append(token)
         return gone
 
@@ -145,56 +149,47 @@ class ServerPresence:
         """Locks of the dead are gone with their connections."""
 
 
-class PostgresServer:
-    """A memory on a PostgreSQL server; see `backend.Backend`."""
+class PostgresServer(Backend):
+    """A database on a PostgreSQL server."""
 
-    path = None
-
-    def __init__(self, url: URL, busy_seconds: float) -> None:
+    def __init__(self, url: URL, schema: Schema, busy_seconds: float) -> None:
         """Nothing is connected yet.
 
         Args:
             url: Of the database.
+            schema: The tables that belong there.
             busy_seconds: How long a writer waits for its turn.
+
+        Raises:
+            ModuleNotFoundError: psycopg is not installed.
         """
+        super().__init__(schema, _shown(url))
+        url = url.set(drivername="postgresql+psycopg")
         self._secrets = _secrets(url)
-        self.where = f"the auction memory {_shown(url)}"
-        self._readers = _engine(url, isolation_level="REPEATABLE READ", pool_size=READERS)
-        self._writer = _engine(url, isolation_level="READ COMMITTED", pool_size=1)
+        self.reader = _engine(url, isolation_level="REPEATABLE READ", pool_size=READERS)
+        self.writer = _engine(url, isolation_level="READ COMMITTED", pool_size=1)
         self._alone = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=_HOW)
         self._patience = max(1, round(busy_seconds * 1000))  # milliseconds
-        event.listen(self._writer, "connect", self._set_up)
-        self.presence = ServerPresence(self._writer, self._alone, self.where)
+        event.listen(self.writer, "connect", self._set_up)
+        if schema.serial:
+            event.listen(self.writer, "begin", self._take_turn)
+        self.presence = ServerPresence(schema.key, self.writer, self._alone, self.where)
 
     def _set_up(self, connection: DBAPIConnection, _: object) -> None:
         _at_once(connection, f"SET lock_timeout = {self._patience}")
         for name, value in _KEEPALIVES.items():
             _at_once(connection, f"SET {name} = {value}")
 
-    def bring_up_to_date(self) -> None:
-        """Make the tables, or upgrade them, beside those of others if there are any."""
-        with self.writing() as connection:
-            version = revision.read_revision(connection, self.where, shared=True)
-            if version != HEAD:
-                revision.upgrade(connection, version, self.where)
+    def _take_turn(self, connection: Connection) -> None:
+        connection.execute(_TURN, {"key": lock_key(self.schema.key, "writers")})
 
-    @contextmanager
-    def reading(self) -> Generator[Connection]:
-        """A transaction that sees one snapshot."""
-        with self._readers.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def writing(self) -> Generator[Connection]:
-        """A transaction that has waited for its turn; each statement sees what those before it committed."""
-        with self._writer.connect() as connection, connection.begin():
-            connection.execute(_TURN, {"key": WRITERS})
-            yield connection
+    def check_place(self) -> None:
+        """A server's database is where it is reached."""
 
     def wipe(self) -> None:
         """Write the tables anew, without what was deleted. The server's own log and copies are not ours to change."""
         with self._alone.connect() as connection:
-            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {', '.join(_our_tables(connection))}")
+            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {', '.join(self.schema.list_tables(connection))}")
 
     def shrink(self) -> None:
         """Write the tables anew, without the room that is no longer used."""
@@ -202,7 +197,7 @@ class PostgresServer:
 
     def size(self, connection: Connection) -> int:
         """Bytes on the server's disk, of our tables and their indices."""
-        return int(connection.execute(_SIZE, {"names": _our_tables(connection)}).scalar_one())
+        return int(connection.execute(_SIZE, {"names": self.schema.list_tables(connection)}).scalar_one())
 
     def explain(self, error: Exception) -> StoreError:
         """The error as a user should see it, without a password and without the values of a statement."""
@@ -211,54 +206,26 @@ class PostgresServer:
         for secret in self._secrets:
             said = said.replace(secret, "***")
         code = getattr(cause, "sqlstate", None) or next((code for pattern, code in _SAID if pattern.search(said)), None)
+        setting = self.schema.url_setting
         if code in FAULTS:
             what, hint = FAULTS[code]
-            return StoreError(f"{what} ({said})", where=self.where, hint=hint)
+            return StoreError(f"{what} ({said})", where=self.where, hint=hint.format(setting=setting))
         if code is None:
-            hint = "Is it running? Check host and port in memory.url, and that it may be reached from here."
+            hint = f"Is it running? Check host and port in {setting}, and that it may be reached from here."
             return StoreError(f"the server cannot be reached ({said})", where=self.where, hint=hint)
         return StoreError(f"{said} ({code})", where=self.where, hint="This should not happen: please report it.")
 
     def close(self) -> None:
         """Let go of all connections."""
-        for engine in (self._readers, self._writer, self._alone):
-            engine.dispose()
+        super().close()
+        self._alone.dispose()
 
 
-def open_server(place: str, busy_seconds: float) -> PostgresServer:
-    """The memory that a URL names.
-
-    Raises:
-        ConfigError: It is not the URL of a PostgreSQL database.
-        MissingExtraError: psycopg is not installed.
-    """
-    try:
-        url = make_url(place)
-    except (ArgumentError, ValueError):  # their texts repeat the URL, which may hold a password
-        raise ConfigError("the auction memory's URL cannot be read", hint=f"Write {FORM}.") from None
-    kind = url.get_backend_name()
-    if kind not in KINDS:
-        raise ConfigError(
-            f"the auction memory's URL names an unknown kind of database: {kind!r}",
-            hint=f"Write {FORM}, or the path of a file, without `://`.",
-        )
-    if not url.database:
-        raise ConfigError("the auction memory's URL names no database", hint=f"Write {FORM}.")
-    try:
-        return PostgresServer(url.set(drivername="postgresql+psycopg"), busy_seconds)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"a memory on a PostgreSQL server needs {error.name}", hint="pip install 'sale[postgres]'"
-        ) from error
-
-
-def _key(name: str) -> int:
+def lock_key(schema: str, name: str) -> int:
     """The number of an advisory lock: 64 bits, of a database's own."""
-    return int.from_bytes(hashlib.blake2b(f"sale memory {name}".encode(), digest_size=8).digest(), signed=True)
+    return int.from_bytes(hashlib.blake2b(f"sale {schema} {name}".encode(), digest_size=8).digest(), signed=True)
 
 
-GATE: Final = _key("gate")
-WRITERS: Final = _key("writers")
 _HOW: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "sale"}
 
 
@@ -272,12 +239,6 @@ def _engine(url: URL, *, isolation_level: str, pool_size: int) -> Engine:
         pool_pre_ping=True,
         connect_args=_HOW,
     )
-
-
-def _our_tables(connection: Connection) -> list[str]:
-    """The memory's tables and those of vectors, as names in quotes."""
-    vectors = connection.execute(select(vector_tables.c.name)).scalars().all()
-    return [f'"{name}"' for name in (*metadata.tables, *vectors)]
 
 
 def _taken(connection: Connection, key: int) -> bool:

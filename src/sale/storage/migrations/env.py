@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from sale.server.store.schema import VERSION_TABLE
-
+given = context.config.attributes
 # Without the present tables: what a revision does must not depend on them.
-context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+context.configure(connection=given["connection"], version_table=given["version_table"])
 context.run_migrations()

@@ -1,5 +1,0 @@
-"""The history of the tables, one named idea a revision, run by the memory itself when it is opened.
-
-A new revision is a file in `versions` that names the one before it; `schema.HEAD` then names it. Tests run all of them
-on an empty database and compare the result with `schema`.
-"""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
@@ -74,6 +74,11 @@ class StoreDatabase:
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
         return self._engine.dialect.name
+
+    def connect_arguments(self) -> dict[str, Any]:
+        """What the database's driver connects with, for a connection beside those here. Holds the password."""
+        _, arguments = self._engine.dialect.create_connect_args(self._engine.url)
+        return dict(arguments)
 
     async def read(self, work: Work[T]) -> T:
         """Do `work` on one snapshot of the database.

@@ -43,10 +43,11 @@ from benchmarks.recall_fill import (
     record,
     repeat,
 )
-from sale.memory.index_sync import SyncedIndex
+from sale.memory.retrieval import IndexedAuction, RecallIndex
 from sale.memory.server_recall import ServerRecall
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import Sharing
+from sale.memory.track_records import TrackedWork
 from sale.types import Task, TrackRecord
 from tests.support.postgres import Server, started
 
@@ -76,20 +77,18 @@ class Times:
     cpu: list[float] = field(default_factory=list[float])
 
 
-async def ask(place: str, questions: int, *, exactly: bool) -> dict[str, Any]:
+async def ask(place: str, questions: int) -> dict[str, Any]:
     """Open the memory and ask; times in milliseconds."""
     began, used = time.perf_counter(), time.process_time()
     embedder = MixedEmbedder()
     async with await AuctionMemory.open(
         place if "://" in place else Path(place), embedder=embedder, sharing=Sharing(texts=True)
     ) as memory:
-        if exactly:
-            memory._recall = SyncedIndex(memory._database, memory._encoder)
         opened, opened_cpu = time.perf_counter(), time.process_time()
         await memory.recall(Task(text="question 0"), "small", PAIRS)
         first, first_cpu = time.perf_counter(), time.process_time()
         server = await backends(memory) if "://" in place else ()
-        asked = [Task(text=f"question {number}") for number in range(1, questions + 1)]
+        asked = [Task(text=text) for text in texts_asked(questions)]
         pairs, pair_times = await _timed(lambda task: memory.recall(task, "small", PAIRS), asked, server)
         memory._sharing = Sharing()
         own, own_times = await _timed(
@@ -107,6 +106,46 @@ async def ask(place: str, questions: int, *, exactly: bool) -> dict[str, Any]:
             "own": [[one.auction_id for one in found] for found in own],
             "tracks": [[_rate(found[agent]) for agent in AGENTS] for found in tracks],
         }
+
+
+def texts_asked(questions: int) -> list[str]:
+    """The questions after the first."""
+    return [f"question {number}" for number in range(1, questions + 1)]
+
+
+def ask_exactly(records: int, questions: int) -> dict[str, Any]:
+    """The same by an exact search over full vectors, of records as they were made, without a database."""
+    embedder = MixedEmbedder()
+    index = RecallIndex(embedder.dimensions)
+    written = [record(number) for number in range(min(records, WRITTEN))]
+    for start in range(0, records + ALONE, WRITTEN):
+        numbers = range(start, min(start + WRITTEN, records + ALONE))
+        index.put_tasks(
+            [(number, str(number)) for number in numbers], embedder.mixed([f"task {number}" for number in numbers])
+        )
+        for number in numbers:
+            _, done, outcome, tenant = written[number % WRITTEN] if number < records else record(number)
+            work = TrackedWork(agent=done.agent, verdict=outcome.verdict)
+            index.put(
+                IndexedAuction(
+                    auction=number,
+                    task=number,
+                    started=float(number),
+                    awarded=True,
+                    verdict=outcome.verdict,
+                    bidders=AGENTS,
+                    work=(work,),
+                    tenant=tenant,
+                )
+            )
+    found: dict[str, list[Any]] = {"pairs": [], "own": [], "tracks": []}
+    for vector in embedder.mixed(texts_asked(questions)):
+        for name, tenants in (("pairs", None), ("own", {"tenant 7"})):
+            near = index.examples(vector, "small", PAIRS, require_success=False, tenants=tenants)
+            found[name].append([f"a{key}" for key, _ in near])
+        tracks = index.tracks(vector, AGENTS)
+        found["tracks"].append([_rate(tracks[agent]) for agent in AGENTS])
+    return found
 
 
 async def backends(memory: AuctionMemory) -> tuple[int, ...]:
@@ -141,12 +180,10 @@ def _rate(one: TrackRecord) -> float:
     return one.successes / total if total else 0.5
 
 
-def asked_by_a_process(place: str, questions: int, *, exactly: bool = False) -> dict[str, Any]:
+def asked_by_a_process(place: str, questions: int) -> dict[str, Any]:
     """`ask`, by a process of its own."""
     command = [sys.executable, "-m", "benchmarks.recall", "--ask", place, "--questions", str(questions)]
-    done = subprocess.run(
-        [*command, *(["--exactly"] if exactly else [])], stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -212,10 +249,13 @@ def _name(place: str, records: int) -> str:
     return f"{'postgresql' if '://' in place else 'sqlite':>10} {records:>9,}"
 
 
-async def measured(place: str, records: int, questions: int, *, exactly: bool) -> str:
+def measured(place: str, records: int, questions: int, folder: Path) -> str:
     """The line of the second table."""
     found = asked_by_a_process(place, questions)
-    exact = asked_by_a_process(place, questions, exactly=True) if exactly and "://" in place else found
+    kept = folder / f"exact-{records}-{questions}.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(ask_exactly(records, questions)), encoding="utf-8")
+    exact = json.loads(kept.read_text(encoding="utf-8"))
     cells = (
         f"{_name(place, records)} {found['opened']:>7,.0f} {found['opened_cpu']:>6,.0f} "
         f"{found['first']:>8,.0f} {found['first_cpu']:>7,.0f} {found['peak']:>6,.0f}",
@@ -249,7 +289,7 @@ ASKED: Final = f"""\
 async def main(arguments: argparse.Namespace) -> None:
     """Print the tables, or what one process found."""
     if arguments.ask:
-        print(json.dumps(await ask(arguments.ask, arguments.questions, exactly=arguments.exactly)))
+        print(json.dumps(await ask(arguments.ask, arguments.questions)))
         return
     with ExitStack() as stack:
         folder = arguments.at or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sale-recall-")))
@@ -272,7 +312,7 @@ async def main(arguments: argparse.Namespace) -> None:
                 print(line, flush=True)
         print(ASKED, flush=True)
         for place, records in places:
-            print(await measured(place, records, arguments.questions, exactly=not arguments.roughly), flush=True)
+            print(measured(place, records, arguments.questions, folder), flush=True)
 
 
 if __name__ == "__main__":
@@ -281,7 +321,5 @@ if __name__ == "__main__":
     parser.add_argument("--store", choices=["sqlite", "postgresql"], nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--at", type=Path, help="a folder to keep what was built")
-    parser.add_argument("--roughly", action="store_true", help="do not compare with an exact search")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
-    parser.add_argument("--exactly", action="store_true", help=argparse.SUPPRESS)
     asyncio.run(main(parser.parse_args()))

@@ -77,7 +77,7 @@ def record(number: int) -> tuple[Auction, Execution, Outcome, str]:
             value=0.0,
             scores=(Score(juror="judge", bidder=AGENTS[place], value=3.0),),
         )
-        for rank, place in enumerate(order)
+        for rank, place in enumerate(map(int, order))
     )
     usage = Usage(input_tokens=200, output_tokens=40)
     made = tuple(Call(stage="bid", agent=agent, usage=usage, dollars=1e-5, seconds=0.5) for agent in AGENTS)

@@ -274,9 +274,10 @@ def choose_exemplars(vectors: NDArray[np.float32], members: Sequence[IndexedAuct
         alike.setdefault(vector.tobytes(), []).append(place)
     best = np.array([max(places, key=lambda place: _worth(members[place])) for places in alike.values()])
     copies = np.array([len(places) for places in alike.values()], dtype=np.float32)
-    likeness = np.maximum(vectors[best] @ vectors[best].T, 0.0)
+    likeness = vectors[best] @ vectors[best].T
     np.fill_diagonal(likeness, 1.0 - 1.0 / copies)
-    chosen = _cover(likeness, copies, [_uses(members[place]) for place in map(int, best)], count)
+    uses = [_uses(members[place]) for place in map(int, best)]
+    chosen = _cover(np.maximum(likeness, 0.0), copies, uses, count)
     np.fill_diagonal(likeness, 2.0)
     nearest = best[chosen][np.argmax(likeness[:, chosen], axis=1)]
     found = np.empty(len(members), dtype=np.int64)

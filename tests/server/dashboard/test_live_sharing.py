@@ -113,7 +113,7 @@ async def test_without_a_page_nothing_is_told(postgres: Server) -> None:
 
 
 def listeners(postgres: Server, url: str) -> int:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+    query = "SELECT count(*) FROM pg_stat_activity WHERE starts_with(query, 'LISTEN') AND datname = current_database()"
     return int(str(postgres.run(query, url=url)[0][0]))
 
 

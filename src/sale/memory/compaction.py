@@ -34,9 +34,9 @@ BLOCK: Final = 4000
 EXAMPLES: Final = 3
 """Pairs an agent learns from."""
 UNPROVEN: Final = 0.75
-"""How much an example counts whose work nobody has judged, against one that was a success."""
+"""Weight of an example whose work nobody has judged, against one that was a success."""
 PLACE_OF_STATISTICS: Final = 0.05
-"""How much a text counts by which statistics are found again, against an example."""
+"""Weight of a text by which statistics are found again, against an example."""
 ROUNDING: Final = 1e-9
 NOTHING: Final = 0.05
 """Of an execution: less is forgotten altogether."""

@@ -28,8 +28,8 @@ BUILD_BREADTH: Final = 128
 """Twice the usual `ef_construction`: a text costs twice as long to add, and fewer are overlooked ever after."""
 NODE_BYTES: Final = 1000
 """Of a text in the graph while it is built, beside its vector."""
-LEAST_BUILD_BYTES: Final = 2**26
-MOST_BUILD_BYTES: Final = 2**31
+MIN_BUILD_BYTES: Final = 2**26
+MAX_BUILD_BYTES: Final = 2**31
 """For building the index, where the server's own `maintenance_work_mem` is not more: a graph that does not fit is built
 on disk, many times slower."""
 NO_ROOM: Final = "53100"
@@ -125,7 +125,7 @@ def build_index(connection: Connection, embedder: str, name: str) -> None:
         f"SELECT count(*) * (2 * coalesce((SELECT vector_dims(vector) FROM {name} LIMIT 1), 0) + {NODE_BYTES}) "  # noqa: S608
         f"FROM {name}"
     )
-    size = min(MOST_BUILD_BYTES, LEAST_BUILD_BYTES + int(connection.exec_driver_sql(needed).scalar_one()))
+    size = min(MAX_BUILD_BYTES, MIN_BUILD_BYTES + int(connection.exec_driver_sql(needed).scalar_one()))
     connection.execute(_BUILD_MEMORY, {"size": size})
     build = (
         f"CREATE INDEX IF NOT EXISTS {name}_hnsw ON {name} USING hnsw (vector halfvec_ip_ops) "

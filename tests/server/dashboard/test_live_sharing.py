@@ -14,9 +14,9 @@ import pytest
 from sale.auction.events import AuctionOpened, BiddingOpened, Judged
 from sale.server.dashboard import live_sharing
 from sale.server.dashboard.live_auctions import LiveAuction, LiveBidder
-from sale.server.dashboard.live_sharing import CHANNEL, LiveSharing, packed
+from sale.server.dashboard.live_sharing import CHANNEL, LiveSharing, pack_messages
 from sale.server.events import EventHub
-from sale.server.store.announcements import MOST_BYTES
+from sale.server.store.announcements import MAX_MESSAGE_BYTES
 from sale.types import Outcome, Task
 from tests.memory.builders import auction, bid, execution, outcome
 from tests.server.dashboard.served import Served, sharing
@@ -147,7 +147,7 @@ async def test_a_connection_that_breaks_is_made_again(postgres: Server, caplog: 
 
 
 async def test_no_more_are_kept_than_fit(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_sharing, "MOST_AUCTIONS", 3)
+    monkeypatch.setattr(live_sharing, "MAX_AUCTIONS", 3)
     url = postgres.database()
     async with running(url) as one, running(url) as two:
         with two.shared.page(two.seen.append):
@@ -174,14 +174,14 @@ def test_messages_are_short() -> None:
         )
         for number in range(60)
     ]
-    made = packed("owner", lots)
-    assert max(len(one.encode()) for one in made) <= MOST_BYTES
+    made = pack_messages("owner", lots)
+    assert max(len(one.encode()) for one in made) <= MAX_MESSAGE_BYTES
     found = [lot for one in made for lot in live_sharing._MESSAGE.validate_json(one).auctions]
     assert [lot.id for lot in found] == [lot.id for lot in lots]
     assert 2 < len(found[0].bids) < 300
     assert {"a290", "a299"} <= set(found[0].bids), "leader and winner stay"
     assert not any("secret" in one for one in made)
-    assert packed("owner", []) == []
+    assert pack_messages("owner", []) == []
 
 
 def test_a_window_shows_auctions_of_other_gateways_that_are_on_record(tmp_path: Path, postgres: Server) -> None:

@@ -22,7 +22,7 @@ from sale.auction.events import AuctionOpened
 from sale.errors import StoreError
 from sale.server.dashboard.live_auctions import LiveAuction
 from sale.server.events import EventHub
-from sale.server.store.announcements import MOST_BYTES
+from sale.server.store.announcements import MAX_MESSAGE_BYTES
 
 LOG = logging.getLogger("sale.server")
 CHANNEL: Final = "sale_live"
@@ -33,15 +33,15 @@ WATCHED_SECONDS: Final = 3 * WATCH_SECONDS
 """Seconds for which one sign holds."""
 AGAIN_SECONDS: Final = 10.0
 """Seconds until a broken connection is tried again."""
-MOST_AUCTIONS: Final = 500
+MAX_AUCTIONS: Final = 500
 """Of this gateway, and of all others; the oldest go."""
-MOST_CHARACTERS: Final = 200
+MAX_STATE_CHARACTERS: Final = 200
 """Of a bidder's state, which may quote an error."""
 
 
 @dataclass(kw_only=True)
 class LiveMessage:
-    """What one gateway tells the others."""
+    """A message of one gateway to the others."""
 
     owner: str
     """The gateway."""
@@ -119,7 +119,7 @@ class LiveSharing:
                 continue
             self._own.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
             self._changed[auction_id] = None
-            while len(self._own) > MOST_AUCTIONS:
+            while len(self._own) > MAX_AUCTIONS:
                 self._own.pop(next(iter(self._own)))
 
     async def _again(self, work: Callable[[], AsyncGenerator[None]]) -> None:
@@ -139,11 +139,13 @@ class LiveSharing:
         while True:
             messages: list[str] = []
             if self._pages and monotonic() >= self._watch_at:
-                messages.append(_written(LiveMessage(owner=self._owner, watching=True, begins=not self._watch_at)))
+                messages.append(
+                    _write_message(LiveMessage(owner=self._owner, watching=True, begins=not self._watch_at))
+                )
                 self._watch_at = monotonic() + WATCH_SECONDS
             changed, self._changed = self._changed, {}
             if monotonic() < self._watched_until:
-                messages += packed(self._owner, [self._own[one] for one in changed if one in self._own])
+                messages += pack_messages(self._owner, [self._own[one] for one in changed if one in self._own])
             if messages:
                 try:
                     await self._channel.tell(messages)
@@ -173,34 +175,41 @@ class LiveSharing:
             self._others.pop(lot.id, None)
             if lot.phase != "done":
                 self._others[lot.id] = lot
-            while len(self._others) > MOST_AUCTIONS:
+            while len(self._others) > MAX_AUCTIONS:
                 self._others.pop(next(iter(self._others)))
             for take in tuple(self._pages):
                 take(replace(lot))
 
 
-def packed(owner: str, lots: Iterable[LiveAuction]) -> list[str]:
+def pack_messages(owner: str, lots: Iterable[LiveAuction]) -> list[str]:
     """Messages with these auctions, as few as there is room in."""
     made: list[str] = []
     waiting: list[LiveAuction] = []
-    for lot in map(_shortened, lots):
-        if waiting and len(_written(LiveMessage(owner=owner, auctions=[*waiting, lot])).encode()) > MOST_BYTES:
-            made.append(_written(LiveMessage(owner=owner, auctions=waiting)))
+    for lot in map(_shorten, lots):
+        if (
+            waiting
+            and len(_write_message(LiveMessage(owner=owner, auctions=[*waiting, lot])).encode()) > MAX_MESSAGE_BYTES
+        ):
+            made.append(_write_message(LiveMessage(owner=owner, auctions=waiting)))
             waiting = []
         waiting.append(lot)
-    return [*made, _written(LiveMessage(owner=owner, auctions=waiting))] if waiting else made
+    return [*made, _write_message(LiveMessage(owner=owner, auctions=waiting))] if waiting else made
 
 
-def _shortened(lot: LiveAuction) -> LiveAuction:
+def _shorten(lot: LiveAuction) -> LiveAuction:
     """Without texts, and with as many bidders as a message takes: leader and winner, then in their order."""
-    bids = [replace(one, state=one.state[:MOST_CHARACTERS]) for one in lot.bids.values()]
+    bids = [replace(one, state=one.state[:MAX_STATE_CHARACTERS]) for one in lot.bids.values()]
     bids.sort(key=lambda one: one.agent not in {lot.leader, lot.winner})
     while True:
         short = replace(lot, task="", bids={one.agent: one for one in bids})
-        if not bids or len(_written(LiveMessage(owner=uuid.UUID(int=0).hex, auctions=[short])).encode()) <= MOST_BYTES:
+        if (
+            not bids
+            or len(_write_message(LiveMessage(owner=uuid.UUID(int=0).hex, auctions=[short])).encode())
+            <= MAX_MESSAGE_BYTES
+        ):
             return short
         bids = bids[: len(bids) // 2]
 
 
-def _written(message: LiveMessage) -> str:
+def _write_message(message: LiveMessage) -> str:
     return _MESSAGE.dump_json(message, exclude_defaults=True).decode()

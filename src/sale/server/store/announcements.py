@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from sale.errors import StoreError
 from sale.server.store.database import StoreDatabase
 
-MOST_BYTES: Final = 7900
+MAX_MESSAGE_BYTES: Final = 7900
 """Of a message: PostgreSQL takes less than 8000."""
 _TELL: Final = text("SELECT pg_notify(:channel, :message)")
 
@@ -30,7 +30,7 @@ class Announcements:
         self._channel = channel
 
     async def tell(self, messages: Sequence[str]) -> None:
-        """Send messages of at most `MOST_BYTES` each to all that listen, this process among them.
+        """Send messages of at most `MAX_MESSAGE_BYTES` each to all that listen, this process among them.
 
         Raises:
             StoreError: The database cannot be reached.

@@ -76,7 +76,7 @@ class StoreDatabase:
         return self._engine.dialect.name
 
     def connect_arguments(self) -> dict[str, Any]:
-        """What the database's driver connects with, for a connection beside those here. Holds the password."""
+        """Return the driver's arguments for a connection beside those here, the password among them."""
         _, arguments = self._engine.dialect.create_connect_args(self._engine.url)
         return dict(arguments)
 

@@ -34,7 +34,7 @@ BLOCK: Final = 4000
 EXAMPLES: Final = 3
 """Pairs an agent learns from."""
 UNPROVEN: Final = 0.75
-"""Weight of an example whose work nobody has judged, against one that was a success."""
+"""Weight of an example without a verdict, against one that was a success."""
 PLACE_OF_STATISTICS: Final = 0.05
 """Weight of a text by which statistics are found again, against an example."""
 ROUNDING: Final = 1e-9
@@ -287,7 +287,7 @@ def choose_exemplars(vectors: NDArray[np.float32], members: Sequence[IndexedAuct
 
 
 Uses = Sequence[tuple[str | None, float]]
-"""The agents an auction is an example for, with how much that counts; `None`: as a text to put statistics down at."""
+"""Agents that an auction is an example for, each with its weight; `None`: a text to put statistics down at."""
 
 
 def _uses(entry: IndexedAuction) -> Uses:

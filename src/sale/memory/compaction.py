@@ -254,12 +254,12 @@ class _Block:
 
 
 def choose_exemplars(vectors: NDArray[np.float32], members: Sequence[IndexedAuction], count: int) -> NDArray[np.int64]:
-    """Choose the auctions that stay: those that together serve best as examples at tasks like the ones on record.
+    """Choose the auctions that stay: together the best examples for tasks like the ones on record.
 
     An agent learns from the few texts nearest to its task in whose auctions it bid. So the tasks on record stand for
     those to come, and the sum over tasks and agents of the likeness of the nearest `EXAMPLES` is made large: greedily,
-    by the text that adds most to it, which reaches at least 63 % of what any choice does (Nemhauser, Wolsey and Fisher,
-    1978). An auction is no example to itself, but to others about the same text.
+    by the text that adds most to it, which reaches at least 63 % of the greatest sum there is (Nemhauser, Wolsey and
+    Fisher, 1978). An auction is never an example to itself, but to others about the same text.
 
     Args:
         vectors: Of the members' tasks, shape (members, dimensions), rows of unit length.

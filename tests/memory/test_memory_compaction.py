@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from sale.errors import InputError, OutputError
 from sale.memory import retention
-from sale.memory.compaction import cluster
 from sale.memory.records import CompactionReport
 from sale.memory.retention import Retention, describe
 from sale.memory.store import AuctionMemory
@@ -428,19 +427,3 @@ async def test_statistics_are_equal_before_and_after(
             tenants = {tenant for *_, tenant in drawn}
             assert report.after <= max(keep, len(tenants))
             assert await sums(memory) == before
-
-
-@given(st.integers(1, 40), st.integers(1, 45), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
-def test_clusters(size: int, count: int, seed: int):
-    generator = np.random.default_rng(seed)
-    vectors = generator.normal(size=(size, 5)).astype(np.float32)
-    vectors[generator.integers(size, size=size // 2)] = vectors[0]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    labels, likeness = cluster(vectors, count)
-    assert len(labels) == len(likeness) == size
-    assert len(np.unique(labels)) <= count
-    assert float(likeness.max()) <= 1.0 + 1e-5
-    if count < size:
-        same = (vectors == vectors[0]).all(axis=1)
-        assert len(np.unique(labels[same])) == 1, "equal texts are never parted"

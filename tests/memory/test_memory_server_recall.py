@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import astuple
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from sale.errors import StoreError
 from sale.memory import nearest_sql, recall, server_recall, vector_table
 from sale.memory.index_sync import SyncedIndex
 from sale.memory.server_recall import ServerRecall
@@ -68,24 +69,24 @@ async def test_it_answers_as_the_index_in_process_does(place: Place, monkeypatch
         served, exact = memory._recall, SyncedIndex(memory._database, memory._encoder)
         assert isinstance(served, ServerRecall)
         agents = ("a", "b", "c", "rare", "nobody")
-        for text in (NOW.text, "bake", "parse the file", "numbers prove cake"):
+        for asked in (NOW.text, "bake", "parse the file", "numbers prove cake"):
             for tenants in (None, frozenset({"t1"}), frozenset({"t1", "t3"}), frozenset({"none"})):
                 for strict in (False, True):
-                    expected = await exact.pairs(text, agents, 8, tenants=tenants, require_success=strict)
-                    found = await served.pairs(text, agents, 8, tenants=tenants, require_success=strict)
+                    expected = await exact.pairs(asked, agents, 8, tenants=tenants, require_success=strict)
+                    found = await served.pairs(asked, agents, 8, tenants=tenants, require_success=strict)
                     for agent in agents:
                         assert plain(found[agent]) == plain(expected[agent])
-                        one = await served.pairs(text, (agent,), 3, tenants=tenants, require_success=strict)
+                        one = await served.pairs(asked, (agent,), 3, tenants=tenants, require_success=strict)
                         assert plain(one[agent]) == plain(expected[agent][:3])
-                tracks = await served.tracks(text, agents, tenants=tenants)
-                for agent, record in (await exact.tracks(text, agents, tenants=tenants)).items():
+                tracks = await served.tracks(asked, agents, tenants=tenants)
+                for agent, record in (await exact.tracks(asked, agents, tenants=tenants)).items():
                     assert astuple(tracks[agent])[1:] == pytest.approx(astuple(record)[1:], abs=1e-6)
 
                 def near(_: object, keys: object) -> object:
                     return keys
 
-                expected_near = await exact.search(text, 12, tenants=tenants, read=near)
-                found_near = await served.search(text, 12, tenants=tenants, read=near)
+                expected_near = await exact.search(asked, 12, tenants=tenants, read=near)
+                found_near = await served.search(asked, 12, tenants=tenants, read=near)
                 assert [key for key, _ in found_near] == [key for key, _ in expected_near]  # pyright: ignore[reportGeneralTypeIssues]
 
 
@@ -103,7 +104,7 @@ async def test_a_walk_that_finds_too_few_is_followed_by_an_exact_search(
     """An agent with many bids, none of them near: the walk gives up, the answer is whole all the same."""
     monkeypatch.setattr(server_recall, "FEW", 1)
     settings = nearest_sql.SETTINGS + ", set_config('hnsw.max_scan_tuples', '1', true)"
-    monkeypatch.setattr(nearest_sql, "SETTINGS", settings.replace("\n,", ","))
+    monkeypatch.setattr(nearest_sql, "SET", text(settings))
     monkeypatch.setattr(server_recall, "MIN_BREADTH", 1)
     monkeypatch.setattr(server_recall, "MAX_BREADTH", 5)
     for number in range(40):
@@ -176,6 +177,35 @@ async def test_without_the_right_to_install_it_recall_is_exact(
     async with await AuctionMemory.open(modest, embedder=HashEmbedder()) as memory:
         assert (await memory.stats()).recall == "by the server (pgvector)"
         assert len(await memory.recall(NOW, "a", 8, tenant="t1")) > 0
+
+
+async def test_the_index_is_built_by_one_process_where_several_cannot_share_it(memory: AuctionMemory):
+    """As in a container that has little memory for all its processes to share."""
+    await remember(memory, "x", "sort")
+    await memory.recall(NOW, "a", 8)
+
+    def build(connection: Connection) -> list[object]:
+        name = vector_table.find(connection, "hash")
+        assert name is not None
+        connection.exec_driver_sql(f"DROP INDEX {name}_hnsw")
+        for setting in ("min_parallel_table_scan_size = 0", "maintenance_work_mem = '1TB'"):
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
+        vector_table.build_index(connection, "hash", name)
+        workers = connection.exec_driver_sql("SHOW max_parallel_maintenance_workers").scalar()
+        return [workers, connection.exec_driver_sql(f"SELECT to_regclass('{name}_hnsw') IS NOT NULL").scalar()]
+
+    assert await memory._database.write(build) == ["0", True]
+
+
+async def test_what_else_goes_wrong_with_the_index_is_told(memory: AuctionMemory):
+    await remember(memory, "x", "sort")
+
+    def build(connection: Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE other (vector halfvec)")
+        vector_table.build_index(connection, "hash", "other")
+
+    with pytest.raises(StoreError, match="does not have dimensions"):
+        await memory._database.write(build)
 
 
 async def test_the_longest_vectors_the_index_takes(empty: Callable[[], Place]):

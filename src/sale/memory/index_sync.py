@@ -278,18 +278,21 @@ class SyncedIndex:
 
 
 def read_pairs(
-    connection: Connection, chosen: Mapping[str, Sequence[tuple[int, float]]]
+    connection: Connection,
+    chosen: Mapping[str, Sequence[tuple[int, float]]],
+    heads: Mapping[int, tuple[str, str]] | None = None,
 ) -> dict[str, tuple[Pair, ...]]:
     """The contrastive pairs of past auctions for each agent, in the order given.
 
     Args:
         connection: Reading.
         chosen: Auctions as (key, similarity), by the agent that is to learn. One that is gone gives no pair.
+        heads: The id of each auction and the text of its task, where they were read before.
     """
     keys = {"keys": sorted({key for found in chosen.values() for key, _ in found})}
     if not keys["keys"]:
         return dict.fromkeys(chosen, ())
-    heads = {row.key: row for row in connection.execute(_HEADS, keys)}
+    heads = heads if heads is not None else _read_heads(connection, keys)
     candidates: dict[int, list[PairCandidate]] = {}
     for auction, agent, text, cost, value, refinement, won in connection.execute(_PLANS, keys):
         one = PairCandidate(agent=agent, text=text, net_cost=cost - value, refined=refinement is not None, won=won)
@@ -300,13 +303,17 @@ def read_pairs(
         if key not in heads or found is None:
             return None
         losing, winning, own = found
-        past = heads[key]
-        return Pair(auction_id=past.id, task=past.text, similarity=similarity, losing=losing, winning=winning, own=own)
+        past, text = heads[key]
+        return Pair(auction_id=past, task=text, similarity=similarity, losing=losing, winning=winning, own=own)
 
     return {
         agent: tuple(one for key, similarity in found if (one := pair(agent, key, similarity)) is not None)
         for agent, found in chosen.items()
     }
+
+
+def _read_heads(connection: Connection, keys: Mapping[str, Sequence[int]]) -> dict[int, tuple[str, str]]:
+    return {key: (name, text) for key, name, text in connection.execute(_HEADS, keys)}
 
 
 def as_vector(stored: bytes) -> Vector:

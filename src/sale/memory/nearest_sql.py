@@ -15,16 +15,18 @@ from sqlalchemy import ARRAY, Text, TextClause, bindparam, text
 
 Way = Literal["exact", "shared", "walk"]
 
-SETTINGS: Final = """
-SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
-       set_config('hnsw.ef_search', :breadth, true),
-       set_config('enable_seqscan', 'off', true),
-       set_config('enable_sort', 'off', true),
-       set_config('enable_hashjoin', 'off', true),
-       set_config('enable_mergejoin', 'off', true)
-"""
-"""For one transaction, before it asks through the index. Without the last four the server may, by its statistics of a
-table that is filling, prefer to read and sort all of it."""
+_PLANNING: Final = ("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin")
+"""Without these the server may, by its statistics of a table that is filling, prefer to read and sort all of it."""
+SETTINGS: Final = (
+    "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', :breadth, true), "
+    + (", ".join(f"set_config('{name}', 'off', true)" for name in _PLANNING))
+)
+SET: Final = text(SETTINGS)
+"""For the rest of a transaction, before it asks through the index; for the parameter `breadth`."""
+RESET: Final = text("SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = ANY(:names)").bindparams(
+    bindparam("names", list(_PLANNING), type_=ARRAY(Text))
+)
+"""Before it asks exactly after all."""
 
 _LATEST: Final = "(SELECT o.verdict FROM outcomes o WHERE o.auction = a.key {of} ORDER BY o.position DESC LIMIT 1)"
 _VERDICT: Final = (

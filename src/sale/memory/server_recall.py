@@ -16,7 +16,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, TextClause, any_, bindpara
 
 from sale.memory import nearest_sql, vector_table
 from sale.memory.database import MemoryDatabase
-from sale.memory.index_entries import read_by_key, read_evidence_by_key
+from sale.memory.index_entries import read_by_key, read_evidence_by_key, read_with_texts
 from sale.memory.index_sync import CHUNK, TextEncoder, as_vector, read_pairs
 from sale.memory.prior import PriorWork
 from sale.memory.retrieval import RecallIndex, Vector
@@ -92,9 +92,9 @@ class ServerRecall:
         def look(connection: Connection, vector: Vector) -> dict[str, tuple[Pair, ...]]:
             many = self._find_many(connection, nearest_sql.MANY_OF_AGENT, agents, tenants)
             chosen = self._choose(connection, make, vector, agents, k + SPARE, tenants, many)
-            index = self._index(connection, chosen, RecallIndex(self._encoder.dimensions))
+            index, heads = self._index_with_texts(connection, chosen)
             find = partial(index.examples, require_success=require_success, tenants=tenants)
-            return read_pairs(connection, {agent: find(vector, agent, k) for agent in agents})
+            return read_pairs(connection, {agent: find(vector, agent, k) for agent in agents}, heads)
 
         return await self._ask(text, look)
 
@@ -106,7 +106,7 @@ class ServerRecall:
         def look(connection: Connection, vector: Vector) -> dict[str, TrackRecord]:
             many = self._find_many(connection, nearest_sql.MANY_WORKS, agents, tenants)
             chosen = self._choose(connection, nearest_sql.works, vector, agents, NEAREST + SPARE, tenants, many)
-            index = self._index(connection, chosen, deepcopy(self._known), bidders=False)
+            index = self._index_of_work(connection, chosen)
             return index.tracks(vector, agents, tenants=tenants)
 
         return await self._ask(text, look)
@@ -124,7 +124,7 @@ class ServerRecall:
         def look(connection: Connection, vector: Vector) -> T:
             many = self._find_many(connection, None, ("",), tenants)
             chosen = self._choose(connection, nearest_sql.similar, vector, ("",), k + SPARE, tenants, many)
-            index = self._index(connection, chosen, RecallIndex(self._encoder.dimensions))
+            index, _ = self._index_with_texts(connection, chosen)
             return read(connection, index.similar(vector, k, tenants=tenants))
 
         return await self._ask(text, look)
@@ -267,36 +267,45 @@ class ServerRecall:
                     found.append(key)
             return [agent for agent in who if len(chosen[agent]) < wanted]
 
-        short = [agent for agent in agents if agent in many]
-        if short:
-            texts = min(MAX_BREADTH, wanted * (len(short) + 1))
-            breadth = _breadth_for(connection, texts, tenants)
-            with connection.begin_nested() as settings:
-                connection.execute(text(nearest_sql.SETTINGS), {"breadth": str(breadth)})
-                if len(short) > 1:
-                    short = ask(short, "shared", texts)
-                if short:
-                    short = ask(short, "walk")
-                settings.rollback()
-        if few := [agent for agent in agents if agent not in many or agent in short]:
+        if few := [agent for agent in agents if agent not in many]:
             ask(few, "exact")
+        if short := [agent for agent in agents if agent in many]:
+            texts = min(MAX_BREADTH, wanted * (len(short) + 1))
+            connection.execute(nearest_sql.SET, {"breadth": str(_breadth_for(connection, texts, tenants))})
+            ways: tuple[nearest_sql.Way, ...] = ("shared", "walk") if len(short) > 1 else ("walk",)
+            for way in ways:
+                short = short and ask(short, way, texts)
+            if short:
+                connection.execute(nearest_sql.RESET)
+                ask(short, "exact")
         return chosen
 
-    def _index(
-        self,
-        connection: Connection,
-        chosen: Mapping[str, Sequence[int]],
-        index: RecallIndex,
-        *,
-        bidders: bool = True,
-    ) -> RecallIndex:
-        """Put what was chosen into an index; its bidders only where something is to be learnt from it.
+    def _index_with_texts(
+        self, connection: Connection, chosen: Mapping[str, Sequence[int]]
+    ) -> tuple[RecallIndex, dict[int, tuple[str, str]]]:
+        """Put auctions that were chosen to learn from into an index.
+
+        Returns:
+            The index, and by key the id of each auction and the text of its task.
 
         Raises:
             _MissingVectorsError: A task has no sound vector.
         """
-        keys = sorted({key for found in chosen.values() for key in found})
-        entries = read_by_key(connection, keys, bidders=bidders)
+        index = RecallIndex(self._encoder.dimensions)
+        found = read_with_texts(connection, _keys(chosen), self._encoder.name)
+        self._put_tasks(index, {one.entry.task: (one.digest, one.vector) for one in found})
+        for one in found:
+            index.put(one.entry)
+        return index, {one.entry.auction: (one.id, one.text) for one in found}
+
+    def _index_of_work(self, connection: Connection, chosen: Mapping[str, Sequence[int]]) -> RecallIndex:
+        """Put work that was chosen into an index, beside what is known from elsewhere.
+
+        Raises:
+            _MissingVectorsError: A task has no sound vector.
+        """
+        index, keys = deepcopy(self._known), _keys(chosen)
+        entries = read_by_key(connection, keys, bidders=False)
         known = read_evidence_by_key(connection, keys) if len(entries) < len(keys) else []
         mine = (embeddings.c.task == tasks.c.key) & (embeddings.c.embedder == self._encoder.name)
         found = select(tasks.c.key, tasks.c.text_digest, embeddings.c.vector).outerjoin(embeddings, mine)
@@ -304,18 +313,29 @@ class ServerRecall:
         rows = connection.execute(
             found.where(tasks.c.key == any_(cast(wanted, ARRAY(BigInteger)))).order_by(tasks.c.key)
         ).all()
-        sound = self._encoder.check_vectors([row.vector for row in rows])
-        if lacking := [row.key for row, good in zip(rows, sound, strict=True) if not good]:
-            raise _MissingVectorsError(lacking)
-        if rows:
-            index.put_tasks(
-                [(row.key, row.text_digest) for row in rows], self._encoder.matrix([row.vector for row in rows])
-            )
+        self._put_tasks(index, {row.key: (row.text_digest, row.vector) for row in rows})
         for entry in entries:
             index.put(entry)
         for one in known:
             index.put_evidence(one)
         return index
+
+    def _put_tasks(self, index: RecallIndex, found: Mapping[int, tuple[str, bytes | None]]) -> None:
+        """Put tasks, by rising keys, with digest and vector into an index.
+
+        Raises:
+            _MissingVectorsError: One has no sound vector.
+        """
+        vectors = [vector or b"" for _, vector in found.values()]
+        sound = self._encoder.check_vectors(vectors)
+        if lacking := [key for key, good in zip(found, sound, strict=True) if not good]:
+            raise _MissingVectorsError(lacking)
+        if found:
+            index.put_tasks([(key, digest) for key, (digest, _) in found.items()], self._encoder.matrix(vectors))
+
+
+def _keys(chosen: Mapping[str, Sequence[int]]) -> list[int]:
+    return sorted({key for found in chosen.values() for key in found})
 
 
 def _breadth_for(connection: Connection, texts: int, tenants: Collection[str] | None) -> int:

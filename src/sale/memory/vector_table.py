@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from sale.memory.schema import tasks, vector_tables
@@ -26,14 +26,24 @@ FIRST_VERSION: Final = (0, 8)
 """Of pgvector: the first whose index scans go on until enough rows pass a filter."""
 BUILD_BREADTH: Final = 128
 """Twice the usual `ef_construction`: a text costs twice as long to add, and fewer are overlooked ever after."""
-BUILD_MEMORY: Final = "512MB"
-"""For building the index: a graph that does not fit is built on disk, many times slower."""
+NODE_BYTES: Final = 1000
+"""Of a text in the graph while it is built, beside its vector."""
+MIN_BUILD_BYTES: Final = 2**26
+MAX_BUILD_BYTES: Final = 2**31
+"""For building the index, where the server's own `maintenance_work_mem` is not more: a graph that does not fit is built
+on disk, many times slower."""
+NO_ROOM: Final = "53100"
+"""PostgreSQL's code where a disk is full, or the memory that processes share, which is one to the system."""
 STORED: Final = np.dtype("<f4")
 _KNOWN_IN: Final = "sale_vector_tables"
 
 _VERSION: Final = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
 _THERE: Final = text("SELECT to_regclass(:name) IS NOT NULL")
 _OFFERED: Final = text("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
+_BUILD_MEMORY: Final = text(
+    "SELECT set_config('maintenance_work_mem', "
+    "greatest(:size, pg_size_bytes(current_setting('maintenance_work_mem'))) / 1024 || 'kB', true)"
+).bindparams(bindparam("size", type_=BigInteger))
 
 
 def is_server(connection: Connection) -> bool:
@@ -111,11 +121,25 @@ def find(connection: Connection, embedder: str) -> str | None:
 
 def build_index(connection: Connection, embedder: str, name: str) -> None:
     """Make the index over what is there; rows that come later are added to it."""
-    connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{BUILD_MEMORY}'")
-    connection.exec_driver_sql(
+    needed = (
+        f"SELECT count(*) * (2 * coalesce((SELECT vector_dims(vector) FROM {name} LIMIT 1), 0) + {NODE_BYTES}) "  # noqa: S608
+        f"FROM {name}"
+    )
+    size = min(MAX_BUILD_BYTES, MIN_BUILD_BYTES + int(connection.exec_driver_sql(needed).scalar_one()))
+    connection.execute(_BUILD_MEMORY, {"size": size})
+    build = (
         f"CREATE INDEX IF NOT EXISTS {name}_hnsw ON {name} USING hnsw (vector halfvec_ip_ops) "
         f"WITH (ef_construction = {BUILD_BREADTH})"
     )
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(build)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != NO_ROOM:
+            raise
+        # Several processes share the graph, and a container often has 64 MiB for all that is shared.
+        connection.exec_driver_sql("SET LOCAL max_parallel_maintenance_workers = 0")
+        connection.exec_driver_sql(build)
     connection.execute(update(vector_tables).where(vector_tables.c.embedder == embedder).values(indexed=True))
 
 

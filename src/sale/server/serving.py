@@ -29,12 +29,15 @@ from sale.market import Market
 from sale.server.app import create_app, wrap_app
 from sale.server.dashboard import DashboardSettings
 from sale.server.dashboard import routes as dashboard_routes
+from sale.server.dashboard.live_sharing import CHANNEL, LiveSharing
+from sale.server.events import EventHub
 from sale.server.gateway.state import GatewayState
 from sale.server.limits import ConnectionLimits, limit_protocol
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.metrics import routes as metrics_routes
 from sale.server.observing.traces import Traces, configure_traces
 from sale.server.observing.watching import ObservedHub, ObservedStore
+from sale.server.store.announcements import Announcements
 from sale.server.store.store import ServerStore
 
 LOG = logging.getLogger("sale.server")
@@ -90,7 +93,8 @@ async def _serve(
             state.shadow.on_alarms = metrics.raise_alarms
             metrics.measure(sessions=lambda: len(state.sessions), queued=lambda: store.queued)
             looks = DashboardSettings(password=secret.get_secret_value() if secret else None)
-            pages = dashboard_routes(lambda: state.handle.market, store, hub, looks)
+            others = _other_gateways(store, hub)
+            pages = dashboard_routes(lambda: state.handle.market, store, hub, looks, others)
             app = create_app(state, routes=[*metrics_routes(metrics, store), *pages])
             running = Server(wrap_app(app, state, store, traces), server, state)
             signals.enter_context(_caught(running.handle_exit))
@@ -102,9 +106,17 @@ async def _serve(
             gc.set_threshold(*GARBAGE)
             try:
                 ready(_shown(listener))
-                await running.serve(sockets=[listener])
+                async with others or contextlib.nullcontext():
+                    await running.serve(sockets=[listener])
             finally:
                 reloading()
+
+
+def _other_gateways(store: ServerStore, hub: EventHub) -> LiveSharing | None:
+    """The auctions of other gateways for the live page, where there may be some."""
+    if store.database.dialect != "postgresql":
+        return None
+    return LiveSharing(hub, Announcements(store.database, CHANNEL))
 
 
 async def check_address(server: config.ServerSettings, store: ServerStore) -> None:

@@ -7,7 +7,8 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,7 +22,10 @@ from sale.auction.events import AuctionOpened, Event
 from sale.memory.store import AuctionMemory
 from sale.models.scripted import persona
 from sale.server.dashboard import DashboardSettings, routes
+from sale.server.dashboard.live_sharing import CHANNEL, LiveSharing
 from sale.server.events import EventHub
+from sale.server.store.announcements import Announcements
+from sale.server.store.database import StoreDatabase
 from sale.server.store.store import ServerStore
 from sale.types import AuctionRules, Outcome, Result, Task, Verdict, Weights
 from tests.memory.builders import HashEmbedder
@@ -65,6 +69,20 @@ def agents(plans: Mapping[str, tuple[str, str | None]] | None = None) -> list[An
     ]
 
 
+@asynccontextmanager
+async def sharing(hub: EventHub, url: str | None) -> AsyncGenerator[LiveSharing | None]:
+    """Auctions shared with other gateways, over the database at the URL."""
+    if url is None:
+        yield None
+        return
+    database = await StoreDatabase.open(url)
+    try:
+        async with LiveSharing(hub, Announcements(database, CHANNEL)) as shared:
+            yield shared
+    finally:
+        await database.close()
+
+
 class Served:
     """A dashboard at an address, and the market behind it."""
 
@@ -77,12 +95,14 @@ class Served:
         prior: Weights | None = None,
         keeps: bool = True,
         allowance: float | None = None,
+        shares: str | None = None,
     ) -> None:
         self._place = place
         self._rules = AuctionRules(examples=2, allowance=allowance)
         self._prior = prior
         self._settings = DashboardSettings(password=password)
         self._keeps = keeps
+        self._shares = shares
         self._pool = list(pool or agents())
         self._loop = asyncio.new_event_loop()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -102,10 +122,12 @@ class Served:
         async with (
             Market(self._pool, memory=opener, rules=self._rules, prior=self._prior) as self.market,
             await ServerStore.open(place) as store,
+            sharing(self.hub, self._shares) as others,
         ):
             self.store = store
+            self.others = others
             kept = store if self._keeps else None
-            app = Starlette(routes=routes(lambda: self.market, kept, self.hub, self._settings))
+            app = Starlette(routes=routes(lambda: self.market, kept, self.hub, self._settings, others))
             config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
             self._server = uvicorn.Server(config)
             self._ready.set()

@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
-import httpx2
 import pytest
 
 from sale.auction.events import AuctionOpened, BiddingOpened
 from sale.types import Task
 from tests.server.dashboard.served import Served
 from tests.support.hang import HANG
-
-
-class Window:
-    """Somebody who has the page open."""
-
-    def __init__(self, site: Served) -> None:
-        self._client = httpx2.Client(base_url=site.address, trust_env=False, timeout=HANG)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self.cards: list[str] = []
-        self.connected = threading.Event()
-        self.ended = threading.Event()
-
-    def _read(self) -> None:
-        card: list[str] = []
-        try:
-            with self._client.stream("GET", "/live") as reply:
-                for line in reply.iter_lines():
-                    self.connected.set()
-                    if line.startswith("data: "):
-                        card.append(line.removeprefix("data: "))
-                    elif not line and card:
-                        self.cards.append("\n".join(card))
-                        card = []
-        except httpx2.HTTPError:
-            pass
-        self.ended.set()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self.connected.wait(HANG)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-        self.ended.wait(HANG)
-
-    def of(self, auction_id: str) -> list[str]:
-        return [card for card in self.cards if f'id="auction-{auction_id}"' in card]
+from tests.support.live_window import Window
 
 
 @pytest.fixture
@@ -62,7 +22,7 @@ def site(tmp_path: Path) -> Iterator[Served]:
 
 def test_a_window_sees_what_was_and_what_happens(site: Served) -> None:
     before = site.run("The first task.")
-    with Window(site) as window:
+    with Window(site.address) as window:
         site.wait(lambda: window.of(before.auction.id))
         result = site.run("The second task.", "failure")
         site.wait(lambda: any("failure" in card for card in window.of(result.auction.id)))
@@ -73,7 +33,7 @@ def test_a_window_sees_what_was_and_what_happens(site: Served) -> None:
 
 
 def test_what_another_process_does_is_seen_without_events(site: Served) -> None:
-    with Window(site) as window:
+    with Window(site.address) as window:
         site.remembered(lambda memory: memory.begin("elsewhere", Task(text="A task held elsewhere.")))
         site.wait(lambda: window.of("elsewhere"))
         assert "under way" in window.of("elsewhere")[-1]
@@ -85,7 +45,7 @@ def test_a_window_opened_in_the_middle_sees_the_beginning(site: Served) -> None:
     task = Task(text="Already under way.")
     site.remembered(lambda memory: memory.begin("midway", task))
     site.hub.publish("midway", AuctionOpened(auction_id="midway", task=task, agents=("small", "large")))
-    with Window(site) as window:
+    with Window(site.address) as window:
         site.wait(lambda: window.of("midway"))
         assert "is considered" in window.of("midway")[-1]
         site.hub.publish("midway", BiddingOpened(agents=("small", "large")))
@@ -93,6 +53,6 @@ def test_a_window_opened_in_the_middle_sees_the_beginning(site: Served) -> None:
 
 
 def test_windows_do_not_outlive_the_server(tmp_path: Path) -> None:
-    with Served(tmp_path) as site, Window(site) as window:
+    with Served(tmp_path) as site, Window(site.address) as window:
         site._loop.call_soon_threadsafe(site.hub.close)
         assert window.ended.wait(HANG)

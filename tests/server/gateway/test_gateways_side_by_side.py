@@ -13,10 +13,12 @@ from pathlib import Path
 
 import httpx
 import httpx2
+import psycopg
 import pytest
 
 from tests.support.gateway_process import Served, gateway
 from tests.support.hang import HANG
+from tests.support.live_window import Window
 from tests.support.postgres import Server
 from tests.support.preloaded import PLAIN
 from tests.support.sse_client import Heard, chat, listen
@@ -127,6 +129,36 @@ def test_the_record_holds_the_turns_of_both_and_takes_a_verdict_at_either(pair: 
             f"SELECT o.verdict FROM outcomes o JOIN auctions a ON a.key = o.auction WHERE a.id = '{auction}'"
         )
         assert verdicts == [("success",)]
+
+
+def test_the_live_page_shows_the_auctions_of_both(pair: Pair) -> None:
+    one, two = pair.start("a"), pair.start("b")
+    said: list[str] = []
+    with psycopg.connect(pair.url, autocommit=True) as listener, Window(two.origin) as late:
+        listener.execute("LISTEN sale_live")
+        ask(one, ["Plan a secret garden."], "garden")
+        ((auction,),) = pair.rows("SELECT DISTINCT auction_id FROM server_requests WHERE session_id = 'garden'")
+        with Window(two.origin) as later:  # of an auction that was held before it was opened
+            for window in (late, later):
+                assert two.wait(lambda window=window: bool(bids_of(window, str(auction))))
+                card = bids_of(window, str(auction))[-1]
+                assert "Plan a secret garden." in card, "the task, from the memory they share"
+                assert 'class=" won"' in card
+        said += [notice.payload for notice in listener.notifies(timeout=1)]
+    told = [one for one in said if str(auction) in one]
+    assert told
+    assert not any("garden" in one for one in said), "whoever may connect can listen: no text is told"
+    assert httpx2.post(
+        f"{two.base_url}/feedback", json={"session_id": "garden", "verdict": "success"}, timeout=HANG
+    ).is_success
+    with Window(two.origin) as last:
+        assert two.wait(lambda: bool(last.of(str(auction))))
+        assert "card live" not in last.of(str(auction))[0], "its record is closed"
+
+
+def bids_of(window: Window, auction: str) -> list[str]:
+    """Cards of an auction under way that say who won, with the bids, as only events tell them."""
+    return [card for card in window.of(auction) if "card live" in card and 'class=" won"' in card]
 
 
 @dataclass

@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from sale.server.dashboard.access import Access
+from sale.server.dashboard.live_sharing import LiveSharing
 from sale.server.dashboard.pages import (
     agents,
     auction,
@@ -35,7 +36,11 @@ __all__ = ["DashboardSettings", "routes"]
 
 
 def routes(
-    market_of: MarketOf, store: ServerStore | None, hub: EventHub | None, settings: DashboardSettings
+    market_of: MarketOf,
+    store: ServerStore | None,
+    hub: EventHub | None,
+    settings: DashboardSettings,
+    others: LiveSharing | None = None,
 ) -> list[BaseRoute]:
     """The routes of the dashboard, `/` among them; to be mounted after those of the gateway.
 
@@ -44,8 +49,9 @@ def routes(
         store: What the server keeps; without it there are no sessions, requests and keys to see.
         hub: Auctions as they happen; without it the live page follows the memory alone, every other second.
         settings: The password, and how long a login lasts.
+        others: Auctions at other gateways; without it the live page knows of them what the memory does.
     """
-    site = DashboardSite(market_of, store, hub, Access(settings))
+    site = DashboardSite(market_of, store, hub, Access(settings), others)
     return [
         _get(site, "/", live.show),
         _get(site, "/live", live.events),

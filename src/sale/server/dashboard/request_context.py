@@ -19,6 +19,7 @@ from sale.market import Market
 from sale.memory.store import AuctionMemory
 from sale.server.dashboard import formatting
 from sale.server.dashboard.access import Access, Visitor
+from sale.server.dashboard.live_sharing import LiveSharing
 from sale.server.dashboard.palette import AgentPalette
 from sale.server.dashboard.settings import MarketOf
 from sale.server.events import EventHub
@@ -62,10 +63,18 @@ class AgentNameSource(Protocol):
 class DashboardSite:
     """One dashboard: its surroundings and its templates."""
 
-    def __init__(self, market_of: MarketOf, store: ServerStore | None, hub: EventHub | None, access: Access) -> None:
+    def __init__(
+        self,
+        market_of: MarketOf,
+        store: ServerStore | None,
+        hub: EventHub | None,
+        access: Access,
+        others: LiveSharing | None = None,
+    ) -> None:
         self.market_of = market_of
         self.store = store
         self.hub = hub
+        self.others = others
         self.access = access
         self.version = secrets.token_hex(4)
         """Of the assets: a browser keeps them until the server starts again."""

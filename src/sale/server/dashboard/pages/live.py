@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import nullcontext
 
 from starlette.responses import Response, StreamingResponse
 
@@ -25,6 +26,8 @@ POLL_SECONDS = 2.0
 TOGETHER_SECONDS = 0.15
 """Events of so long are told at once."""
 MAX_AUCTIONS = 500
+UNDER_WAY = frozenset({"open", "awarded"})
+"""Statuses of records that are not closed."""
 
 
 async def show(context: RequestContext) -> Response:
@@ -67,6 +70,13 @@ class LiveFeed:
         if hub is not None:
             self._catch_up(hub)
         listening = None if hub is None else asyncio.create_task(self._listen(hub.listen()))
+        others = self._context.site.others
+        with others.page(self._take_other) if others is not None else nullcontext():
+            async for told in self._told_by(listening):
+                yield told
+
+    async def _told_by(self, listening: asyncio.Task[None] | None) -> AsyncGenerator[str]:
+        """Cards, while the window is open and its visitor may look."""
         try:
             yield "retry: 2000\n\n"
             while self._may_look() and not (listening is not None and listening.done()):
@@ -106,6 +116,19 @@ class LiveFeed:
         while len(self._lots) > MAX_AUCTIONS:
             self._lots.pop(next(iter(self._lots)))
 
+    def _take_other(self, lot: LiveAuction) -> None:
+        """An auction at another gateway, whose task the memory knows."""
+        known, summary = self._lots.get(lot.id), self._sent.get(lot.id)
+        if summary is not None and summary.status not in UNDER_WAY:
+            return
+        if known is not None and known.task:
+            lot.task, lot.domain = known.task, known.domain
+        elif summary is not None:
+            lot.task, lot.domain = summary.task, summary.domain
+        self._lots[lot.id] = lot
+        self._changed[lot.id] = None
+        self._news.set()
+
     async def _wait(self) -> None:
         try:
             async with asyncio.timeout(POLL_SECONDS):
@@ -142,7 +165,8 @@ class LiveFeed:
         lot = self._lots.get(summary.id)
         if lot is not None and not lot.task:  # its beginning was before this window
             lot.task, lot.domain, lot.winner = summary.task, summary.domain, lot.winner or summary.winner
-        return lot is not None and summary.status in {"open", "awarded"}
+            self._changed[lot.id] = None
+        return lot is not None and summary.status in UNDER_WAY
 
     def _told(self, name: str, **values: object) -> str:
         html = self._context.site.render(

@@ -139,34 +139,31 @@ class ConnectionWatch:
     def __init__(self, exchange: Exchange) -> None:
         """Nothing is watched yet."""
         self._exchange = exchange
-        self._working: asyncio.Task[object] | None = None
+        self._working = cast("asyncio.Task[object]", asyncio.current_task())  # whoever has an exchange is in one
         self._watching: asyncio.Task[None] | None = None
-        self._begin: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
         """Begin in a moment: most turns of fast endpoints are over before, and are spared a task each."""
-        self._working = asyncio.current_task()
         self._begin = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._start)
 
     def _start(self) -> None:
         self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        if await self._exchange.until_left() and self._working is not None:
+        if await self._exchange.until_left():
             self._working.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Watch no longer."""
-        if self._begin is not None:
-            self._begin.cancel()
+        self._begin.cancel()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait({self._watching})
         # Somebody else's cancellation, of the server that stops, goes on.
-        working, given_up = self._working, isinstance(error, asyncio.CancelledError) and self._exchange.left
-        if given_up and working is not None and working.uncancel() == 0:
+        given_up = isinstance(error, asyncio.CancelledError) and self._exchange.left
+        if given_up and self._working.uncancel() == 0:
             raise ClientLeftError from None
 
 

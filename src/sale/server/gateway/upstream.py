@@ -198,7 +198,6 @@ class UpstreamRequest:
         self._body = body
         self._limits = limits
         self._faults = faults
-        self._response: ClientResponse | None = None
 
     async def __aenter__(self) -> UpstreamResponse:
         """Send it, and wait for the head of its answer."""
@@ -217,15 +216,14 @@ class UpstreamRequest:
                     raise await _refusal(response, route.hide)
         except (ClientError, TimeoutError, *self._faults) as error:
             raise self._explain(error) from None
-        self._response = response
-        return UpstreamResponse(response, route.hide)
+        self._answer = UpstreamResponse(response, route.hide)
+        return self._answer
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
         """Let the connection go; what the HTTP client says of a fault is said in the gateway's own words."""
-        if self._response is not None:
-            await self._response.__aexit__(kind, error, trace)
+        await self._answer.release()
         if isinstance(error, ClientError | TimeoutError):
             raise self._explain(error) from None
 
@@ -267,6 +265,10 @@ class UpstreamResponse:
         with contextlib.suppress(TimeoutError, ClientError):
             async with asyncio.timeout(END_SECONDS):
                 await self._response.read()
+
+    async def release(self) -> None:
+        """Let the connection go: it is used again where all has been read, and closed otherwise."""
+        await self._response.__aexit__(None, None, None)
 
     async def read_body(self) -> bytes:
         """The body.

@@ -100,7 +100,7 @@ class DirectRoutes:
 
 
 def _tells_faults(route: Route) -> bool:
-    """Return whether a route's endpoint answers its client whatever happens, and needs nobody around it for that."""
+    """Return whether a route's endpoint answers its client also where it fails, so that nothing around it has to."""
     return isinstance(route.endpoint, TurnEndpoint)
 
 

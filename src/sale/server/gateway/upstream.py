@@ -76,7 +76,7 @@ class Route:
     url: URL
     headers: CIMultiDict[str]
     hide: tuple[str, ...]
-    """What is never said of the endpoint."""
+    """Its address and keys, which no error shows."""
     session: ClientSession
     proxy: str | None
     """An HTTP proxy; a SOCKS proxy has a session of its own."""

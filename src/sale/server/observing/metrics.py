@@ -61,7 +61,7 @@ class KeyChecker(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestMetrics:
-    """What is counted of requests of one kind."""
+    """The metrics of requests of one kind."""
 
     requests: Counter
     seconds: Histogram
@@ -167,7 +167,7 @@ class Metrics:
         return generate_latest(together)
 
     def _of_requests(self, path: str, agent: str, status: str, streamed: str) -> RequestMetrics:
-        """What is counted of requests of one kind, at hand: to look each up takes longer than to count."""
+        """The metrics of requests of one kind, at hand: to look each up takes longer than to count."""
         key = (path, agent, status, streamed)
         found = self._kinds.get(key)
         if found is None:

@@ -15,7 +15,7 @@ Period = Literal["day", "week", "month"]
 Grouping = Literal["day", "agent", "key", "session", "path"]
 """The groups that `ServerStore.spend` sums by."""
 _IDS: Final = random.Random()  # noqa: S311  ids are no secrets
-"""A generator of its own, begun with the system's randomness: nobody else can begin it anew."""
+"""A generator of its own, seeded by the system: no other code can seed it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +137,7 @@ class LedgerEntry:
 
 
 def new_line_id() -> str:
-    """Return an id for a line of the ledger. It is no secret, so it need not wait for the system's randomness."""
+    """Return an id for a line of the ledger. It is not a secret, so no system call is made for its randomness."""
     return f"{_IDS.getrandbits(128):032x}"
 
 

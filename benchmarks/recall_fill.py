@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from sale.memory import vector_table, writing
-from sale.memory.columns import text_digest
 from sale.memory.records import Judgement
 from sale.memory.schema import auctions, calls, executions, juror_weights, outcomes, scores, strategies
 from sale.memory.store import AuctionMemory
+from sale.storage.columns import text_digest
 from sale.types import Auction, Bid, Call, Execution, Outcome, Score, Settlement, Strategy, Task, Usage, Weights
 
 VECTORS: Final = Path(__file__).parent / "records" / "embeddings.npz"

@@ -26,6 +26,7 @@ from benchmarks.gateway.__main__ import ask
 from benchmarks.gateway.contenders import CONTENDERS, Contender, asked, gateway_settings, upstream
 from benchmarks.gateway.load import Measured
 from benchmarks.gateway.processes import Watched, cores, running
+from benchmarks.gateway.protocols import CHAT
 
 ROOT = Path(__file__).parents[1]
 PORTS = (18_451, 18_452)
@@ -136,7 +137,7 @@ def compare_gateways(versions: Sequence[Version], rounds: int, seconds: float, c
             stack.enter_context(serving(version, folder, port)) for version, port in zip(versions, PORTS, strict=True)
         ]
         print(Compared(what="gateway, MiB at start", **_memory(servers)).line, flush=True)
-        for contender in (one for one in CONTENDERS if one.server == "sale"):
+        for contender in (one for one in CONTENDERS if one.server == "sale" and one.protocol is CHAT):
             for mode in MODES:
                 _compare_mode(servers, contender, mode, rounds, seconds, connections)
         print(Compared(what="gateway, MiB at the end", **_memory(servers)).line, flush=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.gateway.environments import PROGRAMS, installed
 from benchmarks.gateway.load import Json, LoadRequest
 from benchmarks.gateway.processes import Watched, cores, running
+from benchmarks.gateway.protocols import CHAT, MESSAGES, RESPONSES, Protocol
 from benchmarks.gateway.upstream import ANSWER
 
 UPSTREAM_PORT, PROXY_PORT = 18_440, 18_441
@@ -39,6 +40,7 @@ class Contender:
     session: bool = False
     """Whether its requests are turns of a session that has been auctioned."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    protocol: Protocol = CHAT
 
 
 CONTENDERS = (
@@ -49,20 +51,26 @@ CONTENDERS = (
     Contender(name="sale, session's turn", server="sale", session=True),
     Contender(name="sale, pass-through, key with a budget", server="sale-key"),
     Contender(name="sale, session's turn, key with a budget", server="sale-key", session=True),
+    Contender(name="sale, Responses, pass-through", server="sale", protocol=RESPONSES),
+    Contender(name="sale, Responses, session's turn", server="sale", session=True, protocol=RESPONSES),
+    Contender(name="sale, Messages, pass-through", server="sale", protocol=MESSAGES),
+    Contender(name="sale, Messages, session's turn", server="sale", session=True, protocol=MESSAGES),
 )
 
 
 def asked(contender: Contender, mode: str, key: str = "") -> LoadRequest:
     """The request of a contender in a mode: `whole`, `stream` (all frames at once) or `paced` (a frame every 10 ms)."""
-    body: Json = {"model": "paced" if mode == "paced" else "instant", "messages": [QUESTION], "max_tokens": 64}
+    protocol = contender.protocol
+    body: Json = {"model": "paced" if mode == "paced" else "instant", **protocol.body([QUESTION])}
     opening: Json | None = None
     if contender.session:
-        opening = {"model": "sale", "messages": CONVERSATION[:2]}
-        body = {**body, "model": "sale", "messages": CONVERSATION}
+        opening = {"model": "sale", **protocol.body(CONVERSATION[:2])}
+        body = {"model": "sale", **protocol.body(CONVERSATION)}
     if mode != "whole":
         body["stream"] = True
     headers = {**contender.headers, **({"authorization": f"Bearer {key}"} if key else {})}
-    return LoadRequest(body=body, stream=mode != "whole", headers=headers, opening=opening)
+    stream = mode != "whole"
+    return LoadRequest(body=body, stream=stream, headers=headers, opening=opening, path=protocol.path, end=protocol.end)
 
 
 @dataclass(frozen=True, kw_only=True)

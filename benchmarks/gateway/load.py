@@ -42,6 +42,8 @@ class LoadRequest:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     opening: Json | None = None
     path: str = "/v1/chat/completions"
+    end: str = "data: [DONE]"
+    """What the end of a whole stream has, and nothing before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +87,10 @@ class Tally:
 class Client(asyncio.Protocol):
     """One connection. `done` is set when it has stopped asking."""
 
-    def __init__(self, request: bytes, tally: Tally, *, stream: bool) -> None:
+    def __init__(self, request: bytes, tally: Tally, *, end: bytes | None) -> None:
         self._request = request
         self._tally = tally
-        self._stream = stream
+        self._end = end
         self._transport: asyncio.Transport | None = None
         self._asking = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -102,7 +104,7 @@ class Client(asyncio.Protocol):
         self._left = -1
         """Bytes of the body to come; -1 where it is chunked."""
         self._began = self._last = 0.0
-        self._seen_token = False
+        self._seen_token = self._seen_end = False
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -137,7 +139,8 @@ class Client(asyncio.Protocol):
                 return
             data = self._head[end + 4 :]
             self._begin(self._head[:end])
-        if self._stream and b"data: " in data:
+        if self._end is not None and b"data: " in data:
+            self._seen_end = self._seen_end or self._end in self._tail + data
             self._frame(data, now)
         self._tail = (self._tail + data)[-64:]
         if self._left >= 0:
@@ -154,7 +157,7 @@ class Client(asyncio.Protocol):
 
     def _frame(self, data: bytes, now: float) -> None:
         if not self._seen_token:
-            if b'"content"' in data:
+            if b'"a"' in data:  # the first word of the upstream's answer
                 self._seen_token = True
                 self._tally.first.append(now - self._began)
         else:
@@ -165,8 +168,8 @@ class Client(asyncio.Protocol):
         self._asking = False
         if self._status != b"200":
             self._tally.errors[self._status.decode()] += 1
-        elif self._stream and b"[DONE]" not in self._tail:
-            self._tally.errors["no [DONE]"] += 1
+        elif self._end is not None and not self._seen_end:
+            self._tally.errors["no end of the stream"] += 1
         else:
             self._tally.whole.append(now - self._began)
         if self._tally.errors.total() > MAX_ERRORS:
@@ -197,12 +200,12 @@ def written(asked: LoadRequest, port: int, session: str = "", *, body: Json | No
     return f"POST {asked.path} HTTP/1.1\r\n{lines}\r\n".encode() + content
 
 
-async def _ask_until(port: int, request: bytes, tally: Tally, *, stream: bool) -> str:
+async def _ask_until(port: int, request: bytes, tally: Tally, *, end: bytes | None) -> str:
     """One connection's work; a server that closes it is connected to again. The session it was told of."""
     session = ""
     while time.perf_counter() < tally.until and tally.begun < tally.most and tally.errors.total() <= MAX_ERRORS:
         loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(lambda: Client(request, tally, stream=stream), "127.0.0.1", port)
+        _, client = await loop.create_connection(lambda: Client(request, tally, end=end), "127.0.0.1", port)
         try:
             async with asyncio.timeout(max(0.0, tally.until - time.perf_counter()) + PATIENCE):
                 await client.done
@@ -221,7 +224,7 @@ async def _open(port: int, asked: LoadRequest, connections: int) -> list[str]:
         async with gate:
             tally = Tally(until=time.perf_counter() + PATIENCE, most=1)
             request = written(asked, port, body=asked.opening)
-            session = await _ask_until(port, request, tally, stream=False)
+            session = await _ask_until(port, request, tally, end=None)
         if not session:
             raise SystemExit(f"no session could be opened: {dict(tally.errors)}")
         sessions.append(session)
@@ -239,6 +242,7 @@ async def load(
     port = server.port
     sessions = await _open(port, asked, connections) if asked.opening is not None else [""] * connections
     requests = [written(asked, port, session) for session in sessions]
+    end = asked.end.encode() if asked.stream else None
     warm = Tally(until=time.perf_counter() + min(1.0, seconds / 3))
     tally = Tally(most=most)
     cpu = began = 0.0
@@ -248,7 +252,7 @@ async def load(
             tally.until = began + seconds
         async with asyncio.TaskGroup() as group:
             for request in requests:
-                group.create_task(_ask_until(port, request, kept, stream=asked.stream))
+                group.create_task(_ask_until(port, request, kept, end=end))
     return Measured(
         requests=len(tally.whole),
         seconds=time.perf_counter() - began,

@@ -19,18 +19,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import httpx2
 
 from benchmarks.gateway.contenders import served, upstream
 from benchmarks.gateway.processes import Watched
+from benchmarks.gateway.protocols import PROTOCOLS, Json, Protocol
 
-Json = dict[str, Any]
 TURNS = 4
 """Of a conversation."""
 READINGS = 30
@@ -40,24 +38,6 @@ NOISE_MIB = 6.0
 NOISE_SHARE = 0.03
 """Of the memory: an allocator gives back what it likes, when it likes."""
 WORDS = "What is to be said about the delivery, and who says it to whom?"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Protocol:
-    """One of the protocols, as far as a soak speaks it."""
-
-    path: str
-    body: Callable[[list[Json]], Json]
-    """A request's body, without model and stream."""
-    end: str
-    """What the end of a whole stream has."""
-
-
-PROTOCOLS = (
-    Protocol(path="/v1/chat/completions", body=lambda messages: {"messages": messages}, end="data: [DONE]"),
-    Protocol(path="/v1/responses", body=lambda messages: {"input": messages}, end="response.completed"),
-    Protocol(path="/v1/messages", body=lambda messages: {"messages": messages, "max_tokens": 64}, end="message_stop"),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

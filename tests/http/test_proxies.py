@@ -13,6 +13,7 @@ from sale.errors import CallError, ConfigError, MissingExtraError, RejectedError
 from sale.models.address import Address
 from sale.models.endpoint_embedding import EndpointEmbedder
 from sale.models.protocol import GenerationRequest
+from sale.server.gateway import upstream as upstream_module
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.upstream import Upstream
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
@@ -118,6 +119,23 @@ async def test_this_machine_needs_no_extra(
     address = Address(base_url=endpoint.base_url, model="good")
     async with upstream.post(address, "/chat/completions", BODY, silence=20) as answer:
         assert b"choices" in await answer.read_body()
+    await upstream.aclose()
+
+
+async def test_ways_to_endpoints_that_are_gone_do_not_pile_up(
+    environment: Environment, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment()
+    monkeypatch.setattr(upstream_module, "MAX_ROUTES", 2)
+    upstream = Upstream()
+    for number in range(5):
+        address = Address(base_url=endpoint.base_url, model=f"good-{number}")
+        async with upstream.post(address, "/chat/completions", BODY, silence=20) as answer:
+            assert b"choices" in await answer.read_body()
+        assert len(upstream._routes) <= 2
+    with pytest.raises(ApiError, match="cannot be reached") as caught:
+        upstream.post(Address(base_url="http://[half", model="good"), "/chat/completions", BODY, silence=20)
+    assert not caught.value.spent
     await upstream.aclose()
 
 

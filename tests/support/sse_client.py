@@ -65,12 +65,16 @@ def chat(model: str, words: str, *, stream: bool = False, **more: object) -> Jso
 async def listen(
     client: httpx.AsyncClient, base_url: str, body: Json, *, patience: float = HANG, **headers: str
 ) -> Heard:
-    """Ask, and hear everything.
+    """Ask for a chat completion, and hear everything; raises as `hear`."""
+    return await hear(client, f"{base_url}/chat/completions", body, patience=patience, **headers)
+
+
+async def hear(client: httpx.AsyncClient, url: str, body: Json, *, patience: float = HANG, **headers: str) -> Heard:
+    """Ask in any protocol, and hear everything.
 
     Raises:
         httpx.TimeoutException: Nothing came for too long.
     """
-    url = f"{base_url}/chat/completions"
     async with client.stream("POST", url, json=body, headers=headers, timeout=patience) as response:
         heard = Heard(status=response.status_code, headers=dict(response.headers))
         if "event-stream" not in response.headers.get("content-type", ""):

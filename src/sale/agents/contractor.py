@@ -108,6 +108,7 @@ class Contractor:
             seconds=self._settings.seconds,
             effort=self.effort,
             context=self._settings.context,
+            tokens_per_minute=self._settings.tokens_per_minute,
             refuses=frozenset(self._settings.refuses),
         )
 

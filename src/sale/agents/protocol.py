@@ -61,6 +61,8 @@ class DirectEndpoint:
     """The reasoning effort it works at; the model's own unless given."""
     context: int | None = None
     """Tokens one call may take, as its settings say; `None` where they do not."""
+    tokens_per_minute: int | None = None
+    """Tokens a minute that it may be asked for; `None` for no limit."""
     refuses: frozenset[str] = frozenset()
     """Kinds of content, roles and fields that a request may not have, as its settings say."""
 

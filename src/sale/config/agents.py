@@ -154,7 +154,9 @@ class AgentSettings(Section):
     """The most requests a minute that all processes of `sale batch` on one memory together send to its model. Agents
     of one endpoint or provider, model and key share the limit: the lowest that one of them names. None unless given."""
     tokens_per_minute: Positive | None = None
-    """The same for tokens read and written. A request counts with the most it can take until its usage is known."""
+    """The same for tokens read and written. A request counts with the most it can take until its usage is known.
+    `sale serve` keeps to it, too, each agent by itself: one whose minute is used up is not asked, and another one is.
+    Bids and points are not counted there."""
     samples: Positive = 1
     """The most answers it works out for one task. The one that most of them agree on counts; for code, the one with
     which most of the examples in the task hold. It stops as soon as more answers cannot change that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import orjson
@@ -19,7 +19,7 @@ from sale.server.gateway.api_paths import UNSERVED, ApiPaths, is_api_path
 from sale.server.gateway.chat import MEGABYTE, TurnEndpoint, read_chat
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.error_forms import error_response
-from sale.server.gateway.errors import ApiError, no_route_error
+from sale.server.gateway.errors import ApiError, internal_error, no_route_error
 from sale.server.gateway.feedback import FeedbackEndpoint
 from sale.server.gateway.messages.endpoint import CountTokensEndpoint, read_messages
 from sale.server.gateway.models import ModelsEndpoint
@@ -87,16 +87,21 @@ class DirectRoutes:
         """Around `app`, which has all other addresses."""
         self._app = app
         self._endpoints: dict[str, ASGIApp] = {
-            route.path: ServerErrorMiddleware(route.app, handler=_failed)
+            route.path: route.app if _tells_faults(route) else ServerErrorMiddleware(route.app, handler=_failed)
             for route in app.routes
             if isinstance(route, Route) and route.methods == {"POST"} and is_api_path(route.path)
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         straight = scope["type"] == "http" and scope["method"] == "POST"
         endpoint = self._endpoints.get(scope["path"]) if straight else None
-        await (endpoint or self._app)(scope, receive, send)
+        return (endpoint or self._app)(scope, receive, send)
+
+
+def _tells_faults(route: Route) -> bool:
+    """Return whether a route's endpoint answers its client also where it fails, so that nothing around it has to."""
+    return isinstance(route.endpoint, TurnEndpoint)
 
 
 def gateway_routes(state: GatewayState) -> list[BaseRoute]:
@@ -170,9 +175,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, _: Exception) -> Response:
-    return _response(
-        request, ApiError("the server made a mistake; its log says more", status=500, name="internal_error")
-    )
+    return _response(request, internal_error())
 
 
 def _response(request: Request, told: ApiError, headers: Mapping[str, str] | None = None) -> Response:

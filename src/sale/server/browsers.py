@@ -6,7 +6,7 @@ own pages alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from starlette.middleware.cors import CORSMiddleware
@@ -43,12 +43,15 @@ class BrowserAccess:
         self._named: tuple[str, ...] = ()
         self._cors: ASGIApp = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         origin = origin_of(scope) if scope["type"] == "http" and is_api_path(scope["path"]) else None
         if origin is None:
-            await self._app(scope, receive, send)
-        elif origin in self._origins():
+            return self._app(scope, receive, send)
+        return self._answer_page(origin, scope, receive, send)
+
+    async def _answer_page(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if origin in self._origins():
             await self._with_cors()(scope, receive, send)
         elif scope["method"] == "OPTIONS" and any(name == ASKS_FOR for name, _ in scope["headers"]):
             error = ApiError(

@@ -6,7 +6,7 @@ made to point here. A proxy sends what anybody tells it to. Where there are keys
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
@@ -39,10 +39,15 @@ class OriginGuard:
         self._store = store
         self._origins = origins
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request on, or refuse it."""
         fault = self._fault(scope) if scope["type"] == "http" else None
-        if fault is not None and not await self._store.has_keys():
+        if fault is None:
+            return self._app(scope, receive, send)
+        return self._refuse_without_keys(fault, scope, receive, send)
+
+    async def _refuse_without_keys(self, fault: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not await self._store.has_keys():
             error = ApiError(
                 "without keys, only this machine's own programs are served, and pages of `[server] cors_origins`; "
                 "`sale keys create NAME` makes a key",

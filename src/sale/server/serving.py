@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from importlib import import_module
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -193,6 +193,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 _closing(app, state),
+                interface="asgi3",
                 log_level="warning",
                 access_log=False,
                 ws="none",
@@ -239,13 +240,13 @@ class Server(uvicorn.Server):
 def _closing(app: ASGIApp, state: GatewayState) -> ASGIApp:
     """Have each answer of a server that leaves end its connection: a client's next request opens another, elsewhere."""
 
-    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+    def closing(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             await send(message)
 
-        await app(scope, receive, tell if state.leaving and scope["type"] == "http" else send)
+        return app(scope, receive, tell if state.leaving and scope["type"] == "http" else send)
 
     return closing
 

@@ -127,17 +127,20 @@ class UpstreamCall:
         Raises:
             ApiError: There is no answer, or it broke off; `elsewhere` where another agent may do better.
         """
-        began = time.monotonic()
+        began, share = time.monotonic(), None
         try:
             if self.reach is None:
                 await self._execute(headers)
             else:
+                share = state.minutes.reserve(self.agent.name, self.reach, self.asked)
                 await self._forward(self.reach, state, headers)
         except ApiError as error:
             self.sent = self.sent and (error.spent or bool(self.tally.pieces))
             raise
         finally:
             self.seconds = time.monotonic() - began
+            if share is not None:
+                share.settle(self.usage.total)
 
     async def _forward(
         self, reach: DirectEndpoint, state: GatewayState, headers: Callable[[UpstreamCall], Headers]

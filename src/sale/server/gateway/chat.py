@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,14 +16,14 @@ from sale.errors import SaleError, StoreError
 from sale.server.gateway.call import Commit
 from sale.server.gateway.chat_request import ChatRequest, read_request, read_requirements
 from sale.server.gateway.error_forms import error_response
-from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
+from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, internal_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.identity import read_thread
 from sale.server.gateway.opencode import note_session
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
-from sale.server.store.types import Holder, LedgerEntry
+from sale.server.store.types import Holder, LedgerEntry, new_line_id
 from sale.types import Usage
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 
@@ -61,7 +60,7 @@ class RequestRecord:
         """The line."""
         turn = self.turn
         return LedgerEntry(
-            id=turn.line_id if turn else uuid.uuid4().hex,
+            id=turn.line_id if turn else new_line_id(),
             at=self.at,
             key_id=holder.key_id,
             session_id=turn.session_id if turn else None,
@@ -99,8 +98,14 @@ class TurnEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        exchange = Exchange(scope, receive, send)
         with self._state.track_request():
-            await self._take(Exchange(scope, receive, send))
+            try:
+                await self._take(exchange)
+            except Exception:
+                if not exchange.started:
+                    await _refuse(exchange, internal_error())
+                raise  # to the log
 
     async def _take(self, exchange: Exchange) -> None:
         noted = RequestRecord(path=exchange.path)

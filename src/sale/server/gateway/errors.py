@@ -127,6 +127,11 @@ def stopping_error() -> ApiError:
     return ApiError("the server stops; ask again", status=503, name="server_stopped", retry_after=1.0)
 
 
+def internal_error() -> ApiError:
+    """A mistake of the server itself."""
+    return ApiError("the server made a mistake; its log says more", status=500, name="internal_error")
+
+
 def no_route_error(path: str) -> ApiError:
     """No such address."""
     return ApiError(f"there is nothing at {path}", status=404, name="unknown_url")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, cast
 
 import orjson
@@ -96,41 +96,20 @@ class Exchange:
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    @asynccontextmanager
-    async def watch_connection(self) -> AsyncGenerator[None]:
+    def watch_connection(self) -> ConnectionWatch:
         """A block that is given up when the client leaves; use it once the body is read.
 
         Raises:
             ClientLeftError: The client left before the block had ended.
         """
-        working = asyncio.current_task()
-        watching: list[asyncio.Task[None]] = []
+        return ConnectionWatch(self)
 
-        async def watch() -> None:
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
-            if self._ended:
-                return
-            self.left = True
-            if working is not None:
-                working.cancel()
-
-        # Most turns of fast endpoints are over before that: they are spared a task each.
-        begin = asyncio.get_running_loop().call_later(
-            WATCH_AFTER_SECONDS, lambda: watching.append(asyncio.create_task(watch()))
-        )
-        try:
-            yield
-        except asyncio.CancelledError:
-            # Somebody else's cancellation, of the server that stops, goes on.
-            if not self.left or working is None or working.uncancel() > 0:
-                raise
-            raise ClientLeftError from None
-        finally:
-            begin.cancel()
-            for task in watching:
-                task.cancel()
-                await asyncio.wait({task})
+    async def until_left(self) -> bool:
+        """Wait until the connection is closed; whether the client did so before it had its whole answer."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = self.left or not self._ended
+        return self.left
 
     async def reply(self, status: int, document: bytes, headers: Headers = ()) -> None:
         """A whole JSON response."""
@@ -152,6 +131,40 @@ class Exchange:
         """The stream is over."""
         self._ended = True
         await self._send({"type": "http.response.body", "body": b""})
+
+
+class ConnectionWatch:
+    """Gives up a block when the client leaves. A class, as every turn has one: generators cost more."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        """Nothing is watched yet."""
+        self._exchange = exchange
+        self._working = cast("asyncio.Task[object]", asyncio.current_task())  # whoever has an exchange is in one
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        """Begin in a moment: most turns of fast endpoints are over before, and are spared a task each."""
+        self._begin = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._start)
+
+    def _start(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        if await self._exchange.until_left():
+            self._working.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Watch no longer."""
+        self._begin.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+        # Somebody else's cancellation, of the server that stops, goes on.
+        given_up = isinstance(error, asyncio.CancelledError) and self._exchange.left
+        if given_up and self._working.uncancel() == 0:
+            raise ClientLeftError from None
 
 
 def header_value(text: str) -> bytes:

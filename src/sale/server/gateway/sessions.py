@@ -12,7 +12,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -52,6 +52,38 @@ Settle = Callable[[Auction, Sequence[Attempt], float], Awaitable[object]]
 """Puts the record of a finished session away: the auction, the attempts, the seconds it took."""
 
 
+class SessionLock:
+    """A name that no other request looks for meanwhile. A class, as every turn takes one: generators cost more."""
+
+    def __init__(self, taken: dict[Place, asyncio.Event], place: Place, still: Callable[[], Awaitable[object]]) -> None:
+        """Nothing is locked yet.
+
+        Args:
+            taken: Names that are locked, with what is set when they no longer are.
+            place: Which is to be.
+            still: Called every now and then while it has to wait.
+        """
+        self._taken = taken
+        self._place = place
+        self._still = still
+        self._over = asyncio.Event()
+
+    async def __aenter__(self) -> None:
+        """Wait until it is free."""
+        while (other := self._taken.get(self._place)) is not None:
+            try:
+                async with asyncio.timeout(STILL_SECONDS):
+                    await other.wait()
+            except TimeoutError:
+                await self._still()
+        self._taken[self._place] = self._over
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let the next one have it."""
+        del self._taken[self._place]
+        self._over.set()
+
+
 class ActiveSessions:
     """All conversations under way in this process."""
 
@@ -69,7 +101,7 @@ class ActiveSessions:
         self._most = most
         self._settle = settle
         self._held: OrderedDict[Place, ActiveSession] = OrderedDict()
-        self._by_digest: dict[str, tuple[Place, ...]] = {}
+        self._by_digest: dict[str, dict[Place, None]] = {}
         self._unanswered: dict[str, Place] = {}
         self._responses: OrderedDict[Place, Place] = OrderedDict()
         self._changed: dict[Place, Session] = {}
@@ -116,10 +148,9 @@ class ActiveSessions:
         held = self._held.get(place) if place is not None else None
         return held if held is not None and not held.busy and not held.session.turns else None
 
-    @asynccontextmanager
-    async def lock_session(
+    def lock_session(
         self, session_id: str | None, holder: Holder, still: Callable[[], Awaitable[object]]
-    ) -> AsyncGenerator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Lock the session of this name and key: no other request looks for it, or begins it, within the block.
 
         Of requests that come at the same time the first begins it, and the others find it. A session without a name
@@ -131,21 +162,8 @@ class ActiveSessions:
             still: Called every now and then while it has to wait.
         """
         if session_id is None:
-            yield
-            return
-        place = place_of(holder.key_id, session_id)
-        while (other := self._beginning.get(place)) is not None:
-            try:
-                async with asyncio.timeout(STILL_SECONDS):
-                    await other.wait()
-            except TimeoutError:
-                await still()
-        over = self._beginning[place] = asyncio.Event()
-        try:
-            yield
-        finally:
-            del self._beginning[place]
-            over.set()
+            return nullcontext()
+        return SessionLock(self._beginning, place_of(holder.key_id, session_id), still)
 
     @asynccontextmanager
     async def lock_beginning(
@@ -335,8 +353,11 @@ class ActiveSessions:
         place = place_of_session(held.session)
         for digest in filter(None, (turn.tail, turn.talk, turn.link, turn.hint)):
             held.digests[digest] = None
-            others = [one for one in self._by_digest.get(digest, ()) if one != place]
-            self._by_digest[digest] = (*others[1 - MAX_ALIKE :], place)
+            alike = self._by_digest.setdefault(digest, {})
+            alike.pop(place, None)
+            alike[place] = None
+            if len(alike) > MAX_ALIKE:
+                del alike[next(iter(alike))]
         if len(held.digests) > FIRST_DIGESTS + LATEST_DIGESTS:
             for digest in list(held.digests)[FIRST_DIGESTS:-LATEST_DIGESTS]:
                 self._unlink(held, digest)
@@ -344,9 +365,9 @@ class ActiveSessions:
     def _unlink(self, held: ActiveSession, digest: str) -> None:
         place = place_of_session(held.session)
         del held.digests[digest]
-        if others := tuple(one for one in self._by_digest.get(digest, ()) if one != place):
-            self._by_digest[digest] = others
-        else:
+        alike = self._by_digest.get(digest, {})
+        alike.pop(place, None)
+        if not alike:
             self._by_digest.pop(digest, None)
         if self._unanswered.get(digest) == place:
             del self._unanswered[digest]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +15,7 @@ from sale.errors import InputError, SaleError
 from sale.market import Market
 from sale.server.events import EventHub
 from sale.server.gateway.active_session import ActiveSession
+from sale.server.gateway.agent_minutes import AgentMinutes
 from sale.server.gateway.allowance_sharing import AllowanceSharing
 from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
@@ -38,6 +39,28 @@ RECOVER_SECONDS = 60.0
 ENDED = "the server ended before the session did"
 
 
+class RequestCount:
+    """The requests under way: each enters, and leaves when it is answered, settled and noted."""
+
+    def __init__(self) -> None:
+        """There are none."""
+        self.idle = asyncio.Event()
+        """Set while there are none."""
+        self.idle.set()
+        self._working = 0
+
+    def __enter__(self) -> None:
+        """One more."""
+        self._working += 1
+        self.idle.clear()
+
+    def __exit__(self, *_: object) -> None:
+        """One less."""
+        self._working -= 1
+        if not self._working:
+            self.idle.set()
+
+
 class GatewayState:
     """The gateway's state. It belongs to one event loop; use it as an async context manager."""
 
@@ -55,12 +78,11 @@ class GatewayState:
         self.hub = hub
         self.handle = MarketHandle(market)
         self.dialects = Dialects()
+        self.minutes = AgentMinutes(store.rates)
         self.leaving = False
         """True where the server takes new work no longer than a balancer needs to notice."""
         self.draining = False
-        self._working = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._requests = RequestCount()
         self.sessions = ActiveSessions(
             store, seconds=settings.session_seconds, most=settings.sessions, settle=self._settle
         )
@@ -83,22 +105,14 @@ class GatewayState:
         self._tasks = [asyncio.create_task(work) for work in works]
         return self
 
-    @contextlib.contextmanager
-    def track_request(self) -> Generator[None]:
+    def track_request(self) -> RequestCount:
         """A request is answered, settled and noted within: the desk is not closed under it."""
-        self._working += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._working -= 1
-            if not self._working:
-                self._idle.set()
+        return self._requests
 
     async def __aexit__(self, *_: object) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
-                await self._idle.wait()
+                await self._requests.idle.wait()
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sale.server.gateway.allowance_sharing import AllowanceStore
+from sale.server.store.rates import RateLimits
 from sale.server.store.shadow import ShadowConversation
 from sale.server.store.types import Holder, KeyInfo, LedgerEntry, Reservation, Session
 from sale.types import Price, Usage
@@ -72,6 +73,11 @@ class BeginningStore(Protocol):
 
 class GatewayStore(Protocol):
     """Keys, budgets, the ledger of requests, and sessions. None of it makes a request wait for a database as a rule."""
+
+    @property
+    def rates(self) -> RateLimits:
+        """Tokens and requests of the last minute, of keys and of agents."""
+        ...
 
     @property
     def responses(self) -> ResponseStore:

@@ -20,7 +20,7 @@ from sale.auction import scoring
 from sale.auction.events import AwardedAgain, CallSettled
 from sale.auction.terms import AuctionTerms
 from sale.errors import BudgetError
-from sale.server.gateway.active_session import ActiveSession, ShadowAuction
+from sale.server.gateway.active_session import ActiveSession, SessionWork, ShadowAuction
 from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import Commit, UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
@@ -33,7 +33,7 @@ from sale.server.gateway.shadow import arm_of, incumbent_among
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.store.shadow import Arm
-from sale.server.store.types import Holder, Session
+from sale.server.store.types import Holder, Session, new_line_id
 from sale.types import Auction, Call, Outcome, Task, Usage
 from sale.types.labels import Requirements
 
@@ -60,7 +60,7 @@ class Turn:
     began: float = field(default_factory=time.monotonic)
     commit: Commit | None = None
     """Puts its line on the ledger and waits until it is there."""
-    line_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    line_id: str = field(default_factory=new_line_id)
     """Of its line on the ledger."""
     agent: str | None = None
     auction_id: str | None = None
@@ -154,9 +154,9 @@ class Turn:
 
     def _eligible(self) -> Collection[str]:
         """Agents that may answer: the one place where fail-over, auctions and requests aside look for them."""
-        return self.handle.eligible_agents(
-            self.holder.agents, tools=self.asked.tools, require=self.require, needs=self.asked.needs
-        )
+        allowed, asked = self.holder.agents, self.asked
+        able = self.handle.eligible_agents(allowed, tools=asked.tools, require=self.require, needs=asked.needs)
+        return self.state.minutes.keep_free(able, asked, self.handle.reach)
 
     async def _still_waiting(self) -> None:
         """Another request begins this very session."""
@@ -164,8 +164,8 @@ class Turn:
 
     def _fits(self, held: ActiveSession) -> bool:
         """Return whether its agent is still there, and may do this turn."""
-        name, allowed = held.session.agent, self.holder.agents
-        return self.handle.may_answer(name, allowed, tools=self.asked.tools, require=self.require)
+        name = held.session.agent
+        return self.handle.may_answer(name, self.holder.agents, tools=self.asked.tools, require=self.require)
 
     async def _answered(self, held: ActiveSession) -> None:
         """Ask the session's agent; while the client has seen nothing, the next best after it.
@@ -174,7 +174,7 @@ class Turn:
         first refusal, and the session stays with whom it had.
         """
         refusals: list[tuple[str, ApiError]] = []
-        before = held.work
+        before: SessionWork | None = None
         while True:
             session = held.session
             try:
@@ -182,13 +182,12 @@ class Turn:
             except ApiError as error:
                 if not (error.elsewhere or error.refused) or self.sink.answering:
                     raise
-                if error.refused and not refusals:
-                    before = held.work
                 if error.refused:
+                    before = before or held.work
                     refusals.append((session.agent, error))
                 if await self._pass_on(held, error):
                     continue
-                if not refusals:
+                if before is None:
                     raise
                 held.work = before
                 raise refusals[0][1] from None
@@ -325,7 +324,8 @@ class Turn:
             sink=self.sink,
             whole=self._commit,
         )
-        reservation = await self.state.store.reserve(self.holder, *call.worst_case(*self.handle.max_cost(agent.name)))
+        worst = (0.0, 0) if self.holder.key_id is None else call.worst_case(*self.handle.max_cost(agent.name))
+        reservation = await self.state.store.reserve(self.holder, *worst)
         error: str | None = "cancelled"
         try:
             await call.make(self.state, self._told)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import BytesIO
+from types import TracebackType
 from urllib.parse import urlsplit
 
 import orjson
@@ -28,6 +28,8 @@ from aiohttp import (
     InvalidURL,
     TCPConnector,
 )
+from multidict import CIMultiDict
+from yarl import URL
 
 from sale.config.proxies import Proxy, proxy_for
 from sale.errors import ConfigError
@@ -55,6 +57,7 @@ LARGE = 256 * 1024
 IDLE_SECONDS = 20.0
 """Seconds a connection is kept for the next request: less than most servers keep it, so that few are lost."""
 END_SECONDS = 0.5
+MAX_ROUTES = 1000
 MIN_SECRET_CHARACTERS = 8
 OK = 200
 UNABLE = frozenset({400, 413, 415, 422})
@@ -65,22 +68,35 @@ UNSAID = frozenset({401, 403})
 """Of the gateway's own key, which such complaints like to repeat."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """The way to one path of an endpoint: all that is the same for each of its requests."""
+
+    address: Address
+    url: URL
+    headers: CIMultiDict[str]
+    hide: tuple[str, ...]
+    """Its address and keys, which no error shows."""
+    session: ClientSession
+    proxy: str | None
+    """An HTTP proxy; a SOCKS proxy has a session of its own."""
+
+
 class Upstream:
     """A pooled HTTP client. It belongs to the event loop it is opened in."""
 
     def __init__(self) -> None:
-        """Use it as an async context manager; nothing is connected yet."""
+        """Use it inside a running event loop; nothing is connected yet."""
         connector = TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=300)
         self._session = _session(connector)
         self._socks: dict[str, ClientSession] = {}
-        self._proxies: dict[str, Proxy | None] = {}
         self._socks_faults: tuple[type[Exception], ...] = ()
+        self._routes: dict[tuple[int, str], Route] = {}
 
-    @asynccontextmanager
-    async def post(
+    def post(
         self, address: Address, path: str, body: bytes, *, silence: float, seconds: float | None = None
-    ) -> AsyncGenerator[UpstreamResponse]:
-        """Ask an endpoint, once.
+    ) -> UpstreamRequest:
+        """A request to an endpoint, to be used as a context manager: it is sent once, when that is entered.
 
         Args:
             address: Whose.
@@ -90,66 +106,53 @@ class Upstream:
             seconds: The longest it may take altogether; as long as it likes unless given.
 
         Raises:
-            ApiError: It cannot be reached, refuses, fails, or breaks off while the block reads from it.
+            ApiError: There is no way to it. When entered, or within the block: it cannot be reached, refuses, fails, or
+                breaks off while the block reads from it.
         """
-        headers = {"content-type": "application/json"}
-        if address.api_key is not None:
-            headers["authorization"] = f"Bearer {address.api_key.get_secret_value()}"
-        headers |= {name.lower(): value for name, value in address.shape.all_headers.items()}
-        body = _reshaped(body, address.shape)
-        url = address.base_url.rstrip("/") + path
+        route = self._routes.get((id(address), path))
+        if route is None or route.address is not address:
+            route = self._route(address, path)
         limits = ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS, sock_read=silence)
-        hide = secrets_of(address)
-        session, proxy = self._way(url)
-        try:
-            async with await session.post(
-                url,
-                data=body if len(body) < LARGE else BytesIO(body),
-                headers=headers,
-                params=dict(address.shape.query) or None,
-                timeout=limits,
-                allow_redirects=False,
-                proxy=proxy,
-            ) as response:
-                if response.status != OK:
-                    raise await _refusal(response, hide)
-                yield UpstreamResponse(response, hide)
-        except (InvalidURL, ClientConnectorError, ConnectionTimeoutError, *self._socks_faults):
-            raise _unreachable(spent=False) from None
-        except TimeoutError:
-            raise ApiError(
-                "the agent's endpoint was silent for too long",
-                status=504,
-                name="upstream_timeout",
-                elsewhere=True,
-                spent=True,
-            ) from None
-        except ClientConnectionError:
-            raise _unreachable(spent=True) from None
-        except ClientError:
-            raise protocol_error("broke off in the middle of its answer") from None
+        return UpstreamRequest(route, _reshaped(body, address.shape), limits, self._socks_faults)
 
-    def _way(self, url: str) -> tuple[ClientSession, str | None]:
-        """The session for a URL, and the HTTP proxy it is to use: a SOCKS proxy has a session of its own.
+    def _route(self, address: Address, path: str) -> Route:
+        """The way to a path of an endpoint, kept for its next request.
 
         Raises:
             ApiError: The environment's proxy on the way there cannot be used.
         """
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._proxies:
-            try:
-                self._proxies[origin] = proxy_for(url)
-            except ConfigError as error:
-                raise ApiError(
-                    f"the agent's endpoint cannot be reached: {error}",
-                    status=502,
-                    name="upstream_unreachable",
-                    elsewhere=True,
-                ) from None
-        proxy = self._proxies[origin]
-        if proxy is None or not proxy.is_socks:
-            return self._session, None if proxy is None else proxy.url
+        url = address.base_url.rstrip("/") + path
+        headers = {"content-type": "application/json"}
+        if address.api_key is not None:
+            headers["authorization"] = f"Bearer {address.api_key.get_secret_value()}"
+        headers |= {name.lower(): value for name, value in address.shape.all_headers.items()}
+        try:
+            proxy = proxy_for(url)
+            target = URL(url).extend_query(dict(address.shape.query))
+        except ConfigError as error:
+            raise ApiError(
+                f"the agent's endpoint cannot be reached: {error}",
+                status=502,
+                name="upstream_unreachable",
+                elsewhere=True,
+            ) from None
+        except ValueError:
+            raise _unreachable(spent=False) from None
+        socks = proxy is not None and proxy.is_socks
+        if len(self._routes) >= MAX_ROUTES:  # of models that were loaded anew, and of markets before
+            self._routes.clear()
+        found = self._routes[id(address), path] = Route(
+            address=address,
+            url=target,
+            headers=CIMultiDict(headers),
+            hide=tuple(secrets_of(address)),
+            session=self._behind_socks(proxy) if proxy is not None and socks else self._session,
+            proxy=None if proxy is None or socks else proxy.url,
+        )
+        return found
+
+    def _behind_socks(self, proxy: Proxy) -> ClientSession:
+        """The session that goes through a SOCKS proxy."""
         if proxy.url not in self._socks:
             # It comes with the `socks` extra, and that it is there is known from the proxy.
             socks = import_module("aiohttp_socks")
@@ -158,7 +161,7 @@ class Upstream:
                 proxy.url.replace("socks5h://", "socks5://", 1), rdns=True, limit=0, keepalive_timeout=IDLE_SECONDS
             )
             self._socks[proxy.url] = _session(connector)
-        return self._socks[proxy.url], None
+        return self._socks[proxy.url]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -175,6 +178,69 @@ def _session(connector: BaseConnector) -> ClientSession:
         headers={"user-agent": "sale", "accept-encoding": "identity"},
         json_serialize=lambda value: orjson.dumps(value).decode(),
     )
+
+
+class UpstreamRequest:
+    """A request to an endpoint, sent when it is entered. A class, as every turn has one: generators cost more."""
+
+    def __init__(
+        self, route: Route, body: bytes, limits: ClientTimeout, faults: tuple[type[Exception], ...] = ()
+    ) -> None:
+        """Nothing is sent.
+
+        Args:
+            route: Where to.
+            body: JSON.
+            limits: Of its time.
+            faults: Errors of a proxy that cannot be reached.
+        """
+        self._route = route
+        self._body = body
+        self._limits = limits
+        self._faults = faults
+
+    async def __aenter__(self) -> UpstreamResponse:
+        """Send it, and wait for the head of its answer."""
+        route, body = self._route, self._body
+        try:
+            response = await route.session.post(
+                route.url,
+                data=body if len(body) < LARGE else BytesIO(body),
+                headers=route.headers,
+                timeout=self._limits,
+                allow_redirects=False,
+                proxy=route.proxy,
+            )
+            if response.status != OK:
+                async with response:
+                    raise await _refusal(response, route.hide)
+        except (ClientError, TimeoutError, *self._faults) as error:
+            raise self._explain(error) from None
+        self._answer = UpstreamResponse(response, route.hide)
+        return self._answer
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        """Let the connection go; what the HTTP client says of a fault is said in the gateway's own words."""
+        await self._answer.release()
+        if isinstance(error, ClientError | TimeoutError):
+            raise self._explain(error) from None
+
+    def _explain(self, error: Exception) -> ApiError:
+        if isinstance(error, (InvalidURL, ClientConnectorError, ConnectionTimeoutError, *self._faults)):
+            return _unreachable(spent=False)
+        if isinstance(error, TimeoutError):
+            return ApiError(
+                "the agent's endpoint was silent for too long",
+                status=504,
+                name="upstream_timeout",
+                elsewhere=True,
+                spent=True,
+            )
+        if isinstance(error, ClientConnectionError):
+            return _unreachable(spent=True)
+        return protocol_error("broke off in the middle of its answer")
 
 
 class UpstreamResponse:
@@ -199,6 +265,10 @@ class UpstreamResponse:
         with contextlib.suppress(TimeoutError, ClientError):
             async with asyncio.timeout(END_SECONDS):
                 await self._response.read()
+
+    async def release(self) -> None:
+        """Let the connection go: it is used again where all has been read, and closed otherwise."""
+        await self._response.__aexit__(None, None, None)
 
     async def read_body(self) -> bytes:
         """The body.

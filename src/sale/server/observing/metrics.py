@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -58,6 +59,16 @@ class KeyChecker(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestMetrics:
+    """The metrics of requests of one kind."""
+
+    requests: Counter
+    seconds: Histogram
+    counters: tuple[Counter, ...]
+    """Tokens of input, of output and from a cache; dollars of work and of auctions."""
+
+
 class Metrics:
     """The server's metrics, in a registry of their own."""
 
@@ -66,6 +77,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._agents: set[str] = set()
         self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
+        self._kinds: dict[tuple[str, str, str, str], RequestMetrics] = {}
+        self._is_shared = config.is_set(SHARED)
         self._began: OrderedDict[str, float] = OrderedDict()
         self._measures: list[tuple[Gauge, Callable[[], int]]] = []
         self._requests = self._counter("sale_requests", "Requests answered.", "path", "agent", "status")
@@ -95,7 +108,7 @@ class Metrics:
         return Gauge(name, about, registry=self.registry, multiprocess_mode="livesum")
 
     def measure(self, *, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
-        """Set the gauges that are read whenever a request ends and whenever the metrics are asked for."""
+        """Set the gauges that are read whenever the metrics are asked for; for other processes, when a request ends."""
         self._measures = [(self._sessions, sessions), (self._queue, queued)]
 
     def raise_alarms(self, alarms: Collection[str]) -> None:
@@ -106,24 +119,19 @@ class Metrics:
     def request(self, line: LedgerEntry) -> None:
         """A request has ended."""
         path = line.path if line.path in PATHS else OTHER
-        agent = self._agent(line.agent)
-        self._child(self._requests, path, agent, _status(line.status)).inc()
-        self._child(self._seconds, path, "yes" if line.streamed else "no").observe(line.seconds)
+        of = self._of_requests(path, self._agent(line.agent), _status(line.status), "yes" if line.streamed else "no")
+        of.requests.inc()
+        of.seconds.observe(line.seconds)
         if line.first_token_seconds is not None:
-            self._child(self._first, agent).observe(line.first_token_seconds)
+            self._child(self._first, self._agent(line.agent)).observe(line.first_token_seconds)
         self._wait.observe(line.wait_seconds)
-        for metric, kind, counted in (
-            (self._tokens, "input", line.input_tokens),
-            (self._tokens, "output", line.output_tokens),
-            (self._tokens, "cached", line.cached_tokens),
-            (self._dollars, "work", line.work_dollars),
-            (self._dollars, "auction", line.auction_dollars),
-        ):
-            child = self._child(metric, agent, kind)
-            if counted > 0:
-                child.inc(counted)
+        counted = (line.input_tokens, line.output_tokens, line.cached_tokens, line.work_dollars, line.auction_dollars)
+        for counter, amount in zip(of.counters, counted, strict=True):
+            if amount > 0:
+                counter.inc(amount)
         self._largest.inc(max(line.largest_dollars, 0.0))
-        self._look()
+        if self._is_shared:  # another process may be asked for the metrics
+            self._look()
 
     def count_refusal(self, error: AccessError) -> None:
         """A request was refused."""
@@ -152,11 +160,26 @@ class Metrics:
     def text(self) -> bytes:
         """All metrics, of all processes that share them, in Prometheus's text format."""
         self._look()
-        if not config.is_set(SHARED):
+        if not self._is_shared:
             return generate_latest(self.registry)
         together = CollectorRegistry()
         MultiProcessCollector(together)
         return generate_latest(together)
+
+    def _of_requests(self, path: str, agent: str, status: str, streamed: str) -> RequestMetrics:
+        """The metrics of requests of one kind, at hand: to look each up takes longer than to count."""
+        key = (path, agent, status, streamed)
+        found = self._kinds.get(key)
+        if found is None:
+            found = self._kinds[key] = RequestMetrics(
+                requests=self._requests.labels(path, agent, status),
+                seconds=self._seconds.labels(path, streamed),
+                counters=(
+                    *(self._tokens.labels(agent, kind) for kind in ("input", "output", "cached")),
+                    *(self._dollars.labels(agent, kind) for kind in ("work", "auction")),
+                ),
+            )
+        return found
 
     def _child(self, metric: T, *labels: str) -> T:
         """A metric with its labels, at hand: to look one up in the library takes longer than to count."""

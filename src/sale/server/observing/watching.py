@@ -14,6 +14,7 @@ from sale.server.observing.metrics import Metrics
 from sale.server.observing.traces import Traces
 from sale.server.store.allowances import SharedAllowance
 from sale.server.store.beginnings import Beginnings
+from sale.server.store.rates import RateLimits
 from sale.server.store.responses import ResponseHistory
 from sale.server.store.shadow import ShadowLedger
 from sale.server.store.store import ServerStore
@@ -51,6 +52,11 @@ class ObservedStore:
         self._store = store
         self._metrics = metrics
         self._traces = traces
+
+    @property
+    def rates(self) -> RateLimits:
+        """As the store's."""
+        return self._store.rates
 
     @property
     def responses(self) -> ResponseHistory:

@@ -106,6 +106,11 @@ class RateLimits:
         window.count(int(now), 1, 0)
         return None
 
+    def wait_for_tokens(self, key: str, tokens: int, tpm: int) -> float | None:
+        """Seconds until so many tokens fit; `None` if they do now. Nothing is set aside."""
+        now, window = self._window(key)
+        return window.wait(1, tokens, tpm, now)
+
     def tokens(self, key: str, tokens: int, tpm: int | None) -> tuple[int, float | None]:
         """Set tokens aside: the second they were counted in, and how long to wait if they do not fit."""
         now, window = self._window(key)

@@ -69,7 +69,7 @@ class ServerStore:
         owner = uuid.uuid4().hex
         self._keyring = Keyring(database)
         self._budgets = Budgets(database, owner, clock)
-        self._rates = RateLimits(owner)
+        self.rates = RateLimits(owner)
         self._ledger = RequestLedger(database)
         self._sessions = SessionCache(database)
         self.beginnings = Beginnings(database, owner, clock, self._sessions.flush)
@@ -214,7 +214,7 @@ class ServerStore:
         if key is None:
             return ANYBODY
         if key.rpm is not None or key.tpm is not None:
-            wait = self._rates.request(key.id, key.rpm, key.tpm)
+            wait = self.rates.request(key.id, key.rpm, key.tpm)
             if wait is not None:
                 raise _too_fast(key, wait)
         return key.holder
@@ -248,7 +248,7 @@ class ServerStore:
         key = self._keyring.find_cached(holder.key_id) or await self._keyring.of_id(holder.key_id)
         amount, second = nano(dollars), 0
         if key.tpm is not None:
-            second, wait = self._rates.tokens(key.id, tokens, key.tpm)
+            second, wait = self.rates.tokens(key.id, tokens, key.tpm)
             if wait is not None:
                 raise _too_fast(key, wait)
         account = self._budgets.account(key)
@@ -258,7 +258,7 @@ class ServerStore:
             reserved = True
         finally:
             if not reserved and key.tpm is not None:
-                self._rates.correct(key.id, second, -tokens)
+                self.rates.correct(key.id, second, -tokens)
         self._open[reservation.id] = OpenReservation(
             key=key, account=account, amount=amount, tokens=tokens, second=second, at=time.monotonic()
         )
@@ -271,7 +271,7 @@ class ServerStore:
             return
         self._budgets.release(done.account, done.amount, nano(dollars))
         if done.key.tpm is not None and tokens != done.tokens:
-            self._rates.correct(done.key.id, done.second, tokens - done.tokens)
+            self.rates.correct(done.key.id, done.second, tokens - done.tokens)
 
     # Ledger and sessions
 
@@ -344,13 +344,13 @@ class ServerStore:
         Raises:
             StoreError: The database cannot be written, or is no longer where it was.
         """
-        await self._database.probe(self._rates.trace())
+        await self._database.probe(self.rates.trace())
 
     # Behind the scenes
 
     async def _exchange_rates(self) -> None:
-        if self._rates.is_in_use():
-            self._rates.hear(await self._database.write(self._rates.prepare_exchange()))
+        if self.rates.is_in_use():
+            self.rates.hear(await self._database.write(self.rates.prepare_exchange()))
 
     async def _give_up(self) -> None:
         before = time.monotonic() - ABANDONED_SECONDS

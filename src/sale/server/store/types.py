@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from sale.memory.tenants import DEFAULT
 from sale.types.labels import NOTHING_REQUIRED, Requirements
@@ -13,6 +14,8 @@ Period = Literal["day", "week", "month"]
 """The period of a budget: a calendar day, a week from Monday, or a calendar month, all in UTC."""
 Grouping = Literal["day", "agent", "key", "session", "path"]
 """The groups that `ServerStore.spend` sums by."""
+_IDS: Final = random.Random()  # noqa: S311  ids are no secrets
+"""A generator of its own, seeded by the system: no other code can seed it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +134,11 @@ class LedgerEntry:
     first_token_seconds: float | None
     wait_seconds: float
     """Seconds it waited for its auction and its turn before the upstream was asked."""
+
+
+def new_line_id() -> str:
+    """Return an id for a line of the ledger. It is not a secret, so no system call is made for its randomness."""
+    return f"{_IDS.getrandbits(128):032x}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,7 +114,7 @@ async def _serve(
 
 def _other_gateways(store: ServerStore, hub: EventHub) -> LiveSharing | None:
     """The auctions of other gateways for the live page, where there may be some."""
-    if store.database.dialect != "postgresql":
+    if store.database.backend.writer.dialect.name != "postgresql":
         return None
     return LiveSharing(hub, Announcements(store.database, CHANNEL))
 

@@ -203,6 +203,18 @@ async def test_one_that_was_cut_off_while_it_was_sent_is_looked_for(hire: Hire, 
     assert (await second.totals(claim)).unknown == 0
 
 
+@pytest.mark.parametrize("status", [404, 500])
+async def test_where_jobs_are_not_listed_its_bill_is_not_known(hire: Hire, endpoint: Endpoint, status: int) -> None:
+    endpoint.books.lose_begin = True
+    once = iter([status] * (1 if status == 404 else 3))
+    endpoint.books.refuse = lambda step: next(once, None) if step == "list" else None
+    worker = await hire()
+    claim = await worker.claim()
+    assert len(await worker.ask(claim, "One?")) == 1
+    assert endpoint.books.begun == ([1, 1] if status == 404 else [1])
+    assert ((await worker.totals(claim)).unknown > 0) == (status == 404)
+
+
 async def test_one_whose_beginning_is_not_known_is_looked_for_at_once(hire: Hire, endpoint: Endpoint) -> None:
     endpoint.books.lose_begin = True
     worker = await hire()

@@ -49,6 +49,8 @@ class JobBooks:
     """The body of every request that was done, which is billed."""
     begun: list[int] = field(default_factory=list[int])
     """The requests of each job."""
+    events: int = 0
+    """Requests of any kind that have arrived."""
     _asked: dict[str, int] = field(default_factory=dict[str, int])
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -185,6 +187,7 @@ class JobBooks:
             job[name] = self._file(b"nonsense\n" if self.garble else text.encode(), name)["id"] if lines else None
 
     def _refused(self, step: str) -> Response | None:
+        self.events += 1
         status = self.refuse(step)
         if status is None:
             return None

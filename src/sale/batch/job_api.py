@@ -29,6 +29,9 @@ WINDOW: Final = "24h"
 """The only one there is."""
 NAME: Final = "sale_job"
 """The field of a job's metadata that holds our name of it."""
+UNLISTED: Final = ""
+"""In place of the id of a job that cannot be looked for."""
+NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 FINAL: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 TOO_MUCH: Final = "token_limit_exceeded"
 """The code of a job that was refused because others are queued: it may be given again later, or in parts."""
@@ -81,7 +84,10 @@ class JobApi(Protocol):
         ...
 
     async def find(self, job: str, file: str) -> str | None:
-        """Return the id of a job that may have been begun; if `None`, it was not, and cannot be any more."""
+        """Return the id of a job that may have been begun; if `None`, it was not, and cannot be any more.
+
+        It is `UNLISTED` where the endpoint has no list of jobs, so that nobody can tell.
+        """
         ...
 
     async def end(self, remote: str) -> JobEnd | None:
@@ -101,6 +107,7 @@ class OpenAIJobs:
         self._agent = agent
         self._address = address
         self._client: AsyncOpenAI | None = None
+        self._hide: tuple[str, ...] = ()
 
     async def upload(self, job: str, requests: Mapping[str, Mapping[str, Any]]) -> str:
         """Send requests; see `JobApi.upload`."""
@@ -109,14 +116,14 @@ class OpenAIJobs:
             for name, body in requests.items()
         ]
         client = await self._opened()
-        with map_errors(self._agent):
+        with map_errors(self._agent, self._hide):
             sent = await client.files.create(file=(f"{job}.jsonl", "\n".join(lines).encode()), purpose="batch")
         return sent.id
 
     async def begin(self, job: str, file: str) -> str:
         """Begin a job; see `JobApi.begin`. It is asked for once: where that fails, `find` tells what came of it."""
         client = await self._opened()
-        with map_errors(self._agent):
+        with map_errors(self._agent, self._hide):
             begun = await client.with_options(max_retries=0).batches.create(
                 input_file_id=file, endpoint=URL, completion_window=WINDOW, metadata={NAME: job}
             )
@@ -130,16 +137,23 @@ class OpenAIJobs:
         from openai import NotFoundError  # noqa: PLC0415  slow to load
 
         client = await self._opened()
-        with map_errors(self._agent), contextlib.suppress(NotFoundError):
+        with map_errors(self._agent, self._hide), contextlib.suppress(NotFoundError):
             await client.files.delete(file)
         return await self._look_for(job)
 
     async def _look_for(self, job: str) -> str | None:
+        from openai import APIStatusError  # noqa: PLC0415  slow to load
+
         client = await self._opened()
-        with map_errors(self._agent):
-            async for one in client.batches.list(limit=100):
-                if (one.metadata or {}).get(NAME) == job:
-                    return one.id
+        with map_errors(self._agent, self._hide):
+            try:
+                async for one in client.batches.list(limit=100):
+                    if (one.metadata or {}).get(NAME) == job:
+                        return one.id
+            except APIStatusError as error:
+                if error.status_code in NO_SUCH_PATH:
+                    return UNLISTED
+                raise
         return None
 
     async def end(self, remote: str) -> JobEnd | None:
@@ -147,7 +161,7 @@ class OpenAIJobs:
         from openai import NotFoundError  # noqa: PLC0415  slow to load
 
         client = await self._opened()
-        with map_errors(self._agent, reading=True):
+        with map_errors(self._agent, self._hide, reading=True):
             try:
                 job = await client.batches.retrieve(remote)
                 if job.status not in FINAL:
@@ -169,7 +183,8 @@ class OpenAIJobs:
             shape = address.shape
             plain = RequestShape(headers=shape.headers, secret_headers=shape.secret_headers, query=shape.query)
             bare = replace(address, shape=plain)
-            self._client = connect(bare, agent=self._agent, retries=TRANSPORT_RETRIES).client
+            model = connect(bare, agent=self._agent, retries=TRANSPORT_RETRIES)
+            self._client, self._hide = model.client, model.hide
         return self._client
 
     async def aclose(self) -> None:

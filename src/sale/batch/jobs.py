@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 import httpx2
 
 from sale.batch.halts import BatchHaltError
-from sale.batch.job_api import JobApi, JobEnd, JobReply
+from sale.batch.job_api import UNLISTED, JobApi, JobEnd, JobReply
 from sale.errors import BadReplyError, CallError, RateLimitedError, RejectedError, StoreError
 from sale.memory.batch_jobs import JobRecord
 from sale.memory.batch_ledger import CallKey, CallPermit
@@ -267,6 +267,8 @@ class Jobs:
                 await self._sleep(self._pace.first)
         if record is None or (remote := record.remote) is None:
             return JobEnd()  # it was never begun, and dropped
+        if remote == UNLISTED:
+            return JobEnd(gone=True)
         pause = self._pace.first
         while (end := await self._persist(lambda: api.end(remote))) is None:
             await self._sleep(pause)

@@ -166,13 +166,16 @@ class Jobs:
     async def _collect(self, call: JobCall) -> JobReply | None:
         """Wait until a call is in a job; a refusal where that could not be begun."""
         sent: asyncio.Future[JobReply | None] = asyncio.get_running_loop().create_future()
-        self._collected[call], self._joined = sent, time.monotonic()
-        if self._sender is None or self._sender.done():
-            self._sender = self._start(self._send_when_quiet())
+        self._put(call, sent)
         try:
             return await sent
         finally:
             self._collected.pop(call, None)
+
+    def _put(self, call: JobCall, sent: Sent) -> None:
+        self._collected[call], self._joined = sent, time.monotonic()
+        if self._sender is None or self._sender.done():
+            self._sender = self._start(self._send_when_quiet())
 
     async def _send_when_quiet(self) -> None:
         """Send what is collected, each agent's by itself, until nothing is. Ends in the step in which it finds that."""
@@ -228,7 +231,8 @@ class Jobs:
         if permit.taken_over or permit.capped:
             sent.set_exception(BatchHaltError("taken over" if permit.taken_over else "cap"))
             return
-        self._collected[call], self._not_before = sent, time.monotonic() + self._pace.most
+        self._put(call, sent)
+        self._not_before = time.monotonic() + self._pace.most
 
     async def _begin(self, api: JobApi, job: str, calls: Mapping[JobCall, Sent]) -> JobReply | None:
         """Send a job that is on record; a refusal where it could not be begun."""

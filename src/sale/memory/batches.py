@@ -291,9 +291,11 @@ class BatchQueries:
             InputError: It is settled, or was awarded to another agent.
             StoreError: The memory cannot be written.
         """
-        owner = self._database.token
-        if not await self._database.write(lambda connection: lifecycle.take_up(connection, auction_id, owner)):
+        owner, known = self._database.token, select(auctions.c.key).where(auctions.c.id == auction_id)
+        # Most are new. To see that takes no turn at writing, for which all processes wait.
+        if await self._database.read(lambda connection: connection.execute(known).scalar()) is None:
             return None
+        await self._database.write(lambda connection: lifecycle.take_up(connection, auction_id, owner))
         record = await self._database.read(
             lambda connection: read_records(connection, [queries.resolve(connection, auction_id)])[0]
         )

@@ -7,9 +7,10 @@ the ledger's. Each number of workers does a batch of its own with a memory of it
 done a task before the clock starts, and shares the batch with the others. Everything runs on the same cores, the
 endpoint and the database server too: the ratios to one worker are of this machine, in this run.
 
-On PostgreSQL also what a task costs the server: processor time of all its processes, transactions, bytes of its log
-(WAL) and bytes that the database has grown by. It does not wait for the disk here (fsync is off), which changes none of
-these.
+`writing` is the part of that in which no other process can write: of the thread that writes, and of its connection at
+the server. On PostgreSQL also what a task costs the server: processor time of all its processes, transactions, bytes of
+its log (WAL) and bytes that the database has grown by. It does not wait for the disk here (fsync is off), which changes
+none of these.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ import os
 import platform
 import resource
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from benchmarks.auction import serve_instantly, wait_until_up
 from sale import ExactMatch, Task, config
@@ -50,6 +54,8 @@ class WorkerCost:
     cpu: float
     wall: float
     mib: float
+    turn: float
+    """Processor seconds that it and its connection to a server have written for: no other process can meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +90,8 @@ class BatchCost:
     """Milliseconds of all workers."""
     mib: float
     """The most memory of a worker."""
+    turn: float
+    """Milliseconds of the processor within writing transactions, for which all workers wait."""
     server: ServerLoad | None
     """The whole batch's."""
 
@@ -150,12 +158,33 @@ def work(job: Job, start: Barrier, costs: Queue[WorkerCost]) -> None:
         async with batch_market(config.load(job.folder / "sale.toml")) as market:
             await do_batch(market, job.folder, f"warm{job.number}-", 1)
             await asyncio.to_thread(start.wait)
-            cpu, wall = time.process_time(), time.perf_counter()
+            writing = await writer_of(market)
+            cpu, wall, turn = time.process_time(), time.perf_counter(), writing()
             await do_batch(market, job.folder, "batch", job.tasks)
-            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        return WorkerCost(cpu=cpu, wall=wall, mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            cpu, wall, turn = time.process_time() - cpu, time.perf_counter() - wall, writing() - turn
+        return WorkerCost(cpu=cpu, wall=wall, turn=turn, mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     costs.put(asyncio.run(go()))
+
+
+async def writer_of(market: Market) -> Callable[[], float]:
+    """The processor seconds so far of the thread that writes for a market, and of its connection at the server."""
+    memory = await market.memory()
+    if memory is None:
+        raise SystemExit("the market has no memory")
+    database = memory._database  # pyright: ignore[reportPrivateUsage]
+
+    def look(connection: Connection) -> tuple[int, int | None]:
+        on_server = connection.dialect.name == "postgresql"
+        backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() if on_server else None
+        return time.pthread_getcpuclockid(threading.get_ident()), backend
+
+    clock, backend = await database.write(look)
+
+    def seconds() -> float:
+        return time.clock_gettime(clock) + (0.0 if backend is None else tree_seconds(backend))
+
+    return seconds
 
 
 def measure_map(port: int, tasks: int) -> float:
@@ -208,6 +237,7 @@ def measure(port: int, tasks: int, workers: int, server: Server | None) -> Batch
         rate=tasks / max(one.wall for one in found),
         cpu=1e3 * sum(one.cpu for one in found) / tasks,
         mib=max(one.mib for one in found),
+        turn=1e3 * sum(one.turn for one in found) / tasks,
         server=load,
     )
 
@@ -215,13 +245,14 @@ def measure(port: int, tasks: int, workers: int, server: Server | None) -> Batch
 def print_costs(port: int, tasks: int, workers: Sequence[int], server: Server | None) -> None:
     """Measure and print a table, with what the server did where there is one."""
     more = "  server ms/task  transactions/task  log KiB/task  kept KiB/task" if server else ""
-    print(f"{'postgresql' if server else 'sqlite'}\nworkers  tasks/s  ratio  own CPU ms/task  ratio  MiB{more}")
+    print("postgresql" if server else "sqlite")
+    print(f"workers  tasks/s  ratio  own CPU ms/task  ratio  writing ms/task  MiB{more}")
     first: BatchCost | None = None
     for count in workers:
         cost = measure(port, tasks, count, server)
         first = first or cost
         line = f"{count:7} {cost.rate:8.1f} {cost.rate / first.rate:6.2f} {cost.cpu:16.1f} {cost.cpu / first.cpu:6.2f}"
-        line += f" {cost.mib:4.0f}"
+        line += f" {cost.turn:16.1f} {cost.mib:4.0f}"
         if load := cost.server:
             line += f" {1e3 * load.cpu / tasks:15.1f} {load.transactions / tasks:18.1f}"
             line += f" {load.log / tasks / 1024:13.1f} {load.size / tasks / 1024:14.1f}"

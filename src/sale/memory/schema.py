@@ -38,7 +38,7 @@ from sqlalchemy import (
 
 from sale.memory.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
 
-HEAD: Final = "0013"
+HEAD: Final = "0014"
 """The newest revision in `migrations/versions`; a test compares."""
 VERSION_TABLE: Final = "memory_version"
 

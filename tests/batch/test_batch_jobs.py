@@ -401,7 +401,7 @@ async def test_a_full_job_is_sent_and_one_that_waits_long_too(hire: Hire, endpoi
 
 
 async def test_a_large_request_goes_by_itself(hire: Hire, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sale.batch.jobs.MOST_BYTES", 10)
+    monkeypatch.setattr("sale.batch.jobs.MAX_BYTES", 10)
     worker = await hire()
     assert len(await worker.ask(await worker.claim(), "One?", "Two?")) == 2
     assert endpoint.books.begun == [1, 1]

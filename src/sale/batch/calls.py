@@ -83,7 +83,7 @@ class PlannedCall(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobDesk:
-    """What tasks need whose agents are asked in jobs."""
+    """The jobs of agents that are asked so, and a bound on calls to all others."""
 
     jobs: Jobs
     live: asyncio.Semaphore

@@ -45,7 +45,7 @@ class JobReply:
     body: bytes
 
     @classmethod
-    def refused(cls, status: int, message: str) -> JobReply:
+    def refusal(cls, status: int, message: str) -> JobReply:
         """A refusal, in the form in which an endpoint makes one."""
         return cls(status=status, body=json.dumps({"error": {"message": message}}).encode())
 
@@ -68,7 +68,7 @@ class JobEnd:
     def reply(self, name: str) -> JobReply | None:
         """Take out the reply to a request; `None` where it was not done."""
         if self.refused is not None:
-            return JobReply.refused(400, self.refused)
+            return JobReply.refusal(400, self.refused)
         return self.replies.pop(name, None)
 
 
@@ -86,7 +86,7 @@ class JobApi(Protocol):
     async def find(self, job: str, file: str) -> str | None:
         """Return the id of a job that may have been begun; if `None`, it was not, and cannot be any more.
 
-        It is `UNLISTED` where the endpoint has no list of jobs, so that nobody can tell.
+        It is `UNLISTED` where the endpoint has no list of jobs, so that it cannot be known.
         """
         ...
 
@@ -204,7 +204,7 @@ def _replies(texts: Sequence[bytes], agent: str) -> dict[str, JobReply]:
     """The replies in a job's files of output and of errors.
 
     Raises:
-        BadReplyError: A line is no reply.
+        BadReplyError: A line cannot be read as a reply.
     """
     found: dict[str, JobReply] = {}
     for line in b"\n".join(texts).splitlines():

@@ -35,11 +35,11 @@ T = TypeVar("T")
 Sent = asyncio.Future[JobReply | None]
 """Done once a call is in a job, or with the refusal for which it is not."""
 LOG: Final = logging.getLogger("sale.batch")
-HELD: Final = 10_000
-"""Tasks at hand in one process, where agents are asked in jobs."""
-MOST_REQUESTS: Final = 10_000
+HELD: Final = 5_000
+"""Tasks at hand in one process, where agents are asked in jobs: an eighth of a MiB each."""
+MAX_REQUESTS: Final = 10_000
 """Requests of one job; OpenAI takes 50,000."""
-MOST_BYTES: Final = 90_000_000
+MAX_BYTES: Final = 90_000_000
 """Bytes of the requests of one job; OpenAI takes 200 MB, other hosts 100."""
 TRIES: Final = 3
 """Jobs in which a request is sent that is not done, or refused because there are too many, before that is an error."""
@@ -96,7 +96,7 @@ class Jobs:
         cap: int,
         pace: Pace | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        most_requests: int = MOST_REQUESTS,
+        most_requests: int = MAX_REQUESTS,
     ) -> None:
         """Nothing is sent yet.
 
@@ -161,7 +161,7 @@ class Jobs:
                 return found
             tries += 1
             if tries == TRIES:
-                return found or JobReply.refused(TOO_MANY, f"it was not done in {TRIES} jobs")
+                return found or JobReply.refusal(TOO_MANY, f"it was not done in {TRIES} jobs")
 
     async def _collect(self, call: JobCall) -> JobReply | None:
         """Wait until a call is in a job; a refusal where that could not be begun."""
@@ -250,9 +250,9 @@ class Jobs:
         except CallError as error:
             await self._batch.drop_job(job)
             if isinstance(error, RejectedError):
-                return JobReply.refused(REFUSED, error.message)
+                return JobReply.refusal(REFUSED, error.message)
             self._not_before = time.monotonic() + self._pace.most
-            return JobReply.refused(TOO_MANY, error.message)
+            return JobReply.refusal(TOO_MANY, error.message)
         await self._batch.note_job(job, remote=remote)
         return None
 
@@ -342,7 +342,7 @@ def _part(calls: Sequence[JobCall], most: int) -> Sequence[JobCall]:
     size, count = 0, 0
     for call in calls[:most]:
         size += len(call.body)
-        if count and size > MOST_BYTES:
+        if count and size > MAX_BYTES:
             break
         count += 1
     return calls[:count]

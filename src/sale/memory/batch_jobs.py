@@ -1,9 +1,10 @@
 """The transactions of a batch's jobs: calls that an endpoint's batch API is given together.
 
-    a job   on record, owned -> its requests are there (`file`) -> it is there (`remote`), owned by nobody
+    a job   on record, owned -> its requests are there (`file`) -> it is there (`remote`), owned by none
 
-Each step is on disk before the next is taken. So of a job whose process was killed it is known how far it can have
-come: without a `file` the endpoint was never asked for it, with one it may have been, and with `remote` it was. Its
+Each step is on disk before the next is taken. So it is known how far a job can have come whose
+process was killed: without a `file` the endpoint was never asked for it, with one it may have been, and with `remote`
+it was. Its
 calls stay set aside meanwhile. Each of these functions is a part of a writing transaction, or of a reading one where it
 says so.
 """
@@ -33,7 +34,7 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuedCall:
-    """A call in a job, whose reply nobody has fetched yet."""
+    """A call in a job, whose reply is not fetched yet."""
 
     key: CallKey
     job: str

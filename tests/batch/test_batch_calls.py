@@ -13,7 +13,8 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
-from sale.batch.calls import BACK_OFF, PRESENT, BatchHaltError, TaskCalls
+from sale.batch.calls import BACK_OFF, PRESENT, TaskCalls
+from sale.batch.halts import BatchHaltError
 from sale.batch.models import BatchModel, CallTerms
 from sale.errors import BadReplyError, CallError, CallTimeoutError, RateLimitedError, RejectedError, UnreachableError
 from sale.memory.batch_ledger import NANO, BatchTotals, Claim

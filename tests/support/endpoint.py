@@ -86,6 +86,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.support.error_cases import refusal
 from tests.support.hang import HANG
+from tests.support.job_books import JobBooks
 from tests.support.replies import THOUGHTS, Ask, Json, chunks, completion, embedding, text_for, tool_calls_for
 
 
@@ -120,12 +121,24 @@ class Endpoint:
     raw: bytes = b"{}"
     """What models with the trait `raw` send."""
     host: str = "127.0.0.1"
+    books: JobBooks = field(init=False)
+    """Its batch API."""
     _received: list[Received] = field(default_factory=list[Received])
     _turns: Counter[str] = field(default_factory=Counter[str])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _socket: socket.socket | None = None
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self.books = JobBooks(answer=self._say)
+
+    def _say(self, body: Json) -> Json:
+        """What it answers to a request of a job."""
+        traits = tuple(str(body["model"]).partition("@")[0].split("+"))
+        ask = Ask(body=body, headers={}, traits=traits, turn=1)
+        words = self.say(ask) if self.say is not None else None
+        return completion(ask, words or text_for(ask), None)
 
     @property
     def base_url(self) -> str:
@@ -154,6 +167,7 @@ class Endpoint:
             self._received.clear()
             self._turns.clear()
         self.say, self.call, self.raw = None, None, b"{}"
+        vars(self.books).update(vars(JobBooks(answer=self._say)))
 
     def __enter__(self) -> Self:
         # With the protocol named, the event loop turns Nagle's algorithm off; without, every other answer takes 40 ms.
@@ -196,6 +210,7 @@ class Endpoint:
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/embeddings", self._embeddings, methods=["POST"]),
                 Route("/v1/models", self._models, methods=["GET"]),
+                *self.books.routes(),
             ]
         )
 

@@ -12,14 +12,18 @@ import json
 import math
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Final, Generic, Literal, TypeVar, cast
+from typing import Final, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from sale.batch.halts import BatchHaltError
+from sale.batch.job_api import JobApi
+from sale.batch.jobs import AT_HAND, JobCall, Jobs
 from sale.errors import CallError, CallTimeoutError, NotReadyError, RateLimitedError, RejectedError, StoreError
+from sale.memory.batch_jobs import QueuedCall
 from sale.memory.batch_ledger import NANO, CallKey, Claim, PaidCall
 from sale.memory.batch_rates import RateLimit
 from sale.memory.batches import Batch
@@ -34,32 +38,6 @@ MAX_WAIT: Final = 2.0
 """Seconds after which a call that waits for its turn asks again: calls under way that took less make room sooner."""
 FREE: Final = (RejectedError, NotReadyError)
 """Refused before any work, or never sent: there is nothing to pay."""
-
-HaltReason = Literal["cap", "taken over", "memory"]
-
-
-class BatchHaltError(BaseException):
-    """A task cannot go on here. No `Exception`: the market contains those, and would put it down to an agent."""
-
-    def __init__(self, reason: HaltReason, cause: StoreError | None = None) -> None:
-        """Say why.
-
-        Args:
-            reason: The cap allows no further call, another process has the task, or the memory cannot be written.
-            cause: What is wrong with the memory.
-        """
-        super().__init__(reason)
-        self.reason: HaltReason = reason
-        self.cause = cause
-
-
-def halts_in(error: BaseException) -> Iterator[BatchHaltError]:
-    """Every halt in an error or a group of them."""
-    if isinstance(error, BatchHaltError):
-        yield error
-    elif isinstance(error, BaseExceptionGroup):
-        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from halts_in(one)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +77,17 @@ class PlannedCall(Generic[R]):
     """Dollars and tokens of its reply."""
     codec: Codec[R]
     limit: RateLimit | None = None
+    api: JobApi | None = None
+    """The batch API that it goes to, where it does: then `ask` sends its request through a `JobTransport`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobDesk:
+    """The jobs of agents that are asked so, and a bound on calls to all others."""
+
+    jobs: Jobs
+    live: asyncio.Semaphore
+    """Bounds the calls of other agents: many more tasks are at hand than there may be calls at one time."""
 
 
 class TaskCalls:
@@ -111,6 +100,8 @@ class TaskCalls:
         paid: Sequence[PaidCall],
         *,
         cap: int,
+        desk: JobDesk | None = None,
+        queued: Sequence[QueuedCall] = (),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Nothing is asked yet.
@@ -120,12 +111,18 @@ class TaskCalls:
             claim: The task.
             paid: Its calls that are settled.
             cap: Nano-dollars of the whole batch.
+            desk: For agents that are asked in jobs.
+            queued: Its calls that are in jobs.
             sleep: Waits so many seconds.
         """
         self._batch = batch
         self._claim = claim
         self._cap = cap
         self._sleep = sleep
+        self._desk = desk
+        self._queued = defaultdict[tuple[str, str, str], deque[QueuedCall]](deque)
+        for call in queued:
+            self._queued[call.key.phase, call.key.agent, call.key.request].append(call)
         self._paid = defaultdict[tuple[str, str, str], deque[bytes]](deque)
         for call in paid:
             self._paid[call.key.phase, call.key.agent, call.key.request].append(call.reply)
@@ -140,6 +137,14 @@ class TaskCalls:
         known = self._paid.get((planned.phase, planned.agent, planned.request))
         if known:
             return planned.codec.load(zlib.decompress(known.popleft()))
+        if self._desk is None:
+            return await self._live(planned)
+        if planned.api is not None:
+            return await self._in_job(planned, planned.api, self._desk.jobs)
+        async with self._desk.live:
+            return await self._live(planned)
+
+    async def _live(self, planned: PlannedCall[R]) -> R:
         for pause in BACK_OFF:
             try:
                 return await self._once(planned)
@@ -161,9 +166,33 @@ class TaskCalls:
         except BaseException:
             self._batch.lose(key)
             raise
-        dollars, usage = planned.cost(reply)
         limit = planned.limit
-        correction = None if limit is None else (limit, second, usage.total - planned.tokens)
+        return await self._settle(planned, key, reply, None if limit is None else (limit, second))
+
+    async def _in_job(self, planned: PlannedCall[R], api: JobApi, jobs: Jobs) -> R:
+        """A call by a batch API. In its job it belongs to no process, so one that is cut off stays as it is."""
+        key = self._batch.key(self._claim, planned.phase, planned.agent, planned.request)
+        call = JobCall(api=api, agent=planned.agent, key=key, most=math.ceil(planned.most * NANO))
+        if queued := self._queued.get((planned.phase, planned.agent, planned.request)):
+            found = queued.popleft()
+            call.key, call.job = found.key, found.job
+        token = AT_HAND.set((jobs, call))
+        try:
+            reply = await planned.ask()
+        except CallError as error:
+            if call.job is not None:
+                (self._batch.free if isinstance(error, FREE) else self._batch.lose)(call.key)
+            raise
+        finally:
+            AT_HAND.reset(token)
+        return await self._settle(planned, call.key, reply, None)
+
+    async def _settle(
+        self, planned: PlannedCall[R], key: CallKey, reply: R, counted: tuple[RateLimit, int] | None
+    ) -> R:
+        """Put a reply on record with what it cost."""
+        dollars, usage = planned.cost(reply)
+        correction = None if counted is None else (*counted, usage.total - planned.tokens)
         packed = zlib.compress(planned.codec.dump(reply), 1)
         try:
             await self._batch.pay(key, round(dollars * NANO), packed, correction)

@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, cast
 import ray as untyped_ray
 from ray.exceptions import RayError, RayTaskError
 
-from sale.batch.pool import batch_market
+from sale.batch.pool import batch_market, job_pace
 from sale.batch.results import Entry
 from sale.batch.run import BatchRun, BatchTask, Ending, Told
 from sale.config import Settings, memory_place
@@ -150,7 +150,8 @@ class BatchWorker:
         outbox = _Outbox()
         async with batch_market(job.settings) as market:
             batch = await batch_of(market, job.name)
-            run = BatchRun(market, batch, job.tasks_of(market), outbox, cap=job.cap, width=job.width)
+            tasks, pace = job.tasks_of(market), job_pace(job.settings)
+            run = BatchRun(market, batch, tasks, outbox, cap=job.cap, width=job.width, pace=pace)
             yield ("open", None)
             working = asyncio.create_task(run.work())
             working.add_done_callback(lambda _: outbox.waiting.put_nowait(None))

@@ -18,6 +18,7 @@ from sale.auction.ledger import worst_usage
 from sale.auction.looking import looker_of
 from sale.auction.protocols import BidRequest, JudgeRequest, Juror, Look, Looker
 from sale.batch.calls import PRESENT, Codec, PlannedCall, digest, json_codec
+from sale.batch.job_api import JobApi
 from sale.memory.batch_rates import RateLimit
 from sale.models.asking import usage_of
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
@@ -48,6 +49,8 @@ class CallTerms:
     seconds: Callable[[str], float]
     """The longest a call of a phase may take."""
     limit: RateLimit | None
+    api: JobApi | None = None
+    """The batch API that its calls go to."""
 
 
 class BatchModel(ModelWrapper):
@@ -79,12 +82,19 @@ class BatchModel(ModelWrapper):
             cost=lambda reply: (terms.price.dollars(reply.usage), reply.usage),
             codec=REPLIES,
             limit=terms.limit,
+            api=terms.api,
         )
         return await PRESENT.get().make(planned)
 
     async def for_tools(self) -> ToolModel:
         """The same for a tool loop."""
         return _BatchLoopModel(await self._model.for_tools(), self._terms)
+
+    async def aclose(self) -> None:
+        """Close the model, and the connections to its batch API."""
+        await super().aclose()
+        if self._terms.api is not None:
+            await self._terms.api.aclose()
 
 
 class _BatchLoopModel(WrapperModel):

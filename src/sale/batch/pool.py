@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from sale.agents.pool import agent_price, build_agents
 from sale.agents.protocol import Agent
 from sale.batch.calls import digest
+from sale.batch.job_api import OpenAIJobs
+from sale.batch.jobs import JobTransport, Pace
 from sale.batch.models import NO_LIMIT, BatchModel, CallTerms, batch_agent
-from sale.config import AgentSettings, Settings
+from sale.config import AgentSettings, PriceSettings, Settings
 from sale.market import Market
 from sale.memory.batch_rates import RateLimit
 from sale.models.protocol import Model
-from sale.types import AuctionRules
+from sale.types import AuctionRules, Price
+
+if TYPE_CHECKING:
+    from sale.models.endpoint import EndpointModel
 
 _BIDDING: Final = frozenset({"bid", "refine"})
 _JUDGING: Final = frozenset({"judge", "judge_panel", "question", "verify"})
@@ -50,13 +55,18 @@ def batch_market(settings: Settings) -> Market:
     rules, limits = settings.auction, rate_limits(settings)
 
     def wrap(agent: AgentSettings, model: Model) -> Model:
+        api = None
+        if agent.batch is not None:
+            located = cast("EndpointModel", model)  # as the settings demand
+            model, api = located.through(JobTransport()), OpenAIJobs(agent.name, located.address)
         terms = CallTerms(
             agent=agent.name,
-            price=agent_price(agent),
+            price=batch_price(agent),
             identity=_identity(agent),
             answer_tokens=agent.answer_tokens,
             seconds=lambda phase: _seconds(phase, agent, rules),
             limit=limits.get(agent.name),
+            api=api,
         )
         return BatchModel(model, terms)
 
@@ -67,7 +77,9 @@ def batch_market(settings: Settings) -> Market:
     unhurried = settings.model_copy(
         update={
             "agents": tuple(
-                agent.model_copy(update={"seconds": NO_LIMIT}) if agent.has_model else agent
+                agent.model_copy(update={"seconds": NO_LIMIT, "price": _stated(batch_price(agent))})
+                if agent.has_model
+                else agent
                 for agent in settings.agents
             ),
             "auction": replace(
@@ -83,6 +95,39 @@ def batch_market(settings: Settings) -> Market:
         wrap_own=lambda agent, made: wrap_own(given[agent.name], made),
     )
     return Market.from_config(settings=unhurried, agents=agents)
+
+
+def batch_price(agent: AgentSettings) -> Price:
+    """The price of an agent in a batch: less its discount, where it is asked in jobs.
+
+    Raises:
+        UnpricedAgentError: It is not known.
+    """
+    price = agent_price(agent)
+    if agent.batch is None:
+        return price
+    share = 1.0 - agent.batch_discount
+    return Price(
+        input=share * price.input,
+        output=share * price.output,
+        blended=share * price.blended,
+        cached=None if price.cached is None else share * price.cached,
+    )
+
+
+def _stated(price: Price) -> PriceSettings:
+    return PriceSettings(input=price.input, output=price.output, blended=price.blended, cached=price.cached)
+
+
+def job_pace(settings: Settings) -> Pace | None:
+    """The waiting times of jobs; `None` where no agent is asked in jobs."""
+    return Pace() if any(agent.batch is not None for agent in settings.agents) else None
+
+
+def without_jobs(settings: Settings) -> Settings:
+    """The settings with every agent asked at once, at its full price."""
+    agents = tuple(agent.model_copy(update={"batch": None}) for agent in settings.agents)
+    return settings.model_copy(update={"agents": agents})
 
 
 def rate_limits(settings: Settings) -> Mapping[str, RateLimit]:

@@ -17,7 +17,9 @@ from typing import Final, Literal, Protocol
 
 from sale.agents.protocol import Verifier
 from sale.agents.side_by_side import run_side_by_side
-from sale.batch.calls import PRESENT, BatchHaltError, TaskCalls, digest, halts_in
+from sale.batch.calls import PRESENT, JobDesk, TaskCalls, digest
+from sale.batch.halts import BatchHaltError, halts_in
+from sale.batch.jobs import HELD, Jobs, Pace
 from sale.batch.results import Entry
 from sale.errors import InputError, NoBidsError, SaleError, StoreError
 from sale.market import Market
@@ -123,6 +125,7 @@ class BatchRun:
         *,
         cap: float,
         width: int,
+        pace: Pace | None = None,
     ) -> None:
         """Nothing is done yet.
 
@@ -132,14 +135,17 @@ class BatchRun:
             tasks: By id, in their order.
             results: Where lines are written.
             cap: Dollars for the whole batch, over all runs.
-            width: Tasks at one time in this process.
+            width: Tasks at one time in this process; with `pace`, calls at one time to agents not asked in jobs.
+            pace: How long jobs of batch APIs wait for what; given where agents of the market are asked in jobs.
         """
         self._market = market
         self._batch = batch
         self._tasks = tasks
         self._results = results
         self._cap = round(cap * NANO)
-        self._width = width
+        self._width = width if pace is None else HELD
+        jobs = None if pace is None else Jobs(batch, cap=self._cap, pace=pace)
+        self._desk = None if jobs is None else JobDesk(jobs=jobs, live=asyncio.Semaphore(width))
         self._capped = False
         self._silent = 0
         self._seen: tuple[float, BatchTotals] | None = None
@@ -162,6 +168,13 @@ class BatchRun:
 
     async def work(self) -> Ending:
         """Take tasks until none is left that could be taken, whoever put them on record."""
+        try:
+            return await self._work()
+        finally:
+            if self._desk is not None:
+                await self._desk.jobs.aclose()
+
+    async def _work(self) -> Ending:
         while True:
             async with aclosing(run_side_by_side(self._claims(), self._one, self._width)) as working:
                 async for _ in working:
@@ -260,7 +273,9 @@ class BatchRun:
 
     async def _one(self, claim: Claim) -> None:
         """Do a task that was taken; where it cannot be done to its end here, it is given back."""
-        done = False
+        done, jobs = False, None if self._desk is None else self._desk.jobs
+        if jobs is not None:
+            jobs.held += 1
         try:
             await self._do(claim)
             done = True
@@ -272,6 +287,8 @@ class BatchRun:
                 raise halt.cause from error
             self._capped = self._capped or halt.reason == "cap"
         finally:
+            if jobs is not None:
+                jobs.held -= 1
             if not done:
                 self._batch.give_back(claim.task)
 
@@ -309,7 +326,9 @@ class BatchRun:
         settled = await memory.find_settled(auction_id)
         if settled is not None:
             return _of_record(settled), False
-        PRESENT.set(TaskCalls(self._batch, claim, await self._batch.settled_calls(claim), cap=self._cap))
+        paid, desk = await self._batch.settled_calls(claim), self._desk
+        queued = [] if desk is None else await self._batch.queued_calls(claim)
+        PRESENT.set(TaskCalls(self._batch, claim, paid, cap=self._cap, desk=desk, queued=queued))
         try:
             result = await self._market.run(task.task, verifier=task.verifier_of(auction_id), auction_id=auction_id)
         except StoreError:

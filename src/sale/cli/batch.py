@@ -39,6 +39,7 @@ class _BatchOptions(TypedDict):
     concurrency: int
     judge: str | None
     retry: bool
+    live: bool
     ray: str | None
     workers: int | None
     quiet: bool
@@ -65,10 +66,15 @@ class BatchReport:
 )
 @click.option("--name", help="The batch, by which it is found again; the path of --out unless given.")
 @click.option(
-    "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Tasks at once in this process."
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Tasks at once in this process; with batch APIs, calls at once to other agents.",
 )
 @click.option("--judge", help="The agent that judges answers to tasks without tests.")
 @click.option("--retry", is_flag=True, help="Do those tasks once more for which no auction could be held.")
+@click.option("--live", is_flag=True, help="Ask agents with a batch API as all others: at once, at their full price.")
 @click.option("--ray", metavar="ADDRESS|auto", help="Do it on the nodes of this Ray cluster.")
 @click.option(
     "--workers",
@@ -131,7 +137,7 @@ def read_batch(path: Path) -> Mapping[str, TaskLine]:
 
 
 async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> BatchReport:
-    from sale.batch.pool import batch_market
+    from sale.batch.pool import batch_market, job_pace, without_jobs
     from sale.batch.results import ResultFile
     from sale.batch.run import BatchRun
     from sale.cli.progress import ProgressReport
@@ -144,6 +150,8 @@ async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> Batch
             where=settings.origin,
             hint="Set memory.enabled = true.",
         )
+    if options["live"]:
+        settings = without_jobs(settings)
     quiet = options["quiet"] or options["as_json"]
     if options["ray"] is None:
         _pull(settings, quiet=quiet)
@@ -159,7 +167,8 @@ async def _batch(lines: Mapping[str, TaskLine], options: _BatchOptions) -> Batch
         kept = await memory.batch(name)
         if options["retry"]:
             await kept.retry()
-        run = BatchRun(market, kept, tasks, results, cap=options["cap"], width=options["concurrency"])
+        width, pace = options["concurrency"], job_pace(settings)
+        run = BatchRun(market, kept, tasks, results, cap=options["cap"], width=width, pace=pace)
         with ProgressReport(quiet=quiet) as progress:
             row = progress.row("batch", total=len(tasks), unit="task")
 

@@ -157,6 +157,11 @@ class AgentSettings(Section):
     """The same for tokens read and written. A request counts with the most it can take until its usage is known.
     `sale serve` keeps to it, too, each agent by itself: one whose minute is used up is not asked, and another one is.
     Bids and points are not counted there."""
+    batch: Literal["openai"] | None = None
+    """With `endpoint`: in `sale batch` it is asked by the [batch API](scale.md#by-batch-apis) of its endpoint, which
+    takes up to a day: `openai`, the API of OpenAI, which many hosts have as well. None unless given."""
+    batch_discount: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.5
+    """The share of its price by which that is cheaper."""
     samples: Positive = 1
     """The most answers it works out for one task. The one that most of them agree on counts; for code, the one with
     which most of the examples in the task hold. It stops as soon as more answers cannot change that."""
@@ -250,6 +255,15 @@ class AgentSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _jobs(self) -> AgentSettings:
+        """Refuse what a batch API cannot be used for."""
+        if self.batch is None and "batch_discount" in self.model_fields_set:
+            raise ValueError("batch_discount goes with batch only")
+        if self.batch is not None and self.execution not in {"auto", "direct"}:
+            raise ValueError('batch goes with execution = "direct" only: each further turn would take up to a day')
+        return self
+
+    @model_validator(mode="after")
     def _one_agent(self) -> AgentSettings:
         """Refuse what makes several agents where one is made: `Settings` has made them of their table before."""
         if self.efforts or self.modes:
@@ -287,7 +301,7 @@ TOOL_WAYS = STEP_WAYS | {"tools"}
 _WAYS = ("local", "gguf", "endpoint", "provider", "command", "function", "kind")
 OF_KINDS = frozenset({"name", "kind", "price", "seconds", "follow_strategy", "options", "labels"})
 """Settings that every agent of a `kind` may have."""
-_OF_ENDPOINTS = frozenset({"query", "rename"})
+_OF_ENDPOINTS = frozenset({"batch", "batch_discount", "query", "rename"})
 _OF_REQUESTS = frozenset({"headers", "headers_env", "extra_body", "drop", "effort"})
 _PROTECTED = frozenset({"messages", "model", "stream", "tools"})
 """Fields of a request that the market itself fills."""

@@ -5,9 +5,10 @@
 
 A call is `open`, with the most it can cost, before it is sent. It is `paid` once its reply is on record: then the key
 is settled, and whoever asks again is given that reply. Where it cannot be known whether it was billed (the process was
-killed, the connection broke) it is `unknown`, and stays charged with the most it can cost. The charge of a batch is the
-sum over all its calls; no call is admitted that could bring it above the cap. None of these functions raises for what
-it finds, so that several can share a transaction.
+killed, the connection broke) it is `unknown`, and stays charged with the most it can cost. One in a job of an
+endpoint's batch API has no owner: it stays `open` whoever is killed, since its reply can still be fetched. The charge
+of a batch is the sum over all its calls; no call is admitted that could bring it above the cap. None of these functions
+raises for what it finds, so that several can share a transaction.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class CallRequest:
     limit: RateLimit | None
     cap: int
     """Nano-dollars of the whole batch."""
+    job: str | None = None
+    """The job that it goes with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,9 +190,9 @@ def reserve(connection: Connection, wanted: CallRequest, now: float) -> CallPerm
             return CallPermit(wait=wait)
         count_request(connection, wanted.limit.endpoint, int(now), 1, wanted.tokens)
     number = 0 if last is None else last + 1
-    row = {**_fields(key), "number": number, "status": "open", "owner": wanted.owner, "dollars": wanted.most}
-    connection.execute(_MAKE, row)
-    _charge(connection, key.batch, wanted.most)
+    under = {"owner": wanted.owner if wanted.job is None else None, "job": wanted.job}
+    connection.execute(_MAKE, {**_fields(key), "number": number, "status": "open", "dollars": wanted.most, **under})
+    charge(connection, key.batch, wanted.most)
     return CallPermit(number=number, second=int(now))
 
 
@@ -199,7 +202,7 @@ def pay(connection: Connection, key: CallKey, dollars: int, reply: bytes) -> Non
     if before is None:
         return
     connection.execute(_SETTLE, {**_bound(key), "paid_dollars": dollars, "paid_reply": reply})
-    _charge(connection, key.batch, dollars - before)
+    charge(connection, key.batch, dollars - before)
 
 
 def lose(connection: Connection, key: CallKey) -> None:
@@ -213,7 +216,7 @@ def free(connection: Connection, key: CallKey) -> None:
     before = connection.execute(_DOLLARS, _bound(key)).scalar()
     if before is not None:
         connection.execute(delete(batch_calls).where(_CALL), _bound(key))
-        _charge(connection, key.batch, -before)
+        charge(connection, key.batch, -before)
 
 
 def claim(connection: Connection, batch: str, owner: str) -> Claim | None:
@@ -257,10 +260,13 @@ def finish(connection: Connection, key: CallKey, owner: str, end: TaskEnd) -> bo
         return False
     made = and_(batch_calls.c.batch == key.batch, batch_calls.c.task == key.task)
     connection.execute(update(batch_calls).where(made).values(reply=None))
+    # Nobody asks any more for what is still in a job: where the settings have changed, say.
+    left = and_(made, batch_calls.c.status == "open", batch_calls.c.job.is_not(None))
+    connection.execute(update(batch_calls).where(left).values(status="unknown"))
     if end.other > 0:
-        row = {**_fields(key), "status": "paid", "owner": None, "dollars": end.other}
+        row = {**_fields(key), "status": "paid", "owner": None, "dollars": end.other, "job": None}
         connection.execute(_MAKE, row)
-        _charge(connection, key.batch, end.other)
+        charge(connection, key.batch, end.other)
     return True
 
 
@@ -371,5 +377,6 @@ def _sum(connection: Connection, batch: str, status: str) -> int:
     )
 
 
-def _charge(connection: Connection, batch: str, dollars: int) -> None:
+def charge(connection: Connection, batch: str, dollars: int) -> None:
+    """Add nano-dollars to the charge of a batch."""
     connection.execute(_CHARGE, {"k_batch": batch, "more": dollars})

@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, func, select
 
 from sale.errors import InputError
-from sale.memory import batch_ledger, lifecycle, queries
+from sale.memory import batch_jobs, batch_ledger, lifecycle, queries
+from sale.memory.batch_jobs import JobRecord, QueuedCall
 from sale.memory.batch_ledger import (
     OTHER,
     BatchTotals,
@@ -137,6 +138,57 @@ class Batch:
         """A call cost nothing; without waiting for that to be on record."""
         self._enqueue(lambda connection: batch_ledger.free(connection, key))
 
+    @property
+    def owner(self) -> str:
+        """The token that marks what this process is at work on."""
+        return self._database.token
+
+    async def open_job(self, job: str, agent: str) -> None:
+        """Put a job of an endpoint's batch API on record, as this process's to send."""
+        record = JobRecord(id=job, agent=agent, owner=self._database.token, file=None, remote=None)
+        await self._commit(lambda connection: batch_jobs.open_job(connection, self.id, record))
+
+    async def fill_job(self, job: str, calls: Sequence[tuple[CallKey, int]], cap: int) -> list[CallPermit]:
+        """Set aside the most that each of a job's calls can cost, on disk, or hear why not.
+
+        Args:
+            job: On record.
+            calls: Each with the most it can cost, in nano-dollars; their numbers are the store's to choose.
+            cap: Nano-dollars of the whole batch.
+        """
+        owner = self._database.token
+        wanted = [
+            CallRequest(key=key, owner=owner, most=most, tokens=0, limit=None, cap=cap, job=job) for key, most in calls
+        ]
+        return await self._commit(lambda connection: batch_jobs.fill_job(connection, wanted, time.time()))
+
+    async def note_job(self, job: str, *, file: str | None = None, remote: str | None = None) -> None:
+        """Put on record how far a job has come: its requests are at the endpoint, or it is there itself."""
+        if file is not None:
+            await self._commit(lambda connection: batch_jobs.note_file(connection, job, file))
+        if remote is not None:
+            await self._commit(lambda connection: batch_jobs.note_remote(connection, job, remote))
+
+    async def drop_job(self, job: str) -> None:
+        """A job was never begun: what was set aside for it is free."""
+        await self._commit(lambda connection: batch_jobs.drop_job(connection, self.id, job))
+
+    async def job(self, job: str) -> JobRecord | None:
+        """Return a job; `None` where it was dropped."""
+        return await self._database.read(lambda connection: batch_jobs.read_job(connection, job))
+
+    async def adopt_job(self, job: JobRecord) -> bool:
+        """Take over a job whose process ended while it sent it; false where that is at work, or another has it."""
+        owner = job.owner
+        if owner is None or not await asyncio.to_thread(self._database.backend.presence.find_dead, [owner]):
+            return False
+        return await self._commit(lambda connection: batch_jobs.adopt(connection, job.id, owner, self._database.token))
+
+    async def queued_calls(self, claim: Claim) -> list[QueuedCall]:
+        """The calls of an attempt that are in jobs."""
+        key = self.key(claim, OTHER)
+        return await self._database.read(lambda connection: batch_jobs.read_queued(connection, key))
+
     async def recover(self) -> None:
         """Take back what processes that are no more worked on."""
 
@@ -239,9 +291,11 @@ class BatchQueries:
             InputError: It is settled, or was awarded to another agent.
             StoreError: The memory cannot be written.
         """
-        owner = self._database.token
-        if not await self._database.write(lambda connection: lifecycle.take_up(connection, auction_id, owner)):
+        owner, known = self._database.token, select(auctions.c.key).where(auctions.c.id == auction_id)
+        # Most are new. To see that takes no turn at writing, for which all processes wait.
+        if await self._database.read(lambda connection: connection.execute(known).scalar()) is None:
             return None
+        await self._database.write(lambda connection: lifecycle.take_up(connection, auction_id, owner))
         record = await self._database.read(
             lambda connection: read_records(connection, [queries.resolve(connection, auction_id)])[0]
         )

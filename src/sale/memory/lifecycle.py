@@ -166,7 +166,7 @@ def abandon(connection: Connection, auction_id: str, reason: str, made: Sequence
     rows.insert(connection)
 
 
-def take_up(connection: Connection, auction_id: str, owner: str) -> bool:
+def take_up(connection: Connection, auction_id: str, owner: str) -> None:
     """From wherever an auction was left to `open`, or `awarded` where it has its award; a settled one stays as it is.
 
     Args:
@@ -174,17 +174,14 @@ def take_up(connection: Connection, auction_id: str, owner: str) -> bool:
         auction_id: Which.
         owner: Holds it from now on. Its stray calls go: the new owner accounts for them anew.
 
-    Returns:
-        False where there is no such auction.
+    Raises:
+        InputError: There is no such auction.
     """
-    head = connection.execute(_HEAD, {"auction_id": auction_id}).one_or_none()
-    if head is None:
-        return False
+    head = _head(connection, _HEAD, auction_id, auction_id=auction_id)
     if head.settled_at is None:
         status = "open" if head.awarded_at is None else "awarded"
         _change(connection, head.key, owner=owner, status=status, abandoned_at=None, reason=None)
         connection.execute(delete(calls).where(calls.c.auction == head.key, calls.c.part == "stray"))
-    return True
 
 
 def release(connection: Connection, auction_id: str) -> None:

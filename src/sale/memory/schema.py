@@ -367,8 +367,20 @@ batch_calls = Table(
     Column("owner", String(32), index=True),  # the memory that makes it, while it is under way
     Column("dollars", BigInteger, nullable=False),  # nano-dollars: set aside, and once paid what it cost
     Column("reply", LargeBinary),  # JSON, packed by zlib, from when it is paid until its task is done
+    Column("job", String(32), index=True),  # the job of the endpoint's batch API that it is in
     CheckConstraint("status IN ('open', 'paid', 'unknown')", name="status"),
     Index("ix_batch_calls_batch_status", "batch", "status"),
+)
+
+batch_jobs = Table(
+    "batch_jobs",  # calls that an endpoint's batch API was given together
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("batch", String(32), ForeignKey("batches.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("agent", ExactText, nullable=False),
+    Column("owner", String(32)),  # the memory that sends it, until it is known to be there
+    Column("file", ExactText),  # the endpoint's id of its requests, once they are there
+    Column("remote", ExactText),  # the endpoint's id of the job, once it is there
 )
 
 batch_rates = Table(
@@ -389,7 +401,7 @@ SCHEMA = Schema(
     key="memory",
     name="the auction memory",
     metadata=metadata,
-    head="0013",
+    head="0014",
     revisions=Path(__file__).with_name("revisions"),
     file_setting="memory.path in sale.toml, or SALE_MEMORY",
     url_setting="memory.url",

@@ -41,13 +41,16 @@ GIVEN_UP = frozenset({408, 504, 524})
 SENT = ("accept", "authorization", "connection", "content-", "host", "trace", "transfer-", "user-agent", "x-stainless-")
 
 
-def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
+def connect(
+    address: Address, *, agent: str, retries: int, transport: httpx2.AsyncBaseTransport | None = None
+) -> ChatModel:
     """A model at its address; nothing is sent yet. Close it with `await model.client.close()`.
 
     Args:
         address: Where, and with which key.
         agent: For error messages.
         retries: How often the client tries again where that can help; it honours `Retry-After`.
+        transport: Carries the requests in place of connections of its own.
 
     Raises:
         RejectedError: The URL or the key cannot be used.
@@ -56,7 +59,11 @@ def connect(address: Address, *, agent: str, retries: int) -> ChatModel:
     key, shape = _sendable(address.api_key, agent), address.shape
     own = {name.lower(): value for name, value in shape.all_headers.items()}
     openai = url.host == OPENAI or url.host.endswith(f".{OPENAI}")
-    http_client = _http_client(url, agent, _SendOnceClient)
+    http_client = (
+        _http_client(url, agent, _SendOnceClient)
+        if transport is None
+        else _SendOnceClient(transport=transport, trust_env=False)
+    )
     asked = [_kept_at(url.host, shape.secret_headers), *([] if openai else [_only_ours(key, own)])]
     http_client.event_hooks = {"request": asked, "response": [_given_up]}
     client = _Shaped(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sale.errors import CallError, NotReadyError, SaleError
 from sale.models.address import Address
@@ -12,6 +14,9 @@ from sale.models.chat import ChatModel
 from sale.models.connection import connect
 from sale.models.protocol import GenerationRequest
 from sale.types import Reply
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["Address", "EndpointModel", "SamplingOptions", "fixed_address"]
 
@@ -29,6 +34,7 @@ class EndpointModel:
         *,
         manner: SamplingOptions | None = None,
         release: Callable[[], Awaitable[None]] | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -37,10 +43,12 @@ class EndpointModel:
             locate: Finds the address; for the embedded pool this loads the weights.
             manner: How to ask.
             release: Undoes `locate` on close.
+            transport: Carries the requests in place of connections of its own.
         """
         self._name = name
         self._locate = locate
         self._release = release
+        self._transport = transport
         self._manner = manner or SamplingOptions()
         self._address: Address | None = None
         self._model: ChatModel | None = None
@@ -55,7 +63,9 @@ class EndpointModel:
         """
         async with self._locked():
             if self._model is None:
-                self._model = connect(await self._found(), agent=self._name, retries=self._manner.retries)
+                self._model = connect(
+                    await self._found(), agent=self._name, retries=self._manner.retries, transport=self._transport
+                )
             return self._model
 
     async def address(self) -> Address:
@@ -68,6 +78,10 @@ class EndpointModel:
             return self._address
         async with self._locked():
             return await self._found()
+
+    def through(self, transport: httpx2.AsyncBaseTransport) -> EndpointModel:
+        """The same model, whose requests are made as ever and carried by `transport`; none is made a second time."""
+        return EndpointModel(self._name, self.address, manner=replace(self._manner, retries=0), transport=transport)
 
     async def _found(self) -> Address:
         if self._address is None:

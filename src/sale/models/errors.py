@@ -66,6 +66,8 @@ MAP: tuple[tuple[type[Exception], type[CallError], str], ...] = (
     (httpx2.HTTPError, UnreachableError, _ABSENT),
     (openai.APITimeoutError, CallTimeoutError, _SLOW),
     (openai.APIConnectionError, UnreachableError, _ABSENT),
+    (openai.RateLimitError, RateLimitedError, "Wait, or lower the load on the endpoint."),
+    (openai.InternalServerError, ServerError, _FAILED),
     (openai.OpenAIError, RejectedError, "Check this agent's settings."),
 )
 

@@ -16,7 +16,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from sale.memory.schema import SCHEMA, metadata
+from sale.memory.database import SCHEMA
+from sale.memory.schema import metadata
 from sale.memory.store import AuctionMemory
 from tests.memory.builders import HashEmbedder, only_sqlite, remember
 
@@ -121,3 +122,31 @@ async def test_memories_made_at_the_same_time_do_not_disturb_each_other(tmp_path
     async with asyncio.TaskGroup() as group:
         for number in range(8):
             group.create_task(made(number))
+
+
+UNDO = (
+    "DROP TABLE batch_jobs",
+    "DROP INDEX ix_batch_calls_job",
+    "ALTER TABLE batch_calls DROP COLUMN job",
+    f"UPDATE {VERSION_TABLE} SET version_num = '0013'",
+)
+"""From the newest revision back to the one before it."""
+
+
+async def test_a_memory_of_the_revision_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    place = tmp_path / "m"
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as memory:
+        await remember(memory, "x", "sort")
+    with closing(sqlite3.connect(place)) as raw:
+        made = constraints([sql for (sql,) in raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")])
+        raw.executescript(";".join(UNDO))
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as memory:
+        assert (await memory.load("x")).status == "settled"
+    engine = create_engine(f"sqlite:///{place}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+    with closing(sqlite3.connect(place)) as raw:
+        now = constraints([sql for (sql,) in raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")])
+    assert now == made

@@ -13,8 +13,9 @@ from alembic.migration import MigrationContext
 
 from sale import config
 from sale.errors import ConfigError, MissingExtraError, StoreError
+from sale.memory.database import SCHEMA
 from sale.memory.open import open_memory
-from sale.memory.schema import SCHEMA, metadata
+from sale.memory.schema import metadata
 from sale.memory.store import AuctionMemory
 from sale.storage.postgres import lock_key
 from sale.types import Task

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from sale.errors import StoreError
-from sale.memory.schema import SCHEMA as MEMORY
+from sale.memory.database import SCHEMA as MEMORY
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import SCHEMA as STORE
 from sale.storage import postgres, sqlite

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import DDL, Column, Connection, Integer, MetaData, String, Table, event
 
 from sale.errors import StoreError
-from sale.memory.schema import SCHEMA as MEMORY
+from sale.memory.database import SCHEMA as MEMORY
 from sale.server.store.schema import SCHEMA as STORE
 from sale.storage.database import Database
 from sale.storage.migrate import configuration

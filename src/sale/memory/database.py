@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sale.errors import StoreError
-from sale.memory.schema import SCHEMA
+from sale.memory.schema import metadata, vector_tables
 from sale.storage.backend import Backend
 from sale.storage.database import Database, Work
+from sale.storage.schema import Schema
 
 T = TypeVar("T")
+
+
+def _list_vector_tables(connection: Connection) -> list[str]:
+    return list(connection.execute(select(vector_tables.c.name)).scalars())
+
+
+SCHEMA = Schema(
+    key="memory",
+    name="the auction memory",
+    metadata=metadata,
+    head="0014",
+    revisions=Path(__file__).with_name("revisions"),
+    file_setting="memory.path in sale.toml, or SALE_MEMORY",
+    url_setting="memory.url",
+    when_outdated="Write its records to a file with the version that made it, `sale memory export FILE`. Move the"
+    " memory away, and read the file with this version, `sale memory import FILE`. Nothing was changed.",
+    serial=True,
+    list_more_tables=_list_vector_tables,
+)
 
 
 class MemoryDatabase(Database):

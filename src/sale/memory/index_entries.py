@@ -21,12 +21,12 @@ from sqlalchemy import (
     select,
 )
 
-from sale.memory.columns import ExactText
 from sale.memory.plausible import MAX_DOLLARS
 from sale.memory.queries import latest_verdict, latest_verdict_on_work
 from sale.memory.retrieval import IndexedAuction, IndexedEvidence
 from sale.memory.schema import auctions, calls, embeddings, evidence, executions, outcomes, strategies, tasks
 from sale.memory.track_records import TrackedWork, WorkStatistics
+from sale.storage.columns import ExactText
 
 planned: Final = strategies.c.text != ""
 """An award on track records alone has bids without a plan, and nothing is to be learnt from those."""

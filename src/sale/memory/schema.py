@@ -18,15 +18,12 @@ Types are portable; nothing here is SQLite's alone. Rules that hold throughout:
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy import (
     DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    Connection,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -37,11 +34,9 @@ from sqlalchemy import (
     String,
     Table,
     event,
-    select,
 )
 
 from sale.storage.columns import NAMES, ExactText, JsonText, RealNumber, UtcTime
-from sale.storage.schema import Schema
 
 metadata = MetaData(naming_convention=NAMES)
 
@@ -390,23 +385,4 @@ batch_rates = Table(
     Column("second", BigInteger, primary_key=True, autoincrement=False),  # since 1970
     Column("requests", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
-)
-
-
-def _list_vector_tables(connection: Connection) -> list[str]:
-    return list(connection.execute(select(vector_tables.c.name)).scalars())
-
-
-SCHEMA = Schema(
-    key="memory",
-    name="the auction memory",
-    metadata=metadata,
-    head="0014",
-    revisions=Path(__file__).with_name("revisions"),
-    file_setting="memory.path in sale.toml, or SALE_MEMORY",
-    url_setting="memory.url",
-    when_outdated="Write its records to a file with the version that made it, `sale memory export FILE`. Move the"
-    " memory away, and read the file with this version, `sale memory import FILE`. Nothing was changed.",
-    serial=True,
-    list_more_tables=_list_vector_tables,
 )

@@ -106,9 +106,12 @@ def hang(*_: object, **__: object) -> None:
 
 
 class Hanging:
-    """A statement that is never over."""
+    """A statement that is never over, on a server, and never made, on SQLite."""
 
     def _execute_on_connection(self, *_: object) -> None:
+        hang()
+
+    def compile(self, **_: object) -> None:
         hang()
 
 

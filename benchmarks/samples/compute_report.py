@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import cast
 
 import numpy as np
 
@@ -40,6 +41,8 @@ EVIDENCE = 10.0
 STAGES = 3
 WORTHS = tuple(10.0**power for power in np.arange(-7.0, -1.9, 0.0625))
 """Dollars a solved task may be worth."""
+UNSETTLED: tuple[Verdict, ...] = ("failure", "unknown")
+"""What the examples say of a bid that is not handed in at once."""
 SHARE = 0.20
 """Less spent, that passes."""
 
@@ -163,9 +166,11 @@ class Estimates:
         candidates = tuple(plans(bidding=True))
         chance: dict[tuple[Verdict, str], Floats] = {}
         dollars: dict[tuple[Verdict, str], Floats] = {}
-        for held in sorted({one.bid.held for one in learn} - {"success"}):
+        for held in UNSETTLED:
             alike = [one for one in learn if one.bid.held == held]
             followed = [[one.follow(plan, after_bid=True) for plan in candidates] for one in alike]
+            if not alike:
+                continue
             success = np.array([[found.success for found in row] for row in followed])
             spent = np.array([[found.dollars for found in row] for row in followed])
             for kind in sorted({one.kind for one in learn}):
@@ -249,9 +254,9 @@ def equal_money(ours: Way, cascade: Way, others: Sequence[Way]) -> Interval | No
 
     def statistic(sums: Floats) -> Floats:
         lead: list[float] = []
-        for success, dollars, at, cost, then, most in sums[:, :-1] / sums[:, -1:]:
+        for success, dollars, at, cost, then, most in cast("list[list[float]]", (sums[:, :-1] / sums[:, -1:]).tolist()):
             knots = sorted([(0.0, 0.0), (cost, at), (most, then)])
-            lead.append(success - float(np.interp(dollars, *zip(*knots, strict=True))))
+            lead.append(success - float(np.interp(dollars, [x for x, _ in knots], [y for _, y in knots])))
         return np.array(lead)
 
     return bootstrap(columns, statistic, RESAMPLING)[0]

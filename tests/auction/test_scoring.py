@@ -245,6 +245,7 @@ class TestParts:
         made = scoring.weigh(strategy(entropy=0.25), 1.0, self.SCORES, w, self.RECORD)
         parts = scoring.split_value(made, w)
         assert parts == pytest.approx({"jury": 40.0, "entropy": 2.0, "past success": 10.0})
+        assert parts is not None
         assert sum(parts.values()) == pytest.approx(made.value)
 
     def test_unknown_entropy_counts_with_the_jury(self) -> None:

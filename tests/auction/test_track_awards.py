@@ -153,7 +153,7 @@ class TestBaseline:
         found = result_of(auction("1", TASK, [bid("small", 1.0)]), tries, program, seconds=3.0).always_largest
         assert found.dollars == pytest.approx(0.02 + 0.5)
         assert found.basis == "its price for a task"
-        assert batch_agent(program, "0" * 64, 0.02).price_per_task == 0.02
+        assert getattr(batch_agent(program, "0" * 64, 0.02), "price_per_task", None) == 0.02
 
     def test_without_it_the_last_executions_tokens_are_priced_anew(self) -> None:
         found = always_largest("large", self.PRICE, [self.execution("small", 10), self.execution("middle", 20)])

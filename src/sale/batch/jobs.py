@@ -36,7 +36,7 @@ Sent = asyncio.Future[JobReply | None]
 """Done once a call is in a job, or with the refusal for which it is not."""
 LOG: Final = logging.getLogger("sale.batch")
 HELD: Final = 5_000
-"""Tasks at hand in one process, where agents are asked in jobs: an eighth of a MiB each."""
+"""Tasks at hand in one process, where agents are asked in jobs."""
 MAX_REQUESTS: Final = 10_000
 """Requests of one job; OpenAI takes 50,000."""
 MAX_BYTES: Final = 90_000_000

@@ -90,6 +90,7 @@ class LiveSharing:
     async def __aenter__(self) -> Self:
         works = (self._follow(), self._again(self._hear), self._again(self._tell))
         self._tasks = [asyncio.create_task(work) for work in works]
+        await asyncio.sleep(0)  # from here on no event of an auction is missed
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -103,16 +103,16 @@ PATH = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 ADDRESS = "^https?://"
 """The pattern of an endpoint's address."""
 FORMS = {f"^{PATH}$": "must be package.module:name", ADDRESS: "must begin with http:// or https://"}
-"""What the patterns of settings ask for, in words."""
+"""The demands of the settings' patterns, in words."""
 FEW_KEYS = 12
 """As many keys as are all named where an unknown one is like none of them."""
-LIKENESS = 0.65
-"""How like a known key, of 1, an unknown one must be for that one to be meant."""
+LIKENESS = 0.63
+"""The likeness of an unknown key to a known one, of 1, from which on that one was meant."""
 FUNCTIONS: Mapping[Group, str] = {
     "jurors": 'For a function that answers by itself write kind = "function" and function = "{name}".',
     "agents": 'For a function that does the work by itself write function = "{name}" in place of kind.',
 }
-"""What was most likely meant where a function is named in place of what makes an extension, by group."""
+"""The hint where a function is named in place of a maker of extensions, by group."""
 FREE_FORM = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 

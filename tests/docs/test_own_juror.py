@@ -66,7 +66,7 @@ def test_a_juror_that_cannot_be_made_is_found_by_doctor(place: Path) -> None:
 
 
 def test_the_class_takes_its_setting_and_passes_its_test(place: Path) -> None:
-    settings = block("toml").split("[[jurors]]")[0] + block("toml part").replace(
+    settings = block("toml").split("[[jurors]]")[0] + block("text", 1).replace(
         '"brief"\nreads', '"sale_brief:Brief"\nreads'
     )
     (place / "sale.toml").write_text(f'{settings}\n[memory]\npath = "memory.sqlite3"\n', encoding="utf-8")
@@ -75,7 +75,7 @@ def test_the_class_takes_its_setting_and_passes_its_test(place: Path) -> None:
     bids = json.loads(done.out)["auction"]["bids"]
     assert [bid["scores"][0]["value"] for bid in bids] == pytest.approx([4.0, 2.0], abs=0.01)
     assert 'brief = "sale_brief:Brief"' in block("text")
-    (place / "test_brief.py").write_text(block("text", 1), encoding="utf-8")
+    (place / "test_brief.py").write_text(block("text", 2), encoding="utf-8")
     checked = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_brief.py"],
         cwd=place,

@@ -182,7 +182,7 @@ async def test_a_server_that_ends_all_connections_is_met_again(memory: AuctionMe
     """And the memory still counts as alive: its lock comes back with the connection."""
     await memory.begin("x", TASK)
     mine = "datname = current_database() AND pid <> pg_backend_pid()"
-    server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}", url=place)
+    server.run(f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE {mine}", url=place)
     await memory.begin("y", TASK)
     async with await AuctionMemory.open(place, embedder=HashEmbedder()) as other:
         assert {one.status for one in await other.list()} == {"open"}

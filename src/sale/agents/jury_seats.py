@@ -48,7 +48,7 @@ def seat_jurors(settings: Settings, agents: Sequence[Agent]) -> tuple[Seat, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JurorCheckup:
-    """Whether a juror that settings name can be made, and has something to read."""
+    """A look at a juror that settings name: can it be made, and has it something to read?"""
 
     juror: str
     kind: str

@@ -102,7 +102,7 @@ def value_of(strategy: Strategy, scores: Sequence[Score], weights: Weights) -> t
 
 
 def split_value(bid: Bid, weights: Weights) -> dict[str, float] | None:
-    """What each ground adds to V, in its unit: `jury`, `entropy`, `past success`; only those that count.
+    """Return the part of each ground in V, in its unit: `jury`, `entropy`, `past success`; only those that count.
 
     `None` where V is not their sum: with a success model, or under a scoring rule of one's own.
     """

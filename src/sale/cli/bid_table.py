@@ -97,7 +97,7 @@ def _explain_money(auction: Auction) -> list[str]:
 
 
 def _explain_lead(auction: Auction) -> list[str]:
-    """What the lead over the next agent's best bid is made of: jury, entropy, past success, cost."""
+    """Return the parts of the lead over the next agent's best bid: jury, entropy, past success, cost."""
     won = auction.winner
     others = scoring.rank(bid for bid in auction.contenders if bid.agent != won.agent)
     if not others or won.net_cost > others[0].net_cost:

@@ -45,7 +45,7 @@ DEFAULT_SAYS = (
     f"like tasks against none is worth {PRIOR_TRACK:g} times that. `sale fit` makes others from your "
     "own records."
 )
-"""What the default weights are, in words."""
+"""Return the default weights in words."""
 HEADLINE = {"pass@1": "solved", "dollars": "$ a task", "reliance": "dearest"}
 """Held-out measures that the list shows, and their headings."""
 LISTED = (

@@ -55,6 +55,16 @@ class TestStrategy:
         assert found.normalised == pytest.approx(2 / 3 * math.log(2) / math.log(3))
         assert (found.top_k, found.tokens) == (2, 3)
 
+    def test_tokens_with_few_and_with_many_alternatives_count_as_they_do_alone(self) -> None:
+        few = token("a", HALF, ("a", HALF))
+        many = token("a", QUARTER, ("a", QUARTER), ("b", QUARTER), ("c", QUARTER))
+        both, alone = strategy_entropy([few, many]), [token_entropy(few), token_entropy(many)]
+        assert both is not None
+        assert None not in alone
+        assert both.nats == pytest.approx(math.fsum(one[0] for one in alone if one) / 2)
+        assert both.normalised == pytest.approx(math.fsum(one[1] for one in alone if one) / 2)
+        assert both.top_k == 3
+
     def test_leaves_out_what_cannot_be_measured(self) -> None:
         found = strategy_entropy([token("a", math.nan), token("b", HALF)])
         assert found is not None

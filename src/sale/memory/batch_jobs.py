@@ -2,21 +2,19 @@
 
     a job   on record, owned -> its requests are there (`file`) -> it is there (`remote`), owned by none
 
-Each step is on disk before the next is taken. So it is known how far a job can have come whose
-process was killed: without a `file` the endpoint was never asked for it, with one it may have been, and with `remote`
-it was. Its
-calls stay set aside meanwhile. Each of these functions is a part of a writing transaction, or of a reading one where it
-says so.
+Each step is on disk before the next is taken. So it is known how far a job can have come whose process was killed:
+without a `file` the endpoint was never asked for it, with one it may have been, and with `remote` it was. Its calls
+stay set aside meanwhile. Each of these functions is a part of a writing transaction, or of a reading one where it says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
-from sale.memory.batch_ledger import CallKey, CallPermit, CallRequest, charge, reserve
+from sale.memory.batch_ledger import CallKey, CallPermit, CallRequest, charge, read_calls, reserve
 from sale.memory.schema import batch_calls, batch_jobs
 
 
@@ -93,20 +91,5 @@ def read_queued(connection: Connection, claimed: CallKey) -> list[QueuedCall]:
         connection: Reading.
         claimed: Any key of the attempt.
     """
-    rows = connection.execute(
-        select(batch_calls)
-        .where(
-            batch_calls.c.batch == claimed.batch,
-            batch_calls.c.task == claimed.task,
-            batch_calls.c.attempt == claimed.attempt,
-            batch_calls.c.status == "open",
-            batch_calls.c.job.is_not(None),
-        )
-        .order_by(batch_calls.c.number)
-    ).all()
-    return [
-        QueuedCall(
-            key=replace(claimed, phase=row.phase, agent=row.agent, request=row.request, number=row.number), job=row.job
-        )
-        for row in rows
-    ]
+    queued = read_calls(connection, claimed, "open", batch_calls.c.job)
+    return [QueuedCall(key=key, job=row.job) for key, row in queued]

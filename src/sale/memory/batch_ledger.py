@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, select, update
 
 from sale.memory.batch_rates import RateLimit, count_request, rate_wait
 from sale.memory.schema import batch_calls, batch_tasks, batches
@@ -294,12 +294,16 @@ def read_owners(connection: Connection, batch: str) -> list[str]:
     return sorted(found)
 
 
-def read_paid(connection: Connection, claimed: CallKey) -> list[PaidCall]:
-    """Every settled call of an attempt at a task, in the order of their numbers.
+def read_calls(
+    connection: Connection, claimed: CallKey, status: str, told: ColumnElement[Any]
+) -> list[tuple[CallKey, Row[Any]]]:
+    """The calls of an attempt at a task, each with its row, in the order of their numbers.
 
     Args:
         connection: Reading.
         claimed: Any key of the attempt.
+        status: That they have.
+        told: A column that has a value in their rows.
     """
     rows = connection.execute(
         select(batch_calls)
@@ -307,19 +311,26 @@ def read_paid(connection: Connection, claimed: CallKey) -> list[PaidCall]:
             batch_calls.c.batch == claimed.batch,
             batch_calls.c.task == claimed.task,
             batch_calls.c.attempt == claimed.attempt,
-            batch_calls.c.status == "paid",
-            batch_calls.c.reply.is_not(None),
+            batch_calls.c.status == status,
+            told.is_not(None),
         )
         .order_by(batch_calls.c.number)
     ).all()
     return [
-        PaidCall(
-            key=replace(claimed, phase=row.phase, agent=row.agent, request=row.request, number=row.number),
-            dollars=row.dollars,
-            reply=row.reply,
-        )
+        (replace(claimed, phase=row.phase, agent=row.agent, request=row.request, number=row.number), row)
         for row in rows
     ]
+
+
+def read_paid(connection: Connection, claimed: CallKey) -> list[PaidCall]:
+    """Every settled call of an attempt at a task, in the order of their numbers.
+
+    Args:
+        connection: Reading.
+        claimed: Any key of the attempt.
+    """
+    paid = read_calls(connection, claimed, "paid", batch_calls.c.reply)
+    return [PaidCall(key=key, dollars=row.dollars, reply=row.reply) for key, row in paid]
 
 
 def read_spending(connection: Connection, claimed: CallKey) -> TaskSpending:

@@ -114,7 +114,7 @@ async def _serve(
 
 def _other_gateways(store: ServerStore, hub: EventHub) -> LiveSharing | None:
     """The auctions of other gateways for the live page, where there may be some."""
-    if store.database.backend.writer.dialect.name != "postgresql":
+    if store.database.backend.path is not None:  # a file is one gateway's
         return None
     return LiveSharing(hub, Announcements(store.database, CHANNEL))
 

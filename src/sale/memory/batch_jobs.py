@@ -4,7 +4,8 @@
 
 Each step is on disk before the next is taken. So it is known how far a job can have come whose process was killed:
 without a `file` the endpoint was never asked for it, with one it may have been, and with `remote` it was. Its calls
-stay set aside meanwhile. Each of these functions is a part of a writing transaction, or of a reading one where it says so.
+stay set aside meanwhile. Each of these functions is a part of a writing transaction, or of a reading one where it says
+so.
 """
 
 from __future__ import annotations

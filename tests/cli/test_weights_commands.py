@@ -186,6 +186,8 @@ def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
     assert told("--worth", "0.002")["worth"] == told()["worth"] == 0.002
     assert "spend" not in told()
     assert told("--spend", "match")["spend"] == told()["spend"] == "match"
+    assert told("--beyond", "4")["beyond"] == told()["beyond"] == 4.0
+    assert told("--beyond", "0")["beyond"] == told("--spend", "match")["beyond"] == 0.0
 
 
 def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: Path) -> None:
@@ -216,6 +218,8 @@ def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: 
         (("fit", "--spend", "0"), "is no share"),
         (("fit", "--spend", "half"), "half"),
         (("fit", "--spend", "0.5", "--worth", "1"), "give one of them"),
+        (("fit", "--spend", "0.5", "--beyond", "2"), "match only"),
+        (("fit", "--beyond", "-2"), "beyond"),
         (("fit", "--since", "2999-01-01"), "no settled auction"),
     ],
 )

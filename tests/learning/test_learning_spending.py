@@ -18,9 +18,17 @@ from sale.learning.decision import BidPredictions, predict_bids
 from sale.learning.fit import fit
 from sale.learning.missing_outcomes import complete
 from sale.learning.samples import rate_posteriors, work_costs
-from sale.learning.spending import MatchBestAgent, SpendCurve, SpendShare, best_agent_cost, spend_curve, worth_of
+from sale.learning.spending import (
+    MatchBestAgent,
+    SpendCurve,
+    SpendShare,
+    best_agent_cost,
+    best_agent_price,
+    spend_curve,
+    worth_of,
+)
 from sale.learning.utility import success_models
-from sale.types import Bid, Weights
+from sale.types import Bid, Example, Weights, Worked
 from tests.learning.pools import Pool, auctions, bid, seen_by_market
 
 Awards = tuple[Table, BidPredictions, CompletedOutcomes]
@@ -244,6 +252,7 @@ def one_step(tasks: int = 200, *, alone: float = 1.0) -> tuple[SpendCurve, int]:
         agents=np.stack([cheap, dear]),
         counts=np.ones(tasks),
         alone=alone,
+        price=alone / 0.75,
     )
     return curve, step
 
@@ -258,6 +267,65 @@ def test_a_match_takes_the_one_step_that_is_there() -> None:
 def test_a_match_leaves_a_step_that_costs_more_than_the_best_agent() -> None:
     curve, step = one_step(alone=0.3)
     assert worth_of(MatchBestAgent(2), curve) < curve.worths[step - 1]
+
+
+def test_what_the_best_agent_pays_for_a_solved_task() -> None:
+    table = tabulate(auctions(600, Pool(spread=0.2)))
+    good, bad = rate_posteriors(table)
+    drawn = np.random.default_rng(0).beta(good, bad, size=(200_000, len(table.agents)))
+    likely = np.bincount(drawn.argmax(axis=1), minlength=len(table.agents)) / len(drawn)
+    expected = (likely @ work_costs(table)[0]) / (likely @ (good / (good + bad)))
+    assert best_agent_price(table) * 1e6 == pytest.approx(expected, rel=0.01)
+
+
+def test_a_solved_task_more_is_worth_so_many_times_what_the_best_agent_pays_for_one() -> None:
+    curve, _ = one_step()
+    match = worth_of(MatchBestAgent(2, beyond=0.0), curve)
+    assert worth_of(MatchBestAgent(2, beyond=0.5 * match / curve.price), curve) == match
+    assert worth_of(MatchBestAgent(2, beyond=2.0 * match / curve.price), curve) == pytest.approx(2.0 * match)
+
+
+def two_kinds(count: int) -> list[Example]:
+    """A coder for one kind of task, a dearer librarian for the other, a cheap clerk; a juror sees who is able."""
+    able = {"coder": (0.8, 0.02), "librarian": (0.02, 0.7), "clerk": (0.3, 0.3)}
+    dollars = {"coder": 1e-5, "librarian": 4e-5, "clerk": 2e-6}
+    rng = np.random.default_rng(0)
+    found: list[Example] = []
+    for number in range(count):
+        chances = {agent: kinds[number % 2] for agent, kinds in able.items()}
+        seen = {agent: {"good": float(np.clip(5 * chance + rng.normal(), 0, 5))} for agent, chance in chances.items()}
+        found.append(
+            Example(
+                auction_id=f"auction {number}",
+                task=f"task {number}",
+                bids=tuple(bid(agent, points=points) for agent, points in seen.items()),
+                winner="coder",
+                work={
+                    agent: Worked(success=bool(rng.random() < chance), dollars=dollars[agent])
+                    for agent, chance in chances.items()
+                },
+                overhead=0.0,
+            )
+        )
+    return found
+
+
+def test_where_no_agent_is_good_at_all_kinds_a_match_stops_short_and_going_beyond_it_does_not() -> None:
+    """Two kinds of task, an agent for each: as many as the better one alone is half of what can be had."""
+    table = tabulate(two_kinds(400))
+    (model,) = success_models(table, (0.1,))
+    found = table, predict_bids(table, model), complete(table, np.zeros(len(table), np.intp))
+    curve = spend_curve(*found, 1)
+    solved_match, spent_match, _ = done(found, worth_of(MatchBestAgent(beyond=0.0), curve))
+    solved, spent, _ = done(found, worth_of(MatchBestAgent(beyond=4.0), curve))
+    assert solved > solved_match + 0.1
+    assert (spent - spent_match) / (solved - solved_match) < 4.0 * best_agent_price(table)
+
+
+@pytest.mark.parametrize("beyond", [-1.0, float("nan"), float("inf")])
+def test_a_multiple_that_is_none_is_refused(beyond: float) -> None:
+    with pytest.raises(InputError, match="beyond"):
+        MatchBestAgent(beyond=beyond)
 
 
 def dear_auctions(dollars: float) -> Awards:

@@ -21,7 +21,7 @@ from sale.errors import InputError
 from sale.learning.fit import fit as fit_weights
 from sale.learning.objectives import BaseObjective, objective_of
 from sale.learning.refit_trigger import RefitTrigger, check_refit
-from sale.learning.spending import MatchBestAgent, SpendShare, Wanted
+from sale.learning.spending import BEYOND, MatchBestAgent, SpendShare, Wanted
 from sale.types import AuctionRules, WeightSet
 
 
@@ -30,6 +30,7 @@ class _FitOptions(TypedDict):
     since: datetime | None
     worth: float | None
     spend: float | Literal["match"] | None
+    beyond: float | None
     folds: int
     seed: int
     use: bool
@@ -67,6 +68,12 @@ def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | 
     help="In its place: `match`, as little as solves as many as the best agent; or a share of what that one costs. "
     "Else as the weights in use were told, or `match`.",
 )
+@click.option(
+    "--beyond",
+    type=click.FloatRange(min=0),
+    help="With `match`: a solved task more may always cost so many times what the best agent alone pays for one; "
+    f"0: nothing beyond the match. Else as the weights in use were told, or {BEYOND:g}.",
+)
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2), help="Of the cross-validation.")
 @click.option("--seed", default=0, show_default=True, help="Draws the folds.")
 @click.option("--use", is_flag=True, help="Put the weights in use at once.")
@@ -81,7 +88,7 @@ def fit(**options: Unpack[_FitOptions]) -> None:
     what was in use when, and `sale weights use` goes back.
     """
     settings, as_json = config.load(options["config_file"]), options["as_json"]
-    worth = _asked(options, settings.auction)
+    _check_goal(options)
     since = options["since"].replace(tzinfo=UTC) if options["since"] else None
     if options["if_due"]:
         asked = asyncio.run(_due(settings, since))
@@ -89,7 +96,7 @@ def fit(**options: Unpack[_FitOptions]) -> None:
             click.echo(document("due", asked) if as_json else "\n".join(asked.reasons))
         if not asked.due:
             return
-    found = asyncio.run(_fit(settings, since, options, worth))
+    found = asyncio.run(_fit(settings, since, options))
     if as_json:
         click.echo(document("weights", found))
         return
@@ -110,30 +117,31 @@ def _objective(learning: config.LearningSettings, named: str | None) -> BaseObje
     return objective_of(named or learning.objective, learning.options if own else None)
 
 
-def _asked(options: _FitOptions, rules: AuctionRules) -> Wanted | None:
-    worth, spend = options["worth"], options["spend"]
+def _asked(options: _FitOptions, used: WeightSet | None, rules: AuctionRules) -> Wanted:
+    """The goal the command line names, else that of the weights in use: a refit must not change how much is spent."""
+    worth, spend, beyond = options["worth"], options["spend"], options["beyond"]
+    told: Mapping[str, float | str] = used.training.settings if used is not None else {}
+    if worth is None and spend is None and beyond is None and "worth" in told and "spend" not in told:
+        worth = float(told["worth"])
+    if worth is not None:
+        return worth
+    if spend is None:
+        spend = "match" if beyond is not None else told.get("spend", "match")
+    if spend != "match":
+        return SpendShare(float(spend), rules.attempts, rules.hold)
+    before = float(told.get("beyond", 0.0)) if told.get("spend") == "match" else BEYOND
+    return MatchBestAgent(rules.attempts, rules.hold, before if beyond is None else beyond)
+
+
+def _check_goal(options: _FitOptions) -> None:
+    worth, spend, beyond = options["worth"], options["spend"], options["beyond"]
     if worth is not None and spend is not None:
         raise click.UsageError("--worth and --spend both say what a solved task is worth: give one of them.")
-    return worth if spend is None else _wanted(spend, rules)
+    if beyond is not None and (worth is not None or spend not in {None, "match"}):
+        raise click.UsageError("--beyond goes with --spend match only.")
 
 
-def _as_before(used: WeightSet | None, rules: AuctionRules) -> Wanted:
-    """Return the goal the weights in use were fitted to: a refit must not change how much is spent."""
-    told: Mapping[str, float | str] = used.training.settings if used is not None else {}
-    if "worth" in told and "spend" not in told:
-        return float(told["worth"])
-    return _wanted(told.get("spend", "match"), rules)
-
-
-def _wanted(spend: float | str, rules: AuctionRules) -> SpendShare | MatchBestAgent:
-    if spend == "match":
-        return MatchBestAgent(rules.attempts, rules.hold)
-    return SpendShare(float(spend), rules.attempts, rules.hold)
-
-
-async def _fit(
-    settings: config.Settings, since: datetime | None, options: _FitOptions, worth: Wanted | None
-) -> WeightSet:
+async def _fit(settings: config.Settings, since: datetime | None, options: _FitOptions) -> WeightSet:
     objective = _objective(settings.learning, options["objective"])
     async with enter_memory(settings) as memory:
         examples = await memory.examples(since)
@@ -146,7 +154,7 @@ async def _fit(
         found = fit_weights(
             examples,
             objective,
-            worth=_as_before((await in_force(memory, settings))[0], settings.auction) if worth is None else worth,
+            worth=_asked(options, (await in_force(memory, settings))[0], settings.auction),
             folds=options["folds"],
             seed=options["seed"],
             since=stamp,

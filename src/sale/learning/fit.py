@@ -13,7 +13,15 @@ from sale.learning.dataset import Table
 from sale.learning.heldout import HeldOut, measures
 from sale.learning.objectives import BaseObjective, WeightCandidate, name_of, objective_of
 from sale.learning.prepared_data import PreparedData, prepare_data
-from sale.learning.spending import MATCH, MatchBestAgent, SpendShare, Wanted, best_agent_cost, worth_of
+from sale.learning.spending import (
+    MATCH,
+    MatchBestAgent,
+    SpendShare,
+    Wanted,
+    best_agent_cost,
+    best_agent_price,
+    worth_of,
+)
 from sale.learning.utility import with_worth
 from sale.types import Example, Holding, Training, Weights
 from sale.wording import quantity
@@ -104,6 +112,8 @@ def fit_to(
         if isinstance(worth, SpendShare | MatchBestAgent):
             wanted = worth.share if isinstance(worth, SpendShare) else "match"
             settings |= {"spend": wanted, "attempts": float(worth.attempts)}
+            if isinstance(worth, MatchBestAgent):
+                settings["beyond"] = worth.beyond
             notes.append(_worth_note(table, value, worth))
     settings |= how.parameters
     if final.gap is not None:
@@ -131,8 +141,14 @@ def _worth_note(table: Table, worth: float, wanted: SpendShare | MatchBestAgent)
     best = f"the best agent alone would (${best_agent_cost(table):.3g} a task)"
     if isinstance(wanted, SpendShare):
         why = f"work is to cost {wanted.share:.0%} of what {best}"
-    else:
+    elif worth > wanted.beyond * best_agent_price(table):
         why = f"as many tasks are to be solved as {best}, for as little as that takes"
+    else:
+        price = best_agent_price(table)
+        why = (
+            f"{wanted.beyond:g} times what the best agent alone pays for one (${price:.3g}), which buys more than it "
+            "takes to solve as many as that agent"
+        )
     return f"a solved task is taken to be worth ${worth:.3g}: {why}"
 
 

@@ -53,6 +53,7 @@ RESAMPLES = 200
 SURE = 0.84
 """A match is as little as is enough on this share of them: one standard error on the safe side."""
 SEED = 0
+BEYOND = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class SpendShare:
 
 @dataclass(frozen=True, slots=True)
 class MatchBestAgent:
-    """As little as solves as many tasks as the best agent alone.
+    """As little as solves as many tasks as the best agent alone, and more where that is cheap.
 
     Where the market is not sure to, as little as solves as many as it would if it spent what that agent costs.
     """
@@ -87,6 +88,16 @@ class MatchBestAgent:
     """Number of agents that may try a task whose failures are detected."""
     hold: Holding = "worthwhile"
     """When the market holds an auction (`auction.hold`)."""
+    beyond: float = BEYOND
+    """A solved task more may always cost so many times what the best agent alone pays for one; 0: nothing is bought
+    beyond the match."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.beyond) and self.beyond >= 0.0):
+            raise InputError(
+                f"beyond must be a number from 0 on, got {self.beyond!r}",
+                hint="2: a solved task more may cost twice what the best agent alone pays for one.",
+            )
 
 
 Wanted = float | SpendShare | MatchBestAgent
@@ -114,6 +125,8 @@ class SpendCurve:
     """(G,) auctions."""
     alone: float
     """Dollars of one task if the best agent does everything."""
+    price: float
+    """Dollars of one solved task then."""
 
 
 def spend_curve(
@@ -151,6 +164,7 @@ def spend_curve(
         agents=by_task(alone),
         counts=np.bincount(table.group).astype(np.float64),
         alone=best_agent_cost(table),
+        price=best_agent_price(table),
     )
 
 
@@ -186,7 +200,8 @@ def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
     if isinstance(wanted, SpendShare):
         return math.exp(_at(full, logs).mean())
     last = _last_affordable(full, spent, money)
-    return math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, last)), logs), SURE))
+    matched = math.exp(np.quantile(_at(_last_above(_shortfall(curve, drawn, auctions, last)), logs), SURE))
+    return max(matched, wanted.beyond * curve.price)
 
 
 def _last_affordable(full: Floats, spent: Floats, money: float) -> Floats:
@@ -268,8 +283,19 @@ def best_agent_cost(table: Table) -> float:
     """Return the cost of one task, in dollars, if the best agent does everything.
 
     Which one that is, a few outcomes do not say: every agent's mean cost counts as much as the agent is likely to be
-    the best, each rate being known as far as its own outcomes tell (`rate_posteriors`).
+    the best.
     """
+    return float(_likely_best(table) @ work_costs(table)[0] / MICRO)
+
+
+def best_agent_price(table: Table) -> float:
+    """Return the cost of one solved task, in dollars, if the best agent, as far as it is known, does everything."""
+    successes, failures = rate_posteriors(table)
+    return best_agent_cost(table) / float(_likely_best(table) @ (successes / (successes + failures)))
+
+
+def _likely_best(table: Table) -> Floats:
+    """(A,) how likely each agent is to be the best, each rate being known as far as its own outcomes tell."""
     successes, failures = rate_posteriors(table)
     a, b = successes[:, None], failures[:, None]
     at: Floats = (np.arange(GRID) + 0.5) / GRID
@@ -277,4 +303,4 @@ def best_agent_cost(table: Table) -> float:
     log_below: Floats = np.log(np.maximum(_special.betainc(a, b, at), np.finfo(np.float64).tiny))
     others: Floats = np.exp(log_below.sum(axis=0) - log_below)
     likely: Floats = (density * others).sum(axis=1)
-    return float(likely @ work_costs(table)[0] / likely.sum() / MICRO)
+    return likely / likely.sum()

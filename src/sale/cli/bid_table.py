@@ -8,8 +8,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from sale.auction import scoring
 from sale.auction.jury_words import list_jurors
+from sale.auction.lead import measure_lead
 from sale.cli.tables import make_table
 from sale.types import Auction, Bid, Score
 
@@ -97,25 +97,8 @@ def _explain_money(auction: Auction) -> list[str]:
 
 
 def _explain_lead(auction: Auction) -> list[str]:
-    """Return the parts of the lead over the next agent's best bid: jury, entropy, past success, cost."""
-    won = auction.winner
-    others = scoring.rank(bid for bid in auction.contenders if bid.agent != won.agent)
-    if not others or won.net_cost > others[0].net_cost:
-        return []
-    mine, theirs = (scoring.split_value(bid, auction.weights) for bid in (won, others[0]))
-    if mine is None or theirs is None:
-        return []
-    parts = {name: part - theirs[name] for name, part in mine.items()} | {"cost": others[0].cost - won.cost}
-    told = ", ".join(f"{name} {_gain(part)}" for name, part in parts.items() if _gain(part) != _gain(0.0))
-    if not told:
-        return [f"{won.agent} and {others[0].agent} are level: the lower price wins, then the name that sorts first."]
-    return [f"{won.agent} is ahead of {others[0].agent} by {_micro(others[0].net_cost - won.net_cost)}: {told}."]
-
-
-def _gain(value: float) -> str:
-    """A part of a lead, with its sign."""
-    text = _micro(value)
-    return text if text.startswith("−") else f"+{text}"
+    lead = measure_lead(auction)
+    return [] if lead is None else [lead.describe(_micro)]
 
 
 def _table(auction: Auction, columns: dict[str, list[str]]) -> Table:

@@ -83,7 +83,11 @@ def parse_task(line: str, where: str) -> TaskLine:
     try:
         return TaskLine.model_validate_json(line)
     except ValidationError as error:
-        raise InputError(fault_text(error.errors()[0], TaskLine.model_fields, "the line"), where=where) from error
+        raise InputError(
+            fault_text(error.errors()[0], TaskLine.model_fields, "the line"),
+            where=where,
+            hint="A line has id and text, and tests or reference where the answer can be checked: docs/tasks.md.",
+        ) from error
 
 
 def pick(tasks: list[TaskLine], task_id: str | None, origin: str) -> TaskLine:

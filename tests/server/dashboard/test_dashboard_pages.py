@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import sqlite3
@@ -12,7 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from sale.server.dashboard.formatting import money
+from sale.auction.lead import measure_lead
+from sale.server.dashboard.formatting import micro, money
 from sale.shipped import load_shipped
 from sale.types import SuccessModel, Training, Weights
 from tests.memory.builders import MODEL, bid, remember
@@ -106,6 +108,15 @@ def test_an_auction_in_full(site: Served) -> None:
     assert result.always_largest.basis in text
     assert len(re.findall(r'<td class="h[0-5]', text)) == sum(len(bid.scores) for bid in result.auction.contenders)
     assert len(re.findall(r'class="bar cost"', text)) == len(result.auction.contenders)
+
+
+def test_an_auction_says_what_the_lead_is_made_of(site: Served) -> None:
+    result = site.run()
+    lead = measure_lead(result.auction)
+    assert lead is not None
+    assert lead.winner == result.auction.winner.agent
+    assert sum(lead.parts.values()) == pytest.approx(lead.net)
+    assert lead.describe(micro) in html.unescape(site.page(f"/auctions/{result.auction.id}"))
 
 
 def test_what_refinement_changed_and_what_it_rests_on(site: Served) -> None:

@@ -9,9 +9,10 @@ from typing import cast, get_args
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from sale.auction.lead import measure_lead
 from sale.auction.value_of_information import explain_not_held, measure_benefit
 from sale.memory.records import Record
-from sale.server.dashboard.formatting import money
+from sale.server.dashboard.formatting import micro, money
 from sale.server.dashboard.request_context import RequestContext
 from sale.server.dashboard.worddiff import DiffRun, changes
 from sale.types import Auction, Bid, Call, Refinement, Score, Stage, Verdict
@@ -75,12 +76,14 @@ async def show(context: RequestContext) -> Response:
         return context.redirect(f"/auctions/{record.id}")
     auction = record.auction
     told = measure_benefit(auction) if auction else None
+    lead = measure_lead(auction) if auction else None
     return context.render(
         "auction",
         record=record,
         auction=auction,
         not_held=explain_not_held(auction) if auction else None,
         brought=told.describe(money) if told else None,
+        lead=lead.describe(micro) if lead else None,
         rows=bid_rows(auction) if auction else (),
         jurors=_jurors(auction) if auction else (),
         refined=refinements(auction) if auction else (),

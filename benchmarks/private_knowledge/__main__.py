@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.private_knowledge.looks import look, told
 from benchmarks.private_knowledge.report import entries, figure, load, sheets
+from benchmarks.private_knowledge.rules import MULTIPLES
 from sale.bench.figure_style import svg
 from sale.bench.replay import RecordedTasks
 from sale.bench.report.recorded_embeddings import RecordedEmbeddings, texts_of
@@ -23,6 +24,7 @@ from sale.bench.routers.features import Embeddings
 from sale.bench.routers.fixed import BestSingle, Random
 from sale.bench.routers.protocol import Router
 from sale.bench.tasks.files import read_tasks
+from sale.learning.spending import BEYOND
 from sale.models.embedding import MiniLMEmbedder
 
 HERE = Path(__file__).resolve().parents[1]
@@ -67,7 +69,8 @@ def main(given: Sequence[str] | None = None) -> None:
         print(f"{division}: {counted(test)} {asked.split} tasks, {counted(dev)} dev tasks", file=sys.stderr)
         routers: list[Router] = [BestSingle(), Random()]
         routers += [] if asked.quick else learnt_routers(embeddings, answers=True)
-        rows = list(entries(test, dev, embeddings, routers))
+        multiples = (BEYOND,) if asked.split == "test" else MULTIPLES
+        rows = list(entries(test, dev, embeddings, routers, multiples=multiples))
         pages.append(
             f"Passages by {division}: on record are {counted(test)} {asked.split} tasks and {counted(dev)} others."
         )

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.private_knowledge.pasts import PASTS, decided
-from benchmarks.private_knowledge.rules import PRIMARY, Way, ways
+from benchmarks.private_knowledge.rules import BEYOND_MATCH, PRIMARY, Way, beyond_name, ways
 from sale.bench.metrics import DecisionOutcomes, compare_dollars, compare_success, split, summary
 from sale.bench.online import Embed
 from sale.bench.pareto import ParetoPoint, pareto_plot
@@ -23,6 +23,7 @@ from sale.bench.signals import JudgedBid, area_over_pairs, judged_bids
 from sale.bench.stats import Interval, Resampling, bootstrap, holm, mean, ratio
 from sale.bench.tasks.schema import BenchTask
 from sale.learning.mixtures import mixture_line
+from sale.learning.spending import BEYOND
 
 RESAMPLING = Resampling(seed=20261128, resamples=10_000)
 FEWER = Resampling(seed=20261128, resamples=1_000)
@@ -63,10 +64,11 @@ def entries(
     embed: Embed,
     routers: Sequence[Router],
     pasts: Sequence[int | None] = PASTS,
+    multiples: Sequence[float] = (BEYOND,),
 ) -> Iterator[Entry]:
     """Every row; those that learn with every past that is enough for them."""
     table = test.table(planned=False)
-    for way in ways(test, embed, routers):
+    for way in ways(test, embed, routers, multiples):
         for past in pasts if way.learns else (None,):
             settled = decided(test, dev, table, past, way.decide)
             if settled is not None:
@@ -172,28 +174,28 @@ def start_table(rows: Sequence[Entry], key: str, title: str) -> ReportTable:
     )
 
 
-def lead_table(rows: Sequence[Entry], key: str, title: str) -> ReportTable:
-    """The primary row against every rival, by how many past tasks both know; Holm within a column."""
+def lead_table(rows: Sequence[Entry], key: str, title: str, name: str = PRIMARY) -> ReportTable:
+    """A row, the primary one unless named, against every rival, by past tasks known; Holm within a column."""
     cells: dict[str, list[str]] = {}
-    rivals = list(dict.fromkeys(row.way.name for row in rows if row.way.rival and row.way.name != PRIMARY))
+    rivals = list(dict.fromkeys(row.way.name for row in rows if row.way.rival and row.way.name != name))
     by = {(row.way.name, row.past): row for row in rows}
     for past in PASTS:
-        ours = by.get((PRIMARY, past))
+        ours = by.get((name, past))
         found: dict[str, tuple[Interval, float]] = {}
-        for name in rivals:
-            theirs = by.get((name, past)) or (by.get((name, None)) if not _learns(rows, name) else None)
+        for rival in rivals:
+            theirs = by.get((rival, past)) or (by.get((rival, None)) if not _learns(rows, rival) else None)
             if ours is not None and theirs is not None:
                 compared = compare_success(ours.settled, theirs.settled, RESAMPLING)
-                found[name] = (compared.difference, compared.p)
+                found[rival] = (compared.difference, compared.p)
         corrected = dict(zip(found, holm([p for _, p in found.values()]), strict=True))
-        for name in rivals:
-            shown = f"{percent(found[name][0])}, p {corrected[name]:.3f}" if name in found else "–"
-            cells.setdefault(name, []).append(shown)
+        for rival in rivals:
+            shown = f"{percent(found[rival][0])}, p {corrected[rival]:.3f}" if rival in found else "–"
+            cells.setdefault(rival, []).append(shown)
     return ReportTable(
         key=key,
-        title=f"{title}: {PRIMARY} solves more, points, by past tasks known",
+        title=f"{title}: {name} solves more, points, by past tasks known",
         head=("than", *("all" if past is None else str(past) for past in PASTS)),
-        rows=tuple((name, *line) for name, line in cells.items()),
+        rows=tuple((rival, *line) for rival, line in cells.items()),
         note="95 % intervals over tasks; p corrected over the rows of each column.",
     )
 
@@ -348,6 +350,10 @@ def sheets(test: RecordedTasks, rows: Sequence[Entry], passages: str) -> Iterato
         title = f"Passages by {passages}, {name}"
         yield main_table(some, of, f"{passages}-{name}", title)
         yield lead_table(some, f"{passages}-{name}-leads", title)
+        for place, row in enumerate(BEYOND_MATCH):
+            chosen = beyond_name(row, BEYOND)
+            if any(one.way.name == chosen for one in some):
+                yield lead_table(some, f"{passages}-{name}-beyond-leads{'-attempts' * place}", title, chosen)
         yield start_table(some, f"{passages}-{name}-pasts", title)
     for sheet in (area_table(test), pick_table(test), cost_table(test)):
         yield replace(sheet, key=f"{passages}-{sheet.key}", title=f"Passages by {passages}. {sheet.title}")

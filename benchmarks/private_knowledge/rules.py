@@ -22,7 +22,7 @@ from sale.bench.routers.fixed import Oracle, SingleAgent
 from sale.bench.routers.protocol import OutcomeTable, Router, Routing
 from sale.bench.tasks.schema import Kind
 from sale.errors import InputError
-from sale.learning.spending import MatchBestAgent
+from sale.learning.spending import BEYOND, MatchBestAgent
 from sale.learning.utility import Utility
 from sale.types import Bid, Price, Score, Weights
 
@@ -34,6 +34,16 @@ MIDDLES = {MATCH_JUROR: scoring.MAX_SCORE * MATCH_MIDDLE}
 """Where a juror's yes begins: half of the scale unless it says another."""
 PRIMARY = "SALE grounded, match"
 """The row that success is claimed for."""
+MULTIPLES = (1.0, 2.0, 3.0, 4.0, 8.0)
+"""What a solved task more may cost, to choose among on the dev tasks."""
+BEYOND_MATCH: Mapping[str, int | None] = {PRIMARY: 1, f"{PRIMARY}, next best bid": None}
+"""Rows that are made with such a goal, too, and how many agents may try; `None`: all."""
+
+
+def beyond_name(name: str, beyond: float) -> str:
+    """The name of a row with a goal beyond a match."""
+    return f"{name}, beyond {beyond:g}"
+
 
 View = Callable[[RecordedTasks], RecordedTasks]
 """A record as one kind of auction would have made it."""
@@ -137,7 +147,7 @@ def prior(recorded: RecordedTasks) -> Weights:
     return scoring.default_weights(prices, jurors, evidence={MATCH_JUROR, SMALL_READER, READER})
 
 
-def market(name: str, view: View, embed: Embed, *, hold: bool = False, attempts: int = 1) -> Way:
+def market(name: str, view: View, embed: Embed, *, hold: bool = False, attempts: int = 1, beyond: float = 0.0) -> Way:
     """The product's market: fitted weights where there is enough to fit them, its prior where there is not.
 
     Args:
@@ -146,13 +156,14 @@ def market(name: str, view: View, embed: Embed, *, hold: bool = False, attempts:
         embed: Of task texts.
         hold: Hold every auction, whether it is expected to pay or not.
         attempts: How many agents may try where examples in the task show that work is wrong.
+        beyond: What a solved task more may cost (`MatchBestAgent.beyond`).
     """
     lessons = TrainedWeights(embed=embed)  # one for each view: what is fitted hangs on who is asked
 
     def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:
         known, asked = view(past), view(test)
         try:
-            goal = MatchBestAgent(attempts, "always" if hold else "worthwhile")
+            goal = MatchBestAgent(attempts, "always" if hold else "worthwhile", beyond)
             weights = lessons.weights(Utility(), goal, known)
         except InputError:
             weights = prior(asked)
@@ -273,8 +284,17 @@ def _first_good(table: OutcomeTable, row: int) -> int:
     return next(place for text, place in able if counts[text] == most)
 
 
-def ways(recorded: RecordedTasks, embed: Embed, routers: Sequence[Router]) -> Iterator[Way]:
-    """Every row, in the order of the tables."""
+def ways(
+    recorded: RecordedTasks, embed: Embed, routers: Sequence[Router], multiples: Sequence[float] = (BEYOND,)
+) -> Iterator[Way]:
+    """Every row, in the order of the tables.
+
+    Args:
+        recorded: The tasks that are decided.
+        embed: Of task texts.
+        routers: Other routers.
+        multiples: What a solved task more may cost beyond a match: the one that was chosen, or those to choose among.
+    """
     librarians = [agent for agent in recorded.agents if agent.startswith("librarian")]
     for agent in recorded.agents:
         yield alone(agent)
@@ -295,6 +315,11 @@ def ways(recorded: RecordedTasks, embed: Embed, routers: Sequence[Router]) -> It
     yield market("SALE plain, held where it pays", plain, embed)
     yield market(PRIMARY, grounded(MATCH_JUROR), embed)
     yield market(f"{PRIMARY}, next best bid", grounded(MATCH_JUROR), embed, attempts=len(recorded.agents))
+    for beyond in multiples:
+        for name, attempts in BEYOND_MATCH.items():
+            most = len(recorded.agents) if attempts is None else attempts
+            way = market(beyond_name(name, beyond), grounded(MATCH_JUROR), embed, attempts=most, beyond=beyond)
+            yield replace(way, rival=False)
     yield market("SALE grounded, reader 0.5B", grounded(SMALL_READER), embed)
     yield market("SALE grounded, reader 1.5B", grounded(READER), embed)
     yield market("SALE grounded, 1.5B reads two", grounded(MATCH_JUROR, READER, shortlist=SHORTLIST), embed)

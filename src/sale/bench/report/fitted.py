@@ -21,7 +21,7 @@ from sale.learning.margin import Margin
 from sale.learning.minmax import MinMax
 from sale.learning.objectives import BaseObjective
 from sale.learning.prepared_data import PreparedData, prepare_data
-from sale.learning.spending import MatchBestAgent, SpendShare, Wanted
+from sale.learning.spending import BEYOND, MatchBestAgent, SpendShare, Wanted
 from sale.learning.utility import Utility
 from sale.types import Weights
 
@@ -57,7 +57,9 @@ class FittedMarket:
     objective: BaseObjective = field(default_factory=Utility)
     attempts: int = 1
     share: float | None = None
-    """Of what the best agent alone would cost; `None`: as little as solves as many."""
+    """Of what the best agent alone would cost; `None`: as little as solves as many, and what is worth more."""
+    beyond: float = BEYOND
+    """What a solved task more may cost (`MatchBestAgent.beyond`)."""
 
     def decide(
         self, recorded: RecordedTasks, train: RecordedTasks | None, direct: OutcomeTable, lessons: TrainedWeights
@@ -70,7 +72,11 @@ class FittedMarket:
             direct: Outcomes of work without a plan.
             lessons: Shared with other ways to fit the market.
         """
-        wanted = MatchBestAgent(self.attempts) if self.share is None else SpendShare(self.share, self.attempts)
+        wanted = (
+            MatchBestAgent(self.attempts, beyond=self.beyond)
+            if self.share is None
+            else SpendShare(self.share, self.attempts)
+        )
 
         def decide(training: RecordedTasks, test: RecordedTasks) -> Routing:
             weights = lessons.weights(self.objective, wanted, training)
@@ -82,9 +88,9 @@ class FittedMarket:
 
 
 def fitted_markets(agents: int) -> Iterator[FittedMarket]:
-    """Those that are compared with everybody, in a pool of so many agents."""
-    yield FittedMarket(name="SALE fitted")
-    yield FittedMarket(name="SALE fitted, next best bid", attempts=agents)
+    """Those that are compared with everybody, in a pool of so many agents; a match is no more than that."""
+    yield FittedMarket(name="SALE fitted", beyond=0.0)
+    yield FittedMarket(name="SALE fitted, next best bid", attempts=agents, beyond=0.0)
     yield FittedMarket(name="SALE fitted, next best bid, half spend", attempts=agents, share=0.5)
-    yield FittedMarket(name="SALE fitted, margin", objective=Margin())
-    yield FittedMarket(name="SALE fitted, minmax", objective=MinMax())
+    yield FittedMarket(name="SALE fitted, margin", objective=Margin(), beyond=0.0)
+    yield FittedMarket(name="SALE fitted, minmax", objective=MinMax(), beyond=0.0)

@@ -10,6 +10,8 @@ from sale.bench.report.tables import RESAMPLING
 from sale.learning.utility import Utility
 
 SHARES = (None, 0.25, 0.4, 0.5, 0.75, 1.0)
+MULTIPLES = (1.0, 2.0, 3.0, 4.0, 8.0)
+"""What a solved task more may cost beyond a match, in multiples of what the best agent alone pays for one."""
 
 
 def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, title: str) -> ReportTable:
@@ -34,10 +36,15 @@ def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, titl
         if isinstance(way.objective, Utility)
     }
     for share in SHARES:
-        market = FittedMarket(name="SALE fitted", attempts=attempts, share=share)
+        market = FittedMarket(name="SALE fitted", attempts=attempts, share=share, beyond=0.0)
         settled = compared.get((attempts, share)) or market.decide(field.recorded, field.train, field.direct, lessons)
         if settled is not None:
             add(f"SALE fitted, next best bid, spend {'match' if share is None else format(share, 'g')}", settled)
+    for beyond in MULTIPLES:
+        market = FittedMarket(name="SALE fitted", attempts=attempts, beyond=beyond)
+        settled = market.decide(field.recorded, field.train, field.direct, lessons)
+        if settled is not None:
+            add(f"SALE fitted, next best bid, beyond {beyond:g}", settled)
     return ReportTable(
         key=key,
         title=title,

@@ -31,7 +31,7 @@ FEW: Final = 1000
 """Fewer rows than these pass a filter: then to sort them all is as fast as to walk the index, and exact."""
 SOME: Final = 10_000
 """Fewer auctions than these are of the tenants asked for, among those of others: then all their texts are sorted, which
-is exact. A text costs the server six microseconds; of those that a walk through the index meets too few are theirs."""
+is exact. A text costs the server some microseconds; of those that a walk through the index meets too few are theirs."""
 SPARE: Final = 8
 """Texts more than are wanted: half precision may order the last ones otherwise."""
 MIN_BREADTH: Final = 400

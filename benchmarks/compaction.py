@@ -7,9 +7,13 @@ work of every agent; those of the fifth are asked about, first before compaction
 auctions left, and, to compare, with a tenth left at random and nothing kept of the others. Each agent's success is
 foretold from its track record, smoothed towards its rate among the four folds: log-loss, lower is better. Pairs are the
 three that the agent with most bids would learn from: how many of three are found, and how like the present task.
-Differences are paired by task, with 95 % intervals of a bootstrap over tasks; no model is asked.
+Differences are paired by task, with 95 % intervals of a bootstrap over tasks; no model is asked. `at most` is no state
+of a memory: it is a bound on the likeness that any choice of as many auctions can have, were it made with the tasks of
+the fifth in hand, by linear programming (facility location without whole numbers).
 """
 
+# scipy says little of the types of its results.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 import argparse
@@ -25,6 +29,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linprog
+from scipy.sparse import coo_matrix
 
 from sale.bench.recording.log import FIRST_BIDS
 from sale.bench.replay import RecordedTasks, load_recorded
@@ -58,6 +64,10 @@ class KnownVectors:
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Their vectors."""
         return np.stack([self._vectors[text] for text in texts])
+
+    def of(self, tasks: Sequence[BenchTask]) -> NDArray[np.float32]:
+        """Those of tasks."""
+        return np.stack([self._vectors[task.prompt] for task in tasks])
 
 
 @dataclass
@@ -114,8 +124,7 @@ async def ask(
     memory: AuctionMemory, recorded: RecordedTasks, asked: Sequence[BenchTask], rates: dict[str, float], into: Figures
 ) -> None:
     """Foretell the success of each agent, and recall pairs."""
-    bids = Counter(bid.agent for row in recorded.auctions.values() for bid in row.bids)
-    learner = max(recorded.agents, key=lambda agent: bids[agent])
+    learner = learner_of(recorded)
     for task in asked:
         present = Task(text=task.prompt)
         known = await memory.track_records(present, recorded.agents)
@@ -130,6 +139,39 @@ async def ask(
         into.found.append(len(pairs))
         into.likeness.append(float(np.mean([pair.similarity for pair in pairs])) if pairs else 0.0)
     into.rows += len(await memory.list(10**6))
+
+
+def bound(vectors: KnownVectors, recorded: RecordedTasks, number: int, keep: float) -> float:
+    """The sum over a fold's tasks of the likeness of their pairs that no choice of auctions to keep exceeds."""
+    known = [task for place, task in enumerate(recorded.tasks) if place % FOLDS != number]
+    asked = [task for place, task in enumerate(recorded.tasks) if place % FOLDS == number]
+    learner = learner_of(recorded)
+    rows = {task.id: recorded.auctions[FIRST_BIDS, task.id] for task in known}
+    held = [task for task in known if rows[task.id].winner in {bid.agent for bid in rows[task.id].bids}]
+    won = {task.id: recorded.works[task.id, rows[task.id].winner or "", ""].success for task in held}
+    rivals = {task.id: {bid.agent for bid in rows[task.id].bids} for task in held}
+    usable = [task for task in held if won[task.id] and len(rivals[task.id]) > 1 and learner in rivals[task.id]]
+    if not usable:
+        return 0.0
+    likeness = np.maximum(vectors.of(asked) @ vectors.of(usable).T, 0.0).astype(np.float64)
+    tasks, auctions = likeness.shape
+    # An auction serves a task only where it is kept; three serve a task; so many are kept.
+    cell = np.arange(tasks * auctions)
+    kept, ones = tasks * auctions + np.arange(auctions), np.ones(tasks * auctions)
+    served, all_kept = tasks * auctions + cell // auctions, np.full(auctions, tasks * auctions + tasks)
+    rows_of = np.concatenate((cell, cell, served, all_kept))
+    columns = np.concatenate((cell, kept[cell % auctions], cell, kept))
+    values = np.concatenate((ones, -ones, ones, np.ones(auctions)))
+    limits = np.concatenate((np.zeros(tasks * auctions), np.full(tasks, PAIRS), [max(1, round(keep * len(held)))]))
+    worth = np.concatenate((likeness.ravel() / PAIRS, np.zeros(auctions)))
+    matrix = coo_matrix((values, (rows_of, columns)))
+    return -float(linprog(-worth, A_ub=matrix, b_ub=limits, bounds=(0, 1), method="highs").fun)
+
+
+def learner_of(recorded: RecordedTasks) -> str:
+    """The agent with most bids."""
+    bids = Counter(bid.agent for row in recorded.auctions.values() for bid in row.bids)
+    return max(recorded.agents, key=lambda agent: bids[agent])
 
 
 async def fold(
@@ -179,6 +221,11 @@ async def main(paths: Sequence[Path], keep: float) -> None:
             f"{np.mean(one.found):>6.2f} {np.mean(one.likeness):>9.3f} "
             f"{_difference(one.likeness, before.likeness):>28}"
         )
+    most = sum(
+        bound(vectors, recorded, number, keep) for recorded in pools for number in range(FOLDS if recorded.tasks else 0)
+    )
+    most /= len(before.likeness)
+    print(f"{'at most':>12} {figures[AFTER].rows:>9,} {'':>45} {most:>9.3f} {most - np.mean(before.likeness):>+28.4f}")
 
 
 def _difference(ours: Sequence[float], theirs: Sequence[float]) -> str:

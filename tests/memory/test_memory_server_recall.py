@@ -59,9 +59,16 @@ def no_extension(connection: Connection, dimensions: int) -> str:
     return "the server does not have it"
 
 
-@pytest.mark.parametrize("few", [1, 10, 10**6], ids=["through the index", "both", "exactly"])
-async def test_it_answers_as_the_index_in_process_does(place: Place, monkeypatch: pytest.MonkeyPatch, few: int):
+@pytest.mark.parametrize(
+    ("few", "some"),
+    [(1, 1), (10, 1), (1, 10**6), (10, 35), (10**6, 1)],
+    ids=["through the index", "both", "all of a tenant", "all three", "exactly"],
+)
+async def test_it_answers_as_the_index_in_process_does(
+    place: Place, monkeypatch: pytest.MonkeyPatch, few: int, some: int
+):
     monkeypatch.setattr(server_recall, "FEW", few)
+    monkeypatch.setattr(server_recall, "SOME", some)
     embedder = HashEmbedder()
     async with await AuctionMemory.open(place, embedder=embedder, sharing=Sharing(texts=True)) as memory:
         await fill(memory, 120)

@@ -1,9 +1,11 @@
 """The questions of recall as SQL for a PostgreSQL server with pgvector: which auctions may be among the nearest.
 
-Each is asked in one of three ways. By a *walk* through the index the server goes over the texts in the order of their
+Each is asked in one of four ways. By a *walk* through the index the server goes over the texts in the order of their
 similarity, by approximation, and takes of each what passes the filter until it has enough; it gives up after
 `hnsw.max_scan_tuples`. A *shared* walk goes once over so many texts for several agents, who mostly find enough there.
-*Exactly* it collects everything that passes the filter and sorts it; that is for filters few rows pass. Vectors are of
+*Exactly* it collects everything that passes the filter and sorts it; that is for filters few rows pass. *Near* it sorts
+all texts of some tenants, and takes of each, the most similar first, what passes the rest of the filter: that is exact,
+too, and for tenants with some thousand auctions in a memory that has many more of others. Vectors are of
 half precision here, so a few more are asked for than are wanted, and whoever asks ranks them again by full vectors.
 """
 
@@ -13,7 +15,7 @@ from typing import Final, Literal
 
 from sqlalchemy import ARRAY, Text, TextClause, bindparam, text
 
-Way = Literal["exact", "shared", "walk"]
+Way = Literal["exact", "near", "shared", "walk"]
 
 _PLANNING: Final = ("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin")
 """Without these the server may, by its statistics of a table that is filling, prefer to read and sort all of it."""
@@ -23,6 +25,10 @@ SETTINGS: Final = (
 )
 SET: Final = text(SETTINGS)
 """For the rest of a transaction, before it asks through the index; for the parameter `breadth`."""
+SET_NEAR: Final = text(
+    "SELECT " + ", ".join(f"set_config('{name}', 'off', true)" for name in _PLANNING if name != "enable_sort")
+)
+"""Before it asks for the nearest of some tenants: else it may read all texts that there are."""
 RESET: Final = text("SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = ANY(:names)").bindparams(
     bindparam("names", list(_PLANNING), type_=ARRAY(Text))
 )
@@ -106,7 +112,7 @@ def _one_a_text(table: str, narrow: str, *, way: Way, tenants: bool) -> str:
         )
         return _sorted(table, found)
     newest = f"SELECT a.key FROM {_OF_TEXT} WHERE true {own} {narrow} ORDER BY {_NEWEST} LIMIT 1"  # noqa: S608
-    return _walked(table, newest)
+    return _of_tenants(table, newest) if way == "near" else _walked(table, newest)
 
 
 def works(table: str, *, way: Way, tenants: bool) -> TextClause:
@@ -143,6 +149,9 @@ def works(table: str, *, way: Way, tenants: bool) -> TextClause:
         f"UNION ALL SELECT {kept_line} FROM {of_task} WHERE t.text_digest = v.digest AND k.agent = who.agent) w "
         "ORDER BY w.at DESC, w.key DESC, w.place DESC LIMIT :wanted"
     )
+    if way == "near":
+        kept_texts = f" UNION SELECT t.text_digest FROM {of_task}"  # noqa: S608
+        return _bound(_of_tenants(table, newest, and_of=kept_texts), tenants=tenants)
     return _bound(_walked(table, newest), tenants=tenants)
 
 
@@ -163,6 +172,20 @@ def _walked(table: str, of_each: str) -> str:
     return (
         f"SELECT who.agent, found.key FROM {_WHO} CROSS JOIN LATERAL ("  # noqa: S608
         f"SELECT one.key FROM {table} v CROSS JOIN LATERAL ({of_each}) one ORDER BY {_DISTANCE} LIMIT :wanted) found"
+    )
+
+
+def _of_tenants(table: str, of_each: str, *, and_of: str = "") -> str:
+    """Whatever there is of each text of the tenants asked for, the most similar first; no index of vectors is asked."""
+    own = f"SELECT t.text_digest FROM {_AUCTION} WHERE a.tenant = ANY(:tenants){and_of}"  # noqa: S608
+    near = (
+        f"SELECT v.digest, ({_DISTANCE}) + 0.0 AS distance FROM (SELECT DISTINCT o.text_digest FROM ({own}) o) d "  # noqa: S608
+        f"JOIN {table} v ON v.digest = d.text_digest ORDER BY distance"
+    )
+    return (
+        f"WITH near AS MATERIALIZED ({near}) SELECT who.agent, found.key FROM {_WHO} CROSS JOIN LATERAL ("  # noqa: S608
+        f"SELECT one.key FROM (SELECT * FROM near ORDER BY distance) v CROSS JOIN LATERAL ({of_each}) one "
+        "ORDER BY v.distance LIMIT :wanted) found"
     )
 
 

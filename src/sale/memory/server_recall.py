@@ -29,6 +29,9 @@ from sale.types import Pair, TrackRecord
 T = TypeVar("T")
 FEW: Final = 1000
 """Fewer rows than these pass a filter: then to sort them all is as fast as to walk the index, and exact."""
+SOME: Final = 10_000
+"""Fewer auctions than these are of the tenants asked for, among those of others: then all their texts are sorted, which
+is exact. A text costs the server some microseconds; of those that a walk through the index meets too few are theirs."""
 SPARE: Final = 8
 """Texts more than are wanted: half precision may order the last ones otherwise."""
 MIN_BREADTH: Final = 400
@@ -238,6 +241,30 @@ class ServerRecall:
             self._many.add(tenants)
         return True
 
+    def _set_out(
+        self, connection: Connection, tenants: Collection[str] | None, texts: int, agents: int
+    ) -> tuple[nearest_sql.Way, ...]:
+        """Make the transaction's settings, and return the ways to ask for so many agents, one after the other."""
+        breadth = min(MAX_BREADTH, max(MIN_BREADTH, texts * 3 // 2))
+        if tenants is not None and _has_others(connection, tenants):
+            if self._is_some(connection, tenants):
+                connection.execute(nearest_sql.SET_NEAR)
+                return ("near",)
+            breadth = MAX_BREADTH
+        connection.execute(nearest_sql.SET, {"breadth": str(breadth)})
+        return ("shared", "walk") if agents > 1 else ("walk",)
+
+    def _is_some(self, connection: Connection, tenants: Collection[str]) -> bool:
+        """Return whether these tenants have so few auctions that all their texts are sorted."""
+        whose = ("some", *sorted(tenants))
+        if whose in self._many:
+            return False
+        given = {"tenants": _escaped(sorted(tenants)), "few": SOME}
+        if connection.execute(nearest_sql.MANY_OF_TENANTS, given).scalar_one() < SOME:
+            return True
+        self._many.add(whose)
+        return False
+
     def _choose(
         self,
         connection: Connection,
@@ -248,7 +275,10 @@ class ServerRecall:
         tenants: Collection[str] | None,
         many: set[str],
     ) -> Chosen:
-        """Ask through the index for those of whom much is on record; exactly for the others, and where it gave up."""
+        """Ask through the index for those of whom much is on record; exactly for the others, and where it gave up.
+
+        All texts of tenants with but some thousand auctions among many are sorted, in place of a search in the index.
+        """
         chosen: Chosen = {agent: [] for agent in agents}
         given: dict[str, Any] = {"vector": vector_table.literal(vector.tobytes()), "wanted": wanted}
         if tenants is not None:
@@ -271,11 +301,10 @@ class ServerRecall:
             ask(few, "exact")
         if short := [agent for agent in agents if agent in many]:
             texts = min(MAX_BREADTH, wanted * (len(short) + 1))
-            connection.execute(nearest_sql.SET, {"breadth": str(_breadth_for(connection, texts, tenants))})
-            ways: tuple[nearest_sql.Way, ...] = ("shared", "walk") if len(short) > 1 else ("walk",)
+            ways = self._set_out(connection, tenants, texts, len(short))
             for way in ways:
                 short = short and ask(short, way, texts)
-            if short:
+            if short and "near" not in ways:
                 connection.execute(nearest_sql.RESET)
                 ask(short, "exact")
         return chosen
@@ -338,14 +367,11 @@ def _keys(chosen: Mapping[str, Sequence[int]]) -> list[int]:
     return sorted({key for found in chosen.values() for key in found})
 
 
-def _breadth_for(connection: Connection, texts: int, tenants: Collection[str] | None) -> int:
-    """Return how far to search in the index: most where of many texts that are met few are of the tenants asked for."""
-    if tenants is not None:
-        own = set(_escaped(tenants))
-        # Both ends of the index of tenants; one between is missed, and then less is searched.
-        if any(str(one) not in own for one in connection.execute(nearest_sql.ENDS).one()):
-            return MAX_BREADTH
-    return min(MAX_BREADTH, max(MIN_BREADTH, texts * 3 // 2))
+def _has_others(connection: Connection, tenants: Collection[str]) -> bool:
+    """Return whether others than these have auctions: then few of many texts that are met in the index are theirs."""
+    own = set(_escaped(tenants))
+    # Both ends of the index of tenants; one between is missed, and then less is searched.
+    return any(str(one) not in own for one in connection.execute(nearest_sql.ENDS).one())
 
 
 def _escaped(names: Sequence[str] | Collection[str]) -> list[str]:

@@ -247,6 +247,32 @@ def test_feedback_that_is_wrong(gateway: Gateway, body: dict[str, Any], status: 
     assert judge(gateway, **body).status_code == status
 
 
+def test_an_answer_stands_for_the_auction_it_came_of(opening: Opening) -> None:
+    """Its session may have been auctioned again since."""
+    with opening({"reauction": "task"}, only="good") as gateway:
+        first = ask(gateway, HELLO)
+        second = ask(gateway, [*HELLO, SAID, SURE])
+        answers = {answer.headers["x-sale-auction"]: answer for answer in (first, second)}
+        assert len(answers) == 2
+        earlier, later = answers
+        assert judge(gateway, response_id=first.json()["id"], verdict="failure").json()["auction_id"] == earlier
+        assert record(gateway, earlier).outcomes[-1].outcome.verdict == "failure"
+        assert record(gateway, later).status == "awarded", "nothing was said of the later task"
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/messages"])
+def test_an_answer_is_known_by_its_id_after_a_restart(opening: Opening, path: str) -> None:
+    said: dict[str, Any] = {"input": "What is 6 × 7?"} if path == "/responses" else {"messages": HELLO}
+    body = {"model": "sale", "max_tokens": 50, **said} if path == "/messages" else {"model": "sale", **said}
+    with opening(only="good") as gateway:
+        answer = httpx2.post(f"{gateway.url}{path}", json=body, timeout=HANG)
+        assert answer.status_code == 200, answer.text
+    with opening(only="good") as gateway:
+        taken = judge(gateway, response_id=answer.json()["id"], verdict="success")
+        assert taken.json() == {"object": "feedback", "auction_id": answer.headers["x-sale-auction"]}
+        assert record(gateway, answer.headers["x-sale-auction"]).outcomes[-1].outcome.verdict == "success"
+
+
 def test_a_new_task_is_auctioned_again_where_the_settings_say_so(opening: Opening, endpoint: Endpoint) -> None:
     with opening({"reauction": "task"}, only="good") as gateway:
         first = ask(gateway, HELLO)
@@ -401,7 +427,7 @@ def test_digests_are_bounded_and_go_with_their_session() -> None:
     messages, served = list(HELLO), hello.serve()
     for turn in range(100):
         served = read_thread(messages, "k").serve({**SAID, "content": f"{turn} {'x' * 99}"})
-        sessions.record_turn(held, served, response="", dollars=0.0, prompt_tokens=1)
+        sessions.record_turn(held, served, answer_id="", dollars=0.0, prompt_tokens=1)
         messages += [{**SAID, "content": f"{turn}"}, SURE]
     assert len(held.digests) == FIRST_DIGESTS + LATEST_DIGESTS
     assert hello.whole in held.digests, "the first turn is kept"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -129,6 +130,58 @@ def test_the_record_holds_the_turns_of_both_and_takes_a_verdict_at_either(pair: 
             f"SELECT o.verdict FROM outcomes o JOIN auctions a ON a.key = o.auction WHERE a.id = '{auction}'"
         )
         assert verdicts == [("success",)]
+
+
+SPOKEN = {
+    "/chat/completions": {"messages": [{"role": "user", "content": "Plan the work."}]},
+    "/responses": {"input": "Plan the work."},
+    "/messages": {"messages": [{"role": "user", "content": "Plan the work."}], "max_tokens": 100},
+}
+"""Ways to ask, each with an id of its own for the answer."""
+
+
+def test_a_verdict_by_the_id_of_an_answer_is_taken_where_it_was_not_made(pair: Pair) -> None:
+    one, two = pair.start("a"), pair.start("b")
+    mine, yours = [{"authorization": f"Bearer {one.new_key()}"} for _ in range(2)]
+
+    def judge(reference: str, key: dict[str, str], verdict: str) -> httpx2.Response:
+        said = {"response_id": reference, "verdict": verdict}
+        return httpx2.post(f"{two.base_url}/feedback", json=said, headers=key, timeout=HANG)
+
+    for path, words in SPOKEN.items():
+        body = {"model": "sale", "stream": True, **words}
+        answer = httpx2.post(f"{one.base_url}{path}", json=body, headers=mine, timeout=HANG)
+        assert answer.status_code == 200, answer.text
+        named = re.search(r'"id": ?"([^"]+)"', answer.text)
+        assert named is not None, answer.text
+        auction = answer.headers["x-sale-auction"]
+
+        unknown = "x" * len(named[1])
+        strange, pried = judge(unknown, yours, "failure"), judge(named[1], yours, "failure")
+        assert strange.status_code == pried.status_code == 404, "another key's is not known"
+        assert pried.text.replace(named[1], unknown) == strange.text, "and nothing tells that it is there"
+
+        taken = judge(named[1], mine, "success")
+        assert taken.status_code == 200, taken.text
+        assert taken.json()["auction_id"] == auction
+        found = pair.rows(
+            "SELECT a.status, o.verdict, o.execution FROM auctions a JOIN outcomes o ON o.auction = a.key "
+            f"WHERE a.id = '{auction}' ORDER BY o.position"
+        )
+        assert found == [("settled", "success", 0)], "it is the work that was judged, not an award that waits for it"
+        assert judge(named[1], mine, "failure").status_code == 200, "another verdict counts, too"
+
+
+def test_a_verdict_by_an_auction_is_of_its_work_where_another_holds_it(pair: Pair) -> None:
+    one, two = pair.start("a"), pair.start("b")
+    auction = ask(one, ["Plan the work."], "talk").headers["x-sale-auction"]
+    said = httpx2.post(f"{two.base_url}/feedback", json={"auction_id": auction, "verdict": "failure"}, timeout=HANG)
+    assert said.status_code == 200, said.text
+    found = pair.rows(
+        "SELECT a.status, o.verdict, o.execution FROM auctions a JOIN outcomes o ON o.auction = a.key "
+        f"WHERE a.id = '{auction}'"
+    )
+    assert found == [("settled", "failure", 0)]
 
 
 def test_the_live_page_shows_the_auctions_of_both(pair: Pair) -> None:

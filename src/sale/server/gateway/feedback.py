@@ -15,7 +15,7 @@ from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.errors import ApiError, as_api_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.state import GatewayState
-from sale.server.store.types import Holder
+from sale.server.store.types import Holder, Session
 from sale.types import Outcome, Verdict
 
 MAX_BODY_BYTES = 64 * 1024
@@ -24,6 +24,8 @@ GOOD = 0.5
 """From this score up it is a success."""
 BEGIN_SECONDS = 5.0
 """A verdict waits so long for the first answer of a conversation in the shadow."""
+LATER_SECONDS = 0.25
+"""Seconds after which what another process has just answered is in the database."""
 NAMES = ("session_id", "auction_id", "response_id")
 AUCTION_ID = re.compile(r"[0-9a-f]{32}")
 Json = dict[str, Any]
@@ -42,7 +44,7 @@ class FeedbackEndpoint:
         try:
             holder = await self._state.store.admit(exchange.secret)
             body = document(await exchange.body(MAX_BODY_BYTES))
-            auction_id = await self._judge(_reference(body), _outcome(body), holder)
+            auction_id = await self._judge_soon(_reference(body), _outcome(body), holder)
         except SaleError as error:
             told = as_api_error(error)
             if not exchange.left:
@@ -50,16 +52,33 @@ class FeedbackEndpoint:
             return
         await exchange.reply(200, orjson.dumps({"object": "feedback", "auction_id": auction_id}))
 
+    async def _judge_soon(self, reference: str, outcome: Outcome, holder: Holder) -> str:
+        """As `_judge`; what is not known is looked for once more, since another process may be about to write it."""
+        with suppress(ApiError):
+            return await self._judge(reference, outcome, holder)
+        await asyncio.sleep(LATER_SECONDS)
+        return await self._judge(reference, outcome, holder)
+
     async def _judge(self, reference: str, outcome: Outcome, holder: Holder) -> str:
-        held = self._state.sessions.of(reference, holder)
-        session = held.session if held else await self._state.store.session(reference, holder.key_id)
+        """Close, or judge once more, the record that a key's session, auction or answer of this id stands for.
+
+        An answer stands for the auction it came of, which need not be its session's present one.
+
+        Raises:
+            ApiError: The key has nothing of that id.
+            StoreError: The database or the memory cannot be read or written.
+        """
+        store = self._state.store
+        named = await store.answers.find(reference, holder.key_id) or reference
+        held = self._state.sessions.of(named, holder)
+        session = held.session if held else await self._session(named, holder)
         if held is not None:
             await _opened(held)
         if held is not None and await self._state.sessions.settle(held, outcome):
             return held.session.auction_id
         if session is not None and await self._state.settle_session(session, outcome):
             return session.auction_id
-        auction_id = session.auction_id if session is not None else reference
+        auction_id = session.auction_id if session is not None else named
         # The memory takes the beginning of an id, too; who may judge must know the whole of it.
         if not AUCTION_ID.fullmatch(auction_id):
             raise _unknown(reference)
@@ -68,6 +87,12 @@ class FeedbackEndpoint:
         except InputError:
             raise _unknown(reference) from None
         return auction_id
+
+    async def _session(self, reference: str, holder: Holder) -> Session | None:
+        """A key's session by its id, or its auction's, as any process has left it."""
+        store = self._state.store
+        found = await store.session(reference, holder.key_id)
+        return found or await store.session_of_auction(reference, holder.key_id)
 
 
 async def _opened(held: ActiveSession) -> None:

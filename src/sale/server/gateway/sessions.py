@@ -38,8 +38,6 @@ FIRST_DIGESTS, LATEST_DIGESTS = 16, 48
 latest, to which a client may go back. A turn has three or four."""
 MAX_ALIKE = 64
 """Sessions with the same digest that are looked at, the latest: thousands may begin with the same words."""
-RESPONSES = 50_000
-"""Ids of responses that feedback may name."""
 STILL_SECONDS = 5.0
 """Seconds between signs of life of a request that waits for another one's auction."""
 LOOK_SECONDS = 0.05
@@ -103,7 +101,7 @@ class ActiveSessions:
         self._held: OrderedDict[Place, ActiveSession] = OrderedDict()
         self._by_digest: dict[str, dict[Place, None]] = {}
         self._unanswered: dict[str, Place] = {}
-        self._responses: OrderedDict[Place, Place] = OrderedDict()
+        self._answers: list[tuple[str, str | None, str]] = []
         self._changed: dict[Place, Session] = {}
         self._beginning: dict[Place, asyncio.Event] = {}
         self._wake = asyncio.Event()
@@ -224,14 +222,14 @@ class ActiveSessions:
             self._write(held)
 
     def record_turn(
-        self, held: ActiveSession, turn: ServedTurn, *, response: str, dollars: float, prompt_tokens: int
+        self, held: ActiveSession, turn: ServedTurn, *, answer_id: str, dollars: float, prompt_tokens: int
     ) -> None:
         """A turn has been answered.
 
         Args:
             held: Which.
             turn: Its digests.
-            response: The id of the response.
+            answer_id: The id that the client was given with the answer; empty where there was none.
             dollars: What the turn cost.
             prompt_tokens: How long the conversation is now.
         """
@@ -252,16 +250,13 @@ class ActiveSessions:
             del self._unanswered[turn.tail]
         self._keep(held)
         self._remember(held, turn)
-        if response:
-            self._responses[place_of(old.key_id, response)] = place_of_session(old)
-            if len(self._responses) > RESPONSES:
-                self._responses.popitem(last=False)
+        if answer_id:
+            self._answers.append((answer_id, old.key_id, old.auction_id))
         self._write(held)
 
     def of(self, reference: str, holder: Holder) -> ActiveSession | None:
-        """A key's session by its id, its auction's or one of its responses'."""
+        """A key's session by its id, or its auction's."""
         place = place_of(holder.key_id, reference)
-        place = self._responses.get(place, place)
         if place in self._held:
             return self._held[place]
         own = (held for held in self._held.values() if held.session.key_id == holder.key_id)
@@ -333,6 +328,9 @@ class ActiveSessions:
                 await self._store.put_session(session)
             except SaleError as failure:
                 LOG.warning("session %s could not be kept: %s", session.id, failure.code)
+        answers, self._answers = self._answers, []
+        for answer_id, key_id, auction_id in answers:  # after their sessions, with which they are written
+            self._store.answers.put(answer_id, key_id, auction_id)
 
     async def aclose(self) -> None:
         """Settle everything, and write what has changed."""

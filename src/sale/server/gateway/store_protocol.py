@@ -35,6 +35,18 @@ class ResponseStore(Protocol):
         ...
 
 
+class AnswerStore(Protocol):
+    """The ids of answers, by which feedback names what they came of. Each key has its own."""
+
+    def put(self, answer_id: str, key_id: str | None, auction_id: str) -> None:
+        """Keep what an answer came of; it is written with the session that is put next."""
+        ...
+
+    async def find(self, answer_id: str, key_id: str | None) -> str | None:
+        """The id of the auction that an answer came of; `None` where the key had no answer of that id."""
+        ...
+
+
 class ShadowStore(Protocol):
     """Conversations in shadow and canary, with the cost of both sides of a switch."""
 
@@ -85,6 +97,11 @@ class GatewayStore(Protocol):
         ...
 
     @property
+    def answers(self) -> AnswerStore:
+        """The ids of answers."""
+        ...
+
+    @property
     def beginnings(self) -> BeginningStore:
         """The sessions that are about to begin."""
         ...
@@ -131,6 +148,10 @@ class GatewayStore(Protocol):
 
     async def session(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:
         """The session that a key calls so; with `fresh`, as all processes have left it a moment ago."""
+        ...
+
+    async def session_of_auction(self, auction_id: str, key_id: str | None) -> Session | None:
+        """A key's session whose present auction this is."""
         ...
 
     async def recent_requests(

@@ -379,7 +379,7 @@ class Turn:
         self.state.sessions.record_turn(
             held,
             self.thread.serve(call.tally.message),
-            response=self.sink.response_id or call.tally.id,
+            answer_id=self.sink.response_id or call.tally.id,
             dollars=done.dollars,
             prompt_tokens=done.usage.total,
         )

@@ -13,6 +13,7 @@ from sale.server.events import EventHub
 from sale.server.observing.metrics import Metrics
 from sale.server.observing.traces import Traces
 from sale.server.store.allowances import SharedAllowance
+from sale.server.store.answers import AnswerIds
 from sale.server.store.beginnings import Beginnings
 from sale.server.store.rates import RateLimits
 from sale.server.store.responses import ResponseHistory
@@ -62,6 +63,11 @@ class ObservedStore:
     def responses(self) -> ResponseHistory:
         """As the store's."""
         return self._store.responses
+
+    @property
+    def answers(self) -> AnswerIds:
+        """As the store's."""
+        return self._store.answers
 
     @property
     def beginnings(self) -> Beginnings:
@@ -115,6 +121,10 @@ class ObservedStore:
     async def session(self, session_id: str, key_id: str | None, *, fresh: bool = False) -> Session | None:
         """As the store's."""
         return await self._store.session(session_id, key_id, fresh=fresh)
+
+    async def session_of_auction(self, auction_id: str, key_id: str | None) -> Session | None:
+        """As the store's."""
+        return await self._store.session_of_auction(auction_id, key_id)
 
     async def recent_requests(
         self, limit: int = 50, *, session_id: str | None = None, key_id: str | None = None

@@ -7,6 +7,7 @@ raises, so that a revoked key is refused everywhere within a second.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,12 +17,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, delete, exists, select, update
 
-from sale.errors import AuthenticationError, InputError
+from sale.errors import AuthenticationError, InputError, RateLimitError
 from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
-from sale.server.store.schema import keys, responses, sessions, state
+from sale.server.store.schema import answers, keys, responses, sessions, state
 from sale.server.store.types import Holder, Period
 from sale.types.labels import NOTHING_REQUIRED, Requirements
+from sale.wording import quantity
 
 BELIEVED_SECONDS: Final = 0.6
 IN_USE_SECONDS: Final = 5.0
@@ -146,6 +148,7 @@ def remove(connection: Connection, reference: str, at: datetime) -> KeyRow:
     blank = {"salt": b"", "digest": b"", "deleted_at": at, "revoked_at": key.revoked_at or at}
     connection.execute(update(keys).where(keys.c.id == key.id).values(blank))
     connection.execute(delete(sessions).where(sessions.c.key_id == key.id))
+    connection.execute(delete(answers).where(answers.c.key_id == key.id))
     connection.execute(delete(responses).where(responses.c.key_id == key.id))
     _raise_version(connection)
     return key
@@ -175,6 +178,17 @@ def list_keys(connection: Connection) -> Sequence[KeyRow]:
     """All keys, the newest last."""
     asked = _THERE.order_by(keys.c.made_at, keys.c.id)
     return [_key(row) for row in connection.execute(asked).mappings()]
+
+
+def too_fast(key: KeyRow, wait: float) -> RateLimitError:
+    """The key has used up its minute; it may ask again in so many seconds."""
+    limits = (f"{quantity(key.rpm, 'request')}" if key.rpm else "", f"{quantity(key.tpm, 'token')}" if key.tpm else "")
+    said = " and ".join(limit for limit in limits if limit)
+    return RateLimitError(
+        f"the key may make {said} a minute, and has",
+        hint=f"Try again in {math.ceil(wait)} s.",
+        retry_after=wait,
+    )
 
 
 def _raise_version(connection: Connection) -> None:

@@ -148,7 +148,18 @@ sessions = Table(
     Index("ix_server_sessions_talk", "talk"),
     Index("ix_server_sessions_link", "link"),
     Index("ix_server_sessions_hint", "hint"),
+    Index("ix_server_sessions_auction_id", "auction_id"),
     Index("ix_server_sessions_seen", "seen"),
+)
+
+answers = Table(
+    "server_answers",  # what an answer came of, for feedback that names it by its id
+    metadata,
+    Column("key_id", String(32), primary_key=True),  # empty: nobody's, where no key is needed
+    Column("digest", String(32), primary_key=True),  # of the answer's id: an endpoint's own may be of any length
+    Column("auction_id", ExactText, nullable=False),
+    Column("seen", UtcTime, nullable=False),
+    Index("ix_server_answers_seen", "seen"),
 )
 
 shadow = Table(
@@ -223,7 +234,7 @@ SCHEMA = Schema(
     key="server",
     name="the server's store",
     metadata=metadata,
-    head="0007",
+    head="0008",
     revisions=Path(__file__).with_name("revisions"),
     file_setting="server.database in sale.toml",
     url_setting="server.database",

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Boolean, Connection, Double, RowMapping, Select, bindparam, case, or_, select
 
+from sale.server.store.answers import AnswerIds
+from sale.server.store.answers import write as write_answers
 from sale.server.store.database import StoreDatabase
 from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import sessions
@@ -61,11 +63,12 @@ class CachedSession:
 
 
 class SessionCache:
-    """The sessions at hand, and those waiting to be written."""
+    """The sessions at hand, and those waiting to be written; with them the ids of their answers."""
 
     def __init__(self, database: StoreDatabase) -> None:
         """To be made inside a running event loop."""
         self._database = database
+        self.answers = AnswerIds(database)
         self._entries: OrderedDict[Place, CachedSession] = OrderedDict()
         self._unwritten: dict[Place, CachedSession] = {}
         self._writing = asyncio.Lock()
@@ -95,6 +98,20 @@ class SessionCache:
         if not fresh and (found := self._at_hand(place)) is not None:
             return found
         return await self._ask(select(sessions).where(sessions.c.key_id == place[0], sessions.c.id == session_id))
+
+    async def of_auction(self, auction_id: str, key_id: str | None) -> Session | None:
+        """A key's session whose present auction this is.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        owner = key_id or ""
+        waiting = [one.session for place, one in self._unwritten.items() if place[0] == owner]
+        if (here := next((one for one in waiting if one.auction_id == auction_id), None)) is not None:
+            return here
+        asked = select(sessions).where(sessions.c.key_id == owner, sessions.c.auction_id == auction_id)
+        found = await self._ask(asked.order_by(sessions.c.seen.desc()).limit(1))
+        return found if found is not None and found.auction_id == auction_id else None
 
     async def of_digests(self, digests: Sequence[str], key_id: str | None) -> tuple[Session, ...]:
         """A key's sessions whose latest turn has one of these digests, the latest first.
@@ -141,10 +158,12 @@ class SessionCache:
             StoreError: The database cannot be written.
         """
         await self._pulse.close()
+        await self.answers.close()
         await self._write()
 
     async def forget_key(self, key_id: str) -> None:
         """Let go of the sessions of a key that is about to be deleted."""
+        self.answers.forget_key(key_id)
         for place in [one for one in self._entries if one[0] == key_id]:
             del self._entries[place]
             self._unwritten.pop(place, None)
@@ -177,10 +196,16 @@ class SessionCache:
     async def _write(self) -> None:
         """Write what waits; what is put meanwhile waits for the next time."""
         async with self._writing:
-            batch = dict(self._unwritten)
-            if not batch:
+            batch, named = dict(self._unwritten), self.answers.waiting()
+            if not batch and not named:
                 return
-            await self._database.write(lambda connection: write(connection, list(batch.values())))
+
+            def work(connection: Connection) -> None:
+                write(connection, list(batch.values()))
+                write_answers(connection, named)
+
+            await self._database.write(work)
+            self.answers.written(named)
             for place, entry in batch.items():
                 entry.stored = entry.session
                 later = self._unwritten.get(place)

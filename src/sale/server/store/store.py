@@ -6,7 +6,6 @@ budget empty. All else is answered from memory and written behind, and everythin
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
-from sale.errors import RateLimitError
 from sale.server.store import keys, ledger
 from sale.server.store.accounts import Account
 from sale.server.store.allowances import SharedAllowance
@@ -36,7 +34,6 @@ from sale.server.store.responses import ResponseHistory
 from sale.server.store.sessions import SessionCache
 from sale.server.store.shadow import ShadowLedger
 from sale.server.store.types import Grouping, Holder, KeyInfo, LedgerEntry, Reservation, Session, Spending
-from sale.wording import quantity
 
 BEAT_SECONDS: Final = 0.2
 ABANDONED_SECONDS: Final = 3600.0
@@ -72,6 +69,7 @@ class ServerStore:
         self.rates = RateLimits(owner)
         self._ledger = RequestLedger(database)
         self._sessions = SessionCache(database)
+        self.answers = self._sessions.answers
         self.beginnings = Beginnings(database, owner, clock, self._sessions.flush)
         self.allowance = SharedAllowance(database, owner, clock)
         self.responses = ResponseHistory(database)
@@ -216,7 +214,7 @@ class ServerStore:
         if key.rpm is not None or key.tpm is not None:
             wait = self.rates.request(key.id, key.rpm, key.tpm)
             if wait is not None:
-                raise _too_fast(key, wait)
+                raise keys.too_fast(key, wait)
         return key.holder
 
     async def check(self, secret: str | None) -> Holder:
@@ -250,7 +248,7 @@ class ServerStore:
         if key.tpm is not None:
             second, wait = self.rates.tokens(key.id, tokens, key.tpm)
             if wait is not None:
-                raise _too_fast(key, wait)
+                raise keys.too_fast(key, wait)
         account = self._budgets.account(key)
         reserved = False
         try:
@@ -317,6 +315,14 @@ class ServerStore:
             StoreError: It is not at hand and the database cannot be read.
         """
         return await self._sessions.of_id(session_id, key_id, fresh=fresh)
+
+    async def session_of_auction(self, auction_id: str, key_id: str | None) -> Session | None:
+        """A key's session whose present auction this is.
+
+        Raises:
+            StoreError: It is not at hand and the database cannot be read.
+        """
+        return await self._sessions.of_auction(auction_id, key_id)
 
     async def sessions_by_digest(self, digests: Sequence[str], key_id: str | None) -> Sequence[Session]:
         """A key's sessions whose latest turn has one of these digests, the latest first.
@@ -387,13 +393,3 @@ class ServerStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _too_fast(key: KeyRow, wait: float) -> RateLimitError:
-    limits = (f"{quantity(key.rpm, 'request')}" if key.rpm else "", f"{quantity(key.tpm, 'token')}" if key.tpm else "")
-    said = " and ".join(limit for limit in limits if limit)
-    return RateLimitError(
-        f"the key may make {said} a minute, and has",
-        hint=f"Try again in {math.ceil(wait)} s.",
-        retry_after=wait,
-    )

@@ -22,6 +22,11 @@ Keep = Callable[[Json, Json], Awaitable[None]]
 """Keeps the assistant's message, as a chat client would send it back, and the response."""
 CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons for which an answer is not whole, by the `finish_reason` of its choice."""
+TEXT_DELTA: Final = (
+    b"event: response.output_text.delta\n"
+    b'data: {"type":"response.output_text.delta","sequence_number":%d,%b,"content_index":0,"logprobs":[],"delta":%b}\n\n'
+)
+"""The event that goes on with a text: nearly all of a stream, so it is not made as an object first."""
 ECHOED: Json = {
     "background": False,
     "instructions": None,
@@ -74,6 +79,11 @@ class ResponseSink:
         """Of the calls, as the endpoint wrote them."""
         self._names: dict[int, str] = {}
         self._text: Json | None = None
+        """The message that goes on."""
+        self._going_on: bytes | None = None
+        """Where it is, as its events say it; `None` where it is a refusal, or none."""
+        self._words: list[str] = []
+        """Of it, those that are not in it yet: they are joined once, as a long answer has thousands."""
         self._finish: str | None = None
         self.answering = False
         self.response_id: str | None = f"resp_{uuid.uuid4().hex}"
@@ -95,9 +105,14 @@ class ResponseSink:
         """Chunks as events."""
         self.answering = True
         events: list[bytes] = []
-        for _, chunk in pieces:
+        for _, chunk, text in pieces:
             choices = cast("list[Json]", chunk.get("choices") or []) if chunk else []
             for choice in choices[:1]:
+                if text is not None and self._going_on is not None and not choice.get("logprobs"):
+                    self._words.append(text)
+                    events.append(TEXT_DELTA % (self._number, self._going_on, orjson.dumps(text)))
+                    self._number += 1
+                    continue
                 self._finish = choice.get("finish_reason") or self._finish
                 events += self._delta(cast("Json", choice.get("delta") or {}), choice)
         if events:
@@ -133,6 +148,7 @@ class ResponseSink:
         if not self._exchange.started:
             await self._exchange.reply(error.status, error.document(), [*error.headers, *headers])
             return
+        self._join_words()
         response = self._response("failed", None)
         response["error"] = {"code": error.name or "server_error", "message": error.message}
         await self._exchange.write(self._event("response.failed", response=response))
@@ -150,6 +166,7 @@ class ResponseSink:
             whole: Whether it is the message.
         """
         events: list[bytes] = []
+        self._join_words()
         self._said.add(said)
         if thought := self._unsaid.add(said):
             events += self._thinking()
@@ -180,7 +197,7 @@ class ResponseSink:
         events: list[bytes] = []
         item = self._calls.get(index)
         if item is None:
-            self._text = self._thought = None  # what is said after a call is another item
+            self._text = self._going_on = self._thought = None  # what is said after a call is another item
             name = str(function.get("name") or "")
             item = self._calls[index] = {
                 **self._tools.item(name, str(call.get("id") or f"call_{uuid.uuid4().hex}")),
@@ -207,7 +224,7 @@ class ResponseSink:
         """The item of the reasoning that goes on, begun if need be."""
         if self._thought is not None:
             return []
-        self._text = None
+        self._text = self._going_on = None
         part: Json = {"type": "reasoning_text", "text": ""}
         self._thought = {"type": "reasoning", "id": f"rs_{uuid.uuid4().hex}", "summary": [], "content": [part]}
         self._thought["status"] = "in_progress"
@@ -215,6 +232,7 @@ class ResponseSink:
 
     def _sealed(self) -> list[bytes]:
         """Give the last item of reasoning the state that its endpoint may want back."""
+        self._join_words()
         events: list[bytes] = []
         item = next((one for one in reversed(self._output) if one["type"] == "reasoning"), None)
         if item is None and self._unsaid and self._calls:
@@ -245,8 +263,16 @@ class ResponseSink:
             "content": [part],
         }
         events = [self._added({**self._text, "content": []}, self._text)]
-        events.append(self._event("response.content_part.added", **self._where(self._text), content_index=0, part=part))
+        where = self._where(self._text)
+        self._going_on = orjson.dumps(where)[1:-1] if kind == "output_text" else None
+        events.append(self._event("response.content_part.added", **where, content_index=0, part=part))
         return self._text, events
+
+    def _join_words(self) -> None:
+        """Put words that were passed on into their message."""
+        if self._words and self._text is not None:
+            self._text["content"][0]["text"] += "".join(self._words)
+            self._words = []
 
     def _added(self, shown: Json, item: Json | None = None) -> bytes:
         self._output.append(item or shown)

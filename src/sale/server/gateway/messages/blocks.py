@@ -81,6 +81,17 @@ class ContentBlocks:
         self._calls: list[_Call] = []
         self._open: Json | None = None
         """The thinking or text block that goes on."""
+        self._place = 0
+        """Its number."""
+        self._words: list[str] = []
+        """The words of the text block that goes on: joined once, as a long answer has thousands."""
+
+    def go_on(self, text: str) -> int | None:
+        """Take words for the text block that goes on; returns its number, `None` where no text goes on."""
+        if self._open is None or self._open["type"] != "text":
+            return None
+        self._words.append(text)
+        return self._place
 
     def add(self, said: Json, *, whole: bool = False) -> list[Event]:
         """Take a delta, or the whole message; returns the events that say it."""
@@ -97,9 +108,8 @@ class ContentBlocks:
             if isinstance(text, str) and text:
                 self.refused = self.refused or name == "refusal"
                 events += self._opened("text")
-                block = cast("Json", self._open)
-                block["text"] += text
-                events.append(self._delta(block, {"type": "text_delta", "text": text}))
+                self._words.append(text)
+                events.append(self._delta(cast("Json", self._open), {"type": "text_delta", "text": text}))
         calls = cast("Sequence[Json]", said.get("tool_calls") or ())
         for place, call in zip(self._places.add(calls, whole=whole), calls, strict=True):
             events += self._called(place, call)
@@ -177,6 +187,7 @@ class ContentBlocks:
             return []
         events = self._shut()
         self._open = {"type": kind, kind: ""} | ({"signature": ""} if kind == "thinking" else {})
+        self._place = len(self.content)
         events.append(self._start(self._open))
         return events
 
@@ -186,6 +197,8 @@ class ContentBlocks:
         if block is None:
             return []
         events: list[Event] = []
+        if block["type"] == "text":
+            block["text"], self._words = "".join(self._words), []
         if block["type"] == "thinking":
             block["signature"] = self._reasoning.take(text=self._display == "omitted") or ""
             events.append(self._delta(block, {"type": "signature_delta", "signature": block["signature"]}))

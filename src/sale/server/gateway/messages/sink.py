@@ -21,6 +21,11 @@ Json = dict[str, Any]
 MATCHED: Final = ("stop_reason", "matched_stop")
 """Fields of a choice by which some endpoints name the stop sequence that ended it."""
 NO_USAGE: Final = Usage()
+TEXT_DELTA: Final = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+)
+"""The event that goes on with a text: nearly all of a stream, so it is not made as an object first."""
 
 
 class MessageSink:
@@ -61,12 +66,15 @@ class MessageSink:
     async def send_pieces(self, pieces: Sequence[Piece]) -> None:
         """Chunks as events; what says nothing keeps the stream alive."""
         self.answering = True
-        events: list[Event] = []
-        for _, chunk in pieces:
-            for choice in cast("list[Json]", chunk.get("choices") or [])[:1] if chunk else []:
-                events += self._blocks.add(cast("Json", choice.get("delta") or {}))
+        events: list[bytes] = []
+        for _, chunk, text in pieces:
+            for choice in cast("list[Json]", chunk.get("choices") or [])[:1] if chunk else ():
+                if text is not None and (place := self._blocks.go_on(text)) is not None:
+                    events.append(TEXT_DELTA % (place, orjson.dumps(text)))
+                else:
+                    events += map(_written, self._blocks.add(cast("Json", choice.get("delta") or {})))
                 self._ended(choice)
-        await self._send(events or [{"type": "ping"}])
+        await self._exchange.write(b"".join(events) or _written({"type": "ping"}))
 
     async def finish(self, tally: StreamUsage) -> None:
         """The message is whole."""
@@ -100,8 +108,9 @@ class MessageSink:
     def _ended(self, choice: Json) -> None:
         """Why the choice ended, if it did."""
         self._finish = choice.get("finish_reason") or self._finish
-        told = [choice[name] for name in MATCHED if isinstance(choice.get(name), str)]
-        self._matched = next((one for one in told if one in self._stops), self._matched)
+        if self._stops:
+            told = [choice[name] for name in MATCHED if isinstance(choice.get(name), str)]
+            self._matched = next((one for one in told if one in self._stops), self._matched)
 
     def _stop(self) -> Json:
         reason = self._blocks.stop_reason(self._finish)
@@ -135,8 +144,11 @@ class MessageSink:
         return [*headers, (b"request-id", self._request_id.encode())]
 
     async def _send(self, events: Sequence[Event]) -> None:
-        written = [b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event)) for event in events]
-        await self._exchange.write(b"".join(written))
+        await self._exchange.write(b"".join(map(_written, events)))
+
+
+def _written(event: Event) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
 def _display(request: MessagesRequest) -> Display:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
@@ -16,6 +15,7 @@ from sale.server.gateway.response_tools import ResponseTools, text_input
 from sale.server.gateway.sink import open_stream, tell
 from sale.server.gateway.stream import Piece, StreamUsage
 from sale.server.gateway.tool_calls import ToolCallIndex, arguments_text
+from sale.server.store.types import new_id
 
 Json = dict[str, Any]
 Keep = Callable[[Json, Json], Awaitable[None]]
@@ -23,8 +23,8 @@ Keep = Callable[[Json, Json], Awaitable[None]]
 CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons for which an answer is not whole, by the `finish_reason` of its choice."""
 TEXT_DELTA: Final = (
-    b"event: response.output_text.delta\n"
-    b'data: {"type":"response.output_text.delta","sequence_number":%d,%b,"content_index":0,"logprobs":[],"delta":%b}\n\n'
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b,'
+    b'"content_index":0,"logprobs":[],"delta":%b}\n\n'
 )
 """The event that goes on with a text: nearly all of a stream, so it is not made as an object first."""
 ECHOED: Json = {
@@ -86,7 +86,7 @@ class ResponseSink:
         """Of it, those that are not in it yet: they are joined once, as a long answer has thousands."""
         self._finish: str | None = None
         self.answering = False
-        self.response_id: str | None = f"resp_{uuid.uuid4().hex}"
+        self.response_id: str | None = f"resp_{new_id()}"
 
     async def send_progress(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments, which clients of events do not see."""
@@ -200,8 +200,8 @@ class ResponseSink:
             self._text = self._going_on = self._thought = None  # what is said after a call is another item
             name = str(function.get("name") or "")
             item = self._calls[index] = {
-                **self._tools.item(name, str(call.get("id") or f"call_{uuid.uuid4().hex}")),
-                "id": f"fc_{uuid.uuid4().hex}",
+                **self._tools.item(name, str(call.get("id") or f"call_{new_id()}")),
+                "id": f"fc_{new_id()}",
                 "status": "in_progress",
             }
             item |= {"input": ""} if item["type"] == "custom_tool_call" else {"arguments": ""}
@@ -226,7 +226,7 @@ class ResponseSink:
             return []
         self._text = self._going_on = None
         part: Json = {"type": "reasoning_text", "text": ""}
-        self._thought = {"type": "reasoning", "id": f"rs_{uuid.uuid4().hex}", "summary": [], "content": [part]}
+        self._thought = {"type": "reasoning", "id": f"rs_{new_id()}", "summary": [], "content": [part]}
         self._thought["status"] = "in_progress"
         return [self._added({**self._thought, "content": []}, self._thought)]
 
@@ -257,7 +257,7 @@ class ResponseSink:
         )
         self._text = {
             "type": "message",
-            "id": f"msg_{uuid.uuid4().hex}",
+            "id": f"msg_{new_id()}",
             "status": "in_progress",
             "role": "assistant",
             "content": [part],
@@ -307,6 +307,8 @@ class ResponseSink:
         return {"item_id": item["id"], "output_index": place}
 
     def _event(self, kind: str, **fields: object) -> bytes:
+        if not self._stream:  # a whole answer is put together in the same way, and nobody reads its events
+            return b""
         value = {"type": kind, "sequence_number": self._number, **fields}
         self._number += 1
         return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"

@@ -81,7 +81,7 @@ class StreamUsage:
     def estimate_usage(self, asked: int) -> Usage:
         """The usage as counted, else as estimated from what was sent (`asked` tokens) and what came."""
         if self.usage is not None:
-            return self.usage + Usage(output_tokens=self.later)
+            return self.usage + Usage(output_tokens=self.later) if self.later else self.usage
         return Usage(input_tokens=asked, output_tokens=estimate_output(self.pieces, self.characters))
 
     def count_whole(self, value: Json) -> None:

@@ -7,7 +7,6 @@ only then an endpoint may want it back.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
@@ -15,6 +14,7 @@ import orjson
 
 from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.tool_calls import ToolCallIndex, arguments_text
+from sale.server.store.types import new_id
 
 Json = dict[str, Any]
 Event = Json
@@ -149,7 +149,7 @@ class ContentBlocks:
             self._calls.append(_Call())
         call = self._calls[place]
         function = cast("Json", part.get("function") or {})
-        call.id = call.id or str(part.get("id") or f"toolu_{uuid.uuid4().hex}")
+        call.id = call.id or str(part.get("id") or f"toolu_{new_id()}")
         call.name = call.name or str(function.get("name") or "")
         self._reasoning.add_call(call.id, part)
         more = arguments_text(function.get("arguments"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -15,6 +14,7 @@ from sale.server.gateway.messages.blocks import ContentBlocks, Display, Event
 from sale.server.gateway.messages.wire import MessagesRequest
 from sale.server.gateway.sink import open_stream, tell
 from sale.server.gateway.stream import Piece, StreamUsage
+from sale.server.store.types import new_id
 from sale.types import Usage
 
 Json = dict[str, Any]
@@ -49,7 +49,7 @@ class MessageSink:
         self._matched: str | None = None
         self._request_id = new_request_id()
         self.answering = False
-        self.response_id: str | None = f"msg_{uuid.uuid4().hex}"
+        self.response_id: str | None = f"msg_{new_id()}"
 
     async def send_progress(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments and a ping; who waits for a whole answer is told nothing."""

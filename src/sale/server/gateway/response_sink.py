@@ -106,13 +106,13 @@ class ResponseSink:
         self.answering = True
         events: list[bytes] = []
         for _, chunk, text in pieces:
+            if text is not None and self._going_on is not None:
+                self._words.append(text)
+                events.append(TEXT_DELTA % (self._number, self._going_on, orjson.dumps(text)))
+                self._number += 1
+                continue
             choices = cast("list[Json]", chunk.get("choices") or []) if chunk else []
             for choice in choices[:1]:
-                if text is not None and self._going_on is not None and not choice.get("logprobs"):
-                    self._words.append(text)
-                    events.append(TEXT_DELTA % (self._number, self._going_on, orjson.dumps(text)))
-                    self._number += 1
-                    continue
                 self._finish = choice.get("finish_reason") or self._finish
                 events += self._delta(cast("Json", choice.get("delta") or {}), choice)
         if events:

@@ -201,11 +201,11 @@ def text_alone(chunk: Json) -> str | None:
         (choice,) = chunk["choices"]
         said: Json = choice["delta"]
         text: object = said["content"]
-        if choice["index"] != 0 or choice.get("finish_reason") is not None or "error" in choice:
+        if choice["index"] != 0 or choice.get("finish_reason") is not None or choice.get("logprobs"):
             return None
     except (LookupError, TypeError, ValueError):  # it is made otherwise
         return None
-    if "error" in chunk or chunk.get("usage") is not None or not isinstance(text, str):
+    if "error" in chunk or "error" in choice or chunk.get("usage") is not None or not isinstance(text, str):
         return None
     if len(said) != 1 and any(value is not None and name not in SPOKEN for name, value in said.items()):
         return None

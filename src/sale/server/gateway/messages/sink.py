@@ -68,11 +68,12 @@ class MessageSink:
         self.answering = True
         events: list[bytes] = []
         for _, chunk, text in pieces:
+            # Where the client named stop sequences, the choice may tell which it was.
+            if text is not None and not self._stops and (place := self._blocks.go_on(text)) is not None:
+                events.append(TEXT_DELTA % (place, orjson.dumps(text)))
+                continue
             for choice in cast("list[Json]", chunk.get("choices") or [])[:1] if chunk else ():
-                if text is not None and (place := self._blocks.go_on(text)) is not None:
-                    events.append(TEXT_DELTA % (place, orjson.dumps(text)))
-                else:
-                    events += map(_written, self._blocks.add(cast("Json", choice.get("delta") or {})))
+                events += map(_written, self._blocks.add(cast("Json", choice.get("delta") or {})))
                 self._ended(choice)
         await self._exchange.write(b"".join(events) or _written({"type": "ping"}))
 
@@ -108,9 +109,8 @@ class MessageSink:
     def _ended(self, choice: Json) -> None:
         """Why the choice ended, if it did."""
         self._finish = choice.get("finish_reason") or self._finish
-        if self._stops:
-            told = [choice[name] for name in MATCHED if isinstance(choice.get(name), str)]
-            self._matched = next((one for one in told if one in self._stops), self._matched)
+        told = [choice[name] for name in MATCHED if isinstance(choice.get(name), str)]
+        self._matched = next((one for one in told if one in self._stops), self._matched)
 
     def _stop(self) -> Json:
         reason = self._blocks.stop_reason(self._finish)

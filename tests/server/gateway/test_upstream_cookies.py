@@ -21,6 +21,7 @@ def test_a_cookie_does_not_come_back() -> None:
                 await reader.readexactly(2)
                 heads.append(head.lower())
                 writer.write(ANSWER)
+        writer.close()
 
     async def ask_twice() -> None:
         server = await asyncio.start_server(answer, "localhost", 0)
@@ -31,6 +32,8 @@ def test_a_cookie_does_not_come_back() -> None:
                 assert await response.read_body() == b"{}"
         await upstream.aclose()
         server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0)  # the connection is let go
 
     asyncio.run(ask_twice())
     assert len(heads) == 2

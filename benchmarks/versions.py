@@ -1,6 +1,7 @@
 """What a version of sale costs against another, in one run: own CPU of auctions, turns through the gateway, memory.
 
     python -m benchmarks.versions ../before [--rounds 5] [--auctions 40] [--seconds 3] [--only auction gateway]
+        [--protocols Chat Responses Messages]
 
 `../before` is a checkout of the version to compare with (`git worktree add ../before COMMIT`). It runs in its own
 `.venv` where it has one, else in this interpreter. The two take turns, round by round, so that both meet the same
@@ -26,7 +27,7 @@ from benchmarks.gateway.__main__ import ask
 from benchmarks.gateway.contenders import CONTENDERS, Contender, asked, gateway_settings, upstream
 from benchmarks.gateway.load import Measured
 from benchmarks.gateway.processes import Watched, cores, running
-from benchmarks.gateway.protocols import CHAT
+from benchmarks.gateway.protocols import CHAT, PROTOCOLS
 
 ROOT = Path(__file__).parents[1]
 PORTS = (18_451, 18_452)
@@ -128,7 +129,9 @@ def serving(version: Version, folder: Path, port: int) -> Generator[Watched]:
         yield up
 
 
-def compare_gateways(versions: Sequence[Version], rounds: int, seconds: float, connections: int) -> None:
+def compare_gateways(
+    versions: Sequence[Version], rounds: int, seconds: float, connections: int, protocols: Sequence[str]
+) -> None:
     """Requests per second of the server's own processor time, the tail against the median, and memory."""
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         folder = Path(temporary)
@@ -137,7 +140,7 @@ def compare_gateways(versions: Sequence[Version], rounds: int, seconds: float, c
             stack.enter_context(serving(version, folder, port)) for version, port in zip(versions, PORTS, strict=True)
         ]
         print(Compared(what="gateway, MiB at start", **_memory(servers)).line, flush=True)
-        for contender in (one for one in CONTENDERS if one.server == "sale" and one.protocol is CHAT):
+        for contender in (one for one in CONTENDERS if one.server == "sale" and one.protocol.name in protocols):
             for mode in MODES:
                 _compare_mode(servers, contender, mode, rounds, seconds, connections)
         print(Compared(what="gateway, MiB at the end", **_memory(servers)).line, flush=True)
@@ -175,13 +178,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="Of each measurement through the gateway.")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--only", nargs="+", choices=("auction", "gateway"), default=["auction", "gateway"])
+    names = [protocol.name for protocol in PROTOCOLS]
+    parser.add_argument("--protocols", nargs="+", choices=names, default=[CHAT.name])
     given = parser.parse_args()
     versions = (Version(name="before", root=given.before.resolve()), Version(name="after", root=ROOT))
     print(f"{'':42} {'before':>9} {'after':>9}   after / before")
     if "auction" in given.only:
         compare_auctions(versions, given.rounds, given.auctions)
     if "gateway" in given.only:
-        compare_gateways(versions, given.rounds, given.seconds, given.connections)
+        compare_gateways(versions, given.rounds, given.seconds, given.connections, given.protocols)
 
 
 if __name__ == "__main__":

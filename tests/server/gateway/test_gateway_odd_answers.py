@@ -259,7 +259,7 @@ class TestLettersAndNumbers:
         relay = StreamRelay(StreamUsage(), show_usage=False)
         pieces = relay.feed(b"data: " + json.dumps(chunk({"content": "one"})).encode() + b"\n\n" + line)
         pieces += relay.close()
-        sent = b"".join(event for event, _ in pieces)
+        sent = b"".join(piece[0] for piece in pieces)
         assert (b" two" in sent) is (last != b"[DONE]")
         assert sent.endswith(b"\n\n")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.stream import StreamRelay, StreamUsage, text_alone
+from sale.server.gateway.stream import ANSWER_CHARACTERS, StreamRelay, StreamUsage, text_alone
 from sale.types import Usage
 
 
@@ -32,7 +32,7 @@ def stream(end: str = "\n", *, done: bool = True, space: str = " ") -> bytes:
 def fed(relay: StreamRelay, data: bytes, cuts: list[int]) -> bytes:
     places = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
     pieces = [piece for a, b in itertools.pairwise(places) for piece in relay.feed(data[a:b])]
-    return b"".join(raw for raw, _ in pieces)
+    return b"".join(piece[0] for piece in pieces)
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=30), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
@@ -72,7 +72,7 @@ def test_what_is_no_chunk(data: bytes) -> None:
 
 def test_usage_in_a_chunk_with_text_is_taken_out_and_the_text_stays() -> None:
     tally = StreamUsage()
-    ((raw, _),) = StreamRelay(tally, show_usage=False).feed(
+    ((raw, _, _),) = StreamRelay(tally, show_usage=False).feed(
         f"data: {json.dumps(chunk('x', usage=USAGE, odd=1))}\n\n".encode()
     )
     assert json.loads(raw.removeprefix(b"data: ")) == chunk("x", odd=1)
@@ -88,13 +88,25 @@ def test_usage_that_cannot_be_is_estimated(usage: Any) -> None:
     assert tally.estimate_usage(100) == Usage(input_tokens=100, output_tokens=10)
 
 
-PLAIN = [chunk("word"), chunk("Grüß 😀"), chunk("x" * 90)]
+FIGURES = ("message", "usage", "later", "id", "characters", "pieces", "finished", "begun")
+PLAIN = [
+    chunk("word"),
+    chunk("Grüß 😀"),
+    chunk("x" * 90),
+    {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a", "reasoning": None}}]},
+]
 OTHER = [
     chunk(""),
     chunk("a", usage=USAGE),
     chunk("a", finish="stop"),
     {"choices": [{"index": 1, "delta": {"content": "a"}}]},
-    {"choices": [{"index": 0, "delta": {"content": "a", "role": "assistant"}}]},
+    {"choices": [{"index": 0, "delta": {"content": "a", "reasoning": "b"}}]},
+    {"choices": [{"index": 0, "delta": {"content": "a", "tool_calls": []}}]},
+    {"choices": [{"index": 0, "delta": {"reasoning": "b"}}]},
+    {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": []}}]},
+    {"choices": {"a": 1}},
+    {"choices": "a"},
+    {},
     {"choices": [{"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {"content": "b"}}]},
     {"choices": [{"index": 0, "delta": {"content": ["a"]}}]},
     {"choices": [{"index": 0, "delta": "a"}]},
@@ -112,10 +124,32 @@ def test_a_plain_chunk_counts_as_any_other(value: dict[str, Any]) -> None:
     assert text == value["choices"][0]["delta"]["content"]
     for usage in (None, Usage(input_tokens=7, output_tokens=2)):
         short, whole = StreamUsage(usage=usage, id="c"), StreamUsage(usage=usage, id="c")
-        short.count_text(text)
+        short.count_texts([text])
         whole.count_chunk(value)
-        figures = ("message", "usage", "later", "id", "characters", "pieces", "finished", "begun")
-        assert [getattr(short, name) for name in figures] == [getattr(whole, name) for name in figures]
+        assert [getattr(short, name) for name in FIGURES] == [getattr(whole, name) for name in FIGURES]
+
+
+@pytest.mark.parametrize("size", [1, ANSWER_CHARACTERS // 3, ANSWER_CHARACTERS])
+def test_words_counted_together_are_counted_as_one_by_one(size: int) -> None:
+    texts = [letter * size for letter in "abcd"]
+    for usage in (None, Usage(input_tokens=7, output_tokens=2)):
+        together, apart = StreamUsage(usage=usage), StreamUsage(usage=usage)
+        together.count_texts(texts)
+        for text in texts:
+            apart.count_texts([text])
+        assert [getattr(together, name) for name in FIGURES] == [getattr(apart, name) for name in FIGURES]
+
+
+@pytest.mark.parametrize(
+    "fault", ['event: error\ndata: {"message": "no"}', 'data: {"error": {"message": "no"}}', "data: {", "data: []"]
+)
+def test_words_before_a_fault_of_the_same_read_are_counted(fault: str) -> None:
+    tally = StreamUsage()
+    words = "".join(f"data: {json.dumps(chunk(word))}\n\n" for word in ("one", " two", " three"))
+    with pytest.raises(ApiError) as told:
+        StreamRelay(tally, show_usage=False).feed(f"{words}{fault}\n\n".encode())
+    assert told.value.spent
+    assert (tally.answer, tally.pieces) == ("one two three", 3)
 
 
 def test_the_first_chunk_tells_the_id() -> None:

@@ -18,12 +18,13 @@ from sale.server.gateway.chat_request import ChatRequest, read_request, read_req
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, internal_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
-from sale.server.gateway.identity import read_thread
+from sale.server.gateway.identity import NO_CONVERSATION, ConversationThread, read_thread
+from sale.server.gateway.market_handle import MARKET
 from sale.server.gateway.opencode import note_session
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
-from sale.server.store.types import Holder, LedgerEntry, new_line_id
+from sale.server.store.types import Holder, LedgerEntry, new_id
 from sale.types import Usage
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 
@@ -60,7 +61,7 @@ class RequestRecord:
         """The line."""
         turn = self.turn
         return LedgerEntry(
-            id=turn.line_id if turn else new_line_id(),
+            id=turn.line_id if turn else new_id(),
             at=self.at,
             key_id=holder.key_id,
             session_id=turn.session_id if turn else None,
@@ -157,7 +158,7 @@ class TurnEndpoint:
                 asked=asked,
                 holder=holder,
                 sink=sink,
-                thread=read_thread(asked.messages, holder.key_id or "", asked.cache_key),
+                thread=_thread(asked, holder),
                 session_id=_session_id(exchange, asked),
                 require=holder.require | asked.require | required_by_header(exchange),
             )
@@ -190,6 +191,13 @@ async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: R
 async def _refuse(exchange: Exchange, error: ApiError) -> None:
     if not exchange.left:
         await exchange.reply(error.status, *error_response(exchange.path, error))
+
+
+def _thread(asked: ChatRequest, holder: Holder) -> ConversationThread:
+    """Return the place of a request in its conversation; one that names its agent is in none."""
+    if asked.model != MARKET:
+        return NO_CONVERSATION
+    return read_thread(asked.messages, holder.key_id or "", asked.cache_key)
 
 
 def _session_id(exchange: Exchange, asked: ChatRequest) -> str | None:

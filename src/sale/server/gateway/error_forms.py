@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, Final
 
 import orjson
 
 from sale.server.gateway.errors import ApiError
+from sale.server.store.types import new_id
 
 PREFIX: Final = "/v1/messages"
 """Addresses whose errors have this form."""
@@ -26,7 +26,7 @@ Headers = list[tuple[bytes, bytes]]
 
 def new_request_id() -> str:
     """An id that tells one request from all others."""
-    return f"req_{uuid.uuid4().hex}"
+    return f"req_{new_id()}"
 
 
 def message_error(error: ApiError, request_id: str) -> dict[str, Any]:

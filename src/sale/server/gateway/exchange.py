@@ -173,6 +173,8 @@ def header_value(text: str) -> bytes:
     Args:
         text: Perhaps of a client or an endpoint.
     """
+    if text.isascii() and text.isprintable():
+        return text.encode()
     return CONTROLS.sub("?", text).encode("latin-1", errors="replace")
 
 

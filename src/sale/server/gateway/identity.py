@@ -127,6 +127,12 @@ class ConversationThread:
         )
 
 
+NO_CONVERSATION: Final = ConversationThread(
+    owner="", whole="", prefixes=(), links=(), hint="", new_task=False, written=(), begun=()
+)
+"""The thread of a request that is looked for in no conversation."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownConversation:
     """The digests of a conversation, as far as they are kept."""

@@ -23,7 +23,7 @@ from sale.server.gateway.exchange import Exchange, Headers, document
 from sale.server.gateway.market_handle import MARKET, MarketHandle
 from sale.server.gateway.sink import ChatSink
 from sale.server.gateway.state import GatewayState
-from sale.server.gateway.stream import StreamRelay, StreamUsage
+from sale.server.gateway.stream import Piece, StreamRelay, StreamUsage
 from sale.server.gateway.token_estimate import TokenEstimate, max_output_tokens
 from sale.server.gateway.upstream import UpstreamResponse
 from sale.server.gateway.upstream_json import error_in, protocol_error, read_json, reported_error
@@ -219,7 +219,7 @@ async def _relay(passing: _Passing, answer: UpstreamResponse, sink: ChatSink) ->
     wanted = isinstance(options, dict) and cast("Json", options).get("include_usage") is True
     relay = StreamRelay(passing.tally, show_usage=wanted, hide=answer.hide)
 
-    async def send(pieces: list[tuple[bytes, Json | None]]) -> None:
+    async def send(pieces: list[Piece]) -> None:
         if pieces:
             if not sink.answering:
                 await sink.begin(passing.headers())

@@ -34,6 +34,7 @@ TRANSLATED: Final = frozenset(
     }
 )
 VACUOUS: Final = frozenset({"max_tool_calls", "stream_options"})
+KNOWN: Final = TRANSLATED | VACUOUS | frozenset(SAME)
 """Limits of what does not happen here: calls of tools that a provider runs, and padding of a stream's events."""
 LOGPROBS: Final = "message.output_text.logprobs"
 INCLUDED: Final = frozenset({"reasoning.encrypted_content", LOGPROBS, "message.input_image.image_url"})
@@ -83,8 +84,7 @@ def check_fields(body: Json) -> set[str]:
         raise ApiError("max_output_tokens must be a number above 0", name="invalid_value", param="max_output_tokens")
     if body.get("store") is not None and not isinstance(body["store"], bool):
         raise ApiError("store must be true or false", name="invalid_value", param="store")
-    known = TRANSLATED | VACUOUS | frozenset(SAME)
-    lost = {name for name, value in body.items() if name not in known and value is not None}
+    lost = {name for name, value in body.items() if name not in KNOWN and value is not None}
     lost |= {f"include.{one}" for one in read_include(body.get("include")) & OF_PROVIDED_TOOLS}
     lost |= {f"reasoning.{name}" for name in _further(body.get("reasoning"), "reasoning", {"effort"})}
     lost |= {f"text.{name}" for name in _further(body.get("text"), "text", {"format", "verbosity"})}

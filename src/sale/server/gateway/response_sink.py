@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
@@ -16,12 +15,18 @@ from sale.server.gateway.response_tools import ResponseTools, text_input
 from sale.server.gateway.sink import open_stream, tell
 from sale.server.gateway.stream import Piece, StreamUsage
 from sale.server.gateway.tool_calls import ToolCallIndex, arguments_text
+from sale.server.store.types import new_id
 
 Json = dict[str, Any]
 Keep = Callable[[Json, Json], Awaitable[None]]
 """Keeps the assistant's message, as a chat client would send it back, and the response."""
 CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons for which an answer is not whole, by the `finish_reason` of its choice."""
+TEXT_DELTA: Final = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b,'
+    b'"content_index":0,"logprobs":[],"delta":%b}\n\n'
+)
+"""The event that goes on with a text: nearly all of a stream, so it is not made as an object first."""
 ECHOED: Json = {
     "background": False,
     "instructions": None,
@@ -74,9 +79,14 @@ class ResponseSink:
         """Of the calls, as the endpoint wrote them."""
         self._names: dict[int, str] = {}
         self._text: Json | None = None
+        """The message that goes on."""
+        self._going_on: bytes | None = None
+        """Where it is, as its events say it; `None` where it is a refusal, or none."""
+        self._words: list[str] = []
+        """Of it, those that are not in it yet: they are joined once, as a long answer has thousands."""
         self._finish: str | None = None
         self.answering = False
-        self.response_id: str | None = f"resp_{uuid.uuid4().hex}"
+        self.response_id: str | None = f"resp_{new_id()}"
 
     async def send_progress(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments, which clients of events do not see."""
@@ -95,7 +105,12 @@ class ResponseSink:
         """Chunks as events."""
         self.answering = True
         events: list[bytes] = []
-        for _, chunk in pieces:
+        for _, chunk, text in pieces:
+            if text is not None and self._going_on is not None:
+                self._words.append(text)
+                events.append(TEXT_DELTA % (self._number, self._going_on, orjson.dumps(text)))
+                self._number += 1
+                continue
             choices = cast("list[Json]", chunk.get("choices") or []) if chunk else []
             for choice in choices[:1]:
                 self._finish = choice.get("finish_reason") or self._finish
@@ -133,6 +148,7 @@ class ResponseSink:
         if not self._exchange.started:
             await self._exchange.reply(error.status, error.document(), [*error.headers, *headers])
             return
+        self._join_words()
         response = self._response("failed", None)
         response["error"] = {"code": error.name or "server_error", "message": error.message}
         await self._exchange.write(self._event("response.failed", response=response))
@@ -150,6 +166,7 @@ class ResponseSink:
             whole: Whether it is the message.
         """
         events: list[bytes] = []
+        self._join_words()
         self._said.add(said)
         if thought := self._unsaid.add(said):
             events += self._thinking()
@@ -180,11 +197,11 @@ class ResponseSink:
         events: list[bytes] = []
         item = self._calls.get(index)
         if item is None:
-            self._text = self._thought = None  # what is said after a call is another item
+            self._text = self._going_on = self._thought = None  # what is said after a call is another item
             name = str(function.get("name") or "")
             item = self._calls[index] = {
-                **self._tools.item(name, str(call.get("id") or f"call_{uuid.uuid4().hex}")),
-                "id": f"fc_{uuid.uuid4().hex}",
+                **self._tools.item(name, str(call.get("id") or f"call_{new_id()}")),
+                "id": f"fc_{new_id()}",
                 "status": "in_progress",
             }
             item |= {"input": ""} if item["type"] == "custom_tool_call" else {"arguments": ""}
@@ -207,14 +224,15 @@ class ResponseSink:
         """The item of the reasoning that goes on, begun if need be."""
         if self._thought is not None:
             return []
-        self._text = None
+        self._text = self._going_on = None
         part: Json = {"type": "reasoning_text", "text": ""}
-        self._thought = {"type": "reasoning", "id": f"rs_{uuid.uuid4().hex}", "summary": [], "content": [part]}
+        self._thought = {"type": "reasoning", "id": f"rs_{new_id()}", "summary": [], "content": [part]}
         self._thought["status"] = "in_progress"
         return [self._added({**self._thought, "content": []}, self._thought)]
 
     def _sealed(self) -> list[bytes]:
         """Give the last item of reasoning the state that its endpoint may want back."""
+        self._join_words()
         events: list[bytes] = []
         item = next((one for one in reversed(self._output) if one["type"] == "reasoning"), None)
         if item is None and self._unsaid and self._calls:
@@ -239,14 +257,22 @@ class ResponseSink:
         )
         self._text = {
             "type": "message",
-            "id": f"msg_{uuid.uuid4().hex}",
+            "id": f"msg_{new_id()}",
             "status": "in_progress",
             "role": "assistant",
             "content": [part],
         }
         events = [self._added({**self._text, "content": []}, self._text)]
-        events.append(self._event("response.content_part.added", **self._where(self._text), content_index=0, part=part))
+        where = self._where(self._text)
+        self._going_on = orjson.dumps(where)[1:-1] if kind == "output_text" else None
+        events.append(self._event("response.content_part.added", **where, content_index=0, part=part))
         return self._text, events
+
+    def _join_words(self) -> None:
+        """Put words that were passed on into their message."""
+        if self._words and self._text is not None:
+            self._text["content"][0]["text"] += "".join(self._words)
+            self._words = []
 
     def _added(self, shown: Json, item: Json | None = None) -> bytes:
         self._output.append(item or shown)
@@ -281,6 +307,8 @@ class ResponseSink:
         return {"item_id": item["id"], "output_index": place}
 
     def _event(self, kind: str, **fields: object) -> bytes:
+        if not self._stream:  # a whole answer is put together in the same way, and nobody reads its events
+            return b""
         value = {"type": kind, "sequence_number": self._number, **fields}
         self._number += 1
         return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"

@@ -100,7 +100,7 @@ class ChatSink:
     async def send_pieces(self, pieces: Sequence[Piece]) -> None:
         """All that has come, in one go."""
         self.answering = True
-        data = pieces[0][0] if len(pieces) == 1 else b"".join([raw for raw, _ in pieces])
+        data = pieces[0][0] if len(pieces) == 1 else b"".join([piece[0] for piece in pieces])
         await self._exchange.write(data)
 
     async def finish(self, tally: StreamUsage) -> None:  # noqa: ARG002  as the protocol says

@@ -33,6 +33,8 @@ ANSWER_CHARACTERS = 100_000
 """Characters of an answer that are kept for the record."""
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 MAX_TOKENS = 2**40
+SPOKEN = frozenset({"role", "content"})
+"""Fields of a delta that says nothing but words; some endpoints send others without a value."""
 Json = dict[str, Any]
 
 
@@ -79,7 +81,7 @@ class StreamUsage:
     def estimate_usage(self, asked: int) -> Usage:
         """The usage as counted, else as estimated from what was sent (`asked` tokens) and what came."""
         if self.usage is not None:
-            return self.usage + Usage(output_tokens=self.later)
+            return self.usage + Usage(output_tokens=self.later) if self.later else self.usage
         return Usage(input_tokens=asked, output_tokens=estimate_output(self.pieces, self.characters))
 
     def count_whole(self, value: Json) -> None:
@@ -102,11 +104,20 @@ class StreamUsage:
         if usage is not None:
             self._counted(usage)
 
-    def count_text(self, text: str) -> None:
-        """Count some words of the first choice, of a chunk that holds nothing else."""
+    def count_texts(self, texts: Sequence[str]) -> None:
+        """Count words of the first choice, each of a chunk that holds nothing else."""
         self.begun.add(0)
-        self._count_size(len(text))
-        self._keep(text)
+        size = sum(map(len, texts))
+        self.characters += size
+        self.pieces += len(texts)
+        if self.usage is not None:
+            self.later += sum(estimate_output(1, len(text)) for text in texts)
+        if self._kept + size <= ANSWER_CHARACTERS:
+            self._answer += texts
+            self._kept += size
+        else:
+            for text in texts:
+                self._keep(text)
 
     def _spoken(self, choice: Json, where: str) -> None:
         index = choice.get("index", 0)
@@ -167,13 +178,15 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKENS else None
 
 
-Piece = tuple[bytes, Json | None]
-"""An event as it goes on, and the chunk in it; `None` where it holds none."""
+Piece = tuple[bytes, Json | None, str | None]
+"""An event as it goes on, the chunk in it, and the words of a chunk that holds nothing else; each `None` without."""
 
 
 def says_something(pieces: Sequence[Piece]) -> bool:
     """Return whether the client has some of the answer with these, or its end."""
-    for _, chunk in pieces:
+    for _, chunk, text in pieces:
+        if text is not None:
+            return True
         choices: object = chunk.get("choices") if chunk else None
         for choice in cast("list[Json]", choices or []):
             delta = cast("Json", choice.get("delta") or {})
@@ -184,20 +197,19 @@ def says_something(pieces: Sequence[Piece]) -> bool:
 
 def text_alone(chunk: Json) -> str | None:
     """The words of a chunk that holds nothing else that is looked at, as nearly all do; `None` for any other."""
-    choices: object = chunk.get("choices")
-    if not isinstance(choices, list) or len(cast("list[object]", choices)) != 1:
+    try:
+        (choice,) = chunk["choices"]
+        said: Json = choice["delta"]
+        text: object = said["content"]
+        if choice["index"] != 0 or choice.get("finish_reason") is not None or choice.get("logprobs"):
+            return None
+    except (LookupError, TypeError, ValueError):  # it is made otherwise
         return None
-    choice = cast("list[object]", choices)[0]
-    if not isinstance(choice, dict) or "error" in chunk or chunk.get("usage") is not None:
+    if "error" in chunk or "error" in choice or chunk.get("usage") is not None or not isinstance(text, str):
         return None
-    fields = cast("Json", choice)
-    delta: object = fields.get("delta")
-    if fields.get("index") != 0 or fields.get("finish_reason") is not None or "error" in fields:
+    if len(said) != 1 and any(value is not None and name not in SPOKEN for name, value in said.items()):
         return None
-    if not isinstance(delta, dict) or len(cast("Json", delta)) != 1:
-        return None
-    text: object = cast("Json", delta).get("content")
-    return text if isinstance(text, str) and text else None
+    return text or None
 
 
 class StreamRelay:
@@ -216,6 +228,8 @@ class StreamRelay:
         self._hide = hide
         self._waiting = b""
         self._bare = b""
+        self._words: list[str] = []
+        """Of chunks that hold nothing else; not counted yet."""
         self._halves = SurrogateJoiner()
         self.done = False
         """The upstream has said `[DONE]`."""
@@ -234,7 +248,16 @@ class StreamRelay:
         *events, self._waiting = data.split(b"\n\n")
         if len(self._waiting) + len(self._bare) > MAX_EVENT_BYTES:
             raise protocol_error("sent an event without end")
-        return [piece for event in events if (piece := self._event(event)) is not None]
+        try:
+            return [piece for event in events if (piece := self._event(event)) is not None]
+        finally:
+            self._count_words()
+
+    def _count_words(self) -> None:
+        """Count the words that have come, all at once, before anything is asked of the tally."""
+        if self._words:
+            self._tally.count_texts(self._words)
+            self._words = []
 
     def close(self) -> list[Piece]:
         """The upstream has closed the stream: the events that had no end of their own.
@@ -261,6 +284,7 @@ class StreamRelay:
             piece = self._event(event)
         except ApiError as error:
             raise protocol_error("broke off in the middle of its answer") from error
+        self._count_words()
         return [] if piece is None else [piece]
 
     def _whole(self, body: bytes) -> list[Piece]:
@@ -289,6 +313,7 @@ class StreamRelay:
             self.done = True
             return None
         if failed:
+            self._count_words()
             raise self._failure(data)
         return self._chunk(event, data)
 
@@ -297,7 +322,7 @@ class StreamRelay:
         if self._bare or event.lstrip().startswith(b"{"):
             self._bare += event + b"\n\n"
             return None
-        return (event + b"\n\n", None) if event.startswith(b":") else None
+        return (event + b"\n\n", None, None) if event.startswith(b":") else None
 
     def _failure(self, data: bytes) -> ApiError:
         """Return the error of an event of the kind `error`."""
@@ -314,8 +339,9 @@ class StreamRelay:
         chunk = cast("Json", value)
         plain = self._tally.id and not damage and not self._halves.are_there  # the first tells the answer's id
         if plain and (text := text_alone(chunk)) is not None:
-            self._tally.count_text(text)
-            return event + b"\n\n", chunk
+            self._words.append(text)
+            return event + b"\n\n", chunk, text
+        self._count_words()
         if (error := error_in(chunk)) is not None:
             raise reported_error(error, self._hide, amid=bool(self._tally.pieces))
         check_choices(chunk, "delta")
@@ -328,4 +354,4 @@ class StreamRelay:
                 return None
             del chunk["usage"]
             event = b"data: " + orjson.dumps(chunk)
-        return event + b"\n\n", chunk
+        return event + b"\n\n", chunk, None

@@ -33,7 +33,7 @@ from sale.server.gateway.shadow import arm_of, incumbent_among
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.store.shadow import Arm
-from sale.server.store.types import Holder, Session, new_line_id
+from sale.server.store.types import Holder, Session, new_id
 from sale.types import Auction, Call, Outcome, Task, Usage
 from sale.types.labels import Requirements
 
@@ -60,7 +60,7 @@ class Turn:
     began: float = field(default_factory=time.monotonic)
     commit: Commit | None = None
     """Puts its line on the ledger and waits until it is there."""
-    line_id: str = field(default_factory=new_line_id)
+    line_id: str = field(default_factory=new_id)
     """Of its line on the ledger."""
     agent: str | None = None
     auction_id: str | None = None

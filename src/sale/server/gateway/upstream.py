@@ -25,6 +25,7 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
+    DummyCookieJar,
     InvalidURL,
     TCPConnector,
 )
@@ -174,6 +175,7 @@ def _session(connector: BaseConnector) -> ClientSession:
     # Cookies are nobody's business here, and answers are passed on as they come.
     return ClientSession(
         connector=connector,
+        cookie_jar=DummyCookieJar(),
         read_bufsize=READ_BYTES,
         headers={"user-agent": "sale", "accept-encoding": "identity"},
         json_serialize=lambda value: orjson.dumps(value).decode(),

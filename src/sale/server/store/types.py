@@ -136,8 +136,11 @@ class LedgerEntry:
     """Seconds it waited for its auction and its turn before the upstream was asked."""
 
 
-def new_line_id() -> str:
-    """Return an id for a line of the ledger. It is not a secret, so no system call is made for its randomness."""
+def new_id() -> str:
+    """Return an id for a line of the ledger, or for an answer.
+
+    It is no secret, as whoever asks for a thing shows its key, so no system call is made for its randomness.
+    """
     return f"{_IDS.getrandbits(128):032x}"
 
 

@@ -7,7 +7,6 @@ only then an endpoint may want it back.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
@@ -15,6 +14,7 @@ import orjson
 
 from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.tool_calls import ToolCallIndex, arguments_text
+from sale.server.store.types import new_id
 
 Json = dict[str, Any]
 Event = Json
@@ -81,6 +81,17 @@ class ContentBlocks:
         self._calls: list[_Call] = []
         self._open: Json | None = None
         """The thinking or text block that goes on."""
+        self._place = 0
+        """Its number."""
+        self._words: list[str] = []
+        """The words of the text block that goes on: joined once, as a long answer has thousands."""
+
+    def go_on(self, text: str) -> int | None:
+        """Take words for the text block that goes on; returns its number, `None` where no text goes on."""
+        if self._open is None or self._open["type"] != "text":
+            return None
+        self._words.append(text)
+        return self._place
 
     def add(self, said: Json, *, whole: bool = False) -> list[Event]:
         """Take a delta, or the whole message; returns the events that say it."""
@@ -97,9 +108,8 @@ class ContentBlocks:
             if isinstance(text, str) and text:
                 self.refused = self.refused or name == "refusal"
                 events += self._opened("text")
-                block = cast("Json", self._open)
-                block["text"] += text
-                events.append(self._delta(block, {"type": "text_delta", "text": text}))
+                self._words.append(text)
+                events.append(self._delta(cast("Json", self._open), {"type": "text_delta", "text": text}))
         calls = cast("Sequence[Json]", said.get("tool_calls") or ())
         for place, call in zip(self._places.add(calls, whole=whole), calls, strict=True):
             events += self._called(place, call)
@@ -139,7 +149,7 @@ class ContentBlocks:
             self._calls.append(_Call())
         call = self._calls[place]
         function = cast("Json", part.get("function") or {})
-        call.id = call.id or str(part.get("id") or f"toolu_{uuid.uuid4().hex}")
+        call.id = call.id or str(part.get("id") or f"toolu_{new_id()}")
         call.name = call.name or str(function.get("name") or "")
         self._reasoning.add_call(call.id, part)
         more = arguments_text(function.get("arguments"))
@@ -177,6 +187,7 @@ class ContentBlocks:
             return []
         events = self._shut()
         self._open = {"type": kind, kind: ""} | ({"signature": ""} if kind == "thinking" else {})
+        self._place = len(self.content)
         events.append(self._start(self._open))
         return events
 
@@ -186,6 +197,8 @@ class ContentBlocks:
         if block is None:
             return []
         events: list[Event] = []
+        if block["type"] == "text":
+            block["text"], self._words = "".join(self._words), []
         if block["type"] == "thinking":
             block["signature"] = self._reasoning.take(text=self._display == "omitted") or ""
             events.append(self._delta(block, {"type": "signature_delta", "signature": block["signature"]}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -15,12 +14,18 @@ from sale.server.gateway.messages.blocks import ContentBlocks, Display, Event
 from sale.server.gateway.messages.wire import MessagesRequest
 from sale.server.gateway.sink import open_stream, tell
 from sale.server.gateway.stream import Piece, StreamUsage
+from sale.server.store.types import new_id
 from sale.types import Usage
 
 Json = dict[str, Any]
 MATCHED: Final = ("stop_reason", "matched_stop")
 """Fields of a choice by which some endpoints name the stop sequence that ended it."""
 NO_USAGE: Final = Usage()
+TEXT_DELTA: Final = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+)
+"""The event that goes on with a text: nearly all of a stream, so it is not made as an object first."""
 
 
 class MessageSink:
@@ -44,7 +49,7 @@ class MessageSink:
         self._matched: str | None = None
         self._request_id = new_request_id()
         self.answering = False
-        self.response_id: str | None = f"msg_{uuid.uuid4().hex}"
+        self.response_id: str | None = f"msg_{new_id()}"
 
     async def send_progress(self, lines: Sequence[str], headers: Headers) -> None:
         """Comments and a ping; who waits for a whole answer is told nothing."""
@@ -61,12 +66,16 @@ class MessageSink:
     async def send_pieces(self, pieces: Sequence[Piece]) -> None:
         """Chunks as events; what says nothing keeps the stream alive."""
         self.answering = True
-        events: list[Event] = []
-        for _, chunk in pieces:
-            for choice in cast("list[Json]", chunk.get("choices") or [])[:1] if chunk else []:
-                events += self._blocks.add(cast("Json", choice.get("delta") or {}))
+        events: list[bytes] = []
+        for _, chunk, text in pieces:
+            # Where the client named stop sequences, the choice may tell which it was.
+            if text is not None and not self._stops and (place := self._blocks.go_on(text)) is not None:
+                events.append(TEXT_DELTA % (place, orjson.dumps(text)))
+                continue
+            for choice in cast("list[Json]", chunk.get("choices") or [])[:1] if chunk else ():
+                events += map(_written, self._blocks.add(cast("Json", choice.get("delta") or {})))
                 self._ended(choice)
-        await self._send(events or [{"type": "ping"}])
+        await self._exchange.write(b"".join(events) or _written({"type": "ping"}))
 
     async def finish(self, tally: StreamUsage) -> None:
         """The message is whole."""
@@ -135,8 +144,11 @@ class MessageSink:
         return [*headers, (b"request-id", self._request_id.encode())]
 
     async def _send(self, events: Sequence[Event]) -> None:
-        written = [b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event)) for event in events]
-        await self._exchange.write(b"".join(written))
+        await self._exchange.write(b"".join(map(_written, events)))
+
+
+def _written(event: Event) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
 def _display(request: MessagesRequest) -> Display:

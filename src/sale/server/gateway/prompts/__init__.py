@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from sale.auction.prompts.templates import load_folder
 from sale.types import ToolInfo
 
 FOLDER = "sale.server.gateway.prompts"
+PLANS = 1024
+"""Plans whose text is kept at hand: a session's turns all have the same."""
 
 
 def task_text(request: str, system: str, tools: Sequence[ToolInfo]) -> str:
@@ -15,6 +18,7 @@ def task_text(request: str, system: str, tools: Sequence[ToolInfo]) -> str:
     return load_folder(FOLDER).text("task", {"request": request, "system": system, "tools": tools})
 
 
+@lru_cache(PLANS)
 def plan_text(plan: str) -> str:
     """Return the text by which the winner is told its plan, in the system message of every turn."""
     return load_folder(FOLDER).text("plan", {"plan": plan})

@@ -167,7 +167,7 @@ def test_images_documents_and_failures_reach_the_endpoint(gateway_of_one: Gatewa
     text: Any = {
         "type": "document",
         "title": "Notes",
-        "source": {"type": "text", "media_type": "text/plain", "data": "It is 42."},
+        "source": {"type": "text", "media_type": "text/plain", "data": "It is 42. \n"},
     }
     found: Any = {
         "type": "search_result",
@@ -180,7 +180,7 @@ def test_images_documents_and_failures_reach_the_endpoint(gateway_of_one: Gatewa
         "type": "tool_result",
         "tool_use_id": "c1",
         "is_error": True,
-        "content": [{"type": "text", "text": "no"}, image],
+        "content": [{"type": "text", "text": " no "}, image],
     }
     messages: Any = [
         {"role": "user", "content": [image, linked, pdf, text, found]},
@@ -195,10 +195,10 @@ def test_images_documents_and_failures_reach_the_endpoint(gateway_of_one: Gatewa
         {"type": "image_url", "image_url": {"url": url}},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
         {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}},
-        {"type": "text", "text": "Notes\n\nIt is 42."},
+        {"type": "text", "text": "Notes\n\nIt is 42. \n"},
         {"type": "text", "text": "Page\ncorpus\n\nIt is 43."},
     ]
-    assert result == {"role": "tool", "tool_call_id": "c1", "content": "The tool failed.\nno"}
+    assert result == {"role": "tool", "tool_call_id": "c1", "content": "The tool failed.\n no "}
     assert shown == {
         "role": "user",
         "content": [

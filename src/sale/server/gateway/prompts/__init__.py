@@ -30,13 +30,14 @@ def asked_text(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def document_text(text: str, *, title: str | None = None, source: str | None = None) -> str:
-    """A document, or a passage that a client found, as words."""
-    return load_folder(FOLDER).text("document", {"text": text, "title": title, "source": source})
+    """A document, or a passage that a client found, as words: its own text to the letter."""
+    head = load_folder(FOLDER).text("document", {"title": title, "source": source})
+    return "\n\n".join(part for part in (head, text) if part)
 
 
 def tool_failed_text(text: str) -> str:
     """Return the output of a failed tool, marked as a failure in words, where the protocol has no mark for failure."""
-    return load_folder(FOLDER).text("tool_failed", {"text": text})
+    return f"{load_folder(FOLDER).text('tool_failed', {})}\n{text}"
 
 
 def tool_returned_text(call_id: str) -> str:

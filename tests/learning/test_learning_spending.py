@@ -190,7 +190,7 @@ def test_auctions_of_one_task_are_drawn_together() -> None:
     )
     curve = spend_curve(*once, 2)
     as_sure = replace(spend_curve(*thrice, 2), alone=curve.alone)
-    for wanted in (MatchBestAgent(2), SpendShare(0.5, 2)):
+    for wanted in (MatchBestAgent(2, beyond=0.0), SpendShare(0.5, 2)):
         assert worth_of(wanted, as_sure) == pytest.approx(worth_of(wanted, curve), rel=1e-6)
 
 
@@ -212,7 +212,7 @@ def test_a_match_solves_as_many_as_the_best_agent_for_less(attempts: int) -> Non
     found = awards(600, Pool(shared=0.2), checked=True)
     table, expected, completed = found
     best = max(float(completed.success[table.author == agent].mean()) for agent in range(len(table.agents)))
-    value = worth(MatchBestAgent(attempts), found)
+    value = worth(MatchBestAgent(attempts, beyond=0.0), found)
     assert best <= follow_attempts(expected, completed, table.checked, value, attempts).success.mean() <= best + 0.05
     assert spent(found, value, attempts) < 0.8 * best_agent_cost(table)
 
@@ -220,7 +220,7 @@ def test_a_match_solves_as_many_as_the_best_agent_for_less(attempts: int) -> Non
 def test_where_nothing_tells_a_match_spends_what_the_best_agent_would() -> None:
     """Three times as many bids that say nothing: no cheaper choice is sure to do as well."""
     found = awards(200, Pool(shared=1.0, noise=9.0, entropy=0.0, spread=2.0))
-    assert spent(found, worth(MatchBestAgent(), found)) == pytest.approx(
+    assert spent(found, worth(MatchBestAgent(beyond=0.0), found)) == pytest.approx(
         spent(found, worth(SpendShare(1.0), found)), rel=0.05
     )
 
@@ -259,14 +259,14 @@ def one_step(tasks: int = 200, *, alone: float = 1.0) -> tuple[SpendCurve, int]:
 
 def test_a_match_takes_the_one_step_that_is_there() -> None:
     curve, step = one_step()
-    value = worth_of(MatchBestAgent(2), curve)
+    value = worth_of(MatchBestAgent(2, beyond=0.0), curve)
     assert value == pytest.approx(curve.worths[step], rel=0.05)
     assert value > curve.worths[step - 1]
 
 
 def test_a_match_leaves_a_step_that_costs_more_than_the_best_agent() -> None:
     curve, step = one_step(alone=0.3)
-    assert worth_of(MatchBestAgent(2), curve) < curve.worths[step - 1]
+    assert worth_of(MatchBestAgent(2, beyond=0.0), curve) < curve.worths[step - 1]
 
 
 def test_what_the_best_agent_pays_for_a_solved_task() -> None:
@@ -367,7 +367,7 @@ def test_a_match_is_reached_by_what_is_done_whatever_auctions_cost(dollars: floa
     found = dear_auctions(dollars)
     table, _, completed = found
     best = max(float(completed.success[table.author == agent].mean()) for agent in range(len(table.agents)))
-    solved, spent, _ = done(found, worth_of(MatchBestAgent(), spend_curve(*found, 1)))
+    solved, spent, _ = done(found, worth_of(MatchBestAgent(beyond=0.0), spend_curve(*found, 1)))
     assert solved >= best - 0.02
     assert spent <= 1.1 * best_agent_cost(table)
 
@@ -375,7 +375,9 @@ def test_a_match_is_reached_by_what_is_done_whatever_auctions_cost(dollars: floa
 def test_a_match_read_off_auctions_alone_does_not_know_what_they_cost() -> None:
     """Why the curve follows what is done: the worth that auctions would have needed pays for auctions, too."""
     found = dear_auctions(8e-4)
-    _, spent, auctioned = done(found, worth_of(MatchBestAgent(hold="always"), spend_curve(*found, 1, "always")))
+    _, spent, auctioned = done(
+        found, worth_of(MatchBestAgent(beyond=0.0, hold="always"), spend_curve(*found, 1, "always"))
+    )
     assert auctioned == 1.0
     assert spent > 1.3 * best_agent_cost(found[0])
 

@@ -21,7 +21,6 @@ from benchmarks.samples.studies import STUDIES, Study, chosen_ids, source_tasks,
 from benchmarks.ways import page_with
 from sale import config
 from sale.agents.tools.sandbox import find_sandbox
-from sale.bench.recording.crossed import with_wall_time
 from sale.bench.recording.log import unpack
 from sale.bench.recording.pools import for_recording
 from sale.bench.recording.run import RecordingProgress
@@ -82,7 +81,7 @@ async def record(study: Study, data: Path | None, first: int | None) -> None:
     packed = study.record.with_name(f"{study.record.name}.xz")
     if not study.record.exists() and packed.exists():
         unpack(packed, study.record)
-    settings = with_wall_time(for_recording(config.load(study.pool), "coding"))
+    settings = for_recording(config.load(study.pool), "coding")
     async with SampleRecorder(study.record, tasks, settings, study.plan, sandbox=find_sandbox()) as recorder:
         recorder.begin(f"{study.name}, {quantity(len(tasks), 'task')}")
         await recorder.sample(_tell)

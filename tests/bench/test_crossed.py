@@ -195,13 +195,12 @@ async def test_a_busy_machine_fails_no_program(endpoint: Endpoint, tmp_path: Pat
     slow = BenchTask.model_validate(
         TASKS[0].model_dump() | {"kind": "tests", "tests": "import time; time.sleep(1.0)", "reference": None}
     )
-    short = settings(endpoint, more="")
-    short = short.model_copy(update={"sandbox": short.sandbox.model_copy(update={"wall_seconds": 0.5})})
+    short = settings(endpoint, more="[sandbox]\nwall_seconds = 0.5\n")
     endpoint.say = lambda ask: None if judged_or_planned(ask) else "```python\nx = 1\n```"
     async with Recorder(plans, [slow], short, sandbox=find_sandbox()) as first:
         first.begin("plans")
         await first.base(seen)
-    assert {line.outcome.verdict for line in executions(plans)} != {"success"}
+    assert {line.outcome.verdict for line in executions(plans)} == {"success"}
     given = read_plans(plans, "dear")
     async with CrossedRecorder(record, [slow], short, plans=given, executor="cheap", sandbox=find_sandbox()) as found:
         found.begin("crossed", plans=given.digest)

@@ -24,12 +24,9 @@ from sale.bench.recording.log import FIRST_BIDS
 from sale.bench.recording.provenance import identity, kept_settings, pool_of
 from sale.bench.recording.run import Recorder, Report
 from sale.bench.tasks.schema import BenchTask
-from sale.config import SandboxSettings, Settings
+from sale.config import Settings
 from sale.errors import InputError
 from sale.types import Verdict
-
-WALL_SECONDS = 600.0
-"""Wall time of a program under test: wide, so that a busy machine fails none. Its processor time is limited as ever."""
 
 WAY = ("execution", "answer_tokens", "turns", "temperature", "samples")
 """Settings of an agent that its work hangs on, beside its model."""
@@ -87,13 +84,6 @@ def read_plans(record: Path, planner: str) -> RecordedPlans:
         raise InputError(f"there is no plan of {planner!r}", where=str(record), hint=f"Its pool is: {known}.")
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
     return RecordedPlans(planner=planner, digest=digest, texts=texts, run=run)
-
-
-def with_wall_time(settings: Settings) -> Settings:
-    """The settings of a recorded run with time enough for every program, however busy the machine is."""
-    wide = max(WALL_SECONDS, settings.sandbox.wall_seconds)
-    sandbox: SandboxSettings = settings.sandbox.model_copy(update={"wall_seconds": wide})
-    return settings.model_copy(update={"sandbox": sandbox})
 
 
 def _check_pair(plans: RecordedPlans, executor: str, settings: Settings) -> None:
@@ -156,7 +146,7 @@ class CrossedRecorder(Recorder):
         Args:
             record: The file; made where it is not there.
             tasks: Of one domain.
-            settings: The pool, as `for_recording` gives it; a program gets more wall time.
+            settings: The pool, as `for_recording` gives it.
             plans: The planner's.
             executor: The agent that works.
             sandbox: Where code runs.
@@ -170,7 +160,7 @@ class CrossedRecorder(Recorder):
         known = {line.plans for line in read_lines(record, "run") if isinstance(line, RunLine)}
         if known - {plans.digest}:
             raise InputError("the record follows the plans of another record", hint="Name another file.")
-        super().__init__(record, tasks, with_wall_time(settings), sandbox=sandbox, tools=tools, width=width)
+        super().__init__(record, tasks, settings, sandbox=sandbox, tools=tools, width=width)
         self._plans = plans
         self._worker = next(agent for agent in self.agents if agent.name == executor)
         self._places = asyncio.Semaphore(width)

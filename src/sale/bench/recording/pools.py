@@ -10,12 +10,14 @@ from sale.config import Settings
 
 NO_LIMIT = 1e7
 """Seconds: longer than any run."""
+WALL_SECONDS = 600.0
+"""Of a program: time enough however busy the machine is. What it computes is bounded by the processor's seconds."""
 SEARCH_TURNS = 3
 SEARCH_TOKENS = 160
 
 
 def for_recording(settings: Settings, domain: Domain) -> Settings:
-    """The settings of a recorded run: the pool's own, with no limits of time.
+    """The settings of a recorded run: the pool's own, with no limits of time but the processor's seconds of programs.
 
     A pool whose agents all answer directly does search tasks in steps; one of agents that work in different ways is
     taken as it is.
@@ -32,7 +34,9 @@ def for_recording(settings: Settings, domain: Domain) -> Settings:
     agents = tuple(agent.model_copy(update=change) for agent in settings.agents)
     # The bench's own corpus alone: what the web says today nobody can repeat.
     tools = settings.tools.model_copy(update={"python": False, "search": None})
-    return settings.model_copy(update={"auction": rules, "agents": agents, "tools": tools})
+    wall = max(WALL_SECONDS, settings.sandbox.wall_seconds)
+    sandbox = settings.sandbox.model_copy(update={"wall_seconds": wall})
+    return settings.model_copy(update={"auction": rules, "agents": agents, "tools": tools, "sandbox": sandbox})
 
 
 def own_libraries(settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""Why an auction went as it did: the winner's lead over the next agent, and the parts it is made of."""
+"""The reason why an auction went as it did: the winner's lead over the next agent, and the parts it is made of."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Lead:
     winner: str
     runner_up: str
     net: float
-    """How much larger the winner's net (V − C) is, in millionths of a dollar."""
+    """The difference of the two nets (V − C), in millionths of a dollar."""
     parts: Mapping[str, float]
-    """What it is the sum of: `jury`, `entropy`, `past success` as far as they count, and `cost`; in the same unit."""
+    """Its parts, which add up to it: `jury`, `entropy`, `past success` as far as they count, and `cost`."""
 
     def describe(self, micro: Callable[[float], str]) -> str:
         """The lead in a sentence.
@@ -38,8 +38,8 @@ class Lead:
 def measure_lead(auction: Auction) -> Lead | None:
     """Return the winner's lead.
 
-    `None` where nobody else bid, the award did not follow the nets, or V is not a sum of its grounds: with a success
-    model, or under a scoring rule of one's own.
+    `None` where there is no other agent's bid, the award did not follow the nets, or V is not a sum of its grounds: with
+    a success model, or under a scoring rule of one's own.
     """
     won = auction.winner
     others = scoring.rank(bid for bid in auction.contenders if bid.agent != won.agent)

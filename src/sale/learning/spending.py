@@ -54,7 +54,7 @@ SURE = 0.84
 """A match is as little as is enough on this share of them: one standard error on the safe side."""
 SEED = 0
 BEYOND = 2.0
-"""What a solved task more may cost beyond a match, in multiples of what the best agent alone pays for one.
+"""The most a solved task more may cost beyond a match, in multiples of the price the best agent alone pays for one.
 
 Chosen on the dev tasks of docs/private-knowledge.md. A match alone is a low bar where no agent is good at all kinds of
 task.

@@ -59,7 +59,7 @@ class FittedMarket:
     share: float | None = None
     """Of what the best agent alone would cost; `None`: as little as solves as many, and what is worth more."""
     beyond: float = BEYOND
-    """What a solved task more may cost (`MatchBestAgent.beyond`)."""
+    """The most a solved task more may cost (`MatchBestAgent.beyond`)."""
 
     def decide(
         self, recorded: RecordedTasks, train: RecordedTasks | None, direct: OutcomeTable, lessons: TrainedWeights

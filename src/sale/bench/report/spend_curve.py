@@ -11,7 +11,7 @@ from sale.learning.utility import Utility
 
 SHARES = (None, 0.25, 0.4, 0.5, 0.75, 1.0)
 MULTIPLES = (1.0, 2.0, 3.0, 4.0, 8.0)
-"""What a solved task more may cost beyond a match, in multiples of what the best agent alone pays for one."""
+"""The most a solved task more may cost beyond a match, in multiples of what the best agent alone pays for one."""
 
 
 def spend_table(field: DomainComparison, lessons: TrainedWeights, key: str, title: str) -> ReportTable:

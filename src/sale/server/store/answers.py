@@ -81,8 +81,8 @@ class AnswerIds:
         """Those that wait, to be written by `write`."""
         return dict(self._waiting)
 
-    def written(self, batch: Mapping[Place, NamedAnswer]) -> None:
-        """These are in the database."""
+    def forget_written(self, batch: Mapping[Place, NamedAnswer]) -> None:
+        """Let go of those that are in the database."""
         for place, answer in batch.items():
             if self._waiting.get(place) is answer:
                 del self._waiting[place]

@@ -205,7 +205,7 @@ class SessionCache:
                 write_answers(connection, named)
 
             await self._database.write(work)
-            self.answers.written(named)
+            self.answers.forget_written(named)
             for place, entry in batch.items():
                 entry.stored = entry.session
                 later = self._unwritten.get(place)

@@ -139,7 +139,7 @@ class LedgerEntry:
 def new_id() -> str:
     """Return an id for a line of the ledger, or for an answer.
 
-    It is no secret, as whoever asks for a thing shows its key, so no system call is made for its randomness.
+    Whoever asks for a thing shows its key, so the id need not be secret and its randomness takes no system call.
     """
     return f"{_IDS.getrandbits(128):032x}"
 

@@ -38,8 +38,8 @@ class Lead:
 def measure_lead(auction: Auction) -> Lead | None:
     """Return the winner's lead.
 
-    `None` where there is no other agent's bid, the award did not follow the nets, or V is not a sum of its grounds: with
-    a success model, or under a scoring rule of one's own.
+    `None` where no other agent bid, the award did not follow the nets, or V is not a sum of its grounds: with a success
+    model, or under a scoring rule of one's own.
     """
     won = auction.winner
     others = scoring.rank(bid for bid in auction.contenders if bid.agent != won.agent)

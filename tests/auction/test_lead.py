@@ -53,6 +53,13 @@ def test_bids_of_one_net_are_level() -> None:
     assert lead.describe(shown) == "small and twin are level: the lower price wins, then the name that sorts first."
 
 
+def test_a_part_that_looks_like_nothing_is_left_out_whatever_its_sign() -> None:
+    lead = measure_lead(held(SMALL, LARGE))
+    assert lead is not None
+    tiny = replace(lead, parts={"jury": 10.0, "entropy": -0.001, "cost": 0.001})
+    assert tiny.describe(shown).endswith(": jury +10.00.")
+
+
 def test_there_is_no_lead_without_another_agent_or_where_nets_did_not_decide() -> None:
     assert measure_lead(held(SMALL)) is None
     assert measure_lead(held(LARGE, SMALL)) is None

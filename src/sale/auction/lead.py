@@ -26,7 +26,7 @@ class Lead:
         Args:
             micro: Formats millionths of a dollar; parts that look like 0 are left out.
         """
-        parts = {name: _signed(micro(part)) for name, part in self.parts.items() if micro(part) != micro(0.0)}
+        parts = {name: _signed(micro(part)) for name, part in self.parts.items() if micro(abs(part)) != micro(0.0)}
         if not parts:
             return (
                 f"{self.winner} and {self.runner_up} are level: the lower price wins, then the name that sorts first."

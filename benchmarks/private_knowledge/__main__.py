@@ -19,6 +19,7 @@ from benchmarks.private_knowledge.rules import MULTIPLES
 from sale.bench.figure_style import svg
 from sale.bench.replay import RecordedTasks
 from sale.bench.report.recorded_embeddings import RecordedEmbeddings, texts_of
+from sale.bench.report.report_table import ReportTable
 from sale.bench.routers.baselines import learnt_routers
 from sale.bench.routers.features import Embeddings
 from sale.bench.routers.fixed import BestSingle, Random
@@ -40,7 +41,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.private_knowledge", description=__doc__)
     parser.add_argument("what", choices=["report", "middle"])
     parser.add_argument("--records", type=Path, default=RECORDS)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, help="Where tables go: the docs unless given, and nowhere for dev.")
     parser.add_argument("--tasks", type=Path, default=TASKS)
     parser.add_argument("--split", choices=["test", "dev"], default="test", help="dev: to choose by, cross-fitted.")
     parser.add_argument("--quick", action="store_true", help="Without learnt routers.")
@@ -63,7 +64,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if not found:
         sys.exit(f"no record with two whole tasks in {asked.records}: docs/private-knowledge.md says how to make one")
     embeddings = Embeddings(embedder(asked.records / "embeddings.npz", found, anew=asked.embed))
-    asked.out.mkdir(parents=True, exist_ok=True)
+    out: Path | None = asked.out or (OUT if asked.split == "test" else None)
     pages: list[str] = []
     for division, (test, dev) in found.items():
         print(f"{division}: {counted(test)} {asked.split} tasks, {counted(dev)} dev tasks", file=sys.stderr)
@@ -74,11 +75,19 @@ def main(given: Sequence[str] | None = None) -> None:
         pages.append(
             f"Passages by {division}: on record are {counted(test)} {asked.split} tasks and {counted(dev)} others."
         )
-        for sheet in sheets(test, rows, division):
-            (asked.out / f"{sheet.key}.csv").write_text(sheet.csv(), encoding="utf-8")
-            pages.append(sheet.markdown())
-        (asked.out / f"{division}-pareto.svg").write_bytes(svg(figure(rows)))
+        tables = list(sheets(test, rows, division))
+        pages += [sheet.markdown() for sheet in tables]
+        if out is not None:
+            write(out, tables, f"{division}-pareto.svg", svg(figure(rows)))
     print("\n\n".join(pages))
+
+
+def write(out: Path, tables: Sequence[ReportTable], name: str, drawn: bytes) -> None:
+    """Write tables as CSV, each under its key, and a figure under its name."""
+    out.mkdir(parents=True, exist_ok=True)
+    for sheet in tables:
+        (out / f"{sheet.key}.csv").write_text(sheet.csv(), encoding="utf-8")
+    (out / name).write_bytes(drawn)
 
 
 def counted(recorded: RecordedTasks | None) -> str:

@@ -43,6 +43,8 @@ from sale.server.store.store import ServerStore
 LOG = logging.getLogger("sale.server")
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
+ROUNDS, ROUND_SECONDS = 3, 0.05
+"""Looks at the network before connections are closed: one accepts those that wait, the next reads what was sent."""
 GARBAGE = (10_000, 20, 20)
 """Thresholds of garbage collection: a request makes many objects and few cycles, which can wait for other requests."""
 
@@ -231,6 +233,9 @@ class Server(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._state.settings.leave_seconds):
                 await self._hurry.wait()
+        # Closing resets what the kernel has taken and this process has not read yet: on a busy machine, whole requests.
+        for _ in range(ROUNDS):
+            await asyncio.sleep(ROUND_SECONDS)
         self._state.draining = True
         # Whoever listens to events would otherwise keep the server from its end.
         self._state.hub.close()

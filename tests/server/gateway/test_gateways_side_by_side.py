@@ -223,9 +223,25 @@ class Balancer:
     turn: int = 0
     ended: int = 0
     """Tries that have come to an end, whichever."""
+    unanswered: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Gateway and session of requests of which not even the head of an answer has come."""
 
     def has_ended(self, tries: int) -> bool:
         return self.ended >= tries
+
+    def has_answered(self, served: Served) -> bool:
+        """To all that was sent there, if only that the answer begins."""
+        return not any(origin == served.origin for origin, _ in self.unanswered)
+
+    def client(self, streams: int) -> httpx.AsyncClient:
+        """One for so many streams at once, that tells when an answer begins."""
+
+        async def begun(response: httpx.Response) -> None:
+            url, session = response.url, response.request.headers["x-sale-session"]
+            self.unanswered.discard((f"{url.scheme}://{url.netloc.decode()}", session))
+
+        limits = httpx.Limits(max_connections=streams, max_keepalive_connections=20)
+        return httpx.AsyncClient(limits=limits, event_hooks={"response": [begun]})
 
     async def ask(self, client: httpx.AsyncClient, session: str, *, again: bool) -> None:
         """One stream; with `again` once more at another gateway where it broke."""
@@ -234,10 +250,12 @@ class Balancer:
         while not tries or (again and not whole(tries[-1])):
             served = self.up[self.turn % len(self.up)]
             self.turn += 1
+            self.unanswered.add((served.origin, session))
             try:
                 tries.append(await listen(client, served.base_url, body, patience=HANG, **{"x-sale-session": session}))
             except httpx.HTTPError as error:
                 tries.append(repr(error))
+            self.unanswered.discard((served.origin, session))
             self.ended += 1
 
 
@@ -247,10 +265,6 @@ def whole(heard: Heard | str) -> bool:
 
 def is_leaving(served: Served) -> bool:
     return httpx2.get(f"{served.origin}/readyz", timeout=HANG).status_code == 503
-
-
-def new_client(streams: int) -> httpx.AsyncClient:
-    return httpx.AsyncClient(limits=httpx.Limits(max_connections=streams, max_keepalive_connections=20))
 
 
 async def test_forty_streams_survive_the_kill_of_one_gateway(pair: Pair) -> None:
@@ -267,7 +281,7 @@ async def kill_one_of_two(pair: Pair, streams: int) -> None:
     pair.more = FINITE
     one, two = await asyncio.to_thread(pair.start, "a", stopped=True), await asyncio.to_thread(pair.start, "b")
     balancer, sessions = Balancer([one, two]), [f"s{number}" for number in range(streams)]
-    async with new_client(streams) as client, asyncio.TaskGroup() as group:
+    async with balancer.client(streams) as client, asyncio.TaskGroup() as group:
         for session in sessions:
             group.create_task(balancer.ask(client, session, again=True))
         assert await asyncio.to_thread(one.wait, partial(balancer.has_ended, 5))
@@ -303,7 +317,7 @@ async def test_a_rolling_restart_under_load_fails_no_request(pair: Pair) -> None
             await balancer.ask(client, f"s{place}-{number}", again=False)
             number += 1
 
-    async with new_client(20) as client, asyncio.TaskGroup() as group:
+    async with balancer.client(20) as client, asyncio.TaskGroup() as group:
         for place in range(20):
             group.create_task(load(client, place))
         for name, old in zip(("c", "d"), served, strict=True):
@@ -314,6 +328,7 @@ async def test_a_rolling_restart_under_load_fails_no_request(pair: Pair) -> None
             assert await asyncio.to_thread(old.wait, partial(is_leaving, old))
             assert await asyncio.to_thread(old.wait, partial(balancer.has_ended, balancer.ended + 20))
             balancer.up = [one for one in balancer.up if one is not old]
+            assert await asyncio.to_thread(old.wait, partial(balancer.has_answered, old))
             old.process.send_signal(signal.SIGTERM)  # waits no longer for balancers
             assert await asyncio.to_thread(old.process.wait, HANG) == 0, old.said
         over.set()

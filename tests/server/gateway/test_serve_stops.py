@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import resource
 import signal
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -45,6 +47,41 @@ def test_what_was_answered_is_on_the_ledger(tmp_path: Path, number: signal.Signa
     assert all(answer.status_code == 200 for answer in answers)
     assert len(served.lines()) == 16
     assert "Traceback" not in served.said
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_was_sent_before_the_signal_is_answered(tmp_path: Path, *, leaves: bool) -> None:
+    """Requests that wait in the kernel when it stops: a busy server has not even accepted their connections."""
+    server = {"leave_seconds": HANG if leaves else 0.0}
+    with Wire() as wire, gateway(tmp_path, [wire.agent("only")], server=server, stopped=True, command=PLAIN) as served:
+        if leaves:
+            served.process.send_signal(signal.SIGTERM)
+            assert served.wait(lambda: ready(served)[0] == 503, HANG)
+        served.process.send_signal(signal.SIGSTOP)
+        connections = [sent(served) for _ in range(12)]
+        served.process.send_signal(signal.SIGTERM)
+        served.process.send_signal(signal.SIGCONT)
+        answers = [heard(one) for one in connections]
+        assert served.process.wait(HANG) == 0, served.said
+    assert [answer.split(b"\r\n", 1)[0] for answer in answers] == [b"HTTP/1.1 200 OK"] * len(answers)
+    assert len(served.lines()) == len(answers)
+
+
+def sent(served: Served) -> socket.socket:
+    """A connection on which a request has been sent."""
+    host, port = served.origin.removeprefix("http://").split(":")
+    body = json.dumps({"model": "only", "messages": [{"role": "user", "content": "Hello."}]})
+    connection = socket.create_connection((host, int(port)), timeout=HANG)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return connection
+
+
+def heard(connection: socket.socket) -> bytes:
+    """All that comes, to the end."""
+    with connection, contextlib.suppress(ConnectionResetError):
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+    return b"reset"
 
 
 def test_streams_may_end_and_who_takes_too_long_is_told(tmp_path: Path) -> None:

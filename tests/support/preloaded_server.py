@@ -136,14 +136,19 @@ class Server:
 
 
 def _taken(line: socket.socket) -> Wish | None:
-    head, streams, _, _ = socket.recv_fds(line, 8, 3)
-    length, text = int.from_bytes(head, "big"), b""
-    while len(text) < length:
-        more = line.recv(length - len(text))
-        if not more:
-            return None
-        text += more
-    return Wish(line, streams, json.loads(text))
+    """A launcher's wish; nothing where it was killed before it had said all of it."""
+    streams: list[int] = []
+    with contextlib.suppress(ConnectionError):
+        head, streams, _, _ = socket.recv_fds(line, 8, 3)
+        length, text = int.from_bytes(head, "big"), b""
+        while len(text) < length and (more := line.recv(length - len(text))):
+            text += more
+        if len(head) == 8 and len(text) == length:
+            return Wish(line, streams, json.loads(text))
+    line.close()
+    for stream in streams:
+        os.close(stream)
+    return None
 
 
 def become(wish: Wish) -> None:

@@ -151,7 +151,7 @@ class UpstreamCall:
             raise ApiError(
                 "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
             ) from error
-        optional = self.asked.optional | ({USAGE_IN_STREAMS} if self.asked.adds_usage else set[str]())
+        optional = self.asked.optional | ({USAGE_IN_STREAMS} if self.asked.adds_usage else frozenset[str]())
         self.refused = state.dialects.refused_by(address) & optional
         while True:
             try:
@@ -162,7 +162,7 @@ class UpstreamCall:
                     raise
                 self.refused |= more
             else:
-                state.dialects.learn(address, self.refused)
+                state.dialects.learn(address, self.refused, optional - self.refused)
                 return
 
     async def _send(

@@ -8,6 +8,7 @@ from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, EffortDec
 from sale.market import Market
 from sale.server.gateway.abilities import NONE, Abilities, Needs
 from sale.server.gateway.errors import ApiError, unknown_model
+from sale.types import Call
 from sale.types.labels import Requirements
 
 MARKET = "sale"
@@ -54,10 +55,17 @@ class MarketHandle:
         declared = self._dearest[agent]
         return (dollars if declared is None else max(declared, dollars or 0.0)), tokens
 
-    def record_cost(self, agent: str, dollars: float, tokens: int) -> None:
-        """Note the cost of a piece of work: the next may cost as much."""
-        most, longest = self._seen.get(agent, (0.0, 0))
-        self._seen[agent] = (max(most, dollars), max(longest, tokens))
+    def record_work(self, done: Call, needs: Needs) -> None:
+        """Note the cost of a piece of work, as the next may cost as much, and what its agent has taken, if it was done.
+
+        Args:
+            done: The work.
+            needs: Of the request it was done for.
+        """
+        most, longest = self._seen.get(done.agent, (0.0, 0))
+        self._seen[done.agent] = (max(most, done.dollars), max(longest, done.usage.total))
+        if done.error is None:
+            self.abilities.take(done.agent, needs)
 
     def may_answer(self, name: str, allowed: frozenset[str] | None, *, tools: bool, require: Requirements) -> bool:
         """Return whether an agent is there, a key may use it, and it may answer; arguments as for `eligible_agents`."""

@@ -357,7 +357,7 @@ class Turn:
             held: The session it was made for.
         """
         self.state.hub.publish(self.auction_id or "", CallSettled(call=done))
-        self.handle.record_cost(done.agent, done.dollars, done.usage.total)
+        self.handle.record_work(done, self.asked.needs)
         self.usage, self.cached = self.usage + done.usage, self.cached + call.tally.cached
         self.work_dollars += done.dollars
         self.counted = self.counted and call.counted

@@ -8,7 +8,7 @@ from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, EffortDec
 from sale.market import Market
 from sale.server.gateway.abilities import NONE, Abilities, Needs
 from sale.server.gateway.errors import ApiError, unknown_model
-from sale.types import Call
+from sale.types import Call, Usage
 from sale.types.labels import Requirements
 
 MARKET = "sale"
@@ -97,6 +97,17 @@ class MarketHandle:
                 "no agent can call a client's tools: none has an endpoint", name="tools_unsupported", param="tools"
             )
         return self.abilities.keep_able(self.market.admission.filter_agents(able, require), needs)
+
+    def rank_for_asides(self, first: str, names: Collection[str]) -> list[str]:
+        """Return agents in the order in which requests beside a conversation are sent: the first, then the cheapest.
+
+        Args:
+            first: Asked before the others, if it may be asked.
+            names: Of the agents that may be asked.
+        """
+        asked = Usage(input_tokens=1, output_tokens=1)
+        cheapest = sorted(names, key=lambda name: self.agents[name].price.dollars(asked))
+        return [name for name in dict.fromkeys([first, *cheapest]) if name in names]
 
     def at_effort(self, names: Collection[str], effort: str | None) -> Collection[str]:
         """Return those agents whose settings give this effort, or none; all of them where that leaves none.

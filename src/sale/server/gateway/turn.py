@@ -88,13 +88,13 @@ class Turn:
             await self._ask(agent, "", None)
 
     async def _aside(self) -> None:
-        """Answer a request that is not a turn: by the session's agent, else the incumbent; others if that one fails."""
-        held = await self._find() if self.session_id else None
-        able = self._eligible()
-        first = held.session.agent if held is not None and self._fits(held) else self.handle.incumbent.name
-        asked = Usage(input_tokens=1, output_tokens=1)
-        cheapest = sorted(able, key=lambda name: self.handle.agents[name].price.dollars(asked))
-        names = [name for name in dict.fromkeys([first, *cheapest]) if name in able]
+        """Answer a request that is not a turn: by the session's agent, the incumbent, or, not in the shadow, others."""
+        held, able = await self._find() if self.session_id else None, self._eligible()
+        first = held.session.agent if held is not None and self._fits(held) else None
+        if arm_of(self.state.settings, self.holder.key_id, self.session_id or "") == "shadow":
+            names = [first or incumbent_among(self.handle, able).name]
+        else:
+            names = self.handle.rank_for_asides(first or self.handle.incumbent.name, able)
         for place, name in enumerate(names, 1):
             try:
                 await self._ask(self.handle.agents[name], "", None)

@@ -40,10 +40,9 @@ class MarketHandle:
         self._retired = False
         self._closed = False
 
-    @property
-    def models(self) -> list[str]:
-        """The names that clients can use: the market, and each agent."""
-        return [MARKET, *self.agents]
+    def list_models(self, allowed: frozenset[str] | None) -> list[str]:
+        """Return the names that a key's clients can use: the market, and each agent it may use, `None` for all."""
+        return [MARKET, *(name for name in self.agents if allowed is None or name in allowed)]
 
     def reach(self, agent: str) -> DirectEndpoint | None:
         """Return an agent's endpoint; `None` where it has none."""
@@ -127,9 +126,7 @@ class MarketHandle:
             RequirementError: It has not the labels that are required.
         """
         if model not in self.agents:
-            raise unknown_model(
-                model, [one for one in self.models if one == MARKET or allowed is None or one in allowed]
-            )
+            raise unknown_model(model, self.list_models(allowed))
         if allowed is not None and model not in allowed:
             raise ApiError(f"this key may not use {model!r}", status=403, name="agent_not_allowed", param="model")
         self.market.admission.filter_agents([model], require)

@@ -297,6 +297,44 @@ def test_what_can_be_left_out_of_a_translated_request_keeps_nobody_from_it(servi
         assert ask(gateway, HELLO, max_tokens=50).status_code == 400
 
 
+VALUES = [
+    pytest.param(
+        {
+            "message": "Invalid 'tools[0].function.name': string too long. Expected a string with maximum length 64, "
+            "but got a string with length 70 instead.",
+            "param": "tools[0].function.name",
+            "code": "string_above_max_length",
+        },
+        {"tools": [{"type": "function", "function": {"name": "x" * 70, "parameters": {"type": "object"}}}]},
+        id="the name of a tool",
+    ),
+    pytest.param(
+        {
+            "message": "max_tokens is too large: 32000. This model supports at most 16384 completion tokens.",
+            "param": "max_tokens",
+            "code": "invalid_value",
+        },
+        {"max_tokens": 32000},
+        id="the length of the answer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "odd"), VALUES)
+def test_a_value_that_one_endpoint_refuses_costs_it_nobody_elses_requests(
+    serving: Serving, error: Json, odd: Json
+) -> None:
+    """Coding clients ask for 32,000 tokens, and tools of MCP servers have long names."""
+    play = refusing(lambda body: any(body.get(name) == value for name, value in odd.items()), 400, **error)
+    with (
+        Wire(small=play) as wire,
+        serving(wire.agent("small"), wire.agent("large", price=3.0), auction=ALWAYS) as gateway,
+    ):
+        assert ask(gateway, HELLO, **odd).headers["x-sale-agent"] == "large"
+        others: list[Json] = [{"role": "user", "content": "Something that both can do. " * 20}]
+        assert ask(gateway, others, max_tokens=100, tools=[TOOL]).headers["x-sale-agent"] == "small"
+
+
 class TestLearning:
     NEEDS = Needs(features=frozenset({"image_url", "temperature", "tools"}), tokens=1000)
 
@@ -318,6 +356,36 @@ class TestLearning:
         found = {tokens: known.can("a", Needs(tokens=tokens)) for tokens in (2999, 3000, 9000)}
         assert found == {2999: True, 3000: False, 9000: False}
         assert known.can("a", Needs(features=frozenset({"max_tokens"}), tokens=10))
+
+    def test_what_an_agent_has_taken_it_does_not_refuse(self) -> None:
+        known = Abilities()
+        known.take("a", Needs(features=frozenset({"tools"}), tokens=3000))
+        known.learn("a", ApiError("tools and images are not supported here", status=400), self.NEEDS)
+        assert known.can("a", Needs(features=frozenset({"tools"}), tokens=9000))
+        assert not known.can("a", Needs(features=frozenset({"image_url"})))
+        known.learn("a", ApiError("the prompt is too long", status=400), Needs(tokens=2000))
+        assert known.can("a", Needs(tokens=2000))
+        known.learn("a", ApiError("the prompt is too long", status=400), Needs(tokens=4000))
+        assert not known.can("a", Needs(tokens=4000))
+        known.take("a", Needs(features=frozenset({"image_url"}), tokens=5000))
+        assert known.can("a", Needs(features=frozenset({"image_url"}), tokens=6000))
+        assert not known.is_limited("a")
+
+    def test_a_refusal_counts_for_an_hour(self) -> None:
+        now = 0.0
+        known = Abilities(clock=lambda: now)
+        known.learn("a", ApiError("images are not supported", status=400), self.NEEDS)
+        known.learn("a", ApiError("the prompt is too long", status=400), Needs(tokens=2000))
+        now = 3599.0
+        assert not known.can("a", Needs(features=frozenset({"image_url"})))
+        assert not known.can("a", Needs(tokens=2000))
+        now = 3600.0
+        assert known.can("a", Needs(features=frozenset({"image_url"}), tokens=2000))
+
+    def test_an_image_of_many_bytes_says_nothing_of_long_texts(self) -> None:
+        known = Abilities()
+        known.learn("a", ApiError("request entity too large", status=413), self.NEEDS)
+        assert known.can("a", Needs(tokens=100_000))
 
     def test_what_names_nothing_teaches_nothing(self) -> None:
         known = Abilities()

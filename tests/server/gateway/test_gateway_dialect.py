@@ -8,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from sale.models.address import Address
+from sale.server.gateway.dialect import Dialects
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.support.replies import Json
 from tests.support.wire import Out, Play, Request, Wire, whole
@@ -96,6 +98,36 @@ def test_marks_are_taken_out_of_tools_and_images_too(serving: Serving) -> None:
         assert answer.status_code == 200
         (message,) = wire.work()[-1].body["messages"]
         assert message["content"] == [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+
+
+def test_a_fifth_mark_costs_nobody_else_the_cache(serving: Serving) -> None:
+    play = refusing(
+        lambda body: str(body).count("cache_control") > 4,
+        "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+    )
+
+    def marked(count: int) -> Any:
+        part = {"type": "text", "text": "Hi.", "cache_control": {"type": "ephemeral"}}
+        return posted(gateway, messages=[{"role": "user", "content": [part] * count}])
+
+    with Wire(only=play) as wire, serving(wire.agent("only")) as gateway:
+        assert "x-sale-lost" not in marked(4).headers
+        assert marked(5).headers["x-sale-lost"] == "cache_control"
+        assert "x-sale-lost" not in marked(4).headers
+        assert str(wire.work()[-1].body).count("cache_control") == 4
+
+
+def test_a_refused_field_is_tried_again_after_an_hour() -> None:
+    now = 0.0
+    known = Dialects(clock=lambda: now)
+    place = Address(base_url="http://127.0.0.1/v1", model="m")
+    known.learn(place, {"top_k"}, frozenset({"max_tokens"}))
+    now = 3599.0
+    assert known.refused_by(place) == {"top_k"}
+    now = 3600.0
+    assert known.refused_by(place) == frozenset()
+    known.learn(place, {"top_k", "max_tokens"}, frozenset())
+    assert known.refused_by(place) == {"top_k"}, "it took the other one before"
 
 
 def test_what_is_refused_either_way_is_told_and_not_remembered(serving: Serving) -> None:

@@ -442,6 +442,17 @@ def test_tokens_are_counted_without_asking_anybody(gateway_of_one: Gateway, endp
     assert not endpoint.requests()
 
 
+def test_a_key_is_told_no_names_of_agents_it_may_not_use(gateway: Gateway) -> None:
+    assert gateway.store is not None
+    secret, _ = gateway.do(gateway.store.create_key("a", agents=["small"]))
+    for path in ("/messages", "/messages/count_tokens", "/chat/completions"):
+        body = {"model": "nobody", "max_tokens": 9, "messages": HI}
+        told = httpx2.post(f"{gateway.url}{path}", json=body, headers={"x-api-key": secret})
+        assert told.status_code == 404
+        assert "there are: sale, small" in told.text
+        assert "large" not in told.text
+
+
 def test_models_in_the_protocols_own_form(gateway_of_one: Gateway) -> None:
     with client(gateway_of_one) as claude:
         assert [model.id for model in claude.models.list()] == ["sale", "only"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+from codecs import BOM_UTF8
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sale.server.gateway.errors import ApiError
@@ -47,6 +48,19 @@ def test_wherever_it_is_cut(cuts: list[int], end: str, show: bool) -> None:
     assert sent.count(b"\n\n") == (5 if show else 4)
     assert (b"usage" in sent) is show
     assert b"[DONE]" not in sent, "its end is the sink's to say"
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=30))
+@example([1])
+@example([2])
+@example([3])
+def test_the_mark_of_its_byte_order_is_no_part_of_the_first_event(cuts: list[int]) -> None:
+    tally = StreamUsage()
+    relay = StreamRelay(tally, show_usage=False)
+    sent = fed(relay, BOM_UTF8 + stream().removeprefix(b": ping\n\n"), cuts)
+    relay.close()
+    assert tally.answer == "Grüß Gott"
+    assert BOM_UTF8 not in sent
 
 
 def test_without_done_a_finish_is_an_end_too() -> None:

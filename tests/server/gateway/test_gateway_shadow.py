@@ -174,6 +174,21 @@ def test_the_incumbents_errors_are_the_clients_and_the_others_stay_out_of_it(
         assert rows(gateway)["mine"].decided
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_titles_and_probes_are_the_incumbents_too(opening: Opening, endpoint: Endpoint, named: bool) -> None:
+    with opening(SHADOW, small="good", large="500-then-good") as gateway:
+        headers = {"x-claude-code-session-id": "mine"} if named else {}
+        body = {"model": "sale", "max_tokens": 50 if named else 1, "messages": said("Question?")}
+
+        def title() -> httpx2.Response:
+            return httpx2.post(f"{gateway.url}/messages", json=body, headers=headers, timeout=HANG)
+
+        first, second = title(), title()
+        assert (first.status_code, first.headers["x-sale-error"]) == (502, "upstream_failed")
+        assert second.headers["x-sale-agent"] == "large"
+        assert endpoint.requests("good@small") == []
+
+
 def test_a_new_task_changes_nothing_of_it(opening: Opening) -> None:
     with opening(SHADOW | {"reauction": "task"}, small="good", large="good") as gateway:
         answer = ask(gateway, said("Question?"), "mine")

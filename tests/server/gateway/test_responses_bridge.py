@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import httpx2
 import pytest
 from openai import OpenAI
 
@@ -197,3 +198,38 @@ def test_a_limit_reaches_who_knows_only_its_other_name(serving: Serving) -> None
     with Wire(only=strict) as wire, serving(wire.agent("only")) as gateway:
         assert asked(gateway, "Hi.", max_output_tokens=50).output_text == "fine"
         assert wire.work()[-1].body["max_completion_tokens"] == 50
+
+
+@pytest.mark.parametrize("kind", [["function"], {"type": "function"}, 5, True, None])
+def test_a_type_that_is_not_a_text_is_the_clients_mistake(serving: Serving, kind: Any) -> None:
+    typed = {"type": kind, "role": "user", "name": "look", "text": "Hi."}
+    places: list[Json] = [
+        {"tools": [typed]},
+        {"tools": [LOOK], "tool_choice": typed},
+        {"tools": [{"type": "namespace", "name": "n", "tools": [typed]}]},
+        {"input": [typed]},
+        {"input": [{"role": "user", "content": [typed]}]},
+        {"input": [{"type": "function_call_output", "call_id": "a", "output": [typed]}]},
+    ]
+    with Wire() as wire, serving(wire.agent("only")) as gateway:
+        for place in places:
+            found = httpx2.post(f"{gateway.url}/responses", json={"model": "only", "input": "Hi."} | place)
+            assert found.status_code == 400, (place, found.text)
+            assert found.json()["error"]["param"]
+        assert not wire.work()
+
+
+@pytest.mark.parametrize("finish", [["stop"], {"reason": "stop"}, 5])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_end_of_an_unknown_kind_is_an_end(serving: Serving, finish: Any, stream: bool) -> None:
+    async def odd(request: Request, out: Out) -> None:
+        if request.body.get("stream"):
+            await out.events(chunk({"content": "fine"}), chunk({}, finish))
+        else:
+            value = whole()
+            value["choices"][0]["finish_reason"] = finish
+            await out.body(value)
+
+    with Wire(only=odd) as wire, serving(wire.agent("only")) as gateway:
+        found = asked(gateway, "Hi.", stream=stream)
+        assert (found[-1].response if stream else found).status == "completed"

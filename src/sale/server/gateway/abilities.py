@@ -4,18 +4,24 @@ What the settings say an agent refuses it is never asked, and where all refuse i
 request is an estimate, so where it is too long for all, they are asked.
 
 An endpoint may refuse what another one takes: images, a parameter, a role, a request of this length. The turn then goes
-to the next best bid. If that one is answered, the fault was not the request's, and what the refusal names is kept: from
-then on the agent is not asked for such requests while another one can be. All this ends with the market, so settings
-that are read again begin anew.
+to the next best bid. If that one is answered, what the refusal names is kept for an hour: the agent is not asked for
+such requests while another one can be. All this ends with the market, so settings that are read again begin anew.
+
+A refusal may be of one value alone, which another endpoint did not mind: a tool's name that is too long, a limit that
+is too large. Other requests are not to go by that. So nothing is kept of a refusal that names a place within a
+field, or says that a field's value is out of bounds, and nothing that the agent has taken before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.token_estimate import LIMITS
 
 Json = dict[str, Any]
 
@@ -33,9 +39,19 @@ SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
 """Words by which a refusal names a need. A parameter is named as it is."""
 TOO_LONG: Final = (
     *("context length", "context_length", "context window", "context size", "maximum context", "input length"),
-    *("too long", "too large", "too many tokens", "token limit", "tokens per minute"),
+    "tokens per minute",
 )
 """Words by which a refusal names the length of a request."""
+BEYOND: Final = ("too long", "too large", "too many tokens", "token limit")
+"""Words that say so, too, where they are not of one field's value."""
+BOUNDS: Final = re.compile(r"(?:above|below|over|under)_(?:max|min)|invalid_type|missing_required")
+"""In the code of a refusal that is of a value."""
+MEDIA: Final = frozenset({"file", "image_url", "input_audio", "video_url"})
+"""Kinds of content whose bytes say nothing of their tokens."""
+KEPT_SECONDS: Final = 3600.0
+"""Seconds for which an agent is taken for one that refuses what it has refused."""
+MAX_TAKEN: Final = 256
+"""Names that are kept of what an agent has taken: clients may send fields of any name."""
 TOO_LARGE: Final = 413
 
 
@@ -78,30 +94,59 @@ def needs_of(body: Mapping[str, object], messages: Sequence[Mapping[str, Any]], 
     return Needs(features=frozenset(features), tokens=tokens)
 
 
+@dataclass(kw_only=True, slots=True)
+class _Learned:
+    """The refusals and the answers of an agent's endpoint, as far as they tell of later requests."""
+
+    lacking: dict[str, float] = field(default_factory=dict[str, float])
+    """Features that it refuses, and until when that is believed."""
+    limit: tuple[int, float] | None = None
+    """Tokens that are too many for it, and until when that is believed."""
+    taken: set[str] = field(default_factory=set[str])
+    """Features of requests that it has answered."""
+    longest: int = 0
+    """Tokens of the longest one."""
+
+
 class Abilities:
     """The requests that the agents of one market are known to refuse."""
 
     def __init__(
-        self, refuses: Mapping[str, Collection[str]] | None = None, contexts: Mapping[str, int] | None = None
+        self,
+        refuses: Mapping[str, Collection[str]] | None = None,
+        contexts: Mapping[str, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is known but what the settings say.
 
         Args:
             refuses: What a request may not have, in words of the settings, by the name of the agent.
             contexts: Tokens that one call may take, by the name of the agent.
+            clock: The time, in seconds.
         """
         self._declared = {agent: {WORDS.get(one, one) for one in words} for agent, words in (refuses or {}).items()}
-        self._lacking: dict[str, set[str]] = {agent: set(found) for agent, found in self._declared.items()}
-        self._limits: dict[str, int] = dict(contexts or {})
+        self._contexts: Mapping[str, int] = dict(contexts or {})
+        self._learned: dict[str, _Learned] = {}
+        self._clock = clock
 
     def is_limited(self, agent: str) -> bool:
         """Return whether there is any request that an agent is known to refuse."""
-        return agent in self._limits or bool(self._lacking.get(agent))
+        learned = self._learned.get(agent)
+        return agent in self._contexts or agent in self._declared or (learned is not None and _says_no(learned))
 
     def can(self, agent: str, needs: Needs) -> bool:
         """Return False where the agent is known to refuse such a request."""
-        limit = self._limits.get(agent)
-        return not self._lacking.get(agent, set()) & needs.features and (limit is None or needs.tokens < limit)
+        if self._declared.get(agent, set[str]()) & needs.features:
+            return False
+        if (context := self._contexts.get(agent)) is not None and needs.tokens >= context:
+            return False
+        learned = self._learned.get(agent)
+        if learned is None or not _says_no(learned):
+            return True
+        now = self._clock()
+        if learned.limit is not None and needs.tokens >= learned.limit[0] and now < learned.limit[1]:
+            return False
+        return not any(now < learned.lacking.get(one, now) for one in needs.features)
 
     def keep_able(self, agents: Iterable[str], needs: Needs) -> Collection[str]:
         """Return the agents that are not known to refuse such a request.
@@ -124,6 +169,21 @@ class Abilities:
             )
         return [name for name in found if self.can(name, needs)] or found
 
+    def take(self, agent: str, needs: Needs) -> None:
+        """Remember that an agent has answered a request: what it has is nothing that the agent refuses.
+
+        Args:
+            agent: The agent.
+            needs: Of the request.
+        """
+        learned = self._learned.setdefault(agent, _Learned())
+        learned.longest = max(learned.longest, needs.tokens)
+        learned.taken |= needs.features if len(learned.taken) < MAX_TAKEN else needs.features & SIGNS.keys()
+        if learned.limit is not None and needs.tokens >= learned.limit[0]:
+            learned.limit = None
+        for one in needs.features & learned.lacking.keys():
+            del learned.lacking[one]
+
     def learn(self, agent: str, refusal: ApiError, needs: Needs) -> None:
         """Remember what a refusal names. Another agent has taken the same request.
 
@@ -133,8 +193,38 @@ class Abilities:
             needs: Of the request.
         """
         told = f"{refusal.param or ''} {refusal.name or ''} {refusal.message}".lower()
-        if refusal.status == TOO_LARGE or any(sign in told for sign in TOO_LONG):
-            self._limits[agent] = min(needs.tokens, self._limits.get(agent, needs.tokens))
+        if _is_of_a_value(refusal, told, needs):
+            return
+        learned, until = self._learned.setdefault(agent, _Learned()), self._clock() + KEPT_SECONDS
+        if _is_of_length(refusal, told, needs):
+            if needs.tokens > learned.longest:
+                least = needs.tokens if learned.limit is None else min(needs.tokens, learned.limit[0])
+                learned.limit = (least, until)
             return
         named = {one for one in needs.features if any(sign in told for sign in SIGNS.get(one, (one.lower(),)))}
-        self._lacking.setdefault(agent, set()).update(named)
+        fresh = named - learned.taken if len(learned.lacking) < MAX_TAKEN else named & learned.lacking.keys()
+        learned.lacking |= dict.fromkeys(fresh, until)
+
+
+def _says_no(learned: _Learned) -> bool:
+    return bool(learned.lacking) or learned.limit is not None
+
+
+def _is_of_a_value(refusal: ApiError, told: str, needs: Needs) -> bool:
+    """Return whether a refusal is of what a field holds, and not of the field."""
+    if BOUNDS.search(refusal.name or ""):
+        return True
+    root = re.split(r"[.\[]", refusal.param or "", maxsplit=1)[0]
+    if root in needs.features and root != refusal.param:
+        return True
+    if any(sign in told for sign in TOO_LONG) or not any(sign in told for sign in BEYOND):
+        return False
+    return root in needs.features or any(name in told for name in LIMITS)
+
+
+def _is_of_length(refusal: ApiError, told: str, needs: Needs) -> bool:
+    """Return whether a refusal is of the length of a request."""
+    if any(sign in told for sign in TOO_LONG):
+        return True
+    beyond = refusal.status == TOO_LARGE or any(sign in told for sign in BEYOND)
+    return beyond and not needs.features & MEDIA

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from sale.auction import scoring
 from sale.auction.terms import AuctionTerms
 from sale.server.gateway.identity import KnownConversation, Place, ServedTurn
 from sale.server.store.types import Session
@@ -109,12 +111,23 @@ class ActiveSession:
         self.calls, self.earlier = list(kept.calls), list(kept.earlier)
         self.answer, self.followed = kept.answer, kept.followed
 
-    def pass_on(self, bid: Bid, reason: str) -> None:
-        """The present agent failed; another takes over with its own plan."""
+    def next_bid(self, bids: Sequence[Bid], asked: Collection[str]) -> Bid | None:
+        """Return the best bid of another agent: one that failed here before comes last, as its fault may be over.
+
+        Args:
+            bids: Of agents that may do the work.
+            asked: Agents that have failed in this turn.
+        """
+        out = {*asked, self.session.agent}
+        return scoring.next_best(bids, self.failed | out) or scoring.next_best(bids, out)
+
+    def pass_on(self, bid: Bid, reason: str) -> Outcome:
+        """The present agent failed, which is returned; another takes over with its own plan."""
         failure = Outcome(verdict="failure", judged_by="execution", detail=reason)
         self.earlier.append(Attempt(execution=self.execution(reason), outcome=failure))
         self.calls, self.answer, self.followed = [], "", False
         self.session = replace(self.session, agent=bid.agent, plan=bid.strategy.text)
+        return failure
 
     def renew(self, auction: Auction) -> None:
         """The conversation has been auctioned again, for another task."""

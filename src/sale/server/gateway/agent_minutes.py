@@ -53,18 +53,23 @@ class AgentMinutes:
     def _has_room(self, agent: str, reach: DirectEndpoint | None, asked: ChatRequest) -> bool:
         if reach is None or reach.tokens_per_minute is None:
             return True
-        return self._rates.wait_for_tokens(_key(agent), _most(asked, reach), reach.tokens_per_minute) is None
+        return self._rates.wait_for_tokens(_key(agent), most_tokens(asked, reach), reach.tokens_per_minute) is None
 
-    def reserve(self, agent: str, reach: DirectEndpoint, asked: ChatRequest) -> MinuteShare | None:
+    def reserve(self, agent: str, reach: DirectEndpoint, tokens: Callable[[], int]) -> MinuteShare | None:
         """Set aside the most tokens that a request can take; `None` where the agent has no limit.
+
+        Args:
+            agent: The agent.
+            reach: Its endpoint.
+            tokens: Gives their number, where there is a limit.
 
         Raises:
             ApiError: They do not fit into this minute: another agent may do it, or the client comes again.
         """
         if reach.tokens_per_minute is None:
             return None
-        key, tokens = _key(agent), _most(asked, reach)
-        second, wait = self._rates.tokens(key, tokens, reach.tokens_per_minute)
+        key, most = _key(agent), tokens()
+        second, wait = self._rates.tokens(key, most, reach.tokens_per_minute)
         if wait is not None:
             raise ApiError(
                 f"agent {agent!r} has used up its tokens_per_minute",
@@ -73,7 +78,7 @@ class AgentMinutes:
                 retry_after=wait,
                 elsewhere=True,
             )
-        return MinuteShare(self._rates, key, second, tokens)
+        return MinuteShare(self._rates, key, second, most)
 
 
 def _key(agent: str) -> str:
@@ -81,5 +86,6 @@ def _key(agent: str) -> str:
     return f"a:{hashlib.blake2b(agent.encode(), digest_size=15).hexdigest()}"
 
 
-def _most(asked: ChatRequest, reach: DirectEndpoint) -> int:
+def most_tokens(asked: ChatRequest, reach: DirectEndpoint) -> int:
+    """Return the most tokens that a request can take at an endpoint."""
     return asked.weight.max_tokens() + max_output_tokens(asked.body, reach.answer_tokens)

@@ -12,6 +12,7 @@ import orjson
 from sale.agents.protocol import Agent, DirectEndpoint
 from sale.errors import CallError
 from sale.models.address import EFFORT, Address
+from sale.server.gateway.agent_minutes import most_tokens
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.completion import as_chunks, as_completion
 from sale.server.gateway.dialect import RENAMED, USAGE_IN_STREAMS, refused_fields
@@ -127,13 +128,13 @@ class UpstreamCall:
         Raises:
             ApiError: There is no answer, or it broke off; `elsewhere` where another agent may do better.
         """
-        began, share = time.monotonic(), None
+        began, share, reach = time.monotonic(), None, self.reach
         try:
-            if self.reach is None:
+            if reach is None:
                 await self._execute(headers)
             else:
-                share = state.minutes.reserve(self.agent.name, self.reach, self.asked)
-                await self._forward(self.reach, state, headers)
+                share = state.minutes.reserve(self.agent.name, reach, lambda: most_tokens(self.asked, reach))
+                await self._forward(reach, state, headers)
         except ApiError as error:
             self.sent = self.sent and (error.spent or bool(self.tally.pieces))
             raise
@@ -151,7 +152,7 @@ class UpstreamCall:
             raise ApiError(
                 "the agent's model is not ready", status=502, name=error.code.replace(".", "_"), elsewhere=True
             ) from error
-        optional = self.asked.optional | ({USAGE_IN_STREAMS} if self.asked.adds_usage else set[str]())
+        optional = self.asked.optional | ({USAGE_IN_STREAMS} if self.asked.adds_usage else frozenset[str]())
         self.refused = state.dialects.refused_by(address) & optional
         while True:
             try:
@@ -162,7 +163,7 @@ class UpstreamCall:
                     raise
                 self.refused |= more
             else:
-                state.dialects.learn(address, self.refused)
+                state.dialects.learn(address, self.refused, optional - self.refused)
                 return
 
     async def _send(

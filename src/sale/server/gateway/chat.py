@@ -50,6 +50,8 @@ class RequestRecord:
     status: int = 500
     error: str | None = "internal"
     turn: Turn | None = None
+    line_id: str = field(default_factory=new_id)
+    """Of its line on the ledger, where there is no turn."""
     model: str = ""
     """Where there is no turn: the model, who answers, whether in a stream, and what it took."""
     agent: str | None = None
@@ -61,7 +63,7 @@ class RequestRecord:
         """The line."""
         turn = self.turn
         return LedgerEntry(
-            id=turn.line_id if turn else new_id(),
+            id=(turn or self).line_id,
             at=self.at,
             key_id=holder.key_id,
             session_id=turn.session_id if turn else None,
@@ -82,6 +84,17 @@ class RequestRecord:
             first_token_seconds=turn.first_seconds if turn else None,
             wait_seconds=turn.wait_seconds if turn else 0.0,
         )
+
+
+async def commit_line(state: GatewayState, noted: RequestRecord, holder: Holder) -> None:
+    """Put a request without a turn on the ledger, whose answer is whole, before the client sees its end.
+
+    Only where the settings want it so; it is noted once more when the request has ended.
+    """
+    if state.settings.ledger == "before":
+        line = replace(noted.line(holder, lambda _: 0.0), status=200, error=None)
+        with contextlib.suppress(StoreError):
+            await state.store.note(line, committed=True)
 
 
 class TurnEndpoint:

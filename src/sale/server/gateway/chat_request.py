@@ -153,9 +153,7 @@ def read_request(body: Json, size: int) -> ChatRequest:
     stream: object = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise _wrong("stream", "must be true or false")
-    for name in CHOICES:
-        if body.get(name) is not None and not (_is_int(body[name]) and 1 <= body[name] <= MAX_CHOICES):
-            raise _wrong(name, f"must be a number from 1 to {MAX_CHOICES}")
+    check_choices_asked(body)
     for name in ("max_tokens", "max_completion_tokens"):
         if body.get(name) is not None and not (_is_int(body[name]) and body[name] > 0):
             raise _wrong(name, "must be a number above 0")
@@ -180,6 +178,17 @@ def read_request(body: Json, size: int) -> ChatRequest:
         cache_key=cache_key if isinstance(cache_key, str) and cache_key else None,
         require=required_by_body(body),
     )
+
+
+def check_choices_asked(body: Mapping[str, Any]) -> None:
+    """See that the number of answers is one: money is set aside for so many.
+
+    Raises:
+        ApiError: It is written in another way, which an endpoint may understand all the same, or too large.
+    """
+    for name in CHOICES:
+        if body.get(name) is not None and not (_is_int(body[name]) and 1 <= body[name] <= MAX_CHOICES):
+            raise _wrong(name, f"must be a number from 1 to {MAX_CHOICES}")
 
 
 def read_model(body: Mapping[str, object]) -> str:

@@ -2,12 +2,15 @@
 
 A request of another protocol is translated, and some of what it says is said in fields that not every endpoint takes.
 Where an endpoint refuses one of these by name, the request is sent once more without it (`max_tokens`: under its other
-name), and later requests leave it out at once. Chat completions that a client wrote itself are never changed like this.
+name), and for an hour later requests leave it out at once. Not where the endpoint has taken the field before: then it
+refused what was in it (a fifth mark for caches, an effort that it does not know), and other requests keep theirs. Chat
+completions that a client wrote itself are never changed like this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, cast
 
 from sale.models.address import Address
@@ -40,20 +43,44 @@ SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
 REFUSALS: Final = frozenset({400, 422})
 
 
-class Dialects:
-    """Request fields that the endpoints of one process refuse."""
+KEPT_SECONDS: Final = 3600.0
+"""Seconds for which a field that was refused is left out."""
+Place = tuple[str, str]
+"""An endpoint's address, and the model there."""
 
-    def __init__(self) -> None:
-        """Nothing is known."""
-        self._refused: dict[tuple[str, str], frozenset[str]] = {}
+
+class Dialects:
+    """Request fields that the endpoints of one process refuse, and those that they have taken."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is known; `clock` gives the time in seconds."""
+        self._clock = clock
+        self._refused: dict[Place, dict[str, float]] = {}
+        self._taken: dict[Place, frozenset[str]] = {}
 
     def refused_by(self, address: Address) -> frozenset[str]:
         """The fields that an endpoint is known to refuse."""
-        return self._refused.get((address.base_url, address.model), frozenset())
+        found = self._refused.get((address.base_url, address.model))
+        if not found:
+            return frozenset()
+        now = self._clock()
+        return frozenset(name for name, until in found.items() if now < until)
 
-    def learn(self, address: Address, refused: frozenset[str]) -> None:
-        """Remember fields that were refused and without which the request was taken."""
-        self._refused[address.base_url, address.model] = self.refused_by(address) | refused
+    def learn(self, address: Address, refused: Collection[str], taken: frozenset[str]) -> None:
+        """Remember what became of the fields of a request that was answered.
+
+        Args:
+            address: Whose.
+            refused: Those that it was answered without.
+            taken: Those that it was answered with.
+        """
+        place = (address.base_url, address.model)
+        before = self._taken.get(place, frozenset())
+        if not taken <= before:
+            self._taken[place] = before = before | taken
+        fresh = set(refused) - self.refused_by(address) - before
+        if fresh:
+            self._refused.setdefault(place, {}).update(dict.fromkeys(fresh, self._clock() + KEPT_SECONDS))
 
 
 def refused_fields(error: ApiError, among: Collection[str]) -> frozenset[str]:

@@ -19,8 +19,8 @@ from sale.errors import RequirementError, SaleError
 from sale.models.address import Address
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import listed_embedding_price
-from sale.server.gateway.chat import MEGABYTE, RequestRecord, required_by_header
-from sale.server.gateway.chat_request import refuse_other_models
+from sale.server.gateway.chat import MEGABYTE, RequestRecord, commit_line, required_by_header
+from sale.server.gateway.chat_request import refuse_other_models, remove_own_fields, required_by_body
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.state import GatewayState
@@ -55,9 +55,12 @@ class EmbeddingsEndpoint:
         try:
             holder = await self._state.store.admit(exchange.secret)
             body = document(await exchange.body(self._state.settings.body_mb * MEGABYTE))
-            self._check_labels(holder.require | required_by_header(exchange))
+            self._check_labels(holder.require | required_by_body(body) | required_by_header(exchange))
+            remove_own_fields(body)
             async with exchange.watch_connection():
-                await exchange.reply(200, await self._paid(body, holder, noted))
+                answer = await self._paid(body, holder, noted)
+                await commit_line(self._state, noted, holder)
+                await exchange.reply(200, answer)
             noted.status, noted.error = 200, None
         except SaleError as error:
             told = as_api_error(error)

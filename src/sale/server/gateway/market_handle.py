@@ -8,6 +8,7 @@ from sale.agents.protocol import Agent, CostDeclaring, DirectEndpoint, EffortDec
 from sale.market import Market
 from sale.server.gateway.abilities import NONE, Abilities, Needs
 from sale.server.gateway.errors import ApiError, unknown_model
+from sale.types import Call, Usage
 from sale.types.labels import Requirements
 
 MARKET = "sale"
@@ -39,10 +40,9 @@ class MarketHandle:
         self._retired = False
         self._closed = False
 
-    @property
-    def models(self) -> list[str]:
-        """The names that clients can use: the market, and each agent."""
-        return [MARKET, *self.agents]
+    def list_models(self, allowed: frozenset[str] | None) -> list[str]:
+        """Return the names that a key's clients can use: the market, and each agent it may use, `None` for all."""
+        return [MARKET, *(name for name in self.agents if allowed is None or name in allowed)]
 
     def reach(self, agent: str) -> DirectEndpoint | None:
         """Return an agent's endpoint; `None` where it has none."""
@@ -54,10 +54,17 @@ class MarketHandle:
         declared = self._dearest[agent]
         return (dollars if declared is None else max(declared, dollars or 0.0)), tokens
 
-    def record_cost(self, agent: str, dollars: float, tokens: int) -> None:
-        """Note the cost of a piece of work: the next may cost as much."""
-        most, longest = self._seen.get(agent, (0.0, 0))
-        self._seen[agent] = (max(most, dollars), max(longest, tokens))
+    def record_work(self, done: Call, needs: Needs) -> None:
+        """Note the cost of a piece of work, as the next may cost as much, and what its agent has taken, if it was done.
+
+        Args:
+            done: The work.
+            needs: Of the request it was done for.
+        """
+        most, longest = self._seen.get(done.agent, (0.0, 0))
+        self._seen[done.agent] = (max(most, done.dollars), max(longest, done.usage.total))
+        if done.error is None:
+            self.abilities.take(done.agent, needs)
 
     def may_answer(self, name: str, allowed: frozenset[str] | None, *, tools: bool, require: Requirements) -> bool:
         """Return whether an agent is there, a key may use it, and it may answer; arguments as for `eligible_agents`."""
@@ -90,6 +97,17 @@ class MarketHandle:
             )
         return self.abilities.keep_able(self.market.admission.filter_agents(able, require), needs)
 
+    def rank_for_asides(self, first: str, names: Collection[str]) -> list[str]:
+        """Return agents in the order in which requests beside a conversation are sent: the first, then the cheapest.
+
+        Args:
+            first: Asked before the others, if it may be asked.
+            names: Of the agents that may be asked.
+        """
+        asked = Usage(input_tokens=1, output_tokens=1)
+        cheapest = sorted(names, key=lambda name: self.agents[name].price.dollars(asked))
+        return [name for name in dict.fromkeys([first, *cheapest]) if name in names]
+
     def at_effort(self, names: Collection[str], effort: str | None) -> Collection[str]:
         """Return those agents whose settings give this effort, or none; all of them where that leaves none.
 
@@ -108,9 +126,7 @@ class MarketHandle:
             RequirementError: It has not the labels that are required.
         """
         if model not in self.agents:
-            raise unknown_model(
-                model, [one for one in self.models if one == MARKET or allowed is None or one in allowed]
-            )
+            raise unknown_model(model, self.list_models(allowed))
         if allowed is not None and model not in allowed:
             raise ApiError(f"this key may not use {model!r}", status=403, name="agent_not_allowed", param="model")
         self.market.admission.filter_agents([model], require)

@@ -13,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 from sale.errors import SaleError
 from sale.server.gateway.errors import as_api_error, unknown_model
 from sale.server.gateway.exchange import Exchange
-from sale.server.gateway.market_handle import MARKET
 from sale.server.gateway.state import GatewayState
 
 BEGAN = 1_767_225_600
@@ -32,11 +31,7 @@ class ModelsEndpoint:
         exchange = Exchange(scope, receive, send)
         try:
             holder = await self._state.store.admit(exchange.secret)
-            names = [
-                name
-                for name in self._state.handle.models
-                if name == MARKET or holder.agents is None or name in holder.agents
-            ]
+            names = self._state.handle.list_models(holder.agents)
             wanted: str | None = scope.get("path_params", {}).get("model")
             if wanted is not None and wanted not in names:
                 raise unknown_model(wanted, names)

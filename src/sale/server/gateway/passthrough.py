@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -16,8 +17,16 @@ from starlette.types import Receive, Scope, Send
 
 from sale.agents.protocol import Agent, DirectEndpoint
 from sale.errors import CallError, SaleError
-from sale.server.gateway.chat import MEGABYTE, RequestRecord, required_by_header
-from sale.server.gateway.chat_request import read_model, refuse_other_models, remove_own_fields, required_by_body
+from sale.models.address import Address
+from sale.server.gateway.chat import MEGABYTE, RequestRecord, commit_line, required_by_header
+from sale.server.gateway.chat_request import (
+    check_choices_asked,
+    read_model,
+    refuse_other_models,
+    remove_own_fields,
+    required_by_body,
+)
+from sale.server.gateway.dialect import USAGE_IN_STREAMS, refused_fields
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, Headers, document
 from sale.server.gateway.market_handle import MARKET, MarketHandle
@@ -47,13 +56,34 @@ class _Passing:
     size: int
     agent: Agent
     reach: DirectEndpoint
-    tally: StreamUsage
+    holder: Holder
+    noted: RequestRecord
+    tally: StreamUsage = field(default_factory=StreamUsage)
     sent: bool = False
     """The endpoint may have worked on it."""
 
     @property
     def stream(self) -> bool:
         return self.body.get("stream") is True
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Fields that the gateway adds, and that are left out where an endpoint refuses them."""
+        return frozenset({USAGE_IN_STREAMS} if self.stream and self.body.get(USAGE_IN_STREAMS) is None else ())
+
+    def upstream_body(self, model: str, refused: Collection[str]) -> bytes:
+        """The body for the agent's endpoint, with usage at the end of a stream.
+
+        Args:
+            model: The name at the endpoint.
+            refused: Optional fields that the endpoint refuses.
+        """
+        body: Json = self.body | {"model": model}
+        remove_own_fields(body)
+        if self.stream and USAGE_IN_STREAMS not in refused:
+            options: object = self.body.get(USAGE_IN_STREAMS)
+            body[USAGE_IN_STREAMS] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        return orjson.dumps(body)
 
     @property
     def estimate(self) -> TokenEstimate:
@@ -68,6 +98,10 @@ class _Passing:
     @property
     def dollars(self) -> float:
         return self.agent.price.dollars(self.usage, cached=self.tally.cached)
+
+    def note_usage(self) -> None:
+        """Put what it has come to on its line."""
+        self.noted.usage, self.noted.dollars = self.usage, self.dollars
 
     def headers(self) -> Headers:
         """Headers about the agent and the price."""
@@ -107,11 +141,13 @@ class PassThroughEndpoint:
         handle.enter()
         sink = ChatSink(exchange, stream=True)
         try:
-            passing = self._read(document(raw), len(raw), handle, holder, required_by_header(exchange))
-            noted.model = noted.agent = passing.agent.name
+            require = holder.require | required_by_header(exchange)
+            agent, reach, body = self._read(document(raw), handle, holder, require)
+            noted.model = noted.agent = agent.name
+            passing = _Passing(body=body, size=len(raw), agent=agent, reach=reach, holder=holder, noted=noted)
             noted.streamed = passing.stream
             async with exchange.watch_connection():
-                await self._paid(passing, exchange, sink, holder, noted)
+                await self._paid(passing, exchange, sink)
             noted.status, noted.error = 200, None
         except SaleError as error:
             told = as_api_error(error)
@@ -127,14 +163,17 @@ class PassThroughEndpoint:
             await handle.leave()
             await self._state.store.note(noted.line(holder, lambda _: 0.0))
 
-    def _read(self, body: Json, size: int, handle: MarketHandle, holder: Holder, require: Requirements) -> _Passing:
-        """A request, and the agent it is for.
+    def _read(
+        self, body: Json, handle: MarketHandle, holder: Holder, require: Requirements
+    ) -> tuple[Agent, DirectEndpoint, Json]:
+        """The agent that a request is for, its endpoint, and the body.
 
         Raises:
             ApiError: It names none that can be asked.
         """
         model = read_model(body)
         refuse_other_models(body)
+        check_choices_asked(body)
         if body.get("stream") is not None and not (isinstance(body["stream"], bool) and self._kind == "completions"):
             raise ApiError("stream must be true or false", name="invalid_value", param="stream")
         if model == MARKET:
@@ -143,53 +182,65 @@ class PassThroughEndpoint:
                 name="unsupported",
                 param="model",
             )
-        agent = handle.find_agent(model, holder.agents, holder.require | required_by_body(body) | require)
+        agent = handle.find_agent(model, holder.agents, required_by_body(body) | require)
         reach = handle.reach(agent.name)
         if reach is None:
             raise ApiError(f"agent {agent.name!r} has no endpoint", name="unsupported", param="model")
-        return _Passing(body=body, size=size, agent=agent, reach=reach, tally=StreamUsage())
+        return agent, reach, body
 
-    async def _paid(
-        self, passing: _Passing, exchange: Exchange, sink: ChatSink, holder: Holder, noted: RequestRecord
-    ) -> None:
+    async def _paid(self, passing: _Passing, exchange: Exchange, sink: ChatSink) -> None:
         """The answer, with money and tokens set aside before and settled after, however it ends."""
-        prompts: object = passing.body.get("prompt")
-        several = len(cast("list[object]", prompts)) if isinstance(prompts, list) else 1
-        written = max_output_tokens(passing.body, passing.reach.answer_tokens) * max(1, several)
+        written = max_output_tokens(passing.body, passing.reach.answer_tokens) * _prompts(passing.body.get("prompt"))
         most = Usage(
             input_tokens=passing.estimate.max_tokens(), output_tokens=written if self._kind == "completions" else 0
         )
-        reservation = await self._state.store.reserve(holder, passing.agent.price.dollars(most), most.total)
+        reservation = await self._state.store.reserve(passing.holder, passing.agent.price.dollars(most), most.total)
+        share = None
         try:
+            share = self._state.minutes.reserve(passing.agent.name, passing.reach, lambda: most.total)
             await self._forwarded(passing, exchange, sink)
         finally:
-            noted.usage, noted.dollars = passing.usage, passing.dollars
-            await self._state.store.settle(reservation, dollars=noted.dollars, tokens=noted.usage.total)
+            if share is not None:
+                share.settle(passing.usage.total)
+            passing.note_usage()
+            await self._state.store.settle(reservation, dollars=passing.dollars, tokens=passing.usage.total)
 
     async def _forwarded(self, passing: _Passing, exchange: Exchange, sink: ChatSink) -> None:
         try:
             address = await passing.reach.address()
         except CallError as error:
             raise ApiError("the agent's model is not ready", status=502, name=error.code.replace(".", "_")) from error
-        body: Json = passing.body | {"model": address.model}
-        remove_own_fields(body)
-        if passing.stream:
-            options: object = body.get("stream_options")
-            body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        dialects, optional = self._state.dialects, passing.optional
+        refused = dialects.refused_by(address) & optional
+        while True:
+            try:
+                await self._sent(passing, address, refused, exchange, sink)
+            except ApiError as error:
+                passing.sent = error.spent or bool(passing.tally.pieces)
+                more = refused_fields(error, optional - refused)
+                if not more or sink.answering:
+                    raise
+                refused |= more
+            else:
+                dialects.learn(address, refused, optional - refused)
+                return
+
+    async def _sent(
+        self, passing: _Passing, address: Address, refused: frozenset[str], exchange: Exchange, sink: ChatSink
+    ) -> None:
+        """Ask the endpoint, once."""
         silence, seconds = self._state.settings.silence_seconds, None if passing.stream else passing.reach.seconds
+        body = passing.upstream_body(address.model, refused)
         passing.sent = True
-        try:
-            async with self._state.upstream.post(
-                address, f"/{self._kind}", orjson.dumps(body), silence=silence, seconds=seconds
-            ) as answer:
-                if passing.stream:
-                    await _relay(passing, answer, sink)
-                else:
-                    raw = self._checked(await answer.read_body(), answer, passing)
-                    await exchange.reply(200, raw, passing.headers())
-        except ApiError as error:
-            passing.sent = error.spent or bool(passing.tally.pieces)
-            raise
+        async with self._state.upstream.post(
+            address, f"/{self._kind}", body, silence=silence, seconds=seconds
+        ) as answer:
+            if passing.stream:
+                await self._relay(passing, answer, sink)
+            else:
+                raw = self._checked(await answer.read_body(), answer, passing)
+                await self._commit(passing)
+                await exchange.reply(200, raw, passing.headers())
 
     def _checked(self, raw: bytes, answer: UpstreamResponse, passing: _Passing) -> bytes:
         """The body of an answer, read for its usage.
@@ -212,26 +263,37 @@ class PassThroughEndpoint:
                 passing.tally.usage = Usage(input_tokens=tokens)
         return raw
 
+    async def _relay(self, passing: _Passing, answer: UpstreamResponse, sink: ChatSink) -> None:
+        """A stream on its way through, byte for byte."""
+        options: object = passing.body.get("stream_options")
+        wanted = isinstance(options, dict) and cast("Json", options).get("include_usage") is True
+        relay = StreamRelay(passing.tally, show_usage=wanted, hide=answer.hide)
 
-async def _relay(passing: _Passing, answer: UpstreamResponse, sink: ChatSink) -> None:
-    """A stream on its way through, byte for byte."""
-    options: object = passing.body.get("stream_options")
-    wanted = isinstance(options, dict) and cast("Json", options).get("include_usage") is True
-    relay = StreamRelay(passing.tally, show_usage=wanted, hide=answer.hide)
+        async def send(pieces: list[Piece]) -> None:
+            if pieces:
+                if not sink.answering:
+                    await sink.begin(passing.headers())
+                await sink.send_pieces(pieces)
 
-    async def send(pieces: list[Piece]) -> None:
-        if pieces:
-            if not sink.answering:
-                await sink.begin(passing.headers())
-            await sink.send_pieces(pieces)
+        async for data in answer.read_pieces():
+            await send(relay.feed(data))
+            if relay.done:
+                break
+        await send(relay.close())
+        await self._commit(passing)
+        await sink.finish(passing.tally)
+        await answer.drain()
 
-    async for data in answer.read_pieces():
-        await send(relay.feed(data))
-        if relay.done:
-            break
-    await send(relay.close())
-    await sink.finish(passing.tally)
-    await answer.drain()
+    async def _commit(self, passing: _Passing) -> None:
+        """The answer is whole: its line comes before its end, where the settings say so."""
+        passing.note_usage()
+        await commit_line(self._state, passing.noted, passing.holder)
+
+
+def _prompts(given: object) -> int:
+    """The number of prompts: a list holds several, unless it holds the tokens of one."""
+    found = cast("list[object]", given) if isinstance(given, list) else []
+    return max(1, sum(not isinstance(one, int | float) for one in found))
 
 
 async def _tell(exchange: Exchange, sink: ChatSink | None, error: ApiError) -> None:

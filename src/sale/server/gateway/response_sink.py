@@ -155,7 +155,7 @@ class ResponseSink:
         await self._exchange.end()
 
     def _status(self) -> str:
-        return "incomplete" if self._finish in CUT else "completed"
+        return "incomplete" if str(self._finish) in CUT else "completed"
 
     def _delta(self, said: Json, choice: Json, *, whole: bool = False) -> list[bytes]:
         """Return the events of a chunk.

@@ -73,7 +73,7 @@ class ResponseTools:
         return f"{namespace}__{name}" if isinstance(namespace, str) and namespace else name
 
     def _read(self, tool: Json, namespace: str | None) -> None:
-        kind, name = tool.get("type"), tool.get("name")
+        kind, name = kind_of(tool), tool.get("name")
         if kind in PROVIDED:
             self.lost.add(f"tools.{kind}")
         elif kind == "namespace" and namespace is None and isinstance(name, str):
@@ -95,6 +95,12 @@ class ResponseTools:
                 name="unsupported",
                 param="tools",
             )
+
+
+def kind_of(value: Mapping[str, Any]) -> str:
+    """The `type` of an item, a part or a tool; empty where it is not a text: a client may send anything."""
+    kind: object = value.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def text_input(arguments: str) -> str:

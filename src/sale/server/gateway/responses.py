@@ -17,7 +17,7 @@ from sale.server.gateway.prompts import tool_returned_text
 from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.response_fields import LOGPROBS, SAME, check_fields, read_include
 from sale.server.gateway.response_sink import ResponseSink
-from sale.server.gateway.response_tools import TEXT_INPUT, ResponseTools
+from sale.server.gateway.response_tools import TEXT_INPUT, ResponseTools, kind_of
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.store.types import Holder
@@ -174,7 +174,7 @@ def messages_of(given: object) -> list[Json]:
 
 
 def _add(messages: list[Json], item: Json, where: str) -> None:
-    kind: object = item.get("type", "message")
+    kind = kind_of(item) if "type" in item else "message"
     if kind == "message":
         role: object = item.get("role")
         if not isinstance(role, str):
@@ -260,7 +260,7 @@ def _parts(content: object, where: str) -> list[Json]:
 
 def _part(part: object, where: str) -> Json:
     fields = cast("Json", part) if isinstance(part, dict) else {}
-    kind: object = fields.get("type")
+    kind = kind_of(fields)
     if kind in TEXTS and isinstance(fields.get("text"), str):
         return {"type": "text", "text": fields["text"]}
     if kind == "refusal":
@@ -277,7 +277,7 @@ def _part(part: object, where: str) -> Json:
 
 
 def _choice(choice: object, tools: ResponseTools) -> object:
-    if isinstance(choice, dict) and cast("Json", choice).get("type") in {"function", "custom"}:
+    if isinstance(choice, dict) and kind_of(cast("Json", choice)) in {"function", "custom"}:
         return {"type": "function", "function": {"name": tools.name_of(cast("Json", choice))}}
     if not isinstance(choice, str):
         raise ApiError("this choice of tools is not supported", name="unsupported", param="tool_choice")

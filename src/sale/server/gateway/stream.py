@@ -6,6 +6,7 @@ way, so that the ledger has the usage, a broken stream is never taken for a whol
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -227,6 +228,8 @@ class StreamRelay:
         self._show = show_usage
         self._hide = hide
         self._waiting = b""
+        self._framed = False
+        """True once its beginning has come."""
         self._bare = b""
         self._words: list[str] = []
         """Of chunks that hold nothing else; not counted yet."""
@@ -242,6 +245,8 @@ class StreamRelay:
         """
         if self._waiting:
             data = self._waiting + data
+        if not self._framed:
+            data = self._past_mark(data)
         if b"\r" in data:
             held = b"\r" if data.endswith(b"\r") else b""  # perhaps half a line break
             data = data.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
@@ -252,6 +257,11 @@ class StreamRelay:
             return [piece for event in events if (piece := self._event(event)) is not None]
         finally:
             self._count_words()
+
+    def _past_mark(self, data: bytes) -> bytes:
+        """The beginning of a stream without the mark of its byte order, which belongs to no event."""
+        self._framed = len(data) >= len(BOM_UTF8)
+        return data.removeprefix(BOM_UTF8)
 
     def _count_words(self) -> None:
         """Count the words that have come, all at once, before anything is asked of the tally."""

@@ -34,7 +34,7 @@ from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.store.shadow import Arm
 from sale.server.store.types import Holder, Session, new_id
-from sale.types import Auction, Call, Outcome, Task, Usage
+from sale.types import Auction, Call, Task, Usage
 from sale.types.labels import Requirements
 
 LOST_CHARACTERS = 1000
@@ -88,13 +88,13 @@ class Turn:
             await self._ask(agent, "", None)
 
     async def _aside(self) -> None:
-        """Answer a request that is not a turn: by the session's agent, else the incumbent; others if that one fails."""
-        held = await self._find() if self.session_id else None
-        able = self._eligible()
-        first = held.session.agent if held is not None and self._fits(held) else self.handle.incumbent.name
-        asked = Usage(input_tokens=1, output_tokens=1)
-        cheapest = sorted(able, key=lambda name: self.handle.agents[name].price.dollars(asked))
-        names = [name for name in dict.fromkeys([first, *cheapest]) if name in able]
+        """Answer a request that is not a turn: by the session's agent, the incumbent, or, not in the shadow, others."""
+        held, able = await self._find() if self.session_id else None, self._eligible()
+        first = held.session.agent if held is not None and self._fits(held) else None
+        if arm_of(self.state.settings, self.holder.key_id, self.session_id or "") == "shadow":
+            names = [first or incumbent_among(self.handle, able).name]
+        else:
+            names = self.handle.rank_for_asides(first or self.handle.incumbent.name, able)
         for place, name in enumerate(names, 1):
             try:
                 await self._ask(self.handle.agents[name], "", None)
@@ -175,8 +175,9 @@ class Turn:
         """
         refusals: list[tuple[str, ApiError]] = []
         before: SessionWork | None = None
+        asked: set[str] = set()
         while True:
-            session = held.session
+            asked.add((session := held.session).agent)
             try:
                 await self._ask(self.handle.agents[session.agent], session.plan, held)
             except ApiError as error:
@@ -185,7 +186,7 @@ class Turn:
                 if error.refused:
                     before = before or held.work
                     refusals.append((session.agent, error))
-                if await self._pass_on(held, error):
+                if await self._pass_on(held, error, asked):
                     continue
                 if before is None:
                     raise
@@ -196,20 +197,19 @@ class Turn:
                     self.handle.abilities.learn(name, refusal, self.asked.needs)
                 return
 
-    async def _pass_on(self, held: ActiveSession, error: ApiError) -> bool:
-        """Give the session to the next best bid; whether there is one."""
+    async def _pass_on(self, held: ActiveSession, error: ApiError, asked: Collection[str] = ()) -> bool:
+        """Give the session to the next best bid of those not `asked` in this turn; whether there is one."""
         auction = held.auction or await self.state.load_auction(held)
         if auction is None:
             return False
         able = self._eligible()
-        bids = [bid for bid in auction.contenders if bid.agent in able]
-        bid = scoring.next_best(bids, held.failed | {held.session.agent})
+        if asked and held.session.agent not in asked and held.session.agent in able:
+            return True  # another turn has passed it on meanwhile
+        bid = held.next_bid([bid for bid in auction.contenders if bid.agent in able], asked)
         if bid is None:
             return False
-        reason = f"{error.name}: {error.message}"
-        failure = Outcome(verdict="failure", judged_by="execution", detail=reason)
+        failure = held.pass_on(bid, f"{error.name}: {error.message}")
         self.state.hub.publish(auction.id, AwardedAgain(failed=failure, bid=bid))
-        held.pass_on(bid, reason)
         return True
 
     async def _open(self) -> ActiveSession:
@@ -357,7 +357,7 @@ class Turn:
             held: The session it was made for.
         """
         self.state.hub.publish(self.auction_id or "", CallSettled(call=done))
-        self.handle.record_cost(done.agent, done.dollars, done.usage.total)
+        self.handle.record_work(done, self.asked.needs)
         self.usage, self.cached = self.usage + done.usage, self.cached + call.tally.cached
         self.work_dollars += done.dollars
         self.counted = self.counted and call.counted

@@ -127,11 +127,11 @@ class CountTokensEndpoint:
         """Answer one request."""
         exchange = Exchange(scope, receive, send)
         try:
-            await self._state.store.admit(exchange.secret)
+            holder = await self._state.store.admit(exchange.secret)
             raw = await exchange.body(self._state.settings.body_mb * MEGABYTE)
             check_version(exchange)
             request = read_conversation(document(raw))
-            names = self._state.handle.models
+            names = self._state.handle.list_models(holder.agents)
             if request.model not in names:
                 raise unknown_model(request.model, names)
             chat = to_chat(request).body

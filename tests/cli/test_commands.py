@@ -162,6 +162,19 @@ def test_a_number_that_makes_no_sense_is_a_mistake_in_the_command(shell: Shell, 
     assert "should not happen" not in done.err
 
 
+def test_names_in_records_of_others_do_not_drive_the_terminal(shell: Shell) -> None:
+    assert shell("run", "Name a prime number.", "--quiet").code == 0
+    assert shell("memory", "export", "records.jsonl").code == 0
+    line = json.loads((shell.folder / "records.jsonl").read_text(encoding="utf-8"))
+    text = json.dumps(line["record"]).replace("agent-1", "agent-1\\u001b]0;mine\\u0007\\u001b[2J")
+    line["record"] = json.loads(text.replace(line["record"]["id"], "\\u001b[2Jother"))
+    (shell.folder / "theirs.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    assert "1 record added" in shell("memory", "import", "theirs.jsonl").out
+    for asked in (("list",), ("show", "\x1b[2Jother"), ("show", "nothing"), ("search", "a prime number")):
+        done = shell("memory", *asked)
+        assert not {"\x1b", "\x07"} & {*done.out, *done.err}, asked
+
+
 def test_doctor_says_what_is_missing_and_what_it_costs(tmp_path: Path, endpoint: Endpoint) -> None:
     models = ("good", "no-logprobs", "prose-ballot", "401")
     (tmp_path / "sale.toml").write_text(settings(endpoint, *models), encoding="utf-8")

@@ -93,7 +93,7 @@ def fit(**options: Unpack[_FitOptions]) -> None:
     if options["if_due"]:
         asked = asyncio.run(_due(settings, since))
         if not (as_json and asked.due):
-            click.echo(document("due", asked) if as_json else "\n".join(asked.reasons))
+            click.echo(document("due", asked)) if as_json else output().print("\n".join(asked.reasons), soft_wrap=True)
         if not asked.due:
             return
     found = asyncio.run(_fit(settings, since, options))

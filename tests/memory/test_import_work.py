@@ -47,6 +47,12 @@ async def test_imported_work_counts_in_track_records_and_costs(memory: AuctionMe
     )
 
 
+async def test_imported_outcomes_say_nothing_of_this_markets_checks(memory: AuctionMemory, tmp_path: Path) -> None:
+    """Whoever judged that work was no check here: it is not listed as one, and feedback is not pushed out by it."""
+    await memory.import_work(table(tmp_path), prices=PRICES)
+    assert await memory.checked_answers() == ()
+
+
 async def test_the_same_file_again_adds_nothing_and_a_longer_one_what_is_new(
     memory: AuctionMemory, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ JUDGED = ("success", "failure")
 def read_checked_answers(connection: Connection, tenant: str | None = None) -> tuple[CheckedAnswer, ...]:
     """The answers that a check has passed or failed, of the latest auctions.
 
-    Past work that was imported is left out: whoever judged it is no check of this market.
+    Past work that was imported does not count: its judge is not a check of this market.
 
     Args:
         connection: Reading.

@@ -30,7 +30,7 @@ class KeyOptions(TypedDict, total=False):
     require: str | None
 
 
-MOST = 2**62
+MAX_STORED = 2**62
 """Nano-dollars, requests or tokens that a database has room for, twice over."""
 
 
@@ -99,11 +99,11 @@ def _check(name: str, limits: KeyLimits, now: datetime) -> None:
         raise InputError("the key has no name", hint="Say whose it is, or what for.")
     if name.startswith(secrets.MARK):
         raise InputError("the name looks like a key", hint="A name is shown in lists and on reports.")
-    if budget is not None and not (0 < budget < MOST / 1e9 and nano(budget)):
-        raise InputError(f"a budget is an amount of dollars above 0, and below {MOST / 1e9:,.0f}, not {budget!r}")
+    if budget is not None and not (0 < budget < MAX_STORED / 1e9 and nano(budget)):
+        raise InputError(f"a budget is an amount of dollars above 0, and below {MAX_STORED / 1e9:,.0f}, not {budget!r}")
     if limits.period is not None and budget is None:
         raise InputError(f"a period ({limits.period!r}) needs a budget", hint="Give the dollars per period, too.")
-    if wrong := [rate for rate in rates if not 1 <= rate < MOST]:
+    if wrong := [rate for rate in rates if not 1 <= rate < MAX_STORED]:
         raise InputError(
             f"a rate limit is a whole number from 1 up, and no more than a database takes, not {wrong[0]!r}"
         )

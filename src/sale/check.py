@@ -51,7 +51,7 @@ async def check_juror(juror: Respondent) -> None:
             question = Seat(respondent=juror, reads="bid").make_question(Task(text=text), strategy)
             bound = _bound(juror, question)
             answer = await _kept(juror.answer(question), CallError, f"answer, about {plan[:20]!r}")
-            if answer is None:
+            if answer is None or answer.fault:
                 continue
             answered += 1
             _need(0.0 <= answer.probability <= 1.0, f"the probability is {answer.probability!r}, not from 0 to 1")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.agents.contractor import Contractor
+from sale.agents.respondents import ModelRespondent
 from sale.auction import scoring
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.events import EvidenceFound, ShortlistMade
@@ -242,6 +243,18 @@ class TestSeats:
         agents = [Librarian(name, "something") for name in "abc"]
         auction = await held(agents, Seat(respondent=sure))
         assert [round(bid.scores[0].lead or 0.0, 6) for bid in auction.bids] == [-3.5, 2.0, -2.0]
+
+    async def test_a_paid_answer_that_is_neither_yes_nor_no_stands_on_the_bill(self) -> None:
+        mumbler = Librarian("m", None)
+        mumbler.model.script = persona(plan=PLAN, answer="Hard to say.")
+        seat = Seat(respondent=ModelRespondent(name="reader", juror=mumbler))
+        auction = await held([Librarian("a", "the gold is here")], seat)
+        (score,) = auction.bids[0].scores
+        assert score.imputed
+        assert "neither yes nor no: 'Hard to say.'" in (score.note or "")
+        (call,) = (call for call in auction.settlement.calls if call.stage == "judge")
+        assert call.usage.output_tokens > 0
+        assert call.dollars == pytest.approx(mumbler.price.dollars(call.usage)) != 0.0
 
     async def test_a_paid_seat_is_settled_at_the_price_of_its_juror(self) -> None:
         paid = Reader(price=Price(input=1.0, output=1.0, blended=1.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,17 @@ def test_an_auction_is_paid_for_where_it_is_held_and_jurors_where_they_speak(jur
     assert found.held == 1.0
     assert found.routing.extra_dollars == pytest.approx(paid)
     assert found.routing.extra_tokens == pytest.approx(40 * paid / 4e-6)
+
+
+def test_what_looks_cost_is_paid_whoever_judges() -> None:
+    looked = replace(TEST, auctions={at: _with_looks(row) for at, row in TEST.auctions.items()})
+    found = run(looked, DEV, OnlinePolicy(name="x", weights=weights(), hold=True), embed, seed=1)
+    assert found.routing.extra_dollars == pytest.approx(3e-6 + 5e-6)
+
+
+def _with_looks(row: AuctionRow) -> AuctionRow:
+    paid = {**row.paid, ("look", "large"): 5e-6}
+    return replace(row, paid=paid, dollars=sum(paid.values()), first_dollars=sum(paid.values()))
 
 
 def test_bids_that_tell_much_are_asked_for() -> None:

@@ -118,6 +118,63 @@ def test_memory_from_list_to_forget(shell: Shell) -> None:
     assert json.loads(shell("memory", "stats", "--json").out)["stats"]["tasks"] == 2
 
 
+@pytest.mark.parametrize("whose", [("--before", "2100-01-01"), ("--source", "import:a"), ("--tenant", "default")])
+def test_auctions_that_are_not_named_one_by_one_are_forgotten_only_after_a_question(
+    shell: Shell, whose: tuple[str, str]
+) -> None:
+    """Conditions add to the auctions that are named: whoever takes them for a narrower choice loses the others."""
+    assert shell("bid", "Name a prime number.", "--quiet").code == 0
+    (one,) = json.loads(shell("memory", "list", "--json").out)["summaries"]
+    done = shell("memory", "forget", one["id"], *whose, stdin="n\n")
+    assert done.code != 0
+    assert len(json.loads(shell("memory", "list", "--json").out)["summaries"]) == 1
+    assert "1 auction forgotten" in shell("memory", "forget", one["id"], *whose, "--yes").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("batch", "tasks.jsonl", "--out", "results.jsonl", "--cap", "nan"),
+        ("batch", "tasks.jsonl", "--out", "results.jsonl", "--cap", "inf"),
+        ("trial", "tasks.jsonl", "--cap", "nan"),
+        ("trial", "tasks.jsonl", "--cap", "1", "--margin", "nan"),
+        ("replay", "--imported", "--margin", "nan"),
+        ("fit", "--worth", "inf"),
+        ("fit", "--seed", "-1"),
+        ("memory", "list", "--limit", "9" * 20),
+        ("memory", "search", "a prime number", "--limit", "0"),
+        ("weights", "use", "9" * 20),
+        ("weights", "show", "9" * 5000),
+        ("spend", "--days", "9" * 9),
+        ("shadow", "report", "--days", "9" * 12),
+        ("ledger", "archive", "--to", "lines", "--keep-days", "9" * 9),
+        ("keys", "create", "one", "--rpm", "9" * 20),
+        ("keys", "create", "one", "--budget", "1e300"),
+        ("bench", "run", "record.jsonl", "--domain", "search", "--width", "0"),
+        ("bench", "run", "record.jsonl", "--domain", "search", "--orders", "-1"),
+        ("mcp", "--http", "--port", "70000"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_a_mistake_in_the_command(shell: Shell, arguments: tuple[str, ...]) -> None:
+    (shell.folder / "tasks.jsonl").write_text('{"id": "one", "text": "First."}\n', encoding="utf-8")
+    done = shell(*arguments)
+    assert done.code == 2, done.err
+    assert "should not happen" not in done.err
+
+
+def test_names_in_records_of_others_do_not_drive_the_terminal(shell: Shell) -> None:
+    assert shell("run", "Name a prime number.", "--quiet").code == 0
+    assert shell("memory", "export", "records.jsonl").code == 0
+    line = json.loads((shell.folder / "records.jsonl").read_text(encoding="utf-8"))
+    text = json.dumps(line["record"]).replace("agent-1", "agent-1\\u001b]0;mine\\u0007\\u001b[2J")
+    line["record"] = json.loads(text.replace(line["record"]["id"], "\\u001b[2Jother"))
+    (shell.folder / "theirs.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    assert "1 record added" in shell("memory", "import", "theirs.jsonl").out
+    for asked in (("list",), ("show", "\x1b[2Jother"), ("show", "nothing"), ("search", "a prime number")):
+        done = shell("memory", *asked)
+        assert not {"\x1b", "\x07"} & {*done.out, *done.err}, asked
+
+
 def test_doctor_says_what_is_missing_and_what_it_costs(tmp_path: Path, endpoint: Endpoint) -> None:
     models = ("good", "no-logprobs", "prose-ballot", "401")
     (tmp_path / "sale.toml").write_text(settings(endpoint, *models), encoding="utf-8")

@@ -190,6 +190,48 @@ def test_programs_and_functions_take_part_and_are_paid(
     assert again["spent"] == found["spent"]  # nothing was done twice
 
 
+OWN_SEARCH = """
+from sale.agents.tools.web.providers import SearchHit
+
+class Shelf:
+    name = "shelf"
+
+    async def search(self, query, limit):
+        return [SearchHit(title="Doubling", address="https://example.org/", snippet="To double is to add to itself.")]
+"""
+OWN_JUROR = """
+from sale import Answer, Price, Usage
+
+class Asked:
+    def __init__(self, name):
+        self.name, self.price = name, Price(input=100.0, output=0.0, blended=100.0)
+
+    async def answer(self, question):
+        return Answer(probability=0.5, usage=Usage(input_tokens=3))
+"""
+
+
+def test_fees_of_tools_and_jurors_outside_the_pool_are_paid_from_the_purse(
+    tmp_path: Path, served: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching = (
+        'execution = "consult"\nturns = 1\nlook = 1\n[agents.tools]\npython = false\n[agents.tools.search]\n'
+        'provider = "own_search:Shelf"\nprice_per_call = 0.004\n'
+    )
+    prepare(tmp_path, served, 4, small=searching)
+    with (tmp_path / "sale.toml").open("a", encoding="utf-8") as settings:
+        settings.write('[[jurors]]\nname = "asked"\nkind = "own_juror:Asked"\n')
+    (tmp_path / "own_search.py").write_text(OWN_SEARCH)
+    (tmp_path / "own_juror.py").write_text(OWN_JUROR)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = result_of(trial(tmp_path, "--cap", "1", "--keep-going", "--json"))
+    searched = 4 * (1 + 1) * 0.004  # a look and a search at work for each task
+    judged = 4 * 1 * 0.0003  # the one bid with evidence
+    assert found["spent"] == pytest.approx(billed(served, tmp_path) + searched + judged)
+    again = result_of(trial(tmp_path, "--cap", "1", "--keep-going", "--json"))
+    assert again["spent"] == found["spent"]
+
+
 def test_a_program_that_would_go_beyond_the_cap_is_not_begun(tmp_path: Path, served: Endpoint) -> None:
     prepare(tmp_path, served, 6)
     settings = (tmp_path / "sale.toml").read_text()

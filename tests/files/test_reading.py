@@ -98,6 +98,9 @@ def test_a_pipe_is_read_once_and_gone_back_in(tmp_path: Path) -> None:
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfh\xc3\xa9\r\n"), encoding="ascii"))
     assert read_text(STANDARD) == "hé\n"
+    monkeypatch.setattr(sys, "stdin", None)  # a shell has closed it: `<&-`
+    with pytest.raises(InputError, match="standard input: cannot be read: it is closed"):
+        read_text(STANDARD)
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

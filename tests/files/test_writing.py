@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -169,3 +170,9 @@ def test_paths_that_cannot_be_are_refused_in_a_line(path: str) -> None:
 def test_a_path_with_a_null_character_is_not_read() -> None:
     with pytest.raises(InputError, match="null character"):
         read_text(Path("a\0b"))
+
+
+def test_standard_output_that_is_closed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # a shell has closed it: `>&-`
+    with pytest.raises(OutputError, match="standard output: cannot be written: it is closed"):
+        write_text(Path("-"), "lost")

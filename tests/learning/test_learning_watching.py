@@ -56,6 +56,19 @@ def test_a_juror_that_turned_to_chance_is_found() -> None:
     assert "bids that good likes do worse" in good.message
 
 
+def test_bids_of_evidence_alone_are_predicted_by_their_scores() -> None:
+    """A market without plans awards by what jurors say of evidence: that is the chance that outcomes are held to."""
+
+    def without_plan(one: Bid) -> Bid:
+        return replace(one, strategy=replace(one.strategy, text="", tokens=0, entropy=None))
+
+    past, later = (
+        [replace(one, bids=tuple(map(without_plan, one.bids))) for one in held]
+        for held in (auctions(800), auctions(300, seed=5))
+    )
+    assert drift(later, model_of(past)) == ()
+
+
 @pytest.mark.parametrize("threshold", [50.0, 200.0])
 def test_false_alarms_are_at_least_as_rare_as_stated(threshold: float) -> None:
     """The mean run length to a false alarm is at least the threshold; runs cut off count as long as they were."""

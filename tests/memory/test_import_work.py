@@ -47,6 +47,27 @@ async def test_imported_work_counts_in_track_records_and_costs(memory: AuctionMe
     )
 
 
+async def test_work_whose_cost_nobody_knows_is_no_cost_and_does_not_stop_compaction(
+    memory: AuctionMemory, tmp_path: Path
+) -> None:
+    """No call of it is on record: a sum of none is null, which in a column of amounts was read as not a number."""
+    await memory.import_work(table(tmp_path))
+    task = Task(text="Name a prime.")
+    before = (await memory.track_records(task, ("small", "large")))["small"]
+    assert before.spent / before.costed == pytest.approx(0.001 * 1e6)
+    assert before.costed < before.successes + before.failures
+    assert (await memory.compact(1)).after < 4
+    after = (await memory.track_records(task, ("small", "large")))["small"]
+    assert (after.successes + after.failures, after.costed) == pytest.approx((2.0, 1.0))
+    assert after.spent / after.costed == pytest.approx(0.001 * 1e6)
+
+
+async def test_imported_outcomes_say_nothing_of_this_markets_checks(memory: AuctionMemory, tmp_path: Path) -> None:
+    """Whoever judged that work was no check here: it is not listed as one, and feedback is not pushed out by it."""
+    await memory.import_work(table(tmp_path), prices=PRICES)
+    assert await memory.checked_answers() == ()
+
+
 async def test_the_same_file_again_adds_nothing_and_a_longer_one_what_is_new(
     memory: AuctionMemory, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from inspect import isawaitable
+from math import nan
 from typing import cast
 
 import numpy as np
@@ -46,16 +47,16 @@ class ModelRespondent:
         return self.juror.price
 
     async def answer(self, question: Question, /) -> Answer:
-        """Ask once.
+        """Ask once; an answer that is neither yes nor no was paid for, and says so.
 
         Raises:
-            CallError: The model could not be asked, or its answer is neither yes nor no.
+            CallError: The model could not be asked.
         """
         request = JudgeRequest(prompt=question.prompt, max_tokens=ANSWER_TOKENS, schema=None)
         reply = await self.juror.judge(request)
         probability = probability_of_yes(reply.text, reply.logprobs)
         if probability is None:
-            raise BadReplyError(f"neither yes nor no: {reply.text[:80]!r}", where=self.name)
+            return Answer(probability=nan, usage=reply.usage, fault=f"neither yes nor no: {reply.text[:80]!r}")
         return Answer(probability=probability, usage=reply.usage)
 
 

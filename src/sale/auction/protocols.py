@@ -123,6 +123,8 @@ class Answer:
     probability: float
     """Of yes, in [0, 1]."""
     usage: Usage = field(default_factory=Usage)
+    fault: str = ""
+    """Why an answer that was paid for holds no probability; it is a missing vote then, and on the bill."""
 
 
 class Respondent(Protocol):

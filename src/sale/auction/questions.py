@@ -120,6 +120,8 @@ async def _asked(seat: Seat, sitting: JuryContext, strategy: Strategy) -> Vote:
 
 
 def _checked(answer: Answer, juror: str) -> float:
+    if answer.fault:
+        raise BadReplyError(answer.fault, where=juror)
     if not 0.0 <= answer.probability <= 1.0:
         raise BadReplyError(f"the probability is {answer.probability!r}, not from 0 to 1", where=juror)
     return answer.probability

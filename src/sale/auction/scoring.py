@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sale.auction.success_model import chance, expected_work, juror_feature, lead_feature
+from sale.auction.success_model import chance, expected_work, juror_feature, lead_feature, strategy_told
 from sale.types import Bid, Price, Score, Strategy, TrackRecord, Vote, Weights
 
 MAX_SCORE = 5
@@ -142,7 +142,7 @@ def weigh(
         value += weights.track * (success_rate(track) - 0.5)
     else:
         cost = expected_work(model, strategy.agent, price, track)
-        told = strategy if strategy.text or scores else None
+        told = strategy_told(strategy, scores)
         probability = chance(model, strategy.agent, strategy=told, scores=scores, track=track)
         value, notes = model.worth * probability, ()
     return Bid(

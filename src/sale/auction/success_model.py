@@ -43,6 +43,11 @@ def bid_features(strategy: Strategy | None, scores: Sequence[Score]) -> dict[str
     return found
 
 
+def strategy_told(strategy: Strategy, scores: Sequence[Score]) -> Strategy | None:
+    """Return a bid's strategy as a model is asked about it; `None` where it tells nothing: no plan, and no score."""
+    return strategy if strategy.text or scores else None
+
+
 def track_feature(track: TrackRecord, rate: float, prior_evidence: float) -> float:
     """Log-odds of a track record, smoothed towards the agent's own rate.
 

@@ -200,7 +200,7 @@ class _OnlineMarket:
             bid = next_to_try(bids, tried, self.policy.weights, left) if shown == "failure" else None
             verdict = "failure" if bid is not None else _verdict(work)
             done.append(TrackedWork(agent=tried[-1], verdict=verdict, dollars=work.dollars))
-        paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage == "bid" or self._asked(agent)]
+        paid = [dollars for (stage, agent), dollars in auction.paid.items() if stage != "judge" or self._asked(agent)]
         share = sum(paid) / auction.first_dollars if held and auction.first_dollars > 0 else 0.0
         return _TaskOutcome(tuple(tried), tuple(done), sum(paid) if held else 0.0, share * auction.first_tokens, held)
 

@@ -56,7 +56,7 @@ class _CrossOptions(TypedDict):
     show_default=True,
     help="Do so many tasks without a plan, too, to see whether work comes out as on the record of the plans.",
 )
-@click.option("--width", default=1, show_default=True, help="Tasks done at once.")
+@click.option("--width", type=click.IntRange(min=1), default=1, show_default=True, help="Tasks done at once.")
 @config_option
 def cross_plans(record: Path, **options: Unpack[_CrossOptions]) -> None:
     """Record in RECORD what an agent does with another agent's plans.

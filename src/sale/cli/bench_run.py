@@ -54,9 +54,17 @@ class _RunOptions(TypedDict):
 @click.option("--tasks", "task_file", type=FILE, help="A task file in place of HST-open.")
 @click.option("--corpus", type=FILE, help="Passages to search in place of HST-open's.")
 @click.option("--first", type=click.IntRange(min=1), help="Only so many tasks, in the file's order.")
-@click.option("--orders", default=0, show_default=True, help="Also the whole market over so many random task orders.")
+@click.option(
+    "--orders",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Also the whole market over so many random task orders.",
+)
 @click.option("--judge", help="Also ask this agent, shown the reference, about every short answer.")
-@click.option("--width", default=4, show_default=True, help="Calls of one model made at once.")
+@click.option(
+    "--width", type=click.IntRange(min=1), default=4, show_default=True, help="Calls of one model made at once."
+)
 @click.option("--borrow", type=FILE, multiple=True, help="Another record: calls on it are copied, not made again.")
 @config_option
 def run(record: Path, **options: Unpack[_RunOptions]) -> None:

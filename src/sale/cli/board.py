@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 
 from rich.console import Group, RenderableType
@@ -15,6 +14,7 @@ from sale.auction.jury_words import describe_jury, list_jurors
 from sale.auction.value_of_information import explain_not_held, measure_benefit
 from sale.cli.bid_table import BidTable, explain_bids, has_chances
 from sale.cli.tables import make_list
+from sale.cli.typography import without_controls
 from sale.types import Attempt, Auction, Outcome, Result
 from sale.wording import quantity
 
@@ -26,7 +26,6 @@ READS = (
     'a juror reads what agents found when they looked (look = 1), unless its [[jurors]] table says reads = "plan" or '
     '"bid".'
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def money(dollars: float) -> str:
@@ -40,7 +39,7 @@ def money(dollars: float) -> str:
 
 def plain(text: str) -> str:
     """Text of a model without control characters, so that it cannot drive the reader's terminal."""
-    return _CONTROL.sub("�", text)
+    return without_controls(text)
 
 
 def clip(text: str, length: int = TASK_LENGTH) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sale.auction import scoring
 from sale.auction.attempt_order import check_pays
+from sale.auction.failure_cost import with_failure_cost
 from sale.cli.tables import make_table
 from sale.learning.check_errors import CheckHistory, estimate_errors
 from sale.learning.check_intervals import Interval, error_intervals
@@ -33,7 +34,7 @@ class KnownCheck:
     """Share of right answers that it fails."""
     pays: float | None
     """Share of the latest tasks on which the plan of attempts would use it; 0: it is too weak to pay. `None`: the
-    weights hold no success model, or one attempt is all that the rules allow."""
+    weights hold no success model, one attempt is all that the rules allow, or no auction had several bidders."""
 
 
 def estimate_checks(
@@ -45,18 +46,20 @@ def estimate_checks(
         answers: What checks said of them.
         rules: The prior, and how many may try.
         weights: In use; those with a success model say whether a check pays.
-        examples: Past auctions, whose bids are weighed again.
+        examples: Past auctions, whose bids are weighed again; those with one bidder, as of imported work, tell nothing.
     """
+    tried = [one for one in examples if len({bid.agent for bid in one.bids}) > 1][-LATEST:]
+    weights = weights and with_failure_cost(weights, rules.failure_dollars)  # as the market counts
     found: list[KnownCheck] = []
     for name in sorted({one.check for one in answers}):
         history = CheckHistory.of(answers, name)
         errors = estimate_errors(history, rules.check)
         false_pass, false_fail = error_intervals(history, rules.check)
         pays = None
-        if weights is not None and (model := weights.model) is not None and rules.attempts > 1 and examples:
+        if weights is not None and (model := weights.model) is not None and rules.attempts > 1 and tried:
             bids = [
                 [scoring.weigh(bid.strategy, bid.price, bid.scores, weights, bid.track) for bid in example.bids]
-                for example in examples[-LATEST:]
+                for example in tried
             ]
             used = [check_pays(own, model, rules.attempts, errors) for own in bids]
             pays = sum(used) / len(used)
@@ -82,7 +85,7 @@ def check_table(found: Sequence[KnownCheck]) -> Table:
     table = make_table("check", *figures, "does it pay?", right=figures)
     for one in found:
         says = (
-            "not known: several attempts and a success model are needed"
+            "not known: it takes several attempts, a success model, and auctions of several agents"
             if one.pays is None
             else "too weak to pay"
             if one.pays == 0.0

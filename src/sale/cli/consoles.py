@@ -1,12 +1,12 @@
 """The consoles of the command. Apart from the options, as the library takes a while to load.
 
+What is printed never drives the terminal: records of others, too, hold names and texts that were meant to.
 Where the terminal asks for plain characters (`TERM=dumb`, or `SALE_ASCII` is set) the boxes, marks and dashes of the
 command are ASCII; what others wrote is shown as it is, its typographic characters apart. Colours go by `NO_COLOR`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 
 from sale import config
-from sale.cli.typography import in_ascii
+from sale.cli.typography import in_ascii, without_controls
 
 
 class PlainConsole(Console):
@@ -23,8 +23,7 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
         """Of standard output, or of standard error."""
         super().__init__(markup=False, emoji=False, highlight=False, stderr=stderr, soft_wrap=soft_wrap)
-        if self.keeps_to_ascii:
-            self.push_render_hook(_AsciiHook())
+        self.push_render_hook(_TextHook(self.keeps_to_ascii))
 
     @property
     def keeps_to_ascii(self) -> bool:
@@ -54,27 +53,28 @@ class ResultConsole(PlainConsole):
         raise BrokenPipeError
 
 
-class _AsciiHook(RenderHook):
-    """Everything that is printed goes through `in_ascii`."""
+class _TextHook(RenderHook):
+    """Nothing that is printed drives the terminal, whoever wrote it; where it asks for ASCII, marks and dashes are."""
+
+    def __init__(self, keeps_to_ascii: bool) -> None:
+        self._keeps_to_ascii = keeps_to_ascii
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Wrap each of them."""
-        return [_InAscii(one) for one in renderables]
+        return [_Harmless(one, self._keeps_to_ascii) for one in renderables]
 
 
 @dataclass(frozen=True, slots=True)
-class _InAscii:
-    """A renderable whose marks and dashes are ASCII, one character for one, so that columns stay in line."""
+class _Harmless:
+    """A renderable without control characters; in ASCII one character stands for one, so that columns stay in line."""
 
     inner: RenderableType
+    keeps_to_ascii: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from _translated(console.render(self.inner, options))
+        for text, style, control in console.render(self.inner, options):
+            shown = text if control else without_controls(text)
+            yield Segment(in_ascii(shown) if self.keeps_to_ascii and not control else shown, style, control)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement.get(console, options, self.inner)
-
-
-def _translated(segments: Iterable[Segment]) -> Iterable[Segment]:
-    for text, style, control in segments:
-        yield Segment(text if control else in_ascii(text), style, control)

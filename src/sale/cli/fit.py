@@ -13,7 +13,7 @@ import click
 
 from sale import config
 from sale.cli.encode import document
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import FiniteRange, config_option, json_option, output
 from sale.cli.store import enter_memory
 from sale.cli.weights import describe_version
 from sale.cli.weights_in_force import in_force
@@ -60,7 +60,7 @@ def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | 
     "Unless given, as [learning] in sale.toml says, else utility; docs/learning.md says how they differ.",
 )
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only auctions begun on this day (UTC) or later.")
-@click.option("--worth", type=click.FloatRange(min=0, min_open=True), help="What a solved task is worth, in dollars.")
+@click.option("--worth", type=FiniteRange(min=0, min_open=True), help="What a solved task is worth, in dollars.")
 @click.option(
     "--spend",
     metavar="match|SHARE",
@@ -70,12 +70,12 @@ def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | 
 )
 @click.option(
     "--beyond",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     help="With `match`: a solved task more may always cost so many times what the best agent alone pays for one; "
     f"0: nothing beyond the match. Else as the weights in use were told, or {BEYOND:g}.",
 )
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2), help="Of the cross-validation.")
-@click.option("--seed", default=0, show_default=True, help="Draws the folds.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the folds.")
 @click.option("--use", is_flag=True, help="Put the weights in use at once.")
 @click.option("--if-due", is_flag=True, help="Only if drift or new outcomes ask for it; says why, or why not.")
 @config_option
@@ -93,7 +93,7 @@ def fit(**options: Unpack[_FitOptions]) -> None:
     if options["if_due"]:
         asked = asyncio.run(_due(settings, since))
         if not (as_json and asked.due):
-            click.echo(document("due", asked) if as_json else "\n".join(asked.reasons))
+            click.echo(document("due", asked)) if as_json else output().print("\n".join(asked.reasons), soft_wrap=True)
         if not asked.due:
             return
     found = asyncio.run(_fit(settings, since, options))

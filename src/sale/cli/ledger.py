@@ -9,7 +9,7 @@ import click
 
 from sale.cli.encode import document
 from sale.cli.keys import with_store
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import DAYS, config_option, json_option, output
 from sale.cli.tables import make_table
 from sale.wording import quantity
 
@@ -28,7 +28,7 @@ def ledger() -> None:
     help="The directory for the file; all machines that sum the ledger must see it.",
 )
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Lines from before this day (UTC).")
-@click.option("--keep-days", type=click.IntRange(min=1), help="Lines from before today and so many days (UTC).")
+@click.option("--keep-days", type=DAYS, help="Lines from before today and so many days (UTC).")
 @config_option
 @json_option
 def archive(

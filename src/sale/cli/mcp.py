@@ -17,7 +17,13 @@ from sale.server.mcp import PORT, serve_address, serve_streams
 @click.command()
 @config_option
 @click.option("--http", is_flag=True, help="Serve at an address of this machine (streamable HTTP).")
-@click.option("--port", type=int, default=PORT, show_default=True, help="The address's port; 0 for any that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="The address's port; 0 for any that is free.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr while weights are fetched.")
 def mcp(config_file: Path | None, *, http: bool, port: int, quiet: bool) -> None:
     """Serve the market to MCP clients: one tool, delegate(task).

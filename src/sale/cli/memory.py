@@ -14,7 +14,7 @@ from rich.text import Text
 from sale import config
 from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, money, outcome_line, plain
 from sale.cli.encode import document
-from sale.cli.options import FILE, config_option, json_option, output
+from sale.cli.options import FILE, LISTED, config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.cli.tables import make_table
 from sale.errors import InputError
@@ -35,7 +35,7 @@ def memory() -> None:
 
 
 @memory.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option("--limit", type=LISTED, default=20, show_default=True, help="How many, newest first.")
 @click.option("--agent", help="Only auctions this agent bid in.")
 @click.option(
     "--verdict", type=click.Choice(["success", "failure", "unknown"]), help="Only auctions with this outcome."
@@ -75,7 +75,7 @@ def show(auction: str, config_file: Path | None, *, as_json: bool) -> None:
 
 @memory.command()
 @click.argument("text")
-@click.option("--limit", default=8, show_default=True, help="How many, most similar first.")
+@click.option("--limit", type=LISTED, default=8, show_default=True, help="How many, most similar first.")
 @click.option("--tenant", help="Only auctions of this tenant.")
 @config_option
 @json_option
@@ -137,10 +137,14 @@ def forget(
     *,
     yes: bool,
 ) -> None:
-    """Delete auctions for good: AUCTIONS by id, or all before a day, from a source, or of a tenant."""
+    """Delete auctions for good: AUCTIONS by id, and all before a day, from a source, or of a tenant.
+
+    Of these three all that are given must hold. AUCTIONS are deleted besides.
+    """
     day = before.replace(tzinfo=UTC) if before else None
-    if not auctions and not yes and (day or source or tenant):
-        click.confirm("Delete them for good?", abort=True)
+    if not yes and (day or source or tenant):
+        besides = f", and {quantity(len(auctions), 'auction')} named," if auctions else ""
+        click.confirm(f"Delete all that are so{besides} for good?", abort=True)
     gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source, tenant=tenant))
     output().print(
         f"{quantity(gone.auctions, 'auction')} forgotten, and {quantity(gone.tasks, 'task')} of which nothing is left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -30,6 +31,23 @@ class FilePath(click.Path):
 
 
 FILE = FilePath()
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, without what is none (`nan`, which lies in every range) and without infinity."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
+
+
+DAYS = click.IntRange(1, 36_500)
+"""A number of days back from today: no calendar goes back for ever."""
+LISTED = click.IntRange(1, 1_000_000)
+"""A number of lines to show."""
 
 
 def config_option(command: F) -> F:

@@ -14,7 +14,7 @@ from rich.table import Table
 from sale import config
 from sale.cli.board import money
 from sale.cli.encode import document
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import FiniteRange, config_option, json_option, output
 from sale.cli.store import enter_memory
 from sale.cli.tables import make_table
 from sale.errors import InputError
@@ -44,7 +44,7 @@ class _ReplayOptions(TypedDict):
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 0.5, min_open=True),
+    type=FiniteRange(0, 0.5, min_open=True),
     default=0.05,
     show_default=True,
     help="With --imported: as good means worse on no more than this share of the tasks.",

@@ -13,7 +13,7 @@ from rich.table import Table
 from sale import config
 from sale.cli.board import money, plain
 from sale.cli.encode import document
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import DAYS, config_option, json_option, output
 from sale.cli.store import enter_memory
 from sale.server.shadow_report import ALARMS, ArmReport, Estimate, ShadowReport, read_report
 from sale.server.store.store import ServerStore
@@ -30,7 +30,7 @@ def shadow() -> None:
 
 
 @shadow.command()
-@click.option("--days", type=click.IntRange(min=1), help="Conversations that began in the last so many days.")
+@click.option("--days", type=DAYS, help="Conversations that began in the last so many days.")
 @config_option
 @json_option
 def report(days: int | None, config_file: Path | None, *, as_json: bool) -> None:

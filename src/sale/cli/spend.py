@@ -11,7 +11,7 @@ from rich.table import Table
 from sale.cli.board import money, plain
 from sale.cli.encode import document
 from sale.cli.keys import with_store
-from sale.cli.options import config_option, json_option, output
+from sale.cli.options import DAYS, config_option, json_option, output
 from sale.cli.tables import make_table
 from sale.server.store.types import Grouping, Spending
 
@@ -25,7 +25,7 @@ from sale.server.store.types import Grouping, Spending
     help="What to sum by.",
 )
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="From this day on (UTC).")
-@click.option("--days", type=click.IntRange(min=1), help="Today and the days before it, so many in all (UTC).")
+@click.option("--days", type=DAYS, help="Today and the days before it, so many in all (UTC).")
 @config_option
 @json_option
 def spend(by: Grouping, since: datetime | None, days: int | None, config_file: Path | None, *, as_json: bool) -> None:

@@ -26,7 +26,7 @@ from sale.bench.trial.verdict import MIN_TASKS, TrialReport, Way, agents_clear, 
 from sale.cli.bench_run import leaves_of
 from sale.cli.encode import document
 from sale.cli.examples import examples, read_tasks
-from sale.cli.options import FILE, config_option, json_option, output
+from sale.cli.options import FILE, FiniteRange, config_option, json_option, output
 from sale.cli.past_files import FileOptions, file_options, said_of
 from sale.cli.past_screen import past_screen
 from sale.cli.past_trial import PastTrialResult, comparison, judge_files
@@ -74,7 +74,7 @@ class TrialResult:
 
 @click.command()
 @click.argument("tasks", required=False, type=click.Path(path_type=Path, exists=True))
-@click.option("--cap", type=click.FloatRange(min=0, min_open=True), help="The most to spend, in dollars.")
+@click.option("--cap", type=FiniteRange(min=0, min_open=True), help="The most to spend, in dollars.")
 @click.option(
     "--from",
     "past",
@@ -88,7 +88,7 @@ class TrialResult:
 @click.option("--judge", help="The agent that judges answers to tasks without a check.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 0.5, min_open=True),
+    type=FiniteRange(0, 0.5, min_open=True),
     default=0.05,
     show_default=True,
     help="As good means: worse on no more than this share of the tasks.",

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from sale.learning.health import JurorHealth
 
 DEFAULT = "default"
+MAX_DIGITS = 9
+"""Of a version."""
 DEFAULT_SAYS = (
     "Weights default: a stated prior, fitted on nothing. Full marks of the jury and full entropy are worth "
     f"{PRIOR_BUDGET:g} plans of {PRIOR_PLAN_TOKENS} tokens at the pool's highest price, {PRIOR_ENTROPY_SHARE:.0%} of "
@@ -343,7 +345,7 @@ def _shipped(settings: config.Settings) -> WeightSet:
 
 
 def _number_of(version: str, otherwise: str) -> int:
-    if not version.isdecimal():
+    if not version.isdecimal() or len(version) > MAX_DIGITS:
         raise InputError(
             f"{version!r} is no version", hint=f"A number that `sale weights list` shows, or `{otherwise}`."
         )

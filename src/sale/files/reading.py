@@ -104,13 +104,16 @@ def reading(path: Path) -> Generator[BinaryIO]:
         try:
             stream = held.enter_context(_opened(path))
         except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+            name = "standard input" if path == STANDARD else str(path)
+            raise InputError(f"cannot be read: {error.strerror or error}", where=name) from error
         yield stream
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Generator[BinaryIO]:
     if path == STANDARD:
+        if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
+            raise OSError(errno.EBADF, "it is closed")
         with _copied(sys.stdin.buffer) as copy:
             yield copy
         return

@@ -113,6 +113,8 @@ def _destination(target: Path) -> Path | contextlib.AbstractContextManager[Binar
         OSError: It cannot be.
     """
     if target == STANDARD:
+        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  see `>&-`
+            raise OSError(errno.EBADF, "it is closed", str(target))
         return contextlib.nullcontext(sys.stdout.buffer)
     try:
         target = target.expanduser()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sale.auction.scoring import costed_tokens
-from sale.auction.success_model import ENTROPY, LENGTH, bid_features, juror_feature, lead_feature
+from sale.auction.success_model import ENTROPY, LENGTH, bid_features, juror_feature, lead_feature, strategy_told
 from sale.errors import InputError
 from sale.types import Bid, Example, TrackRecord
 
@@ -177,8 +177,7 @@ def _enter(table: Table, row: int, example: Example, places: dict[str, int], col
         table.author[at] = places[bid.agent]
         table.price[at] = bid.price
         table.outlay[at] = bid.price * costed_tokens(bid.strategy)
-        told = bid.strategy if bid.strategy.text or bid.scores else None  # as the market asks its model
-        for name, value in bid_features(told, bid.scores).items():
+        for name, value in bid_features(strategy_told(bid.strategy, bid.scores), bid.scores).items():
             table.features[row, column, columns[name]] = value
         table.tracks[at] = bid.track
         work = example.work.get(bid.agent)

@@ -22,7 +22,7 @@ from statistics import fmean
 from typing import Literal
 
 from sale.auction.scoring import MAX_SCORE
-from sale.auction.success_model import chance, juror_feature
+from sale.auction.success_model import chance, juror_feature, strategy_told
 from sale.errors import InputError
 from sale.types import Bid, Example, SuccessModel
 from sale.wording import quantity
@@ -107,8 +107,8 @@ def _judged(examples: Iterable[Example], model: SuccessModel) -> Iterator[_Judge
     for example in examples:
         for bid in example.bids:
             if (work := example.work.get(bid.agent)) is not None:
-                plan = bid.strategy if bid.strategy.text else None
-                chances = chance(model, bid.agent, strategy=plan, scores=bid.scores, track=bid.track)
+                told = strategy_told(bid.strategy, bid.scores)
+                chances = chance(model, bid.agent, strategy=told, scores=bid.scores, track=bid.track)
                 yield _JudgedExecution(auction=example.auction_id, bid=bid, success=work.success, chance=chances)
 
 

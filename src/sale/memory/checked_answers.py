@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
-from sale.memory.schema import auctions, outcomes
+from sale.memory.importers.into_memory import MODE
+from sale.memory.schema import auctions, executions, outcomes
 from sale.types import UNVERIFIED, CheckedAnswer
 
 LATEST = 2_000
@@ -16,11 +17,16 @@ JUDGED = ("success", "failure")
 def read_checked_answers(connection: Connection, tenant: str | None = None) -> tuple[CheckedAnswer, ...]:
     """The answers that a check has passed or failed, of the latest auctions.
 
+    Past work that was imported does not count: its judge is not a check of this market.
+
     Args:
         connection: Reading.
         tenant: Of this one's auctions; `None`: of all.
     """
-    chosen = select(auctions.c.key).where(auctions.c.status == "settled")
+    past = exists(
+        select(1).where(executions.c.auction == auctions.c.key, executions.c.mode == MODE).correlate(auctions)
+    )
+    chosen = select(auctions.c.key).where(auctions.c.status == "settled", ~past)
     if tenant is not None:
         chosen = chosen.where(auctions.c.tenant == tenant)
     keys = chosen.order_by(auctions.c.key.desc()).limit(LATEST).subquery()

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Double,
     Integer,
     and_,
     any_,
@@ -34,12 +35,14 @@ planned: Final = strategies.c.text != ""
 AWARDED: Final = frozenset({"awarded", "settled"})
 
 _paid = (
-    select(func.sum(calls.c.dollars))
+    select(func.sum(calls.c.dollars, type_=Double))
     .where(calls.c.dollars.between(0.0, MAX_DOLLARS))
     .where(calls.c.auction == executions.c.auction, calls.c.part == "execution")
     .where(calls.c.execution == executions.c.position)
     .scalar_subquery()
 )
+"""Nothing where no call is on record, as of imported work whose cost is not known (a column of `dollars` would read a
+null as not a number, which it stores so)."""
 
 
 class _Statements:

@@ -3,7 +3,8 @@
 It is a recorded run without the work that follows plans: the auction's bids are what is worth knowing of it. Calls are
 answered from the record where they are on it, and paid from a purse where they are not. Agents that the market does not
 ask itself (a `command`, a `function`) are set aside for by their price a task, or twice the dearest task so far: one
-execution of such an agent can cost more than that, which cannot be known beforehand.
+execution of such an agent can cost more than that, which cannot be known beforehand. Fees of tools, and jurors that do
+not ask a model of the pool, are paid once they are known.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Literal
 from sale.agents.contractor import Contractor
 from sale.agents.pool import OwnWrapper, agent_price
 from sale.agents.protocol import Agent, Tool
+from sale.agents.respondents import ModelRespondent
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
 from sale.bench.recording.log import FIRST_BIDS, read_record
@@ -27,7 +29,7 @@ from sale.config import AgentSettings, Settings
 from sale.errors import InputError, NoBidsError
 from sale.market import Market
 from sale.models.protocol import Model
-from sale.types import Outcome
+from sale.types import Call, Execution, Outcome
 
 IN_FLIGHT = 4
 """Tasks at once."""
@@ -73,6 +75,8 @@ class TrialRecorder(Recorder):
         super().__init__(record, tasks, settings, sandbox=sandbox, tools=tools, width=IN_FLIGHT)
         self._texts = {line["task"] for line in read_record(record) if line["kind"] == "task"}
         self._judge = self._judge_of(judge)
+        self._seated = {seat.name: isinstance(seat.respondent, ModelRespondent) for seat in self._seats}
+        """By juror of the settings, whether it asks a model of the pool, which is paid from the purse by itself."""
 
     def _judge_of(self, judge: str | None) -> Contractor | None:
         if judge is None:
@@ -119,10 +123,19 @@ class TrialRecorder(Recorder):
         except NoBidsError as error:
             self._nobody(error, task, order=name)
             return
-        bids = [call for call in auction.settlement.calls if (own := self._given.get(call.agent)) and not own.has_model]
-        if dollars := sum(call.dollars for call in bids):
-            self.purse.spend(dollars)
+        self._spend_beside(auction.settlement.calls)
         self._auction(auction, task, order=name)
+
+    def _spend_beside(self, calls: Sequence[Call]) -> None:
+        """Take from the purse what calls have cost that no model of the pool was asked for."""
+        if dollars := sum(call.dollars for call in calls if self._is_beside(call)):
+            self.purse.spend(dollars)
+
+    def _is_beside(self, call: Call) -> bool:
+        if call.stage in {"judge", "rejudge"} and call.agent in self._seated:
+            return not self._seated[call.agent]
+        own = self._given.get(call.agent)
+        return own is None or bool(call.tool) or not own.has_model
 
     async def _execute(self, agent: Agent, task: BenchTask, strategy: str | None) -> None:
         given = self._given[agent.name]
@@ -140,6 +153,20 @@ class TrialRecorder(Recorder):
         self._dearest[agent.name] = max(dollars, self._dearest.get(agent.name, 0.0))
         await self.purse.pay(number, dollars)
         self._execution(task, execution, strategy, await self.judge(task, execution.answer))
+
+    def _execution(
+        self,
+        task: BenchTask,
+        execution: Execution,
+        strategy: str | None,
+        outcome: Outcome,
+        planner: str | None = None,
+    ) -> None:
+        """As recorded runs do; the fees of tools, which are not known before, are taken from the purse now."""
+        known = (task.id, execution.agent, strategy or "") in self._executed
+        if not known and self._given[execution.agent].has_model:
+            self._spend_beside(execution.calls)
+        super()._execution(task, execution, strategy, outcome, planner)
 
     async def judge(self, task: BenchTask, answer: str) -> Outcome:
         """As recorded runs do; and by the judging agent where the task has no check of its own."""

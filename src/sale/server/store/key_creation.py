@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +28,10 @@ class KeyOptions(TypedDict, total=False):
     expires: datetime | None
     tenant: str | None
     require: str | None
+
+
+MAX_STORED = 2**62
+"""Nano-dollars, requests or tokens that a database has room for, twice over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,11 +99,13 @@ def _check(name: str, limits: KeyLimits, now: datetime) -> None:
         raise InputError("the key has no name", hint="Say whose it is, or what for.")
     if name.startswith(secrets.MARK):
         raise InputError("the name looks like a key", hint="A name is shown in lists and on reports.")
-    if budget is not None and not (0 < budget < math.inf and nano(budget)):
-        raise InputError(f"a budget is an amount of dollars above 0, not {budget!r}")
+    if budget is not None and not (0 < budget < MAX_STORED / 1e9 and nano(budget)):
+        raise InputError(f"a budget is an amount of dollars above 0, and below {MAX_STORED / 1e9:,.0f}, not {budget!r}")
     if limits.period is not None and budget is None:
         raise InputError(f"a period ({limits.period!r}) needs a budget", hint="Give the dollars per period, too.")
-    if any(rate < 1 for rate in rates):
-        raise InputError(f"a rate limit is a whole number from 1 up, not {min(rates)!r}")
+    if wrong := [rate for rate in rates if not 1 <= rate < MAX_STORED]:
+        raise InputError(
+            f"a rate limit is a whole number from 1 up, and no more than a database takes, not {wrong[0]!r}"
+        )
     if expires is not None and (expires.tzinfo is None or expires <= now):
         raise InputError(f"a key cannot end at {expires}", hint="Give a time to come, with its zone.")

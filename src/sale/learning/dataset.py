@@ -183,7 +183,7 @@ def _enter(table: Table, row: int, example: Example, places: dict[str, int], col
         work = example.work.get(bid.agent)
         if work is not None:
             table.success[at] = float(work.success)
-            table.dollars[at] = work.dollars
+            table.dollars[at] = np.nan if work.dollars is None else work.dollars
         if example.propensities:
             table.propensity[at] = example.propensities.get(bid.agent, 0.0)
         if bid.agent == example.winner:
@@ -202,7 +202,8 @@ def _groups(examples: Sequence[Example]) -> Ints:
 def _check(table: Table, examples: Sequence[Example]) -> None:
     """Figures that are not numbers would pass silently for unknown ones."""
     for row, example in enumerate(examples):
-        said = [work.dollars for work in example.work.values()] + list(example.propensities.values())
+        costs = [work.dollars for work in example.work.values() if work.dollars is not None]
+        said = [*costs, *example.propensities.values()]
         if not (np.isfinite(said).all() and np.isfinite(table.overhead[row]) and np.isfinite(table.outlay[row]).all()):
             raise InputError(
                 f"the record of auction {example.auction_id!r} holds a figure that is not finite",

@@ -92,11 +92,12 @@ def _robust(guess: Floats, table: Table, seen: Floats, *, least: float = 0.0) ->
 
 
 def _notes(table: Table, explored: Bools) -> tuple[str, ...]:
-    lacking = int((table.present & ~table.known).sum())
-    notes = [
-        f"{lacking} of {quantity(int(table.present.sum()), 'outcome')} were not observed: "
-        "P̂ of a success model fitted on other tasks stands in for them"
-    ]
+    notes: list[str] = []
+    if lacking := int((table.present & ~table.known).sum()):
+        notes.append(
+            f"{lacking} of {quantity(int(table.present.sum()), 'outcome')} were not observed: "
+            "P̂ of a success model fitted on other tasks stands in for them"
+        )
     if explored.any():
         rare = table.propensity[np.arange(len(table)), table.winner][explored] < MIN_PROPENSITY
         notes.append(

@@ -114,12 +114,15 @@ def _checked(connection: Connection, keys: Sequence[int]) -> frozenset[int]:
 
 
 def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Worked]]:
-    """Return the known work by auction and agent. Attempts of one agent are joined: any success, total cost."""
+    """Return the known work by auction and agent. Attempts of one agent are joined: any success, total cost.
+
+    Work without a call on record, as some that was imported, has a cost that is not known, as in track records.
+    """
     spent = select(calls.c.auction, calls.c.execution, sum_of_dollars(calls.c.dollars)).where(
         calls.c.part == "execution"
     )
     paid = connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction, calls.c.execution))
-    dollars = {(auction, number): sum_ or 0.0 for auction, number, sum_ in paid.all()}
+    dollars: dict[tuple[int, int], float] = {(auction, number): sum_ for auction, number, sum_ in paid.all()}
     place = (executions.c.auction, executions.c.position)
     done = select(*place, executions.c.agent, latest_verdict_on_work()).where(executions.c.auction.in_(keys))
     work: dict[int, dict[str, Worked]] = {}
@@ -128,7 +131,9 @@ def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Wo
             continue
         own = work.setdefault(auction, {})
         before = own.get(agent, Worked(success=False, dollars=0.0))
+        cost = dollars.get((auction, number))
         own[agent] = Worked(
-            success=before.success or verdict == SUCCESS, dollars=before.dollars + dollars.get((auction, number), 0.0)
+            success=before.success or verdict == SUCCESS,
+            dollars=None if cost is None or before.dollars is None else before.dollars + cost,
         )
     return work

@@ -13,8 +13,8 @@ class Worked:
     """The known result of one agent's work on one task."""
 
     success: bool
-    dollars: float
-    """Cost of the work, without the auction."""
+    dollars: float | None
+    """Cost of the work, without the auction; `None` where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,10 +6,17 @@ import math
 
 import pytest
 
-from sale.auction.entropy import strategy_entropy, token_entropy
+from sale.auction.entropy import strategy_entropy, token_entropies
+from sale.types import TokenLogprobs
 from tests.support.builders import token
 
 HALF, THIRD, QUARTER = math.log(1 / 2), math.log(1 / 3), math.log(1 / 4)
+
+
+def token_entropy(one: TokenLogprobs) -> tuple[float, float] | None:
+    """H_t of one token, in nats and normalised; `None` where its numbers are not probabilities."""
+    (nats,), (normalised,) = token_entropies([one])
+    return None if math.isnan(nats) else (float(nats), float(normalised))
 
 
 class TestOneToken:

@@ -22,11 +22,9 @@ from matplotlib.text import Text
 
 from sale.bench.figure_style import darken_for_text, ink_on, png, ramp, save, shade, spread, svg, whiskers
 from sale.bench.figures import (
-    TimeCurve,
     escalation_map,
     shapley_bars,
     success_by_bin,
-    success_by_time,
     win_share_lines,
     workload_bars,
 )
@@ -90,16 +88,8 @@ def escalation() -> Figure:
     )
 
 
-def times() -> Figure:
-    curves = [
-        TimeCurve(name="small", intercept=1.0, slope=-0.5, points=[(2.0, about(0.6)), (60.0, about(0.1))]),
-        TimeCurve(name="large", intercept=2.0, slope=-0.4),
-    ]
-    return success_by_time(curves)
-
-
 FIGURES: dict[str, Callable[[], Figure]] = {
-    made.__name__: made for made in (pareto, workload, wins, bins, shapley, escalation, times)
+    made.__name__: made for made in (pareto, workload, wins, bins, shapley, escalation)
 }
 every = pytest.mark.parametrize("made", FIGURES.values(), ids=FIGURES)
 ELSEWHERE = """
@@ -175,7 +165,6 @@ def test_what_is_given_is_written() -> None:
     assert {"8\n73 %", "9\n69 %", "0", "nobody\nn = 13", "1.5B\nn = 0"} <= texts(escalation())
     assert any("dearer than needed 20 % [15, 25]" in text for text in texts(escalation()))
     assert {"■ without memory", "■ with memory"} <= texts(shapley())
-    assert {"1 min", "8 min", "1 h", "8 h"} <= texts(times())
 
 
 def test_the_bars_are_as_high_as_the_shares() -> None:
@@ -190,7 +179,6 @@ def test_one_of_everything_can_be_drawn() -> None:
         win_share_lines([win_share(np.array([0]), 1)], ["only"]),
         success_by_bin({"a": {"x": lonely}}),
         shapley_bars(["only"], {"": [lonely]}),
-        success_by_time([TimeCurve(name="a", intercept=0.0, slope=0.0)], low=0.01, high=1),
     ]
     assert all(svg(figure).startswith(b"<?xml") for figure in figures)
 
@@ -202,7 +190,6 @@ def test_nothing_to_draw_is_refused() -> None:
         lambda: success_by_bin({}),
         lambda: success_by_bin({"a": {}}),
         lambda: shapley_bars(AGENTS, {}),
-        lambda: success_by_time([]),
     ):
         with pytest.raises(ValueError, match="nothing to draw"):
             empty()
@@ -210,8 +197,6 @@ def test_nothing_to_draw_is_refused() -> None:
         win_share_lines([np.ones((3, 2)), np.ones((4, 2))], ["a", "b"])
     with pytest.raises(ValueError, match="needs a value"):
         shapley_bars(AGENTS, {"all": [about(0.1)]})
-    with pytest.raises(ValueError, match="ascend"):
-        success_by_time([TimeCurve(name="a", intercept=0.0, slope=0.0)], low=5, high=1)
 
 
 def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

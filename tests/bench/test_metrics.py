@@ -1,4 +1,4 @@
-"""What decisions came to, by hand; the frontier against a slow reference."""
+"""What decisions came to, by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sale.bench.frontier import aiq, hull_area
 from sale.bench.metrics import (
     DecisionOutcomes,
     best_single,
@@ -241,51 +240,14 @@ def test_the_oracle_never_escalates_and_closes_the_gap(data: st.DataObject) -> N
     assert gap is None or gap.value == pytest.approx(1)
 
 
-def test_the_area_by_hand() -> None:
-    """0 to (1, 0.4) to (3, 0.8), then flat to 5."""
-    found = hull_area(np.array([[1.0, 2, 3]]), np.array([[0.4, 0.5, 0.8]]), 5.0)
-    assert found == pytest.approx([(0.2 + 1.2 + 1.6) / 5])
-    cut = hull_area(np.array([[1.0, 2, 3]]), np.array([[0.4, 0.5, 0.8]]), 2.0)
-    assert cut == pytest.approx([(0.2 + 0.5) / 2])
-    assert hull_area(np.array([[0.0, 0.0]]), np.array([[0.3, 0.6]]), 2.0) == pytest.approx([0.6])
-    assert hull_area(np.array([[4.0]]), np.array([[0.8]]), 2.0) == pytest.approx([0.2])
-    assert hull_area(np.array([[1.0]]), np.array([[0.0]]), 2.0) == pytest.approx([0.0])
-
-
 @settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 10)), min_size=1, max_size=8),
-    st.integers(1, 25),
-)
-def test_the_area_is_that_of_the_hull_drawn(points: list[tuple[int, int]], most: int) -> None:
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 10)), min_size=1, max_size=8))
+def test_no_point_lies_above_the_hull(points: list[tuple[int, int]]) -> None:
     cost, success = np.array(points, dtype=np.float64).T
     corners = hull(cost, success)
-    grid = np.linspace(0, most, 20_001)
     xs, ys = np.concatenate([[0.0], cost[corners]]), np.concatenate([[0.0], success[corners]])
     assert (np.diff(ys) > 0).all()
     assert all(np.interp(x, xs, ys) >= y - 1e-9 for x, y in points if x > 0)
-    keep = np.append(np.diff(xs) > 0, True)
-    drawn = np.trapezoid(np.interp(grid, xs[keep], ys[keep]), grid) / most
-    assert hull_area(cost[None], success[None], float(most))[0] == pytest.approx(drawn, abs=1e-3)
-
-
-def test_aiq_of_a_dominated_setting_adds_nothing() -> None:
-    good = [settle((FOUR, choose([agent] * 4, 3))) for agent in (0, 2)]
-    found = aiq(good, 3.0, FAST)
-    again = aiq([*good, settle((FOUR, choose([0, 0, 0, 2], 3)))], 3.0, FAST)
-    assert found.value == pytest.approx((0.125 + 2 * 0.5) / 3)
-    assert again.value == pytest.approx(found.value)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < found.value < found.high
-
-
-def test_aiq_needs_the_same_tasks_and_a_cost() -> None:
-    one = settle((FOUR, choose([0] * 4, 3)))
-    with pytest.raises(ValueError, match="same tasks"):
-        aiq([one, settle((FOUR.take([0]), choose([0], 3)))], 3.0, FAST)
-    with pytest.raises(ValueError, match="above 0"):
-        aiq([one], 0.0, FAST)
 
 
 def test_taking_rows_keeps_everything_together() -> None:

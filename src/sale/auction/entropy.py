@@ -44,12 +44,6 @@ def token_entropies(tokens: Sequence[TokenLogprobs]) -> tuple[NDArray[np.float64
     return nats, np.minimum(1.0, nats / np.log(np.array(counts) + 1))
 
 
-def token_entropy(token: TokenLogprobs) -> tuple[float, float] | None:
-    """H_t of one token, in nats and normalised; `None` where the endpoint's numbers are not probabilities."""
-    (nats,), (normalised,) = token_entropies([token])
-    return None if math.isnan(nats) else (float(nats), float(normalised))
-
-
 def strategy_entropy(tokens: Sequence[TokenLogprobs]) -> Entropy | None:
     """Mean entropy over a strategy's tokens; `None` where not one token can be measured."""
     if not tokens:

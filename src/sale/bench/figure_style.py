@@ -45,34 +45,8 @@ HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0000
 """Okabe and Ito's, told apart with any colour vision; yellow, too light for lines on white, is left out."""
 MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 
-STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.0,
-    "axes.labelsize": 7.0,
-    "axes.titlesize": 7.5,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.5,
-    "lines.linewidth": 1.2,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "sale",
-    "path.simplify": False,
-    "savefig.facecolor": "white",
-}
+STYLE = "sale.bench.figures"
+"""The package and name of the style sheet, `figures.mplstyle`."""
 
 P = ParamSpec("P")
 

@@ -6,16 +6,13 @@ Agents are coloured light to dark from the cheapest to the dearest. Names stand 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sale.bench.figure_style import (
     COLUMN,
-    GREY,
     HUES,
     INK,
     MARKERS,
@@ -25,7 +22,6 @@ from sale.bench.figure_style import (
     darken_for_text,
     end_labels,
     error_bars,
-    fade,
     ink_on,
     percent,
     ramp,
@@ -36,21 +32,8 @@ from sale.bench.metrics import Escalation, Workload
 from sale.bench.routers.protocol import Floats
 from sale.bench.stats import Interval
 
-TICKS_IN_MINUTES = (1 / 60, 8 / 60, 1, 8, 60, 480)
 LEGIBLE = 0.055
 """Share of a bar below which its number is left out."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TimeCurve:
-    """One agent's success against human time."""
-
-    name: str
-    intercept: float
-    slope: float
-    """Of the logistic in log2 minutes."""
-    points: Sequence[tuple[float, Interval]] = field(default=())
-    """Minutes and success of bins."""
 
 
 @apply_style
@@ -252,56 +235,6 @@ def escalation_map(found: Escalation, *, size: float = COLUMN) -> Figure:
     return figure
 
 
-@apply_style
-def success_by_time(
-    curves: Sequence[TimeCurve], *, low: float = 1.0, high: float = 1500.0, height: float = 2.4
-) -> Figure:
-    """Logistic curves of success against human minutes, bins as points; the dotted line is one half.
-
-    Args:
-        curves: In the order of their colours, light to dark.
-        low: Minutes at the left.
-        high: Minutes at the right.
-        height: Inches.
-
-    Raises:
-        ValueError: There are no curves, or no minutes between the ends.
-    """
-    _needed(curves)
-    if not 0 < low < high:
-        raise ValueError(f"the ends must be above 0 and ascend, got {low!r} and {high!r}")
-    figure, axes = canvas(height=height)
-    x = np.linspace(float(np.log2(low)), float(np.log2(high)), 200)
-    ends: list[tuple[str, float, float, str]] = []
-    for number, (curve, colour) in enumerate(zip(curves, ramp(len(curves)), strict=True)):
-        y = 1 / (1 + np.exp(-(curve.intercept + curve.slope * x)))
-        axes.plot(x, y, color=colour, lw=1.4)
-        if curve.points:
-            nudge = (number - (len(curves) - 1) / 2) * 0.12
-            at = [np.log2(minutes) + nudge for minutes, _ in curve.points]
-            found = [one for _, one in curve.points]
-            axes.errorbar(
-                at,
-                [one.value for one in found],
-                yerr=whiskers(found),
-                fmt=MARKERS[number % len(MARKERS)],
-                ms=2.6,
-                color=colour,
-                ecolor=fade(colour),
-                elinewidth=0.6,
-            )
-        ends.append((curve.name, float(x[-1]), float(y[-1]), darken_for_text(colour)))
-    axes.axhline(0.5, color=GREY, lw=0.6, ls=":")
-    axes.set_xlim(x[0], x[-1])
-    axes.xaxis.set_major_locator(FixedLocator([np.log2(m) for m in TICKS_IN_MINUTES if low <= m <= high]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(_duration))
-    axes.set(ylim=(0, 1.02), xlabel="Time a person takes")
-    percent(axes, "Success")
-    end_labels(axes, ends)
-    return figure
-
-
 def _needed(things: Sequence[object] | Mapping[str, object]) -> None:
     if not things:
         raise ValueError("there is nothing to draw")
@@ -312,13 +245,6 @@ def _hues(names: Sequence[str], ours: str | None) -> dict[str, str]:
     rest = [name for name in names if name != ours]
     hues = {name: others[number % len(others)] for number, name in enumerate(rest)}
     return hues if ours is None else {**hues, ours: OURS}
-
-
-def _duration(log2_minutes: float, _place: int | None = None) -> str:
-    minutes = 2.0**log2_minutes
-    if minutes < 1:
-        return f"{60 * minutes:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 60 else f"{minutes / 60:.0f} h"
 
 
 def _said(found: Interval) -> str:

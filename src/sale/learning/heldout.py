@@ -6,7 +6,6 @@ figures count the choice of setting too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,8 +18,6 @@ from sale.learning.logistic import log_losses
 from sale.learning.missing_outcomes import consequences, estimate_success
 from sale.learning.objectives import BaseObjective, Setting, Trial
 from sale.types import Holding
-
-Measures = Mapping[str, tuple[float, float, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sale.bench.routers import external
@@ -115,34 +114,6 @@ def test_routerarena(tmp_path: Path) -> None:
     assert (found.groups, found.answers) == (("Math",), (("A", "A"),))
 
 
-def test_llmrouter(tmp_path: Path) -> None:
-    prices = {"b": {"input_price": 0.2, "output_price": 0.2}, "a": {"input_price": 0.9, "output_price": 0.9}}
-    (tmp_path / "default_llm.json").write_text(json.dumps(prices), encoding="utf-8")
-    rows = [{"question": "1234", "scores": {"a": 1.0, "b": 0.5}, "task_name": "math"}]
-    (tmp_path / "dcrouter_test.json").write_text(json.dumps(rows), encoding="utf-8")
-    found = external.llmrouter(tmp_path, "test")
-    assert found.agents == ("b", "a")
-    assert found.success.tolist() == [[0.5, 1.0]]
-    assert found.dollars[0] == pytest.approx(257 * np.array([0.2, 0.9]) / 1e6)
-
-
-def test_eval_arena(tmp_path: Path) -> None:
-    def row(model: str, task: str, passed: int) -> Mapping[str, object]:
-        return {"benchmark_id": "mbpp", "model": model, "example_id": task, "pass1": passed}
-
-    jsonl(
-        tmp_path / "mbpp.jsonl",
-        *(row("big-8x7b-chat", "Mbpp/2", 1), row("small-1.3b", "Mbpp/2", 0), row("gpt-4", "Mbpp/2", 1)),
-        *(row("partial-2b", "Mbpp/9", 1), row("big-8x7b-chat", "Mbpp/3", 0), row("small-1.3b", "Mbpp/3", 0)),
-    )
-    jsonl(tmp_path / "tasks.jsonl", {"task_id": 2, "text": "Two."}, {"task_id": 3, "text": "Three."})
-    found = external.eval_arena(tmp_path, "mbpp", tmp_path / "tasks.jsonl")
-    assert found.agents == ("small-1.3b", "big-8x7b-chat")
-    assert found.prices.tolist() == [1.3, 56.0]
-    assert found.texts == ("Two.", "Three.")
-    assert found.success.tolist() == [[0, 1], [0, 0]]
-
-
 def test_routerbench_mini(tmp_path: Path) -> None:
     def row(strategy: str, task: str, correct: int, cost: float) -> Mapping[str, object]:
         kind = {"dataset": "gsm8k", "task_family": "text", "task_type": "math", "task_subtype": "reasoning"}
@@ -170,9 +141,9 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "per_instance.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="is empty"):
         external.swebench(tmp_path)
-    (tmp_path / "dcrouter_test.json").write_bytes(b"\xff")
+    (tmp_path / "cost.json").write_bytes(b"\xff")
     with pytest.raises(InputError, match="line 1 is not UTF-8"):
-        external.llmrouter(tmp_path, "test")
+        external.routerarena(tmp_path)
 
 
 @needs_data
@@ -185,9 +156,7 @@ def test_the_real_tables() -> None:
         "gsm8k": external.routellm(routers / "routellm", "gsm8k").success.shape,
         "mt-bench": external.routellm_chat(routers / "routellm").success.shape,
         "arena": external.routerarena(routers / "routerarena").success.shape,
-        "llmrouter": external.llmrouter(routers / "llmrouter_ulab", "train").success.shape,
         "mini": external.routerbench_mini(routers / "routerbench_mini").success.shape,
-        "mbpp": external.eval_arena(routers / "eval_arena", "mbpp", data / "mbpp" / "mbpp.jsonl").success.shape,
     }
     assert sizes == {
         "swebench": (500, 24),
@@ -195,7 +164,5 @@ def test_the_real_tables() -> None:
         "gsm8k": (1307, 2),
         "mt-bench": (72, 2),
         "arena": (809, 2),
-        "llmrouter": (5160, 9),
         "mini": (800, 2),
-        "mbpp": (378, 46),
     }

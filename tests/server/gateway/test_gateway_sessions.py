@@ -6,6 +6,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -399,7 +400,8 @@ def test_digests_are_bounded_and_go_with_their_session() -> None:
 
     async def nothing(*_: object) -> None: ...
 
-    store: Any = None
+    kept: list[Session] = []
+    store: Any = SimpleNamespace(put_session=kept.append)
     sessions = ActiveSessions(store, seconds=60.0, most=10, settle=nothing)
     hello = read_thread(HELLO, "k")
 
@@ -429,6 +431,7 @@ def test_digests_are_bounded_and_go_with_their_session() -> None:
         served = read_thread(messages, "k").serve({**SAID, "content": f"{turn} {'x' * 99}"})
         sessions.record_turn(held, served, answer_id="", dollars=0.0, prompt_tokens=1)
         messages += [{**SAID, "content": f"{turn}"}, SURE]
+    assert (len(kept), kept[-1].turns) == (MAX_ALIKE + 9 + 100, 100), "each turn is the store's at once"
     assert len(held.digests) == FIRST_DIGESTS + LATEST_DIGESTS
     assert hello.whole in held.digests, "the first turn is kept"
     assert {served.tail, served.talk, served.link} <= held.digests.keys()

@@ -39,7 +39,7 @@ async def flush(store: ServerStore) -> None:
 
 async def test_an_answer_is_found_at_once_and_by_others(opened):
     one, two = await opened(), await opened()
-    await one.put_session(TALK)
+    one.put_session(TALK)
     one.answers.put("chatcmpl-1", None, "a1")
     assert await one.answers.find("chatcmpl-1", None) == "a1", "before it is written"
     found = None

@@ -279,7 +279,7 @@ async def test_what_a_deleted_key_spent_stays_and_its_plans_go(store: ServerStor
         seen=now,
         key_id=info.id,
     )
-    await store.put_session(session)
+    store.put_session(session)
     await store.recent_sessions()
     await store.delete_key("ci")
     another = await store.reserve(holder, 0.5, 10)

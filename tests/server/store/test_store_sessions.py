@@ -31,14 +31,14 @@ FIRST = Session(
 
 async def test_a_session_is_found_at_once_by_id_and_by_the_digests_of_its_last_turn(store: ServerStore):
     known = replace(FIRST, talk="a1", link="l1", hint="h1")
-    await store.put_session(known)
+    store.put_session(known)
     assert await store.session("one", "k") == known
     for digest in ("t1", "a1", "l1", "h1"):
         assert await store.sessions_by_digest(["t0", digest], "k") == (known,)
         assert await store.sessions_by_digest([digest], "another key") == ()
     assert await store.sessions_by_digest([], "k") == ()
     later = replace(FIRST, tail="t2", turns=2, seen=NOON + timedelta(minutes=1))
-    await store.put_session(later)
+    store.put_session(later)
     assert await store.sessions_by_digest(["t1", "t2"], "k") == (later,)
     assert await store.sessions_by_digest(["t1", "a1", ""], "k") == ()
     assert await store.session("two", "k") is None
@@ -46,37 +46,37 @@ async def test_a_session_is_found_at_once_by_id_and_by_the_digests_of_its_last_t
 
 async def test_all_with_the_same_digest_are_found_the_latest_first(opened):
     one, two = await opened(), await opened()
-    await one.put_session(FIRST)
+    one.put_session(FIRST)
     newer = replace(FIRST, id="two", seen=NOON + timedelta(minutes=1), agent="large")
-    await one.put_session(newer)
+    one.put_session(newer)
     await one.recent_sessions(1)
     assert await two.sessions_by_digest(["t1"], "k") == (newer, FIRST)
     later = replace(FIRST, talk="t1", seen=NOON + timedelta(minutes=2))
-    await two.put_session(later)
+    two.put_session(later)
     assert await two.sessions_by_digest(["t1"], "k") == (later, newer), "one that waits to be written counts"
 
 
 async def test_another_process_goes_on_where_one_has_stopped(opened):
     one, two = await opened(), await opened()
-    await one.put_session(FIRST)
+    one.put_session(FIRST)
     for _ in range(100):
         if await two.sessions_by_digest(["t1"], "k"):
             break
         await asyncio.sleep(0.02)
     (found,) = await two.sessions_by_digest(["t1"], "k")
     assert found == FIRST
-    await two.put_session(replace(found, tail="t2", turns=2, dollars=0.75, seen=NOON + timedelta(minutes=1)))
+    two.put_session(replace(found, tail="t2", turns=2, dollars=0.75, seen=NOON + timedelta(minutes=1)))
     assert [session.turns for session in await two.recent_sessions(5)] == [2]
     assert await one.sessions_by_digest(["t2"], "k") == (await two.session("one", "k"),)
 
 
 async def test_turns_of_two_processes_add_up(opened):
     one, two = await opened(), await opened()
-    await one.put_session(FIRST)
+    one.put_session(FIRST)
     await one.recent_sessions(1)
     assert await two.session("one", "k") == FIRST
-    await one.put_session(replace(FIRST, turns=3, dollars=0.75))
-    await two.put_session(replace(FIRST, turns=2, dollars=1.5))
+    one.put_session(replace(FIRST, turns=3, dollars=0.75))
+    two.put_session(replace(FIRST, turns=2, dollars=1.5))
     await one.recent_sessions(1)
     (both,) = await two.recent_sessions(1)
     assert (both.turns, both.dollars) == (4, 1.75)
@@ -85,10 +85,10 @@ async def test_turns_of_two_processes_add_up(opened):
 async def test_what_is_at_hand_is_believed_for_a_while_only(opened, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sessions, "FRESH_SECONDS", 0.2)
     one, two = await opened(), await opened()
-    await one.put_session(FIRST)
+    one.put_session(FIRST)
     await one.recent_sessions(1)
     await two.session("one", "k")
-    await two.put_session(replace(FIRST, agent="large"))
+    two.put_session(replace(FIRST, agent="large"))
     await two.recent_sessions(1)
     await asyncio.sleep(0.25)
     assert (await one.session("one", "k")).agent == "large"
@@ -98,7 +98,7 @@ async def test_only_so_many_are_kept_at_hand(opened, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sessions, "KEPT", 10)
     store = await opened()
     for number in range(50):
-        await store.put_session(replace(FIRST, id=f"s{number}", tail=f"t{number}", seen=NOON + timedelta(number)))
+        store.put_session(replace(FIRST, id=f"s{number}", tail=f"t{number}", seen=NOON + timedelta(number)))
     assert [one.id for one in await store.recent_sessions(3)] == ["s49", "s48", "s47"]
     assert len(store._sessions._entries) == 10
     assert (await store.session("s3", "k")).tail == "t3"
@@ -108,8 +108,8 @@ async def test_only_so_many_are_kept_at_hand(opened, monkeypatch: pytest.MonkeyP
 async def test_all_are_on_disk_when_the_store_is_closed(opened, place):
     store = await ServerStore.open(place)
     for number in range(30):
-        await store.put_session(replace(FIRST, id=f"s{number}"))
-        await store.put_session(replace(FIRST, id=f"s{number}", turns=2))
+        store.put_session(replace(FIRST, id=f"s{number}"))
+        store.put_session(replace(FIRST, id=f"s{number}", turns=2))
     await store.aclose()
     again = await opened()
     assert [one.turns for one in await again.recent_sessions(100)] == [2] * 30
@@ -120,11 +120,11 @@ async def test_each_key_names_its_own(opened):
     here, there = await opened(), await opened()
     theirs = [replace(FIRST, key_id=key, tail=f"t {key}", plan=f"the plan of {key}") for key in ("k", "l", None)]
     for one in theirs:
-        await here.put_session(one)
+        here.put_session(one)
     assert [await here.session("one", one.key_id) for one in theirs] == theirs
     assert len(await here.recent_sessions()) == 3
     assert [await there.session("one", one.key_id) for one in theirs] == theirs
     assert await there.session("one", "m") is None
-    await there.put_session(replace(theirs[0], turns=5))
+    there.put_session(replace(theirs[0], turns=5))
     await there.recent_sessions()
     assert sorted(one.turns for one in await here.recent_sessions()) == [1, 1, 5]

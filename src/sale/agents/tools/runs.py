@@ -79,11 +79,6 @@ class RunReport:
     seconds: float
     """From start to end, set-up included."""
 
-    @property
-    def timed_out(self) -> bool:
-        """It was stopped for processor or wall time."""
-        return self.killed_reason == "time"
-
 
 class Sandbox(Protocol):
     """Runs untrusted Python code."""

@@ -8,7 +8,6 @@ prices are known, tokens are estimated from characters, four to a token.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -27,7 +26,6 @@ ANSWER_TOKENS = 256
 """Tokens taken for an answer where neither it nor its length is known: the same for every agent."""
 ROUTERARENA_WHOLE = ("gemini-2.0-flash-001", "claude-3-haiku-20240307")
 """The two caches that were graded on all 809 questions; of the older two only a handful of rows have a grade."""
-_SIZE = re.compile(r"(?:(\d+)x)?(\d+(?:\.\d+)?)b\b", re.IGNORECASE)
 
 
 def swebench(folder: Path, *, texts: Literal["id", "notes"] = "id") -> OutcomeTable:
@@ -132,54 +130,6 @@ def routerarena(folder: Path, files: Sequence[str] = ROUTERARENA_WHOLE) -> Outco
     return make_table(agents, ids, texts, groups=[index.rpartition("_")[0] for index in ids])
 
 
-def llmrouter(folder: Path, split: Literal["train", "test"]) -> OutcomeTable:
-    """LLMRouter's single-turn queries: graded scores of nine open models.
-
-    Prices are the source's, with input and output alike. It has neither tokens nor answers: dollars are the price of
-    the question's estimated tokens and 256 more for the answer, the same for every agent, so that only price tells
-    agents apart. 69 questions of the test split are in the training split, too.
-    """
-    rows = read_json(folder / f"dcrouter_{split}.json")
-    known = read_json(folder / "default_llm.json")
-    texts = [row["question"] for row in rows]
-    agents: list[AgentColumn] = []
-    for name in sorted(rows[0]["scores"]):
-        price = (known[name]["input_price"] + known[name]["output_price"]) / 2
-        scores = np.array([row["scores"][name] for row in rows], dtype=np.float64)
-        dollars = (_lengths(texts) + ANSWER_TOKENS) * price / MILLION
-        agents.append(AgentColumn(name=name, price=price, success=scores, dollars=dollars))
-    ids = [f"{split}-{number}" for number in range(len(rows))]
-    return make_table(agents, ids, texts, groups=[row["task_name"] for row in rows])
-
-
-def eval_arena(folder: Path, benchmark: str, tasks: Path) -> OutcomeTable:
-    """Eval-Arena's pass@1 of some fifty models on `mbpp`, `mbpp+`, `humaneval` or `humaneval+`.
-
-    Args:
-        folder: Has `<benchmark>.jsonl`.
-        benchmark: Which.
-        tasks: `mbpp.jsonl` or `HumanEval.jsonl`, where the tasks' texts are.
-
-    There is no cost at all. A model's price is its billions of parameters, read off its name (8x7b counts 56), as if a
-    million tokens cost a dollar for each, and every execution counts as a thousand tokens; models whose names tell no
-    size, the hosted ones among them, are left out.
-    """
-    rows = read_json_lines(folder / f"{benchmark}.jsonl")
-    known = {_example(row["task_id"]): str(row.get("text", row.get("prompt"))) for row in read_json_lines(tasks)}
-    passed = {(row["model"], row["example_id"]): float(row["pass1"]) for row in rows}
-    ids = sorted({row["example_id"] for row in rows} & known.keys())
-    agents: list[AgentColumn] = []
-    for name in sorted({row["model"] for row in rows}):
-        size = _size(name)
-        if size is None or any((name, task) not in passed for task in ids):
-            continue
-        success = np.array([passed[name, task] for task in ids])
-        agents.append(
-            AgentColumn(name=name, price=size, success=success, dollars=np.full(len(ids), size * 1000 / MILLION))
-        )
-    return make_table(agents, ids, [known[task] for task in ids])
-
-
 def routerbench_mini(folder: Path, strategies: Sequence[str] = ("always_cheap", "always_strong")) -> OutcomeTable:
     """RouterBench-Mini's predictions: some of its ten strategies as agents, on 800 tasks.
 
@@ -212,15 +162,6 @@ def _lengths(texts: Sequence[str]) -> Floats:
     return np.array([len(text) / LETTERS for text in texts])
 
 
-def _example(task: int | str) -> str:
-    return f"Mbpp/{task}" if isinstance(task, int) else task
-
-
 def _issue(instance: str) -> str:
     repository, _, number = instance.rpartition("-")
     return f"{repository.replace('__', '/')} issue {number}"
-
-
-def _size(model: str) -> float | None:
-    found = _SIZE.search(model)
-    return None if found is None else float(found[1] or 1) * float(found[2])

@@ -97,7 +97,6 @@ class Oracle:
     """
 
     name = "oracle (hindsight)"
-    looks_at_outcomes = True
 
     def fit(self, train: OutcomeTable, /) -> None:
         """Nothing is learnt."""

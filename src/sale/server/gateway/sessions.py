@@ -1,4 +1,4 @@
-"""Conversations under way: found again, kept in mind within bounds, written behind, settled when they end.
+"""Conversations under way: found again, kept in mind within bounds, handed to the store, settled when they end.
 
 A session ends when it has rested for long, by feedback, when there are too many, or with the server. Then the record of
 its auction is settled with all its turns. A later turn still goes to the same agent; its cost is on the ledger.
@@ -7,7 +7,6 @@ its auction is settled with all its turns. A later turn still goes to the same a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -101,10 +100,7 @@ class ActiveSessions:
         self._held: OrderedDict[Place, ActiveSession] = OrderedDict()
         self._by_digest: dict[str, dict[Place, None]] = {}
         self._unanswered: dict[str, Place] = {}
-        self._answers: list[tuple[str, str | None, str]] = []
-        self._changed: dict[Place, Session] = {}
         self._beginning: dict[Place, asyncio.Event] = {}
-        self._wake = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -189,7 +185,6 @@ class ActiveSessions:
         try:
             yield
         finally:
-            await self._flush()
             await beginnings.end(session_id, holder.key_id)
 
     async def _named(self, session_id: str, holder: Holder) -> ActiveSession | None:
@@ -213,13 +208,13 @@ class ActiveSessions:
         self._keep(held)
         self._unanswered[thread.whole] = place_of_session(held.session)
         self._remember(held, thread.serve())
-        self._write(held)
+        self._store.put_session(held.session)
 
     def restrict(self, held: ActiveSession, require: Requirements) -> None:
         """A session requires labels of agents from now on, in every process."""
         if (said := str(require)) != held.session.require:
             held.session = replace(held.session, require=said)
-            self._write(held)
+            self._store.put_session(held.session)
 
     def record_turn(
         self, held: ActiveSession, turn: ServedTurn, *, answer_id: str, dollars: float, prompt_tokens: int
@@ -250,9 +245,9 @@ class ActiveSessions:
             del self._unanswered[turn.tail]
         self._keep(held)
         self._remember(held, turn)
-        if answer_id:
-            self._answers.append((answer_id, old.key_id, old.auction_id))
-        self._write(held)
+        self._store.put_session(held.session)
+        if answer_id:  # after its session, with which it is written
+            self._store.answers.put(answer_id, old.key_id, old.auction_id)
 
     def of(self, reference: str, holder: Holder) -> ActiveSession | None:
         """A key's session by its id, or its auction's."""
@@ -282,17 +277,10 @@ class ActiveSessions:
         return True
 
     async def run(self) -> None:
-        """Write what has changed, and settle what has rested for long; until cancelled."""
-        pause = min(self._seconds / LOOKS, LOOKS)
-        due = time.monotonic() + pause
+        """Settle what has rested for long; until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, due - time.monotonic())):
-                    await self._wake.wait()
-            await self._flush()
-            if time.monotonic() >= due:
-                await self._rest()
-                due = time.monotonic() + pause
+            await asyncio.sleep(min(self._seconds / LOOKS, LOOKS))
+            await self._rest()
 
     async def _rest(self) -> None:
         """Let go of what has rested for long, and of what is too much."""
@@ -320,24 +308,11 @@ class ActiveSessions:
         held.seen = max(held.seen, time.monotonic() - max(0.0, rested))
         return rested < self._seconds
 
-    async def _flush(self) -> None:
-        self._wake.clear()
-        while self._changed:
-            _, session = self._changed.popitem()
-            try:
-                await self._store.put_session(session)
-            except SaleError as failure:
-                LOG.warning("session %s could not be kept: %s", session.id, failure.code)
-        answers, self._answers = self._answers, []
-        for answer_id, key_id, auction_id in answers:  # after their sessions, with which they are written
-            self._store.answers.put(answer_id, key_id, auction_id)
-
     async def aclose(self) -> None:
-        """Settle everything, and write what has changed."""
+        """Settle everything."""
         for held in tuple(self._held.values()):
             self._forget(held)
             await self.settle(held)
-        await self._flush()
 
     def _keep(self, held: ActiveSession) -> None:
         place = place_of_session(held.session)
@@ -374,10 +349,6 @@ class ActiveSessions:
         self._held.pop(place_of_session(held.session), None)
         for digest in tuple(held.digests):
             self._unlink(held, digest)
-
-    def _write(self, held: ActiveSession) -> None:
-        self._changed[place_of_session(held.session)] = held.session
-        self._wake.set()
 
 
 def _known(session: Session, near: KnownConversation | None) -> KnownConversation:

@@ -164,7 +164,7 @@ class GatewayStore(Protocol):
         """A key's sessions whose latest turn has one of these digests, the latest first."""
         ...
 
-    async def put_session(self, session: Session) -> None:
+    def put_session(self, session: Session) -> None:
         """Keep a session, or what has become of it."""
         ...
 

@@ -136,9 +136,9 @@ class ObservedStore:
         """As the store's."""
         return await self._store.sessions_by_digest(digests, key_id)
 
-    async def put_session(self, session: Session) -> None:
+    def put_session(self, session: Session) -> None:
         """As the store's."""
-        await self._store.put_session(session)
+        self._store.put_session(session)
 
     async def recent_sessions(self, limit: int) -> tuple[Session, ...]:
         """As the store's."""

@@ -332,7 +332,7 @@ class ServerStore:
         """
         return await self._sessions.of_digests(digests, key_id)
 
-    async def put_session(self, session: Session) -> None:
+    def put_session(self, session: Session) -> None:
         """Keep a session, new or a turn later. Other processes see it a few hundredths of a second after."""
         self._sessions.put(session)
 

@@ -54,6 +54,22 @@ def test_an_explored_market_says_what_stands_in_for_what_it_did_not_see() -> Non
     assert any("its agent's average stands in" in note for note in notes)
 
 
+def test_work_of_unknown_cost_is_not_taken_for_free() -> None:
+    """Every third cost of one agent is lost: what its work costs is estimated from the others, and the fit says so."""
+    whole = auctions(60)
+    thinned = [
+        replace(one, work={**one.work, "large": replace(one.work["large"], dollars=None)}) if number % 3 == 0 else one
+        for number, one in enumerate(whole)
+    ]
+    before, after = (fit(examples, "utility") for examples in (whole, thinned))
+    assert before.weights.model is not None
+    assert after.weights.model is not None
+    assert after.weights.model.work["large"] == pytest.approx(before.weights.model.work["large"], rel=0.1)
+    assert after.weights.model.work["small"] == pytest.approx(before.weights.model.work["small"], rel=0.001)
+    assert [note for note in after.training.notes if "its agent's average stands in" in note]
+    assert not [note for note in after.training.notes if "not observed" in note], "all outcomes are known"
+
+
 def test_a_fit_on_many_outcomes_says_how_many_its_folds_used(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = fit(auctions(20), "utility").training.notes
     monkeypatch.setattr(utility, "MAX_OUTCOMES", 50)

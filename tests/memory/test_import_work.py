@@ -56,6 +56,8 @@ async def test_work_whose_cost_nobody_knows_is_no_cost_and_does_not_stop_compact
     before = (await memory.track_records(task, ("small", "large")))["small"]
     assert before.spent / before.costed == pytest.approx(0.001 * 1e6)
     assert before.costed < before.successes + before.failures
+    costs = {one.task: one.work["small"].dollars for one in await memory.examples() if "small" in one.work}
+    assert costs == {"Name a prime.": None, "Name a mammal.": 0.001}, "a fit is not told that it was free"
     assert (await memory.compact(1)).after < 4
     after = (await memory.track_records(task, ("small", "large")))["small"]
     assert (after.successes + after.failures, after.costed) == pytest.approx((2.0, 1.0))

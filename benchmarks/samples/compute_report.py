@@ -26,9 +26,9 @@ import numpy as np
 
 from benchmarks.samples.bids import Sample, work_after_bid
 from benchmarks.ways import RESAMPLING, Way, compare, rivals_table, saving
-from sale.bench.report.report_table import percent
+from sale.bench.report.report_table import ReportTable, micro, percent
 from sale.bench.routers.protocol import Floats
-from sale.bench.stats import Interval, bootstrap
+from sale.bench.stats import Interval, bootstrap, mean, rate
 from sale.bench.tasks.schema import BenchTask
 from sale.learning.dataset import Bools
 from sale.types import Verdict
@@ -45,6 +45,8 @@ UNSETTLED: tuple[Verdict, ...] = ("failure", "unknown")
 """What the examples say of a bid that is not handed in at once."""
 SHARE = 0.20
 """Less spent, that passes."""
+_SAYS: Mapping[Verdict, str] = {"success": "hold", "failure": "fail", "unknown": "are missing"}
+"""The verdicts of the examples, in words."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -285,6 +287,49 @@ def giving_up(held: Sequence[Tried], market: Market) -> str:
     )
 
 
+def worths_table(known: Estimates, learn: Sequence[Tried], held: Sequence[Tried]) -> ReportTable:
+    """The market at every worth of a solved task, a row for each set of plans; not part of the frozen comparison."""
+    rows: list[tuple[str, ...]] = []
+    last: Market | None = None
+    for worth in WORTHS:
+        market = known.market(worth)
+        if market == last:
+            continue
+        last = market
+        learnt, ours = (way("", [market.follow(one) for one in part]) for part in (learn, held))
+        planned = {state: " > ".join(map(str, plan)) or "nobody" for state, plan in sorted(market.chosen.items())}
+        rows.append(
+            (
+                f"{1e6 * worth:.3g}",
+                "; ".join(f"{kind}, examples {_SAYS[verdict]}: {plan}" for (verdict, kind), plan in planned.items()),
+                f"{100 * learnt.success.mean():.1f}",
+                f"{1e6 * learnt.dollars.mean():.1f}",
+                percent(rate(ours.success, RESAMPLING)),
+                micro(mean(ours.dollars, RESAMPLING)),
+                str(sum(market.gives_up(one) for one in held)),
+            )
+        )
+    return ReportTable(
+        key="compute-worths",
+        title="Looked at afterwards: the market at other worths of a solved task",
+        head=(
+            *("worth from, millionths", "after the bid", "learnt from: solved, %", "$/task, millionths"),
+            *("held out: solved, %", "$/task, millionths", "given up"),
+        ),
+        rows=tuple(rows),
+        note=_examples_say([*learn, *held]),
+    )
+
+
+def _examples_say(tried: Sequence[Tried]) -> str:
+    """What the verdict of the examples on the bid says of it, over all tasks."""
+    said: list[str] = []
+    for held, words in _SAYS.items():
+        alike = [one.bid.success for one in tried if one.bid.held == held]
+        said.append(f"where the examples {words} {sum(alike)} of {len(alike)}")
+    return f"Bids, first samples of the 0.5B, that are right by the hidden tests: {', '.join(said)}."
+
+
 def report(tasks: Sequence[BenchTask], samples: Mapping[tuple[str, str], tuple[Sample, ...]]) -> str:
     """What the page says."""
     tried = [Tried(task=task, drawn={model: samples[task.id, model] for model in ("small", "large")}) for task in tasks]
@@ -297,4 +342,5 @@ def report(tasks: Sequence[BenchTask], samples: Mapping[tuple[str, str], tuple[S
         for (state, kind), plan in sorted(market.chosen.items())
     )
     table = replace(table, note=f"{table.note} An oracle solves {100 * solved:.1f} %. After the bid: {chosen}.")
-    return f"{table.markdown()}\n\n{verdict(ours, rivals)} {giving_up(held, market)}"
+    worths = worths_table(Estimates.of(learn), learn, held)
+    return f"{table.markdown()}\n\n{verdict(ours, rivals)} {giving_up(held, market)}\n\n{worths.markdown()}"

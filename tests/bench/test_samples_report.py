@@ -185,6 +185,13 @@ def test_a_market_that_learns_better_plans_passes_and_one_that_can_only_do_the_s
         assert "**120 tasks held out**" in said
         assert ("It fails." if cascade else "It passes.") in said
         assert "examples fail: 1.5B × 1" in said if cascade else "examples fail: 0.5B × 5" in said
+        _, worths = said.split("Looked at afterwards")
+        rows = [line.split(" | ") for line in worths.splitlines() if line.startswith("| ")][2:]
+        assert "nobody" in rows[0][1], "where a solved task is worth next to nothing the market gives up"
+        assert int(rows[0][-1].rstrip(" |")) == sum(one.bid.held == "failure" for one in tried[80:])
+        assert int(rows[-1][-1].rstrip(" |")) < int(rows[0][-1].rstrip(" |"))
+        bids = [one.bid.success for one in tried if one.bid.held == "success"]
+        assert f"where the examples hold {sum(bids)} of {len(bids)}" in worths
 
 
 def test_at_a_worth_of_nothing_the_market_gives_up_and_its_bid_is_all_it_costs() -> None:

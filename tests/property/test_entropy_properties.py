@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.auction.entropy import strategy_entropy, token_entropy
+from sale.auction.entropy import strategy_entropy
 from sale.types import TokenLogprobs
 from tests.support.builders import token
 from tests.support.generators import token_logprobs
@@ -23,7 +23,7 @@ def distribution(masses: list[float]) -> TokenLogprobs:
 def test_is_between_nothing_and_one_or_unknown(tokens: list[TokenLogprobs]) -> None:
     found = strategy_entropy(tokens)
     if found is None:
-        assert all(token_entropy(one) is None for one in tokens)
+        assert all(strategy_entropy([one]) is None for one in tokens)
         return
     assert 0.0 <= found.normalised <= 1.0
     assert 0.0 <= found.nats < math.inf
@@ -42,11 +42,11 @@ def test_certainty_is_zero(alternatives: int, length: int) -> None:
 def test_a_uniform_distribution_tends_to_one(alternatives: int) -> None:
     with_tail = token("a", 0.0, *[("a", -math.log(alternatives + 1))] * alternatives)
     without = distribution([1.0] * alternatives)
-    exact, close = token_entropy(with_tail), token_entropy(without)
+    exact, close = strategy_entropy([with_tail]), strategy_entropy([without])
     assert exact is not None
     assert close is not None
-    assert math.isclose(exact[1], 1.0, rel_tol=1e-9)
-    assert math.isclose(close[1], math.log(alternatives) / math.log(alternatives + 1), abs_tol=1e-9)
+    assert math.isclose(exact.normalised, 1.0, rel_tol=1e-9)
+    assert math.isclose(close.normalised, math.log(alternatives) / math.log(alternatives + 1), abs_tol=1e-9)
 
 
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=20), st.floats(0, 1))

@@ -16,7 +16,7 @@ from sale.server.events import EventHub
 from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.conversation import task_of
 from sale.server.gateway.identity import read_thread
-from sale.server.gateway.sessions import FIRST_DIGESTS, LATEST_DIGESTS, MAX_ALIKE, ActiveSessions
+from sale.server.gateway.sessions import FIRST_DIGESTS, LATEST_DIGESTS, MAX_ALIKE, SIDE_BY_SIDE, ActiveSessions
 from sale.server.store.types import Session
 from tests.server.gateway.conftest import Gateway, Opening
 from tests.support.endpoint import Endpoint
@@ -395,6 +395,57 @@ def test_two_people_who_begin_alike_are_two_conversations(
     assert len({names[0] for names in sessions}) == 3
 
 
+def begun(sessions: ActiveSessions, number: int, auction: Any = None) -> ActiveSession:
+    """A session that has begun; with an auction its record is open."""
+    hello = read_thread(HELLO, "k")
+    session = Session(
+        id=str(number),
+        market="sale",
+        tail=hello.whole,
+        agent="a",
+        auction_id="a",
+        plan="",
+        turns=0,
+        dollars=0.0,
+        prompt_tokens=0,
+        began=datetime.now(UTC),
+        seen=datetime.now(UTC),
+        key_id=None,
+    )
+    held = ActiveSession(session=session, auction=auction, open=auction is not None)
+    sessions.begin(held, hello)
+    return held
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_sessions_that_have_ended_are_settled_side_by_side(*, closing: bool) -> None:
+    """Each waits for the disk. One after another they fell behind a busy gateway, which kept ever more of them."""
+    meeting = asyncio.Barrier(SIDE_BY_SIDE)  # none is settled before so many are at it
+    settled: list[str] = []
+
+    async def settle(*_: object) -> None:
+        async with asyncio.timeout(HANG):
+            await meeting.wait()
+        settled.append("one")
+
+    async def none(*_: object, **__: object) -> list[Any] | None:
+        return []
+
+    async def unknown(*_: object, **__: object) -> None: ...
+
+    store: Any = SimpleNamespace(put_session=[].append, recent_requests=none, session=unknown)
+    sessions = ActiveSessions(store, seconds=1.0, most=1000, settle=settle)
+    auction = SimpleNamespace(id="a")
+    ended = [begun(sessions, number, auction) for number in range(2 * SIDE_BY_SIDE)]
+    busy = begun(sessions, 999)
+    busy.busy = 1
+    for held in (*ended, busy):
+        held.seen -= 60.0
+    await (sessions.aclose() if closing else sessions._rest())
+    assert len(settled) == len(ended)
+    assert len(sessions) == (0 if closing else 1), "one with a request under way stays, unless all must go"
+
+
 def test_digests_are_bounded_and_go_with_their_session() -> None:
     """However long a conversation is, and however many begin with the same words."""
 
@@ -404,27 +455,7 @@ def test_digests_are_bounded_and_go_with_their_session() -> None:
     store: Any = SimpleNamespace(put_session=kept.append)
     sessions = ActiveSessions(store, seconds=60.0, most=10, settle=nothing)
     hello = read_thread(HELLO, "k")
-
-    def begin(number: int) -> ActiveSession:
-        session = Session(
-            id=str(number),
-            market="sale",
-            tail=hello.whole,
-            agent="a",
-            auction_id="a",
-            plan="",
-            turns=0,
-            dollars=0.0,
-            prompt_tokens=0,
-            began=datetime.now(UTC),
-            seen=datetime.now(UTC),
-            key_id=None,
-        )
-        held = ActiveSession(session=session)
-        sessions.begin(held, hello)
-        return held
-
-    held = [begin(number) for number in range(MAX_ALIKE + 9)][-1]
+    held = [begun(sessions, number) for number in range(MAX_ALIKE + 9)][-1]
     assert [place[1] for place in sessions._by_digest[hello.whole]] == [str(place) for place in range(9, MAX_ALIKE + 9)]
     messages, served = list(HELLO), hello.serve()
     for turn in range(100):

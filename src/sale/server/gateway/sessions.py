@@ -43,6 +43,8 @@ LOOK_SECONDS = 0.05
 """Seconds between looks whether another process has begun a session."""
 LOOKS = 20.0
 """Number of looks at a session in its resting time."""
+SIDE_BY_SIDE = 32
+"""Sessions that are let go of at once: each waits for the disk, and one after another they would fall behind."""
 
 
 Settle = Callable[[Auction, Sequence[Attempt], float], Awaitable[object]]
@@ -290,10 +292,27 @@ class ActiveSessions:
         if over > 0:
             idle = (held for held in self._held.values() if held.seen >= limit and not held.busy)
             resting += [held for held, _ in zip(idle, range(over), strict=False)]
-        for held in resting:
-            if not held.busy and not (held.seen < limit and await self._goes_on(held)) and not held.busy:
-                self._forget(held)
-                await self.settle(held)
+        await self._let_go(resting, limit)
+
+    async def _let_go(self, ended: Sequence[ActiveSession], limit: float | None = None) -> None:
+        """Settle sessions that have ended, several at once.
+
+        Args:
+            ended: Which.
+            limit: Time before which a session has rested, in seconds of the monotonic clock. One that is busy by now,
+                or that another process goes on with, stays. Without a limit all are let go of.
+        """
+
+        async def let_go(held: ActiveSession) -> None:
+            if limit is not None and (held.busy or (held.seen < limit and await self._goes_on(held)) or held.busy):
+                return
+            self._forget(held)
+            await self.settle(held)
+
+        for start in range(0, len(ended), SIDE_BY_SIDE):
+            async with asyncio.TaskGroup() as group:
+                for held in ended[start : start + SIDE_BY_SIDE]:
+                    group.create_task(let_go(held))
 
     async def _goes_on(self, held: ActiveSession) -> bool:
         """Return whether other processes answer turns of a session whose record is this one's to settle."""
@@ -310,9 +329,7 @@ class ActiveSessions:
 
     async def aclose(self) -> None:
         """Settle everything."""
-        for held in tuple(self._held.values()):
-            self._forget(held)
-            await self.settle(held)
+        await self._let_go(tuple(self._held.values()))
 
     def _keep(self, held: ActiveSession) -> None:
         place = place_of_session(held.session)

@@ -40,7 +40,8 @@ def soaked(tmp_path: Path, requests: int) -> None:
             for name, price in (("first", 0.1), ("second", 4.0))
         ]
         server = {"session_seconds": 1.0}
-        more = "[auction]\nallowance = 0.05"
+        # Every auction on record adds to what recall has in mind, which is no leak: so their number is bounded.
+        more = "[auction]\nallowance = 0.05\n[memory]\nmax_auctions = 500"
         with gateway(tmp_path, agents, server=server, more=more, command=PLAIN) as served:
             watched = Watched(pid=served.process.pid, port=int(served.origin.rpartition(":")[2]))
             found = asyncio.run(soak(watched, requests=requests))

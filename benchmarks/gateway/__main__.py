@@ -1,4 +1,4 @@
-"""What the gateway adds to a call: throughput, latency, time to the first token, memory; against LiteLLM, and direct.
+"""What the gateway adds to a call: throughput, latency, time to the first token, memory; beside LiteLLM and Portkey.
 
     python -m benchmarks.gateway [--seconds 5] [--connections 1 16 256] [--only NAME …]
     python -m benchmarks.gateway --soak 120000
@@ -31,6 +31,8 @@ from benchmarks.gateway.load import LoadRequest, Measured
 from benchmarks.gateway.processes import Watched, cores
 from benchmarks.gateway.report import Cell, Record, Soak, write_page
 
+PEERS = {"LiteLLM": "litellm", "Portkey": "portkey"}
+"""By the name of their rows, the programs of `environments.py`."""
 MODES = ("whole", "stream", "paced")
 RECORD = Path("benchmarks/records/gateway.json")
 SAMPLES = 20
@@ -147,7 +149,7 @@ def _measured(record: Record, folder: Path, given: argparse.Namespace) -> Record
     return Record(
         at=datetime.now(UTC).date().isoformat(),
         python=platform.python_version(),
-        litellm=PROGRAMS["litellm"].version,
+        peers={name: PROGRAMS[program].version for name, program in PEERS.items()},
         cells=cells,
         soaks=record.soaks,
     )

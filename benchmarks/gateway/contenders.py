@@ -1,4 +1,4 @@
-"""What is measured against what: the upstream itself, the LiteLLM proxy, and `sale serve`, and how each is asked."""
+"""What is measured against what: the upstream itself, LiteLLM, Portkey, and `sale serve`, and how each is asked."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from benchmarks.gateway.upstream import ANSWER
 UPSTREAM_PORT, PROXY_PORT = 18_440, 18_441
 MASTER_KEY = "sk-benchmark-master"
 SALE = [sys.executable, "-m", "sale.cli.main"]
+PORTKEY = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://127.0.0.1:{UPSTREAM_PORT}/v1"}
+"""Portkey has no settings of its own: every request says where it goes."""
 OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "DO_NOT_TRACK": "1"}
 QUESTION: Json = {"role": "user", "content": "Name the capital of France, and say in one line why it is the capital."}
 CONVERSATION: list[Json] = [
@@ -36,7 +38,7 @@ class Contender:
 
     name: str
     server: str
-    """Which server answers: `upstream`, `litellm`, `litellm-key`, `sale`, `sale-key`."""
+    """Which server answers: `upstream`, `litellm`, `litellm-key`, `portkey`, `sale`, `sale-key`."""
     session: bool = False
     """Whether its requests are turns of a session that has been auctioned."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
@@ -47,6 +49,7 @@ CONTENDERS = (
     Contender(name="direct", server="upstream"),
     Contender(name="LiteLLM", server="litellm"),
     Contender(name="LiteLLM, key", server="litellm-key", headers={"authorization": f"Bearer {MASTER_KEY}"}),
+    Contender(name="Portkey", server="portkey", headers={**PORTKEY, "authorization": "Bearer none"}),
     Contender(name="sale, pass-through", server="sale"),
     Contender(name="sale, session's turn", server="sale", session=True),
     Contender(name="sale, pass-through, key with a budget", server="sale-key"),
@@ -106,6 +109,9 @@ def served(server: str, folder: Path, *, model: str | None = None, more: str = "
     if server.startswith("litellm"):
         with _litellm(home, key=server.endswith("-key")) as watched:
             yield Up(watched=watched)
+    elif server == "portkey":
+        with _portkey(home) as watched:
+            yield Up(watched=watched)
     else:
         with _sale(home, model, key=server.endswith("-key"), more=more) as found:
             yield found
@@ -135,6 +141,15 @@ def _litellm(home: Path, *, key: bool) -> Generator[Watched]:
     log = home / "litellm.log"
     ready = "/health/liveliness"
     with running(command, port=PROXY_PORT, cores=cores()[:1], log=log, environment=OFFLINE, ready=ready) as up:
+        yield up
+
+
+@contextlib.contextmanager
+def _portkey(home: Path) -> Generator[Watched]:
+    """One process, without its page; it has no key to check, no ledger and no memory."""
+    command = [str(installed("portkey") / PROGRAMS["portkey"].command), f"--port={PROXY_PORT}", "--headless"]
+    environment = {"NODE_ENV": "production"}
+    with running(command, port=PROXY_PORT, cores=cores()[:1], log=home / "portkey.log", environment=environment) as up:
         yield up
 
 

@@ -1,6 +1,6 @@
 """Programs of others, each in an environment of its own, so that what they need disturbs nothing here.
 
-    python -m benchmarks.gateway.environments litellm schemathesis claude-code codex opencode qwen-code aider
+    python -m benchmarks.gateway.environments litellm portkey schemathesis claude-code codex opencode qwen-code aider
 
 An environment is made once, under the user's cache directory, with the version pinned here.
 """
@@ -8,11 +8,13 @@ An environment is made once, under the user's cache directory, with the version 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 import venv
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
@@ -32,6 +34,8 @@ class Program:
     """The program it brings."""
     npm: bool = False
     """Whether npm installs it, and not pip."""
+    held: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Versions of what it depends on, where npm would choose others with which it does not work."""
 
     @property
     def folder(self) -> Path:
@@ -63,6 +67,14 @@ PROGRAMS = {
     "codex": Program(package="@openai/codex", version="0.171.0", command="codex", npm=True),
     "claude-code": Program(package="@anthropic-ai/claude-code", version="2.1.332", command="claude", npm=True),
     "opencode": Program(package="opencode-ai", version="1.18.33", command="opencode", npm=True),
+    # As its own lock has it: with 1.19 every stream is answered 500, as Portkey adds to headers that are immutable.
+    "portkey": Program(
+        package="@portkey-ai/gateway",
+        version="1.15.2",
+        command="gateway",
+        npm=True,
+        held={"@hono/node-server": "1.13.5"},
+    ),
     "qwen-code": Program(package="@qwen-code/qwen-code", version="0.24.4", command="qwen", npm=True),
 }
 
@@ -88,6 +100,8 @@ def _install(program: Program) -> Path:
     shutil.rmtree(program.folder, ignore_errors=True)
     if program.npm:
         program.folder.mkdir(parents=True)
+        if program.held:
+            (program.folder / "package.json").write_text(json.dumps({"overrides": program.held}), encoding="utf-8")
     else:
         venv.create(program.folder, with_pip=True)
     try:

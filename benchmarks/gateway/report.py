@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -67,7 +67,8 @@ class Record:
 
     at: str
     python: str
-    litellm: str
+    peers: Mapping[str, str]
+    """Versions of the others, by name."""
     cells: list[Cell]
     soaks: list[Soak]
 
@@ -75,7 +76,7 @@ class Record:
     def read(cls, path: Path) -> Record:
         """The record on disk; an empty one where there is none."""
         if not path.exists():
-            return cls(at="", python="", litellm="", cells=[], soaks=[])
+            return cls(at="", python="", peers={}, cells=[], soaks=[])
         return TypeAdapter(cls).validate_json(path.read_bytes())
 
     def with_soaks(self, soaks: list[Soak]) -> Record:
@@ -107,7 +108,8 @@ def tables(record: Record) -> str:
     """All of them, in Markdown."""
     if not record.cells:
         return "Nothing is on record.\n"
-    parts = [f"Measured on {record.at} with Python {record.python} and LiteLLM {record.litellm}.\n"]
+    others = ", ".join(f"{name} {version}" for name, version in sorted(record.peers.items()))
+    parts = [f"Measured on {record.at} with Python {record.python}, {others}.\n"]
     titles = {
         "whole": "Whole answers",
         "stream": "Streams whose frames come all at once",

@@ -50,11 +50,17 @@ class SamplingPlan:
 
 
 class DrawnModel(ModelWrapper):
-    """A model that gives the sample it is set to, with log-probabilities, and keeps its replies."""
+    """A model that gives the sample it is set to, and keeps its replies."""
 
-    def __init__(self, model: Model) -> None:
-        """Wrap a model, at sample 0."""
+    def __init__(self, model: Model, *, measure: bool) -> None:
+        """Wrap a model, at sample 0.
+
+        Args:
+            model: The model.
+            measure: Whether to ask for log-probabilities, which take the embedded engine a seventh of its time.
+        """
         super().__init__(model)
+        self._measure = measure
         self._number = 0
         self.replies: list[Reply] = []
 
@@ -65,7 +71,7 @@ class DrawnModel(ModelWrapper):
 
     async def generate(self, request: GenerationRequest, /) -> Reply:
         """The sample; see `Model.generate`."""
-        reply = await super().generate(replace(request, sample=self._number, measure=True))
+        reply = await super().generate(replace(request, sample=self._number, measure=self._measure))
         self.replies.append(reply)
         return reply
 
@@ -107,7 +113,9 @@ class SampleRecorder(Recorder):
                 pass
 
     def _wrap(self, agent: AgentSettings, model: Model) -> Model:
-        self._models[agent.name] = DrawnModel(super()._wrap(agent, model))
+        # A bid is of direct samples: nothing reads how sure a model was of its thoughts.
+        measured = agent.name not in self._plan.reasoning
+        self._models[agent.name] = DrawnModel(super()._wrap(agent, model), measure=measured)
         return self._models[agent.name]
 
     async def sample(self, report: Report) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from sale.learning import logistic, minmax, utility
+from sale.learning.dataset import split, tabulate
 from sale.learning.drift import drift
 from sale.learning.fit import fit
+from sale.learning.heldout import training
 from sale.learning.logistic import fit_logistic
 from sale.learning.margin import Margin
 from sale.learning.minmax import MinMax, SolverLimits, best_of, solve_minmax
@@ -52,6 +54,24 @@ def test_an_explored_market_says_what_stands_in_for_what_it_did_not_see() -> Non
     assert any("were not observed" in note for note in notes)
     assert any("doubly robust" in note for note in notes)
     assert any("its agent's average stands in" in note for note in notes)
+
+
+def test_what_is_learnt_for_a_fold_has_not_seen_its_outcomes() -> None:
+    """Estimates of what the market did not see, in the other folds, are made without the fold that is held out."""
+    examples = seen_by_market(auctions(60), propensity=1 / 3)
+    table = tabulate(examples)
+    fold = split(table, 4, 0)
+    own = fold == 1
+    turned = [
+        replace(one, work={agent: Worked(success=not work.success, dollars=9.0) for agent, work in one.work.items()})
+        if held
+        else one
+        for one, held in zip(examples, own, strict=True)
+    ]
+    before, after = (training(of, fold, own) for of in (table, tabulate(turned)))
+    for name in ("success", "dollars", "guess", "average"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name), err_msg=name)
+    assert not np.isnan(before.guess).any()
 
 
 def test_work_of_unknown_cost_is_not_taken_for_free() -> None:

@@ -15,7 +15,7 @@ from sale.learning.dataset import Bools, CompletedOutcomes, Ints, Table, agent_p
 from sale.learning.decision import BidPredictions, choose_bids, predict_bids
 from sale.learning.intervals import mean_interval
 from sale.learning.logistic import log_losses
-from sale.learning.missing_outcomes import consequences, estimate_success
+from sale.learning.missing_outcomes import complete, consequences, estimate_success
 from sale.learning.objectives import BaseObjective, Setting, Trial
 from sale.types import Holding
 
@@ -68,7 +68,7 @@ def hold_out(
         own = fold == number
         test = table.take(own)
         candidates = objective.path(
-            table.take(~own), _without(completed, own), grid, seconds=seconds / len(numbers), final=False
+            table.take(~own), training(table, fold, own), grid, seconds=seconds / len(numbers), final=False
         )
         for place, candidate in enumerate(candidates):
             gap = max(gap, candidate.gap or 0.0)
@@ -100,15 +100,15 @@ def hold_out(
     )
 
 
-def _without(completed: CompletedOutcomes, own: Ints) -> CompletedOutcomes:
-    rest = ~own.astype(np.bool_)
-    return CompletedOutcomes(
-        success=completed.success[rest],
-        dollars=completed.dollars[rest],
-        guess=completed.guess[rest],
-        average=completed.average[rest],
-        notes=completed.notes,
-    )
+def training(table: Table, fold: Ints, own: Bools) -> CompletedOutcomes:
+    """Outcomes of the auctions outside one fold, completed from these alone: no estimate has seen the fold's outcomes.
+
+    Args:
+        table: All auctions.
+        fold: (T,).
+        own: (T,) of the fold that is held out.
+    """
+    return complete(table.take(~own), fold[~own])
 
 
 def measures(

@@ -133,3 +133,21 @@ def test_the_memory_is_no_target_by_any_name(place: Path, tmp_path: Path) -> Non
         assert done.returncode == 2
         assert b"is the memory itself" in done.stderr
     assert run(place, "memory", "list").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("batch", "tasks.jsonl", "--out", "-"),
+        ("trial", "tasks.jsonl", "--cap", "1", "--out", "-"),
+        ("trial", "tasks.jsonl", "--cap", "1", "--record", "-"),
+        ("bench", "run", "-"),
+        ("bench", "annotate", "tasks.jsonl", "--annotator", "ann", "--record", "-"),
+    ],
+)
+def test_what_is_read_again_is_no_stream(place: Path, arguments: tuple[str, ...]) -> None:
+    (place / "tasks.jsonl").write_text('{"id": "one", "task": "Say it."}\n', encoding="utf-8")
+    done = run(place, *arguments)
+    assert done.returncode == 2
+    assert b"a stream cannot be: name a file" in done.stderr
+    assert not (place / "-").exists()

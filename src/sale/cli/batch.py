@@ -16,7 +16,7 @@ import click
 from sale import config
 from sale.cli.encode import document
 from sale.cli.examples import TaskLine, numbered_lines, parse_task
-from sale.cli.options import FILE, FiniteRange, config_option, json_option, output
+from sale.cli.options import FILE, KEPT_FILE, FiniteRange, config_option, json_option, output
 from sale.cli.statuses import DONE, FAILED
 from sale.cli.streams import finish
 from sale.errors import ConfigError, InputError
@@ -60,7 +60,7 @@ class BatchReport:
 
 @click.command()
 @click.argument("tasks", type=FILE)
-@click.option("--out", type=FILE, required=True, help="Where results go, a line of JSON for each task.")
+@click.option("--out", type=KEPT_FILE, required=True, help="Where results go, a line of JSON for each task.")
 @click.option(
     "--cap", type=FiniteRange(min=0, min_open=True), required=True, help="The most to spend in all, in dollars."
 )

@@ -26,7 +26,7 @@ from sale.bench.judging import verifier_of
 from sale.bench.tasks.files import read_tasks, write_tasks
 from sale.bench.tasks.schema import BIN_EDGES, BenchTask
 from sale.cli.encode import document
-from sale.cli.options import FILE, config_option, json_option, output
+from sale.cli.options import FILE, KEPT_FILE, config_option, json_option, output
 from sale.cli.tables import make_table
 from sale.errors import InputError
 from sale.wording import quantity
@@ -37,7 +37,7 @@ RIGHT = {"success": True, "failure": False}
 @click.command()
 @click.argument("task_file", metavar="TASKS", type=FILE)
 @click.option("--annotator", required=True, help="Who solves them: letters, digits, `.`, `_` and `-`.")
-@click.option("--record", type=FILE, help="Where it is recorded.  [default: <TASKS>.<annotator>.jsonl, here]")
+@click.option("--record", type=KEPT_FILE, help="Where it is recorded.  [default: <TASKS>.<annotator>.jsonl, here]")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 for any that is free.")
 @click.option("--tools", help="What may be used, in words, in place of the usual for each kind of task.")
 @click.option("--open/--no-open", "open_page", default=True, show_default=True, help="Open the page in a browser.")

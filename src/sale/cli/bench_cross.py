@@ -18,7 +18,7 @@ from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.cli.bench_run import bench_tools, leaves_of, progress_row, spread
-from sale.cli.options import FILE, config_option, output
+from sale.cli.options import FILE, KEPT_FILE, config_option, output
 from sale.cli.progress import ProgressReport
 from sale.config import Settings
 from sale.errors import InputError, SaleError
@@ -40,7 +40,7 @@ class _CrossOptions(TypedDict):
 
 
 @click.command()
-@click.argument("record", type=FILE)
+@click.argument("record", type=KEPT_FILE)
 @click.option("--plans", type=FILE, required=True, help="The finished record that has the plans, packed or not.")
 @click.option("--planner", required=True, help="The agent whose plans are followed.")
 @click.option("--executor", required=True, help="The cheaper agent that does the work.")

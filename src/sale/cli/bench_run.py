@@ -26,7 +26,7 @@ from sale.bench.tasks.hst_open import corpus_path, hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
 from sale.cli.board import money
 from sale.cli.indexing import indexing
-from sale.cli.options import FILE, config_option, output
+from sale.cli.options import FILE, KEPT_FILE, config_option, output
 from sale.cli.progress import ProgressReport
 from sale.config import Settings
 from sale.errors import InputError, SaleError
@@ -48,7 +48,7 @@ class _RunOptions(TypedDict):
 
 
 @click.command()
-@click.argument("record", type=FILE)
+@click.argument("record", type=KEPT_FILE)
 @click.option("--domain", type=click.Choice(["coding", "search"]), required=True, help="Which tasks.")
 @click.option("--split", type=click.Choice(["dev", "test"]), default="test", show_default=True, help="Which tasks.")
 @click.option("--tasks", "task_file", type=FILE, help="A task file in place of HST-open.")

@@ -20,17 +20,25 @@ F = TypeVar("F", bound=Callable[..., object])
 class FilePath(click.Path):
     """A file to read or to write; `-` is standard input or output, and `./-` a file of that name."""
 
-    def __init__(self) -> None:
-        """Existence and permissions are seen to by whoever opens it: a pipe or a device may be named, too."""
+    def __init__(self, *, again: bool = False) -> None:
+        """Existence and permissions are seen to by whoever opens it: a pipe or a device may be named, too.
+
+        Args:
+            again: It is read again, when the command goes on or by others, which no stream can be.
+        """
         super().__init__(path_type=Path, dir_okay=False, allow_dash=True)
+        self._again = again
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path; absolute where it would else be taken for a standard stream."""
         found = Path(str(super().convert(str(value), param, ctx)))
+        if self._again and str(value) == "-":
+            self.fail("It is read again later, which a stream cannot be: name a file.", param, ctx)
         return found.absolute() if found == STANDARD and str(value) != "-" else found
 
 
 FILE = FilePath()
+KEPT_FILE = FilePath(again=True)
 
 
 class FiniteRange(click.FloatRange):

@@ -26,7 +26,7 @@ from sale.bench.trial.verdict import MIN_TASKS, TrialReport, Way, agents_clear, 
 from sale.cli.bench_run import leaves_of
 from sale.cli.encode import document
 from sale.cli.examples import examples, read_tasks
-from sale.cli.options import FILE, FiniteRange, config_option, json_option, output
+from sale.cli.options import FILE, KEPT_FILE, FiniteRange, config_option, json_option, output
 from sale.cli.past_files import FileOptions, file_options, said_of
 from sale.cli.past_screen import past_screen
 from sale.cli.past_trial import PastTrialResult, comparison, judge_files
@@ -96,8 +96,8 @@ class TrialResult:
 @click.option(
     "--attempts", type=click.IntRange(min=2), default=2, show_default=True, help="Of the market with attempts."
 )
-@click.option("--record", type=FILE, default=Path(RECORD), show_default=True, help="Where everything is recorded.")
-@click.option("--out", type=FILE, default=Path(RECOMMENDED), show_default=True, help="The sale.toml it recommends.")
+@click.option("--record", type=KEPT_FILE, default=Path(RECORD), show_default=True, help="Where everything is recorded.")
+@click.option("--out", type=KEPT_FILE, default=Path(RECOMMENDED), show_default=True, help="The recommended sale.toml.")
 @click.option(
     "--keep-going", is_flag=True, help="Do all tasks that the cap allows, even if the answer is clear before."
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -120,6 +121,62 @@ def test_an_evaluation_is_known_and_not_estimated() -> None:
     assert set(found) == {"small", "large", "market, no auctions", "market, 2 attempts"}
     assert found["market, 2 attempts"].success.value == 1.0
     assert any("nothing is known of auctions" in note for note in report.evaluation.notes)
+
+
+def test_an_order_of_the_texts_says_nothing_of_agents() -> None:
+    """The small agent solves what stands first in the alphabet. In that order it seems far better than it is."""
+    texts = [f"{kind} {number:03}" for kind in ("add", "zip") for number in range(50)]
+    drawn = np.random.default_rng(0).normal(size=(100, 8))
+    made = [
+        PastWork(
+            row=f"{text} {agent}",
+            agent=agent,
+            task=text,
+            verdict="success" if good else "failure",
+            dollars=DOLLARS[agent],
+        )
+        for number, text in enumerate(texts)
+        for agent, good in (("small", number < 50), ("large", number < 10 or number >= 50))
+    ]
+    report = judge_past(made, dict(zip(texts, drawn, strict=True)), HOW).evaluation
+    assert report is not None
+    found = {way.name: way for way in report.ways}
+    low, high = found["small"].difference
+    assert low <= -0.10 <= high
+    assert found["small"].standing != "as good"
+
+
+def test_the_latest_of_two_works_counts_wherever_it_stands() -> None:
+    newest_first = [
+        PastWork(
+            row="2",
+            agent=agent,
+            task=f"t{number}",
+            verdict="success",
+            dollars=0.1,
+            at=datetime(2026, 10, 9, tzinfo=UTC),
+        )
+        for number in range(30)
+        for agent in ("small", "large")
+    ]
+    older = [replace(one, row="1", verdict="failure", at=datetime(2026, 1, 1, tzinfo=UTC)) for one in newest_first]
+    vectors = {f"t{number}": np.eye(30)[number] for number in range(30)}
+    report = judge_past([*newest_first, *older], vectors, HOW).evaluation
+    assert report is not None
+    assert {way.name: way for way in report.ways}["small"].success.value == 1.0
+
+
+def test_an_agent_without_a_price_is_compared_by_dollars_a_task() -> None:
+    """Dollars per million tokens beside dollars of a task would make one of them look a thousand times dearer."""
+    renamed = [replace(one, agent={"small": "a", "large": "b"}[one.agent]) for one in works(traffic()[:200])]
+    one_priced = PastComparison(prices={"b": Price(input=3, output=3, blended=3)}, pool=("b",), margin=0.05)
+    traffic_report = judge_past(renamed, vectors(), one_priced).traffic
+    assert traffic_report is not None
+    assert [one.way.name for one in traffic_report.ways if one.way.kind == "agent"] == ["a", "b"]
+    for found in traffic_report.ways:
+        if found.way.kind == "agent":
+            cost = {"a": DOLLARS["small"], "b": DOLLARS["large"]}[found.way.name]
+            assert found.way.dollars.value == pytest.approx(cost, rel=0.1)
 
 
 def test_what_is_not_known_is_said() -> None:

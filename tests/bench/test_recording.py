@@ -195,6 +195,22 @@ async def test_refinement_with_memory_is_on_record(endpoint: Endpoint, tmp_path:
     assert sorted(position for position in positions if position is not None) == [0, 1, 2, 3]
 
 
+async def test_attempts_and_exploring_have_no_part_in_the_recorded_method(endpoint: Endpoint, tmp_path: Path) -> None:
+    """A second attempt after the hidden tests, or a drawn award, would be put down as the best bid's own work."""
+    of = settings(endpoint, "good", "good", "good")
+    of = of.model_copy(update={"auction": replace(of.auction, attempts=3, explore=1.0, allowance=0.0)})
+    record = tmp_path / "run.jsonl"
+    await run(record, of, tmp_path, orders=1)
+    found = load_recorded(record, TASKS)
+    assert found.orders == ("order 1",)
+    rows = [found.auctions["order 1", one.id] for one in found.tasks]
+    for row in rows:
+        best = max((*row.bids, *row.refined), key=lambda bid: bid.value - bid.cost)
+        assert (row.winner, row.strategy) == (best.agent, best.strategy.text)
+    table, _ = order_table(found, "order 1")
+    assert len(table) == len(TASKS)
+
+
 async def test_a_judging_model_says_what_it_thinks_of_every_short_answer(endpoint: Endpoint, tmp_path: Path) -> None:
     record = tmp_path / "run.jsonl"
     of = settings(endpoint, "good", "good")
@@ -267,6 +283,15 @@ def test_a_packed_record_reads_the_same_and_can_be_gone_on_with(tmp_path: Path) 
     assert (tmp_path / "other.jsonl").read_bytes() == record.read_bytes()
     with pytest.raises(InputError, match="finished"):
         RecordWriter(packed)
+
+
+def test_a_record_cut_inside_a_character_is_read_to_the_line_before(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl"
+    path.write_bytes('{"kind":"task","task":"whole"}\n{"kind":"task","task":"café'.encode()[:-1])
+    assert [line["task"] for line in read_record(path)] == ["whole"]
+    path.write_bytes(b'{"kind":"task","task":"caf\xc3"}\n{"kind":"task"}\n')
+    with pytest.raises(InputError, match="UTF-8"):
+        list(read_record(path))
 
 
 def test_two_runs_cannot_write_one_record(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,22 @@ import numpy as np
 import pytest
 
 from sale import config
+from sale.bench.recording.log import FIRST_BIDS
+from sale.bench.replay import RecordedExecution, RecordedTasks, unpaid_auction
 from sale.bench.stats import Interval
+from sale.bench.trial.past import _bench_task as bench_task  # pyright: ignore[reportPrivateUsage]
 from sale.bench.trial.purse import CapReachedError, Purse
 from sale.bench.trial.recommend import recommended_text, with_rules
 from sale.bench.trial.sequential import difference_between, mean_between
 from sale.bench.trial.tasks import tasks_of_folder
-from sale.bench.trial.verdict import Way, _further, agents_clear  # pyright: ignore[reportPrivateUsage]
+from sale.bench.trial.verdict import (
+    Way,
+    _further,  # pyright: ignore[reportPrivateUsage]
+    agents_clear,
+    judge_trial,
+)
 from sale.errors import ConfigError, InputError
+from tests.learning.pools import bid
 
 OWN_RULES = "\n[auction] # mine\nattempts = 7\nrefine = false\n\n[sandbox]\n"
 POOL = "\n".join(f'[[agents]]\nname = "{name}"\nlocal = "smollm2-135m"\nprice = 0.1\n' for name in "ab")
@@ -113,6 +123,13 @@ def test_the_recommended_file_is_the_users_own_with_these_rules(
     assert with_rules(text, {}) == text or text.endswith("\n")
 
 
+def test_what_would_forbid_the_recommended_auctions_is_taken_out() -> None:
+    """An earlier trial recommended one agent alone: its allowance of nothing forbade the auctions of the next."""
+    alone = recommended_text(POOL, way("b", kind="agent"), origin="sale.toml", base=None)
+    after = config.parse(recommended_text(alone, way("market", hold="worthwhile"), origin="sale.toml", base=None))
+    assert after.auction.allowance is None
+
+
 def test_a_file_that_writes_its_rules_otherwise_is_not_guessed_at() -> None:
     with pytest.raises(ConfigError):
         recommended_text("auction = { attempts = 3 }\n" + POOL, way("m", hold="always"), origin="f", base=None)
@@ -152,3 +169,45 @@ def test_how_many_more_tasks_would_tell_goes_by_the_interval_that_decides(ours: 
     else:
         assert tells(20 + found)
         assert not tells(20 + found - 3)
+
+
+def told_apart_by_a_juror(count: int) -> RecordedTasks:
+    """Two agents of one price, one of which solves each task; a juror of small cost always tells which."""
+    names = ("a", "b")
+    tasks = [bench_task(f"Task {number}, one of many.") for number in range(count)]
+    found = RecordedTasks(agents=names, prices=(1.0, 1.0), tasks=tasks)
+    for number, one in enumerate(tasks):
+        able = names[np.random.default_rng(number).integers(2)]
+        bids = tuple(bid(name, 1.0, points={"juror": 5.0 if name == able else 0.0}) for name in names)
+        for made in bids:
+            for plan in ("", made.strategy.text):
+                found.works[one.id, made.agent, plan] = RecordedExecution(
+                    agent=made.agent,
+                    success=made.agent == able,
+                    judged=True,
+                    dollars=0.001,
+                    tokens=1000,
+                    seconds=1.0,
+                    answer=f"of {made.agent}",
+                    error=None,
+                )
+        found.auctions[FIRST_BIDS, one.id] = replace(
+            unpaid_auction(one.id),
+            bids=bids,
+            winner=able,
+            strategy=bids[0].strategy.text,
+            dollars=2e-5,
+            first_dollars=2e-5,
+        )
+    return found
+
+
+def test_a_trial_finds_auctions_that_pay() -> None:
+    """What was fitted without bids served for all ways: no juror could earn a weight, and no auction seemed to pay."""
+    recorded = told_apart_by_a_juror(60)
+    rows = {one.id: np.eye(60)[number] for number, one in enumerate(recorded.tasks)}
+    report = judge_trial(recorded, lambda texts: np.stack([rows[text] for text in texts]), 0.05, 2)
+    found = {one.name: one for one in report.ways}
+    assert found["market, no auctions"].success.value < 0.7
+    assert found["market, auctions where they pay"].success.value > 0.9
+    assert found["market, 2 attempts"].success.value > 0.9

@@ -152,3 +152,16 @@ def test_too_little_or_free_work_is_said() -> None:
         break_even_map([replace(one, bids=one.bids[:1], work={"a": one.work["a"]}) for one in coin(40)])
     with pytest.raises(InputError, match="cost nothing on record"):
         break_even_map(coin(40, dollars=0.0))
+
+
+def test_a_tasks_own_outcome_does_not_tell_who_is_chosen_for_it() -> None:
+    """Each of two agents solves every other task. By rates of the other tasks the one that failed was chosen."""
+    halves = [
+        replace(
+            one,
+            work={name: Worked(success=(number % 2 == 0) == (name == "a"), dollars=DOLLARS) for name in PRICES},
+        )
+        for number, one in enumerate(coin(60))
+    ]
+    found = break_even_map(halves, (0.55,))
+    assert found.router[0] == pytest.approx(0.5, abs=0.06)

@@ -11,10 +11,11 @@ from sale.learning import logistic, minmax, utility
 from sale.learning.dataset import split, tabulate
 from sale.learning.drift import drift
 from sale.learning.fit import fit
-from sale.learning.heldout import training
+from sale.learning.heldout import HeldOut, measures, training
 from sale.learning.logistic import fit_logistic
 from sale.learning.margin import Margin
 from sale.learning.minmax import MinMax, SolverLimits, best_of, solve_minmax
+from sale.learning.missing_outcomes import complete
 from sale.learning.prepared_data import prepare_data
 from sale.learning.refit_trigger import check_refit
 from sale.learning.weight_terms import list_terms
@@ -194,3 +195,21 @@ def test_awards_without_a_model_do_not_hang_on_what_a_solved_task_is_worth() -> 
     held = prepare_data(auctions(60)).solve(MinMax(), 5.0)[0]
     assert held.prospects is None
     assert held.at(1.0, "worthwhile") is held
+
+
+def test_of_several_dearest_agents_the_best_is_what_a_market_is_compared_with() -> None:
+    """Two agents of one price, one at even tasks and one at odd: a market that takes either alone gains nothing."""
+    shared = [
+        replace(
+            one,
+            bids=tuple(replace(made, price=1.0) for made in one.bids),
+            work={name: Worked(success=(number % 2 == 0) == (name == "small"), dollars=0.001) for name in one.work},
+        )
+        for number, one in enumerate(auctions(60))
+    ]
+    table = tabulate(shared)
+    fold = split(table, 5, 0)
+    columns = np.argmax(table.author == table.agents.index("small"), axis=1)
+    held = HeldOut(setting=(), columns=columns, prospects=None, gap=0.0, auctioned=np.ones(len(table), np.bool_))
+    figures, _ = measures(table, held, complete(table, fold))
+    assert figures["gain"][0] == pytest.approx(0.0)

@@ -388,3 +388,27 @@ def test_held_out_figures_count_the_auctions_that_are_held() -> None:
     always = fit(records, "utility", worth=MatchBestAgent(hold="always")).training.held_out["dollars"][0]
     assert always > 8e-4 > 0.0
     assert where_it_pays < always
+
+
+def test_an_explored_market_compares_agents_by_what_they_solve() -> None:
+    """The rarely drawn agent's estimates lie far outside [0, 1]: cut to that, it looked better than it is."""
+    whole = auctions(3000, Pool(spread=0.6))
+    rates = {"small": 0.1, "middle": 0.1, "large": 0.8}
+    draw = np.random.default_rng(3)
+    winners = draw.choice(list(rates), size=len(whole), p=list(rates.values()))
+    explored = [
+        replace(one, winner=str(name), work={str(name): one.work[str(name)]}, propensities=dict(rates))
+        for one, name in zip(whole, winners, strict=True)
+    ]
+    table = tabulate(explored)
+    completed = complete(table, np.arange(len(table)) % 5)
+    (model,) = success_models(table, (0.1,))
+    prospects = predict_bids(table, model)
+    curve = spend_curve(table, prospects, completed, 1)
+    estimates = curve.agents.sum(axis=1) / len(table)
+    for place, name in enumerate(table.agents):
+        truth = np.mean([one.work[name].success for one in whole])
+        assert estimates[place] == pytest.approx(truth, abs=3.0 * 0.5 / np.sqrt(len(whole) * rates[name]))
+    # Two attempts find out nothing here, so they come to what one does, estimates below 0 and above 1 included.
+    first, second = (follow_attempts(prospects, completed, table.checked, 0.01, tries) for tries in (1, 2))
+    np.testing.assert_allclose(second.success, first.success)

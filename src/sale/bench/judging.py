@@ -8,6 +8,7 @@ reference; how often that model agrees with the rule is reported beside every fi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sale.agents.code_tests import RunTests
@@ -20,8 +21,15 @@ from sale.types import Outcome, Task
 MAX_WORDS = 20
 """A longer answer must be the reference itself: who names everything names the answer, too."""
 _CLOSED = frozenset({"yes", "no"})
-_LETTER = re.compile(
-    r"(?:\b(?:answer|option|choice)\b(?:\s+is)?\s*:?\s*|^\W*)[(\[*`'\"]*([A-Z])\b(?!['’]|\s+[a-z])", re.IGNORECASE
+_SAID = r"\b(?:answer|option|choice)\b(?:\s+is)?\s*:?\s*"
+_OPEN = r"[(\[*`'\"]*"
+_LETTERS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:{_SAID}|^\W*){_OPEN}([A-Z])\b(?!['’]|\s+[a-z])",  # alone: "A list" names nothing
+        rf"{_SAID}{_OPEN}((?-i:[A-Z]))\b(?!['’]|\s+(?:or|and)\b)",  # "The answer is B because …"
+        rf"^\W*{_OPEN}((?-i:[A-Z]))\b\W*\s+is\s+(?:the\s+)?(?:correct|right)\b",  # "B is correct"
+    )
 )
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
@@ -74,7 +82,8 @@ def chosen_option(answer: str, options: dict[str, str]) -> str | None:
     """The letter an answer settles on, or `None`: its last line that names one, else the option it repeats."""
     text = _THINKING.sub("", answer)
     for line in reversed([line for line in text.splitlines() if line.strip()]):
-        letters = {found.upper() for found in _LETTER.findall(line)} & set(options)
+        found: Iterator[str] = (letter for pattern in _LETTERS for letter in pattern.findall(line))
+        letters = {letter.upper() for letter in found} & set(options)
         if len(letters) == 1:
             return letters.pop()
     said = normalise(text)

@@ -101,7 +101,12 @@ class RecordedTasks:
     def orders(self) -> tuple[str, ...]:
         """Task orders with memory that are whole: every task has its auction and the winner's work in them."""
         names = sorted({order for order, _ in self.auctions} - {FIRST_BIDS, GROUNDED})
-        return tuple(name for name in names if all((name, task.id) in self.auctions for task in self.tasks))
+        return tuple(name for name in names if all(self._whole((name, task.id)) for task in self.tasks))
+
+    def _whole(self, at: tuple[str, str]) -> bool:
+        """True for an auction that is on record with the work of its winner, if it had one."""
+        row = self.auctions.get(at)
+        return row is not None and (row.winner is None or (row.task, row.winner, row.strategy) in self.works)
 
     def with_evidence(self) -> RecordedTasks:
         """The same record with the auctions of what agents found in place of those of plans, where it has them."""

@@ -62,9 +62,11 @@ def follow_attempts(
     total, solved = np.zeros((2, len(best)))
     for _ in range(tries):
         step, again = plans.first[failed, rows], checked & plans.again[failed, rows]
-        good = np.clip(success[rows, step], 0.0, 1.0)
+        # A doubly robust value may lie outside [0, 1]: its mean is right as it is, but no chance of going on.
+        estimate = success[rows, step]
+        good = np.clip(estimate, 0.0, 1.0)
         total += reached * (spent[rows, step] + again * check.dollars)
-        solved += reached * good * np.where(again, 1.0 - check.false_fail, 1.0)
+        solved += reached * estimate * np.where(again, 1.0 - check.false_fail, 1.0)
         reached *= again * chance_of_refusal(good, check)
         failed |= 1 << step
     return AttemptOutcomes(dollars=total, success=solved)

@@ -239,16 +239,18 @@ class PastOutcomes:
 
 
 def _past(table: Table, known: Bools, completed: CompletedOutcomes) -> tuple[Floats, Floats]:
-    """(T, N) chances and expected dollars by past outcomes: track records, towards each agent's rate at other tasks."""
+    """(T, N) chances and expected dollars by past outcomes: track records, towards each agent's rate.
+
+    The rate is of all tasks, the same for each. Of all but one it would be lower just where that one was solved, and
+    where little else is known the agent that failed would be chosen.
+    """
     success = np.where(known, np.nan_to_num(table.success), 0.0)
     pool = float(success.sum() / max(1, int(known.sum())))
     chance, works = np.full((2, *table.author.shape), 0.0)
     for agent in range(len(table.agents)):
         own = table.present & (table.author == agent)
         seen = own & known
-        left = (seen.sum() - seen).astype(np.float64)
-        rate = (success[seen].sum() - success + pool) / (left + 1.0)
-        chance[own] = rate[own]
+        chance[own] = (success[seen].sum() + pool) / (seen.sum() + 1.0)
         works[own] = completed.dollars[own].mean()
     for row, column, record in observed_tracks(table):
         at = (row, column)

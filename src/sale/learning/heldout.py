@@ -138,7 +138,7 @@ def measures(
     relied = dearest[table.author[rows, held.columns]].astype(np.float64)
     found["reliance"] = mean_interval(relied, group, proportion=True)
     if table.complete.all():
-        found |= _against_others(table, held.columns, dearest)
+        found |= _against_others(table, held.columns, np.flatnonzero(dearest))
     if held.prospects is not None:
         seen = calibration.judged_predictions(table, held.prospects.chance)
         found["slope"], found["bias"] = calibration.slope(*seen), calibration.bias(*seen)
@@ -148,12 +148,14 @@ def measures(
     return found, notes
 
 
-def _against_others(table: Table, columns: Ints, dearest: Bools) -> dict[str, tuple[float, float, float]]:
+def _against_others(table: Table, columns: Ints, dearest: Ints) -> dict[str, tuple[float, float, float]]:
+    """Regret, and gain over the dearest agent alone: of several at that price the one that solves most."""
     rows = np.arange(len(table))
     success = np.nan_to_num(table.success) * table.present
     ours = success[rows, columns]
     found = {"regret": mean_interval(success.max(axis=1) - ours, table.group, proportion=True)}
-    of_dearest = dearest[table.author] & table.present
+    solved = [success[table.author == agent].sum() for agent in dearest]
+    of_dearest = (table.author == dearest[int(np.argmax(solved))]) & table.present
     both = of_dearest.any(axis=1)
     theirs = np.where(of_dearest, success, 0.0).max(axis=1)
     found["gain"] = mean_interval((ours - theirs)[both], table.group[both])

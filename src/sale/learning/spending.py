@@ -27,7 +27,7 @@ from scipy import special as scipy_special
 
 from sale.errors import InputError
 from sale.learning.attempts import AttemptOutcomes, follow_attempts
-from sale.learning.dataset import MICRO, CompletedOutcomes, Floats, Table
+from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Table
 from sale.learning.decision import BidPredictions
 from sale.learning.samples import rate_posteriors, work_costs
 from sale.types import Holding
@@ -155,8 +155,7 @@ def spend_curve(
     worths: Floats = np.geomspace(MIN_WORTH_FACTOR * low, MAX_WORTH_FACTOR * high, TRIED)
     found = [_follow(table, prospects, completed, float(worth), attempts, hold) for worth in worths]
     alone = [
-        np.where(table.present & (table.author == agent), completed.success, 0.0).max(axis=1)
-        for agent in range(len(table.agents))
+        _of_agent(table.present & (table.author == agent), completed.success) for agent in range(len(table.agents))
     ]
 
     def by_task(rows: list[Floats]) -> Floats:
@@ -171,6 +170,11 @@ def spend_curve(
         alone=best_agent_cost(table),
         price=best_agent_price(table),
     )
+
+
+def _of_agent(own: Bools, success: Floats) -> Floats:
+    """(T,) success of an agent's best bid, 0 where it has none. Doubly robust values may be negative, and count so."""
+    return np.where(own.any(axis=1), np.where(own, success, -np.inf).max(axis=1), 0.0)
 
 
 def _follow(

@@ -85,10 +85,20 @@ def _text(path: Path) -> str:
             case ".gz":
                 data = gzip.decompress(data)
             case _:
-                pass
+                data = _whole_characters(data)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise InputError(f"cannot read the record: {error}", where=str(path)) from error
     return decode_text(data, str(path))
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """A record without a last line that was cut inside a character: it was being written when writing ended."""
+    before, end, last = data.rpartition(b"\n")
+    try:
+        last.decode()
+    except UnicodeDecodeError:
+        return before + end
+    return data
 
 
 class RecordWriter:

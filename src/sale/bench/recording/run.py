@@ -310,8 +310,9 @@ class Recorder:
         return RecordingProgress(done=done, of=len(self._tasks), what=what, calls=self._log.made, dollars=dollars)
 
     def _rules(self, *, refine: bool) -> AuctionRules:
-        # The method's own rule, which knows bids alone: what is put on record is the published auction.
-        return replace(self._settings.auction, refine=refine, base_rates=False)
+        # The method's own rule, which knows bids alone: what is put on record is the published auction. Its best bid
+        # does the work, once: hidden tests tell the bench what came of it, and never a market that could try another.
+        return replace(self._settings.auction, refine=refine, base_rates=False, attempts=1, explore=0.0, allowance=None)
 
     async def _execute(self, agent: Agent, task: BenchTask, strategy: str | None) -> None:
         if (task.id, agent.name, strategy or "") in self._executed:

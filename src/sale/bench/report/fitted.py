@@ -31,7 +31,11 @@ SOLVER_SECONDS = 20.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedWeights:
-    """Weights fitted on a training set, once: several ways to run the market share them."""
+    """Weights fitted on training sets, each once: several ways to run the market share them.
+
+    A set is known by its tasks, so one of these serves one view of a record: with its bids or without, with verdicts
+    or without.
+    """
 
     embed: Embed
     """Sentence embeddings, as the market's memory sees them."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from statistics import fmean
 
 import numpy as np
@@ -23,6 +23,7 @@ from sale.bench.recording.log import FIRST_BIDS
 from sale.bench.replay import RecordedExecution, RecordedTasks, unpaid_auction
 from sale.bench.routers.protocol import Floats
 from sale.bench.tasks.schema import BenchTask, HumanTime
+from sale.bench.trial.tasks import shuffled
 from sale.bench.trial.traffic import Served, TrafficReport, judge_traffic
 from sale.bench.trial.verdict import TrialReport, judge_trial
 from sale.errors import InputError
@@ -35,6 +36,7 @@ CROSSED = 0.5
 """Share of the tasks that every agent must have done for past work to count as an evaluation."""
 MIN_OUTCOMES = 5
 """Judged works that an agent must have to be compared by traffic."""
+_UNDATED = datetime.min.replace(tzinfo=UTC)
 _UNTIMED = HumanTime(provenance="not timed")
 
 
@@ -74,7 +76,7 @@ def judge_past(works: Sequence[PastWork], vectors: Mapping[str, Floats], how: Pa
     """Return what agents and a market would have done with past work.
 
     Args:
-        works: In the order in which they are on record.
+        works: Those of a known time are taken in its order, the others as the oldest, in the order given.
         vectors: Of each task's text, of length one.
         how: The pool and the margin.
 
@@ -82,16 +84,22 @@ def judge_past(works: Sequence[PastWork], vectors: Mapping[str, Floats], how: Pa
         InputError: Too little is known: no outcome, no success, or not two agents with outcomes and costs.
     """
     notes: list[str] = []
+    works = sorted(works, key=lambda work: work.at or _UNDATED)
     judged = _judged(with_prices(works, how.prices), notes)
     crossed = _crossed(judged, _able(judged, how.pool, 1))
     agents = _agents(judged, how.pool, 1 if crossed else MIN_OUTCOMES, notes)
     judged = _costed([work for work in judged if work.agent in agents], notes)
     prices = observed_prices(judged, how.prices)
-    order = tuple(sorted(agents, key=lambda name: (prices.get(name, np.inf), name)))
-    rates = tuple(prices.get(name, _mean_dollars(judged, name)) for name in order)
+    # Prices are compared with each other, so all are of one kind: of tokens, or where one is not known of a task.
+    by_name = {name: prices[name] if agents <= set(prices) else _mean_dollars(judged, name) for name in agents}
+    order = tuple(sorted(agents, key=lambda name: (by_name[name], name)))
+    rates = tuple(by_name[name] for name in order)
     evaluation, traffic = None, None
     if crossed:
-        recorded = _recorded(judged, _whole(judged, agents), order, rates)
+        # Intervals that hold at every look need an order that is drawn. Sorted by vectors, which stay the same where
+        # texts were left out, it is the same every time.
+        whole = sorted(_whole(judged, agents), key=lambda text: (vectors[text].tobytes(), text))
+        recorded = _recorded(judged, shuffled(whole), order, rates)
         evaluation = judge_trial(recorded, _embed_of(vectors), how.margin, how.attempts)
     else:
         served = [
@@ -186,13 +194,13 @@ def _whole(works: Sequence[PastWork], agents: Collection[str]) -> frozenset[str]
 
 
 def _recorded(
-    works: Sequence[PastWork], tasks: Collection[str], agents: tuple[str, ...], prices: tuple[float, ...]
+    works: Sequence[PastWork], tasks: Sequence[str], agents: tuple[str, ...], prices: tuple[float, ...]
 ) -> RecordedTasks:
     """An evaluation as the record of a trial in which no auction was held. Of an agent's works the latest counts."""
-    order = sorted(tasks)
-    found = RecordedTasks(agents=agents, prices=prices, tasks=[_bench_task(text) for text in order])
+    found = RecordedTasks(agents=agents, prices=prices, tasks=[_bench_task(text) for text in tasks])
+    chosen = set(tasks)
     for work in works:
-        if work.task in tasks:
+        if work.task in chosen:
             found.works[work.task, work.agent, ""] = RecordedExecution(
                 agent=work.agent,
                 success=work.verdict == "success",
@@ -203,7 +211,7 @@ def _recorded(
                 answer=f"of {work.agent}",  # answers may have been left out; no two of a task may be taken for one
                 error=work.error,
             )
-    found.auctions = {(FIRST_BIDS, text): unpaid_auction(text) for text in order}
+    found.auctions = {(FIRST_BIDS, text): unpaid_auction(text) for text in tasks}
     return found
 
 

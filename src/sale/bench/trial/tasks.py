@@ -10,11 +10,13 @@ import random
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from sale.bench.tasks.schema import BenchTask, HumanTime
 from sale.errors import InputError
 from sale.files.reading import read_text
+
+T = TypeVar("T")
 
 PROMPTS = (".txt", ".md")
 SEED = 0
@@ -102,7 +104,12 @@ def tasks_of_folder(folder: Path) -> list[BenchTask]:
 
 def shuffle_tasks(tasks: Sequence[BenchTask]) -> list[BenchTask]:
     """Tasks in the order of the trial: drawn, and the same every time. An order of the file's could mean something."""
-    order = sorted(tasks, key=lambda task: task.id)
+    return shuffled(sorted(tasks, key=lambda task: task.id))
+
+
+def shuffled(items: Sequence[T]) -> list[T]:
+    """Items in an order that is drawn, and the same every time for the same order given."""
+    order = list(items)
     random.Random(SEED).shuffle(order)  # noqa: S311  an order, not a secret
     return order
 

@@ -163,18 +163,18 @@ class _MarketRow:
 def _markets(
     recorded: RecordedTasks, direct: OutcomeTable, embed: Embed, attempts: int, *, planned: bool
 ) -> list[_MarketRow]:
-    lessons, silent = TrainedWeights(embed=embed), without_bids(recorded)
     found: list[_MarketRow] = []
 
     def fitted(name: str, record: RecordedTasks, market: FittedMarket, hold: Literal["worthwhile", "never"]) -> None:
-        settled = market.decide(record, None, direct, lessons)
+        # What is fitted hangs on bids and verdicts: no view of the record shares it with another.
+        settled = market.decide(record, None, direct, TrainedWeights(embed=embed))
         if settled is not None:
             found.append(_MarketRow(name=name, settled=settled, hold=hold, attempts=market.attempts))
 
     if planned:
         start = ablations(recorded, default_weights(recorded))[0].route(direct)
         found.append(_MarketRow(name="market, before it learns", settled=settle((direct, start)), hold="always"))
-    fitted("market, no auctions", silent, FittedMarket(name="no auctions"), "never")
+    fitted("market, no auctions", without_bids(recorded), FittedMarket(name="no auctions"), "never")
     if planned:
         fitted("market, auctions where they pay", recorded, FittedMarket(name="auctions"), "worthwhile")
     often = FittedMarket(name="attempts", attempts=attempts, share=1.0)

@@ -38,8 +38,8 @@ PYTHON = """# Python
 
 Stable are the names of `sale` itself, below; those of `sale.check`; and the names that the pages import from
 `sale.agents.adapters`, `sale.agents.tools.web.providers`, `sale.agents.tools.web.toolset`, `sale.auction.scoring`,
-`sale.bench.tasks.hst_open`, `sale.models.scripted`, `sale.server.inspect_ai`, `sale.server.mcp` and `sale.types.search`.
-What else the modules hold is theirs, and may change.
+`sale.bench.tasks.hst_open`, `sale.models.scripted`, `sale.server.inspect_ai`, `sale.server.mcp` and
+`sale.types.search`. What else the modules hold is theirs, and may change.
 
 {names}
 """

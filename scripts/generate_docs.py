@@ -184,8 +184,14 @@ def _shape(hint: object) -> str:
         return "table" if get_args(hint)[1] in {str, Any} else f"table of {_shapes(get_args(hint)[1])}"
     if get_origin(hint) is tuple:
         return f"list of {_shapes(get_args(hint)[0])}"
-    names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
-    names[config.PriceSettings] = "table or number"
+    names: dict[type, str] = {
+        int: "whole number",
+        float: "number",
+        str: "text",
+        bool: "true or false",
+        Path: "path",
+        config.PriceSettings: "table or number",
+    }
     return names.get(hint, "table") if isinstance(hint, type) else str(hint)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -322,7 +323,11 @@ def test_what_the_comparison_needs_is_there_before_anything_is_paid(
     missing: str, tmp_path: Path, served: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tmp_path, served, 2)
-    monkeypatch.setattr(embedding, "find_spec", lambda name: None if name == missing else find_spec(name))
+
+    def without(name: str) -> ModuleSpec | None:
+        return None if name == missing else find_spec(name)
+
+    monkeypatch.setattr(embedding, "find_spec", without)
     monkeypatch.chdir(tmp_path)
     told = CliRunner().invoke(app, ["trial", "tasks.jsonl", "--config", "sale.toml", "--cap", "1"])
     assert isinstance(told.exception, MissingExtraError)

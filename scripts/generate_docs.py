@@ -181,13 +181,28 @@ def _shape(hint: object) -> str:
     if get_origin(hint) in {Union, UnionType}:
         return " or ".join(_shape(part) for part in get_args(hint) if part is not NoneType)
     if get_origin(hint) is dict:
-        return "table of numbers" if get_args(hint)[1] not in {str, Any} else "table"
+        return "table" if get_args(hint)[1] in {str, Any} else f"table of {_shapes(get_args(hint)[1])}"
     if get_origin(hint) is tuple:
-        return f"list of {_shape(get_args(hint)[0])}s"
-    if dataclasses.is_dataclass(hint):
-        return "table"
-    names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
-    return names.get(hint, "table or number") if isinstance(hint, type) else str(hint)
+        return f"list of {_shapes(get_args(hint)[0])}"
+    names: dict[type, str] = {
+        int: "whole number",
+        float: "number",
+        str: "text",
+        bool: "true or false",
+        Path: "path",
+        config.PriceSettings: "table or number",
+    }
+    return names.get(hint, "table") if isinstance(hint, type) else str(hint)
+
+
+def _shapes(hint: object) -> str:
+    """The shape in the plural: `text or list of texts` are `texts or lists of texts`."""
+    if get_origin(hint) is Literal:
+        return _shape(hint)
+    if get_origin(hint) in {Union, UnionType}:
+        return " or ".join(_shapes(part) for part in get_args(hint) if part is not NoneType)
+    first, of, rest = _shape(hint).partition(" of ")
+    return f"{first}s{of}{rest}"
 
 
 def command_line() -> str:

@@ -36,7 +36,10 @@ knowledge](private-knowledge.md) and of [strong models' records](outside-tables.
 """
 PYTHON = """# Python
 
-Everything that `sale` gives is imported from `sale` itself. What else the modules hold is theirs, and may change.
+Stable are the names of `sale` itself, below; those of `sale.check`; and the names that the pages import from
+`sale.agents.adapters`, `sale.agents.tools.web.providers`, `sale.agents.tools.web.toolset`, `sale.auction.scoring`,
+`sale.bench.tasks.hst_open`, `sale.models.scripted`, `sale.server.inspect_ai`, `sale.server.mcp` and
+`sale.types.search`. What else the modules hold is theirs, and may change.
 
 {names}
 """

@@ -114,6 +114,18 @@ class TestFinding:
         assert settings.memory.path == tmp_path / "m.sqlite3"
         assert config.memory_path(settings) == tmp_path / "m.sqlite3"
 
+    def test_so_are_the_archive_and_the_file_of_the_server(self, tmp_path: Path) -> None:
+        text = '[[agents]]\nname = "a"\ngguf = "a.gguf"\nprice = 0\n[memory]\narchive = "old"\n'
+        text += '[server]\ndatabase = "s.db"\n'
+        settings = config.parse(text, base=tmp_path)
+        assert config.memory_archive(settings) == tmp_path / "old"
+        assert config.server_database(settings) == str(tmp_path / "s.db")
+
+    @pytest.mark.parametrize("place", ["postgresql+psycopg://sale@database/sale", "sqlite:////srv/s.db", "/srv/s.db"])
+    def test_an_address_of_a_database_stays(self, place: str, tmp_path: Path) -> None:
+        text = f'[[agents]]\nname = "a"\ngguf = "a.gguf"\nprice = 0\n[server]\ndatabase = "{place}"\n'
+        assert config.server_database(config.parse(text, base=tmp_path)) == place
+
     def test_absolute_and_home_paths_stay(self, tmp_path: Path) -> None:
         text = '[[agents]]\nname = "a"\ngguf = "/w/a.gguf"\nprice = 0\n[memory]\npath = "~/m.sqlite3"\n'
         settings = config.parse(text, base=tmp_path)

@@ -101,6 +101,15 @@ def test_the_board_says_what_its_columns_and_marks_mean() -> None:
     assert "In the paper cost is C, value is V, entropy is H, chance is P̂, and the smallest C − V wins." in text
 
 
+def test_the_cost_of_a_bid_without_a_plan_is_explained_where_there_is_one() -> None:
+    held = auction("a", "b")
+    said = "cost of a bid without a plan: of one of 200 tokens."
+    assert said not in explain_bids(held)
+    bare = weigh(replace(held.bids[0].strategy, text="", tokens=0), 0.09, [], WEIGHTS)
+    assert bare.cost == pytest.approx(18.0)
+    assert said in explain_bids(replace(held, bids=(bare, held.bids[1])))
+
+
 def test_the_largest_net_is_that_of_the_smallest_c_minus_v() -> None:
     held = auction("a", "b")
     nets = re.findall(r"−1,\d{3}", shown(BidTable(held), 120))

@@ -197,6 +197,8 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
     assert agents["hosted"] == 3
     text = (tmp_path / "sale.toml").read_text(encoding="utf-8")
     assert "sk-canary" not in text
+    hosted = [agent for agent in config.load(tmp_path / "sale.toml").agents if agent.api_key_env == "OPENAI_API_KEY"]
+    assert [agent.effort for agent in hosted] == ["minimal"] * 3  # else thoughts leave nothing of bids and ballots
     again = shell("init")
     assert again.code == 2
     assert "--force" in again.err

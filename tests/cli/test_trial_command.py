@@ -8,13 +8,19 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from sale import config
 from sale.bench.recording.log import read_record
+from sale.cli.main import app
+from sale.errors import MissingExtraError
+from sale.models import embedding
 from tests.support.command import Done, run_sale
 from tests.support.doubling import PRICES, says
 from tests.support.endpoint import Endpoint
@@ -310,3 +316,21 @@ def test_one_agent_is_no_market(tmp_path: Path, served: Endpoint) -> None:
     told = trial(tmp_path, "--cap", "1")
     assert told.code == 2
     assert "there is only one" in told.err
+
+
+@pytest.mark.parametrize("missing", ["onnxruntime", embedding.MODEL_PACKAGE])
+def test_what_the_comparison_needs_is_there_before_anything_is_paid(
+    missing: str, tmp_path: Path, served: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path, served, 2)
+
+    def without(name: str) -> ModuleSpec | None:
+        return None if name == missing else find_spec(name)
+
+    monkeypatch.setattr(embedding, "find_spec", without)
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["trial", "tasks.jsonl", "--config", "sale.toml", "--cap", "1"])
+    assert isinstance(told.exception, MissingExtraError)
+    assert "sale[local]" in told.exception.hint
+    assert not served.requests()
+    assert not (tmp_path / "trial.jsonl").exists()

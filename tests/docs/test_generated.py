@@ -30,6 +30,28 @@ def test_tables_and_figures_are_what_the_committed_records_say() -> None:
         check("generate_results.py", "results")
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "shape"),
+    [
+        ("[[agents]]", "labels", "table of texts or lists of texts"),
+        ("[[agents]]", "modes", "table of tables"),
+        ("[[agents]]", "headers", "table"),
+        ("[[agents]]", "price", "table or number"),
+        ("[[agents]]", "tools", "table"),
+        ("[[agents]]", "drop", "list of texts"),
+        ("[[agents]]", "efforts", "list of `none` or `minimal` or `low` or `medium` or `high` or `xhigh` or `max`"),
+        ("[weights]", "jurors", "table of numbers"),
+        ("[tools]", "own", "list of tables"),
+        ("[server]", "embeddings", "table"),
+    ],
+)
+def test_the_value_of_a_setting_is_of_the_shape_that_is_read(section: str, key: str, shape: str) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    part = page.split(f"## `{section}`\n", 1)[1].split("\n## ", 1)[0]
+    row = next(line for line in part.splitlines() if line.startswith(f"| `{key}` |"))
+    assert row.split(" | ")[1] == shape
+
+
 @pytest.mark.release
 def test_tables_and_figures_are_made_again() -> None:
     check("generate_results.py", "results")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sale
+from scripts.stage_site import PYTHON
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,6 +41,13 @@ def imports() -> list[object]:
                     names = [alias.name for alias in node.names]
                     found.append(pytest.param(node.module, names, id=f"{page.name}-{node.module}-{'-'.join(names)}"))
     return found
+
+
+def test_the_page_of_the_python_api_names_every_public_place() -> None:
+    named = set(re.findall(r"`(sale[.a-z_]*)`", PYTHON))
+    assert {"sale", "sale.check"} <= named
+    for place in PLACES:
+        assert place in named or place.rpartition(".")[0] in named - {"sale"}, f"{place} is said to be nobody's"
 
 
 def test_there_are_imports_to_look_at() -> None:

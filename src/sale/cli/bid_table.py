@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sale.auction.jury_words import list_jurors
 from sale.auction.lead import measure_lead
+from sale.auction.scoring import PRIOR_PLAN_TOKENS
 from sale.cli.tables import make_table
 from sale.types import Auction, Bid, Score
 
@@ -90,10 +91,13 @@ def _explain_money(auction: Auction) -> list[str]:
         )
         if counts
     ]
-    return [
+    lines = [
         f"The largest net wins: value less cost, {unit}.",
         f"cost: of the plan, price × tokens; value: by {', '.join(grounds) or 'nothing'}, as the weights count them.",
     ]
+    if not all(bid.planned for bid in auction.contenders):
+        lines.append(f"cost of a bid without a plan: of one of {PRIOR_PLAN_TOKENS} tokens.")
+    return lines
 
 
 def _explain_lead(auction: Auction) -> list[str]:

@@ -31,10 +31,12 @@ class HostedEndpoint:
     key: str
     endpoint: str
     models: tuple[str, ...]
+    effort: str | None = None
+    """For models that think first: with long thoughts nothing would be left of the few tokens of a bid or a ballot."""
 
 
 HOSTS = (
-    HostedEndpoint("OPENAI_API_KEY", "https://api.openai.com/v1", ("gpt-5-nano", "gpt-5-mini", "gpt-5")),
+    HostedEndpoint("OPENAI_API_KEY", "https://api.openai.com/v1", ("gpt-5-nano", "gpt-5-mini", "gpt-5"), "minimal"),
     HostedEndpoint("MISTRAL_API_KEY", "https://api.mistral.ai/v1", ("mistral-small-latest", "mistral-large-latest")),
     HostedEndpoint("DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", ("deepseek-chat",)),
     HostedEndpoint(
@@ -147,7 +149,9 @@ def _sized(model: object) -> tuple[str, float]:
 def _hosted() -> list[str]:
     return [
         _agent(
-            model, f'endpoint = "{host.endpoint}"\nmodel = "{model}"\napi_key_env = "{host.key}"', 'execution = "tools"'
+            model,
+            f'endpoint = "{host.endpoint}"\nmodel = "{model}"\napi_key_env = "{host.key}"',
+            'execution = "tools"' + (f'\neffort = "{host.effort}"' if host.effort else ""),
         )
         for host in HOSTS
         if config.is_set(host.key)

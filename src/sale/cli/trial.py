@@ -34,7 +34,7 @@ from sale.cli.trial_screen import screen, show_trial_progress
 from sale.errors import ConfigError, InputError, SaleError
 from sale.files.reading import read_text
 from sale.files.writing import write_text
-from sale.models.embedding import MiniLMEmbedder
+from sale.models.embedding import MiniLMEmbedder, check_embedding_packages
 from sale.wording import quantity
 
 RECORD = "trial.jsonl"
@@ -185,6 +185,7 @@ async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions, cap: float)
     settings = config.load(options["config_file"])
     if len(settings.agents) < 2:
         raise ConfigError("a trial compares agents, and there is only one", where=settings.origin, hint="Add another.")
+    check_embedding_packages("the comparison at the end of a trial", otherwise="")  # before anything is paid
     pool = settings.model_copy(update={"auction": replace(settings.auction, allowance=None, explore=0.0)})
     coding = any(task.kind == "tests" for task in tasks)
     sandbox = find_sandbox(allow_unsafe=settings.sandbox.unsafe_subprocess) if coding else None

@@ -112,8 +112,10 @@ class AgentSettings(Section):
     """With `true`, the last line a `command` writes is JSON with its usage: `{"usage": {"input_tokens": 120,
     "output_tokens": 40}}`, or `{"usage": {"dollars": 0.002}}`."""
     price: PriceSettings | None = None
-    """Dollars per million tokens: one number, or `{ input, output, blended, cached }`. Looked up where an endpoint's
-    price is public; required otherwise."""
+    """Dollars per million tokens: one number, or a table, `{ input = 1.25, output = 10.0 }`, with `blended` and
+    `cached` where they differ from what is usual. Where an endpoint's price is public it is looked up in the installed
+    package `genai-prices`, at its lowest tier, and `pip install -U genai-prices` brings newer ones. Required
+    otherwise."""
     execution: Literal["auto", "direct", "tools", "steps", "choose", "consult", "repair"] = "auto"
     """The way it works when it wins: `auto`, for an embedded model the way that makes most of `[tools]` where they are
     asked for, and for all else `direct`; `direct`, one answer; `tools`, a loop with the tools of `[tools]`; `steps`,

@@ -163,12 +163,17 @@ def _anchored(settings: Settings, base: Path) -> Settings:
         for agent in settings.agents
     )
     memory = settings.memory
-    if memory.path:
-        memory = memory.model_copy(update={"path": base / memory.path.expanduser()})
+    paths = {key: path for key, path in (("path", memory.path), ("archive", memory.archive)) if path is not None}
+    memory = memory.model_copy(update={key: base / path.expanduser() for key, path in paths.items()})
+    server = settings.server
+    if server.database is not None and "://" not in server.database:
+        server = server.model_copy(update={"database": str(base / Path(server.database).expanduser())})
     tools = _with_corpus(settings.tools, base)
     visible = tuple(base / path.expanduser() for path in settings.workspace.visible)
     workspace = settings.workspace.model_copy(update={"visible": visible})
-    return settings.model_copy(update={"agents": agents, "memory": memory, "tools": tools, "workspace": workspace})
+    return settings.model_copy(
+        update={"agents": agents, "memory": memory, "server": server, "tools": tools, "workspace": workspace}
+    )
 
 
 def _with_corpus(tools: ToolSettings, base: Path) -> ToolSettings:

@@ -43,7 +43,7 @@ class ServerSettings(Section):
     """The settings of `sale serve`."""
 
     host: str = "127.0.0.1"
-    """The address to listen at. One that others can reach needs a key or a password."""
+    """The address to listen at. One that others can reach needs a key (`sale keys create`) and a password."""
     port: Annotated[int, Field(ge=0, le=65535, strict=True)] = 8127
     """The port; 0 for any that is free."""
     password_env: Annotated[str, Field(pattern=VARIABLE)] | None = None

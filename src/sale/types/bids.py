@@ -133,7 +133,7 @@ class Bid:
     cost: float
     """C = w_c · π(a) · |s| (equation 2)."""
     value: float
-    """V = w_h · H(s) + Σ_j w_j · γ_j(s) (equation 3)."""
+    """V = w_h · H(s) + Σ_j w_j · γ_j(s) (equation 3), and `Weights.track` times its author's success rate above 1/2."""
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()
     """Anything the scoring had to do differently for this bid, in words."""

@@ -315,13 +315,19 @@ async def test_an_answer_that_was_cut_is_said_to_be(way: str) -> None:
     said = '{"answer": "one two three four five six'
     tools = () if way == "direct" else (Lookup(),)
     agent = Contractor(
-        settings, price=Price(input=1, output=1, blended=1), model=ScriptedModel(lambda *_: said), tools=tools
+        settings,
+        price=Price(input=1, output=1, blended=1),
+        model=ScriptedModel(lambda prompt, schema: said),
+        tools=tools,
     )
     done = await agent.execute(TASK, None)
     assert done.error == "execution.tokens: the answer was cut at 5 tokens"
     whole = '{"answer": "one"} ' + "and more " * 5
     agent = Contractor(
-        settings, price=Price(input=1, output=1, blended=1), model=ScriptedModel(lambda *_: whole), tools=tools
+        settings,
+        price=Price(input=1, output=1, blended=1),
+        model=ScriptedModel(lambda prompt, schema: whole),
+        tools=tools,
     )
     done = await agent.execute(TASK, None)
     assert (done.answer == "one") == (done.error is None) == (way != "direct")

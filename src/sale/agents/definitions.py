@@ -22,7 +22,7 @@ _UNNAMED = "_"
 
 @dataclass(frozen=True, slots=True)
 class Counterpart:
-    """What a definition handed in stands for: one that is there, or a new one, which may belong after another."""
+    """The place of a definition handed in: that of one that is there, or a new one, which may be after another."""
 
     replaced: Defined | None = None
     after: Defined | None = None
@@ -119,14 +119,17 @@ def covers(ours: Sequence[ast.stmt], theirs: Sequence[ast.stmt]) -> bool:
     classes = {one.name: one for one in given if isinstance(one, ast.ClassDef)}
     pairs = [(classes.get(one.name), one) for one in there if isinstance(one, ast.ClassDef)]
     return all(
-        one is None or (covers(one.body, other.body) and not lacks_attributes(one.body, other.body))
-        for one, other in pairs
+        one is None or (covers(one.body, other.body) and not lacks_names(one.body, other.body)) for one, other in pairs
     )
 
 
-def lacks_attributes(ours: Sequence[ast.stmt], theirs: Sequence[ast.stmt]) -> bool:
-    """Return whether a body assigns to some names of another one, and to no other that one of the rest may be now."""
-    return set(assignments(ours)) < set(assignments(theirs))
+def lacks_names(ours: Sequence[ast.stmt], theirs: Sequence[ast.stmt]) -> bool:
+    """Return whether a body assigns to some names of another one alone, or to new ones alone.
+
+    Where it assigns to some and to new ones, the new ones may be the others by another name.
+    """
+    given, there = set(assignments(ours)), set(assignments(theirs))
+    return given < there or (bool(there) and given.isdisjoint(there))
 
 
 def _kind(node: Defined) -> str:

@@ -21,7 +21,7 @@ from sale.agents.definitions import (
     definitions,
     find_counterpart,
     first_line,
-    lacks_attributes,
+    lacks_names,
     parse_module,
 )
 from sale.agents.tools.workspace.texts import TextEdit
@@ -38,10 +38,10 @@ _HINT = "Hand in the whole file, or the lines to be replaced."
 def merge(old: str, new: str, path: str) -> tuple[TextEdit, ...] | None:
     """Return what changes in a Python file by what is handed in for it; `None` where that is the whole file.
 
-    It is the whole file if it defines all that the file defines, members of its classes included, and repeats something
-    of what else is in the file: its comments and statements or, where there are none, its imports. Otherwise functions,
-    classes, methods, attributes and assignments replace those of their name, new ones are added, and imports that are
-    missing are put at the top.
+    It is the whole file if it defines all that the file defines, members of its classes included, assigns not only to
+    some of its names, and repeats something of what else is in the file: its comments and statements or, where there
+    are none, its imports. Otherwise functions, classes, methods, attributes and assignments replace those of their
+    name, new ones are added, and imports that are missing are put at the top.
 
     Args:
         old: The file.
@@ -98,18 +98,19 @@ def _is_whole(before: Sequence[ast.stmt], after: Sequence[ast.stmt], old: Sequen
     """Return whether a body replaces all of another one; their lines begin and end where the files do."""
     theirs, ours = definitions(before), definitions(after)
     if not theirs and not ours:
-        there = assignments(before)
-        return not (len(after) < len(before) and set(assignments(after)) <= set(there) and _only_assigns(after))
-    if not ours or not covers(after, before):
+        there, given = set(assignments(before)), set(assignments(after))
+        is_part = given <= there or given.isdisjoint(there)
+        return not (len(after) < len(before) and is_part and _only_assigns(after))
+    if not ours or not covers(after, before) or lacks_names(after, before):
         return False
     inside = {number for node in theirs for number in range(first_line(node), (node.end_lineno or 0) + 1)}
     outside = [line.strip() for number, line in enumerate(old, 1) if number not in inside and line.strip()]
     basis = [line for line in outside if not _IMPORT.match(line)] or outside
-    given = {line.strip() for line in new}
+    lines = {line.strip() for line in new}
     imports = [line for line in outside if _IMPORT.match(line)]
     if (names := set(assignments(before))) and names <= set(assignments(after)):
         basis = imports  # all of its statements are there, though none may be as it was
-    return not basis or any(line in given for line in basis)
+    return not basis or any(line in lines for line in basis)
 
 
 def _only_assigns(body: Sequence[ast.stmt]) -> bool:
@@ -127,7 +128,7 @@ class _Merge:
             self._starts.append(self._starts[-1] + len(line) + 1)
         self._spans: list[TextEdit] = []
         self._added: dict[int, list[str]] = {}
-        """What is put in, by where it goes, in order."""
+        """The texts put in, by where they go, in order."""
         self._taken: list[Defined] = []
 
     def module(self, before: ast.Module, after: ast.Module) -> tuple[TextEdit, ...]:
@@ -151,7 +152,7 @@ class _Merge:
         return (*self._spans, *(TextEdit(at, at, "".join(texts)) for at, texts in self._added.items()))
 
     def _counterpart(self, module: ast.Module, node: Defined, given: Sequence[Defined]) -> Counterpart:
-        """What a definition stands for: one of the module, or the method of the one class that has one like it."""
+        """Return the place of a definition: in the module, or in the one class that has a method like it."""
         there = definitions(module.body)
         if isinstance(node, ast.ClassDef) or any(one.name == node.name for one in there):
             return find_counterpart(node, there, given, self._path)
@@ -194,7 +195,7 @@ class _Merge:
             [*[""] * (first_line(one.body[0]) - 1), *lines[first_line(one.body[0]) - 1 : one.end_lineno]]
             for lines, one in ((self._old_lines, place), (self._new_lines, node))
         )
-        return not lacks_attributes(node.body, place.body) and _is_whole(place.body, node.body, old, new)
+        return not lacks_names(node.body, place.body) and _is_whole(place.body, node.body, old, new)
 
     def _members(self, place: ast.ClassDef, node: ast.ClassDef) -> None:
         """Put the members of a class into the class that is there, which keeps its others."""

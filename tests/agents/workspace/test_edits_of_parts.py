@@ -105,6 +105,23 @@ def test_a_class_with_some_of_its_attributes_is_not_the_file() -> None:
     assert handed_in(CIRCLE, CIRCLE.replace("2 * math.pi", "6.28")) == (CIRCLE.replace("2 * math.pi", "6.28"), [])
 
 
+@pytest.mark.parametrize(
+    ("old", "body", "right"),
+    [
+        ("class A:\n    x = 1\n    y = 2\n", "class A:\n    z = 3\n", "class A:\n    x = 1\n    y = 2\n    z = 3\n"),
+        ("import os\n\nx = 1\ny = 2\n", "z = 3\n", "import os\nz = 3\n\nx = 1\ny = 2\n"),
+        (
+            "x = 1\ny = 2\n\n\ndef f():\n    return 1\n",
+            "x = 1\n\n\ndef f():\n    return x\n",
+            "x = 1\ny = 2\n\n\ndef f():\n    return x\n",
+        ),
+    ],
+    ids=["attributes", "assignments", "functions"],
+)
+def test_some_of_the_names_of_a_file_are_not_the_file(old: str, body: str, right: str) -> None:
+    assert handed_in(old, body) == (right, [])
+
+
 def test_a_part_of_what_is_no_python_may_be_of_a_class() -> None:
     old = "print 'two'\n\nclass A:\n    def f(self):\n        return 1\n\n    def g(self):\n        return 2\n"
     made, faults = handed_in(old, "class A:\n    def f(self):\n        return 2\n")

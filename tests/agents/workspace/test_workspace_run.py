@@ -244,9 +244,9 @@ async def test_who_cannot_work_there_takes_no_part(workspace: Workspace) -> None
 async def test_a_file_that_was_cut_is_not_handed_out(directory: Path) -> None:
     workspace = await Workspace.open(directory)
     cut = Line(text=f"sums.py\n```python\n# {CODE}", tokens=99_999)
-    done = await work(workspace, contractor(lambda *_: cut, turns=2))
+    done = await work(workspace, contractor(lambda prompt, schema: cut, turns=2))
     assert (done.answer, done.error) == ("", "execution.tokens: the answer was cut at 1,024 tokens")
     piece = f"sums.py\n```\n{MARKS[0]}\n    return a - b\n{MARKS[1]}\n    return a + b\n{MARKS[2]}\n{MARKS[0]}\n"
-    done = await work(workspace, contractor(lambda *_: Line(text=piece, tokens=99_999), turns=1))
+    done = await work(workspace, contractor(lambda prompt, schema: Line(text=piece, tokens=99_999), turns=1))
     assert "return a + b" in done.answer
     assert done.error == "execution.tokens: the answer was cut at 1,024 tokens"

@@ -1,4 +1,4 @@
-"""What a repository ignores, by the rules that its files were chosen by, for files that come later.
+"""Files that come later and are ignored, by the rules that the files of a repository were chosen by.
 
 Some of these rules are not among the files: those of the user, of the repository's own folder, of the directories above
 the one that is copied, and of files that are ignored themselves.

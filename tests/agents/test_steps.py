@@ -15,7 +15,7 @@ from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
 from sale.errors import ServerError
-from sale.models.scripted import Script, ScriptedModel
+from sale.models.scripted import Line, Script, ScriptedModel
 from sale.types import Execution, Price, Prompt, Task, ToolInfo
 
 TASK = Task(text="Where was Batman born?")
@@ -305,3 +305,37 @@ async def test_a_call_that_fails_in_the_middle_of_a_choice_ends_the_work(failing
     done = await agent.execute(TASK, None)
     assert "it is down" in (done.error or "")
     assert len(done.calls) == failing + 1
+
+
+@pytest.mark.parametrize("way", ["steps", "choose", "direct"])
+async def test_an_answer_that_was_cut_is_said_to_be(way: str) -> None:
+    settings = AgentSettings.model_validate(
+        {"name": "a", "endpoint": "http://127.0.0.1", "model": "m", "execution": way, "answer_tokens": 5}
+    )
+    said = '{"answer": "one two three four five six'
+    tools = () if way == "direct" else (Lookup(),)
+    agent = Contractor(
+        settings,
+        price=Price(input=1, output=1, blended=1),
+        model=ScriptedModel(lambda prompt, schema: said),
+        tools=tools,
+    )
+    done = await agent.execute(TASK, None)
+    assert done.error == "execution.tokens: the answer was cut at 5 tokens"
+    whole = '{"answer": "one"} ' + "and more " * 5
+    agent = Contractor(
+        settings,
+        price=Price(input=1, output=1, blended=1),
+        model=ScriptedModel(lambda prompt, schema: whole),
+        tools=tools,
+    )
+    done = await agent.execute(TASK, None)
+    assert (done.answer == "one") == (done.error is None) == (way != "direct")
+
+
+async def test_inputs_that_were_cut_are_not_used() -> None:
+    replies = iter([Line(text='{"use": "search"}'), Line(text='{"query": "Bat', tokens=99_999), '{"answer": "ok"}'])
+    lookup = Lookup()
+    agent, _ = choosing(lookup, Note(), turns=2, script=lambda prompt, schema: next(replies))
+    done = await agent.execute(TASK, None)
+    assert (done.answer, done.error, lookup.asked) == ("ok", None, [])

@@ -8,14 +8,14 @@ change does not speak of stays byte for byte as it is, and where its file is not
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sale.agents.merging import defined_names, merge, without_itself
+from sale.agents.definitions import defined_names
+from sale.agents.merging import merge, without_itself
+from sale.agents.pieces import has_mark, pieces_in, place_piece
 from sale.agents.targets import Target, Targets, UnplacedChange, info_label
-from sale.agents.tools.workspace.copy_tools import piece_in
-from sale.agents.tools.workspace.texts import FileText, TextEdit, declaration_lines, new_text, plain_lines
+from sale.agents.tools.workspace.texts import FileText, declaration_lines, new_text, plain_lines
 from sale.agents.tools.workspace.tree import Tree, WorkingCopy
 from sale.errors import InputError
 
@@ -23,10 +23,8 @@ MAX_ANSWER = 100_000
 HELD_BACK_LINES = 8
 """A file with fewer lines may be replaced by one of less than half its lines."""
 _FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)$")
-_PIECE = re.compile(
-    r"^<{3,} *SEARCH[^\n]*\n(?P<old>.*?)^={3,}[^\n]*\n(?P<new>.*?)^>{3,} *REPLACE[^\n]*", re.DOTALL | re.MULTILINE
-)
-_MARK = re.compile(r"^(<{3,} *SEARCH|={5,} *$|>{3,} *REPLACE)", re.MULTILINE)
+_UNDERLINE = re.compile(r"^={5,} *$", re.MULTILINE)
+_DOCUMENT = (".rst", ".md", ".txt", ".markdown", ".adoc")
 _TALK = frozenset({"sh", "bash", "shell", "zsh", "console", "text", "txt", "output", "log", "cmd", "powershell"})
 _PATCH = frozenset({"diff", "patch"})
 _PATCH_FILE = re.compile(r"^--- (?P<old>[^\n]+)\n\+\+\+ (?P<new>[^\n]+)$", re.MULTILINE)
@@ -59,15 +57,17 @@ class Replacement:
 Edit = WholeFile | Replacement | UnplacedChange
 
 
-def edits_in(answer: str, tree: Tree, likely: Sequence[str]) -> tuple[Edit, ...]:
+def edits_in(answer: str, tree: Tree, likely: Sequence[str], *, cut: bool = False) -> tuple[Edit, ...]:
     """Return the changes an answer hands in, in order.
 
     Args:
         answer: Any text.
         tree: The files there are.
         likely: Files that a change without a path may be meant for, likeliest first.
+        cut: The answer goes on, but was cut here: of a block whose end is not there, only what is whole counts.
     """
-    return tuple(_AnswerParser(tree, likely).of(plain_lines(answer[:MAX_ANSWER])))
+    cut = cut or len(answer) > MAX_ANSWER
+    return tuple(_AnswerParser(tree, likely).of(plain_lines(answer[:MAX_ANSWER]), cut=cut))
 
 
 def apply_edits(edits: Sequence[Edit], copy: WorkingCopy, fixed: frozenset[str]) -> list[str]:
@@ -97,14 +97,14 @@ def _changed(edit: WholeFile | Replacement, old: FileText | None) -> FileText:
     if isinstance(edit, Replacement):
         if old is None:
             raise InputError(f"there is no file {edit.path!r}")
-        return old.with_spans([_placed(old.plain, edit)])
+        return old.with_spans([place_piece(old.plain, edit.old, edit.new, edit.path)])
     new = edit.text if edit.text.endswith("\n") else f"{edit.text}\n"
     if old is None:
         return new_text(new)
     plain = old.plain
     _check_nothing_is_left_out(plain, new, edit.path)
     if edit.path.endswith((".py", ".pyi")):
-        new = without_itself(new, edit.path)
+        new = without_itself(new, edit.path, plain)
         spans = merge(plain, new, edit.path)
         if spans is not None:
             return old.with_spans(spans)
@@ -152,6 +152,8 @@ class _FencedBlock:
     before: str
     info: str
     body: str
+    cut: bool = False
+    """Its end was cut off."""
 
 
 class _AnswerParser:
@@ -161,14 +163,18 @@ class _AnswerParser:
         self._tree, self._likely = tree, likely
         self._targets = Targets(tree, likely)
 
-    def of(self, text: str) -> Iterator[Edit]:
+    def of(self, text: str, *, cut: bool) -> Iterator[Edit]:
         found = False
-        for block in _blocks(text):
+        for block in _blocks(text, cut=cut):
             for edit in self._edits(block):
                 found = True
                 yield edit
         if not found:
-            yield from self._pieces(text, None)
+            edits = list(self._pieces(text, None))
+            yield from edits
+            rest = text[max((piece.end for piece in pieces_in(text)), default=0) :]
+            if cut and edits and has_mark(rest):
+                yield _cut_off(edits[-1].path)
 
     def _edits(self, block: _FencedBlock) -> Iterator[Edit]:
         tag = block.info.strip().split(" ")[0].casefold()
@@ -177,34 +183,54 @@ class _AnswerParser:
         if tag in _TALK and not path.endswith((".sh", ".bash", ".txt", ".md")):
             return  # a command or its output
         if not path.endswith((".diff", ".patch")) and (tag in _PATCH or _PATCH_FILE.match(block.body)):
-            yield from self._patch(block.body, target)
+            edits = list(self._patch(block.body, target))
+            yield from edits[:-1] if block.cut else edits
+            if block.cut and edits:
+                yield _cut_off(edits[-1].path)
             return
-        if _PIECE.search(block.body):
-            yield from self._pieces(block.body, target)
+        if any(pieces_in(block.body)):
+            edits = list(self._pieces(block.body, target))
+            yield from edits
+            if block.cut and edits:
+                yield _cut_off(edits[-1].path)
             return
-        if target is None or _MARK.search(block.body) or not block.body.strip():
+        if target is None or not block.body.strip():
+            return
+        if block.cut:
+            yield _cut_off(path)
+            return
+        if self._is_half(block.body, path):
             return  # half a replacement is none
         first, _, rest = block.body.partition("\n")
         body = rest if self._labelled_comment(first) == target else block.body
         yield target if isinstance(target, UnplacedChange) else WholeFile(target, body.lstrip("\n"))
 
+    def _is_half(self, body: str, path: str) -> bool:
+        """Return whether a block is a piece without one of its marks; headings of documents have lines like them."""
+        if has_mark(body):
+            return True
+        there = self._tree[path].text if path in self._tree else None
+        usual = path.endswith(_DOCUMENT) or _UNDERLINE.search(there or "") is not None
+        return not usual and _UNDERLINE.search(body) is not None
+
     def _pieces(self, text: str, target: Target | None) -> Iterator[Edit]:
         """Replacements, each for the file named last before it."""
         end = 0
-        for piece in _PIECE.finditer(text):
-            block = _FencedBlock(text[end : piece.start()], "", piece[0])
+        for piece in pieces_in(text):
+            block = _FencedBlock(text[end : piece.start], "", text[piece.start : piece.end])
             label = self._target(block) if target is None else self._line_above(block.before)
-            target, end = label or target, piece.end()
+            target, end = label or target, piece.end
             if isinstance(target, UnplacedChange):
                 yield target
             elif target is not None:
-                yield Replacement(target, piece["old"], piece["new"])
+                yield Replacement(target, piece.old, piece.new) if piece.clear else _unclear(target)
 
     def _patch(self, body: str, target: Target | None) -> Iterator[Edit]:
         """The hunks of a patch, as pieces: the numbers of their lines are rarely right."""
         headers = list(_PATCH_FILE.finditer(body))
         if not headers:
             yield from _hunks(body, target)
+            return
         ends = [header.start() for header in headers[1:]] + [len(body)]
         for header, end in zip(headers, ends, strict=True):
             old, new = (header[side].strip() for side in ("old", "new"))
@@ -233,7 +259,7 @@ class _AnswerParser:
             if isinstance(found, UnplacedChange):
                 return found
             if isinstance(found, str):
-                return found if _PIECE.search(block.body) is None else None
+                return None if any(pieces_in(block.body)) else found
             if found:
                 return self._fitting((*found, *self._likely), block.body) or self._adding(found[0], block.body)
         fitting = self._fitting(self._likely, block.body)
@@ -258,8 +284,8 @@ class _AnswerParser:
         if text is None:
             return False
         names = frozenset[str]()
-        if (piece := _PIECE.search(body)) is not None:
-            body = piece["old"]
+        if (piece := next(pieces_in(body), None)) is not None:
+            body = piece.old if piece.clear else body
         elif path.endswith(".py"):
             names = defined_names(body)
         if names and (theirs := defined_names(text)):
@@ -275,7 +301,15 @@ class _AnswerParser:
         return UnplacedChange(path, f"it is not clear whether {path!r} is meant: put the file's path alone on a line")
 
 
-def _blocks(text: str) -> Iterator[_FencedBlock]:
+def _cut_off(path: str) -> UnplacedChange:
+    return UnplacedChange(path, f"the answer was cut before the file ended: {path}")
+
+
+def _unclear(path: str) -> UnplacedChange:
+    return UnplacedChange(path, f"it is not clear where the lines as they are end, in a piece for {path}")
+
+
+def _blocks(text: str, *, cut: bool) -> Iterator[_FencedBlock]:
     """The fenced blocks of a text; a block in a block, as documents have, belongs to the outer one."""
     lines = text.split("\n")
     before: list[str] = []
@@ -297,7 +331,8 @@ def _blocks(text: str) -> Iterator[_FencedBlock]:
             if depth == 0:
                 break
             body.append(lines[number - 1])
-        yield _FencedBlock("\n".join(before), opening["info"], "".join(f"{line}\n" for line in body))
+        made = "".join(f"{line}\n" for line in body)
+        yield _FencedBlock("\n".join(before), opening["info"], made, cut=cut and depth > 0)
         before = []
 
 
@@ -315,36 +350,3 @@ def _hunks(text: str, target: Target | None) -> Iterator[Edit]:
         lines = [line or " " for line in hunk.strip("\n").split("\n") if line[:1] in {"", " ", "+", "-"}]
         old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] in signs) for signs in (" -", " +"))
         yield Replacement(target, old, new)
-
-
-def _placed(text: str, piece: Replacement) -> TextEdit:
-    """Where a piece goes: where it stands in the text, or else where it does but for white space."""
-    try:
-        return piece_in(text, piece.old, piece.new, piece.path)
-    except InputError:
-        lines, wanted = text.split("\n"), piece.old.rstrip("\n").split("\n")
-        plain = [line.strip() for line in wanted]
-        places = [
-            at
-            for at in range(len(lines) - len(wanted) + 1)
-            if plain != [""] and [line.strip() for line in lines[at : at + len(wanted)]] == plain
-        ]
-        if len(places) != 1:
-            raise
-    first, last = places[0], places[0] + len(wanted)
-    start = sum(len(line) + 1 for line in lines[:first])
-    end = start + len("\n".join(lines[first:last]))
-    if piece.new.strip():
-        return TextEdit(start, end, _indented(piece.new.rstrip("\n"), wanted, lines[first:last]))
-    return TextEdit(start, end + 1, "") if last < len(lines) else TextEdit(max(start - 1, 0), end, "")
-
-
-def _indented(new: str, wanted: Sequence[str], there: Sequence[str]) -> str:
-    """New lines, moved as far to the right as the old ones have to be to stand where they stand."""
-    at = next((index for index, line in enumerate(wanted) if line.strip()), 0)
-    gap = _indent(there[at])[len(_indent(wanted[at])) :]
-    return textwrap.indent(new, gap) if gap else new
-
-
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]

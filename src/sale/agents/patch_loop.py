@@ -18,7 +18,7 @@ from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.worklog import WorkItem, Worklog, describe, shortfall_of
 from sale.errors import SaleError
 from sale.models.protocol import Model
-from sale.types import Execution, Task
+from sale.types import Execution, Reply, Task
 
 FILES = 4
 """The most files shown, beside tests."""
@@ -37,6 +37,8 @@ class _PatchAttempt:
     patch: str
     fault: str
     """Empty where it passed, or there is nothing to try it with."""
+    cut: bool = False
+    """A part of it is not there, as the answer was cut."""
 
 
 @dataclass(slots=True)
@@ -52,8 +54,11 @@ async def work_by_patches(
     """Change the repository in at most `item.turns` answers; the answer is the patch of the best of them."""
     state = _PatchState(item)
     failure = await state.finish(_rounds(model, workspace, task, strategy, state))
-    patch = state.best.patch if state.best else ""
-    return state.complete("edits", patch, None if patch else failure or "execution.unchanged: nothing was changed")
+    best = state.best
+    if best is None or not best.patch:
+        return state.complete("edits", "", failure or "execution.unchanged: nothing was changed")
+    cut = shortfall_of(best.patch, truncated=best.cut and best.fault != "", tokens=item.answer_tokens)
+    return state.complete("edits", best.patch, cut)
 
 
 async def _rounds(
@@ -77,7 +82,7 @@ async def _rounds(
             prompt, sample = edit_prompt(task, strategy=strategy, files=files, whole=whole), turn
         state.note("user", prompt.user)
         reply = await state.ask(model, prompt, sample=sample)
-        last = await _tried(workspace, reply.text, files)
+        last = await _tried(workspace, reply, files)
         state.note("tool", last.fault or "it passes")
         if state.best is None or last.patch:
             state.best = last
@@ -94,25 +99,27 @@ def _lines_of(patch: str) -> str:
     return "\n".join(line for line in patch.splitlines() if not line.startswith(("diff --git", "index ", "@@")))
 
 
-async def _tried(workspace: Workspace, reply: str, files: tuple[FileView, ...]) -> _PatchAttempt:
+async def _tried(workspace: Workspace, reply: Reply, files: tuple[FileView, ...]) -> _PatchAttempt:
     """Make the changes of an answer on a fresh copy, and see what the command says."""
     copy = workspace.copy()
     fixed = frozenset(file.path for file in files if file.fixed)
-    edits = edits_in(reply, workspace.tree, [file.path for file in files if not file.fixed])
+    likely = [file.path for file in files if not file.fixed]
+    edits = edits_in(reply.text, workspace.tree, likely, cut=reply.truncated)
     faults = apply_edits(edits, copy, fixed) if edits else ["there is no change in the answer, in the form asked for"]
+    cut = reply.truncated and bool(faults)
     try:
         patch = await asyncio.to_thread(workspace.patch, copy.tree)
         if not patch:
             return _PatchAttempt(patch="", fault="; ".join(faults) or "nothing is different from before")
         if workspace.command is None:
-            return _PatchAttempt(patch=patch, fault="; ".join(faults))
+            return _PatchAttempt(patch=patch, fault="; ".join(faults), cut=cut)
         report, _ = await workspace.box.run(copy.tree, workspace.command, keep=False)
     except SaleError as error:
         return _PatchAttempt(patch="", fault=describe(error))
     if report.passed:
         return _PatchAttempt(patch=patch, fault="")
     said = f"exit status {report.exit_code}\n{clip_to_end(report.output, FAULT_CHARACTERS)}"
-    return _PatchAttempt(patch=patch, fault="\n".join([*faults, said]))
+    return _PatchAttempt(patch=patch, fault="\n".join([*faults, said]), cut=cut)
 
 
 def _files(workspace: Workspace, task: Task) -> tuple[FileView, ...]:

@@ -18,7 +18,7 @@ from sale.agents.execution import FAILURE_CHARACTERS, OUT_OF_TURNS
 from sale.agents.inputs import MAX_TEXT_CHARACTERS, ToolInputs, inputs_of
 from sale.agents.prompts import StepView, choose_prompt, fill_prompt, step_prompt
 from sale.agents.protocol import SourcedTool, Tool
-from sale.agents.worklog import WorkItem, Worklog
+from sale.agents.worklog import WorkItem, Worklog, shortfall_of
 from sale.agents.written_calls import MAX_TEXT, call_of, objects_in, written_calls
 from sale.errors import SaleError
 from sale.models.protocol import Model
@@ -44,12 +44,16 @@ class _StepState(Worklog):
 
     steps: list[StepView] = field(default_factory=list[StepView])
     answer: str = ""
+    truncated: bool = False
+    """The last reply was cut."""
 
     async def ask_step(self, model: Model, prompt: Prompt, schema: Mapping[str, object]) -> str:
         """Ask for the next step, and return the text. The first prompt is on record: later ones repeat it."""
         if not self.calls:
             self.note_prompt(prompt)
-        return (await self.ask(model, prompt, schema=schema)).text
+        reply = await self.ask(model, prompt, schema=schema)
+        self.truncated = reply.truncated
+        return reply.text
 
     def note_step(self, use: str, given: object, result: str) -> None:
         """Put a step and its result on record."""
@@ -92,7 +96,8 @@ async def _steps(
         use, given = read_step(text, by_name)
         if use == ANSWER:
             state.answer = str(given)
-            return None if state.answer.strip() else "call.bad_reply: the answer is empty"
+            cut = state.truncated and not _holds_a_step(text, by_name)
+            return shortfall_of(state.answer, truncated=cut, tokens=item.answer_tokens)
         if use == BROKEN:
             state.note_step(use, given, "that is no whole JSON object")
         else:
@@ -120,6 +125,8 @@ async def _filled(model: Model, tool: ToolInputs, task: Task, strategy: str | No
     prompt = fill_prompt(task, strategy=strategy, tool=tool, steps=state.steps)
     text = await state.ask_step(model, prompt, tool.whole)
     given = _object(text)
+    if state.truncated and not given:
+        return f"{{{json.dumps(tool.name)}: {text}"  # begun, and not whole
     if set(given) == {tool.name} and isinstance(inner := given[tool.name], dict):  # as in a whole step
         given = cast("dict[str, object]", inner)
     elif (call := call_of(given)) is not None and isinstance(call[1], dict):
@@ -184,6 +191,11 @@ def read_step(text: str, tools: Mapping[str, ToolInputs]) -> tuple[str, object]:
     if begun is None or begun[1] not in {*tools, ANSWER}:
         return ANSWER, text
     return (ANSWER, _as_far_as(text[begun.end() :]) or text) if begun[1] == ANSWER else (BROKEN, text)
+
+
+def _holds_a_step(text: str, tools: Mapping[str, ToolInputs]) -> bool:
+    """Return whether a step is there whole, though what comes after it was cut."""
+    return any(_step(found, tools, alone=False) is not None for _, _, found in objects_in(text[:MAX_TEXT]))
 
 
 def _as_far_as(cut: str) -> str:

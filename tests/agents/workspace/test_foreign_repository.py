@@ -20,6 +20,7 @@ from sale.agents.tools.workspace import git as git_module
 from sale.agents.tools.workspace.copying import copy_directory
 from sale.agents.tools.workspace.environment import find_mounts
 from sale.agents.tools.workspace.git import empty_repository, run_git
+from sale.agents.tools.workspace.ignoring import ignored_paths
 from sale.agents.tools.workspace.patching import apply_in, apply_patch, patch_between
 from sale.agents.tools.workspace.tree import CopyLimits, FileEntry, Tree
 from sale.agents.tools.workspace.workspace import Workspace
@@ -465,6 +466,47 @@ def test_what_counts_is_what_git_says(repository: Path, tmp_path: Path, monkeypa
     for name in (".gitignore", "private", "new", "x.log", "y.swp"):
         (tmp_path / "linked" / name).write_text((repository / name).read_text())
     check(tmp_path / "linked")
+
+
+def test_what_a_command_leaves_behind_is_ignored_by_the_same_rules(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the top of a repository, with rules above it, of the user, of its own folder, and of an ignored file."""
+    home = tmp_path / "git home"
+    (home / ".config" / "git").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    (home / ".config" / "git" / "ignore").write_text("*.swp\n*.keep\n")
+    (repository / ".git" / "info" / "exclude").write_text("/sub/private\n")
+    (repository / ".gitignore").write_text("*.log\n/sub/build/\n!*.keep\n")
+    place = repository / "sub"
+    (place / "out").mkdir(parents=True)
+    (place / "out" / ".gitignore").write_text("*\n")
+    (place / ".gitignore").write_text("*.tmp\n!kept.log\n")
+    (place / "b.py").write_text("b = 1\n")
+    inner = place / "mine"
+    git(repository, "init", "-q", str(inner))
+    (inner / "m.py").write_text("m = 1\n")
+    (inner / ".git" / "info" / "exclude").write_text("/secret\n")
+    found = copy_directory(place, ROOM)
+    assert sorted(found.tree) == [".gitignore", "b.py", "mine/m.py"]
+    new = [
+        "new.py", "x.log", "kept.log", "x.swp", "x.keep", "private", "deep/private", "build/x", "out/x", "x.tmp",
+        "mine/secret", "secret",
+    ]  # fmt: skip
+    tree = {**found.tree, **{name: FileEntry(b"x") for name in new}}
+    ignored = ignored_paths(new, tree, found.rules, prefix=found.prefix)
+    assert sorted(set(new) - ignored) == ["deep/private", "kept.log", "new.py", "secret", "x.keep"]
+
+
+@pytest.mark.usefixtures("sandbox")
+async def test_the_patch_of_a_directory_below_is_without_what_is_ignored(repository: Path) -> None:
+    (repository / ".gitignore").write_text("*.log\n")
+    (repository / "sub").mkdir()
+    (repository / "sub" / "b.py").write_text("b = 1\n")
+    workspace = await Workspace.open(repository / "sub")
+    assert workspace.patch({**workspace.tree, "x.log": FileEntry(b"x")}) == ""
+    assert "sub/new" in workspace.patch({**workspace.tree, "new": FileEntry(b"x"), "x.log": FileEntry(b"x")})
 
 
 def test_a_repository_with_longer_hashes_is_read(tmp_path: Path) -> None:

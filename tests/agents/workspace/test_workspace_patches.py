@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from sale.agents.tools.workspace.ignoring import ignored_paths
 from sale.agents.tools.workspace.patching import (
     apply_in,
     apply_patch,
-    ignored_paths,
     patch_between,
     put,
     read_entry,

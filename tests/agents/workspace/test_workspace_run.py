@@ -13,6 +13,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from sale.agents.contractor import Contractor
+from sale.agents.prompts.repository import MARKS
 from sale.agents.tools.bubblewrap import find_bwrap
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
@@ -20,7 +21,7 @@ from sale.auction.events import Event, WorkFinished
 from sale.config import AgentSettings
 from sale.errors import ConfigError, InputError
 from sale.market import Market
-from sale.models.scripted import Script, ScriptedModel, persona
+from sale.models.scripted import Line, Script, ScriptedModel, persona
 from sale.types import AuctionRules, Execution, Price
 from tests.support.builders import PLAN
 
@@ -238,3 +239,14 @@ async def test_who_cannot_work_there_takes_no_part(workspace: Workspace) -> None
 
     with pytest.raises(ConfigError, match="none of the agents"):
         in_workspace([Stranger()], workspace)  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_file_that_was_cut_is_not_handed_out(directory: Path) -> None:
+    workspace = await Workspace.open(directory)
+    cut = Line(text=f"sums.py\n```python\n# {CODE}", tokens=99_999)
+    done = await work(workspace, contractor(lambda prompt, schema: cut, turns=2))
+    assert (done.answer, done.error) == ("", "execution.tokens: the answer was cut at 1,024 tokens")
+    piece = f"sums.py\n```\n{MARKS[0]}\n    return a - b\n{MARKS[1]}\n    return a + b\n{MARKS[2]}\n{MARKS[0]}\n"
+    done = await work(workspace, contractor(lambda prompt, schema: Line(text=piece, tokens=99_999), turns=1))
+    assert "return a + b" in done.answer
+    assert done.error == "execution.tokens: the answer was cut at 1,024 tokens"

@@ -19,7 +19,7 @@ LISTED = 200
 READ_LINES = 200
 READ_CHARACTERS = 8000
 OUTPUT_CHARACTERS = 4000
-_NUMBERED = re.compile(r"^ *\d+\| ?", re.MULTILINE)
+NUMBERED = re.compile(r"^ *\d+\| ?", re.MULTILINE)
 
 LIST = ToolInfo(
     name="list_files",
@@ -208,8 +208,8 @@ def piece_in(text: str, old: str, new: str, path: str) -> TextEdit:
     old, new = plain_lines(old), plain_lines(new)
     if not old:
         raise InputError("`old` is empty", hint="Name what is to be replaced, or use write_file.")
-    if old not in text and _NUMBERED.match(old):  # copied with the numbers it was shown with
-        old, new = _NUMBERED.sub("", old), _NUMBERED.sub("", new)
+    if old not in text and NUMBERED.match(old):  # copied with the numbers it was shown with
+        old, new = NUMBERED.sub("", old), NUMBERED.sub("", new)
     if (
         len(old) > 1 and old not in text and old.endswith("\n") and text.endswith(old[:-1])
     ):  # the last line ends in nothing
@@ -221,11 +221,11 @@ def piece_in(text: str, old: str, new: str, path: str) -> TextEdit:
         return TextEdit(start, start + len(old), new)
     if count > 1:
         raise InputError(f"that is in {path} {count} times", hint="Give more of the lines around it.")
-    raise InputError(f"that is not in {path}, character for character{_nearest(text, old)}")
+    raise InputError(f"that is not in {path}, character for character{nearest_lines(text, old)}")
 
 
-def _nearest(text: str, old: str) -> str:
-    """The lines most like what was looked for."""
+def nearest_lines(text: str, old: str) -> str:
+    """Return the lines most like what was looked for, as the end of an error message."""
     wanted = next((line.strip() for line in old.splitlines() if line.strip()), "")
     lines = text.splitlines()
     plain = [line.strip() for line in lines]

@@ -6,10 +6,11 @@ are those that lead round in a circle, as git cannot apply a patch that puts a d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sale.agents.tools.workspace.disk import UntrustedFolder
+from sale.agents.tools.workspace.ignoring import IgnoreRules
 from sale.agents.tools.workspace.repository import list_files
 from sale.agents.tools.workspace.tree import MEGABYTE, CopyLimits, FileEntry, Tree, goes_round, links_out
 from sale.errors import InputError
@@ -29,6 +30,8 @@ class CopiedDirectory:
     """Directories that are repositories of their own, submodules for one: their files are copied as well."""
     held: frozenset[str] = frozenset()
     """Paths at which something is that was not copied."""
+    rules: IgnoreRules = field(default_factory=IgnoreRules)
+    """The rules that the files were chosen by, beside those in the files."""
 
 
 def copy_directory(directory: Path, room: CopyLimits) -> CopiedDirectory:
@@ -67,6 +70,7 @@ def copy_directory(directory: Path, room: CopyLimits) -> CopiedDirectory:
         left_out=tuple(f"{name.encode(errors='replace').decode()}: {why}" for name, why in left_out.items()),
         inner=listing.inner,
         held=frozenset(left_out),
+        rules=listing.rules,
     )
 
 

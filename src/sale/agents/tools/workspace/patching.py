@@ -12,7 +12,6 @@ import posixpath
 import re
 import stat
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from sale.agents.tools.workspace.disk import refuse_pipes
@@ -190,21 +189,6 @@ def _restore(path: Path, before: os.stat_result) -> None:
         mode = mode | (mode & 0o444) >> 2 if now.st_mode & stat.S_IXUSR else mode & ~0o111
     with contextlib.suppress(OSError):
         path.chmod(mode)
-
-
-def ignored_paths(paths: Iterable[str], tree: Tree) -> frozenset[str]:
-    """Which of these paths the tree's own `.gitignore` files name."""
-    wanted = [path for path in paths if "\n" not in path]
-    rules = {path: entry for path, entry in tree.items() if path.rpartition("/")[2] == ".gitignore"}
-    if not wanted or not rules:
-        return frozenset()
-    with empty_repository() as repository, tempfile.TemporaryDirectory(prefix="sale-patch-") as place:
-        for name, entry in rules.items():
-            put(Path(place), name, entry)
-        given = b"\0".join(os.fsencode(path) for path in wanted)
-        asked = ["check-ignore", "--no-index", "-z", "--stdin"]
-        ran = run_git(asked, repository=repository, work_tree=Path(place), given=given)
-    return frozenset(os.fsdecode(name) for name in ran.stdout.split(b"\0") if name)
 
 
 def put(root: Path, name: str, entry: FileEntry) -> None:

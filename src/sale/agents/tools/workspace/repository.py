@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from codecs import BOM_UTF8
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sale.agents.tools.workspace.disk import UntrustedFolder, read_regular, refuse_pipes
 from sale.agents.tools.workspace.git import empty_repository, run_git, user_excludes
+from sale.agents.tools.workspace.ignoring import RULES, IgnoreRules
 from sale.agents.tools.workspace.tree import MEGABYTE
 from sale.config import git_settings_path
 from sale.errors import InputError
@@ -23,6 +25,8 @@ from sale.errors import InputError
 INDEX_BYTES = 256 * MEGABYTE
 RULES_BYTES = MEGABYTE
 POINTER_BYTES = 4096
+MAX_RULES = 1000
+"""Files of rules that are kept though they are not among the files that count."""
 MAX_DEPTH = 8
 """Levels of repositories within repositories that are followed."""
 JUNK = frozenset({
@@ -46,6 +50,8 @@ class Listing:
     """Directories that are repositories of their own, whose files are listed as well."""
     absent: tuple[str, ...] = ()
     """Submodules that are not checked out."""
+    rules: IgnoreRules = field(default_factory=IgnoreRules)
+    """The rules they were chosen by, beside those of the files listed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,20 +72,26 @@ def list_files(directory: Path, *, depth: int = 0) -> Listing:
     found = _repository_of(directory) if depth == 0 else _repository_at(directory)
     if found is None:
         return Listing(names=tuple(sorted(_walked(directory))))
-    names = [
-        name for name in _asked(found, directory) if not any(is_environment(directory / top) for top in _tops(name))
-    ]
+    ruled = [*(place for place in directory.parents if place.is_relative_to(found.top)), *_with_rules(directory)]
+    refuse_pipes(ruled, RULES)
+    everywhere = _ignored_everywhere()
+    asked = _asked(found, directory, everywhere)
+    names = [name for name in asked if not any(is_environment(directory / top) for top in _tops(name))]
     if not names and any(path.name != ".git" for path in directory.iterdir()):
         return Listing(
             names=tuple(sorted(_walked(directory)))
         )  # all of it is ignored: a repository's scratch directory
     listing = _with_inner(directory, names, depth)
     above = directory.relative_to(found.top).as_posix()
+    prefix = "" if above == "." else f"{above}/"
+    own = _unlisted_rules(found, ruled, {f"{prefix}{name}" for name in listing.names})
+    own |= {f"{prefix}{folder}": data for folder, data in listing.rules.folders.items()}
     return Listing(
         names=listing.names,
-        prefix="" if above == "." else f"{above}/",
+        prefix=prefix,
         inner=listing.inner,
         absent=listing.absent,
+        rules=IgnoreRules(everywhere=everywhere, folders=own),
     )
 
 
@@ -94,6 +106,7 @@ def _with_inner(directory: Path, names: list[str], depth: int) -> Listing:
     files: set[str] = set()
     inner: list[str] = []
     absent: list[str] = []
+    rules: dict[str, bytes] = {}
     for name in names:
         plain = name.rstrip("/")
         if not folder.is_directory(plain):
@@ -106,7 +119,10 @@ def _with_inner(directory: Path, names: list[str], depth: int) -> Listing:
         inner += [plain, *(f"{plain}/{one}" for one in below.inner)]
         absent += [f"{plain}/{one}" for one in below.absent]
         files.update(f"{plain}/{one}" for one in below.names)
-    return Listing(names=tuple(sorted(files)), inner=tuple(inner), absent=tuple(absent))
+        rules |= {f"{plain}/{folder}".rstrip("/"): data for folder, data in below.rules.folders.items()}
+    return Listing(
+        names=tuple(sorted(files)), inner=tuple(inner), absent=tuple(absent), rules=IgnoreRules(folders=rules)
+    )
 
 
 def _below(directory: Path, depth: int) -> Listing:
@@ -119,16 +135,11 @@ def _below(directory: Path, depth: int) -> Listing:
         return Listing(names=tuple(sorted(_walked(directory))))
 
 
-def _asked(found: _Repository, directory: Path) -> list[str]:
-    above = [place for place in directory.parents if place.is_relative_to(found.top)]
-    refuse_pipes(above, ".gitignore")
-    refuse_pipes(_with_rules(directory), ".gitignore")
+def _asked(found: _Repository, directory: Path, everywhere: bytes) -> list[str]:
     settings = _content(found.shared / "config")
     with empty_repository(sha256=_SHA256.search(settings) is not None) as repository:
         index = _copied_index(found.own, repository)
-        (repository / "info" / "exclude").write_bytes(
-            _ignored_everywhere() + _content(found.shared / "info" / "exclude")
-        )
+        (repository / "info" / "exclude").write_bytes(everywhere + _content(found.shared / "info" / "exclude"))
         asked = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         asked += ["--sparse"] if _SPARSE in index else []
         ran = run_git(asked, repository=repository, work_tree=found.top, directory=directory)
@@ -144,8 +155,25 @@ def _with_rules(directory: Path) -> Iterator[Path]:
     """Yield the directories below, and the one itself, that have rules of their own for what is ignored."""
     for place, folders, files in os.walk(directory):
         folders[:] = [name for name in folders if name != ".git"]
-        if ".gitignore" in files:
+        if RULES in files:
             yield Path(place)
+
+
+def _unlisted_rules(found: _Repository, folders: Iterable[Path], listed: Container[str]) -> dict[str, bytes]:
+    """Return the rules that are in no file listed, by directory below the top, as far as there is room for them."""
+    rules = {"": _content(found.shared / "info" / "exclude")}
+    room = RULES_BYTES
+    for folder in folders:
+        place = folder.relative_to(found.top)
+        if (place / RULES).as_posix() in listed or not JUNK.isdisjoint(place.parts):
+            continue
+        data = _content(folder / RULES)
+        room -= len(data)
+        if room < 0 or len(rules) > MAX_RULES:
+            break
+        name = "" if place == Path() else place.as_posix()
+        rules[name] = rules[name] + b"\n" + data.removeprefix(BOM_UTF8) if name in rules else data
+    return {name: data for name, data in rules.items() if data.strip()}
 
 
 def _copied_index(own: Path, repository: Path) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -13,8 +13,9 @@ from sale.agents.tools.sandbox import find_sandbox
 from sale.agents.tools.workspace.box import CommandBox, CommandLimits, CommandReport
 from sale.agents.tools.workspace.copying import CopiedDirectory, copy_directory
 from sale.agents.tools.workspace.environment import find_mounts
+from sale.agents.tools.workspace.ignoring import IgnoreRules, ignored_paths
 from sale.agents.tools.workspace.listing import clip_to_failure, is_test, list_tree
-from sale.agents.tools.workspace.patching import apply_in, apply_patch, ignored_paths, patch_between, touched_paths
+from sale.agents.tools.workspace.patching import apply_in, apply_patch, patch_between, touched_paths
 from sale.agents.tools.workspace.removals import find_removals
 from sale.agents.tools.workspace.tree import MEGABYTE, CopyLimits, Tree, WorkingCopy, changes, parents
 from sale.config import WorkspaceSettings, virtual_environment
@@ -51,6 +52,8 @@ class Workspace:
     """Directories that are repositories of their own, such as submodules, whose files are copied as well."""
     held: frozenset[str] = frozenset()
     """Paths at which something is that was not copied, and that a patch must therefore leave alone."""
+    rules: IgnoreRules = field(default_factory=IgnoreRules)
+    """The rules its files were chosen by, beside those in its files."""
 
     @classmethod
     async def open(
@@ -87,6 +90,7 @@ class Workspace:
             room=room,
             inner=found.inner,
             held=found.held,
+            rules=found.rules,
         )
 
     def copy(self) -> WorkingCopy:
@@ -115,7 +119,7 @@ class Workspace:
         new = [path for path in tree if path not in self.tree]
         if taken := next((path for path in new if not self.held.isdisjoint((path, *parents(path)))), None):
             raise InputError(f"something that was not copied is at {taken!r} or above it", hint="Take another path.")
-        unwanted = ignored_paths(new, tree)
+        unwanted = ignored_paths(new, tree, self.rules, prefix=self.prefix)
         kept = {path: entry for path, entry in tree.items() if path not in unwanted}
         return patch_between(self.tree, kept, prefix=self.prefix)
 

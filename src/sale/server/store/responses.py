@@ -162,6 +162,10 @@ class ResponseHistory:
         return [*stored, *(one for one in unwritten if one.root == root)]
 
     async def _write(self) -> None:
+        """Write what waits, to the end even if the caller leaves: what is written again may have been deleted since."""
+        await self._database.finish(self._write_waiting())
+
+    async def _write_waiting(self) -> None:
         async with self._writing:
             batch = list(self._waiting.values())
             if not batch:

@@ -298,7 +298,7 @@ def test_a_category_of_langfuse_is_its_word(tmp_path: Path, score: dict[str, obj
 
 
 def test_what_is_empty_in_a_trace_of_langfuse_is_taken_from_its_parts(tmp_path: Path) -> None:
-    said = TRACE["observations"][0] | {"input": "Name a prime.", "output": "7"}
+    said = {"id": "o-1", "type": "GENERATION", "model": "m", "usage": {}, "input": "Name a prime.", "output": "7"}
     (work,) = read(tmp_path, [TRACE | {"input": "{}", "output": "[]", "observations": [said]}]).works
     assert (work.task, work.answer) == ("Name a prime.", "7")
 

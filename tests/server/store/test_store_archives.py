@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from sale.cli.main import app
 from sale.errors import InputError, StoreError
-from sale.server.store import archives
+from sale.server.store import archives, ledger
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Grouping, LedgerEntry
 from tests.support.ledger import noted
@@ -146,6 +146,29 @@ async def test_what_is_broken_off_loses_no_line(
     assert await sums(store) == before
     assert len(files(tmp_path)) == 1
     assert len(await store.database.read(archives.list_archives)) == 1
+
+
+async def test_a_line_is_not_back_after_it_was_moved(
+    store: ServerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for it to be written has left meanwhile."""
+    begun, write = threading.Event(), cast("Any", ledger.write)
+
+    def write_slowly(*given: Any) -> None:
+        begun.set()
+        time.sleep(0.2)
+        write(*given)
+
+    monkeypatch.setattr(ledger, "write", write_slowly)
+    await store.note(lines()[1])
+    asking = asyncio.ensure_future(store.recent_requests())
+    await asyncio.to_thread(begun.wait)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await store.database.write(lambda _: None)  # comes after it
+    assert await archives.archive(store.database, NOON, tmp_path) is not None
+    assert sum(one.requests for one in await store.spend()) == 1
 
 
 async def test_a_file_whose_word_was_lost_stays(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from sale.server.dashboard.request_context import RequestContext
 
 _SAFE: Final = ":/%?=@[]!$&'()*+,;"
-"""What stays as it is in a query."""
+"""Characters of a query that are left as they are."""
 
 
 async def show(context: RequestContext) -> Response:

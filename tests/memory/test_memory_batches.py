@@ -244,3 +244,17 @@ async def test_an_auction_left_unfinished_is_gone_on_with(memory: AuctionMemory)
     assert record is not None
     assert (record.status, record.auction, record.stray_calls) == ("awarded", held, ())
     assert await memory.find_settled(held.id) is None
+
+
+async def test_a_job_whose_process_ended_while_it_sent_it_is_taken_over(memory: AuctionMemory, place: Place) -> None:
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as gone:
+        await (await begin(gone, "t")).open_job("j", "a")
+        batch = await memory.batch("b")
+        record = await batch.job("j")
+        assert record is not None
+        assert not await batch.adopt_job(record), "its process is at work"
+    assert await batch.adopt_job(record)
+    taken_over = await batch.job("j")
+    assert taken_over is not None
+    assert taken_over.owner == batch.owner
+    assert not await batch.adopt_job(record), "another has it"

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sale.errors import InputError, OutputError
-from sale.memory import retention
+from sale.memory import compaction, retention
 from sale.memory.records import CompactionReport
 from sale.memory.retention import Retention, describe
 from sale.memory.store import AuctionMemory
@@ -188,6 +188,30 @@ async def test_quotations_of_what_went_stay_readable(memory: AuctionMemory):
     await memory.compact(2)
     assert {one.id for one in await memory.list()} == {"quoting", "more"}
     assert (await memory.load("quoting")).auction == before
+
+
+async def test_words_of_what_went_are_forgotten_with_its_time_source_and_tenant(memory: AuctionMemory):
+    await remember(memory, "old", "sort")
+    (pair,) = await memory.recall(NOW, "b", 1)
+    quoting = replace(pair, losing="a plan that is nowhere on record")
+    await remember(memory, "quoting", "bake", refined=(bid("b", 0.5, refined=True),), pairs=(pair, quoting))
+    await remember(memory, "more", "sort")
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    assert (await memory.forget(before=long_ago)).pairs == 0, "the auction is there"
+    await memory.compact(2)
+    report = await memory.forget(before=long_ago)
+    assert (report.auctions, report.pairs) == (0, 2)
+    assert await rows(memory, "SELECT losing, winning FROM pairs") == []
+    assert {one.id for one in await memory.list()} == {"quoting", "more"}
+    assert (await memory.load("quoting")).auction is not None
+
+
+async def test_any_number_of_lines_is_added_up_again(memory: AuctionMemory):
+    """More than a statement of either database has places for values."""
+    await fill(memory, 3)
+    plan = compaction.BlockPlan(last=(datetime.now(UTC), 0), merged=range(1, 260_000))
+    await memory._database.write(lambda connection: compaction.carry_out(connection, plan, datetime.now(UTC)))
+    assert len(await memory.list()) == 3
 
 
 async def test_exemplars_are_those_to_learn_from(memory: AuctionMemory):

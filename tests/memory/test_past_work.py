@@ -184,6 +184,17 @@ def test_spend_logs_of_litellm_are_read(tmp_path: Path, pack: str) -> None:
     assert (found.works[0].answer, found.works[0].seconds) == ("7", 2.5)
 
 
+@pytest.mark.parametrize("empty", ["{}", {}, [], "[]"])
+def test_the_text_of_litellm_is_where_the_proxy_put_it(tmp_path: Path, empty: object) -> None:
+    request = {"messages": [{"role": "user", "content": "Name a prime."}]}
+    row = SPEND | {"messages": empty, "proxy_server_request": request}
+    assert read(tmp_path, [row]).works[0].task == "Name a prime."
+    cells = ["chatcmpl-1", "0.1", "m", json.dumps(empty) if not isinstance(empty, str) else empty, json.dumps(request)]
+    quoted = ",".join('"' + cell.replace('"', '""') + '"' for cell in cells)
+    found = read(tmp_path, f"request_id,spend,model,messages,proxy_server_request\n{quoted}\n")
+    assert (found.format, [work.task for work in found.works]) == ("litellm", ["Name a prime."])
+
+
 def agent_and_calls(tracer: Any) -> None:
     with tracer.start_as_current_span("invoke_agent small", attributes={"gen_ai.agent.name": "small"}) as root:
         root.set_attribute("gen_ai.operation.name", "invoke_agent")
@@ -265,6 +276,31 @@ def test_traces_of_langfuse_are_read(tmp_path: Path) -> None:
     assert facts(found.works) == [("gpt-5-mini", "Name a prime.", "success", 100, 20, 0.003)]
     assert (found.works[0].seconds, found.works[0].judged_by) == (2.5, "correct")
     assert read(tmp_path, [TRACE]).works[0].verdict == "failure"
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"),
+    [
+        ({"value": 0, "stringValue": "correct"}, "success"),
+        ({"value": 1, "stringValue": "incorrect"}, "failure"),
+        ({"value": None, "stringValue": "pass"}, "success"),
+        ({"value": "pass"}, "success"),
+        ({"value": 0, "stringValue": "so-so"}, None),
+        ({"value": 0}, None),
+        ({"value": 1, "stringValue": ""}, None),
+    ],
+)
+def test_a_category_of_langfuse_is_its_word(tmp_path: Path, score: dict[str, object], verdict: str | None) -> None:
+    found = read(tmp_path, [TRACE | {"scores": [{"name": "verdict", "dataType": "CATEGORICAL"} | score]}])
+    assert [work.verdict for work in found.works] == ([] if verdict is None else [verdict])
+    assert all("score: " in fault for fault in found.bad)
+    assert len(found.bad) == (verdict is None)
+
+
+def test_what_is_empty_in_a_trace_of_langfuse_is_taken_from_its_parts(tmp_path: Path) -> None:
+    said = {"id": "o-1", "type": "GENERATION", "model": "m", "usage": {}, "input": "Name a prime.", "output": "7"}
+    (work,) = read(tmp_path, [TRACE | {"input": "{}", "output": "[]", "observations": [said]}]).works
+    assert (work.task, work.answer) == ("Name a prime.", "7")
 
 
 def test_observations_of_langfuse_are_put_together_by_trace(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,46 @@ def test_a_broken_row_of_a_table_is_named_by_its_line(tmp_path: Path) -> None:
     found = read(tmp_path, 'task,agent,success\nq1,a,1\nq2,a,1,2\nq3,a,maybe\nq4,,1\n"q5,a,1\n')
     assert [work.task for work in found.works] == ["q1"]
     assert [fault.split(": ")[1] for fault in found.bad] == ["line 3", "line 4", "line 5", "line 6"]
+
+
+@pytest.mark.parametrize("head", ['task,agent,"succ"ess', 'task,agent,success,"'])
+def test_a_broken_header_of_a_table_is_named(tmp_path: Path, head: str) -> None:
+    for format_name in (None, "csv"):
+        try:
+            found = read(tmp_path, f"{head}\nq,a,1\n", format_name=format_name)
+        except InputError as error:
+            assert str(tmp_path) in str(error)  # noqa: PT017  either is an answer
+        else:
+            assert not found.works
+            assert "no CSV" in found.bad[0]
+
+
+@pytest.mark.parametrize("place", ["head", "row"])
+def test_a_field_longer_than_any_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setattr(contents, "MAX_FIELD", 1000)
+    long = "x" * 2000
+    with pytest.raises(InputError) if place == "head" else nullcontext():
+        found = read(tmp_path, f"task,agent{',' + long if place == 'head' else ''}\nq,a\n{long},a\n")
+        assert "field larger than" in found.bad[0]
+
+
+def test_a_header_may_be_as_long_as_a_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown column"):
+        read(tmp_path, f"task,agent,{'x' * 200_000}\nq,a,1\n", format_name="csv")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_named_however_it_is_packed(tmp_path: Path, method: int) -> None:
+    whole = archive({"header.json": HEADER, "samples/1_epoch_1.json": SAMPLE + b" " * 5000}, method)
+    at = whole.index(b"samples/1_epoch_1.json") + len(b"samples/1_epoch_1.json")
+    path = tmp_path / "log.eval"
+    for place in range(at, whole.index(b"PK\x01\x02")):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        found = read_past_work(path, PLAIN)
+        assert found.works or "samples/1_epoch_1.json" in found.bad[0]
+
+
+def test_dollars_that_no_price_of_tokens_comes_to_are_named(tmp_path: Path) -> None:
+    found = read(tmp_path, [{"task": "q", "agent": "a", "dollars": 2000, "tokens": 1}, {"task": "q", "agent": "a"}])
+    assert len(found.works) == 1
+    assert "per million tokens" in found.bad[0]

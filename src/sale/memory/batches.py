@@ -180,7 +180,13 @@ class Batch:
     async def adopt_job(self, job: JobRecord) -> bool:
         """Take over a job whose process ended while it sent it; false where that is at work, or another has it."""
         owner = job.owner
-        if owner is None or not await asyncio.to_thread(self._database.backend.presence.find_dead, [owner]):
+        if owner is None:
+            return False
+
+        async def look() -> list[str]:
+            return await asyncio.to_thread(self._database.backend.presence.find_dead, [owner])
+
+        if not await self._database.sweeping(look):
             return False
         return await self._commit(lambda connection: batch_jobs.adopt(connection, job.id, owner, self._database.token))
 

@@ -337,7 +337,8 @@ def carry_out(connection: Connection, plan: BlockPlan, now: datetime) -> int:
         Tasks of which nothing is left.
     """
     revision = next_revision(connection, by=len(plan.rows) + 1)
-    connection.execute(delete(evidence).where(evidence.c.key.in_(plan.merged)))
+    for start in range(0, len(plan.merged), CHUNK):
+        connection.execute(delete(evidence).where(evidence.c.key.in_(plan.merged[start : start + CHUNK])))
     fields = [
         {
             "key": key,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from sale.errors import StoreError
 from sale.memory.schema import metadata, vector_tables
-from sale.storage.backend import Backend
 from sale.storage.database import Database, Work
 from sale.storage.schema import Schema
 
@@ -43,11 +40,6 @@ class MemoryDatabase(Database):
 
     schema = SCHEMA
 
-    def __init__(self, backend: Backend, busy_seconds: float) -> None:
-        """Use `open`."""
-        super().__init__(backend, busy_seconds)
-        self._running: set[asyncio.Task[object]] = set()
-
     def _prepare(self) -> None:
         super()._prepare()
         self.backend.presence.announce()
@@ -61,35 +53,6 @@ class MemoryDatabase(Database):
         """Like `write`, after the writes that wait already and without waiting; errors are not reported."""
         if not self._closed:
             self._writer.submit(self._transact, self.backend.writing, work)
-
-    async def finish(self, work: Coroutine[object, object, T]) -> T:
-        """Await `work`; it goes on in the background if the caller is cancelled, and `close` waits for it.
-
-        Raises:
-            StoreError: The database is closed.
-        """
-        return await asyncio.shield(self.start(work))
-
-    def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Have `work` done in the background; `close` waits for it.
-
-        Raises:
-            StoreError: The database is closed.
-        """
-        try:
-            self._refuse_closed()
-        except StoreError:
-            work.close()
-            raise
-        task = asyncio.ensure_future(work)
-        self._running.add(task)
-        task.add_done_callback(self._forget_task)
-        return task
-
-    def _forget_task(self, task: asyncio.Task[object]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # where the caller has left, nobody else looks at it
 
     async def erase(self, work: Work[T]) -> T:
         """Like `write`, and leave no trace of what `work` deleted, in the log either."""
@@ -119,10 +82,3 @@ class MemoryDatabase(Database):
                 return swept
         except (SQLAlchemyError, OSError) as error:
             raise self.backend.explain(error) from error
-
-    async def close(self) -> None:
-        """Wait for what is under way, then let go of the database. A second call does nothing."""
-        self._closed = True
-        while self._running:
-            await asyncio.wait(self._running)
-        await super().close()

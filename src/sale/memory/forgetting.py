@@ -46,9 +46,11 @@ def forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
         names = [doomed[key] for key in part]
         quoted += connection.execute(delete(pairs).where(pairs.c.past_auction.in_(names))).rowcount
         connection.execute(delete(auctions).where(auctions.c.key.in_(part)))
+    if chosen.before is not None or chosen.source is not None or chosen.tenant is not None:
+        quoted += _delete_last_words(connection)
     lines = _delete_evidence(connection, chosen)
     gone = 0
-    if keys or lines:
+    if keys or lines or quoted:
         gone = delete_orphans(connection)
         next_revision(connection)
         connection.execute(update(state).values(generation=state.c.generation + 1))
@@ -63,6 +65,12 @@ def delete_orphans(connection: Connection) -> int:
     vector_table.drop_orphans(connection)
     connection.execute(delete(success_models).where(~_used_in(auctions), ~_used_in(weight_sets)))
     return gone
+
+
+def _delete_last_words(connection: Connection) -> int:
+    """Delete quotations of auctions that are gone. Of those it is not known when, where and for whom they were held."""
+    still = exists(select(1).where(auctions.c.id == pairs.c.past_auction).correlate(pairs))
+    return connection.execute(delete(pairs).where(pairs.c.past.is_(None), ~still)).rowcount
 
 
 def _delete_evidence(connection: Connection, chosen: ForgetFilter) -> int:

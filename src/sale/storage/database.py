@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -44,6 +44,7 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"sale-{self.schema.key}-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"sale-{self.schema.key}-write")
         self._closed = False
+        self._running: set[asyncio.Task[object]] = set()
 
     @classmethod
     async def open(cls, place: Path | str, busy_seconds: float = BUSY_SECONDS) -> Self:
@@ -113,6 +114,35 @@ class Database:
             raise self.backend.explain(error) from error
         await self.write(work)
 
+    async def finish(self, work: Coroutine[object, object, T]) -> T:
+        """Await `work`; it goes on in the background if the caller is cancelled, and `close` waits for it.
+
+        Raises:
+            StoreError: The database is closed.
+        """
+        return await asyncio.shield(self.start(work))
+
+    def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Have `work` done in the background; `close` waits for it.
+
+        Raises:
+            StoreError: The database is closed.
+        """
+        try:
+            self._refuse_closed()
+        except StoreError:
+            work.close()
+            raise
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._forget_task)
+        return task
+
+    def _forget_task(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # where the caller has left, nobody else looks at it
+
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StoreError("it is closed", where=self.where, hint="Open it again.")
@@ -134,6 +164,8 @@ class Database:
     async def close(self) -> None:
         """Wait for what is under way, then let go of the database. A second call does nothing."""
         self._closed = True
+        while self._running:
+            await asyncio.wait(self._running)
         await asyncio.to_thread(self._let_go)
 
     def _let_go(self) -> None:

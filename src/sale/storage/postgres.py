@@ -142,10 +142,14 @@ class ServerPresence:
                 _at_once(connection.connection.dbapi_connection, "SELECT pg_advisory_unlock_all()")
 
     def find_dead(self, tokens: Sequence[str]) -> list[str]:
-        """Those of these tokens that no process holds. To be called inside the gate."""
+        """Those of these tokens that no process holds. To be called inside the gate.
+
+        Raises:
+            RuntimeError: It is called outside, where nothing can be said.
+        """
         gate = self._gate
         if gate is None:
-            return []
+            raise RuntimeError("find_dead is called outside the gate")
         gone: list[str] = []
         for token in tokens:
             key = lock_key(self._key, token)

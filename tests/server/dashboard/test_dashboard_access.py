@@ -61,6 +61,13 @@ def test_the_right_password_opens_and_leads_back(site: Served) -> None:
     assert "samesite=lax" in cookie
     site.page("/memory")
     assert site.client.get("/login").status_code == 303
+    for after, there in (
+        ("/memory?page=2", "/memory?page=2"),
+        ("/memory?q=%C3%BC&page=2", "/memory?q=%C3%BC&page=2"),
+        ("/memory?q=☃", "/memory?q=%E2%98%83"),
+        ("//elsewhere?page=2", "/"),
+    ):
+        assert site.client.get("/login", params={"next": after}).headers["location"] == there
     assert site.post("/logout", "/").status_code == 303
     assert site.client.get("/memory", headers={"accept": "text/html"}).status_code == 303
 

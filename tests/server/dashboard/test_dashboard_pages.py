@@ -313,7 +313,16 @@ def test_a_tenants_auctions_are_shown_as_such(site: Served) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"name": " "}, {"budget": "much"}, {"budget": "nan"}, {"rpm": "1.5"}, {"agents": "nobody"}, {"days": "-1"}],
+    [
+        {"name": " "},
+        {"budget": "much"},
+        {"budget": "nan"},
+        {"rpm": "1.5"},
+        {"agents": "nobody"},
+        {"days": "-1"},
+        {"days": "3000000"},
+        {"days": "999999999"},
+    ],
 )
 def test_keys_that_make_no_sense_are_refused_in_words(site: Served, wrong: dict[str, str]) -> None:
     before = len(site.do(site.store.keys()))

@@ -236,6 +236,17 @@ def test_traces_are_sent_where_an_endpoint_is_named_and_the_extra_is_installed(i
     [
         ("key sk-sale-AbCd1234efghIJKL5678 is bad", "key sk-sale-AbCd… is bad"),
         ("sk-proj-AAAABBBBCCCCDDDDEEEE", "sk-proj-AAAA…"),
+        ("gsk_AbCd1234efghIJKL5678mnop", "gsk_AbCd…"),
+        ("sk-or-v1-0123456789abcdef0123456789abcdef", "sk-or-v1-0123…"),
+        ("sk-ant-api03-AAAABBBBCCCCDDDD-EEEE_FFFF", "sk-ant-api03-AAAA…"),
+        ("?key=AIzaSyA0123456789abcdefghijklmnopqrstuvw", "?key=AIzaSyA0…"),
+        ("github_pat_11ABCDEFG0123456789_abcdefghijkl", "github_pat_11AB…"),
+        ("gho_0123456789abcdefABCDEF", "gho_0123…"),
+        ("xai-0123456789abcdefABCDEF", "xai-0123…"),
+        (
+            "pk_server_beginnings is no key, nor is a skeletonization",
+            "pk_server_beginnings is no key, nor is a skeletonization",
+        ),
         ("Authorization: Bearer abcdefghijkl", "Authorization: Bearer …"),
         ("postgresql://user:hunter22@host/db", "postgresql://user:…@host/db"),
         ("session 123e4567-e89b-12d3-a456-426614174000", "session 123e4567-e89b-12d3-a456-426614174000"),

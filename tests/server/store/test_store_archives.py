@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pyarrow.parquet
 import pytest
@@ -14,7 +16,7 @@ from click.testing import CliRunner
 
 from sale.cli.main import app
 from sale.errors import InputError, StoreError
-from sale.server.store import archives
+from sale.server.store import archives, ledger
 from sale.server.store.store import ServerStore
 from sale.server.store.types import Grouping, LedgerEntry
 from tests.support.ledger import noted
@@ -119,6 +121,73 @@ async def test_lines_that_come_meanwhile_are_not_lost(
         await archives.archive(store.database, NOON, tmp_path)
     assert await sums(store) == before
     assert files(tmp_path) == []
+
+
+async def test_what_is_broken_off_loses_no_line(
+    store: ServerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database finishes what it has begun, so the file stays."""
+    for line in lines():
+        await store.note(line)
+    before = await sums(store)
+    begun, move = threading.Event(), cast("Any", archives._move)
+
+    def move_slowly(*given: Any) -> None:
+        begun.set()
+        time.sleep(0.3)
+        move(*given)
+
+    monkeypatch.setattr(archives, "_move", move_slowly)
+    archiving = asyncio.ensure_future(archives.archive(store.database, NOON, tmp_path))
+    await asyncio.to_thread(begun.wait)
+    archiving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await archiving
+    assert await sums(store) == before
+    assert len(files(tmp_path)) == 1
+    assert len(await store.database.read(archives.list_archives)) == 1
+
+
+async def test_a_line_is_not_back_after_it_was_moved(
+    store: ServerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for it to be written has left meanwhile."""
+    begun, write = threading.Event(), cast("Any", ledger.write)
+
+    def write_slowly(*given: Any) -> None:
+        begun.set()
+        time.sleep(0.2)
+        write(*given)
+
+    monkeypatch.setattr(ledger, "write", write_slowly)
+    await store.note(lines()[1])
+    asking = asyncio.ensure_future(store.recent_requests())
+    await asyncio.to_thread(begun.wait)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await store.database.write(lambda _: None)  # comes after it
+    assert await archives.archive(store.database, NOON, tmp_path) is not None
+    assert sum(one.requests for one in await store.spend()) == 1
+
+
+async def test_a_file_whose_word_was_lost_stays(
+    store: ServerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in lines():
+        await store.note(line)
+    before = await sums(store)
+    write = store.database.write
+
+    async def write_and_lose(work: Any) -> Any:
+        await write(work)
+        raise StoreError("the connection broke", where="here", hint="Try again.")
+
+    monkeypatch.setattr(store.database, "write", write_and_lose)
+    with pytest.raises(StoreError, match="broke"):
+        await archives.archive(store.database, NOON, tmp_path)
+    monkeypatch.undo()
+    assert await sums(store) == before
 
 
 async def test_a_file_that_is_not_there_is_named(store: ServerStore, tmp_path: Path) -> None:

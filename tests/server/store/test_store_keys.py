@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -306,3 +307,30 @@ async def test_a_key_is_a_tenant_of_its_own_unless_told(store: ServerStore):
 
 async def test_without_keys_all_is_the_default_tenants(store: ServerStore):
     assert (await store.admit(None)).tenant == "default"
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+async def test_what_was_read_before_a_key_was_revoked_is_not_kept(
+    store: ServerStore, monkeypatch: pytest.MonkeyPatch, by_id: bool
+) -> None:
+    secret, info = await store.create_key("ci")
+    keyring, read = store._keyring, store.database.read
+    held, go = asyncio.Event(), asyncio.Event()
+
+    async def read_late(work: Any) -> Any:
+        found = await read(work)
+        held.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(store.database, "read", read_late)
+    asked = asyncio.ensure_future(keyring.of_id(info.id) if by_id else keyring._of_prefix(info.prefix))
+    await held.wait()
+    monkeypatch.undo()
+    await store.revoke_key(info.id)
+    go.set()
+    found = await asked
+    assert found is not None
+    assert found.revoked_at is not None, "it is read once more"
+    with pytest.raises(AuthenticationError, match="revoked"):
+        await store.admit(secret)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+from pathlib import Path
 
-from sale.server.store.responses import ResponseHistory
+from sqlalchemy import Connection
+
+from sale.server.store.responses import TOTAL, ResponseHistory
 from sale.server.store.store import ServerStore
 
 HI = {"input": "Hi. 😀"}
@@ -52,6 +55,18 @@ async def test_another_process_goes_on(opened):
     await two.responses.keep("r2", None, "r1", HO)
     await two.aclose()
     assert await one.responses.chain("r2", None) == [HI, HO]
+
+
+async def test_sizes_are_added_up_without_a_look_at_the_documents(tmp_path: Path) -> None:
+    store = await ServerStore.open(str(tmp_path / "server.sqlite3"))
+    plan = await store.database.read(lambda connection: _explain(connection, str(TOTAL)))
+    await store.aclose()
+    assert "USING COVERING INDEX ix_server_responses_bytes" in plan
+
+
+def _explain(connection: Connection, statement: str) -> str:
+    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
+    return "\n".join(str(row[-1]) for row in rows)
 
 
 async def test_responses_are_there_after_a_restart(opened):

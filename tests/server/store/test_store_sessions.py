@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Connection
 
 from sale.server.store import sessions
 from sale.server.store.store import ServerStore
@@ -128,3 +132,29 @@ async def test_each_key_names_its_own(opened):
     there.put_session(replace(theirs[0], turns=5))
     await there.recent_sessions()
     assert sorted(one.turns for one in await here.recent_sessions()) == [1, 1, 5]
+
+
+async def test_what_is_written_for_one_who_leaves_is_counted_once(
+    store: ServerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "WRITE_SECONDS", 60.0)
+    store.put_session(FIRST)
+    await store.recent_sessions(1)
+    begun, write = threading.Event(), sessions.write
+
+    def write_slowly(connection: Connection, entries: Sequence[sessions.CachedSession]) -> None:
+        begun.set()
+        time.sleep(0.2)
+        write(connection, entries)
+
+    monkeypatch.setattr(sessions, "write", write_slowly)
+    assert await store.beginnings.begin("a", None)
+    store.put_session(replace(FIRST, turns=2, dollars=0.75))
+    ending = asyncio.ensure_future(store.beginnings.end("a", None))
+    await asyncio.to_thread(begun.wait)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    store.put_session(replace(FIRST, turns=2, dollars=0.75, seen=NOON + timedelta(minutes=1)))
+    (found,) = await store.recent_sessions(1)
+    assert (found.turns, found.dollars) == (2, 0.75)

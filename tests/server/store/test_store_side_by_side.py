@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -94,6 +97,29 @@ async def test_what_a_killed_process_had_set_aside_is_spent(opened: Opener, cloc
     later = await opened(clock=clock)
     assert not await later.allowance.join(), "after all have ended, the count begins anew"
     assert await later.allowance.exchange(NOTHING) == NOTHING
+
+
+async def test_what_is_told_by_one_who_leaves_counts_once(
+    opened: Opener, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await opened(clock=clock), await opened(clock=clock)
+    await one.allowance.join()
+    await two.allowance.join()
+    begun, tell = threading.Event(), cast("Any", allowances._tell)
+
+    def tell_slowly(*given: Any) -> None:
+        begun.set()
+        time.sleep(0.2)
+        tell(*given)
+
+    monkeypatch.setattr(allowances, "_tell", tell_slowly)
+    telling = asyncio.ensure_future(one.allowance.exchange(use(earned=4.0, spent=1.0)))
+    await asyncio.to_thread(begun.wait)
+    telling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    await one.allowance.leave(use(earned=4.0, spent=1.0))
+    assert await two.allowance.exchange(NOTHING) == use(earned=4.0, spent=1.0)
 
 
 class _Market:

@@ -11,7 +11,8 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -102,18 +103,21 @@ class Content:
         return next((found for _, found in self.objects() if isinstance(found, Mapping)), NOTHING)
 
     def columns(self) -> tuple[str, ...]:
-        """The columns of a table with a header, in small letters."""
+        """The columns of a table with a header, in small letters; none where its header cannot be read."""
         if not self.tabular:
             return ()
-        head = next(csv.reader(io.StringIO(self.text)), NO_ROW)
+        try:
+            with _long_fields():
+                head = next(csv.reader(io.StringIO(self.text)), NO_ROW)
+        except csv.Error:  # whoever reads the rows says so
+            return ()
         return tuple(column.strip().lower() for column in head)
 
     def records(self) -> Iterator[Found]:
         """The rows of a table, by column."""
-        before = csv.field_size_limit(MAX_FIELD)
-        try:
+        with _long_fields():
             rows = csv.reader(io.StringIO(self.text), strict=True)
-            columns = [column.strip().lower() for column in next(rows, NO_ROW)]
+            columns: list[str] | None = None
             while True:
                 try:
                     row = next(rows)
@@ -122,12 +126,12 @@ class Content:
                 except csv.Error as error:
                     yield f"line {rows.line_num}", RowError(f"no CSV: {error}")
                     return
-                if len(row) > len(columns):
+                if columns is None:
+                    columns = [column.strip().lower() for column in row]
+                elif len(row) > len(columns):
                     yield f"line {rows.line_num}", RowError(f"{len(row)} fields, and {len(columns)} columns")
                 elif any(cell.strip() for cell in row):
                     yield f"line {rows.line_num}", dict(zip(columns, row, strict=False))
-        finally:
-            csv.field_size_limit(before)
 
     def members(self) -> tuple[str, ...]:
         """Names of the members of an archive.
@@ -149,23 +153,33 @@ class Content:
         try:
             data = _unpacked(self.data, self._archive, info)
             text = data.decode()
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, struct.error, NotImplementedError) as error:
-            raise RowError(f"it cannot be unpacked: {error}") from None
-        except RuntimeError as error:
-            raise RowError(f"it cannot be unpacked: {error}") from None
+        except (RowError, MissingExtraError):
+            raise
         except UnicodeDecodeError:
             raise RowError("it is not UTF-8 text") from None
+        except Exception as error:  # noqa: BLE001  each way of packing has errors of its own
+            raise RowError(f"it cannot be unpacked: {error or type(error).__name__}") from None
         return parse(text)
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
         try:
             found = zipfile.ZipFile(io.BytesIO(self.data))
-        except (zipfile.BadZipFile, OSError, struct.error) as error:
+        except (zipfile.BadZipFile, OSError, struct.error, ValueError, NotImplementedError) as error:
             raise InputError(f"it is a damaged zip archive: {error}", where=self.name) from None
         if sum(info.file_size for info in found.infolist()) > MAX_UNPACKED:
             raise InputError(f"unpacked it would be larger than {MAX_UNPACKED >> 30} GB", where=self.name)
         return found
+
+
+@contextmanager
+def _long_fields() -> Generator[None]:
+    """Have the reader of tables take fields as long as a text may be."""
+    before = csv.field_size_limit(MAX_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def load(path: Path) -> Content:

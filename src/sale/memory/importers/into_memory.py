@@ -21,7 +21,7 @@ from sale.memory.database import MemoryDatabase
 from sale.memory.export import BATCH, SCHEMA, ExportedEmbedding, ExportedRecord, add_lines
 from sale.memory.importers.past_work import PastWork, digest
 from sale.memory.index_sync import TextEncoder
-from sale.memory.plausible import find_implausible
+from sale.memory.plausible import MAX_DOLLARS, find_implausible
 from sale.memory.records import ImportReport, Judgement, Record
 from sale.types import Auction, Bid, Call, Execution, Outcome, Price, Settlement, Strategy, Task, Usage, Weights
 
@@ -67,7 +67,8 @@ def with_prices(works: Sequence[PastWork], prices: Mapping[str, Price]) -> tuple
 def _priced(work: PastWork, price: Price | None) -> PastWork:
     if work.dollars is not None or price is None or work.tokens is None:
         return work
-    return replace(work, dollars=price.dollars(_usage(work)))
+    dollars = price.dollars(_usage(work))
+    return replace(work, dollars=dollars) if dollars <= MAX_DOLLARS else work
 
 
 def observed_prices(works: Sequence[PastWork], prices: Mapping[str, Price]) -> Mapping[str, float]:

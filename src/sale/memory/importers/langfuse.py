@@ -60,14 +60,14 @@ class LangfuseExport:
         end = max((when for one in parts if (when := fields.time(one, "endTime"))), default=None)
         metadata = fields.inner(trace, "metadata")
         model = next((name for one in calls if (name := fields.text(one, "model", "providedModelName"))), None)
-        asked = trace.get("input") or next((one["input"] for one in parts if one.get("input")), None)
-        answered = trace.get("output") or next((one["output"] for one in reversed(parts) if one.get("output")), None)
+        asked = (fields.describe_value(one.get("input")) for one in (trace, *parts))
+        answered = (fields.describe_value(one.get("output")) for one in (trace, *reversed(parts)))
         yield PastWork(
             row=identity,
             agent=agent_name(
                 fields.text(metadata, "agent") or model or options.agent or fields.text(trace, "name"), options=options
             ),
-            task=fields.describe_value(asked) or f"(no text) {identity}",
+            task=next(filter(None, asked), f"(no text) {identity}"),
             task_id=identity,
             verdict=verdict,
             judged_by=judge,
@@ -78,7 +78,7 @@ class LangfuseExport:
             if trace.get("totalCost") is not None
             else (sum(costs) if costs else None),
             seconds=fields.number(trace, "latency") or fields.seconds_between(start, end),
-            answer=fields.describe_value(answered),
+            answer=next(filter(None, answered), ""),
             error=next(
                 (fields.text(one, "statusMessage") or "error" for one in parts if one.get("level") == "ERROR"), None
             ),
@@ -95,9 +95,23 @@ def _judged(trace: Object, options: ReadOptions) -> tuple[Verdict, str]:
     for score in fields.items(trace, "scores"):
         name = fields.text(score, "name")
         if options.score is None or options.score == name:
-            value = score.get("value")
-            return verdict_of(score.get("stringValue") if value is None else value, options), name[:100] or "score"
+            return verdict_of(_value(score), options), name[:100] or "score"
     return "unknown", "nobody"
+
+
+def _value(score: Object) -> object:
+    """A score's value. That of a category is its word; the number beside it is 0 where the category has none.
+
+    Raises:
+        RowError: It is a category without a word.
+    """
+    value, word = score.get("value"), score.get("stringValue")
+    if fields.text(score, "dataType") != "CATEGORICAL":
+        return word if value is None else value
+    said = next((one for one in (word, value) if isinstance(one, str) and one.strip()), None)
+    if said is None:
+        raise RowError("score: it is a category, and stringValue does not say which")
+    return said
 
 
 def _cost(one: Object) -> float | None:

@@ -42,11 +42,11 @@ class LiteLLMSpend:
         metadata = fields.inner(row, "metadata")
         failed = fields.text(row, "status") == _FAILED or fields.text(metadata, "status") == _FAILED
         start = fields.time(row, "startTime", "starttime")
-        asked = row.get("messages") or row.get("proxy_server_request")
+        asked = (fields.describe_value(row.get(name)) for name in ("messages", "proxy_server_request"))
         yield PastWork(
             row=request,
             agent=agent_name(fields.text(row, "model_group") or fields.text(row, "model"), options=options),
-            task=fields.describe_value(asked) or f"(no text) {request}",
+            task=next(filter(None, asked), f"(no text) {request}"),
             task_id=request,
             verdict="failure" if failed else "unknown",
             judged_by="execution" if failed else "nobody",

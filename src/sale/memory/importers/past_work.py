@@ -80,6 +80,8 @@ class PastWork:
         for name, (value, most) in bounds.items():
             if value is not None and not 0 <= value <= most:
                 raise RowError(f"{name}: {shorten(value)} is not between 0 and {most:g}")
+        if self.dollars and self.tokens and (rate := 1e6 * self.dollars / self.tokens) > MAX_DOLLARS:
+            raise RowError(f"dollars: {shorten(rate)} per million tokens is more than {MAX_DOLLARS:g}")
         if self.at is not None and not EARLIEST <= self.at < LATEST:
             raise RowError(f"time: {self.at.year} is no year of past work")
         if not self.row or len(self.row) > MAX_ID:

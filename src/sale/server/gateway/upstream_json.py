@@ -19,6 +19,7 @@ import orjson
 from sale.models.errors import HIDDEN, redact
 from sale.server.gateway.depth import is_deep
 from sale.server.gateway.errors import ApiError
+from sale.server.key_forms import KEY_BEGINNING
 
 Json = dict[str, Any]
 
@@ -35,7 +36,7 @@ STATUSES: Final = ("code", "status", "status_code")
 """Where a number may be that is a status."""
 REFUSED: Final = frozenset({400, 409, 413, 415, 422, 451})
 """The request itself is at fault: another agent's endpoint may well say the same, so the client is told."""
-_KEYS = re.compile(r"\b(?:sk|pk|rk|hf|gsk|xai|AIza)[-_]?[A-Za-z0-9_-]{8,}|(?<=Bearer )\S{8,}")
+_KEYS = re.compile(rf"{KEY_BEGINNING}[A-Za-z0-9_-]{{8,}}|(?<=Bearer )\S{{8,}}")
 _PLACES = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>)]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", re.IGNORECASE)
 
 

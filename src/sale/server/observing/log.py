@@ -8,9 +8,11 @@ import re
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from sale.server.key_forms import KEY_BEGINNING
+
 MASK: Final = "…"
 _SECRET: Final = re.compile(
-    r"(\b(?:(?:sk|pk|rk|gsk|xai)-(?:[a-z]+-)?|hf_|ghp_)[A-Za-z0-9_]{4})[A-Za-z0-9_-]{12,}"
+    rf"({KEY_BEGINNING}[A-Za-z0-9_]{{4}})[A-Za-z0-9_-]{{12,}}"
     r"|((?i:bearer|basic) )[^\s\"',]{8,}"
 )
 _PASSWORD: Final = re.compile(r"(\w://[^\s:/@]*:)[^\s@/]+@")

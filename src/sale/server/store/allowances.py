@@ -8,6 +8,7 @@ much.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,6 +57,7 @@ class SharedAllowance:
         self._clock = clock
         self._told = NOTHING
         self._due: datetime | None = None
+        self._telling = asyncio.Lock()
 
     async def join(self) -> bool:
         """Begin to share; True where other processes do so already, False where the count begins with this one.
@@ -77,11 +79,16 @@ class SharedAllowance:
         Raises:
             StoreError: The database cannot be reached; nothing is lost, the next exchange tells it.
         """
-        told, now = self._told, self._clock()
-        if own != told or self._due is None or now >= self._due:
-            await self._database.write(lambda connection: _tell(connection, self._owner, told, own, now))
-            self._told, self._due = own, now + timedelta(seconds=RENEW_SECONDS)
+        await self._database.finish(self._tell_news(own))
         return await self._database.read(lambda connection: _others(connection, self._owner, own))
+
+    async def _tell_news(self, own: AllowanceUse) -> None:
+        """Tell what is new, and take note of it: what is told and not noted would be added once more."""
+        async with self._telling:
+            told, now = self._told, self._clock()
+            if own != told or self._due is None or now >= self._due:
+                await self._database.write(lambda connection: _tell(connection, self._owner, told, own, now))
+                self._told, self._due = own, now + timedelta(seconds=RENEW_SECONDS)
 
     async def leave(self, own: AllowanceUse) -> None:
         """Tell what is still to be told; nothing is set aside any more.
@@ -89,17 +96,18 @@ class SharedAllowance:
         Raises:
             StoreError: The database cannot be written.
         """
-        if self._due is None:
-            return
-        told, now = self._told, self._clock()
-        last = AllowanceUse(earned=own.earned, spent=own.spent, reserved=0.0)
+        async with self._telling:
+            if self._due is None:
+                return
+            told, now = self._told, self._clock()
+            last = AllowanceUse(earned=own.earned, spent=own.spent, reserved=0.0)
 
-        def end(connection: Connection) -> None:
-            _tell(connection, self._owner, told, last, now)
-            connection.execute(delete(allowances).where(allowances.c.owner == self._owner))
+            def end(connection: Connection) -> None:
+                _tell(connection, self._owner, told, last, now)
+                connection.execute(delete(allowances).where(allowances.c.owner == self._owner))
 
-        await self._database.write(end)
-        self._told, self._due = last, None
+            await self._database.write(end)
+            self._told, self._due = last, None
 
 
 def _row(owner: str, use: AllowanceUse, now: datetime) -> dict[str, object]:

@@ -80,17 +80,31 @@ async def archive(database: StoreDatabase, before: datetime, directory: Path) ->
 
     Raises:
         OutputError: The file cannot be written; nothing was moved.
-        StoreError: The database cannot be written, or lines were added meanwhile; nothing was moved.
+        InputError: Lines were added meanwhile; nothing was moved.
+        StoreError: The database cannot be read or written. Where its word that the lines were moved was lost, the file
+            is kept: it counts if it is on record.
     """
     folder = await asyncio.to_thread(lambda: directory.expanduser().resolve())
     path = folder / f"ledger-before-{before:%Y-%m-%d}-{uuid.uuid4().hex[:8]}.parquet"
+    writing = asyncio.ensure_future(database.read(lambda connection: _write(connection, before, path)))
     try:
-        written = await database.read(lambda connection: _write(connection, before, path))
-        if written is not None:
-            await database.write(lambda connection: _move(connection, before, written))
+        written = await asyncio.shield(writing)
     except BaseException:
+        await asyncio.wait((writing,))
         await asyncio.to_thread(path.unlink, missing_ok=True)
         raise
+    if written is None:
+        return None
+    # What the database has begun it finishes, whoever leaves: the lines may be in the file alone.
+    moving = asyncio.ensure_future(database.write(lambda connection: _move(connection, before, written)))
+    try:
+        await asyncio.shield(moving)
+    except asyncio.CancelledError:
+        await asyncio.wait((moving,))
+        raise
+    finally:
+        if moving.done() and not moving.cancelled() and isinstance(moving.exception(), InputError):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
     return written
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, delete, exists, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, exists, select, update
 
-from sale.errors import AuthenticationError, InputError, RateLimitError
+from sale.errors import AuthenticationError, InputError, RateLimitError, StoreError
 from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import answers, keys, responses, sessions, state
@@ -260,11 +260,12 @@ class Keyring:
         Raises:
             StoreError: The database cannot be read.
         """
-
-        def ask(connection: Connection) -> KeyRow:
-            return _key(connection.execute(select(keys).where(keys.c.id == key_id)).mappings().one())
-
-        return self._by_id.get(key_id) or self._remember(await self._database.read(ask))
+        if (known := self._by_id.get(key_id)) is not None:
+            return known
+        key = await self._fetch(select(keys).where(keys.c.id == key_id))
+        if key is None:
+            raise StoreError(f"the key {key_id} is gone", where=self._database.where, hint=MAKE_ONE)
+        return key
 
     async def keep_current(self) -> None:
         """Look for changes, if a key was asked for lately: then no request has to wait for a look.
@@ -305,14 +306,20 @@ class Keyring:
         if (key := self._by_prefix.get(prefix)) is not None:
             self._by_prefix.move_to_end(prefix)
             return key
+        return await self._fetch(_THERE.where(keys.c.prefix == prefix))
+
+    async def _fetch(self, asked: Select[Any]) -> KeyRow | None:
+        """Read a key, and have it at hand; once more where a key was changed while the read was under way."""
 
         def ask(connection: Connection) -> tuple[KeyringState, KeyRow | None]:
-            row = connection.execute(_THERE.where(keys.c.prefix == prefix)).mappings().first()
+            row = connection.execute(asked).mappings().first()
             return _standing(connection), None if row is None else _key(row)
 
-        found, key = await self._database.read(ask)
-        self._learn(found)
-        return None if key is None else self._remember(key)
+        while True:
+            found, key = await self._database.read(ask)
+            self._learn(found)
+            if found.changes == self._standing.changes:
+                return None if key is None else self._remember(key)
 
     def _remember(self, key: KeyRow) -> KeyRow:
         self._by_prefix[key.prefix] = self._by_id[key.id] = key

@@ -105,7 +105,11 @@ class RequestLedger:
             log.warning("an answer's line is not in the database after %.0f s; it stays queued", COMMIT_SECONDS)
 
     async def _write(self) -> None:
-        """Write what waits, batch by batch; what could not be written stays queued.
+        """Write what waits, to the end even if the caller leaves; what could not be written stays queued."""
+        await self._database.finish(self._write_waiting())
+
+    async def _write_waiting(self) -> None:
+        """Write batch by batch.
 
         One at a time: a line that was written twice would be back after it was moved to an archive in between.
         """

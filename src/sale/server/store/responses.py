@@ -30,6 +30,8 @@ WAITING_BYTES: Final = 16 * 1024 * 1024
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""
+TOTAL: Final = select(func.sum(responses.c.bytes))
+"""The bytes of all: an index has them, so that no document is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +164,10 @@ class ResponseHistory:
         return [*stored, *(one for one in unwritten if one.root == root)]
 
     async def _write(self) -> None:
+        """Write what waits, to the end even if the caller leaves: what is written again may have been deleted since."""
+        await self._database.finish(self._write_waiting())
+
+    async def _write_waiting(self) -> None:
         async with self._writing:
             batch = list(self._waiting.values())
             if not batch:
@@ -199,7 +205,7 @@ def _put(connection: Connection, batch: Sequence[StoredResponse], kept_bytes: in
     for one in batch:
         own = (table.key_id == one.key_id, table.root == one.root)
         connection.execute(update(responses).where(*own).values(seen=one.seen))
-    total = connection.execute(select(func.sum(table.bytes))).scalar() or 0
+    total = connection.execute(TOTAL).scalar() or 0
     while total > kept_bytes:
         oldest = connection.execute(select(table.key_id, table.root).order_by(table.seen).limit(1)).one()
         own = (table.key_id == oldest[0], table.root == oldest[1])

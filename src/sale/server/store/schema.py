@@ -198,6 +198,7 @@ responses = Table(
     Column("seen", UtcTime, nullable=False),  # of the conversation
     Index("ix_server_responses_root", "key_id", "root"),
     Index("ix_server_responses_seen", "seen"),
+    Index("ix_server_responses_bytes", "bytes"),  # to add them up without reading what they hold
 )
 
 beginnings = Table(
@@ -234,7 +235,7 @@ SCHEMA = Schema(
     key="server",
     name="the server's store",
     metadata=metadata,
-    head="0008",
+    head="0009",
     revisions=Path(__file__).with_name("revisions"),
     file_setting="server.database in sale.toml",
     url_setting="server.database",

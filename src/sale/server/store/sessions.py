@@ -194,7 +194,11 @@ class SessionCache:
             self._entries.popitem(last=False)
 
     async def _write(self) -> None:
-        """Write what waits; what is put meanwhile waits for the next time."""
+        """Write what waits, to the end even if the caller leaves; what is put meanwhile waits for the next time."""
+        await self._database.finish(self._write_waiting())
+
+    async def _write_waiting(self) -> None:
+        """Write, and take note of it: what is on disk and not noted would be added once more."""
         async with self._writing:
             batch, named = dict(self._unwritten), self.answers.waiting()
             if not batch and not named:

@@ -159,6 +159,10 @@ class ShadowLedger:
         self._changes.append((row, change))
 
     async def _write(self) -> None:
+        """Write what waits, to the end even if the caller leaves: what cannot be written waits on."""
+        await self._database.finish(self._write_waiting())
+
+    async def _write_waiting(self) -> None:
         async with self._writing:
             batch, self._changes = self._changes, deque()
             try:

@@ -35,7 +35,6 @@ async def create(context: RequestContext) -> Response:
     if unknown:
         return await _page(context, fault=f"There is no agent {unknown[0]!r} in this market.", given=fields)
     try:
-        days = _amount(fields, "days")
         period = fields.get("period", "")
         secret, key = await store.create_key(
             name,
@@ -44,7 +43,7 @@ async def create(context: RequestContext) -> Response:
             rpm=_count(fields, "rpm"),
             tpm=_count(fields, "tpm"),
             agents=agents or None,
-            expires=None if days is None else datetime.now(UTC) + timedelta(days=days),
+            expires=_end(fields),
             tenant=fields.get("tenant", "").strip() or None,
             require=fields.get("require", "").strip() or None,
         )
@@ -104,6 +103,15 @@ def _amount(fields: Form, name: str) -> float | None:
     if not 0 < value < 1e9:
         raise InputError(f"{name} must be a number above 0, got {text[:40]!r}")
     return value
+
+
+def _end(fields: Form) -> datetime | None:
+    """The time a key ends; `None` for never."""
+    days = _amount(fields, "days")
+    try:
+        return None if days is None else datetime.now(UTC) + timedelta(days=days)
+    except OverflowError:
+        raise InputError(f"days must end before the year 10000, got {days:,.0f}") from None
 
 
 def _count(fields: Form, name: str) -> int | None:

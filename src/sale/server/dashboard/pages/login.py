@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Final
+from urllib.parse import quote
 
 from starlette.responses import Response
 
 from sale.server.dashboard.request_context import RequestContext
 
+_SAFE: Final = ":/%?=@[]!$&'()*+,;"
+"""Characters of a query that are left as they are."""
+
 
 async def show(context: RequestContext) -> Response:
     """The form; straight on for those who need none."""
     if context.visitor.admitted:
-        return context.redirect(_next(context.query.get("next")))
+        return _go_on(context, _next(context.query.get("next")))
     return context.render("login", next=_next(context.query.get("next")), fault="")
 
 
@@ -28,10 +33,7 @@ async def enter(context: RequestContext) -> Response:
         return response
     if not access.admits(address, fields.get("password", "")):
         return context.render("login", 403, next=after, fault="That is not the password.")
-    path, _, query = after.partition("?")
-    answer = context.redirect(path)
-    if query:
-        answer.headers["location"] += f"?{query}"
+    answer = _go_on(context, after)
     access.welcome(context.request, answer, context.visitor, login=True)
     return answer
 
@@ -41,6 +43,15 @@ async def leave(context: RequestContext) -> Response:
     await context.form()
     answer = context.redirect("/login")
     context.site.access.forget(context.request, answer)
+    return answer
+
+
+def _go_on(context: RequestContext, after: str) -> Response:
+    """To a page of this site and what it was asked."""
+    path, _, query = after.partition("?")
+    answer = context.redirect(path)
+    if query:
+        answer.headers["location"] += f"?{quote(query, safe=_SAFE)}"
     return answer
 
 

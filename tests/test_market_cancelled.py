@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -83,8 +83,13 @@ async def test_calls_that_were_answered_are_on_record_and_known_to_the_allowance
 ) -> None:
     agent, stuck = sampling(answers=1)
     told: list[Call] = []
+
+    def record_work(agent: str, calls: Sequence[Call], *, answered: bool) -> None:
+        assert (agent, answered) == ("a", False)
+        told.extend(calls)
+
     async with Market([agent], rules=AuctionRules(allowance=1.0), memory=opener_in(tmp_path)) as market:
-        monkeypatch.setattr(market, "record_work", lambda _, calls, **__: told.extend(calls))
+        monkeypatch.setattr(market, "record_work", record_work)
         record = await cut_off(market, stuck)
     first, second = work_of(record)
     assert first.usage.output_tokens == 50

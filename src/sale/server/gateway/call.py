@@ -224,9 +224,11 @@ class UpstreamCall:
             await self.sink.begin(headers(self))
         await self.sink.send_pieces(pieces)
 
-    def _take(self, calls: Sequence[Call]) -> None:
+    def _take(self, calls: Sequence[Call]) -> Usage:
+        """Charge what an agent without an endpoint has called, and return its tokens."""
         self.parts = tuple(calls)
-        self.tally.usage = sum((call.usage for call in calls), Usage())
+        self.tally.usage = usage = sum((call.usage for call in calls), Usage())
+        return usage
 
     async def _execute(self, headers: Callable[[UpstreamCall], Headers]) -> None:
         """The agent does the conversation as one task."""
@@ -246,12 +248,12 @@ class UpstreamCall:
                     raise
                 said, paid = f"the agent failed: {error.message}", bool(self.parts)
                 raise ApiError(said, status=502, name="agent_failed", elsewhere=True, spent=paid) from error
-        self._take(done.calls)
+        usage = self._take(done.calls)
         if not done.answer.strip():
             raise ApiError(
                 "the agent has no answer", status=502, name="agent_failed", elsewhere=True, spent=bool(done.calls)
             )
-        value = as_completion(done.answer, self.agent.name, self.tally.usage)
+        value = as_completion(done.answer, self.agent.name, usage)
         if not self.asked.stream:
             self.tally.count_whole(value)
             await self.whole(self)

@@ -120,7 +120,7 @@ class CallError(SaleError):
 
     @property
     def resendable(self) -> bool:
-        """Whether the same request may be sent again at once: the work it asks for is not under way anywhere."""
+        """True where the same request may be sent again at once: the work it asks for is not under way anywhere."""
         return self.unsent
 
     def __reduce__(self) -> tuple[object, ...]:

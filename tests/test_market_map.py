@@ -10,6 +10,7 @@ import pytest
 
 from sale import ExactMatch, FunctionAgent, Market, Price, Task
 from sale.errors import InputError, NoBidsError
+from sale.types import Execution, Outcome
 
 PRICE = Price(input=1.0, output=1.0, blended=1.0)
 
@@ -53,6 +54,32 @@ async def test_results_come_in_the_order_in_which_they_are_ready() -> None:
     assert [result.answer for result in results] == ["1", "30", "60"]
     assert [result.outcome.verdict for result in results] == ["success", "failure", "failure"]
     assert agent.most == 3
+
+
+async def test_an_agent_or_a_verifier_that_cancels_itself_fails_its_own_task_alone() -> None:
+    async def cancels_itself() -> None:
+        own = asyncio.create_task(asyncio.sleep(60))
+        own.cancel()
+        await own
+
+    class Careless(FunctionAgent):
+        async def execute(self, task: Task, strategy: str | None) -> Execution:
+            if task.text == "agent":
+                await cancels_itself()
+            return await super().execute(Task(text="1"), strategy)
+
+    class CarelessVerifier:
+        async def verify(self, task: Task, answer: str) -> Outcome:
+            if task.text == "verifier":
+                await cancels_itself()
+            return Outcome(verdict="success", judged_by="test")
+
+    agent = Working()
+    async with Market([Careless("one", price=PRICE, bid=agent.plan, execute=agent.work)]) as market:
+        tasks = ["agent", "verifier", "neither"]
+        found = {one.task.text: one.result async for one in market.map(tasks, verifier_of=lambda _: CarelessVerifier())}
+    verdicts = {name: result.outcome.verdict for name, result in found.items() if result is not None}
+    assert verdicts == {"agent": "failure", "verifier": "unknown", "neither": "success"}
 
 
 async def test_no_more_than_allowed_are_at_work_and_tasks_are_taken_as_there_is_room() -> None:

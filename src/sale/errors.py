@@ -109,9 +109,23 @@ class RequirementError(InputError):
 
 
 class CallError(SaleError):
-    """A model call failed. The auction drops the agent or the score and goes on."""
+    """A model call failed. The auction drops the agent or the score and goes on.
+
+    Attributes:
+        unsent: Whether it is certain that nothing of the request left this machine, so that it cost nothing.
+    """
 
     code = "call"
+    unsent: bool = False
+
+    @property
+    def resendable(self) -> bool:
+        """True where the same request may be sent again at once: the work it asks for is not under way anywhere."""
+        return self.unsent
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As every error, with whether it was sent."""
+        return (*super().__reduce__(), {"unsent": self.unsent})
 
 
 class UnreachableError(CallError):
@@ -122,7 +136,10 @@ class UnreachableError(CallError):
 
 
 class CallTimeoutError(CallError):
-    """No whole answer within the time allowed."""
+    """No whole answer within the time allowed.
+
+    The time may be that of the endpoint, or of a proxy on the way, which gave up waiting (408, 504, 524).
+    """
 
     code = "call.timeout"
     retryable = True
@@ -134,12 +151,22 @@ class RateLimitedError(CallError):
     code = "call.rate_limited"
     retryable = True
 
+    @property
+    def resendable(self) -> bool:
+        """It was refused, so it may."""
+        return True
+
 
 class ServerError(CallError):
     """The endpoint failed on its side (5xx)."""
 
     code = "call.server"
     retryable = True
+
+    @property
+    def resendable(self) -> bool:
+        """The endpoint has ended the work, so it may."""
+        return True
 
 
 class RejectedError(CallError):

@@ -17,7 +17,7 @@ from typing import Self, cast
 
 from sale import config
 from sale.agents.admission import Admission
-from sale.agents.attempt import attempt_in_order, prepare_all
+from sale.agents.attempt import CANCELLED_WORK, attempt_in_order, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
 from sale.agents.own_tools import configured_verifier
@@ -168,7 +168,7 @@ class Market(Resource):
                 before anything was spent. A failed execution does not raise: it is in the result. Nor does a memory
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
-        began, verifier = time.monotonic(), verifier or self.verifier
+        began, verifier, most = time.monotonic(), verifier or self.verifier, self._rules.attempts
         check, attempts = await self.check_errors(verifier), list[Attempt]()
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
         memory = None if auction_id is None else await self.memory()
@@ -178,14 +178,15 @@ class Market(Resource):
         auction = awarded or await self._hold(task, terms, begun=begun is not None)
         unkept = None if awarded else await self._keep(lambda memory: memory.award(auction))
         try:
-            most = self._rules.attempts
             await attempt_in_order(self._agents, auction, attempts, most, check, verifier=verifier, observe=observe)
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
-        for number, tried in enumerate(attempts, start=1):
-            self.record_work(tried.execution.agent, tried.execution.calls, answered=number == len(attempts))
+        finally:
+            for tried in attempts:
+                answered = tried is attempts[-1] and tried.execution.mode != CANCELLED_WORK
+                self.record_work(tried.execution.agent, tried.execution.calls, answered=answered)
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: memory.settle_result(result)))
 

@@ -20,7 +20,7 @@ from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import find_sandbox
 from sale.auction.baseline import always_largest
 from sale.config import AgentSettings, parse
-from sale.errors import ConfigError, SpentError
+from sale.errors import CallError, ConfigError, SpentError, UnreachableError
 from sale.models.protocol import GenerationRequest, Model
 from sale.models.scripted import Line, ScriptedModel
 from sale.types import Execution, Prompt, Reply, Usage
@@ -43,6 +43,8 @@ class Lookup:
         """Look a word up."""
         self.asked.append(word)
         await asyncio.sleep(self.seconds)
+        if word == "cancels":
+            raise asyncio.CancelledError
         if word == "boom":
             raise RuntimeError("it is gone")
         return f"found {word}"
@@ -108,6 +110,11 @@ class TestBill:
         (line,) = [call for call in done.calls if call.tool]
         assert line.error == "RuntimeError: it is gone"
         assert line.dollars == pytest.approx(0.1 * line.seconds)
+
+    async def test_one_that_cancels_itself_has_failed(self) -> None:
+        account = ExecutionAccount("a", PRICE, NO_BUDGET)
+        with pytest.raises(CallError, match="the tool itself cancelled the call"):
+            await account.meter(Lookup()).run("cancels")
 
     async def test_one_that_is_stopped_is_on_the_bill(self) -> None:
         done = await agent("tools", Looping(), Lookup(seconds=30), seconds=0.3).execute(TASK, None)
@@ -224,6 +231,12 @@ class TestBudget:
         assert done.answer in {"a", "b"}
         assert (done.error or "").startswith("call.budget")
         assert len(done.calls) == 2
+
+    async def test_calls_that_fail_count(self) -> None:
+        model = ScriptedModel(lambda p, s: UnreachableError("it broke off"))
+        done = await agent("direct", model, budget=Budget(calls=2), samples=5).execute(TASK, None)
+        assert len(model.asked) == 2
+        assert [call.error for call in done.calls] == ["call.unreachable: it broke off"] * 2
 
     async def test_without_one_nothing_changes(self) -> None:
         account = ExecutionAccount("a", PRICE, NO_BUDGET)

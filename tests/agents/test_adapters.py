@@ -116,6 +116,16 @@ class TestExecute:
         done = await agent(execute=forgets).execute(TASK, None)
         assert done.error == "TypeError: the function must return str or Work, got None"
 
+    async def test_a_worker_that_cancels_itself_has_failed(self) -> None:
+        async def gives_up(task: Task, plan: str | None) -> str:
+            own = asyncio.create_task(asyncio.sleep(60, ""))
+            own.cancel()
+            return await own
+
+        done = await agent(execute=gives_up).execute(TASK, None)
+        assert done.error is not None
+        assert "the agent itself cancelled the call" in done.error
+
     async def test_is_cancelled_like_anything_else(self) -> None:
         async def sleeps(task: Task, plan: str | None) -> str:
             await asyncio.sleep(60)

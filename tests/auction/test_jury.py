@@ -13,7 +13,15 @@ from sale.auction.events import Event, VoteArrived
 from sale.auction.jury import JuryContext, PanelJury, PerBidJury, ballot_tokens, convene, shuffle_strategies
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Juror
-from sale.errors import RateLimitedError, RejectedError, ServerError, SourcesError
+from sale.errors import (
+    CallError,
+    CallTimeoutError,
+    RateLimitedError,
+    RejectedError,
+    ServerError,
+    SourcesError,
+    UnreachableError,
+)
 from sale.models.scripted import Line, plans_in
 from sale.types import AuctionRules, Caps, JuryMode, Prompt, Stage, Strategy, Vote
 from tests.support.builders import TASK, strategy, token
@@ -96,6 +104,19 @@ class TestBothWays:
         assert table(votes) == {("x", "a"): 2}
         assert [call.error for call in ledger.settlement.calls] == [f"{error.code}: {error}", None]
 
+    async def test_a_juror_that_was_not_reached_is_asked_once_more(self, mode: JuryMode) -> None:
+        error = UnreachableError("connection refused")
+        error.unsent = True
+        votes, _, _ = await sit(mode, [contractor("x", acts(judge=[error, 2]))], PLANS[:1])
+        assert table(votes) == {("x", "a"): 2}
+
+    @pytest.mark.parametrize("error", [UnreachableError("broke off"), CallTimeoutError("504")])
+    async def test_a_juror_that_may_be_at_work_is_not(self, mode: JuryMode, error: CallError) -> None:
+        juror = contractor("x", acts(judge=[error, 2]))
+        votes, _, ledger = await sit(mode, [juror], PLANS[:1])
+        assert votes == (Vote(juror="x", bidder="a", value=None, note=f"{error.code}: {error}"),)
+        assert len(asked(juror)) == len(ledger.settlement.calls) == 1
+
     async def test_a_failure_that_stays_is_not(self, mode: JuryMode) -> None:
         juror = contractor("x", acts(judge=[RejectedError("no key"), 2]))
         votes, _, _ = await sit(mode, [juror], PLANS[:1])
@@ -113,8 +134,10 @@ class TestBothWays:
         assert len(asked(juror)) == 2 * (1 if mode == "panel" else 2)
 
     async def test_a_juror_that_is_too_slow(self, mode: JuryMode) -> None:
-        votes, _, _ = await sit(mode, [contractor("x", acts(seconds={"judge": 30}))], PLANS[:1], seconds=0.05)
+        juror = contractor("x", acts(seconds={"judge": 30}))
+        votes, _, _ = await sit(mode, [juror], PLANS[:1], seconds=0.05)
         assert votes[0].note == "call.timeout: no answer within 0.05 s"
+        assert len(asked(juror)) == 1
 
     async def test_a_juror_whose_model_cannot_be_loaded(self, mode: JuryMode) -> None:
         class Weightless:

@@ -243,7 +243,7 @@ NO_VOTE = {
     "reject-schema": ("call.rejected", 1),
     "401-as-juror": ("call.rejected", 1),
     "500-as-juror": ("call.server", 2),
-    "hang-as-juror": ("call.timeout", 2),
+    "hang-as-juror": ("call.timeout", 1),  # it may be at work still
 }
 
 

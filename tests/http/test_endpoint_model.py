@@ -315,6 +315,37 @@ async def test_many_first_calls_at_once_open_it_once(endpoint: Endpoint) -> None
     assert (located, released) == (1, 1)
 
 
+async def test_an_address_that_no_longer_stands_is_released_once_and_found_anew(endpoint: Endpoint) -> None:
+    """An engine that died is started again, and answers elsewhere."""
+    seen: list[str] = []
+    now = 0
+
+    async def locate() -> Address:
+        seen.append(f"locate {now}")
+        return Address(base_url=endpoint.base_url, model=f"good@{now}")
+
+    async def release() -> None:
+        seen.append("release")
+
+    found = EndpointModel(
+        "alice", locate, manner=ONCE, release=release, stands=lambda address: address.model == f"good@{now}"
+    )
+    asked = GenerationRequest(PLAN, max_tokens=20)
+    await found.generate(asked)
+    await found.generate(asked)
+    now = 1
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(found.generate(asked))
+    assert (await found.address()).model == "good@1"
+    now = 2
+    assert (await found.address()).model == "good@2"
+    await found.generate(asked)
+    await found.aclose()
+    assert seen == ["locate 0", "release", "locate 1", "release", "locate 2", "release"]
+    assert [one.model for one in endpoint.requests()] == ["good@0"] * 2 + ["good@1"] * 3 + ["good@2"]
+
+
 @pytest.mark.parametrize("trouble", [DigestError("the file is broken", hint="Fetch it again."), ConfigError("no room")])
 async def test_a_model_that_cannot_be_made_ready_fails_its_call_and_nothing_else(
     trouble: DigestError | ConfigError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 import ssl
 
 import httpx2
@@ -79,7 +80,9 @@ CASES: list[tuple[Exception, type[CallError]]] = [
     (theirs.UnexpectedModelBehavior("x"), BadReplyError),
     (theirs.ModelHTTPError(418, "m"), RejectedError),
     (theirs.ModelHTTPError(408, "m"), CallTimeoutError),
+    (theirs.ModelHTTPError(524, "m"), CallTimeoutError),
     (theirs.ModelHTTPError(599, "m"), ServerError),
+    (theirs.ModelHTTPError.for_category(theirs.ModelServerError, status_code=504, model_name="m"), CallTimeoutError),
     (theirs.ModelHTTPError.for_category(theirs.ModelServerError, status_code=502, model_name="m"), ServerError),
     (theirs.ModelHTTPError.for_category(theirs.ModelNotFoundError, status_code=404, model_name="m"), RejectedError),
     (httpx2.ReadTimeout("x"), CallTimeoutError),
@@ -98,6 +101,30 @@ def test_the_class_says_what_to_do_next(error: Exception, kind: type[CallError])
         raise error
     assert type(raised.value) is kind
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("error", "resendable"),
+    [
+        (theirs.ModelRateLimitError("m", "x"), True),
+        (theirs.ModelServerError("m", "x"), True),
+        (httpx2.ConnectError("x"), True),
+        (httpx2.ConnectTimeout("x"), True),
+        (httpx2.ReadTimeout("x"), False),
+        (httpx2.RemoteProtocolError("x"), False),
+        (theirs.ModelHTTPError(408, "m"), False),
+        (theirs.ModelHTTPError(504, "m"), False),
+        (theirs.ModelHTTPError(524, "m"), False),
+        (theirs.UserError("x"), False),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_request_that_may_be_under_way_is_told_from_others(error: Exception, *, resendable: bool) -> None:
+    # A cause that repeats a key is left out; whether the request was sent is known all the same.
+    with pytest.raises(CallError) as raised, map_errors("alice", hide=("x",)):
+        raise error
+    assert raised.value.resendable is resendable
+    assert pickle.loads(pickle.dumps(raised.value)).resendable is resendable
 
 
 UNREADABLE = [KeyError("choices"), IndexError(), AttributeError("x"), TypeError("x"), RecursionError(), OverflowError()]

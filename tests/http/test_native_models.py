@@ -14,7 +14,7 @@ from sale import Market, Task, config
 from sale.agents.checkup import examine
 from sale.agents.contractor import Contractor
 from sale.agents.pool import agent_price, build_agents
-from sale.errors import ConfigError, MissingExtraError, RejectedError
+from sale.errors import CallTimeoutError, ConfigError, MissingExtraError, RejectedError
 from sale.extensions import PYDANTIC_AI
 from sale.models.protocol import GenerationRequest
 from tests.support.pool import PLAN
@@ -100,6 +100,21 @@ async def test_a_refusal_says_so_without_the_key(server: ProviderServer, provide
     await agent.aclose()
     assert "401" in str(caught.value)
     assert KEY not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("status", [408, 504, 524])
+async def test_what_the_provider_gave_up_waiting_for_is_not_sent_again(
+    server: ProviderServer, provider: str, status: int
+) -> None:
+    if provider == "bedrock":
+        pytest.skip("its client cannot be told not to")
+    (agent,) = build_agents(config.parse(toml(server, provider, f"status-{status}")))
+    assert isinstance(agent, Contractor)
+    with pytest.raises(CallTimeoutError, match=str(status)):
+        await agent._model.generate(GenerationRequest(PLAN, max_tokens=10))
+    await agent.aclose()
+    assert len(server.asked) == 1
 
 
 @pytest.mark.skipif(not _there("anthropic"), reason="anthropic is not installed")

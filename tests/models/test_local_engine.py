@@ -18,9 +18,14 @@ from typing import Any
 import httpx2
 import pytest
 
+from sale.agents.contractor import Contractor
+from sale.agents.pool import build_agents
+from sale.config import parse
 from sale.errors import MissingExtraError, ModelFileError
 from sale.models.local import engine as engine_module
 from sale.models.local.engine import LocalEndpoint, LocalEngine, usable_cores
+from sale.models.protocol import GenerationRequest
+from sale.types import Prompt
 from tests.support.hang import HANG
 from tests.support.tiny_gguf import CONTEXT, write_tiny_gguf
 
@@ -206,6 +211,40 @@ class TestLife:
             assert await chat(await engine.start())
         finally:
             await engine.aclose()
+
+    async def test_agents_that_share_an_engine_that_died_are_answered_again(
+        self, tiny: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And it ends with the last of them."""
+        spawned: list[engine_module._EngineProcess] = []
+        spawn = LocalEngine._spawn
+
+        def noted(engine: LocalEngine) -> engine_module._EngineProcess:
+            spawned.append(spawn(engine))
+            return spawned[-1]
+
+        monkeypatch.setattr(LocalEngine, "_spawn", noted)
+        table = f'gguf = "{tiny}"\ncontext = 256\nprice = 1.0\n'
+        one, two = build_agents(parse(f'[[agents]]\nname = "one"\n{table}[[agents]]\nname = "two"\n{table}'))
+        assert isinstance(one, Contractor)
+        assert isinstance(two, Contractor)
+        asked = GenerationRequest(Prompt(system="", user="Hi there", template="test"), max_tokens=4)
+        try:
+            for agent in (one, two):
+                await agent._model.generate(asked)
+            (first,) = spawned
+            first._process.kill()
+            await asyncio.to_thread(first._process.wait)
+            for agent in (one, two):
+                await agent._model.generate(asked)
+            assert len(spawned) == 2
+            await one.aclose()
+            await two._model.generate(asked)
+        finally:
+            await one.aclose()
+            await two.aclose()
+        assert len(spawned) == 2
+        assert not spawned[1].alive
 
     async def test_a_call_that_is_given_up_frees_its_place(self, slow_file: Path) -> None:
         engine = LocalEngine(slow_file, context=CONTEXT, parallel=1)

@@ -5,12 +5,13 @@
         assert server.asked[0].path == "/v1/messages"
 
 It answers as tests' endpoints do: plans, ballots, work. A model named `limited` is refused once with 429, `refused`
-always with 401 and the key it was sent.
+always with 401 and the key it was sent; one named `status-504` always gets that status.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ class ProviderServer:
         if "limited" in whole and not self._limited:
             self._limited = True
             return 429, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}}
+        if status := re.search(r"status-(\d{3})", whole):
+            return int(status[1]), {"type": "error", "error": {"type": "api_error", "message": "gave up"}}
         text = PLAN if "numbered steps" in whole else "Forty-two."
         if asked.path == "/v1/messages":
             return 200, {

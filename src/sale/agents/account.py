@@ -7,16 +7,20 @@ answer while there is something left to ask with; the execution then says that i
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import wraps
 
 from sale.agents.protocol import SchemaTool, Tool
+from sale.auction.foreign import await_foreign
 from sale.errors import SaleError, SpentError
 from sale.types import Call, Execution, Price, ToolInfo, Usage
 from sale.types.tools import FREE, Budget, Fee
 
 NO_BUDGET = Budget()
+CANCELLED = "call: cancelled"
 _PARTIAL = (
     SpentError.code,
     "execution.tokens",
@@ -33,20 +37,45 @@ def max_dollars(budget: Budget, price: Price) -> float | None:
     return min((most for most in (budget.dollars, of_tokens) if most is not None), default=None)
 
 
+_KEPT: ContextVar[list[Call] | None] = ContextVar("_KEPT", default=None)
+
+
+@contextmanager
+def keep_calls() -> Generator[list[Call]]:
+    """The lines of what executions call meanwhile, as they are made: one that is cancelled, or raises, gives none."""
+    calls: list[Call] = []
+    before = _KEPT.get()
+    _KEPT.set(calls)
+    try:
+        yield calls
+    finally:
+        _KEPT.set(before)
+
+
+def keep_call(call: Call) -> None:
+    """Keep a line for whoever waits for the execution, however that ends."""
+    if (calls := _KEPT.get()) is not None:
+        calls.append(call)
+
+
 class ExecutionAccount:
     """Counts, refuses what would go beyond, and keeps a line for each call of a tool."""
 
-    def __init__(self, agent: str, price: Price, budget: Budget = NO_BUDGET) -> None:
+    def __init__(
+        self, agent: str, price: Price, budget: Budget = NO_BUDGET, *, keep: Callable[[Call], None] = keep_call
+    ) -> None:
         """Open it as the work begins.
 
         Args:
             agent: Whose lines they are.
             price: Of its tokens.
             budget: What it may spend.
+            keep: Told of each call as it was made.
         """
         self._agent = agent
         self._price = price
         self._budget = budget
+        self._keep = keep
         self._began = time.monotonic()
         self._tokens = self._calls = 0
         self._dollars = 0.0
@@ -56,8 +85,16 @@ class ExecutionAccount:
         self.cut_short = ""
         """Why the work was, or is to be, ended early; empty where it was not."""
 
-    def record_call(self, usage: Usage, seconds: float, *, cut: bool = False) -> None:
-        """A model was called; its text was cut where `cut` says so, because there was no room for more."""
+    def record_call(self, usage: Usage, seconds: float, *, cut: bool = False, error: str | None = None) -> None:
+        """A model was called.
+
+        Args:
+            usage: The tokens it took; none where that is not known.
+            seconds: How long it took.
+            cut: Its text was cut, because there was no room for more.
+            error: Why there is no answer, where there is none. The call counts all the same.
+        """
+        self._keep(self._line(usage, self._price.dollars(usage), seconds, error))
         if cut:
             self.cut_short = self.cut_short or "cut short, there was no room for more"
         self._calls += 1
@@ -65,7 +102,8 @@ class ExecutionAccount:
         self._dollars += self._price.dollars(usage)
         if usage.total > self._largest.total:
             self._largest = usage
-        self._longest = max(self._longest, seconds)
+        if error is None:
+            self._longest = max(self._longest, seconds)
 
     def allow(self, *, calls: int = 1, rounds: int = 0, dollars: float = 0.0) -> None:
         """See whether there is enough left.
@@ -121,7 +159,7 @@ class ExecutionAccount:
         began = time.monotonic()
         error: str | None = "stopped"
         try:
-            shown = await call()
+            shown = await await_foreign(call(), "tool", where=tool.info.name)
             error = None
         except SaleError as failure:
             error = f"{failure.code}: {failure.message}"
@@ -145,17 +183,12 @@ class ExecutionAccount:
         dollars = fee.dollars(seconds, answered=error is None)
         self._dollars += dollars - fee.per_call
         self._dearest = max(self._dearest, dollars)
-        line = Call(
-            stage="execute",
-            agent=self._agent,
-            usage=Usage(),
-            dollars=dollars,
-            seconds=seconds,
-            error=error,
-            tool=tool,
-            key=fee.key,
-        )
+        line = replace(self._line(Usage(), dollars, seconds, error), tool=tool, key=fee.key)
         self._lines.append(line)
+        self._keep(line)
+
+    def _line(self, usage: Usage, dollars: float, seconds: float, error: str | None) -> Call:
+        return Call(stage="execute", agent=self._agent, usage=usage, dollars=dollars, seconds=seconds, error=error)
 
     def _lacking(self, calls: int, rounds: int, dollars: float) -> str:
         """Return the limit that does not suffice for so many calls, rounds of the model and dollars; else empty."""

@@ -8,11 +8,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from sale.agents.account import keep_calls
 from sale.agents.protocol import Agent, Verifier
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
 from sale.auction.following import following
+from sale.auction.foreign import await_foreign
 from sale.auction.text import make_storable
-from sale.types import Attempt, Auction, Bid, CheckErrors, Execution, Outcome, Task
+from sale.types import Attempt, Auction, Bid, Call, CheckErrors, Execution, Outcome, Task
+
+CANCELLED_WORK = "cancelled"
+"""The mode of an execution that was cut off by a cancellation."""
 
 
 async def prepare_all(agents: Sequence[Agent]) -> None:
@@ -27,18 +32,31 @@ async def _prepare(agent: Agent) -> None:
         await agent.prepare()
 
 
-async def attempt(agent: Agent, task: Task, bid: Bid, *, verifier: Verifier | None, observe: Observer) -> Attempt:
+async def attempt(
+    agent: Agent, task: Task, bid: Bid, attempts: list[Attempt], *, verifier: Verifier | None, observe: Observer
+) -> None:
     """Have an agent do a task, and judge what it hands in.
 
     Args:
         agent: Whose bid was awarded.
         task: What is to be done.
         bid: Its strategy is followed, if the agent was asked for one.
+        attempts: Takes the attempt; where it is cancelled, with the calls that were made until then.
         verifier: Says whether the answer is right; without one the outcome of a whole answer is unknown.
         observe: Told of each step.
     """
-    execution = await _work(agent, task, bid, observe)
-    return Attempt(execution=execution, outcome=await _judge(task, execution, verifier, observe))
+    began = time.monotonic()
+    with keep_calls() as calls:
+        try:
+            execution = await _work(agent, task, bid, calls, observe)
+            calls[:] = execution.calls
+            outcome = await _judge(task, execution, verifier, observe)
+        except asyncio.CancelledError:
+            execution = _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
+            outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK)
+            attempts.append(Attempt(execution=execution, outcome=outcome))
+            raise
+    attempts.append(Attempt(execution=execution, outcome=outcome))
 
 
 async def attempt_in_order(
@@ -56,7 +74,7 @@ async def attempt_in_order(
     Args:
         agents: By name.
         auction: Who was awarded the task.
-        attempts: Takes each attempt as it ends, so that those before a cancellation are not lost.
+        attempts: Takes each attempt as it ends, so that a cancellation loses none, nor the one it cuts off.
         most: How many there may be.
         check: How often a check of answers is wrong.
         verifier: Says whether an answer is right.
@@ -64,15 +82,15 @@ async def attempt_in_order(
     """
     bid: Bid | None = auction.winner
     while bid is not None:
-        attempts.append(await attempt(agents[bid.agent], auction.task, bid, verifier=verifier, observe=observe))
+        await attempt(agents[bid.agent], auction.task, bid, attempts, verifier=verifier, observe=observe)
         bid = following(auction, attempts, most, check)
         if bid is not None:
             observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
 
 
-async def _work(agent: Agent, task: Task, bid: Bid, observe: Observer) -> Execution:
+async def _work(agent: Agent, task: Task, bid: Bid, calls: Sequence[Call], observe: Observer) -> Execution:
     observe(WorkStarted(agent=bid.agent))
-    done = await _executed(agent, task, bid)
+    done = await _executed(agent, task, bid, calls)
     execution = replace(
         done, answer=make_storable(done.answer), error=make_storable(done.error) if done.error else None
     )
@@ -80,22 +98,26 @@ async def _work(agent: Agent, task: Task, bid: Bid, observe: Observer) -> Execut
     return execution
 
 
-async def _executed(agent: Agent, task: Task, bid: Bid) -> Execution:
-    """The agent's work; one that raises, which may be anybody's, has failed."""
+async def _executed(agent: Agent, task: Task, bid: Bid, calls: Sequence[Call]) -> Execution:
+    """The agent's work; one that raises, which may be anybody's, has failed after these calls."""
     began = time.monotonic()
-    followed = bool(bid.strategy.text)
     try:
-        return await agent.execute(task, bid.strategy.text or None)
+        return await await_foreign(agent.execute(task, bid.strategy.text or None))
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
-        return Execution(
-            agent=bid.agent,
-            answer="",
-            mode="failed",
-            followed_strategy=followed,
-            calls=(),
-            seconds=time.monotonic() - began,
-            error=f"{type(error).__name__}: {error}",
-        )
+        error_shown = f"{type(error).__name__}: {error}"
+        return _without_answer(bid, calls, time.monotonic() - began, "failed", error_shown)
+
+
+def _without_answer(bid: Bid, calls: Sequence[Call], seconds: float, mode: str, error: str = "") -> Execution:
+    return Execution(
+        agent=bid.agent,
+        answer="",
+        mode=mode,
+        followed_strategy=bool(bid.strategy.text),
+        calls=tuple(calls),
+        seconds=seconds,
+        error=error or mode,
+    )
 
 
 async def _judge(task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
@@ -113,7 +135,7 @@ async def _judge(task: Task, execution: Execution, verifier: Verifier | None, ob
 async def _verified(verifier: Verifier, task: Task, answer: str) -> Outcome:
     """Return the verifier's outcome; a verifier that raises an error, which a foreign one may, leaves it unknown."""
     try:
-        return await verifier.verify(task, answer)
+        return await await_foreign(verifier.verify(task, answer), "verifier")
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's verifier
         name = type(verifier).__name__
         return Outcome(verdict="unknown", judged_by=name, detail=make_storable(f"{type(error).__name__}: {error}"))

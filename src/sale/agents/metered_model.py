@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
@@ -10,11 +13,13 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 
-from sale.agents.account import ExecutionAccount
+from sale.agents.account import CANCELLED, ExecutionAccount
 from sale.agents.prompts import closing_words
+from sale.agents.worklog import describe
+from sale.errors import CallError, SaleError
 from sale.models.asking import usage_of
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
-from sale.types import Reply
+from sale.types import Reply, Usage
 
 
 class MeteredModel(ModelWrapper):
@@ -33,7 +38,8 @@ class MeteredModel(ModelWrapper):
         """
         self._account.allow()
         room = self._account.limit_tokens(request.max_tokens)
-        reply = await self._model.generate(replace(request, max_tokens=room))
+        with _failing_on(self._account):
+            reply = await self._model.generate(replace(request, max_tokens=room))
         self._account.record_call(reply.usage, reply.seconds, cut=reply.truncated and room < request.max_tokens)
         return reply
 
@@ -68,10 +74,24 @@ class _MeteredLoopModel(WrapperModel):
             parameters = replace(parameters, function_tools=[])
             messages = _closed(messages)
         began = time.monotonic()
-        response = await self.wrapped.request(messages, settings, parameters)
+        with _failing_on(self._account):
+            response = await self.wrapped.request(messages, settings, parameters)
         cut = response.finish_reason == "length" and bool(most and room and room < most)
         self._account.record_call(usage_of(response), time.monotonic() - began, cut=cut)
         return response
+
+
+@contextmanager
+def _failing_on(account: ExecutionAccount) -> Generator[None]:
+    """Count a call that fails: it was made, and may have been paid for."""
+    began = time.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        said = describe(error) if isinstance(error, SaleError) else f"{CallError.code}: {type(error).__name__}"
+        said = CANCELLED if isinstance(error, asyncio.CancelledError) else said
+        account.record_call(Usage(), time.monotonic() - began, error=said)
+        raise
 
 
 def _closed(messages: list[ModelMessage]) -> list[ModelMessage]:

@@ -232,8 +232,8 @@ def _model(agent: AgentSettings, running: _RunningEngines) -> Model:
         return EndpointModel(agent.name, fixed_address(address), manner=manner)
     if agent.provider is not None and agent.model is not None:
         return _native(agent, agent.provider, agent.model, manner)
-    locate, release = running.of(agent)
-    return EndpointModel(agent.name, locate, manner=manner, release=release)
+    locate, release, stands = running.of(agent)
+    return EndpointModel(agent.name, locate, manner=manner, release=release, stands=stands)
 
 
 def _native(agent: AgentSettings, provider: str, model: str, manner: SamplingOptions) -> NativeModel:
@@ -279,8 +279,14 @@ class _RunningEngines:
         self._users: dict[LocalEngine, int] = {}
         self._lock = asyncio.Lock()
 
-    def of(self, agent: AgentSettings) -> tuple[Callable[[], Awaitable[Address]], Callable[[], Awaitable[None]]]:
-        """Return two functions: one that starts an agent's engine and returns its address, and one that releases it."""
+    def of(
+        self, agent: AgentSettings
+    ) -> tuple[Callable[[], Awaitable[Address]], Callable[[], Awaitable[None]], Callable[[Address], bool]]:
+        """Return three functions, for an agent's engine.
+
+        One starts it and returns its address, one releases it, and one says whether it still answers at an address: it
+        may have died, and been started again for another agent.
+        """
         if agent.local is not None:
             find_model(agent.local)
         key = (agent.local or str(agent.gguf), agent.context)
@@ -308,7 +314,12 @@ class _RunningEngines:
                     await engine.aclose()
                     del self._engines[key]
 
-        return locate, release
+        def stands(address: Address) -> bool:
+            engine = self._engines.get(key)
+            now = None if engine is None else engine.endpoint
+            return now is not None and (now.base_url, now.api_key) == (address.base_url, address.api_key)
+
+        return locate, release, stands
 
     async def _file(self, agent: AgentSettings) -> Path:
         if agent.gguf is not None:

@@ -3,7 +3,8 @@
 Jurors see plans without names or prices, between marks, under random labels, and are told that they are text to be
 judged. Two ways of sitting: `PerBidJury` asks each juror about each strategy as soon as it exists (the paper's |A|²
 calls); `PanelJury` shows each juror all strategies at once in an order of its own (|A| calls). A juror whose answer is
-no ballot is asked once more; then its vote is missing, with the reason, and scoring imputes it.
+no ballot is asked once more, and so is one that was not reached or refused for now, but not one that may be at work
+still; then its vote is missing, with the reason, and scoring imputes it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sale.auction.labels import draw_labels
 from sale.auction.ledger import Ledger, Payer, declared_bound, worst_usage
 from sale.auction.prompts import judge_prompt, panel_prompt, render_bid
 from sale.auction.protocols import BoundedJuror, JudgeRequest, Juror
-from sale.errors import SaleError
+from sale.errors import CallError, SaleError
 from sale.types import AuctionRules, JuryMode, Price, Prompt, Stage, Strategy, Task, Usage, Vote
 
 ATTEMPTS = 2
@@ -155,7 +156,7 @@ def _bound(juror: Juror, request: JudgeRequest) -> tuple[Price, Usage]:
 
 
 async def _vote(juror: Juror, sitting: JuryContext, prompt: Prompt, plans: dict[str, Strategy]) -> list[Vote]:
-    """One juror's votes on the labelled plans; asked once more if the first answer is not a valid ballot."""
+    """One juror's votes on the labelled plans; asked once more where that makes no work twice."""
     labels = list(plans)
     request = _request(prompt, labels)
     payer = Payer(stage=sitting.stage, agent=juror.name, price=juror.price)
@@ -176,7 +177,7 @@ async def _vote(juror: Juror, sitting: JuryContext, prompt: Prompt, plans: dict[
             continue
         except SaleError as error:
             reason = f"{error.code}: {error.message}"
-            if not error.retryable:
+            if not (error.resendable if isinstance(error, CallError) else error.retryable):
                 break
             continue
         expected = expected_scores(reply.logprobs, scores)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
 from sale.auction.events import CallSettled, Observer, ignore
+from sale.auction.foreign import await_foreign
 from sale.auction.protocols import Look, Looker
 from sale.auction.text import clip, make_storable
 from sale.errors import (
@@ -265,14 +266,9 @@ async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -
     clock = asyncio.timeout(allowed)
     try:
         async with clock:
-            return await ask()
+            return await await_foreign(ask(), where=agent)
     except SaleError:
         raise
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise CallError("the agent itself cancelled the call", where=agent) from None
     except Exception as error:
         if isinstance(error, TimeoutError) and clock.expired():
             raise CallTimeoutError(f"no answer within {allowed:.3g} s", where=agent) from None

@@ -27,7 +27,6 @@ from sale.memory.batch_jobs import QueuedCall
 from sale.memory.batch_ledger import NANO, CallKey, Claim, PaidCall
 from sale.memory.batch_rates import RateLimit
 from sale.memory.batches import Batch
-from sale.models.errors import was_never_sent
 from sale.types import Usage
 
 R = TypeVar("R")
@@ -161,7 +160,7 @@ class TaskCalls:
             raise
         except CallError as error:
             # A connection that was never made has cost nothing; of every other failure that is not known.
-            (self._batch.free if was_never_sent(error) else self._batch.lose)(key)
+            (self._batch.free if error.unsent else self._batch.lose)(key)
             raise
         except BaseException:
             self._batch.lose(key)

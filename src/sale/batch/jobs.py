@@ -29,7 +29,6 @@ from sale.errors import BadReplyError, CallError, RateLimitedError, RejectedErro
 from sale.memory.batch_jobs import JobRecord
 from sale.memory.batch_ledger import CallKey, CallPermit
 from sale.memory.batches import Batch
-from sale.models.errors import was_never_sent
 
 T = TypeVar("T")
 Sent = asyncio.Future[JobReply | None]
@@ -244,7 +243,7 @@ class Jobs:
             try:
                 remote = await api.begin(job, file)
             except CallError as error:
-                if not isinstance(error, (RejectedError, RateLimitedError)) and not was_never_sent(error):
+                if not isinstance(error, (RejectedError, RateLimitedError)) and not error.unsent:
                     return None  # it may have been begun: whoever waits for it finds that out
                 raise
         except CallError as error:

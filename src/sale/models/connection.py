@@ -26,7 +26,7 @@ from sale.config.proxies import proxy_for
 from sale.errors import ConfigError, RejectedError
 from sale.models.address import PLAIN, Address, RequestShape
 from sale.models.chat import ChatModel
-from sale.models.errors import UNSENT, map_errors
+from sale.models.errors import GIVEN_UP, UNSENT, map_errors
 
 OPENAI = "api.openai.com"
 # The client insists on a key; endpoints that need none ignore it.
@@ -35,8 +35,6 @@ NO_KEY = "none"
 MIN_SECRET_CHARACTERS = 8
 PROVIDER_TIMEOUT = httpx2.Timeout(600.0, connect=5.0)
 """As the clients of providers have it; the time an agent has is held to elsewhere."""
-# A proxy, or the endpoint itself, gave up waiting for work that may still be done.
-GIVEN_UP = frozenset({408, 504, 524})
 # The headers a request to anybody but OpenAI may have, or how their names begin.
 SENT = ("accept", "authorization", "connection", "content-", "host", "trace", "transfer-", "user-agent", "x-stainless-")
 

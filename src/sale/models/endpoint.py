@@ -34,6 +34,7 @@ class EndpointModel:
         *,
         manner: SamplingOptions | None = None,
         release: Callable[[], Awaitable[None]] | None = None,
+        stands: Callable[[Address], bool] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """Nothing is opened yet.
@@ -42,12 +43,15 @@ class EndpointModel:
             name: The agent's name, for error messages.
             locate: Finds the address; for the embedded pool this loads the weights.
             manner: How to ask.
-            release: Undoes `locate` on close.
+            release: Undoes `locate`, on close and before an address that no longer stands is found anew.
+            stands: Whether there is still something at an address that was found; an engine may have died. It is asked
+                before each use. Always, unless given.
             transport: Carries the requests in place of connections of its own.
         """
         self._name = name
         self._locate = locate
         self._release = release
+        self._stands = stands
         self._transport = transport
         self._manner = manner or SamplingOptions()
         self._address: Address | None = None
@@ -62,6 +66,7 @@ class EndpointModel:
             NotReadyError: It could not be opened: its weights are missing, say.
         """
         async with self._locked():
+            await self._leave_fallen()
             if self._model is None:
                 self._model = connect(
                     await self._found(), agent=self._name, retries=self._manner.retries, transport=self._transport
@@ -74,19 +79,40 @@ class EndpointModel:
         Raises:
             NotReadyError: As for `for_tools`.
         """
-        if self._address is not None:
+        if self._address is not None and not self._fallen:
             return self._address
         async with self._locked():
+            await self._leave_fallen()
             return await self._found()
 
     def through(self, transport: httpx2.AsyncBaseTransport) -> EndpointModel:
         """The same model, whose requests are made as ever and carried by `transport`; none is made a second time."""
-        return EndpointModel(self._name, self.address, manner=replace(self._manner, retries=0), transport=transport)
+        manner = replace(self._manner, retries=0)
+        return EndpointModel(self._name, self.address, manner=manner, stands=self._stands, transport=transport)
 
     async def _found(self) -> Address:
         if self._address is None:
             self._address = await self._located()
         return self._address
+
+    @property
+    def _fallen(self) -> bool:
+        return self._address is not None and self._stands is not None and not self._stands(self._address)
+
+    async def _leave_fallen(self) -> None:
+        """Let go of an address where there is nothing any more."""
+        if self._fallen:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        model, self._model = self._model, None
+        address, self._address = self._address, None
+        try:
+            if model is not None:
+                await model.client.close()
+        finally:
+            if address is not None and self._release is not None:
+                await self._release()
 
     def _locked(self) -> asyncio.Lock:
         """The lock of the running loop; what belonged to another loop is left to it."""
@@ -111,14 +137,7 @@ class EndpointModel:
     async def aclose(self) -> None:
         """Close the connection pool and release what `locate` took."""
         async with self._locked():
-            model, self._model = self._model, None
-            address, self._address = self._address, None
-            try:
-                if model is not None:
-                    await model.client.close()
-            finally:
-                if address is not None and self._release is not None:
-                    await self._release()
+            await self._let_go()
 
 
 def fixed_address(address: Address) -> Callable[[], Awaitable[Address]]:

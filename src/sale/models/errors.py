@@ -75,6 +75,8 @@ MAP: tuple[tuple[type[Exception], type[CallError], str], ...] = (
 UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
 FOREIGN = (theirs.AgentRunError, theirs.UserError, httpx2.HTTPError, httpx2.InvalidURL, openai.OpenAIError)
 
+# A proxy, or the endpoint itself, gave up waiting for work that may still be done.
+GIVEN_UP = frozenset({408, 504, 524})
 # Nothing of the request had been sent when these were raised.
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
@@ -94,11 +96,15 @@ def to_call_error(error: Exception, where: str, hide: Sequence[str] = ()) -> Cal
     kind, hint = next(
         ((ours, hint) for foreign, ours, hint in MAP if isinstance(error, foreign)), (BadReplyError, _ODD)
     )
-    if type(error) is theirs.ModelHTTPError:
-        kind, hint = _by_status(error.status_code, (kind, hint))
+    if isinstance(error, theirs.ModelHTTPError | openai.APIStatusError) and error.status_code in GIVEN_UP:
+        kind, hint = CallTimeoutError, _SLOW
+    elif type(error) is theirs.ModelHTTPError and error.status_code >= 500:  # a status that is in no category there
+        kind, hint = ServerError, _FAILED
     text = " ".join(redact(_message(error), hide).split())
     short = text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"
-    return kind(short, where=where, hint=hint)
+    ours = kind(short, where=where, hint=hint)
+    ours.unsent = _is_unsent(error)
+    return ours
 
 
 def redact(text: str, hide: Sequence[str]) -> str:
@@ -129,19 +135,11 @@ def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -
         raise to_call_error(error, where, hide) from (None if repeats_key else error)
 
 
-def was_never_sent(error: CallError) -> bool:
-    """Return `True` where it is certain that a failed call never left this machine, so that it cost nothing."""
+def _is_unsent(error: Exception) -> bool:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UNSENT):
         cause = cause.__cause__
     return cause is not None
-
-
-def _by_status(status: int, otherwise: tuple[type[CallError], str]) -> tuple[type[CallError], str]:
-    """The class of a status that Pydantic AI does not put in a category."""
-    if status >= 500:
-        return ServerError, _FAILED
-    return (CallTimeoutError, _SLOW) if status == 408 else otherwise
 
 
 def _message(error: Exception) -> str:

@@ -5,7 +5,7 @@ A provider of models is a class or a function that makes a model of Pydantic AI.
 
 The clients of providers would send a request again after a lost connection, when the provider may have done the work
 already and charge for it twice. So they are told not to retry where they can be told (Bedrock's cannot), and what was
-refused (429, 5xx) is retried here.
+refused (429, 5xx) or could not be sent is retried here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pydantic_ai.profiles.anthropic import ANTHROPIC_THINKING_BUDGET_MAP
 from pydantic_ai.providers import infer_provider_class
 from pydantic_ai.settings import ModelSettings
 
-from sale.errors import CallError, ConfigError, MissingExtraError, RateLimitedError, ServerError
+from sale.errors import CallError, ConfigError, MissingExtraError
 from sale.extensions import make
 from sale.models.address import RequestShape
 from sale.models.asking import SamplingOptions, ask
@@ -42,7 +42,7 @@ EXTRAS = {"google-cloud": "google", "openai-chat": "openai", "openai-responses":
 OWN_EXTRAS = frozenset({"anthropic", "bedrock", "google", "groq", "mistral"})
 """Those that sale has an extra of the same name for."""
 FIRST_WAIT = 0.5
-"""Seconds before what was refused is sent again; twice as long each further time."""
+"""Seconds before what was refused, or not sent, is sent again; twice as long each further time."""
 MIN_SECRET_CHARACTERS = 8
 ANTHROPIC = "anthropic"
 MIN_BUDGET_TOKENS = 1024
@@ -185,13 +185,15 @@ class _Careful(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """Ask, and ask again where the request was refused for now."""
+        """Ask, and ask again where the request was refused for now or could not be sent."""
         settings = _shaped(model_settings or ModelSettings(), self._shape, self.wrapped.unsupported_settings)
         settings = _within_limit(settings, self.wrapped)
         for attempt in range(self._manner.retries):
             try:
                 return await self._once(messages, settings, model_request_parameters)
-            except (RateLimitedError, ServerError):
+            except CallError as error:
+                if not error.resendable:
+                    raise
                 await asyncio.sleep(FIRST_WAIT * 2**attempt)
         return await self._once(messages, settings, model_request_parameters)
 

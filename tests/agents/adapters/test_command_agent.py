@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import sys
 from collections.abc import Callable
@@ -62,6 +63,23 @@ class TestWork:
         assert done.answer.startswith("['--ask=$(id) `id` ; ")
         assert done.answer.endswith("'plain'] ''")
         assert not done.followed_strategy
+
+    @pytest.mark.parametrize("text", ["--help", "-v", "--admin", "-", "- one\n- two", "plain"])
+    @pytest.mark.parametrize("given", [["{task}"], ["--", "{task}"], ["--text", "{task}"], ["--text={task}"]])
+    async def test_a_task_is_never_an_option(self, text: str, given: list[str]) -> None:
+        """Whoever writes a task of a gateway writes that argument."""
+        code = (
+            "import argparse; parser = argparse.ArgumentParser(); parser.add_argument('--admin', action='store_true');"
+            "parser.add_argument('-v', action='store_true'); parser.add_argument('--text');"
+            "parser.add_argument('task', nargs='?'); given = parser.parse_args();"
+            "print([given.admin, given.v, given.text or given.task])"
+        )
+        done = await program(code, *given, follow_strategy=False).execute(Task(text=text), None)
+        assert done.error is None
+        admin, verbose, heard = ast.literal_eval(done.answer)
+        assert (admin, verbose, heard.strip()) == (False, False, text)
+        kept = not text.startswith("-") or given[0] in {"--", "--text={task}"}
+        assert heard == (text if kept else f"\n{text}")
 
     async def test_is_not_shown_a_plan_it_does_not_follow(self) -> None:
         done = await program(ECHO, follow_strategy=False).execute(TASK, PLAN)

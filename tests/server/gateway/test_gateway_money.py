@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from sale import config
+from sale.agents.account import keep_call
 from sale.agents.adapters.adapted import Terms
 from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent
@@ -20,7 +21,7 @@ from sale.agents.adapters.plans import FixedPlan, Work
 from sale.market import Market
 from sale.memory.open import open_memory
 from sale.server.gateway.token_estimate import TokenEstimate
-from sale.types import Price, Task, Usage
+from sale.types import Call, Execution, Price, Task, Usage
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.support.replies import Json
 from tests.support.wire import Out, Request, Wire, chunk, usage, whole
@@ -318,6 +319,27 @@ class TestWithoutAnEndpoint:
                 answers = [one.result() for one in waiting]
             assert sorted(answer.status_code for answer in answers) == [200] * 2 + [429] * 6
             assert sum(line.work_dollars for line in gateway.lines()) == pytest.approx(0.8)
+
+    def test_one_that_cancels_itself_has_failed_and_what_it_paid_for_is_charged(
+        self, serving: Serving, wire: Wire
+    ) -> None:
+        async def plan(task: Task) -> str:
+            return "1. Do it."
+
+        async def never(task: Task, strategy: str | None) -> str:
+            return "never"
+
+        class Careless(FunctionAgent):
+            async def execute(self, task: Task, strategy: str | None) -> Execution:
+                usage = Usage(input_tokens=1000)
+                keep_call(Call(stage="execute", agent=self.name, usage=usage, dollars=0.25, seconds=0.1))
+                raise asyncio.CancelledError
+
+        careless = Careless("careless", price=Price(input=1.0, output=1.0, blended=1.0), bid=plan, execute=never)
+        with self.opened(serving, wire, careless) as gateway:
+            assert ask(gateway, "careless").status_code == 502
+            (line,) = gateway.lines()
+        assert (line.error, line.work_dollars, line.input_tokens) == ("agent_failed", 0.25, 1000)
 
     def test_one_that_declares_nothing_is_reckoned_by_what_it_took(self, serving: Serving, wire: Wire) -> None:
         async def plan(task: Task) -> Work:

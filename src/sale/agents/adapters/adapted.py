@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from pydantic_core import to_json, to_jsonable_python
 
-from sale.agents.account import NO_BUDGET, ExecutionAccount, max_dollars
+from sale.agents.account import CANCELLED, NO_BUDGET, ExecutionAccount, keep_call, max_dollars
 from sale.agents.adapters.plans import PlanSource, describe_error, estimate_usage
 from sale.agents.prompts import work_prompt
 from sale.agents.worklog import describe
+from sale.auction.foreign import await_foreign
 from sale.auction.protocols import BidRequest, Juror
 from sale.errors import CallTimeoutError, SaleError
 from sale.models.errors import FOREIGN, to_call_error
@@ -71,7 +72,7 @@ class AdapterLog:
         """
         if self.terms is None:
             return
-        account = ExecutionAccount(self.terms.name, self.terms.price, self.terms.budget)
+        account = ExecutionAccount(self.terms.name, self.terms.price, self.terms.budget, keep=lambda _: None)
         for usage in [usage for usage, _ in self.usages] if usages is None else usages:
             account.record_call(usage, 0.0)
         account.allow()
@@ -154,7 +155,12 @@ async def carry_out(terms: Terms, mode: str, task: Task, strategy: str | None, d
     prompt = work_prompt(task, strategy=shown)
     worklog = AdapterLog(terms=terms)
     began = time.monotonic()
-    error = await _outcome(terms, prompt, worklog, do)
+    try:
+        error = await _outcome(terms, prompt, worklog, do)
+    except asyncio.CancelledError:
+        for call in _settled(terms, prompt, worklog, time.monotonic() - began, CANCELLED):
+            keep_call(call)
+        raise
     seconds = time.monotonic() - began
     return Execution(
         agent=terms.name,
@@ -174,12 +180,7 @@ async def _outcome(terms: Terms, prompt: Prompt, worklog: AdapterLog, do: Doing)
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            await do(prompt, worklog)
-    except asyncio.CancelledError as error:
-        this = asyncio.current_task()
-        if this is not None and this.cancelling():
-            raise
-        return describe_error(error)  # it cancelled itself, not we it
+            await await_foreign(do(prompt, worklog))
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
         if limit.expired():
             return describe(CallTimeoutError(f"not done within {seconds:g} s"))

@@ -30,6 +30,7 @@ from sale.models.chat import MAX_TOKENS
 from sale.types import Execution, Prompt, Reply, Task, Usage
 
 PLACEHOLDER = "{task}"
+OPTIONS_END = "--"
 OUTPUT_BYTES = 2**20
 STDERR_SHOWN = 300
 """Characters of standard error that are quoted where it failed."""
@@ -90,7 +91,8 @@ class CommandAgent(AdaptedAgent):
 
         Args:
             command: The program and its arguments. `{task}` in an argument stands for the prompt; without one the
-                prompt is what the program reads from standard input.
+                prompt is what the program reads from standard input. An argument that would begin with a hyphen of the
+                prompt's, and be read as an option, gets a line break before it; after `--` none is needed.
             terms: Name, prices, limits.
             plans: Where its plans come from; the program itself is asked for them unless given.
             environment: All the environment the program sees.
@@ -184,8 +186,8 @@ class CommandAgent(AdaptedAgent):
         return str(Path(found).absolute())
 
     async def _run(self, program: str, text: str) -> RunReport:
-        arguments = [argument.replace(PLACEHOLDER, text) for argument in self._command[1:]]
-        given = "" if arguments != list(self._command[1:]) else text
+        arguments = _filled(self._command[1:], text)
+        given = "" if any(PLACEHOLDER in argument for argument in self._command[1:]) else text
         if any("\0" in argument for argument in arguments):
             raise BadReplyError("the prompt holds a null character, which no argument can", where=self.name)
         limits = RunLimits(cpu_seconds=ANY, wall_seconds=float(ANY), memory_bytes=ANY, output_bytes=self._output_bytes)
@@ -231,6 +233,20 @@ class CommandAgent(AdaptedAgent):
         if not report.stdout.strip():
             raise BadReplyError(f"it wrote nothing{f'; on standard error: {said}' if said else ''}", where=self.name)
         return report.stdout.strip()
+
+
+def _filled(arguments: Sequence[str], text: str) -> list[str]:
+    """The arguments with the text in its places.
+
+    Where a text that begins with a hyphen would be read as an option, a line break stands before it. After `--` it is
+    none.
+    """
+    plain = list(arguments).index(OPTIONS_END) if OPTIONS_END in arguments else len(arguments)
+    filled = [argument.replace(PLACEHOLDER, text) for argument in arguments]
+    return [
+        f"\n{now}" if at < plain and before.startswith(PLACEHOLDER) and now.startswith("-") else now
+        for at, (before, now) in enumerate(zip(arguments, filled, strict=True))
+    ]
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from sale.agents.adapters.plans import Planner, Work, as_work, describe_error
 from sale.agents.worklog import describe
+from sale.auction.foreign import await_foreign
 from sale.auction.protocols import BidRequest, Juror
 from sale.errors import BadReplyError, CallTimeoutError, SaleError
 from sale.types import Call, Execution, Price, Reply, Task, ToolInfo, Usage
@@ -95,7 +96,7 @@ class FunctionAgent:
         limit = asyncio.timeout(self._seconds)
         try:
             async with limit:
-                work = as_work(await self._work(task, strategy), task.text)
+                work = as_work(await await_foreign(self._work(task, strategy)), task.text)
         except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
             failure = describe_error(error)
             if limit.expired():

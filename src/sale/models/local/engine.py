@@ -96,6 +96,12 @@ class LocalEngine:
         self._lock = Lock()
         self._running: _EngineProcess | None = None
 
+    @property
+    def endpoint(self) -> LocalEndpoint | None:
+        """Where the engine answers; `None` where it does not run."""
+        running = self._running
+        return running.endpoint if running is not None and running.alive else None
+
     async def start(self) -> LocalEndpoint:
         """Load the weights if they are not; returns where the engine answers. An engine that died is started again.
 

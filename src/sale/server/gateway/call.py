@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from sale.agents.account import keep_calls
 from sale.agents.protocol import Agent, DirectEndpoint
+from sale.auction.foreign import await_foreign
 from sale.errors import CallError
 from sale.models.address import EFFORT, Address
 from sale.server.gateway.agent_minutes import most_tokens
@@ -222,6 +224,12 @@ class UpstreamCall:
             await self.sink.begin(headers(self))
         await self.sink.send_pieces(pieces)
 
+    def _take(self, calls: Sequence[Call]) -> Usage:
+        """Charge what an agent without an endpoint has called, and return its tokens."""
+        self.parts = tuple(calls)
+        self.tally.usage = usage = sum((call.usage for call in calls), Usage())
+        return usage
+
     async def _execute(self, headers: Callable[[UpstreamCall], Headers]) -> None:
         """The agent does the conversation as one task."""
         if self.asked.tools or choices(self.asked.body) > 1:
@@ -230,14 +238,22 @@ class UpstreamCall:
                 f"agent {self.agent.name!r} has no endpoint: it takes no {what}", name="unsupported", param=what
             )
         self.sent = True
-        done = await self.agent.execute(Task(text=self.asked.text()), self.plan or None)
-        self.parts = done.calls
-        self.tally.usage = sum((call.usage for call in done.calls), Usage())
+        with keep_calls() as calls:
+            try:
+                done = await await_foreign(self.agent.execute(Task(text=self.asked.text()), self.plan or None))
+            except BaseException as error:
+                if any(call.usage.total or call.dollars for call in calls):
+                    self._take(calls)
+                if not isinstance(error, CallError):
+                    raise
+                said, paid = f"the agent failed: {error.message}", bool(self.parts)
+                raise ApiError(said, status=502, name="agent_failed", elsewhere=True, spent=paid) from error
+        usage = self._take(done.calls)
         if not done.answer.strip():
             raise ApiError(
                 "the agent has no answer", status=502, name="agent_failed", elsewhere=True, spent=bool(done.calls)
             )
-        value = as_completion(done.answer, self.agent.name, self.tally.usage)
+        value = as_completion(done.answer, self.agent.name, usage)
         if not self.asked.stream:
             self.tally.count_whole(value)
             await self.whole(self)

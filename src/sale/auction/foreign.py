@@ -1,0 +1,35 @@
+"""Waiting for code of anybody's: an agent, a tool, a verifier.
+
+A `CancelledError` ends whatever it comes through, so one that is of the making of such code would end the market.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from sale.errors import CallError
+
+T = TypeVar("T")
+
+
+async def await_foreign(work: Awaitable[T], what: str = "agent", *, where: str = "") -> T:
+    """Wait for it; a cancellation of its own making is a failure like any other.
+
+    Args:
+        work: What it does.
+        what: Names its kind in the error.
+        where: Names it there.
+
+    Raises:
+        CallError: It cancelled itself.
+        asyncio.CancelledError: The running task is cancelled.
+    """
+    try:
+        return await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise CallError(f"the {what} itself cancelled the call", where=where) from None

@@ -23,7 +23,7 @@ from sale.bench.recording.log import FIRST_BIDS
 from sale.bench.replay import RecordedExecution, RecordedTasks, unpaid_auction
 from sale.bench.routers.protocol import Floats
 from sale.bench.tasks.schema import BenchTask, HumanTime
-from sale.bench.trial.tasks import shuffled
+from sale.bench.trial.tasks import draw_order
 from sale.bench.trial.traffic import Served, TrafficReport, judge_traffic
 from sale.bench.trial.verdict import TrialReport, judge_trial
 from sale.errors import InputError
@@ -99,7 +99,7 @@ def judge_past(works: Sequence[PastWork], vectors: Mapping[str, Floats], how: Pa
         # Intervals that hold at every look need an order that is drawn. Sorted by vectors, which stay the same where
         # texts were left out, it is the same every time.
         whole = sorted(_whole(judged, agents), key=lambda text: (vectors[text].tobytes(), text))
-        recorded = _recorded(judged, shuffled(whole), order, rates)
+        recorded = _recorded(judged, draw_order(whole), order, rates)
         evaluation = judge_trial(recorded, _embed_of(vectors), how.margin, how.attempts)
     else:
         served = [

@@ -104,10 +104,10 @@ def tasks_of_folder(folder: Path) -> list[BenchTask]:
 
 def shuffle_tasks(tasks: Sequence[BenchTask]) -> list[BenchTask]:
     """Tasks in the order of the trial: drawn, and the same every time. An order of the file's could mean something."""
-    return shuffled(sorted(tasks, key=lambda task: task.id))
+    return draw_order(sorted(tasks, key=lambda task: task.id))
 
 
-def shuffled(items: Sequence[T]) -> list[T]:
+def draw_order(items: Sequence[T]) -> list[T]:
     """Items in an order that is drawn, and the same every time for the same order given."""
     order = list(items)
     random.Random(SEED).shuffle(order)  # noqa: S311  an order, not a secret

@@ -100,7 +100,7 @@ class TestDeadline:
         held = await hold(agents, rules=AuctionRules(jury="panel", caps=Caps(seconds=0.3)))
         late = [score for bid in held.auction.bids for score in bid.scores if score.juror == "slow"]
         assert all(score.imputed and score.value == 5 for score in late)
-        assert all((score.note or "").startswith("auction.cap: the auction has used its 0.3 s") for score in late)
+        assert all((score.note or "").startswith("call.timeout: ") for score in late)
         assert held.auction.seconds == pytest.approx(0.3)
 
     async def test_a_panel_has_time_to_sit_although_a_bid_never_comes(self) -> None:

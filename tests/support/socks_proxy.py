@@ -20,9 +20,12 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def socks_proxy(port: int) -> AsyncGenerator[tuple[str, list[str]]]:
     """The address of the proxy, and what it was asked to connect to; everything ends at a port of this machine."""
     asked: list[str] = []
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there: asyncio.StreamWriter | None = None
+        if task := asyncio.current_task():
+            serving.add(task)
         try:
             _, methods = await reader.readexactly(2)
             await reader.readexactly(methods)
@@ -43,4 +46,9 @@ async def socks_proxy(port: int) -> AsyncGenerator[tuple[str, list[str]]]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+        try:
+            yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+        finally:
+            for one in serving:
+                one.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)

@@ -134,12 +134,13 @@ async def test_a_store_of_the_release_before_gets_the_table(opened):
     def take_back(connection: Connection) -> None:
         connection.exec_driver_sql("DROP TABLE server_answers")
         connection.exec_driver_sql("DROP INDEX ix_server_sessions_auction_id")
+        connection.exec_driver_sql("DROP INDEX ix_server_responses_bytes")
         connection.exec_driver_sql("UPDATE server_version SET version_num = '0007'")
 
     await before.aclose()
     again = await opened()
     await again.database.write(take_back)
-    await again.database.close()
+    await again.aclose()
     after = await opened()
     after.answers.put("c1", "k", "a1")
     await flush(after)

@@ -315,7 +315,7 @@ async def test_many_first_calls_at_once_open_it_once(endpoint: Endpoint) -> None
     assert (located, released) == (1, 1)
 
 
-async def test_an_address_that_no_longer_stands_is_released_once_and_found_anew(endpoint: Endpoint) -> None:
+async def test_the_address_of_a_dead_engine_is_released_once_and_found_anew(endpoint: Endpoint) -> None:
     """An engine that died is started again, and answers elsewhere."""
     seen: list[str] = []
     now = 0
@@ -328,7 +328,7 @@ async def test_an_address_that_no_longer_stands_is_released_once_and_found_anew(
         seen.append("release")
 
     found = EndpointModel(
-        "alice", locate, manner=ONCE, release=release, stands=lambda address: address.model == f"good@{now}"
+        "alice", locate, manner=ONCE, release=release, alive=lambda address: address.model == f"good@{now}"
     )
     asked = GenerationRequest(PLAN, max_tokens=20)
     await found.generate(asked)

@@ -53,7 +53,7 @@ def keep_calls() -> Generator[list[Call]]:
 
 
 def keep_call(call: Call) -> None:
-    """Keep a line for whoever waits for the execution, however that ends."""
+    """Keep a line for the caller of the execution, however that ends."""
     if (calls := _KEPT.get()) is not None:
         calls.append(call)
 

@@ -232,8 +232,8 @@ def _model(agent: AgentSettings, running: _RunningEngines) -> Model:
         return EndpointModel(agent.name, fixed_address(address), manner=manner)
     if agent.provider is not None and agent.model is not None:
         return _native(agent, agent.provider, agent.model, manner)
-    locate, release, stands = running.of(agent)
-    return EndpointModel(agent.name, locate, manner=manner, release=release, stands=stands)
+    locate, release, alive = running.of(agent)
+    return EndpointModel(agent.name, locate, manner=manner, release=release, alive=alive)
 
 
 def _native(agent: AgentSettings, provider: str, model: str, manner: SamplingOptions) -> NativeModel:
@@ -314,12 +314,12 @@ class _RunningEngines:
                     await engine.aclose()
                     del self._engines[key]
 
-        def stands(address: Address) -> bool:
+        def alive(address: Address) -> bool:
             engine = self._engines.get(key)
             now = None if engine is None else engine.endpoint
             return now is not None and (now.base_url, now.api_key) == (address.base_url, address.api_key)
 
-        return locate, release, stands
+        return locate, release, alive
 
     async def _file(self, agent: AgentSettings) -> Path:
         if agent.gguf is not None:

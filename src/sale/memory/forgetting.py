@@ -47,7 +47,7 @@ def forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
         quoted += connection.execute(delete(pairs).where(pairs.c.past_auction.in_(names))).rowcount
         connection.execute(delete(auctions).where(auctions.c.key.in_(part)))
     if chosen.before is not None or chosen.source is not None or chosen.tenant is not None:
-        quoted += _delete_last_words(connection)
+        quoted += _delete_orphan_quotations(connection)
     lines = _delete_evidence(connection, chosen)
     gone = 0
     if keys or lines or quoted:
@@ -67,7 +67,7 @@ def delete_orphans(connection: Connection) -> int:
     return gone
 
 
-def _delete_last_words(connection: Connection) -> int:
+def _delete_orphan_quotations(connection: Connection) -> int:
     """Delete quotations of auctions that are gone. Of those it is not known when, where and for whom they were held."""
     still = exists(select(1).where(auctions.c.id == pairs.c.past_auction).correlate(pairs))
     return connection.execute(delete(pairs).where(pairs.c.past.is_(None), ~still)).rowcount

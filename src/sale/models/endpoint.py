@@ -34,7 +34,7 @@ class EndpointModel:
         *,
         manner: SamplingOptions | None = None,
         release: Callable[[], Awaitable[None]] | None = None,
-        stands: Callable[[Address], bool] | None = None,
+        alive: Callable[[Address], bool] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """Nothing is opened yet.
@@ -43,15 +43,15 @@ class EndpointModel:
             name: The agent's name, for error messages.
             locate: Finds the address; for the embedded pool this loads the weights.
             manner: How to ask.
-            release: Undoes `locate`, on close and before an address that no longer stands is found anew.
-            stands: Whether there is still something at an address that was found; an engine may have died. It is asked
+            release: Undoes `locate`, on close and before the address of an engine that died is found anew.
+            alive: Whether something still answers at an address that was found; an engine may have died. It is asked
                 before each use. Always, unless given.
             transport: Carries the requests in place of connections of its own.
         """
         self._name = name
         self._locate = locate
         self._release = release
-        self._stands = stands
+        self._alive = alive
         self._transport = transport
         self._manner = manner or SamplingOptions()
         self._address: Address | None = None
@@ -66,7 +66,7 @@ class EndpointModel:
             NotReadyError: It could not be opened: its weights are missing, say.
         """
         async with self._locked():
-            await self._leave_fallen()
+            await self._let_go_of_dead()
             if self._model is None:
                 self._model = connect(
                     await self._found(), agent=self._name, retries=self._manner.retries, transport=self._transport
@@ -79,16 +79,16 @@ class EndpointModel:
         Raises:
             NotReadyError: As for `for_tools`.
         """
-        if self._address is not None and not self._fallen:
+        if self._address is not None and not self._dead:
             return self._address
         async with self._locked():
-            await self._leave_fallen()
+            await self._let_go_of_dead()
             return await self._found()
 
     def through(self, transport: httpx2.AsyncBaseTransport) -> EndpointModel:
         """The same model, whose requests are made as ever and carried by `transport`; none is made a second time."""
         manner = replace(self._manner, retries=0)
-        return EndpointModel(self._name, self.address, manner=manner, stands=self._stands, transport=transport)
+        return EndpointModel(self._name, self.address, manner=manner, alive=self._alive, transport=transport)
 
     async def _found(self) -> Address:
         if self._address is None:
@@ -96,12 +96,12 @@ class EndpointModel:
         return self._address
 
     @property
-    def _fallen(self) -> bool:
-        return self._address is not None and self._stands is not None and not self._stands(self._address)
+    def _dead(self) -> bool:
+        return self._address is not None and self._alive is not None and not self._alive(self._address)
 
-    async def _leave_fallen(self) -> None:
-        """Let go of an address where there is nothing any more."""
-        if self._fallen:
+    async def _let_go_of_dead(self) -> None:
+        """Let go of an address where nothing answers any more."""
+        if self._dead:
             await self._let_go()
 
     async def _let_go(self) -> None:

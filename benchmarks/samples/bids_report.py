@@ -7,6 +7,7 @@ All that the frozen page leaves open is settled here, before anything was record
   else the one that solves most. One worth for both would have one of them aim at less than the other.
 - What work costs is, for a choice, the mean of the agent in the kind on the tasks for learning. The work of a direct
   agent is part of its bid and adds nothing.
+- Answers are judged anew, from what is on record, so that a mend of how an option is read reaches the page.
 - A kind's best agent is the one that solves most, of equals the cheapest. A margin that is not known counts as the mean
   of those that are.
 """
@@ -21,14 +22,18 @@ import numpy as np
 from benchmarks.samples.bids import Sample, SampleBid, agreement_across, sample_bid
 from benchmarks.samples.studies import DIRECT
 from benchmarks.ways import RESAMPLING, Way, compare, rivals_table, saving
+from sale.agents.options import chosen_option
 from sale.agents.samples import keys_of, most_agreed
+from sale.bench.judging import options_of
 from sale.bench.report.report_table import ReportTable, percent
 from sale.bench.routers.estimators import folds, logistic_columns
 from sale.bench.routers.protocol import Floats
-from sale.bench.stats import Interval, bootstrap
+from sale.bench.stats import Interval, bootstrap, rate
 from sale.bench.tasks.schema import BenchTask
 from sale.learning.dataset import Bools, Ints
 
+Samples = Mapping[tuple[str, str], tuple[Sample, ...]]
+"""By task and agent."""
 LEARNING = 100
 """Tasks, the first of the order, that weights and thresholds come from."""
 AGENTS = ("small", "large", "small-reasons", "large-reasons", "large-reasons-3")
@@ -61,6 +66,8 @@ class Bids:
     signals: Floats
     """(T, 5, 3) agreement, margin and agreement across agents; a margin that is not known is NaN."""
     cascade: Way
+    named: Bools
+    """(T, 4) whether every sample of an agent names an option."""
 
     def of(self, rows: slice | Ints | Bools) -> Bids:
         """Some of the tasks."""
@@ -74,6 +81,7 @@ class Bids:
             bidding=self.bidding[rows],
             signals=self.signals[rows],
             cascade=cascade,
+            named=self.named[rows],
         )
 
     def costs(self, *, bids: bool) -> Floats:
@@ -87,10 +95,12 @@ class Bids:
         return Way(name=name, success=self.success[rows, chosen], dollars=dollars)
 
 
-def bids_of(tasks: Sequence[BenchTask], samples: Mapping[tuple[str, str], tuple[Sample, ...]]) -> Bids:
+def bids_of(tasks: Sequence[BenchTask], samples: Samples) -> Bids:
     """Bids and work on these tasks, in their order."""
     rows = [_row(task, {name: samples[task.id, name] for name in AGENTS[:4]}) for task in tasks]
-    success, alone, after, bidding, signals, right, paid = (np.array(column) for column in zip(*rows, strict=True))
+    success, alone, after, bidding, signals, right, paid, named = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
     return Bids(
         kinds=tuple(task.source for task in tasks),
         success=success.astype(np.float64),
@@ -101,6 +111,7 @@ def bids_of(tasks: Sequence[BenchTask], samples: Mapping[tuple[str, str], tuple[
         cascade=Way(
             name="small, large, large-reasons: on where samples differ", success=right.astype(np.float64), dollars=paid
         ),
+        named=named,
     )
 
 
@@ -121,7 +132,23 @@ def _row(task: BenchTask, drawn: Mapping[str, Sequence[Sample]]) -> tuple[object
         [[bids[model].agreement, _known(bids[model].margin), across[model]] for model in MODELS],
         success,
         paid,
+        [all(_option(task, one) is not None for one in drawn[name]) for name in AGENTS[:4]],
     )
+
+
+def _option(task: BenchTask, sample: Sample) -> str | None:
+    return chosen_option(sample.answer, options_of(task))
+
+
+def judged_again(tasks: Sequence[BenchTask], samples: Samples) -> dict[tuple[str, str], tuple[Sample, ...]]:
+    """These samples, judged from their answers."""
+    return {
+        (task.id, name): tuple(
+            replace(one, success=_option(task, one) == task.reference) for one in samples[task.id, name]
+        )
+        for task in tasks
+        for name in AGENTS[:4]
+    }
 
 
 def _known(margin: float | None) -> float:
@@ -210,11 +237,11 @@ def past_success(learn: Bids, asked: Bids) -> Floats:
     return by_kind(learn, asked, learn.success)
 
 
-def area_of(chances: Floats, held: Bids) -> Interval | None:
-    """The area within a kind, the mean over reasoning agents and kinds, weighed by tasks."""
+def area_of(chances: Floats, held: Bids, agents: Sequence[int] = REASONING) -> Interval | None:
+    """The area within a kind, the mean over agents and kinds, weighed by tasks."""
     kinds = np.array(held.kinds)
     parts: list[tuple[Ints, Ints, Floats]] = []
-    for agent in REASONING:
+    for agent in agents:
         for kind in sorted(set(held.kinds)):
             right, wrong = (
                 np.flatnonzero((kinds == kind) & (held.success[:, agent] == wanted)) for wanted in (1.0, 0.0)
@@ -275,10 +302,38 @@ def table(ours: Way, rivals: Sequence[Way], singles: Sequence[Way], held: Bids) 
     return replace(found, note=f"{found.note} An oracle that knows who is right solves {100 * solved:.1f} %.")
 
 
-def report(tasks: Sequence[BenchTask], samples: Mapping[tuple[str, str], tuple[Sample, ...]]) -> str:
+def why(learn: Bids, held: Bids) -> ReportTable:
+    """What bids tell of each agent's work, and what they could tell at most: no part of what passes."""
+    chances = foretold(learn, held)
+    firsts = held.success[:, [AGENTS.index(name) for name in MODELS]]
+    rows: list[tuple[str, ...]] = []
+    for place, name in enumerate(AGENTS):
+        named = percent(rate(held.named[:, place], RESAMPLING)) if place < len(AGENTS) - 1 else "–"
+        known = percent(area_of(firsts, held, [place])) if place in REASONING else "–"
+        mean = percent(rate(held.success[:, place], RESAMPLING))
+        rows.append((name, named, mean, percent(area_of(chances, held, [place])), known))
+    full = [bids.of(bids.named[:, :2].all(axis=1)) for bids in (learn, held)]
+    area = area_of(foretold(full[0], full[1]), full[1])
+    return ReportTable(
+        key="samples-as-bids-why",
+        title="What bids tell, held out",
+        head=(
+            "agent",
+            "tasks where each of its samples names an option, %",
+            "solved, %",
+            "area of its bid within a kind, %",
+            "area of a bid that knew whether its first sample is right, %",
+        ),
+        rows=tuple(rows),
+        note=f"All six direct samples name an option on {len(full[1].kinds)} of the tasks; there, with weights from "
+        f"the {len(full[0].kinds)} such tasks for learning, the agents that reason have an area of {percent(area)} %.",
+    )
+
+
+def report(tasks: Sequence[BenchTask], samples: Samples) -> str:
     """What the page says."""
-    known = bids_of(tasks, samples)
+    known = bids_of(tasks, judged_again(tasks, samples))
     learn, held = known.of(slice(None, LEARNING)), known.of(slice(LEARNING, None))
     ours, rivals, singles = ways(learn, held)
     said = verdicts(ours, rivals, area_of(foretold(learn, held), held))
-    return f"{table(ours, rivals, singles, held).markdown()}\n\n{said}"
+    return f"{table(ours, rivals, singles, held).markdown()}\n\n{said}\n\n{why(learn, held).markdown()}"

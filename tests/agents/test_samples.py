@@ -59,7 +59,9 @@ async def test_what_most_agree_on_is_handed_in(answers: list[str], samples: int,
 async def test_a_choice_is_its_letter() -> None:
     agent, _ = contractor(["C", "B. two", "The answer is B"], 3)
     assert (await agent.execute(CHOICE, None)).answer == "B. two"
-    assert keys_of(CHOICE, ["B", "(b) two", "Answer: B.", "because"]) == ["b", "b", "b", "because"]
+    assert keys_of(CHOICE, ["B", "(b) two", "Answer: B.", "because"]) == ["B", "B", "B", "because"]
+    said = ["It is two.\n\nAnswer: B", "**Answer:** B", r"So \(\boxed{B}\)", "two", "A is wrong, the answer is B"]
+    assert keys_of(CHOICE, said) == ["B"] * 5
     assert keys_of(Task(text="Name a letter."), ["B. two"]) == ["b two"]
 
 

@@ -5,44 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sale.agents.tools.sandbox import find_sandbox
-from sale.bench.judging import MAX_WORDS, NamesReference, chosen_option, options_of, verifier_of
+from sale.bench.judging import MAX_WORDS, NamesReference, options_of, verifier_of
 from sale.bench.tasks.hst_open import hst_open
 from sale.types import Task
 
 TASK = Task(text="Who?")
-OPTIONS = {"A": "a list", "B": "a tuple", "C": "a set", "D": "none of them"}
-
-
-@pytest.mark.parametrize(
-    ("answer", "letter"),
-    [
-        ("B", "B"),
-        ("b", "B"),
-        ("(C)", "C"),
-        ("C.", "C"),
-        ("**D**", "D"),
-        ("Answer: A", "A"),
-        ("The answer is B.", "B"),
-        ("The correct answer is (B)", "B"),
-        ("It is mutable, so it is no tuple.\n\nAnswer: C", "C"),
-        ("B. a tuple", "B"),
-        ("a set", "C"),
-        ("<think>A? No.</think>B", "B"),
-        ("The answer is B because it cannot be changed.", "B"),
-        ("Answer: B since it is written with parentheses", "B"),
-        ("**B** is the correct one.", "B"),
-        ("The answer is A or B", None),
-        ("The answer is a list", None),
-        ("A is incorrect", None),
-        ("", None),
-        ("A or B", None),
-        ("A list is what it is", None),
-        ("I do not know", None),
-        ("Z", None),
-    ],
-)
-def test_an_option_is_chosen_by_letter_or_text(answer: str, letter: str | None) -> None:
-    assert chosen_option(answer, OPTIONS) == letter
 
 
 @pytest.mark.parametrize(

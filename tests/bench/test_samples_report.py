@@ -74,7 +74,17 @@ def test_samples_that_tell_pass_and_samples_that_do_not_fail() -> None:
     assert "part 1 passes, part 2 passes, part 3 passes. It passes." in said
     said = bids_report.report(*choices(telling=False))
     assert "part 1 fails" in said
-    assert said.endswith("It fails.")
+    assert "It fails." in said
+    assert "All six direct samples name an option on 150 of the tasks" in said
+
+
+def test_answers_are_judged_anew_from_what_is_on_record() -> None:
+    tasks, samples = choices(telling=True, count=1)
+    here = tasks[0].id
+    samples[here, "small"] = tuple(sample(one, 1e-6, success=False) for one in (r"So \(\boxed{A}\)", "B", "Let's"))
+    again = bids_report.judged_again(tasks, samples)
+    assert [one.success for one in again[here, "small"]] == [True, False, False]
+    assert bids_report.bids_of(tasks, again).named[0].tolist() == [False, True, True, True]
 
 
 def test_the_bids_are_charged_once_and_rivals_do_not_pay_for_them() -> None:

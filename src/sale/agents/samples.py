@@ -7,12 +7,12 @@ so an easy task costs one or two. Nothing but the task itself is looked at: no h
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from sale.agents.options import chosen_option, shown_options
 from sale.agents.repair import Workbench
 from sale.agents.task_examples import TextExamples, examples_of, run_examples
 from sale.agents.verify import normalise
@@ -20,8 +20,6 @@ from sale.errors import SandboxError
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper
 from sale.types import Execution, Reply, Task
 
-_OPTIONS = re.compile(r"^\(?([A-H])[.)] ", re.MULTILINE)
-_LETTER = re.compile(r"^(?:(?:correct|right|answer|option|choice|is) )*([a-h])(?: .*)?$")
 _NOTHING = -1
 
 
@@ -92,8 +90,8 @@ async def best_of(
 
 def keys_of(task: Task, answers: Sequence[str]) -> list[str]:
     """Return the keys answers are compared by: the letter, where the task shows options, else the normalised text."""
-    lettered = len(_OPTIONS.findall(task.text)) > 1
-    return [_letter(normalise(answer)) if lettered else normalise(answer) for answer in answers]
+    options = shown_options(task.text)
+    return [(chosen_option(answer, options) if len(options) > 1 else None) or normalise(answer) for answer in answers]
 
 
 def most_agreed(keys: Sequence[str]) -> int:
@@ -118,11 +116,6 @@ def decided(keys: Sequence[str], samples: int) -> bool:
         )
         and left <= counts[leader]
     )
-
-
-def _letter(plain: str) -> str:
-    found = _LETTER.match(plain)
-    return found[1] if found else plain
 
 
 async def _holding(answer: str, examples: TextExamples, workbench: Workbench) -> int:

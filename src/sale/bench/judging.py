@@ -7,11 +7,10 @@ reference; how often that model agrees with the rule is reported beside every fi
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sale.agents.code_tests import RunTests
+from sale.agents.options import chosen_option, shown_options
 from sale.agents.protocol import Verifier
 from sale.agents.tools.runs import DEFAULT_LIMITS, RunLimits, Sandbox
 from sale.agents.verify import ExactMatch, normalise
@@ -21,17 +20,6 @@ from sale.types import Outcome, Task
 MAX_WORDS = 20
 """A longer answer must be the reference itself: who names everything names the answer, too."""
 _CLOSED = frozenset({"yes", "no"})
-_SAID = r"\b(?:answer|option|choice)\b(?:\s+is)?\s*:?\s*"
-_OPEN = r"[(\[*`'\"]*"
-_LETTERS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"(?:{_SAID}|^\W*){_OPEN}([A-Z])\b(?!['’]|\s+[a-z])",  # alone: "A list" names nothing
-        rf"{_SAID}{_OPEN}((?-i:[A-Z]))\b(?!['’]|\s+(?:or|and)\b)",  # "The answer is B because …"
-        rf"^\W*{_OPEN}((?-i:[A-Z]))\b\W*\s+is\s+(?:the\s+)?(?:correct|right)\b",  # "B is correct"
-    )
-)
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +66,9 @@ class OptionChosen:
         return Outcome(verdict="success" if good else "failure", judged_by="option", detail=detail)
 
 
-def chosen_option(answer: str, options: dict[str, str]) -> str | None:
-    """The letter an answer settles on, or `None`: its last line that names one, else the option it repeats."""
-    text = _THINKING.sub("", answer)
-    for line in reversed([line for line in text.splitlines() if line.strip()]):
-        found: Iterator[str] = (letter for pattern in _LETTERS for letter in pattern.findall(line))
-        letters = {letter.upper() for letter in found} & set(options)
-        if len(letters) == 1:
-            return letters.pop()
-    said = normalise(text)
-    repeated = [letter for letter, option in options.items() if normalise(option) and normalise(option) == said]
-    return repeated[0] if len(repeated) == 1 else None
-
-
-_OPTION_LINE = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
-
-
 def options_of(task: BenchTask) -> dict[str, str]:
     """The options a question shows, letter to text."""
-    return dict(_OPTION_LINE.findall(task.prompt))
+    return shown_options(task.prompt)
 
 
 def verifier_of(task: BenchTask, *, sandbox: Sandbox | None, limits: RunLimits = DEFAULT_LIMITS) -> Verifier:

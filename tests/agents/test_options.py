@@ -1,0 +1,59 @@
+"""Options: those a question shows, and the one an answer names."""
+
+from __future__ import annotations
+
+import pytest
+
+from sale.agents.options import chosen_option, shown_options
+
+OPTIONS = {"A": "a list", "B": "a tuple", "C": "a set", "D": "none of them"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B", "B"),
+        ("b", "B"),
+        ("(C)", "C"),
+        ("C.", "C"),
+        ("**D**", "D"),
+        ("Answer: A", "A"),
+        ("The answer is B.", "B"),
+        ("The correct answer is (B)", "B"),
+        ("It is mutable, so it is no tuple.\n\nAnswer: C", "C"),
+        ("B. a tuple", "B"),
+        ("a set", "C"),
+        ("<think>A? No.</think>B", "B"),
+        ("The answer is B because it cannot be changed.", "B"),
+        ("Answer: B since it is written with parentheses", "B"),
+        ("**B** is the correct one.", "B"),
+        ("**Answer:** B", "B"),
+        ("Answer with the letter of the right option only: C", "C"),
+        (r"Therefore, the correct answer is \(\boxed{D}\).", "D"),
+        (r"\boxed{\text{B. a tuple}}", "B"),
+        ("Option A is wrong, the answer is B", "B"),
+        (r"So \(x = \boxed{1}\)", None),
+        ("Choice B is a distractor", None),
+        ("The answer is A list", None),
+        ("Answer: A dog", None),
+        ("(A) and (B)", None),
+        ("A, B", None),
+        ("The answer is A or B", None),
+        ("The answer is a list", None),
+        ("A is incorrect", None),
+        ("", None),
+        ("A or B", None),
+        ("A list is what it is", None),
+        ("I do not know", None),
+        ("Z", None),
+    ],
+)
+def test_an_option_is_chosen_by_letter_or_text(answer: str, letter: str | None) -> None:
+    assert chosen_option(answer, OPTIONS) == letter
+
+
+def test_options_are_the_last_lines_that_go_from_a_on() -> None:
+    text = "I. one\nII. two\n\nA. I alone\nB) both\n(C) neither\nE. not one of them\n\nAnswer with a letter."
+    assert shown_options(text) == {"A": "I alone", "B": "both", "C": "neither"}
+    assert shown_options(f"A. an example\n\n{text}")["A"] == "I alone"
+    assert shown_options("Name a letter.") == {}

@@ -126,9 +126,22 @@ def test_auctions_that_are_not_named_one_by_one_are_forgotten_only_after_a_quest
     assert shell("bid", "Name a prime number.", "--quiet").code == 0
     (one,) = json.loads(shell("memory", "list", "--json").out)["summaries"]
     done = shell("memory", "forget", one["id"], *whose, stdin="n\n")
-    assert done.code != 0
+    assert (done.code, done.out) == (1, "")
+    assert "nothing was done" in done.err
+    assert "interrupted" not in done.err
     assert len(json.loads(shell("memory", "list", "--json").out)["summaries"]) == 1
+    assert "nothing was done" in shell("memory", "forget", one["id"], *whose).err, "standard input is at its end"
     assert "1 auction forgotten" in shell("memory", "forget", one["id"], *whose, "--yes").out
+
+
+@pytest.mark.parametrize("option", ["--source", "--tenant"])
+def test_an_empty_condition_forgets_nothing(shell: Shell, option: str) -> None:
+    """An empty source is what was held here: a variable that is not set would name all of it."""
+    assert shell("bid", "Name a prime number.", "--quiet").code == 0
+    done = shell("memory", "forget", option, "", "--yes")
+    assert done.code == 2
+    assert f"{option} is empty" in done.err
+    assert len(json.loads(shell("memory", "list", "--json").out)["summaries"]) == 1
 
 
 @pytest.mark.parametrize(

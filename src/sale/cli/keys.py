@@ -14,6 +14,7 @@ from sale import config
 from sale.cli.board import money, plain
 from sale.cli.encode import document, encode
 from sale.cli.options import config_option, json_option, output
+from sale.cli.streams import require_consent
 from sale.cli.tables import make_table
 from sale.server.store.store import ServerStore
 from sale.server.store.types import KeyInfo, Period
@@ -199,7 +200,7 @@ def delete(key: str, config_file: Path | None, *, yes: bool, as_json: bool) -> N
     """
     found = with_store(config_file, lambda store: store.key(key))
     if not yes:
-        click.confirm(f"Delete {plain(found.name)} ({found.id}, {found.prefix}…) for good?", abort=True, err=True)
+        require_consent(f"Delete {plain(found.name)} ({found.id}, {found.prefix}…) for good?")
 
     async def act(store: ServerStore) -> Sequence[KeyInfo]:
         await store.delete_key(found.id)

@@ -193,12 +193,12 @@ def revoke(key: str, config_file: Path | None, *, as_json: bool) -> None:
 @config_option
 @json_option
 def delete(key: str, config_file: Path | None, *, yes: bool, as_json: bool) -> None:
-    """Remove a key for good, with its sessions. KEY is as for show.
+    """Remove a key for good, with its sessions. KEY is as for show, but of a name that no revoked key has, either.
 
     What it spent stays on the ledger, under its name, and its auctions stay in the memory: `sale memory forget
     --tenant` deletes those. Without any key, only programs of this machine are served, without one.
     """
-    found = with_store(config_file, lambda store: store.key(key))
+    found = with_store(config_file, lambda store: store.key(key, unique=True))
     if not yes:
         require_consent(f"Delete {plain(found.name)} ({found.id}, {found.prefix}…) for good?")
 

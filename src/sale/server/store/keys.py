@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, delete, exists, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, exists, literal, select, update
 
 from sale.errors import AuthenticationError, InputError, RateLimitError, StoreError
 from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import answers, keys, responses, sessions, state
 from sale.server.store.types import Holder, Period
+from sale.storage.columns import ExactText
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 from sale.wording import quantity
 
@@ -165,7 +166,8 @@ def find(connection: Connection, reference: str, *, unique: bool = False) -> Key
     Raises:
         InputError: There is none, or several of this name.
     """
-    exact = connection.execute(_THERE.where((keys.c.id == reference) | (keys.c.prefix == reference)))
+    given = literal(reference, ExactText)
+    exact = connection.execute(_THERE.where((keys.c.id == given) | (keys.c.prefix == given)))
     if (row := exact.mappings().first()) is not None:
         return _key(row)
     asked = _THERE.where(keys.c.name == reference).order_by(keys.c.made_at)

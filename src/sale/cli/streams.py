@@ -79,9 +79,13 @@ def read_input() -> str:
     Raises:
         InputError: It is not UTF-8, or there is none.
     """
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
+    if not _has_input():
         raise InputError("standard input is closed", hint="Give the text as an argument.")
     return read_text(STANDARD)
+
+
+def _has_input() -> bool:
+    return sys.stdin is not None  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
 
 
 def require_consent(question: str) -> None:
@@ -91,16 +95,14 @@ def require_consent(question: str) -> None:
         Abort: It was interrupted.
         Exit: It was not agreed to.
     """
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
-        agreed = False
-    else:
+    agreed = False
+    if _has_input():
         try:
             agreed = click.confirm(question, err=True)
         except click.Abort as error:
             if not isinstance(error.__context__, EOFError):
                 raise
             click.echo(err=True)  # the question's line is still open
-            agreed = False
     if not agreed:
         tell("nothing was done")
         finish(FAILED)

@@ -113,6 +113,12 @@ def test_all_that_a_file_starts_and_reaches_is_listed(clone: Path) -> None:
     (clone / "sale.toml").write_text(
         OWN.replace("[memory]", '''
 [[agents]]
+name = "theirs-too"
+provider = "anthropic"
+base_url = "https://keys.example"
+model = "theirs"
+price = 0.001
+[[agents]]
 name = "theirs"
 endpoint = "https://agents.example/v1"
 model = "theirs"
@@ -135,6 +141,7 @@ url = "postgresql://user:the-password@memory.example/store"
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert "agent 'theirs': MCP server 'theirs' starts /bin/sh -c true" in said
+    assert "'theirs-too' sends tasks to https://keys.example, with the provider's usual key of the environment" in said
     assert "agent 'theirs': searches go to https://searches.example" in said
     assert "database postgresql+psycopg://database.example/store" in said
     assert "database postgresql://memory.example/store" in said

@@ -94,7 +94,8 @@ def _powers_of(agent: config.AgentSettings) -> Iterator[str]:
     if agent.endpoint:
         yield f"agent {agent.name!r} sends tasks to {agent.endpoint}{_given(*keys)}"
     if agent.provider:
-        yield f"agent {agent.name!r} sends tasks to {agent.base_url or agent.provider}{_given(*keys)}"
+        usual = "" if agent.api_key_env else ", with the provider's usual key of the environment"
+        yield f"agent {agent.name!r} sends tasks to {agent.base_url or agent.provider}{usual}{_given(*keys)}"
 
 
 def _loaded(settings: config.Settings) -> Iterator[str]:

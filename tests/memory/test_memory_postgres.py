@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from sale import config
-from sale.errors import ConfigError, MissingExtraError, StoreError
+from sale.errors import ConfigError, InputError, MissingExtraError, StoreError
 from sale.memory.database import SCHEMA
 from sale.memory.open import open_memory
 from sale.memory.schema import metadata
@@ -58,6 +58,16 @@ def is_of_a_revision(name: str | None, kind: str, _: object) -> bool:
 async def test_it_says_where_it_is(memory: AuctionMemory):
     assert memory.path is None
     assert memory.where.startswith("the auction memory postgresql://postgres@/t")
+
+
+async def test_an_auction_is_found_by_the_beginning_of_its_id(memory: AuctionMemory):
+    await remember(memory, "one\udcff", "sort")
+    await remember(memory, "two", "sort")
+    for beginning in ("o", "one\udcff"):
+        assert (await memory.load(beginning)).id == "one\udcff"
+    for missing in ("one\udcfe", "on\x00"):
+        with pytest.raises(InputError, match="there is no auction"):
+            await memory.load(missing)
 
 
 async def test_other_tables_in_the_database_are_left_alone(server: Server):

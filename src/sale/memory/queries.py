@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, select, true
+from sqlalchemy import Connection, Row, Select, and_, exists, func, literal, select, true
 
 from sale.errors import InputError
 from sale.memory.plausible import sum_of_dollars
@@ -77,9 +77,10 @@ def resolve(connection: Connection, given: str, tenant: str | None = None) -> in
     exact = connection.execute(select(auctions.c.key).where(auctions.c.id == given, own)).scalar()
     if exact is not None:
         return int(exact)
+    beginning = literal(given, ExactText)
     alike = (
         select(auctions.c.key, auctions.c.id)
-        .where(func.substr(auctions.c.id, 1, len(given)) == given, own)
+        .where(func.substr(auctions.c.id, 1, func.length(beginning)) == beginning, own)
         .order_by(auctions.c.id)
         .limit(CANDIDATES + 1)
     )

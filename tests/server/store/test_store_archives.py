@@ -32,7 +32,7 @@ def lines() -> list[LedgerEntry]:
         noted(
             id=f"r{number}",
             at=NOON - timedelta(days=number % DAYS, seconds=number, microseconds=number),
-            key_id=None if number % 3 else "k",
+            key_id=None if number % 3 else "k" if number % 9 else "other",
             session_id=None if number % 4 else f"s{number % 8}",
             agent=None if number % 5 == 0 else "größer" if number % 2 else "small",
             status=502 if number % 7 == 0 else 200,

@@ -160,17 +160,18 @@ def archived_sums(places: Mapping[str, int], since: datetime | None, by: Groupin
     Raises:
         StoreError: A file is not there, or is not the one that was written.
     """
-    column = GROUPS[by].name
+    group = [column.name for column in GROUPS[by]]
     for place, count in places.items():
-        table = _read(place, count, [column, "at", "status", *SUMMED])
+        table = _read(place, count, [*group, "at", "status", *SUMMED])
         if since is not None:
             table = table.filter(compute.field("at") >= pyarrow.scalar(since, SCHEMA.field("at").type))
         failed = compute.cast(compute.greater_equal(table["status"], 400), pyarrow.int64())
-        sums = table.append_column("failures", failed).group_by(column)
-        found = sums.aggregate([(name, "sum") for name in (*SUMMED, "failures")] + [(column, "count", _ALL)])
+        sums = table.append_column("failures", failed).group_by(group)
+        found = sums.aggregate([(name, "sum") for name in (*SUMMED, "failures")] + [(group[0], "count", _ALL)])
         for row in found.to_pylist():
             counted = {name: row[f"{name}_sum"] for name in (*SUMMED, "failures")}
-            yield {"label": row[column], "requests": row[f"{column}_count"], **counted}
+            label = tuple(row[name] for name in group)
+            yield {"label": label, "requests": row[f"{group[0]}_count"], **counted}
 
 
 _ALL: Final = compute.CountOptions(mode="all")

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, delete, exists, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, exists, literal, select, update
 
 from sale.errors import AuthenticationError, InputError, RateLimitError, StoreError
 from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import answers, keys, responses, sessions, state
 from sale.server.store.types import Holder, Period
+from sale.storage.columns import ExactText
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 from sale.wording import quantity
 
@@ -138,13 +139,13 @@ def remove(connection: Connection, reference: str, at: datetime) -> KeyRow:
 
     Args:
         connection: In a writing transaction.
-        reference: As for `revoke`.
+        reference: Its id, the public beginning of its secret, or its name if no other key has it, be it revoked.
         at: Now.
 
     Raises:
         InputError: There is no such key, or several.
     """
-    key = find(connection, reference)
+    key = find(connection, reference, unique=True)
     blank = {"salt": b"", "digest": b"", "deleted_at": at, "revoked_at": key.revoked_at or at}
     connection.execute(update(keys).where(keys.c.id == key.id).values(blank))
     connection.execute(delete(sessions).where(sessions.c.key_id == key.id))
@@ -154,22 +155,28 @@ def remove(connection: Connection, reference: str, at: datetime) -> KeyRow:
     return key
 
 
-def find(connection: Connection, reference: str) -> KeyRow:
+def find(connection: Connection, reference: str, *, unique: bool = False) -> KeyRow:
     """The key of this id, public beginning or name.
+
+    Args:
+        connection: Reading.
+        reference: As for `revoke`.
+        unique: Whether a revoked key of the same name counts, too; otherwise the one in force is meant.
 
     Raises:
         InputError: There is none, or several of this name.
     """
-    exact = connection.execute(_THERE.where((keys.c.id == reference) | (keys.c.prefix == reference)))
+    given = literal(reference, ExactText)
+    exact = connection.execute(_THERE.where((keys.c.id == given) | (keys.c.prefix == given)))
     if (row := exact.mappings().first()) is not None:
         return _key(row)
     asked = _THERE.where(keys.c.name == reference).order_by(keys.c.made_at)
     named = [_key(row) for row in connection.execute(asked).mappings()]
-    live = [key for key in named if key.revoked_at is None] or named
-    if len(live) == 1:
-        return live[0]
-    if live:
-        ids = ", ".join(key.id for key in live)
+    meant = named if unique else [key for key in named if key.revoked_at is None] or named
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        ids = ", ".join(key.id if key.revoked_at is None else f"{key.id} (revoked)" for key in meant)
         raise InputError(f"several keys are called {reference!r}", hint=f"Give one of their ids: {ids}.")
     raise InputError(f"there is no key {_shown(reference)!r}", hint="`sale keys list` shows them.")
 

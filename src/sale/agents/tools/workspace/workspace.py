@@ -167,9 +167,9 @@ class Workspace:
         now: CopiedDirectory = copy_directory(self.directory, self.room)
         if now.tree != self.tree:
             raise InputError(
-                "it has changed since it was copied, so the patch is not applied",
+                "it has changed since it was copied",
                 where=str(self.directory),
-                hint="Keep the patch with --patch FILE and apply it with git, or run the task again.",
+                hint="Apply the patch with git, or run the task again.",
             )
         # Not the patch itself, which may be anybody's: what comes of it, as a patch of our own.
         after = apply_patch(self.tree, patch, prefix=self.prefix)

@@ -15,7 +15,7 @@ from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 from sale.server.progress import describe_event
-from sale.types import Call, Result, Settlement, SuccessModel, Training, Usage
+from sale.types import Call, CheckErrors, Result, Settlement, SuccessModel, Training, Usage
 
 WORTH = 1_000.0
 
@@ -110,6 +110,27 @@ async def test_nobody_is_sent_to_lose_money(tmp_path: Path) -> None:
         result = await market.run("Do it.", verifier=Check(is_right))
     assert [one.execution.agent for one in result.attempts] == ["small"]
     assert result.execution.agent == "middle"
+
+
+async def test_a_refused_answer_is_handed_in_where_the_next_agent_breaks_off(tmp_path: Path) -> None:
+    async def broken(task: Task, strategy: str | None) -> str:
+        raise ConnectionError("503")
+
+    async def plan(task: Task) -> str:
+        return "1. Do it."
+
+    dear = FunctionAgent("large", price=Price(input=1.0, output=1.0, blended=1.0), bid=plan, execute=broken)
+    rules = AuctionRules(attempts=2, hold="worthwhile", check=CheckErrors(false_fail=0.4))
+    found = weights(model(small=0.5, large=0.9))
+    pool = [agent("small", 0.1, "42"), dear]
+    async with Market(pool, rules=rules, weights=found, memory=opener_at(tmp_path / "m")) as market:
+        result = await market.run("Do it.", verifier=Check(is_right))
+        memory = await market.memory()
+        assert memory is not None
+        record = await memory.load(result.auction.id)
+    assert (result.answer, result.outcome.judged_by) == ("42", "callable")
+    assert [(one.execution.agent, one.outcome.judged_by) for one in result.attempts] == [("large", "execution")]
+    assert record.execution == result.execution
 
 
 async def test_an_auction_that_would_not_pay_is_not_held(tmp_path: Path) -> None:

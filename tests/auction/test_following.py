@@ -38,8 +38,8 @@ def bid(agent: str, chance: float, cost: float) -> Bid:
     return Bid(strategy=plan, price=1.0, cost=cost, value=100.0 * chance, scores=(), chance=chance)
 
 
-def auction() -> Auction:
-    bids = (bid("first", 0.9, 10.0), bid("second", 0.6, 40.0))
+def auction(*more: Bid) -> Auction:
+    bids = (bid("first", 0.9, 10.0), bid("second", 0.6, 40.0), *more)
     return Auction(
         id="1",
         task=Task(text="Do it."),
@@ -55,8 +55,8 @@ def auction() -> Auction:
     )
 
 
-def tried(verdict: Verdict, judged_by: str = "tests") -> list[Attempt]:
-    work = Execution(agent="first", answer="x", mode="direct", followed_strategy=False)
+def tried(verdict: Verdict, judged_by: str = "tests", agent: str = "first") -> list[Attempt]:
+    work = Execution(agent=agent, answer="x", mode="direct", followed_strategy=False)
     return [Attempt(execution=work, outcome=Outcome(verdict=verdict, judged_by=judged_by))]
 
 
@@ -76,3 +76,10 @@ def test_work_that_a_strict_check_fails_stands_but_work_that_broke_off_does_not(
     strict = CheckErrors(false_fail=0.5)
     assert following(auction(), tried("failure"), 2, strict) is None
     assert following(auction(), tried("failure", "execution"), 2, strict) is not None
+
+
+def test_an_answer_that_was_refused_stays_at_stake_when_the_next_agent_breaks_off() -> None:
+    strict, third = CheckErrors(false_fail=0.4), bid("third", 0.3, 1.0)
+    both = [*tried("failure"), *tried("failure", "execution", "second")]
+    assert following(auction(third), both[1:], 3, strict) is not None
+    assert following(auction(third), both, 3, strict) is None, "the refused answer is right in 0.36 of 0.46"

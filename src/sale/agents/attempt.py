@@ -11,7 +11,7 @@ from dataclasses import replace
 from sale.agents.account import keep_calls
 from sale.agents.protocol import Agent, Verifier
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
-from sale.auction.following import following
+from sale.auction.following import BROKE_OFF, find_handed_in, following
 from sale.auction.foreign import await_foreign
 from sale.auction.text import make_storable
 from sale.types import Attempt, Auction, Bid, Call, CheckErrors, Execution, Outcome, Task
@@ -74,7 +74,8 @@ async def attempt_in_order(
     Args:
         agents: By name.
         auction: Who was awarded the task.
-        attempts: Takes each attempt as it ends, so that a cancellation loses none, nor the one it cuts off.
+        attempts: Takes each attempt as it ends, so that a cancellation loses none, nor the one it cuts off. At the end
+            the one whose answer is handed in is put last.
         most: How many there may be.
         check: How often a check of answers is wrong.
         verifier: Says whether an answer is right.
@@ -86,6 +87,8 @@ async def attempt_in_order(
         bid = following(auction, attempts, most, check)
         if bid is not None:
             observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
+    if (kept := find_handed_in(attempts)) is not None:
+        attempts.sort(key=lambda one: one is kept)
 
 
 async def _work(agent: Agent, task: Task, bid: Bid, calls: Sequence[Call], observe: Observer) -> Execution:
@@ -123,7 +126,7 @@ def _without_answer(bid: Bid, calls: Sequence[Call], seconds: float, mode: str, 
 async def _judge(task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
     """The outcome: work without an answer has failed; an answer is as good as the verifier says."""
     if not execution.answer.strip():
-        outcome = Outcome(verdict="failure", judged_by="execution", detail=execution.error or "no answer")
+        outcome = Outcome(verdict="failure", judged_by=BROKE_OFF, detail=execution.error or "no answer")
     elif verifier is None:
         outcome = Outcome(verdict="unknown", judged_by="nobody")
     else:

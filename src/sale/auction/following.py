@@ -7,9 +7,17 @@ from collections.abc import Sequence
 from sale.auction.attempt_order import next_to_try
 from sale.types import Attempt, Auction, Bid, CheckErrors
 
+BROKE_OFF = "execution"
+"""`judged_by` of work without an answer, which no check has seen."""
+
+
+def find_handed_in(attempts: Sequence[Attempt]) -> Attempt | None:
+    """Return the attempt whose answer is handed in if no agent follows: the latest that has one; `None`: none has."""
+    return next((one for one in reversed(attempts) if one.outcome.judged_by != BROKE_OFF), None)
+
 
 def following(auction: Auction, attempts: Sequence[Attempt], most: int, check: CheckErrors) -> Bid | None:
-    """The bid that is awarded the task after some attempts; `None` where the last answer stands.
+    """The bid that is awarded the task after some attempts; `None` where what there is stands.
 
     Args:
         auction: Of the task.
@@ -21,6 +29,5 @@ def following(auction: Auction, attempts: Sequence[Attempt], most: int, check: C
     if last.outcome.verdict != "failure" or left < 1:
         return None
     tried = [one.execution.agent for one in attempts]
-    # Work that broke off has no answer that could be right after all.
-    kept = None if last.outcome.judged_by == "execution" else tried[-1]
-    return next_to_try(auction.contenders, tried, auction.weights, left, check, kept)
+    kept = find_handed_in(attempts)
+    return next_to_try(auction.contenders, tried, auction.weights, left, check, kept and kept.execution.agent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sale.auction.following import following
@@ -83,3 +85,11 @@ def test_an_answer_that_was_refused_stays_at_stake_when_the_next_agent_breaks_of
     both = [*tried("failure"), *tried("failure", "execution", "second")]
     assert following(auction(third), both[1:], 3, strict) is not None
     assert following(auction(third), both, 3, strict) is None, "the refused answer is right in 0.36 of 0.46"
+
+
+def test_work_that_broke_off_says_nothing_of_how_hard_the_task_is() -> None:
+    hard = replace(auction(), weights=Weights(cost=1.0, entropy=0.0, jurors={}, model=replace(MODEL, difficulty=3.0)))
+    assert following(hard, tried("failure"), 2, CheckErrors()) is None, "0.6 is 0.1 after that failure: a cost of 40"
+    after = following(hard, tried("failure", "execution"), 2, CheckErrors())
+    assert after is not None
+    assert after.chance == pytest.approx(0.6)

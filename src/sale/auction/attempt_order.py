@@ -134,6 +134,8 @@ def next_to_try(
     attempts: int,
     check: CheckErrors = PERFECT,
     last: str | None = None,
+    *,
+    broken: Collection[str] = (),
 ) -> Bid | None:
     """Return the bid that is awarded a task after the work of others was refused: of an agent that has not tried yet.
 
@@ -148,12 +150,13 @@ def next_to_try(
         attempts: How many more agents may try.
         check: How often a refusal is wrong, and a pass.
         last: The agent whose refused answer is handed in if no other tries; `None`: there is no answer.
+        broken: Who of those that have tried broke off: an endpoint that is down says nothing of the task.
     """
     model, given = weights.model, list(contenders)
     if model is None:
         return scoring.next_best(given, failed)
     tried = {bid.agent: bid.chance for bid in _ranked(bid for bid in given if bid.agent in failed)}
-    lost = [chance for chance in tried.values() if chance is not None]
+    lost = [chance for agent, chance in tried.items() if chance is not None and agent not in broken]
     judged = [bid for bid in given if bid.agent not in failed and scoring.is_judged(bid)]
     left = _best_of_each(judged)
     if not left or attempts < 1:

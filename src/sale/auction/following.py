@@ -30,4 +30,6 @@ def following(auction: Auction, attempts: Sequence[Attempt], most: int, check: C
         return None
     tried = [one.execution.agent for one in attempts]
     kept = find_handed_in(attempts)
-    return next_to_try(auction.contenders, tried, auction.weights, left, check, kept and kept.execution.agent)
+    broken = [one.execution.agent for one in attempts if one.outcome.judged_by == BROKE_OFF]
+    handed_in = kept and kept.execution.agent
+    return next_to_try(auction.contenders, tried, auction.weights, left, check, handed_in, broken=broken)

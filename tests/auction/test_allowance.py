@@ -26,7 +26,7 @@ from sale.auction.auctioneer import Auctioneer
 from sale.auction.ledger import Ledger
 from sale.auction.terms import AuctionTerms
 from sale.errors import CapError, NoBidsError
-from sale.types import Auction, AuctionRules, Call, Price, SuccessModel, Task, TrackRecord, Usage
+from sale.types import Auction, AuctionRules, Call, CheckErrors, Price, SuccessModel, Task, TrackRecord, Usage
 from tests.learning.pools import bid
 from tests.support.builders import weights
 from tests.support.scripted import acts, auctioneer, contractor
@@ -295,7 +295,8 @@ async def test_without_an_auction_a_conversation_stays_where_it_is() -> None:
     assert auction.winner.agent == "cheap"
 
 
-async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded() -> None:
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded(attempts: int) -> None:
     """By its track record the dear one is best."""
     model = SuccessModel(
         worth=1e6,
@@ -309,7 +310,10 @@ async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded() -> 
         work={"cheap": 100.0, "middle": 500.0, "dear": 1000.0},
         auction=1.0,
     )
-    made = replace(pool(incumbent="middle"), weights=replace(weights(), model=model))
+    made = replace(pool(incumbent="middle"), weights=replace(weights(), model=model), attempts=attempts)
+    made = replace(
+        made, terms=AuctionTerms(check=CheckErrors(false_pass=0.9, false_fail=0.9))
+    )  # too weak for another plan
     assert made.allowance is not None
     for owed, winner in ((0.0, "dear"), (1.0, "middle")):
         made.allowance.spent = owed

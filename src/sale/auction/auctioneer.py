@@ -172,7 +172,7 @@ class Auctioneer:
 
     def _awarded(self, running: _RunningAuction, bids: Sequence[Bid], winner: Bid, found: _AuctionFindings) -> Auction:
         contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
-        winner, exploration = self._drawn(running, self._first(winner, contenders), contenders)
+        winner, exploration = self._drawn(running, self._first(running, winner, contenders), contenders)
         auction = Auction(
             id=running.auction_id,
             task=running.task,
@@ -190,12 +190,12 @@ class Auctioneer:
         running.observe(Awarded(auction=auction))
         return auction
 
-    def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
+    def _first(self, running: _RunningAuction, best: Bid, contenders: Sequence[Bid]) -> Bid:
         """Return the bid that tries first: the best, or another where failures are found out and that should pay."""
         if (model := self.weights.model) is None or self.attempts == 1:
             return best
-        able = [bid for bid in contenders if scoring.is_judged(bid)] or [best]
-        return first_to_try(able, model, self.attempts, self.terms.check)
+        able = self._affordable([bid for bid in contenders if scoring.is_judged(bid)], running.task)
+        return first_to_try(able or [best], model, self.attempts, self.terms.check)
 
     def _affordable(self, bids: Sequence[Bid], task: Task) -> Sequence[Bid]:
         """While the allowance is overdrawn: those of agents that are expected to cost no more than the incumbent."""

@@ -291,8 +291,12 @@ async def test_nobody_is_auctioned_to_himself() -> None:
 
 async def test_without_an_auction_a_conversation_stays_where_it_is() -> None:
     made = replace(pool(), terms=AuctionTerms(current="cheap"))
-    auction = await made.hold("test", Task(text="thanks"), Ledger(caps=made.rules.caps), lambda _: None)
-    assert auction.winner.agent == "cheap"
+    exploring = replace(made, rules=replace(made.rules, explore=1.0))
+    for number in range(20):
+        auction = await exploring.hold(
+            f"test {number}", Task(text="thanks"), Ledger(caps=made.rules.caps), lambda _: None
+        )
+        assert (auction.held, auction.winner.agent, auction.exploration) == (False, "cheap", None)
 
 
 @pytest.mark.parametrize("attempts", [1, 2])

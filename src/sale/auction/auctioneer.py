@@ -61,6 +61,8 @@ class _AuctionFindings:
     provisional: str
     refinements: tuple[Refinement, ...] = ()
     dropouts: Sequence[Dropout] = ()
+    keeps: bool = False
+    """True where the agent that has the conversation keeps it, whatever plans and exploration say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,8 +173,9 @@ class Auctioneer:
         return self._awarded(running, bids, winner, found)
 
     def _awarded(self, running: _RunningAuction, bids: Sequence[Bid], winner: Bid, found: _AuctionFindings) -> Auction:
-        contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
-        winner, exploration = self._drawn(running, self._first(running, winner, contenders), contenders)
+        contenders, exploration = [*bids, *(one.bid for one in found.refinements if one.bid is not None)], None
+        if not found.keeps:
+            winner, exploration = self._drawn(running, self._first(running, winner, contenders), contenders)
         auction = Auction(
             id=running.auction_id,
             task=running.task,
@@ -246,14 +249,14 @@ class Auctioneer:
         """
         bids = value_of_information.standing_bids(self.bidders, running.tracks, self.weights)
         by_agent = {bid.agent: bid for bid in bids}
-        if self.terms.current in by_agent:
-            leader = by_agent[self.terms.current]
+        if (current := by_agent.get(self.terms.current or "")) is not None:
+            leader = current
         elif self.weights.model is None:
             leader = by_agent[incumbent_of(self.bidders, self.rules.incumbent).name]
         else:
             leader = scoring.provisional_winner(self._affordable(bids, running.task))
         running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=()))
-        return self._awarded(running, bids, leader, _AuctionFindings(leader.agent))
+        return self._awarded(running, bids, leader, _AuctionFindings(leader.agent, keeps=current is not None))
 
     async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
         """Return the bidders' records at similar past tasks. A memory that fails costs this knowledge, no more."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sale.auction import scoring
-from sale.types import Price, Strategy, SuccessModel, Weights
+from sale.types import Price, Strategy, SuccessModel, Usage, Weights
 
 PRICES = {"held": Price(input=2.0, output=4.0, blended=2.5), "new": Price(input=1.0, output=2.0, blended=1.25)}
 LINE = Weights(cost=0.5, entropy=0.0, jurors={}, source="test")
@@ -25,11 +25,17 @@ def test_the_incumbent_pays_nothing_more() -> None:
     assert kept(1000)(plan("held"), 2.5, (), LINE, None) == scoring.weigh(plan("held"), 2.5, (), LINE)
 
 
-def test_others_pay_nine_tenths_of_their_own_input_price_for_each_token_in_the_unit_of_c() -> None:
-    before, after = scoring.weigh(plan("new"), 1.25, (), LINE), kept(1000)(plan("new"), 1.25, (), LINE, None)
-    assert after.cost - before.cost == pytest.approx(0.5 * 1000 * 1.0 * 0.9)
+@pytest.mark.parametrize(("cached", "lost"), [(0.1, 900.0), (0.75, 250.0), (None, 500.0), (1.0, 0.0), (1.2, 0.0)])
+def test_others_pay_what_their_own_cache_would_have_saved_in_the_unit_of_c(cached: float | None, lost: float) -> None:
+    prices = PRICES | {"new": replace(PRICES["new"], cached=cached)}
+    rule = replace(kept(1000), prices=prices)
+    before, after = scoring.weigh(plan("new"), 1.25, (), LINE), rule(plan("new"), 1.25, (), LINE, None)
+    assert after.cost - before.cost == pytest.approx(0.5 * lost)
+    tokens = Usage(input_tokens=1000)
+    saved = prices["new"].dollars(tokens) - prices["new"].dollars(tokens, cached=1000)
+    assert lost == pytest.approx(max(0.0, saved) * 1e6), "as it is billed"
     assert after.value == before.value
-    assert "900" in after.notes[-1]
+    assert (f"{lost:.6g}" in after.notes[-1]) if lost else (after.notes == before.notes)
 
 
 def test_a_long_conversation_keeps_a_dearer_incumbent_and_a_short_one_does_not() -> None:
@@ -55,4 +61,4 @@ def test_with_a_success_model_the_loss_is_in_micro_dollars_as_the_cost_is() -> N
     )
     modelled = replace(LINE, model=model)
     before, after = scoring.weigh(plan("new"), 1.25, (), modelled), kept(1000)(plan("new"), 1.25, (), modelled, None)
-    assert after.cost - before.cost == pytest.approx(900.0)
+    assert after.cost - before.cost == pytest.approx(500.0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from sale.auction import scoring
-from sale.types import Price, Strategy, SuccessModel, Usage, Weights
+from sale.auction.ledger import Ledger
+from sale.types import AuctionRules, Bid, Price, Score, Strategy, SuccessModel, TrackRecord, Usage, Weights
+from tests.support.builders import TASK
+from tests.support.scripted import asked, auctioneer, contractor
 
 PRICES = {"held": Price(input=2.0, output=4.0, blended=2.5), "new": Price(input=1.0, output=2.0, blended=1.25)}
 LINE = Weights(cost=0.5, entropy=0.0, jurors={}, source="test")
@@ -62,3 +66,44 @@ def test_with_a_success_model_the_loss_is_in_micro_dollars_as_the_cost_is() -> N
     modelled = replace(LINE, model=model)
     before, after = scoring.weigh(plan("new"), 1.25, (), modelled), kept(1000)(plan("new"), 1.25, (), modelled, None)
     assert after.cost - before.cost == pytest.approx(500.0)
+
+
+def own_rule(
+    strategy: Strategy, price: float, scores: Sequence[Score], weights: Weights, track: TrackRecord | None, /
+) -> Bid:
+    return scoring.weigh(strategy, price, scores, weights, track)
+
+
+@pytest.mark.parametrize(("rule", "heard"), [(scoring.weigh, False), (own_rule, True)])
+async def test_in_a_conversation_too_jurors_without_weight_are_asked_only_for_a_rule_of_ones_own(
+    rule: scoring.ScoringRule, heard: bool
+) -> None:
+    agents = [contractor(name, price=price) for name, price in PRICES.items()]
+    made = auctioneer(agents, weights=LINE, weigh=replace(kept(1000), rule=rule))
+    await made.hold("test", TASK, Ledger(caps=made.rules.caps), lambda _: None)
+    stages = [prompt.template.partition("@")[0] for agent in agents for prompt in asked(agent)]
+    assert any(stage.startswith("judge") for stage in stages) == heard
+
+
+@pytest.mark.parametrize(("tokens", "held"), [(0, True), (1_000_000, False)])
+async def test_no_auction_is_held_that_cannot_move_a_conversation_because_it_is_too_long(
+    tokens: int, held: bool
+) -> None:
+    telling = SuccessModel(
+        worth=1000.0,
+        intercepts={"held": 0.0, "new": 0.0},
+        newcomer=0.0,
+        rates={},
+        newcomer_rate=0.5,
+        newcomer_tokens=10.0,
+        coefficients={},
+        means={},
+        work={"held": 10.0, "new": 10.0},
+        spread={"held": 2.0, "new": 2.0},
+        auction=1.0,
+    )
+    agents = [contractor(name, price=price) for name, price in PRICES.items()]
+    fitted, rules = replace(LINE, model=telling), AuctionRules(hold="worthwhile")
+    made = auctioneer(agents, weights=fitted, rules=rules, weigh=kept(tokens))
+    auction = await made.hold("test", TASK, Ledger(caps=made.rules.caps), lambda _: None)
+    assert auction.held == held

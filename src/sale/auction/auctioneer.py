@@ -225,13 +225,17 @@ class Auctioneer:
         model = self.weights.model
         if self.rules.hold == "always" or model is None:
             return True
-        return value_of_information.pays(value_of_information.standing_bids(self.bidders, tracks, self.weights), model)
+        return value_of_information.pays(self._standing_bids(tracks), model)
+
+    def _standing_bids(self, tracks: Mapping[str, TrackRecord]) -> list[Bid]:
+        """The bids before plans; where there is a conversation, with the price of reading it anew."""
+        return value_of_information.standing_bids(self.bidders, tracks, self.weights, scoring.publish(self.weigh))
 
     def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord]) -> Outlook:
         """Estimate the cost of an auction and its expected gain."""
         rules, model = self.rules, self.weights.model
         most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
-        bids = value_of_information.standing_bids(self.bidders, tracks, self.weights)
+        bids = self._standing_bids(tracks)
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
         incumbent = incumbent_of(self.bidders, rules.incumbent).name
         gain = (
@@ -247,7 +251,7 @@ class Auctioneer:
         To whoever has the conversation already; else to the best by track records, or to the incumbent where no model
         tells them.
         """
-        bids = value_of_information.standing_bids(self.bidders, running.tracks, self.weights)
+        bids = self._standing_bids(running.tracks)
         by_agent = {bid.agent: bid for bid in bids}
         if (current := by_agent.get(self.terms.current or "")) is not None:
             leader = current
@@ -310,9 +314,7 @@ class Auctioneer:
 
     def _asked_seats(self) -> list[Seat]:
         """The seats whose answers can change anything, as for `_asked`."""
-        return [
-            seat for seat in self.seats if self.weigh is not scoring.weigh or scoring.speaks(seat.name, self.weights)
-        ]
+        return [seat for seat in self.seats if self._is_heard(seat.name)]
 
     def _in_order(self, strategies: Sequence[Strategy]) -> list[Strategy]:
         """In the pool's order, whatever order they came in."""
@@ -320,10 +322,12 @@ class Auctioneer:
         return sorted(strategies, key=lambda strategy: order[strategy.agent])
 
     def _asked(self) -> Sequence[Juror]:
-        """Return the jurors whose scores can change anything; all of them where the scoring rule is a custom one."""
-        if self.weigh is not scoring.weigh:
-            return self.jurors
-        return [juror for juror in self.jurors if scoring.speaks(juror.name, self.weights)]
+        """Return the jurors whose scores can change anything."""
+        return [juror for juror in self.jurors if self._is_heard(juror.name)]
+
+    def _is_heard(self, juror: str) -> bool:
+        """Return whether a juror's scores can change anything; any juror's may where the scoring rule is custom."""
+        return not scoring.is_published(self.weigh) or scoring.speaks(juror, self.weights)
 
     def _weigh(
         self, strategies: Sequence[Strategy], votes: Sequence[Vote], tracks: Mapping[str, TrackRecord]

@@ -208,6 +208,16 @@ class ScoringRule(Protocol):
         ...
 
 
+def is_published(rule: ScoringRule) -> bool:
+    """Return whether a rule is `weigh`, with or without the price of a lost prompt cache."""
+    return (rule.rule if isinstance(rule, CacheKept) else rule) is weigh
+
+
+def publish(rule: ScoringRule) -> ScoringRule:
+    """Return `weigh` in place of a rule of one's own; the price of a lost prompt cache stays."""
+    return replace(rule, rule=weigh) if isinstance(rule, CacheKept) else weigh
+
+
 def rank(bids: Iterable[Bid]) -> list[Bid]:
     """Bids, best first: smallest C − V; ties go to the cheaper agent, then to the name that sorts first.
 

@@ -288,7 +288,7 @@ class Auctioneer:
         asked = [self._first_strategy(one, running, seen[one.name]) for one in self.bidders if one.name in called]
         found = await hold_round(sitting, asked, self._jury(), [seat for seat in seats if not seat.early])
         rest = [strategy for agent, strategy in seen.items() if agent not in called]
-        held = replace(found, strategies=(*found.strategies, *rest), votes=(*votes, *found.votes))
+        held = found.join(rest, votes)
         return self._weigh(self._in_order(held.strategies), held.votes, running.tracks), held
 
     def _first_strategy(self, bidder: Bidder, running: _RunningAuction, seen: Strategy) -> Asked:

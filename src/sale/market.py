@@ -168,7 +168,7 @@ class Market(Resource):
                 before anything was spent. A failed execution does not raise: it is in the result. Nor does a memory
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
-        began, verifier, most = time.monotonic(), verifier or self.verifier, self._rules.attempts
+        began, verifier, rules = time.monotonic(), verifier or self.verifier, self._rules
         check, attempts = await self.check_errors(verifier), list[Attempt]()
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
         memory = None if auction_id is None else await self.memory()
@@ -178,7 +178,7 @@ class Market(Resource):
         auction = awarded or await self._hold(task, terms, begun=begun is not None)
         unkept = None if awarded else await self._keep(lambda memory: memory.award(auction))
         try:
-            await attempt_in_order(self._agents, auction, attempts, most, check, verifier=verifier, observe=observe)
+            await attempt_in_order(self._agents, auction, attempts, rules, check, verifier=verifier, observe=observe)
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))

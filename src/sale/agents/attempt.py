@@ -14,7 +14,7 @@ from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, Wo
 from sale.auction.following import BROKE_OFF, find_handed_in, following
 from sale.auction.foreign import await_foreign
 from sale.auction.text import make_storable
-from sale.types import Attempt, Auction, Bid, Call, CheckErrors, Execution, Outcome, Task
+from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Execution, Outcome, Task
 
 CANCELLED_WORK = "cancelled"
 """The mode of an execution that was cut off by a cancellation."""
@@ -63,7 +63,7 @@ async def attempt_in_order(
     agents: Mapping[str, Agent],
     auction: Auction,
     attempts: list[Attempt],
-    most: int,
+    rules: AuctionRules,
     check: CheckErrors,
     *,
     verifier: Verifier | None,
@@ -76,7 +76,7 @@ async def attempt_in_order(
         auction: Who was awarded the task.
         attempts: Takes each attempt as it ends, so that a cancellation loses none, nor the one it cuts off. At the end
             the one whose answer is handed in is put last.
-        most: How many there may be.
+        rules: Say how many there may be, and what a failure costs.
         check: How often a check of answers is wrong.
         verifier: Says whether an answer is right.
         observe: Told of each step.
@@ -84,7 +84,7 @@ async def attempt_in_order(
     bid: Bid | None = auction.winner
     while bid is not None:
         await attempt(agents[bid.agent], auction.task, bid, attempts, verifier=verifier, observe=observe)
-        bid = following(auction, attempts, most, check)
+        bid = following(auction, attempts, rules, check)
         if bid is not None:
             observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
     if (kept := find_handed_in(attempts)) is not None:

@@ -136,12 +136,14 @@ def next_to_try(
     last: str | None = None,
     *,
     broken: Collection[str] = (),
+    failure: float = 0.0,
 ) -> Bid | None:
     """Return the bid that is awarded a task after the work of others was refused: of an agent that has not tried yet.
 
     With a success model it begins the best plan of what is left, with its chance after the failures; where no plan is
-    expected to be worth what it costs any more, and what the refused work may yet be worth, no agent tries. Without
-    one it is the next best bid.
+    expected to be worth what it costs any more, and what the refused work may yet be worth, no agent tries. Where
+    there is no answer a plan must be worth what it costs to hand in a failure, too: not to try costs nothing. Without
+    a model it is the next best bid.
 
     Args:
         contenders: All bids.
@@ -151,6 +153,7 @@ def next_to_try(
         check: How often a refusal is wrong, and a pass.
         last: The agent whose refused answer is handed in if no other tries; `None`: there is no answer.
         broken: Who of those that have tried broke off: an endpoint that is down says nothing of the task.
+        failure: What a failure that is handed in costs, micro-dollars: as much as the model's worth holds of it.
     """
     model, given = weights.model, list(contenders)
     if model is None:
@@ -163,7 +166,7 @@ def next_to_try(
         return None
     known = update_by_failures(lost, model.difficulty, check)
     plans = _plans(left, model, attempts, known, check)
-    kept = _worth_of_refused(tried.get(last or "") or 0.0, known, model, check)
+    kept = failure if last is None else _worth_of_refused(tried.get(last) or 0.0, known, model, check)
     return update_bid(left[int(plans.first[0, 0])], known, model) if plans.value[0, 0] > kept else None
 
 

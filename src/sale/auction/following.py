@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sale.auction.attempt_order import next_to_try
-from sale.types import Attempt, Auction, Bid, CheckErrors
+from sale.auction.attempt_order import MICRO, next_to_try
+from sale.types import Attempt, Auction, AuctionRules, Bid, CheckErrors
 
 BROKE_OFF = "execution"
 """`judged_by` of work without an answer, which no check has seen."""
@@ -16,20 +16,28 @@ def find_handed_in(attempts: Sequence[Attempt]) -> Attempt | None:
     return next((one for one in reversed(attempts) if one.outcome.judged_by != BROKE_OFF), None)
 
 
-def following(auction: Auction, attempts: Sequence[Attempt], most: int, check: CheckErrors) -> Bid | None:
+def following(auction: Auction, attempts: Sequence[Attempt], rules: AuctionRules, check: CheckErrors) -> Bid | None:
     """The bid that is awarded the task after some attempts; `None` where what there is stands.
 
     Args:
         auction: Of the task.
         attempts: So far, at least one.
-        most: How many the rules allow.
+        rules: Say how many there may be, and what a failure costs.
         check: How often a check of answers is wrong.
     """
-    last, left = attempts[-1], most - len(attempts)
+    last, left = attempts[-1], rules.attempts - len(attempts)
     if last.outcome.verdict != "failure" or left < 1:
         return None
     tried = [one.execution.agent for one in attempts]
     kept = find_handed_in(attempts)
     broken = [one.execution.agent for one in attempts if one.outcome.judged_by == BROKE_OFF]
-    handed_in = kept and kept.execution.agent
-    return next_to_try(auction.contenders, tried, auction.weights, left, check, handed_in, broken=broken)
+    return next_to_try(
+        auction.contenders,
+        tried,
+        auction.weights,
+        left,
+        check,
+        kept and kept.execution.agent,
+        broken=broken,
+        failure=rules.failure_dollars * MICRO,
+    )

@@ -367,8 +367,7 @@ class Market(Resource):
     def take_over(self, before: Market) -> None:
         """Go on with the allowance of the market before this one, at this one's share."""
         if self.allowance is not None and before.allowance is not None:
-            before.allowance.share = self.allowance.share
-            self.allowance = before.allowance
+            self.allowance = self.allowance.follow(before.allowance)
 
     async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
         """Add up what the work cost, compare with always using the incumbent, and put it on record.

@@ -378,3 +378,23 @@ def test_the_balance_of_other_processes_counts() -> None:
     assert (allowance.reserved, allowance.balance) == (0.0, 2.5)
     allowance.elsewhere = -2.5
     assert not allowance.reserve(Outlook(most=0.1, gain=100.0))
+
+
+def test_settings_that_are_read_again_go_on_with_the_balance_and_without_a_debt_of_unlimited_times() -> None:
+    def spending(share: float) -> Allowance:
+        allowance = Allowance(share=share)
+        for _ in range(100):
+            outlook = Outlook(most=0.01, gain=1.0)
+            if allowance.reserve(outlook):
+                allowance.settle(outlook, 0.01)
+            allowance.count(0.1, 0.1)
+        return allowance
+
+    limited = spending(0.5)
+    kept = limited.balance
+    assert Allowance(share=0.1).follow(limited) is limited
+    assert (limited.share, limited.balance) == (0.1, kept)
+    after = Allowance(share=0.05).follow(spending(math.inf))
+    assert (after.share, after.balance) == (0.05, 0.0)
+    assert after.begun, "nor is the last day counted, which was without a limit"
+    assert math.isinf(Allowance(share=math.inf).follow(limited).balance)

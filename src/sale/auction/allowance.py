@@ -111,6 +111,17 @@ class Allowance:
     _worst: float = 0.0
     _recent: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
+    def follow(self, before: Allowance) -> Allowance:
+        """Return the allowance of a market that takes another's place: the balance so far, at this share.
+
+        Where there was no limit nothing was earned, but all was spent, which is no debt: that begins at 0.
+        """
+        if math.isinf(before.share) and math.isfinite(self.share):
+            self.begun = True
+            return self
+        before.share = self.share
+        return before
+
     @property
     def balance(self) -> float:
         """Dollars that auctions may take now."""

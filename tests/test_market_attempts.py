@@ -248,6 +248,18 @@ async def test_an_allowance_is_earned_by_work_and_by_what_the_memory_knows_of_th
     )
 
 
+async def test_work_of_the_incumbent_that_was_done_once_more_earns_nothing() -> None:
+    pool = [agent("small", 1.0, "right"), agent("large", 1.0, "wrong")]
+    rules = AuctionRules(allowance=0.1, attempts=2, incumbent="large")
+    async with Market(pool, rules=rules) as market:
+        result = await market.run("Do it.", verifier=Check(is_right))
+    assert [one.execution.agent for one in (*result.attempts, result)] == ["large", "small"]
+    wasted, done = (one.execution.calls[0].dollars for one in (*result.attempts, result))
+    assert market.allowance is not None
+    assert (market.allowance.earned, market.allowance.spent) == (pytest.approx(0.1 * done), pytest.approx(wasted))
+    assert wasted > 0.0
+
+
 async def test_savings_are_counted_against_the_incumbent() -> None:
     pool = [agent("small", 1.0, "right"), agent("middle", 5.0, "right"), agent("large", 10.0, "right")]
     for named, expected in ((None, "large"), ("middle", "middle")):

@@ -29,7 +29,7 @@ from sale.agents.tools.sandbox import open_sandbox
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
-from sale.auction.allowance import Allowance, incumbent_of
+from sale.auction.allowance import Allowance, WorkEnd, incumbent_of
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
 from sale.auction.events import Observer, ignore
@@ -185,8 +185,9 @@ class Market(Resource):
             raise
         finally:
             for tried in attempts:
-                answered = tried is attempts[-1] and tried.execution.mode != CANCELLED_WORK
-                self.record_work(tried.execution.agent, tried.execution.calls, answered=answered)
+                end: WorkEnd = "broke off" if tried.execution.mode == CANCELLED_WORK else "answered"
+                end = end if tried is attempts[-1] else "done again"
+                self.record_work(tried.execution.agent, tried.execution.calls, end=end)
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: memory.settle_result(result)))
 
@@ -353,7 +354,7 @@ class Market(Resource):
         return self._prior if used is None else used.weights
 
     def record_work(
-        self, agent: str, calls: Sequence[Call], *, answered: bool = True, cached: int = 0, among: Names = None
+        self, agent: str, calls: Sequence[Call], *, end: WorkEnd = "answered", cached: int = 0, among: Names = None
     ) -> None:
         """Work was done on a task that was awarded: it earns auctions their allowance.
 
@@ -362,7 +363,7 @@ class Market(Resource):
         if self.allowance is not None:
             incumbent = incumbent_of(self._bidders(among), self._rules.incumbent)
             own = agent == incumbent.name
-            self.allowance.record_work(calls, incumbent.price, own=own, answered=answered, cached=cached)
+            self.allowance.record_work(calls, incumbent.price, own=own, end=end, cached=cached)
 
     def take_over(self, before: Market) -> None:
         """Go on with the allowance of the market before this one, at this one's share."""

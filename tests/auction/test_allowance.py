@@ -330,11 +330,15 @@ def test_work_that_was_done_once_more_earns_nothing_and_is_spent() -> None:
     price = Price(input=10.0, output=10.0, blended=10.0)
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
     allowance = Allowance(share=0.1)
-    allowance.record_work([work], price, answered=False)
+    allowance.record_work([work], price, end="done again")
     assert (allowance.earned, allowance.spent) == (0.0, 1.0)
     dear = replace(work, dollars=50.0)
     allowance.record_work([dear], price, own=True)
     assert (allowance.earned, allowance.spent) == (pytest.approx(5.0), 1.0)
+    allowance.record_work([dear], price, own=True, end="broke off")
+    assert (allowance.earned, allowance.spent) == (pytest.approx(10.0), 1.0), "without a market it breaks off, too"
+    allowance.record_work([dear], price, own=True, end="done again")
+    assert (allowance.earned, allowance.spent) == (pytest.approx(10.0), 51.0), "what follows stands for it"
 
 
 def test_tools_count_as_tokens_of_nobody_and_cost_the_same_whoever_uses_them() -> None:

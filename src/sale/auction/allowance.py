@@ -14,13 +14,15 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from sale.auction.success_model import expected_work
 from sale.auction.value_of_information import PricedBidder
 from sale.types import Bid, Call, Price, Task, TrackRecord, Weights
 
 P = TypeVar("P", bound=PricedBidder)
+WorkEnd = Literal["answered", "broke off", "done again"]
+"""The end of work: its answer counts, or none came of it, or another agent did it once more."""
 
 RECENT = 200
 """Number of past tasks that set the bar for what an auction must be worth."""
@@ -157,21 +159,22 @@ class Allowance:
             self._actual, self._worst = self._actual + dollars, self._worst + outlook.most
 
     def record_work(
-        self, calls: Iterable[Call], price: Price, *, own: bool = False, answered: bool = True, cached: int = 0
+        self, calls: Iterable[Call], price: Price, *, own: bool = False, end: WorkEnd = "answered", cached: int = 0
     ) -> None:
         """Work was done. Only what answered the task stands for work of the incumbent's; what failed is spent.
 
         Args:
             calls: What it took.
             price: The incumbent's: at it the same tokens would have been paid. Tools cost the same whoever uses them.
-            own: Whether the incumbent did it: then it cost what it cost, answered or not.
-            answered: Whether it counts, or was done once more by another agent.
+            own: Whether the incumbent did it: then it cost what it cost, unless another agent did it once more, whose
+                work stands for it.
+            end: Of the work.
             cached: Of the input tokens, those read from a prompt cache.
         """
         for call in calls:
-            if own:
+            if own and end != "done again":
                 self.count(call.dollars, call.dollars)
-            elif not answered:
+            elif end != "answered":
                 self.count(call.dollars, 0.0)
             else:
                 alike = bool(call.tool) or call.usage.total == 0

@@ -107,3 +107,17 @@ async def test_no_auction_is_held_that_cannot_move_a_conversation_because_it_is_
     made = auctioneer(agents, weights=fitted, rules=rules, weigh=kept(tokens))
     auction = await made.hold("test", TASK, Ledger(caps=made.rules.caps), lambda _: None)
     assert auction.held == held
+
+
+@pytest.mark.parametrize(("tokens", "drawn"), [(1_000, True), (100_000, False)])
+async def test_no_agent_is_drawn_that_would_read_a_long_conversation_anew_beyond_the_bound(
+    tokens: int, drawn: bool
+) -> None:
+    """At a dollar for a million tokens, half of it from the cache: $0.0005, or $0.05."""
+    agents = [contractor(name, price=price) for name, price in PRICES.items()]
+    rules = AuctionRules(explore=1.0, explore_dollars=0.01)
+    made = auctioneer(agents, weights=LINE, rules=rules, weigh=kept(tokens))
+    auction = await made.hold("test", TASK, Ledger(caps=made.rules.caps), lambda _: None)
+    assert auction.exploration is not None
+    assert auction.exploration.best == "held"
+    assert (auction.exploration.propensities["new"] > 0.0) == drawn

@@ -215,6 +215,7 @@ class Auctioneer:
             return best, None
         able = self._affordable([bid for bid in contenders if scoring.is_judged(bid)], running.task)
         work = work_ahead(contenders, self.weights, prior_tokens(running.task, looping=self.terms.looping))
+        work = scoring.add_cache_losses(work, self.weigh)
         drawn = exploration.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
         agent = exploration.draw(drawn.propensities, running.auction_id)
         own = scoring.rank(bid for bid in able if bid.agent == agent)

@@ -218,6 +218,13 @@ def publish(rule: ScoringRule) -> ScoringRule:
     return replace(rule, rule=weigh) if isinstance(rule, CacheKept) else weigh
 
 
+def add_cache_losses(work: Mapping[str, float], rule: ScoringRule) -> dict[str, float]:
+    """Add to what agents' work costs, in dollars, what each pays for a lost prompt cache where the rule counts it."""
+    if not isinstance(rule, CacheKept):
+        return dict(work)
+    return {agent: dollars + rule.measure_loss(agent) / 1e6 for agent, dollars in work.items()}
+
+
 def rank(bids: Iterable[Bid]) -> list[Bid]:
     """Bids, best first: smallest C − V; ties go to the cheaper agent, then to the name that sorts first.
 

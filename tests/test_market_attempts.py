@@ -260,6 +260,19 @@ async def test_work_of_the_incumbent_that_was_done_once_more_earns_nothing() -> 
     assert wasted > 0.0
 
 
+@pytest.mark.parametrize(("owed", "answer", "tried"), [(0.0, "wrong", 2), (1.0, "wrong", 1), (1.0, "", 2)])
+async def test_while_overdrawn_no_agent_dearer_than_the_incumbent_follows_a_refused_answer(
+    owed: float, answer: str, tried: int
+) -> None:
+    pool = [agent("small", 0.1, answer), agent("large", 1.0, "right")]
+    rules = AuctionRules(allowance=0.1, attempts=2, incumbent="small")
+    async with Market(pool, rules=rules) as market:
+        assert market.allowance is not None
+        market.allowance.spent = owed
+        result = await market.run("Do it.", verifier=Check(is_right))
+    assert [one.execution.agent for one in (*result.attempts, result)] == ["small", "large"][:tried]
+
+
 async def test_savings_are_counted_against_the_incumbent() -> None:
     pool = [agent("small", 1.0, "right"), agent("middle", 5.0, "right"), agent("large", 10.0, "right")]
     for named, expected in ((None, "large"), ("middle", "middle")):

@@ -17,7 +17,7 @@ from typing import Self, cast
 
 from sale import config
 from sale.agents.admission import Admission
-from sale.agents.attempt import CANCELLED_WORK, attempt_in_order, prepare_all
+from sale.agents.attempt import attempt_in_order, end_of, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
 from sale.agents.own_tools import configured_verifier
@@ -178,16 +178,16 @@ class Market(Resource):
         auction = awarded or await self._hold(task, terms, begun=begun is not None)
         unkept = None if awarded else await self._keep(lambda memory: memory.award(auction))
         try:
-            await attempt_in_order(self._agents, auction, attempts, rules, check, verifier=verifier, observe=observe)
+            await attempt_in_order(
+                self._agents, auction, attempts, rules, check, self.allowance, verifier=verifier, observe=observe
+            )
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
         finally:
             for tried in attempts:
-                end: WorkEnd = "broke off" if tried.execution.mode == CANCELLED_WORK else "answered"
-                end = end if tried is attempts[-1] else "done again"
-                self.record_work(tried.execution.agent, tried.execution.calls, end=end)
+                self.record_work(tried.execution.agent, tried.execution.calls, end=end_of(tried, attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: memory.settle_result(result)))
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from sale.agents.account import keep_calls
 from sale.agents.protocol import Agent, Verifier
+from sale.auction.allowance import Allowance, WorkEnd, incumbent_of, prior_tokens, work_ahead
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
 from sale.auction.following import BROKE_OFF, find_handed_in, following
 from sale.auction.foreign import await_foreign
@@ -65,6 +66,7 @@ async def attempt_in_order(
     attempts: list[Attempt],
     rules: AuctionRules,
     check: CheckErrors,
+    allowance: Allowance | None = None,
     *,
     verifier: Verifier | None,
     observe: Observer,
@@ -78,17 +80,28 @@ async def attempt_in_order(
             the one whose answer is handed in is put last.
         rules: Say how many there may be, and what a failure costs.
         check: How often a check of answers is wrong.
+        allowance: While it is overdrawn, no agent dearer than the incumbent follows a refused answer.
         verifier: Says whether an answer is right.
         observe: Told of each step.
     """
+    incumbent = incumbent_of(tuple(agents.values()), rules.incumbent).name
+    work = work_ahead(auction.contenders, auction.weights, prior_tokens(auction.task))
     bid: Bid | None = auction.winner
     while bid is not None:
         await attempt(agents[bid.agent], auction.task, bid, attempts, verifier=verifier, observe=observe)
-        bid = following(auction, attempts, rules, check)
+        able = None if allowance is None else allowance.pick_affordable(auction.contenders, work, incumbent)
+        bid = following(auction, attempts, rules, check, able)
         if bid is not None:
             observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
     if (kept := find_handed_in(attempts)) is not None:
         attempts.sort(key=lambda one: one is kept)
+
+
+def end_of(tried: Attempt, attempts: Sequence[Attempt]) -> WorkEnd:
+    """Return the end of an attempt among all of them, of which the last is the one that counts."""
+    if tried is not attempts[-1]:
+        return "done again"
+    return "broke off" if tried.execution.mode == CANCELLED_WORK else "answered"
 
 
 async def _work(agent: Agent, task: Task, bid: Bid, calls: Sequence[Call], observe: Observer) -> Execution:

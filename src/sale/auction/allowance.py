@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -134,6 +134,18 @@ class Allowance:
     def reserved(self) -> float:
         """Dollars set aside for auctions under way here."""
         return self._reserved
+
+    def pick_affordable(self, bids: Sequence[Bid], work: Mapping[str, float], incumbent: str) -> Sequence[Bid]:
+        """While it is overdrawn: the bids of agents expected to cost no more than the incumbent; else all bids.
+
+        Args:
+            bids: Of the agents.
+            work: By agent, what its work is expected to cost.
+            incumbent: Its name; where it has not bid, all may be awarded.
+        """
+        if self.balance >= 0.0:
+            return bids
+        return [bid for bid in bids if work[bid.agent] <= work.get(incumbent, math.inf)]
 
     def reserve(self, outlook: Outlook) -> bool:
         """Decide whether an auction is held; if so, set the most it can cost aside until `settle`."""

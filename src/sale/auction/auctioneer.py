@@ -11,7 +11,6 @@ The auctioneer knows bidders, jurors and a memory by the protocols beside it; wh
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -202,11 +201,11 @@ class Auctioneer:
 
     def _affordable(self, bids: Sequence[Bid], task: Task) -> Sequence[Bid]:
         """While the allowance is overdrawn: those of agents that are expected to cost no more than the incumbent."""
-        if self.allowance is None or self.allowance.balance >= 0.0:
+        if self.allowance is None:
             return bids
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
-        most = work.get(incumbent_of(self.bidders, self.rules.incumbent).name, math.inf)
-        return [bid for bid in bids if work[bid.agent] <= most] or bids
+        incumbent = incumbent_of(self.bidders, self.rules.incumbent).name
+        return self.allowance.pick_affordable(bids, work, incumbent) or bids
 
     def _drawn(self, running: _RunningAuction, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
         """The bid that is awarded: the best, or, for the share of awards that explores, one that is drawn."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sale.auction.attempt_order import MICRO, next_to_try
 from sale.types import Attempt, Auction, AuctionRules, Bid, CheckErrors
@@ -16,7 +16,13 @@ def find_handed_in(attempts: Sequence[Attempt]) -> Attempt | None:
     return next((one for one in reversed(attempts) if one.outcome.judged_by != BROKE_OFF), None)
 
 
-def following(auction: Auction, attempts: Sequence[Attempt], rules: AuctionRules, check: CheckErrors) -> Bid | None:
+def following(
+    auction: Auction,
+    attempts: Sequence[Attempt],
+    rules: AuctionRules,
+    check: CheckErrors,
+    able: Collection[Bid] | None = None,
+) -> Bid | None:
     """The bid that is awarded the task after some attempts; `None` where what there is stands.
 
     Args:
@@ -24,6 +30,7 @@ def following(auction: Auction, attempts: Sequence[Attempt], rules: AuctionRules
         attempts: So far, at least one.
         rules: Say how many there may be, and what a failure costs.
         check: How often a check of answers is wrong.
+        able: Bids that the allowance lets be awarded while there is an answer to hand in; all unless given.
     """
     last, left = attempts[-1], rules.attempts - len(attempts)
     if last.outcome.verdict != "failure" or left < 1:
@@ -31,8 +38,11 @@ def following(auction: Auction, attempts: Sequence[Attempt], rules: AuctionRules
     tried = [one.execution.agent for one in attempts]
     kept = find_handed_in(attempts)
     broken = [one.execution.agent for one in attempts if one.outcome.judged_by == BROKE_OFF]
+    bids = auction.contenders
+    if kept is not None and able is not None:
+        bids = tuple(bid for bid in bids if bid.agent in tried or bid in able)
     return next_to_try(
-        auction.contenders,
+        bids,
         tried,
         auction.weights,
         left,

@@ -114,9 +114,9 @@ class Allowance:
     _recent: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def follow(self, before: Allowance) -> Allowance:
-        """Return the allowance of a market that takes another's place: the balance so far, at this share.
+        """Return the allowance to go on with after an earlier one: its balance, at this share.
 
-        Where there was no limit nothing was earned, but all was spent, which is no debt: that begins at 0.
+        Without a limit nothing was earned and all was spent. That must not count as a debt: the balance begins at 0.
         """
         if math.isinf(before.share) and math.isfinite(self.share):
             self.begun = True

@@ -12,6 +12,7 @@ from sale import Contractor, FunctionAgent, Market, Price, Task
 from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out
 from sale.agents.adapters.plans import FixedPlan
 from sale.agents.protocol import Verifier
+from sale.auction.allowance import WorkEnd
 from sale.config import AgentSettings
 from sale.memory.records import Record
 from sale.memory.store import AuctionMemory
@@ -84,8 +85,8 @@ async def test_calls_that_were_answered_are_on_record_and_known_to_the_allowance
     agent, stuck = sampling(answers=1)
     told: list[Call] = []
 
-    def record_work(agent: str, calls: Sequence[Call], *, answered: bool) -> None:
-        assert (agent, answered) == ("a", False)
+    def record_work(agent: str, calls: Sequence[Call], *, end: WorkEnd) -> None:
+        assert (agent, end) == ("a", "broke off")
         told.extend(calls)
 
     async with Market([agent], rules=AuctionRules(allowance=1.0), memory=opener_in(tmp_path)) as market:

@@ -17,7 +17,7 @@ from typing import Self, cast
 
 from sale import config
 from sale.agents.admission import Admission
-from sale.agents.attempt import CANCELLED_WORK, attempt_in_order, prepare_all
+from sale.agents.attempt import attempt_in_order, end_of, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
 from sale.agents.own_tools import configured_verifier
@@ -29,7 +29,7 @@ from sale.agents.tools.sandbox import open_sandbox
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
-from sale.auction.allowance import Allowance, incumbent_of
+from sale.auction.allowance import Allowance, WorkEnd, incumbent_of
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
 from sale.auction.events import Observer, ignore
@@ -168,7 +168,7 @@ class Market(Resource):
                 before anything was spent. A failed execution does not raise: it is in the result. Nor does a memory
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
-        began, verifier, most = time.monotonic(), verifier or self.verifier, self._rules.attempts
+        began, verifier, rules = time.monotonic(), verifier or self.verifier, self._rules
         check, attempts = await self.check_errors(verifier), list[Attempt]()
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
         memory = None if auction_id is None else await self.memory()
@@ -178,15 +178,16 @@ class Market(Resource):
         auction = awarded or await self._hold(task, terms, begun=begun is not None)
         unkept = None if awarded else await self._keep(lambda memory: memory.award(auction))
         try:
-            await attempt_in_order(self._agents, auction, attempts, most, check, verifier=verifier, observe=observe)
+            await attempt_in_order(
+                self._agents, auction, attempts, rules, check, self.allowance, verifier=verifier, observe=observe
+            )
         except asyncio.CancelledError:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
             raise
         finally:
             for tried in attempts:
-                answered = tried is attempts[-1] and tried.execution.mode != CANCELLED_WORK
-                self.record_work(tried.execution.agent, tried.execution.calls, answered=answered)
+                self.record_work(tried.execution.agent, tried.execution.calls, end=end_of(tried, attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._keep(lambda memory: memory.settle_result(result)))
 
@@ -353,7 +354,7 @@ class Market(Resource):
         return self._prior if used is None else used.weights
 
     def record_work(
-        self, agent: str, calls: Sequence[Call], *, answered: bool = True, cached: int = 0, among: Names = None
+        self, agent: str, calls: Sequence[Call], *, end: WorkEnd = "answered", cached: int = 0, among: Names = None
     ) -> None:
         """Work was done on a task that was awarded: it earns auctions their allowance.
 
@@ -362,13 +363,12 @@ class Market(Resource):
         if self.allowance is not None:
             incumbent = incumbent_of(self._bidders(among), self._rules.incumbent)
             own = agent == incumbent.name
-            self.allowance.record_work(calls, incumbent.price, own=own, answered=answered, cached=cached)
+            self.allowance.record_work(calls, incumbent.price, own=own, end=end, cached=cached)
 
     def take_over(self, before: Market) -> None:
         """Go on with the allowance of the market before this one, at this one's share."""
         if self.allowance is not None and before.allowance is not None:
-            before.allowance.share = self.allowance.share
-            self.allowance = before.allowance
+            self.allowance = self.allowance.follow(before.allowance)
 
     async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
         """Add up what the work cost, compare with always using the incumbent, and put it on record.

@@ -114,6 +114,11 @@ class CompletedOutcomes:
     """(T, N) what the work of the bid's author costs on average, in dollars."""
     notes: tuple[str, ...]
 
+    def take(self, rows: Ints | Bools) -> CompletedOutcomes:
+        """Those of some auctions."""
+        held: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: part[rows] for name, part in held.items() if isinstance(part, np.ndarray)})
+
 
 def tabulate(examples: Sequence[Example]) -> Table:
     """Examples to arrays; those without a bid are left out.

@@ -57,8 +57,8 @@ class Parity:
         return Answer(probability=0.8 if int(question.task.text.split()[1]) % 2 == 0 else 0.1)
 
 
-async def fill(path: Path, seats: Sequence[Seat] = ()) -> None:
-    """Half the tasks by each agent: a market of both would give all of them to the cheap one."""
+async def fill(path: Path, seats: Sequence[Seat] = (), *, together: bool = False) -> None:
+    """Every task by each agent, as a market of both would give all of them to the cheap one; then by that, if told."""
 
     async def opener() -> AuctionMemory:
         return await AuctionMemory.open(path, embedder=MiniLMEmbedder())
@@ -66,8 +66,9 @@ async def fill(path: Path, seats: Sequence[Seat] = ()) -> None:
     async def right(task: Task, answer: str) -> bool:
         return answer == str(2 * int(task.text.split()[1]))
 
-    for name, price in (("small", 0.1), ("large", 1.0)):
-        async with Market([agent(name, price)], seats=seats, memory=opener) as market:
+    alone = [[agent("small", 0.1)], [agent("large", 1.0)]]
+    for pool in [*alone, [agent("small", 0.1), agent("large", 1.0)]][: 3 if together else 2]:
+        async with Market(pool, seats=seats, memory=opener) as market:
             for number in range(TASKS):
                 await market.run(f"Add {number} and {number}.", verifier=Check(right))
 
@@ -173,7 +174,7 @@ def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
 
 def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
     (tmp_path / "sale.toml").write_text(SETTINGS, encoding="utf-8")
-    asyncio.run(fill(tmp_path / "memory.sqlite3"))
+    asyncio.run(fill(tmp_path / "memory.sqlite3", together=True))
     shell = Shell(tmp_path)
 
     def told(*arguments: str) -> dict[str, float | str]:

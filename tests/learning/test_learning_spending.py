@@ -415,7 +415,7 @@ def test_an_explored_market_compares_agents_by_what_they_solve() -> None:
 
 
 def two_rates(count: int, *, both: bool, start: int = 0) -> list[Example]:
-    """A cheap agent that solves half, and a dear one that solves nine of ten; each task with the bids of both or one."""
+    """A cheap agent that solves half, and a dear one that solves nine of ten; a task has bids of both or one."""
     rng = np.random.default_rng(1)
     rates, dollars, prices = {"cheap": 0.5, "dear": 0.9}, {"cheap": 0.001, "dear": 0.02}, {"cheap": 0.1, "dear": 2.0}
     found: list[Example] = []

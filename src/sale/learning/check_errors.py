@@ -14,7 +14,8 @@ the completed counts. Their intervals are in `check_intervals`, as they need Sci
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,16 @@ def estimate_errors(history: CheckHistory, prior: CheckErrors) -> CheckErrors:
         right, wrong = right_passed + right_failed, wrong_passed + wrong_failed
         share = (right + 1.0) / (right + wrong + 2.0)
     return CheckErrors(false_pass=pass_rate, false_fail=fail_rate, evidence=prior.evidence, dollars=prior.dollars)
+
+
+def usual_errors(answers: Sequence[CheckedAnswer], prior: CheckErrors) -> CheckErrors:
+    """The errors of the check that has judged most answers; the prior where none has."""
+    counts = Counter(one.check for one in answers)
+    return (
+        estimate_errors(CheckHistory.of(answers, max(counts, key=lambda name: counts[name])), prior)
+        if counts
+        else prior
+    )
 
 
 def _right(right: float, wrong: float) -> float:

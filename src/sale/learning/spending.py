@@ -122,8 +122,8 @@ MATCH = MatchBestAgent()
 class SpendCurve:
     """Success and cost of awards by the worth of a solved task, by models that had not seen the task.
 
-    Of tasks with bids of several agents, if there are several. W worths by G different tasks; of the auctions of one task text the sums. Where every task is auctioned, auctions
-    come on top: no worth makes them cheaper.
+    Of tasks with bids of several agents, if there are several. W worths by G different tasks; of the auctions of one
+    task text the sums. Where every task is auctioned, auctions come on top: no worth makes them cheaper.
     """
 
     worths: Floats

@@ -73,7 +73,10 @@ async def test_every_attempt_is_known_and_the_first_was_awarded(memory: AuctionM
     await memory.settle("x", last.execution, last.outcome, earlier=earlier)
     (found,) = await memory.examples()
     assert found.winner == "a"
-    assert found.work == {"a": Worked(success=False, dollars=1.0), "c": Worked(success=True, dollars=12.0)}
+    assert found.work == {
+        "a": Worked(success=False, dollars=1.0),
+        "c": Worked(success=True, dollars=12.0, after=("a",)),
+    }
 
 
 async def test_since_some_moment(memory: AuctionMemory):

@@ -12,6 +12,8 @@ Several shares are bet on both sides, and R is their mean. A miscalibration smal
 
 For each juror the bet goes by its score: on success where the score is above its mean, on failure where it is below. It
 pays if the score says more than the model makes of it; the opposite bet pays if it says less.
+
+Work that follows failed work is on a task that is harder than it looks, and P̂ is what the model then expects.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+import numpy as np
+
+from sale.auction.difficulty import spread_by_difficulty, update_by_failures
 from sale.auction.scoring import MAX_SCORE
 from sale.auction.success_model import chance, juror_feature, strategy_told
 from sale.errors import InputError
@@ -105,11 +110,26 @@ def drift(
 
 def _judged(examples: Iterable[Example], model: SuccessModel) -> Iterator[_JudgedExecution]:
     for example in examples:
+        expected = {bid.agent: _expected(bid, model) for bid in example.bids if bid.agent in example.work}
         for bid in example.bids:
             if (work := example.work.get(bid.agent)) is not None:
-                told = strategy_told(bid.strategy, bid.scores)
-                chances = chance(model, bid.agent, strategy=told, scores=bid.scores, track=bid.track)
+                failed = [expected[agent] for agent in work.after if agent in expected]
+                chances = _after_failures(expected[bid.agent], failed, model.difficulty)
                 yield _JudgedExecution(auction=example.auction_id, bid=bid, success=work.success, chance=chances)
+
+
+def _expected(bid: Bid, model: SuccessModel) -> float:
+    """The model's P̂ of a bid, with nothing known of the task's difficulty."""
+    told = strategy_told(bid.strategy, bid.scores)
+    return chance(model, bid.agent, strategy=told, scores=bid.scores, track=bid.track)
+
+
+def _after_failures(expected: float, failed: Sequence[float], difficulty: float) -> float:
+    """The chance of work on a task at which agents who had these chances have failed: it is harder than it looks."""
+    if not failed:
+        return expected
+    by_difficulty = spread_by_difficulty(np.array(expected), np.array(difficulty))
+    return float(by_difficulty @ update_by_failures(failed, difficulty))
 
 
 def _agent_finding(

@@ -126,14 +126,19 @@ def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Wo
     place = (executions.c.auction, executions.c.position)
     done = select(*place, executions.c.agent, latest_verdict_on_work()).where(executions.c.auction.in_(keys))
     work: dict[int, dict[str, Worked]] = {}
+    failed: dict[int, list[str]] = {}
     for auction, number, agent, verdict in connection.execute(done.order_by(*place)).all():
         if verdict not in {SUCCESS, FAILURE}:
             continue
         own = work.setdefault(auction, {})
-        before = own.get(agent, Worked(success=False, dollars=0.0))
+        refused = failed.setdefault(auction, [])
+        before = own.get(agent, Worked(success=False, dollars=0.0, after=tuple(refused)))
+        if verdict == FAILURE and agent not in refused:
+            refused.append(agent)
         cost = dollars.get((auction, number))
         own[agent] = Worked(
             success=before.success or verdict == SUCCESS,
             dollars=None if cost is None or before.dollars is None else before.dollars + cost,
+            after=before.after,
         )
     return work

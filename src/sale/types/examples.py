@@ -15,6 +15,8 @@ class Worked:
     success: bool
     dollars: float | None
     """Cost of the work, without the auction; `None` where it is not known."""
+    after: tuple[str, ...] = ()
+    """The agents whose work on the task had failed before, so that this one followed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

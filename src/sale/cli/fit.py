@@ -23,6 +23,7 @@ from sale.learning.fit import fit as fit_weights
 from sale.learning.objectives import BaseObjective, objective_of
 from sale.learning.refit_trigger import RefitTrigger, check_refit
 from sale.learning.spending import BEYOND, MatchBestAgent, SpendShare, Wanted
+from sale.learning.verdicts import weigh_verdicts
 from sale.types import AuctionRules, CheckErrors, WeightSet
 
 
@@ -109,7 +110,8 @@ def fit(**options: Unpack[_FitOptions]) -> None:
 async def _due(settings: config.Settings, since: datetime | None) -> RefitTrigger:
     async with enter_memory(settings) as memory:
         used, later = await in_force(memory, settings)
-        return check_refit(await memory.examples(since), used, later)
+        answers, errors = await memory.checked_answers(), settings.auction.check
+        return check_refit(await memory.examples(since), used, weigh_verdicts(later, answers, errors))
 
 
 def _objective(learning: config.LearningSettings, named: str | None) -> BaseObjective:
@@ -152,12 +154,12 @@ async def _fit(settings: config.Settings, since: datetime | None, options: _FitO
                 hint="Run tasks with a verifier, or say how they came out with `sale feedback`.",
             )
         used = (await in_force(memory, settings))[0]
-        check = usual_errors(await memory.checked_answers(), settings.auction.check)
+        answers, errors = await memory.checked_answers(), settings.auction.check
         stamp = since.date().isoformat() if since else None
         found = fit_weights(
-            examples,
+            weigh_verdicts(examples, answers, errors),
             objective,
-            worth=_asked(options, used, settings.auction, check),
+            worth=_asked(options, used, settings.auction, usual_errors(answers, errors)),
             folds=options["folds"],
             seed=options["seed"],
             since=stamp,

@@ -210,7 +210,7 @@ class PastOutcomes:
             works=np.where(table.present, works, np.inf),
             success=np.clip(completed.success, 0.0, 1.0),
             dollars=completed.dollars,
-            spread=likeliest_spread(chance, table.success == 1.0, known),
+            spread=likeliest_spread(chance, table.success, known),
         )
 
     def by_task(self, values: Floats) -> Floats:

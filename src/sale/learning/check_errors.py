@@ -72,8 +72,8 @@ def estimate_errors(history: CheckHistory, prior: CheckErrors) -> CheckErrors:
         return prior
     pass_rate, fail_rate, share = prior.false_pass, prior.false_fail, 0.5
     for _ in range(STEPS):
-        passed_right = history.passed * _right(share * (1.0 - fail_rate), (1.0 - share) * pass_rate)
-        failed_right = history.failed * _right(share * fail_rate, (1.0 - share) * (1.0 - pass_rate))
+        passed_right = history.passed * chance_right(share * (1.0 - fail_rate), (1.0 - share) * pass_rate)
+        failed_right = history.failed * chance_right(share * fail_rate, (1.0 - share) * (1.0 - pass_rate))
         right_passed, right_failed = history.passed_right + passed_right, history.failed_right + failed_right
         wrong_passed = history.passed_wrong + history.passed - passed_right
         wrong_failed = history.failed_wrong + history.failed - failed_right
@@ -94,7 +94,7 @@ def usual_errors(answers: Sequence[CheckedAnswer], prior: CheckErrors) -> CheckE
     )
 
 
-def _right(right: float, wrong: float) -> float:
+def chance_right(right: float, wrong: float) -> float:
     """The chance to be right, from two likelihoods; one half where neither is possible."""
     return right / (right + wrong) if right + wrong > 0.0 else 0.5
 

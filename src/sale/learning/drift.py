@@ -73,7 +73,7 @@ class _JudgedExecution:
 
     auction: str
     bid: Bid
-    success: bool
+    success: float
     chance: float
 
 
@@ -115,7 +115,8 @@ def _judged(examples: Iterable[Example], model: SuccessModel) -> Iterator[_Judge
             if (work := example.work.get(bid.agent)) is not None:
                 failed = [expected[agent] for agent in work.after if agent in expected]
                 chances = _after_failures(expected[bid.agent], failed, model.difficulty)
-                yield _JudgedExecution(auction=example.auction_id, bid=bid, success=work.success, chance=chances)
+                success = float(work.success) if work.right is None else work.right
+                yield _JudgedExecution(auction=example.auction_id, bid=bid, success=success, chance=chances)
 
 
 def _expected(bid: Bid, model: SuccessModel) -> float:
@@ -170,16 +171,16 @@ def _finding(
         noticed=looked[-1].auction,
         outcomes=len(looked),
         expected=fmean(one.chance for one in told),
-        observed=fmean(float(one.success) for one in told),
+        observed=fmean(one.success for one in told),
         evidence=evidence,
     )
 
 
-def alarm(bets: Sequence[tuple[float, float, bool]], run_length: float, tolerance: float) -> tuple[int | None, float]:
+def alarm(bets: Sequence[tuple[float, float, float]], run_length: float, tolerance: float) -> tuple[int | None, float]:
     """The first outcome at which R passes `run_length`, and R there; `None` if it never does, and the last R.
 
     Args:
-        bets: For each outcome a factor in [−1, 1] known beforehand, P̂, and whether it was a success.
+        bets: For each outcome a factor in [−1, 1] known beforehand, P̂, and 1 for a success, 0 for a failure.
         run_length: The threshold.
         tolerance: Subtracted from every win, and added to every loss.
     """
@@ -188,7 +189,7 @@ def alarm(bets: Sequence[tuple[float, float, bool]], run_length: float, toleranc
     for place, (factor, chances, success) in enumerate(bets):
         for stake, held in sums.items():
             share = stake * factor / (1.0 + tolerance)  # no bet can lose more than all
-            gain = share * (float(success) - chances) - abs(share) * tolerance
+            gain = share * (success - chances) - abs(share) * tolerance
             sums[stake] = (1.0 + held) * (1.0 + gain)
         total = fmean(sums.values())
         if total >= run_length:

@@ -13,7 +13,8 @@ from sale.types import UNVERIFIED, CheckedAnswer
 LATEST = 2_000
 """Auctions that are read, the latest: a check may have been mended since."""
 USER = "user"
-PATCH = "patch"
+CERTAIN = UNVERIFIED | {"patch"}
+"""Values of `judged_by` that are no check which could be wrong: a patch that does not apply is none."""
 JUDGED = ("success", "failure")
 
 
@@ -46,6 +47,6 @@ def read_checked_answers(connection: Connection, tenants: Collection[str] | None
                 before = found[at]
                 right = verdict == JUDGED[0] if verdict in JUDGED else None
                 found[at] = CheckedAnswer(check=before.check, passed=before.passed, right=right)
-        elif judged_by not in {*UNVERIFIED, PATCH} and verdict in JUDGED:
+        elif judged_by not in CERTAIN and verdict in JUDGED:
             found[at] = CheckedAnswer(check=judged_by, passed=verdict == JUDGED[0])
     return tuple(found.values())

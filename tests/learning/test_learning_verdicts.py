@@ -27,8 +27,9 @@ def judged(count: int, told: float, seed: int = 0) -> tuple[list[Example], list[
             right = bool(rng.random() < rate)
             passed = bool(rng.random() < (1.0 - WEAK.false_fail if right else WEAK.false_pass))
             known = passed and rng.random() < told
-            said = {"success": right, "check": None} if known else {"success": passed, "check": "tests"}
-            work[agent] = Worked(dollars=DOLLARS[agent], **said)
+            work[agent] = Worked(
+                success=right if known else passed, dollars=DOLLARS[agent], check=None if known else "tests"
+            )
             answers.append(CheckedAnswer(check="tests", passed=passed, right=right if known else None))
         bids = tuple(bid(agent, 1000.0 * DOLLARS[agent], entropy=None) for agent in TRUE)
         examples.append(Example(auction_id=f"{number}", task=f"t{number}", bids=bids, winner="cheap", work=work))

@@ -39,7 +39,7 @@ def followers(count: int, rate: float) -> tuple[list[Example], SuccessModel]:
             work["large"] = Worked(success=bool(rng.random() < able["large"][hard]), dollars=0.02, after=("small",))
         bids = tuple(bid(name, entropy=None) for name in rates)
         found.append(Example(auction_id=f"{number}", task=f"t{number}", bids=bids, winner="small", work=work))
-    return found, replace(model, intercepts=model.intercepts | {"large": float(np.log(4.0))})
+    return found, replace(model, intercepts={**model.intercepts, "large": float(np.log(4.0))})
 
 
 def test_an_agent_that_follows_failures_is_not_taken_to_do_worse() -> None:

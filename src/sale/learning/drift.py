@@ -110,22 +110,22 @@ def drift(
 
 def _judged(examples: Iterable[Example], model: SuccessModel) -> Iterator[_JudgedExecution]:
     for example in examples:
-        expected = {bid.agent: _expected(bid, model) for bid in example.bids if bid.agent in example.work}
+        expected = {bid.agent: _chance_of_bid(bid, model) for bid in example.bids if bid.agent in example.work}
         for bid in example.bids:
             if (work := example.work.get(bid.agent)) is not None:
                 failed = [expected[agent] for agent in work.after if agent in expected]
-                chances = _after_failures(expected[bid.agent], failed, model.difficulty)
+                chances = _chance_after_failures(expected[bid.agent], failed, model.difficulty)
                 success = float(work.success) if work.right is None else work.right
                 yield _JudgedExecution(auction=example.auction_id, bid=bid, success=success, chance=chances)
 
 
-def _expected(bid: Bid, model: SuccessModel) -> float:
+def _chance_of_bid(bid: Bid, model: SuccessModel) -> float:
     """The model's P̂ of a bid, with nothing known of the task's difficulty."""
     told = strategy_told(bid.strategy, bid.scores)
     return chance(model, bid.agent, strategy=told, scores=bid.scores, track=bid.track)
 
 
-def _after_failures(expected: float, failed: Sequence[float], difficulty: float) -> float:
+def _chance_after_failures(expected: float, failed: Sequence[float], difficulty: float) -> float:
     """The chance of work on a task at which agents who had these chances have failed: it is harder than it looks."""
     if not failed:
         return expected

@@ -20,7 +20,7 @@ from sale.learning.spending import (
     Wanted,
     best_agent_cost,
     best_agent_price,
-    comparable,
+    contests,
     worth_of,
 )
 from sale.learning.utility import with_worth
@@ -142,7 +142,7 @@ def _worth_note(table: Table, worth: float, wanted: SpendShare | MatchBestAgent)
     best = f"the best agent alone would (${best_agent_cost(table):.3g} a task)"
     if isinstance(wanted, SpendShare):
         why = f"work is to cost {wanted.share:.0%} of what {best}"
-    elif not comparable(table).any():
+    elif not contests(table).any():
         why = (
             f"{wanted.beyond:g} times what the best agent alone pays for one (${best_agent_price(table):.3g}); what it "
             "takes to solve as many as that agent cannot be found, as no task on record has bids of several agents"

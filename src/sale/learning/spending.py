@@ -76,7 +76,7 @@ class SpendShare:
     hold: Holding = "worthwhile"
     """When the market holds an auction (`auction.hold`)."""
     check: CheckErrors = PERFECT
-    """How often the check that detects failures is wrong."""
+    """Error rates of the check that detects failures."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0.0):
@@ -103,7 +103,7 @@ class MatchBestAgent:
     """A solved task more may always cost so many times what the best agent alone pays for one; 0: nothing is bought
     beyond the match."""
     check: CheckErrors = PERFECT
-    """How often the check that detects failures is wrong."""
+    """Error rates of the check that detects failures."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.beyond) and self.beyond >= 0.0):
@@ -160,7 +160,7 @@ def spend_curve(
         hold: When an auction is held.
         check: How often the check that finds failures is wrong.
     """
-    whole, rows = table, comparable(table)
+    whole, rows = table, contests(table)
     table, prospects, completed = table.take(rows), prospects.take(rows), completed.take(rows)
     group = np.unique(table.group, return_inverse=True)[1]
     works = prospects.works[table.present & (prospects.works > 0.0)] / MICRO
@@ -186,7 +186,7 @@ def spend_curve(
     )
 
 
-def comparable(table: Table) -> Bools:
+def contests(table: Table) -> Bools:
     """(T,) tasks with bids of several agents, where there are several: on others no award depends on a worth."""
     several = np.array([len(set(row[row >= 0].tolist())) > 1 for row in table.author], np.bool_)
     return several if len(table.agents) > 1 else np.ones_like(several)

@@ -191,6 +191,24 @@ def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
     assert told("--beyond", "0")["beyond"] == told("--spend", "match")["beyond"] == 0.0
 
 
+def test_a_fit_counts_with_the_errors_of_the_check(shell: Shell, tmp_path: Path) -> None:
+    """The small agent passes half the time; where the check passes half of what is wrong, it solves next to nothing."""
+    place = json.dumps(str(shell.folder / "memory.sqlite3"))
+    weak = SETTINGS.replace('"memory.sqlite3"', place) + "[auction]\nattempts = 2\n[auction.check]\nfalse_pass = 0.5\n"
+    (tmp_path / "weak.toml").write_text(weak, encoding="utf-8")
+
+    def fitted(*arguments: str) -> tuple[dict[str, float | str], float]:
+        done = shell("fit", "--json", *arguments)
+        assert done.code == 0, done.err
+        found = json.loads(done.out)["weights"]
+        return found["training"]["settings"], found["weights"]["model"]["rates"]["small"]
+
+    (plain, rate), (knowing, lower) = fitted(), fitted("--config", str(tmp_path / "weak.toml"))
+    assert "false_pass" not in plain
+    assert knowing["false_pass"] == 0.5
+    assert lower < rate - 0.2
+
+
 def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: Path) -> None:
     prior = shell("weights", "show")
     assert prior.code == 0, prior.err

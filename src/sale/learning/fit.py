@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sale.auction.attempt_order import PERFECT
 from sale.errors import InputError
 from sale.learning.dataset import Table
 from sale.learning.heldout import HeldOut, measures
@@ -115,6 +116,8 @@ def fit_to(
             settings |= {"spend": wanted, "attempts": float(worth.attempts)}
             if isinstance(worth, MatchBestAgent):
                 settings["beyond"] = worth.beyond
+            if worth.check != PERFECT:
+                settings |= {"false_pass": worth.check.false_pass, "false_fail": worth.check.false_fail}
             notes.append(_worth_note(table, value, worth))
     settings |= how.parameters
     if final.gap is not None:

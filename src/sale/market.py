@@ -169,7 +169,7 @@ class Market(Resource):
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
         began, verifier, rules = time.monotonic(), verifier or self.verifier, self._rules
-        check, attempts = await self.check_errors(verifier), list[Attempt]()
+        check, attempts = await self.check_errors(verifier, tenant), list[Attempt]()
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
         memory = None if auction_id is None else await self.memory()
         begun = await memory.take_up(auction_id, self._agents) if auction_id and memory else None
@@ -281,13 +281,13 @@ class Market(Resource):
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
         await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
-    async def check_errors(self, verifier: Verifier | None) -> CheckErrors:
+    async def check_errors(self, verifier: Verifier | None, tenant: str | None = None) -> CheckErrors:
         """Return the error rates of a verifier: those of the rules, moved by feedback on answers it has judged."""
-        memory = await self.memory() if self._rules.attempts > 1 and verifier is not None else None
-        if memory is None:
+        name: str | None = getattr(verifier, "judged_by", None)
+        if self._rules.attempts < 2 or name is None or (memory := await self.memory()) is None:
             return self._rules.check
-        history = CheckHistory.of(await memory.checked_answers(), getattr(verifier, "judged_by", None))
-        return estimate_errors(history, self._rules.check)
+        answers = await memory.checked_answers(memory.countable_tenants(tenant or DEFAULT))
+        return estimate_errors(CheckHistory.of(answers, name), self._rules.check)
 
     async def memory(self) -> AuctionMemory | None:
         """The auction memory, opened; `None` where the market has none."""

@@ -27,6 +27,7 @@ from sale.cli.tables import make_table
 from sale.cli.weights_in_force import in_force
 from sale.errors import InputError
 from sale.learning.drift import DriftFinding, drift
+from sale.learning.verdicts import weigh_verdicts
 from sale.learning.weight_terms import explain_decision, list_terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
@@ -170,7 +171,12 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
 def check(config_file: Path | None, *, as_json: bool) -> None:
     """Check the weights in use by the outcomes since they were made. Proposes a refit; changes nothing."""
     settings = config.load(config_file)
-    used, examples = with_memory(config_file, lambda memory: in_force(memory, settings))
+
+    async def both(memory: AuctionMemory) -> tuple[WeightSet | None, Sequence[Example]]:
+        used, later = await in_force(memory, settings)
+        return used, weigh_verdicts(later, await memory.checked_answers(), settings.auction.check)
+
+    used, examples = with_memory(config_file, both)
     if used is None:
         raise InputError(
             "the default weights are in use: they are a prior, and claim nothing that could be checked",

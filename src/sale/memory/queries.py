@@ -45,8 +45,17 @@ def read_verdicts(connection: Connection, auction_ids: Sequence[str]) -> dict[st
 
 def latest_verdict_on_work() -> Any:  # noqa: ANN401
     """The verdict that counts for one execution, as a column of a query over `executions`."""
+    return _latest_on_work(outcomes.c.verdict)
+
+
+def latest_judge_of_work() -> Any:  # noqa: ANN401
+    """The judge whose verdict counts for one execution, likewise."""
+    return _latest_on_work(outcomes.c.judged_by)
+
+
+def _latest_on_work(column: Any) -> Any:  # noqa: ANN401
     mine = and_(outcomes.c.auction == executions.c.auction, outcomes.c.execution == executions.c.position)
-    newest = select(outcomes.c.verdict).where(mine).order_by(outcomes.c.position.desc()).limit(1)
+    newest = select(column).where(mine).order_by(outcomes.c.position.desc()).limit(1)
     return newest.correlate(executions).scalar_subquery()
 
 

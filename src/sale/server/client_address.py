@@ -49,7 +49,7 @@ def is_direct(scope: Scope) -> bool:
 
 @lru_cache(64)  # a client says the same each time
 def is_own_place(place: str) -> bool:
-    """Return whether a `Host`, or an origin, names this machine. Another name may be a page's that was made to point here."""
+    """Return whether a `Host`, or an origin, names this machine: another one may have been made to point here."""
     try:
         host = urlsplit(place if "//" in place else f"//{place}").hostname
     except ValueError:

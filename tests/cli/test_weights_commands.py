@@ -202,6 +202,8 @@ def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: 
     named = ("--config", str(tmp_path / "own.toml"))
     assert "has weights of its own" in shell("weights", "show", *named).out
     assert json.loads(shell("weights", "show", *named, "--json").out)["weights"] is None
+    assert "has weights of its own" in shell("weights", "list", *named).out
+    assert "has weights of its own" not in shell("weights", "list").out
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,22 @@ def test_weights_are_used_and_rolled_back(site: Served) -> None:
     site.post("/weights/use", "/weights", version="default")
 
 
+def test_weights_of_the_settings_decide_and_no_version(tmp_path: Path) -> None:
+    own = Weights(cost=1.0, entropy=0.0, jurors={}, source="/home/me/sale.toml")
+    training = Training(objective="utility", auctions=4, judged=3, held_out={})
+    with Served(tmp_path, weights=own) as site:
+        for _ in range(2):
+            kept = site.remembered(lambda memory: memory.add_weights(own, training))
+        site.remembered(lambda memory: memory.use_weights(kept.version))
+        text = site.page("/weights?check=1")
+    assert "weights of your own" in text
+    assert "/home/me/sale.toml" in text
+    assert "decided by <strong>version" not in text
+    assert 'class="tag win"' not in text
+    assert "/weights/use" not in text
+    assert "claim nothing" in text
+
+
 def test_keys_are_made_shown_once_and_revoked(site: Served) -> None:
     made = site.post("/keys/create", "/keys", name="ci <i>", budget="2,5", period="day", rpm="60", agents="small")
     assert made.status_code == 200

@@ -295,9 +295,9 @@ def test_weights_of_the_settings_decide_and_no_version(tmp_path: Path) -> None:
     own = Weights(cost=1.0, entropy=0.0, jurors={}, source="/home/me/sale.toml")
     training = Training(objective="utility", auctions=4, judged=3, held_out={})
     with Served(tmp_path, weights=own) as site:
-        for _ in range(2):
-            kept = site.remembered(lambda memory: memory.add_weights(own, training))
-        site.remembered(lambda memory: memory.use_weights(kept.version))
+        site.remembered(lambda memory: memory.add_weights(own, training))
+        second = site.remembered(lambda memory: memory.add_weights(own, training)).version
+        site.remembered(lambda memory: memory.use_weights(second))
         text = site.page("/weights?check=1")
     assert "weights of your own" in text
     assert "/home/me/sale.toml" in text

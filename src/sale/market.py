@@ -93,11 +93,11 @@ class Market(Resource):
         finding = {seat.name for seat in self._seats if seat.reads == "evidence"}
         prices, rates = {agent.name: agent.price for agent in agents}, self._rules.base_rates
         self._prior = prior or scoring.default_weights(prices, judging, evidence=finding, base_rates=rates)
-        self._weights, self._scoring_rule, self._sandbox = weights, scoring_rule, sandbox or config.SandboxSettings()
+        self.given_weights, self._scoring_rule = weights, scoring_rule  # given ones come before the memory's
         self.verifier: Verifier | None = None  # of `run`, where the caller names no other
         self.admission = Admission()  # without labels, no agent satisfies a requirement
         self._open_memory, self._memory = memory, cast("AuctionMemory | None", None)
-        self._memory_lock = asyncio.Lock()
+        self._memory_lock, self._sandbox = asyncio.Lock(), sandbox or config.SandboxSettings()
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
 
     @classmethod
@@ -249,7 +249,7 @@ class Market(Resource):
             in_workspace(self.agents, workspace),
             seats=self._seats,
             rules=self._rules,
-            weights=self._weights,
+            weights=self.given_weights,
             prior=self._prior,
             memory=cast("MemoryOpener", self.memory) if self._open_memory else None,
             scoring_rule=self._scoring_rule,
@@ -348,8 +348,8 @@ class Market(Resource):
 
     async def _weights_in_force(self, memory: AuctionMemory | None) -> Weights:
         """Those given; else those in use by the memory, which other processes may change; else the stated prior."""
-        if self._weights is not None:
-            return self._weights
+        if self.given_weights is not None:
+            return self.given_weights
         used = await memory.weights_in_use() if memory else None
         return self._prior if used is None else used.weights
 

@@ -126,6 +126,12 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert "They weigh alike." in shell("weights", "diff", "1", "1").out
 
     assert "nothing speaks against them" in shell("weights", "check").out
+    own = shell.folder / "own.toml"
+    own.write_text(f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n", encoding="utf-8")
+    for verb in ("list", "check"):
+        said = shell("weights", verb, "--config", str(own)).out
+        assert "they decide, and not these" in said
+        assert "yes" not in said
     replayed = shell("replay")
     assert replayed.code == 0, replayed.err
     for sign in ("as awarded", "version 1", "version 2", "solved"):
@@ -221,6 +227,8 @@ def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: 
     named = ("--config", str(tmp_path / "own.toml"))
     assert "has weights of its own" in shell("weights", "show", *named).out
     assert json.loads(shell("weights", "show", *named, "--json").out)["weights"] is None
+    assert "has weights of its own" in shell("weights", "list", *named).out
+    assert "has weights of its own" not in shell("weights", "list").out
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,9 @@ def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
     assert held.code == 0, held.err
     assert "weights 1 hold" in held.out
     assert "version 2" not in shell("weights", "list").out
+    (tmp_path / "own.toml").write_text(f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n", encoding="utf-8")
+    own = shell("fit", "--worth", "0.001", "--use", "--config", str(tmp_path / "own.toml"))
+    assert "has weights of its own" in " ".join(own.out.split()), own.err
 
 
 def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sale.cli.encode import document
 from sale.cli.options import FiniteRange, config_option, json_option, output
 from sale.cli.store import enter_memory
 from sale.cli.weights import describe_version
-from sale.cli.weights_in_force import in_force
+from sale.cli.weights_in_force import explain_given, in_force
 from sale.errors import InputError
 from sale.learning.check_errors import usual_errors
 from sale.learning.fit import fit as fit_weights
@@ -105,6 +105,8 @@ def fit(**options: Unpack[_FitOptions]) -> None:
     output().print(describe_version(found))
     if not found.in_use:
         output().print(f"\nNot in use yet: `sale weights use {found.version}`, `sale replay {found.version}` compares.")
+    if given := explain_given(settings):
+        output().print(f"\n{given}")
 
 
 async def _due(settings: config.Settings, since: datetime | None) -> RefitTrigger:

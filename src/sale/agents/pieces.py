@@ -137,7 +137,7 @@ def _fitted(text: str, old: str, new: str, first: int, path: str) -> TextEdit:
     if not new.strip():
         return TextEdit(start, end + 1, "") if last < len(lines) else TextEdit(max(start - 1, 0), end, "")
     readings = dict.fromkeys(_indented(new.rstrip("\n"), wanted, lines[first:last]))
-    if path.endswith((".py", ".pyi")) and parse_module(text) is not None:
+    if len(readings) > 1 and path.endswith((".py", ".pyi")) and parse_module(text) is not None:
         readings = {one: None for one in readings if parse_module(f"{text[:start]}{one}{text[end:]}") is not None}
     if len(readings) != 1:
         raise InputError(

@@ -30,12 +30,23 @@ class Counterpart:
 
 def parse_module(source: str) -> ast.Module | None:
     """Return the syntax tree of a Python file; `None` where it is not Python."""
+    found = _parse(source)
+    return found if isinstance(found, ast.Module) else None
+
+
+def is_indented(source: str) -> bool:
+    """Return False where lines of a Python file go back to an indentation that none before them has."""
+    found = _parse(source)
+    return not (isinstance(found, TabError) or (isinstance(found, IndentationError) and "unindent" in found.msg))
+
+
+def _parse(source: str) -> ast.Module | Exception:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return error
 
 
 def defined_names(source: str) -> frozenset[str]:

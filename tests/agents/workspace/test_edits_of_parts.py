@@ -267,6 +267,12 @@ def test_a_piece_that_would_break_the_indentation_is_refused() -> None:
     assert "indentation" in faults[0]
 
 
+def test_the_file_need_not_be_python_between_two_pieces() -> None:
+    old = "def f():\n    a()\n    b()\n"
+    answer = "a.py\n" + fenced(piece("a()\n", "try:\n    a()\n") + piece("b()\n", "finally:\n    b()\n"))
+    assert change(old, answer) == ("def f():\n    try:\n        a()\n    finally:\n        b()\n", [])
+
+
 def test_a_line_that_stands_twice_is_not_changed() -> None:
     old = "def f():\n    return a\n\n\ndef g():\n    return a\n"
     assert replaced(old, "return a\n", "return b\n") == (

@@ -32,10 +32,15 @@ def recommended_text(text: str, way: Way, *, origin: str, base: Path | None) -> 
     """
     rules = rules_of(way)
     changed = f"# {_said(way)}\n" + with_rules(text, rules)
-    before, after = config.parse(text, origin=origin, base=base), config.parse(changed, origin=origin, base=base)
+    before = config.parse(text, origin=origin, base=base)
+    wrong = ConfigError("its rules of auctions cannot be changed here", where=origin, hint=f"Set {rules} yourself.")
+    try:
+        after = config.parse(changed, origin=origin, base=base)
+    except ConfigError as error:
+        raise wrong from error
     held = all(getattr(after.auction, name) == _value(value) for name, value in rules.items())
     if before.agents != after.agents or not held:
-        raise ConfigError("its rules of auctions cannot be changed here", where=origin, hint=f"Set {rules} yourself.")
+        raise wrong
     return changed
 
 

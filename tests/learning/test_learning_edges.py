@@ -80,11 +80,11 @@ def test_what_is_learnt_without_a_fold_is_learnt_once_for_all_objectives(monkeyp
     ready = prepare_data(seen_by_market(auctions(40), propensity=1 / 3), folds=2)
     calls: list[int] = []
 
-    def counted(table: Table, fold: Ints, own: Bools) -> CompletedOutcomes:
+    def count(table: Table, fold: Ints, own: Bools) -> CompletedOutcomes:
         calls.append(len(table))
         return training(table, fold, own)
 
-    monkeypatch.setattr(heldout, "training", counted)
+    monkeypatch.setattr(heldout, "training", count)
     ready.solve(Utility(), 0.0)
     ready.solve(Margin(worth=1.0), 0.0)
     assert len(calls) == 2

@@ -264,7 +264,7 @@ async def test_a_job_whose_process_ended_while_it_sent_it_is_taken_over(memory: 
 async def test_a_gate_that_is_kept_is_no_end_of_a_job(
     memory: AuctionMemory, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def kept(_: object, sweep: object) -> None:
+    async def fail(_: object, sweep: object) -> None:
         raise StoreError("another process is still opening it")
 
     async with await AuctionMemory.open(place, embedder=HashEmbedder()) as gone:
@@ -273,6 +273,6 @@ async def test_a_gate_that_is_kept_is_no_end_of_a_job(
     record = await batch.job("j")
     assert record is not None
     with monkeypatch.context() as patch:
-        patch.setattr(MemoryDatabase, "sweeping", kept)
+        patch.setattr(MemoryDatabase, "sweeping", fail)
         assert not await batch.adopt_job(record)
     assert await batch.adopt_job(record)

@@ -209,7 +209,7 @@ async def test_the_settings_or_the_environment_name_it(empty: Callable[[], Place
         config.memory_place(both)
 
 
-async def test_who_waits_at_the_gate_takes_it_from_no_other_of_the_process(place: str):
+async def test_a_wait_at_the_gate_takes_it_from_no_other_of_the_process(place: str):
     server = PostgresServer(make_url(place), SCHEMA, 5.0)
     async with server.presence.gate(5.0):
         with pytest.raises(StoreError, match="still opening"):

@@ -405,11 +405,11 @@ class TestLearning:
 def test_the_messages_of_a_request_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
 
-    def counted(body: Mapping[str, object], messages: Sequence[Mapping[str, Any]], tokens: int) -> Needs:
+    def count(body: Mapping[str, object], messages: Sequence[Mapping[str, Any]], tokens: int) -> Needs:
         looked.append(tokens)
         return needs_of(body, messages, tokens)
 
-    monkeypatch.setattr(chat_request, "needs_of", counted)
+    monkeypatch.setattr(chat_request, "needs_of", count)
     asked = chat_request.read_request({"model": "m", "messages": [{"role": "user", "content": "x"}], "seed": 1}, 9)
     assert asked.needs is asked.needs
     assert (len(looked), asked.needs.features) == (1, {"seed"})

@@ -138,7 +138,7 @@ def lacks_names(ours: Sequence[ast.stmt], theirs: Sequence[ast.stmt]) -> bool:
     """Return whether a body is a part of another one by its assignments: to some of its names, or to new ones alone.
 
     Where it assigns to some and to new ones, the new ones may be the others by another name. Where it repeats most of
-    the other's statements, it is no part: the names that it lacks are taken out.
+    the other's statements, it is not a part: the names that it lacks are taken out.
     """
     given, there = set(assignments(ours)), set(assignments(theirs))
     return (given < there or (bool(there) and given.isdisjoint(there))) and not repeats_most(ours, theirs)

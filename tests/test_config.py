@@ -121,6 +121,24 @@ class TestFinding:
         assert config.memory_archive(settings) == tmp_path / "old"
         assert config.server_database(settings) == str(tmp_path / "s.db")
 
+    def test_what_was_left_in_the_working_directory_is_not_passed_by(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "work" / "old").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "work")
+        agents = '[[agents]]\nname = "a"\ngguf = "a.gguf"\nprice = 0\n'
+        database, archive = agents + '[server]\ndatabase = "s.db"\n', agents + '[memory]\narchive = "old"\n'
+        for text in (database, archive):
+            config.parse(text, base=tmp_path)
+        Path("s.db").touch()
+        Path("old", "memory-1-a.jsonl").touch()
+        for text, name in ((database, "s.db"), (archive, "old")):
+            with pytest.raises(ConfigError, match="relative to this file") as caught:
+                config.parse(text, base=tmp_path)
+            assert str(tmp_path / "work" / name) in str(caught.value)
+            (tmp_path / name).touch()
+            config.parse(text, base=tmp_path)
+
     @pytest.mark.parametrize("place", ["postgresql+psycopg://sale@database/sale", "sqlite:////srv/s.db", "/srv/s.db"])
     def test_an_address_of_a_database_stays(self, place: str, tmp_path: Path) -> None:
         text = f'[[agents]]\nname = "a"\ngguf = "a.gguf"\nprice = 0\n[server]\ndatabase = "{place}"\n'

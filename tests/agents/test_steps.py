@@ -333,8 +333,9 @@ async def test_an_answer_that_was_cut_is_said_to_be(way: str) -> None:
     assert (done.answer == "one") == (done.error is None) == (way != "direct")
 
 
-async def test_inputs_that_were_cut_are_not_used() -> None:
-    replies = iter([Line(text='{"use": "search"}'), Line(text='{"query": "Bat', tokens=99_999), '{"answer": "ok"}'])
+@pytest.mark.parametrize("text", ['{"query": "Bat', '{"path": "a", "edits": [{"query": "Batman"}, {"que'])
+async def test_inputs_that_were_cut_are_not_used(text: str) -> None:
+    replies = iter([Line(text='{"use": "search"}'), Line(text=text, tokens=99_999), '{"answer": "ok"}'])
     lookup = Lookup()
     agent, _ = choosing(lookup, Note(), turns=2, script=lambda prompt, schema: next(replies))
     done = await agent.execute(TASK, None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import make_url
 
 from sale import config
 from sale.errors import ConfigError, InputError, MissingExtraError, StoreError
@@ -17,7 +18,7 @@ from sale.memory.database import SCHEMA
 from sale.memory.open import open_memory
 from sale.memory.schema import metadata
 from sale.memory.store import AuctionMemory
-from sale.storage.postgres import lock_key
+from sale.storage.postgres import PostgresServer, lock_key
 from sale.types import Task
 from tests.memory.builders import HashEmbedder, Place, remember
 from tests.support.postgres import Server, engine_of
@@ -216,3 +217,12 @@ async def test_the_settings_or_the_environment_name_it(empty: Callable[[], Place
     both = config.parse(f'{agent}[memory]\nurl = "{place}"\npath = "m"\n')
     with pytest.raises(ConfigError, match=r"memory.path and memory.url are both given"):
         config.memory_place(both)
+
+
+async def test_a_wait_at_the_gate_takes_it_from_no_other_of_the_process(place: str):
+    server = PostgresServer(make_url(place), SCHEMA, 5.0)
+    async with server.presence.gate(5.0):
+        with pytest.raises(StoreError, match="still opening"):
+            async with server.presence.gate(0.0):
+                pass
+        assert server.presence.find_dead(["nobody's"]) == ["nobody's"]

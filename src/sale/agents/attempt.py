@@ -47,14 +47,16 @@ async def attempt(
         observe: Told of each step.
     """
     began = time.monotonic()
+    execution: Execution | None = None
     with keep_calls() as calls:
         try:
             execution = await _work(agent, task, bid, calls, observe)
-            calls[:] = execution.calls
+            calls.clear()  # from now on those of the verifier
             outcome = await _judge(task, execution, verifier, observe)
         except asyncio.CancelledError:
-            execution = _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
-            outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK)
+            judged = () if execution is None else tuple(calls)
+            execution = execution or _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
+            outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK, calls=judged)
             attempts.append(Attempt(execution=execution, outcome=outcome))
             raise
     attempts.append(Attempt(execution=execution, outcome=outcome))

@@ -56,7 +56,7 @@ class _Ending:
     changed: tuple[str, ...] = ()
     """The paths that the patch was applied to."""
     removed: tuple[str, ...] = ()
-    """What the patch removes that was not asked for, a line for each file."""
+    """A line for each file from which the patch removes more than was asked for."""
     unapplied: str = ""
     """Says why a patch that was to be applied was not."""
 

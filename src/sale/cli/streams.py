@@ -89,7 +89,7 @@ def _has_input() -> bool:
 
 
 def require_consent(question: str) -> None:
-    """Ask on standard error, and end the verb where the answer is no or none can come.
+    """Ask on standard error, and end the verb where the answer is "no" or none can come.
 
     Raises:
         Abort: It was interrupted.

@@ -19,6 +19,7 @@ from sale.config.trust import Standing, is_foreign, standing_of
 from sale.errors import ConfigError, InputError
 from sale.files.reading import read_text
 
+_ARCHIVED = "memory-*.jsonl"
 LOG = logging.getLogger("sale.config")
 
 
@@ -166,7 +167,10 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     paths = {key: path for key, path in (("path", memory.path), ("archive", memory.archive)) if path is not None}
     memory = memory.model_copy(update={key: base / path.expanduser() for key, path in paths.items()})
     server = settings.server
+    if (archive := settings.memory.archive) is not None and any(archive.glob(_ARCHIVED)):
+        _check_not_left(archive, base, "memory.archive", settings.origin)
     if server.database is not None and "://" not in server.database:
+        _check_not_left(Path(server.database), base, "server.database", settings.origin)
         server = server.model_copy(update={"database": str(base / Path(server.database).expanduser())})
     tools = _with_corpus(settings.tools, base)
     visible = tuple(base / path.expanduser() for path in settings.workspace.visible)
@@ -174,6 +178,21 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     return settings.model_copy(
         update={"agents": agents, "memory": memory, "server": server, "tools": tools, "workspace": workspace}
     )
+
+
+def _check_not_left(path: Path, base: Path, key: str, origin: str) -> None:
+    """Refuse to begin anew beside a file of before: such paths were relative to the working directory.
+
+    Raises:
+        ConfigError: There is none beside the settings, but one in the working directory.
+    """
+    meant = base / path.expanduser()
+    if path.exists() and not meant.exists():
+        raise ConfigError(
+            f"{key} is relative to this file, where {meant} is missing; but there is {path.absolute()}",
+            where=origin,
+            hint=f"Move it to {meant}, or write its absolute path in {key}.",
+        )
 
 
 def _with_corpus(tools: ToolSettings, base: Path) -> ToolSettings:

@@ -46,6 +46,8 @@ class PreparedData:
     _solved: dict[Hashable, tuple[HeldOut, WeightCandidate]] = field(
         default_factory=dict[Hashable, tuple[HeldOut, WeightCandidate]]
     )
+    _without: dict[int, CompletedOutcomes] = field(default_factory=dict[int, CompletedOutcomes])
+    """Outcomes completed without each fold, by its number."""
 
     @property
     def models(self) -> tuple[HeldOut, WeightCandidate]:
@@ -67,7 +69,7 @@ class PreparedData:
         key = how.cache_key
         if key is not None and key in self._solved:
             return self._solved[key]
-        held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds)
+        held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds, without=self._without)
         final = how.path(self.table, self.completed, (held.setting,), seconds=0.4 * seconds, final=True)[0]
         if key is not None:
             self._solved[key] = held, final

@@ -29,6 +29,7 @@ from sale.wording import quantity
 BELIEVED_SECONDS: Final = 0.6
 IN_USE_SECONDS: Final = 5.0
 KEPT: Final = 10_000
+TRIES: Final = 5
 MAKE_ONE: Final = "`sale keys create NAME` makes one."
 NONE_LEFT: Final = "every key of this server is revoked or has expired, so nobody gets in"
 REMOVE_ALL: Final = (
@@ -216,6 +217,8 @@ class Keyring:
         self._by_prefix: OrderedDict[str, KeyRow] = OrderedDict()
         self._by_id: dict[str, KeyRow] = {}
         self._standing = KeyringState(changes=0, there=False, in_force=False)
+        self._behind: int | None = None
+        """The changes of the last read, where they were fewer than were known before it."""
         self._looked_at = float("-inf")
         self._asked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -290,7 +293,8 @@ class Keyring:
             StoreError: The database cannot be read.
         """
         at = time.monotonic()
-        self._learn(await self._database.read(_standing))
+        known = self._standing.changes
+        self._learn(await self._database.read(_standing), known)
         self._looked_at = max(self._looked_at, at)
 
     async def _look_once(self) -> None:
@@ -301,10 +305,17 @@ class Keyring:
             self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._looking)
 
-    def _learn(self, found: KeyringState) -> None:
-        if found.changes < self._standing.changes:  # an older look that took longer
-            return
-        if found.changes > self._standing.changes:
+    def _learn(self, found: KeyringState, known: int) -> None:
+        """Take what was read, unless more is known; `known` are the changes that were so before the read.
+
+        Two reads that agree on fewer mean that the database has gone back: it was restored, or a replica took over.
+        One without any key is never believed so, for then everybody would be let in.
+        """
+        went_back = found.changes < known
+        agreed, self._behind = went_back and found.changes == self._behind, found.changes if went_back else None
+        if found.changes < self._standing.changes and not (agreed and found.there):
+            return  # an older look that took longer, or not yet sure
+        if found.changes != self._standing.changes:
             self._by_prefix.clear()
             self._by_id.clear()
         self._standing = found
@@ -322,11 +333,14 @@ class Keyring:
             row = connection.execute(asked).mappings().first()
             return _standing(connection), None if row is None else _key(row)
 
-        while True:
+        key: KeyRow | None = None
+        for _ in range(TRIES):
+            known = self._standing.changes
             found, key = await self._database.read(ask)
-            self._learn(found)
+            self._learn(found, known)
             if found.changes == self._standing.changes:
                 return None if key is None else self._remember(key)
+        return key
 
     def _remember(self, key: KeyRow) -> KeyRow:
         self._by_prefix[key.prefix] = self._by_id[key.id] = key

@@ -292,7 +292,7 @@ def test_weights_are_used_and_rolled_back(site: Served) -> None:
 
 
 def test_weights_of_the_settings_decide_and_no_version(tmp_path: Path) -> None:
-    own = Weights(cost=1.0, entropy=0.0, jurors={}, source="/home/me/sale.toml")
+    own = Weights(cost=1.0, entropy=0.0, jurors={}, source="/srv/data/sale.toml")
     training = Training(objective="utility", auctions=4, judged=3, held_out={})
     with Served(tmp_path, weights=own) as site:
         site.remembered(lambda memory: memory.add_weights(own, training))
@@ -300,7 +300,7 @@ def test_weights_of_the_settings_decide_and_no_version(tmp_path: Path) -> None:
         site.remembered(lambda memory: memory.use_weights(second))
         text = site.page("/weights?check=1")
     assert "weights of your own" in text
-    assert "/home/me/sale.toml" in text
+    assert "/srv/data/sale.toml" in text
     assert "decided by <strong>version" not in text
     assert 'class="tag win"' not in text
     assert "/weights/use" not in text

@@ -36,7 +36,7 @@ class RateWindow:
     untold: set[int] = field(default_factory=set[int])
     """Seconds of `own` that the others have not been told of."""
     telling: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
-    """Of these seconds, those on their way to the others."""
+    """By second, the amounts on their way to the others."""
     total: Amount = field(default_factory=lambda: [0, 0])
     """Requests and tokens in the window, by all processes."""
     slid: int = 0

@@ -50,6 +50,30 @@ class TestAllowance:
         assert "allowance must not be negative" in fault(AGENT + "price = 1.0\n[auction]\nallowance = -0.1")
 
 
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('judge = "no"', "agents.1.judge: Input should be a valid boolean (got 'no')"),
+            ("follow_strategy = 1", "agents.1.follow_strategy"),
+            ('budget = { calls = "3" }', "agents.1.budget.calls"),
+            ('[sandbox]\nunsafe_subprocess = "yes"', "sandbox.unsafe_subprocess"),
+            ('[auction]\nattempts = "3"', "auction.attempts"),
+            ("[auction]\nattempts = 2.0", "auction.attempts"),
+            ('[auction]\nplans = "off"', "auction.plans"),
+            ('[auction.caps]\ncalls = "2"', "auction.caps.calls"),
+            ('[memory]\nhalf_life_days = "3"', "memory.half_life_days"),
+            ('[tools.search]\nprovider = "duckduckgo"\nports = ["80"]', "tools.search.ports.1"),
+            ('[[tools.mcp]]\nname = "x"\ncommand = "x"\ntimeout_seconds = "3"', "tools.mcp.1.timeout_seconds"),
+        ],
+    )
+    def test_a_text_is_no_number_and_no_boolean(self, text: str, said: str) -> None:
+        assert fault(f"{AGENT}price = 1.0\n{text}").startswith(said)
+
+    def test_a_whole_number_is_a_number(self) -> None:
+        assert config.parse(f"{AGENT}price = 1\n[auction]\nbid_seconds = 2").auction.bid_seconds == 2
+
+
 class TestShipped:
     def test_is_in_force_where_there_is_no_file(self) -> None:
         settings = config.load()

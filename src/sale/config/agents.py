@@ -101,7 +101,8 @@ class AgentSettings(Section):
     """`package.module:name`: an async function of the task and the winning plan, or an object with two, `bid` and
     `execute`."""
     plan: str | None = None
-    """Its bid for every task. Without one a `command` is asked for its plan, and a `function` must have a `bid`."""
+    """Its bid for every task, in steps: at least one line that begins with `1.`, `-` or the like. Without one a
+    `command` is asked for its plan, and a `function` must have a `bid`."""
     env: tuple[str, ...] = ()
     """The environment variables a `command` is given, by name; it sees no others."""
     directory: Path | None = None

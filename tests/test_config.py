@@ -145,6 +145,15 @@ class TestFinding:
         assert config.memory_archive(settings) == tmp_path / "old"
         assert config.server_database(settings) == str(tmp_path / "s.db")
 
+    def test_so_are_programs_that_are_paths(self, tmp_path: Path) -> None:
+        text = '[[agents]]\nname = "a"\ncommand = ["./agent.sh", "./x"]\nprice_per_task = 0\nprice = 0\n'
+        text += '[[tools.mcp]]\nname = "own"\ncommand = "bin/own"\n'
+        text += '[[tools.mcp]]\nname = "found"\ncommand = "python"\nargs = ["./server.py"]\n'
+        settings = config.parse(text, base=tmp_path)
+        assert settings.agents[0].command == (str(tmp_path / "agent.sh"), "./x")
+        assert [one.command for one in settings.tools.mcp] == [str(tmp_path / "bin" / "own"), "python"]
+        assert settings.tools.mcp[1].args == ("./server.py",)
+
     @pytest.mark.parametrize("place", ["postgresql+psycopg://sale@database/sale", "sqlite:////srv/s.db", "/srv/s.db"])
     def test_an_address_of_a_database_stays(self, place: str, tmp_path: Path) -> None:
         text = f'[[agents]]\nname = "a"\ngguf = "a.gguf"\nprice = 0\n[server]\ndatabase = "{place}"\n'

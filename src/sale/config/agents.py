@@ -221,6 +221,9 @@ class AgentSettings(Section):
             raise ValueError(f"exactly one of {named} and {_WAYS[-1]} is needed, got {', '.join(ways) or 'none'}")
         if self.endpoint is not None and self.model is None:
             raise ValueError("an endpoint needs the name of a model")
+        for name in ("endpoint", "base_url"):
+            if (address := getattr(self, name)) is not None and not _is_address(address):
+                raise ValueError(f"{name} is no address: write http://host:8000/v1, with a host and no port above 65535")
         if self.endpoint is not None and urlsplit(self.endpoint).username is not None:
             raise ValueError("an endpoint's address holds no user or password; name the key's variable in api_key_env")
         if self.provider is not None and self.model is None:
@@ -295,6 +298,15 @@ class AgentSettings(Section):
         if any(not _VARIABLE.fullmatch(name) for name in self.env):
             raise ValueError("env holds names of environment variables, not their values")
         return self
+
+
+def _is_address(address: str) -> bool:
+    """Return whether an address has a host, and a port that there can be."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 STEP_WAYS = frozenset({"steps", "choose", "consult"})

@@ -50,6 +50,28 @@ class TestAllowance:
         assert "allowance must not be negative" in fault(AGENT + "price = 1.0\n[auction]\nallowance = -0.1")
 
 
+class TestDumps:
+    def settings(self) -> Settings:
+        text = AGENT + 'price = 1.0\n[[agents]]\nname = "b"\ncommand = ["x"]\nprice = 1\nprice_per_task = 0\n'
+        text += '[[agents]]\nname = "c"\nlocal = "smollm2-135m"\nprice = 0.01\nsamples = 3\n'
+        text += '[[jurors]]\nname = "j"\nkind = "question"\nagent = "a"\n[tools.search]\nprovider = "duckduckgo"\n'
+        return config.parse(text)
+
+    def test_can_be_validated_again(self) -> None:
+        settings = self.settings()
+        again = Settings.model_validate(settings.model_dump())
+        assert again == settings
+        assert [again.judges(one) for one in again.agents] == [settings.judges(one) for one in settings.agents]
+        assert AgentSettings.model_validate(settings.agents[1].model_dump()) == settings.agents[1]
+        assert not config.ToolSettings.model_validate(config.ToolSettings().model_dump()).asked_for
+
+    def test_of_what_was_given_alone_keeps_that_a_default_was_asked_for(self) -> None:
+        settings = config.parse(AGENT + "price = 1.0\n[tools]\npython = true")
+        again = Settings.model_validate(settings.model_dump(exclude_unset=True))
+        assert again == settings
+        assert again.tools.asked_for
+
+
 class TestTypes:
     @pytest.mark.parametrize(
         ("text", "said"),

@@ -255,7 +255,7 @@ def _native(agent: AgentSettings, provider: str, model: str, manner: SamplingOpt
 def _shape(agent: AgentSettings) -> RequestShape:
     """Return the changes to the agent's requests; the very `PLAIN` where there are none."""
     # Most models that reason refuse a temperature.
-    unsaid = {"temperature"} if agent.effort is not None and "temperature" not in agent.model_fields_set else set[str]()
+    unsaid = {"temperature"} if agent.effort is not None and "temperature" not in agent.mentions else set[str]()
     shape = RequestShape(
         headers=agent.headers,
         secret_headers=header_keys(agent),

@@ -60,6 +60,18 @@ class Section(BaseModel):
         _hold_strictly(schema, handler, set())
         return schema
 
+    @property
+    def mentions(self) -> set[str]:
+        """Names of the fields that were given. Where all were, as in a dump, those that are not at their default."""
+        fields = type(self).model_fields
+        if len(self.model_fields_set) < len(fields):
+            return self.model_fields_set
+        return {
+            name
+            for name, field in fields.items()
+            if getattr(self, name) != cast("object", field.get_default(call_default_factory=True, validated_data={}))
+        }
+
 
 class ExtensionSection(Section):
     """A table that names an extension by its kind, and holds the extension's own settings beside the common keys."""

@@ -199,7 +199,7 @@ class TestFailures:
 
     async def test_of_several_errors_the_first_is_told(self) -> None:
         several = ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("", [ValueError("bad port")])])
-        with pytest.raises(CallError, match="^a: ValueError: bad port") as caught:
+        with pytest.raises(CallError, match=r"^a: ValueError: bad port") as caught:
             await pay(Ledger(caps=Caps()), raises(several))
         assert caught.value.__cause__ is several
 

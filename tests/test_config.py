@@ -194,6 +194,20 @@ class TestFinding:
 
 
 class TestDirectories:
+    def test_a_tilde_in_the_environment_is_the_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SALE_MEMORY", "~/mem.sqlite3")
+        monkeypatch.setenv("SALE_MODELS", "~/mod")
+        monkeypatch.setenv("SALE_CONFIG", "~/my.toml")
+        settings = config.parse(AGENT + "price = 1.0")
+        assert config.memory_path(settings) == config.memory_place(settings) == Path.home() / "mem.sqlite3"
+        assert config.models_path() == Path.home() / "mod"
+        with pytest.raises(ConfigError) as caught:
+            config.load()
+        assert caught.value.where == str(Path.home() / "my.toml")
+        monkeypatch.setenv("SALE_MODELS", "~no-such-user/mod")
+        with pytest.raises(ConfigError, match="SALE_MODELS: no such user in a path"):
+            config.models_path()
+
     def test_of_the_environment_or_the_user(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = config.parse(AGENT + "price = 1.0")
         monkeypatch.setenv("SALE_MEMORY", str(tmp_path / "mem"))

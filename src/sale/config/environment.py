@@ -137,7 +137,9 @@ def memory_path(settings: Settings) -> Path:
     if settings.memory.path is not None:
         return settings.memory.path
     named = os.environ.get("SALE_MEMORY")
-    return _path("SALE_MEMORY", named) if named and "://" not in named else platformdirs.user_data_path(APP) / "memory.sqlite3"
+    if named and "://" not in named:
+        return _path("SALE_MEMORY", named)
+    return platformdirs.user_data_path(APP) / "memory.sqlite3"
 
 
 def memory_place(settings: Settings) -> Path | str:

@@ -261,7 +261,6 @@ class TestInAPool:
         await handy.prepare()
         assert handy.tools == ()
 
-
     async def test_one_of_its_own_named_like_one_of_a_server_stands_in_its_place(
         self, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
     ) -> None:

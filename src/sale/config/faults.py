@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -46,7 +47,7 @@ def _told(fault: ErrorDetails) -> str:
 def _keys_of(table: type) -> tuple[str, ...]:
     if issubclass(table, BaseModel):
         return tuple(name for name in table.model_fields if name != "origin")
-    return tuple(field.name for field in fields(table))
+    return tuple(field.name for field in fields(cast("Any", table)))
 
 
 _TABLES: Mapping[str, tuple[str, ...]] = {

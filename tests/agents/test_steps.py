@@ -14,7 +14,7 @@ from sale.agents.steps import ANSWER
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
-from sale.errors import ServerError
+from sale.errors import ConfigError, ServerError
 from sale.models.scripted import Line, Script, ScriptedModel
 from sale.types import Execution, Price, Prompt, Task, ToolInfo
 
@@ -238,6 +238,11 @@ def choosing(*tools: Tool, turns: int = 3, script: Script) -> tuple[Contractor, 
         {"name": "a", "endpoint": "http://127.0.0.1", "model": "m", "execution": "choose", "turns": turns}
     )
     return Contractor(settings, price=Price(input=1, output=1, blended=1), model=model, tools=tools), model
+
+
+def test_two_tools_of_one_name_are_refused_before_there_is_an_auction() -> None:
+    with pytest.raises(ConfigError, match="tools share a name: search"):
+        choosing(Lookup(), Lookup(), script=lambda prompt, schema: "")
 
 
 async def test_choosing_asks_which_tool_and_then_what_it_is_given() -> None:

@@ -159,7 +159,8 @@ def _anchored(settings: Settings, base: Path) -> Settings:
                 for key, path in (("gguf", agent.gguf), ("directory", agent.directory))
                 if path is not None
             }
-            | ({"tools": _with_corpus(agent.tools, base)} if agent.tools is not None else {})
+            | ({"tools": _tools_from(agent.tools, base)} if agent.tools is not None else {})
+            | ({"command": (_program(agent.command[0], base), *agent.command[1:])} if agent.command else {})
         )
         for agent in settings.agents
     )
@@ -172,7 +173,7 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     if server.database is not None and "://" not in server.database:
         _check_not_left(Path(server.database), base, "server.database", settings.origin)
         server = server.model_copy(update={"database": str(base / Path(server.database).expanduser())})
-    tools = _with_corpus(settings.tools, base)
+    tools = _tools_from(settings.tools, base)
     visible = tuple(base / path.expanduser() for path in settings.workspace.visible)
     workspace = settings.workspace.model_copy(update={"visible": visible})
     return settings.model_copy(
@@ -195,8 +196,16 @@ def _check_not_left(path: Path, base: Path, key: str, origin: str) -> None:
         )
 
 
-def _with_corpus(tools: ToolSettings, base: Path) -> ToolSettings:
-    if tools.search is None or tools.search.corpus is None:
-        return tools
-    search = replace(tools.search, corpus=base / tools.search.corpus.expanduser())
-    return tools.model_copy(update={"search": search})
+def _tools_from(tools: ToolSettings, base: Path) -> ToolSettings:
+    search = tools.search
+    if search is not None and search.corpus is not None:
+        search = replace(search, corpus=base / search.corpus.expanduser())
+    servers = tuple(
+        replace(one, command=_program(one.command, base)) if one.command is not None else one for one in tools.mcp
+    )
+    return tools.model_copy(update={"search": search, "mcp": servers})
+
+
+def _program(name: str, base: Path) -> str:
+    """The program that a command names: a path where it holds a slash, else looked for on the `PATH`."""
+    return str(base / Path(name).expanduser()) if "/" in name else name

@@ -81,7 +81,8 @@ CONFIGURATION = """# Configuration
 `sale.toml` says everything; the first of these that exists is read, and files are not merged: `--config FILE`,
 `$SALE_CONFIG`, `./sale.toml`, `sale.toml` in the user's configuration directory, and the file shipped with the package,
 which is the embedded pool. `sale init` writes one from what it finds. Unknown keys are refused, with the nearest known
-one. Paths in the file are relative to the file. A `./sale.toml` that may have come with a repository is
+one. Paths in the file are relative to the file, and so is a program named with a slash; the arguments of programs and
+the own settings of extensions are passed on as they are. A `./sale.toml` that may have come with a repository is
 [not believed at once](#a-saletoml-in-a-repository).
 
 ```toml
@@ -169,6 +170,8 @@ def _default(kind: type, name: str) -> str:
         field = next(field for field in dataclasses.fields(kind) if field.name == name)
         made = field.default_factory
         value = field.default if made is dataclasses.MISSING else made()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return f"`{{ {', '.join(f'{key} = {one}' for key, one in dataclasses.asdict(value).items())} }}`"
     value = list(value) if isinstance(value, tuple) else value
     return "none" if value is None or value == {} else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

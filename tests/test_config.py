@@ -50,6 +50,52 @@ class TestAllowance:
         assert "allowance must not be negative" in fault(AGENT + "price = 1.0\n[auction]\nallowance = -0.1")
 
 
+class TestDumps:
+    def settings(self) -> Settings:
+        text = AGENT + 'price = 1.0\n[[agents]]\nname = "b"\ncommand = ["x"]\nprice = 1\nprice_per_task = 0\n'
+        text += '[[agents]]\nname = "c"\nlocal = "smollm2-135m"\nprice = 0.01\nsamples = 3\n'
+        text += '[[jurors]]\nname = "j"\nkind = "question"\nagent = "a"\n[tools.search]\nprovider = "duckduckgo"\n'
+        return config.parse(text)
+
+    def test_can_be_validated_again(self) -> None:
+        settings = self.settings()
+        again = Settings.model_validate(settings.model_dump())
+        assert again == settings
+        assert [again.judges(one) for one in again.agents] == [settings.judges(one) for one in settings.agents]
+        assert AgentSettings.model_validate(settings.agents[1].model_dump()) == settings.agents[1]
+        assert not config.ToolSettings.model_validate(config.ToolSettings().model_dump()).asked_for
+
+    def test_of_what_was_given_alone_keeps_that_a_default_was_asked_for(self) -> None:
+        settings = config.parse(AGENT + "price = 1.0\n[tools]\npython = true")
+        again = Settings.model_validate(settings.model_dump(exclude_unset=True))
+        assert again == settings
+        assert again.tools.asked_for
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('judge = "no"', "agents.1.judge: Input should be a valid boolean (got 'no')"),
+            ("follow_strategy = 1", "agents.1.follow_strategy"),
+            ('budget = { calls = "3" }', "agents.1.budget.calls"),
+            ('[sandbox]\nunsafe_subprocess = "yes"', "sandbox.unsafe_subprocess"),
+            ('[auction]\nattempts = "3"', "auction.attempts"),
+            ("[auction]\nattempts = 2.0", "auction.attempts"),
+            ('[auction]\nplans = "off"', "auction.plans"),
+            ('[auction.caps]\ncalls = "2"', "auction.caps.calls"),
+            ('[memory]\nhalf_life_days = "3"', "memory.half_life_days"),
+            ('[tools.search]\nprovider = "duckduckgo"\nports = ["80"]', "tools.search.ports.1"),
+            ('[[tools.mcp]]\nname = "x"\ncommand = "x"\ntimeout_seconds = "3"', "tools.mcp.1.timeout_seconds"),
+        ],
+    )
+    def test_a_text_is_no_number_and_no_boolean(self, text: str, said: str) -> None:
+        assert fault(f"{AGENT}price = 1.0\n{text}").startswith(said)
+
+    def test_a_whole_number_is_a_number(self) -> None:
+        assert config.parse(f"{AGENT}price = 1\n[auction]\nbid_seconds = 2").auction.bid_seconds == 2
+
+
 class TestShipped:
     def test_is_in_force_where_there_is_no_file(self) -> None:
         settings = config.load()
@@ -121,6 +167,33 @@ class TestFinding:
         assert config.memory_archive(settings) == tmp_path / "old"
         assert config.server_database(settings) == str(tmp_path / "s.db")
 
+    def test_what_was_left_in_the_working_directory_is_not_passed_by(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "work" / "old").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "work")
+        agents = '[[agents]]\nname = "a"\ngguf = "a.gguf"\nprice = 0\n'
+        database, archive = agents + '[server]\ndatabase = "s.db"\n', agents + '[memory]\narchive = "old"\n'
+        for text in (database, archive):
+            config.parse(text, base=tmp_path)
+        Path("s.db").touch()
+        Path("old", "memory-1-a.jsonl").touch()
+        for text, name in ((database, "s.db"), (archive, "old")):
+            with pytest.raises(ConfigError, match="relative to this file") as caught:
+                config.parse(text, base=tmp_path)
+            assert str(tmp_path / "work" / name) in str(caught.value)
+            (tmp_path / name).touch()
+            config.parse(text, base=tmp_path)
+
+    def test_so_are_programs_that_are_paths(self, tmp_path: Path) -> None:
+        text = '[[agents]]\nname = "a"\ncommand = ["./agent.sh", "./x"]\nprice_per_task = 0\nprice = 0\n'
+        text += '[[tools.mcp]]\nname = "own"\ncommand = "bin/own"\n'
+        text += '[[tools.mcp]]\nname = "found"\ncommand = "python"\nargs = ["./server.py"]\n'
+        settings = config.parse(text, base=tmp_path)
+        assert settings.agents[0].command == (str(tmp_path / "agent.sh"), "./x")
+        assert [one.command for one in settings.tools.mcp] == [str(tmp_path / "bin" / "own"), "python"]
+        assert settings.tools.mcp[1].args == ("./server.py",)
+
     @pytest.mark.parametrize("place", ["postgresql+psycopg://sale@database/sale", "sqlite:////srv/s.db", "/srv/s.db"])
     def test_an_address_of_a_database_stays(self, place: str, tmp_path: Path) -> None:
         text = f'[[agents]]\nname = "a"\ngguf = "a.gguf"\nprice = 0\n[server]\ndatabase = "{place}"\n'
@@ -139,6 +212,20 @@ class TestFinding:
 
 
 class TestDirectories:
+    def test_a_tilde_in_the_environment_is_the_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SALE_MEMORY", "~/mem.sqlite3")
+        monkeypatch.setenv("SALE_MODELS", "~/mod")
+        monkeypatch.setenv("SALE_CONFIG", "~/my.toml")
+        settings = config.parse(AGENT + "price = 1.0")
+        assert config.memory_path(settings) == config.memory_place(settings) == Path.home() / "mem.sqlite3"
+        assert config.models_path() == Path.home() / "mod"
+        with pytest.raises(ConfigError) as caught:
+            config.load()
+        assert caught.value.where == str(Path.home() / "my.toml")
+        monkeypatch.setenv("SALE_MODELS", "~no-such-user/mod")
+        with pytest.raises(ConfigError, match="SALE_MODELS: no such user in a path"):
+            config.models_path()
+
     def test_of_the_environment_or_the_user(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = config.parse(AGENT + "price = 1.0")
         monkeypatch.setenv("SALE_MEMORY", str(tmp_path / "mem"))
@@ -178,6 +265,11 @@ class TestAgents:
                 "model and api_key_env go with endpoint or",
             ),
             ('name = "a"\nendpoint = "ftp://x"\nmodel = "m"', "agents.1.endpoint: "),
+            ('name = "a"\nendpoint = "http://x:99999/v1"\nmodel = "m"', "agents.1: endpoint is no address"),
+            ('name = "a"\nendpoint = "http:///v1"\nmodel = "m"', "endpoint is no address"),
+            ('name = "a"\nendpoint = "http://x:port/v1"\nmodel = "m"', "endpoint is no address"),
+            ('name = "a"\nendpoint = "http://[::1/v1"\nmodel = "m"', "endpoint is no address"),
+            ('name = "a"\nprovider = "openai"\nmodel = "m"\nbase_url = "http://:80"', "base_url is no address"),
             ('name = "a"\nendpoint = "https://me:pw@x/v1"\nmodel = "m"', "an endpoint's address holds no user or"),
             ('name = "a"\nfunction = "m:f"\nprice = 1\nbudget = { calls = 2 }', "budget cannot be said of a function"),
             ('name = "a b"\nlocal = "x"\nprice = 1', "agents.1.name: "),
@@ -241,7 +333,12 @@ class TestUnknownKeys:
             (AGENT + "[auction]\nexample = 3", "auction.example: unknown key; did you mean 'examples'?"),
             (AGENT + "[auction.caps]\ndollar = 3", "auction.caps.dollar: unknown key; did you mean 'dollars'?"),
             (AGENT + "[sandbox]\nmemory = 3", "sandbox.memory: unknown key"),
-            (AGENT + "[zzz]\n", "zzz: unknown key."),
+            (AGENT + "[zzz]\n", "zzz: unknown key; there are agents, auction, jurors"),
+            (AGENT + "attempts = 3", "agents.1.attempts: unknown key; it belongs in [auction]."),
+            (AGENT + "[auction]\njudge = true", "auction.judge: unknown key; it belongs in [[agents]]."),
+            (AGENT + "[server]\nagents = 1", "server.agents: unknown key; it belongs at the top of the file."),
+            (AGENT + "[auction]\ntemprature = 1", "unknown key; did you mean 'temperature' in [[agents]]?"),
+            (AGENT + "[agents.tools]\npythn = 1", "agents.1.tools.pythn: unknown key; did you mean 'python'?"),
             (AGENT + "price = { input = 1, output = 1, zzz = 1 }", "agents.1.price.zzz: unknown key"),
             ('origin = "mine"\n' + AGENT, "unknown key 'origin'"),
         ],

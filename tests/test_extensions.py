@@ -13,6 +13,8 @@ from sale.auction.protocols import Respondent
 from sale.errors import ConfigError
 
 MODULE = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 from sale import Answer, FunctionAgent, Outcome, Price, Task, ToolInfo
 
@@ -53,6 +55,12 @@ def lookup(name: str, price: Price, answer: str = "Found it."):
     async def work(task: Task, strategy) -> str:
         return answer
     return FunctionAgent(name, price=price, bid=plan, execute=work)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+def typed(name: str, folder: Path):
+    return Shaped(name, Own())
 
 def misnamed(price: Price):
     return lookup("other", price)
@@ -165,6 +173,11 @@ class TestMaking:
             made(f"{module}:{name}", **options)
         assert said in str(caught.value)
         assert caught.value.where == "here"
+
+    def test_one_whose_types_are_there_for_type_checkers_alone_is_told(self, module: str) -> None:
+        with pytest.raises(ConfigError, match="its signature cannot be read: name 'Path' is not defined") as caught:
+            made(f"{module}:typed", folder="x")
+        assert (caught.value.where, "TYPE_CHECKING" in caught.value.hint) == ("here", True)
 
     def test_one_that_takes_anything_is_given_everything(self, module: str) -> None:
         assert getattr(made(f"{module}:loose", a=1, b=[2]), "others", None) == {"a": 1, "b": [2]}

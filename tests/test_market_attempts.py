@@ -15,7 +15,7 @@ from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 from sale.server.progress import describe_event
-from sale.types import Call, Result, Settlement, SuccessModel, Training, Usage
+from sale.types import Call, CheckErrors, Result, Settlement, SuccessModel, Training, Usage
 
 WORTH = 1_000.0
 
@@ -110,6 +110,27 @@ async def test_nobody_is_sent_to_lose_money(tmp_path: Path) -> None:
         result = await market.run("Do it.", verifier=Check(is_right))
     assert [one.execution.agent for one in result.attempts] == ["small"]
     assert result.execution.agent == "middle"
+
+
+async def test_a_refused_answer_is_handed_in_where_the_next_agent_breaks_off(tmp_path: Path) -> None:
+    async def broken(task: Task, strategy: str | None) -> str:
+        raise ConnectionError("503")
+
+    async def plan(task: Task) -> str:
+        return "1. Do it."
+
+    dear = FunctionAgent("large", price=Price(input=1.0, output=1.0, blended=1.0), bid=plan, execute=broken)
+    rules = AuctionRules(attempts=2, hold="worthwhile", check=CheckErrors(false_fail=0.4))
+    found = weights(model(small=0.5, large=0.9))
+    pool = [agent("small", 0.1, "42"), dear]
+    async with Market(pool, rules=rules, weights=found, memory=opener_at(tmp_path / "m")) as market:
+        result = await market.run("Do it.", verifier=Check(is_right))
+        memory = await market.memory()
+        assert memory is not None
+        record = await memory.load(result.auction.id)
+    assert (result.answer, result.outcome.judged_by) == ("42", "callable")
+    assert [(one.execution.agent, one.outcome.judged_by) for one in result.attempts] == [("large", "execution")]
+    assert record.execution == result.execution
 
 
 async def test_an_auction_that_would_not_pay_is_not_held(tmp_path: Path) -> None:
@@ -225,6 +246,31 @@ async def test_an_allowance_is_earned_by_work_and_by_what_the_memory_knows_of_th
     assert later.allowance.earned == pytest.approx(
         0.1 * (first.settlement.work_dollars + second.settlement.work_dollars)
     )
+
+
+async def test_work_of_the_incumbent_that_was_done_once_more_earns_nothing() -> None:
+    pool = [agent("small", 1.0, "right"), agent("large", 1.0, "wrong")]
+    rules = AuctionRules(allowance=0.1, attempts=2, incumbent="large")
+    async with Market(pool, rules=rules) as market:
+        result = await market.run("Do it.", verifier=Check(is_right))
+    assert [one.execution.agent for one in (*result.attempts, result)] == ["large", "small"]
+    wasted, done = (one.execution.calls[0].dollars for one in (*result.attempts, result))
+    assert market.allowance is not None
+    assert (market.allowance.earned, market.allowance.spent) == (pytest.approx(0.1 * done), pytest.approx(wasted))
+    assert wasted > 0.0
+
+
+@pytest.mark.parametrize(("owed", "answer", "tried"), [(0.0, "wrong", 2), (1.0, "wrong", 1), (1.0, "", 2)])
+async def test_while_overdrawn_no_agent_dearer_than_the_incumbent_follows_a_refused_answer(
+    owed: float, answer: str, tried: int
+) -> None:
+    pool = [agent("small", 0.1, answer), agent("large", 1.0, "right")]
+    rules = AuctionRules(allowance=0.1, attempts=2, incumbent="small")
+    async with Market(pool, rules=rules) as market:
+        assert market.allowance is not None
+        market.allowance.spent = owed
+        result = await market.run("Do it.", verifier=Check(is_right))
+    assert [one.execution.agent for one in (*result.attempts, result)] == ["small", "large"][:tried]
 
 
 async def test_savings_are_counted_against_the_incumbent() -> None:

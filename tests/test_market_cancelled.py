@@ -11,13 +11,16 @@ import pytest
 from sale import Contractor, FunctionAgent, Market, Price, Task
 from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out
 from sale.agents.adapters.plans import FixedPlan
+from sale.agents.attempt import attempt
 from sale.agents.protocol import Verifier
+from sale.agents.verify import ModelJudge
+from sale.auction.allowance import WorkEnd
 from sale.config import AgentSettings
 from sale.memory.records import Record
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.scripted import Line, ScriptedModel
-from sale.types import AuctionRules, Call, Execution, Outcome, Prompt, Usage
+from sale.types import Attempt, AuctionRules, Call, Execution, Outcome, Prompt, Usage
 
 PRICE = Price(input=1.0, output=1.0, blended=1.0)
 
@@ -76,6 +79,8 @@ async def test_cancelled_work_is_abandoned(tmp_path: Path) -> None:
     assert record.status == "abandoned"
     assert record.reason == "cancelled at work"
     assert record.auction is not None, "the award stays on record"
+    (call,) = work_of(record)
+    assert (call.error, call.usage.input_tokens > 0) == ("call: cancelled", True), "it may have asked a model"
 
 
 async def test_calls_that_were_answered_are_on_record_and_known_to_the_allowance(
@@ -84,8 +89,8 @@ async def test_calls_that_were_answered_are_on_record_and_known_to_the_allowance
     agent, stuck = sampling(answers=1)
     told: list[Call] = []
 
-    def record_work(agent: str, calls: Sequence[Call], *, answered: bool) -> None:
-        assert (agent, answered) == ("a", False)
+    def record_work(agent: str, calls: Sequence[Call], *, end: WorkEnd) -> None:
+        assert (agent, end) == ("a", "broke off")
         told.extend(calls)
 
     async with Market([agent], rules=AuctionRules(allowance=1.0), memory=opener_in(tmp_path)) as market:
@@ -111,6 +116,35 @@ async def test_calls_of_an_answer_that_is_being_judged_are_on_record(tmp_path: P
     async with Market([agent], memory=opener_in(tmp_path)) as market:
         record = await cut_off(market, judging, Judge())
     assert [call.usage.output_tokens for call in work_of(record)] == [50, 50, 50]
+
+
+async def test_finished_work_keeps_its_answer_and_the_calls_of_its_verifier(tmp_path: Path) -> None:
+    judging = asyncio.Event()
+
+    def script(prompt: Prompt, schema: Mapping[str, object] | None) -> Line:
+        judging.set()
+        return Line(text="true", seconds=60.0)
+
+    settings = AgentSettings.model_validate({"name": "judge", "endpoint": "http://127.0.0.1", "model": "m"})
+    judge = Contractor(settings, price=PRICE, model=ScriptedModel(script))
+    assert judge.juror is not None
+    verifier = ModelJudge(judge.juror)
+    agent, _ = sampling(answers=6)
+    async with Market([agent], memory=opener_in(tmp_path)) as market:
+        auction = await market.auction("Name a number.")
+        attempts: list[Attempt] = []
+        running = asyncio.create_task(
+            attempt(agent, auction.task, auction.winner, attempts, verifier=verifier, observe=lambda _: None)
+        )
+        await judging.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    (tried,) = attempts
+    assert tried.execution.answer.strip()
+    assert len(tried.execution.calls) == 3
+    assert [(call.stage, call.error) for call in tried.outcome.calls] == [("verify", "call: cancelled")]
+    assert tried.outcome.detail == "cancelled"
 
 
 class Reporting(AdaptedAgent):

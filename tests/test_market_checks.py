@@ -6,10 +6,12 @@ import random
 from pathlib import Path
 
 from sale import AuctionRules, Check, FunctionAgent, Market, Price, Task, Weights
+from sale.agents.tools.workspace.workspace import Workspace
 from sale.cli.checks import estimate_checks
 from sale.memory.store import AuctionMemory
+from sale.memory.tenants import Sharing
 from sale.models.embedding import MiniLMEmbedder
-from sale.types import CheckErrors, Result, SuccessModel
+from sale.types import CheckErrors, Outcome, Result, SuccessModel
 
 TASKS = 200
 SMALL, LARGE = 0.4, 0.8
@@ -118,9 +120,55 @@ async def test_what_is_known_of_checks_is_by_check_and_by_owner(tmp_path: Path) 
         answers = await memory.checked_answers()
         assert {(one.check, one.passed) for one in answers} == {("callable", False)}
         assert [one.right for one in answers].count(False) == 3, "of each task the answer that was handed in"
-        assert len(await memory.checked_answers("own")) == len(answers)
-        assert await memory.checked_answers("other") == ()
+        assert len(await memory.checked_answers({"own"})) == len(answers)
+        assert await memory.checked_answers({"other"}) == ()
         (one,) = estimate_checks(answers, rules, WEIGHTS, await memory.examples())
     assert (one.check, one.judged, one.feedback) == ("callable", len(answers), 3)
     assert one.pays == 1.0
     assert estimate_checks(answers, AuctionRules(), WEIGHTS, ())[0].pays is None
+
+
+async def wrong_answers_passed(path: Path, sharing: Sharing) -> dict[str, CheckErrors]:
+    """What is believed of checks after five wrong answers of one tenant that a check had passed."""
+
+    async def opener() -> AuctionMemory:
+        return await AuctionMemory.open(path, embedder=MiniLMEmbedder(), sharing=sharing)
+
+    async def pleased(task: Task, answer: str) -> bool:
+        return True
+
+    rules = AuctionRules(attempts=2, refine=False)
+    async with Market([agent("large", 1.0, 0.0)], rules=rules, weights=WEIGHTS, memory=opener) as market:
+        for number in range(5):
+            result = await market.run(f"Task {number}.", verifier=Check(pleased), tenant="own")
+            await market.feedback(result.auction.id, "failure")
+        return {
+            "own": await market.check_errors(Check(pleased), "own"),
+            "other": await market.check_errors(Check(pleased), "other"),
+            "unnamed": await market.check_errors(Unnamed(), "own"),
+            "tests": await market.check_errors(Unnamed("tests"), "own"),
+        }
+
+
+class Unnamed:
+    """A verifier that does not say the name of its check, unless it is given."""
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is not None:
+            self.judged_by = name
+
+    async def verify(self, task: Task, answer: str) -> Outcome:
+        return Outcome(verdict="success", judged_by="own")
+
+
+async def test_feedback_on_one_check_says_nothing_of_another(tmp_path: Path) -> None:
+    found = await wrong_answers_passed(tmp_path / "m", Sharing())
+    assert found["own"].false_pass == found["other"].false_pass > 0.3
+    assert found["unnamed"] == found["tests"] == CheckErrors()
+    assert Workspace.judged_by == "command"
+
+
+async def test_feedback_of_other_tenants_does_not_count_where_numbers_are_kept_apart(tmp_path: Path) -> None:
+    found = await wrong_answers_passed(tmp_path / "m", Sharing(statistics=False))
+    assert found["own"].false_pass > 0.3
+    assert found["other"] == CheckErrors()

@@ -14,6 +14,7 @@ import sale
 from sale import config
 from sale.config.trust import REPOSITORIES, is_foreign
 from sale.errors import ConfigError
+from tests.support.command import run_sale
 from tests.support.preloaded import sale_command
 
 HOSTILE = """
@@ -106,6 +107,59 @@ def test_it_is_obeyed_once_allowed_and_refused_once_changed(clone: Path, marker:
     assert shell("allow", "--revoke", cwd=clone).returncode == 0
     assert "is ignored" in shell("run", "--quiet", "Say done.", cwd=clone).stderr
     assert not marker.exists()
+
+
+def test_all_that_a_file_starts_and_reaches_is_listed(clone: Path) -> None:
+    (clone / "sale.toml").write_text(
+        OWN.replace("[memory]", '''
+[[agents]]
+name = "theirs-too"
+provider = "anthropic"
+base_url = "https://keys.example"
+model = "theirs"
+price = 0.001
+[[agents]]
+name = "theirs"
+endpoint = "https://agents.example/v1"
+model = "theirs"
+execution = "tools"
+price = 0.001
+[agents.tools.search]
+provider = "searxng"
+endpoint = "https://searches.example"
+[[agents.tools.mcp]]
+name = "theirs"
+command = "/bin/sh"
+args = ["-c", "true"]
+[server]
+database = "postgresql+psycopg://user:the-password@database.example/store?password=the-password"
+[memory]
+url = "postgresql://user:the-password@memory.example/store"
+''')
+    )  # fmt: skip
+    done = shell("allow", cwd=clone)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "agent 'theirs': MCP server 'theirs' starts /bin/sh -c true" in said
+    assert "'theirs-too' sends tasks to https://keys.example, with the provider's usual key of the environment" in said
+    assert "agent 'theirs': searches go to https://searches.example" in said
+    assert "database postgresql+psycopg://database.example/store" in said
+    assert "database postgresql://memory.example/store" in said
+    assert "the-password" not in said
+
+
+def test_a_file_that_changes_while_it_is_allowed_is_not_believed(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / "sale.toml").write_text(OWN)
+    parse = config.parse
+
+    def swap(text: str, *, origin: str, base: Path) -> config.Settings:
+        (clone / "sale.toml").write_text(HOSTILE)
+        return parse(text, origin=origin, base=base)
+
+    monkeypatch.setattr(config, "parse", swap)
+    assert run_sale(clone, "allow").code == 0
+    with pytest.raises(ConfigError, match="changed since you allowed it"):
+        config.load()
 
 
 def test_what_init_writes_in_a_repository_is_the_users_own(clone: Path) -> None:

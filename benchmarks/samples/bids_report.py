@@ -312,7 +312,7 @@ def why(learn: Bids, held: Bids) -> ReportTable:
         known = percent(area_of(firsts, held, [place])) if place in REASONING else "–"
         mean = percent(rate(held.success[:, place], RESAMPLING))
         rows.append((name, named, mean, percent(area_of(chances, held, [place])), known))
-    full = [bids.of(bids.named[:, :2].all(axis=1)) for bids in (learn, held)]
+    full = [bids.of(bids.named[:, 0] & bids.named[:, 1]) for bids in (learn, held)]
     area = area_of(foretold(full[0], full[1]), full[1])
     return ReportTable(
         key="samples-as-bids-why",

@@ -342,7 +342,10 @@ def _arguments(
 ) -> dict[str, object]:
     """The arguments of a call: what sale gives and the signature names, and the settings, checked."""
     parameters = inspect.signature(factory).parameters
-    hints = get_type_hints(factory.__init__ if isinstance(factory, type) else factory)
+    try:
+        hints = get_type_hints(factory.__init__ if isinstance(factory, type) else factory)
+    except NameError as error:
+        raise ConfigError(f"its signature cannot be read: {error}", hint="Import it outside TYPE_CHECKING.") from error
     arguments = {name: value for name, value in given.items() if name in parameters}
     model = hints.get("settings")
     if "settings" in parameters and isinstance(model, type) and issubclass(model, BaseModel):

@@ -17,7 +17,7 @@ from typing import Self, cast
 from sale import config
 from sale.agents.admission import Admission
 from sale.agents.arguments import as_pool, as_rows, as_task, check_kinds, check_verifier
-from sale.agents.attempt import CANCELLED_WORK, attempt_in_order, prepare_all
+from sale.agents.attempt import attempt_in_order, end_of, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
 from sale.agents.own_tools import configured_verifier
@@ -29,7 +29,7 @@ from sale.agents.tools.sandbox import RunLimits, Sandbox, open_sandbox
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
-from sale.auction.allowance import Allowance, incumbent_of
+from sale.auction.allowance import Allowance, WorkEnd, incumbent_of
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
 from sale.auction.breaks import BREAKS, describe_break
@@ -98,10 +98,10 @@ class Market(Resource):
         finding = {seat.name for seat in self._seats if seat.reads == "evidence"}
         prices, rates = {agent.name: agent.price for agent in agents}, self._rules.base_rates
         self._prior = prior or scoring.default_weights(prices, judging, evidence=finding, base_rates=rates)
-        self._weights, self._scoring_rule, self._sandbox = weights, scoring_rule, sandbox or config.SandboxSettings()
+        self.given_weights, self._scoring_rule = weights, scoring_rule  # given ones come before the memory's
         self.verifier: Verifier | None = None  # of `run`, where the caller names no other
         self.admission = Admission()  # without labels, no agent satisfies a requirement
-        self._memory = MemoryHandle(memory)
+        self._memory, self._sandbox = MemoryHandle(memory), sandbox or config.SandboxSettings()
         self._box = cast("tuple[Sandbox, RunLimits] | None", None)  # to find one takes some 50 ms
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
 
@@ -175,8 +175,8 @@ class Market(Resource):
         """
         task, observe = as_task(task), shield_observer(observe)
         check_verifier(verifier := verifier or self.verifier)
-        began, most = time.monotonic(), self._rules.attempts
-        check, attempts = await self.check_errors(verifier), list[Attempt]()
+        began, rules = time.monotonic(), self._rules
+        check, attempts = await self.check_errors(verifier, tenant), list[Attempt]()
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
         memory = None if auction_id is None else await self.memory()
         begun = await memory.take_up(auction_id, self._agents) if auction_id and memory else None
@@ -185,7 +185,9 @@ class Market(Resource):
         auction = awarded or await self._hold(task, terms, begun=begun is not None)
         unkept = None if awarded else await self._memory.keep(lambda memory: memory.award(auction))
         try:
-            await attempt_in_order(self._agents, auction, attempts, most, check, verifier=verifier, observe=observe)
+            await attempt_in_order(
+                self._agents, auction, attempts, rules, check, self.allowance, verifier=verifier, observe=observe
+            )
         except BREAKS as error:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
             reason = describe_break(error, "at work")
@@ -193,8 +195,7 @@ class Market(Resource):
             raise
         finally:
             for tried in attempts:
-                answered = tried is attempts[-1] and tried.execution.mode != CANCELLED_WORK
-                self.record_work(tried.execution.agent, tried.execution.calls, answered=answered)
+                self.record_work(tried.execution.agent, tried.execution.calls, end=end_of(tried, attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
         return replace(result, unkept=unkept or await self._memory.keep(lambda memory: memory.settle_result(result)))
 
@@ -257,7 +258,7 @@ class Market(Resource):
             in_workspace(self.agents, workspace),
             seats=self._seats,
             rules=self._rules,
-            weights=self._weights,
+            weights=self.given_weights,
             prior=self._prior,
             memory=cast("MemoryOpener", self.memory) if self._memory.opener else None,
             scoring_rule=self._scoring_rule,
@@ -289,13 +290,13 @@ class Market(Resource):
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
         await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
 
-    async def check_errors(self, verifier: Verifier | None) -> CheckErrors:
+    async def check_errors(self, verifier: Verifier | None, tenant: str | None = None) -> CheckErrors:
         """Return the error rates of a verifier: those of the rules, moved by feedback on answers it has judged."""
-        memory = await self.memory() if self._rules.attempts > 1 and verifier is not None else None
-        if memory is None:
+        name: str | None = getattr(verifier, "judged_by", None)
+        if self._rules.attempts < 2 or name is None or (memory := await self.memory()) is None:
             return self._rules.check
-        history = CheckHistory.of(await memory.checked_answers(), getattr(verifier, "judged_by", None))
-        return estimate_errors(history, self._rules.check)
+        answers = await memory.checked_answers(memory.countable_tenants(tenant or DEFAULT))
+        return estimate_errors(CheckHistory.of(answers, name), self._rules.check)
 
     async def memory(self) -> AuctionMemory | None:
         """The auction memory, opened; `None` where the market has none."""
@@ -351,13 +352,13 @@ class Market(Resource):
 
     async def _weights_in_force(self, memory: AuctionMemory | None) -> Weights:
         """Those given; else those in use by the memory, which other processes may change; else the stated prior."""
-        if self._weights is not None:
-            return self._weights
+        if self.given_weights is not None:
+            return self.given_weights
         used = await memory.weights_in_use() if memory else None
         return self._prior if used is None else used.weights
 
     def record_work(
-        self, agent: str, calls: Sequence[Call], *, answered: bool = True, cached: int = 0, among: Names = None
+        self, agent: str, calls: Sequence[Call], *, end: WorkEnd = "answered", cached: int = 0, among: Names = None
     ) -> None:
         """Work was done on a task that was awarded: it earns auctions their allowance.
 
@@ -366,13 +367,12 @@ class Market(Resource):
         if self.allowance is not None:
             incumbent = incumbent_of(self._bidders(among), self._rules.incumbent)
             own = agent == incumbent.name
-            self.allowance.record_work(calls, incumbent.price, own=own, answered=answered, cached=cached)
+            self.allowance.record_work(calls, incumbent.price, own=own, end=end, cached=cached)
 
     def take_over(self, before: Market) -> None:
         """Go on with the allowance of the market before this one, at this one's share."""
         if self.allowance is not None and before.allowance is not None:
-            before.allowance.share = self.allowance.share
-            self.allowance = before.allowance
+            self.allowance = self.allowance.follow(before.allowance)
 
     async def settle(self, auction: Auction, attempts: Sequence[Attempt], *, seconds: float) -> Result:
         """Add up what the work cost, compare with always using the incumbent, and put it on record.

@@ -1,6 +1,9 @@
-"""Words for numbers, the same wherever users read them."""
+"""Words for numbers, and the characters kept out of texts of others: the same wherever users read them."""
 
 from __future__ import annotations
+
+DRIVING = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
+"""Characters that drive a terminal or turn the order of a line around, as ranges of a regular expression."""
 
 
 def quantity(number: int, noun: str, plural: str | None = None) -> str:

@@ -14,6 +14,7 @@ from sale import Task
 from sale.agents.inputs import inputs_of
 from sale.agents.pool import build_agents
 from sale.config import parse
+from sale.errors import ConfigError
 from sale.models.local.catalogue import find
 from sale.models.scripted import ScriptedModel, persona
 
@@ -40,6 +41,14 @@ endpoint = "http://127.0.0.1:9/v1"
 model = "m"
 price = 1.0
 """
+
+
+@pytest.mark.parametrize("more", ["", "[tools]\npython = true\n"])
+def test_an_embedded_model_that_is_not_there_is_said_of_its_agent(more: str) -> None:
+    with pytest.raises(ConfigError, match="no model 'smolm2' in the embedded catalogue") as caught:
+        build_agents(parse(f'[[agents]]\nname = "tiny"\nlocal = "smolm2"\nprice = 0.01\n{more}'))
+    assert caught.value.where == "agent 'tiny'"
+    assert caught.value.hint
 
 
 async def modes(text: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from sale.agents.checkup import examine
 from sale.agents.pool import build_agents
 from sale.agents.tools.mcp.server import McpServer, McpTool, Secrets
 from sale.errors import CallTimeoutError, ConfigError, ExecutionError, NotReadyError, SaleError, UnreachableError
-from sale.types import Task
+from sale.types import Task, ToolInfo
 from sale.types.mcp import McpRules
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
 from tests.support.hang import HANG
@@ -260,6 +260,26 @@ class TestInAPool:
         handy, _ = build_agents(settings(endpoint, "mcp = []"))
         await handy.prepare()
         assert handy.tools == ()
+
+    async def test_one_of_its_own_named_like_one_of_a_server_stands_in_its_place(
+        self, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        handy, _ = build_agents(settings(endpoint), tools=[OwnAdd()])
+        async with Market([handy]) as market:
+            result = await market.run("What is 2 + 2?")
+        assert [tool.description for tool in handy.tools] == ["adds"]
+        assert result.execution.error is None
+        assert "box_add" in caplog.text
+
+
+class OwnAdd:
+    """A tool with the name of one of the server's."""
+
+    info = ToolInfo(name="box_add", description="adds")
+
+    async def run(self, a: int, b: int = 0) -> str:
+        """Add."""
+        return f"{a + b}"
 
 
 FAILING = "import sys; print('first', file=sys.stderr); print('cannot open database', file=sys.stderr); sys.exit(3)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from uuid import uuid4
 import pytest
 
 from sale.agents.tools.plain_process import SubprocessSandbox
-from sale.agents.tools.runs import RunLimits
+from sale.agents.tools.runs import KilledReason, RunLimits
+from sale.agents.tools.supervise import watch_memory
 from sale.errors import InputError
 
 Running = Callable[[str], list[int]]
@@ -38,6 +40,13 @@ async def test_runs_with_input_and_files() -> None:
         stdin="b",
     )
     assert (report.stdout, report.stderr, report.exit_code) == ("ab\n", "", 3)
+
+
+async def test_memory_without_a_limit_is_not_watched() -> None:
+    over: asyncio.Future[KilledReason | None] = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(1):
+        await watch_memory(os.getpid(), sys.maxsize, over)
+    assert not over.done()
 
 
 async def test_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:

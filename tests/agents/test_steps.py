@@ -14,7 +14,7 @@ from sale.agents.steps import ANSWER
 from sale.agents.tools.python import PythonTool
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
-from sale.errors import ServerError
+from sale.errors import ConfigError, ServerError
 from sale.models.scripted import Line, Script, ScriptedModel
 from sale.types import Execution, Price, Prompt, Task, ToolInfo
 
@@ -240,6 +240,11 @@ def choosing(*tools: Tool, turns: int = 3, script: Script) -> tuple[Contractor, 
     return Contractor(settings, price=Price(input=1, output=1, blended=1), model=model, tools=tools), model
 
 
+def test_two_tools_of_one_name_are_refused_before_there_is_an_auction() -> None:
+    with pytest.raises(ConfigError, match="tools share a name: search"):
+        choosing(Lookup(), Lookup(), script=lambda prompt, schema: "")
+
+
 async def test_choosing_asks_which_tool_and_then_what_it_is_given() -> None:
     lookup, note = Lookup(), Note()
     replies = iter(
@@ -333,8 +338,9 @@ async def test_an_answer_that_was_cut_is_said_to_be(way: str) -> None:
     assert (done.answer == "one") == (done.error is None) == (way != "direct")
 
 
-async def test_inputs_that_were_cut_are_not_used() -> None:
-    replies = iter([Line(text='{"use": "search"}'), Line(text='{"query": "Bat', tokens=99_999), '{"answer": "ok"}'])
+@pytest.mark.parametrize("text", ['{"query": "Bat', '{"path": "a", "edits": [{"query": "Batman"}, {"que'])
+async def test_inputs_that_were_cut_are_not_used(text: str) -> None:
+    replies = iter([Line(text='{"use": "search"}'), Line(text=text, tokens=99_999), '{"answer": "ok"}'])
     lookup = Lookup()
     agent, _ = choosing(lookup, Note(), turns=2, script=lambda prompt, schema: next(replies))
     done = await agent.execute(TASK, None)

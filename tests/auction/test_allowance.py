@@ -26,7 +26,7 @@ from sale.auction.auctioneer import Auctioneer
 from sale.auction.ledger import Ledger
 from sale.auction.terms import AuctionTerms
 from sale.errors import CapError, NoBidsError
-from sale.types import Auction, AuctionRules, Call, Price, SuccessModel, Task, TrackRecord, Usage
+from sale.types import Auction, AuctionRules, Call, CheckErrors, Price, SuccessModel, Task, TrackRecord, Usage
 from tests.learning.pools import bid
 from tests.support.builders import weights
 from tests.support.scripted import acts, auctioneer, contractor
@@ -291,11 +291,16 @@ async def test_nobody_is_auctioned_to_himself() -> None:
 
 async def test_without_an_auction_a_conversation_stays_where_it_is() -> None:
     made = replace(pool(), terms=AuctionTerms(current="cheap"))
-    auction = await made.hold("test", Task(text="thanks"), Ledger(caps=made.rules.caps), lambda _: None)
-    assert auction.winner.agent == "cheap"
+    exploring = replace(made, rules=replace(made.rules, explore=1.0))
+    for number in range(20):
+        auction = await exploring.hold(
+            f"test {number}", Task(text="thanks"), Ledger(caps=made.rules.caps), lambda _: None
+        )
+        assert (auction.held, auction.winner.agent, auction.exploration) == (False, "cheap", None)
 
 
-async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded() -> None:
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded(attempts: int) -> None:
     """By its track record the dear one is best."""
     model = SuccessModel(
         worth=1e6,
@@ -309,7 +314,10 @@ async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded() -> 
         work={"cheap": 100.0, "middle": 500.0, "dear": 1000.0},
         auction=1.0,
     )
-    made = replace(pool(incumbent="middle"), weights=replace(weights(), model=model))
+    made = replace(pool(incumbent="middle"), weights=replace(weights(), model=model), attempts=attempts)
+    made = replace(
+        made, terms=AuctionTerms(check=CheckErrors(false_pass=0.9, false_fail=0.9))
+    )  # too weak for another plan
     assert made.allowance is not None
     for owed, winner in ((0.0, "dear"), (1.0, "middle")):
         made.allowance.spent = owed
@@ -322,11 +330,15 @@ def test_work_that_was_done_once_more_earns_nothing_and_is_spent() -> None:
     price = Price(input=10.0, output=10.0, blended=10.0)
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
     allowance = Allowance(share=0.1)
-    allowance.record_work([work], price, answered=False)
+    allowance.record_work([work], price, end="done again")
     assert (allowance.earned, allowance.spent) == (0.0, 1.0)
     dear = replace(work, dollars=50.0)
     allowance.record_work([dear], price, own=True)
     assert (allowance.earned, allowance.spent) == (pytest.approx(5.0), 1.0)
+    allowance.record_work([dear], price, own=True, end="broke off")
+    assert (allowance.earned, allowance.spent) == (pytest.approx(10.0), 1.0), "without a market it breaks off, too"
+    allowance.record_work([dear], price, own=True, end="done again")
+    assert (allowance.earned, allowance.spent) == (pytest.approx(10.0), 51.0), "what follows stands for it"
 
 
 def test_tools_count_as_tokens_of_nobody_and_cost_the_same_whoever_uses_them() -> None:
@@ -370,3 +382,23 @@ def test_the_balance_of_other_processes_counts() -> None:
     assert (allowance.reserved, allowance.balance) == (0.0, 2.5)
     allowance.elsewhere = -2.5
     assert not allowance.reserve(Outlook(most=0.1, gain=100.0))
+
+
+def test_settings_that_are_read_again_go_on_with_the_balance_and_without_a_debt_of_unlimited_times() -> None:
+    def spending(share: float) -> Allowance:
+        allowance = Allowance(share=share)
+        for _ in range(100):
+            outlook = Outlook(most=0.01, gain=1.0)
+            if allowance.reserve(outlook):
+                allowance.settle(outlook, 0.01)
+            allowance.count(0.1, 0.1)
+        return allowance
+
+    limited = spending(0.5)
+    kept = limited.balance
+    assert Allowance(share=0.1).follow(limited) is limited
+    assert (limited.share, limited.balance) == (0.1, kept)
+    after = Allowance(share=0.05).follow(spending(math.inf))
+    assert (after.share, after.balance) == (0.05, 0.0)
+    assert after.begun, "nor is the last day counted, which was without a limit"
+    assert math.isinf(Allowance(share=math.inf).follow(limited).balance)

@@ -174,6 +174,18 @@ class TestPlanFault:
             "### Step one\nDo it.",
             "(1) Do it.",
             "   2 : do it",
+            "1、查找单词。",
+            "１．調べる。",
+            "第一步：查找",
+            "步骤1：查找",
+            "ステップ1：調べる",
+            "1단계: 찾기",
+            "Étape 1 : chercher",
+            "Schritt 1: suchen",
+            "Paso 1: buscar",
+            "a) Look it up.",
+            "1 - Look it up.",
+            "① Look it up.",
             "1. Run it:\n```python\nprint(1)\n```\n2. Look at what it prints, then hand it in.",
         ],
     )
@@ -181,7 +193,18 @@ class TestPlanFault:
         assert plan_fault(text) is None
 
     @pytest.mark.parametrize(
-        "text", ["Do it.", "In step one I do it.", "-do it", "I will do 1. this", "print('1. x')", "---\n***\n"]
+        "text",
+        [
+            "Do it.",
+            "In step one I do it.",
+            "In 1990: it was.",
+            "2-3 eggs.",
+            "x1.add(2)",
+            "-do it",
+            "I will do 1. this",
+            "print('1. x')",
+            "---\n***\n",
+        ],
     )
     def test_without_steps_it_is_none(self, text: str) -> None:
         assert plan_fault(text) == "the strategy has no steps"
@@ -190,5 +213,11 @@ class TestPlanFault:
         assert plan_fault("Here is what I would do, in code, at length:\n```\n1. x\n```") == "the strategy has no steps"
 
     def test_takes_no_time_over_long_runs_of_marks(self) -> None:
-        for text in ("a" + "\n" * 30_000 + "b", "a" + "-" * 30_000, "`" * 30_000, "a\n" * 30_000):
+        for text in (
+            "a" + "\n" * 30_000 + "b",
+            "a" + "-" * 30_000,
+            "`" * 30_000,
+            "a\n" * 30_000,
+            f"{'a ' * 9}{' ' * 30_000}",
+        ):
             assert plan_fault(text) is not None

@@ -244,6 +244,14 @@ class TestSeats:
         auction = await held(agents, Seat(respondent=sure))
         assert [round(bid.scores[0].lead or 0.0, 6) for bid in auction.bids] == [-3.5, 2.0, -2.0]
 
+    async def test_no_lead_is_measured_against_an_agent_that_dropped_out(self) -> None:
+        sure = Reader(says=lambda question: {"a": 0.2, "b": 0.9, "c": 0.5}[question.strategy.agent])
+        agents = [Librarian(name, "something") for name in "abc"]
+        agents[1].model.script = lambda prompt, schema: CallError("the endpoint is down")
+        auction = await held(agents, Seat(respondent=sure, reads="evidence"))
+        assert [one.agent for one in auction.dropouts] == ["b"]
+        assert [round(bid.scores[0].lead or 0.0, 6) for bid in auction.bids] == [-1.5, 1.5]
+
     async def test_a_paid_answer_that_is_neither_yes_nor_no_stands_on_the_bill(self) -> None:
         mumbler = Librarian("m", None)
         mumbler.model.script = persona(plan=PLAN, answer="Hard to say.")

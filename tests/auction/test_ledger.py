@@ -197,6 +197,12 @@ class TestFailures:
         (call,) = ledger.settlement.calls
         assert (call.error or "").encode()  # it can be stored
 
+    async def test_of_several_errors_the_first_is_told(self) -> None:
+        several = ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("", [ValueError("bad port")])])
+        with pytest.raises(CallError, match=r"^a: ValueError: bad port") as caught:
+            await pay(Ledger(caps=Caps()), raises(several))
+        assert caught.value.__cause__ is several
+
     async def test_a_long_complaint_is_cut(self) -> None:
         with pytest.raises(CallError) as caught:
             await pay(Ledger(caps=Caps()), raises(ValueError("x" * 9999)))

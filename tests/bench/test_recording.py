@@ -32,8 +32,8 @@ from sale.bench.recording.pools import for_recording
 from sale.bench.recording.run import Recorder, RecordingProgress
 from sale.bench.replay import load_recorded
 from sale.bench.tasks.schema import BenchTask, HumanTime
-from sale.errors import InputError
-from sale.types import Reply, TokenLogprobs, Usage
+from sale.errors import CallError, InputError
+from sale.types import Execution, Reply, Task, TokenLogprobs, Usage
 from tests.support.endpoint import Endpoint
 from tests.support.unawaited_errors import complaints, let_run
 
@@ -384,3 +384,17 @@ async def test_a_call_that_fails_after_its_asker_was_cancelled_is_not_complained
         await log.aclose()
         del log
     assert heard == []
+
+
+async def test_an_agent_that_cancels_itself_stops_the_run(endpoint: Endpoint, tmp_path: Path) -> None:
+    """In a group of tasks it was taken for one that had been cancelled: its work was not on record, without a word."""
+
+    class Cancelling:
+        name = "c"
+
+        async def execute(self, given: Task, strategy: str | None) -> Execution:
+            raise asyncio.CancelledError
+
+    async with recorder(tmp_path / "run.jsonl", settings(endpoint, "good")) as found:
+        with pytest.raises(CallError, match="itself cancelled"):
+            await found._execute(Cancelling(), TASKS[0], None)  # pyright: ignore[reportArgumentType]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def way(name: str, **more: Any) -> Way:
     ("chosen", "rules"),
     [
         (way("b", kind="agent"), {"allowance": 0.0, "incumbent": "b", "attempts": 1}),
-        (way("market", hold="worthwhile", attempts=2), {"hold": "worthwhile", "attempts": 2}),
+        (way("market", hold="worthwhile", attempts=2), {"hold": "worthwhile", "attempts": 2, "allowance": inf}),
         (way("market", hold="never"), {"hold": "worthwhile", "attempts": 1, "allowance": 0.0}),
     ],
 )
@@ -127,7 +128,8 @@ def test_what_would_forbid_the_recommended_auctions_is_taken_out() -> None:
     """An earlier trial recommended one agent alone: its allowance of nothing forbade the auctions of the next."""
     alone = recommended_text(POOL, way("b", kind="agent"), origin="sale.toml", base=None)
     after = config.parse(recommended_text(alone, way("market", hold="worthwhile"), origin="sale.toml", base=None))
-    assert after.auction.allowance is None
+    assert after.auction.allowance == inf
+    assert after.served.auction.allowance == inf
 
 
 def test_a_file_that_writes_its_rules_otherwise_is_not_guessed_at() -> None:

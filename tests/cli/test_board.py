@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sale.auction.scoring import weigh
 from sale.cli.bid_table import BidTable, explain_bids
-from sale.cli.board import auction_board, money
+from sale.cli.board import auction_board, money, plain
 from sale.types import Auction, Bid, Score, Settlement, SuccessModel, TrackRecord, Weights
 from tests.cli.test_statuses import write
 from tests.support.builders import TASK, score, strategy
@@ -183,6 +183,13 @@ def test_a_juror_that_failed_everywhere_is_not_said_to_be_replaced_by_others() -
 )
 def test_money_is_never_a_power_of_ten(dollars: float, said: str) -> None:
     assert money(dollars) == said
+
+
+def test_what_models_wrote_shows_in_the_order_it_has() -> None:
+    """The characters that turn a line around hide what it says, as escape sequences would."""
+    turning = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+    assert plain(f"a{turning}b\x1b[2J\rc\td\n") == f"a{'�' * len(turning)}b�[2J�c\td\n"
+    assert plain("שלום – été") == "שלום – été"
 
 
 def test_the_heading_names_the_jurors_that_sat() -> None:

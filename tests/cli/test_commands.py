@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from sale import config
 from sale.shipped import knowledge_of
 from tests.support.command import Done, run_sale
 from tests.support.endpoint import Endpoint
+from tests.support.hang import HANG
+from tests.support.preloaded import sale_command
 
 COMMON = """
 [auction.caps]
@@ -126,9 +129,22 @@ def test_auctions_that_are_not_named_one_by_one_are_forgotten_only_after_a_quest
     assert shell("bid", "Name a prime number.", "--quiet").code == 0
     (one,) = json.loads(shell("memory", "list", "--json").out)["summaries"]
     done = shell("memory", "forget", one["id"], *whose, stdin="n\n")
-    assert done.code != 0
+    assert (done.code, done.out) == (1, "")
+    assert "nothing was done" in done.err
+    assert "interrupted" not in done.err
     assert len(json.loads(shell("memory", "list", "--json").out)["summaries"]) == 1
+    assert "nothing was done" in shell("memory", "forget", one["id"], *whose).err, "standard input is at its end"
     assert "1 auction forgotten" in shell("memory", "forget", one["id"], *whose, "--yes").out
+
+
+@pytest.mark.parametrize("option", ["--source", "--tenant"])
+def test_an_empty_condition_forgets_nothing(shell: Shell, option: str) -> None:
+    """An empty source is what was held here: a variable that is not set would name all of it."""
+    assert shell("bid", "Name a prime number.", "--quiet").code == 0
+    done = shell("memory", "forget", option, "", "--yes")
+    assert done.code == 2
+    assert f"{option} is empty" in done.err
+    assert len(json.loads(shell("memory", "list", "--json").out)["summaries"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -160,6 +176,14 @@ def test_a_number_that_makes_no_sense_is_a_mistake_in_the_command(shell: Shell, 
     done = shell(*arguments)
     assert done.code == 2, done.err
     assert "should not happen" not in done.err
+
+
+@pytest.mark.parametrize("verb", ["import", "trial"])
+def test_a_pass_mark_is_a_number(shell: Shell, verb: str) -> None:
+    """No score is at least `nan`: all work would count as failed."""
+    done = shell(verb, "work.csv", "--pass-mark", "nan")
+    assert done.code == 2
+    assert "'nan' is not a finite number" in done.err
 
 
 def test_names_in_records_of_others_do_not_drive_the_terminal(shell: Shell) -> None:
@@ -202,6 +226,17 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
     again = shell("init")
     assert again.code == 2
     assert "--force" in again.err
+
+
+def test_init_writes_to_standard_output_what_settings_can_be_read_from(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*sale_command(), "init", "--ollama", "http://127.0.0.1:9", "--output", "-"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=HANG,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert config.parse(done.stdout).agents
+    assert "standard output" in done.stderr
+    assert not (tmp_path / "-").exists()
 
 
 def test_init_with_nothing_but_the_local_pool_writes_what_was_measured_to_suit_it(tmp_path: Path) -> None:
@@ -247,6 +282,13 @@ def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) 
     [
         (("run", "x", "--config", "nowhere.toml"), "there is no such file"),
         (("run", ""), "the task is empty"),
+        (("run", "--id", "two"), "--id goes with --file"),
+        (("memory", "show", "x\udcff"), "there is no auction"),
+        (("feedback", "x\udcff", "success"), "there is no auction"),
+        (("memory", "forget", "x\udcff"), "there is no auction"),
+        (("keys", "show", "x\udcff"), "there is no key"),
+        (("bid", "Say hello.", "--id", "two"), "--id goes with --file"),
+        (("init", "--example", "--force", "--output", "-"), "--example writes several files"),
         (("run", "x", "--example", "mbpp/606"), "several tasks"),
         (("run", "--example", "nope"), "no task 'nope'"),
         (("run", "x", "--tests", "nowhere.py"), "nowhere.py: cannot be read"),

@@ -8,10 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import platformdirs
 import pytest
 
+from sale import Outcome, Task, Workspace, config
 from sale.agents.tools.bubblewrap import find_bwrap
+from sale.cli.run_workspace import WorkspaceRequest, run_in_workspace
 from tests.support.endpoint import Ask, Endpoint
 from tests.support.hang import HANG
 from tests.support.preloaded import sale_command
@@ -95,6 +98,52 @@ def test_it_is_applied_and_kept_where_that_is_asked_for(config_file: Path, repos
     assert "applied to" in done.stderr
     assert (repository / "shapes.py").read_text() == RIGHT
     assert patch.read_text().startswith("diff --git a/shapes.py")
+
+
+@pytest.mark.parametrize("more", [[], ["--patch", "fix.patch"], ["--json"]])
+def test_a_patch_is_handed_out_where_the_directory_has_changed_meanwhile(
+    repository: Path, tmp_path: Path, more: list[str]
+) -> None:
+    def say(ask: Ask) -> str | None:
+        if "These files matter most" not in str(ask.body):
+            return None
+        (repository / "late.txt").write_text("saved by the user while the agent worked")
+        return handing_in(RIGHT)
+
+    with Endpoint(say=say) as endpoint:
+        file = tmp_path / "sale.toml"
+        file.write_text(SETTINGS.format(url=endpoint.base_url), encoding="utf-8")
+        done = sale(file, "--workspace", str(repository), "--verify", "python3 check.py", "--apply", *more, "Fix it.")
+    assert done.returncode == 1, done.stderr
+    assert "not applied" in done.stderr
+    assert "changed since it was copied" in done.stderr
+    assert "success, by command" in done.stderr
+    assert (repository / "shapes.py").read_text() == WRONG
+    if "--json" in more:
+        assert json.loads(done.stdout)["result"]["answer"].startswith("diff --git")
+    else:
+        patch = (tmp_path / "fix.patch").read_text() if more else done.stdout
+        assert patch.startswith("diff --git a/shapes.py")
+
+
+def test_a_patch_that_could_not_be_checked_is_handed_out_and_not_applied(
+    config_file: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(_workspace: Workspace, _task: Task, _answer: str) -> Outcome:
+        return Outcome(verdict="unknown", judged_by="command", detail="sandbox: no room is left")
+
+    monkeypatch.setattr(Workspace, "verify", fail)
+    request = WorkspaceRequest(
+        directory=repository, task="Fix the check.", verify="python3 check.py", patch=None, apply=True, check=False,
+        allow_removals=False, settings=config.load(config_file), as_json=False, quiet=True,
+    )  # fmt: skip
+    with pytest.raises(click.exceptions.Exit) as ended:
+        run_in_workspace(request)
+    assert ended.value.exit_code == 1
+    out, err = capsys.readouterr()
+    assert "not applied: the command could not check the patch: sandbox: no room is left" in err
+    assert out.startswith("diff --git a/shapes.py")
+    assert (repository / "shapes.py").read_text() == WRONG
 
 
 ASK = "Fix area; see notes.txt"

@@ -117,6 +117,19 @@ def test_what_is_recommended_is_the_users_own_file_with_other_rules_and_is_ready
     assert work == {"small": (60, True), "large": (60, True)}
 
 
+def test_a_file_that_cannot_be_changed_as_text_takes_nothing_from_the_report(tmp_path: Path, served: Endpoint) -> None:
+    prepare(tmp_path, served, 20)
+    path = tmp_path / "sale.toml"
+    rules = '[auction]\nstrategy_tokens = 40\nhold = "always"  # for now\n'
+    text = path.read_text(encoding="utf-8")
+    path.write_text("auction = { strategy_tokens = 40 }\n" + text.replace(rules, ""), encoding="utf-8")
+    done = trial(tmp_path, "--cap", "1")
+    assert done.code == 2, done.err
+    assert "Recommended: " in " ".join(done.out.split())
+    assert "its rules of auctions cannot be changed here" in done.err
+    assert not (tmp_path / "sale.recommended.toml").exists()
+
+
 def test_the_cap_is_never_exceeded_and_a_higher_one_goes_on(tmp_path: Path, served: Endpoint) -> None:
     prepare(tmp_path, served, 30)
     whole = result_of(trial(tmp_path, "--cap", "1", "--keep-going", "--json"))

@@ -57,8 +57,8 @@ class Parity:
         return Answer(probability=0.8 if int(question.task.text.split()[1]) % 2 == 0 else 0.1)
 
 
-async def fill(path: Path, seats: Sequence[Seat] = ()) -> None:
-    """Half the tasks by each agent: a market of both would give all of them to the cheap one."""
+async def fill(path: Path, seats: Sequence[Seat] = (), *, together: bool = False) -> None:
+    """Every task by each agent, as a market of both would give all of them to the cheap one; then by that, if told."""
 
     async def opener() -> AuctionMemory:
         return await AuctionMemory.open(path, embedder=MiniLMEmbedder())
@@ -66,8 +66,9 @@ async def fill(path: Path, seats: Sequence[Seat] = ()) -> None:
     async def right(task: Task, answer: str) -> bool:
         return answer == str(2 * int(task.text.split()[1]))
 
-    for name, price in (("small", 0.1), ("large", 1.0)):
-        async with Market([agent(name, price)], seats=seats, memory=opener) as market:
+    alone = [[agent("small", 0.1)], [agent("large", 1.0)]]
+    for pool in [*alone, [agent("small", 0.1), agent("large", 1.0)]][: 3 if together else 2]:
+        async with Market(pool, seats=seats, memory=opener) as market:
             for number in range(TASKS):
                 await market.run(f"Add {number} and {number}.", verifier=Check(right))
 
@@ -125,6 +126,12 @@ def test_fit_show_use_diff_and_replay(shell: Shell) -> None:
     assert "They weigh alike." in shell("weights", "diff", "1", "1").out
 
     assert "nothing speaks against them" in shell("weights", "check").out
+    own = shell.folder / "own.toml"
+    own.write_text(f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n", encoding="utf-8")
+    for verb in ("list", "check"):
+        said = shell("weights", verb, "--config", str(own)).out
+        assert "they decide, and not these" in said
+        assert "yes" not in said
     replayed = shell("replay")
     assert replayed.code == 0, replayed.err
     for sign in ("as awarded", "version 1", "version 2", "solved"):
@@ -169,11 +176,14 @@ def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
     assert held.code == 0, held.err
     assert "weights 1 hold" in held.out
     assert "version 2" not in shell("weights", "list").out
+    (tmp_path / "own.toml").write_text(f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n", encoding="utf-8")
+    own = shell("fit", "--worth", "0.001", "--use", "--config", str(tmp_path / "own.toml"))
+    assert "has weights of its own" in " ".join(own.out.split()), own.err
 
 
 def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
     (tmp_path / "sale.toml").write_text(SETTINGS, encoding="utf-8")
-    asyncio.run(fill(tmp_path / "memory.sqlite3"))
+    asyncio.run(fill(tmp_path / "memory.sqlite3", together=True))
     shell = Shell(tmp_path)
 
     def told(*arguments: str) -> dict[str, float | str]:
@@ -190,6 +200,24 @@ def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:
     assert told("--beyond", "0")["beyond"] == told("--spend", "match")["beyond"] == 0.0
 
 
+def test_a_fit_counts_with_the_errors_of_the_check(shell: Shell, tmp_path: Path) -> None:
+    """The small agent passes half the time; where the check passes half of what is wrong, it solves next to nothing."""
+    place = json.dumps(str(shell.folder / "memory.sqlite3"))
+    weak = SETTINGS.replace('"memory.sqlite3"', place) + "[auction]\nattempts = 2\n[auction.check]\nfalse_pass = 0.5\n"
+    (tmp_path / "weak.toml").write_text(weak, encoding="utf-8")
+
+    def fitted(*arguments: str) -> tuple[dict[str, float | str], float]:
+        done = shell("fit", "--json", *arguments)
+        assert done.code == 0, done.err
+        found = json.loads(done.out)["weights"]
+        return found["training"]["settings"], found["weights"]["model"]["rates"]["small"]
+
+    (plain, rate), (knowing, lower) = fitted(), fitted("--config", str(tmp_path / "weak.toml"))
+    assert "false_pass" not in plain
+    assert knowing["false_pass"] == 0.5
+    assert lower < rate - 0.2
+
+
 def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: Path) -> None:
     prior = shell("weights", "show")
     assert prior.code == 0, prior.err
@@ -202,6 +230,8 @@ def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: 
     named = ("--config", str(tmp_path / "own.toml"))
     assert "has weights of its own" in shell("weights", "show", *named).out
     assert json.loads(shell("weights", "show", *named, "--json").out)["weights"] is None
+    assert "has weights of its own" in shell("weights", "list", *named).out
+    assert "has weights of its own" not in shell("weights", "list").out
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from sale import CheckErrors
 from scripts.results_inputs import RECORDED, digest
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,13 @@ def test_the_value_of_a_setting_is_of_the_shape_that_is_read(section: str, key: 
     part = page.split(f"## `{section}`\n", 1)[1].split("\n## ", 1)[0]
     row = next(line for line in part.splitlines() if line.startswith(f"| `{key}` |"))
     assert row.split(" | ")[1] == shape
+
+
+def test_the_default_of_a_table_is_written_as_the_file_has_it() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| `check` |"))
+    said = tomllib.loads(f"check = {row.split(' | ')[2].strip('`')}")["check"]
+    assert CheckErrors(**said) == CheckErrors()
 
 
 @pytest.mark.release

@@ -127,6 +127,19 @@ def test_a_request_that_may_be_under_way_is_told_from_others(error: Exception, *
     assert pickle.loads(pickle.dumps(raised.value)).resendable is resendable
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "unsent"),
+    [
+        ("httpx", "ConnectError", True),
+        ("botocore.exceptions", "EndpointConnectionError", True),
+        ("botocore.exceptions", "ReadTimeoutError", False),
+        ("connectrpc.errors", "ConnectError", False),
+    ],
+)
+def test_other_clients_say_by_their_class_that_nothing_was_sent(module: str, name: str, *, unsent: bool) -> None:
+    assert to_call_error(type(name, (Exception,), {"__module__": module})("x"), "alice").unsent is unsent
+
+
 UNREADABLE = [KeyError("choices"), IndexError(), AttributeError("x"), TypeError("x"), RecursionError(), OverflowError()]
 
 

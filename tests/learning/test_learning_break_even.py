@@ -165,3 +165,19 @@ def test_a_tasks_own_outcome_does_not_tell_who_is_chosen_for_it() -> None:
     ]
     found = break_even_map(halves, (0.55,))
     assert found.router[0] == pytest.approx(0.5, abs=0.06)
+
+
+def test_the_best_agent_is_the_one_with_the_highest_rate() -> None:
+    """With one bid a record, of past work for instance, the agent with the most records has the most successes."""
+    records = [
+        Example(
+            auction_id=f"{name} {number}",
+            task=f"{name} {number}",
+            bids=(bid(name),),
+            winner=name,
+            work={name: Worked(success=number < good, dollars=DOLLARS)},
+        )
+        for name, good, count in (("cheap", 60, 120), ("dear", 36, 40))
+        for number in range(count)
+    ]
+    assert break_even_map(records).best == "dear"

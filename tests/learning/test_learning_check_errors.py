@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sale.learning.check_errors import CheckHistory, estimate_errors
+from sale.learning.check_errors import CheckHistory, estimate_errors, usual_errors
 from sale.learning.check_intervals import error_intervals
 from sale.types import CheckedAnswer, CheckErrors
 
@@ -84,8 +84,22 @@ def test_what_cannot_happen_divides_by_nothing() -> None:
     assert 0.0 <= found.false_pass <= 1.0
 
 
+def test_a_goal_counts_with_the_check_that_judged_most() -> None:
+    stated = CheckErrors(false_pass=0.1)
+    assert usual_errors((), stated) == stated
+    most, few = judged(400, false_pass=0.5, false_fail=0.0), [CheckedAnswer(check="other", passed=True, right=True)]
+    assert usual_errors([*few, *most], stated) == estimate_errors(CheckHistory.of(most), stated)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"false_pass": 1.2}, {"false_fail": -0.1}, {"evidence": 0.0}, {"dollars": float("inf")}]
+    "wrong",
+    [
+        {"false_pass": 1.2},
+        {"false_fail": -0.1},
+        {"evidence": 0.0},
+        {"evidence": float("inf")},
+        {"dollars": float("inf")},
+    ],
 )
 def test_rates_that_are_none_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sale.learning import logistic, minmax, utility
-from sale.learning.dataset import split, tabulate
+from sale.learning import heldout, logistic, minmax, utility
+from sale.learning.dataset import Bools, CompletedOutcomes, Ints, Table, split, tabulate
 from sale.learning.drift import drift
 from sale.learning.fit import fit
 from sale.learning.heldout import HeldOut, measures, training
@@ -18,6 +18,7 @@ from sale.learning.minmax import MinMax, SolverLimits, best_of, solve_minmax
 from sale.learning.missing_outcomes import complete
 from sale.learning.prepared_data import prepare_data
 from sale.learning.refit_trigger import check_refit
+from sale.learning.utility import Utility
 from sale.learning.weight_terms import list_terms
 from sale.types import Weights, WeightSet, Worked
 from tests.learning.pools import auctions, seen_by_market
@@ -73,6 +74,20 @@ def test_what_is_learnt_for_a_fold_has_not_seen_its_outcomes() -> None:
     for name in ("success", "dollars", "guess", "average"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name), err_msg=name)
     assert not np.isnan(before.guess).any()
+
+
+def test_what_is_learnt_without_a_fold_is_learnt_once_for_all_objectives(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = prepare_data(seen_by_market(auctions(40), propensity=1 / 3), folds=2)
+    calls: list[int] = []
+
+    def count(table: Table, fold: Ints, own: Bools) -> CompletedOutcomes:
+        calls.append(len(table))
+        return training(table, fold, own)
+
+    monkeypatch.setattr(heldout, "training", count)
+    ready.solve(Utility(), 0.0)
+    ready.solve(Margin(worth=1.0), 0.0)
+    assert len(calls) == 2
 
 
 def test_work_of_unknown_cost_is_not_taken_for_free() -> None:

@@ -28,7 +28,7 @@ from sale.learning.spending import (
     worth_of,
 )
 from sale.learning.utility import success_models
-from sale.types import Bid, Example, Weights, Worked
+from sale.types import Bid, CheckErrors, Example, Weights, Worked
 from tests.learning.pools import Pool, auctions, bid, seen_by_market
 
 Awards = tuple[Table, BidPredictions, CompletedOutcomes]
@@ -174,7 +174,7 @@ def test_no_single_task_and_no_rounding_decides_what_a_solved_task_is_worth(
         rows = np.arange(150) != left_out
         some = replace(table.take(rows), group=np.arange(149))
         fewer = expected.take(rows)
-        done = replace(completed, success=completed.success[rows], dollars=completed.dollars[rows])
+        done = completed.take(rows)
         assert worth(wanted, (some, fewer, done)) == pytest.approx(value, rel=0.25)
 
 
@@ -186,7 +186,7 @@ def test_auctions_of_one_task_are_drawn_together() -> None:
     thrice = (
         table.take(rows),
         expected.take(rows),
-        replace(completed, success=completed.success[rows], dollars=completed.dollars[rows]),
+        completed.take(rows),
     )
     curve = spend_curve(*once, 2)
     as_sure = replace(spend_curve(*thrice, 2), alone=curve.alone)
@@ -412,3 +412,73 @@ def test_an_explored_market_compares_agents_by_what_they_solve() -> None:
     # Two attempts find out nothing here, so they come to what one does, estimates below 0 and above 1 included.
     first, second = (follow_attempts(prospects, completed, table.checked, 0.01, tries) for tries in (1, 2))
     np.testing.assert_allclose(second.success, first.success)
+
+
+def two_rates(count: int, *, both: bool, start: int = 0) -> list[Example]:
+    """A cheap agent that solves half, and a dear one that solves nine of ten; a task has bids of both or one."""
+    rng = np.random.default_rng(1)
+    rates, dollars, prices = {"cheap": 0.5, "dear": 0.9}, {"cheap": 0.001, "dear": 0.02}, {"cheap": 0.1, "dear": 2.0}
+    found: list[Example] = []
+    for number in range(start, start + count):
+        names = list(rates) if both else [list(rates)[number % 2]]
+        work = {name: Worked(success=bool(rng.random() < rates[name]), dollars=dollars[name]) for name in names}
+        bids = tuple(bid(name, prices[name], entropy=None) for name in names)
+        found.append(Example(auction_id=f"{number}", task=f"task {number}", bids=bids, winner=names[0], work=work))
+    return found
+
+
+def test_a_match_needs_tasks_on_which_agents_can_be_compared() -> None:
+    """Each record of imported work has one bid: every award solves it, and the best agent failed where it has none."""
+    alone = two_rates(120, both=False)
+    with pytest.raises(InputError, match="bids of several agents"):
+        fit(alone, "utility", worth=MatchBestAgent(beyond=0.0))
+    with pytest.raises(InputError, match="bids of several agents"):
+        fit(alone, "utility", worth=SpendShare(0.5))
+    found = fit(alone, "utility", worth=MatchBestAgent())
+    assert found.worth == pytest.approx(2.0 * best_agent_price(tabulate(alone)))
+    assert any("cannot be found" in note for note in found.training.notes)
+
+
+def test_records_of_one_bid_do_not_make_a_match_cheap() -> None:
+    together = fit(two_rates(60, both=True, start=120), "utility", worth=MatchBestAgent(beyond=0.0))
+    mixed = two_rates(120, both=False) + two_rates(60, both=True, start=120)
+    found = fit(mixed, "utility", worth=MatchBestAgent(beyond=0.0))
+    assert together.worth is not None
+    assert found.worth is not None
+    # The dear agent's 40 points more cost $0.019: below this worth the cheap one is awarded everything.
+    assert min(together.worth, found.worth) > 0.03
+
+
+def test_an_agent_that_joined_late_did_not_fail_before() -> None:
+    """It is best, and has a bid in the latest quarter: what it would have solved before is its rate."""
+    old = [
+        replace(
+            one,
+            auction_id=f"old {one.auction_id}",
+            task=f"old {one.task}",
+            bids=(*one.bids[:1], bid("middle", 0.2, entropy=None)),
+            work={"cheap": one.work["cheap"], "middle": Worked(success=number % 5 < 3, dollars=0.002)},
+        )
+        for number, one in enumerate(two_rates(180, both=True))
+    ]
+    found = fit(old + two_rates(60, both=True), "utility", worth=MatchBestAgent(beyond=0.0))
+    assert found.worth is not None
+    assert found.worth > 0.03
+
+
+def test_a_goal_is_found_with_the_check_that_there_is() -> None:
+    """A check that passes half of all wrong answers: the cheap agent first solves less than the dear one alone."""
+    records = [replace(one, checked=True) for one in two_rates(200, both=True)]
+    weak = CheckErrors(false_pass=0.5)
+    blind = fit(records, "utility", worth=MatchBestAgent(2, beyond=0.0))
+    knowing = fit(records, "utility", worth=MatchBestAgent(2, beyond=0.0, check=weak))
+    assert blind.worth is not None
+    assert knowing.worth is not None
+    assert knowing.worth > 1.5 * blind.worth
+    table = tabulate(records)
+    (model,) = success_models(table, (0.1,))
+    expected, completed = predict_bids(table, model), complete(table, np.zeros(len(table), np.intp))
+    curve = spend_curve(table, expected, completed, 2, "always", weak)
+    for place in (0, 100, 199):
+        came = follow_attempts(expected, completed, table.checked, float(curve.worths[place]), 2, weak)
+        assert curve.success[place].sum() == pytest.approx(came.success.sum())

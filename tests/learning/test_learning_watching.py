@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sale.auction.difficulty import SHARES, spread_by_difficulty
 from sale.errors import InputError
 from sale.learning.dataset import tabulate
 from sale.learning.drift import alarm, drift
+from sale.learning.samples import blank_model
 from sale.learning.utility import success_models
-from sale.types import Bid, Example, Worked
+from sale.types import Bid, Example, SuccessModel, Worked
 from tests.learning.pools import auctions, bid
 
 
@@ -21,6 +23,34 @@ def model_of(examples: list[Example]):
 
 def test_nothing_is_found_where_nothing_changed() -> None:
     assert drift(auctions(300, seed=5), model_of(auctions(800))) == ()
+
+
+def followers(count: int, rate: float) -> tuple[list[Example], SuccessModel]:
+    """A small agent that solves half tries first; where it fails another follows, whose true rate is told."""
+    rates = {"small": 0.5, "large": rate}
+    known = blank_model(tuple(rates), np.array(list(rates.values())), 0.5)
+    model = replace(known, difficulty=2.0, intercepts={name: float(np.log(p / (1 - p))) for name, p in rates.items()})
+    rng, found = np.random.default_rng(4), list[Example]()
+    able = {name: spread_by_difficulty(np.array(p), np.array(2.0)) for name, p in rates.items()}
+    for number in range(count):
+        hard = int(rng.choice(len(SHARES), p=SHARES))
+        work = {"small": Worked(success=bool(rng.random() < able["small"][hard]), dollars=0.001)}
+        if not work["small"].success:
+            work["large"] = Worked(success=bool(rng.random() < able["large"][hard]), dollars=0.02, after=("small",))
+        bids = tuple(bid(name, entropy=None) for name in rates)
+        found.append(Example(auction_id=f"{number}", task=f"t{number}", bids=bids, winner="small", work=work))
+    return found, replace(model, intercepts={**model.intercepts, "large": float(np.log(4.0))})
+
+
+def test_an_agent_that_follows_failures_is_not_taken_to_do_worse() -> None:
+    """It solves 80 % of all tasks, and of those that the small one failed fewer: nothing has changed."""
+    later, model = followers(1500, 0.8)
+    own = [one.work["large"].success for one in later if "large" in one.work]
+    assert np.mean(own) < 0.7
+    assert drift(later, model) == ()
+    blind = [replace(one, work={name: replace(did, after=()) for name, did in one.work.items()}) for one in later]
+    assert [finding.name for finding in drift(blind, model)] == ["large"]
+    assert [finding.name for finding in drift(*followers(1500, 0.5))] == ["large"], "and where it has, it is found"
 
 
 def test_an_agent_that_got_worse_is_found_and_no_other() -> None:

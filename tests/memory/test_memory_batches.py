@@ -13,6 +13,7 @@ from sale.memory import batch_ledger
 from sale.memory.batch_ledger import NANO, CallKey, CallPermit, CallRequest, Claim, TaskEnd
 from sale.memory.batch_rates import RateLimit
 from sale.memory.batches import Batch
+from sale.memory.database import MemoryDatabase
 from sale.memory.store import AuctionMemory
 from sale.types import Call, Task, Usage
 from tests.memory.builders import HashEmbedder, Place, auction, bid, rows
@@ -258,3 +259,20 @@ async def test_a_job_whose_process_ended_while_it_sent_it_is_taken_over(memory: 
     assert taken_over is not None
     assert taken_over.owner == batch.owner
     assert not await batch.adopt_job(record), "another has it"
+
+
+async def test_a_gate_that_is_kept_is_no_end_of_a_job(
+    memory: AuctionMemory, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object, sweep: object) -> None:
+        raise StoreError("another process is still opening it")
+
+    async with await AuctionMemory.open(place, embedder=HashEmbedder()) as gone:
+        await (await begin(gone, "t")).open_job("j", "a")
+    batch = await memory.batch("b")
+    record = await batch.job("j")
+    assert record is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryDatabase, "sweeping", fail)
+        assert not await batch.adopt_job(record)
+    assert await batch.adopt_job(record)

@@ -28,7 +28,7 @@ async def test_an_example_is_what_was_bid_and_what_came_of_it(memory: AuctionMem
         task="sort",
         bids=held.bids,
         winner="a",
-        work={"a": Worked(success=False, dollars=0.25)},
+        work={"a": Worked(success=False, dollars=0.25, check="tests")},
         overhead=pytest.approx(0.02),  # pyright: ignore[reportArgumentType]
         checked=True,
     )
@@ -73,7 +73,10 @@ async def test_every_attempt_is_known_and_the_first_was_awarded(memory: AuctionM
     await memory.settle("x", last.execution, last.outcome, earlier=earlier)
     (found,) = await memory.examples()
     assert found.winner == "a"
-    assert found.work == {"a": Worked(success=False, dollars=1.0), "c": Worked(success=True, dollars=12.0)}
+    assert found.work == {
+        "a": Worked(success=False, dollars=1.0, check="tests"),
+        "c": Worked(success=True, dollars=12.0, after=("a",), check="tests"),
+    }
 
 
 async def test_since_some_moment(memory: AuctionMemory):

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import make_url
 
 from sale import config
-from sale.errors import ConfigError, MissingExtraError, StoreError
+from sale.errors import ConfigError, InputError, MissingExtraError, StoreError
 from sale.memory.database import SCHEMA
 from sale.memory.open import open_memory
 from sale.memory.schema import metadata
 from sale.memory.store import AuctionMemory
-from sale.storage.postgres import lock_key
+from sale.storage.postgres import PostgresServer, lock_key
 from sale.types import Task
 from tests.memory.builders import HashEmbedder, Place, remember
 from tests.support.postgres import Server, engine_of
@@ -58,6 +59,16 @@ def is_of_a_revision(name: str | None, kind: str, _: object) -> bool:
 async def test_it_says_where_it_is(memory: AuctionMemory):
     assert memory.path is None
     assert memory.where.startswith("the auction memory postgresql://postgres@/t")
+
+
+async def test_an_auction_is_found_by_the_beginning_of_its_id(memory: AuctionMemory):
+    await remember(memory, "one\udcff", "sort")
+    await remember(memory, "two", "sort")
+    for beginning in ("o", "one\udcff"):
+        assert (await memory.load(beginning)).id == "one\udcff"
+    for missing in ("one\udcfe", "on\x00"):
+        with pytest.raises(InputError, match="there is no auction"):
+            await memory.load(missing)
 
 
 async def test_other_tables_in_the_database_are_left_alone(server: Server):
@@ -206,3 +217,12 @@ async def test_the_settings_or_the_environment_name_it(empty: Callable[[], Place
     both = config.parse(f'{agent}[memory]\nurl = "{place}"\npath = "m"\n')
     with pytest.raises(ConfigError, match=r"memory.path and memory.url are both given"):
         config.memory_place(both)
+
+
+async def test_a_wait_at_the_gate_takes_it_from_no_other_of_the_process(place: str):
+    server = PostgresServer(make_url(place), SCHEMA, 5.0)
+    async with server.presence.gate(5.0):
+        with pytest.raises(StoreError, match="still opening"):
+            async with server.presence.gate(0.0):
+                pass
+        assert server.presence.find_dead(["nobody's"]) == ["nobody's"]

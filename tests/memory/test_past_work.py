@@ -291,10 +291,20 @@ def test_traces_of_langfuse_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_category_of_langfuse_is_its_word(tmp_path: Path, score: dict[str, object], verdict: str | None) -> None:
-    found = read(tmp_path, [TRACE | {"scores": [{"name": "verdict", "dataType": "CATEGORICAL"} | score]}])
+    category = {"name": "verdict", "dataType": "CATEGORICAL"} | score
+    found = read(tmp_path, [TRACE | {"scores": [category]}], ReadOptions(score="verdict"))
     assert [work.verdict for work in found.works] == ([] if verdict is None else [verdict])
     assert all("score: " in fault for fault in found.bad)
     assert len(found.bad) == (verdict is None)
+
+
+def test_a_category_of_langfuse_without_a_verdict_is_passed_by(tmp_path: Path) -> None:
+    category = {"name": "language", "dataType": "CATEGORICAL", "value": 0, "stringValue": "English"}
+    good = {"name": "good", "dataType": "NUMERIC", "value": 1}
+    found = read(tmp_path, [TRACE | {"scores": [category, good]}])
+    assert ([(work.verdict, work.judged_by) for work in found.works], found.bad) == ([("success", "good")], ())
+    found = read(tmp_path, [TRACE | {"scores": [category]}])
+    assert ([work.verdict for work in found.works], found.bad) == (["unknown"], ())
 
 
 def test_what_is_empty_in_a_trace_of_langfuse_is_taken_from_its_parts(tmp_path: Path) -> None:

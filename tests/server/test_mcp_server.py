@@ -9,12 +9,16 @@ import socket
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 
+from sale import FunctionAgent, Market, Price, Task
+from sale.server.mcp import create_server
+from sale.types import Outcome
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
 from tests.support.hang import HANG
 from tests.support.preloaded import sale_command
@@ -96,7 +100,9 @@ async def test_a_client_delegates_a_task_and_watches_it(kind: str, written: Path
         assert tool.name == "delegate"
         assert list(tool.input_schema["properties"]) == ["task"]
         assert tool.output_schema is not None
-        assert set(tool.output_schema["properties"]) == {"answer", "agent", "cost", "auction_id", "error"}
+        assert set(tool.output_schema["properties"]) == {
+            *("answer", "agent", "cost", "auction_id", "verdict", "judged_by", "detail", "error")
+        }
         result = await client.call_tool("delegate", {"task": "What is 6 × 7?"}, progress_callback=watch)
     assert not result.is_error
     done = result.structured_content
@@ -157,6 +163,59 @@ async def test_a_client_that_gives_up_stops_the_work(kind: str, endpoint: Endpoi
             await call
         assert await asyncio.to_thread(endpoint.wait, lambda: all(one.cancelled for one in endpoint.requests()), 10)
         assert (await client.list_tools()).tools
+
+
+class Check:
+    """Finds every answer wrong."""
+
+    async def verify(self, task: Task, answer: str) -> Outcome:
+        return Outcome(verdict="failure", judged_by="sums", detail=f"{answer} is not 42")
+
+
+async def plan(task: Task) -> str:
+    return "1. Add."
+
+
+async def work(task: Task, strategy: str | None) -> str:
+    return "43"
+
+
+async def test_an_answer_that_was_found_wrong_says_so() -> None:
+    adder = FunctionAgent("adder", price=Price(input=0.1, output=0.1, blended=0.1), bid=plan, execute=work)
+    async with Market([adder]) as market, Client(create_server(market)) as client:
+        market.verifier = Check()
+        assert client.server_info is not None
+        assert client.server_info.version == version("sale")
+        done = (await client.call_tool("delegate", {"task": "What is 6 × 7?"})).structured_content
+    assert (done["answer"], done["verdict"], done["judged_by"]) == ("43", "failure", "sums")
+    assert done["detail"] == "43 is not 42"
+
+
+async def test_an_answer_that_is_not_on_record_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(self: Market, step: object) -> str:
+        return "the auction is not on record: the disk is full"
+
+    monkeypatch.setattr(Market, "_keep", fail)
+    adder = FunctionAgent("adder", price=Price(input=0.1, output=0.1, blended=0.1), bid=plan, execute=work)
+    async with Market([adder]) as market, Client(create_server(market)) as client:
+        done = (await client.call_tool("delegate", {"task": "What is 6 × 7?"})).structured_content
+    assert "the disk is full" in done["error"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_the_input_is_open(written: Path, number: int) -> None:
+    command = [*sale_command(), "mcp", "--config", str(written)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+            process.stdin.flush()
+            assert b'"id":1' in process.stdout.readline()
+            process.send_signal(number)
+            assert process.wait(HANG) == 128 + number
+        finally:
+            process.kill()
 
 
 def test_nothing_but_the_protocol_is_on_standard_output(written: Path) -> None:

@@ -11,12 +11,13 @@ from typing import cast, get_args
 
 from sale.agents.account import keep_calls
 from sale.agents.protocol import Agent, Verifier
+from sale.auction.allowance import Allowance, WorkEnd, incumbent_of, prior_tokens, work_ahead
 from sale.auction.breaks import BREAKS
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
-from sale.auction.following import following
+from sale.auction.following import BROKE_OFF, find_handed_in, following
 from sale.auction.foreign import await_foreign, expect_kind
 from sale.auction.text import make_storable
-from sale.types import Attempt, Auction, Bid, Call, CheckErrors, Execution, Outcome, Task, Verdict
+from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Execution, Outcome, Task, Verdict
 
 CANCELLED_WORK = "cancelled"
 """The mode of an execution that was cut off by a cancellation, or by an error that is not the agent's."""
@@ -48,14 +49,16 @@ async def attempt(
         observe: Told of each step.
     """
     began = time.monotonic()
+    execution: Execution | None = None
     with keep_calls() as calls:
         try:
             execution = await _work(agent, task, bid, calls, observe)
-            calls[:] = execution.calls
+            calls.clear()  # from now on those of the verifier
             outcome = await _judge(task, execution, verifier, observe)
         except BREAKS:
-            execution = _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
-            outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK)
+            judged = () if execution is None else tuple(calls)
+            execution = execution or _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
+            outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK, calls=judged)
             attempts.append(Attempt(execution=execution, outcome=outcome))
             raise
     attempts.append(Attempt(execution=execution, outcome=outcome))
@@ -65,8 +68,9 @@ async def attempt_in_order(
     agents: Mapping[str, Agent],
     auction: Auction,
     attempts: list[Attempt],
-    most: int,
+    rules: AuctionRules,
     check: CheckErrors,
+    allowance: Allowance | None = None,
     *,
     verifier: Verifier | None,
     observe: Observer,
@@ -76,18 +80,32 @@ async def attempt_in_order(
     Args:
         agents: By name.
         auction: Who was awarded the task.
-        attempts: Takes each attempt as it ends, so that a cancellation loses none, nor the one it cuts off.
-        most: How many there may be.
+        attempts: Takes each attempt as it ends, so that a cancellation loses none, nor the one it cuts off. At the end
+            the one whose answer is handed in is put last.
+        rules: Say how many there may be, and what a failure costs.
         check: How often a check of answers is wrong.
+        allowance: While it is overdrawn, no agent dearer than the incumbent follows a refused answer.
         verifier: Says whether an answer is right.
         observe: Told of each step.
     """
+    incumbent = incumbent_of(tuple(agents.values()), rules.incumbent).name
+    work = work_ahead(auction.contenders, auction.weights, prior_tokens(auction.task))
     bid: Bid | None = auction.winner
     while bid is not None:
         await attempt(agents[bid.agent], auction.task, bid, attempts, verifier=verifier, observe=observe)
-        bid = following(auction, attempts, most, check)
+        able = None if allowance is None else allowance.pick_affordable(auction.contenders, work, incumbent)
+        bid = following(auction, attempts, rules, check, able)
         if bid is not None:
             observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
+    if (kept := find_handed_in(attempts)) is not None:
+        attempts.sort(key=lambda one: one is kept)
+
+
+def end_of(tried: Attempt, attempts: Sequence[Attempt]) -> WorkEnd:
+    """Return the end of an attempt among all of them, of which the last is the one that counts."""
+    if tried is not attempts[-1]:
+        return "done again"
+    return "broke off" if tried.execution.mode == CANCELLED_WORK else "answered"
 
 
 async def _work(agent: Agent, task: Task, bid: Bid, calls: Sequence[Call], observe: Observer) -> Execution:
@@ -128,7 +146,7 @@ def _without_answer(bid: Bid, calls: Sequence[Call], seconds: float, mode: str, 
 async def _judge(task: Task, execution: Execution, verifier: Verifier | None, observe: Observer) -> Outcome:
     """The outcome: work without an answer has failed; an answer is as good as the verifier says."""
     if not execution.answer.strip():
-        outcome = Outcome(verdict="failure", judged_by="execution", detail=execution.error or "no answer")
+        outcome = Outcome(verdict="failure", judged_by=BROKE_OFF, detail=execution.error or "no answer")
     elif verifier is None:
         outcome = Outcome(verdict="unknown", judged_by="nobody")
     else:

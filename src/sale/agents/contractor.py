@@ -52,7 +52,8 @@ class Contractor:
             lookups: What it may look into before it bids, with `look` in its settings.
 
         Raises:
-            ConfigError: It works by repair, without a workbench; or with tools, and draws several samples.
+            ConfigError: It works by repair, without a workbench; or with tools, and draws several samples or has two of
+                one name.
         """
         self._settings = settings
         self._price = price
@@ -66,6 +67,13 @@ class Contractor:
                 "samples cannot be drawn from a tool loop: every one of them would be the same",
                 where=f"agent {settings.name!r}",
                 hint='Use samples with execution = "direct", "steps" or "repair".',
+            )
+        names = [tool.info.name for tool in self._tools]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(
+                f"tools share a name: {', '.join(twice)}",
+                where=f"agent {settings.name!r}",
+                hint="Rename yours; python, search and read_page come with sale.",
             )
         if settings.execution == "repair" and workbench is None and workspace is None:
             raise ConfigError(

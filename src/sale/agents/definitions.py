@@ -30,12 +30,23 @@ class Counterpart:
 
 def parse_module(source: str) -> ast.Module | None:
     """Return the syntax tree of a Python file; `None` where it is not Python."""
+    found = _parse(source)
+    return found if isinstance(found, ast.Module) else None
+
+
+def is_indented(source: str) -> bool:
+    """Return False where lines of a Python file go back to an indentation that none before them has."""
+    found = _parse(source)
+    return not (isinstance(found, TabError) or (isinstance(found, IndentationError) and "unindent" in found.msg))
+
+
+def _parse(source: str) -> ast.Module | Exception:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return error
 
 
 def defined_names(source: str) -> frozenset[str]:
@@ -124,12 +135,39 @@ def covers(ours: Sequence[ast.stmt], theirs: Sequence[ast.stmt]) -> bool:
 
 
 def lacks_names(ours: Sequence[ast.stmt], theirs: Sequence[ast.stmt]) -> bool:
-    """Return whether a body assigns to some names of another one alone, or to new ones alone.
+    """Return whether a body is a part of another one by its assignments: to some of its names, or to new ones alone.
 
-    Where it assigns to some and to new ones, the new ones may be the others by another name.
+    Where it assigns to some and to new ones, the new ones may be the others by another name. Where it repeats most of
+    the other's statements, it is not a part: the names that it lacks are taken out.
     """
     given, there = set(assignments(ours)), set(assignments(theirs))
-    return given < there or (bool(there) and given.isdisjoint(there))
+    return (given < there or (bool(there) and given.isdisjoint(there))) and not repeats_most(ours, theirs)
+
+
+def repeats_most(ours: Sequence[ast.stmt], theirs: Sequence[ast.stmt]) -> bool:
+    """Return whether a body repeats more than half of another one's statements, or half and not assignments alone.
+
+    Definitions and imports do not count: parts repeat them too.
+    """
+    named = {ast.unparse(node) for nodes in assignments(theirs).values() for node in nodes}
+    mine, basis = (
+        [ast.unparse(node) for node in body if not isinstance(node, Defined | ast.Import | ast.ImportFrom)]
+        for body in (ours, theirs)
+    )
+    found = [one for one in basis if one in mine]
+    return 2 * len(found) + any(one not in named for one in found) > len(basis)
+
+
+def loose_statements(body: Sequence[ast.stmt]) -> Counter[str]:
+    """Return the statements of a body that have no name to be found by: no definitions, imports or assignments."""
+    named = {id(node) for nodes in assignments(body).values() for node in nodes}
+    return Counter(
+        ast.unparse(node)
+        for node in body
+        if not isinstance(node, Defined | ast.Import | ast.ImportFrom | ast.Pass)
+        and id(node) not in named
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    )
 
 
 def _kind(node: Defined) -> str:

@@ -60,7 +60,11 @@ class McpLookup:
 
 
 class McpContractor(Contractor):
-    """Works like any contractor. A server that cannot be reached leaves it without that server's tools."""
+    """Works like any contractor.
+
+    A server that cannot be reached leaves it without that server's tools, and a server's tool whose name another tool
+    has is left out.
+    """
 
     def __init__(
         self,
@@ -128,14 +132,20 @@ class McpContractor(Contractor):
                 offers = await server.offers()
         except SaleError as error:  # it is asked again before the next auction
             fault = f"no tools of the MCP server {rules.name!r}: {error.message}"
-            if self._faults.get(rules.name) != fault:
-                LOG.warning("agent %r: %s", self.name, fault)
-            self._faults[rules.name] = fault
+            self._note_fault(rules.name, fault)
             return
-        self._faults.pop(rules.name, None)
-        self._offers[rules.name] = tuple(
-            offer for offer in offers if may_use(self._settings.mcp, rules.name, offer.own_name)
-        )
+        taken = {tool.name for tool in self.tools}
+        wanted = [offer for offer in offers if may_use(self._settings.mcp, rules.name, offer.own_name)]
+        self._offers[rules.name] = tuple(offer for offer in wanted if offer.info.name not in taken)
+        if twice := ", ".join(offer.info.name for offer in wanted if offer.info.name in taken):
+            self._note_fault(rules.name, f"left out, as other tools have these names: {twice}")
+        else:
+            self._faults.pop(rules.name, None)
+
+    def _note_fault(self, server: str, fault: str) -> None:
+        if self._faults.get(server) != fault:
+            LOG.warning("agent %r: %s", self.name, fault)
+        self._faults[server] = fault
 
     async def execute(self, task: Task, strategy: str | None) -> Execution:
         """Do the task, with connections of its own; the trace says which servers it had to do without."""

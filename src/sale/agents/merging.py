@@ -22,7 +22,9 @@ from sale.agents.definitions import (
     find_counterpart,
     first_line,
     lacks_names,
+    loose_statements,
     parse_module,
+    repeats_most,
 )
 from sale.agents.tools.workspace.texts import TextEdit
 from sale.errors import InputError
@@ -38,10 +40,11 @@ _HINT = "Hand in the whole file, or the lines to be replaced."
 def merge(old: str, new: str, path: str) -> tuple[TextEdit, ...] | None:
     """Return what changes in a Python file by what is handed in for it; `None` where that is the whole file.
 
-    It is the whole file if it defines all that the file defines, members of its classes included, assigns not only to
-    some of its names, and repeats something of what else is in the file: its comments and statements or, where there
-    are none, its imports. Otherwise functions, classes, methods, attributes and assignments replace those of their
-    name, new ones are added, and imports that are missing are put at the top.
+    It is the whole file if it defines all that the file defines, members of its classes included, and repeats something
+    of what else is in the file: its comments and statements or, where there are none, its imports. If it assigns only
+    to some of the file's names, it has to repeat most of its statements. Otherwise functions, classes, methods,
+    attributes and assignments replace those of their name, new ones are added, and imports that are missing are put at
+    the top.
 
     Args:
         old: The file.
@@ -99,7 +102,7 @@ def _is_whole(before: Sequence[ast.stmt], after: Sequence[ast.stmt], old: Sequen
     theirs, ours = definitions(before), definitions(after)
     if not theirs and not ours:
         there, given = set(assignments(before)), set(assignments(after))
-        is_part = given <= there or given.isdisjoint(there)
+        is_part = (given <= there or given.isdisjoint(there)) and not repeats_most(after, before)
         return not (len(after) < len(before) and is_part and _only_assigns(after))
     if not ours or not covers(after, before) or lacks_names(after, before):
         return False
@@ -132,6 +135,7 @@ class _Merge:
         self._taken: list[Defined] = []
 
     def module(self, before: ast.Module, after: ast.Module) -> tuple[TextEdit, ...]:
+        self._check_loose(before.body, after.body)
         given = definitions(after.body)
         fresh = [self._given(node) for node in given if not self._put(node, self._counterpart(before, node, given))]
         top = _top(before, self._old_lines)
@@ -199,8 +203,10 @@ class _Merge:
 
     def _members(self, place: ast.ClassDef, node: ast.ClassDef) -> None:
         """Put the members of a class into the class that is there, which keeps its others."""
-        if place.body[0].lineno == place.lineno:
-            raise InputError(f"class {place.name!r} of {self._path} is on one line", hint=_HINT)
+        for one in (place, node):
+            if one.body[0].lineno == one.lineno:
+                raise InputError(f"class {place.name!r} of {self._path} is on one line", hint=_HINT)
+        self._check_loose(place.body, node.body)
         indent = _indent(self._old_lines[place.body[-1].lineno - 1])
         there, given = definitions(place.body), definitions(node.body)
         methods = [one for one in given if not self._put(one, find_counterpart(one, there, given, self._path))]
@@ -210,6 +216,13 @@ class _Merge:
         texts = [_moved(self._given(one), indent) for one in methods]
         if texts:
             self._add_after(place.end_lineno or 0, "".join(f"\n\n{text}" for text in texts))
+
+    def _check_loose(self, before: Sequence[ast.stmt], after: Sequence[ast.stmt]) -> None:
+        """Refuse statements in place of others: where they would go cannot be told, and they would be lost."""
+        there, given = loose_statements(before), loose_statements(after)
+        lost = next(iter(given - there), "").partition("\n")[0]
+        if lost and there - given:
+            raise InputError(f"it is not clear where {lost!r} goes in {self._path}", hint=_HINT)
 
     def _add_attributes(self, place: ast.ClassDef, texts: Sequence[str]) -> None:
         """Put attributes after those of a class, before its methods."""

@@ -11,6 +11,7 @@ from sale.agents.adapters.command import CommandAgent
 from sale.agents.adapters.function import FunctionAgent, Worker
 from sale.agents.adapters.plans import FixedPlan, Planner, Work
 from sale.agents.protocol import Agent
+from sale.auction.bidding import plan_fault
 from sale.config import OF_KINDS, AgentSettings, command_environment
 from sale.errors import ConfigError
 from sale.extensions import import_path, make
@@ -21,8 +22,12 @@ def own_agent(settings: AgentSettings, price: Price) -> Agent:
     """The agent that a `command`, a `function` or a `kind` is.
 
     Raises:
-        ConfigError: A variable it is to be given is not set, or the function is not there.
+        ConfigError: A variable it is to be given is not set, the function is not there, or the plan has no steps.
     """
+    if settings.plan is not None and (fault := plan_fault(settings.plan.strip())) is not None:
+        told = fault.replace("the strategy", "its plan")
+        hint = 'It would drop out of every auction. Write it as steps: plan = "1. … 2. …".'
+        raise ConfigError(told, where=f"agent {settings.name!r}", hint=hint)
     if settings.command is not None:
         return CommandAgent(
             settings.command,

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sale.agents.definitions import parse_module
+from sale.agents.definitions import is_indented, parse_module
 from sale.agents.tools.workspace.copy_tools import NUMBERED, nearest_lines
 from sale.agents.tools.workspace.texts import TextEdit
 from sale.errors import InputError
@@ -138,7 +138,8 @@ def _fitted(text: str, old: str, new: str, first: int, path: str) -> TextEdit:
         return TextEdit(start, end + 1, "") if last < len(lines) else TextEdit(max(start - 1, 0), end, "")
     readings = dict.fromkeys(_indented(new.rstrip("\n"), wanted, lines[first:last]))
     if path.endswith((".py", ".pyi")) and parse_module(text) is not None:
-        readings = {one: None for one in readings if parse_module(f"{text[:start]}{one}{text[end:]}") is not None}
+        fits = is_indented if len(readings) == 1 else parse_module  # the next piece may make it whole
+        readings = {one: None for one in readings if fits(f"{text[:start]}{one}{text[end:]}")}
     if len(readings) != 1:
         raise InputError(
             f"the lines handed in for {path} do not fit the indentation there",

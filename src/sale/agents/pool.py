@@ -31,10 +31,11 @@ from sale.config import (
     llama_server,
     models_path,
 )
-from sale.errors import ConfigError, MissingExtraError
+from sale.errors import ConfigError, InputError, MissingExtraError
 from sale.models.address import PLAIN, Address, RequestShape
 from sale.models.asking import SamplingOptions
 from sale.models.endpoint import EndpointModel, fixed_address
+from sale.models.local.catalogue import CatalogueEntry
 from sale.models.local.catalogue import find as find_model
 from sale.models.local.engine import PARALLEL, LocalEngine
 from sale.models.local.weights import WeightStore, check_gguf
@@ -168,10 +169,22 @@ def _settle_prices(settings: Settings) -> Settings:
         if agent.execution != "auto":
             return agent
         with_tools = agent.local is not None and tools_of(settings, agent).asked_for
-        way = find_model(agent.local).with_tools if agent.local is not None and with_tools else "direct"
+        way = _embedded(agent, agent.local).with_tools if agent.local is not None and with_tools else "direct"
         return agent.model_copy(update={"execution": way})
 
     return settings.model_copy(update={"agents": tuple(settled(agent) for agent in settings.agents)})
+
+
+def _embedded(agent: AgentSettings, name: str) -> CatalogueEntry:
+    """The entry of an agent's embedded model.
+
+    Raises:
+        ConfigError: The catalogue does not have it.
+    """
+    try:
+        return find_model(name)
+    except InputError as error:
+        raise ConfigError(error.message, where=f"agent {agent.name!r}", hint=error.hint) from error
 
 
 class _MakeAgent(Protocol):
@@ -255,7 +268,7 @@ def _native(agent: AgentSettings, provider: str, model: str, manner: SamplingOpt
 def _shape(agent: AgentSettings) -> RequestShape:
     """Return the changes to the agent's requests; the very `PLAIN` where there are none."""
     # Most models that reason refuse a temperature.
-    unsaid = {"temperature"} if agent.effort is not None and "temperature" not in agent.model_fields_set else set[str]()
+    unsaid = {"temperature"} if agent.effort is not None and "temperature" not in agent.mentions else set[str]()
     shape = RequestShape(
         headers=agent.headers,
         secret_headers=header_keys(agent),
@@ -288,7 +301,7 @@ class _RunningEngines:
         may have died, and been started again for another agent.
         """
         if agent.local is not None:
-            find_model(agent.local)
+            _embedded(agent, agent.local)
         key = (agent.local or str(agent.gguf), agent.context)
 
         async def locate() -> Address:

@@ -124,7 +124,7 @@ async def _filled(model: Model, tool: ToolInputs, task: Task, strategy: str | No
     """Ask for the inputs of a tool, and return the step."""
     prompt = fill_prompt(task, strategy=strategy, tool=tool, steps=state.steps)
     text = await state.ask_step(model, prompt, tool.whole)
-    given = _object(text)
+    given = _object(text, outermost=True)
     if state.truncated and not given:
         return f"{{{json.dumps(tool.name)}: {text}"  # begun, and not whole
     if set(given) == {tool.name} and isinstance(inner := given[tool.name], dict):  # as in a whole step
@@ -135,11 +135,19 @@ async def _filled(model: Model, tool: ToolInputs, task: Task, strategy: str | No
     return json.dumps({tool.name: value}, ensure_ascii=False)
 
 
-def _object(text: str) -> dict[str, object]:
-    """The first JSON object of a text; an empty one where there is none: an endpoint may not enforce the schema."""
-    found = [one for _, _, one in objects_in(text[:MAX_TEXT])]
-    objects = [cast("dict[str, object]", one) for one in found if isinstance(one, dict)]
-    return objects[0] if objects else {}
+def _object(text: str, *, outermost: bool = False) -> dict[str, object]:
+    """The first JSON object of a text; an empty one where there is none: an endpoint may not enforce the schema.
+
+    Args:
+        text: The reply of a model.
+        outermost: Only where it begins at the first brace: a later one may be a part of an object that was cut.
+    """
+    text = text[:MAX_TEXT]
+    found = [(start, one) for start, _, one in objects_in(text)]
+    objects = [(start, cast("dict[str, object]", one)) for start, one in found if isinstance(one, dict)]
+    if not objects or (outermost and objects[0][0] != text.find("{")):
+        return {}
+    return objects[0][1]
 
 
 def choice_schema(tools: Iterable[str]) -> dict[str, object]:

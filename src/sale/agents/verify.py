@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+from sale.agents.account import CANCELLED, keep_call
 from sale.agents.prompts import verify_prompt
 from sale.agents.tools.web.citations import without_sources
 from sale.auction.labels import draw_labels
@@ -118,15 +119,20 @@ class ModelJudge:
             failure = f"{CallTimeoutError.code}: no answer within {self.seconds:g} s"
         except SaleError as error:
             failure = f"{error.code}: {error.message}"
-        call = Call(
-            stage="verify",
-            agent=self.juror.name,
-            usage=usage,
-            dollars=self.juror.price.dollars(usage),
-            seconds=time.monotonic() - began,
-            prompt=prompt.template,
-            error=failure,
-        )
+        except asyncio.CancelledError:
+            failure = CANCELLED
+            raise
+        finally:
+            call = Call(
+                stage="verify",
+                agent=self.juror.name,
+                usage=usage,
+                dollars=self.juror.price.dollars(usage),
+                seconds=time.monotonic() - began,
+                prompt=prompt.template,
+                error=failure,
+            )
+            keep_call(call)
         if failure is not None:
             return Outcome(verdict="unknown", judged_by=judged_by, detail=failure, calls=(call,))
         verdict = _verdict(text, label)

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from sale.auction.success_model import expected_work
 from sale.auction.value_of_information import PricedBidder
 from sale.types import Bid, Call, Price, Task, TrackRecord, Weights
 
 P = TypeVar("P", bound=PricedBidder)
+WorkEnd = Literal["answered", "broke off", "done again"]
+"""The end of work: its answer counts, or none came of it, or another agent did it once more."""
 
 RECENT = 200
 """Number of past tasks that set the bar for what an auction must be worth."""
@@ -111,6 +113,17 @@ class Allowance:
     _worst: float = 0.0
     _recent: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
+    def follow(self, before: Allowance) -> Allowance:
+        """Return the allowance to go on with after an earlier one: its balance, at this share.
+
+        Without a limit nothing was earned and all was spent. That must not count as a debt: the balance begins at 0.
+        """
+        if math.isinf(before.share) and math.isfinite(self.share):
+            self.begun = True
+            return self
+        before.share = self.share
+        return before
+
     @property
     def balance(self) -> float:
         """Dollars that auctions may take now."""
@@ -121,6 +134,18 @@ class Allowance:
     def reserved(self) -> float:
         """Dollars set aside for auctions under way here."""
         return self._reserved
+
+    def pick_affordable(self, bids: Sequence[Bid], work: Mapping[str, float], incumbent: str) -> Sequence[Bid]:
+        """While it is overdrawn: the bids of agents expected to cost no more than the incumbent; else all bids.
+
+        Args:
+            bids: Of the agents.
+            work: By agent, what its work is expected to cost.
+            incumbent: Its name; where it has not bid, all may be awarded.
+        """
+        if self.balance >= 0.0:
+            return bids
+        return [bid for bid in bids if work[bid.agent] <= work.get(incumbent, math.inf)]
 
     def reserve(self, outlook: Outlook) -> bool:
         """Decide whether an auction is held; if so, set the most it can cost aside until `settle`."""
@@ -146,21 +171,22 @@ class Allowance:
             self._actual, self._worst = self._actual + dollars, self._worst + outlook.most
 
     def record_work(
-        self, calls: Iterable[Call], price: Price, *, own: bool = False, answered: bool = True, cached: int = 0
+        self, calls: Iterable[Call], price: Price, *, own: bool = False, end: WorkEnd = "answered", cached: int = 0
     ) -> None:
         """Work was done. Only what answered the task stands for work of the incumbent's; what failed is spent.
 
         Args:
             calls: What it took.
             price: The incumbent's: at it the same tokens would have been paid. Tools cost the same whoever uses them.
-            own: Whether the incumbent did it: then it cost what it cost, answered or not.
-            answered: Whether it counts, or was done once more by another agent.
+            own: Whether the incumbent did it: then it cost what it cost, unless another agent did it once more, whose
+                work stands for it.
+            end: Of the work.
             cached: Of the input tokens, those read from a prompt cache.
         """
         for call in calls:
-            if own:
+            if own and end != "done again":
                 self.count(call.dollars, call.dollars)
-            elif not answered:
+            elif end != "answered":
                 self.count(call.dollars, 0.0)
             else:
                 alike = bool(call.tool) or call.usage.total == 0

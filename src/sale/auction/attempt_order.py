@@ -134,12 +134,16 @@ def next_to_try(
     attempts: int,
     check: CheckErrors = PERFECT,
     last: str | None = None,
+    *,
+    broken: Collection[str] = (),
+    failure: float = 0.0,
 ) -> Bid | None:
     """Return the bid that is awarded a task after the work of others was refused: of an agent that has not tried yet.
 
     With a success model it begins the best plan of what is left, with its chance after the failures; where no plan is
-    expected to be worth what it costs any more, and what the refused work may yet be worth, no agent tries. Without
-    one it is the next best bid.
+    expected to be worth what it costs any more, and what the refused work may yet be worth, no agent tries. Where
+    there is no answer a plan must be worth what it costs to hand in a failure, too: not to try costs nothing. Without
+    a model it is the next best bid.
 
     Args:
         contenders: All bids.
@@ -148,19 +152,21 @@ def next_to_try(
         attempts: How many more agents may try.
         check: How often a refusal is wrong, and a pass.
         last: The agent whose refused answer is handed in if no other tries; `None`: there is no answer.
+        broken: Who of those that have tried broke off: an endpoint that is down says nothing of the task.
+        failure: What a failure that is handed in costs, micro-dollars: as much as the model's worth holds of it.
     """
     model, given = weights.model, list(contenders)
     if model is None:
         return scoring.next_best(given, failed)
     tried = {bid.agent: bid.chance for bid in _ranked(bid for bid in given if bid.agent in failed)}
-    lost = [chance for chance in tried.values() if chance is not None]
+    lost = [chance for agent, chance in tried.items() if chance is not None and agent not in broken]
     judged = [bid for bid in given if bid.agent not in failed and scoring.is_judged(bid)]
     left = _best_of_each(judged)
     if not left or attempts < 1:
         return None
     known = update_by_failures(lost, model.difficulty, check)
     plans = _plans(left, model, attempts, known, check)
-    kept = _worth_of_refused(tried.get(last or "") or 0.0, known, model, check)
+    kept = failure if last is None else _worth_of_refused(tried.get(last) or 0.0, known, model, check)
     return update_bid(left[int(plans.first[0, 0])], known, model) if plans.value[0, 0] > kept else None
 
 

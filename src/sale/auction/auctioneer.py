@@ -11,7 +11,6 @@ The auctioneer knows bidders, jurors and a memory by the protocols beside it; wh
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -61,6 +60,8 @@ class _AuctionFindings:
     provisional: str
     refinements: tuple[Refinement, ...] = ()
     dropouts: Sequence[Dropout] = ()
+    keeps: bool = False
+    """True where the agent that has the conversation keeps it, whatever plans and exploration say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,8 +172,9 @@ class Auctioneer:
         return self._awarded(running, bids, winner, found)
 
     def _awarded(self, running: _RunningAuction, bids: Sequence[Bid], winner: Bid, found: _AuctionFindings) -> Auction:
-        contenders = [*bids, *(one.bid for one in found.refinements if one.bid is not None)]
-        winner, exploration = self._drawn(running, self._first(winner, contenders), contenders)
+        contenders, exploration = [*bids, *(one.bid for one in found.refinements if one.bid is not None)], None
+        if not found.keeps:
+            winner, exploration = self._drawn(running, self._first(running, winner, contenders), contenders)
         auction = Auction(
             id=running.auction_id,
             task=running.task,
@@ -190,20 +192,20 @@ class Auctioneer:
         running.observe(Awarded(auction=auction))
         return auction
 
-    def _first(self, best: Bid, contenders: Sequence[Bid]) -> Bid:
+    def _first(self, running: _RunningAuction, best: Bid, contenders: Sequence[Bid]) -> Bid:
         """Return the bid that tries first: the best, or another where failures are found out and that should pay."""
         if (model := self.weights.model) is None or self.attempts == 1:
             return best
-        able = [bid for bid in contenders if scoring.is_judged(bid)] or [best]
-        return first_to_try(able, model, self.attempts, self.terms.check)
+        able = self._affordable([bid for bid in contenders if scoring.is_judged(bid)], running.task)
+        return first_to_try(able or [best], model, self.attempts, self.terms.check)
 
     def _affordable(self, bids: Sequence[Bid], task: Task) -> Sequence[Bid]:
         """While the allowance is overdrawn: those of agents that are expected to cost no more than the incumbent."""
-        if self.allowance is None or self.allowance.balance >= 0.0:
+        if self.allowance is None:
             return bids
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
-        most = work.get(incumbent_of(self.bidders, self.rules.incumbent).name, math.inf)
-        return [bid for bid in bids if work[bid.agent] <= most] or bids
+        incumbent = incumbent_of(self.bidders, self.rules.incumbent).name
+        return self.allowance.pick_affordable(bids, work, incumbent) or bids
 
     def _drawn(self, running: _RunningAuction, best: Bid, contenders: Sequence[Bid]) -> tuple[Bid, Exploration | None]:
         """The bid that is awarded: the best, or, for the share of awards that explores, one that is drawn."""
@@ -212,6 +214,7 @@ class Auctioneer:
             return best, None
         able = self._affordable([bid for bid in contenders if scoring.is_judged(bid)], running.task)
         work = work_ahead(contenders, self.weights, prior_tokens(running.task, looping=self.terms.looping))
+        work = scoring.add_cache_losses(work, self.weigh)
         drawn = exploration.explore(best, able, work, share=rules.explore, most_dollars=rules.explore_dollars)
         agent = exploration.draw(drawn.propensities, running.auction_id)
         own = scoring.rank(bid for bid in able if bid.agent == agent)
@@ -222,13 +225,17 @@ class Auctioneer:
         model = self.weights.model
         if self.rules.hold == "always" or model is None:
             return True
-        return value_of_information.pays(value_of_information.standing_bids(self.bidders, tracks, self.weights), model)
+        return value_of_information.pays(self._standing_bids(tracks), model)
+
+    def _standing_bids(self, tracks: Mapping[str, TrackRecord]) -> list[Bid]:
+        """The bids before plans; where there is a conversation, with the price of reading it anew."""
+        return value_of_information.standing_bids(self.bidders, tracks, self.weights, scoring.publish(self.weigh))
 
     def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord]) -> Outlook:
         """Estimate the cost of an auction and its expected gain."""
         rules, model = self.rules, self.weights.model
         most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
-        bids = value_of_information.standing_bids(self.bidders, tracks, self.weights)
+        bids = self._standing_bids(tracks)
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
         incumbent = incumbent_of(self.bidders, rules.incumbent).name
         gain = (
@@ -244,16 +251,16 @@ class Auctioneer:
         To whoever has the conversation already; else to the best by track records, or to the incumbent where no model
         tells them.
         """
-        bids = value_of_information.standing_bids(self.bidders, running.tracks, self.weights)
+        bids = self._standing_bids(running.tracks)
         by_agent = {bid.agent: bid for bid in bids}
-        if self.terms.current in by_agent:
-            leader = by_agent[self.terms.current]
+        if (current := by_agent.get(self.terms.current or "")) is not None:
+            leader = current
         elif self.weights.model is None:
             leader = by_agent[incumbent_of(self.bidders, self.rules.incumbent).name]
         else:
             leader = scoring.provisional_winner(self._affordable(bids, running.task))
         running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=()))
-        return self._awarded(running, bids, leader, _AuctionFindings(leader.agent))
+        return self._awarded(running, bids, leader, _AuctionFindings(leader.agent, keeps=current is not None))
 
     async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
         """Return the bidders' records at similar past tasks. A memory that fails costs this knowledge, no more."""
@@ -281,7 +288,7 @@ class Auctioneer:
         asked = [self._first_strategy(one, running, seen[one.name]) for one in self.bidders if one.name in called]
         found = await hold_round(sitting, asked, self._jury(), [seat for seat in seats if not seat.early])
         rest = [strategy for agent, strategy in seen.items() if agent not in called]
-        held = replace(found, strategies=(*found.strategies, *rest), votes=(*votes, *found.votes))
+        held = found.join(rest, votes)
         return self._weigh(self._in_order(held.strategies), held.votes, running.tracks), held
 
     def _first_strategy(self, bidder: Bidder, running: _RunningAuction, seen: Strategy) -> Asked:
@@ -307,9 +314,7 @@ class Auctioneer:
 
     def _asked_seats(self) -> list[Seat]:
         """The seats whose answers can change anything, as for `_asked`."""
-        return [
-            seat for seat in self.seats if self.weigh is not scoring.weigh or scoring.speaks(seat.name, self.weights)
-        ]
+        return [seat for seat in self.seats if self._is_heard(seat.name)]
 
     def _in_order(self, strategies: Sequence[Strategy]) -> list[Strategy]:
         """In the pool's order, whatever order they came in."""
@@ -317,10 +322,12 @@ class Auctioneer:
         return sorted(strategies, key=lambda strategy: order[strategy.agent])
 
     def _asked(self) -> Sequence[Juror]:
-        """Return the jurors whose scores can change anything; all of them where the scoring rule is a custom one."""
-        if self.weigh is not scoring.weigh:
-            return self.jurors
-        return [juror for juror in self.jurors if scoring.speaks(juror.name, self.weights)]
+        """Return the jurors whose scores can change anything."""
+        return [juror for juror in self.jurors if self._is_heard(juror.name)]
+
+    def _is_heard(self, juror: str) -> bool:
+        """Return whether a juror's scores can change anything; any juror's may where the scoring rule is custom."""
+        return not scoring.is_published(self.weigh) or scoring.speaks(juror, self.weights)
 
     def _weigh(
         self, strategies: Sequence[Strategy], votes: Sequence[Vote], tracks: Mapping[str, TrackRecord]

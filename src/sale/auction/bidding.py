@@ -19,7 +19,17 @@ from sale.auction.text import clip, make_storable
 from sale.errors import BadReplyError, SaleError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
 
-_STEP = re.compile(r"^[^\w\n]*(?:[-*•][ \t]|\(?\d+[ \t]*[.):]|step[ \t]+\w+)", re.IGNORECASE | re.MULTILINE)
+_STEP = re.compile(
+    r"""^[^\w\n]*(?:
+        [-*•][ \t]
+        | \(?\d+[ \t]*[.):、．：）] | \d+[ \t]+[-–—][ \t]
+        | step[ \t]+\w+ | [^\W\d_]{1,20}[ \t]*\d{1,2}[ \t]*(?:[.):][ \t]|[、．：）])
+        | [^\W\d_]{1,20}[ \t]+\d{1,2}[ \t]+[-–—][ \t]
+        | [a-z]\)[ \t] | [①-⑳] | 第\w{1,3}步 | \d{1,2}[ \t]*단계
+    )""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+"""A line that begins a step: a mark, a number, or a word and a number, in whatever language."""
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 MAX_CODE_SHARE = 0.5
 # Of the auction's time that is left: a jury that waits for the slowest bid needs time to sit, too.

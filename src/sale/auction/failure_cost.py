@@ -3,7 +3,8 @@
 Failed work that is handed in may cost more than its price: a wrong invoice, an outage. Of an agent with the chance p
 the expected worth is p · worth − (1 − p) · failure − cost. But for a constant that is (worth + failure) · p − cost: the
 cost of a failure adds to what a solved task is worth, for every comparison of bids, for what an auction is worth, and
-for plans of several attempts, since each ends with exactly one answer handed in.
+for plans of several attempts, since each ends with exactly one answer handed in. Only where work broke off may the
+market hand in nothing, at no cost: another attempt then has to be worth the cost of a failure more.
 
 So an agent that is less likely to succeed must be cheaper by the difference in chances times both: that is the floor
 under its quality. Before weights are fitted there is no p in dollars; there the track record stands for it, which the

@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 
 async def await_foreign(work: Awaitable[T], what: str = "agent", *, where: str = "") -> T:
-    """Wait for it; a cancellation of its own making is a failure like any other.
+    """Wait for it; a cancellation that it raises, of a task of its own say, is a failure like any other.
+
+    One that it asks for by cancelling the task it runs in cannot be told from one of the caller's, and goes through.
 
     Args:
         work: What it does.
@@ -23,8 +25,8 @@ async def await_foreign(work: Awaitable[T], what: str = "agent", *, where: str =
         where: Names it there.
 
     Raises:
-        CallError: It cancelled itself.
-        asyncio.CancelledError: The running task is cancelled.
+        CallError: It raised a cancellation of its own.
+        asyncio.CancelledError: The running task is cancelled, by whomever.
     """
     try:
         return await work

@@ -276,5 +276,13 @@ async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -
     except Exception as error:
         if isinstance(error, TimeoutError) and clock.expired():
             raise CallTimeoutError(f"no answer within {allowed:.3g} s", where=agent) from None
-        text = clip(make_storable(f"{type(error).__name__}: {error}"), FOREIGN_MESSAGE_BYTES)
+        first = _first_of(error)
+        text = clip(make_storable(f"{type(first).__name__}: {first}"), FOREIGN_MESSAGE_BYTES)
         raise CallError(text, where=agent) from error
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """Return the first error of a group of them, which says more than the group; any other error as it is."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

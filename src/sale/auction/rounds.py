@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sale.auction.events import AgentDropped, StrategyArrived
 from sale.auction.jury import Jury, JuryContext
@@ -21,6 +21,17 @@ class RoundResult:
     strategies: tuple[Strategy, ...]
     votes: tuple[Vote, ...]
     dropouts: tuple[Dropout, ...]
+
+    def join(self, strategies: Iterable[Strategy], votes: Iterable[Vote]) -> RoundResult:
+        """Add bids that took no part in the round, and earlier votes; of those, only votes on agents that have bid.
+
+        Leads are measured against the others' votes: against those on an agent that dropped out every bid would look
+        worse than it is.
+        """
+        bids = (*self.strategies, *strategies)
+        agents = {strategy.agent for strategy in bids}
+        known = (vote for vote in votes if vote.bidder in agents)
+        return replace(self, strategies=bids, votes=(*known, *self.votes))
 
 
 async def hold_round(sitting: JuryContext, asked: Sequence[Asked], jury: Jury, seats: Sequence[Seat]) -> RoundResult:

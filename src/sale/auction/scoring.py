@@ -41,9 +41,6 @@ On the two pools on record, 220 tasks each, remembering only what its awards gav
 TRACK_EVIDENCE = 4.0
 """Tasks of which half succeeded that a track record is smoothed by."""
 
-CACHED_SHARE = 0.1
-"""Price of a token read from a prompt cache, as a share of one read anew: the usual discount of hosts."""
-
 
 def default_weights(
     prices: Mapping[str, Price], jurors: Sequence[str], *, evidence: Collection[str] = (), base_rates: bool = True
@@ -159,14 +156,14 @@ def weigh(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheKept:
-    """Scoring in the middle of a conversation: whoever is not the incumbent must read it anew, at the full price."""
+    """Scoring in the middle of a conversation: all but the incumbent must read it anew, at the full price."""
 
     incumbent: str
     """The agent whose endpoint has the conversation in its prompt cache."""
     prefix_tokens: int
     """Tokens of the conversation so far."""
     prices: Mapping[str, Price]
-    """Every agent's price; the input price is what reading costs."""
+    """Every agent's price: of input, and of input that was read from a cache."""
     rule: ScoringRule
     """The rule that scores bids otherwise."""
 
@@ -181,13 +178,18 @@ class CacheKept:
     ) -> Bid:
         """The bid, with what reading without a cache costs over reading with one added to C, in its unit."""
         bid = self.rule(strategy, price, scores, weights, track)
-        if bid.agent == self.incumbent:
+        if (lost := self.measure_loss(bid.agent)) == 0.0:
             return bid
-        # Dollars per million tokens are micro-dollars per token.
-        lost = self.prefix_tokens * self.prices[bid.agent].input * (1.0 - CACHED_SHARE)
         note = f"without the incumbent's prompt cache: {lost:.6g} micro-dollars more"
         worth = 1.0 if weights.model is not None else weights.cost
         return replace(bid, cost=bid.cost + worth * lost, notes=(*bid.notes, note))
+
+    def measure_loss(self, agent: str) -> float:
+        """Return the micro-dollars that an agent pays for reading the conversation over reading it from its cache."""
+        if agent == self.incumbent:
+            return 0.0
+        price = self.prices[agent]  # dollars per million tokens are micro-dollars per token
+        return self.prefix_tokens * max(0.0, price.input - price.cached_input)
 
 
 class ScoringRule(Protocol):
@@ -204,6 +206,23 @@ class ScoringRule(Protocol):
     ) -> Bid:
         """A strategy, π, the strategy's scores, the weights and its author's track record to a bid."""
         ...
+
+
+def is_published(rule: ScoringRule) -> bool:
+    """Return whether a rule is `weigh`, with or without the price of a lost prompt cache."""
+    return (rule.rule if isinstance(rule, CacheKept) else rule) is weigh
+
+
+def publish(rule: ScoringRule) -> ScoringRule:
+    """Return `weigh` in place of a rule of one's own; the price of a lost prompt cache stays."""
+    return replace(rule, rule=weigh) if isinstance(rule, CacheKept) else weigh
+
+
+def add_cache_losses(work: Mapping[str, float], rule: ScoringRule) -> dict[str, float]:
+    """Add to what agents' work costs, in dollars, what each pays for a lost prompt cache where the rule counts it."""
+    if not isinstance(rule, CacheKept):
+        return dict(work)
+    return {agent: dollars + rule.measure_loss(agent) / 1e6 for agent, dollars in work.items()}
 
 
 def rank(bids: Iterable[Bid]) -> list[Bid]:

@@ -43,11 +43,16 @@ class PricedBidder(Protocol):
         ...
 
 
-def standing_bids(bidders: Sequence[PricedBidder], tracks: Mapping[str, TrackRecord], weights: Weights) -> list[Bid]:
+def standing_bids(
+    bidders: Sequence[PricedBidder],
+    tracks: Mapping[str, TrackRecord],
+    weights: Weights,
+    rule: scoring.ScoringRule = scoring.weigh,
+) -> list[Bid]:
     """Return each agent's bid before it plans, with its value: bids without a plan, in the pool's order."""
     return [
         replace(
-            scoring.weigh(make_unplanned(bidder.name), bidder.price.blended, (), weights, tracks.get(bidder.name)),
+            rule(make_unplanned(bidder.name), bidder.price.blended, (), weights, tracks.get(bidder.name)),
             notes=(),  # on what a plan lacks
         )
         for bidder in bidders

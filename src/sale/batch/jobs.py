@@ -262,12 +262,14 @@ class Jobs:
         return await asyncio.shield(self._watched[job])
 
     async def _watch(self, api: JobApi, agent: str, job: str) -> JobEnd:
+        pause = self._pace.first
         while (record := await self._batch.job(job)) is not None and record.remote is None:
             own = record.owner == self._batch.owner and job not in self._sending
             if own or await self._batch.adopt_job(record):
                 await self._find(api, record)
             else:
-                await self._sleep(self._pace.first)
+                await self._sleep(pause)
+                pause = min(2 * pause, self._pace.most)
         if record is None or (remote := record.remote) is None:
             return JobEnd()  # it was never begun, and dropped
         if remote == UNLISTED:

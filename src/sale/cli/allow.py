@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from sale import config, extensions
 from sale.cli.board import plain
 from sale.cli.options import json_option, output
 from sale.errors import InputError
+from sale.files.reading import decode_text, read_bytes
+
+_USER = re.compile(r"(?<=://)[^:/]*(:[^@]*)?@")
+"""User and password in the URL of a database, told apart as SQLAlchemy does it."""
 
 
 @click.command()
@@ -32,9 +37,11 @@ def allow(file: Path, *, revoke: bool, as_json: bool) -> None:
     else:
         if not file.is_file():
             raise InputError("there is no such file", where=str(file))
-        powers = list(_powers(config.load(file)))
+        content = read_bytes(file.absolute())
+        settings = config.parse(decode_text(content, str(file)), origin=str(file), base=file.absolute().parent)
+        powers = list(_powers(settings))
         try:
-            config.allow(file)
+            config.allow(file, content)
         except OSError as error:
             raise InputError(f"it cannot be noted that the file is allowed: {error}", where=str(file)) from error
         said = f"{file} is allowed as it is now."
@@ -51,21 +58,31 @@ def _powers(settings: config.Settings) -> Iterator[str]:
     for agent in settings.agents:
         yield from _powers_of(agent)
     yield from _loaded(settings)
-    for server in settings.tools.mcp:
-        if server.command:
-            yield f"MCP server {server.name!r} starts {' '.join((server.command, *server.args))}{_given(*server.env)}"
-        else:
-            yield f"MCP server {server.name!r} is {server.url}{_given(server.token_env)}"
-    if search := settings.tools.search:
-        yield f"searches go to {search.endpoint or search.provider}{_given(search.api_key_env)}"
+    yield from _powers_of_tools(settings.tools)
+    for agent in settings.agents:
+        if agent.tools is not None:
+            for power in _powers_of_tools(agent.tools):
+                yield f"agent {agent.name!r}: {power}"
     if embeddings := settings.server.embeddings:
         yield f"embeddings are asked of {embeddings.endpoint}{_given(embeddings.api_key_env)}"
     if settings.memory.url is not None:
-        yield "the auction memory is a database on a server"
+        yield f"the auction memory is the database {_without_password(settings.memory.url)}"
+    if settings.server.database is not None and "://" in settings.server.database:
+        yield f"keys and the ledger are in the database {_without_password(settings.server.database)}"
     if settings.sandbox.unsafe_subprocess:
         yield "code written by models may run WITHOUT a sandbox"
     for tree in settings.workspace.visible:
         yield f"commands over a repository see {tree}"
+
+
+def _powers_of_tools(tools: config.ToolSettings) -> Iterator[str]:
+    for server in tools.mcp:
+        if server.command:
+            yield f"MCP server {server.name!r} starts {' '.join((server.command, *server.args))}{_given(*server.env)}"
+        else:
+            yield f"MCP server {server.name!r} is {server.url}{_given(server.token_env)}"
+    if search := tools.search:
+        yield f"searches go to {search.endpoint or search.provider}{_given(search.api_key_env)}"
 
 
 def _powers_of(agent: config.AgentSettings) -> Iterator[str]:
@@ -77,7 +94,8 @@ def _powers_of(agent: config.AgentSettings) -> Iterator[str]:
     if agent.endpoint:
         yield f"agent {agent.name!r} sends tasks to {agent.endpoint}{_given(*keys)}"
     if agent.provider:
-        yield f"agent {agent.name!r} sends tasks to {agent.base_url or agent.provider}{_given(*keys)}"
+        usual = "" if agent.api_key_env else ", with the provider's usual key of the environment"
+        yield f"agent {agent.name!r} sends tasks to {agent.base_url or agent.provider}{usual}{_given(*keys)}"
 
 
 def _loaded(settings: config.Settings) -> Iterator[str]:
@@ -106,3 +124,7 @@ def _loaded(settings: config.Settings) -> Iterator[str]:
 def _given(*variables: str | None) -> str:
     named = ", ".join(variable for variable in variables if variable)
     return f", with {named} of the environment" if named else ""
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=[?&]password=)[^&]*", "…", _USER.sub("", url))

@@ -16,13 +16,15 @@ from sale.cli.encode import document
 from sale.cli.options import FiniteRange, config_option, json_option, output
 from sale.cli.store import enter_memory
 from sale.cli.weights import describe_version
-from sale.cli.weights_in_force import in_force
+from sale.cli.weights_in_force import explain_given, in_force
 from sale.errors import InputError
+from sale.learning.check_errors import usual_errors
 from sale.learning.fit import fit as fit_weights
 from sale.learning.objectives import BaseObjective, objective_of
 from sale.learning.refit_trigger import RefitTrigger, check_refit
 from sale.learning.spending import BEYOND, MatchBestAgent, SpendShare, Wanted
-from sale.types import AuctionRules, WeightSet
+from sale.learning.verdicts import weigh_verdicts
+from sale.types import AuctionRules, CheckErrors, WeightSet
 
 
 class _FitOptions(TypedDict):
@@ -103,12 +105,15 @@ def fit(**options: Unpack[_FitOptions]) -> None:
     output().print(describe_version(found))
     if not found.in_use:
         output().print(f"\nNot in use yet: `sale weights use {found.version}`, `sale replay {found.version}` compares.")
+    if given := explain_given(settings):
+        output().print(f"\n{given}")
 
 
 async def _due(settings: config.Settings, since: datetime | None) -> RefitTrigger:
     async with enter_memory(settings) as memory:
         used, later = await in_force(memory, settings)
-        return check_refit(await memory.examples(since), used, later)
+        answers, errors = await memory.checked_answers(), settings.auction.check
+        return check_refit(await memory.examples(since), used, weigh_verdicts(later, answers, errors))
 
 
 def _objective(learning: config.LearningSettings, named: str | None) -> BaseObjective:
@@ -117,7 +122,7 @@ def _objective(learning: config.LearningSettings, named: str | None) -> BaseObje
     return objective_of(named or learning.objective, learning.options if own else None)
 
 
-def _asked(options: _FitOptions, used: WeightSet | None, rules: AuctionRules) -> Wanted:
+def _asked(options: _FitOptions, used: WeightSet | None, rules: AuctionRules, check: CheckErrors) -> Wanted:
     """The goal the command line names, else that of the weights in use: a refit must not change how much is spent."""
     worth, spend, beyond = options["worth"], options["spend"], options["beyond"]
     told: Mapping[str, float | str] = used.training.settings if used is not None else {}
@@ -128,9 +133,9 @@ def _asked(options: _FitOptions, used: WeightSet | None, rules: AuctionRules) ->
     if spend is None:
         spend = "match" if beyond is not None else told.get("spend", "match")
     if spend != "match":
-        return SpendShare(float(spend), rules.attempts, rules.hold)
+        return SpendShare(float(spend), rules.attempts, rules.hold, check)
     before = float(told.get("beyond", 0.0)) if told.get("spend") == "match" else BEYOND
-    return MatchBestAgent(rules.attempts, rules.hold, before if beyond is None else beyond)
+    return MatchBestAgent(rules.attempts, rules.hold, before if beyond is None else beyond, check)
 
 
 def _check_goal(options: _FitOptions) -> None:
@@ -150,11 +155,13 @@ async def _fit(settings: config.Settings, since: datetime | None, options: _FitO
                 "there is no settled auction to learn from",
                 hint="Run tasks with a verifier, or say how they came out with `sale feedback`.",
             )
+        used = (await in_force(memory, settings))[0]
+        answers, errors = await memory.checked_answers(), settings.auction.check
         stamp = since.date().isoformat() if since else None
         found = fit_weights(
-            examples,
+            weigh_verdicts(examples, answers, errors),
             objective,
-            worth=_asked(options, (await in_force(memory, settings))[0], settings.auction),
+            worth=_asked(options, used, settings.auction, usual_errors(answers, errors)),
             folds=options["folds"],
             seed=options["seed"],
             since=stamp,

@@ -15,6 +15,7 @@ from sale import config
 from sale.cli.options import FILE, json_option, output
 from sale.config.proxies import open_url
 from sale.errors import InputError
+from sale.files.reading import STANDARD
 from sale.files.writing import write_text
 
 OLLAMA = "http://127.0.0.1:11434"
@@ -54,9 +55,12 @@ HOSTS = (
 def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool) -> None:
     """Write a sale.toml from what this machine has: the local pool, a running Ollama, keys in the environment."""
     if example:
+        if target == STANDARD:
+            raise InputError("--example writes several files", hint="Give --output a file: the others go beside it.")
         _example(target, force=force, as_json=as_json)
         return
-    _must_be_new(target, force=force)
+    if target != STANDARD:
+        _must_be_new(target, force=force)
     found = {"local": _local(), "ollama": _ollama(ollama), "hosted": _hosted()}
     sections = [section for sections in found.values() for section in sections]
     if not sections:
@@ -70,13 +74,15 @@ def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool
         text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
     config.parse(text, origin=str(target))
     write_text(target, text)
-    config.allow(target)  # it is the user's own, even in a repository
+    if target != STANDARD:
+        config.allow(target)  # it is the user's own, even in a repository
     counts = {kind: len(sections) for kind, sections in found.items()}
     if as_json:
-        click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}))
+        click.echo(json.dumps({"schema": "sale.init/1", "path": str(target), "agents": counts}), err=target == STANDARD)
         return
     what = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    output(target).print(f"{target} written: {what}. `sale doctor` checks every agent.")
+    written = "settings written to standard output" if target == STANDARD else f"{target} written"
+    output(target).print(f"{written}: {what}. `sale doctor` checks every agent.")
 
 
 def _must_be_new(target: Path, *, force: bool) -> None:

@@ -14,6 +14,7 @@ from sale import config
 from sale.cli.board import money, plain
 from sale.cli.encode import document, encode
 from sale.cli.options import config_option, json_option, output
+from sale.cli.streams import require_consent
 from sale.cli.tables import make_table
 from sale.server.store.store import ServerStore
 from sale.server.store.types import KeyInfo, Period
@@ -192,14 +193,14 @@ def revoke(key: str, config_file: Path | None, *, as_json: bool) -> None:
 @config_option
 @json_option
 def delete(key: str, config_file: Path | None, *, yes: bool, as_json: bool) -> None:
-    """Remove a key for good, with its sessions. KEY is as for show.
+    """Remove a key for good, with its sessions. KEY is as for show, but of a name that no revoked key has, either.
 
     What it spent stays on the ledger, under its name, and its auctions stay in the memory: `sale memory forget
     --tenant` deletes those. Without any key, only programs of this machine are served, without one.
     """
-    found = with_store(config_file, lambda store: store.key(key))
+    found = with_store(config_file, lambda store: store.key(key, unique=True))
     if not yes:
-        click.confirm(f"Delete {plain(found.name)} ({found.id}, {found.prefix}…) for good?", abort=True, err=True)
+        require_consent(f"Delete {plain(found.name)} ({found.id}, {found.prefix}…) for good?")
 
     async def act(store: ServerStore) -> Sequence[KeyInfo]:
         await store.delete_key(found.id)

@@ -16,6 +16,7 @@ from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, m
 from sale.cli.encode import document
 from sale.cli.options import FILE, LISTED, config_option, json_option, output
 from sale.cli.store import with_memory
+from sale.cli.streams import require_consent
 from sale.cli.tables import make_table
 from sale.errors import InputError
 from sale.files.reading import STANDARD
@@ -141,10 +142,13 @@ def forget(
 
     Of these three all that are given must hold. AUCTIONS are deleted besides.
     """
-    day = before.replace(tzinfo=UTC) if before else None
-    if not yes and (day or source or tenant):
+    for option, given in (("--source", source), ("--tenant", tenant)):
+        if given == "":
+            raise InputError(f"{option} is empty", hint="`sale memory list --json` shows sources and tenants.")
+    day = before.replace(tzinfo=UTC) if before is not None else None
+    if not yes and any(given is not None for given in (day, source, tenant)):
         besides = f", and {quantity(len(auctions), 'auction')} named," if auctions else ""
-        click.confirm(f"Delete all that are so{besides} for good?", abort=True)
+        require_consent(f"Delete all that are so{besides} for good?")
     gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source, tenant=tenant))
     output().print(
         f"{quantity(gone.auctions, 'auction')} forgotten, and {quantity(gone.tasks, 'task')} of which nothing is left"
@@ -169,7 +173,7 @@ def compact(keep: int | None, config_file: Path | None, *, no_archive: bool, yes
     if keep is None:
         raise InputError("nothing says how many auctions are to stay", hint="Give --keep, or set memory.max_auctions.")
     if no_archive and not yes:
-        click.confirm("Delete the records without an archive?", abort=True)
+        require_consent("Delete the records without an archive?")
     archive = None if no_archive else bounds.archive
     report = with_memory(
         config_file, lambda store: store.compact(keep, half_life_days=bounds.half_life_days, archive=archive)

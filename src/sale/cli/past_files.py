@@ -12,7 +12,7 @@ import click
 
 from sale import config
 from sale.agents.pool import agent_price
-from sale.cli.options import F
+from sale.cli.options import F, FiniteRange
 from sale.errors import InputError, UnpricedAgentError
 from sale.memory.importers.past_work import ReadOptions
 from sale.memory.importers.read import IMPORTERS, ReadFile, read_past_work
@@ -73,7 +73,13 @@ def file_options(command: F) -> F:
             help="Take what the file calls NAME for the agent AGENT of sale.toml. Models are matched by themselves.",
         ),
         click.option("--score", help="Which score decides the outcome; the first one unless given."),
-        click.option("--pass-mark", default=0.5, show_default=True, help="A numeric score is a success from here up."),
+        click.option(
+            "--pass-mark",
+            type=FiniteRange(),
+            default=0.5,
+            show_default=True,
+            help="A numeric score is a success from here up.",
+        ),
     ):
         command = option(command)
     return command

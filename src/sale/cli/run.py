@@ -224,6 +224,8 @@ def _line(given: dict[str, object]) -> TaskLine:
     task_id = given["task_id"] if isinstance(given["task_id"], str) else None
     if sum(source is not None for source in (task, task_file, example)) > 1:
         raise InputError("several tasks were given", hint="Give a text, or --file, or --example.")
+    if task_id is not None and task_file is None:
+        raise InputError("--id goes with --file", hint="--example takes the id of an example.")
     if isinstance(task_file, Path):
         return pick(read_tasks(task_file), task_id, str(task_file))
     if task is None:

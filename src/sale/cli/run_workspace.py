@@ -18,7 +18,7 @@ from sale.cli.encode import document
 from sale.cli.live import watching
 from sale.cli.statuses import FAILED, HELD_BACK, status_of
 from sale.cli.streams import finish, showing, tell
-from sale.errors import OutputError
+from sale.errors import OutputError, SaleError
 from sale.files.private import make_directory
 from sale.files.reading import STANDARD
 from sale.files.writing import write_text
@@ -48,45 +48,66 @@ class WorkspaceRequest:
     quiet: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ending:
+    """A result, and what became of its patch."""
+
+    result: sale.Result
+    changed: tuple[str, ...] = ()
+    """The paths that the patch was applied to."""
+    removed: tuple[str, ...] = ()
+    """A line for each file from which the patch removes more than was asked for."""
+    unapplied: str = ""
+    """Says why a patch that was to be applied was not."""
+
+
 def run_in_workspace(request: WorkspaceRequest) -> None:
     """Run it; the patch goes to standard output or a file, all else to standard error. Ends with 1 without a patch.
 
     A patch that removes more than the task asks for is held back, and kept in a file of its own; that ends with 3. One
-    that the file cannot take goes to standard output, with a word why: it was paid for.
-
+    XX
     Args:
         request: What is asked for.
 
     Raises:
         SaleError: Whatever a market raises.
     """
-    result, changed, removed = asyncio.run(_run(request))
+    ended = asyncio.run(_run(request))
+    result = ended.result
     console = PlainConsole(stderr=True)
     if not request.quiet:
         _show(console, result)
     if result.unkept is not None:
         tell(result.unkept)
-    if changed:
-        console.print(f"applied to {request.directory}: {', '.join(changed)}")
+    if ended.changed:
+        console.print(f"applied to {request.directory}: {', '.join(ended.changed)}")
     handed_out = result.answer if result.outcome.verdict != "failure" else ""
     with showing(result.auction.id, kept=result.unkept is None):
         if request.as_json:
             click.echo(document("result", result))
-        if removed:
-            finish(_hold_back(request, result, removed))
+        if ended.removed:
+            finish(_hold_back(request, result, ended.removed))
             return
-        written = _hand_out(request, handed_out) if handed_out else False
-    finish(status_of(result, check=request.check) if written else FAILED)
+        applied = request.apply and not ended.unapplied
+        if handed_out and ended.unapplied:
+            tell(ended.unapplied)
+        written = _hand_out(request, handed_out, applied=applied) if handed_out else False
+    finish(status_of(result, check=request.check) if written and not ended.unapplied else FAILED)
 
 
-def _hand_out(request: WorkspaceRequest, patch: str) -> bool:
+def _hand_out(request: WorkspaceRequest, patch: str, *, applied: bool) -> bool:
     """Give the patch to whom it is for; whether it has got there.
+
+    Args:
+        request: What is asked for.
+        patch: The patch.
+        applied: Whether the directory has it already.
 
     Raises:
         OSError: Standard output cannot be written.
     """
     if request.patch is None:
-        if not request.as_json and not request.apply:
+        if not request.as_json and not applied:
             write_text(STANDARD, patch)
         return True
     try:
@@ -131,8 +152,8 @@ def _hold_back(request: WorkspaceRequest, result: sale.Result, removed: tuple[st
     return HELD_BACK
 
 
-async def _run(request: WorkspaceRequest) -> tuple[sale.Result, tuple[str, ...], tuple[str, ...]]:
-    """Return the result, the paths that were changed, and what the patch removes that was not asked for."""
+async def _run(request: WorkspaceRequest) -> _Ending:
+    """Have the task done, and apply its patch where that is asked for and the command has found it right."""
     workspace = await sale.Workspace.open(request.directory, verify=request.verify, settings=request.settings.workspace)
     if not request.quiet:
         _tell(workspace)
@@ -140,12 +161,23 @@ async def _run(request: WorkspaceRequest) -> tuple[sale.Result, tuple[str, ...],
         with watching(quiet=request.quiet) as observe:
             task = workspace.task(request.task)
             result = await market.within(workspace).run(task, verifier=workspace, observe=observe)
-    removed: tuple[str, ...] = ()
-    if result.outcome.verdict != "failure" and result.answer and not request.allow_removals:
+    if result.outcome.verdict == "failure" or not result.answer:
+        return _Ending(result=result)
+    if not request.allow_removals:
         removed = await asyncio.to_thread(workspace.removals, request.task, result.answer)
-    verified = result.outcome.verdict == "success" and not removed
-    changed = await workspace.apply(result.answer) if request.apply and verified else ()
-    return result, changed, removed
+        if removed:
+            return _Ending(result=result, removed=removed)
+    if not request.apply:
+        return _Ending(result=result)
+    if result.outcome.verdict != "success":
+        detail = f": {plain(result.outcome.detail)}" if result.outcome.detail else ""
+        return _Ending(result=result, unapplied=f"not applied: the command could not check the patch{detail}")
+    try:
+        return _Ending(result=result, changed=await workspace.apply(result.answer))
+    except SaleError as error:  # the patch was paid for, and is handed out all the same
+        return _Ending(result=result, unapplied=f"not applied: {error}")
+    except OSError as error:
+        return _Ending(result=result, unapplied=f"not applied, or not to its end: {error}")
 
 
 def _tell(workspace: sale.Workspace) -> None:

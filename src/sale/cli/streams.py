@@ -16,6 +16,7 @@ from typing import BinaryIO, TextIO, cast
 
 import click
 
+from sale.cli.statuses import FAILED
 from sale.cli.typography import in_ascii
 from sale.errors import InputError, OutputError
 from sale.files.reading import STANDARD, read_text
@@ -78,9 +79,33 @@ def read_input() -> str:
     Raises:
         InputError: It is not UTF-8, or there is none.
     """
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
+    if not _has_input():
         raise InputError("standard input is closed", hint="Give the text as an argument.")
     return read_text(STANDARD)
+
+
+def _has_input() -> bool:
+    return sys.stdin is not None  # pyright: ignore[reportUnnecessaryComparison]  see `<&-`
+
+
+def require_consent(question: str) -> None:
+    """Ask on standard error, and end the verb where the answer is "no" or none can come.
+
+    Raises:
+        Abort: It was interrupted.
+        Exit: It was not agreed to.
+    """
+    agreed = False
+    if _has_input():
+        try:
+            agreed = click.confirm(question, err=True)
+        except click.Abort as error:
+            if not isinstance(error.__context__, EOFError):
+                raise
+            click.echo(err=True)  # the question's line is still open
+    if not agreed:
+        tell("nothing was done")
+        finish(FAILED)
 
 
 def tell(text: str) -> None:

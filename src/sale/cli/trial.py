@@ -69,7 +69,8 @@ class TrialResult:
     """Dollars, over all runs of the record."""
     cap: float
     record: str
-    written: str
+    written: str | None
+    """The sale.toml it recommends; `None` where it could not be written."""
 
 
 @click.command()
@@ -120,13 +121,16 @@ def trial(tasks: Path | None, **options: Unpack[_TrialOptions]) -> None:
         return
     if options["cap"] is None:
         raise click.UsageError("--cap is needed: the most to spend, in dollars.")
-    result = asyncio.run(_trial(_tasks_of(tasks, options), options, options["cap"]))
+    result, fault = asyncio.run(_trial(_tasks_of(tasks, options), options, options["cap"]))
     if options["as_json"]:
         click.echo(document("trial", result))
-        return
-    output().print(screen(result.report, ended=result.ended, of=result.of, spent=result.spent, cap=result.cap))
-    share = 1.0 if result.report.recommended.attempts > 1 else None
-    output().print(_next_steps(result.written, result.record, share))
+    else:
+        output().print(screen(result.report, ended=result.ended, of=result.of, spent=result.spent, cap=result.cap))
+        if result.written is not None:
+            share = 1.0 if result.report.recommended.attempts > 1 else None
+            output().print(_next_steps(result.written, result.record, share))
+    if fault is not None:
+        raise fault
 
 
 def _tasks_of(path: Path | None, options: _TrialOptions) -> list[BenchTask]:
@@ -159,16 +163,19 @@ def _trial_of_past(tasks: Path | None, options: _TrialOptions) -> None:
     settings = config.load(options["config_file"])
     how = comparison(settings, options["margin"], options["attempts"])
     result = PastTrialResult(report=judge_files(options["past"], said_of(options), settings, how))
-    chosen = result.recommended
+    chosen, fault = result.recommended, None
     if chosen is not None and result.report.in_pool:
-        result = replace(result, written=_write(config.find(options["config_file"]), options["out"], chosen))
+        written, fault = _write(config.find(options["config_file"]), options["out"], chosen)
+        result = replace(result, written=written)
     if options["as_json"]:
         click.echo(document("past-trial", result))
-        return
-    output().print(past_screen(result.report))
-    if result.written is not None:
-        files = " ".join(str(path) for path in options["past"])
-        output().print(_next_steps(result.written, files, result.spend))
+    else:
+        output().print(past_screen(result.report))
+        if result.written is not None:
+            files = " ".join(str(path) for path in options["past"])
+            output().print(_next_steps(result.written, files, result.spend))
+    if fault is not None:
+        raise fault
 
 
 def _next_steps(written: str, record: str, share: float | None) -> str:
@@ -180,7 +187,9 @@ def _next_steps(written: str, record: str, share: float | None) -> str:
     )
 
 
-async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions, cap: float) -> TrialResult:
+async def _trial(
+    tasks: Sequence[BenchTask], options: _TrialOptions, cap: float
+) -> tuple[TrialResult, SaleError | None]:
     found = config.find(options["config_file"])
     settings = config.load(options["config_file"])
     if len(settings.agents) < 2:
@@ -212,8 +221,8 @@ async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions, cap: float)
         )
     embed = Embeddings(MiniLMEmbedder())
     report = await asyncio.to_thread(judge_trial, whole, embed, options["margin"], options["attempts"])
-    written = _write(found, options["out"], report.recommended)
-    return TrialResult(
+    written, fault = _write(found, options["out"], report.recommended)
+    result = TrialResult(
         report=report,
         ended=ended,
         of=len(tasks),
@@ -222,6 +231,7 @@ async def _trial(tasks: Sequence[BenchTask], options: _TrialOptions, cap: float)
         record=str(record),
         written=written,
     )
+    return result, fault
 
 
 async def _run(recorder: TrialRecorder, tasks: Sequence[BenchTask], enough: Enough, told: Told) -> Ending:
@@ -236,11 +246,15 @@ async def _run(recorder: TrialRecorder, tasks: Sequence[BenchTask], enough: Enou
     return ended
 
 
-def _write(found: Path | None, target: Path, chosen: Way) -> str:
-    text = config.shipped_text() if found is None else read_text(found)
-    base = None if found is None else found.absolute().parent
-    changed = recommended_text(text, chosen, origin=str(found or "the embedded pool"), base=base)
-    write_text(target, changed)
+def _write(found: Path | None, target: Path, chosen: Way) -> tuple[str | None, SaleError | None]:
+    """Write what is recommended. A fault is given back, not raised: the report, which is paid for, is shown before."""
+    try:
+        text = config.shipped_text() if found is None else read_text(found)
+        base = None if found is None else found.absolute().parent
+        changed = recommended_text(text, chosen, origin=str(found or "the embedded pool"), base=base)
+        write_text(target, changed)
+    except SaleError as error:
+        return None, error
     with contextlib.suppress(SaleError):
         config.allow(target)  # it is the user's own, even in a repository
-    return str(target)
+    return str(target), None

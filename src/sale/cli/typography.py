@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from sale.wording import DRIVING
+
+_CONTROL = re.compile(rf"[{DRIVING}\r]")
 
 STAND_INS = str.maketrans(
     {
@@ -33,7 +35,7 @@ which takes no room."""
 
 
 def without_controls(text: str) -> str:
-    """A text without control characters, so that it cannot drive the reader's terminal; line feeds and tabs stay."""
+    """A text that cannot drive the reader's terminal or show in another order than it has; line feeds and tabs stay."""
     return text if text.isprintable() else _CONTROL.sub("�", text)
 
 

@@ -24,9 +24,10 @@ from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.cli.tables import make_table
-from sale.cli.weights_in_force import in_force
+from sale.cli.weights_in_force import explain_given, in_force
 from sale.errors import InputError
 from sale.learning.drift import DriftFinding, drift
+from sale.learning.verdicts import weigh_verdicts
 from sale.learning.weight_terms import explain_decision, list_terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
@@ -85,18 +86,24 @@ def list_weights(config_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(document("weight_sets", found))
         return
+    settings = config.load(config_file)
+    given = explain_given(settings)
     if not found:
-        own = "shipped" if knowledge_of(config.load(config_file)) else "default"
+        own = "shipped" if knowledge_of(settings) else "default"
         output().print(f"Only the {own} weights so far; `sale fit` makes others.")
+        if given:
+            output().print(given)
         return
     figures = tuple(HEADLINE.values())
     table = make_table("version", "made (UTC)", "objective", "auctions", *figures, "in use", right=figures)
     for one in found:
         figures = [_figure(one.training, name) for name in HEADLINE]
         cells = (str(one.version), one.made_at[:16].replace("T", " "), one.training.objective)
-        table.add_row(*cells, str(one.training.auctions), *figures, "yes" if one.in_use else "")
+        table.add_row(*cells, str(one.training.auctions), *figures, "yes" if one.in_use and not given else "")
     output().print(LISTED)
     output().print(table)
+    if given:
+        output().print(given)
     if uses:
         output().print("Used: " + ", ".join(f"{_named(use.version)} from {use.at:%Y-%m-%d %H:%M}" for use in uses))
 
@@ -115,8 +122,8 @@ def show(version: str | None, config_file: Path | None, *, as_json: bool) -> Non
         settings = config.load(config_file)
         used, _ = with_memory(config_file, lambda memory: in_force(memory, settings))
         version = DEFAULT if used is None else str(used.version or SOURCE)
-        if settings.weights is not None and not as_json:
-            output().print(f"{settings.origin} has weights of its own, in [weights]: they decide, and not these.")
+        if (given := explain_given(settings)) and not as_json:
+            output().print(given)
     if version == DEFAULT:
         click.echo(document("weights", None)) if as_json else output().print(DEFAULT_SAYS)
         return
@@ -170,7 +177,12 @@ def diff(before: int, after: int, config_file: Path | None) -> None:
 def check(config_file: Path | None, *, as_json: bool) -> None:
     """Check the weights in use by the outcomes since they were made. Proposes a refit; changes nothing."""
     settings = config.load(config_file)
-    used, examples = with_memory(config_file, lambda memory: in_force(memory, settings))
+
+    async def both(memory: AuctionMemory) -> tuple[WeightSet | None, Sequence[Example]]:
+        used, later = await in_force(memory, settings)
+        return used, weigh_verdicts(later, await memory.checked_answers(), settings.auction.check)
+
+    used, examples = with_memory(config_file, both)
     if used is None:
         raise InputError(
             "the default weights are in use: they are a prior, and claim nothing that could be checked",
@@ -180,6 +192,8 @@ def check(config_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(document("findings", found))
         return
+    if given := explain_given(settings):
+        output().print(given)
     judged = sum(len(example.work) for example in examples)
     for one in found:
         output().print(one.message)

@@ -1,4 +1,4 @@
-"""The weights that decide now, and the records that came after them."""
+"""The weights that decide now, unless the settings give others, and the records that came after them."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ async def in_force(memory: AuctionMemory, settings: Settings) -> tuple[WeightSet
     if used is None:
         return None, ()
     return used, await memory.examples(datetime.fromisoformat(used.made_at) if used.made_at else None)
+
+
+def explain_given(settings: Settings) -> str:
+    """Say that the settings have weights, which come before those of the memory; empty where they have none."""
+    if settings.weights is None:
+        return ""
+    return f"{settings.origin} has weights of its own, in [weights]: they decide, and not these."

@@ -101,7 +101,8 @@ class AgentSettings(Section):
     """`package.module:name`: an async function of the task and the winning plan, or an object with two, `bid` and
     `execute`."""
     plan: str | None = None
-    """Its bid for every task. Without one a `command` is asked for its plan, and a `function` must have a `bid`."""
+    """Its bid for every task, in steps: at least one line that begins with `1.`, `-` or the like. Without one a
+    `command` is asked for its plan, and a `function` must have a `bid`."""
     env: tuple[str, ...] = ()
     """The environment variables a `command` is given, by name; it sees no others."""
     directory: Path | None = None
@@ -220,6 +221,11 @@ class AgentSettings(Section):
             raise ValueError(f"exactly one of {named} and {_WAYS[-1]} is needed, got {', '.join(ways) or 'none'}")
         if self.endpoint is not None and self.model is None:
             raise ValueError("an endpoint needs the name of a model")
+        for name in ("endpoint", "base_url"):
+            if (address := getattr(self, name)) is not None and not _is_address(address):
+                raise ValueError(
+                    f"{name} is no address: write http://host:8000/v1, with a host and no port above 65535"
+                )
         if self.endpoint is not None and urlsplit(self.endpoint).username is not None:
             raise ValueError("an endpoint's address holds no user or password; name the key's variable in api_key_env")
         if self.provider is not None and self.model is None:
@@ -234,7 +240,7 @@ class AgentSettings(Section):
     @model_validator(mode="after")
     def _requests(self) -> AgentSettings:
         """Refuse changes to requests that cannot be made, and headers that hold a key."""
-        given = self.model_fields_set
+        given = self.mentions
         if self.endpoint is None and (idle := sorted(given & _OF_ENDPOINTS)):
             raise ValueError(f"{', '.join(idle)} goes with endpoint only")
         if self.endpoint is None and self.provider is None and (idle := sorted(given & _OF_REQUESTS)):
@@ -259,7 +265,7 @@ class AgentSettings(Section):
     @model_validator(mode="after")
     def _jobs(self) -> AgentSettings:
         """Refuse what a batch API cannot be used for."""
-        if self.batch is None and "batch_discount" in self.model_fields_set:
+        if self.batch is None and "batch_discount" in self.mentions:
             raise ValueError("batch_discount goes with batch only")
         if self.batch is not None and self.execution not in {"auto", "direct"}:
             raise ValueError('batch goes with execution = "direct" only: each further turn would take up to a day')
@@ -277,7 +283,7 @@ class AgentSettings(Section):
     @model_validator(mode="after")
     def _means_something(self) -> AgentSettings:
         """Refuse settings that an agent of this kind would ignore."""
-        given = self.model_fields_set
+        given = self.mentions
         if idle := sorted(given & (_OF_MODELS if not self.has_model else _OF_OTHERS)):
             kind = "a command, a function or a kind" if not self.has_model else "a model"
             raise ValueError(f"{', '.join(idle)} cannot be said of {kind}")
@@ -294,6 +300,15 @@ class AgentSettings(Section):
         if any(not _VARIABLE.fullmatch(name) for name in self.env):
             raise ValueError("env holds names of environment variables, not their values")
         return self
+
+
+def _is_address(address: str) -> bool:
+    """Return whether an address has a host, and a port that there can be."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 STEP_WAYS = frozenset({"steps", "choose", "consult"})

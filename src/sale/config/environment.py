@@ -137,7 +137,9 @@ def memory_path(settings: Settings) -> Path:
     if settings.memory.path is not None:
         return settings.memory.path
     named = os.environ.get("SALE_MEMORY")
-    return Path(named) if named and "://" not in named else platformdirs.user_data_path(APP) / "memory.sqlite3"
+    if named and "://" not in named:
+        return _path("SALE_MEMORY", named)
+    return platformdirs.user_data_path(APP) / "memory.sqlite3"
 
 
 def memory_place(settings: Settings) -> Path | str:
@@ -175,7 +177,7 @@ def secure_data_directory() -> None:
 def models_path() -> Path:
     """Where weights are kept: `$SALE_MODELS`, or the user's cache directory."""
     if named := os.environ.get("SALE_MODELS"):
-        return Path(named)
+        return _path("SALE_MODELS", named)
     return platformdirs.user_cache_path(APP) / "models"
 
 
@@ -188,7 +190,7 @@ def llama_server() -> Path | None:
     named = os.environ.get("SALE_LLAMA_SERVER")
     if not named:
         return None
-    found = shutil.which(named)
+    found = shutil.which(str(_path("SALE_LLAMA_SERVER", named)) if named.startswith("~") else named)
     if found is None:
         hint = "Give the path of a llama-server you have built, or unset it to use the one that came with sale."
         raise ConfigError(f"{named!r} is no program that can be run", where="SALE_LLAMA_SERVER", hint=hint)
@@ -219,4 +221,12 @@ def refuse_usage_statistics_of_ray() -> None:
 def named_file() -> Path | None:
     """The file of settings that `$SALE_CONFIG` names."""
     named = os.environ.get("SALE_CONFIG")
-    return Path(named) if named else None
+    return _path("SALE_CONFIG", named) if named else None
+
+
+def _path(variable: str, value: str) -> Path:
+    """The path that a variable holds. A file for Compose or systemd leaves `~` as it is, where a shell would not."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"no such user in a path: {error}", where=variable) from error

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from sale.config.agents import AgentSettings, PriceSettings
 from sale.config.jurors import KINDS, JurorSettings
-from sale.config.own import BenchSettings, LearningSettings, VerifierSettings
+from sale.config.own import BenchSettings, LearningSettings, OwnToolSettings, RouterSettings, VerifierSettings
 from sale.config.server import EmbeddingSettings, ServerSettings
 from sale.config.settings import MemorySettings, SandboxSettings, Settings, WeightSettings
 from sale.config.tools import ToolSettings
 from sale.config.workspace import WorkspaceSettings
-from sale.extensions import fault_text
-from sale.types import AuctionRules, Caps
+from sale.extensions import LIKENESS, fault_text
+from sale.types import AuctionRules, Caps, CheckErrors
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
 from sale.types.tools import Budget
@@ -22,24 +26,66 @@ from sale.types.tools import Budget
 
 def all_faults(error: ValidationError) -> str:
     """Every fault, with where it is and what to do."""
-    told = "; ".join(dict.fromkeys(fault_text(fault, _KEYS) for fault in error.errors()))
+    told = "; ".join(dict.fromkeys(map(_told, error.errors())))
     return told if told.endswith("?") else f"{told}."
 
 
-_KEYS = sorted(
-    {
-        name
-        for section in (Settings, AgentSettings, PriceSettings, WeightSettings, MemorySettings, ToolSettings)
-        for name in section.model_fields
-    }
-    | set(SandboxSettings.model_fields)
-    | set(JurorSettings.model_fields)
-    | {name for own in KINDS.values() for name in own.model_fields}
-    | set(ServerSettings.model_fields)
-    | set(VerifierSettings.model_fields)
-    | set(LearningSettings.model_fields)
-    | set(BenchSettings.model_fields)
-    | set(WorkspaceSettings.model_fields)
-    | set(EmbeddingSettings.model_fields)
-    | {field.name for rules in (AuctionRules, Caps, Budget, SearchRules, McpRules) for field in fields(rules)}
-)
+def _told(fault: ErrorDetails) -> str:
+    """One fault. An unknown key that another table has is led there; else the nearest one of its own table is named."""
+    steps = [part for part in fault["loc"] if isinstance(part, str)]
+    key, table = steps[-1] if steps else "", ".".join(steps[:-1])
+    told = fault_text(fault, _TABLES.get(table.removeprefix("agents.") if "tools" in steps else table, _HOMES))
+    where, unknown, advice = told.partition(": unknown key")
+    if not unknown or fault["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return told
+    if key in _HOMES:
+        return f"{where}: unknown key; it belongs {_HOMES[key]}"
+    near = difflib.get_close_matches(key, _HOMES, n=1, cutoff=LIKENESS)
+    return f"{where}: unknown key; did you mean {near[0]!r} {_HOMES[near[0]]}?" if near and not advice else told
+
+
+def _keys_of(table: type) -> tuple[str, ...]:
+    if issubclass(table, BaseModel):
+        return tuple(name for name in table.model_fields if name != "origin")
+    return tuple(field.name for field in fields(cast("Any", table)))
+
+
+_TABLES: Mapping[str, tuple[str, ...]] = {
+    "": _keys_of(Settings),
+    "agents": _keys_of(AgentSettings),
+    "agents.price": _keys_of(PriceSettings),
+    "agents.budget": _keys_of(Budget),
+    "auction": _keys_of(AuctionRules),
+    "auction.caps": _keys_of(Caps),
+    "auction.check": _keys_of(CheckErrors),
+    "jurors": (*_keys_of(JurorSettings), *dict.fromkeys(name for own in KINDS.values() for name in own.model_fields)),
+    "weights": _keys_of(WeightSettings),
+    "memory": _keys_of(MemorySettings),
+    "tools": _keys_of(ToolSettings),
+    "tools.search": _keys_of(SearchRules),
+    "tools.mcp": _keys_of(McpRules),
+    "tools.own": _keys_of(OwnToolSettings),
+    "verifier": _keys_of(VerifierSettings),
+    "learning": _keys_of(LearningSettings),
+    "bench": _keys_of(BenchSettings),
+    "bench.routers": _keys_of(RouterSettings),
+    "sandbox": _keys_of(SandboxSettings),
+    "workspace": _keys_of(WorkspaceSettings),
+    "server": _keys_of(ServerSettings),
+    "server.embeddings": _keys_of(EmbeddingSettings),
+}
+"""The keys of each table."""
+_LISTS = frozenset({"agents", "jurors", "tools.mcp", "tools.own", "bench.routers"})
+
+
+def _homes() -> dict[str, str]:
+    """Where each key belongs, in words."""
+    homes: dict[str, list[str]] = {}
+    for table, keys in _TABLES.items():
+        title = f"[[{table}]]" if table in _LISTS else f"[{table}]"
+        for key in keys:
+            homes.setdefault(key, []).append(f"in {title}" if table else "at the top of the file")
+    return {key: " or ".join(places) for key, places in homes.items()}
+
+
+_HOMES: Mapping[str, str] = _homes()

@@ -19,6 +19,7 @@ from sale.config.trust import Standing, is_foreign, standing_of
 from sale.errors import ConfigError, InputError
 from sale.files.reading import read_text
 
+_ARCHIVED = "memory-*.jsonl"
 LOG = logging.getLogger("sale.config")
 
 
@@ -158,7 +159,8 @@ def _anchored(settings: Settings, base: Path) -> Settings:
                 for key, path in (("gguf", agent.gguf), ("directory", agent.directory))
                 if path is not None
             }
-            | ({"tools": _with_corpus(agent.tools, base)} if agent.tools is not None else {})
+            | ({"tools": _tools_from(agent.tools, base)} if agent.tools is not None else {})
+            | ({"command": (_program(agent.command[0], base), *agent.command[1:])} if agent.command else {})
         )
         for agent in settings.agents
     )
@@ -166,9 +168,12 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     paths = {key: path for key, path in (("path", memory.path), ("archive", memory.archive)) if path is not None}
     memory = memory.model_copy(update={key: base / path.expanduser() for key, path in paths.items()})
     server = settings.server
+    if (archive := settings.memory.archive) is not None and any(archive.glob(_ARCHIVED)):
+        _check_not_left(archive, base, "memory.archive", settings.origin)
     if server.database is not None and "://" not in server.database:
+        _check_not_left(Path(server.database), base, "server.database", settings.origin)
         server = server.model_copy(update={"database": str(base / Path(server.database).expanduser())})
-    tools = _with_corpus(settings.tools, base)
+    tools = _tools_from(settings.tools, base)
     visible = tuple(base / path.expanduser() for path in settings.workspace.visible)
     workspace = settings.workspace.model_copy(update={"visible": visible})
     return settings.model_copy(
@@ -176,8 +181,31 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     )
 
 
-def _with_corpus(tools: ToolSettings, base: Path) -> ToolSettings:
-    if tools.search is None or tools.search.corpus is None:
-        return tools
-    search = replace(tools.search, corpus=base / tools.search.corpus.expanduser())
-    return tools.model_copy(update={"search": search})
+def _check_not_left(path: Path, base: Path, key: str, origin: str) -> None:
+    """Refuse to begin anew beside a file of before: such paths were relative to the working directory.
+
+    Raises:
+        ConfigError: There is none beside the settings, but one in the working directory.
+    """
+    meant = base / path.expanduser()
+    if path.exists() and not meant.exists():
+        raise ConfigError(
+            f"{key} is relative to this file, where {meant} is missing; but there is {path.absolute()}",
+            where=origin,
+            hint=f"Move it to {meant}, or write its absolute path in {key}.",
+        )
+
+
+def _tools_from(tools: ToolSettings, base: Path) -> ToolSettings:
+    search = tools.search
+    if search is not None and search.corpus is not None:
+        search = replace(search, corpus=base / search.corpus.expanduser())
+    servers = tuple(
+        replace(one, command=_program(one.command, base)) if one.command is not None else one for one in tools.mcp
+    )
+    return tools.model_copy(update={"search": search, "mcp": servers})
+
+
+def _program(name: str, base: Path) -> str:
+    """The program that a command names: a path where it holds a slash, else looked for on the `PATH`."""
+    return str(base / Path(name).expanduser()) if "/" in name else name

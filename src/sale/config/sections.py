@@ -6,11 +6,14 @@ import difflib
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from sale import extensions
 
 # Strict: TOML has types of its own, so `true` or `"5"` where a number belongs is a mistake.
+PLAIN = frozenset({"bool", "int", "float"})
+"""Types that are taken strictly in every table, also in the rules that know nothing of settings."""
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Weight = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -25,11 +28,49 @@ NEARLY = 0.8
 """The likeness of two keys, as `difflib` has it, from which one is taken for the other misspelt."""
 
 
+def _hold_strictly(part: object, handler: GetCoreSchemaHandler, seen: set[int]) -> None:
+    """Have all numbers and booleans within a part of a schema be strict."""
+    if id(part) in seen:
+        return
+    seen.add(id(part))
+    if isinstance(part, list | tuple):
+        for one in cast("list[object]", part):
+            _hold_strictly(one, handler, seen)
+    elif isinstance(part, dict):
+        node = cast("dict[str, object]", part)
+        if node.get("type") in PLAIN:
+            node["strict"] = True
+        if node.get("type") == "definition-ref":
+            _hold_strictly(handler.resolve_ref_schema(cast("CoreSchema", node)), handler, seen)
+        for key, one in node.items():
+            if key not in {"metadata", "serialization", "config", "default"}:
+                _hold_strictly(one, handler, seen)
+
+
 class Section(BaseModel):
     """A table of `sale.toml`."""
 
     # Inputs stay out of Pydantic's own messages: a key written in the wrong place must not end up in a traceback.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /) -> CoreSchema:
+        """The usual schema, with numbers and booleans that must be such: `judge = "no"` is refused."""
+        schema = handler(source)
+        _hold_strictly(schema, handler, set())
+        return schema
+
+    @property
+    def mentions(self) -> set[str]:
+        """Names of the fields that were given. Where all were, as in a dump, those that are not at their default."""
+        fields = type(self).model_fields
+        if len(self.model_fields_set) < len(fields):
+            return self.model_fields_set
+        return {
+            name
+            for name, field in fields.items()
+            if getattr(self, name) != cast("object", field.get_default(call_default_factory=True, validated_data={}))
+        }
 
 
 class ExtensionSection(Section):

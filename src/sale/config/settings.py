@@ -82,7 +82,11 @@ class SandboxSettings(Section):
 
 
 class Settings(Section):
-    """Everything `sale.toml` can say."""
+    """Everything `sale.toml` can say.
+
+    `model_dump()` can be validated again. With `exclude_unset=True` it also keeps that a default was asked for, which
+    counts for `judge`, `python` and `temperature`.
+    """
 
     agents: tuple[AgentSettings, ...]
     """The pool."""
@@ -148,7 +152,7 @@ class Settings(Section):
 
     def judges(self, agent: AgentSettings) -> bool:
         """Return whether an agent scores bids by the rubric: where jurors are named, only if it says so itself."""
-        return agent.juror and (not self.jurors or "judge" in agent.model_fields_set)
+        return agent.juror and (not self.jurors or "judge" in agent.mentions)
 
     @model_validator(mode="after")
     def _known_incumbent(self) -> Settings:

@@ -53,4 +53,4 @@ class ToolSettings(Section):
     @property
     def asked_for(self) -> bool:
         """True where the settings ask for a tool explicitly."""
-        return self.search is not None or bool(self.own) or (self.python and "python" in self.model_fields_set)
+        return self.search is not None or bool(self.own) or (self.python and "python" in self.mentions)

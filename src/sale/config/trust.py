@@ -55,15 +55,20 @@ def standing_of(file: Path) -> Standing:
     return "allowed" if digest == _digest(file) else "changed"
 
 
-def allow(file: Path) -> None:
+def allow(file: Path, content: bytes | None = None) -> None:
     """Believe a file from now on, as it is at present.
+
+    Args:
+        file: The file.
+        content: Its bytes as the user was told of them. Where it has changed since, it is not believed. Read anew
+            unless given.
 
     Raises:
         OSError: The file cannot be read, or the note of it cannot be written.
     """
     note = _note_of(file)
     note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    said = {"path": str(file.resolve()), "sha256": _digest(file)}
+    said = {"path": str(file.resolve()), "sha256": _digest(file) if content is None else _digest_of(content)}
     new = note.with_suffix(f".{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as target:
@@ -85,7 +90,11 @@ def _note_of(file: Path) -> Path:
 
 
 def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return _digest_of(file.read_bytes())
+
+
+def _digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _is_of_another_user(file: Path) -> bool:

@@ -29,6 +29,7 @@ from sale.auction.success_model import STEEPEST
 from sale.errors import InputError
 from sale.learning.dataset import Bools, Floats, Table, observed_tracks, split, tabulate
 from sale.learning.missing_outcomes import CompletedOutcomes, complete
+from sale.learning.samples import PRIOR_TASKS
 from sale.learning.utility import likeliest_spread
 from sale.types import Example
 from sale.wording import quantity
@@ -84,7 +85,7 @@ class BreakEvenMap:
     modelled: float
     """Share of outcomes that were not observed and are filled in by a model."""
     best: str
-    """The agent that solves most."""
+    """The agent that solves the largest share."""
     work: Interval
     """Dollars that the best agent's work costs per task: W."""
     auction: Interval | None
@@ -209,7 +210,7 @@ class PastOutcomes:
             works=np.where(table.present, works, np.inf),
             success=np.clip(completed.success, 0.0, 1.0),
             dollars=completed.dollars,
-            spread=likeliest_spread(chance, table.success == 1.0, known),
+            spread=likeliest_spread(chance, table.success, known),
         )
 
     def by_task(self, values: Floats) -> Floats:
@@ -217,9 +218,15 @@ class PastOutcomes:
         return np.bincount(self.table.group, weights=values).astype(np.float64)
 
     def best(self) -> tuple[int, Floats]:
-        """The agent that solves most, and (T,) what its work costs; its average where it made no bid."""
+        """The agent with the highest rate, and (T,) what its work costs; its average where it made no bid.
+
+        Few outcomes count towards the rate of all agents.
+        """
         own = [self.table.present & (self.table.author == agent) for agent in range(len(self.table.agents))]
-        best = int(np.argmax([(self.success * mine).sum() for mine in own]))
+        pool = float(self.success[self.table.present].mean())
+        solved = np.array([self.success[mine].sum() for mine in own])
+        bids = np.array([mine.sum() for mine in own])
+        best = int(np.argmax((solved + PRIOR_TASKS * pool) / (bids + PRIOR_TASKS)))
         bid = own[best].any(axis=1)
         work: Floats = (self.dollars * own[best]).sum(axis=1)
         return best, np.where(bid, work, float(work[bid].mean()))

@@ -14,7 +14,8 @@ the completed counts. Their intervals are in `check_intervals`, as they need Sci
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,8 @@ def estimate_errors(history: CheckHistory, prior: CheckErrors) -> CheckErrors:
         return prior
     pass_rate, fail_rate, share = prior.false_pass, prior.false_fail, 0.5
     for _ in range(STEPS):
-        passed_right = history.passed * _right(share * (1.0 - fail_rate), (1.0 - share) * pass_rate)
-        failed_right = history.failed * _right(share * fail_rate, (1.0 - share) * (1.0 - pass_rate))
+        passed_right = history.passed * chance_right(share * (1.0 - fail_rate), (1.0 - share) * pass_rate)
+        failed_right = history.failed * chance_right(share * fail_rate, (1.0 - share) * (1.0 - pass_rate))
         right_passed, right_failed = history.passed_right + passed_right, history.failed_right + failed_right
         wrong_passed = history.passed_wrong + history.passed - passed_right
         wrong_failed = history.failed_wrong + history.failed - failed_right
@@ -83,7 +84,17 @@ def estimate_errors(history: CheckHistory, prior: CheckErrors) -> CheckErrors:
     return CheckErrors(false_pass=pass_rate, false_fail=fail_rate, evidence=prior.evidence, dollars=prior.dollars)
 
 
-def _right(right: float, wrong: float) -> float:
+def usual_errors(answers: Sequence[CheckedAnswer], prior: CheckErrors) -> CheckErrors:
+    """The errors of the check that has judged most answers; the prior where none has."""
+    counts = Counter(one.check for one in answers)
+    return (
+        estimate_errors(CheckHistory.of(answers, max(counts, key=lambda name: counts[name])), prior)
+        if counts
+        else prior
+    )
+
+
+def chance_right(right: float, wrong: float) -> float:
     """The chance to be right, from two likelihoods; one half where neither is possible."""
     return right / (right + wrong) if right + wrong > 0.0 else 0.5
 

@@ -46,7 +46,7 @@ class Table:
     tracks: NDArray[np.object_]
     """(T, N) the author's track record, or `None`."""
     success: Floats
-    """(T, N) 1 solved, 0 failed, NaN not known."""
+    """(T, N) 1 solved, 0 failed, between them where a check says so that may be wrong; NaN not known."""
     dollars: Floats
     """(T, N) of the work; NaN not known."""
     winner: Ints
@@ -113,6 +113,11 @@ class CompletedOutcomes:
     average: Floats
     """(T, N) what the work of the bid's author costs on average, in dollars."""
     notes: tuple[str, ...]
+
+    def take(self, rows: Ints | Bools) -> CompletedOutcomes:
+        """Those of some auctions."""
+        held: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: part[rows] for name, part in held.items() if isinstance(part, np.ndarray)})
 
 
 def tabulate(examples: Sequence[Example]) -> Table:
@@ -182,7 +187,7 @@ def _enter(table: Table, row: int, example: Example, places: dict[str, int], col
         table.tracks[at] = bid.track
         work = example.work.get(bid.agent)
         if work is not None:
-            table.success[at] = float(work.success)
+            table.success[at] = float(work.success) if work.right is None else work.right
             table.dollars[at] = np.nan if work.dollars is None else work.dollars
         if example.propensities:
             table.propensity[at] = example.propensities.get(bid.agent, 0.0)

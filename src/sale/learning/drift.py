@@ -12,6 +12,8 @@ Several shares are bet on both sides, and R is their mean. A miscalibration smal
 
 For each juror the bet goes by its score: on success where the score is above its mean, on failure where it is below. It
 pays if the score says more than the model makes of it; the opposite bet pays if it says less.
+
+Work that follows failed work is on a task that is harder than it looks, and P̂ is what the model then expects.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+import numpy as np
+
+from sale.auction.difficulty import spread_by_difficulty, update_by_failures
 from sale.auction.scoring import MAX_SCORE
 from sale.auction.success_model import chance, juror_feature, strategy_told
 from sale.errors import InputError
@@ -68,7 +73,7 @@ class _JudgedExecution:
 
     auction: str
     bid: Bid
-    success: bool
+    success: float
     chance: float
 
 
@@ -105,11 +110,27 @@ def drift(
 
 def _judged(examples: Iterable[Example], model: SuccessModel) -> Iterator[_JudgedExecution]:
     for example in examples:
+        expected = {bid.agent: _chance_of_bid(bid, model) for bid in example.bids if bid.agent in example.work}
         for bid in example.bids:
             if (work := example.work.get(bid.agent)) is not None:
-                told = strategy_told(bid.strategy, bid.scores)
-                chances = chance(model, bid.agent, strategy=told, scores=bid.scores, track=bid.track)
-                yield _JudgedExecution(auction=example.auction_id, bid=bid, success=work.success, chance=chances)
+                failed = [expected[agent] for agent in work.after if agent in expected]
+                chances = _chance_after_failures(expected[bid.agent], failed, model.difficulty)
+                success = float(work.success) if work.right is None else work.right
+                yield _JudgedExecution(auction=example.auction_id, bid=bid, success=success, chance=chances)
+
+
+def _chance_of_bid(bid: Bid, model: SuccessModel) -> float:
+    """The model's P̂ of a bid, with nothing known of the task's difficulty."""
+    told = strategy_told(bid.strategy, bid.scores)
+    return chance(model, bid.agent, strategy=told, scores=bid.scores, track=bid.track)
+
+
+def _chance_after_failures(expected: float, failed: Sequence[float], difficulty: float) -> float:
+    """The chance of work on a task at which agents who had these chances have failed: it is harder than it looks."""
+    if not failed:
+        return expected
+    by_difficulty = spread_by_difficulty(np.array(expected), np.array(difficulty))
+    return float(by_difficulty @ update_by_failures(failed, difficulty))
 
 
 def _agent_finding(
@@ -150,16 +171,16 @@ def _finding(
         noticed=looked[-1].auction,
         outcomes=len(looked),
         expected=fmean(one.chance for one in told),
-        observed=fmean(float(one.success) for one in told),
+        observed=fmean(one.success for one in told),
         evidence=evidence,
     )
 
 
-def alarm(bets: Sequence[tuple[float, float, bool]], run_length: float, tolerance: float) -> tuple[int | None, float]:
+def alarm(bets: Sequence[tuple[float, float, float]], run_length: float, tolerance: float) -> tuple[int | None, float]:
     """The first outcome at which R passes `run_length`, and R there; `None` if it never does, and the last R.
 
     Args:
-        bets: For each outcome a factor in [−1, 1] known beforehand, P̂, and whether it was a success.
+        bets: For each outcome a factor in [−1, 1] known beforehand, P̂, and 1 for a success, 0 for a failure.
         run_length: The threshold.
         tolerance: Subtracted from every win, and added to every loss.
     """
@@ -168,7 +189,7 @@ def alarm(bets: Sequence[tuple[float, float, bool]], run_length: float, toleranc
     for place, (factor, chances, success) in enumerate(bets):
         for stake, held in sums.items():
             share = stake * factor / (1.0 + tolerance)  # no bet can lose more than all
-            gain = share * (float(success) - chances) - abs(share) * tolerance
+            gain = share * (success - chances) - abs(share) * tolerance
             sums[stake] = (1.0 + held) * (1.0 + gain)
         total = fmean(sums.values())
         if total >= run_length:

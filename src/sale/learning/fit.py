@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sale.auction.attempt_order import PERFECT
 from sale.errors import InputError
 from sale.learning.dataset import Table
 from sale.learning.heldout import HeldOut, measures
@@ -20,6 +21,7 @@ from sale.learning.spending import (
     Wanted,
     best_agent_cost,
     best_agent_price,
+    contests,
     worth_of,
 )
 from sale.learning.utility import with_worth
@@ -114,6 +116,8 @@ def fit_to(
             settings |= {"spend": wanted, "attempts": float(worth.attempts)}
             if isinstance(worth, MatchBestAgent):
                 settings["beyond"] = worth.beyond
+            if worth.check != PERFECT:
+                settings |= {"false_pass": worth.check.false_pass, "false_fail": worth.check.false_fail}
             notes.append(_worth_note(table, value, worth))
     settings |= how.parameters
     if final.gap is not None:
@@ -134,13 +138,18 @@ def _value(ready: PreparedData, worth: Wanted, hold: Holding) -> float:
     """Return the worth of a solved task in dollars, for `margin`, too: from the spending curve of success models."""
     if not isinstance(worth, SpendShare | MatchBestAgent):
         return worth
-    return worth_of(worth, ready.curve(worth.attempts, hold))
+    return worth_of(worth, ready.curve(worth.attempts, hold, worth.check))
 
 
 def _worth_note(table: Table, worth: float, wanted: SpendShare | MatchBestAgent) -> str:
     best = f"the best agent alone would (${best_agent_cost(table):.3g} a task)"
     if isinstance(wanted, SpendShare):
         why = f"work is to cost {wanted.share:.0%} of what {best}"
+    elif not contests(table).any():
+        why = (
+            f"{wanted.beyond:g} times what the best agent alone pays for one (${best_agent_price(table):.3g}); what it "
+            "takes to solve as many as that agent cannot be found, as no task on record has bids of several agents"
+        )
     elif worth > wanted.beyond * best_agent_price(table):
         why = f"as many tasks are to be solved as {best}, for as little as that takes"
     else:

@@ -48,7 +48,13 @@ class HeldOut:
 
 
 def hold_out(
-    table: Table, completed: CompletedOutcomes, fold: Ints, objective: BaseObjective, seconds: float
+    table: Table,
+    completed: CompletedOutcomes,
+    fold: Ints,
+    objective: BaseObjective,
+    seconds: float,
+    *,
+    without: dict[int, CompletedOutcomes] | None = None,
 ) -> HeldOut:
     """Fit every setting without each fold, and see what it does there. Models have no price yet: see `HeldOut.at`.
 
@@ -58,7 +64,10 @@ def hold_out(
         fold: (T,).
         objective: What is fitted.
         seconds: For all solvers together.
+        without: Takes the outcomes as they are completed without each fold, by its number, for another objective on
+            the same auctions and folds.
     """
+    without = {} if without is None else without
     rows, numbers, grid = np.arange(len(table)), np.unique(fold), objective.grid
     shape = (len(grid), len(table))
     columns, losses = np.zeros(shape, np.intp), np.zeros(shape)
@@ -67,8 +76,10 @@ def hold_out(
     for number in numbers:
         own = fold == number
         test = table.take(own)
+        if int(number) not in without:
+            without[int(number)] = training(table, fold, own)
         candidates = objective.path(
-            table.take(~own), training(table, fold, own), grid, seconds=seconds / len(numbers), final=False
+            table.take(~own), without[int(number)], grid, seconds=seconds / len(numbers), final=False
         )
         for place, candidate in enumerate(candidates):
             gap = max(gap, candidate.gap or 0.0)

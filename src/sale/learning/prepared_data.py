@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+from sale.auction.attempt_order import PERFECT
 from sale.errors import InputError
 from sale.learning.dataset import CompletedOutcomes, Ints, Table, split, tabulate
 from sale.learning.heldout import HeldOut, hold_out
@@ -12,7 +13,7 @@ from sale.learning.missing_outcomes import complete
 from sale.learning.objectives import BaseObjective, WeightCandidate
 from sale.learning.spending import SpendCurve, spend_curve
 from sale.learning.utility import Utility
-from sale.types import Example, Holding
+from sale.types import CheckErrors, Example, Holding
 from sale.wording import quantity
 
 MIN_TASKS = 20
@@ -39,24 +40,28 @@ class PreparedData:
     """Number of different tasks."""
     judged: int
     """Executions with a known outcome."""
-    _curves: dict[tuple[int, Holding], SpendCurve] = field(default_factory=dict[tuple[int, Holding], SpendCurve])
+    _curves: dict[tuple[int, Holding, CheckErrors], SpendCurve] = field(
+        default_factory=dict[tuple[int, Holding, CheckErrors], SpendCurve]
+    )
     _solved: dict[Hashable, tuple[HeldOut, WeightCandidate]] = field(
         default_factory=dict[Hashable, tuple[HeldOut, WeightCandidate]]
     )
+    _without: dict[int, CompletedOutcomes] = field(default_factory=dict[int, CompletedOutcomes])
+    """Outcomes completed without each fold, by its number."""
 
     @property
     def models(self) -> tuple[HeldOut, WeightCandidate]:
         """Success models: what they said of tasks they had not seen, and the one of all tasks, neither priced yet."""
         return self.solve(Utility(), 0.0)
 
-    def curve(self, attempts: int, hold: Holding) -> SpendCurve:
+    def curve(self, attempts: int, hold: Holding, check: CheckErrors = PERFECT) -> SpendCurve:
         """Return success and spending of success models by the worth of a solved task, with so many agents to try."""
-        key = attempts, hold
+        key = attempts, hold, check
         if key not in self._curves:
             expected = self.models[0].prospects
             if expected is None:
                 raise ValueError("success models have prospects")
-            self._curves[key] = spend_curve(self.table, expected, self.completed, attempts, hold)
+            self._curves[key] = spend_curve(self.table, expected, self.completed, attempts, hold, check)
         return self._curves[key]
 
     def solve(self, how: BaseObjective, seconds: float) -> tuple[HeldOut, WeightCandidate]:
@@ -64,7 +69,7 @@ class PreparedData:
         key = how.cache_key
         if key is not None and key in self._solved:
             return self._solved[key]
-        held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds)
+        held = hold_out(self.table, self.completed, self.fold, how, 0.6 * seconds, without=self._without)
         final = how.path(self.table, self.completed, (held.setting,), seconds=0.4 * seconds, final=True)[0]
         if key is not None:
             self._solved[key] = held, final

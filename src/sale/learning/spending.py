@@ -14,6 +14,9 @@ On n tasks both are step functions of the worth with at most a few steps a task,
 last digits of a single P̂. So a worth is never read off one step: it is read off many resamples of the tasks, between
 the worths tried (bagging: Breiman, Machine Learning 1996). Of a share their logarithms are averaged. Of a match such a
 part is taken that with few tasks, which tell little, more is spent and not fewer tasks solved.
+
+Tasks with bids of one agent alone, past work that was imported for instance, come out the same at every worth and take
+no part in the curve. Where an agent has no bid, its rate stands in: one that joined late did not fail before.
 """
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ from typing import Any
 import numpy as np
 from scipy import special as scipy_special
 
+from sale.auction.attempt_order import PERFECT
 from sale.errors import InputError
 from sale.learning.attempts import AttemptOutcomes, follow_attempts
 from sale.learning.dataset import MICRO, Bools, CompletedOutcomes, Floats, Table
 from sale.learning.decision import BidPredictions
 from sale.learning.samples import rate_posteriors, work_costs
-from sale.types import Holding
+from sale.types import CheckErrors, Holding
 
 _special: Any = scipy_special  # scipy is untyped
 
@@ -71,6 +75,8 @@ class SpendShare:
     """Number of agents that may try a task whose failures are detected; their cost is in the share."""
     hold: Holding = "worthwhile"
     """When the market holds an auction (`auction.hold`)."""
+    check: CheckErrors = PERFECT
+    """Error rates of the check that detects failures."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0.0):
@@ -96,6 +102,8 @@ class MatchBestAgent:
     beyond: float = BEYOND
     """A solved task more may always cost so many times what the best agent alone pays for one; 0: nothing is bought
     beyond the match."""
+    check: CheckErrors = PERFECT
+    """Error rates of the check that detects failures."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.beyond) and self.beyond >= 0.0):
@@ -114,8 +122,8 @@ MATCH = MatchBestAgent()
 class SpendCurve:
     """Success and cost of awards by the worth of a solved task, by models that had not seen the task.
 
-    W worths by G different tasks; of the auctions of one task text the sums. Where every task is auctioned, auctions
-    come on top: no worth makes them cheaper.
+    Of tasks with bids of several agents, if there are several. W worths by G different tasks; of the auctions of one
+    task text the sums. Where every task is auctioned, auctions come on top: no worth makes them cheaper.
     """
 
     worths: Floats
@@ -125,7 +133,7 @@ class SpendCurve:
     dollars: Floats
     """(W, G)"""
     agents: Floats
-    """(A, G) successes of each agent alone; one that has no bid fails."""
+    """(A, G) successes of each agent alone; its rate where it has no bid."""
     counts: Floats
     """(G,) auctions."""
     alone: float
@@ -140,6 +148,7 @@ def spend_curve(
     completed: CompletedOutcomes,
     attempts: int,
     hold: Holding = "worthwhile",
+    check: CheckErrors = PERFECT,
 ) -> SpendCurve:
     """Award every task at each of many worths; where failures are found out others follow as the market would have it.
 
@@ -149,32 +158,46 @@ def spend_curve(
         completed: What came of each bid's work, or would.
         attempts: How many agents may try a task whose failures are found out.
         hold: When an auction is held.
+        check: How often the check that finds failures is wrong.
     """
+    whole, rows = table, contests(table)
+    table, prospects, completed = table.take(rows), prospects.take(rows), completed.take(rows)
+    group = np.unique(table.group, return_inverse=True)[1]
     works = prospects.works[table.present & (prospects.works > 0.0)] / MICRO
     low, high = (float(works.min()), float(works.max())) if len(works) else (1.0, 1.0)
     worths: Floats = np.geomspace(MIN_WORTH_FACTOR * low, MAX_WORTH_FACTOR * high, TRIED)
-    found = [_follow(table, prospects, completed, float(worth), attempts, hold) for worth in worths]
+    found = [_follow(table, prospects, completed, float(worth), attempts, hold, check) for worth in worths]
     alone = [
-        _of_agent(table.present & (table.author == agent), completed.success) for agent in range(len(table.agents))
+        _of_agent(table.present & (table.author == agent), completed.success, float(rate))
+        for agent, rate in enumerate(_rates(whole))
     ]
 
     def by_task(rows: list[Floats]) -> Floats:
-        return np.stack([np.bincount(table.group, weights=row).astype(np.float64) for row in rows])
+        return np.stack([np.bincount(group, weights=row).astype(np.float64) for row in rows])
 
     return SpendCurve(
         worths=worths,
         success=by_task([one.success for one in found]),
         dollars=by_task([one.dollars for one in found]),
         agents=by_task(alone),
-        counts=np.bincount(table.group).astype(np.float64),
-        alone=best_agent_cost(table),
-        price=best_agent_price(table),
+        counts=np.bincount(group).astype(np.float64),
+        alone=best_agent_cost(whole),
+        price=best_agent_price(whole),
     )
 
 
-def _of_agent(own: Bools, success: Floats) -> Floats:
-    """(T,) success of an agent's best bid, 0 where it has none. Doubly robust values may be negative, and count so."""
-    return np.where(own.any(axis=1), np.where(own, success, -np.inf).max(axis=1), 0.0)
+def contests(table: Table) -> Bools:
+    """(T,) tasks with bids of several agents, where there are several: on others no award depends on a worth."""
+    several = np.array([len(set(row[row >= 0].tolist())) > 1 for row in table.author], np.bool_)
+    return several if len(table.agents) > 1 else np.ones_like(several)
+
+
+def _of_agent(own: Bools, success: Floats, rate: float) -> Floats:
+    """(T,) success of an agent's best bid, its rate where it has none.
+
+    Doubly robust values may be negative, and count so.
+    """
+    return np.where(own.any(axis=1), np.where(own, success, -np.inf).max(axis=1), rate)
 
 
 def _follow(
@@ -184,12 +207,13 @@ def _follow(
     worth: float,
     attempts: int,
     hold: Holding,
+    check: CheckErrors,
 ) -> AttemptOutcomes:
     """The awards at one worth, and what comes of them."""
     if hold == "always":
-        return follow_attempts(prospects, completed, table.checked, worth, attempts)
+        return follow_attempts(prospects, completed, table.checked, worth, attempts, check)
     held = prospects.pays(worth)
-    found = follow_attempts(prospects.without_auctions(~held), completed, table.checked, worth, attempts)
+    found = follow_attempts(prospects.without_auctions(~held), completed, table.checked, worth, attempts, check)
     return AttemptOutcomes(dollars=found.dollars + np.where(held, table.overhead, 0.0), success=found.success)
 
 
@@ -199,7 +223,17 @@ def worth_of(wanted: SpendShare | MatchBestAgent, curve: SpendCurve) -> float:
     Args:
         wanted: What.
         curve: Of awards in which as many agents may try.
+
+    Raises:
+        InputError: The goal cannot be found from records in which no task has bids of several agents.
     """
+    if not len(curve.counts):
+        if isinstance(wanted, MatchBestAgent) and wanted.beyond > 0.0:
+            return wanted.beyond * curve.price
+        raise InputError(
+            "no task on record has bids of several agents: the worth of a solved task cannot be found from the goal",
+            hint="Say it in dollars (`--worth`), or run tasks with several agents first.",
+        )
     drawn = _resamples(len(curve.counts))
     auctions = drawn @ curve.counts
     spent = drawn @ curve.dollars.T / auctions[:, None]
@@ -299,8 +333,13 @@ def best_agent_cost(table: Table) -> float:
 
 def best_agent_price(table: Table) -> float:
     """Return the cost of one solved task, in dollars, if the best agent, as far as it is known, does everything."""
+    return best_agent_cost(table) / float(_likely_best(table) @ _rates(table))
+
+
+def _rates(table: Table) -> Floats:
+    """(A,) share of successes of each agent, as far as it is known."""
     successes, failures = rate_posteriors(table)
-    return best_agent_cost(table) / float(_likely_best(table) @ (successes / (successes + failures)))
+    return successes / (successes + failures)
 
 
 def _likely_best(table: Table) -> Floats:

@@ -156,22 +156,22 @@ def difficulty(table: Table, model: SuccessModel) -> float:
     """
     known = table.present & table.known
     rows = np.flatnonzero(known.sum(axis=1) > 1)[:MAX_TASKS]
-    return likeliest_spread(chances(table.take(rows), model), table.success[rows] == 1.0, known[rows])
+    return likeliest_spread(chances(table.take(rows), model), table.success[rows], known[rows])
 
 
-def likeliest_spread(chance: Floats, good: Bools, known: Bools) -> float:
+def likeliest_spread(chance: Floats, good: Floats, known: Bools) -> float:
     """The spread of difficulty that makes outcomes most likely, under its prior; standard deviation in log-odds.
 
     Args:
         chance: (T, N) of success, with nothing known of the difficulty.
-        good: (T, N) what came of it.
+        good: (T, N) what came of it: 1 success, 0 failure, or the chance of success.
         known: (T, N) where that is known.
     """
-    seen = known[..., None]
+    seen, right = known[..., None], good[..., None]
 
     def surprise(spread: float) -> float:
         each = spread_by_difficulty(chance, np.array(spread))
-        came = np.where(seen, np.where(good[..., None], each, 1.0 - each), 1.0).prod(axis=1)
+        came = np.where(seen, right * each + (1.0 - right) * (1.0 - each), 1.0).prod(axis=1)
         likely = np.maximum(came @ SHARES, np.finfo(np.float64).tiny)
         return float(-np.log(likely).sum()) + 0.5 * (spread / PRIOR_SPREAD) ** 2
 

@@ -7,6 +7,7 @@ what a write costs. Nothing that was begun is lost where its caller is cancelled
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, func, select
 
-from sale.errors import InputError
+from sale.errors import InputError, StoreError
 from sale.memory import batch_jobs, batch_ledger, lifecycle, queries
 from sale.memory.batch_jobs import JobRecord, QueuedCall
 from sale.memory.batch_ledger import (
@@ -35,6 +36,7 @@ from sale.memory.reading import read_records
 from sale.memory.records import Record
 from sale.memory.schema import auctions, batch_tasks, batches
 
+log = logging.getLogger("sale.memory")
 T = TypeVar("T")
 Step = Callable[[Connection], Any]
 _NAMED: Final = 5
@@ -178,7 +180,10 @@ class Batch:
         return await self._database.read(lambda connection: batch_jobs.read_job(connection, job))
 
     async def adopt_job(self, job: JobRecord) -> bool:
-        """Take over a job whose process ended while it sent it; false where that is at work, or another has it."""
+        """Take over a job whose process ended while it sent it.
+
+        False where that is at work, or another has it, or others keep the gate: then it is asked again.
+        """
         owner = job.owner
         if owner is None:
             return False
@@ -186,7 +191,12 @@ class Batch:
         async def look() -> list[str]:
             return await asyncio.to_thread(self._database.backend.presence.find_dead, [owner])
 
-        if not await self._database.sweeping(look):
+        try:
+            dead = await self._database.sweeping(look)
+        except StoreError as error:
+            log.warning("the job %s is not taken over now: %s", job.id, error)
+            return False
+        if not dead:
             return False
         return await self._commit(lambda connection: batch_jobs.adopt(connection, job.id, owner, self._database.token))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sale.memory import weight_versions
@@ -108,13 +108,13 @@ class LearningQueries:
         """
         return await self._database.read(lambda connection: read_imported_work(connection, embedder, since))
 
-    async def checked_answers(self, tenant: str | None = None) -> tuple[CheckedAnswer, ...]:
+    async def checked_answers(self, tenants: Collection[str] | None = None) -> tuple[CheckedAnswer, ...]:
         """Return the answers in the latest settled auctions with the verdicts of checks, and later verdicts of users.
 
         Args:
-            tenant: Of this one's auctions; `None`: of all.
+            tenants: Of their auctions; `None`: of all.
 
         Raises:
             StoreError: The memory cannot be read.
         """
-        return await self._database.read(lambda connection: read_checked_answers(connection, tenant))
+        return await self._database.read(lambda connection: read_checked_answers(connection, tenants))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, select, true
+from sqlalchemy import Connection, Row, Select, and_, exists, func, literal, select, true
 
 from sale.errors import InputError
 from sale.memory.plausible import sum_of_dollars
@@ -45,8 +45,17 @@ def read_verdicts(connection: Connection, auction_ids: Sequence[str]) -> dict[st
 
 def latest_verdict_on_work() -> Any:  # noqa: ANN401
     """The verdict that counts for one execution, as a column of a query over `executions`."""
+    return _latest_on_work(outcomes.c.verdict)
+
+
+def latest_judge_of_work() -> Any:  # noqa: ANN401
+    """The judge whose verdict counts for one execution, likewise."""
+    return _latest_on_work(outcomes.c.judged_by)
+
+
+def _latest_on_work(column: Any) -> Any:  # noqa: ANN401
     mine = and_(outcomes.c.auction == executions.c.auction, outcomes.c.execution == executions.c.position)
-    newest = select(outcomes.c.verdict).where(mine).order_by(outcomes.c.position.desc()).limit(1)
+    newest = select(column).where(mine).order_by(outcomes.c.position.desc()).limit(1)
     return newest.correlate(executions).scalar_subquery()
 
 
@@ -77,9 +86,10 @@ def resolve(connection: Connection, given: str, tenant: str | None = None) -> in
     exact = connection.execute(select(auctions.c.key).where(auctions.c.id == given, own)).scalar()
     if exact is not None:
         return int(exact)
+    beginning = literal(given, ExactText)
     alike = (
         select(auctions.c.key, auctions.c.id)
-        .where(func.substr(auctions.c.id, 1, len(given)) == given, own)
+        .where(func.substr(auctions.c.id, 1, func.length(beginning)) == beginning, own)
         .order_by(auctions.c.id)
         .limit(CANDIDATES + 1)
     )

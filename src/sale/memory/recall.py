@@ -137,6 +137,10 @@ class RecallQueries:
         readable = self._sharing.readable_tenants(tenant)
         return await self._recall.pairs(task.text, tuple(agents), k, tenants=readable, require_success=require_success)
 
+    def countable_tenants(self, tenant: str) -> frozenset[str] | None:
+        """The tenants whose work counts in this one's numbers; `None` for all."""
+        return self._sharing.countable_tenants(tenant)
+
     async def track_records(
         self, task: Task, agents: Sequence[str], *, tenant: str = DEFAULT
     ) -> Mapping[str, TrackRecord]:

@@ -79,6 +79,17 @@ FOREIGN = (theirs.AgentRunError, theirs.UserError, httpx2.HTTPError, httpx2.Inva
 GIVEN_UP = frozenset({408, 504, 524})
 # Nothing of the request had been sent when these were raised.
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+# The same in other clients, which need not be installed.
+_UNSENT_ELSEWHERE = frozenset(
+    {
+        ("httpx", "ConnectError"),
+        ("httpx", "ConnectTimeout"),
+        ("botocore", "EndpointConnectionError"),
+        ("botocore", "ConnectTimeoutError"),
+        ("requests", "ConnectTimeout"),
+        ("aiohttp", "ClientConnectorError"),
+    }
+)
 
 MESSAGE_LENGTH = 300
 FAULTS_SHOWN = 3
@@ -137,9 +148,12 @@ def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -
 
 def _is_unsent(error: Exception) -> bool:
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, UNSENT):
+    while cause is not None:
+        kinds = {(one.__module__.partition(".")[0], one.__name__) for one in type(cause).__mro__}
+        if isinstance(cause, UNSENT) or not kinds.isdisjoint(_UNSENT_ELSEWHERE):
+            return True
         cause = cause.__cause__
-    return cause is not None
+    return False
 
 
 def _message(error: Exception) -> str:

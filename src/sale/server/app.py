@@ -59,7 +59,14 @@ def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Star
     )
 
 
-def wrap_app(app: Starlette, state: GatewayState, store: ServerStore, traces: Traces | None = None) -> ASGIApp:
+def wrap_app(
+    app: Starlette,
+    state: GatewayState,
+    store: ServerStore,
+    traces: Traces | None = None,
+    *,
+    has_password: bool = False,
+) -> ASGIApp:
     """The application as it meets the world: addresses without `/v1`, origins of pages, traces.
 
     Args:
@@ -67,6 +74,7 @@ def wrap_app(app: Starlette, state: GatewayState, store: ServerStore, traces: Tr
         state: The gateway's state.
         store: Knows whether there are keys.
         traces: Where requests are traced; nowhere unless given.
+        has_password: True where the dashboard asks for one.
     """
 
     def origins() -> tuple[str, ...]:
@@ -74,7 +82,7 @@ def wrap_app(app: Starlette, state: GatewayState, store: ServerStore, traces: Tr
 
     direct = DirectRoutes(app)
     traced = TracedApp(direct, traces) if traces else direct
-    return ApiPaths(BrowserAccess(OriginGuard(traced, store, origins), origins))
+    return ApiPaths(BrowserAccess(OriginGuard(traced, store, origins, has_password=has_password), origins))
 
 
 class DirectRoutes:

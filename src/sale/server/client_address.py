@@ -8,8 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
+
+from sale.config.proxies import is_loopback
 
 FORWARDED: Final = frozenset(
     {
@@ -42,6 +45,16 @@ def is_direct(scope: Scope) -> bool:
         return False
     client = cast("tuple[str, Any] | None", scope.get("client"))
     return client is not None and _is_loopback(client[0])
+
+
+@lru_cache(64)  # a client says the same each time
+def is_own_place(place: str) -> bool:
+    """Return whether a `Host`, or an origin, names this machine: another one may have been made to point here."""
+    try:
+        host = urlsplit(place if "//" in place else f"//{place}").hostname
+    except ValueError:
+        return False
+    return host is not None and is_loopback(host)
 
 
 @lru_cache(1024)

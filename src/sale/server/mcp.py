@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
+from io import FileIO
 from typing import Any, Protocol
 
 import uvicorn
@@ -22,11 +27,13 @@ from sale.auction.events import Event, Observer
 from sale.errors import InputError, SaleError
 from sale.market import Market
 from sale.server.progress import describe_event
-from sale.types import Result
+from sale.types import Result, Verdict
 
 HOST = "127.0.0.1"
 PORT = 8128
 PATH = "/mcp"
+PIECE = 65_536
+"""Bytes of standard input that are passed on at a time."""
 INSTRUCTIONS = (
     "A market of language-model agents. `delegate` auctions a task among them: they bid with plans, a jury scores the "
     "plans, and the best plan for its price does the work. Delegate whole tasks: the agents see nothing but the text."
@@ -40,7 +47,10 @@ class DelegationResult(BaseModel):
     agent: str = Field(description="Who did the work.")
     cost: float = Field(description="What it cost in all, in dollars.")
     auction_id: str = Field(description="The auction's record; `sale memory show` and `sale feedback` take it.")
-    error: str | None = Field(description="Why the answer is not whole, where it is not.")
+    verdict: Verdict = Field(description="Whether the answer was found right; unknown where nothing checked it.")
+    judged_by: str = Field(description="What checked it, if anything did.")
+    detail: str = Field(description="What the check said.")
+    error: str | None = Field(description="Why the answer is not whole, or not on record, where that is so.")
 
 
 class ProgressReporter(Protocol):
@@ -53,7 +63,7 @@ class ProgressReporter(Protocol):
 
 def create_server(market: Market) -> MCPServer[Any]:
     """An MCP server over an open market. Closing the market is the caller's."""
-    server: MCPServer[Any] = MCPServer("sale", instructions=INSTRUCTIONS, log_level="WARNING")
+    server: MCPServer[Any] = MCPServer("sale", version=version("sale"), instructions=INSTRUCTIONS, log_level="WARNING")
 
     @server.tool(title="Delegate a task to the market")
     async def delegate(task: str, context: Context[Any]) -> DelegationResult:
@@ -82,12 +92,16 @@ def _delegated(result: Result) -> DelegationResult:
     if not execution.answer.strip():
         reason = execution.error or "no answer"
         raise ToolError(f"{execution.agent} did the task without success: {reason} (auction {result.auction.id})")
+    faults = [fault for fault in (execution.error, result.unkept) if fault]
     return DelegationResult(
         answer=execution.answer,
         agent=execution.agent,
         cost=result.settlement.dollars,
         auction_id=result.auction.id,
-        error=execution.error,
+        verdict=result.outcome.verdict,
+        judged_by=result.outcome.judged_by,
+        detail=result.outcome.detail,
+        error="; ".join(faults) or None,
     )
 
 
@@ -119,7 +133,43 @@ async def _telling(reporter: ProgressReporter) -> AsyncGenerator[Observer]:
 
 async def serve_streams(market: Market) -> None:
     """Serve whoever started this process, over standard input and output, until the input ends."""
-    await create_server(market).run_stdio_async()
+    with relay_input() as pipe:
+        serving = asyncio.create_task(create_server(market).run_stdio_async())
+        try:
+            await asyncio.shield(serving)
+        finally:
+            pipe.close()  # first: a read under way cannot be cancelled
+            serving.cancel()
+            await asyncio.wait([serving])
+
+
+@contextmanager
+def relay_input() -> Generator[FileIO]:
+    """Have standard input come through a pipe, whose writing end this gives: closing it ends the input.
+
+    A read of the input itself could not be broken off, and would keep the process from ending until something comes; it
+    is left to a thread that no process waits for.
+    """
+    number = sys.__stdin__.fileno() if sys.__stdin__ else 0
+    original = os.dup(number)
+    reading, writing = os.pipe()
+    os.dup2(reading, number)
+    os.close(reading)
+    pipe = FileIO(writing, "wb")
+
+    def relay() -> None:
+        with pipe, contextlib.suppress(OSError, ValueError):  # closed by either end
+            while piece := os.read(original, PIECE):
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[pipe.write(rest) :]
+
+    threading.Thread(target=relay, name="standard input", daemon=True).start()
+    try:
+        yield pipe
+    finally:
+        pipe.close()
+        os.dup2(original, number)
 
 
 async def serve_address(market: Market, *, port: int = PORT, ready: Callable[[str], None]) -> None:

@@ -98,7 +98,7 @@ async def _serve(
             others = _other_gateways(store, hub)
             pages = dashboard_routes(lambda: state.handle.market, store, hub, looks, others)
             app = create_app(state, routes=[*metrics_routes(metrics, store), *pages])
-            running = Server(wrap_app(app, state, store, traces), server, state)
+            running = Server(wrap_app(app, state, store, traces, has_password=secret is not None), server, state)
             signals.enter_context(_caught(running.handle_exit))
             reloading = _on_hangup(state, again)
             # Two hundred thousand objects of imported modules: looked through at each full collection, they would hold

@@ -158,6 +158,8 @@ class Database:
         done.add_done_callback(lambda over: over.cancelled() or over.exception())
         try:
             return await asyncio.shield(done)
+        except UnicodeEncodeError as error:
+            raise StoreError("a text cannot be written as UTF-8", where=self.where, hint="Use UTF-8.") from error
         except _FAULTS as error:
             raise self.backend.explain(error) from error
 

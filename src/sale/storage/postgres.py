@@ -125,7 +125,8 @@ class ServerPresence:
             self._gate = connection
             yield
         finally:
-            self._gate = None
+            if self._gate is connection:  # another of this process may have it, for which this one waited
+                self._gate = None
             await asyncio.to_thread(_end, connection)
 
     def announce(self) -> None:

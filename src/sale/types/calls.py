@@ -51,6 +51,11 @@ class Price:
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be a price from 0 up, got {value!r}")
 
+    @property
+    def cached_input(self) -> float:
+        """Dollars per million tokens of input that the endpoint read from its cache, as it is billed."""
+        return self.input * CACHED_SHARE if self.cached is None else self.cached
+
     def dollars(self, usage: Usage, *, cached: int = 0) -> float:
         """Return the cost of `usage`, in dollars, at the real input and output prices (not the blended one).
 
@@ -59,7 +64,7 @@ class Price:
             cached: How many of its input tokens the endpoint read from its cache.
         """
         read = min(cached, usage.input_tokens)
-        kept = read * (self.input * CACHED_SHARE if self.cached is None else self.cached)
+        kept = read * self.cached_input
         return ((usage.input_tokens - read) * self.input + kept + usage.output_tokens * self.output) / 1e6
 
 

@@ -15,6 +15,12 @@ class Worked:
     success: bool
     dollars: float | None
     """Cost of the work, without the auction; `None` where it is not known."""
+    after: tuple[str, ...] = ()
+    """The agents whose work on the task had failed before, so that this one followed."""
+    check: str | None = None
+    """The check that said so, as `judged_by` of an outcome; `None`: a user did, or it is certain."""
+    right: float | None = None
+    """The chance that the work was right, where the check may be wrong; unless given what it said."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

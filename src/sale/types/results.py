@@ -107,14 +107,14 @@ class Result:
 
     auction: Auction
     execution: Execution
-    """The last one, where there were several attempts."""
+    """Of several attempts, the one whose answer is handed in: the last that has one."""
     outcome: Outcome
-    """The last one's."""
+    """Of that attempt."""
     settlement: Settlement
     always_largest: Baseline
     seconds: float
     attempts: tuple[Attempt, ...] = ()
-    """Those that failed before the last one, in order: the task went on to the next best bid."""
+    """The others, which failed, in order: the task went on to the next best bid."""
     unkept: str | None = None
     """Why the memory holds no record of it, or no whole one; `None` where it does, or where there is no memory."""
     saved: float = field(init=False)

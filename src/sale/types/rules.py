@@ -51,7 +51,8 @@ class CheckErrors:
             share: float = getattr(self, name)
             if not 0.0 <= share <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], got {share!r}")
-        _above(self, 0, "evidence")
+        if not 0.0 < self.evidence < math.inf:
+            raise ValueError(f"evidence must be a finite number above 0, got {self.evidence!r}")
         if not 0.0 <= self.dollars < math.inf:
             raise ValueError(f"dollars must be a finite number, not negative, got {self.dollars!r}")
 

@@ -75,6 +75,13 @@ class TestCommand:
         done = await agent.execute(Task(text="x"), None)
         assert done.answer == f"['SHOWN'] {tmp_path / 'here'}"
 
+    @pytest.mark.parametrize(("plan", "fault"), [("Just do it.", "its plan has no steps"), (" ", "its plan is empty")])
+    def test_a_plan_that_no_auction_takes_is_refused(self, plan: str, fault: str) -> None:
+        given = toml(command="0", more=f'plan = "{plan}"\nprice_per_task = 0.0')
+        with pytest.raises(ConfigError, match=fault) as caught:
+            build_agents(config.parse(given))
+        assert caught.value.where == "agent 'own'"
+
     def test_a_variable_that_is_not_set_is_named(self) -> None:
         given = toml(command="0", more=f'{PLAN}price_per_task = 0.0\nenv = ["NOT_SET_HERE"]')
         with pytest.raises(ConfigError, match="NOT_SET_HERE"):

@@ -202,6 +202,12 @@ def settings(execution: str, **more: object) -> AgentSettings:
 PRICE = Price(input=1, output=1, blended=1)
 
 
+def test_a_tool_named_like_those_of_searching_is_refused(site: LocalWeb) -> None:
+    model, own = ScriptedModel(lambda prompt, schema: ""), toolset(site).open(TASK).tools
+    with pytest.raises(ConfigError, match="tools share a name: read_page, search"):
+        Researcher(settings("steps"), price=PRICE, model=model, toolset=toolset(site), tools=own)
+
+
 async def test_an_agent_in_steps_searches_reads_and_cites(site: LocalWeb) -> None:
     steps = iter([{"search": "bridge length"}, {"read_page": "1"}, {"read_page": "3"}, {"answer": "7,845 m [1] [5]"}])
 

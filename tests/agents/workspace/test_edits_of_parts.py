@@ -122,6 +122,49 @@ def test_some_of_the_names_of_a_file_are_not_the_file(old: str, body: str, right
     assert handed_in(old, body) == (right, [])
 
 
+SETTINGS = '''"""Settings."""
+
+LIMIT = 3
+NAMES = ("a", "b")
+
+
+class Settings:
+    """All of them."""
+
+    debug = True
+
+    def limit(self):
+        return LIMIT
+
+
+start(Settings())
+'''
+
+
+@pytest.mark.parametrize(
+    "gone",
+    ["    debug = True\n\n", "LIMIT = 3\n", 'NAMES = ("a", "b")\n'],
+)
+@pytest.mark.parametrize(("was", "now"), [("start(Settings())", "start(Settings(), 2)"), ("return LIMIT", "return 4")])
+def test_a_whole_file_may_lack_a_name(gone: str, was: str, now: str) -> None:
+    body = SETTINGS.replace(gone, "").replace(was, now)
+    assert handed_in(SETTINGS, body) == (body, [])
+
+
+def test_a_statement_that_would_be_lost_is_refused() -> None:
+    body = "class Settings:\n    def limit(self):\n        return 4\n\n\nstart(Settings(), 2)\n"
+    made, faults = handed_in(SETTINGS, body)
+    assert made == SETTINGS
+    assert [("start(Settings(), 2)" in fault) for fault in faults] == [True]
+
+
+def test_a_class_on_one_line_is_not_put_into_itself() -> None:
+    old = "class A:\n    x = 1\n    y = 2\n\n    def f(self):\n        return 1\n"
+    made, faults = handed_in(old, "class A: y = 5\n")
+    assert made == old
+    assert [("on one line" in fault) for fault in faults] == [True]
+
+
 def test_a_part_of_what_is_no_python_may_be_of_a_class() -> None:
     old = "print 'two'\n\nclass A:\n    def f(self):\n        return 1\n\n    def g(self):\n        return 2\n"
     made, faults = handed_in(old, "class A:\n    def f(self):\n        return 2\n")
@@ -222,6 +265,12 @@ def test_a_piece_that_would_break_the_indentation_is_refused() -> None:
     made, faults = replaced(old, "  if a:\n    return a\n", "  if a:\n      return a\n   return 1\n")
     assert made == old
     assert "indentation" in faults[0]
+
+
+def test_the_file_need_not_be_python_between_two_pieces() -> None:
+    old = "def f():\n    a()\n    b()\n"
+    answer = "a.py\n" + fenced(piece("a()\n", "try:\n    a()\n") + piece("b()\n", "finally:\n    b()\n"))
+    assert change(old, answer) == ("def f():\n    try:\n        a()\n    finally:\n        b()\n", [])
 
 
 def test_a_line_that_stands_twice_is_not_changed() -> None:

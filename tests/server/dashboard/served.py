@@ -93,6 +93,7 @@ class Served:
         password: str | None = None,
         pool: Sequence[Any] | None = None,
         prior: Weights | None = None,
+        weights: Weights | None = None,
         keeps: bool = True,
         allowance: float | None = None,
         shares: str | None = None,
@@ -100,6 +101,7 @@ class Served:
         self._place = place
         self._rules = AuctionRules(examples=2, allowance=allowance)
         self._prior = prior
+        self._weights = weights
         self._settings = DashboardSettings(password=password)
         self._keeps = keeps
         self._shares = shares
@@ -120,7 +122,9 @@ class Served:
 
         place = self._place / "server.sqlite3"
         async with (
-            Market(self._pool, memory=opener, rules=self._rules, prior=self._prior) as self.market,
+            Market(
+                self._pool, memory=opener, rules=self._rules, prior=self._prior, weights=self._weights
+            ) as self.market,
             await ServerStore.open(place) as store,
             sharing(self.hub, self._shares) as others,
         ):

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from sale.server.dashboard.access import COOKIE, DAY, FIRST_WAIT, FREE_TRIES, MAX_WAIT_SECONDS, Access
+from sale.server.dashboard.access import DAY, FIRST_WAIT, FREE_TRIES, MAX_WAIT_SECONDS, Access, cookie_name
 from sale.server.dashboard.pages.login import _next
 from sale.server.dashboard.settings import DashboardSettings
 from tests.server.dashboard.served import Served
@@ -74,9 +74,10 @@ def test_the_right_password_opens_and_leads_back(site: Served) -> None:
 
 def test_the_cookie_from_before_the_login_is_worth_nothing_after(site: Served) -> None:
     site.page("/login")
-    before = site.client.cookies[COOKIE]
+    name = cookie_name(request(host=site.address.removeprefix("http://")))
+    before = site.client.cookies[name]
     login(site, PASSWORD)
-    other = httpx2.get(f"{site.address}/memory", cookies={COOKIE: before}, trust_env=False)
+    other = httpx2.get(f"{site.address}/memory", cookies={name: before}, trust_env=False)
     assert other.status_code == 401
 
 
@@ -140,11 +141,19 @@ class Clock:
 
 
 def request(cookie: str = "", **headers: str) -> HTTPConnection:
-    sent = {"host": "127.0.0.1:1", **headers, **({"cookie": f"{COOKIE}={cookie}"} if cookie else {})}
+    sent = {"host": "127.0.0.1:1", **headers}
+    if cookie:
+        sent["cookie"] = f"{cookie_name(request(host=sent['host']))}={cookie}"
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()]
     return HTTPConnection(
         {"type": "http", "headers": raw, "scheme": "http", "path": "/", "server": ("127.0.0.1", 1), "query_string": b""}
     )
+
+
+def test_dashboards_at_other_ports_have_cookies_of_their_own() -> None:
+    names = {cookie_name(request(host=host)) for host in ("127.0.0.1:1", "127.0.0.1:2", "localhost:1")}
+    assert len(names) == 3
+    assert cookie_name(request(host="Sale.example")) == cookie_name(request(host="sale.example"))
 
 
 def given(access: Access, *, login: bool) -> str:

@@ -8,12 +8,14 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from sale.auction.lead import measure_lead
+from sale.errors import StoreError
 from sale.server.dashboard.formatting import micro, money
 from sale.shipped import load_shipped
 from sale.types import SuccessModel, Training, Weights
@@ -241,6 +243,19 @@ def test_money_says_what_auctions_may_take(tmp_path: Path) -> None:
         assert "Auctions may take" not in site.page("/money")
 
 
+def test_money_without_an_archive_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise StoreError("a file of the ledger's archive cannot be read", where="old.parquet", hint="Put it back.")
+
+    with Served(tmp_path) as site:
+        site.run()
+        monkeypatch.setattr(site.store, "spend", fail)
+        text = site.page("/money")
+    assert "old.parquet" in text
+    assert "Put it back." in text
+    assert "on 1 task" in text, "the rest of the page is whole"
+
+
 def test_weights_that_came_with_the_pool_are_called_so(tmp_path: Path) -> None:
     with Served(tmp_path, prior=load_shipped().weights) as site:
         assert "weights that ship with this pool" in site.page("/weights")
@@ -276,6 +291,22 @@ def test_weights_are_used_and_rolled_back(site: Served) -> None:
     site.post("/weights/use", "/weights", version="default")
 
 
+def test_weights_of_the_settings_decide_and_no_version(tmp_path: Path) -> None:
+    own = Weights(cost=1.0, entropy=0.0, jurors={}, source="/srv/data/sale.toml")
+    training = Training(objective="utility", auctions=4, judged=3, held_out={})
+    with Served(tmp_path, weights=own) as site:
+        site.remembered(lambda memory: memory.add_weights(own, training))
+        second = site.remembered(lambda memory: memory.add_weights(own, training)).version
+        site.remembered(lambda memory: memory.use_weights(second))
+        text = site.page("/weights?check=1")
+    assert "weights of your own" in text
+    assert "/srv/data/sale.toml" in text
+    assert "decided by <strong>version" not in text
+    assert 'class="tag win"' not in text
+    assert "/weights/use" not in text
+    assert "claim nothing" in text
+
+
 def test_keys_are_made_shown_once_and_revoked(site: Served) -> None:
     made = site.post("/keys/create", "/keys", name="ci <i>", budget="2,5", period="day", rpm="60", agents="small")
     assert made.status_code == 200
@@ -292,6 +323,32 @@ def test_keys_are_made_shown_once_and_revoked(site: Served) -> None:
     assert "revoked" in site.page("/keys")
     assert site.post("/keys/delete", "/keys", id=key.id).status_code == 303
     assert "ci &lt;i&gt;" not in site.page("/keys")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("1,000", 1000), ("1,234,567.5", 1_234_567.5), ("2,5", 2.5), ("0,500", 0.5), ("12,50", 12.5), ("1000", 1000)],
+)
+def test_a_comma_is_between_thousands_or_before_decimals(site: Served, written: str, meant: float) -> None:
+    made = site.post("/keys/create", "/keys", name=f"comma {written}", budget=written, tpm="200,000", rpm="1,200")
+    assert made.status_code == 200
+    (key,) = [one for one in site.do(site.store.keys()) if one.name == f"comma {written}"]
+    assert (key.budget, key.tpm, key.rpm) == (meant, 200_000, 1200)
+
+
+def test_a_key_that_has_expired_is_shown_as_such_and_can_be_deleted(tmp_path: Path) -> None:
+    with Served(tmp_path) as site:
+        ends = datetime.now(UTC) + timedelta(seconds=0.3)
+        _, key = site.do(site.store.create_key("short", expires=ends))
+        site.wait(lambda: datetime.now(UTC) > ends)
+        text = site.page("/keys")
+        assert '<span class="badge failure">expired</span>' in text
+        assert "It is the last one" in text
+        assert "/keys/revoke" not in text
+        site.do(site.store.create_key("long"))
+        assert "It is the last one" not in site.page("/keys")
+        assert site.post("/keys/delete", "/keys", id=key.id).status_code == 303
+        assert "short" not in site.page("/keys")
 
 
 def test_a_tenants_auctions_are_shown_as_such(site: Served) -> None:
@@ -318,6 +375,9 @@ def test_a_tenants_auctions_are_shown_as_such(site: Served) -> None:
         {"budget": "much"},
         {"budget": "nan"},
         {"rpm": "1.5"},
+        {"rpm": "1,5"},
+        {"tpm": "200,00"},
+        {"budget": "1,000,00"},
         {"agents": "nobody"},
         {"days": "-1"},
         {"days": "3000000"},

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
 import pytest
 
+from sale.server.gateway import chat_request
 from sale.server.gateway.abilities import Abilities, Needs, needs_of
 from sale.server.gateway.errors import ApiError
 from tests.server.gateway.conftest import Gateway, Serving
@@ -398,3 +400,17 @@ class TestLearning:
         assert needs_of(body, messages, 7) == Needs(
             features=frozenset({"developer", "image_url", "tools", "temperature"}), tokens=7
         )
+
+
+def test_the_messages_of_a_request_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def count(body: Mapping[str, object], messages: Sequence[Mapping[str, Any]], tokens: int) -> Needs:
+        looked.append(tokens)
+        return needs_of(body, messages, tokens)
+
+    monkeypatch.setattr(chat_request, "needs_of", count)
+    asked = chat_request.read_request({"model": "m", "messages": [{"role": "user", "content": "x"}], "seed": 1}, 9)
+    assert asked.needs is asked.needs
+    assert (len(looked), asked.needs.features) == (1, {"seed"})
+    assert dataclasses.replace(asked, optional=frozenset({"seed"})).needs.features == set()

@@ -154,6 +154,8 @@ async def test_metrics_are_for_this_machine_and_for_who_shows_a_key(tmp_path: Pa
         ):
             assert (await ask(app, "203.0.113.7", **headers))[0] == 401
         assert (await ask(app, "127.0.0.1", x_forwarded_for="203.0.113.7"))[0] == 401
+        assert (await ask(app, "127.0.0.1", host="rebound.example"))[0] == 401
+        assert (await ask(app, "127.0.0.1", host="localhost:8127"))[0] == 200
         for _ in range(3):  # looking is no request
             assert (await ask(app, "203.0.113.7", authorization=f"Bearer {secret}"))[0] == 200
 

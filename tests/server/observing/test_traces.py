@@ -243,6 +243,9 @@ def test_traces_are_sent_where_an_endpoint_is_named_and_the_extra_is_installed(i
         ("github_pat_11ABCDEFG0123456789_abcdefghijkl", "github_pat_11AB…"),
         ("gho_0123456789abcdefABCDEF", "gho_0123…"),
         ("xai-0123456789abcdefABCDEF", "xai-0123…"),
+        ("hf_AbCdEfGhIjKlMnOpQrSt", "hf_AbCd…"),
+        ("hf-AbCd1234efghIJKL5678", "hf-AbCd…"),
+        ("hf-internal-testing/tiny-random-llama", "hf-internal-testing/tiny-random-llama"),
         (
             "pk_server_beginnings is no key, nor is a skeletonization",
             "pk_server_beginnings is no key, nor is a skeletonization",

@@ -32,7 +32,7 @@ def lines() -> list[LedgerEntry]:
         noted(
             id=f"r{number}",
             at=NOON - timedelta(days=number % DAYS, seconds=number, microseconds=number),
-            key_id=None if number % 3 else "k",
+            key_id=None if number % 3 else "k" if number % 9 else "other",
             session_id=None if number % 4 else f"s{number % 8}",
             agent=None if number % 5 == 0 else "größer" if number % 2 else "small",
             status=502 if number % 7 == 0 else 200,
@@ -184,10 +184,38 @@ async def test_a_file_whose_word_was_lost_stays(
         raise StoreError("the connection broke", where="here", hint="Try again.")
 
     monkeypatch.setattr(store.database, "write", write_and_lose)
-    with pytest.raises(StoreError, match="broke"):
+    with pytest.raises(StoreError, match="broke") as caught:
         await archives.archive(store.database, NOON, tmp_path)
     monkeypatch.undo()
     assert await sums(store) == before
+    (file,) = files(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_after_a_fault_it_is_seen_whether_the_lines_were_moved(
+    store: ServerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    for line in lines():
+        await store.note(line)
+    before = await sums(store)
+    write, faults = store.database.write, [StoreError("the connection broke", where="here")]
+
+    async def write_badly(work: Any) -> Any:
+        if not faults:
+            return await write(work)
+        if moved:
+            await write(work)
+        raise faults.pop()
+
+    monkeypatch.setattr(store.database, "write", write_badly)
+    if moved:
+        assert await archives.archive(store.database, NOON, tmp_path) is not None
+    else:
+        with pytest.raises(StoreError, match="broke"):
+            await archives.archive(store.database, NOON, tmp_path)
+    assert await sums(store) == before
+    assert len(files(tmp_path)) == moved
 
 
 async def test_a_file_that_is_not_there_is_named(store: ServerStore, tmp_path: Path) -> None:

@@ -124,6 +124,18 @@ def test_spend(run: Run, database: str):
     assert (small["work_dollars"], small["auction_dollars"], small["saved"]) == (2.0, 1.0, 9.0)
 
 
+def test_of_a_name_that_a_revoked_key_has_too_none_is_deleted(run: Run):
+    """The one that was revoked is meant as easily as the one in force."""
+    old, new = (json.loads(run("keys", "create", "ci", "--json").stdout)["key"]["id"] for _ in range(2))
+    assert run("keys", "revoke", old).exit_code == 0
+    refused = run("keys", "delete", "ci", "--yes")
+    assert isinstance(refused.exception, InputError)
+    assert f"Give one of their ids: {old} (revoked), {new}." in str(refused.exception)
+    assert len(json.loads(run("keys", "list", "--json").output)["keys"]) == 2
+    assert run("keys", "delete", old, "--yes").exit_code == 0
+    assert run("keys", "delete", "ci", "--yes").exit_code == 0
+
+
 def test_keys_are_deleted_and_it_is_said_who_gets_in(run: Run, database: str):
     """With keys in force, with revoked ones alone, and with none."""
     assert "programs of this machine are served without one" in run("keys", "list").output

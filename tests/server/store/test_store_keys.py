@@ -334,3 +334,26 @@ async def test_what_was_read_before_a_key_was_revoked_is_not_kept(
     assert found.revoked_at is not None, "it is read once more"
     with pytest.raises(AuthenticationError, match="revoked"):
         await store.admit(secret)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_a_database_that_went_back_is_read_as_it_is(store: ServerStore, empty: bool) -> None:
+    secret, info = await store.create_key("ci")
+    later, _ = await store.create_key("later")
+    assert (await store.admit(secret)).key_id == info.id
+    gone = "" if empty else " WHERE name = 'later'"
+    await store.database.write(
+        lambda c: (
+            c.exec_driver_sql(f"DELETE FROM server_keys{gone}"),
+            c.exec_driver_sql("UPDATE server_state SET changes = 1"),
+        )
+    )
+    async with asyncio.timeout(10):
+        with pytest.raises(AuthenticationError, match="not known"):
+            await store.admit(later)
+        await store._keyring.look()
+        await store._keyring.look()
+        with pytest.raises(AuthenticationError):
+            await store.admit(None)
+        if not empty:
+            assert (await store.admit(secret)).key_id == info.id

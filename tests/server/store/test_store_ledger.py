@@ -126,5 +126,21 @@ async def test_spend_by_day_agent_and_key(store: ServerStore):
     assert [one.label for one in await store.spend(NOON, by="agent")] == ["large", "small", "(none)"]
     assert {one.label for one in await store.spend(by="key")} == {"(none)", f"team a ({key.prefix}…)"}
     assert [one.requests for one in await store.spend(by="path")] == [4]
-    assert [one.label for one in await store.spend(by="session")] == ["s"]
+    of_key = f"s of team a ({key.prefix}…)"
+    assert {one.label for one in await store.spend(by="session")} == {"s without a key", of_key}
     assert await store.spend(NOON + timedelta(days=5)) == ()
+
+
+async def test_sessions_that_two_keys_call_alike_are_two(store: ServerStore):
+    _, one = await store.create_key("team a")
+    _, other = await store.create_key("team b")
+    called = [(one.id, "fix"), (one.id, "fix"), (other.id, "fix"), (None, "fix"), (one.id, "own"), (other.id, None)]
+    for number, (key_id, session_id) in enumerate([*called, (one.id, None)]):
+        await store.note(line(number, key_id=key_id, session_id=session_id))
+    assert {spent.label: spent.requests for spent in await store.spend(by="session")} == {
+        f"fix of team a ({one.prefix}…)": 2,
+        f"fix of team b ({other.prefix}…)": 1,
+        "fix without a key": 1,
+        "own": 1,
+        "(none)": 2,
+    }

@@ -8,8 +8,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from sale.errors import BudgetError, RateLimitError, StoreError
+from sale.server.store import schema
 from sale.server.store.rates import WINDOW, RateLimits
 
 
@@ -70,6 +72,34 @@ def test_what_was_set_aside_and_not_used_is_free_again():
     clock.now += 120
     rates.correct("k", second, 950)  # used beyond what was set aside two minutes ago
     assert rates.tokens("k", 100, 1000)[1] is not None
+
+
+def test_counts_whose_writing_failed_are_told_the_next_time():
+    clock = Seconds()
+    engine = create_engine("sqlite://")
+    schema.rates.create(engine)
+    mine, other = RateLimits("me", clock), RateLimits("other", clock)
+    other.tokens("k", 0, 100)
+
+    def exchange(rates: RateLimits) -> None:
+        tell = rates.prepare_exchange()
+        with engine.begin() as connection:
+            rates.hear(tell(connection))
+
+    mine.tokens("k", 60, 100)
+    mine.prepare_exchange()  # its transaction fails: it is never heard of
+    exchange(mine)
+    exchange(other)
+    assert other.wait_for_tokens("k", 60, 100) is not None
+
+    tell = mine.prepare_exchange()
+    with engine.begin() as connection:
+        brought = tell(connection)
+        mine.tokens("k", 30, 100)  # counted while the transaction was under way
+    mine.hear(brought)
+    exchange(mine)
+    exchange(other)
+    assert other.wait_for_tokens("k", 20, 100) is not None
 
 
 async def test_requests_and_tokens_over_the_limit_are_refused_with_the_time_to_wait(store):

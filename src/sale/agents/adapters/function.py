@@ -11,7 +11,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from sale.agents.adapters.plans import Planner, Work, as_work, describe_error
+from sale.agents.account import CANCELLED, keep_call
+from sale.agents.adapters.plans import Planner, Work, as_work, describe_error, estimate_usage
 from sale.agents.worklog import describe
 from sale.auction.foreign import await_foreign
 from sale.auction.protocols import BidRequest, Juror
@@ -97,27 +98,33 @@ class FunctionAgent:
         try:
             async with limit:
                 work = as_work(await await_foreign(self._work(task, strategy)), task.text)
+        except asyncio.CancelledError:
+            # It may have asked a model: as far as is known, for the task at least.
+            keep_call(self._call(estimate_usage(task.text, ""), time.monotonic() - began, CANCELLED))
+            raise
         except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
             failure = describe_error(error)
             if limit.expired():
                 failure = describe(CallTimeoutError(f"not done within {self._seconds:g} s"))
         seconds = time.monotonic() - began
-        call = Call(
-            stage="execute",
-            agent=self._name,
-            usage=work.usage,
-            dollars=self._price.dollars(work.usage),
-            seconds=seconds,
-            error=failure,
-        )
         return Execution(
             agent=self._name,
             answer=work.text,
             mode="function",
             followed_strategy=strategy is not None,
-            calls=(call,),
+            calls=(self._call(work.usage, seconds, failure),),
             seconds=seconds,
             error=failure,
+        )
+
+    def _call(self, usage: Usage, seconds: float, error: str | None) -> Call:
+        return Call(
+            stage="execute",
+            agent=self._name,
+            usage=usage,
+            dollars=self._price.dollars(usage),
+            seconds=seconds,
+            error=error,
         )
 
     async def aclose(self) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
@@ -119,6 +120,8 @@ def _kill(process: Process) -> None:
 
 async def watch_memory(pid: int, limit: int, over: asyncio.Future[KilledReason | None]) -> None:
     """Look at what a process and all below it hold, until it is too much or `over` anyway."""
+    if limit >= sys.maxsize:  # there is none, as for a program of the user's own
+        return
     while not over.done():
         await asyncio.sleep(MEMORY_PERIOD)
         held = await asyncio.to_thread(memory_bytes, pid, limit)

@@ -29,6 +29,7 @@ from sale.agents.tools.runs import Sandbox
 from sale.agents.tools.sandbox import limits_of
 from sale.agents.verify import ModelJudge
 from sale.auction import scoring
+from sale.auction.foreign import await_foreign
 from sale.auction.looking import looker_of
 from sale.bench.judging import verifier_of
 from sale.bench.recording.blind import BlindAgent
@@ -317,7 +318,7 @@ class Recorder:
     async def _execute(self, agent: Agent, task: BenchTask, strategy: str | None) -> None:
         if (task.id, agent.name, strategy or "") in self._executed:
             return
-        execution = await agent.execute(task.task, strategy)
+        execution = await await_foreign(agent.execute(task.task, strategy))
         outcome = await self.judge(task, execution.answer)
         self._execution(task, execution, strategy, outcome)
 

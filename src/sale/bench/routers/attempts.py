@@ -72,7 +72,7 @@ def _spread(outcomes: bytes, chances: bytes) -> float:
     """Return the likeliest spread of difficulty; kept, since the same tasks are asked about under every check."""
     chance = np.frombuffer(chances, np.float64)
     good = np.frombuffer(outcomes, np.bool_).reshape(-1, len(chance))
-    return likeliest_spread(np.broadcast_to(chance, good.shape), good, np.ones_like(good))
+    return likeliest_spread(np.broadcast_to(chance, good.shape), good.astype(np.float64), np.ones_like(good))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

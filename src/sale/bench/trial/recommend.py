@@ -7,7 +7,7 @@ out: agents must be the same, and rules those that were meant.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from sale import config
@@ -31,14 +31,16 @@ def recommended_text(text: str, way: Way, *, origin: str, base: Path | None) -> 
         ConfigError: The file cannot be changed as text: it writes its rules in a way of its own.
     """
     rules = rules_of(way)
-    # The trial had no allowance: one that is left in the file could forbid the auctions that were found to pay.
-    unlimited = "allowance" not in rules
-    changed = f"# {_said(way)}\n" + with_rules(text, rules, without=("allowance",) if unlimited else ())
-    before, after = config.parse(text, origin=origin, base=base), config.parse(changed, origin=origin, base=base)
+    changed = f"# {_said(way)}\n" + with_rules(text, rules)
+    before = config.parse(text, origin=origin, base=base)
+    wrong = ConfigError("its rules of auctions cannot be changed here", where=origin, hint=f"Set {rules} yourself.")
+    try:
+        after = config.parse(changed, origin=origin, base=base)
+    except ConfigError as error:
+        raise wrong from error
     held = all(getattr(after.auction, name) == _value(value) for name, value in rules.items())
-    held = held and not (unlimited and after.auction.allowance is not None)
     if before.agents != after.agents or not held:
-        raise ConfigError("its rules of auctions cannot be changed here", where=origin, hint=f"Set {rules} yourself.")
+        raise wrong
     return changed
 
 
@@ -48,11 +50,12 @@ def rules_of(way: Way) -> Mapping[str, str]:
         # Auctions that may take nothing of the money are not held: the incumbent does the work.
         return {"allowance": "0.0", "incumbent": f'"{way.name}"', "attempts": "1"}
     rules = {"hold": '"always"' if way.hold == "always" else '"worthwhile"', "attempts": str(way.attempts)}
-    return rules | {"allowance": "0.0"} if way.hold == "never" else rules
+    # The trial had no limit: an earlier one, or that of `sale serve`, could forbid the auctions that were found to pay.
+    return rules | {"allowance": "0.0" if way.hold == "never" else "inf"}
 
 
-def with_rules(text: str, rules: Mapping[str, str], *, without: Sequence[str] = ()) -> str:
-    """The text with these keys in its section `[auction]`, in place of those there, and without some others."""
+def with_rules(text: str, rules: Mapping[str, str]) -> str:
+    """The text with these keys in its section `[auction]`, in place of those there."""
     lines = text.splitlines()
     start = next((number for number, line in enumerate(lines) if _HEADER.match(line)), None)
     new = [f"{name} = {value}" for name, value in rules.items()]
@@ -61,7 +64,7 @@ def with_rules(text: str, rules: Mapping[str, str], *, without: Sequence[str] = 
     end = next(
         (number for number, line in enumerate(lines[start + 1 :], start + 1) if _SECTION.match(line)), len(lines)
     )
-    named = re.compile(rf"^\s*({'|'.join([*rules, *without])})\s*=")
+    named = re.compile(rf"^\s*({'|'.join(rules)})\s*=")
     kept = [line for line in lines[start + 1 : end] if not named.match(line)]
     return "\n".join([*lines[: start + 1], *new, *kept, *lines[end:], ""])
 
@@ -71,4 +74,6 @@ def _said(way: Way) -> str:
 
 
 def _value(value: str) -> object:
-    return value.strip('"') if value.startswith('"') else float(value) if "." in value else int(value)
+    if value.startswith('"'):
+        return value.strip('"')
+    return float(value) if "." in value or value == "inf" else int(value)

@@ -20,6 +20,7 @@ from sale.agents.protocol import Agent, Tool
 from sale.agents.respondents import ModelRespondent
 from sale.agents.tools.runs import Sandbox
 from sale.agents.verify import ModelJudge
+from sale.auction.foreign import await_foreign
 from sale.bench.recording.log import FIRST_BIDS, read_record
 from sale.bench.recording.run import Recorder
 from sale.bench.tasks.schema import BenchTask
@@ -145,7 +146,7 @@ class TrialRecorder(Recorder):
         most = given.price_per_task if given.price_per_task is not None else 2.0 * self._dearest.get(agent.name, 0.0)
         number = await self.purse.reserve(most)
         try:
-            execution = await agent.execute(task.task, strategy)
+            execution = await await_foreign(agent.execute(task.task, strategy))
         except BaseException:
             await self.purse.lose(number)
             raise

@@ -1,8 +1,8 @@
 """Exports of Langfuse, as JSON or JSON lines: traces as `/api/public/traces/{id}` gives them, or observations.
 
 A trace is one piece of work: the model is that of its first generation, tokens and dollars are sums over generations,
-or the trace's own total. Scores of a trace judge it: the first, or the one `--score` names. Observations without their
-trace are put together by `traceId`, and are not judged.
+or the trace's own total. A score of a trace judges it: the one `--score` names, or the first but for categories without
+a verdict. Observations without their trace are put together by `traceId`, and are not judged.
 """
 
 from __future__ import annotations
@@ -94,8 +94,14 @@ def _is_call(one: Object) -> bool:
 def _judged(trace: Object, options: ReadOptions) -> tuple[Verdict, str]:
     for score in fields.items(trace, "scores"):
         name = fields.text(score, "name")
-        if options.score is None or options.score == name:
+        if options.score not in {None, name}:
+            continue
+        try:
             return verdict_of(_value(score), options), name[:100] or "score"
+        except RowError:
+            # A category without a verdict, `language: English` say, is no fault unless it was asked for.
+            if options.score is not None or fields.text(score, "dataType") != "CATEGORICAL":
+                raise
     return "unknown", "nobody"
 
 

@@ -24,6 +24,7 @@ from sale.server.client_address import customer_of, is_direct
 from sale.server.dashboard.settings import DashboardSettings
 
 COOKIE = "sale_dashboard"
+"""The beginning of the cookie's name."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 FREE_TRIES = 5
 """Wrong passwords from one address before it has to wait."""
@@ -63,7 +64,7 @@ class Access:
 
     def visitor(self, request: HTTPConnection) -> Visitor:
         """Return the visitor that sent this, by the cookie; a new one where there is none that we made."""
-        own, at, mark = ([*request.cookies.get(COOKIE, "").split("."), "", "", ""])[:3]
+        own, at, mark = ([*request.cookies.get(cookie_name(request), "").split("."), "", "", ""])[:3]
         if not own or not hmac.compare_digest(mark.encode(), self._mark(own, at).encode()):
             return Visitor(id=secrets.token_urlsafe(18), admitted=not self.guarded, new=True)
         current = at.isdecimal() and 0 <= self._clock() - int(at) < self._seconds
@@ -73,7 +74,7 @@ class Access:
         """Give the cookie; with `login` under a new id, so that one known from before is worth nothing."""
         own, at = (secrets.token_urlsafe(18), str(int(self._clock()))) if login else (visitor.id, "")
         response.set_cookie(
-            COOKIE,
+            cookie_name(request),
             f"{own}.{at}.{self._mark(own, at)}",
             max_age=self._seconds if login else None,
             path=f"{request.scope.get('root_path', '')}/",
@@ -84,7 +85,8 @@ class Access:
 
     def forget(self, request: HTTPConnection, response: Response) -> None:
         """Log out."""
-        response.delete_cookie(COOKIE, path=f"{request.scope.get('root_path', '')}/", httponly=True, samesite="lax")
+        path = f"{request.scope.get('root_path', '')}/"
+        response.delete_cookie(cookie_name(request), path=path, httponly=True, samesite="lax")
 
     def token(self, visitor: Visitor) -> str:
         """Return the token that every form of this visitor carries."""
@@ -132,6 +134,12 @@ class Access:
 
     def _mark(self, own: str, at: str) -> str:
         return hmac.new(self._key, f"{own}.{at}".encode(), hashlib.sha256).hexdigest()
+
+
+def cookie_name(request: HTTPConnection) -> str:
+    """Return the cookie's name at the host and port that were asked: browsers share cookies between ports."""
+    host = request.headers.get("host", "").lower()
+    return f"{COOKIE}_{hashlib.sha256(host.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def _netloc(origin: str) -> str | None:

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import cast
 
 from sale.auction.jury_words import describe_jury
-from sale.wording import quantity
+from sale.wording import DRIVING, quantity
 
 Z = 1.959963984540054
 """Of a 95 % interval."""
 NOTHING = 5e-10
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(rf"[{DRIVING}\ud800-\udfff]")
 
 
 def money(dollars: float | None) -> str:

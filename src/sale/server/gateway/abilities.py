@@ -85,12 +85,16 @@ def needs_of(body: Mapping[str, object], messages: Sequence[Mapping[str, Any]], 
         tokens: An estimate of its length.
     """
     features = {name for name, value in body.items() if name not in EVERYBODYS and value not in (None, {})}
-    for message in messages:
-        features |= {"developer"} if message["role"] == "developer" else set()
+    for message in messages:  # on each turn, of all that came before
+        if message["role"] == "developer":
+            features.add("developer")
         content: object = message.get("content")
-        for part in cast("list[object]", content) if isinstance(content, list) else []:
+        if not isinstance(content, list):
+            continue
+        for part in cast("list[object]", content):
             kind: object = cast("Json", part).get("type") if isinstance(part, dict) else None
-            features |= {kind} if isinstance(kind, str) and kind != "text" else set()
+            if isinstance(kind, str) and kind != "text":
+                features.add(kind)
     return Needs(features=frozenset(features), tokens=tokens)
 
 
@@ -177,6 +181,8 @@ class Abilities:
             needs: Of the request.
         """
         learned = self._learned.setdefault(agent, _Learned())
+        if needs.tokens <= learned.longest and needs.features <= learned.taken and not _says_no(learned):
+            return
         learned.longest = max(learned.longest, needs.tokens)
         learned.taken |= needs.features if len(learned.taken) < MAX_TAKEN else needs.features & SIGNS.keys()
         if learned.limit is not None and needs.tokens >= learned.limit[0]:

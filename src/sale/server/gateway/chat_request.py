@@ -6,7 +6,7 @@ The client's messages are never changed but for the winner's plan, always in the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import orjson
@@ -57,6 +57,8 @@ class ChatRequest:
     """Fields of a request of another protocol that chat completions cannot say."""
     aside: bool = False
     """True where it is not a turn of a conversation: no auction is held for it."""
+    _needs: list[Needs] = field(default_factory=list[Needs], init=False, repr=False, compare=False)
+    """Once they are asked for: all messages are looked at for them."""
 
     @property
     def tools(self) -> bool:
@@ -71,10 +73,12 @@ class ChatRequest:
     @property
     def needs(self) -> Needs:
         """Features and size that its agent has to take; what can be left out of the request is none."""
-        body = dict(self.body)
-        remove_own_fields(body)
-        needs = needs_of(body, self.messages, self.weight.as_a_rule)
-        return replace(needs, features=needs.features - self.optional)
+        if not self._needs:
+            body = dict(self.body)
+            remove_own_fields(body)
+            needs = needs_of(body, self.messages, self.weight.as_a_rule)
+            self._needs.append(replace(needs, features=needs.features - self.optional))
+        return self._needs[0]
 
     @property
     def effort(self) -> str | None:

@@ -363,10 +363,10 @@ class Turn:
         self.counted = self.counted and call.counted
         if held is None:
             return
-        market, answered = self.handle.market, done.error is None
+        market, end = self.handle.market, "answered" if done.error is None else "broke off"
         if market.allowance is not None:  # only then does it matter who else might have done it
             parts, cached = call.parts or (done,), call.tally.cached
-            market.record_work(done.agent, parts, answered=answered, cached=cached, among=self._eligible())
+            market.record_work(done.agent, parts, end=end, cached=cached, among=self._eligible())
         if self.state.settings.mode == "shadow":
             row, cached, answered = held.session.auction_id, call.tally.cached, self.sink.answering
             self.state.store.shadow.count_call(row, done.usage, cached=cached, dollars=done.dollars, answered=answered)

@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute, Route
 
 from sale import config
 from sale.auction.events import AgentDropped, AuctionOpened, Awarded, CallSettled, Event
-from sale.errors import AccessError, AuthenticationError, BudgetError, RateLimitError
-from sale.server.client_address import is_direct
+from sale.errors import AccessError, AuthenticationError, BudgetError, RateLimitError, StoreError
+from sale.server.client_address import is_direct, is_own_place
 from sale.server.shadow_report import ALARMS
 from sale.server.store.types import Holder, LedgerEntry
 
@@ -210,16 +210,18 @@ def routes(metrics: Metrics, keys: KeyChecker) -> list[BaseRoute]:
     """`GET /metrics`, for whoever asks from this machine, or shows a key.
 
     Behind a proxy on the same machine everybody comes from this machine; a request that says it was forwarded needs a
-    key like any other.
+    key like any other, and so does one under a name that is not this machine's: a page elsewhere can point it here.
     """
 
     async def show(request: Request) -> Response:
-        if not is_direct(request.scope):
+        if not (is_direct(request.scope) and is_own_place(request.headers.get("host", "localhost"))):
             scheme, _, secret = request.headers.get("authorization", "").partition(" ")
             try:
                 await keys.check(secret if scheme.lower() == "bearer" else None)
             except AuthenticationError as error:
                 return PlainTextResponse(f"{error}\n", 401, headers={"www-authenticate": "Bearer"})
+            except StoreError:
+                return PlainTextResponse("the server's records cannot be read\n", 503)
         return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [Route("/metrics", show, methods=["GET"])]

@@ -81,7 +81,7 @@ async def archive(database: StoreDatabase, before: datetime, directory: Path) ->
     Raises:
         OutputError: The file cannot be written; nothing was moved.
         InputError: Lines were added meanwhile; nothing was moved.
-        StoreError: The database cannot be read or written. Where its word that the lines were moved was lost, the file
+        StoreError: The database cannot be read or written. Where it cannot be seen whether lines were moved, the file
             is kept: it counts if it is on record.
     """
     folder = await asyncio.to_thread(lambda: directory.expanduser().resolve())
@@ -102,10 +102,36 @@ async def archive(database: StoreDatabase, before: datetime, directory: Path) ->
     except asyncio.CancelledError:
         await asyncio.wait((moving,))
         raise
+    except StoreError as error:
+        if not await _is_on_record(database, before, written, error):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            raise
     finally:
         if moving.done() and not moving.cancelled() and isinstance(moving.exception(), InputError):
             await asyncio.to_thread(path.unlink, missing_ok=True)
     return written
+
+
+async def _is_on_record(database: StoreDatabase, before: datetime, written: Archive, failed: StoreError) -> bool:
+    """See whether lines were moved to a file, where the database could not say so.
+
+    Raises:
+        StoreError: It still cannot.
+    """
+
+    def ask(connection: Connection) -> bool:
+        # A transaction that was cut off from here, and may yet be committed, has these lines locked.
+        connection.execute(select(requests.c.id).where(requests.c.at < before).limit(1).with_for_update())
+        return connection.execute(select(archives.c.place).where(archives.c.place == written.place)).first() is not None
+
+    try:
+        return await database.write(ask)
+    except StoreError:
+        raise StoreError(
+            f"{failed.message}; the lines may have been moved to {written.place}, so that file is kept",
+            where=failed.where,
+            hint="`sale ledger archives` lists it if they were; else delete it.",
+        ) from failed
 
 
 def _write(connection: Connection, before: datetime, path: Path) -> Archive | None:
@@ -160,17 +186,18 @@ def archived_sums(places: Mapping[str, int], since: datetime | None, by: Groupin
     Raises:
         StoreError: A file is not there, or is not the one that was written.
     """
-    column = GROUPS[by].name
+    group = [column.name for column in GROUPS[by]]
     for place, count in places.items():
-        table = _read(place, count, [column, "at", "status", *SUMMED])
+        table = _read(place, count, [*group, "at", "status", *SUMMED])
         if since is not None:
             table = table.filter(compute.field("at") >= pyarrow.scalar(since, SCHEMA.field("at").type))
         failed = compute.cast(compute.greater_equal(table["status"], 400), pyarrow.int64())
-        sums = table.append_column("failures", failed).group_by(column)
-        found = sums.aggregate([(name, "sum") for name in (*SUMMED, "failures")] + [(column, "count", _ALL)])
+        sums = table.append_column("failures", failed).group_by(group)
+        found = sums.aggregate([(name, "sum") for name in (*SUMMED, "failures")] + [(group[0], "count", _ALL)])
         for row in found.to_pylist():
             counted = {name: row[f"{name}_sum"] for name in (*SUMMED, "failures")}
-            yield {"label": row[column], "requests": row[f"{column}_count"], **counted}
+            label = tuple(row[name] for name in group)
+            yield {"label": label, "requests": row[f"{group[0]}_count"], **counted}
 
 
 _ALL: Final = compute.CountOptions(mode="all")

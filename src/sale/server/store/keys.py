@@ -15,19 +15,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, delete, exists, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, exists, literal, select, update
 
 from sale.errors import AuthenticationError, InputError, RateLimitError, StoreError
 from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import answers, keys, responses, sessions, state
 from sale.server.store.types import Holder, Period
+from sale.storage.columns import ExactText
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 from sale.wording import quantity
 
 BELIEVED_SECONDS: Final = 0.6
 IN_USE_SECONDS: Final = 5.0
 KEPT: Final = 10_000
+TRIES: Final = 5
 MAKE_ONE: Final = "`sale keys create NAME` makes one."
 NONE_LEFT: Final = "every key of this server is revoked or has expired, so nobody gets in"
 REMOVE_ALL: Final = (
@@ -138,13 +140,13 @@ def remove(connection: Connection, reference: str, at: datetime) -> KeyRow:
 
     Args:
         connection: In a writing transaction.
-        reference: As for `revoke`.
+        reference: Its id, the public beginning of its secret, or its name if no other key has it, be it revoked.
         at: Now.
 
     Raises:
         InputError: There is no such key, or several.
     """
-    key = find(connection, reference)
+    key = find(connection, reference, unique=True)
     blank = {"salt": b"", "digest": b"", "deleted_at": at, "revoked_at": key.revoked_at or at}
     connection.execute(update(keys).where(keys.c.id == key.id).values(blank))
     connection.execute(delete(sessions).where(sessions.c.key_id == key.id))
@@ -154,22 +156,28 @@ def remove(connection: Connection, reference: str, at: datetime) -> KeyRow:
     return key
 
 
-def find(connection: Connection, reference: str) -> KeyRow:
+def find(connection: Connection, reference: str, *, unique: bool = False) -> KeyRow:
     """The key of this id, public beginning or name.
+
+    Args:
+        connection: Reading.
+        reference: As for `revoke`.
+        unique: Whether a revoked key of the same name counts, too; otherwise the one in force is meant.
 
     Raises:
         InputError: There is none, or several of this name.
     """
-    exact = connection.execute(_THERE.where((keys.c.id == reference) | (keys.c.prefix == reference)))
+    given = literal(reference, ExactText)
+    exact = connection.execute(_THERE.where((keys.c.id == given) | (keys.c.prefix == given)))
     if (row := exact.mappings().first()) is not None:
         return _key(row)
     asked = _THERE.where(keys.c.name == reference).order_by(keys.c.made_at)
     named = [_key(row) for row in connection.execute(asked).mappings()]
-    live = [key for key in named if key.revoked_at is None] or named
-    if len(live) == 1:
-        return live[0]
-    if live:
-        ids = ", ".join(key.id for key in live)
+    meant = named if unique else [key for key in named if key.revoked_at is None] or named
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        ids = ", ".join(key.id if key.revoked_at is None else f"{key.id} (revoked)" for key in meant)
         raise InputError(f"several keys are called {reference!r}", hint=f"Give one of their ids: {ids}.")
     raise InputError(f"there is no key {_shown(reference)!r}", hint="`sale keys list` shows them.")
 
@@ -209,6 +217,8 @@ class Keyring:
         self._by_prefix: OrderedDict[str, KeyRow] = OrderedDict()
         self._by_id: dict[str, KeyRow] = {}
         self._standing = KeyringState(changes=0, there=False, in_force=False)
+        self._behind: int | None = None
+        """The changes of the last read, where they were fewer than were known before it."""
         self._looked_at = float("-inf")
         self._asked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -283,7 +293,8 @@ class Keyring:
             StoreError: The database cannot be read.
         """
         at = time.monotonic()
-        self._learn(await self._database.read(_standing))
+        known = self._standing.changes
+        self._learn(await self._database.read(_standing), known)
         self._looked_at = max(self._looked_at, at)
 
     async def _look_once(self) -> None:
@@ -294,10 +305,17 @@ class Keyring:
             self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._looking)
 
-    def _learn(self, found: KeyringState) -> None:
-        if found.changes < self._standing.changes:  # an older look that took longer
-            return
-        if found.changes > self._standing.changes:
+    def _learn(self, found: KeyringState, known: int) -> None:
+        """Take what was read, unless more is known; `known` are the changes that were so before the read.
+
+        Two reads that agree on fewer mean that the database has gone back: it was restored, or a replica took over.
+        One without any key is never believed so, for then everybody would be let in.
+        """
+        went_back = found.changes < known
+        agreed, self._behind = went_back and found.changes == self._behind, found.changes if went_back else None
+        if found.changes < self._standing.changes and not (agreed and found.there):
+            return  # an older look that took longer, or not yet sure
+        if found.changes != self._standing.changes:
             self._by_prefix.clear()
             self._by_id.clear()
         self._standing = found
@@ -315,11 +333,14 @@ class Keyring:
             row = connection.execute(asked).mappings().first()
             return _standing(connection), None if row is None else _key(row)
 
-        while True:
+        key: KeyRow | None = None
+        for _ in range(TRIES):
+            known = self._standing.changes
             found, key = await self._database.read(ask)
-            self._learn(found)
+            self._learn(found, known)
             if found.changes == self._standing.changes:
                 return None if key is None else self._remember(key)
+        return key
 
     def _remember(self, key: KeyRow) -> KeyRow:
         self._by_prefix[key.prefix] = self._by_id[key.id] = key

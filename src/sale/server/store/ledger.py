@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
@@ -29,15 +29,16 @@ COMMIT_SECONDS: Final = 5.0
 """Seconds that the end of an answer is held back for its line, where the database does not take it."""
 log = logging.getLogger(__name__)
 NONE: Final = "(none)"
+Group = tuple[str | None, ...]
 Sums = dict[str, Any]
-"""Of one group: its label, and the sum of each column."""
+"""Of one group: its label, the values of the columns it is of, and the sum of each other column."""
 SUMMED: Final = ("input_tokens", "output_tokens", "cached_tokens", "work_dollars", "auction_dollars", "largest_dollars")
-GROUPS: Final[dict[Grouping, Column[str]]] = {
-    "day": requests.c.day,
-    "agent": requests.c.agent,
-    "key": requests.c.key_id,
-    "session": requests.c.session_id,
-    "path": requests.c.path,
+GROUPS: Final[dict[Grouping, tuple[Column[str], ...]]] = {
+    "day": (requests.c.day,),
+    "agent": (requests.c.agent,),
+    "key": (requests.c.key_id,),
+    "session": (requests.c.session_id, requests.c.key_id),  # each key names its sessions itself
+    "path": (requests.c.path,),
 }
 ERROR: Final = 400
 PUT_REQUESTS: Final = Upsert(requests)
@@ -171,29 +172,38 @@ def spend(connection: Connection, since: datetime | None, by: Grouping) -> tuple
         MissingExtraError: There are archived lines, and what reads them is not installed.
         StoreError: A file of archived lines cannot be read.
     """
-    names = _key_names(connection) if by == "key" else {}
-    total: dict[str | None, Sums] = {}
+    names = _key_names(connection) if by in {"key", "session"} else {}
+    total: dict[Group, Sums] = {}
     for row in (*_sums(connection, GROUPS[by], since), *_archived(connection, since, by)):
-        known = total.setdefault(row["label"], {"label": row["label"]})
+        group = row["label"] if row["label"][0] is not None else (None,)
+        known = total.setdefault(group, {})
         known |= {name: known.get(name, 0) + row[name] for name in ("requests", "failures", *SUMMED)}
-    found = [_spending(row, names) for row in total.values()]
+    of_name = Counter(group[0] for group in total)
+    labels = {group: _label(group, names, alone=of_name[group[0]] == 1) for group in total}
+    found = [Spending(**sums, label=labels[group]) for group, sums in total.items()]
     return tuple(sorted(found, key=lambda one: one.label if by == "day" else (-one.dollars, one.label)))
 
 
-def _spending(sums: Sums, names: Mapping[str, str]) -> Spending:
-    group = sums["label"]
-    fields: Sums = {**sums, "label": NONE if group is None else names.get(group, group)}
-    return Spending(**fields)
+def _label(group: Group, names: Mapping[str, str], *, alone: bool) -> str:
+    """The words for a group: of sessions that several keys call alike, with the key."""
+    first, *key = group
+    if first is None:
+        return NONE
+    if not key:
+        return names.get(first, first)
+    of = "without a key" if key[0] is None else f"of {names.get(key[0], key[0])}"
+    return first if alone else f"{first} {of}"
 
 
-def _sums(connection: Connection, column: Column[str], since: datetime | None) -> list[Sums]:
+def _sums(connection: Connection, columns: Sequence[Column[str]], since: datetime | None) -> list[Sums]:
     ledger = requests.c
     # Sums of whole numbers are decimal numbers on PostgreSQL unless it is told otherwise.
     sums = [cast(func.sum(ledger[name]), ledger[name].type).label(name) for name in SUMMED]
     failed = cast(func.sum(case((ledger.status >= ERROR, 1), else_=0)), Integer).label("failures")
-    asked = select(column.label("label"), func.count().label("requests"), failed, *sums).group_by(column)
+    asked = select(*columns, func.count().label("requests"), failed, *sums).group_by(*columns)
     asked = asked if since is None else asked.where(ledger.at >= since)
-    return [{**row} for row in connection.execute(asked).mappings()]
+    rows = connection.execute(asked).mappings()
+    return [{**row, "label": tuple(row[column.name] for column in columns)} for row in rows]
 
 
 def _archived(connection: Connection, since: datetime | None, by: Grouping) -> Iterable[Sums]:

@@ -35,6 +35,8 @@ class RateWindow:
     """The same of all other processes, as last told."""
     untold: set[int] = field(default_factory=set[int])
     """Seconds of `own` that the others have not been told of."""
+    telling: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
+    """By second, the amounts on their way to the others."""
     total: Amount = field(default_factory=lambda: [0, 0])
     """Requests and tokens in the window, by all processes."""
     slid: int = 0
@@ -48,6 +50,13 @@ class RateWindow:
         for seconds in (self.own, self.others):
             for second in [one for one in seconds if one <= now - WINDOW]:
                 self._add(seconds.pop(second), -1)
+
+    def note_told(self) -> None:
+        """The others have been told; what was counted meanwhile they have not."""
+        for second, amount in self.telling.items():
+            if second not in self.own or tuple(self.own[second]) == amount:
+                self.untold.discard(second)
+        self.telling = {}
 
     def hear(self, others: dict[int, Amount]) -> None:
         """Take in what the others let through."""
@@ -140,7 +149,10 @@ class RateLimits:
         return bool(self._windows)
 
     def prepare_exchange(self) -> Callable[[Connection], dict[str, dict[int, Amount]]]:
-        """The transaction that tells what this process let through and hears of the others."""
+        """The transaction that tells what this process let through and hears of the others.
+
+        What it has told is known as such once `hear` is given what it brought: of one that fails all is told again.
+        """
         now = self._clock()
         for window in self._windows.values():
             window.slide(now)
@@ -153,7 +165,8 @@ class RateLimits:
         for key in [key for key, window in self._windows.items() if not window.own]:
             del self._windows[key]
         for window in self._windows.values():
-            window.untold.clear()
+            window.telling = {second: tuple(window.own[second]) for second in window.untold if second in window.own}
+            window.untold &= window.telling.keys()
         listening = sorted(self._windows)
 
         def tell(connection: Connection) -> dict[str, dict[int, Amount]]:
@@ -176,6 +189,7 @@ class RateLimits:
     def hear(self, others: dict[str, dict[int, Amount]]) -> None:
         """Take in what `prepare_exchange` brought."""
         for key, window in self._windows.items():
+            window.note_told()
             window.hear(others.get(key, {}))
 
 

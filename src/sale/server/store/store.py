@@ -147,14 +147,19 @@ class ServerStore:
         """
         return await self._database.read(lambda c: describe_keys(c, keys.list_keys(c), self._clock()))
 
-    async def key(self, reference: str) -> KeyInfo:
+    async def key(self, reference: str, *, unique: bool = False) -> KeyInfo:
         """The key of this id, prefix or name.
+
+        Args:
+            reference: Any of the three. Of several keys of a name, the one in force is meant.
+            unique: Whether a name that a revoked key has, too, is refused.
 
         Raises:
             InputError: There is none, or several have the name.
             StoreError: The database cannot be read.
         """
-        (found,) = await self._database.read(lambda c: describe_keys(c, [keys.find(c, reference)], self._clock()))
+        now = self._clock()
+        (found,) = await self._database.read(lambda c: describe_keys(c, [keys.find(c, reference, unique=unique)], now))
         return found
 
     async def revoke_key(self, reference: str) -> KeyInfo:
@@ -177,10 +182,10 @@ class ServerStore:
             The key as it was.
 
         Raises:
-            InputError: There is none, or several have the name.
+            InputError: There is none, or several have the name, revoked ones too.
             StoreError: The database cannot be written.
         """
-        before = await self.key(reference)
+        before = await self.key(reference, unique=True)
         await self.responses.forget_key(before.id)
         await self._sessions.forget_key(before.id)
         await self._database.write(lambda c: keys.remove(c, before.id, self._clock()))

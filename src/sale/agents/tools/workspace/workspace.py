@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from sale.agents.prompts.repository import workspace_task
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
@@ -32,6 +32,8 @@ class Workspace:
 
     It is a verifier, too: a patch is right if the command given ends with status 0 on a fresh copy with the patch.
     """
+
+    judged_by: ClassVar = "command"
 
     directory: Path
     tree: Tree
@@ -134,13 +136,13 @@ class Workspace:
         try:
             report, _ = await self.box.run(tree, self.command, keep=False)
         except SandboxError as error:
-            return Outcome(verdict="unknown", judged_by="command", detail=f"{error.code}: {error.message}")
+            return Outcome(verdict="unknown", judged_by=self.judged_by, detail=f"{error.code}: {error.message}")
         if not report.passed:
-            return Outcome(verdict="failure", judged_by="command", detail=_ending(report))
+            return Outcome(verdict="failure", judged_by=self.judged_by, detail=_ending(report))
         names = await asyncio.to_thread(touched_paths, answer, prefix=self.prefix)
         tests = [path for path in names if is_test(path)]
         detail = f"the patch changes tests: {', '.join(tests)}" if tests else ""
-        return Outcome(verdict="success", judged_by="command", detail=detail)
+        return Outcome(verdict="success", judged_by=self.judged_by, detail=detail)
 
     def removals(self, task: str, patch: str) -> tuple[str, ...]:
         """Return what a patch removes beyond what its task asks for, a line for each file; see `find_removals`.
@@ -167,9 +169,9 @@ class Workspace:
         now: CopiedDirectory = copy_directory(self.directory, self.room)
         if now.tree != self.tree:
             raise InputError(
-                "it has changed since it was copied, so the patch is not applied",
+                "it has changed since it was copied",
                 where=str(self.directory),
-                hint="Keep the patch with --patch FILE and apply it with git, or run the task again.",
+                hint="Apply the patch with git, or run the task again.",
             )
         # Not the patch itself, which may be anybody's: what comes of it, as a patch of our own.
         after = apply_patch(self.tree, patch, prefix=self.prefix)

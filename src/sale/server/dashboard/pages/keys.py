@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import cast, get_args
 
@@ -15,6 +16,8 @@ from sale.server.store.store import ServerStore
 from sale.server.store.types import Period
 
 MAX_NAME_CHARACTERS = 100
+THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+"""A number as the pages show it, with a comma between thousands."""
 
 
 async def show(context: RequestContext) -> Response:
@@ -71,11 +74,13 @@ async def _page(
 ) -> Response:
     store = context.site.store
     found = await store.keys() if store else ()
+    now = datetime.now(UTC)
     return context.render(
         "keys",
         400 if fault else 200,
-        keys=sorted(found, key=lambda key: (key.revoked_at is not None, key.name)),
-        in_force=any(key.is_in_force(datetime.now(UTC)) for key in found),
+        keys=sorted(found, key=lambda key: (not key.is_in_force(now), key.name)),
+        in_force=any(key.is_in_force(now) for key in found),
+        now=now,
         agents=[agent.name for agent in context.market.agents],
         periods=get_args(Period),
         secret=secret,
@@ -92,12 +97,12 @@ def _store(context: RequestContext) -> ServerStore:
 
 
 def _amount(fields: Form, name: str) -> float | None:
-    """A number of a form; `None` where nothing was written."""
-    text = fields.get(name, "").strip().replace(",", ".")
+    """A number of a form, with commas between thousands or one before decimals; `None` where nothing was written."""
+    text = fields.get(name, "").strip()
     if not text:
         return None
     try:
-        value = float(text)
+        value = float(_without_thousands(text).replace(",", "."))
     except ValueError:
         value = math.nan
     if not 0 < value < 1e9:
@@ -115,7 +120,11 @@ def _end(fields: Form) -> datetime | None:
 
 
 def _count(fields: Form, name: str) -> int | None:
-    amount = _amount(fields, name)
-    if amount is not None and not amount.is_integer():
-        raise InputError(f"{name} must be a whole number, got {amount!r}")
+    amount, text = _amount(fields, name), fields.get(name, "").strip()
+    if amount is not None and (not amount.is_integer() or "," in _without_thousands(text)):
+        raise InputError(f"{name} must be a whole number, got {text[:40]!r}")
     return None if amount is None else int(amount)
+
+
+def _without_thousands(text: str) -> str:
+    return text.replace(",", "") if THOUSANDS.fullmatch(text) else text

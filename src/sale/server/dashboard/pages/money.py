@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate
 
 from starlette.responses import Response
 
+from sale.errors import SaleError
 from sale.memory.figures import AuctionFigures
 from sale.server.dashboard.charts.series import Series, lines, stacked_bars
 from sale.server.dashboard.formatting import money, round_money
 from sale.server.dashboard.headline import Headline, headline
 from sale.server.dashboard.periods import Periods, choice, periods
 from sale.server.dashboard.request_context import RequestContext
+from sale.server.store.store import ServerStore
+from sale.server.store.types import Spending
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +63,7 @@ async def show(context: RequestContext) -> Response:
         money,
         mark=round_money,
     )
-    ledger = await context.site.store.spend(chosen.span.since, "key") if context.site.store else ()
+    ledger, fault = await _spending_by_key(context.site.store, chosen.span.since)
     allowance = context.market.allowance
     limited = allowance is not None and math.isfinite(allowance.share)
     return context.render(
@@ -75,7 +79,16 @@ async def show(context: RequestContext) -> Response:
         chosen=chosen,
         cut=cut.cut,
         ledger=ledger,
+        fault=fault,
     )
+
+
+async def _spending_by_key(store: ServerStore | None, since: datetime | None) -> tuple[Sequence[Spending], str]:
+    """Return the ledger's sums, and why there are none: a file of its archive may be gone."""
+    try:
+        return (await store.spend(since, "key"), "") if store else ((), "")
+    except SaleError as error:
+        return (), str(error)
 
 
 def by_period(auctions: Sequence[AuctionFigures], cut: Periods) -> list[PeriodSums]:

@@ -39,17 +39,20 @@ async def show(context: RequestContext) -> Response:
     """The page; with `check=1` the weights in use are held against the outcomes since, with `jury=1` each juror is."""
     memory = await context.memory()
     sets = await memory.weight_sets()
-    used = next((one for one in sets if one.in_use), None)
+    given = context.market.given_weights
+    used = next((one for one in sets if one.in_use), None) if given is None else None
+    unfitted = context.market.prior if given is None else given
     return context.render(
         "weights",
         sets=tuple(reversed(sets)),
         used=used,
+        given=given,
         shipped=context.market.prior.source == SOURCE,
         uses=tuple(reversed(await memory.weight_uses())),
         terms={one.version: list_terms(one.weights) for one in sets},
         decided={one.version: explain_decision(one.weights) for one in sets},
         measures=MEASURES,
-        checked=await check(memory, used, context.market.prior) if context.query.get("check") == "1" else None,
+        checked=await check(memory, used, unfitted) if context.query.get("check") == "1" else None,
         jury=await asyncio.to_thread(jury_health, await memory.examples())
         if context.query.get("jury") == "1"
         else None,
@@ -68,11 +71,16 @@ async def use(context: RequestContext) -> Response:
     return context.redirect("/weights", done="used")
 
 
-async def check(memory: AuctionMemory, used: WeightSet | None, prior: Weights) -> WeightsCheck:
-    """Check whether the weights in force still hold. Proposes a refit; changes nothing."""
-    model = used.weights.model if used else prior.model
+async def check(memory: AuctionMemory, used: WeightSet | None, unfitted: Weights) -> WeightsCheck:
+    """Check whether the weights in force still hold: those in use by the memory, else those that are not of it.
+
+    Proposes a refit; changes nothing.
+    """
+    model = used.weights.model if used else unfitted.model
     if used is None and model is None:
-        return WeightsCheck(judged=0, findings=(), why_not="The default weights claim nothing that could be checked.")
+        return WeightsCheck(
+            judged=0, findings=(), why_not="The weights that decide claim nothing that could be checked."
+        )
     if model is None:
         return WeightsCheck(judged=0, findings=(), why_not="Weights without a success model predict nothing to check.")
     examples = await memory.examples(datetime.fromisoformat(used.made_at) if used else None)

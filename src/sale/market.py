@@ -8,39 +8,41 @@ outcome. A process that dies in between leaves a record that says how far it cam
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
 
 from sale import config
 from sale.agents.admission import Admission
+from sale.agents.arguments import as_pool, as_rows, as_task, check_kinds, check_verifier
 from sale.agents.attempt import attempt_in_order, end_of, prepare_all
 from sale.agents.code_tests import RunTests
 from sale.agents.jury_seats import seat_jurors
 from sale.agents.own_tools import configured_verifier
 from sale.agents.pool import build_agents
 from sale.agents.protocol import Agent, Verifier
-from sale.agents.resource import Resource
+from sale.agents.resource import Closable, Resource
 from sale.agents.side_by_side import TaskOutcome, outcome_of, run_side_by_side
-from sale.agents.tools.sandbox import open_sandbox
+from sale.agents.tools.sandbox import RunLimits, Sandbox, open_sandbox
 from sale.agents.tools.workspace.workspace import Workspace
 from sale.agents.workspace_run import in_workspace
 from sale.auction import scoring
 from sale.auction.allowance import Allowance, WorkEnd, incumbent_of
 from sale.auction.auctioneer import Auctioneer
 from sale.auction.baseline import result_of
-from sale.auction.events import Observer, ignore
+from sale.auction.breaks import BREAKS, describe_break
+from sale.auction.events import Observer, ignore, shield_observer
 from sale.auction.failure_cost import with_failure_cost
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
 from sale.auction.questions import Seat
 from sale.auction.terms import AuctionTerms
-from sale.errors import ConfigError, InputError, SaleError, StoreError
+from sale.errors import ConfigError, InputError
 from sale.learning.check_errors import CheckHistory, estimate_errors
 from sale.memory.earnings import begin_allowance
+from sale.memory.handle import MemoryHandle, MemoryOpener
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import DEFAULT
@@ -48,7 +50,6 @@ from sale.shipped import knowledge_of
 from sale.types import Attempt, Auction, AuctionRules, Call, CheckErrors, Result, Task, Verdict, Weights
 
 Names = Collection[str] | None
-MemoryOpener = Callable[[], Awaitable[AuctionMemory]]
 
 
 class Market(Resource):
@@ -83,8 +84,12 @@ class Market(Resource):
 
         Raises:
             ConfigError: The pool is empty.
+            InputError: An argument is not of its kind.
         """
-        if not agents:
+        super().__init__()
+        check_kinds(rules=(rules, AuctionRules), weights=(weights, Weights), prior=(prior, Weights))
+        check_kinds(sandbox=(sandbox, config.SandboxSettings))
+        if not (agents := as_pool(agents)):
             raise ConfigError("the pool has no agents", hint="Name at least one.")
         self._agents = {agent.name: agent for agent in agents}
         self._rules, self._seats = rules or AuctionRules(), tuple(seats)
@@ -96,8 +101,8 @@ class Market(Resource):
         self.given_weights, self._scoring_rule = weights, scoring_rule  # given ones come before the memory's
         self.verifier: Verifier | None = None  # of `run`, where the caller names no other
         self.admission = Admission()  # without labels, no agent satisfies a requirement
-        self._open_memory, self._memory = memory, cast("AuctionMemory | None", None)
-        self._memory_lock, self._sandbox = asyncio.Lock(), sandbox or config.SandboxSettings()
+        self._memory, self._sandbox = MemoryHandle(memory), sandbox or config.SandboxSettings()
+        self._box = cast("tuple[Sandbox, RunLimits] | None", None)  # to find one takes some 50 ms
         self.allowance = None if (share := self._rules.allowance) is None else Allowance(share=share)
 
     @classmethod
@@ -168,7 +173,9 @@ class Market(Resource):
                 before anything was spent. A failed execution does not raise: it is in the result. Nor does a memory
                 that fails later: what was paid for is given back, and `Result.unkept` says why it is not on record.
         """
-        began, verifier, rules = time.monotonic(), verifier or self.verifier, self._rules
+        task, observe = as_task(task), shield_observer(observe)
+        check_verifier(verifier := verifier or self.verifier)
+        began, rules = time.monotonic(), self._rules
         check, attempts = await self.check_errors(verifier, tenant), list[Attempt]()
         terms = AuctionTerms(checked=verifier is not None, check=check, observe=observe, tenant=tenant)
         memory = None if auction_id is None else await self.memory()
@@ -176,27 +183,30 @@ class Market(Resource):
         terms = replace(terms, auction_id=auction_id or terms.auction_id)
         awarded = begun.auction if begun else None
         auction = awarded or await self._hold(task, terms, begun=begun is not None)
-        unkept = None if awarded else await self._keep(lambda memory: memory.award(auction))
+        unkept = None if awarded else await self._memory.keep(lambda memory: memory.award(auction))
         try:
             await attempt_in_order(
                 self._agents, auction, attempts, rules, check, self.allowance, verifier=verifier, observe=observe
             )
-        except asyncio.CancelledError:
+        except BREAKS as error:
             done = [call for one in attempts for call in (*one.execution.calls, *one.outcome.calls)]
-            await self._keep(lambda memory: memory.abandon(auction.id, "cancelled at work", done))
+            reason = describe_break(error, "at work")
+            await self._memory.keep(lambda memory: memory.abandon(auction.id, reason, done))
             raise
         finally:
             for tried in attempts:
                 self.record_work(tried.execution.agent, tried.execution.calls, end=end_of(tried, attempts))
         result = result_of(auction, attempts, self.incumbent, seconds=time.monotonic() - began)
-        return replace(result, unkept=unkept or await self._keep(lambda memory: memory.settle_result(result)))
+        return replace(result, unkept=unkept or await self._memory.keep(lambda memory: memory.settle_result(result)))
 
     def map(
         self,
-        tasks: Iterable[Task | str],
+        tasks: Iterable[Task | str] | AsyncIterable[Task | str],
         *,
         concurrency: int = 8,
         verifier_of: Callable[[Task], Verifier | None] = lambda _: None,
+        observe: Observer = ignore,
+        tenant: str = DEFAULT,
     ) -> AsyncGenerator[TaskOutcome]:
         """Many tasks through the market, side by side; `async for` gives their outcomes as they come.
 
@@ -204,21 +214,17 @@ class Market(Resource):
             tasks: Taken one by one, as there is room.
             concurrency: How many at one time.
             verifier_of: Gives a task's verifier; the market's unless it gives one.
+            observe: Called with every event of every task as it happens.
+            tenant: As for `run`.
+
+        Raises:
+            InputError: The tasks are none to iterate over: one text, say.
         """
 
-        async def work(task: Task) -> TaskOutcome:
-            return await outcome_of(task, self.run(task, verifier=verifier_of(task)))
+        async def work(task: Task) -> Result:
+            return await self.run(task, verifier=verifier_of(task), observe=observe, tenant=tenant)
 
-        return run_side_by_side(map(_as_task, tasks), work, concurrency)
-
-    async def _keep(self, step: Callable[[AuctionMemory], Awaitable[None]]) -> str | None:
-        """One step of the record, after money was spent; gives back why it could not be taken."""
-        try:
-            if memory := await self.memory():
-                await step(memory)
-        except StoreError as error:
-            return f"the auction is not on record: {error}"
-        return None
+        return run_side_by_side(as_rows(tasks), lambda row: outcome_of(row, work), concurrency)
 
     async def auction(self, task: Task | str, *, observe: Observer = ignore, tenant: str = DEFAULT) -> Auction:
         """An auction without the work: who would do it, and why. Recorded, with no outcome."""
@@ -230,13 +236,13 @@ class Market(Resource):
     def worst_auction(self, task: Task | str, terms: AuctionTerms) -> float:
         """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
         seated = self.admission.select(self._bidders(terms.among), self._jurors, self._seats, terms.require)
-        worst = fan_out(seated[0], seated[1], _as_task(task), self._rules, seated[2]).dollars
+        worst = fan_out(seated[0], seated[1], as_task(task), self._rules, seated[2]).dollars
         return min(worst, self._rules.caps.dollars)
 
     def run_sync(
         self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
     ) -> Result:
-        """`run` for programs without an event loop.
+        """`run` for programs without an event loop. Calls from several threads go one after another.
 
         Raises:
             InputError: There is a running event loop; await `run` instead.
@@ -244,18 +250,21 @@ class Market(Resource):
         return self._sync(self.run(task, verifier=verifier, observe=observe, tenant=tenant))
 
     def within(self, workspace: Workspace) -> Market:
-        """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`."""
+        """This market at work in a repository, while this one is open: `run(workspace.task(…), verifier=workspace)`.
+
+        Agents and memory are this market's, and closed with it.
+        """
         market = Market(
             in_workspace(self.agents, workspace),
             seats=self._seats,
             rules=self._rules,
             weights=self.given_weights,
             prior=self._prior,
-            memory=cast("MemoryOpener", self.memory) if self._open_memory else None,
+            memory=cast("MemoryOpener", self.memory) if self._memory.opener else None,
             scoring_rule=self._scoring_rule,
             sandbox=self._sandbox,
         )
-        market.admission = self.admission
+        market.admission, market._lender = self.admission, self
         return market
 
     def tests(self, tests: str, *, prelude: str = "") -> RunTests:
@@ -268,7 +277,7 @@ class Market(Resource):
         Raises:
             SandboxError: Code cannot be isolated here, and the settings do not say to run it all the same.
         """
-        sandbox, limits = open_sandbox(self._sandbox)
+        sandbox, limits = self._box = self._box or open_sandbox(self._sandbox)
         return RunTests(tests=tests, sandbox=sandbox, limits=limits, prelude=prelude)
 
     async def feedback(self, auction_id: str, verdict: Verdict, detail: str = "", *, tenant: str | None = None) -> None:
@@ -291,12 +300,7 @@ class Market(Resource):
 
     async def memory(self) -> AuctionMemory | None:
         """The auction memory, opened; `None` where the market has none."""
-        if self._open_memory is None:
-            return None
-        async with self._memory_lock:
-            if self._memory is None:
-                self._memory = await self._open_memory()
-            return self._memory
+        return await self._memory.open()
 
     async def award(self, task: Task | str, terms: AuctionTerms | None = None) -> Auction:
         """Auction and award, on record from before the first call. The caller does the work, and calls `settle`.
@@ -311,7 +315,8 @@ class Market(Resource):
 
     async def _hold(self, task: Task | str, terms: AuctionTerms, *, begun: bool = False) -> Auction:
         """As `award`, with a record that is begun, maybe already, but does not hold the award yet."""
-        task, auction_id, pool = _as_task(task), terms.auction_id, self._bidders(terms.among)
+        task, auction_id, pool = as_task(task), terms.auction_id, self._bidders(terms.among)
+        observe = shield_observer(terms.observe)
         bidders, jurors, seats = self.admission.select(pool, self._jurors, self._seats, terms.require)
         tenant = DEFAULT if terms.tenant is None else terms.tenant
         recalled = memory.of(tenant) if (memory := await self.memory()) else None
@@ -334,13 +339,12 @@ class Market(Resource):
             await begin_allowance(self.allowance, memory, incumbent=self.incumbent.name)
             if not begun:
                 await memory.begin(auction_id, task, tenant=tenant, withheld=bool(terms.require))
-        ledger = Ledger(caps=self._rules.caps, observe=terms.observe)
+        ledger = Ledger(caps=self._rules.caps, observe=observe)
         try:
-            return await auctioneer.hold(auction_id, task, ledger, terms.observe, may=may)
-        except (SaleError, asyncio.CancelledError) as error:
-            if memory:
-                reason = f"{error.code}: {error}" if isinstance(error, SaleError) else "cancelled"
-                await memory.abandon(auction_id, reason, ledger.settlement.calls)
+            return await auctioneer.hold(auction_id, task, ledger, observe, may=may)
+        except BREAKS as error:
+            reason, calls = describe_break(error), ledger.settlement.calls
+            await self._memory.keep(lambda memory: memory.abandon(auction_id, reason, calls))
             raise
 
     def _bidders(self, among: Names) -> tuple[Agent, ...]:
@@ -386,15 +390,5 @@ class Market(Resource):
             await memory.settle_result(result)
         return result
 
-    async def aclose(self) -> None:
-        """Close agents and memory; the market can be used again, at the cost of opening anew."""
-        for agent in self.agents:
-            await agent.aclose()
-        async with self._memory_lock:
-            if (memory := self._memory) is not None:
-                self._memory = None
-                await memory.aclose()
-
-
-def _as_task(task: Task | str) -> Task:
-    return Task(text=task) if isinstance(task, str) else task
+    def _parts(self) -> Sequence[Closable]:
+        return (*self.agents, self._memory)

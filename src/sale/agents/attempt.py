@@ -7,18 +7,20 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast, get_args
 
 from sale.agents.account import keep_calls
 from sale.agents.protocol import Agent, Verifier
 from sale.auction.allowance import Allowance, WorkEnd, incumbent_of, prior_tokens, work_ahead
+from sale.auction.breaks import BREAKS
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
 from sale.auction.following import BROKE_OFF, find_handed_in, following
-from sale.auction.foreign import await_foreign
+from sale.auction.foreign import await_foreign, expect_kind
 from sale.auction.text import make_storable
-from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Execution, Outcome, Task
+from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Execution, Outcome, Task, Verdict
 
 CANCELLED_WORK = "cancelled"
-"""The mode of an execution that was cut off by a cancellation."""
+"""The mode of an execution that was cut off by a cancellation, or by an error that is not the agent's."""
 
 
 async def prepare_all(agents: Sequence[Agent]) -> None:
@@ -53,7 +55,7 @@ async def attempt(
             execution = await _work(agent, task, bid, calls, observe)
             calls.clear()  # from now on those of the verifier
             outcome = await _judge(task, execution, verifier, observe)
-        except asyncio.CancelledError:
+        except BREAKS:
             judged = () if execution is None else tuple(calls)
             execution = execution or _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
             outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK, calls=judged)
@@ -120,7 +122,10 @@ async def _executed(agent: Agent, task: Task, bid: Bid, calls: Sequence[Call]) -
     """The agent's work; one that raises, which may be anybody's, has failed after these calls."""
     began = time.monotonic()
     try:
-        return await await_foreign(agent.execute(task, bid.strategy.text or None))
+        done = expect_kind(await await_foreign(agent.execute(task, bid.strategy.text or None)), Execution, "execute")
+        if not isinstance(cast("object", done.answer), str):
+            raise TypeError(f"the answer of an execution must be a str, got {type(done.answer).__name__}")
+        return done
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's agent
         error_shown = f"{type(error).__name__}: {error}"
         return _without_answer(bid, calls, time.monotonic() - began, "failed", error_shown)
@@ -153,7 +158,10 @@ async def _judge(task: Task, execution: Execution, verifier: Verifier | None, ob
 async def _verified(verifier: Verifier, task: Task, answer: str) -> Outcome:
     """Return the verifier's outcome; a verifier that raises an error, which a foreign one may, leaves it unknown."""
     try:
-        return await await_foreign(verifier.verify(task, answer), "verifier")
+        outcome = expect_kind(await await_foreign(verifier.verify(task, answer), "verifier"), Outcome, "verify")
+        if outcome.verdict not in get_args(Verdict):
+            raise ValueError(f"{outcome.verdict!r} is no verdict")
+        return outcome
     except Exception as error:  # noqa: BLE001  anything may be raised by somebody else's verifier
         name = type(verifier).__name__
         return Outcome(verdict="unknown", judged_by=name, detail=make_storable(f"{type(error).__name__}: {error}"))

@@ -105,7 +105,9 @@ async def _tried(workspace: Workspace, reply: Reply, files: tuple[FileView, ...]
     fixed = frozenset(file.path for file in files if file.fixed)
     likely = [file.path for file in files if not file.fixed]
     edits = edits_in(reply.text, workspace.tree, likely, cut=reply.truncated)
-    faults = apply_edits(edits, copy, fixed) if edits else ["there is no change in the answer, in the form asked for"]
+    faults = ["there is no change in the answer, in the form asked for"]
+    if edits:
+        faults = await asyncio.to_thread(apply_edits, edits, copy, fixed)
     cut = reply.truncated and bool(faults)
     try:
         patch = await asyncio.to_thread(workspace.patch, copy.tree)

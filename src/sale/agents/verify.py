@@ -71,15 +71,16 @@ class ExactMatch:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A function of yours: true, false, or `None` where it cannot tell."""
+    """A function of yours, async or plain: true, false, or `None` where it cannot tell."""
 
     judged_by: ClassVar = "callable"
-    function: Callable[[Task, str], Awaitable[bool | None]]
+    function: Callable[[Task, str], Awaitable[bool | None] | bool | None]
 
     async def verify(self, task: Task, answer: str) -> Outcome:
         """Call it; if it raises, the outcome is unknown and says so."""
         try:
-            good = await self.function(task, answer)
+            found = self.function(task, answer)
+            good = await found if isinstance(found, Awaitable) else found
         except Exception as error:  # noqa: BLE001  somebody else's function
             return Outcome(verdict="unknown", judged_by=self.judged_by, detail=f"{type(error).__name__}: {error}")
         verdict: Verdict = "unknown" if good is None else "success" if good else "failure"

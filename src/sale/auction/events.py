@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sale.errors import InputError
 from sale.types import Auction, Bid, Call, Dropout, Evidence, Execution, Outcome, Strategy, Task, Vote
+
+LOG = logging.getLogger("sale.auction")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,3 +141,24 @@ Observer = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """The observer that watches nothing."""
+
+
+def shield_observer(observe: Observer) -> Observer:
+    """The same observer, but its errors are logged and end nothing: the task goes on without it.
+
+    Raises:
+        InputError: It is not a plain function.
+    """
+    if observe is ignore:
+        return observe
+    called: object = getattr(observe, "__call__", None)  # noqa: B004  of an object, that may be async
+    if called is None or inspect.iscoroutinefunction(observe) or inspect.iscoroutinefunction(called):
+        raise InputError(f"observe must be a plain function, got {observe!r}", hint="It is not awaited: use `def`.")
+
+    def tell(event: Event) -> None:
+        try:
+            observe(event)
+        except Exception:
+            LOG.exception("an observer failed at %s", type(event).__name__)
+
+    return tell

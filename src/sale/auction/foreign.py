@@ -35,3 +35,19 @@ async def await_foreign(work: Awaitable[T], what: str = "agent", *, where: str =
         if task is None or task.cancelling():
             raise
         raise CallError(f"the {what} itself cancelled the call", where=where) from None
+
+
+def expect_kind(given: T, kind: type[T], method: str) -> T:
+    """Return what code of anybody's gave back, if it is of the kind that its protocol says.
+
+    Args:
+        given: What it is.
+        kind: What it should be.
+        method: The method that gave it, for the error.
+
+    Raises:
+        TypeError: It is of another kind.
+    """
+    if not isinstance(given, kind):
+        raise TypeError(f"{method} must return an object of sale's {kind.__name__}, got {type(given).__name__}")
+    return given

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
 from sale.auction.events import CallSettled, Observer, ignore
-from sale.auction.foreign import await_foreign
+from sale.auction.foreign import await_foreign, expect_kind
 from sale.auction.protocols import Look, Looker
 from sale.auction.text import clip, make_storable
 from sale.errors import (
@@ -195,8 +195,12 @@ class Ledger:
         payer = Payer(stage="look", agent=name, price=_NO_TOKENS, model=False)
         allowed = min(seconds, self._admit(Usage(), looker.look_dollars, payer))
         began = time.monotonic()
+
+        async def looked() -> Look:
+            return expect_kind(await looker.look(task), Look, "look")
+
         try:
-            found = await _answer(lambda: looker.look(task), allowed, name)
+            found = await _answer(looked, allowed, name)
         except SaleError as error:
             self._failed(payer, _NO_PROMPT, time.monotonic() - began, error)
             raise

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import subprocess
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from sale.agents.tools.workspace.copy_tools import replace_piece
+from sale.agents.tools.workspace.box import CommandBox
+from sale.agents.tools.workspace.copy_tools import CopyActions, replace_piece
 from sale.agents.tools.workspace.copying import copy_directory
 from sale.agents.tools.workspace.tree import CopyLimits, FileEntry, WorkingCopy
 from sale.errors import InputError
@@ -157,3 +162,24 @@ def test_a_piece_is_replaced_where_it_is_there_once() -> None:
         replace_piece("def f():\n    return total\n", "  return totals", "x", "x.py")
     with pytest.raises(InputError, match="empty"):
         replace_piece("x", "", "y", "x.py")
+
+
+async def test_an_edit_that_does_not_fit_a_large_file_does_not_hold_up_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[Sequence[str]] = []
+    whole = difflib.get_close_matches
+
+    def get_close_matches(wanted: str, lines: Sequence[str], n: int, cutoff: float) -> list[str]:
+        assert threading.current_thread() is not threading.main_thread()
+        compared.append(lines)
+        return whole(wanted, lines, n=n, cutoff=cutoff)
+
+    monkeypatch.setattr(difflib, "get_close_matches", get_close_matches)
+    text = "def f():\n    return total\n" + f"{'x' * 1000}\n" * 10_000
+    actions = CopyActions(WorkingCopy({"a.py": FileEntry(text.encode())}, ROOM), cast("CommandBox", None))
+    with pytest.raises(InputError, match="the nearest is, from line 2:"):
+        await actions.edit_file("a.py", "  return totals", "x")
+    (lines,) = compared
+    assert len(lines) == 2000
+    assert max(map(len, lines)) == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +19,9 @@ LISTED = 200
 """Paths shown at once."""
 READ_LINES = 200
 READ_CHARACTERS = 8000
+COMPARED_LINES = 2000
+"""Lines of a file that are compared with one that is not there, and the characters of each: it takes seconds else."""
+COMPARED_CHARACTERS = 200
 OUTPUT_CHARACTERS = 4000
 NUMBERED = re.compile(r"^ *\d+\| ?", re.MULTILINE)
 
@@ -133,7 +137,10 @@ class CopyActions:
             new: What takes its place.
         """
         text = self._text(path)
-        place = self._copy.write(path, text.with_spans([piece_in(text.plain, old, new, path)]).data(path))
+        piece = _find_piece(text.plain, old, new, path)
+        if piece is None:
+            raise await asyncio.to_thread(_missing, text.plain, old, path)
+        place = self._copy.write(path, text.with_spans([piece]).data(path))
         return f"{place} is changed"
 
     async def write_file(self, path: str, content: str) -> str:
@@ -205,6 +212,13 @@ def piece_in(text: str, old: str, new: str, path: str) -> TextEdit:
     Raises:
         InputError: The piece is not there, or more than once; it says what is nearest.
     """
+    piece = _find_piece(text, old, new, path)
+    if piece is None:
+        raise _missing(text, old, path)
+    return piece
+
+
+def _find_piece(text: str, old: str, new: str, path: str) -> TextEdit | None:
     old, new = plain_lines(old), plain_lines(new)
     if not old:
         raise InputError("`old` is empty", hint="Name what is to be replaced, or use write_file.")
@@ -221,19 +235,26 @@ def piece_in(text: str, old: str, new: str, path: str) -> TextEdit:
         return TextEdit(start, start + len(old), new)
     if count > 1:
         raise InputError(f"that is in {path} {count} times", hint="Give more of the lines around it.")
-    raise InputError(f"that is not in {path}, character for character{nearest_lines(text, old)}")
+    return None
+
+
+def _missing(text: str, old: str, path: str) -> InputError:
+    old = plain_lines(old)
+    old = NUMBERED.sub("", old) if NUMBERED.match(old) else old
+    return InputError(f"that is not in {path}, character for character{nearest_lines(text, old)}")
 
 
 def nearest_lines(text: str, old: str) -> str:
     """Return the lines most like what was looked for, as the end of an error message."""
     wanted = next((line.strip() for line in old.splitlines() if line.strip()), "")
     lines = text.splitlines()
-    plain = [line.strip() for line in lines]
-    holding = [line for line in plain if wanted and wanted in line]
-    close = holding or difflib.get_close_matches(wanted, plain, n=1, cutoff=0.4)
-    if not close:
-        return ""
-    first = plain.index(close[0])
+    first = next((at for at, line in enumerate(lines) if wanted and wanted in line), None)
+    if first is None:
+        plain = [line.strip()[:COMPARED_CHARACTERS] for line in lines[:COMPARED_LINES]]
+        close = difflib.get_close_matches(wanted[:COMPARED_CHARACTERS], plain, n=1, cutoff=0.4)
+        if not close:
+            return ""
+        first = plain.index(close[0])
     piece = lines[first : first + min(len(old.splitlines()), 12)]
     return f"; the nearest is, from line {first + 1}:\n" + "\n".join(piece)
 

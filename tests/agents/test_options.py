@@ -33,6 +33,8 @@ OPTIONS = {"A": "a list", "B": "a tuple", "C": "a set", "D": "none of them"}
         (r"\boxed{\text{B. a tuple}}", "B"),
         ("Option A is wrong, the answer is B", "B"),
         (r"So \(x = \boxed{1}\)", None),
+        ("D. it was changed\n\nTherefore, option B is the most appropriate.", "B"),
+        ("B. `x` and `y`", "B"),
         ("Choice B is a distractor", None),
         ("The answer is A list", None),
         ("Answer: A dog", None),

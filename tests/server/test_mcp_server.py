@@ -17,6 +17,7 @@ from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 
 from sale import FunctionAgent, Market, Price, Task
+from sale.memory.handle import MemoryHandle
 from sale.server.mcp import create_server
 from sale.types import Outcome
 from tests.support.endpoint import Endpoint, endpoint, running_endpoint
@@ -192,10 +193,10 @@ async def test_an_answer_that_was_found_wrong_says_so() -> None:
 
 
 async def test_an_answer_that_is_not_on_record_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(self: Market, step: object) -> str:
+    async def fail(self: MemoryHandle, step: object) -> str:
         return "the auction is not on record: the disk is full"
 
-    monkeypatch.setattr(Market, "_keep", fail)
+    monkeypatch.setattr(MemoryHandle, "keep", fail)
     adder = FunctionAgent("adder", price=Price(input=0.1, output=0.1, blended=0.1), bid=plan, execute=work)
     async with Market([adder]) as market, Client(create_server(market)) as client:
         done = (await client.call_tool("delegate", {"task": "What is 6 × 7?"})).structured_content

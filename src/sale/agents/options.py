@@ -10,14 +10,16 @@ from sale.agents.verify import normalise
 _SHOWN = re.compile(r"^\(?([A-Z])[.)] (.*)$", re.MULTILINE)
 _SAID = r"\b(?:answer|option|choice)\b(?:\s+only)?(?:\s+is)?\s*:?"
 _OPEN = r"[\s(\[*`'\"]*"
-_MORE = r"\W*\s(?:or|and)\b|\s*,\s*[A-Z]\b"
+_MORE = r"[)\].*`'\"]*\s+(?:or|and)\s+[(\[*`'\"]*[A-Z]\b|\s*,\s*[A-Z]\b"
 _LETTERS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\\boxed\{\s*(?:\\text\w*\{)?\W*([A-Z])\b(?=\s*[.):}])",
         rf"(?:{_SAID}|^\W*){_OPEN}\b([A-Z])\b(?!['’]|\s+[a-z]|{_MORE})",  # alone: "A list" names nothing
         rf"\b(?:answer|option|choice)\s*(?:is\s*:?|:){_OPEN}\b((?-i:[A-Z]))\s+(?:because|since|as|for)\b",
-        rf"^\W*{_OPEN}((?-i:[A-Z]))\b\W*\s+is\s+(?:the\s+)?(?:correct|right)\b",  # "B is correct"
+        # "B is correct"; "option B is the most …"
+        rf"(?:^\W*|\b(?:option|choice)\b){_OPEN}\b((?-i:[A-Z]))\b\W*\s+is\s+(?:the\s+)?"
+        r"(?:correct|right|best|most|only)\b",
     )
 )
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)

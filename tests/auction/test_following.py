@@ -111,3 +111,13 @@ def test_where_there_is_nothing_to_hand_in_another_attempt_has_to_be_worth_the_r
     held = replace(auction(), bids=(auction().winner, dear))
     held = replace(held, weights=with_failure_cost(held.weights, failure))
     assert (following(held, tried("failure", "execution"), rules, CheckErrors()) is not None) == follows
+
+
+def test_while_the_allowance_is_overdrawn_no_dearer_agent_follows_an_answer_but_one_follows_where_there_is_none() -> (
+    None
+):
+    held, rules = auction(), AuctionRules(attempts=2)
+    able = [held.winner]
+    assert following(held, tried("failure"), rules, CheckErrors(), held.bids) is not None
+    assert following(held, tried("failure"), rules, CheckErrors(), able) is None
+    assert following(held, tried("failure", "execution"), rules, CheckErrors(), able) is not None

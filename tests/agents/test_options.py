@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from sale.agents.options import chosen_option, shown_options
+from sale.agents.options import LETTERS, chosen_option, shown_options
 
 OPTIONS = {"A": "a list", "B": "a tuple", "C": "a set", "D": "none of them"}
 
@@ -59,3 +61,16 @@ def test_options_are_the_last_lines_that_go_from_a_on() -> None:
     assert shown_options(text) == {"A": "I alone", "B": "both", "C": "neither"}
     assert shown_options(f"A. an example\n\n{text}")["A"] == "I alone"
     assert shown_options("Name a letter.") == {}
+
+
+def test_no_repetition_is_open_ended() -> None:
+    """Two of them side by side take the square of a line's length, and answers are foreign text."""
+    for pattern in LETTERS:
+        outside_sets = re.sub(r"\\.|\[(?:\\.|[^\]\\])*\]", "", pattern.pattern)
+        assert not re.findall(r"[*+]|\{\d*,\}", outside_sets)
+
+
+def test_a_long_line_of_marks_names_nothing() -> None:
+    for line in ("*" * 90_000, " " * 90_000 + "1", "answer" + " " * 90_000 + "is", "1" + " *" * 45_000):
+        assert chosen_option(line, OPTIONS) is None
+        assert chosen_option(f"{line}\nAnswer: B", OPTIONS) == "B"

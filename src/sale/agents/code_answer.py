@@ -22,7 +22,7 @@ MAX_TRIMS = 200
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[^\s`{]*)[^`]*$")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "ipython", "ipython3"})
 _CODE_START = re.compile(r"^(def |async def |class |import |from \w[\w.]* import |@\w)")
-_THOUGHTS_END = "</think>"
+THOUGHTS_END = "</think>"
 _INDENT = " " * 4
 _SOME_FUNCTION = "def _():"
 
@@ -57,7 +57,7 @@ def extract_code(answer: str) -> str:
         Python source without a common indentation unless it is a function's body, ending in a newline unless empty.
     """
     text = answer[:MAX_ANSWER].replace("\r\n", "\n").replace("\r", "\n")
-    _, found, after = text.rpartition(_THOUGHTS_END)
+    _, found, after = text.rpartition(THOUGHTS_END)
     if found and after.strip():
         text = after
     blocks = _blocks(text)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sale.agents.code_answer import MAX_ANSWER, THOUGHTS_END
 from sale.agents.verify import normalise
 
 _SHOWN = re.compile(r"^\(?([A-Z])[.)] (.*)$", re.MULTILINE)
-_SAID = r"\b(?:answer|option|choice)\b(?:\s+only)?(?:\s+is)?\s*:?"
-_OPEN = r"[\s(\[*`'\"]*"
-_MORE = r"[)\].*`'\"]*\s+(?:or|and)\s+[(\[*`'\"]*[A-Z]\b|\s*,\s*[A-Z]\b"
-_LETTERS = tuple(
+# Repetitions are bounded: answers are foreign text, and two open-ended ones side by side take minutes on a long line.
+_MARKS = r"[\s(\[*`'\"]{0,20}"
+_SAID = r"\b(?:answer|option|choice)\b(?:\s{1,3}only)?(?:\s{1,3}is)?\s{0,3}:?"
+_MORE = r"[)\].*`'\"]{0,9}\s{1,3}(?:or|and)\s{1,3}[(\[*`'\"]{0,9}[A-Z]\b|\s{0,3},\s{0,3}[A-Z]\b"
+LETTERS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\\boxed\{\s*(?:\\text\w*\{)?\W*([A-Z])\b(?=\s*[.):}])",
-        rf"(?:{_SAID}|^\W*){_OPEN}\b([A-Z])\b(?!['’]|\s+[a-z]|{_MORE})",  # alone: "A list" names nothing
-        rf"\b(?:answer|option|choice)\s*(?:is\s*:?|:){_OPEN}\b((?-i:[A-Z]))\s+(?:because|since|as|for)\b",
+        r"\\boxed\{\s{0,3}(?:\\text\w{0,9}\{)?\W{0,9}([A-Z])\b(?=\s{0,3}[.):}])",
+        rf"(?:{_SAID}{_MARKS}|^\W{{0,40}})\b([A-Z])\b(?!['’]|\s{{1,3}}[a-z]|{_MORE})",  # alone: "A list" names nothing
+        rf"\b(?:answer|option|choice)\s{{0,3}}(?:is\s{{0,3}}:?|:){_MARKS}\b((?-i:[A-Z]))\s{{1,3}}(?:because|since|as|for)\b",
         # "B is correct"; "option B is the most …"
-        rf"(?:^\W*|\b(?:option|choice)\b){_OPEN}\b((?-i:[A-Z]))\b\W*\s+is\s+(?:the\s+)?"
+        rf"(?:^\W{{0,40}}|\b(?:option|choice)\b{_MARKS})\b((?-i:[A-Z]))\b\W{{0,9}}\sis\s{{1,3}}(?:the\s{{1,3}})?"
         r"(?:correct|right|best|most|only)\b",
     )
 )
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 def shown_options(text: str) -> dict[str, str]:
@@ -38,9 +39,9 @@ def shown_options(text: str) -> dict[str, str]:
 
 def chosen_option(answer: str, options: Mapping[str, str]) -> str | None:
     """The letter an answer settles on, or `None`: its last line that names one, else the option it repeats."""
-    text = _THINKING.sub("", answer)
+    text = answer[:MAX_ANSWER].rpartition(THOUGHTS_END)[2]
     for line in reversed([line for line in text.splitlines() if line.strip()]):
-        named = ({letter.upper() for letter in pattern.findall(line)} & set(options) for pattern in _LETTERS)
+        named = ({letter.upper() for letter in pattern.findall(line)} & set(options) for pattern in LETTERS)
         letters = next((found for found in named if found), set[str]())
         if len(letters) == 1:
             return letters.pop()

@@ -21,7 +21,7 @@ class TaskOutcome:
     """The outcome of one of many tasks: its result, or the error for which there is none."""
 
     task: Task
-    """The task; where none was given but something else, its text is how that prints."""
+    """The task. Where something was given that is no task, its `repr` is the text."""
     result: Result | None = None
     error: SaleError | None = None
     """An error of another kind is its `__cause__`."""

@@ -11,6 +11,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 # One more worker than there are cores, as many tests wait. Tests that share what is costly stay together.
 WORKERS ?= auto
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# What reads the text of the tree alone: quick, and so before the long run.
+HOUSE := tests/test_language.py tests/test_house.py
 
 .PHONY: browser coverage docs-site run test test-all test-fast check format bench docs results lock help system
 .DEFAULT_GOAL := help
@@ -25,10 +27,10 @@ run: $(READY) ## Run TASK (or an example) through a market of local models
 run: export TASK := $(TASK)
 
 test: $(READY) browser check ## What a change must pass: style, types, import contracts, tests with the real small models
-	$(PYTEST) -m "not release" --durations=10
+	$(PYTEST) -m "not release" --durations=10 $(HOUSE:%=--ignore=%)
 
 test-all: $(READY) browser check coverage docs-site ## All tests, Hypothesis at random, and the coverage gate: before a release
-	$(PYTEST) --hypothesis-profile=random --durations=10
+	$(PYTEST) --hypothesis-profile=random --durations=10 $(HOUSE:%=--ignore=%)
 	$(PYTEST) -m "not release" --disturb-embeddings=1e-6 tests/learning tests/bench tests/memory tests/docs tests/test_shipped.py
 
 coverage: $(READY) ## Every branch of auction, learning, types and errors is reached by fast tests
@@ -37,10 +39,10 @@ coverage: $(READY) ## Every branch of auction, learning, types and errors is rea
 test-fast: $(READY) ## The tests that need no weights
 	$(PYTEST) -m "not slow and not release" -x -q
 
-check: $(READY) ## Style, types and import contracts, side by side
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target style layout types contracts
+check: $(READY) ## Style, types, import contracts and the house's words, side by side
+	@$(MAKE) --no-print-directory --jobs=5 --output-sync=target style layout types contracts words
 
-.PHONY: style layout types contracts
+.PHONY: style layout types contracts words
 style:
 	$(BIN)/ruff check .
 layout:
@@ -49,6 +51,8 @@ types:
 	$(BIN)/basedpyright
 contracts:
 	$(BIN)/lint-imports
+words:
+	$(BIN)/pytest -qq -n 0 -m "not release" $(HOUSE)
 
 format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .

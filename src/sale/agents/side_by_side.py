@@ -21,7 +21,7 @@ class TaskOutcome:
     """The outcome of one of many tasks: its result, or the error for which there is none."""
 
     task: Task
-    """The task. Where something was given that is no task, its `repr` is the text."""
+    """The task. Where what was given is not a task, its `repr` is the text."""
     result: Result | None = None
     error: SaleError | None = None
     """An error of another kind is its `__cause__`."""

@@ -177,8 +177,12 @@ def test_fit_if_due_says_why_or_why_not(tmp_path: Path) -> None:
     assert "weights 1 hold" in held.out
     assert "version 2" not in shell("weights", "list").out
     (tmp_path / "own.toml").write_text(f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n", encoding="utf-8")
-    own = shell("fit", "--worth", "0.001", "--use", "--config", str(tmp_path / "own.toml"))
+    named = ("--config", str(tmp_path / "own.toml"))
+    own = shell("fit", "--worth", "0.001", "--use", *named)
     assert "has weights of its own" in " ".join(own.out.split()), own.err
+    listed = json.loads(shell("weights", "list", "--json", *named).out)["weight_sets"]
+    assert [one["in_use"] for one in listed] == [False, False]
+    assert "version 1  in use" not in shell("weights", "show", "1", *named).out
 
 
 def test_a_refit_spends_as_the_weights_in_use_were_told(tmp_path: Path) -> None:

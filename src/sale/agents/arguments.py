@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterable, Iterable
 from typing import cast
 
@@ -29,7 +30,7 @@ def as_pool(agents: object) -> tuple[Agent, ...]:
     """The agents of a pool, in order.
 
     Raises:
-        InputError: They are not iterable, or one of them is not an agent.
+        InputError: They are not iterable, one of them is not an agent, or two have one name.
     """
     if not isinstance(agents, Iterable) or isinstance(agents, str):
         raise InputError(f"a pool is a sequence of agents, got {_shown(agents)}", hint="Use `Market([agent])`.")
@@ -39,6 +40,9 @@ def as_pool(agents: object) -> tuple[Agent, ...]:
             raise InputError(f"an agent of the pool is the class {one.__name__}", hint="Give one that is made of it.")
         if lacking := [name for name in _OF_AN_AGENT if not hasattr(one, name)]:
             raise InputError(f"an agent of the pool is {_shown(one)}: it has no {', no '.join(lacking)}")
+    if twice := [name for name, count in Counter(one.name for one in pool).items() if count > 1]:
+        named = ", ".join(repr(name) for name in twice)
+        raise InputError(f"several agents of the pool are named {named}", hint="Give each a name of its own.")
     return pool
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,11 +84,12 @@ def weights() -> None:
 def list_weights(config_file: Path | None, *, as_json: bool) -> None:
     """Every version, and how it did on tasks it had not seen."""
     found, uses = with_memory(config_file, _listed)
+    settings = config.load(config_file)
+    given = explain_given(settings)
+    found = [_in_force(one, settings) for one in found]
     if as_json:
         click.echo(document("weight_sets", found))
         return
-    settings = config.load(config_file)
-    given = explain_given(settings)
     if not found:
         own = "shipped" if knowledge_of(settings) else "default"
         output().print(f"Only the {own} weights so far; `sale fit` makes others.")
@@ -99,7 +101,7 @@ def list_weights(config_file: Path | None, *, as_json: bool) -> None:
     for one in found:
         figures = [_figure(one.training, name) for name in HEADLINE]
         cells = (str(one.version), one.made_at[:16].replace("T", " "), one.training.objective)
-        table.add_row(*cells, str(one.training.auctions), *figures, "yes" if one.in_use and not given else "")
+        table.add_row(*cells, str(one.training.auctions), *figures, "yes" if one.in_use else "")
     output().print(LISTED)
     output().print(table)
     if given:
@@ -131,7 +133,7 @@ def show(version: str | None, config_file: Path | None, *, as_json: bool) -> Non
         found = _shipped(config.load(config_file))
     else:
         number = _number_of(version, SOURCE)
-        found = with_memory(config_file, lambda memory: _version(memory, number))
+        found = _in_force(with_memory(config_file, lambda memory: _version(memory, number)), config.load(config_file))
     if as_json:
         click.echo(document("weights", found))
     else:
@@ -344,6 +346,11 @@ def find_drift(examples: Sequence[Example], used: WeightSet) -> tuple[DriftFindi
             hint="`sale fit --objective utility` makes weights that do.",
         )
     return drift(examples, used.weights.model)
+
+
+def _in_force(found: WeightSet, settings: config.Settings) -> WeightSet:
+    """Return a version, not in use where the settings have weights of their own."""
+    return replace(found, in_use=found.in_use and settings.weights is None)
 
 
 def _shipped(settings: config.Settings) -> WeightSet:

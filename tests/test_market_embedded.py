@@ -243,7 +243,7 @@ async def test_wrong_arguments_are_named() -> None:
     for pool in (Worker(), "agents", [Worker], ["agent"], [None]):
         with pytest.raises(InputError, match="pool"):
             Market(pool)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="several agents of the pool are named 'one'"):
+    with pytest.raises(InputError, match="agents of the pool share a name: one"):
         Market([Worker(), Worker()])
     for name, value in (("rules", {}), ("weights", [1.0]), ("prior", 1), ("sandbox", True)):
         with pytest.raises(InputError, match=f"{name} must be"):

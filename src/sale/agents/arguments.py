@@ -41,8 +41,7 @@ def as_pool(agents: object) -> tuple[Agent, ...]:
         if lacking := [name for name in _OF_AN_AGENT if not hasattr(one, name)]:
             raise InputError(f"an agent of the pool is {_shown(one)}: it has no {', no '.join(lacking)}")
     if twice := [name for name, count in Counter(one.name for one in pool).items() if count > 1]:
-        named = ", ".join(repr(name) for name in twice)
-        raise InputError(f"several agents of the pool are named {named}", hint="Give each a name of its own.")
+        raise InputError(f"agents of the pool share a name: {', '.join(twice)}", hint="Give each a name of its own.")
     return pool
 
 

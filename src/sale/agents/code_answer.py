@@ -19,7 +19,7 @@ MAX_ANSWER = 100_000
 MAX_TRIMS = 200
 """Times the end of unfinished code is cut off to make the rest parse."""
 
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[^\s`{]*)[^`]*$")
+_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}+|~{3,}+)[ \t]*+(?P<tag>[^\s`{]*+)[^`]*+$")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "ipython", "ipython3"})
 _CODE_START = re.compile(r"^(def |async def |class |import |from \w[\w.]* import |@\w)")
 THOUGHTS_END = "</think>"

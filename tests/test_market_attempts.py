@@ -11,6 +11,7 @@ from rich.console import Console
 
 from sale import AuctionRules, Check, FunctionAgent, Market, Price, Task, Weights
 from sale.auction.events import AwardedAgain, Event
+from sale.auction.terms import AuctionTerms
 from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
@@ -288,6 +289,14 @@ async def test_while_overdrawn_no_agent_dearer_than_the_incumbent_follows_a_refu
         market.allowance.spent = owed
         result = await market.run("Do it.", verifier=Check(is_right))
     assert [one.execution.agent for one in (*result.attempts, result)] == ["small", "large"][:tried]
+
+
+async def test_the_worst_auction_has_no_refinement_without_a_memory(tmp_path: Path) -> None:
+    pool = [agent("small", 1.0, "right"), agent("large", 10.0, "right")]
+    opener = opener_at(tmp_path / "memory.sqlite3")
+    markets = [Market(pool), Market(pool, rules=AuctionRules(refine=False)), Market(pool, memory=opener)]
+    without, plain, remembering = [market.worst_auction("Do it.", AuctionTerms()) for market in markets]
+    assert 0.0 < without == plain < remembering
 
 
 async def test_savings_are_counted_against_the_incumbent() -> None:

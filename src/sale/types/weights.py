@@ -67,22 +67,22 @@ class SuccessModel:
     anything this is 0, and there is no reason to pay for them."""
 
     def __post_init__(self) -> None:
-        numbers = {
-            "worth": self.worth,
-            "newcomer": self.newcomer,
-            "newcomer_rate": self.newcomer_rate,
-            "newcomer_tokens": self.newcomer_tokens,
-            "prior_evidence": self.prior_evidence,
-            **self.intercepts,
-            **self.rates,
-            **self.coefficients,
-            **self.means,
-            **self.work,
-            **self.spread,
-            "auction": self.auction,
-            "difficulty": self.difficulty,
-        }
-        for name, value in numbers.items():
+        numbers = (
+            ("worth", self.worth),
+            ("newcomer", self.newcomer),
+            ("newcomer_rate", self.newcomer_rate),
+            ("newcomer_tokens", self.newcomer_tokens),
+            ("prior_evidence", self.prior_evidence),
+            *self.intercepts.items(),
+            *self.rates.items(),
+            *self.coefficients.items(),
+            *self.means.items(),
+            *self.work.items(),
+            *self.spread.items(),
+            ("auction", self.auction),
+            ("difficulty", self.difficulty),
+        )
+        for name, value in numbers:
             if not math.isfinite(value):
                 raise ValueError(f"{name} of a success model must be a finite number, got {value!r}")
         if self.worth < 0 or self.difficulty < 0 or self.prior_evidence <= 0:

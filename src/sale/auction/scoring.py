@@ -41,7 +41,7 @@ On the two pools on record, 220 tasks each, remembering only what its awards gav
 TRACK_EVIDENCE = 4.0
 """Tasks of which half succeeded that a track record is smoothed by."""
 CACHE_NOTE = "without the incumbent's prompt cache"
-"""How the note on a bid begins that pays for reading a conversation anew."""
+"""Beginning of the note on a bid that pays for reading a conversation anew."""
 
 
 def default_weights(

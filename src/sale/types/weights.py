@@ -32,8 +32,9 @@ class SuccessModel:
     """P̂(success) of an agent that does a task, from its bid and its past (objective `utility`, method section 3).
 
     log-odds = intercept of the agent + Σ coefficient · feature. Features are named:
-    `entropy` (normalised H), `length` (log of |s|), `juror:<name>` (γ_j, in points; imputed ones as they are),
-    `track` (log-odds of the track record, smoothed towards the agent's own rate by `prior_evidence`).
+    `entropy` (normalised H), `length` (log of |s|), `juror:<name>` (γ_j, in points; imputed ones as they are, save for
+    abstentions, which are not known), `lead:<name>` (γ_j less the best of the juror's scores of other bids), `track`
+    (log-odds of the track record, smoothed towards the agent's own rate by `prior_evidence`).
     A feature that is not known for a bid (no log-probabilities, no such juror, no plan) takes its mean from training.
     """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sale.auction import exploration, scoring, value_of_information
 from sale.auction.allowance import PRIOR_GAIN, Allowance, Outlook, incumbent_of, prior_tokens, work_ahead
@@ -27,7 +27,7 @@ from sale.auction.events import (
     Observer,
     ShortlistMade,
 )
-from sale.auction.fanout import check_fan_out, fan_out
+from sale.auction.fanout import FanOut, check_fan_out
 from sale.auction.jury import Jury, JuryContext, convene
 from sale.auction.ledger import Ledger
 from sale.auction.looking import look
@@ -36,7 +36,7 @@ from sale.auction.questions import Seat, ask_seats
 from sale.auction.rounds import Asked, RoundResult, hold_round, iterate_strategies, keep_strategy
 from sale.auction.shortlist import make_unplanned, shortlist
 from sale.auction.terms import AuctionTerms
-from sale.errors import CapError, NoBidsError, SaleError
+from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
     AuctionRules,
@@ -107,23 +107,18 @@ class Auctioneer:
     terms: AuctionTerms = field(default_factory=AuctionTerms)
     """The terms of this auction: who has the conversation, what kind of work it is, how well it is checked."""
 
-    def check(self, task: Task) -> bool:
-        """Refuse what makes no sense or could exceed a cap, before anything is recorded or spent; see `fanout`.
+    def check(self, task: Task) -> FanOut:
+        """Return the most an auction of a task can take, before anything is recorded or spent; see `fanout`.
 
-        Returns:
-            False where it could exceed a cap, but the allowance lets the award be made without an auction.
+        What makes no sense is refused; so is what could exceed a cap, unless the allowance lets the award be made
+        without an auction.
         """
-        rules = self.rules if self.memory is not None else replace(self.rules, refine=False)
-        try:
-            check_fan_out(self.bidders, self.jurors, task, rules, self.seats)
-        except CapError:
-            if self.allowance is None:
-                raise
-            return False
-        return True
+        remembers, capped = self.memory is not None, self.allowance is None
+        pool = self.bidders, self.jurors
+        return check_fan_out(*pool, task, self.rules, self.seats, remembers=remembers, capped=capped)
 
     async def hold(
-        self, auction_id: str, task: Task, ledger: Ledger, observe: Observer, *, may: bool | None = None
+        self, auction_id: str, task: Task, ledger: Ledger, observe: Observer, *, worst: FanOut | None = None
     ) -> Auction:
         """Hold one auction.
 
@@ -132,13 +127,14 @@ class Auctioneer:
             task: What is auctioned.
             ledger: Takes every call; the caller can read the spending from it even if this raises.
             observe: Called with every event, in order.
-            may: What `check` has said of the task; it is asked unless given.
+            worst: What `check` has returned for the task; it is asked unless given.
 
         Raises:
             CapError: The pool and the rules could exceed the caps; nothing was spent.
             NoBidsError: Not one agent bid.
         """
-        may = (self.check(task) if may is None else may) and self.terms.affordable
+        worst = worst or self.check(task)
+        may = worst.fits(self.rules.caps) and self.terms.affordable
         agents = tuple(bidder.name for bidder in self.bidders)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
@@ -147,7 +143,7 @@ class Auctioneer:
             return self._standing(running)
         if self.allowance is None:
             return await self._auctioned(running)
-        ahead = self._outlook(task, tracks)
+        ahead = self._outlook(task, tracks, worst)
         if not self.allowance.reserve(ahead):
             return self._standing(running)
         whole = False
@@ -231,10 +227,9 @@ class Auctioneer:
         """The bids before plans; where there is a conversation, with the price of reading it anew."""
         return value_of_information.standing_bids(self.bidders, tracks, self.weights, scoring.publish(self.weigh))
 
-    def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord]) -> Outlook:
+    def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord], worst: FanOut) -> Outlook:
         """Estimate the cost of an auction and its expected gain."""
         rules, model = self.rules, self.weights.model
-        most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
         bids = self._standing_bids(tracks)
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
         incumbent = incumbent_of(self.bidders, rules.incumbent).name
@@ -243,7 +238,7 @@ class Auctioneer:
         )
         if len(bids) == 1:
             gain = 0.0
-        return Outlook(most=min(most, rules.caps.dollars), gain=gain)
+        return Outlook(most=min(worst.dollars, rules.caps.dollars), gain=gain)
 
     def _standing(self, running: _RunningAuction) -> Auction:
         """An award without an auction.

@@ -11,7 +11,8 @@ The break-even is the largest cost of an auction, as a share of what the best ag
 work together solve as many tasks as the router does, each with as much money as the best agent alone would take.
 
 Where only the winner's outcome is known, as in the memory of a market, the other outcomes are drawn with the chances
-that `unknowns.complete` gives, moved by the difficulty that the known outcomes tell; the result says how many are.
+that `missing_outcomes.complete` gives, moved by the difficulty that the known outcomes tell; the result says how many
+are.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select
 
+from sale.auction.following import BROKE_OFF
 from sale.memory.database import MemoryDatabase
 from sale.memory.plausible import MAX_DOLLARS, MAX_SECONDS, amount, sum_of_dollars
 from sale.memory.queries import latest_verdict, latest_verdict_on_work
 from sale.memory.records import Status
-from sale.memory.schema import auctions, baselines, calls, dropouts, executions, state, strategies, tasks
+from sale.memory.schema import auctions, baselines, calls, dropouts, executions, outcomes, state, strategies, tasks
 from sale.types import AUCTION_STAGES, Stage, Verdict
 
 OWN_WORK = "its own execution"
@@ -48,6 +49,8 @@ class AuctionFigures:
     """True where a refined bid won."""
     verdict: Verdict | None
     """The latest on the work; `None` where nothing was judged."""
+    answered: bool
+    """False where the work gave no answer: it failed, or it was cut off."""
     auction_dollars: float
     work_dollars: float
     """Execution and verification."""
@@ -202,6 +205,7 @@ def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures
             won.c.agent,
             won.c.refined,
             latest_verdict().label("verdict"),
+            _broke_off().label("broke_off"),
             func.coalesce(paid.c.overhead, 0.0).label("overhead"),
             func.coalesce(paid.c.work, 0.0).label("work"),
             baselines.c.agent.label("largest"),
@@ -224,6 +228,7 @@ def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures
             winner=row.agent,
             refined=bool(row.refined),
             verdict=row.verdict,
+            answered=row.status != "abandoned" and not row.broke_off,
             auction_dollars=row.overhead,
             work_dollars=row.work,
             largest=row.largest,
@@ -232,6 +237,17 @@ def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures
         )
         for row in connection.execute(_narrow(query, span))
     )
+
+
+def _broke_off() -> ColumnElement[Any]:
+    """True where the latest work on an auction gave no answer, whatever users said of it since."""
+    latest = select(func.max(executions.c.position)).where(executions.c.auction == outcomes.c.auction)
+    mine = and_(
+        outcomes.c.auction == auctions.c.key,
+        outcomes.c.judged_by == BROKE_OFF,
+        outcomes.c.execution == latest.scalar_subquery(),
+    )
+    return exists().where(mine)
 
 
 def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]:

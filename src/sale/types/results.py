@@ -58,7 +58,9 @@ class Execution:
     agent: str
     answer: str
     mode: str
-    """The way it worked: `direct` (one answer) or `tools` (a tool loop)."""
+    """The way it worked, in a word or two: `direct` (one answer), `tools` (a tool loop), `steps`, `session` (by the
+    gateway), `imported`, that of an agent of one's own, …; `failed` where it raised, `cancelled` where it was cut
+    off."""
     followed_strategy: bool
     trace: tuple[Mapping[str, object], ...] = ()
     """The messages exchanged, in order, as JSON-ready values."""
@@ -78,7 +80,8 @@ class Outcome:
 
     verdict: Verdict
     judged_by: str
-    """`tests`, `exact match`, `callable`, `model:<agent>`, or one of `UNVERIFIED`."""
+    """`tests`, `exact match`, `callable`, `model:<agent>`, `patch` (changes that do not fit the repository), the name
+    of a verifier of one's own, …, or one of `UNVERIFIED`."""
     detail: str = ""
     calls: tuple[Call, ...] = ()
     """Model calls the judging itself took."""

@@ -123,6 +123,7 @@ def figures(day: int, *, verdict: str | None = "success", largest: float | None 
         winner="a",
         refined=False,
         verdict=verdict,  # pyright: ignore[reportArgumentType]
+        answered=True,
         auction_dollars=0.25,
         work_dollars=1.0,
         largest=None if largest is None else "big",

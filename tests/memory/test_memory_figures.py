@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from sale.auction.baseline import always_largest
 from sale.memory import figures
 from sale.memory.figures import FigureScope
-from sale.types import Attempt, Dropout, Task
+from sale.types import Attempt, Dropout, Price, Task
 from tests.memory.builders import BASELINE, Fresh, auction, bid, call, execution, only_sqlite, outcome, remember
 
 
@@ -45,6 +46,20 @@ async def test_baselines_made_of_other_agents_tokens_are_estimates(fresh: Fresh)
         await memory.settle("one", execution(), outcome(), replace(BASELINE, basis="the tokens a took"))
         (one,) = await memory.auction_figures()
         assert one.estimated
+
+
+async def test_a_baseline_is_measured_however_that_is_worded(fresh: Fresh) -> None:
+    own, other = (
+        always_largest("a", Price(input=1.0, output=1.0, blended=1.0), [execution(agent)]) for agent in ("a", "b")
+    )
+    assert (own.measured, other.measured) == (True, False)
+    async with fresh() as memory:
+        for name, baseline in (("one", own), ("two", other)):
+            task = Task(text="t")
+            await memory.begin(name, task)
+            await memory.award(auction(name, task, (bid("a", 1.0),)))
+            await memory.settle(name, execution(), outcome(), baseline)
+        assert [one.estimated for one in await memory.auction_figures()] == [False, True]
 
 
 async def test_each_attempt_is_work_of_its_own(fresh: Fresh) -> None:

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Row, Select, and_, select
 from sale.auction.scoring import is_judged
 from sale.errors import InputError
 from sale.memory.checked_answers import CERTAIN
-from sale.memory.importers.into_memory import MODE
 from sale.memory.plausible import sum_of_dollars
 from sale.memory.queries import latest_judge_of_work, latest_verdict_on_work, paid_for_execution
 from sale.memory.reading import read_bid
+from sale.memory.records import IMPORTED
 from sale.memory.schema import auctions, calls, executions, outcomes, scores, strategies, tasks
 from sale.types import AUCTION_STAGES, UNVERIFIED, Bid, Example, Score, Worked
 
@@ -138,6 +138,6 @@ def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Wo
             success=before.success or verdict == SUCCESS,
             dollars=None if cost is None or before.dollars is None else before.dollars + cost,
             after=before.after,
-            check=before.check if before.success else None if mode == MODE or judge in CERTAIN else judge,
+            check=before.check if before.success else None if mode == IMPORTED or judge in CERTAIN else judge,
         )
     return work

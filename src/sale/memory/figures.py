@@ -17,10 +17,7 @@ from sale.memory.plausible import MAX_DOLLARS, MAX_SECONDS, amount, sum_of_dolla
 from sale.memory.queries import latest_verdict, latest_verdict_on_work, paid_for_execution
 from sale.memory.records import Status
 from sale.memory.schema import auctions, baselines, calls, dropouts, executions, state, strategies, tasks
-from sale.types import AUCTION_STAGES, Stage, Verdict
-
-OWN_WORK = "its own execution"
-"""The basis of a baseline that is measured, not estimated."""
+from sale.types import AUCTION_STAGES, OWN_WORK, Stage, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

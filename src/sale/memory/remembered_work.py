@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Select, and_, select
 
-from sale.memory.importers.into_memory import MODE
 from sale.memory.importers.past_work import PastWork
 from sale.memory.queries import latest_verdict_on_work, paid_for_execution
+from sale.memory.records import IMPORTED
 from sale.memory.retrieval import STORED, Vector
 from sale.memory.schema import auctions, embeddings, executions, tasks
 
@@ -70,6 +70,6 @@ def _work(embedder: str) -> Select[*tuple[Any, ...]]:
         .join(auctions, auctions.c.key == executions.c.auction)
         .join(tasks, tasks.c.key == auctions.c.task)
         .outerjoin(embeddings, mine)
-        .where(executions.c.mode == MODE)
+        .where(executions.c.mode == IMPORTED)
         .order_by(auctions.c.key)
     )

@@ -13,6 +13,7 @@ from typing import Any
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, shorten, verdict_of
+from sale.types import NO_JUDGE
 
 
 class HarborResult:
@@ -62,7 +63,7 @@ def _terminal_bench(trial: Mapping[str, Any], options: ReadOptions) -> PastWork:
         task=fields.describe_value(trial.get("instruction")) or task,
         task_id=task,
         verdict=verdict_of(resolved, options),
-        judged_by="nobody" if resolved is None else "tests",
+        judged_by=NO_JUDGE if resolved is None else "tests",
         at=start,
         input_tokens=fields.whole_number(trial, "total_input_tokens"),
         output_tokens=fields.whole_number(trial, "total_output_tokens"),
@@ -87,7 +88,7 @@ def _harbor(trial: Mapping[str, Any], options: ReadOptions) -> PastWork:
         task=task,
         task_id=task,
         verdict=verdict_of(reward, options),
-        judged_by="nobody" if reward is None else "tests",
+        judged_by=NO_JUDGE if reward is None else "tests",
         at=start,
         input_tokens=_sum(contexts, "n_input_tokens"),
         output_tokens=_sum(contexts, "n_output_tokens"),

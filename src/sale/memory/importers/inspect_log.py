@@ -13,6 +13,7 @@ from sale.errors import InputError
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, shorten, verdict_of
+from sale.types import NO_JUDGE
 
 _HEADERS: Final = ("header.json", "_journal/start.json")
 """The second is there while the evaluation runs, or after it was killed."""
@@ -100,7 +101,7 @@ def _header(content: Content) -> Mapping[str, Any]:
 def _judged(sample: Mapping[str, Any], options: ReadOptions) -> tuple[Any, str]:
     scores = fields.inner(sample, "scores")
     if not scores:
-        return "unknown", "nobody"
+        return "unknown", NO_JUDGE
     scorer = options.score or next(iter(scores))
     if scorer not in scores:
         raise RowError(f"scores: there is none of {shorten(scorer)}; there are {shorten(', '.join(scores))}")

@@ -22,14 +22,13 @@ from sale.memory.export import BATCH, SCHEMA, ExportedEmbedding, ExportedRecord,
 from sale.memory.importers.past_work import PastWork, digest
 from sale.memory.index_sync import TextEncoder
 from sale.memory.plausible import MAX_DOLLARS, find_implausible
-from sale.memory.records import ImportReport, Judgement, Record
+from sale.memory.records import IMPORTED, ImportReport, Judgement, Record
 from sale.types import Auction, Bid, Call, Execution, Outcome, Price, Settlement, Strategy, Task, Usage, Weights
 
 if TYPE_CHECKING:
     from sale.memory.importers.read import ReadFile
 
 LEFT_OUT: Final = "(text left out)"
-MODE: Final = "imported"
 _NO_WEIGHTS: Final = Weights(cost=0.0, entropy=0.0, jurors={}, source="imported")
 
 
@@ -139,7 +138,7 @@ def _execution(work: PastWork) -> Execution:
     return Execution(
         agent=work.agent,
         answer=work.answer,
-        mode=MODE,
+        mode=IMPORTED,
         followed_strategy=False,
         calls=(call,) if call else (),
         seconds=work.seconds,

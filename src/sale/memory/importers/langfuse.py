@@ -13,7 +13,7 @@ from typing import Any, Final
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, verdict_of
-from sale.types import Verdict
+from sale.types import NO_JUDGE, Verdict
 
 Object = Mapping[str, Any]
 _TRACE_KEYS: Final = frozenset({"observations", "scores", "totalCost", "sessionId", "htmlPath", "userId"})
@@ -102,7 +102,7 @@ def _judged(trace: Object, options: ReadOptions) -> tuple[Verdict, str]:
             # A category without a verdict, `language: English` say, is no fault unless it was asked for.
             if options.score is not None or fields.text(score, "dataType") != "CATEGORICAL":
                 raise
-    return "unknown", "nobody"
+    return "unknown", NO_JUDGE
 
 
 def _value(score: Object) -> object:

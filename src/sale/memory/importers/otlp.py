@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, verdict_of
-from sale.types import Verdict
+from sale.types import BROKE_OFF, NO_JUDGE, Verdict
 
 Span = Mapping[str, Any]
 _CALLS: Final = frozenset({"chat", "text_completion", "generate_content"})
@@ -106,8 +106,8 @@ def _judged(spans: Sequence[Span], options: ReadOptions) -> tuple[Verdict, str, 
                 return verdict_of(score, options), name[:100] or "evaluation", None
     status = fields.inner(spans[0], "status")
     if fields.text(status, "code") in _ERROR:
-        return "failure", "execution", fields.text(status, "message") or "the trace ended in an error"
-    return "unknown", "nobody", None
+        return "failure", BROKE_OFF, fields.text(status, "message") or "the trace ended in an error"
+    return "unknown", NO_JUDGE, None
 
 
 def _spans(export: Mapping[str, Any]) -> Iterator[Span]:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sale.memory.plausible import EARLIEST, LATEST, MAX_DOLLARS, MAX_SECONDS, MAX_TOKENS
-from sale.types import Verdict
+from sale.types import NO_JUDGE, Verdict
 
 if TYPE_CHECKING:
     from sale.memory.importers.content import Content
@@ -57,7 +57,7 @@ class PastWork:
     task_id: str = ""
     """The source's own id of the task; work of several agents on one task shares it."""
     verdict: Verdict = "unknown"
-    judged_by: str = "nobody"
+    judged_by: str = NO_JUDGE
     """Name of the scorer that gave the verdict; the default stands for none."""
     at: datetime | None = None
     """When the work began."""

@@ -103,13 +103,11 @@ def _sum(root: Object, calls: Sequence[Object], key: str) -> int | None:
     own = fields.whole_number(root, key)
     if own is not None:
         return own
-    counts = [count for run in calls if (count := fields.whole_number(run, key)) is not None]
-    return sum(counts) if counts else None
+    return fields.total(fields.whole_number(run, key) for run in calls)
 
 
 def _cost(root: Object, calls: Sequence[Object]) -> float | None:
     own = fields.number(root, "total_cost")
     if own is not None:
         return own
-    costs = [cost for run in calls if (cost := fields.number(run, "total_cost")) is not None]
-    return sum(costs) if costs else None
+    return fields.total(fields.number(run, "total_cost") for run in calls)

@@ -84,8 +84,8 @@ def _work(
         verdict=verdict,
         judged_by=judge,
         at=_time(start),
-        input_tokens=_sum(calls, "gen_ai.usage.input_tokens"),
-        output_tokens=_sum(calls, "gen_ai.usage.output_tokens"),
+        input_tokens=fields.total(fields.whole_number(given, "gen_ai.usage.input_tokens") for given in calls),
+        output_tokens=fields.total(fields.whole_number(given, "gen_ai.usage.output_tokens") for given in calls),
         seconds=max(0.0, (end - start) / _NANOSECONDS),
         answer=fields.describe_value(_first(answered[-1], "gen_ai.output.messages", "gen_ai.completion"))
         if answered
@@ -141,11 +141,6 @@ def _plain(value: object, depth: int = 0) -> Any:  # noqa: ANN401
 
 def _first(given: Mapping[str, Any], *keys: str) -> object:
     return next((given[key] for key in keys if given.get(key) not in (None, "", [])), None)
-
-
-def _sum(calls: Sequence[Mapping[str, Any]], key: str) -> int | None:
-    counts = [count for given in calls if (count := fields.whole_number(given, key)) is not None]
-    return sum(counts) if counts else None
 
 
 def _start(span: Span) -> int:

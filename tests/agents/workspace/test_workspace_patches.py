@@ -17,11 +17,11 @@ from sale.agents.tools.workspace.patching import (
     apply_patch,
     patch_between,
     put,
-    read_entry,
     touched_paths,
 )
 from sale.agents.tools.workspace.tree import FileEntry, Tree, changes
 from sale.errors import InputError
+from tests.support.entries import read_entry
 
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 

@@ -191,17 +191,6 @@ def _restore(path: Path, before: os.stat_result) -> None:
         path.chmod(mode)
 
 
-def put(root: Path, name: str, entry: FileEntry) -> None:
-    """Write an entry to disk, below a directory that is ours alone."""
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if entry.mode == "120000":
-        path.symlink_to(entry.data.decode(errors="surrogateescape"))
-        return
-    path.write_bytes(entry.data)
-    path.chmod(0o755 if entry.mode == "100755" else 0o644)
-
-
 def _import(repository: Path, **branches: Tree) -> None:
     """Make a commit of each tree in a repository of our own."""
     expect_output(run_git(["fast-import", "--quiet"], repository=repository, given=_stream(**branches), confined=False))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sale.auction.attempt_order import MICRO, next_to_try
-from sale.types import BROKE_OFF, Attempt, Auction, AuctionRules, Bid, CheckErrors
+from sale.auction.attempt_order import next_to_try
+from sale.types import BROKE_OFF, MICRO, Attempt, Auction, AuctionRules, Bid, CheckErrors
 
 
 def find_handed_in(attempts: Sequence[Attempt]) -> Attempt | None:

@@ -19,7 +19,7 @@ from sale.types.bids import (
     ToolInfo,
     Vote,
 )
-from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
+from sale.types.calls import AUCTION_STAGES, MICRO, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
 from sale.types.examples import CheckedAnswer, Example, Worked
 from sale.types.results import (
     BROKE_OFF,
@@ -42,6 +42,7 @@ from sale.types.weights import SuccessModel, TrackRecord, Training, Weights, Wei
 __all__ = [
     "AUCTION_STAGES",
     "BROKE_OFF",
+    "MICRO",
     "NOTHING_TO_READ",
     "NO_JUDGE",
     "OWN_WORK",

@@ -23,7 +23,7 @@ from sale.memory.importers.past_work import PastWork, digest
 from sale.memory.index_sync import TextEncoder
 from sale.memory.plausible import MAX_DOLLARS, find_implausible
 from sale.memory.records import IMPORTED, ImportReport, Judgement, Record
-from sale.types import Auction, Bid, Call, Execution, Outcome, Price, Settlement, Strategy, Task, Usage, Weights
+from sale.types import MICRO, Auction, Bid, Call, Execution, Outcome, Price, Settlement, Strategy, Task, Usage, Weights
 
 if TYPE_CHECKING:
     from sale.memory.importers.read import ReadFile
@@ -77,7 +77,7 @@ def observed_prices(works: Sequence[PastWork], prices: Mapping[str, Price]) -> M
         known = [(work.dollars, work.tokens) for work in works if work.agent == agent]
         paid = [(dollars, tokens) for dollars, tokens in known if dollars is not None and tokens]
         if paid:
-            found[agent] = 1e6 * sum(dollars for dollars, _ in paid) / sum(tokens for _, tokens in paid)
+            found[agent] = MICRO * sum(dollars for dollars, _ in paid) / sum(tokens for _, tokens in paid)
     return found
 
 

@@ -11,11 +11,14 @@ task. The embedding can then not be made again for another embedder.
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import ColumnElement, exists, select
 
 from sale.memory.database import MemoryDatabase
 from sale.memory.export import BATCH, SCHEMA, ExportedEmbedding, ExportedRecord, add_lines
@@ -23,10 +26,13 @@ from sale.memory.importers.past_work import PastWork, digest
 from sale.memory.index_sync import TextEncoder
 from sale.memory.plausible import MAX_DOLLARS, find_implausible
 from sale.memory.records import IMPORTED, ImportReport, Judgement, Record
+from sale.memory.schema import evidence
 from sale.types import MICRO, Auction, Bid, Call, Execution, Outcome, Price, Settlement, Strategy, Task, Usage, Weights
 
 if TYPE_CHECKING:
     from sale.memory.importers.read import ReadFile
+
+log = logging.getLogger("sale.memory")
 
 LEFT_OUT: Final = "(text left out)"
 _NO_WEIGHTS: Final = Weights(cost=0.0, entropy=0.0, jurors={}, source="imported")
@@ -45,6 +51,7 @@ async def import_works(
     paid = with_prices(file.works, prices)
     added = present = 0
     works = iter(paid)
+    compacted = await database.read(lambda connection: connection.execute(select(_kept_of(source))).scalar())
     now = datetime.now(UTC)
     rates = observed_prices(paid, prices)
     while batch := list(islice(works, BATCH)):
@@ -55,7 +62,20 @@ async def import_works(
         new = await add_lines(database, encoder, lines, source)
         added += new
         present += len(batch) - new
+    if compacted and added:
+        # Compaction keeps sums, and not the rows they are of.
+        log.warning(
+            "%s: work from %s was compacted before. Of what was added now, that work counts a second time; forget this "
+            "source, and import it again, to have all count once.",
+            database.where,
+            source,
+        )
     return ImportReport(added=added, present=present, bad=file.bad)
+
+
+def _kept_of(source: str) -> ColumnElement[bool]:
+    """Return the condition that compaction has added up work of a source."""
+    return exists().where(evidence.c.source == source)
 
 
 def with_prices(works: Sequence[PastWork], prices: Mapping[str, Price]) -> tuple[PastWork, ...]:

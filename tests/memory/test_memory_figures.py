@@ -121,6 +121,7 @@ async def test_a_span_reads_the_calls_of_its_own_auctions_alone(fresh: Fresh) ->
         event.listen(connection, "before_cursor_execute", keep)
         figures._auctions(connection, span)
         figures._works(connection, span)
+        figures._agents(connection, span)
         event.remove(connection, "before_cursor_execute", keep)
         plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", given).all() for one, given in asked]
         return [str(row[-1]) for plan in plans for row in plan]
@@ -128,7 +129,7 @@ async def test_a_span_reads_the_calls_of_its_own_auctions_alone(fresh: Fresh) ->
     async with fresh() as memory:
         steps = await memory._database.read(look)
     of_calls = [step for step in steps if " calls" in step]
-    assert len(asked) == 2
+    assert len(asked) == 5
     assert of_calls
     assert all(step.startswith("SEARCH calls USING") and "(auction=?" in step for step in of_calls)
 

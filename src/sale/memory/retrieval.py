@@ -54,7 +54,7 @@ class IndexedAuction:
     def is_example(self) -> bool:
         """True where plans may be learnt from it; `nearest_sql` asks a server the same.
 
-        One plan alone is no contrast, and a failure is not an example of winning.
+        One plan alone is not a contrast, and a failure is not an example of winning.
         """
         return not self.withheld and self.awarded and len(self.bidders) > 1 and self.verdict != "failure"
 

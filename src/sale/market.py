@@ -47,7 +47,7 @@ from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
-from sale.types import Attempt, Auction, AuctionRules, Call, CheckErrors, Result, Task, Verdict, Weights
+from sale.types import USER, Attempt, Auction, AuctionRules, Call, CheckErrors, Result, Task, Verdict, Weights
 
 Names = Collection[str] | None
 
@@ -289,7 +289,7 @@ class Market(Resource):
         """
         if (memory := await self.memory()) is None:
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
-        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
+        await memory.feedback(auction_id, verdict, judged_by=USER, detail=detail, tenant=tenant)
 
     async def check_errors(self, verifier: Verifier | None, tenant: str | None = None) -> CheckErrors:
         """Return the error rates of a verifier: those of the rules, moved by feedback on answers it has judged."""

@@ -14,10 +14,23 @@ from sale.agents.protocol import Agent, Verifier
 from sale.auction.allowance import Allowance, WorkEnd, incumbent_of, prior_tokens, work_ahead
 from sale.auction.breaks import BREAKS
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
-from sale.auction.following import BROKE_OFF, find_handed_in, following, is_answered
+from sale.auction.following import find_handed_in, following, is_answered
 from sale.auction.foreign import await_foreign, expect_kind
 from sale.auction.text import make_storable
-from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Execution, Outcome, Task, Verdict
+from sale.types import (
+    BROKE_OFF,
+    NO_JUDGE,
+    Attempt,
+    Auction,
+    AuctionRules,
+    Bid,
+    Call,
+    CheckErrors,
+    Execution,
+    Outcome,
+    Task,
+    Verdict,
+)
 
 CANCELLED_WORK = "cancelled"
 """The mode of an execution that was cut off by a cancellation, or by an error that is not the agent's."""
@@ -58,7 +71,7 @@ async def attempt(
         except BREAKS:
             judged = () if execution is None else tuple(calls)
             execution = execution or _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
-            outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK, calls=judged)
+            outcome = Outcome(verdict="unknown", judged_by=NO_JUDGE, detail=CANCELLED_WORK, calls=judged)
             attempts.append(Attempt(execution=execution, outcome=outcome))
             raise
     attempts.append(Attempt(execution=execution, outcome=outcome))
@@ -155,7 +168,7 @@ async def _judge(task: Task, execution: Execution, verifier: Verifier | None, ob
     if not execution.answer.strip():
         outcome = Outcome(verdict="failure", judged_by=BROKE_OFF, detail=execution.error or "no answer")
     elif verifier is None:
-        outcome = Outcome(verdict="unknown", judged_by="nobody")
+        outcome = Outcome(verdict="unknown", judged_by=NO_JUDGE)
     else:
         outcome = await _verified(verifier, task, execution.answer)
     observe(Judged(outcome=outcome))

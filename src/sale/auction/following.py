@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sale.auction.attempt_order import MICRO, next_to_try
-from sale.types import Attempt, Auction, AuctionRules, Bid, CheckErrors
-
-BROKE_OFF = "execution"
-"""`judged_by` of work without an answer, which no check has seen."""
+from sale.auction.attempt_order import next_to_try
+from sale.types import BROKE_OFF, MICRO, Attempt, Auction, AuctionRules, Bid, CheckErrors
 
 
 def is_answered(attempt: Attempt) -> bool:

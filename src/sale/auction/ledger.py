@@ -27,6 +27,7 @@ from sale.errors import (
     RateLimitedError,
     RejectedError,
     SaleError,
+    first_error,
 )
 from sale.types import Call, Caps, Price, Prompt, Settlement, Stage, Task, Usage
 
@@ -282,13 +283,6 @@ async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -
     except Exception as error:
         if isinstance(error, TimeoutError) and clock.expired():
             raise CallTimeoutError(f"no answer within {allowed:.3g} s", where=agent) from None
-        first = _first_of(error)
+        first = first_error(error)
         text = clip(make_storable(f"{type(first).__name__}: {first}"), FOREIGN_MESSAGE_BYTES)
         raise CallError(text, where=agent) from error
-
-
-def _first_of(error: BaseException) -> BaseException:
-    """Return the first error of a group of them, which says more than the group; any other error as it is."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error

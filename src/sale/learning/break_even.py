@@ -29,6 +29,7 @@ from sale.auction.difficulty import EDGE, SHARES, spread_by_difficulty
 from sale.auction.success_model import STEEPEST
 from sale.errors import InputError
 from sale.learning.dataset import Bools, Floats, Table, observed_tracks, split, tabulate
+from sale.learning.intervals import Interval
 from sale.learning.missing_outcomes import CompletedOutcomes, complete
 from sale.learning.samples import PRIOR_TASKS
 from sale.learning.utility import likeliest_spread
@@ -56,8 +57,6 @@ SEED = 0
 SURE = 1e-9
 """A gain below this is none."""
 
-Interval = tuple[float, float, float]
-"""A figure, and its 95 % interval over tasks."""
 Rule = Literal["best use", "linear rule"]
 RULES: tuple[Rule, ...] = ("best use", "linear rule")
 

@@ -166,8 +166,7 @@ def _entries(connection: Connection, known: dict[int, Row[*tuple[Any, ...]]], st
 
 def _worth(entry: IndexedAuction) -> tuple[bool, bool, float]:
     """An order of auctions: of use to learn from, proven, recent."""
-    usable = entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure" and not entry.withheld
-    return usable, usable and entry.verdict == "success", entry.started
+    return entry.is_example, entry.is_example and entry.verdict == "success", entry.started
 
 
 class _Block:

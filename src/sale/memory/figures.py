@@ -12,16 +12,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select
 
-from sale.auction.following import BROKE_OFF
 from sale.memory.database import MemoryDatabase
 from sale.memory.plausible import MAX_DOLLARS, MAX_SECONDS, amount, sum_of_dollars
-from sale.memory.queries import latest_verdict, latest_verdict_on_work
+from sale.memory.queries import latest_verdict, latest_verdict_on_work, paid_for_execution
 from sale.memory.records import Status
 from sale.memory.schema import auctions, baselines, calls, dropouts, executions, outcomes, state, strategies, tasks
-from sale.types import AUCTION_STAGES, Stage, Verdict
-
-OWN_WORK = "its own execution"
-"""The basis of a baseline that is measured, not estimated."""
+from sale.types import AUCTION_STAGES, BROKE_OFF, OWN_WORK, Stage, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,11 +185,10 @@ def _paid(overhead: bool) -> ColumnElement[Any]:
 
 
 def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures, ...]:
-    paid = (
-        select(calls.c.auction, _paid(True).label("overhead"), _paid(False).label("work"))
-        .group_by(calls.c.auction)
-        .subquery()
-    )
+    spent = select(calls.c.auction, _paid(True).label("overhead"), _paid(False).label("work"))
+    if span != FigureScope():  # or all calls on record are added up, for however few auctions
+        spent = spent.where(calls.c.auction.in_(_narrow(select(auctions.c.key), span)))
+    paid = spent.group_by(calls.c.auction).subquery()
     won = select(strategies.c.auction, strategies.c.agent, strategies.c.refined).where(strategies.c.won).subquery()
     query = (
         select(
@@ -251,17 +246,6 @@ def _broke_off() -> ColumnElement[Any]:
 
 
 def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]:
-    paid = (
-        select(
-            calls.c.auction,
-            calls.c.execution,
-            sum_of_dollars(calls.c.dollars).label("dollars"),
-        )
-        .where(calls.c.execution.is_not(None))
-        .group_by(calls.c.auction, calls.c.execution)
-        .subquery()
-    )
-    mine = (paid.c.auction == executions.c.auction) & (paid.c.execution == executions.c.position)
     query = (
         select(
             auctions.c.id,
@@ -269,10 +253,9 @@ def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]
             executions.c.agent,
             executions.c.seconds,
             latest_verdict_on_work().label("verdict"),
-            func.coalesce(paid.c.dollars, 0.0).label("dollars"),
+            func.coalesce(paid_for_execution(), 0.0).label("dollars"),
         )
         .join(auctions, auctions.c.key == executions.c.auction)
-        .outerjoin(paid, mine)
         .order_by(auctions.c.started_at, auctions.c.key, executions.c.position)
     )
     return tuple(

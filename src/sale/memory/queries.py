@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, literal, select, true
+from sqlalchemy import Connection, Double, Row, Select, and_, exists, func, literal, select, true
 
 from sale.errors import InputError
-from sale.memory.plausible import sum_of_dollars
+from sale.memory.plausible import MAX_DOLLARS, sum_of_dollars
 from sale.memory.records import AuctionSummary, MemoryStats, Status
 from sale.memory.schema import auctions, calls, evidence, executions, outcomes, strategies, tasks
 from sale.storage.columns import ExactText
@@ -57,6 +57,15 @@ def _latest_on_work(column: Any) -> Any:  # noqa: ANN401
     mine = and_(outcomes.c.auction == executions.c.auction, outcomes.c.execution == executions.c.position)
     newest = select(column).where(mine).order_by(outcomes.c.position.desc()).limit(1)
     return newest.correlate(executions).scalar_subquery()
+
+
+def paid_for_execution() -> Any:  # noqa: ANN401
+    """The dollars of one execution's own calls, likewise; null where no call tells of any that can be some."""
+    mine = and_(calls.c.auction == executions.c.auction, calls.c.execution == executions.c.position)
+    possible = and_(calls.c.part == "execution", calls.c.dollars.between(0.0, MAX_DOLLARS))
+    # A column of dollars would read a null as not a number, which it stores so.
+    total = select(func.sum(calls.c.dollars, type_=Double))
+    return total.where(mine, possible).correlate(executions).scalar_subquery()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from sale.memory.tenants import DEFAULT
 from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Settlement, Task, Verdict
@@ -13,6 +13,8 @@ from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Set
 Status = Literal["open", "awarded", "settled", "abandoned"]
 """The stage an auction reached. `open`: begun, no winner yet. `awarded`: a winner, no outcome of its work yet (or the
 work was never asked for). `settled`: executed and judged. `abandoned`: it failed, or its process died."""
+IMPORTED: Final = "imported"
+"""The mode of an execution that another program recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

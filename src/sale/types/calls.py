@@ -33,6 +33,10 @@ class Usage:
         )
 
 
+MICRO = 1e6
+"""Micro-dollars of a dollar: costs of bids are in them, as prices are of a million tokens."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
     """Dollars per million tokens, input and output apart."""
@@ -65,7 +69,7 @@ class Price:
         """
         read = min(cached, usage.input_tokens)
         kept = read * self.cached_input
-        return ((usage.input_tokens - read) * self.input + kept + usage.output_tokens * self.output) / 1e6
+        return ((usage.input_tokens - read) * self.input + kept + usage.output_tokens * self.output) / MICRO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

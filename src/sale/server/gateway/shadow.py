@@ -76,11 +76,6 @@ class Shadow:
         """Conversations whose auction is under way, or waits."""
         return len(self._tasks)
 
-    async def until_idle(self) -> None:
-        """Wait until no auction is under way."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
-
     def begin(self, handle: MarketHandle, held: ActiveSession, arm: Arm, among: Collection[str]) -> None:
         """Add the row of a conversation, or of a task that it was auctioned again for.
 

@@ -22,7 +22,7 @@ from pydantic_core import to_json
 
 from sale.agents.tools.mcp.transports import StderrTail, over_http, over_streams
 from sale.agents.tools.python import clip
-from sale.errors import CallTimeoutError, ExecutionError, SaleError, UnreachableError
+from sale.errors import CallTimeoutError, ExecutionError, SaleError, UnreachableError, first_error
 from sale.models.connection import MIN_SECRET_CHARACTERS
 from sale.models.errors import redact
 from sale.types import ToolInfo
@@ -225,7 +225,7 @@ class McpServer:
                     await over.wait()
         except Exception as error:  # noqa: BLE001  whoever waits is told; a connection that breaks later is seen by its call
             if not ready.done():
-                ready.set_exception(_first(error))
+                ready.set_exception(first_error(error))
 
     def _transport(self) -> Any:  # noqa: ANN401  a context manager of the package's stream pair
         longest = max(MIN_LIMIT_BYTES, BYTES_PER_CHARACTER * self._rules.max_result_chars)
@@ -285,13 +285,6 @@ def _closed(error: MCPError) -> bool:
     return "closed" in str(error).lower()
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return the first exception within the groups that task groups make."""
-    if isinstance(error, BaseExceptionGroup):
-        return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
-    return error
-
-
 def _line(error: BaseException) -> str:
-    found = _first(error)
+    found = first_error(error)
     return clip(" ".join(f"{type(found).__name__}: {found}".split()), 300)

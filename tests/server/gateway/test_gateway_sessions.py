@@ -441,9 +441,30 @@ async def test_sessions_that_have_ended_are_settled_side_by_side(*, closing: boo
     busy.busy = 1
     for held in (*ended, busy):
         held.seen -= 60.0
-    await (sessions.aclose() if closing else sessions._rest())
+    await (sessions.aclose() if closing else sessions.settle_rested())
     assert len(settled) == len(ended)
     assert len(sessions) == (0 if closing else 1), "one with a request under way stays, unless all must go"
+
+
+async def test_a_session_that_cannot_be_settled_holds_no_other_back(caplog: pytest.LogCaptureFixture) -> None:
+    settled: list[str] = []
+
+    async def settle(auction: Any, *_: object) -> None:
+        if auction.id == "0":
+            raise KeyError("no such agent")
+        await asyncio.sleep(0)
+        settled.append(auction.id)
+
+    async def none(*_: object, **__: object) -> list[Any]:
+        return []
+
+    store: Any = SimpleNamespace(put_session=[].append, recent_requests=none)
+    sessions = ActiveSessions(store, seconds=60.0, most=10, settle=settle)
+    for number in range(3):
+        begun(sessions, number, SimpleNamespace(id=str(number)))
+    await sessions.aclose()
+    assert settled == ["1", "2"]
+    assert "no such agent" in caplog.text
 
 
 def test_digests_are_bounded_and_go_with_their_session() -> None:

@@ -118,7 +118,10 @@ class LiveSharing:
         async for auction_id, event in self._hub.listen():
             if auction_id not in self._own and not isinstance(event, AuctionOpened):
                 continue
-            self._own.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
+            try:
+                self._own.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
+            except Exception:  # the next auction is to be shown all the same
+                LOG.exception("the live page misses an event of auction %s", auction_id)
             self._changed[auction_id] = None
             while len(self._own) > MAX_AUCTIONS:
                 self._own.pop(next(iter(self._own)))
@@ -134,6 +137,8 @@ class LiveSharing:
                 if not failed:
                     LOG.warning("the live page shows this gateway alone: %s", error)
                 failed = True
+            except Exception:
+                LOG.exception("the live page shows this gateway alone")
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _tell(self) -> AsyncGenerator[None]:
@@ -150,7 +155,7 @@ class LiveSharing:
             if messages:
                 try:
                     await self._channel.tell(messages)
-                except StoreError:
+                except Exception:
                     self._watch_at = 0.0  # the others may not know that a page is open
                     raise
             for one in changed:

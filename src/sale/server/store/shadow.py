@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, select, update
 
 from sale.errors import StoreError
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import shadow
 from sale.storage.writing import add
 from sale.types import Price, Usage

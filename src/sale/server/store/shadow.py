@@ -153,7 +153,7 @@ class ShadowLedger:
         self._put(row, {"note": note, "auction_dollars": dollars})
 
     def _put(self, row: str, change: Mapping[str, Any]) -> None:
-        if len(self._changes) >= QUEUE:
+        while len(self._changes) >= QUEUE:
             self._changes.popleft()
             log.warning("the shadow's ledger cannot be written as fast as it grows: its report is not whole")
         self._changes.append((row, change))
@@ -168,7 +168,7 @@ class ShadowLedger:
             try:
                 if batch:
                     await self._database.write(lambda connection: _apply(connection, batch))
-            except StoreError:
+            except BaseException:  # whatever it was: only what is written may be forgotten
                 self._changes.extendleft(reversed(batch))
                 raise
 

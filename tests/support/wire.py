@@ -143,6 +143,11 @@ class Wire:
         """The table of an agent here, called like its model."""
         return {"name": name, "endpoint": self.base_url, "model": name, "price": 1.0, "logprobs": 0, **more}
 
+    def call_soon(self, act: Callable[[], object]) -> None:
+        """Have something done where the functions run."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(act)
+
     def __enter__(self) -> Self:
         ready = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),), name="wire", daemon=True)

@@ -34,6 +34,9 @@ def test_a_client_that_does_not_read_is_not_waited_for(path: str, monkeypatch: p
 
     async def leave() -> None: ...
 
+    def read(*_: object) -> tuple[object, None, dict[str, object]]:
+        return SimpleNamespace(name="only"), None, {}
+
     async def work(*_: object) -> None:
         under_way.set()
         await asyncio.Event().wait()
@@ -56,7 +59,7 @@ def test_a_client_that_does_not_read_is_not_waited_for(path: str, monkeypatch: p
     )
     monkeypatch.setattr(EmbeddingsEndpoint, "_paid", work)
     monkeypatch.setattr(PassThroughEndpoint, "_paid", work)
-    monkeypatch.setattr(PassThroughEndpoint, "_read", lambda *_: (SimpleNamespace(name="only"), None, {}))
+    monkeypatch.setattr(PassThroughEndpoint, "_read", read)
     monkeypatch.setattr("sale.server.gateway.chat.Turn.run", work)
     endpoints: dict[str, Any] = {
         "chat/completions": TurnEndpoint(state, read_chat),

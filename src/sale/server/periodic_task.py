@@ -1,4 +1,4 @@
-"""Something done again and again in the background, until it is closed; it is never interrupted in the middle."""
+"""Something done again and again in the background, until it is closed; it is not interrupted in the middle."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Final
 from sale.errors import SaleError
 
 AGAIN_SECONDS: Final = 1.0
-"""Seconds until what failed is tried again; twice as long after each further failure, up to those between beats."""
-MAX_DOUBLINGS: Final = 10
 log = logging.getLogger(__name__)
 
 
 class PeriodicTask:
     """Calls `act` every so often, or sooner when woken. Whatever fails is logged, and tried again."""
 
-    def __init__(self, seconds: float, act: Callable[[], Awaitable[None]], what: str) -> None:
+    def __init__(
+        self, seconds: float, act: Callable[[], Awaitable[None]], what: str, *, again_seconds: float = AGAIN_SECONDS
+    ) -> None:
         """Begins at once; to be made inside a running event loop.
 
         Args:
             seconds: Between the end of one beat and the next.
             act: An error of it ends that beat, not the task.
             what: For the log.
+            again_seconds: Until what failed is tried again, where the next beat is not sooner.
         """
         self._seconds = seconds
         self._act = act
@@ -33,7 +34,7 @@ class PeriodicTask:
         self._woken = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
-        self._failures = 0
+        self._again_seconds = again_seconds
         self._task = asyncio.create_task(self._beat(), name=f"sale: {what}")
 
     def wake(self) -> None:
@@ -63,13 +64,10 @@ class PeriodicTask:
             except Exception:
                 log.exception("%s failed, and will be tried again", self._what)
                 await self._recover()
-            else:
-                self._failures = 0
 
     async def _recover(self) -> None:
         """Wait until what failed is to be tried again; until then nothing wakes it, or it would fail at every wake."""
-        await _wait(self._closing, min(self._seconds, AGAIN_SECONDS * 2 ** min(self._failures, MAX_DOUBLINGS)))
-        self._failures += 1
+        await _wait(self._closing, min(self._seconds, self._again_seconds))
         self.wake()
 
     async def close(self) -> None:

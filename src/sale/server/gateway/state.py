@@ -100,12 +100,13 @@ class GatewayState:
 
     async def __aenter__(self) -> GatewayState:
         await self._sharing.start()
-        recovery = PeriodicTask(RECOVER_SECONDS, self._recover, "settling what an earlier process left")
+        left, watched = "settling what an earlier process left", "reading the shadow's figures"
+        recovery = PeriodicTask(RECOVER_SECONDS, self._recover, left, again_seconds=RECOVER_SECONDS)
         recovery.wake()
         self._tasks = [
             recovery,
             PeriodicTask(self.sessions.look_seconds, self.sessions.settle_rested, "settling sessions that rest"),
-            PeriodicTask(WATCH_SECONDS, self._watch_shadow, "reading the shadow's figures"),
+            PeriodicTask(WATCH_SECONDS, self._watch_shadow, watched, again_seconds=WATCH_SECONDS),
             PeriodicTask(BEAT_SECONDS, self._sharing.exchange, "sharing the allowance of auctions"),
         ]
         return self

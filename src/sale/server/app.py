@@ -40,7 +40,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The application. Its lifespan opens the desk and closes it.
+    """The application. Its lifespan opens the gateway's state and closes it.
 
     Args:
         state: The gateway's state.

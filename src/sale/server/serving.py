@@ -182,7 +182,7 @@ def _shown(listener: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn within limits, that lets the desk know when it is to stop."""
+    """uvicorn within limits, that tells the gateway when it is to stop."""
 
     def __init__(self, app: ASGIApp, server: config.ServerSettings, state: GatewayState) -> None:
         """Nothing is opened.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Stage = Literal["look", "bid", "judge", "refine", "rejudge", "execute", "verify"]
 AUCTION_STAGES: frozenset[Stage] = frozenset({"look", "bid", "judge", "refine", "rejudge"})
 """The stages that are the market's overhead, as against the work itself."""
 
+USUAL_BYTES_PER_TOKEN: Final = 4
+"""Of prose, for estimates where tokens are not counted; scripts other than the Latin take more bytes a letter."""
 CACHED_SHARE = 0.5
 """Of the input price, for input read from a cache whose own price is not given."""
 
@@ -35,6 +37,11 @@ class Usage:
 
 MICRO = 1e6
 """Micro-dollars of a dollar: costs of bids are in them, as prices are of a million tokens."""
+
+
+def byte_length(text: str) -> int:
+    """Return the bytes of a text in UTF-8; half a character, which some models stream, is one."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -97,6 +97,13 @@ async def commit_line(state: GatewayState, noted: RequestRecord, holder: Holder)
             await state.store.note(line, committed=True)
 
 
+async def say_last_word(saying: Awaitable[None]) -> None:
+    """Tell a client that its time is up, as far as it can be told at once: one that does not read holds nothing up."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORD_SECONDS):
+            await saying
+
+
 class TurnEndpoint:
     """An ASGI application that answers one kind of turn."""
 
@@ -135,7 +142,7 @@ class TurnEndpoint:
             await self._answer(exchange, body, holder, noted)
         finally:
             await handle.leave()
-            # Of the floor it began on: a new one may know other agents.
+            # Of the market it began on: a new one may know other agents.
             price = handle.incumbent.price
             await self._state.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
 
@@ -184,10 +191,7 @@ class TurnEndpoint:
         except asyncio.CancelledError:
             if not self._state.draining:
                 raise
-            # Its time is up: the client is told so, as far as it can be at once, and what was spent is noted.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORD_SECONDS):
-                    await _tell(exchange, sink, stopping_error(), noted)
+            await say_last_word(_tell(exchange, sink, stopping_error(), noted))
 
 
 async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: RequestRecord) -> None:

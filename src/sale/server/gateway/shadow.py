@@ -114,21 +114,6 @@ class Shadow:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def watch(self, market: Callable[[], Market], settings: Callable[[], config.ServerSettings]) -> None:
-        """Look every now and then whether the market does worse than the incumbent; until cancelled.
-
-        Args:
-            market: In force.
-            settings: In force.
-        """
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            try:
-                if settings().mode == "shadow":
-                    await self.look(market())
-            except SaleError as error:
-                LOG.warning("the shadow's figures cannot be read: %s", error.code)
-
     async def look(self, market: Market) -> ShadowReport:
         """Sum up the last days, and say in the log which alarms are raised now, and which no longer."""
         found = await read_report(self._store.shadow, await market.memory(), datetime.now(UTC) - WATCHED)

@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Integer, case, cast, func, select
 
 from sale.errors import InputError, MissingExtraError, StoreError
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import archives, keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
 from sale.storage.writing import Upsert

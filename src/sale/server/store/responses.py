@@ -16,8 +16,8 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, delete, func, select, update
 
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import responses
 from sale.storage.writing import add
 

@@ -6,7 +6,6 @@ A server that hangs, dies or floods costs the call it does so in. The agent is t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import shlex
 from collections.abc import Mapping
@@ -32,6 +31,8 @@ from sale.types.tools import Fee
 MIN_LIMIT_BYTES = 2**20
 BYTES_PER_CHARACTER = 8
 """Room for escapes and for what surrounds the text."""
+GOODBYE_SECONDS = 2.0
+"""Seconds that a server may take to end its connection."""
 MAX_TOOLS = 64
 MAX_PAGES = 8
 SCHEMA_CHARACTERS = 10_000
@@ -242,10 +243,11 @@ class McpServer:
             return
         self._over.set()
         # An orderly goodbye waits for the server; one that does not answer is left.
-        await asyncio.wait([keeper], timeout=self._rules.timeout_seconds if keeper.done() else 2.0)
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([keeper])
+        try:
+            await asyncio.wait([keeper], timeout=GOODBYE_SECONDS)
+        finally:
+            keeper.cancel()
+        await asyncio.wait([keeper])
 
 
 def _offer(server: str, tool: Listed) -> ListedTool | None:

@@ -25,7 +25,7 @@ from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
 from sale.server.store.types import Holder, LedgerEntry, new_id
-from sale.types import Usage
+from sale.types import Price, Usage
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 MEGABYTE = 1024 * 1024
@@ -137,14 +137,15 @@ class TurnEndpoint:
             await handle.leave()
             # Of the floor it began on: a new one may know other agents.
             price = handle.incumbent.price
-            await self._state.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
+            await self._state.store.note(noted.line(holder, lambda turn: _largest_dollars(turn, price)))
 
     def _committing(self, noted: RequestRecord, holder: Holder) -> Commit:
         """A function that puts a request on the ledger whose answer is whole, before the client sees its end."""
         price = self._state.handle.incumbent.price
 
         async def commit(usage: Usage, cached: int, dollars: float) -> None:
-            line = noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached))
+            line = noted.line(holder, lambda turn: _largest_dollars(turn, price))
+            largest = dollars if noted.turn is None or not noted.turn.awarded else price.dollars(usage, cached=cached)
             more = Usage(input_tokens=line.input_tokens, output_tokens=line.output_tokens) + usage
             whole = replace(
                 line,
@@ -154,7 +155,7 @@ class TurnEndpoint:
                 output_tokens=more.output_tokens,
                 cached_tokens=line.cached_tokens + cached,
                 work_dollars=line.work_dollars + dollars,
-                largest_dollars=line.largest_dollars + price.dollars(usage, cached=cached),
+                largest_dollars=line.largest_dollars + largest,
             )
             with contextlib.suppress(StoreError):  # it is noted once more when the request has ended
                 await self._state.store.note(whole, committed=True)
@@ -188,6 +189,11 @@ class TurnEndpoint:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORD_SECONDS):
                     await _tell(exchange, sink, stopping_error(), noted)
+
+
+def _largest_dollars(turn: Turn, price: Price) -> float:
+    """Return what a turn's tokens cost at the incumbent's price; its own cost where the market had no say in it."""
+    return price.dollars(turn.usage, cached=turn.cached) if turn.awarded else turn.work_dollars
 
 
 async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: RequestRecord) -> None:

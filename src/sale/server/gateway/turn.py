@@ -12,7 +12,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sale.agents.protocol import Agent
@@ -23,55 +23,36 @@ from sale.errors import BudgetError
 from sale.server.gateway.active_session import ActiveSession, SessionWork, ShadowAuction
 from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import Commit, UpstreamCall
-from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.exchange import header_value
 from sale.server.gateway.identity import ConversationThread
 from sale.server.gateway.market_handle import MARKET, MarketHandle
 from sale.server.gateway.shadow import arm_of, incumbent_among
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
+from sale.server.gateway.turn_record import TurnRecord
 from sale.server.store.shadow import Arm
-from sale.server.store.types import Holder, Session, new_id
-from sale.types import Auction, Call, Task, Usage
+from sale.server.store.types import Holder, Session
+from sale.types import Auction, Call, Task
 from sale.types.labels import Requirements
 
-LOST_CHARACTERS = 1000
-"""Of the header that names what of a request was lost."""
 UNABLE = ApiError("the agent does not take such a request", name="unsupported")
 Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 
 
 @dataclass(kw_only=True, slots=True)
-class Turn:
+class Turn(TurnRecord):
     """A request being answered."""
 
     state: GatewayState
     handle: MarketHandle
-    asked: ChatRequest
     holder: Holder
     sink: Sink
     thread: ConversationThread
-    session_id: str | None
-    """As the client names it."""
     require: Requirements
     """Labels of all agents that may see it, as the request, its key and its conversation so far require."""
-    began: float = field(default_factory=time.monotonic)
     commit: Commit | None = None
     """Puts its line on the ledger and waits until it is there."""
-    line_id: str = field(default_factory=new_id)
-    """Of its line on the ledger."""
-    agent: str | None = None
-    auction_id: str | None = None
-    usage: Usage = field(default_factory=Usage)
-    cached: int = 0
-    work_dollars: float = 0.0
-    auction_dollars: float = 0.0
-    counted: bool = True
-    """True where the endpoints counted what was spent."""
-    first_seconds: float | None = None
-    wait_seconds: float = 0.0
 
     async def run(self) -> None:
         """Answer it.
@@ -358,9 +339,7 @@ class Turn:
         """
         self.state.hub.publish(self.auction_id or "", CallSettled(call=done))
         self.handle.record_work(done, self.asked.needs)
-        self.usage, self.cached = self.usage + done.usage, self.cached + call.tally.cached
-        self.work_dollars += done.dollars
-        self.counted = self.counted and call.counted
+        self.add(call, done)
         if held is None:
             return
         market, end = self.handle.market, "answered" if done.error is None else "broke off"
@@ -383,18 +362,3 @@ class Turn:
             dollars=done.dollars,
             prompt_tokens=done.usage.total,
         )
-
-    def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:
-        """Return the headers about the market; `call` is the one under way."""
-        found = [
-            (b"x-sale-session", self.session_id),
-            (b"x-sale-auction", self.auction_id),
-            (b"x-sale-agent", self.agent),
-        ]
-        if self.agent is not None:  # before that, an auction is still spending
-            cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
-            counted = self.counted and (call is None or call.counted)
-            found += [(b"x-sale-cost", f"{cost:.9f}"), (b"x-sale-cost-basis", "counted" if counted else "estimate")]
-        lost = self.asked.lost | (call.left_out if call else frozenset[str]())
-        found.append((b"x-sale-lost", ", ".join(sorted(lost))[:LOST_CHARACTERS]))
-        return [(name, header_value(value)) for name, value in found if value]

@@ -207,6 +207,7 @@ TOLD: Json = {
     "x-sale-session": "The session's id.",
     "x-sale-auction": "The auction's record.",
     "x-sale-agent": "Who answers.",
+    "x-sale-reason": "Why that agent answers, in a word.",
     "x-sale-cost": "Dollars this request has cost so far, its auction with it.",
     "x-sale-cost-basis": "`counted` by the endpoint, or an `estimate`.",
     "x-sale-lost": "Fields of the request that the endpoint was not told.",

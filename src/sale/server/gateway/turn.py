@@ -65,11 +65,13 @@ class Turn(TurnRecord):
         elif self.asked.model == MARKET:
             await self._market()
         else:
+            self.reason = "named"
             agent = self.handle.find_agent(self.asked.model, self.holder.agents, self.require)
             await self._ask(agent, "", None)
 
     async def _aside(self) -> None:
         """Answer a request that is not a turn: by the session's agent, the incumbent, or, not in the shadow, others."""
+        self.reason = "aside"
         held, able = await self._find() if self.session_id else None, self._eligible()
         first = held.session.agent if held is not None and self._fits(held) else None
         if arm_of(self.state.settings, self.holder.key_id, self.session_id or "") == "shadow":
@@ -88,6 +90,7 @@ class Turn(TurnRecord):
     async def _market(self) -> None:
         async with self.state.sessions.lock_session(self.session_id, self.holder, self._still_waiting):
             held = await self._found_or_begun()
+        self.reason = self.reason or "session"
         self.state.sessions.restrict(held, self.require)
         self.session_id, self.auction_id = held.session.id, held.session.auction_id
         self.wait_seconds = time.monotonic() - self.began
@@ -185,10 +188,12 @@ class Turn(TurnRecord):
             return False
         able = self._eligible()
         if asked and held.session.agent not in asked and held.session.agent in able:
+            self.reason = "failover"
             return True  # another turn has passed it on meanwhile
         bid = held.next_bid([bid for bid in auction.contenders if bid.agent in able], asked)
         if bid is None:
             return False
+        self.reason = "failover"
         failure = held.pass_on(bid, f"{error.name}: {error.message}")
         self.state.hub.publish(auction.id, AwardedAgain(failed=failure, bid=bid))
         return True
@@ -199,6 +204,7 @@ class Turn(TurnRecord):
         self.session_id = self.session_id or uuid.uuid4().hex
         arm = arm_of(self.state.settings, self.holder.key_id, self.session_id)
         if arm == "shadow":
+            self.reason = "shadow"
             incumbent = incumbent_among(self.handle, self._eligible())
             job = ShadowAuction(task=self._task(), terms=self._terms())
             return self._begin(incumbent.name, uuid.uuid4().hex, began, arm, job=job)
@@ -279,10 +285,12 @@ class Turn(TurnRecord):
             terms = replace(terms, affordable=False)
         try:
             award = market.award(task, terms)
-            return await watch.until_awarded(award, self.sink, self.headers())
+            auction = await watch.until_awarded(award, self.sink, self.headers())
         finally:
             self.auction_dollars += watch.dollars
             await store.settle(reservation, dollars=watch.dollars, tokens=watch.tokens)
+        self.reason = watch.standing or "auction"
+        return auction
 
     def _task(self) -> Task:
         return task_of(self.asked.messages, self.asked.body.get("tools"))
@@ -292,7 +300,8 @@ class Turn(TurnRecord):
         among = self._eligible()
         if self.state.settings.effort == "request":
             among = self.handle.at_effort(among, self.asked.effort)
-        return AuctionTerms(among=among, looping=self.asked.tools, require=self.require, tenant=self.holder.tenant)
+        tools, tenant = self.asked.tools, self.holder.tenant
+        return AuctionTerms(among=among, looping=tools, require=self.require, tenant=tenant, must_award=True)
 
     async def _ask(self, agent: Agent, plan: str, held: ActiveSession | None) -> None:
         """Have one agent answer; settle it, however it ends."""

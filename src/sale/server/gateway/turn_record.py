@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Literal
 
+from sale.auction.events import StandingReason
 from sale.server.gateway.call import UpstreamCall
 from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.exchange import header_value
@@ -12,6 +14,10 @@ from sale.server.gateway.market_handle import MARKET
 from sale.server.store.types import new_id
 from sale.types import Call, Usage
 
+TurnReason = Literal["auction", "session", "failover", "named", "aside", "shadow"] | StandingReason
+"""Why an agent answers: it won the auction held for this request, it has the conversation, another agent could not, the
+client named it, the request is beside conversations, the incumbent has it while the market is in its shadow; or why it
+was awarded the conversation without bids."""
 LOST_CHARACTERS = 1000
 """Of the header that names what of a request was lost."""
 
@@ -27,6 +33,7 @@ class TurnRecord:
     line_id: str = field(default_factory=new_id)
     """Of its line on the ledger."""
     agent: str | None = None
+    reason: TurnReason | None = None
     auction_id: str | None = None
     usage: Usage = field(default_factory=Usage)
     cached: int = 0
@@ -58,6 +65,7 @@ class TurnRecord:
         if self.agent is not None:  # before that, an auction is still spending
             cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
             counted = self.counted and (call is None or call.counted)
+            found.append((b"x-sale-reason", self.reason))
             found += [(b"x-sale-cost", f"{cost:.9f}"), (b"x-sale-cost-basis", "counted" if counted else "estimate")]
         lost = self.asked.lost | (call.left_out if call else frozenset[str]())
         found.append((b"x-sale-lost", ", ".join(sorted(lost))[:LOST_CHARACTERS]))

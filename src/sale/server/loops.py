@@ -43,7 +43,7 @@ class LoopGuard:
 
 
 def _gateways_passed(scope: Scope) -> int:
-    """Return the gateways that a request says it has passed; what is no number counts as none."""
+    """Return the gateways that a request says it has passed; other values count as none."""
     for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"]):
         if name == NAME and value.isdigit():
             return int(value[:DIGITS])

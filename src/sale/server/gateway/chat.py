@@ -21,6 +21,7 @@ from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.identity import NO_CONVERSATION, ConversationThread, read_thread
 from sale.server.gateway.market_handle import MARKET
 from sale.server.gateway.opencode import note_session
+from sale.server.gateway.replays import send_again
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
@@ -126,14 +127,23 @@ class TurnEndpoint:
         try:
             holder = await self._state.store.admit(exchange.secret)
             body = await exchange.body(self._state.settings.body_mb * MEGABYTE)
+            claim = await self._state.replays.claim(exchange, holder, body)
         except SaleError as error:
             await _refuse(exchange, as_api_error(error))
+            return
+        if claim is not None and claim.replay is not None:
+            await send_again(exchange, claim.replay)
+            noted.status, noted.error = 200, None
+            await self._state.store.note(noted.line(holder, lambda _: 0.0))
             return
         handle = self._state.handle
         handle.enter()
         try:
-            await self._answer(exchange, body, holder, noted)
+            # Work under a key goes on where its client has left: the client will ask for it again.
+            await self._answer(exchange, body, holder, noted, watched=claim is None)
         finally:
+            if claim is not None:
+                self._state.replays.settle(claim, whole=noted.error is None)
             await handle.leave()
             # Of the floor it began on: a new one may know other agents.
             price = handle.incumbent.price
@@ -162,7 +172,9 @@ class TurnEndpoint:
 
         return commit
 
-    async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: RequestRecord) -> None:
+    async def _answer(
+        self, exchange: Exchange, body: bytes, holder: Holder, noted: RequestRecord, *, watched: bool
+    ) -> None:
         sink: Sink | None = None
         try:
             asked, sink = await self._reading(exchange, document(body), len(body), holder)
@@ -177,7 +189,7 @@ class TurnEndpoint:
                 require=holder.require | asked.require | required_by_header(exchange),
             )
             turn.commit = self._committing(noted, holder)
-            async with exchange.watch_connection():
+            async with exchange.watch_connection() if watched else contextlib.nullcontext():
                 await turn.run()
             noted.status, noted.error = 200, None
         except SaleError as error:

@@ -256,3 +256,14 @@ def test_events_make_a_lot() -> None:
     told(lot, Judged(outcome=failed), AwardedAgain(failed=failed, bid=bid("a", 2.0)), WorkStarted(agent="a"))
     assert (lot.phase, lot.winner, lot.bids["b"].state) == ("working", "a", "tried and failed")
     assert told(lot, Judged(outcome=Outcome(verdict="success", judged_by="tests"))).verdict == "success"
+
+
+def test_an_award_without_an_auction_is_told_live_as_one() -> None:
+    task = Task(text="Add.")
+    opened = AuctionOpened(auction_id="x", task=task, agents=("a", "b"))
+    leads = LeaderFound(leader=bid("b", 1.0), bids=(), refining=(), standing="allowance")
+    lot = told(LiveAuction(id="x"), opened, leads)
+    assert lot.said == "No agent is asked for a bid."
+    assert {one.state for one in lot.bids.values()} == {"was not asked for a bid"}
+    lot = told(LiveAuction(id="y"), opened, BiddingOpened(agents=("a", "b")), replace(leads, standing="no-bids"))
+    assert lot.said == "No agent made a bid."

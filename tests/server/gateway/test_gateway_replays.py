@@ -111,9 +111,9 @@ def test_each_key_of_the_gateway_has_its_own_and_a_long_one_is_refused(opening: 
     with opening(only="good") as gateway:
         assert gateway.store is not None
         secrets = [gateway.do(gateway.store.create_key(name))[0] for name in ("a", "b")]
+        body = {"model": "only", "messages": HELLO}
         for secret in secrets:
             headers = {"authorization": f"Bearer {secret}", "idempotency-key": "one"}
-            body = {"model": "only", "messages": HELLO}
             answer = httpx2.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=HANG)
             assert answer.status_code == 200
         headers = {"authorization": f"Bearer {secrets[0]}", "idempotency-key": "x" * 256}

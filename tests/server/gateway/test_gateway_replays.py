@@ -45,7 +45,7 @@ def test_the_same_request_has_the_same_answer_and_is_paid_for_once(opening: Open
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
     assert [line.work_dollars > 0.0 for line in lines] == [True, False]
-    assert lines[1].auction_dollars == 0.0
+    assert (lines[1].auction_dollars, lines[1].largest_dollars, lines[1].model) == (0.0, 0.0, "sale")
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
 
 

@@ -133,7 +133,7 @@ class TurnEndpoint:
             return
         if claim is not None and claim.replay is not None:
             await send_again(exchange, claim.replay)
-            noted.status, noted.error = 200, None
+            noted.status, noted.error, noted.model = 200, None, claim.model
             await self._state.store.note(noted.line(holder, lambda _: 0.0))
             return
         handle = self._state.handle
@@ -143,7 +143,8 @@ class TurnEndpoint:
             await self._answer(exchange, body, holder, noted, watched=claim is None)
         finally:
             if claim is not None:
-                self._state.replays.settle(claim, whole=noted.error is None)
+                model = noted.turn.asked.model if noted.turn else ""
+                self._state.replays.settle(claim, model, whole=noted.error is None)
             await handle.leave()
             # Of the floor it began on: a new one may know other agents.
             price = handle.incumbent.price

@@ -66,6 +66,8 @@ class KeyClaim:
     at: float = field(default_factory=time.monotonic)
     answer: KeptAnswer | None
     """`None` once it is too large, or others needed its room."""
+    model: str = ""
+    """That the request names, for the ledger's lines of its replays."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -121,8 +123,9 @@ class Replays:
         exchange.record(answer.take)
         return found
 
-    def settle(self, claim: KeyClaim, *, whole: bool) -> None:
-        """The claimed request has ended: its answer is kept if it is whole, else the key is free again."""
+    def settle(self, claim: KeyClaim, model: str, *, whole: bool) -> None:
+        """The claimed request, of a model, has ended: its answer is kept if it is whole, else the key is free again."""
+        claim.model = model
         if not whole:
             del self._claims[claim.place]
         elif claim.answer is not None and claim.answer.size > MAX_ANSWER_BYTES:

@@ -210,9 +210,23 @@ class CapError(AuctionError):
 
 
 class NoBidsError(AuctionError):
-    """Every agent dropped out; `reasons` of each are in the message."""
+    """Every agent dropped out; the reasons of each are in the message, and the cost of the auction in the hint.
+
+    Attributes:
+        dollars: Spent on the auction; `None` where that is not known.
+    """
 
     code = "auction.no_bids"
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "", dollars: float | None = None) -> None:
+        if dollars is not None and not hint:
+            hint = f"The auction cost ${dollars:.6f}. `sale doctor` checks every agent."
+        super().__init__(message, where=where, hint=hint)
+        self.dollars = dollars
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As every error, with its dollars."""
+        return (*super().__reduce__(), {"dollars": self.dollars})
 
 
 class ExecutionError(SaleError):

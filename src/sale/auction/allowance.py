@@ -157,6 +157,10 @@ class Allowance:
         self._reserved += outlook.most
         return True
 
+    def explain_refusal(self, outlook: Outlook) -> Literal["allowance", "not-worth-it"]:
+        """Return why `reserve` has refused an auction: the balance, or what it is expected to bring."""
+        return "allowance" if outlook.most > self.balance else "not-worth-it"
+
     def settle(self, outlook: Outlook, dollars: float, *, whole: bool = True) -> None:
         """An auction that was held has cost so much.
 

@@ -26,6 +26,7 @@ from sale.auction.events import (
     LeaderFound,
     Observer,
     ShortlistMade,
+    StandingReason,
 )
 from sale.auction.fanout import FanOut, check_fan_out
 from sale.auction.jury import Jury, JuryContext, convene
@@ -131,7 +132,7 @@ class Auctioneer:
 
         Raises:
             CapError: The pool and the rules could exceed the caps; nothing was spent.
-            NoBidsError: Not one agent bid.
+            NoBidsError: Not one agent bid, and the terms do not want an award all the same.
         """
         worst = worst or self.check(task)
         may = worst.fits(self.rules.caps) and self.terms.affordable
@@ -140,12 +141,12 @@ class Auctioneer:
         tracks = await self._tracks(task, ledger)
         running = _RunningAuction(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
         if not may or not self._wanted(tracks):
-            return self._standing(running)
+            return self._standing(running, "not-worth-it" if may else "budget")
         if self.allowance is None:
             return await self._auctioned(running)
         ahead = self._outlook(task, tracks, worst)
         if not self.allowance.reserve(ahead):
-            return self._standing(running)
+            return self._standing(running, self.allowance.explain_refusal(ahead))
         whole = False
         try:
             auction = await self._auctioned(running)
@@ -158,9 +159,10 @@ class Auctioneer:
         """Bids, jury, refinement, award."""
         running.observe(BiddingOpened(agents=tuple(bidder.name for bidder in self.bidders)))
         bids, first = await self._first_bids(running)
+        if not bids and self.terms.must_award:
+            return self._standing(running, "no-bids", first.dropouts)
         if not bids:
-            reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in first.dropouts)
-            raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
+            raise NoBidsError(f"no agent made a bid ({first.reasons})", dollars=running.ledger.settlement.dollars)
         leader = scoring.provisional_winner(bids)
         refinements, late = await self._refine(running, bids, first.votes)
         winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
@@ -240,11 +242,10 @@ class Auctioneer:
             gain = 0.0
         return Outlook(most=min(worst.dollars, rules.caps.dollars), gain=gain)
 
-    def _standing(self, running: _RunningAuction) -> Auction:
-        """An award without an auction.
+    def _standing(self, running: _RunningAuction, reason: StandingReason, dropouts: Sequence[Dropout] = ()) -> Auction:
+        """An award without an auction, or after one without a bid.
 
-        To whoever has the conversation already; else to the best by track records, or to the incumbent where no model
-        tells them.
+        To whoever has the conversation already; else to the best by track records, or to the incumbent without a model.
         """
         bids = self._standing_bids(running.tracks)
         by_agent = {bid.agent: bid for bid in bids}
@@ -254,8 +255,9 @@ class Auctioneer:
             leader = by_agent[incumbent_of(self.bidders, self.rules.incumbent).name]
         else:
             leader = scoring.provisional_winner(self._affordable(bids, running.task))
-        running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=()))
-        return self._awarded(running, bids, leader, _AuctionFindings(leader.agent, keeps=current is not None))
+        running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=(), standing=reason))
+        found = _AuctionFindings(leader.agent, dropouts=self._by_pool(dropouts), keeps=current is not None)
+        return self._awarded(running, bids, leader, found)
 
     async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
         """Return the bidders' records at similar past tasks. A memory that fails costs this knowledge, no more."""

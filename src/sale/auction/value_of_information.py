@@ -143,9 +143,11 @@ def _standing_before(bid: Bid, weights: Weights) -> Bid:
 
 
 def explain_not_held(auction: Auction) -> str | None:
-    """Why there was no auction: it would not have paid, or could not be paid for; `None` if there was one."""
+    """Why there was no auction: it would not have paid, or not be paid for, or had no bid; `None` if there was one."""
     if auction.held:
         return None
+    if auction.dropouts:
+        return "no agent made a bid"
     model = auction.weights.model
     if model is not None and not pays(auction.bids, model):
         return "it would not have paid"

@@ -98,7 +98,7 @@ class AuctionSummary:
     source: str
     started_at: datetime
     bids: int
-    """Strategies on record, first and refined."""
+    """First and refined; 0 where the award was made on track records alone."""
     winner: str | None
     provisional: str | None
     flipped: bool
@@ -182,8 +182,15 @@ class MemoryStats:
     """By status."""
     verdicts: Mapping[str, int]
     """By the latest verdict; auctions without one are left out."""
+    held: int
+    """Auctions of this memory's own in which bids were made."""
+    standing: int
+    """Awards of its own without bids, on track records."""
+    imported: int
+    """Records that came from elsewhere."""
     tasks: int
     strategies: int
+    """Plans, first and refined."""
     evidence: int
     """Lines of what compaction kept of auctions that went."""
     dollars: float

@@ -258,3 +258,14 @@ def test_events_make_a_live_auction() -> None:
     told(live, Judged(outcome=failed), AwardedAgain(failed=failed, bid=bid("a", 2.0)), WorkStarted(agent="a"))
     assert (live.phase, live.winner, live.bids["b"].state) == ("working", "a", "tried and failed")
     assert told(live, Judged(outcome=Outcome(verdict="success", judged_by="tests"))).verdict == "success"
+
+
+def test_an_award_without_an_auction_is_told_live_as_one() -> None:
+    task = Task(text="Add.")
+    opened = AuctionOpened(auction_id="x", task=task, agents=("a", "b"))
+    leads = LeaderFound(leader=bid("b", 1.0), bids=(), refining=(), standing="allowance")
+    live = told(LiveAuction(id="x"), opened, leads)
+    assert live.said == "No agent is asked for a bid."
+    assert {one.state for one in live.bids.values()} == {"was not asked for a bid"}
+    live = told(LiveAuction(id="y"), opened, BiddingOpened(agents=("a", "b")), replace(leads, standing="no-bids"))
+    assert live.said == "No agent made a bid."

@@ -108,7 +108,8 @@ class _Passing:
         basis = b"counted" if self.tally.counted else b"estimate"
         cost = f"{self.dollars:.9f}".encode()
         name = self.agent.name.encode("latin-1", errors="replace")
-        return [(b"x-sale-agent", name), (b"x-sale-cost", cost), (b"x-sale-cost-basis", basis)]
+        named = (b"x-sale-reason", b"named")
+        return [(b"x-sale-agent", name), named, (b"x-sale-cost", cost), (b"x-sale-cost-basis", basis)]
 
 
 class PassThroughEndpoint:

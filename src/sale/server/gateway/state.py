@@ -18,6 +18,7 @@ from sale.server.gateway.agent_minutes import AgentMinutes
 from sale.server.gateway.allowance_sharing import BEAT_SECONDS, AllowanceSharing
 from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
+from sale.server.gateway.replays import Replays
 from sale.server.gateway.session_record import execution_of, ledger_calls
 from sale.server.gateway.sessions import NOBODY, ActiveSessions
 from sale.server.gateway.shadow import WATCH_SECONDS, Shadow
@@ -77,6 +78,7 @@ class GatewayState:
         self.hub = hub
         self.handle = MarketHandle(market)
         self.dialects = Dialects()
+        self.replays = Replays()
         self.minutes = AgentMinutes(store.rates)
         self.leaving = False
         """True where the server takes new work no longer than a balancer needs to notice."""

@@ -39,6 +39,7 @@ GROUPS: Final[dict[Grouping, tuple[Column[str], ...]]] = {
     "key": (requests.c.key_id,),
     "session": (requests.c.session_id, requests.c.key_id),  # each key names its sessions itself
     "path": (requests.c.path,),
+    "model": (requests.c.model,),
 }
 ERROR: Final = 400
 PUT_REQUESTS: Final = Upsert(requests)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale import Price, Task
+from sale import Call, Execution, Price, Task, Usage
 from sale.agents.contractor import Contractor
 from sale.agents.repair import Workbench
-from sale.agents.samples import decided, keys_of, most_agreed
+from sale.agents.samples import best_of, decided, keys_of, most_agreed
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
 from sale.errors import ConfigError
@@ -123,6 +123,21 @@ async def test_samples_share_the_time() -> None:
     agent._settings = agent._settings.model_copy(update={"seconds": 1e-9})  # over as soon as the first is in
     await agent.execute(Task(text="Where?"), None)
     assert model.samples == [0]
+
+
+async def test_all_samples_are_on_the_bill_and_took_their_time() -> None:
+    answers = ["b", "a", "a"]
+
+    async def work(number: int, seconds: float) -> Execution:
+        call = Call(stage="execute", agent="s", usage=Usage(), dollars=0.1 * (number + 1), seconds=2.0)
+        return Execution(
+            agent="s", answer=answers[number], mode="direct", followed_strategy=False, calls=(call,), seconds=2.0
+        )
+
+    done = await best_of(work, Task(text="Where?"), 3, None, 60.0)
+    assert done.answer == "a"
+    assert [call.dollars for call in done.calls] == pytest.approx([0.1, 0.2, 0.3])
+    assert done.seconds == 6.0
 
 
 def test_a_tool_loop_has_no_samples() -> None:

@@ -67,6 +67,9 @@ def test_it_is_clear_who_is_the_cheapest_that_is_as_good_once_it_is() -> None:
     assert agents_clear(np.stack([poor, good, good], axis=1), dollars, 0.05) == 1
     assert agents_clear(np.stack([good, good, good], axis=1), dollars, 0.05) == 0
     assert agents_clear(np.stack([poor, good, good], axis=1)[:10], dollars[:10], 0.05) is None
+    nearly = np.where(np.arange(400) % 40 == 0, 0.0, 1.0)
+    found = agents_clear(np.stack([nearly, good, good], axis=1), dollars, 0.05)
+    assert found is None, "the cheapest is neither clearly worse nor clearly as good"
     assert agents_clear(np.zeros((0, 2)), np.zeros((0, 2)), 0.05) is None
 
 

@@ -211,5 +211,5 @@ def test_work_is_expected_to_cost_what_it_did_at_like_tasks_and_the_mean_where_l
     mean, prior = expected_work(MODEL, "nobody", 0.1), MODEL.prior_evidence
     nothing = TrackRecord(agent="nobody", successes=1.0, failures=1.0)
     assert expected_work(MODEL, "nobody", 0.1, nothing) == pytest.approx(mean)
-    dear = TrackRecord(agent="nobody", successes=prior, failures=0.0, spent=prior * 3 * mean, costed=prior)
-    assert expected_work(MODEL, "nobody", 0.1, dear) == pytest.approx(2 * mean)
+    dear = TrackRecord(agent="nobody", successes=prior, failures=2.0, spent=prior * 3 * mean, costed=prior)
+    assert expected_work(MODEL, "nobody", 0.1, dear) == pytest.approx(2 * mean), "work of unknown cost counts for none"

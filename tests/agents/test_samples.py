@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -17,7 +18,9 @@ from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
 from sale.errors import ConfigError
 from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
+from sale.models.protocol import GenerationRequest
 from sale.models.scripted import ScriptedModel
+from sale.types import Prompt
 from tests.support.endpoint import Endpoint
 
 PRICE = Price(input=1.0, output=1.0, blended=1.0)
@@ -109,6 +112,15 @@ async def test_samples_are_drawn_with_a_temperature_and_a_seed() -> None:
         await agent.aclose()
         asked = [(one.body["temperature"], one.body.get("seed")) for one in endpoint.requests()]
     assert asked == [(0.0, None), (0.7, 1)], "two alike are enough of three"
+
+
+@pytest.mark.parametrize(("own", "drawn"), [(0.0, 0.7), (0.5, 0.7), (1.25, 1.25)])
+def test_a_sample_is_drawn_at_no_lower_temperature_than_the_agents_own(own: float, drawn: float) -> None:
+    options = SamplingOptions(temperature=own)
+    request = GenerationRequest(Prompt(system="", user="Where?", template=""), max_tokens=5)
+    assert options.settings(request).get("temperature") == own
+    assert options.settings(replace(request, sample=3)).get("temperature") == drawn
+    assert options.settings(replace(request, sample=3)).get("seed") == 3
 
 
 @given(st.lists(st.sampled_from(["", "x", "y", "z"]), min_size=1, max_size=4), st.integers(0, 3))

@@ -25,8 +25,10 @@ from sale.types import (
     Call,
     Caps,
     Execution,
+    Exploration,
     Outcome,
     Price,
+    Refinement,
     SuccessModel,
     Task,
     TrackRecord,
@@ -217,6 +219,16 @@ class TestWhatAnAuctionBrought:
         assert told.gain == pytest.approx((by_agent["dear"] - by_agent["cheap"]) / 1e6)
         assert "it moved the task from dear to cheap" in told.describe(str)
         assert "less" in replace(told, gain=-1.0).describe(str)
+
+        drawn = Exploration(best="dear", propensities={"dear": 0.9, "cheap": 0.1}, extra_dollars=0.0, lost_success=None)
+        measure = value_of_information.measure_benefit
+        assert measure(replace(auction, exploration=drawn)) is None, "the award explored"
+        assert measure(replace(auction, exploration=replace(drawn, best="cheap"))) == told
+        (dear,) = (bid for bid in auction.bids if bid.agent == "dear")
+        refined = Refinement(agent="dear", pairs=(), bid=replace(dear, value=dear.value - 1000.0))
+        later = measure(replace(auction, refinements=(refined,)))
+        assert later is not None
+        assert later.gain == pytest.approx(told.gain + 0.001), "against what the other agent bid last"
 
 
 def test_each_auction_has_an_id_of_its_own_and_everybody_may_bid() -> None:

@@ -248,6 +248,15 @@ def test_feedback_that_is_wrong(gateway: Gateway, body: dict[str, Any], status: 
     assert judge(gateway, **body).status_code == status
 
 
+def test_feedback_on_an_auction_must_know_the_whole_of_its_id(opening: Opening) -> None:
+    """The beginning of one is enough for whoever runs the memory, and could be guessed by others."""
+    with opening(only="good") as gateway:
+        auction = ask(gateway, HELLO).headers["x-sale-auction"]
+        assert judge(gateway, auction_id=auction, verdict="success").status_code == 200
+        assert judge(gateway, auction_id=auction[:16], verdict="failure").status_code == 404
+        assert record(gateway, auction).outcomes[-1].outcome.verdict == "success"
+
+
 def test_half_of_the_score_is_a_success(opening: Opening) -> None:
     with opening(only="good") as gateway:
         first = ask(gateway, HELLO)

@@ -84,7 +84,7 @@ def test_a_task_for_which_no_agent_is_called_is_neither_solved_nor_paid_for() ->
 
 
 def test_a_run_that_fails_where_no_dearer_agent_solves_the_task_did_not_need_one() -> None:
-    """Who follows a refined plan may fail at what it solves by itself."""
+    """An agent that follows a refined plan may fail at what it solves by itself."""
     followed, alone = table([[0, 0, 0]] * 3), table([[1, 0, 0], [1, 0, 1], [1, 1, 0]])
     found = escalation(settle((followed, choose([0, 0, 0], 3))), alone, FAST)
     assert found.exact.value == 1.0

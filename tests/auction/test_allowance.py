@@ -347,6 +347,8 @@ def test_tools_count_as_tokens_of_nobody_and_cost_the_same_whoever_uses_them() -
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
     allowance.record_work([work, replace(work, usage=Usage(), dollars=0.5, tool="search")], incumbent)
     assert allowance.earned == pytest.approx(0.1 * 10.5)
+    allowance.record_work([replace(work, dollars=0.25, tool="reader")], incumbent)
+    assert allowance.earned == pytest.approx(0.1 * 10.75), "whatever tokens it names"
     assert allowance.spent == 0.0
 
 

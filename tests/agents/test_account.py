@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
-from sale import Contractor, Price, Settlement, Task, ToolInfo
+from sale import Call, Contractor, Price, Settlement, Task, ToolInfo
 from sale.agents.account import NO_BUDGET, ExecutionAccount, max_dollars
 from sale.agents.protocol import Tool
 from sale.agents.repair import Workbench
@@ -141,6 +141,12 @@ class TestBill:
         with_tools = always_largest("b", replace(PRICE, input=100.0), [done])
         assert with_tools.dollars - bare.dollars == pytest.approx(done.calls[0].dollars)
         assert done.calls[0].dollars > 0.01
+
+    def test_tools_come_on_top_of_a_price_for_a_task(self) -> None:
+        call = Call(stage="execute", agent="a", usage=Usage(), dollars=0.125, seconds=0.0, tool="search")
+        done = Execution(agent="a", answer="x", mode="tools", followed_strategy=False, calls=(call,))
+        found = always_largest("large", PRICE, [done], per_task=0.5)
+        assert (found.dollars, found.basis) == (0.625, "its price for a task")
 
     def test_prices_come_from_the_settings(self) -> None:
         text = (

@@ -326,6 +326,20 @@ async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded(attem
         assert auction.winner.agent == winner
 
 
+async def test_while_overdrawn_no_award_explores_an_agent_dearer_than_the_incumbent() -> None:
+    made = pool(incumbent="middle")
+    made = replace(made, rules=replace(made.rules, explore=1.0))
+    assert made.allowance is not None
+    awarded: dict[float, set[str]] = {0.0: set(), 1.0: set()}
+    for owed, winners in awarded.items():
+        made.allowance.spent = owed
+        for number in range(40):
+            auction = await made.hold(f"test {number}", Task(text="hi"), Ledger(caps=made.rules.caps), lambda _: None)
+            assert not auction.held
+            winners.add(auction.winner.agent)
+    assert awarded == {0.0: {"cheap", "middle", "dear"}, 1.0: {"cheap", "middle"}}
+
+
 def test_work_that_was_done_once_more_earns_nothing_and_is_spent() -> None:
     price = Price(input=10.0, output=10.0, blended=10.0)
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)

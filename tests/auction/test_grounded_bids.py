@@ -327,7 +327,6 @@ class TestWorstCase:
         assert auction.settlement.usage.total <= worst.tokens
         assert auction.settlement.dollars <= worst.dollars
 
-
     def test_what_was_found_is_judged_once(self) -> None:
         """Refinement changes plans alone, so a juror that reads evidence is not asked again."""
         pool = [Librarian(f"a{number}", "the gold", dollars=1.0 + number) for number in range(3)]

@@ -247,7 +247,7 @@ class Searcher:
     def __init__(self, fault: Exception | None = None) -> None:
         self._fault = fault
 
-    async def look(self, task: Task, /) -> Look:  # noqa: ARG002  whatever is looked for
+    async def look(self, task: Task, /) -> Look:
         if self._fault is not None:
             raise self._fault
         call = Call(stage="look", agent=self.name, usage=Usage(), dollars=0.004, seconds=0.0, tool="search")

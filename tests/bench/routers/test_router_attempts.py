@@ -119,6 +119,8 @@ def test_a_plan_that_believes_too_much_of_a_check_pays_for_what_the_check_is() -
     misled = follow_attempts(prospects, completed, checked, 10.0, 2, strict, CheckErrors())
     assert (warned.dollars.tolist(), warned.success.tolist()) == ([1.0], [0.9])
     assert misled.dollars == pytest.approx([1.1])
+    paid = follow_attempts(prospects, completed, checked, 10.0, 2, CheckErrors(dollars=0.05))
+    assert paid.dollars == pytest.approx([0.1 + 0.05 + 0.5 * 1.0]), "the last work is not checked"
 
 
 def test_the_worth_is_as_little_as_matches_the_best_agent() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,9 @@ from hypothesis import strategies as st
 
 from sale import config
 from sale.agents.admission import Admission
+from sale.agents.protocol import Agent
+from sale.auction.protocols import Juror
+from sale.auction.questions import Seat
 from sale.errors import ConfigError, RequirementError
 from sale.types.labels import MAX_CHARACTERS, MAX_NEEDS, NOTHING_REQUIRED, Labels, Requirements, read_labels
 
@@ -117,6 +122,26 @@ class TestSettings:
         assert admission.filter_agents([], Requirements.parse("region=ca")) == []
         with pytest.raises(RequirementError, match="no agent has region=ca"):
             admission.filter_agents(["eu"], Requirements.parse("region=ca"))
+
+    def test_of_agents_jurors_and_seats_those_are_left_that_may_see_the_text(self) -> None:
+        jurors = "".join(
+            f'[[jurors]]\nname = "asks-{name}"\nkind = "question"\nagent = "{name}"\n' for name in ("eu", "us")
+        )
+        admission = Admission.of(config.parse(self.POOL + jurors))
+        pool = [SimpleNamespace(name=name) for name in ("eu", "us", "unlabelled")]
+        seats = [SimpleNamespace(name=name) for name in ("asks-eu", "asks-us")]
+
+        def names(required: Requirements) -> list[list[str]]:
+            found = admission.select(
+                cast("list[Agent]", pool), cast("list[Juror]", pool), cast("list[Seat]", seats), required
+            )
+            return [[one.name for one in part] for part in found]
+
+        assert names(Requirements.parse("region=us")) == [["us"], ["us"], ["asks-us"]]
+        everything = ["eu", "us", "unlabelled"]
+        assert names(NOTHING_REQUIRED) == [everything, everything, ["asks-eu", "asks-us"]]
+        with pytest.raises(RequirementError):
+            names(Requirements.parse("region=mars"))
 
     @pytest.mark.parametrize(
         ("more", "fault"),

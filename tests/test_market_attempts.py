@@ -16,7 +16,7 @@ from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
 from sale.server.progress import describe_event
-from sale.types import Call, CheckErrors, Result, Settlement, SuccessModel, Training, Usage
+from sale.types import Call, CheckErrors, Outcome, Result, Settlement, SuccessModel, Training, Usage
 
 WORTH = 1_000.0
 
@@ -225,6 +225,21 @@ async def test_the_memory_says_by_which_weights(tmp_path: Path) -> None:
     assert before.weights.source == again.weights.source == "default"
     assert after.weights == kept.weights
     assert (before.winner.agent, after.winner.agent) == ("small", "large")
+
+
+async def test_what_judging_took_is_on_the_bill_of_every_attempt() -> None:
+    class Charging:
+        async def verify(self, task: Task, answer: str) -> Outcome:
+            call = Call(stage="verify", agent="judge", usage=Usage(), dollars=0.25, seconds=0.0)
+            found = await Check(is_right).verify(task, answer)
+            return replace(found, calls=(call,))
+
+    pool = [agent("small", 1.0, "right"), agent("large", 1.0, "wrong")]
+    async with Market(pool, rules=AuctionRules(allowance=0.1, attempts=2, incumbent="large")) as market:
+        result = await market.run("Do it.", verifier=Charging())
+    work = sum(call.dollars for one in (*result.attempts, result) for call in one.execution.calls)
+    assert len(result.attempts) == 1
+    assert result.settlement.work_dollars == pytest.approx(work + 0.5)
 
 
 async def test_an_allowance_is_earned_by_work_and_by_what_the_memory_knows_of_the_last_day(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ class TestUsageAndPrice:
         rate = Price(input=1.0, output=10.0, blended=999.0)
         assert rate.dollars(Usage(input_tokens=500_000, output_tokens=100_000)) == pytest.approx(0.5 + 1.0)
 
+    def test_no_more_is_read_from_a_cache_than_was_read_at_all(self) -> None:
+        """Some endpoints count more cached tokens than tokens; the rest of the input must not be paid back for them."""
+        rate = Price(input=4.0, output=10.0, blended=5.5, cached=1.0)
+        assert rate.dollars(Usage(input_tokens=1000, output_tokens=100), cached=5000) == pytest.approx(0.002)
+
     @pytest.mark.parametrize("bad", [-0.01, math.nan, math.inf, -math.inf])
     @pytest.mark.parametrize("field", ["input", "output", "blended"])
     def test_a_price_is_a_finite_number_from_zero_up(self, field: str, bad: float) -> None:

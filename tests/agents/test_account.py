@@ -12,8 +12,8 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
-from sale import Contractor, Price, Settlement, Task, ToolInfo
-from sale.agents.account import NO_BUDGET, ExecutionAccount
+from sale import Call, Contractor, Price, Settlement, Task, ToolInfo
+from sale.agents.account import NO_BUDGET, ExecutionAccount, max_dollars
 from sale.agents.protocol import Tool
 from sale.agents.repair import Workbench
 from sale.agents.tools.python import PythonTool
@@ -142,6 +142,12 @@ class TestBill:
         assert with_tools.dollars - bare.dollars == pytest.approx(done.calls[0].dollars)
         assert done.calls[0].dollars > 0.01
 
+    def test_tools_come_on_top_of_a_price_for_a_task(self) -> None:
+        call = Call(stage="execute", agent="a", usage=Usage(), dollars=0.125, seconds=0.0, tool="search")
+        done = Execution(agent="a", answer="x", mode="tools", followed_strategy=False, calls=(call,))
+        found = always_largest("large", PRICE, [done], per_task=0.5)
+        assert (found.dollars, found.basis) == (0.625, "its price for a task")
+
     def test_prices_come_from_the_settings(self) -> None:
         text = (
             '[[agents]]\nname = "a"\nendpoint = "http://x"\nmodel = "m"\nprice = 1.0\n'
@@ -253,6 +259,49 @@ class TestBudget:
         account.record_call(Usage(), 0.0)
         with pytest.raises(SpentError, match="the budget of 1 calls is used up"):
             account.allow()
+
+    async def test_a_tool_is_charged_once(self) -> None:
+        lookup = Lookup(Fee(per_call=0.25))
+        account = ExecutionAccount("a", PRICE, Budget(dollars=1.0))
+        tool = account.meter(lookup)
+        for _ in range(3):
+            await tool.run("x")
+        account.allow(dollars=0.25)
+        with pytest.raises(SpentError, match="the budget of 1 dollars is used up"):
+            account.allow(dollars=0.5)
+
+    @pytest.mark.parametrize("budget", [Budget(tokens=128), Budget(dollars=0.000128)])
+    def test_there_is_room_for_no_more_than_earlier_calls_have_left(self, budget: Budget) -> None:
+        account = ExecutionAccount("a", PRICE, budget)
+        account.record_call(Usage(input_tokens=60, output_tokens=4), 0.1)
+        assert account.limit_tokens(1000) in {63, 64}
+        account.record_call(Usage(input_tokens=60, output_tokens=40), 0.1)
+        assert account.limit_tokens(1000) == 1
+
+    def test_a_call_without_an_answer_does_not_say_how_long_a_round_takes(self) -> None:
+        account = ExecutionAccount("a", PRICE, Budget(seconds=3600.0))
+        account.record_call(Usage(), 3000.0, error="call.timeout: no answer")
+        assert not account.closing
+        account.record_call(Usage(), 3000.0)
+        assert account.closing
+
+    @pytest.mark.parametrize(
+        ("budget", "most"),
+        [
+            (Budget(tokens=1_000_000), 4.0),
+            (Budget(dollars=0.5), 0.5),
+            (Budget(tokens=1_000_000, dollars=0.5), 0.5),
+            (Budget(tokens=1_000, dollars=0.5), 0.004),
+        ],
+    )
+    def test_an_execution_costs_at_most_what_the_tighter_limit_allows(self, budget: Budget, most: float) -> None:
+        """Each token may be of the dearer kind."""
+        written = Price(input=1.0, output=4.0, blended=1.75)
+        read = Price(input=4.0, output=1.0, blended=3.25)
+        assert [max_dollars(budget, price) for price in (written, read)] == pytest.approx([most, most])
+
+    def test_an_execution_without_a_budget_may_cost_anything(self) -> None:
+        assert max_dollars(Budget(seconds=1.0, calls=1), PRICE) is None
 
 
 async def test_a_real_program_is_paid_by_the_second() -> None:

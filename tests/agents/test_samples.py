@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale import Price, Task
+from sale import Call, Execution, Price, Task, Usage
 from sale.agents.contractor import Contractor
 from sale.agents.repair import Workbench
-from sale.agents.samples import decided, keys_of, most_agreed
+from sale.agents.samples import best_of, decided, keys_of, most_agreed
 from sale.agents.tools.sandbox import find_sandbox
 from sale.config import AgentSettings
 from sale.errors import ConfigError
 from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
+from sale.models.protocol import GenerationRequest
 from sale.models.scripted import ScriptedModel
+from sale.types import Prompt
 from tests.support.endpoint import Endpoint
 
 PRICE = Price(input=1.0, output=1.0, blended=1.0)
@@ -111,6 +114,15 @@ async def test_samples_are_drawn_with_a_temperature_and_a_seed() -> None:
     assert asked == [(0.0, None), (0.7, 1)], "two alike are enough of three"
 
 
+@pytest.mark.parametrize(("own", "drawn"), [(0.0, 0.7), (0.5, 0.7), (1.25, 1.25)])
+def test_a_sample_is_drawn_at_no_lower_temperature_than_the_agents_own(own: float, drawn: float) -> None:
+    options = SamplingOptions(temperature=own)
+    request = GenerationRequest(Prompt(system="", user="Where?", template=""), max_tokens=5)
+    assert options.settings(request).get("temperature") == own
+    assert options.settings(replace(request, sample=3)).get("temperature") == drawn
+    assert options.settings(replace(request, sample=3)).get("seed") == 3
+
+
 @given(st.lists(st.sampled_from(["", "x", "y", "z"]), min_size=1, max_size=4), st.integers(0, 3))
 def test_what_is_decided_stays_so_whatever_comes(keys: list[str], more: int) -> None:
     """Against every way it could go on."""
@@ -123,6 +135,21 @@ async def test_samples_share_the_time() -> None:
     agent._settings = agent._settings.model_copy(update={"seconds": 1e-9})  # over as soon as the first is in
     await agent.execute(Task(text="Where?"), None)
     assert model.samples == [0]
+
+
+async def test_all_samples_are_on_the_bill_and_took_their_time() -> None:
+    answers = ["b", "a", "a"]
+
+    async def work(number: int, seconds: float) -> Execution:
+        call = Call(stage="execute", agent="s", usage=Usage(), dollars=0.1 * (number + 1), seconds=2.0)
+        return Execution(
+            agent="s", answer=answers[number], mode="direct", followed_strategy=False, calls=(call,), seconds=2.0
+        )
+
+    done = await best_of(work, Task(text="Where?"), 3, None, 60.0)
+    assert done.answer == "a"
+    assert [call.dollars for call in done.calls] == pytest.approx([0.1, 0.2, 0.3])
+    assert done.seconds == 6.0
 
 
 def test_a_tool_loop_has_no_samples() -> None:

@@ -326,6 +326,20 @@ async def test_while_overdrawn_nobody_dearer_than_the_incumbent_is_awarded(attem
         assert auction.winner.agent == winner
 
 
+async def test_while_overdrawn_no_award_explores_an_agent_dearer_than_the_incumbent() -> None:
+    made = pool(incumbent="middle")
+    made = replace(made, rules=replace(made.rules, explore=1.0))
+    assert made.allowance is not None
+    awarded: dict[float, set[str]] = {0.0: set(), 1.0: set()}
+    for owed, winners in awarded.items():
+        made.allowance.spent = owed
+        for number in range(40):
+            auction = await made.hold(f"test {number}", Task(text="hi"), Ledger(caps=made.rules.caps), lambda _: None)
+            assert not auction.held
+            winners.add(auction.winner.agent)
+    assert awarded == {0.0: {"cheap", "middle", "dear"}, 1.0: {"cheap", "middle"}}
+
+
 def test_work_that_was_done_once_more_earns_nothing_and_is_spent() -> None:
     price = Price(input=10.0, output=10.0, blended=10.0)
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
@@ -347,7 +361,32 @@ def test_tools_count_as_tokens_of_nobody_and_cost_the_same_whoever_uses_them() -
     work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
     allowance.record_work([work, replace(work, usage=Usage(), dollars=0.5, tool="search")], incumbent)
     assert allowance.earned == pytest.approx(0.1 * 10.5)
+    allowance.record_work([replace(work, dollars=0.25, tool="reader")], incumbent)
+    assert allowance.earned == pytest.approx(0.1 * 10.75), "whatever tokens it names"
     assert allowance.spent == 0.0
+
+
+def test_what_the_incumbent_would_have_read_from_its_cache_earns_what_that_costs() -> None:
+    incumbent = Price(input=10.0, output=10.0, blended=10.0, cached=1.0)
+    work = call("cheap", Usage(input_tokens=1_000_000), 1.0)
+    allowance = Allowance(share=0.1)
+    allowance.record_work([work], incumbent, cached=900_000)
+    assert allowance.earned == pytest.approx(0.1 * (1.0 + 0.9))
+
+
+def test_an_auction_that_broke_off_says_nothing_of_the_cost_of_others() -> None:
+    one = Outlook(most=1.0, gain=0.3)
+    for whole in (False, True):
+        allowance = Allowance(share=1.0, earned=100.0)
+        assert allowance.reserve(one)
+        allowance.settle(one, 0.9, whole=whole)
+        assert allowance.spent == 0.9
+        assert allowance.reserve(one) == (not whole), "it is not expected to bring as much as that one has cost"
+
+
+def test_of_agents_as_dear_as_each_other_the_incumbent_is_the_same_in_any_order() -> None:
+    pool = [contractor("b", price=1.0), contractor("a", price=1.0), contractor("c", price=0.1)]
+    assert incumbent_of(pool).name == incumbent_of(pool[::-1]).name == "b"
 
 
 def test_work_is_expected_by_length_and_tools_until_like_work_is_known() -> None:
@@ -356,7 +395,7 @@ def test_work_is_expected_by_length_and_tools_until_like_work_is_known() -> None
     assert prior_tokens(long) == ANSWER_TOKENS + 1000
     assert prior_tokens(long, looping=True) > 10 * prior_tokens(long)
     fresh = bid("small", 1.0)
-    known = replace(fresh, track=TrackRecord(agent="small", successes=1.0, failures=0.0, spent=5_000.0, costed=1.0))
+    known = replace(fresh, track=TrackRecord(agent="small", successes=2.0, failures=3.0, spent=5_000.0, costed=1.0))
     linear = weights()
     assert work_ahead([fresh], linear, 1000)["small"] == pytest.approx(0.001)
     expected = (PRIOR_TASKS * 0.001 + 0.005) / (PRIOR_TASKS + 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sale.auction import scoring
 from sale.auction.attempt_order import MAX_AGENTS, best_plans, check_pays, first_to_try, next_to_try, update_bid
 from sale.auction.difficulty import PLACES, SHARES, spread_by_difficulty, update_by_failures
-from sale.types import Bid, CheckErrors, Strategy, SuccessModel, Weights
+from sale.types import Bid, CheckErrors, Score, Strategy, SuccessModel, Weights
 
 
 def model(worth: float = 100.0, difficulty: float = 0.0) -> SuccessModel:
@@ -123,6 +124,18 @@ def test_failures_of_others_are_weighed_as_a_simulation_says() -> None:
 def test_an_agent_that_bid_twice_tries_once_with_its_better_bid() -> None:
     worse, better, other = bid("a", 0.2, 10.0), bid("a", 0.9, 10.0), bid("b", 0.5, 49.0)
     assert first_to_try([worse, better, other], model(), 3) is better
+
+
+@pytest.mark.parametrize("found", [model(), None])
+def test_a_bid_that_no_juror_scored_is_not_the_next_to_try(found: SuccessModel | None) -> None:
+    weights = Weights(cost=1.0, entropy=0.0, jurors={"j": 1.0}, model=found)
+    guessed = Score(juror="j", bidder="a", value=2.5, imputed=True, note="call.timeout: no answer")
+    failed, unread, read = bid("first", 0.5, 10.0), bid("a", 0.9, 1.0), bid("b", 0.6, 10.0)
+    unread = replace(unread, scores=(guessed,))
+    following = next_to_try([failed, unread, read], ["first"], weights, 2)
+    assert following is not None
+    assert following.agent == "b"
+    assert next_to_try([failed, unread], ["first"], weights, 2) is None
 
 
 def test_nobody_is_no_plan() -> None:

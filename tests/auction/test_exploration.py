@@ -57,6 +57,18 @@ def test_what_exploring_costs_is_bounded_and_said() -> None:
     assert explored(bids(), {"small": 0.2}, share=0.5).propensities["middle"] == 1.0
 
 
+def test_who_costs_just_as_much_more_as_may_be_is_tried() -> None:
+    edge = explored(bids(), WORK | {"large": 0.75, "middle": 0.25}, share=0.3, most_dollars=0.5)
+    assert edge.propensities["large"] == pytest.approx(0.1)
+
+
+def test_an_agent_that_bid_twice_is_tried_with_its_better_bid() -> None:
+    _, middle, large = bids()
+    refined = replace(large, cost=1.5, chance=0.7)
+    for others in ([large, refined], [refined, large]):
+        assert explore(middle, others, WORK, share=0.2).lost_success == pytest.approx(0.1 * (0.6 - 0.7))
+
+
 @given(
     st.lists(st.floats(-5, 5), min_size=1, max_size=6),
     st.floats(0, 1),
@@ -81,7 +93,8 @@ def test_the_draw_follows_the_propensities_and_its_seed() -> None:
     names = [draw(p, f"auction {number}") for number in range(4000)]
     assert names.count("a") / 4000 == pytest.approx(0.7, abs=0.03)
     assert "b" not in names
-    assert draw(p, "x") == draw(dict(reversed(p.items())), "x")
+    for number in range(50):
+        assert draw(p, str(number)) == draw(dict(reversed(p.items())), str(number))
     assert draw({"a": 1.0 - 1e-17, "b": 0.0}, "y") == "a"
 
 

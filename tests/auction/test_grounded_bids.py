@@ -329,8 +329,21 @@ class TestWorstCase:
         assert auction.settlement.usage.total <= worst.tokens
         assert auction.settlement.dollars <= worst.dollars
 
+    def test_what_was_found_is_judged_once(self) -> None:
+        """Refinement changes plans alone, so a juror that reads evidence is not asked again."""
+        pool = [Librarian(f"a{number}", "the gold", dollars=1.0 + number) for number in range(3)]
+        paid = Reader(price=Price(input=1.0, output=1.0, blended=1.0))
+        once, again = (
+            fan_out(pool, (), TASK, AuctionRules(), [Seat(respondent=paid, reads=reads)]).calls
+            for reads in ("evidence", "bid")
+        )
+        assert again == once + 2
+
 
 class TestExcerpt:
+    def test_of_equals_the_first_is_quoted(self) -> None:
+        assert excerpt("Gold is here. Gold is there.", "Where is gold?", words=3) == "Gold is here.…"
+
     def test_it_begins_with_the_sentence_that_answers(self) -> None:
         text = "The bridge is old. It was built in 1904 by Ada Stone. Nobody knows why. " + "More words here. " * 40
         assert excerpt(text, "Who built the bridge, and was Ada Stone there?", words=12).startswith("The bridge is old")

@@ -23,7 +23,7 @@ from sale.errors import (
     SourcesError,
     UnreachableError,
 )
-from sale.types import Caps, Price, Prompt, Reply, Task, Usage
+from sale.types import Call, Caps, Price, Prompt, Reply, Task, Usage
 from tests.support.scripted import Watch
 
 PROMPT = Prompt(system="sys", user="ask me", template="bid@12345678")
@@ -274,3 +274,37 @@ class TestLooks:
             await task
         assert [(call.stage, call.error) for call in ledger.settlement.calls] == [("look", "call: cancelled")]
         assert ledger.at_most == pytest.approx(0.3)
+
+
+class Searcher:
+    """An agent with something to look into; a look costs less than it could."""
+
+    name = "a"
+    looks = 1
+    look_dollars = 0.01
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self._fault = fault
+
+    async def look(self, task: Task, /) -> Look:
+        if self._fault is not None:
+            raise self._fault
+        call = Call(stage="look", agent=self.name, usage=Usage(), dollars=0.004, seconds=0.0, tool="search")
+        return Look(evidence=(), calls=(call,))
+
+
+class TestCostsOfLooks:
+    async def test_a_look_is_settled_at_what_it_cost(self) -> None:
+        ledger = Ledger(caps=Caps(dollars=0.015))
+        for _ in range(2):
+            await ledger.look(Searcher(), Task(text="find it"), seconds=5.0)
+        assert free(ledger)
+        assert ledger.at_most == pytest.approx(0.008)
+        with pytest.raises(CapError, match=r"to 0\.018 dollars"):
+            await ledger.look(Searcher(), Task(text="find it"), seconds=5.0)
+
+    async def test_a_look_that_failed_may_have_cost_all_it_could(self) -> None:
+        ledger = Ledger(caps=Caps())
+        with pytest.raises(CallError, match="ValueError: gone"):
+            await ledger.look(Searcher(ValueError("gone")), Task(text="find it"), seconds=5.0)
+        assert (ledger.at_most, ledger.settlement.dollars) == (0.01, 0.0)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sale.auction import scoring, value_of_information
 from sale.auction.attempt_order import next_to_try
 from sale.auction.difficulty import spread_by_difficulty, update_by_failures
-from sale.auction.success_model import chance, expected_work, logistic, track_feature
-from sale.types import Bid, Entropy, Price, Score, Strategy, SuccessModel, TrackRecord, Weights
+from sale.auction.success_model import bid_features, chance, expected_work, logistic, track_feature
+from sale.types import NOTHING_TO_READ, Bid, Entropy, Price, Score, Strategy, SuccessModel, TrackRecord, Weights
 
 MODEL = SuccessModel(
     worth=100.0,
@@ -197,6 +197,12 @@ def _normal(z: np.ndarray) -> np.ndarray:
     return np.asarray(norm.cdf(z))
 
 
+def test_a_juror_that_had_nothing_to_read_is_left_out_and_one_that_failed_is_not() -> None:
+    silent = replace(score(2.5), imputed=True, note=NOTHING_TO_READ)
+    assert bid_features(plan(), (silent, score(4.0, "k"))) == bid_features(plan(), (score(4.0, "k"),))
+    assert bid_features(plan(), (replace(silent, note="call.timeout: no answer"),))["juror:j"] == 2.5
+
+
 def test_before_a_bid_is_read_success_is_the_mean_over_what_it_may_say() -> None:
     sure = replace(MODEL, intercepts={"a": -1.5, "b": 1.5}, spread={"a": 1.4, "b": 0.0})
     drawn = np.random.default_rng(0).normal(-1.5, 1.4, 200_000)
@@ -211,5 +217,5 @@ def test_work_is_expected_to_cost_what_it_did_at_like_tasks_and_the_mean_where_l
     mean, prior = expected_work(MODEL, "nobody", 0.1), MODEL.prior_evidence
     nothing = TrackRecord(agent="nobody", successes=1.0, failures=1.0)
     assert expected_work(MODEL, "nobody", 0.1, nothing) == pytest.approx(mean)
-    dear = TrackRecord(agent="nobody", successes=prior, failures=0.0, spent=prior * 3 * mean, costed=prior)
-    assert expected_work(MODEL, "nobody", 0.1, dear) == pytest.approx(2 * mean)
+    dear = TrackRecord(agent="nobody", successes=prior, failures=2.0, spent=prior * 3 * mean, costed=prior)
+    assert expected_work(MODEL, "nobody", 0.1, dear) == pytest.approx(2 * mean), "work of unknown cost counts for none"

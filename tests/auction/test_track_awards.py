@@ -25,6 +25,7 @@ from sale.types import (
     Call,
     Caps,
     Execution,
+    Exploration,
     Outcome,
     Price,
     Refinement,
@@ -218,6 +219,16 @@ class TestWhatAnAuctionBrought:
         assert told.gain == pytest.approx((by_agent["dear"] - by_agent["cheap"]) / 1e6)
         assert "it moved the task from dear to cheap" in told.describe(str)
         assert "less" in replace(told, gain=-1.0).describe(str)
+
+        drawn = Exploration(best="dear", propensities={"dear": 0.9, "cheap": 0.1}, extra_dollars=0.0, lost_success=None)
+        measure = value_of_information.measure_benefit
+        assert measure(replace(auction, exploration=drawn)) is None, "the award explored"
+        assert measure(replace(auction, exploration=replace(drawn, best="cheap"))) == told
+        (dear,) = (bid for bid in auction.bids if bid.agent == "dear")
+        refined = Refinement(agent="dear", pairs=(), bid=replace(dear, value=dear.value - 1000.0))
+        later = measure(replace(auction, refinements=(refined,)))
+        assert later is not None
+        assert later.gain == pytest.approx(told.gain), "against the better of its bids"
 
     async def test_an_agents_better_bid_counts(self) -> None:
         auction, _ = await held(market(replace(MODEL, spread={"cheap": 1.0, "dear": 1.0}), hold=False))

@@ -75,6 +75,22 @@ def test_the_summary_by_hand() -> None:
     assert found.pass_at_1.tasks == 4
 
 
+def test_a_task_for_which_no_agent_is_called_is_neither_solved_nor_paid_for() -> None:
+    routing = choose([0, 0, 2, 2], 3)
+    routing.called[0] = False
+    found = settle((FOUR, routing))
+    assert found.success.tolist() == [0.0, 0.0, 1.0, 0.0]
+    assert found.dollars.tolist() == [0.0, 1.0, 3.0, 3.0]
+
+
+def test_a_run_that_fails_where_no_dearer_agent_solves_the_task_did_not_need_one() -> None:
+    """An agent that follows a refined plan may fail at what it solves by itself."""
+    followed, alone = table([[0, 0, 0]] * 3), table([[1, 0, 0], [1, 0, 1], [1, 1, 0]])
+    found = escalation(settle((followed, choose([0, 0, 0], 3))), alone, FAST)
+    assert found.exact.value == 1.0
+    assert found.under.value == pytest.approx(2 / 3)
+
+
 def test_every_execution_called_is_paid_for() -> None:
     routing = choose([2, 2], 3)
     routing.called[0] = True

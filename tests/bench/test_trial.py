@@ -18,7 +18,7 @@ from sale.bench.stats import Interval
 from sale.bench.trial.past import _bench_task as bench_task  # pyright: ignore[reportPrivateUsage]
 from sale.bench.trial.purse import CapReachedError, Purse
 from sale.bench.trial.recommend import recommended_text, with_rules
-from sale.bench.trial.sequential import difference_between, mean_between
+from sale.bench.trial.sequential import _bets, difference_between, mean_between
 from sale.bench.trial.tasks import tasks_of_folder
 from sale.bench.trial.verdict import (
     Way,
@@ -61,12 +61,23 @@ def test_a_confidence_sequence_narrows_and_tells_differences() -> None:
         mean_between([1.2], 0.05)
 
 
+def test_what_is_staked_on_a_value_rests_on_those_before_it_alone() -> None:
+    """A stake that knew the value would refute what is true."""
+    values = np.random.default_rng(0).random(40)
+    for at in range(40):
+        other = np.where(np.arange(40) < at, values, 1.0 - values)
+        assert _bets(other, 0.05)[: at + 1].tolist() == _bets(values, 0.05)[: at + 1].tolist()
+
+
 def test_it_is_clear_who_is_the_cheapest_that_is_as_good_once_it_is() -> None:
     dollars = np.tile([0.1, 1.0, 9.0], (400, 1))
     poor, good = np.tile([0.0, 1.0], 200), np.ones(400)
     assert agents_clear(np.stack([poor, good, good], axis=1), dollars, 0.05) == 1
     assert agents_clear(np.stack([good, good, good], axis=1), dollars, 0.05) == 0
     assert agents_clear(np.stack([poor, good, good], axis=1)[:10], dollars[:10], 0.05) is None
+    nearly = np.where(np.arange(400) % 40 == 0, 0.0, 1.0)
+    found = agents_clear(np.stack([nearly, good, good], axis=1), dollars, 0.05)
+    assert found is None, "the cheapest is neither clearly worse nor clearly as good"
     assert agents_clear(np.zeros((0, 2)), np.zeros((0, 2)), 0.05) is None
 
 
@@ -213,3 +224,16 @@ def test_a_trial_finds_auctions_that_pay() -> None:
     assert found["market, no auctions"].success.value < 0.7
     assert found["market, auctions where they pay"].success.value > 0.9
     assert found["market, 2 attempts"].success.value > 0.9
+
+
+def test_what_is_cheapest_and_worse_is_not_recommended() -> None:
+    recorded = told_apart_by_a_juror(20)
+    for at, work in recorded.works.items():
+        good = at[1] == "b"
+        recorded.works[at] = replace(work, success=good, dollars=0.01 if good else 0.001)
+    rows = {one.id: np.eye(20)[number] for number, one in enumerate(recorded.tasks)}
+    report = judge_trial(recorded, lambda texts: np.stack([rows[text] for text in texts]), 0.05, 2)
+    found = {one.name: one for one in report.ways}
+    assert min(report.ways, key=lambda way: way.dollars.value).name == "a"
+    assert (report.best, report.cheapest, found["a"].standing) == ("b", None, "worse")
+    assert report.recommended.success.value == 1.0

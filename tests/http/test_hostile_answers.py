@@ -16,7 +16,7 @@ from sale.auction.entropy import strategy_entropy
 from sale.errors import CallError
 from sale.models.logprobs import read_logprobs, usable_entries
 from sale.models.protocol import GenerationRequest
-from sale.types import Reply
+from sale.types import Reply, TokenLogprobs
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
 from tests.support.pool import PLAN, model
@@ -174,6 +174,13 @@ def test_what_small_servers_leave_out_is_filled_in(endpoint: Endpoint) -> None:
     assert isinstance(found, Reply)
     assert found.text == "1. Plan."
     assert (found.usage.input_tokens, found.usage.output_tokens) == (3, 4)
+
+
+def test_a_log_probability_is_never_above_that_of_certainty() -> None:
+    """Rounding puts some a little above 0; what lies far above is no measurement."""
+    above = {"token": "b", "logprob": 0.5}
+    read = read_logprobs({"logprobs": [{"token": "a", "logprob": 0.005, "top_logprobs": [above]}, above]})
+    assert read == (TokenLogprobs(token="a", logprob=0.0),)
 
 
 @given(entries=st.lists(anything, max_size=4) | anything)

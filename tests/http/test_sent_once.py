@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import httpx2
 import pytest
 
 from sale.errors import CallTimeoutError, ServerError, UnreachableError
@@ -104,3 +105,16 @@ async def test_who_cannot_be_reached_is_tried_again() -> None:
     with Wire(port=port) as wire:
         wire.default = play
         assert await asking == "42"
+
+
+async def test_what_another_transport_carries_is_carried_once() -> None:
+    """A batch API has taken a request when it is refused later: who makes it again would pay twice."""
+    carried: list[httpx2.Request] = []
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        carried.append(request)
+        return httpx2.Response(500, json={"error": {"message": "busy"}})
+
+    with pytest.raises(ServerError):
+        await ask(model_at("http://127.0.0.1:9/v1").through(httpx2.MockTransport(refuse)))
+    assert len(carried) == 1

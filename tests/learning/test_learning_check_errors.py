@@ -64,6 +64,15 @@ def test_feedback_on_what_passed_alone_does_not_make_every_check_weak() -> None:
     assert good.false_pass < 0.12
 
 
+@pytest.mark.parametrize("failed_told", [0.0, 0.3])
+def test_feedback_on_some_of_what_passed_stands_for_the_rest(failed_told: float) -> None:
+    """Wrong answers that passed without feedback were passed all the same."""
+    answers = judged(4000, false_pass=0.5, false_fail=0.0, told=0.3, failed_told=failed_told)
+    found = estimate_errors(CheckHistory.of(answers), CheckErrors())
+    assert found.false_pass == pytest.approx(0.5, abs=0.06)
+    assert found.false_fail < 0.03
+
+
 def test_intervals_hold_the_rate_and_narrow_with_feedback() -> None:
     few, many = (CheckHistory.of(judged(count, false_pass=0.5, false_fail=0.1)) for count in (40, 800))
     for number, true in ((0, 0.5), (1, 0.1)):

@@ -27,6 +27,21 @@ def test_the_default_weights_are_to_be_replaced_once_there_is_enough() -> None:
     assert "60 outcomes" in found.reasons[0]
 
 
+def test_many_outcomes_of_few_tasks_are_too_little_and_so_are_many_tasks_without_outcomes() -> None:
+    again, idle = auctions(60, repeats=60), [replace(one, work={}) for one in auctions(60)]
+    assert not check_refit(again, None).due
+    assert "1 task, 180 outcomes" in check_refit(again, None).reasons[0]
+    assert not check_refit(idle, None).due
+    assert "60 tasks, 0 outcomes" in check_refit(idle, None).reasons[0]
+
+
+def test_weights_that_were_fitted_on_little_are_not_fitted_anew_at_every_outcome() -> None:
+    old, few = auctions(60), auctions(MIN_NEW_OUTCOMES // 3 - 1, seed=1)
+    used = fitted(old)
+    used = replace(used, training=replace(used.training, judged=1))
+    assert not check_refit([*old, *few], used, few).due
+
+
 def test_weights_hold_while_nothing_happens_and_are_due_once_enough_has_come_in() -> None:
     old = auctions(60)
     used = fitted(old)

@@ -13,7 +13,7 @@ from sale.learning.dataset import tabulate
 from sale.learning.drift import alarm, drift
 from sale.learning.samples import blank_model
 from sale.learning.utility import success_models
-from sale.types import Bid, Example, SuccessModel, Worked
+from sale.types import Bid, Example, Score, SuccessModel, Worked
 from tests.learning.pools import auctions, bid
 
 
@@ -84,6 +84,21 @@ def test_a_juror_that_turned_to_chance_is_found() -> None:
     assert "random" not in [finding.name for finding in found]
     (good,) = [finding for finding in found if finding.name == "good"]
     assert "bids that good likes do worse" in good.message
+
+
+def test_points_that_a_juror_did_not_give_say_nothing_of_it() -> None:
+    """They were imputed from what others gave: here all of them would foretell the outcome."""
+    model = blank_model(("small",), np.array([0.5]), 0.5)
+
+    def scored(number: int, *, imputed: bool) -> Example:
+        good = number % 2 == 0
+        points = Score(juror="silent", bidder="small", value=5.0 if good else 0.0, imputed=imputed)
+        made = replace(bid("small", entropy=None), scores=(points,))
+        work = {"small": Worked(success=good, dollars=0.001)}
+        return Example(auction_id=f"{number}", task=f"t{number}", bids=(made,), winner="small", work=work)
+
+    assert [one.name for one in drift([scored(number, imputed=False) for number in range(200)], model)] == ["silent"]
+    assert drift([scored(number, imputed=number >= 4) for number in range(200)], model) == ()
 
 
 def test_bids_of_evidence_alone_are_predicted_by_their_scores() -> None:

@@ -251,6 +251,18 @@ async def test_forgetting_an_exemplar_forgets_what_was_put_down_there(memory: Au
     assert gone.task not in {text for (text,) in await rows(memory, "SELECT text FROM tasks")}
 
 
+async def test_what_was_put_down_for_a_tenant_goes_though_another_has_the_same_task(memory: AuctionMemory) -> None:
+    for tenant in ("one", "two"):
+        await fill(memory, 12, tenant=tenant)
+    await memory.compact(2)
+    left = await memory.list()
+    assert len(left) == 2
+    assert len({one.task for one in left}) == 1
+    (gone,) = (one for one in left if one.tenant == "two")
+    assert (await memory.forget(gone.id)).evidence == 1
+    assert {tenant for tenant, *_ in await sums(memory)} == {"one"}
+
+
 async def test_forgetting_by_time_takes_evidence_of_that_time(memory: AuctionMemory):
     await fill(memory, 30)
     await memory.compact(3)

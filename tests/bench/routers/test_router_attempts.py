@@ -106,6 +106,23 @@ def test_it_does_what_the_market_does_on_the_mean(worth: float, errors: tuple[fl
     assert np.mean([one[1].mean() for one in drawn]) == pytest.approx(theirs.dollars.mean(), rel=0.01)
 
 
+def test_a_plan_that_believes_too_much_of_a_check_pays_for_what_the_check_is() -> None:
+    """A check that refuses all good work: by itself the dear agent is best, with a good check the cheap one begins."""
+    shape = (1, 2)
+    chance, works = np.array([[0.5, 0.9]]), np.array([[1e5, 1e6]])
+    prospects = replace(BidPredictions.blank(shape), chance=chance, works=works, difficulty=np.zeros(1))
+    completed = CompletedOutcomes(
+        success=chance, dollars=works / 1e6, guess=np.zeros(shape), average=np.zeros(shape), notes=()
+    )
+    strict, checked = CheckErrors(false_fail=1.0), np.ones(1, np.bool_)
+    warned = follow_attempts(prospects, completed, checked, 10.0, 2, strict)
+    misled = follow_attempts(prospects, completed, checked, 10.0, 2, strict, CheckErrors())
+    assert (warned.dollars.tolist(), warned.success.tolist()) == ([1.0], [0.9])
+    assert misled.dollars == pytest.approx([1.1])
+    paid = follow_attempts(prospects, completed, checked, 10.0, 2, CheckErrors(dollars=0.05))
+    assert paid.dollars == pytest.approx([0.1 + 0.05 + 0.5 * 1.0]), "the last work is not checked"
+
+
 def test_the_worth_is_as_little_as_matches_the_best_agent() -> None:
     table = pool(1200)
     router = CheckedAttempts(CheckTerms(price=0.02))

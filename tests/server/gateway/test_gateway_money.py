@@ -61,6 +61,8 @@ TOLD: list[tuple[Json, int, int]] = [
     ({**usage(10, 5), "total_tokens": 1045, "completion_tokens_details": {"reasoning_tokens": 1000}}, 40, 1005),
     ({**usage(10, 1005), "completion_tokens_details": {"reasoning_tokens": 1000}}, 10, 1005),
     ({"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 9}}, 10, 14),
+    ({"prompt_tokens": 10, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 9}}, 10, 9),
+    ({**usage(10, 5), "total_tokens": 20, "completion_tokens_details": {"reasoning_tokens": 9}}, 10, 10),
     ({**usage(10, 5), "total_tokens": 3}, 10, 5),
     ({**usage(10, 5), "total_tokens": None}, 10, 5),
 ]

@@ -67,6 +67,21 @@ def test_an_agents_minute_counts_what_is_passed_through(serving: Serving, path: 
         assert len(wire.work()) == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_was_read_from_a_cache_costs_what_that_costs(serving: Serving, stream: bool) -> None:
+    taken = {**USAGE, "prompt_tokens_details": {"cached_tokens": 800}}
+
+    async def play(_: Request, out: Out) -> None:
+        await (out.events(completed(usage=taken)) if stream else out.body(completed(usage=taken)))
+
+    price = {"input": 1.0, "output": 1.0, "cached": 0.25}
+    with Wire(only=play) as wire, serving(wire.agent("only", price=price)) as gateway:
+        assert post(gateway, "/completions", prompt="x", stream=stream).status_code == 200
+        (line,) = gateway.lines()
+        assert (line.input_tokens, line.output_tokens, line.cached_tokens) == (900, 100, 800)
+        assert line.work_dollars == pytest.approx((100 + 100 + 0.25 * 800) / 1e6)
+
+
 def test_the_tokens_of_one_prompt_are_not_as_many_prompts(serving: Serving) -> None:
     with Wire(only=counting) as wire, serving(wire.agent("only")) as gateway:
         assert gateway.store is not None

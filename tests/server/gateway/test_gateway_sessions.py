@@ -251,6 +251,26 @@ def test_feedback_that_is_wrong(gateway: Gateway, body: dict[str, Any], status: 
     assert judge(gateway, **body).status_code == status
 
 
+def test_feedback_on_an_auction_must_know_the_whole_of_its_id(opening: Opening) -> None:
+    """The beginning of one is enough for whoever runs the memory, and could be guessed by others."""
+    with opening(only="good") as gateway:
+        auction = ask(gateway, HELLO).headers["x-sale-auction"]
+        assert judge(gateway, auction_id=auction, verdict="success").status_code == 200
+        assert judge(gateway, auction_id=auction[:16], verdict="failure").status_code == 404
+        assert record(gateway, auction).outcomes[-1].outcome.verdict == "success"
+
+
+def test_half_of_the_score_is_a_success(opening: Opening) -> None:
+    with opening(only="good") as gateway:
+        first = ask(gateway, HELLO)
+        session, auction = first.headers["x-sale-session"], first.headers["x-sale-auction"]
+        found: dict[float, str] = {}
+        for score in (0, 0.49, 0.5, 1):
+            assert judge(gateway, session_id=session, score=score).status_code == 200
+            found[score] = record(gateway, auction).outcomes[-1].outcome.verdict
+        assert found == {0: "failure", 0.49: "failure", 0.5: "success", 1: "success"}
+
+
 def test_an_answer_stands_for_the_auction_it_came_of(opening: Opening) -> None:
     """Its session may have been auctioned again since."""
     with opening({"reauction": "task"}, only="good") as gateway:

@@ -78,6 +78,17 @@ async def test_of_two_with_one_id_the_later_counts(opened):
     assert await one.answers.find("cmpl-1", "k") == "a2"
 
 
+async def test_the_later_of_two_is_not_forgotten_with_the_one_that_was_just_written(opened: Opener) -> None:
+    one, two = await opened(), await opened()
+    one.answers.put("cmpl-1", "k", "a1")
+    under_way = one.answers.waiting()
+    one.answers.put("cmpl-1", "k", "a2")
+    one.answers.forget_written(under_way)
+    assert await one.answers.find("cmpl-1", "k") == "a2"
+    await flush(one)
+    assert await two.answers.find("cmpl-1", "k") == "a2"
+
+
 async def test_so_many_are_kept_for_so_long(opened: Opener):
     store = await opened()
     for number in range(30):

@@ -14,8 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.errors import BudgetError, StoreError
+from sale.server.store import accounts, budgets
+from sale.server.store.accounts import Account, LeaseGrant
 from sale.server.store.periods import ALWAYS, end_of, nano, start_of
 from sale.server.store.store import ABANDONED_SECONDS, ServerStore
+from tests.server.store.conftest import Opener
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path(__file__).with_name("store_worker.py")
@@ -111,6 +114,12 @@ async def test_nothing_is_refused_that_could_be_had_of_another_process(opened):
         await three.reserve(await three.admit(secret), 0.001, 1)
     await two.settle(everything, dollars=0.0, tokens=0)
     assert (await three.reserve(await three.admit(secret), 0.97, 1)).dollars == 0.97
+
+
+def test_of_what_waits_as_much_is_served_as_just_fits() -> None:
+    assert accounts._fitting((5, 3, 2), 7) == 7
+    assert accounts._fitting((5, 3, 2), 6) == 5
+    assert accounts._fitting((7,), 7) == 7
 
 
 async def test_two_short_processes_do_not_wait_for_each_other(opened):
@@ -215,6 +224,37 @@ async def test_who_leaves_while_waiting_takes_nothing_along(store: ServerStore):
     whole = await store.reserve(holder, 1.0, 1)
     await store.settle(whole, dollars=0, tokens=0)
     assert await spent(store, info.id) == 0
+
+
+async def test_who_leaves_as_the_money_is_handed_out_takes_nothing_along(
+    store: ServerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, info = await store.create_key("ci", budget=1.0)
+    holder = await store.admit(secret)
+    hand_out = budgets._hand_out
+
+    def hand_out_and_leave(account: Account, grant: LeaseGrant, now: float) -> None:
+        hand_out(account, grant, now)
+        assert account.busy == 900_000_000
+        leaving.cancel()
+
+    monkeypatch.setattr(budgets, "_hand_out", hand_out_and_leave)
+    leaving = asyncio.ensure_future(store.reserve(holder, 0.9, 1))
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    monkeypatch.undo()
+    await store.settle(await store.reserve(holder, 1.0, 1), dollars=0.0, tokens=0)
+    assert await spent(store, info.id) == 0.0
+
+
+async def test_what_is_under_way_when_a_store_is_closed_is_free_again_at_once(opened: Opener) -> None:
+    one, two = await opened(), await opened()
+    secret, info = await one.create_key("ci", budget=1.0)
+    await one.reserve(await one.admit(secret), 0.9, 1)
+    assert (await two.key(info.id)).reserved >= 0.9
+    await one.aclose()
+    assert (await two.key(info.id)).reserved == 0.0
+    await two.reserve(await two.admit(secret), 0.95, 1)
 
 
 async def test_a_new_period_is_a_new_budget(opened):

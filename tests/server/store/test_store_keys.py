@@ -165,6 +165,11 @@ async def test_keys_are_found_by_id_prefix_and_name(store: ServerStore):
         await store.revoke_key("twin")
     await store.revoke_key(second.id)
     assert (await store.key("twin")).id == third.id
+    await store.revoke_key(third.id)
+    with pytest.raises(InputError, match="several"):
+        await store.key("twin")
+    await store.revoke_key("team a")
+    assert (await store.key("team a")).id == first.id, "where none in force has the name, the revoked one is meant"
     with pytest.raises(InputError, match="no key"):
         await store.key("nobody")
     with pytest.raises(InputError) as pasted:

@@ -74,6 +74,16 @@ def test_what_was_set_aside_and_not_used_is_free_again():
     assert rates.tokens("k", 100, 1000)[1] is not None
 
 
+def test_what_was_set_aside_over_a_minute_ago_is_not_free_a_second_time() -> None:
+    clock = Seconds()
+    rates = RateLimits("me", clock)
+    second, _ = rates.tokens("k", 900, 1000)
+    clock.now += 61
+    rates.correct("k", second, -800)
+    assert rates.tokens("k", 1000, 1000)[1] is None
+    assert rates.tokens("k", 1, 1000)[1] == pytest.approx(60.0)
+
+
 def test_counts_whose_writing_failed_are_told_the_next_time():
     clock = Seconds()
     engine = create_engine("sqlite://")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from sale.server.store.responses import TOTAL, ResponseHistory
 from sale.server.store.store import ServerStore
+from tests.server.store.conftest import Opener
 
 HI = {"input": "Hi. 😀"}
 HO = {"input": None, "said": [{"id": "c"}]}
@@ -86,6 +87,18 @@ async def test_a_key_finds_its_own_alone_and_takes_them_along(store: ServerStore
     await store.delete_key("mine")
     assert await store.responses.chain("r1", key.id) is None
     assert await store.responses.chain("r1", "other") == [ON]
+
+
+async def test_those_that_were_written_go_with_their_key(opened: Opener) -> None:
+    here, there = await opened(), await opened()
+    _, key = await here.create_key("mine")
+    await here.responses.keep("r1", key.id, None, HI)
+    await here.responses.keep("r1", "other", None, ON)
+    await here.responses._write()  # pyright: ignore[reportPrivateUsage]
+    assert await there.responses.find("r1", key.id) == HI
+    await here.delete_key("mine")
+    assert await there.responses.find("r1", key.id) is None
+    assert await there.responses.find("r1", "other") == ON
 
 
 async def test_the_conversation_that_has_rested_longest_goes_whole(store: ServerStore):

@@ -48,6 +48,16 @@ async def test_a_session_is_found_at_once_by_id_and_by_the_digests_of_its_last_t
     assert await store.session("two", "k") is None
 
 
+async def test_one_that_waits_to_be_written_is_found_by_its_auction_for_its_own_key_alone(
+    store: ServerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "WRITE_SECONDS", 60.0)
+    store.put_session(FIRST)
+    assert await store.session_of_auction("a", "k") == FIRST
+    assert await store.session_of_auction("a", "l") is None
+    assert await store.session_of_auction("a", None) is None
+
+
 async def test_all_with_the_same_digest_are_found_the_latest_first(opened):
     one, two = await opened(), await opened()
     one.put_session(FIRST)

@@ -58,6 +58,8 @@ class RequestRecord:
     agent: str | None = None
     streamed: bool = False
     usage: Usage = field(default_factory=Usage)
+    cached: int = 0
+    """Input tokens of `usage` that were read from a cache."""
     dollars: float = 0.0
 
     def line(self, holder: Holder, largest: Callable[[Turn], float]) -> LedgerEntry:
@@ -77,7 +79,7 @@ class RequestRecord:
             streamed=turn.asked.stream if turn else self.streamed,
             input_tokens=(turn or self).usage.input_tokens,
             output_tokens=(turn or self).usage.output_tokens,
-            cached_tokens=turn.cached if turn else 0,
+            cached_tokens=(turn or self).cached,
             work_dollars=turn.work_dollars if turn else self.dollars,
             auction_dollars=turn.auction_dollars if turn else 0.0,
             largest_dollars=largest(turn) if turn else self.dollars,

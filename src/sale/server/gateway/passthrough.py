@@ -102,6 +102,7 @@ class _Passing:
     def note_usage(self) -> None:
         """Put what it has come to on its line."""
         self.noted.usage, self.noted.dollars = self.usage, self.dollars
+        self.noted.cached = self.tally.cached
 
     def headers(self) -> Headers:
         """Headers about the agent and the price."""

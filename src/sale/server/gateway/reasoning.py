@@ -113,12 +113,16 @@ class Reasoning:
         return True
 
     def put_back(self, message: Json) -> None:
-        """Give an assistant's message the fields that its endpoint sent with it."""
+        """Give an assistant's message the fields that its endpoint sent with it.
+
+        Of several tool calls with one id the first gets the fields of that id.
+        """
         if self.text:
             message.update(dict.fromkeys(self.names or TEXTS[:1], self.text))
         message.update(self.fields)
+        left = dict(self.calls)
         for call in cast("list[Json]", message.get("tool_calls") or []):
-            call.update(self.calls.get(str(call.get("id")), {}))
+            call.update(left.pop(str(call.get("id")), {}))
 
     def _append(self, name: str, entries: list[object]) -> None:
         """Add entries of a list; one that goes on with the last one, as streams cut them, is joined to it."""

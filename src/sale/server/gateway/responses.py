@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.chat_request import SESSION_FIELD, ChatRequest, read_request
+from sale.server.gateway.chat_request import SESSION_FIELD, ChatRequest, read_translated
 from sale.server.gateway.dialect import SIGNS
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
@@ -42,12 +42,12 @@ class ResponseReader:
 
         Args:
             store: Keeps what later requests may go on with.
-            most: The bytes a request may have, what it goes on with included.
+            most: The bytes a request may have as it is sent on, what it goes on with included.
         """
         self._store = store
         self._most = most
 
-    async def read(self, exchange: Exchange, body: Json, size: int, holder: Holder) -> tuple[ChatRequest, Sink]:
+    async def read(self, exchange: Exchange, body: Json, _: int, holder: Holder) -> tuple[ChatRequest, Sink]:
         """A request as chat completions, and who translates the answer back.
 
         Raises:
@@ -63,18 +63,9 @@ class ResponseReader:
         told = [{"role": "system", "content": instructions}] if instructions else []
         tools = ResponseTools.read(_listed(body.get("tools") or [], "tools"))
         chat = chat_body(body, tools) | {"messages": [*told, *before, *new]}
-        # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
-        if before:
-            size = len(orjson.dumps(chat))
-            if size > (most := self._most()):
-                raise ApiError(
-                    f"with what it goes on with, the request is larger than {most:,} bytes",
-                    status=413,
-                    name="request_too_large",
-                    param="previous_response_id",
-                )
         optional = frozenset(SIGNS.keys() & chat.keys())
-        asked = read_request(chat, size)
+        # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
+        asked = read_translated(chat, self._most(), "previous_response_id" if before else None)
         session = next((found for name in SESSION_HEADERS if (found := exchange.header(name))), None)
         asked = replace(
             asked,

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection
 
+from sale.errors import InputError
+from sale.server.store import responses as history
 from sale.server.store.responses import TOTAL, ResponseHistory
 from sale.server.store.store import ServerStore
 
@@ -25,6 +30,45 @@ async def test_a_response_is_found_with_all_it_goes_on_from(store: ServerStore):
     assert await store.responses.chain("r2", "k") == [HI, HO]
     assert await store.responses.chain("r3", "k") == [HI, ON]
     assert await store.responses.chain("r4", "k") is None
+
+
+async def test_no_others_of_its_conversation_are_read(store: ServerStore):
+    """A hundred go on from the first one; each is gone on with at the cost of two."""
+    words = {"input": "x" * 1_000}
+    with _opened_at_most(2_100):
+        await store.responses.keep("r", "k", None, words)
+        for number in range(100):
+            await store.responses.keep(f"r{number}", "k", "r", words)
+            if number == 50:
+                await store.responses._write()
+        for number in (0, 50, 51, 99):
+            assert await store.responses.chain(f"r{number}", "k") == [words, words]
+        await store.responses.keep("s", "k", "r7", words)
+        for _ in ("waiting", "written"):
+            with pytest.raises(InputError, match="2,100 bytes"):
+                await store.responses.chain("s", "k")
+            await store.responses._write()
+
+
+async def test_a_long_chain_is_walked(store: ServerStore):
+    """Some of it is written, and some is not yet; what was shown is not read again."""
+    for number in range(300):
+        before = f"r{number - 1}" if number else None
+        await store.responses.keep(f"r{number}", "k", before, {"input": number, "response": {"id": f"r{number}"}})
+        if number == 200:
+            await store.responses._write()
+    assert await store.responses.chain("r299", "k") == [{"input": number} for number in range(300)]
+    assert await store.responses.find("r7", "k") == {"input": 7, "response": {"id": "r7"}}
+    assert await store.responses.chain("r150", "k") == [{"input": number} for number in range(151)]
+    assert await store.responses.delete("r3", "k")
+    assert await store.responses.chain("r150", "k") is None
+
+
+@contextmanager
+def _opened_at_most(count: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "OPENED_BYTES", count)
+        yield
 
 
 async def test_a_response_is_shown_and_deleted_by_its_key_alone(opened):

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from sale.errors import InputError
 from sale.server.store import responses as history
-from sale.server.store.responses import TOTAL, ResponseHistory
+from sale.server.store.responses import HELD, ResponseHistory
 from sale.server.store.store import ServerStore
 
 HI = {"input": "Hi. 😀"}
@@ -103,9 +103,9 @@ async def test_another_process_goes_on(opened):
 
 async def test_sizes_are_added_up_without_a_look_at_the_documents(tmp_path: Path) -> None:
     store = await ServerStore.open(str(tmp_path / "server.sqlite3"))
-    plan = await store.database.read(lambda connection: _explain(connection, str(TOTAL)))
+    plan = await store.database.read(lambda connection: _explain(connection, str(HELD)))
     await store.aclose()
-    assert "USING COVERING INDEX ix_server_responses_bytes" in plan
+    assert "USING COVERING INDEX ix_server_responses_held" in plan
 
 
 def _explain(connection: Connection, statement: str) -> str:
@@ -151,3 +151,22 @@ async def test_the_conversation_that_has_rested_longest_goes_whole(store: Server
     finally:
         await history.close()
     assert found == {"a": True, "a2": True, "b": False, "c": True, "d": True}
+
+
+async def test_a_key_that_has_most_makes_no_other_one_lose_any(store: ServerStore):
+    chance = random.Random(7)
+    history = ResponseHistory(store._database, kept_bytes=12_000)
+    try:
+        await history.keep("old", "small", None, {"input": "Hi."})
+        await history._write()
+        for number in range(9):
+            words = "".join(chance.choices(string.printable, k=3000))
+            await history.keep(f"r{number}", "large" if number < 8 else "middle", None, {"input": words})
+            await history._write()
+        kept = {number for number in range(8) if await history.find(f"r{number}", "large")}
+        assert await history.find("old", "small") is not None
+        assert await history.find("r8", "middle") is not None
+    finally:
+        await history.close()
+    assert kept
+    assert kept == set(range(min(kept), 8)), "of its own the oldest ones went"

@@ -1,20 +1,22 @@
 """Database store of responses, to be shown again, and for later requests that go on by `previous_response_id`.
 
 A response's document holds what it adds to the one it goes on from. All responses of one conversation are forgotten
-together, the conversation that has rested longest first, once all of them have more bytes than are kept.
+together once all of them have more bytes than are kept: of the key that has most of these, the conversation that has
+rested longest. So no key makes another one lose more than it has itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select
 
 from sale.errors import InputError
 from sale.server.store.database import StoreDatabase
@@ -35,8 +37,8 @@ OPENED_ROWS: Final = 8
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""
-TOTAL: Final = select(func.sum(responses.c.bytes))
-"""The bytes of all: an index has them, so that no document is read."""
+HELD: Final = select(responses.c.key_id, func.sum(responses.c.bytes)).group_by(responses.c.key_id)
+"""The bytes of each key: an index has them, so that no document is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,20 +231,33 @@ def _read_chain(connection: Connection, owner: str, waiting: Sequence[bytes], at
 
 
 def _put(connection: Connection, batch: Sequence[StoredResponse], kept_bytes: int) -> None:
-    """Insert responses, and forget the conversations that have rested longest while all are too large."""
-    table = responses.c
+    """Insert responses, and forget conversations of the keys that have most while all are too large."""
     fields = StoredResponse.__dataclass_fields__
     add(
         connection,
         responses,
         [{name: getattr(one, name) for name in fields} | {"bytes": len(one.document)} for one in batch],
     )
-    for one in batch:
-        own = (table.key_id == one.key_id, table.root == one.root)
-        connection.execute(update(responses).where(*own).values(seen=one.seen))
-    total = connection.execute(TOTAL).scalar() or 0
+    held = [(-int(size), owner) for owner, size in connection.execute(HELD).all()]
+    total = -sum(size for size, _ in held)
+    if total <= kept_bytes:
+        return
+    heapq.heapify(held)
+    table = responses.c
+    oldest: dict[str, Iterator[tuple[str, int]]] = {}
     while total > kept_bytes:
-        oldest = connection.execute(select(table.key_id, table.root).order_by(table.seen).limit(1)).one()
-        own = (table.key_id == oldest[0], table.root == oldest[1])
-        total -= connection.execute(select(func.sum(table.bytes)).where(*own)).scalar() or 0
-        connection.execute(delete(responses).where(*own))
+        size, owner = held[0]
+        if owner not in oldest:
+            oldest[owner] = iter(_list_conversations(connection, owner))
+        root, freed = next(oldest[owner])
+        connection.execute(delete(responses).where(table.key_id == owner, table.root == root))
+        heapq.heapreplace(held, (size + freed, owner))
+        total -= freed
+
+
+def _list_conversations(connection: Connection, owner: str) -> list[tuple[str, int]]:
+    """The conversations of a key and their bytes, the one first that has rested longest."""
+    table = responses.c
+    asked = select(table.root, func.sum(table.bytes)).where(table.key_id == owner).group_by(table.root)
+    rows = connection.execute(asked.order_by(func.max(table.seen), table.root)).all()
+    return [(root, int(size)) for root, size in rows]

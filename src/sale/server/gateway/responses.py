@@ -30,6 +30,8 @@ CALLS = frozenset({"function_call", "custom_tool_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 REASONING = "\0reasoning"
 """Where a message being read holds its reasoning; no field of a client's is called so."""
+WORDS = "\0words"
+"""Where it holds what it says beside calls, piece by piece: joined once, as there may be thousands."""
 SHOWN = "\0shown"
 """Where the result of a tool being read holds its images."""
 
@@ -173,7 +175,7 @@ def _add(messages: list[Json], item: Json, where: str) -> None:
         content = _content(item.get("content"), role, where)
         if role == "assistant" and messages and (REASONING in messages[-1] or messages[-1].get("tool_calls")):
             # Words beside a call, or after a thought, are of one message: what tools gave must follow the calls.
-            messages[-1]["content"] = f"{messages[-1]['content'] or ''}{content}"
+            messages[-1].setdefault(WORDS, [messages[-1]["content"] or ""]).append(content)
         else:
             messages.append({"role": role, "content": content})
     elif kind in CALLS:
@@ -224,6 +226,8 @@ def _settled(messages: list[Json]) -> list[Json]:
         if message["role"] != "tool" and shown:
             found.append({"role": "user", "content": shown})
             shown = []
+        if words := cast("list[str] | None", message.pop(WORDS, None)):
+            message["content"] = "".join(words)
         reasoning = cast("Reasoning | None", message.pop(REASONING, None))
         if parts := message.pop(SHOWN, None):
             shown += [{"type": "text", "text": tool_returned_text(message["tool_call_id"])}, *parts]

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from sale import config
+from sale.server.gateway.piece_limit import MAX_PIECES
 from sale.server.gateway.reasoning import Reasoning
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.server.gateway.test_gateway_money import ask, new_key
@@ -215,6 +216,65 @@ class TestTranslations:
             assert refused.status_code == 413, refused.text
             assert "as a chat completion" in refused.text
             assert not wire.work()
+
+
+HI: Any = {"role": "user", "content": "Hi"}
+TEXT: Any = {"type": "text", "text": "x"}
+MANY = MAX_PIECES + 1
+
+
+class TestPieces:
+    """A request has a limited number of messages, parts and tools, however few bytes they have."""
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/chat/completions", {"messages": [HI] * MANY}),
+            ("/chat/completions", {"messages": [{"role": "user", "content": [TEXT] * MANY}]}),
+            ("/chat/completions", {"messages": [{"role": "user", "content": [TEXT] * 99}] * (MANY // 99)}),
+            ("/chat/completions", {"messages": [HI], "tools": [{}] * MANY}),
+            ("/chat/completions", {"messages": [HI], **{f"f{place}": 1 for place in range(MANY)}}),
+            ("/messages", {"messages": [HI] * MANY, "max_tokens": 9}),
+            ("/messages", {"messages": [1] * MANY, "max_tokens": 9}),
+            ("/messages", {"messages": [HI], "stop_sequences": [1] * MANY, "max_tokens": 9}),
+            ("/messages/count_tokens", {"messages": [HI], "system": [TEXT] * MANY}),
+            (
+                "/messages",
+                {
+                    "max_tokens": 9,
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [{"type": "tool_result", "tool_use_id": "a", "content": [TEXT] * MANY}],
+                        }
+                    ],
+                },
+            ),
+            ("/responses", {"input": [HI] * MANY}),
+            ("/responses", {"input": [{"type": "function_call_output", "call_id": "a", "output": [TEXT] * MANY}]}),
+            ("/responses", {"input": "Hi", "tools": [{"type": "namespace", "name": "n", "tools": [{}] * MANY}]}),
+        ],
+    )
+    def test_too_many(self, odd: Gateway, path: str, body: dict[str, Any]) -> None:
+        refused = post(odd, path, json.dumps({"model": "well", **body}).encode(), new_key(odd))
+        assert refused.status_code == 413, refused.text
+        assert "more than 20,000 messages" in refused.text
+
+    @pytest.mark.parametrize("path", ["/chat/completions", "/messages", "/responses"])
+    def test_what_a_long_conversation_has_is_taken(self, odd: Gateway, path: str) -> None:
+        said = [HI, {"role": "assistant", "content": "x"}] * (MAX_PIECES // 3) + [HI]
+        body: dict[str, Any] = {"input": said} if path == "/responses" else {"messages": said, "max_tokens": 9}
+        taken = post(odd, path, json.dumps({"model": "well", **body}).encode(), new_key(odd))
+        assert taken.status_code == 200, taken.text
+
+    def test_with_what_it_goes_on_with(self, odd: Gateway) -> None:
+        body: dict[str, Any] = {"model": "well", "input": [HI] * (MAX_PIECES // 3)}
+        key = new_key(odd)
+        for status in (200, 200, 413):
+            told = post(odd, "/responses", json.dumps(body).encode(), key)
+            assert told.status_code == status, told.text
+            body["previous_response_id"] = told.json().get("id")
+        assert told.json()["error"]["param"] == "previous_response_id"
 
 
 def raw(gateway: Gateway, line: str, *heads: str) -> bytes:

@@ -13,6 +13,7 @@ from sale.server.gateway.chat_request import SESSION_FIELD, ChatRequest, read_tr
 from sale.server.gateway.dialect import SIGNS
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
+from sale.server.gateway.piece_limit import check_pieces
 from sale.server.gateway.prompts import tool_returned_text
 from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.response_fields import LOGPROBS, SAME, check_fields, read_include
@@ -94,6 +95,7 @@ class ResponseReader:
                 name="previous_response_not_found",
                 param="previous_response_id",
             )
+        check_pieces({"input": [item for one in found for item in one["input"]]}, "previous_response_id")
         return [message for one in found for message in [*messages_of(one["input"]), one["said"]]]
 
 

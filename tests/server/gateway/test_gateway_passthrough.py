@@ -102,7 +102,7 @@ WORDS = "word " * 2_000
     ],
 )
 def test_as_many_tokens_are_set_aside_as_an_endpoint_reads(
-    serving: Serving, path: str, asked: Json, least: int, most: int
+    serving: Serving, path: str, asked: Json, least: float, most: float
 ) -> None:
     with Wire(only=counting) as wire:
         there = {"endpoint": wire.base_url, "model": "only", "price": 1.0}
@@ -116,7 +116,7 @@ def test_as_many_tokens_are_set_aside_as_an_endpoint_reads(
                 return await reserve(holder, dollars, tokens)
 
             gateway.store.reserve = watched
-            given = {"max_tokens": 1, **asked} if path == "/completions" else asked
+            given: Json = {"max_tokens": 1, **asked} if path == "/completions" else asked
             assert post(gateway, path, **given).status_code == 200
     assert least <= seen[0] <= most
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,7 +65,7 @@ async def test_a_long_chain_is_walked(store: ServerStore):
 
 
 @contextmanager
-def _opened_at_most(count: int) -> Iterator[None]:
+def _opened_at_most(count: int) -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "OPENED_BYTES", count)
         yield

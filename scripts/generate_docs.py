@@ -124,7 +124,9 @@ Without them, weights are in the user's cache directory and the memory is in the
 
 COMMANDS = """# Command line
 
-Results go to standard output, progress and errors to standard error. A file that an option or an argument names is
+Results go to standard output, progress and errors to standard error; with `--json`, `sale run` and `sale bid` print
+the error of an auction that could not be held, and what it cost, to standard output, too.
+A file that an option or an argument names is
 replaced in one step, once the whole is written; a link is followed, and a pipe or a device is written into. `-` stands
 for standard output where something is written, and for standard input where something is read. What is read is UTF-8,
 with or without a byte-order mark, with any line ends.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import gc
 import inspect
 import pickle
 import re
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from sale import errors
-from sale.errors import SaleError
+from sale.errors import SaleError, first_error, leaves_of, retrieve_error
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, SaleError)]
 DRAWN = {
@@ -77,3 +79,28 @@ def test_codes_are_unique() -> None:
 def test_what_may_be_tried_again_is_as_drawn() -> None:
     drawn = set(re.findall(r"(\w+Error)\b[^\n]*\(retryable\)", errors.__doc__ or ""))
     assert {kind.__name__ for kind in KINDS if kind.retryable} == drawn
+
+
+def test_of_a_group_the_first_error_counts_however_deep_it_lies() -> None:
+    one, two, three = ValueError("1"), KeyError("2"), SaleError("3")
+    group = BaseExceptionGroup("all", [BaseExceptionGroup("some", [one, two]), three])
+    assert list(leaves_of(group)) == [one, two, three]
+    assert first_error(group) is one
+    assert first_error(three) is three
+
+
+async def test_an_error_without_a_reader_is_retrieved_once() -> None:
+    told: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    for retrieve in (True, False):
+        done, left = loop.create_future(), loop.create_future()
+        if retrieve:
+            done.add_done_callback(retrieve_error)
+            left.add_done_callback(retrieve_error)
+        done.set_exception(ValueError("lost"))
+        left.cancel()
+        await asyncio.sleep(0)
+        del done, left
+        gc.collect()
+        assert len(told) == (0 if retrieve else 1)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from sale import AuctionRules, Check, FunctionAgent, Market, Price, Task, Weights
 from sale.auction.events import AwardedAgain, Event
+from sale.auction.terms import AuctionTerms
 from sale.cli.board import result_board
 from sale.memory.store import AuctionMemory
 from sale.models.embedding import MiniLMEmbedder
@@ -248,6 +249,23 @@ async def test_an_allowance_is_earned_by_work_and_by_what_the_memory_knows_of_th
     )
 
 
+@pytest.mark.parametrize("incumbent", ["small", "large"])
+async def test_work_without_an_answer_earns_nothing_now_or_after_a_restart(incumbent: str, tmp_path: Path) -> None:
+    pool = [agent("small", 0.1, ""), agent("large", 1.0, "right")]
+    rules, known = AuctionRules(allowance=0.1, incumbent=incumbent), weights(model(small=0.9, large=0.9, track=0.0))
+    spent = 0.0
+    for _ in range(2):
+        async with Market(pool, rules=rules, weights=known, memory=opener_at(tmp_path / "memory.sqlite3")) as market:
+            result = await market.run("Do it.")
+        assert (result.execution.agent, result.outcome.judged_by) == ("small", "execution")
+        spent += result.settlement.work_dollars
+        assert market.allowance is not None
+        own = incumbent == "small"  # it would have failed without a market, too
+        found = (market.allowance.earned, market.allowance.spent)
+        assert found == (pytest.approx(0.1 * spent if own else 0.0), pytest.approx(0.0 if own else spent))
+    assert spent > 0.0
+
+
 async def test_work_of_the_incumbent_that_was_done_once_more_earns_nothing() -> None:
     pool = [agent("small", 1.0, "right"), agent("large", 1.0, "wrong")]
     rules = AuctionRules(allowance=0.1, attempts=2, incumbent="large")
@@ -271,6 +289,14 @@ async def test_while_overdrawn_no_agent_dearer_than_the_incumbent_follows_a_refu
         market.allowance.spent = owed
         result = await market.run("Do it.", verifier=Check(is_right))
     assert [one.execution.agent for one in (*result.attempts, result)] == ["small", "large"][:tried]
+
+
+async def test_the_worst_auction_has_no_refinement_without_a_memory(tmp_path: Path) -> None:
+    pool = [agent("small", 1.0, "right"), agent("large", 10.0, "right")]
+    opener = opener_at(tmp_path / "memory.sqlite3")
+    markets = [Market(pool), Market(pool, rules=AuctionRules(refine=False)), Market(pool, memory=opener)]
+    without, plain, remembering = [market.worst_auction("Do it.", AuctionTerms()) for market in markets]
+    assert 0.0 < without == plain < remembering
 
 
 async def test_savings_are_counted_against_the_incumbent() -> None:

@@ -39,6 +39,14 @@ searxng = partial(replace, SearchRules(provider="searxng", endpoint="https://exa
     ("make", "said"),
     [
         (lambda: replace(MODEL, rates={"a": math.nan}), "a of a success model must be a finite number"),
+        (
+            lambda: replace(MODEL, intercepts={"a": math.nan}, work={"a": 1.0}),
+            "a of a success model must be a finite number",
+        ),
+        (
+            lambda: replace(MODEL, coefficients={"track": math.inf}, means={"track": 0.0}),
+            "track of a success model must be a finite number",
+        ),
         (lambda: replace(MODEL, worth=-1.0), "worth and difficulty must not be negative"),
         (lambda: replace(MODEL, prior_evidence=0.0), "prior_evidence must be above 0"),
         (lambda: Fee(per_call=-0.1), "per_call must be a price from 0 up, got -0.1"),

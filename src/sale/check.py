@@ -71,7 +71,7 @@ def _bound(juror: object, question: Question) -> Usage | None:
 
 
 async def check_provider(provider: Provider, query: str) -> None:
-    """Check that a search provider gives hits, best first and no more than asked for.
+    """Check that a search provider gives hits, and no more than asked for; their order is not looked at.
 
     Args:
         provider: The provider.

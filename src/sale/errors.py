@@ -39,7 +39,11 @@ Each error says what was wrong (`message`), where (`where`) and what to do (`hin
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class SaleError(Exception):
@@ -206,9 +210,23 @@ class CapError(AuctionError):
 
 
 class NoBidsError(AuctionError):
-    """Every agent dropped out; `reasons` of each are in the message."""
+    """Every agent dropped out; the reasons of each are in the message, and the cost of the auction in the hint.
+
+    Attributes:
+        dollars: Spent on the auction; `None` where that is not known.
+    """
 
     code = "auction.no_bids"
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "", dollars: float | None = None) -> None:
+        if dollars is not None and not hint:
+            hint = f"The auction cost ${dollars:.6f}. `sale doctor` checks every agent."
+        super().__init__(message, where=where, hint=hint)
+        self.dollars = dollars
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As every error, with its dollars."""
+        return (*super().__reduce__(), {"dollars": self.dollars})
 
 
 class ExecutionError(SaleError):
@@ -307,3 +325,23 @@ class StoreError(SaleError):
     """The auction memory or the server's store could not be read or written."""
 
     code = "store"
+
+
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """The errors of a group, whatever groups they lie in; of an error that is not a group, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from leaves_of(one)
+    else:
+        yield error
+
+
+def first_error(error: BaseException) -> BaseException:
+    """Return the first error of a group, which says more than the group; any other error as it is."""
+    return next(leaves_of(error))
+
+
+def retrieve_error(done: asyncio.Future[Any]) -> None:
+    """Look at the error of something done in the background, whose caller may have left: asyncio would tell of it."""
+    if not done.cancelled():
+        done.exception()

@@ -47,7 +47,7 @@ from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 from sale.memory.tenants import DEFAULT
 from sale.shipped import knowledge_of
-from sale.types import Attempt, Auction, AuctionRules, Call, CheckErrors, Result, Task, Verdict, Weights
+from sale.types import USER, Attempt, Auction, AuctionRules, Call, CheckErrors, Result, Task, Verdict, Weights
 
 Names = Collection[str] | None
 
@@ -236,8 +236,9 @@ class Market(Resource):
     def worst_auction(self, task: Task | str, terms: AuctionTerms) -> float:
         """The most dollars an auction can take: what its fan-out can come to, and never more than its caps."""
         seated = self.admission.select(self._bidders(terms.among), self._jurors, self._seats, terms.require)
-        worst = fan_out(seated[0], seated[1], as_task(task), self._rules, seated[2]).dollars
-        return min(worst, self._rules.caps.dollars)
+        (bidders, jurors, seats), remembers = seated, self._memory.opener is not None
+        worst = fan_out(bidders, jurors, as_task(task), self._rules, seats, remembers=remembers)
+        return min(worst.dollars, self._rules.caps.dollars)
 
     def run_sync(
         self, task: Task | str, *, verifier: Verifier | None = None, observe: Observer = ignore, tenant: str = DEFAULT
@@ -288,7 +289,7 @@ class Market(Resource):
         """
         if (memory := await self.memory()) is None:
             raise InputError("this market has no memory", hint="Set memory.enabled = true in sale.toml.")
-        await memory.feedback(auction_id, verdict, judged_by="user", detail=detail, tenant=tenant)
+        await memory.feedback(auction_id, verdict, judged_by=USER, detail=detail, tenant=tenant)
 
     async def check_errors(self, verifier: Verifier | None, tenant: str | None = None) -> CheckErrors:
         """Return the error rates of a verifier: those of the rules, moved by feedback on answers it has judged."""
@@ -333,7 +334,7 @@ class Market(Resource):
             allowance=self.allowance,
             terms=terms,
         )
-        may = auctioneer.check(task)
+        worst = auctioneer.check(task)
         await prepare_all([agent for agent in self.agents if agent in bidders or agent.juror in jurors])
         if memory:
             await begin_allowance(self.allowance, memory, incumbent=self.incumbent.name)
@@ -341,7 +342,7 @@ class Market(Resource):
                 await memory.begin(auction_id, task, tenant=tenant, withheld=bool(terms.require))
         ledger = Ledger(caps=self._rules.caps, observe=observe)
         try:
-            return await auctioneer.hold(auction_id, task, ledger, observe, may=may)
+            return await auctioneer.hold(auction_id, task, ledger, observe, worst=worst)
         except BREAKS as error:
             reason, calls = describe_break(error), ledger.settlement.calls
             await self._memory.keep(lambda memory: memory.abandon(auction_id, reason, calls))

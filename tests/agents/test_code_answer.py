@@ -38,6 +38,7 @@ def fenced(code: str, tag: str = "python", fence: str = "```") -> str:
         pytest.param(fenced("def g():\n    pass\n") + fenced(F1), f"def g():\n    pass\n\n{F1}", id="a helper apart"),
         pytest.param(fenced("a a\n") + fenced("b b\n"), "b b\n", id="none parses"),
         pytest.param(f"<think>\n{fenced(F0)}</think>\n{fenced(F1)}", F1, id="thoughts"),
+        pytest.param(f"<THINK>\n{fenced(F0)}</THINK>\n{fenced(F1)}", F1, id="thoughts in capitals"),
         pytest.param(f"{F1}\nThis is why it (often) works.", F1, id="unfenced, prose after"),
         pytest.param(f"I think so.\n\n{F1}\n\nIt's linear.", F1, id="unfenced, prose around"),
         pytest.param(f"So:\nimport math\n\n{F1}", f"import math\n\n{F1}", id="unfenced, imports"),

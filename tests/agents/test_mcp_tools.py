@@ -46,6 +46,35 @@ def server(marker: str = "server", environment: dict[str, str] | None = None, **
     return McpServer(rules(marker, **more), Secrets(environment=environment or {}))
 
 
+@pytest.mark.parametrize("goodbye", [HANG, 0.0])
+async def test_closing_that_is_cancelled_ends_and_leaves_no_connection(
+    monkeypatch: pytest.MonkeyPatch, goodbye: float
+) -> None:
+    """Whether it waits for the server's goodbye, or for the connection that it has given up."""
+    monkeypatch.setattr("sale.agents.tools.mcp.server.GOODBYE_SECONDS", goodbye)
+    told, given_up, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    one = server()
+
+    async def keep() -> None:
+        await one._over.wait()
+        told.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+            await ended.wait()
+
+    one._keeper = keeper = asyncio.create_task(keep())
+    closing = asyncio.create_task(one.__aexit__(None, None, None))
+    await (told if goodbye else given_up).wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    ended.set()
+    await asyncio.wait([keeper])
+    assert keeper.cancelled()
+
+
 class TestOverStreams:
     async def test_lists_what_it_has_and_the_rules_allow(self) -> None:
         async with server() as one:

@@ -26,6 +26,7 @@ OPTIONS = {"A": "a list", "B": "a tuple", "C": "a set", "D": "none of them"}
         ("B. a tuple", "B"),
         ("a set", "C"),
         ("<think>A? No.</think>B", "B"),
+        ("<THINK>A? No.</THINK>B", "B"),
         ("The answer is B because it cannot be changed.", "B"),
         ("Answer: B since it is written with parentheses", "B"),
         ("**B** is the correct one.", "B"),

@@ -101,7 +101,7 @@ async def test_on_the_last_turn_only_the_answer_is_left() -> None:
     assert len([call for call in done.calls if not call.tool]) == 2
 
 
-@pytest.mark.parametrize("text", ["Gotham City", "[1]", '{"a": 1, "b": 2}', '"Gotham"'])
+@pytest.mark.parametrize("text", ["Gotham City", "[1]", '{"a": 1, "b": 2}', '"Gotham"', '{"answer": ' + "[" * 5_000])
 async def test_what_is_no_step_is_the_answer(text: str) -> None:
     done, _ = await work(lambda prompt, schema: text)
     assert done.answer == text

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sale.agents.task_examples import TaskExamples, examples_of, functions_asked, prelude_of, run_examples
+from sale.agents.task_examples import (
+    MAX_CHARACTERS,
+    TaskExamples,
+    examples_of,
+    functions_asked,
+    prelude_of,
+    run_examples,
+)
 from sale.agents.tools.bubblewrap import BubblewrapSandbox
 from sale.agents.tools.runs import RunLimits
 from sale.bench.tasks.hst_open import hst_open
@@ -123,9 +134,44 @@ def test_any_text_is_read(text: str) -> None:
     functions_asked(text)
 
 
-async def test_long_texts_are_read_in_no_time() -> None:
-    for text in ("assert f(1" * 10_000, "assert f(\n" * 5000, "f(" + "=)" * 20_000, " " * 50_000, ">>> f(1)\n" * 9000):
-        examples_of(text)
+def work_of_reading(text: str) -> int:
+    """The work of reading a text: the lines that are run, and the characters that are parsed."""
+    done, parse, before = 0, ast.parse, sys.gettrace()
+
+    def count(_: FrameType, event: str, __: object) -> Any:
+        nonlocal done
+        done += event == "line"
+        return count
+
+    def parse_counted(source: str, *more: Any, **options: Any) -> Any:
+        nonlocal done
+        done += len(source)
+        return parse(source, *more, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ast, "parse", parse_counted)
+        sys.settrace(count)
+        try:
+            examples_of(text)
+        finally:
+            sys.settrace(before)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [("", "assert f(1"), ("", "assert f(\n"), ("f(", "=)"), ("", " "), ("", ">>> f(1)\n"), ("", "def f():\n")],
+)
+def test_reading_a_text_of_twice_the_length_is_twice_the_work(start: str, piece: str) -> None:
+    count = MAX_CHARACTERS // len(piece) // 16
+    once, twice = (work_of_reading(start + piece * times * count) for times in (1, 2))
+    assert twice <= 2.5 * once, f"{once:,} and {twice:,}"
+
+
+def test_what_is_beyond_the_limit_is_not_read() -> None:
+    line = "def f():\n"
+    whole = MAX_CHARACTERS // len(line)
+    assert work_of_reading(line * whole * 10) <= 1.1 * work_of_reading(line * whole)
 
 
 def shows(call: str, value: str) -> str:

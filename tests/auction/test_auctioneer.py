@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import pytest
 
 from sale.agents.contractor import Contractor
@@ -119,7 +121,8 @@ class TestDropouts:
         assert "a: wrong key; b: the strategy has no steps" in str(caught.value)
         assert caught.value.hint
         assert {call.agent: call.usage.output_tokens for call in ledger.settlement.calls} == {"a": 0, "b": 7}
-        assert ledger.settlement.dollars > 0
+        assert caught.value.dollars == ledger.settlement.dollars > 0
+        assert copy(caught.value).dollars == caught.value.dollars
         assert watch.names[:2] == ["AuctionOpened", "BiddingOpened"]
         assert sorted(watch.names[2:]) == ["AgentDropped"] * 2 + ["CallSettled"] * 2
         assert all(len(asked(agent)) == 1 for agent in agents)  # nobody was asked to judge nothing

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
 
+from sale.auction.allowance import Allowance
 from sale.auction.events import VoteArrived
 from sale.auction.fanout import check_fan_out, fan_out
 from sale.auction.ledger import Ledger, worst_usage
@@ -116,6 +118,16 @@ class TestRefusal:
         auctioneer(agents, jurors=agents, rules=rules).check(TASK)
         with pytest.raises(CapError):
             auctioneer(agents, jurors=agents, rules=rules, memory=Remembered({})).check(TASK)
+
+    async def test_so_it_does_in_what_the_allowance_sets_aside(self) -> None:
+        agents = pool(3)
+        allowance, rules = Allowance(share=math.inf), replace(RULES, refine=True)
+        reserved: set[float] = set()
+        made = replace(auctioneer(agents, jurors=agents, rules=rules), allowance=allowance)
+        await made.hold("id", TASK, Ledger(caps=Caps()), lambda _: reserved.add(allowance.reserved))
+        plain = fan_out(agents, agents, TASK, replace(RULES, refine=False))
+        assert max(reserved) == plain.dollars < fan_out(agents, agents, TASK, rules).dollars
+        assert made.check(TASK) == plain
 
 
 @dataclass

@@ -16,7 +16,7 @@ from sale.auction.auctioneer import Auctioneer
 from sale.auction.events import EvidenceFound, ShortlistMade
 from sale.auction.fanout import fan_out
 from sale.auction.ledger import Ledger
-from sale.auction.looking import MAX_QUOTE_CHARACTERS, MAX_QUOTE_WORDS, excerpt
+from sale.auction.looking import MAX_QUOTE_BYTES, MAX_QUOTE_WORDS, excerpt
 from sale.auction.protocols import Answer, Look, Question, Reads
 from sale.auction.questions import DEFAULT_QUESTION, Seat
 from sale.auction.shortlist import make_unplanned
@@ -168,12 +168,14 @@ class TestLooks:
         with pytest.raises(CapError, match=r"over the cap of 0\.5"):
             await auctioneer.hold("test", TASK, Ledger(caps=rules.caps), Watch())
 
-    async def test_evidence_is_cut_whatever_the_tool_returns(self) -> None:
-        agent = Librarian("a", "word " * 5000)
+    @pytest.mark.parametrize("found", ["word " * 5000, "図書館" * 5000, "x😀" * 5000])
+    async def test_evidence_is_cut_whatever_the_tool_returns(self, found: str) -> None:
+        agent = Librarian("a", found)
         auction = await held([agent], Seat(respondent=Reader()))
         (one,) = auction.bids[0].strategy.evidence
-        assert len(one.quote) <= MAX_QUOTE_CHARACTERS
-        assert len(one.quote.split()) <= MAX_QUOTE_WORDS + 1
+        assert found.startswith(one.quote)
+        assert MAX_QUOTE_BYTES - 4 < len(one.quote.encode()) <= MAX_QUOTE_BYTES or "word" in one.quote
+        assert len(one.quote.split()) <= MAX_QUOTE_WORDS
 
 
 class TestRefinement:
@@ -346,7 +348,11 @@ class TestExcerpt:
 
 class TestYesNo:
     @pytest.mark.parametrize(
-        ("text", "probability"), [("Yes.", 1.0), (" no", 0.0), ("**Yes**, because", 1.0), ("perhaps", None), ("", None)]
+        ("text", "probability"),
+        [
+            *[("Yes.", 1.0), (" no", 0.0), ("**Yes**, because", 1.0), ("perhaps", None), ("", None)],
+            *[("Nothing found, so yes", None), ("yesterday", None), ("No, nothing", 0.0), ("Yes\u2014all of it", 1.0)],
+        ],
     )
     def test_the_word_counts_where_there_are_no_probabilities(self, text: str, probability: float | None) -> None:
         assert probability_of_yes(text, None) == probability

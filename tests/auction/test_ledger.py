@@ -10,6 +10,7 @@ import pytest
 
 from sale.auction.events import CallSettled
 from sale.auction.ledger import FOREIGN_MESSAGE_BYTES, TEMPLATE_TOKENS, Ledger, Payer, worst_usage
+from sale.auction.protocols import Look
 from sale.errors import (
     BadReplyError,
     CallError,
@@ -22,7 +23,7 @@ from sale.errors import (
     SourcesError,
     UnreachableError,
 )
-from sale.types import Caps, Price, Prompt, Reply, Usage
+from sale.types import Caps, Price, Prompt, Reply, Task, Usage
 from tests.support.scripted import Watch
 
 PROMPT = Prompt(system="sys", user="ask me", template="bid@12345678")
@@ -234,3 +235,42 @@ class TestFailures:
 
         with pytest.raises(Stop):
             await pay(Ledger(caps=Caps()), raises(Stop()))
+
+
+class Shelf:
+    """An agent with something to look into."""
+
+    name, looks, look_dollars = "a", 1, 0.3
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    async def look(self, task: Task, /) -> Look:
+        if self.error is not None:
+            raise self.error
+        await asyncio.sleep(60)
+        raise AssertionError
+
+
+class TestLooks:
+    """They are settled as calls of models are."""
+
+    @pytest.mark.parametrize(
+        ("error", "kept"), [(RejectedError("wrong key"), 0.0), (ServerError("500"), 0.3), (ValueError("oh"), 0.3)]
+    )
+    async def test_only_what_may_have_been_billed_stays_reserved(self, error: Exception, kept: float) -> None:
+        ledger = Ledger(caps=Caps())
+        with pytest.raises(CallError):
+            await ledger.look(Shelf(error), Task(text="Do it."), seconds=5.0)
+        assert ledger.at_most == pytest.approx(kept)
+        assert len(ledger.settlement.calls) == 1
+
+    async def test_one_that_is_cancelled_is_on_record(self) -> None:
+        ledger = Ledger(caps=Caps())
+        task = asyncio.create_task(ledger.look(Shelf(None), Task(text="Do it."), seconds=60.0))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [(call.stage, call.error) for call in ledger.settlement.calls] == [("look", "call: cancelled")]
+        assert ledger.at_most == pytest.approx(0.3)

@@ -27,6 +27,7 @@ from sale.types import (
     Execution,
     Outcome,
     Price,
+    Refinement,
     SuccessModel,
     Task,
     TrackRecord,
@@ -217,6 +218,32 @@ class TestWhatAnAuctionBrought:
         assert told.gain == pytest.approx((by_agent["dear"] - by_agent["cheap"]) / 1e6)
         assert "it moved the task from dear to cheap" in told.describe(str)
         assert "less" in replace(told, gain=-1.0).describe(str)
+
+    async def test_an_agents_better_bid_counts(self) -> None:
+        auction, _ = await held(market(replace(MODEL, spread={"cheap": 1.0, "dear": 1.0}), hold=False))
+        (cheap, dear), winner = auction.bids, replace(auction.bids[0], cost=0.0, value=2000.0)
+        worse = replace(dear, value=dear.value - 500.0)
+        refinements = (Refinement(agent="dear", pairs=(), bid=worse), Refinement(agent="cheap", pairs=(), bid=winner))
+        moved = replace(auction, bids=(cheap, dear), refinements=refinements, winner=winner)
+        told = value_of_information.measure_benefit(moved)
+        assert told is not None
+        assert (told.before, told.after) == ("dear", "cheap")
+        assert told.gain == pytest.approx((dear.net_cost - winner.net_cost) / 1e6)
+
+    @pytest.mark.parametrize(("tokens", "before"), [(0, "dear"), (200, "cheap"), (2000, "cheap")])
+    async def test_whoever_has_the_conversation_would_have_kept_it(self, tokens: int, before: str) -> None:
+        """Before plans the dear one looks better by 110: less than reading 200 tokens anew would cost it."""
+        made = market(replace(MODEL, spread={"cheap": 1.0, "dear": 1.0}), hold=False)
+        prices = {bidder.name: replace(bidder.price, cached=0.0) for bidder in made.bidders}
+        rule = scoring.CacheKept(incumbent="cheap", prefix_tokens=tokens, prices=prices, rule=scoring.weigh)
+        auction, _ = await held(replace(made, weigh=rule))
+        told = value_of_information.measure_benefit(auction)
+        assert told is not None
+        assert told.before == before
+        standing = value_of_information.standing_bids(made.bidders, {}, made.weights, rule)
+        model = made.weights.model
+        assert model is not None
+        assert told.expected == pytest.approx(value_of_information.worth_of_bids(standing, model) / 1e6)
 
 
 def test_each_auction_has_an_id_of_its_own_and_everybody_may_bid() -> None:

@@ -273,8 +273,13 @@ def test_nothing_is_lost_when_no_agent_bids(tmp_path: Path, endpoint: Endpoint) 
     assert done.code == 1
     assert "agent-1" in done.err
     assert "empty" in done.err
+    assert "The auction cost $0.0" in done.err
+    told = json.loads(shell("run", "Say hello.", "--quiet", "--json").out)
+    assert (told["schema"], told["error"]["code"]) == ("sale.error/1", "auction.no_bids")
+    assert told["error"]["dollars"] > 0.0
+    assert "agent-1" in told["error"]["message"]
     listed = json.loads(shell("memory", "list", "--json").out)["summaries"]
-    assert [one["status"] for one in listed] == ["abandoned"]
+    assert [one["status"] for one in listed] == ["abandoned", "abandoned"]
 
 
 @pytest.mark.parametrize(

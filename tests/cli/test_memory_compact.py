@@ -50,7 +50,7 @@ def test_it_says_what_it_did_and_where_the_records_are(folder: Path) -> None:
     assert archived.name in said.replace(" ", "")
     assert len(archived.read_text(encoding="utf-8").splitlines()) == 9
     stats = run_sale(folder, "memory", "stats").out
-    assert "Auctions: 3 settled" in stats
+    assert "Records: 3 settled" in stats
     assert "Compacted: 3 lines of what agents' work came to" in stats
     assert "Recall: exactly, in this process" in stats
     assert "3 records written" in run_sale(folder, "memory", "export", "left.jsonl").out

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from sale.auction.ballots import expected_scores
 from sale.auction.entropy import strategy_entropy
 from sale.errors import CallError
-from sale.models.chat import split_thinking
 from sale.models.logprobs import read_logprobs, usable_entries
 from sale.models.protocol import GenerationRequest
 from sale.types import Reply
@@ -186,20 +185,3 @@ def test_any_list_of_log_probabilities_can_be_read_and_measured(entries: object)
         entropy = strategy_entropy(read)
         assert entropy is None or 0 <= entropy.normalised <= 1
         assert all(0 <= score <= 5 for score in expected_scores(read, {"A": 3}).values())
-
-
-@pytest.mark.parametrize(
-    ("text", "thoughts", "rest"),
-    [
-        ("plain", "", "plain"),
-        ("<think>\nhm\n</think>\n\n1. Do", "hm", "1. Do"),
-        ("  <think>hm</think>1. Do", "hm", "1. Do"),
-        ("hm\n</think>\n1. Do", "hm", "1. Do"),
-        ("<think>never done", "never done", ""),
-        ("<think></think>x", "", "x"),
-        ("strip <think>…</think> from it", "", "strip <think>…</think> from it"),
-        ("", "", ""),
-    ],
-)
-def test_thoughts_are_told_from_text(text: str, thoughts: str, rest: str) -> None:
-    assert split_thinking(text) == (thoughts, rest)

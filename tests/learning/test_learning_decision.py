@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from sale.auction import scoring, value_of_information
 from sale.auction.shortlist import make_unplanned
@@ -15,7 +16,18 @@ from sale.auction.success_model import track_feature
 from sale.errors import InputError
 from sale.learning.dataset import split, tabulate
 from sale.learning.decision import chances, choose_bids, net_costs, predict_bids, track_features
-from sale.types import Bid, Entropy, Example, Score, Strategy, SuccessModel, TrackRecord, Weights, Worked
+from sale.types import (
+    NOTHING_TO_READ,
+    Bid,
+    Entropy,
+    Example,
+    Score,
+    Strategy,
+    SuccessModel,
+    TrackRecord,
+    Weights,
+    Worked,
+)
 from tests.learning.pools import auctions, bid, seen_by_market
 
 AGENTS, JURORS = ("a", "b", "c"), ("x", "y")
@@ -23,14 +35,19 @@ unit = st.floats(0, 1, allow_subnormal=False)
 weight = st.floats(-100, 100, allow_subnormal=False)
 
 
+def scores_of(juror: str, agent: str) -> SearchStrategy[Score]:
+    """A juror's score of a bid; it may have had nothing to read there."""
+    given_by = st.builds(
+        Score, juror=st.just(juror), bidder=st.just(agent), value=st.floats(0, 5, allow_subnormal=False)
+    )
+    abstained = Score(juror=juror, bidder=agent, value=2.5, imputed=True, note=NOTHING_TO_READ)
+    return given_by | st.just(abstained)
+
+
 @st.composite
 def bids_of(draw: st.DrawFn, agent: str) -> Bid:
     planned = draw(st.booleans())  # an agent that was not asked for a plan has neither entropy nor scores
-    scores = [
-        Score(juror=juror, bidder=agent, value=draw(st.floats(0, 5, allow_subnormal=False)))
-        for juror in JURORS
-        if planned and draw(st.booleans())
-    ]
+    scores = [draw(scores_of(juror, agent)) for juror in JURORS if planned and draw(st.booleans())]
     entropy = (
         None
         if not planned
@@ -101,6 +118,15 @@ def test_a_table_decides_as_the_market_does(held: list[Example], weights: Weight
             assert costs[row, column] == pytest.approx(expected, rel=1e-9, abs=1e-6)
         winner = table.agents[table.author[row, columns[row]]]
         assert by_agent[winner] == pytest.approx(ranked[0].net_cost, rel=1e-9, abs=1e-6)
+
+
+def test_a_juror_with_nothing_to_read_counts_as_in_the_market() -> None:
+    abstained = Score(juror="x", bidder="a", value=2.5, imputed=True, note=NOTHING_TO_READ)
+    bids = (replace(bid("a"), scores=(abstained,)), bid("b", points={"x": 1.0}))
+    table = tabulate([Example(auction_id="1", task="t", bids=bids, winner="a", work={})])
+    weights = Weights(cost=1.0, entropy=0.0, jurors={"x": 1000.0})
+    assert net_costs(table, weights)[0].tolist() == [100.0 - 2500.0, 100.0 - 1000.0]
+    assert np.isnan(table.features[0, 0, table.names.index("juror:x")])  # a success model is told nothing
 
 
 def test_equal_scores_go_to_the_cheaper_agent_then_by_name() -> None:

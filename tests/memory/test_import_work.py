@@ -80,6 +80,22 @@ async def test_the_same_file_again_adds_nothing_and_a_longer_one_what_is_new(
     assert (longer.added, longer.present) == (1, 4)
 
 
+async def test_what_was_compacted_is_not_known_again_and_a_warning_says_so(
+    memory: AuctionMemory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await memory.import_work(table(tmp_path), prices=PRICES)
+    await memory.compact(1)
+    await memory.import_work(table(tmp_path), source="import:another", prices=PRICES)
+    assert "was compacted before" not in caplog.text
+    await memory.forget(source="import:another")
+    assert (await memory.import_work(table(tmp_path), prices=PRICES)).added == 3
+    assert "import:work.csv was compacted before" in caplog.text
+    caplog.clear()
+    await memory.forget(source="import:work.csv")
+    assert (await memory.import_work(table(tmp_path), prices=PRICES)).added == 4
+    assert not caplog.text
+
+
 async def test_what_was_imported_is_forgotten_by_its_source(memory: AuctionMemory, tmp_path: Path) -> None:
     await memory.import_work(table(tmp_path))
     assert (await memory.forget(source="import:work.csv")).auctions == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import astuple, replace
@@ -324,6 +325,33 @@ async def test_a_bound_of_rows_is_kept_by_itself(
     assert "auctions on record, 16 after compaction" in caplog.text
     files = list((tmp_path / "archive").iterdir())
     assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) == 45 - left
+
+
+async def test_one_compaction_runs_at_a_time_and_its_faults_are_logged(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(retention, "CHECKED_EVERY", 1)
+    begun, go_on = 0, asyncio.Event()
+
+    async def keep_bounds(_self: AuctionMemory) -> None:
+        nonlocal begun
+        begun += 1
+        await go_on.wait()
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(AuctionMemory, "keep_bounds", keep_bounds)
+    bounds = Retention(max_auctions=1, archive=tmp_path)
+    async with await AuctionMemory.open(place, embedder=HashEmbedder(), retention=bounds) as memory:
+        await fill(memory, 3)
+        first = memory._compacting
+        assert first is not None
+        assert begun == 1
+        go_on.set()
+        await first
+        assert "a fault of ours" in caplog.text
+        await remember(memory, "more", "sort the list")
+        assert memory._compacting is not first
+    memory._note_records()  # of a settlement that closing overtook
 
 
 async def test_a_bound_of_bytes(place: Place, tmp_path: Path):

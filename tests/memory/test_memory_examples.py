@@ -104,6 +104,22 @@ async def test_the_auction_is_paid_apart_from_the_work(memory: AuctionMemory):
     assert found.work["a"].dollars == pytest.approx(3.0)
 
 
+async def test_dollars_that_can_be_none_are_an_unknown_cost_everywhere(memory: AuctionMemory):
+    task = Task(text="sort")
+    await memory.begin("x", task)
+    await memory.award(auction("x", task, (bid("a", 1.0), bid("b", 1.0))))
+    strange = replace(execution("a"), calls=(call("execute", "a", float("inf")),))
+    await memory.settle(
+        "x", execution("b"), outcome(), earlier=[Attempt(execution=strange, outcome=outcome("failure"))]
+    )
+    (found,) = await memory.examples()
+    assert {agent: one.dollars for agent, one in found.work.items()} == {"a": None, "b": 0.25}
+    tracks = await memory.track_records(task, ("a", "b"))
+    assert {agent: (one.evidence, one.costed) for agent, one in tracks.items()} == {"a": (1.0, 0.0), "b": (1.0, 1.0)}
+    works = await memory.work_figures()
+    assert [(one.agent, one.dollars) for one in works] == [("a", 0.0), ("b", 0.25)]
+
+
 async def test_batches_and_other_peoples_records(
     memory: AuctionMemory, fresh: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

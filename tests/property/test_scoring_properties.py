@@ -161,8 +161,9 @@ def test_imputing_stays_within_the_votes_and_never_touches_one(votes: list[Vote]
             assert (after.value, after.imputed) == (before.value, False)
             continue
         same = [v.value for v in votes if v.bidder == before.bidder and v.value is not None]
-        within = same or given_values or [2.5]
+        within = [before.counts_as] if before.counts_as is not None else same or given_values or [2.5]
         assert after.imputed
+        assert after.abstained == (before.counts_as is not None)
         assert after.note == before.note
         assert 0 <= min(within) <= after.value <= max(within) <= 5
         assert after.value != 0 or 0 in within  # missing is never zero of itself

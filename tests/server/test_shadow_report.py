@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sale.errors import StoreError
 from sale.server.shadow_report import FEW, report
 from sale.server.store.shadow import Arm, ShadowConversation
 from sale.server.store.store import ServerStore
@@ -137,3 +138,20 @@ async def test_the_ledger_counts_and_keeps(tmp_path: Path) -> None:
     # Cached tokens are taken to be half as dear where the price does not say.
     assert found.other_dollars == pytest.approx((1600 * 2 + 1400 * 1 + 30 * 4) / 1e6)
     assert found.began == AT
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), StoreError("x", where="y", hint="z")])
+async def test_what_could_not_be_written_waits_on_whatever_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    async with await ServerStore.open(tmp_path / "server.sqlite3") as store:
+        store.shadow.begin(replace(row(1), turns=0, other=None))
+        with monkeypatch.context() as broken:
+            broken.setattr(store._database, "write", fail)
+            with pytest.raises(type(error)):
+                await store.shadow.conversations()
+        (found,) = await store.shadow.conversations()
+    assert found.id == "shadow-1"

@@ -69,10 +69,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Self
 
 from tests.support.hang import HANG
+from tests.support.raw_server import RawServer
 from tests.support.replies import Ask, Json, chunks, completion, text_for, tool_calls_for
 
 TOLD = re.compile(r"fault:([a-z0-9-]+)")
@@ -462,20 +461,13 @@ FAULTS: Mapping[str, Callable[[Act], Awaitable[None]]] = {
 
 
 @dataclass
-class FaultWall:
-    """The server, in a thread of its own; a context manager. `base_url` ends in `/v1`."""
+class FaultWall(RawServer):
+    """The server, with every request it has seen."""
 
     say: Callable[[Ask], str | None] | None = None
     """Words in place of the usual ones; `None` from it for the usual ones."""
     _seen: list[Seen] = field(default_factory=list[Seen])
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _port: int = 0
-    _loop: asyncio.AbstractEventLoop | None = None
-    _thread: threading.Thread | None = None
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1"
 
     def seen(self, fault: str | None = None) -> list[Seen]:
         """Requests for work so far, in order; of one fault if it is named."""
@@ -493,42 +485,6 @@ class FaultWall:
         while not (met := condition()) and time.monotonic() < until:
             time.sleep(0.01)
         return met
-
-    def __enter__(self) -> Self:
-        ready = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),), name="fault-wall", daemon=True)
-        self._thread.start()
-        assert ready.wait(HANG), "the wall did not start"
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._loop is not None
-        assert self._thread is not None
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(HANG)
-        assert not self._thread.is_alive(), "the wall did not stop"
-
-    async def _serve(self, ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        connections: set[asyncio.Task[None]] = set()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.ensure_future(self._connection(reader, writer))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
-
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=4096)
-        self._port = server.sockets[0].getsockname()[1]
-        ready.set()
-        await self._stop.wait()
-        server.close()
-        for task in connections:
-            task.cancel()
-        if connections:
-            await asyncio.wait(connections, timeout=5)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

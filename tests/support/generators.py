@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import string
+from dataclasses import replace
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from sale.types import Bid, Entropy, Price, Score, Strategy, TokenLogprobs, Vote, Weights
+from sale.types import NOTHING_TO_READ, Bid, Entropy, Price, Score, Strategy, TokenLogprobs, Vote, Weights
 
 names = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=6)
 pools = st.lists(names, min_size=1, max_size=6, unique=True)
@@ -58,12 +59,16 @@ def strategies_by(agent: str) -> SearchStrategy[Strategy]:
 
 
 def votes_by(jurors: list[str], bidders: list[str]) -> SearchStrategy[list[Vote]]:
-    """One vote of each juror about each bidder; some are missing."""
-    values = st.one_of(st.none(), points)
-    return st.tuples(*[values for _ in jurors for _ in bidders]).map(
+    """One vote of each juror about each bidder; some are missing, and some jurors had nothing to read."""
+    missing = [
+        Vote(juror="", bidder="", value=None, note="call.timeout: late"),
+        Vote(juror="", bidder="", value=None, note=NOTHING_TO_READ, counts_as=2.5),
+    ]
+    votes = st.sampled_from(missing) | points.map(lambda value: Vote(juror="", bidder="", value=value))
+    return st.tuples(*[votes for _ in jurors for _ in bidders]).map(
         lambda found: [
-            Vote(juror=juror, bidder=bidder, value=value, note=None if value is not None else "call.timeout: late")
-            for (juror, bidder), value in zip(
+            replace(vote, juror=juror, bidder=bidder)
+            for (juror, bidder), vote in zip(
                 [(juror, bidder) for juror in jurors for bidder in bidders], found, strict=True
             )
         ]

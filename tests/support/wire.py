@@ -18,13 +18,11 @@ import socket
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
+from tests.support.raw_server import RawServer
 from tests.support.replies import Ask, Json, chunks, completion, text_for
-
-SECONDS = 20.0
 
 
 @dataclass(kw_only=True)
@@ -107,27 +105,17 @@ def whole(text: str = "fine", taken: Json | None = None, **more: Any) -> Json:
     return found if taken is None else {**found, "usage": taken}
 
 
-@dataclass
-class Wire:
+class Wire(RawServer):
     """The server, in a thread of its own; a context manager."""
 
-    plays: dict[str, Play]
     default: Play | None = None
     """Answers everything a model has no function for, bids and ballots too."""
-    _requests: list[Request] = field(default_factory=list[Request])
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _loop: asyncio.AbstractEventLoop | None = None
-    _thread: threading.Thread | None = None
 
     def __init__(self, port: int = 0, **plays: Play) -> None:
         self.plays = plays
         self._port = port
-        self._requests = []
+        self._requests: list[Request] = []
         self._lock = threading.Lock()
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1"
 
     def work(self, model: str | None = None) -> list[Request]:
         """Requests for work so far."""
@@ -143,44 +131,7 @@ class Wire:
         """The table of an agent here, called like its model."""
         return {"name": name, "endpoint": self.base_url, "model": name, "price": 1.0, "logprobs": 0, **more}
 
-    def __enter__(self) -> Self:
-        ready = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),), name="wire", daemon=True)
-        self._thread.start()
-        assert ready.wait(SECONDS), "the wire did not start"
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._loop is not None
-        assert self._thread is not None
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(SECONDS)
-        assert not self._thread.is_alive(), "the wire did not stop"
-
-    async def _serve(self, ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        tasks: set[asyncio.Task[None]] = set()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.ensure_future(self._one(reader, writer))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        server = await asyncio.start_server(connected, "127.0.0.1", self._port, backlog=512, limit=2**26)
-        self._port = server.sockets[0].getsockname()[1]
-        ready.set()
-        await self._stop.wait()
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tuple(tasks), timeout=5)
-        await asyncio.sleep(0.01)  # transports close at the loop's next turns
-
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await self._answered(reader, writer):
                 pass

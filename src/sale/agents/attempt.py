@@ -14,10 +14,23 @@ from sale.agents.protocol import Agent, Verifier
 from sale.auction.allowance import Allowance, WorkEnd, incumbent_of, prior_tokens, work_ahead
 from sale.auction.breaks import BREAKS
 from sale.auction.events import AwardedAgain, Judged, Observer, WorkFinished, WorkStarted
-from sale.auction.following import BROKE_OFF, find_handed_in, following
+from sale.auction.following import find_handed_in, following, is_answered
 from sale.auction.foreign import await_foreign, expect_kind
 from sale.auction.text import make_storable
-from sale.types import Attempt, Auction, AuctionRules, Bid, Call, CheckErrors, Execution, Outcome, Task, Verdict
+from sale.types import (
+    BROKE_OFF,
+    NO_JUDGE,
+    Attempt,
+    Auction,
+    AuctionRules,
+    Bid,
+    Call,
+    CheckErrors,
+    Execution,
+    Outcome,
+    Task,
+    Verdict,
+)
 
 CANCELLED_WORK = "cancelled"
 """The mode of an execution that was cut off by a cancellation, or by an error that is not the agent's."""
@@ -58,7 +71,7 @@ async def attempt(
         except BREAKS:
             judged = () if execution is None else tuple(calls)
             execution = execution or _without_answer(bid, calls, time.monotonic() - began, CANCELLED_WORK)
-            outcome = Outcome(verdict="unknown", judged_by="nobody", detail=CANCELLED_WORK, calls=judged)
+            outcome = Outcome(verdict="unknown", judged_by=NO_JUDGE, detail=CANCELLED_WORK, calls=judged)
             attempts.append(Attempt(execution=execution, outcome=outcome))
             raise
     attempts.append(Attempt(execution=execution, outcome=outcome))
@@ -88,12 +101,10 @@ async def attempt_in_order(
         verifier: Says whether an answer is right.
         observe: Told of each step.
     """
-    incumbent = incumbent_of(tuple(agents.values()), rules.incumbent).name
-    work = work_ahead(auction.contenders, auction.weights, prior_tokens(auction.task))
     bid: Bid | None = auction.winner
     while bid is not None:
         await attempt(agents[bid.agent], auction.task, bid, attempts, verifier=verifier, observe=observe)
-        able = None if allowance is None else allowance.pick_affordable(auction.contenders, work, incumbent)
+        able = None if allowance is None else _affordable(agents, auction, rules, allowance)
         bid = following(auction, attempts, rules, check, able)
         if bid is not None:
             observe(AwardedAgain(failed=attempts[-1].outcome, bid=bid))
@@ -101,11 +112,20 @@ async def attempt_in_order(
         attempts.sort(key=lambda one: one is kept)
 
 
+def _affordable(
+    agents: Mapping[str, Agent], auction: Auction, rules: AuctionRules, allowance: Allowance
+) -> Sequence[Bid]:
+    """The bids that the allowance lets be awarded after a refused answer."""
+    work = work_ahead(auction.contenders, auction.weights, prior_tokens(auction.task))
+    incumbent = incumbent_of(tuple(agents.values()), rules.incumbent).name
+    return allowance.pick_affordable(auction.contenders, work, incumbent)
+
+
 def end_of(tried: Attempt, attempts: Sequence[Attempt]) -> WorkEnd:
     """Return the end of an attempt among all of them, of which the last is the one that counts."""
     if tried is not attempts[-1]:
         return "done again"
-    return "broke off" if tried.execution.mode == CANCELLED_WORK else "answered"
+    return "answered" if is_answered(tried) and tried.execution.mode != CANCELLED_WORK else "broke off"
 
 
 async def _work(agent: Agent, task: Task, bid: Bid, calls: Sequence[Call], observe: Observer) -> Execution:
@@ -148,7 +168,7 @@ async def _judge(task: Task, execution: Execution, verifier: Verifier | None, ob
     if not execution.answer.strip():
         outcome = Outcome(verdict="failure", judged_by=BROKE_OFF, detail=execution.error or "no answer")
     elif verifier is None:
-        outcome = Outcome(verdict="unknown", judged_by="nobody")
+        outcome = Outcome(verdict="unknown", judged_by=NO_JUDGE)
     else:
         outcome = await _verified(verifier, task, execution.answer)
     observe(Judged(outcome=outcome))

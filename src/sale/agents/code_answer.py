@@ -13,16 +13,17 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sale.types.thoughts import text_after_thoughts
+
 MAX_ANSWER = 100_000
 """Characters of an answer that are looked at. What is cut off would take long to parse and has never been an answer."""
 
 MAX_TRIMS = 200
 """Times the end of unfinished code is cut off to make the rest parse."""
 
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[^\s`{]*)[^`]*$")
+_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}+|~{3,}+)[ \t]*+(?P<tag>[^\s`{]*+)[^`]*+$")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "ipython", "ipython3"})
 _CODE_START = re.compile(r"^(def |async def |class |import |from \w[\w.]* import |@\w)")
-THOUGHTS_END = "</think>"
 _INDENT = " " * 4
 _SOME_FUNCTION = "def _():"
 
@@ -57,8 +58,7 @@ def extract_code(answer: str) -> str:
         Python source without a common indentation unless it is a function's body, ending in a newline unless empty.
     """
     text = answer[:MAX_ANSWER].replace("\r\n", "\n").replace("\r", "\n")
-    _, found, after = text.rpartition(THOUGHTS_END)
-    if found and after.strip():
+    if (after := text_after_thoughts(text)).strip():
         text = after
     blocks = _blocks(text)
     code = _chosen(blocks) if blocks and not _definitions(text) else _unfenced(text)

@@ -22,7 +22,7 @@ from sale.errors import InputError
 MAX_ANSWER = 100_000
 HELD_BACK_LINES = 8
 """A file with fewer lines may be replaced by one of less than half its lines."""
-_FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)$")
+_FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}+|~{3,}+)(?P<info>[^\n`]*+)$")
 _UNDERLINE = re.compile(r"^={5,} *$", re.MULTILINE)
 _DOCUMENT = (".rst", ".md", ".txt", ".markdown", ".adoc")
 _TALK = frozenset({"sh", "bash", "shell", "zsh", "console", "text", "txt", "output", "log", "cmd", "powershell"})
@@ -30,9 +30,17 @@ _PATCH = frozenset({"diff", "patch"})
 _PATCH_FILE = re.compile(r"^--- (?P<old>[^\n]+)\n\+\+\+ (?P<new>[^\n]+)$", re.MULTILINE)
 _HUNK = re.compile(r"^@@[^\n]*$", re.MULTILINE)
 _LEFT_OUT = re.compile(
-    r"^\s*(?:#|//|/\*|--|<!--|;|%|\{/\*)?\s*(?:\.\.\.|…)?[\s(\[]*(?:the\s+)?(?:rest|existing|remaining|other|previous|same)\b"
-    r".*(?:\.\.\.|…|unchanged|as before|stays?|remains?|the same|same as|here|goes)[\s)\]*/>}.-]*$",
+    r"^\s*+(?:#|//|/\*|--|<!--|;|%|\{/\*)?\s*+(?:\.\.\.|…)?[\s(\[]*+(?:the\s++)?"
+    r"(?:rest|existing|remaining|other|previous|same)\b.{0,300}"
+    r"(?:\.\.\.|…|unchanged|as before|stays?|remains?|the same|same as|here|goes)[\s)\]*/>}.-]{0,40}$",
     re.IGNORECASE,
+)
+_TOP = re.compile(
+    r"^(?:(?:export|default|pub|public|private|protected|internal|static|async|final|abstract|unsafe|inline)[ \t]+)"
+    r"{0,4}"
+    r"(?:(?:function\*?|class|interface|type|enum|struct|trait|func|fn|def|sub|module|const|let|var|val)[ \t]+(\w+)"
+    r"|[A-Za-z_][\w:<>]{0,60}[ \t*&]{1,4}(\w+)\([^;{}\n]{0,300}\)[ \t]*(?:\{|$))",
+    re.MULTILINE,
 )
 _COMMENT = ("#", "//", "/*", "--", "<!--", ";", "%", "{/*", "...", "…")
 
@@ -136,6 +144,13 @@ def _check_nothing_is_left_out(old: str, new: str, path: str) -> None:
 def _check_enough_is_left(old: str, new: str, path: str) -> None:
     """Refuse what can only be a part of a file whose parts cannot be told."""
     before, after = ([line.strip() for line in text.split("\n") if line.strip()] for text in (old, new))
+    there, given = _top_names(old), _top_names(new)
+    lost = [name for name in there if name not in given]
+    if lost and after and before[0] != after[0] and len(lost) < len(there):
+        raise InputError(
+            f"what is handed in for {path} lacks {', '.join(lost)}, and does not begin as the file does",
+            hint="Hand in the whole file, or the lines to be replaced.",
+        )
     kept = set(after)
     left = sum(line in kept for line in before)
     if len(before) >= HELD_BACK_LINES and left * 2 < len(before) and len(after) * 2 < len(before):
@@ -143,6 +158,11 @@ def _check_enough_is_left(old: str, new: str, path: str) -> None:
             f"what is handed in for {path} would remove {len(before) - left} of its {len(before)} lines",
             hint="Hand in the whole file, or the lines to be replaced.",
         )
+
+
+def _top_names(text: str) -> list[str]:
+    """Return the names that a program defines outside of all else, in many languages, as far as its lines tell."""
+    return list(dict.fromkeys(name for found in _TOP.findall(text) for name in found if name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,10 +343,9 @@ def _blocks(text: str, *, cut: bool) -> Iterator[_FencedBlock]:
         body, depth = list[str](), 1
         while number < len(lines):
             fence = _FENCE.match(lines[number])
-            if fence is not None and fence["fence"][0] == opening["fence"][0]:
-                opens = fence["info"].strip() != ""
-                if opens or len(fence["fence"]) >= len(opening["fence"]):
-                    depth += 1 if opens else -1
+            # A shorter fence is content, as is what closes it.
+            if fence is not None and fence["fence"].startswith(opening["fence"]):
+                depth += 1 if fence["info"].strip() else -1
             number += 1
             if depth == 0:
                 break

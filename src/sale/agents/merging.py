@@ -189,7 +189,9 @@ class _Merge:
             self._members(place, node)
             return
         indent = _indent(self._old_lines[place.lineno - 1])
-        self._lines(first_line(place), place.end_lineno or 0, _moved(self._given(node), indent))
+        bare = not node.decorator_list and _first_argument(node) == _first_argument(place)
+        first = place.lineno if bare else first_line(place)  # without any, the decorators that are there stay
+        self._lines(first, place.end_lineno or 0, _moved(self._given(node), indent))
 
     def _is_whole(self, place: ast.ClassDef, node: ast.ClassDef) -> bool:
         """Return whether a class that is handed in replaces all of the present one; its head does not count."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sale.agents.code_answer import MAX_ANSWER, THOUGHTS_END
+from sale.agents.code_answer import MAX_ANSWER
 from sale.agents.verify import normalise
+from sale.types.thoughts import text_after_thoughts
 
 _SHOWN = re.compile(r"^\(?([A-Z])[.)] (.*)$", re.MULTILINE)
 # Repetitions are bounded: answers are foreign text, and two open-ended ones side by side take minutes on a long line.
@@ -39,7 +40,7 @@ def shown_options(text: str) -> dict[str, str]:
 
 def chosen_option(answer: str, options: Mapping[str, str]) -> str | None:
     """The letter an answer settles on, or `None`: its last line that names one, else the option it repeats."""
-    text = answer[:MAX_ANSWER].rpartition(THOUGHTS_END)[2]
+    text = text_after_thoughts(answer[:MAX_ANSWER])
     for line in reversed([line for line in text.splitlines() if line.strip()]):
         named = ({letter.upper() for letter in pattern.findall(line)} & set(options) for pattern in LETTERS)
         letters = next((found for found in named if found), set[str]())

@@ -21,8 +21,8 @@ from sale.errors import InputError
 _MARKED = re.compile(r"^(?:(?P<opening><{3,} *SEARCH)|>{3,} *REPLACE)[^\n]*$", re.MULTILINE)
 _BETWEEN = tuple(re.compile(mark, re.MULTILINE) for mark in (r"^={7}[ \t]*$", r"^={3,}[ \t]*$", r"^={3,}[^\n]*$"))
 """The line between the two halves, in the form asked for and in others; headings of documents look like them."""
-_LINE_BEGINS = re.compile(r"[ \t]*[\[{(]*[ \t]*")
-_LINE_ENDS = re.compile(r"[ \t]*[,;:)\]}{\\]*[ \t]*(?:(?:#|//|/\*|<!--).*)?")
+_LINE_BEGINS = re.compile(r"[ \t]*+[\[{(]*+[ \t]*+")
+_LINE_ENDS = re.compile(r"[ \t]*+[,;:)\]}{\\]*+[ \t]*+(?:(?:#|//|/\*|<!--).*)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Researcher(Contractor):
         self._kit = tuple(tools)
 
     async def prepare(self) -> None:
-        """Open the desk, then the model."""
+        """Open the tools for research, then the model."""
         await self._toolset.prepare()
         await super().prepare()
 
@@ -47,6 +47,6 @@ class Researcher(Contractor):
         return research.complete(await worker.execute(task, strategy))
 
     async def aclose(self) -> None:
-        """Close the desk and the model."""
+        """Close the tools for research and the model."""
         await self._toolset.aclose()
         await super().aclose()

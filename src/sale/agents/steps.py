@@ -209,7 +209,7 @@ def _holds_a_step(text: str, tools: Mapping[str, ToolInputs]) -> bool:
 def _as_far_as(cut: str) -> str:
     """Return the part of a JSON text that was cut off, as far as it can be read."""
     for end in range(len(cut), max(0, len(cut) - _ESCAPE), -1):  # it may have been cut within an escape
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found: object = json.loads(f'{cut[:end]}"', strict=False)
             return found if isinstance(found, str) else ""
     return ""

@@ -20,13 +20,13 @@ _BEFORE = re.compile(
     r"^(?:#+|[-*+>]|\d+[.)]|//+|/\*|<!--|--|[-+]{3})\s+|^(?:in |new )?(?:file|file ?name|file ?path|path)\s*:\s*",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"\s*(?::|\*/|-->|\s\([^()]*\))$")
+_AFTER = re.compile(r"(?<!\s)(?:\s*+(?::|\*/|-->)|\s++\([^()]*+\))$")
 _AROUND = re.compile(r"^(\*\*|__|[`*\"'])(.+)\1$")
-_PATH = re.compile(r"[^\s:*?\"<>|`]*(?:/[^\s:*?\"<>|`]*[^\s:*?\"<>|`/.]|\.\w{1,8})")
+_PATH = re.compile(r"(?=[^/]*+/)[^\s:*?\"<>|`]*+(?<![/.])|[^\s:*?\"<>|`]*\.\w{1,8}")
 _ENDING = re.compile(r"\.\w{1,8}$")
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
-_URL = re.compile(r"\w+://\S+")
-_TOKEN = re.compile(r"`([^`\n]+)`|([\w./+-]+\.\w{1,8})\b")
+_URL = re.compile(r"(?<!\w)\w+://\S+")
+_TOKEN = re.compile(r"`([^`\n]+)`|(?<![\w./+-])([\w./+-]+\.\w{1,8})\b")
 _KNOWN_ENDINGS = frozenset({
     "bash", "c", "cc", "cfg", "cpp", "cs", "css", "csv", "go", "h", "hpp", "html", "ini", "java", "js", "json", "jsx",
     "kt", "lua", "md", "mjs", "php", "pl", "py", "pyi", "r", "rb", "rs", "rst", "scala", "sh", "sql", "swift", "toml",

@@ -35,7 +35,7 @@ MAX_CHARACTERS = 50_000
 _SHOWN = 200
 _PROGRAM = resources.files("sale.agents").joinpath("example_run.py").read_text(encoding="utf-8")
 
-_DEFINED = re.compile(r"^\s*(?:async +)?def +(\w+) *\(", re.MULTILINE)
+_DEFINED = re.compile(r"^[^\S\n]*+(?:async +)?def +(\w+) *\(", re.MULTILINE)
 _OUTERMOST = re.compile(r"^(?:(?:async +)?def|class) +(\w+)", re.MULTILINE)
 _NAMED = re.compile(
     r"\b(?:write|implement|define|create|complete|provide)\b[^.\n]{0,80}?\bfunction\s+"

@@ -26,7 +26,7 @@ _MARKED = re.compile(
     r"|<start_function_call>|<｜tool▁calls?▁begin｜>|<\|tool_calls?_begin\|>"
 )
 _NAMED = re.compile(
-    r"(?:functions?[.:])?(?P<name>[\w.-]+?)(?::\d+)?\s*"
+    r"(?<![\w.-])(?:functions?[.:])?(?P<name>[\w.-]+?)(?::\d++)?\s*+"
     r"(?:<｜tool▁sep｜>|<\|tool_call_argument_begin\|>|\[ARGS\]|<\|constrain\|>\w*<\|message\|>|<\|message\|>)"
     r"(?:(?P<second>[\w.-]+)\n)?\s*(?:```\w*\s*)?(?=\{)"
 )
@@ -35,8 +35,9 @@ _FUNCTION = re.compile(
     re.DOTALL,
 )
 _PARAMETER = re.compile(
-    r"<parameter(?:=|\s+name=)[\"']?(?P<name>[\w.-]+)[\"']?[^>]*>(?P<value>.*?)</parameter>", re.DOTALL
+    r"<parameter(?:=|\s+name=)[\"']?(?P<name>[\w.-]+)[\"']?[^<>]{0,200}>(?P<value>.*?)</parameter>", re.DOTALL
 )
+_PARAMETER_END = "</parameter>"
 _ACTION = re.compile(
     r"^\**Action:?\**:?[ \t]*`?(?P<name>[\w.-]+)`?[ \t]*\n+"
     r"\**Action Input:?\**:?[ \t]*(?P<given>.*?)(?=\n\**Observation|\Z)",
@@ -105,7 +106,8 @@ def call_of(found: object) -> tuple[str, object] | None:
 def _marked(text: str, names: Collection[str]) -> Iterator[WrittenCall]:  # noqa: ARG001 - the marks say enough
     """Calls within the marks of a form."""
     for match in _FUNCTION.finditer(text):
-        parameters = {one["name"]: _value(one["value"]) for one in _PARAMETER.finditer(match["body"])}
+        closed = match["body"].rfind(_PARAMETER_END) + len(_PARAMETER_END)  # else each opening looks through the rest
+        parameters = {one["name"]: _value(one["value"]) for one in _PARAMETER.finditer(match["body"][:closed])}
         yield WrittenCall(match["name"], parameters or _object(match["body"]) or {}, match.start())
     if _FUNCTION.search(text):
         return

@@ -19,6 +19,7 @@ from typing import Literal, TypeVar
 from sale.auction.success_model import expected_work
 from sale.auction.value_of_information import PricedBidder
 from sale.types import Bid, Call, Price, Task, TrackRecord, Weights
+from sale.types.calls import USUAL_BYTES_PER_TOKEN
 
 P = TypeVar("P", bound=PricedBidder)
 WorkEnd = Literal["answered", "broke off", "done again"]
@@ -26,7 +27,6 @@ WorkEnd = Literal["answered", "broke off", "done again"]
 
 RECENT = 200
 """Number of past tasks that set the bar for what an auction must be worth."""
-BYTES_PER_TOKEN = 4
 ANSWER_TOKENS = 600
 """Tokens an answer is assumed to need where nothing is known."""
 LOOP_TURNS = 10
@@ -54,7 +54,7 @@ def prior_tokens(task: Task, *, looping: bool = False) -> int:
         task: What is to be done.
         looping: Whether tools are to be called: then each turn reads all that came before.
     """
-    request = len(task.text.encode()) // BYTES_PER_TOKEN
+    request = len(task.text.encode()) // USUAL_BYTES_PER_TOKEN
     if not looping:
         return request + ANSWER_TOKENS
     added = LOOP_TOKENS * LOOP_TURNS * (LOOP_TURNS - 1) // 2
@@ -156,6 +156,10 @@ class Allowance:
             return False
         self._reserved += outlook.most
         return True
+
+    def explain_refusal(self, outlook: Outlook) -> Literal["allowance", "not-worth-it"]:
+        """Return why `reserve` has refused an auction: the balance, or what it is expected to bring."""
+        return "allowance" if outlook.most > self.balance else "not-worth-it"
 
     def settle(self, outlook: Outlook, dollars: float, *, whole: bool = True) -> None:
         """An auction that was held has cost so much.

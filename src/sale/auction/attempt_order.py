@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from sale.auction import scoring
 from sale.auction.difficulty import EDGE, SHARES, Floats, chance_of_refusal, spread_by_difficulty, update_by_failures
-from sale.types import Bid, CheckErrors, SuccessModel, Weights
+from sale.types import MICRO, Bid, CheckErrors, SuccessModel, Weights
 
-MICRO = 1e6
 PERFECT = CheckErrors()
 """A check that is never wrong."""
 MAX_AGENTS = 5

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sale.auction import exploration, scoring, value_of_information
 from sale.auction.allowance import PRIOR_GAIN, Allowance, Outlook, incumbent_of, prior_tokens, work_ahead
@@ -26,8 +26,9 @@ from sale.auction.events import (
     LeaderFound,
     Observer,
     ShortlistMade,
+    StandingReason,
 )
-from sale.auction.fanout import check_fan_out, fan_out
+from sale.auction.fanout import FanOut, check_fan_out
 from sale.auction.jury import Jury, JuryContext, convene
 from sale.auction.ledger import Ledger
 from sale.auction.looking import look
@@ -36,7 +37,7 @@ from sale.auction.questions import Seat, ask_seats
 from sale.auction.rounds import Asked, RoundResult, hold_round, iterate_strategies, keep_strategy
 from sale.auction.shortlist import make_unplanned, shortlist
 from sale.auction.terms import AuctionTerms
-from sale.errors import CapError, NoBidsError, SaleError
+from sale.errors import NoBidsError, SaleError
 from sale.types import (
     Auction,
     AuctionRules,
@@ -107,23 +108,18 @@ class Auctioneer:
     terms: AuctionTerms = field(default_factory=AuctionTerms)
     """The terms of this auction: who has the conversation, what kind of work it is, how well it is checked."""
 
-    def check(self, task: Task) -> bool:
-        """Refuse what makes no sense or could exceed a cap, before anything is recorded or spent; see `fanout`.
+    def check(self, task: Task) -> FanOut:
+        """Return the most an auction of a task can take, before anything is recorded or spent; see `fanout`.
 
-        Returns:
-            False where it could exceed a cap, but the allowance lets the award be made without an auction.
+        What makes no sense is refused; so is what could exceed a cap, unless the allowance lets the award be made
+        without an auction.
         """
-        rules = self.rules if self.memory is not None else replace(self.rules, refine=False)
-        try:
-            check_fan_out(self.bidders, self.jurors, task, rules, self.seats)
-        except CapError:
-            if self.allowance is None:
-                raise
-            return False
-        return True
+        remembers, capped = self.memory is not None, self.allowance is None
+        pool = self.bidders, self.jurors
+        return check_fan_out(*pool, task, self.rules, self.seats, remembers=remembers, capped=capped)
 
     async def hold(
-        self, auction_id: str, task: Task, ledger: Ledger, observe: Observer, *, may: bool | None = None
+        self, auction_id: str, task: Task, ledger: Ledger, observe: Observer, *, worst: FanOut | None = None
     ) -> Auction:
         """Hold one auction.
 
@@ -132,24 +128,25 @@ class Auctioneer:
             task: What is auctioned.
             ledger: Takes every call; the caller can read the spending from it even if this raises.
             observe: Called with every event, in order.
-            may: What `check` has said of the task; it is asked unless given.
+            worst: What `check` has returned for the task; it is asked unless given.
 
         Raises:
             CapError: The pool and the rules could exceed the caps; nothing was spent.
-            NoBidsError: Not one agent bid.
+            NoBidsError: Not one agent bid, and the terms do not want an award all the same.
         """
-        may = (self.check(task) if may is None else may) and self.terms.affordable
+        worst = worst or self.check(task)
+        may = worst.fits(self.rules.caps) and self.terms.affordable
         agents = tuple(bidder.name for bidder in self.bidders)
         observe(AuctionOpened(auction_id=auction_id, task=task, agents=agents))
         tracks = await self._tracks(task, ledger)
         running = _RunningAuction(auction_id=auction_id, task=task, ledger=ledger, observe=observe, tracks=tracks)
         if not may or not self._wanted(tracks):
-            return self._standing(running)
+            return self._standing(running, "not-worth-it" if may else "budget")
         if self.allowance is None:
             return await self._auctioned(running)
-        ahead = self._outlook(task, tracks)
+        ahead = self._outlook(task, tracks, worst)
         if not self.allowance.reserve(ahead):
-            return self._standing(running)
+            return self._standing(running, self.allowance.explain_refusal(ahead))
         whole = False
         try:
             auction = await self._auctioned(running)
@@ -162,9 +159,10 @@ class Auctioneer:
         """Bids, jury, refinement, award."""
         running.observe(BiddingOpened(agents=tuple(bidder.name for bidder in self.bidders)))
         bids, first = await self._first_bids(running)
+        if not bids and self.terms.must_award:
+            return self._standing(running, "no-bids", first.dropouts)
         if not bids:
-            reasons = "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in first.dropouts)
-            raise NoBidsError(f"no agent made a bid ({reasons})", hint="`sale doctor` checks every agent.")
+            raise NoBidsError(f"no agent made a bid ({first.reasons})", dollars=running.ledger.settlement.dollars)
         leader = scoring.provisional_winner(bids)
         refinements, late = await self._refine(running, bids, first.votes)
         winner = scoring.award(leader, [r.bid for r in refinements if r.bid is not None])
@@ -231,10 +229,9 @@ class Auctioneer:
         """The bids before plans; where there is a conversation, with the price of reading it anew."""
         return value_of_information.standing_bids(self.bidders, tracks, self.weights, scoring.publish(self.weigh))
 
-    def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord]) -> Outlook:
+    def _outlook(self, task: Task, tracks: Mapping[str, TrackRecord], worst: FanOut) -> Outlook:
         """Estimate the cost of an auction and its expected gain."""
         rules, model = self.rules, self.weights.model
-        most = fan_out(self.bidders, self.jurors, task, rules, self.seats).dollars
         bids = self._standing_bids(tracks)
         work = work_ahead(bids, self.weights, prior_tokens(task, looping=self.terms.looping))
         incumbent = incumbent_of(self.bidders, rules.incumbent).name
@@ -243,13 +240,12 @@ class Auctioneer:
         )
         if len(bids) == 1:
             gain = 0.0
-        return Outlook(most=min(most, rules.caps.dollars), gain=gain)
+        return Outlook(most=min(worst.dollars, rules.caps.dollars), gain=gain)
 
-    def _standing(self, running: _RunningAuction) -> Auction:
-        """An award without an auction.
+    def _standing(self, running: _RunningAuction, reason: StandingReason, dropouts: Sequence[Dropout] = ()) -> Auction:
+        """An award without an auction, or after one without a bid.
 
-        To whoever has the conversation already; else to the best by track records, or to the incumbent where no model
-        tells them.
+        To whoever has the conversation already; else to the best by track records, or to the incumbent without a model.
         """
         bids = self._standing_bids(running.tracks)
         by_agent = {bid.agent: bid for bid in bids}
@@ -259,8 +255,9 @@ class Auctioneer:
             leader = by_agent[incumbent_of(self.bidders, self.rules.incumbent).name]
         else:
             leader = scoring.provisional_winner(self._affordable(bids, running.task))
-        running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=()))
-        return self._awarded(running, bids, leader, _AuctionFindings(leader.agent, keeps=current is not None))
+        running.observe(LeaderFound(leader=leader, bids=tuple(bids), refining=(), standing=reason))
+        found = _AuctionFindings(leader.agent, dropouts=self._by_pool(dropouts), keeps=current is not None)
+        return self._awarded(running, bids, leader, found)
 
     async def _tracks(self, task: Task, ledger: Ledger) -> Mapping[str, TrackRecord]:
         """Return the bidders' records at similar past tasks. A memory that fails costs this knowledge, no more."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sale.auction.protocols import Bidder, PricedPerTask
-from sale.types import Attempt, Auction, Baseline, Execution, Price, Result, Settlement, Usage
+from sale.types import OWN_WORK, Attempt, Auction, Baseline, Execution, Price, Result, Settlement, Usage
 
 
 def always_largest(
@@ -25,7 +25,7 @@ def always_largest(
     """
     own = next((one for one in executions if one.agent == name), None)
     if own is not None:
-        return Baseline(agent=name, dollars=math.fsum(call.dollars for call in own.calls), basis="its own execution")
+        return Baseline(agent=name, dollars=math.fsum(call.dollars for call in own.calls), basis=OWN_WORK)
     done = executions[-1]
     tools = Settlement(calls=done.calls).tool_dollars
     if per_task is not None:

@@ -18,6 +18,7 @@ from sale.auction.protocols import Bidder, BidRequest, Recall
 from sale.auction.text import clip, make_storable
 from sale.errors import BadReplyError, SaleError
 from sale.types import AuctionRules, Dropout, Pair, Prompt, Reply, Stage, Strategy, Task
+from sale.types.thoughts import remove_thoughts
 
 _STEP = re.compile(
     r"""^[^\w\n]*(?:
@@ -34,8 +35,6 @@ _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 MAX_CODE_SHARE = 0.5
 # Of the auction's time that is left: a jury that waits for the slowest bid needs time to sit, too.
 BID_SHARE = 0.5
-# Some chat templates open the reasoning themselves, so that the reply holds nothing but its end.
-_THINKING = re.compile(r"<think>.*?(</think>|\Z)|\A(?:(?!<think>).)*</think>", re.DOTALL | re.IGNORECASE)
 
 
 async def first_strategy(
@@ -85,7 +84,7 @@ async def _strategy(
 
 def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> Strategy:
     """Return a reply as a strategy. Private reasoning is left out of the plan; its tokens were paid for and count."""
-    whole = make_storable(_THINKING.sub("", reply.text).strip())
+    whole = make_storable(remove_thoughts(reply.text).strip())
     # Whatever an agent counts as a token: nobody may flood the jury, whose prompts hold every plan.
     text = clip(whole, longest_plan(rules.strategy_tokens)).rstrip()
     fault = plan_fault(text)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 from sale.auction.text import clip, make_storable
-from sale.errors import SaleError
+from sale.errors import SaleError, first_error
 
 BREAKS = (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 """All that may end an auction or the work; whichever it is, what was paid goes on record."""
@@ -20,8 +19,7 @@ def describe_break(error: BaseException, stage: str = "") -> str:
         error: Raised by it; of a group of errors, the first one counts.
         stage: The part of the task it happened in, `at work`.
     """
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    error = first_error(error)
     if isinstance(error, asyncio.CancelledError):
         return f"cancelled {stage}".strip()
     if isinstance(error, SaleError):

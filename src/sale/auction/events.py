@@ -6,11 +6,15 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from sale.errors import InputError
 from sale.types import Auction, Bid, Call, Dropout, Evidence, Execution, Outcome, Strategy, Task, Vote
 
 LOG = logging.getLogger("sale.auction")
+StandingReason = Literal["allowance", "budget", "not-worth-it", "no-bids"]
+"""Why an award is made on track records: the allowance does not cover an auction, or the caller's budget or the caps do
+not, or it is expected to bring less than it costs, or no agent made a bid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +79,8 @@ class LeaderFound:
     leader: Bid
     bids: tuple[Bid, ...]
     refining: tuple[str, ...]
+    standing: StandingReason | None = None
+    """Why it leads by its track record; `None` where bids were made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sale.types import Weights
-
-MICRO = 1e6
+from sale.types import MICRO, Weights
 
 
 def with_failure_cost(weights: Weights, dollars: float) -> Weights:

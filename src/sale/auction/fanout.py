@@ -19,7 +19,7 @@ from sale.auction.protocols import Bidder, Juror
 from sale.auction.questions import Seat
 from sale.auction.text import REMEMBERED
 from sale.errors import CapError, ConfigError, InputError
-from sale.types import AuctionRules, Evidence, Pair, Price, Strategy, Task, ToolInfo, Usage
+from sale.types import AuctionRules, Caps, Evidence, Pair, Price, Strategy, Task, ToolInfo, Usage
 from sale.wording import quantity
 
 Tools = tuple[ToolInfo, ...]
@@ -34,19 +34,40 @@ class FanOut:
     tokens: int
     dollars: float
 
+    def fits(self, caps: Caps) -> bool:
+        """Return whether no cap can be exceeded."""
+        return self.find_excess(caps) is None
+
+    def find_excess(self, caps: Caps) -> tuple[str, float, float] | None:
+        """Return the first cap that could be exceeded: its quantity, the most there can be of it, and the cap."""
+        pairs = (
+            ("calls", self.calls, caps.calls),
+            ("tokens", self.tokens, caps.tokens),
+            ("dollars", self.dollars, caps.dollars),
+        )
+        return next(((name, most, cap) for name, most, cap in pairs if most > cap), None)
+
 
 def fan_out(
-    bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules, seats: Sequence[Seat] = ()
+    bidders: Sequence[Bidder],
+    jurors: Sequence[Juror],
+    task: Task,
+    rules: AuctionRules,
+    seats: Sequence[Seat] = (),
+    *,
+    remembers: bool = True,
 ) -> FanOut:
     """Worst case: every agent looks and bids, every juror is asked again, all but the dearest refine and are re-judged.
 
     With a shortlist as many agents write plans as it holds, and those that could take most. The prompts are rendered
     with plans and evidence of the greatest length; juries, and jurors that know better, say what they can take.
+    Without a memory (`remembers`) there is nothing to refine bids by.
     """
     lookers = [looker for bidder in bidders if (looker := looker_of(bidder)) is not None]
     seen = longest_evidence() if lookers else ()
     writing = min(len(bidders), rules.shortlist or len(bidders))
-    cheaper = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if rules.refine and rules.plans else []
+    refining = remembers and rules.refine and rules.plans
+    cheaper = sorted(bidders, key=lambda bidder: bidder.price.blended)[:-1] if refining else []
     asks = _WorstCalls()
     longest = _longest(rules, seen)
     tokens, examples = rules.strategy_tokens, rules.examples
@@ -109,9 +130,25 @@ def _longest(rules: AuctionRules, seen: Sequence[Evidence]) -> Strategy:
 
 
 def check_fan_out(
-    bidders: Sequence[Bidder], jurors: Sequence[Juror], task: Task, rules: AuctionRules, seats: Sequence[Seat] = ()
-) -> None:
-    """Refuse an auction that could exceed its caps, or that makes no sense.
+    bidders: Sequence[Bidder],
+    jurors: Sequence[Juror],
+    task: Task,
+    rules: AuctionRules,
+    seats: Sequence[Seat] = (),
+    *,
+    remembers: bool = True,
+    capped: bool = True,
+) -> FanOut:
+    """Return the most an auction can take; refuse one that could exceed its caps, or that makes no sense.
+
+    Args:
+        bidders: The pool.
+        jurors: That score by the rubric.
+        task: What is auctioned.
+        rules: Have the caps.
+        seats: Jurors that answer a question about each bid.
+        remembers: Whether there is a memory.
+        capped: Whether one that could exceed its caps is refused.
 
     Raises:
         InputError: The task is empty or no text.
@@ -131,16 +168,12 @@ def check_fan_out(
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(f"agents share a name: {', '.join(twice)}", hint="Give each agent a name of its own.")
-    worst = fan_out(bidders, jurors, task, rules, seats)
-    caps = rules.caps
-    for name, wanted, cap in (
-        ("calls", worst.calls, caps.calls),
-        ("tokens", worst.tokens, caps.tokens),
-        ("dollars", worst.dollars, caps.dollars),
-    ):
-        if wanted > cap:
-            raise CapError(
-                f"an auction of {quantity(len(bidders), 'agent')} with the {rules.jury} jury could take "
-                f"{wanted:,.6g} {name}, over the cap of {cap:,.6g}",
-                hint=f"Use fewer agents, the panel jury or a shorter task, or raise auction.caps.{name}.",
-            )
+    worst = fan_out(bidders, jurors, task, rules, seats, remembers=remembers)
+    if capped and (excess := worst.find_excess(rules.caps)) is not None:
+        name, most, cap = excess
+        raise CapError(
+            f"an auction of {quantity(len(bidders), 'agent')} with the {rules.jury} jury could take "
+            f"{most:,.6g} {name}, over the cap of {cap:,.6g}",
+            hint=f"Use fewer agents, the panel jury or a shorter task, or raise auction.caps.{name}.",
+        )
+    return worst

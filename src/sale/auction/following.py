@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sale.auction.attempt_order import MICRO, next_to_try
-from sale.types import Attempt, Auction, AuctionRules, Bid, CheckErrors
+from sale.auction.attempt_order import next_to_try
+from sale.types import BROKE_OFF, MICRO, Attempt, Auction, AuctionRules, Bid, CheckErrors
 
-BROKE_OFF = "execution"
-"""`judged_by` of work without an answer, which no check has seen."""
+
+def is_answered(attempt: Attempt) -> bool:
+    """Return whether the work gave an answer, good or bad."""
+    return attempt.outcome.judged_by != BROKE_OFF
 
 
 def find_handed_in(attempts: Sequence[Attempt]) -> Attempt | None:
     """Return the attempt whose answer is handed in if no agent follows: the latest that has one; `None`: none has."""
-    return next((one for one in reversed(attempts) if one.outcome.judged_by != BROKE_OFF), None)
+    return next((one for one in reversed(attempts) if is_answered(one)), None)
 
 
 def following(
@@ -37,7 +39,7 @@ def following(
         return None
     tried = [one.execution.agent for one in attempts]
     kept = find_handed_in(attempts)
-    broken = [one.execution.agent for one in attempts if one.outcome.judged_by == BROKE_OFF]
+    broken = [one.execution.agent for one in attempts if not is_answered(one)]
     bids = auction.contenders
     if kept is not None and able is not None:
         bids = tuple(bid for bid in bids if bid.agent in tried or bid in able)

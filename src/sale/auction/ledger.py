@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
@@ -26,6 +27,7 @@ from sale.errors import (
     RateLimitedError,
     RejectedError,
     SaleError,
+    first_error,
 )
 from sale.types import Call, Caps, Price, Prompt, Settlement, Stage, Task, Usage
 
@@ -146,24 +148,13 @@ class Ledger:
             SaleError: The call failed or took too long. Whatever else the agent raises comes as a `CallError`.
         """
         worst = worst_usage(prompt, max_tokens) if worst is None else worst
-        dollars = payer.price.dollars(worst)
-        allowed = min(seconds, self._admit(worst, dollars, payer))
         began = time.monotonic()
 
         async def measured() -> R:
             return _measured(await ask(), payer.agent)
 
-        try:
-            reply = await _answer(measured, allowed, payer.agent)
-        except asyncio.CancelledError:
-            self._failed(payer, prompt, time.monotonic() - began, CallError("cancelled"))
-            raise
-        except SaleError as error:
-            if isinstance(error, FREE) or not isinstance(error, CallError):
-                self._release(worst, dollars)
-            self._failed(payer, prompt, time.monotonic() - began, error)
-            raise
-        self._release(worst, dollars)
+        with self._reserved(payer, prompt, worst, payer.price.dollars(worst)) as left:
+            reply = await _answer(measured, min(seconds, left), payer.agent)
         actual = payer.price.dollars(reply.usage)
         self._tokens += reply.usage.total
         self._dollars += actual
@@ -193,22 +184,38 @@ class Ledger:
         """
         name = looker.name
         payer = Payer(stage="look", agent=name, price=_NO_TOKENS, model=False)
-        allowed = min(seconds, self._admit(Usage(), looker.look_dollars, payer))
-        began = time.monotonic()
 
         async def looked() -> Look:
             return expect_kind(await looker.look(task), Look, "look")
 
-        try:
-            found = await _answer(looked, allowed, name)
-        except SaleError as error:
-            self._failed(payer, _NO_PROMPT, time.monotonic() - began, error)
-            raise
-        self._release(Usage(), looker.look_dollars)
+        with self._reserved(payer, _NO_PROMPT, Usage(), looker.look_dollars) as left:
+            found = await _answer(looked, min(seconds, left), name)
         for call in found.calls:
             self._dollars += call.dollars
             self._record(call)
         return found
+
+    @contextmanager
+    def _reserved(self, payer: Payer, prompt: Prompt, worst: Usage, dollars: float) -> Generator[float]:
+        """Reserve the most that a call can take, for the seconds that are left, and settle it if it fails.
+
+        Where it may have been charged the reservation stays.
+
+        Raises:
+            CapError: A cap leaves no room for it.
+        """
+        left, began = self._admit(worst, dollars, payer), time.monotonic()
+        try:
+            yield left
+        except asyncio.CancelledError:
+            self._failed(payer, prompt, time.monotonic() - began, CallError("cancelled"))
+            raise
+        except SaleError as error:
+            if isinstance(error, FREE) or not isinstance(error, CallError):
+                self._release(worst, dollars)
+            self._failed(payer, prompt, time.monotonic() - began, error)
+            raise
+        self._release(worst, dollars)
 
     def _admit(self, worst: Usage, dollars: float, payer: Payer) -> float:
         """Reserve, or raise; returns the seconds left. No await between check and reservation: it is atomic."""
@@ -276,13 +283,6 @@ async def _answer(ask: Callable[[], Awaitable[T]], allowed: float, agent: str) -
     except Exception as error:
         if isinstance(error, TimeoutError) and clock.expired():
             raise CallTimeoutError(f"no answer within {allowed:.3g} s", where=agent) from None
-        first = _first_of(error)
+        first = first_error(error)
         text = clip(make_storable(f"{type(first).__name__}: {first}"), FOREIGN_MESSAGE_BYTES)
         raise CallError(text, where=agent) from error
-
-
-def _first_of(error: BaseException) -> BaseException:
-    """Return the first error of a group of them, which says more than the group; any other error as it is."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error

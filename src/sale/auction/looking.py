@@ -12,15 +12,16 @@ from dataclasses import replace
 
 from sale.auction.ledger import Ledger
 from sale.auction.protocols import Bidder, Look, Looker
-from sale.auction.text import make_storable, without_invisible
+from sale.auction.text import clip, make_storable, without_invisible
 from sale.errors import SaleError
 from sale.types import AuctionRules, Evidence, Task
 
 MAX_EVIDENCE = 3
 """Quotations a bid may hold."""
 MAX_QUOTE_WORDS = 60
-MAX_QUOTE_CHARACTERS = 480
-MAX_SOURCE_CHARACTERS = 120
+MAX_QUOTE_BYTES = 480
+"""Worst cases count bytes of UTF-8, of which some scripts need three or four for a character."""
+MAX_SOURCE_BYTES = 120
 MAX_READ_CHARACTERS = 20_000
 """Characters of a text that are searched for its best passage."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -68,10 +69,10 @@ def excerpt(text: str, query: str, words: int = MAX_QUOTE_WORDS) -> str:
 
 
 def _cut(evidence: Evidence) -> Evidence:
-    """The quotation as it may stand on record: one line of at most so many words and characters."""
-    quote = " ".join(_visible(evidence.quote).split()[: MAX_QUOTE_WORDS + 1])[:MAX_QUOTE_CHARACTERS]
-    source = " ".join(_visible(evidence.source).split())[:MAX_SOURCE_CHARACTERS]
-    return replace(evidence, quote=quote, source=source)
+    """The quotation as it may stand on record: one line of at most so many words and bytes."""
+    quote = " ".join(_visible(evidence.quote).split()[:MAX_QUOTE_WORDS])
+    source = " ".join(_visible(evidence.source).split())
+    return replace(evidence, quote=clip(quote, MAX_QUOTE_BYTES), source=clip(source, MAX_SOURCE_BYTES))
 
 
 def _visible(text: str) -> str:
@@ -80,5 +81,5 @@ def _visible(text: str) -> str:
 
 def longest_evidence() -> tuple[Evidence, ...]:
     """The largest evidence that a bid can hold, for worst cases."""
-    one = Evidence(tool="x" * 32, source="x" * MAX_SOURCE_CHARACTERS, quote="x" * MAX_QUOTE_CHARACTERS)
+    one = Evidence(tool="x" * 32, source="x" * MAX_SOURCE_BYTES, quote="x" * MAX_QUOTE_BYTES)
     return (one,) * MAX_EVIDENCE

@@ -22,6 +22,11 @@ class RoundResult:
     votes: tuple[Vote, ...]
     dropouts: tuple[Dropout, ...]
 
+    @property
+    def reasons(self) -> str:
+        """Why agents dropped out, each with its name."""
+        return "; ".join(f"{dropout.agent}: {dropout.reason}" for dropout in self.dropouts)
+
     def join(self, strategies: Iterable[Strategy], votes: Iterable[Vote]) -> RoundResult:
         """Add bids that took no part in the round, and earlier votes; of those, only votes on agents that have bid.
 

@@ -40,6 +40,8 @@ On the two pools on record, 220 tasks each, remembering only what its awards gav
 """
 TRACK_EVIDENCE = 4.0
 """Tasks of which half succeeded that a track record is smoothed by."""
+CACHE_NOTE = "without the incumbent's prompt cache"
+"""Beginning of the note on a bid that pays for reading a conversation anew."""
 
 
 def default_weights(
@@ -180,7 +182,7 @@ class CacheKept:
         bid = self.rule(strategy, price, scores, weights, track)
         if (lost := self.measure_loss(bid.agent)) == 0.0:
             return bid
-        note = f"without the incumbent's prompt cache: {lost:.6g} micro-dollars more"
+        note = f"{CACHE_NOTE}: {lost:.6g} micro-dollars more"
         worth = 1.0 if weights.model is not None else weights.cost
         return replace(bid, cost=bid.cost + worth * lost, notes=(*bid.notes, note))
 
@@ -190,6 +192,11 @@ class CacheKept:
             return 0.0
         price = self.prices[agent]  # dollars per million tokens are micro-dollars per token
         return self.prefix_tokens * max(0.0, price.input - price.cached_input)
+
+
+def counts_lost_cache(bid: Bid) -> bool:
+    """Return whether C of a bid holds the price of a lost prompt cache: another agent has the conversation."""
+    return any(note.startswith(CACHE_NOTE) for note in bid.notes)
 
 
 class ScoringRule(Protocol):

@@ -28,6 +28,8 @@ class AuctionTerms:
     """True where the work is a conversation with tools, which is read many times."""
     affordable: bool = True
     """False where the caller cannot pay for an auction: the award is then made without one."""
+    must_award: bool = False
+    """True where the award is made on track records if no agent makes a bid; else that is an error."""
     current: str | None = None
     """The agent that has the conversation already: it keeps it where no auction is held."""
     adjust: Callable[[ScoringRule], ScoringRule] | None = None

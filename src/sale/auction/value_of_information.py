@@ -113,30 +113,41 @@ class AuctionBenefit:
 def measure_benefit(auction: Auction) -> AuctionBenefit | None:
     """The account of an auction that was held; `None` where nothing is known of it.
 
-    That is without a success model, and where an exploring award went to another than the best bid.
+    That is without a success model, and where an exploring award went to another than the best bid. In the middle of a
+    conversation the agent that has it would have kept it. An overdrawn allowance, which is not on record, may have
+    left fewer to choose from.
     """
     model, drawn = auction.weights.model, auction.exploration
     if model is None or not auction.held or (drawn is not None and drawn.best != auction.winner.agent):
         return None
-    latest = {bid.agent: bid for bid in auction.contenders}
-    standing = scoring.rank(
-        scoring.weigh(make_unplanned(bid.agent), bid.price, (), auction.weights, bid.track) for bid in auction.bids
-    )
-    before = standing[0]
-    gain = latest[before.agent].net_cost - auction.winner.net_cost if before.agent != auction.winner.agent else 0.0
+    standing = scoring.rank(_standing_before(bid, auction.weights) for bid in auction.bids)
+    having = [bid.agent for bid in auction.bids if not scoring.counts_lost_cache(bid)]
+    kept = len(having) == 1 and len(standing) > 1
+    before, after = having[0] if kept else standing[0].agent, auction.winner.agent
+    own = scoring.rank(bid for bid in auction.contenders if bid.agent == before)
+    able = [bid for bid in own if scoring.is_judged(bid)] or own
+    gain = able[0].net_cost - auction.winner.net_cost if before != after else 0.0
     return AuctionBenefit(
         expected=worth_of_bids(standing, model) / 1e6,
         cost=auction.settlement.auction_dollars,
-        before=before.agent,
-        after=auction.winner.agent,
+        before=before,
+        after=after,
         gain=gain / 1e6,
     )
 
 
+def _standing_before(bid: Bid, weights: Weights) -> Bid:
+    """An agent's bid before it planned, with what reading the conversation anew costs it."""
+    found = scoring.weigh(make_unplanned(bid.agent), bid.price, (), weights, bid.track)
+    return replace(found, cost=bid.cost) if scoring.counts_lost_cache(bid) else found  # no plan moves C
+
+
 def explain_not_held(auction: Auction) -> str | None:
-    """Why there was no auction: it would not have paid, or could not be paid for; `None` if there was one."""
+    """Why there was no auction: it would not have paid, or not be paid for, or had no bid; `None` if there was one."""
     if auction.held:
         return None
+    if auction.dropouts:
+        return "no agent made a bid"
     model = auction.weights.model
     if model is not None and not pays(auction.bids, model):
         return "it would not have paid"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from sale.types import TokenLogprobs
 
 YES, NO = "yes", "no"
 _MARKS = " \t\r\n\"'`*_.,:;!()[]{}"
+_WORD = re.compile(r"[\w'\u2019-]+")
 
 
 def probability_of_yes(text: str, tokens: Sequence[TokenLogprobs] | None) -> float | None:
@@ -29,7 +31,5 @@ def probability_of_yes(text: str, tokens: Sequence[TokenLogprobs] | None) -> flo
                 mass[meant] += math.exp(min(logprob, 0.0))
         total = mass[YES] + mass[NO]
         return mass[YES] / total if total > 0.0 else None
-    word = text.strip(_MARKS).casefold()
-    if word.startswith(YES):
-        return 1.0
-    return 0.0 if word.startswith(NO) else None
+    word = _WORD.match(text.strip(_MARKS).casefold())
+    return {YES: 1.0, NO: 0.0}.get(word[0]) if word else None

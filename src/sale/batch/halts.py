@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Literal
 
-from sale.errors import SaleError
+from sale.errors import SaleError, leaves_of
 
 HaltReason = Literal["cap", "taken over", "memory", "endpoint"]
 
@@ -28,8 +28,4 @@ class BatchHaltError(BaseException):
 
 def halts_in(error: BaseException) -> Iterator[BatchHaltError]:
     """Every halt in an error or a group of them."""
-    if isinstance(error, BatchHaltError):
-        yield error
-    elif isinstance(error, BaseExceptionGroup):
-        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from halts_in(one)
+    yield from (one for one in leaves_of(error) if isinstance(one, BatchHaltError))

@@ -216,6 +216,6 @@ def _replies(texts: Sequence[bytes], agent: str) -> dict[str, JobReply]:
             # Without a response it was not done: the job expired or was cancelled before.
             if response is not None:
                 found[name] = JobReply(status=int(response["status_code"]), body=json.dumps(response["body"]).encode())
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise BadReplyError(f"a line of a job's replies cannot be read: {error}", where=agent) from error
     return found

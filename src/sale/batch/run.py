@@ -26,7 +26,7 @@ from sale.market import Market
 from sale.memory.batch_ledger import NANO, BatchTotals, Claim, TaskEnd
 from sale.memory.batches import Batch, BatchQueries
 from sale.memory.records import Record
-from sale.types import Result, Task, Verdict
+from sale.types import NO_JUDGE, Result, Task, Verdict
 from sale.wording import quantity
 
 POLL_SECONDS: Final = 1.0
@@ -106,7 +106,7 @@ class _Finding:
     answer: str = ""
     winner: str | None = None
     verdict: Verdict = "unknown"
-    judged_by: str = "nobody"
+    judged_by: str = NO_JUDGE
     error: str | None = None
     auction: str | None = None
     dollars: float = 0.0
@@ -370,7 +370,7 @@ def _of_record(record: Record) -> _Finding:
         answer="" if work is None else work.answer,
         winner=None if work is None else work.agent,
         verdict="unknown" if outcome is None else outcome.verdict,
-        judged_by="nobody" if outcome is None else outcome.judged_by,
+        judged_by=NO_JUDGE if outcome is None else outcome.judged_by,
         error=None if work is None else work.error,
         auction=record.id,
         dollars=record.settlement.dollars,

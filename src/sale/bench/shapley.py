@@ -5,7 +5,7 @@ A coalition's place is a bit mask: agent `i` belongs to coalition `c` where bit 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from math import factorial
 
 import numpy as np
@@ -38,22 +38,6 @@ def shapley_weights(agents: int) -> Floats:
     joined = np.array([0.0, *chance])[sizes]
     left = np.array([*chance, 0.0])[sizes]
     return np.where(members == 1, joined, -left)
-
-
-def shapley_values(value: Callable[[frozenset[int]], float], agents: int) -> Floats:
-    """(N,): every agent's mean marginal contribution over all orders of joining.
-
-    Args:
-        value: What a coalition is worth; asked once for each, the empty one first.
-        agents: N, at most `MAX_AGENTS`.
-
-    Raises:
-        ValueError: Too many agents, or a value that is not finite.
-    """
-    values = np.array([value(coalition) for coalition in coalitions(agents)], dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("every coalition must have a finite value")
-    return shapley_weights(agents) @ values
 
 
 def shapley_intervals(

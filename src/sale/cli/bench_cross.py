@@ -17,11 +17,11 @@ from sale.bench.recording.pools import for_recording
 from sale.bench.tasks.files import read_tasks
 from sale.bench.tasks.hst_open import hst_open
 from sale.bench.tasks.schema import BenchTask, Domain, Split
-from sale.cli.bench_run import bench_tools, leaves_of, progress_row, spread
+from sale.cli.bench_run import bench_tools, progress_row, spread
 from sale.cli.options import FILE, KEPT_FILE, config_option, output
 from sale.cli.progress import ProgressReport
 from sale.config import Settings
-from sale.errors import InputError, SaleError
+from sale.errors import InputError, SaleError, first_error
 from sale.wording import quantity
 
 
@@ -77,7 +77,7 @@ def cross_plans(record: Path, **options: Unpack[_CrossOptions]) -> None:
     try:
         asyncio.run(_cross(record, tasks, plans, settings, options))
     except* RunStoppedError as stopped:
-        reason = next(iter(leaves_of(stopped)))
+        reason = first_error(stopped)
         hint = "What is done is on record: the same command goes on."
         raise SaleError(f"the run stopped: {reason}", hint=hint) from None
     if options["anew"]:

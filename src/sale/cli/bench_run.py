@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypedDict, Unpack, cast
+from typing import TypedDict, Unpack
 
 import click
 import platformdirs
@@ -29,7 +29,7 @@ from sale.cli.indexing import indexing
 from sale.cli.options import FILE, KEPT_FILE, config_option, output
 from sale.cli.progress import ProgressReport
 from sale.config import Settings
-from sale.errors import InputError, SaleError
+from sale.errors import InputError, SaleError, first_error
 from sale.models.embedding import MiniLMEmbedder
 from sale.wording import quantity
 
@@ -85,7 +85,7 @@ def run(record: Path, **options: Unpack[_RunOptions]) -> None:
     try:
         asyncio.run(_run(record, chosen, options))
     except* RunStoppedError as stopped:
-        reason = next(iter(leaves_of(stopped)))
+        reason = first_error(stopped)
         hint = "What is done is on record: the same command goes on."
         raise SaleError(f"the run stopped: {reason}", hint=hint) from None
 
@@ -109,15 +109,6 @@ def spread(tasks: Sequence[BenchTask], first: int | None) -> list[BenchTask]:
         ((at + 0.5) / len(part), source, task) for source, part in by_source.items() for at, task in enumerate(part)
     ]
     return [task for _, _, task in sorted(placed, key=lambda place: place[:2])][:first]
-
-
-def leaves_of(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The errors of a group, whatever groups they lie in."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves_of(cast("BaseExceptionGroup[BaseException]", error))
-        else:
-            yield error
 
 
 @asynccontextmanager

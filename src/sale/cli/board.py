@@ -156,19 +156,22 @@ def _how(auction: Auction) -> str:
 
 
 def _notes(auction: Auction) -> list[str]:
+    dropped = [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
     if not auction.held and not has_chances(auction):
+        asked = "made" if dropped else "was asked for"
         return [
             *_drawn(auction),
-            f"No agent was asked for a bid. {auction.winner.agent} was given the task.",
+            f"No agent {asked} a bid. {auction.winner.agent} was given the task.",
+            *dropped,
             "How much auctions may take of the money: auction.allowance in sale.toml.",
         ]
     lines = [*explain_bids(auction), *(_drawn(auction) or _sequence(auction))]
     if not auction.held:
-        return [*lines, f"No auction was held, {explain_not_held(auction)}: the award was made on track records."]
+        why = explain_not_held(auction)
+        return [*lines, f"No auction was held, {why}: the award was made on track records.", *dropped]
     if (found := measure_benefit(auction)) is not None:
         lines.append(found.describe(money))
-    lines += [f"{drop.agent} dropped out ({drop.stage}): {drop.reason}" for drop in auction.dropouts]
-    return [*lines, *_bid_notes(auction), *_jury_notes(auction), *_refinement_notes(auction)]
+    return [*lines, *dropped, *_bid_notes(auction), *_jury_notes(auction), *_refinement_notes(auction)]
 
 
 def _bid_notes(auction: Auction) -> list[str]:

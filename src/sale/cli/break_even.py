@@ -9,8 +9,9 @@ from rich.console import Group
 from rich.text import Text
 
 from sale.cli.tables import make_table
-from sale.learning.break_even import RULES, BreakEvenMap, Interval, break_even_map
+from sale.learning.break_even import RULES, BreakEvenMap, break_even_map
 from sale.learning.health import JurorHealth, jury_health
+from sale.learning.intervals import Interval
 from sale.types import Example
 from sale.wording import quantity
 

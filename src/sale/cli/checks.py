@@ -12,7 +12,8 @@ from sale.auction.attempt_order import check_pays
 from sale.auction.failure_cost import with_failure_cost
 from sale.cli.tables import make_table
 from sale.learning.check_errors import CheckHistory, estimate_errors
-from sale.learning.check_intervals import Interval, error_intervals
+from sale.learning.check_intervals import error_intervals
+from sale.learning.intervals import Interval
 from sale.types import AuctionRules, CheckedAnswer, Example, Weights
 
 LATEST = 200

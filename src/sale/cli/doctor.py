@@ -15,7 +15,9 @@ from sale.cli.board import money, plain
 from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.progress import ProgressReport
+from sale.cli.streams import tell
 from sale.cli.tables import make_table
+from sale.config.own_address import own_endpoints
 
 if TYPE_CHECKING:
     from sale.agents.checkup import Checkup
@@ -46,6 +48,8 @@ def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: b
     Ends with code 1 if an agent cannot be reached or a juror cannot be made.
     """
     settings = config.load(config_file)
+    for place, url in own_endpoints(settings).items():
+        tell(f"{place}: at {url} `sale serve` itself would listen with these settings, so it refuses to start")
     checkups, jurors = asyncio.run(_examine(settings, quiet=quiet, abilities=abilities))
     if as_json:
         click.echo(document("doctor", checkups, jurors=jurors))

@@ -10,7 +10,7 @@ import click
 from sale import config
 from sale.cli.options import config_option, output
 from sale.cli.store import enter_memory
-from sale.types import Verdict
+from sale.types import USER, Verdict
 
 
 @click.command()
@@ -26,4 +26,4 @@ def feedback(auction: str, verdict: Verdict, detail: str, config_file: Path | No
 
 async def _feedback(settings: config.Settings, auction: str, verdict: Verdict, detail: str) -> None:
     async with enter_memory(settings) as memory:
-        await memory.feedback(auction, verdict, judged_by="user", detail=detail)
+        await memory.feedback(auction, verdict, judged_by=USER, detail=detail)

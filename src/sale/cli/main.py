@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
-from typing import cast
 
 import click
 
@@ -13,7 +11,7 @@ from sale.cli.lazy import LazyGroup
 from sale.cli.signals import SignalEnding
 from sale.cli.statuses import FAILED, READER_LEFT, STATUSES, USAGE_FAULT, status_of_signal
 from sale.cli.streams import abandon_output, finish_output, prepare_streams, tell
-from sale.errors import ConfigError, InputError, MissingExtraError, SaleError
+from sale.errors import ConfigError, InputError, MissingExtraError, SaleError, first_error
 from sale.files.reading import STANDARD
 from sale.files.writing import explain_output
 
@@ -129,7 +127,7 @@ def _run() -> int:
     except ModuleNotFoundError as error:
         return _explain(_missing(error))
     except BaseExceptionGroup as group:
-        first = next(_leaves(group))
+        first = first_error(group)
         if isinstance(first, SaleError):
             return _explain(first)
         if isinstance(first, OSError | KeyboardInterrupt):
@@ -154,14 +152,6 @@ def _explain(error: SaleError) -> int:
     """Say what was wrong; gives back the status for it."""
     tell(str(error))
     return USAGE_FAULT if isinstance(error, ConfigError | InputError) else FAILED
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(cast("BaseExceptionGroup[BaseException]", error))
-        else:
-            yield error
 
 
 if __name__ == "__main__":

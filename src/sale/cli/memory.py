@@ -199,7 +199,9 @@ def stats(config_file: Path | None, *, as_json: bool) -> None:
         return
     by_status = ", ".join(f"{count} {status}" for status, count in found.auctions.items()) or "none"
     by_verdict = ", ".join(f"{count} {verdict}" for verdict, count in found.verdicts.items()) or "none judged"
-    output().print(f"Auctions: {by_status}\nOutcomes: {by_verdict}\nTasks: {found.tasks}, plans: {found.strategies}")
+    kinds = f"{quantity(found.held, 'auction')}, {found.standing} awarded without one, {found.imported} imported"
+    output().print(f"Records: {by_status}\nOf them: {kinds}")
+    output().print(f"Outcomes: {by_verdict}\nTasks: {found.tasks}, plans: {found.strategies}")
     if found.evidence:
         output().print(f"Compacted: {quantity(found.evidence, 'line')} of what agents' work came to")
     output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB: {where}\nRecall: {found.recall}")

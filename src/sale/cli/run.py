@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -17,7 +19,7 @@ from sale.cli.options import FILE, F, config_option, json_option, output
 from sale.cli.statuses import status_of
 from sale.cli.streams import finish, read_input, showing, tell
 from sale.cli.verifiers import verifier_of
-from sale.errors import InputError, StoreError
+from sale.errors import AuctionError, InputError, NoBidsError, StoreError
 from sale.files.reading import read_text
 from sale.types import Holding, JuryMode
 
@@ -80,7 +82,8 @@ def run(tests: Path | None, expect: str | None, judge: str | None, *, check: boo
     request = _request(given, tests=tests, expect=expect, checked=check and judge is None)
     if request is None:
         return
-    result = asyncio.run(_run(request, judge, check=check))
+    with _as_document(request):
+        result = asyncio.run(_run(request, judge, check=check))
     if result.unkept is not None:
         tell(result.unkept)
     with showing(result.auction.id, kept=result.unkept is None):
@@ -100,7 +103,8 @@ def bid(**given: object) -> None:
     request = _request(given)
     if request is None:
         return
-    auction, unkept = asyncio.run(_bid(request))
+    with _as_document(request):
+        auction, unkept = asyncio.run(_bid(request))
     if unkept is not None:
         tell(unkept)
     with showing(auction.id, kept=unkept is None):
@@ -108,6 +112,18 @@ def bid(**given: object) -> None:
             click.echo(document("auction", auction))
         else:
             output().print(auction_board(auction))
+
+
+@contextlib.contextmanager
+def _as_document(request: RunRequest) -> Generator[None]:
+    """Print an auction's error as JSON, too, where JSON is asked for: a program reads what was spent."""
+    try:
+        yield
+    except AuctionError as error:
+        if request.as_json:
+            dollars = error.dollars if isinstance(error, NoBidsError) else None
+            click.echo(document("error", {"code": error.code, "message": str(error), "dollars": dollars}))
+        raise
 
 
 async def _run(request: RunRequest, judge: str | None, *, check: bool) -> sale.Result:

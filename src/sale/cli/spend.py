@@ -19,7 +19,7 @@ from sale.server.store.types import Grouping, Spending
 @click.command()
 @click.option(
     "--by",
-    type=click.Choice(["day", "agent", "key", "session", "path"]),
+    type=click.Choice(["day", "agent", "key", "session", "path", "model"]),
     default="day",
     show_default=True,
     help="What to sum by.",
@@ -43,7 +43,10 @@ def spend(by: Grouping, since: datetime | None, days: int | None, config_file: P
         output().print("Nothing is on the ledger.")
     else:
         output().print(_table(found, by))
-        output().print("What the largest agent would have cost is an estimate: the same tokens at its price.")
+        output().print(
+            "What the largest agent would have cost is an estimate: the same tokens at its price. Requests to an "
+            "agent by name count as what they cost: nothing is saved by them."
+        )
 
 
 def _table(found: tuple[Spending, ...], by: Grouping) -> Table:

@@ -23,7 +23,6 @@ from sale.bench.trial.recommend import recommended_text
 from sale.bench.trial.run import Ending, Enough, Told, TrialRecorder, run_sample
 from sale.bench.trial.tasks import done_without_gap, shuffle_tasks, tasks_of_folder, tasks_of_lines
 from sale.bench.trial.verdict import MIN_TASKS, TrialReport, Way, agents_clear, judge_trial
-from sale.cli.bench_run import leaves_of
 from sale.cli.encode import document
 from sale.cli.examples import examples, read_tasks
 from sale.cli.options import FILE, KEPT_FILE, FiniteRange, config_option, json_option, output
@@ -31,7 +30,7 @@ from sale.cli.past_files import FileOptions, file_options, said_of
 from sale.cli.past_screen import past_screen
 from sale.cli.past_trial import PastTrialResult, comparison, judge_files
 from sale.cli.trial_screen import screen, show_trial_progress
-from sale.errors import ConfigError, InputError, SaleError
+from sale.errors import ConfigError, InputError, SaleError, leaves_of
 from sale.files.reading import read_text
 from sale.files.writing import write_text
 from sale.models.embedding import MiniLMEmbedder, check_embedding_packages

@@ -11,7 +11,8 @@ The break-even is the largest cost of an auction, as a share of what the best ag
 work together solve as many tasks as the router does, each with as much money as the best agent alone would take.
 
 Where only the winner's outcome is known, as in the memory of a market, the other outcomes are drawn with the chances
-that `unknowns.complete` gives, moved by the difficulty that the known outcomes tell; the result says how many are.
+that `missing_outcomes.complete` gives, moved by the difficulty that the known outcomes tell; the result says how many
+are.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sale.auction.difficulty import EDGE, SHARES, spread_by_difficulty
 from sale.auction.success_model import STEEPEST
 from sale.errors import InputError
 from sale.learning.dataset import Bools, Floats, Table, observed_tracks, split, tabulate
+from sale.learning.intervals import Interval
 from sale.learning.missing_outcomes import CompletedOutcomes, complete
 from sale.learning.samples import PRIOR_TASKS
 from sale.learning.utility import likeliest_spread
@@ -55,8 +57,6 @@ SEED = 0
 SURE = 1e-9
 """A gain below this is none."""
 
-Interval = tuple[float, float, float]
-"""A figure, and its 95 % interval over tasks."""
 Rule = Literal["best use", "linear rule"]
 RULES: tuple[Rule, ...] = ("best use", "linear rule")
 

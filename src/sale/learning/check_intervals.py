@@ -7,14 +7,12 @@ from typing import Any
 from scipy import stats as scipy_stats
 
 from sale.learning.check_errors import CheckHistory, estimate_errors
+from sale.learning.intervals import Interval
 from sale.types import CheckErrors
 
 _stats: Any = scipy_stats  # scipy is untyped
 
 TAIL = 0.025
-
-Interval = tuple[float, float, float]
-"""A figure, and its 95 % interval."""
 
 
 def error_intervals(history: CheckHistory, prior: CheckErrors) -> tuple[Interval, Interval]:

@@ -43,6 +43,8 @@ class Table:
     """(T, N) π, dollars per million tokens; 0 where there is no bid."""
     features: Floats
     """(T, N, F) of `success_model.bid_features`; NaN where unknown."""
+    scores: Floats
+    """(T, N, J) γ of each juror as equation 3 counts it, also where it had nothing to read; NaN where there is none."""
     tracks: NDArray[np.object_]
     """(T, N) the author's track record, or `None`."""
     success: Floats
@@ -77,11 +79,6 @@ class Table:
     def entropy(self) -> Floats:
         """(T, N)."""
         return self.features[..., 0]
-
-    @property
-    def scores(self) -> Floats:
-        """(T, N, J) γ of each juror."""
-        return self.features[..., 2 : 2 + len(self.jurors)]
 
     @property
     def known(self) -> Bools:
@@ -143,6 +140,7 @@ def tabulate(examples: Sequence[Example]) -> Table:
         outlay=np.zeros(shape),
         price=np.zeros(shape),
         features=np.full((*shape, len(names)), np.nan),
+        scores=np.full((*shape, len(jurors)), np.nan),
         tracks=np.full(shape, None, np.object_),
         success=np.full(shape, np.nan),
         dollars=np.full(shape, np.nan),
@@ -184,6 +182,8 @@ def _enter(table: Table, row: int, example: Example, places: dict[str, int], col
         table.outlay[at] = bid.price * costed_tokens(bid.strategy)
         for name, value in bid_features(strategy_told(bid.strategy, bid.scores), bid.scores).items():
             table.features[row, column, columns[name]] = value
+        for score in bid.scores:
+            table.scores[row, column, table.jurors.index(score.juror)] = score.value
         table.tracks[at] = bid.track
         work = example.work.get(bid.agent)
         if work is not None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sale.learning.break_even import Interval, PastOutcomes, interval, past_outcomes, resamples
+from sale.learning.break_even import PastOutcomes, interval, past_outcomes, resamples
 from sale.learning.dataset import Bools, Floats
+from sale.learning.intervals import Interval
 from sale.types import Example
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)

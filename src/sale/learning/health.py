@@ -13,11 +13,9 @@ import numpy as np
 
 from sale.auction.scoring import MAX_SCORE
 from sale.learning.dataset import Bools, Floats, Ints
-from sale.learning.intervals import mean_interval
+from sale.learning.intervals import Interval, mean_interval
 from sale.types import Example
 
-Interval = tuple[float, float, float]
-"""A figure, and its 95 % interval over tasks."""
 NORMAL = 1.96
 BANDS = 3
 """The scale is cut into so many parts of one length."""

@@ -16,9 +16,11 @@ from sale.learning.dataset import Floats, Ints
 _special: Any = scipy_special  # scipy is untyped; its `stats` would take 45 MiB and seconds to load
 
 LEVEL = 0.95
+Interval = tuple[float, float, float]
+"""A figure, and its 95 % interval."""
 
 
-def mean_interval(values: Floats, groups: Ints, *, proportion: bool = False) -> tuple[float, float, float]:
+def mean_interval(values: Floats, groups: Ints, *, proportion: bool = False) -> Interval:
     """The mean, and its interval.
 
     Args:

@@ -2,8 +2,9 @@
 
 Features are entropy and each juror's score. Each is brought to [0, 1] by its range in training; one that does not vary
 cannot decide anything and is left out. Where the whole auction lacks a juror its mean stands in; where one bid lacks a
-score it counts 0, as in the market. Where entropy is not known the market scales the jury up, which for equal jurors is
-as if H were the share of full marks, so that is what stands in for it here.
+score it counts 0, as in the market, and where the juror had nothing to read in it, the middle of the juror's scale.
+Where entropy is not known the market scales the jury up, which for equal jurors is as if H were the share of full
+marks, so that is what stands in for it here.
 """
 
 from __future__ import annotations

@@ -15,13 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from sale.learning.check_errors import CheckHistory, chance_right, estimate_errors
+from sale.learning.check_errors import STEPS, CheckHistory, chance_right, estimate_errors
+from sale.learning.samples import PRIOR_TASKS
 from sale.types import CheckedAnswer, CheckErrors, Example, Worked
-
-STEPS = 200
-"""Rounds of EM."""
-PRIOR_TASKS = 4.0
-"""Number of outcomes that the rate of all agents counts for in an agent's own."""
 
 
 def weigh_verdicts(

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, func, select
 
-from sale.errors import InputError, StoreError
+from sale.errors import InputError, StoreError, retrieve_error
 from sale.memory import batch_jobs, batch_ledger, lifecycle, queries
 from sale.memory.batch_jobs import JobRecord, QueuedCall
 from sale.memory.batch_ledger import (
@@ -255,7 +255,7 @@ class Batch:
 
     def _enqueue(self, step: Callable[[Connection], T]) -> asyncio.Future[T]:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(_look_at)
+        future.add_done_callback(retrieve_error)
         self._waiting.append((step, future))
         if self._writing is None or self._writing.done():
             self._writing = self._database.start(self._write())
@@ -328,12 +328,6 @@ class BatchQueries:
         settled = select(auctions.c.key).where(auctions.c.id == auction_id, auctions.c.status == "settled")
         key = await self._database.read(lambda connection: connection.execute(settled).scalar())
         return None if key is None else await self._database.read(lambda connection: read_records(connection, [key])[0])
-
-
-def _look_at(future: asyncio.Future[Any]) -> None:
-    """Take note of what went wrong: the caller may have left."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _batch_id(connection: Connection, name: str) -> str:

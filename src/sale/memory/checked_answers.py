@@ -6,14 +6,13 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, exists, select
 
-from sale.memory.importers.into_memory import MODE
+from sale.memory.records import IMPORTED
 from sale.memory.schema import auctions, executions, outcomes
-from sale.types import UNVERIFIED, CheckedAnswer
+from sale.types import PATCH, UNVERIFIED, USER, CheckedAnswer
 
 LATEST = 2_000
 """Auctions that are read, the latest: a check may have been mended since."""
-USER = "user"
-CERTAIN = UNVERIFIED | {"patch"}
+CERTAIN = UNVERIFIED | {PATCH}
 """Values of `judged_by` that are no check which could be wrong: a patch that does not apply is none."""
 JUDGED = ("success", "failure")
 
@@ -29,7 +28,7 @@ def read_checked_answers(connection: Connection, tenants: Collection[str] | None
         tenants: Of their auctions; `None`: of all.
     """
     past = exists(
-        select(1).where(executions.c.auction == auctions.c.key, executions.c.mode == MODE).correlate(auctions)
+        select(1).where(executions.c.auction == auctions.c.key, executions.c.mode == IMPORTED).correlate(auctions)
     )
     chosen = select(auctions.c.key).where(auctions.c.status == "settled", ~past)
     if tenants is not None:

@@ -32,7 +32,7 @@ from sale.memory.writing import next_revision
 BLOCK: Final = 4000
 """Auctions that are looked at together: their vectors are held in memory, and the writers' turn is kept for as long."""
 EXAMPLES: Final = 3
-"""Pairs an agent learns from."""
+"""Nearest examples of an agent that the choice of what stays goes by; an agent is shown up to `rules.examples`."""
 UNPROVEN: Final = 0.75
 """Weight of an example without a verdict, against one that was a success."""
 PLACE_OF_STATISTICS: Final = 0.05
@@ -166,8 +166,7 @@ def _entries(connection: Connection, known: dict[int, Row[*tuple[Any, ...]]], st
 
 def _worth(entry: IndexedAuction) -> tuple[bool, bool, float]:
     """An order of auctions: of use to learn from, proven, recent."""
-    usable = entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure" and not entry.withheld
-    return usable, usable and entry.verdict == "success", entry.started
+    return entry.is_example, entry.is_example and entry.verdict == "success", entry.started
 
 
 class _Block:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sale.auction.allowance import Allowance
-from sale.memory.figures import FigureScope
+from sale.memory.figures import AuctionFigures, FigureScope
 from sale.memory.store import AuctionMemory
 
 LOOK_BACK = timedelta(days=1)
@@ -15,6 +15,8 @@ async def begin_allowance(allowance: Allowance | None, memory: AuctionMemory, *,
     """Begin with what the memory holds of the last day, once; what comes meanwhile begins with nothing.
 
     Processes that begin side by side on one memory each count that day, and only that.
+
+    Work without an answer earns nothing, as it did when it was done.
 
     Args:
         allowance: Of this process.
@@ -34,6 +36,14 @@ async def begin_allowance(allowance: Allowance | None, memory: AuctionMemory, *,
         allowance.begun = False
         raise
     for one in past:
-        known = one.largest_dollars if one.largest == incumbent else None
-        allowance.count(one.work_dollars, one.work_dollars if known is None else known)
+        allowance.count(one.work_dollars, _replaced_dollars(one, incumbent))
         allowance.spent += one.auction_dollars
+
+
+def _replaced_dollars(task: AuctionFigures, incumbent: str) -> float:
+    """The cost of the incumbent's work that the work on a past task stands for, by the rules of `record_work`."""
+    known = task.largest_dollars if task.largest == incumbent else None
+    if not task.answered:
+        own = task.winner == incumbent if known is None else not task.estimated
+        known = known if own else 0.0
+    return task.work_dollars if known is None else known

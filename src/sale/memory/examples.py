@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Row, Select, and_, select
 from sale.auction.scoring import is_judged
 from sale.errors import InputError
 from sale.memory.checked_answers import CERTAIN
-from sale.memory.importers.into_memory import MODE
 from sale.memory.plausible import sum_of_dollars
-from sale.memory.queries import latest_judge_of_work, latest_verdict_on_work
+from sale.memory.queries import latest_judge_of_work, latest_verdict_on_work, paid_for_execution
 from sale.memory.reading import read_bid
+from sale.memory.records import IMPORTED
 from sale.memory.schema import auctions, calls, executions, outcomes, scores, strategies, tasks
 from sale.types import AUCTION_STAGES, UNVERIFIED, Bid, Example, Score, Worked
 
@@ -120,17 +120,13 @@ def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Wo
 
     Work without a call on record, as some that was imported, has a cost that is not known, as in track records.
     """
-    spent = select(calls.c.auction, calls.c.execution, sum_of_dollars(calls.c.dollars)).where(
-        calls.c.part == "execution"
-    )
-    paid = connection.execute(spent.where(calls.c.auction.in_(keys)).group_by(calls.c.auction, calls.c.execution))
-    dollars: dict[tuple[int, int], float] = {(auction, number): sum_ for auction, number, sum_ in paid.all()}
     place = (executions.c.auction, executions.c.position)
-    done = select(*place, executions.c.agent, executions.c.mode, latest_verdict_on_work(), latest_judge_of_work())
+    judged = (latest_verdict_on_work(), latest_judge_of_work())
+    done = select(*place, executions.c.agent, executions.c.mode, *judged, paid_for_execution())
     done = done.where(executions.c.auction.in_(keys))
     work: dict[int, dict[str, Worked]] = {}
     failed: dict[int, list[str]] = {}
-    for auction, number, agent, mode, verdict, judge in connection.execute(done.order_by(*place)).all():
+    for auction, _, agent, mode, verdict, judge, cost in connection.execute(done.order_by(*place)).all():
         if verdict not in {SUCCESS, FAILURE}:
             continue
         own = work.setdefault(auction, {})
@@ -138,11 +134,10 @@ def _work(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Wo
         before = own.get(agent, Worked(success=False, dollars=0.0, after=tuple(refused)))
         if verdict == FAILURE and agent not in refused:
             refused.append(agent)
-        cost = dollars.get((auction, number))
         own[agent] = Worked(
             success=before.success or verdict == SUCCESS,
             dollars=None if cost is None or before.dollars is None else before.dollars + cost,
             after=before.after,
-            check=before.check if before.success else None if mode == MODE or judge in CERTAIN else judge,
+            check=before.check if before.success else None if mode == IMPORTED or judge in CERTAIN else judge,
         )
     return work

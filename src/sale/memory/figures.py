@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select
 
 from sale.memory.database import MemoryDatabase
 from sale.memory.plausible import MAX_DOLLARS, MAX_SECONDS, amount, sum_of_dollars
-from sale.memory.queries import latest_verdict, latest_verdict_on_work
+from sale.memory.queries import latest_verdict, latest_verdict_on_work, paid_for_execution
 from sale.memory.records import Status
-from sale.memory.schema import auctions, baselines, calls, dropouts, executions, state, strategies, tasks
-from sale.types import AUCTION_STAGES, Stage, Verdict
-
-OWN_WORK = "its own execution"
-"""The basis of a baseline that is measured, not estimated."""
+from sale.memory.schema import auctions, baselines, calls, dropouts, executions, outcomes, state, strategies, tasks
+from sale.types import AUCTION_STAGES, BROKE_OFF, OWN_WORK, Stage, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +45,8 @@ class AuctionFigures:
     """True where a refined bid won."""
     verdict: Verdict | None
     """The latest on the work; `None` where nothing was judged."""
+    answered: bool
+    """False where the work gave no answer: it failed, or it was cut off."""
     auction_dollars: float
     work_dollars: float
     """Execution and verification."""
@@ -186,11 +185,10 @@ def _paid(overhead: bool) -> ColumnElement[Any]:
 
 
 def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures, ...]:
-    paid = (
-        select(calls.c.auction, _paid(True).label("overhead"), _paid(False).label("work"))
-        .group_by(calls.c.auction)
-        .subquery()
-    )
+    spent = select(calls.c.auction, _paid(True).label("overhead"), _paid(False).label("work"))
+    if span != FigureScope():  # or all calls on record are added up, for however few auctions
+        spent = spent.where(calls.c.auction.in_(_narrow(select(auctions.c.key), span)))
+    paid = spent.group_by(calls.c.auction).subquery()
     won = select(strategies.c.auction, strategies.c.agent, strategies.c.refined).where(strategies.c.won).subquery()
     query = (
         select(
@@ -202,6 +200,7 @@ def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures
             won.c.agent,
             won.c.refined,
             latest_verdict().label("verdict"),
+            _broke_off().label("broke_off"),
             func.coalesce(paid.c.overhead, 0.0).label("overhead"),
             func.coalesce(paid.c.work, 0.0).label("work"),
             baselines.c.agent.label("largest"),
@@ -224,6 +223,7 @@ def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures
             winner=row.agent,
             refined=bool(row.refined),
             verdict=row.verdict,
+            answered=row.status != "abandoned" and not row.broke_off,
             auction_dollars=row.overhead,
             work_dollars=row.work,
             largest=row.largest,
@@ -234,18 +234,18 @@ def _auctions(connection: Connection, span: FigureScope) -> tuple[AuctionFigures
     )
 
 
-def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]:
-    paid = (
-        select(
-            calls.c.auction,
-            calls.c.execution,
-            sum_of_dollars(calls.c.dollars).label("dollars"),
-        )
-        .where(calls.c.execution.is_not(None))
-        .group_by(calls.c.auction, calls.c.execution)
-        .subquery()
+def _broke_off() -> ColumnElement[Any]:
+    """True where the latest work on an auction gave no answer, whatever users said of it since."""
+    latest = select(func.max(executions.c.position)).where(executions.c.auction == outcomes.c.auction)
+    mine = and_(
+        outcomes.c.auction == auctions.c.key,
+        outcomes.c.judged_by == BROKE_OFF,
+        outcomes.c.execution == latest.scalar_subquery(),
     )
-    mine = (paid.c.auction == executions.c.auction) & (paid.c.execution == executions.c.position)
+    return exists().where(mine)
+
+
+def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]:
     query = (
         select(
             auctions.c.id,
@@ -253,10 +253,9 @@ def _works(connection: Connection, span: FigureScope) -> tuple[WorkFigures, ...]
             executions.c.agent,
             executions.c.seconds,
             latest_verdict_on_work().label("verdict"),
-            func.coalesce(paid.c.dollars, 0.0).label("dollars"),
+            func.coalesce(paid_for_execution(), 0.0).label("dollars"),
         )
         .join(auctions, auctions.c.key == executions.c.auction)
-        .outerjoin(paid, mine)
         .order_by(auctions.c.started_at, auctions.c.key, executions.c.position)
     )
     return tuple(

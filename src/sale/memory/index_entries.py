@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Double,
     Integer,
     and_,
     any_,
@@ -22,10 +21,9 @@ from sqlalchemy import (
     select,
 )
 
-from sale.memory.plausible import MAX_DOLLARS
-from sale.memory.queries import latest_verdict, latest_verdict_on_work
+from sale.memory.queries import latest_verdict, latest_verdict_on_work, paid_for_execution
 from sale.memory.retrieval import IndexedAuction, IndexedEvidence
-from sale.memory.schema import auctions, calls, embeddings, evidence, executions, outcomes, strategies, tasks
+from sale.memory.schema import auctions, embeddings, evidence, executions, outcomes, strategies, tasks
 from sale.memory.track_records import TrackedWork, WorkStatistics
 from sale.storage.columns import ExactText
 
@@ -33,16 +31,6 @@ planned: Final = strategies.c.text != ""
 """An award on track records alone has bids without a plan, and nothing is to be learnt from those."""
 
 AWARDED: Final = frozenset({"awarded", "settled"})
-
-_paid = (
-    select(func.sum(calls.c.dollars, type_=Double))
-    .where(calls.c.dollars.between(0.0, MAX_DOLLARS))
-    .where(calls.c.auction == executions.c.auction, calls.c.part == "execution")
-    .where(calls.c.execution == executions.c.position)
-    .scalar_subquery()
-)
-"""Nothing where no call is on record, as of imported work whose cost is not known (a column of `dollars` would read a
-null as not a number, which it stores so)."""
 
 
 class _Statements:
@@ -70,7 +58,7 @@ class _Statements:
                 executions.c.auction,
                 executions.c.agent,
                 latest_verdict_on_work().label("verdict"),
-                _paid.label("dollars"),
+                paid_for_execution().label("dollars"),
             )
             .join(auctions, auctions.c.key == executions.c.auction)
             .where(parts)

@@ -45,6 +45,7 @@ _EXAMPLE: Final = f"""
   AND (SELECT count(*) FROM strategies s WHERE s.auction = a.key AND s.text <> '') > 1
   AND {_VERDICT} {{verdict}}
 """  # noqa: S608
+"""`IndexedAuction.is_example` and, as asked for, only successes."""
 _BID: Final = "AND EXISTS (SELECT 1 FROM strategies s WHERE s.auction = a.key AND s.agent = who.agent AND s.text <> '')"
 _JUDGED: Final = """
   AND (SELECT o.verdict FROM outcomes o WHERE o.auction = e.auction AND o.execution = e.position

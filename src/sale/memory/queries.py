@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, literal, select, true
+from sqlalchemy import Connection, Double, Row, Select, and_, case, exists, func, literal, or_, select, true
 
 from sale.errors import InputError
-from sale.memory.plausible import sum_of_dollars
+from sale.memory.plausible import MAX_DOLLARS, sum_of_dollars
 from sale.memory.records import AuctionSummary, MemoryStats, Status
-from sale.memory.schema import auctions, calls, evidence, executions, outcomes, strategies, tasks
+from sale.memory.schema import auctions, calls, evidence, executions, outcomes, scores, strategies, tasks
 from sale.storage.columns import ExactText
 from sale.types import Verdict
 
@@ -24,6 +24,9 @@ _last_judgement = (
     select(func.max(outcomes.c.position)).where(outcomes.c.auction == auctions.c.key).correlate(auctions)
 ).scalar_subquery()
 _latest = and_(outcomes.c.auction == auctions.c.key, outcomes.c.position == _last_judgement)
+_judged = exists(select(1).where(scores.c.auction == strategies.c.auction, scores.c.strategy == strategies.c.position))
+_is_bid = or_(strategies.c.text != "", _judged.correlate(strategies))
+"""True of a plan, or of what jurors scored without one; not of the track records that other awards go by."""
 _won = and_(strategies.c.auction == auctions.c.key, strategies.c.won)
 
 
@@ -57,6 +60,15 @@ def _latest_on_work(column: Any) -> Any:  # noqa: ANN401
     mine = and_(outcomes.c.auction == executions.c.auction, outcomes.c.execution == executions.c.position)
     newest = select(column).where(mine).order_by(outcomes.c.position.desc()).limit(1)
     return newest.correlate(executions).scalar_subquery()
+
+
+def paid_for_execution() -> Any:  # noqa: ANN401
+    """The dollars of one execution's own calls, likewise; null where no call tells of any that can be some."""
+    mine = and_(calls.c.auction == executions.c.auction, calls.c.execution == executions.c.position)
+    possible = and_(calls.c.part == "execution", calls.c.dollars.between(0.0, MAX_DOLLARS))
+    # A column of dollars would read a null as not a number, which it stores so.
+    total = select(func.sum(calls.c.dollars, type_=Double))
+    return total.where(mine, possible).correlate(executions).scalar_subquery()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,13 +140,24 @@ def count(connection: Connection, *, file_bytes: int, index_bytes: int, recall: 
         auctions={row[0]: row[1] for row in connection.execute(by_status).all()},
         verdicts={row[0]: row[1] for row in connection.execute(by_verdict.group_by(outcomes.c.verdict)).all()},
         tasks=_scalar(connection, select(func.count()).select_from(tasks)),
-        strategies=_scalar(connection, select(func.count()).select_from(strategies)),
+        **_count_kinds(connection),
+        strategies=_scalar(connection, select(func.count()).select_from(strategies).where(strategies.c.text != "")),
         evidence=_scalar(connection, select(func.count()).select_from(evidence)),
         dollars=_scalar(connection, select(func.coalesce(sum_of_dollars(calls.c.dollars), 0.0))),
         file_bytes=file_bytes,
         index_bytes=index_bytes,
         recall=recall,
     )
+
+
+def _count_kinds(connection: Connection) -> dict[str, int]:
+    """Count auctions with bids, awards without them, and what was imported."""
+    mine, awarded = auctions.c.source == "", auctions.c.awarded_at.is_not(None)
+    made = exists(select(1).where(strategies.c.auction == auctions.c.key, _is_bid).correlate(auctions))
+    kinds = {"held": and_(mine, made), "standing": and_(mine, awarded, ~made), "imported": ~mine}
+    counted = [func.coalesce(func.sum(case((kind, 1), else_=0)), 0) for kind in kinds.values()]
+    row = connection.execute(select(*counted).select_from(auctions)).one()
+    return {name: int(number) for name, number in zip(kinds, row, strict=True)}
 
 
 def _scalar(connection: Connection, query: Select[*tuple[Any, ...]]) -> Any:  # noqa: ANN401  a count or a sum
@@ -158,7 +181,7 @@ def _narrow(query: Select[*tuple[Any, ...]], chosen: AuctionFilter) -> Select[*t
 
 def _summaries() -> Select[*tuple[Any, ...]]:
     paid = select(func.coalesce(sum_of_dollars(calls.c.dollars), 0.0)).where(calls.c.auction == auctions.c.key)
-    bids = select(func.count()).select_from(strategies).where(strategies.c.auction == auctions.c.key)
+    bids = select(func.count()).select_from(strategies).where(strategies.c.auction == auctions.c.key, _is_bid)
     return (
         select(
             auctions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from sale.memory.tenants import DEFAULT
 from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Settlement, Task, Verdict
@@ -13,6 +13,8 @@ from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Set
 Status = Literal["open", "awarded", "settled", "abandoned"]
 """The stage an auction reached. `open`: begun, no winner yet. `awarded`: a winner, no outcome of its work yet (or the
 work was never asked for). `settled`: executed and judged. `abandoned`: it failed, or its process died."""
+IMPORTED: Final = "imported"
+"""The mode of an execution that another program recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +98,7 @@ class AuctionSummary:
     source: str
     started_at: datetime
     bids: int
-    """Strategies on record, first and refined."""
+    """First and refined; 0 where the award was made on track records alone."""
     winner: str | None
     provisional: str | None
     flipped: bool
@@ -180,8 +182,15 @@ class MemoryStats:
     """By status."""
     verdicts: Mapping[str, int]
     """By the latest verdict; auctions without one are left out."""
+    held: int
+    """Auctions of this memory's own in which bids were made."""
+    standing: int
+    """Awards of its own without bids, on track records."""
+    imported: int
+    """Records that came from elsewhere."""
     tasks: int
     strategies: int
+    """Plans, first and refined."""
     evidence: int
     """Lines of what compaction kept of auctions that went."""
     dollars: float

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, select
 
-from sale.memory.importers.into_memory import MODE
 from sale.memory.importers.past_work import PastWork
-from sale.memory.queries import latest_verdict_on_work
+from sale.memory.queries import latest_verdict_on_work, paid_for_execution
+from sale.memory.records import IMPORTED
 from sale.memory.retrieval import STORED, Vector
-from sale.memory.schema import auctions, calls, embeddings, executions, tasks
-
-_CALLED: Final = and_(
-    calls.c.auction == executions.c.auction,
-    calls.c.part == "execution",
-    calls.c.execution == executions.c.position,
-)
+from sale.memory.schema import auctions, embeddings, executions, tasks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +45,7 @@ def read_imported_work(connection: Connection, embedder: str, since: datetime | 
                 task_id=row.task_id,
                 verdict=row.verdict or "unknown",
                 at=row.started_at,
-                # Without a call its cost is not known; `into_memory` says why.
-                dollars=row.dollars if row.called else None,
+                dollars=row.dollars,
             ),
             vector=None if row.vector is None else np.frombuffer(row.vector, dtype=STORED).astype(np.float32),
         )
@@ -61,9 +54,6 @@ def read_imported_work(connection: Connection, embedder: str, since: datetime | 
 
 
 def _work(embedder: str) -> Select[*tuple[Any, ...]]:
-    def of_calls(value: Any) -> Any:  # noqa: ANN401  SQLAlchemy's columns and selects have no narrower type here
-        return select(value).where(_CALLED).correlate(executions).scalar_subquery()
-
     mine = and_(embeddings.c.task == tasks.c.key, embeddings.c.embedder == embedder)
     return (
         select(
@@ -73,14 +63,13 @@ def _work(embedder: str) -> Select[*tuple[Any, ...]]:
             tasks.c.id.label("task_id"),
             executions.c.agent,
             latest_verdict_on_work().label("verdict"),
-            of_calls(func.count()).label("called"),
-            of_calls(func.sum(calls.c.dollars)).label("dollars"),
+            paid_for_execution().label("dollars"),
             embeddings.c.vector,
         )
         .select_from(executions)
         .join(auctions, auctions.c.key == executions.c.auction)
         .join(tasks, tasks.c.key == auctions.c.task)
         .outerjoin(embeddings, mine)
-        .where(executions.c.mode == MODE)
+        .where(executions.c.mode == IMPORTED)
         .order_by(auctions.c.key)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from sale.errors import InputError, SaleError
+from sale.errors import InputError, SaleError, StoreError
 from sale.files.writing import explain_output, writing_text
 from sale.memory import compaction
 from sale.memory.database import MemoryDatabase
@@ -158,9 +159,12 @@ class RetentionQueries:
         """Have the bounds looked at in the background, if it is time. Faults are told to the log."""
         bounds = self._retention
         self._unchecked += count
-        if (bounds.max_auctions or bounds.max_bytes) and self._unchecked >= CHECKED_EVERY:
+        bounded = bool(bounds.max_auctions or bounds.max_bytes)
+        running = self._compacting is not None and not self._compacting.done()
+        if bounded and not running and self._unchecked >= CHECKED_EVERY:
             self._unchecked = 0
-            self._compacting = asyncio.ensure_future(self._keep_bounds_quietly())
+            with suppress(StoreError):  # it was closed meanwhile; the next to open it looks
+                self._compacting = self._database.start(self._keep_bounds_quietly())
 
     _compacting: asyncio.Task[None] | None = None
 
@@ -169,6 +173,8 @@ class RetentionQueries:
             await self.keep_bounds()
         except SaleError as error:
             log.warning("%s: it could not be compacted: %s", self._database.backend.where, error)
+        except Exception:  # awaited by no caller, it would be lost
+            log.exception("%s: it could not be compacted", self._database.backend.where)
 
     async def _finish_compaction(self) -> None:
         """Wait until the block under way is done; the rest waits for the next time."""

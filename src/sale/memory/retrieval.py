@@ -50,6 +50,14 @@ class IndexedAuction:
     withheld: bool = False
     """True where it is never an example."""
 
+    @property
+    def is_example(self) -> bool:
+        """True where plans may be learnt from it; `nearest_sql` asks a server the same.
+
+        One plan alone is not a contrast, and a failure is not an example of winning.
+        """
+        return not self.withheld and self.awarded and len(self.bidders) > 1 and self.verdict != "failure"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairCandidate:
@@ -177,10 +185,8 @@ class RecallIndex:
         self._started[place] = entry.started
         tenant = self._tenant[place] = self._tenants.setdefault(entry.tenant, len(self._tenants))
         self._there[place] = True
-        # With one strategy alone there is nothing to contrast; a failure is no example of winning.
-        usable = not entry.withheld and entry.awarded and len(entry.bidders) > 1 and entry.verdict != "failure"
-        self._usable[place] = usable
-        self._succeeded[place] = usable and entry.verdict == "success"
+        self._usable[place] = entry.is_example
+        self._succeeded[place] = entry.is_example and entry.verdict == "success"
         for agent in entry.bidders:
             if agent not in self._bid:
                 self._bid[agent] = np.zeros(len(self._auction), dtype=np.bool_)

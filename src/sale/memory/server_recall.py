@@ -68,7 +68,10 @@ class ServerRecall:
         self._table = table
         self._known = RecallIndex(encoder.dimensions, prior if prior and prior.embedder == encoder.name else None)
         self._upto = self._saved = -1
-        self._many: set[object] = set()
+        # Of whom so much is on record is kept: it only grows, but for what is forgotten.
+        self._busy_agents: set[tuple[TextClause, str]] = set()
+        self._busy_tenants: set[tuple[str, ...] | None] = set()
+        self._busiest_tenants: set[tuple[str, ...]] = set()
         unknown = (
             "SELECT t.key, v.digest IS NULL AS lacking "  # noqa: S608  a name of ours
             f"FROM tasks t LEFT JOIN {table} v ON v.digest = t.text_digest "
@@ -220,15 +223,15 @@ class ServerRecall:
             return set()
         if count is None:
             return set(agents)
-        unknown = [agent for agent in agents if (count, agent) not in self._many]
+        unknown = [agent for agent in agents if (count, agent) not in self._busy_agents]
         if unknown:
             rows = connection.execute(count, {"agents": _escaped(unknown), "few": FEW}).all()
             found = dict(zip(unknown, (number for _, number in rows), strict=True))
-            self._many |= {(count, agent) for agent, number in found.items() if number >= FEW}
-        return {agent for agent in agents if (count, agent) in self._many}
+            self._busy_agents |= {(count, agent) for agent, number in found.items() if number >= FEW}
+        return {agent for agent in agents if (count, agent) in self._busy_agents}
 
     def _passes(self, connection: Connection, tenants: tuple[str, ...] | None) -> bool:
-        if tenants not in self._many:
+        if tenants not in self._busy_tenants:
             number = (
                 connection.execute(nearest_sql.MANY, {"few": FEW}).scalar_one()
                 if tenants is None
@@ -238,7 +241,7 @@ class ServerRecall:
             )
             if number < FEW:
                 return False
-            self._many.add(tenants)
+            self._busy_tenants.add(tenants)
         return True
 
     def _set_out(
@@ -256,13 +259,13 @@ class ServerRecall:
 
     def _is_some(self, connection: Connection, tenants: Collection[str]) -> bool:
         """Return whether these tenants have so few auctions that all their texts are sorted."""
-        whose = ("some", *sorted(tenants))
-        if whose in self._many:
+        whose = tuple(sorted(tenants))
+        if whose in self._busiest_tenants:
             return False
-        given = {"tenants": _escaped(sorted(tenants)), "few": SOME}
+        given = {"tenants": _escaped(whose), "few": SOME}
         if connection.execute(nearest_sql.MANY_OF_TENANTS, given).scalar_one() < SOME:
             return True
-        self._many.add(whose)
+        self._busiest_tenants.add(whose)
         return False
 
     def _choose(

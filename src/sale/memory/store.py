@@ -33,7 +33,7 @@ from sale.memory.retention import Retention
 from sale.memory.tenants import DEFAULT, Sharing, check_name
 from sale.memory.transfer import TransferQueries
 from sale.models.embedding import Embedder
-from sale.types import Attempt, Auction, Baseline, Call, Execution, Outcome, Result, Task, Verdict
+from sale.types import USER, Attempt, Auction, Baseline, Call, Execution, Outcome, Result, Task, Verdict
 
 BUSY_SECONDS = 60.0
 """Seconds a write waits for that of another process, before it is an error."""
@@ -215,7 +215,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries,
         auction_id: str,
         verdict: Verdict,
         *,
-        judged_by: str = "user",
+        judged_by: str = USER,
         detail: str = "",
         tenant: str | None = None,
     ) -> None:

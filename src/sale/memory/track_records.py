@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sale.memory.arrays import grow
-from sale.types import TrackRecord
+from sale.types import MICRO, TrackRecord
 
 BANDWIDTH: Final = 0.1
 """Distance in cosine over which executions count less: see `weights_of`. By log-loss of each agent's success on
@@ -28,7 +28,6 @@ beyond is far away, or there is plenty nearer; and an agent that worked a thousa
 about a task unlike them all."""
 # Single-precision products may differ in the last bits for equal rows; candidates this close are scored again.
 NEAR: Final = np.float32(1e-5)
-MICRO: Final = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,12 +25,11 @@ from pydantic_ai.settings import ModelSettings
 from sale.models.errors import map_errors
 from sale.models.logprobs import MAX_LOGPROB, MIN_LOGPROB, usable_entries
 from sale.models.usage import tokens_beside
+from sale.types.thoughts import split_thoughts
 
 # A count beyond it is not a count; it would not fit the records either.
 MAX_TOKENS = 10**9
 REASONING_FIELDS = ("reasoning", "reasoning_content")
-
-OPENING, CLOSING = "<think>", "</think>"
 
 
 class ChatModel(OpenAIChatModel):
@@ -109,7 +108,7 @@ def mend(choice: Choice, position: int) -> None:
         if not isinstance(getattr(message, name, None), str | None):
             setattr(message, name, None)
     if isinstance(message.content, str):
-        thoughts, message.content = split_thinking(message.content)
+        thoughts, message.content = split_thoughts(message.content)
         if thoughts:
             setattr(message, REASONING_FIELDS[-1], thoughts)
 
@@ -125,18 +124,6 @@ def sound(logprobs: ChoiceLogprobs | None) -> bool:
         )
     except (AttributeError, TypeError):
         return False
-
-
-def split_thinking(text: str) -> tuple[str, str]:
-    """Thoughts and text of an answer that begins with `<think>`, or whose template did.
-
-    Unfinished thoughts are no text: a token cap that falls into them leaves the answer empty.
-    """
-    head, closed, rest = text.partition(CLOSING)
-    opened = head.lstrip().startswith(OPENING)
-    if opened or (closed and OPENING not in head):
-        return head.strip().removeprefix(OPENING).strip(), rest.lstrip()
-    return "", text
 
 
 def credible_usage(usage: object) -> CompletionUsage | None:

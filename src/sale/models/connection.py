@@ -27,6 +27,7 @@ from sale.errors import ConfigError, RejectedError
 from sale.models.address import PLAIN, Address, RequestShape
 from sale.models.chat import ChatModel
 from sale.models.errors import GIVEN_UP, UNSENT, map_errors
+from sale.models.hops import hop_headers
 
 OPENAI = "api.openai.com"
 # The client insists on a key; endpoints that need none ignore it.
@@ -63,7 +64,7 @@ def connect(
         else _SendOnceClient(transport=transport, trust_env=False)
     )
     asked = [_kept_at(url.host, shape.secret_headers), *([] if openai else [_only_ours(key, own)])]
-    http_client.event_hooks = {"request": asked, "response": [_given_up]}
+    http_client.event_hooks = {"request": [*asked, *([] if openai else [_add_hops])], "response": [_given_up]}
     client = _Shaped(
         base_url=address.base_url,
         api_key=key,
@@ -108,7 +109,9 @@ def client_for(base_url: str, agent: str) -> httpx2.AsyncClient:
     Raises:
         RejectedError: The URL cannot be used.
     """
-    return _http_client(_usable(base_url, agent), agent, httpx2.AsyncClient, timeout=PROVIDER_TIMEOUT)
+    client = _http_client(_usable(base_url, agent), agent, httpx2.AsyncClient, timeout=PROVIDER_TIMEOUT)
+    client.event_hooks = {"request": [_add_hops]}
+    return client
 
 
 def _usable(base_url: str, agent: str) -> httpx2.URL:
@@ -188,6 +191,11 @@ class _SendOnceClient(DefaultAsyncHttpxClient):
             raise APITimeoutError(request=request) from error
         except httpx2.TransportError as error:
             raise APIConnectionError(request=request) from error
+
+
+async def _add_hops(request: httpx2.Request) -> None:
+    """Say how many gateways the request has passed for which this one is made."""
+    request.headers.update(hop_headers())
 
 
 async def _given_up(response: httpx2.Response) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from functools import cached_property
@@ -88,7 +89,7 @@ class MiniLMEmbedder:
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401  the runtime has no types
         check_embedding_packages()
-        runtime = import_module("onnxruntime")
+        runtime = _import_runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
@@ -121,6 +122,15 @@ def _return_freed_memory() -> None:
     """Give back to the system what loading a model took and freed, some 60 MiB; glibc keeps it otherwise."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+def _import_runtime() -> Any:  # noqa: ANN401  the runtime has no types
+    """The inference runtime, told before it is loaded to report nothing to its maker.
+
+    Release 1.31, say, else looks up a host, writes an id of the device below the user's cache, and queues events.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251  set for the runtime, not read
+    return import_module("onnxruntime")
 
 
 def check_embedding_packages(

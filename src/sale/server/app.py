@@ -30,6 +30,7 @@ from sale.server.gateway.state import GatewayState
 from sale.server.gateway.stored_responses import InputItemsEndpoint, StoredResponseEndpoint
 from sale.server.gateway.unserved import UnservedEndpoint
 from sale.server.guard import OriginGuard
+from sale.server.loops import LoopGuard
 from sale.server.observing.traces import Traces
 from sale.server.observing.watching import TracedApp
 from sale.server.probe import WriteProbe
@@ -40,7 +41,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(state: GatewayState, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The application. Its lifespan opens the desk and closes it.
+    """The application. Its lifespan opens the gateway's state and closes it.
 
     Args:
         state: The gateway's state.
@@ -67,7 +68,7 @@ def wrap_app(
     *,
     has_password: bool = False,
 ) -> ASGIApp:
-    """The application as it meets the world: addresses without `/v1`, origins of pages, traces.
+    """The application as it meets the world: addresses without `/v1`, origins of pages, requests in circles, traces.
 
     Args:
         app: From `create_app`.
@@ -82,7 +83,8 @@ def wrap_app(
 
     direct = DirectRoutes(app)
     traced = TracedApp(direct, traces) if traces else direct
-    return ApiPaths(BrowserAccess(OriginGuard(traced, store, origins, has_password=has_password), origins))
+    guarded = OriginGuard(LoopGuard(traced), store, origins, has_password=has_password)
+    return ApiPaths(BrowserAccess(guarded, origins))
 
 
 class DirectRoutes:

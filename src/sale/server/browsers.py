@@ -21,8 +21,8 @@ Origins = Callable[[], tuple[str, ...]]
 
 METHODS: Final = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 EXPOSED: Final = (
-    *("retry-after", "request-id", "x-should-retry", "x-sale-error", "x-sale-lost"),
-    *("x-sale-session", "x-sale-auction", "x-sale-agent", "x-sale-cost", "x-sale-cost-basis"),
+    *("idempotent-replayed", "retry-after", "request-id", "x-should-retry", "x-sale-error", "x-sale-lost"),
+    *("x-sale-session", "x-sale-auction", "x-sale-agent", "x-sale-reason", "x-sale-cost", "x-sale-cost-basis"),
 )
 """Headers of answers that a page may read."""
 ASKS_FOR: Final = b"access-control-request-method"

@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sale import config
+from sale.config.own_address import refuse_own_endpoints
 from sale.errors import ConfigError, InputError, SaleError
 from sale.market import Market
 from sale.server.app import create_app, wrap_app
@@ -63,7 +64,7 @@ async def serve(
         ready: Told the address once connections are accepted.
 
     Raises:
-        ConfigError: The address is one that others can reach, and nothing protects it.
+        ConfigError: The address is one that others can reach, and nothing protects it; or an agent's endpoint is it.
         InputError: The port cannot be had.
         SaleError: The store cannot be opened, or an agent is set up wrongly.
     """
@@ -87,6 +88,8 @@ async def _serve(
     async with await ServerStore.open(config.server_database(settings)) as store:
         await check_address(server, store)
         with _listener(server.host, server.port) as listener:
+            port: int = listener.getsockname()[1]
+            refuse_own_endpoints(settings, port)
             metrics, traces = Metrics(), Traces() if configure_traces() else None
             hub = ObservedHub(metrics, *([traces] if traces else []))
             state = GatewayState(
@@ -100,7 +103,7 @@ async def _serve(
             app = create_app(state, routes=[*metrics_routes(metrics, store), *pages])
             running = Server(wrap_app(app, state, store, traces, has_password=secret is not None), server, state)
             signals.enter_context(_caught(running.handle_exit))
-            reloading = _on_hangup(state, again)
+            reloading = _on_hangup(state, again, port)
             # Two hundred thousand objects of imported modules: looked through at each full collection, they would hold
             # up every request for a tenth of a second.
             gc.collect()
@@ -182,7 +185,7 @@ def _shown(listener: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn within limits, that lets the desk know when it is to stop."""
+    """uvicorn within limits, that tells the gateway when it is to stop."""
 
     def __init__(self, app: ASGIApp, server: config.ServerSettings, state: GatewayState) -> None:
         """Nothing is opened.
@@ -270,7 +273,7 @@ def _caught(stop: Callable[[int, FrameType | None], None]) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _on_hangup(state: GatewayState, again: Callable[[], config.Settings]) -> Callable[[], None]:
+def _on_hangup(state: GatewayState, again: Callable[[], config.Settings], port: int) -> Callable[[], None]:
     """Read the settings again on SIGHUP; gives back how to stop that."""
     loop = asyncio.get_running_loop()
     under_way: set[asyncio.Task[None]] = set()
@@ -278,6 +281,7 @@ def _on_hangup(state: GatewayState, again: Callable[[], config.Settings]) -> Cal
     async def reload() -> None:
         try:
             settings = await asyncio.to_thread(again)
+            refuse_own_endpoints(settings, port)
             await state.reload(Market.from_config(settings=settings.served), settings.server)
             LOG.warning("settings read again: %s", settings.origin)
         except SaleError as error:

@@ -19,7 +19,7 @@ from typing import ClassVar, Final, Self, TypeVar
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from sale.errors import ConfigError, MissingExtraError, StoreError
+from sale.errors import ConfigError, MissingExtraError, StoreError, retrieve_error
 from sale.storage.backend import READERS, Backend
 from sale.storage.schema import Schema
 from sale.storage.sqlite import SqliteFile
@@ -135,13 +135,9 @@ class Database:
             raise
         task = asyncio.ensure_future(work)
         self._running.add(task)
-        task.add_done_callback(self._forget_task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(retrieve_error)
         return task
-
-    def _forget_task(self, task: asyncio.Task[object]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # where the caller has left, nobody else looks at it
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -155,7 +151,7 @@ class Database:
     async def _do(self, threads: Executor, job: Callable[[], T]) -> T:
         done = asyncio.wrap_future(threads.submit(job))
         # Where the caller is cancelled, the work goes on, and nobody else looks at its error.
-        done.add_done_callback(lambda over: over.cancelled() or over.exception())
+        done.add_done_callback(retrieve_error)
         try:
             return await asyncio.shield(done)
         except UnicodeEncodeError as error:

@@ -19,16 +19,36 @@ from sale.types.bids import (
     ToolInfo,
     Vote,
 )
-from sale.types.calls import AUCTION_STAGES, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
+from sale.types.calls import AUCTION_STAGES, MICRO, Call, Price, Prompt, Reply, Settlement, Stage, TokenLogprobs, Usage
 from sale.types.examples import CheckedAnswer, Example, Worked
-from sale.types.results import UNVERIFIED, Attempt, Auction, Baseline, Execution, Outcome, Result, Verdict
+from sale.types.results import (
+    BROKE_OFF,
+    NO_JUDGE,
+    OWN_WORK,
+    PATCH,
+    UNVERIFIED,
+    USER,
+    Attempt,
+    Auction,
+    Baseline,
+    Execution,
+    Outcome,
+    Result,
+    Verdict,
+)
 from sale.types.rules import AuctionRules, Caps, CheckErrors, Holding, JuryMode
 from sale.types.weights import SuccessModel, TrackRecord, Training, Weights, WeightSet
 
 __all__ = [
     "AUCTION_STAGES",
+    "BROKE_OFF",
+    "MICRO",
     "NOTHING_TO_READ",
+    "NO_JUDGE",
+    "OWN_WORK",
+    "PATCH",
     "UNVERIFIED",
+    "USER",
     "Attempt",
     "Auction",
     "AuctionRules",

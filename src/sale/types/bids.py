@@ -131,9 +131,11 @@ class Bid:
     price: float
     """π(a), dollars per million tokens."""
     cost: float
-    """C = w_c · π(a) · |s| (equation 2)."""
+    """C = w_c · π(a) · |s| (equation 2), or with a success model what the work is expected to cost, in micro-dollars;
+    and the price of a lost prompt cache, in the middle of another agent's conversation."""
     value: float
-    """V = w_h · H(s) + Σ_j w_j · γ_j(s) (equation 3), and `Weights.track` times its author's success rate above 1/2."""
+    """V = w_h · H(s) + Σ_j w_j · γ_j(s) (equation 3), and `Weights.track` times its author's success rate above 1/2; or
+    with a success model worth · P̂(success), in micro-dollars."""
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()
     """Anything the scoring had to do differently for this bid, in words."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Stage = Literal["look", "bid", "judge", "refine", "rejudge", "execute", "verify"]
 AUCTION_STAGES: frozenset[Stage] = frozenset({"look", "bid", "judge", "refine", "rejudge"})
 """The stages that are the market's overhead, as against the work itself."""
 
+USUAL_BYTES_PER_TOKEN: Final = 4
+"""Of prose, for estimates where tokens are not counted; scripts other than the Latin take more bytes a letter."""
 CACHED_SHARE = 0.5
 """Of the input price, for input read from a cache whose own price is not given."""
 
@@ -31,6 +33,15 @@ class Usage:
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
         )
+
+
+MICRO = 1e6
+"""Micro-dollars of a dollar: costs of bids are in them, as prices are of a million tokens."""
+
+
+def byte_length(text: str) -> int:
+    """Return the bytes of a text in UTF-8; half a character, which some models stream, is one."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +76,7 @@ class Price:
         """
         read = min(cached, usage.input_tokens)
         kept = read * self.cached_input
-        return ((usage.input_tokens - read) * self.input + kept + usage.output_tokens * self.output) / 1e6
+        return ((usage.input_tokens - read) * self.input + kept + usage.output_tokens * self.output) / MICRO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

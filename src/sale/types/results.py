@@ -58,7 +58,9 @@ class Execution:
     agent: str
     answer: str
     mode: str
-    """The way it worked: `direct` (one answer) or `tools` (a tool loop)."""
+    """The way it worked, in a word or two: `direct` (one answer), `tools` (a tool loop), `steps`, `session` (by the
+    gateway), `imported`, that of an agent of one's own, …; `failed` where it raised, `cancelled` where it was cut
+    off."""
     followed_strategy: bool
     trace: tuple[Mapping[str, object], ...] = ()
     """The messages exchanged, in order, as JSON-ready values."""
@@ -68,7 +70,15 @@ class Execution:
     """Why there is no whole answer, where there is none."""
 
 
-UNVERIFIED = frozenset({"user", "nobody", "execution"})
+USER = "user"
+"""`judged_by` of a verdict that a user gave afterwards."""
+NO_JUDGE = "nobody"
+"""`judged_by` of work without a verdict."""
+BROKE_OFF = "execution"
+"""`judged_by` of work without an answer, which no check has seen."""
+PATCH = "patch"
+"""`judged_by` of a patch that does not apply: a failure for certain."""
+UNVERIFIED = frozenset({USER, NO_JUDGE, BROKE_OFF})
 """Values of `judged_by` without a verifier: the user judged afterwards, no one did, or there is no answer to verify."""
 
 
@@ -78,7 +88,8 @@ class Outcome:
 
     verdict: Verdict
     judged_by: str
-    """`tests`, `exact match`, `callable`, `model:<agent>`, or one of `UNVERIFIED`."""
+    """`tests`, `exact match`, `callable`, `model:<agent>`, `patch` (changes that do not fit the repository), the name
+    of a verifier of one's own, …, or one of `UNVERIFIED`."""
     detail: str = ""
     calls: tuple[Call, ...] = ()
     """Model calls the judging itself took."""
@@ -92,6 +103,10 @@ class Attempt:
     outcome: Outcome
 
 
+OWN_WORK = "its own execution"
+"""The basis of a baseline that is measured, not estimated."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Baseline:
     """The estimated cost of the task without a market, and the basis of the estimate."""
@@ -99,6 +114,11 @@ class Baseline:
     agent: str
     dollars: float
     basis: str
+
+    @property
+    def measured(self) -> bool:
+        """True where the agent did this very task, false for an estimate."""
+        return self.basis == OWN_WORK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

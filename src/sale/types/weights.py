@@ -32,8 +32,9 @@ class SuccessModel:
     """P̂(success) of an agent that does a task, from its bid and its past (objective `utility`, method section 3).
 
     log-odds = intercept of the agent + Σ coefficient · feature. Features are named:
-    `entropy` (normalised H), `length` (log of |s|), `juror:<name>` (γ_j, in points; imputed ones as they are),
-    `track` (log-odds of the track record, smoothed towards the agent's own rate by `prior_evidence`).
+    `entropy` (normalised H), `length` (log of |s|), `juror:<name>` (γ_j, in points; imputed ones as they are, save for
+    abstentions, which are not known), `lead:<name>` (γ_j less the best of the juror's scores of other bids), `track`
+    (log-odds of the track record, smoothed towards the agent's own rate by `prior_evidence`).
     A feature that is not known for a bid (no log-probabilities, no such juror, no plan) takes its mean from training.
     """
 
@@ -67,22 +68,22 @@ class SuccessModel:
     anything this is 0, and there is no reason to pay for them."""
 
     def __post_init__(self) -> None:
-        numbers = {
-            "worth": self.worth,
-            "newcomer": self.newcomer,
-            "newcomer_rate": self.newcomer_rate,
-            "newcomer_tokens": self.newcomer_tokens,
-            "prior_evidence": self.prior_evidence,
-            **self.intercepts,
-            **self.rates,
-            **self.coefficients,
-            **self.means,
-            **self.work,
-            **self.spread,
-            "auction": self.auction,
-            "difficulty": self.difficulty,
-        }
-        for name, value in numbers.items():
+        numbers = (
+            ("worth", self.worth),
+            ("newcomer", self.newcomer),
+            ("newcomer_rate", self.newcomer_rate),
+            ("newcomer_tokens", self.newcomer_tokens),
+            ("prior_evidence", self.prior_evidence),
+            *self.intercepts.items(),
+            *self.rates.items(),
+            *self.coefficients.items(),
+            *self.means.items(),
+            *self.work.items(),
+            *self.spread.items(),
+            ("auction", self.auction),
+            ("difficulty", self.difficulty),
+        )
+        for name, value in numbers:
             if not math.isfinite(value):
                 raise ValueError(f"{name} of a success model must be a finite number, got {value!r}")
         if self.worth < 0 or self.difficulty < 0 or self.prior_evidence <= 0:

@@ -225,6 +225,45 @@ def test_a_part_of_what_is_no_python_is_refused() -> None:
     assert "would remove 19 of its 20 lines" in faults[0]
 
 
+SCRIPT = "const a = 1;\n\nfunction area(w, h) {\n  return w + h;\n}\n\nfunction keep() { return a; }\n"
+PROGRAM = "#include <stdio.h>\n\nint area(int w)\n{\n  return w;\n}\n\nint main(void) { return 0; }\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "body", "lost"),
+    [
+        ("s.js", SCRIPT, "function area(w, h) {\n  return w * h;\n}\n", "lacks a, keep"),
+        ("s.ts", SCRIPT, "export async function area(w, h) {\n  return w * h;\n}\n", "lacks a, keep"),
+        ("s.c", PROGRAM, "int area(int w)\n{\n  return 2 * w;\n}\n", "lacks main"),
+    ],
+)
+def test_one_function_of_another_language_is_no_whole_file(path: str, old: str, body: str, lost: str) -> None:
+    changed, faults = change(path, old.encode(), f"{path}\n" + fenced(body))
+    assert changed == {}
+    assert lost in faults[0]
+
+
+@pytest.mark.parametrize("new", [SCRIPT.replace("+", "*"), SCRIPT.partition("function keep")[0], "let b = 2;\n"])
+def test_a_file_that_begins_as_before_or_shares_no_name_is_whole(new: str) -> None:
+    changed, faults = change("s.js", SCRIPT.encode(), "s.js\n" + fenced(new, "js"))
+    assert (changed, faults) == ({"s.js": new.rstrip("\n").encode() + b"\n"}, [])
+
+
+@pytest.mark.parametrize(
+    ("head", "given", "right"),
+    [
+        ("@functools.cache\ndef area(w, h):", "def area(w, h):", "@functools.cache\ndef area(w, h):"),
+        ("@functools.cache\ndef area(w, h):", "@cache\ndef area(w, h):", "@cache\ndef area(w, h):"),
+        ("@staticmethod\ndef area(w, h):", "def area(self, w, h):", "def area(self, w, h):"),
+    ],
+    ids=["without any", "another", "another first argument"],
+)
+def test_decorators_stay_where_none_are_handed_in(head: str, given: str, right: str) -> None:
+    old = "import functools\n\nUNIT = 1\n\n\n{}\n    return w {} h\n\n\ndef keep():\n    return UNIT\n"
+    changed, faults = change("s.py", old.format(head, "+").encode(), "s.py\n" + fenced(f"{given}\n    return w * h\n"))
+    assert (changed, faults) == ({"s.py": old.format(right, "*").encode()}, [])
+
+
 @pytest.mark.parametrize(
     "mark", ["# ... rest of the code unchanged", "# existing code ...", "    # … other methods stay"]
 )
@@ -239,6 +278,13 @@ def test_a_document_may_have_code_in_it() -> None:
     old = "# Title\n\n```sh\nmake\n```\n\nThe end.\n"
     answer = "README.md\n```markdown\n" + old.replace("make", "make test") + "```\n"
     assert change("README.md", old.encode(), answer) == ({"README.md": old.replace("make", "make test").encode()}, [])
+
+
+def test_a_shorter_fence_within_a_block_is_content() -> None:
+    old, new = (f"# Title\n\n```sh\nmake{word}\n```\n\nThe end.\n" for word in ("", " test"))
+    answer = f"README.md\n````markdown\n{new}````\n\nnotes.txt\n```\nthree\n```\n\nThat is all.\n"
+    changed, faults = change("README.md", old.encode(), answer)
+    assert (changed, faults) == ({"README.md": new.encode(), "notes.txt": b"three\n"}, [])
 
 
 @pytest.mark.parametrize(

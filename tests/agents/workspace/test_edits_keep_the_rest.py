@@ -19,10 +19,11 @@ from sale.agents.edits import apply_edits, edits_in
 from sale.agents.prompts.repository import MARKS
 from sale.agents.tools.workspace.box import CommandBox
 from sale.agents.tools.workspace.copy_tools import CopyActions
-from sale.agents.tools.workspace.patching import apply_in, patch_between, put, read_entry
+from sale.agents.tools.workspace.patching import apply_in, patch_between
 from sale.agents.tools.workspace.texts import FileText, TextEdit, decode_file, new_text
 from sale.agents.tools.workspace.tree import FileEntry, Mode, Tree, WorkingCopy
 from tests.agents.workspace.test_workspace_patches import git
+from tests.support.entries import put, read_entry
 
 ENCODINGS = (
     ("utf-8", b"", "", "Größe 日本"),

@@ -12,8 +12,9 @@ from typing import cast
 import pytest
 
 from sale.agents.tools.workspace.box import CommandBox
-from sale.agents.tools.workspace.copy_tools import CopyActions, replace_piece
+from sale.agents.tools.workspace.copy_tools import CopyActions, piece_in
 from sale.agents.tools.workspace.copying import copy_directory
+from sale.agents.tools.workspace.texts import FileText
 from sale.agents.tools.workspace.tree import CopyLimits, FileEntry, WorkingCopy
 from sale.errors import InputError
 
@@ -150,6 +151,11 @@ def test_a_copy_has_an_end() -> None:
     with pytest.raises(InputError, match="more than the copy holds"):
         copy.replace_all({"a": FileEntry(b"x" * 30)})
     assert sorted(copy.tree) == ["a", "b"]
+
+
+def replace_piece(text: str, old: str, new: str, path: str) -> str:
+    found = FileText(text)
+    return found.with_spans([piece_in(found.plain, old, new, path)]).raw
 
 
 def test_a_piece_is_replaced_where_it_is_there_once() -> None:

@@ -16,12 +16,11 @@ from sale.agents.tools.workspace.patching import (
     apply_in,
     apply_patch,
     patch_between,
-    put,
-    read_entry,
     touched_paths,
 )
 from sale.agents.tools.workspace.tree import FileEntry, Tree, changes
 from sale.errors import InputError
+from tests.support.entries import put, read_entry
 
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 

@@ -123,6 +123,7 @@ def figures(day: int, *, verdict: str | None = "success", largest: float | None 
         winner="a",
         refined=False,
         verdict=verdict,  # pyright: ignore[reportArgumentType]
+        answered=True,
         auction_dollars=0.25,
         work_dollars=1.0,
         largest=None if largest is None else "big",
@@ -224,16 +225,16 @@ def test_the_line_of_random_mixtures_is_of_single_agents() -> None:
     assert steps[0].count("L") == 3
 
 
-def told(lot: LiveAuction, *events: Event) -> LiveAuction:
+def told(live: LiveAuction, *events: Event) -> LiveAuction:
     for event in events:
-        lot.take(event)
-    return lot
+        live.take(event)
+    return live
 
 
-def test_events_make_a_lot() -> None:
+def test_events_make_a_live_auction() -> None:
     task = Task(text="Add.", domain="sums")
     held = auction("x", task, [bid("b", 1.0), bid("a", 2.0)])
-    lot = told(
+    live = told(
         LiveAuction(id="x"),
         AuctionOpened(auction_id="x", task=task, agents=("a", "b", "c")),
         BiddingOpened(agents=("a", "b", "c")),
@@ -245,14 +246,26 @@ def test_events_make_a_lot() -> None:
         VoteArrived(vote=vote("b", "a", None), refined=False),
         CallSettled(call=call(dollars=0.5)),
     )
-    assert (lot.phase, lot.bids["b"].score, lot.bids["a"].score, lot.bids["c"].dropped) == ("bidding", 3.0, None, True)
-    assert (lot.dollars, lot.calls, lot.domain) == (0.5, 1, "sums")
-    told(lot, LeaderFound(leader=bid("b", 1.0), bids=held.bids, refining=("a",)))
-    assert (lot.phase, lot.leader, lot.bids["a"].net_cost) == ("refining", "b", 2.0)
-    told(lot, StrategyArrived(strategy=strategy("a", tokens=9, refined=True)), Awarded(auction=held))
-    assert (lot.phase, lot.winner) == ("awarded", "b")
-    told(lot, WorkStarted(agent="b"), WorkFinished(execution=execution("b")))
+    assert live.phase == "bidding"
+    assert (live.bids["b"].score, live.bids["a"].score, live.bids["c"].dropped) == (3.0, None, True)
+    assert (live.dollars, live.calls, live.domain) == (0.5, 1, "sums")
+    told(live, LeaderFound(leader=bid("b", 1.0), bids=held.bids, refining=("a",)))
+    assert (live.phase, live.leader, live.bids["a"].net_cost) == ("refining", "b", 2.0)
+    told(live, StrategyArrived(strategy=strategy("a", tokens=9, refined=True)), Awarded(auction=held))
+    assert (live.phase, live.winner) == ("awarded", "b")
+    told(live, WorkStarted(agent="b"), WorkFinished(execution=execution("b")))
     failed = Outcome(verdict="failure", judged_by="tests")
-    told(lot, Judged(outcome=failed), AwardedAgain(failed=failed, bid=bid("a", 2.0)), WorkStarted(agent="a"))
-    assert (lot.phase, lot.winner, lot.bids["b"].state) == ("working", "a", "tried and failed")
-    assert told(lot, Judged(outcome=Outcome(verdict="success", judged_by="tests"))).verdict == "success"
+    told(live, Judged(outcome=failed), AwardedAgain(failed=failed, bid=bid("a", 2.0)), WorkStarted(agent="a"))
+    assert (live.phase, live.winner, live.bids["b"].state) == ("working", "a", "tried and failed")
+    assert told(live, Judged(outcome=Outcome(verdict="success", judged_by="tests"))).verdict == "success"
+
+
+def test_an_award_without_an_auction_is_told_live_as_one() -> None:
+    task = Task(text="Add.")
+    opened = AuctionOpened(auction_id="x", task=task, agents=("a", "b"))
+    leads = LeaderFound(leader=bid("b", 1.0), bids=(), refining=(), standing="allowance")
+    live = told(LiveAuction(id="x"), opened, leads)
+    assert live.said == "No agent is asked for a bid."
+    assert {one.state for one in live.bids.values()} == {"was not asked for a bid"}
+    live = told(LiveAuction(id="y"), opened, BiddingOpened(agents=("a", "b")), replace(leads, standing="no-bids"))
+    assert live.said == "No agent made a bid."

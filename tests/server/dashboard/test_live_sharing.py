@@ -48,7 +48,7 @@ class Gateway:
         self.hub.publish(name, BiddingOpened(agents=("a", "b")))
 
     def latest(self, name: str) -> LiveAuction | None:
-        return next((lot for lot in reversed(self.seen) if lot.id == name), None)
+        return next((auction for auction in reversed(self.seen) if auction.id == name), None)
 
 
 @asynccontextmanager
@@ -77,13 +77,13 @@ async def test_a_page_is_told_how_auctions_elsewhere_stand(postgres: Server) -> 
             await until(lambda: two.latest("after"))
             first: list[LiveAuction] = []
             with two.shared.page(first.append):
-                assert {lot.id for lot in first} == {"before", "after"}, "a second page knows at once"
+                assert {auction.id for auction in first} == {"before", "after"}, "a second page knows at once"
             one.hub.publish("before", DONE)
-            await until(lambda: (lot := two.latest("before")) and lot.phase == "done")
+            await until(lambda: (auction := two.latest("before")) and auction.phase == "done")
         found = two.latest("after")
         assert found is not None
         assert (found.task, found.phase, list(found.bids)) == ("", "bidding", ["a", "b"])
-        assert {lot.id for lot in two.seen} == {"before", "after"}
+        assert {auction.id for auction in two.seen} == {"before", "after"}
         with two.shared.page(two.seen.append):
             two.seen.clear()
             await until(lambda: two.latest("after"))
@@ -126,7 +126,7 @@ async def test_what_others_say_on_the_channel_is_not_believed(postgres: Server) 
                 postgres.run(f"SELECT pg_notify('{CHANNEL}', '{said}')", url=url)
             one.open("x")
             await until(lambda: two.latest("x"))
-        assert {lot.id for lot in two.seen} == {"x"}
+        assert {auction.id for auction in two.seen} == {"x"}
 
 
 async def test_a_connection_that_breaks_is_made_again(postgres: Server, caplog: pytest.LogCaptureFixture) -> None:
@@ -156,12 +156,12 @@ async def test_no_more_are_kept_than_fit(postgres: Server, monkeypatch: pytest.M
                 await until(lambda number=number: two.latest(f"x{number}"))
             late: list[LiveAuction] = []
             with two.shared.page(late.append):
-                assert [lot.id for lot in late] == ["x2", "x3", "x4"]
+                assert [auction.id for auction in late] == ["x2", "x3", "x4"]
         await until(lambda: len(one.shared._own) == 3)
 
 
 def test_messages_are_short() -> None:
-    lots = [
+    auctions = [
         LiveAuction(
             id=f"x{number}",
             task="secret" * 1000,
@@ -174,10 +174,10 @@ def test_messages_are_short() -> None:
         )
         for number in range(60)
     ]
-    made = pack_messages("owner", lots)
+    made = pack_messages("owner", auctions)
     assert max(len(one.encode()) for one in made) <= MAX_MESSAGE_BYTES
-    found = [lot for one in made for lot in live_sharing._MESSAGE.validate_json(one).auctions]
-    assert [lot.id for lot in found] == [lot.id for lot in lots]
+    found = [auction for one in made for auction in live_sharing._MESSAGE.validate_json(one).auctions]
+    assert [auction.id for auction in found] == [auction.id for auction in auctions]
     assert 2 < len(found[0].bids) < 300
     assert {"a290", "a299"} <= set(found[0].bids), "leader and winner stay"
     assert not any("secret" in one for one in made)

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from sale import config
 from sale.agents.account import keep_call
@@ -20,10 +21,12 @@ from sale.agents.adapters.function import FunctionAgent
 from sale.agents.adapters.plans import FixedPlan, Work
 from sale.market import Market
 from sale.memory.open import open_memory
+from sale.server.dashboard.headline import headline
 from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.token_estimate import TokenEstimate
+from sale.server.observing.metrics import Metrics
 from sale.types import Call, Execution, Price, Task, Usage
-from tests.server.gateway.conftest import Gateway, Serving
+from tests.server.gateway.conftest import Gateway, Opening, Serving
 from tests.support.replies import Json
 from tests.support.wire import Out, Request, Wire, chunk, usage, whole
 
@@ -376,3 +379,35 @@ class TestWithoutAnEndpoint:
                 answers = [one.result() for one in waiting]
             assert sorted(answer.status_code for answer in answers) == [200] * 2 + [429] * 6
             assert sum(line.work_dollars for line in gateway.lines()[1:]) <= 1.0
+
+
+class TestSavings:
+    def test_requests_by_name_save_nothing_in_the_ledger_the_metrics_and_the_money_page(self, opening: Opening) -> None:
+        """Three requests to the cheap agent by name, and one that the market awards: only that is compared."""
+        with opening({"ledger": "before"}, small="good", large="good") as gateway:
+            for _ in range(3):
+                assert ask(gateway, "small").status_code == 200
+            session = ask(gateway, "sale").headers["x-sale-session"]
+            told = {"session_id": session, "verdict": "success"}
+            assert httpx2.post(f"{gateway.url}/feedback", json=told).status_code == 200
+            lines = gateway.lines()
+            assert gateway.state is not None
+            assert gateway.store is not None
+            groups = {one.label: one for one in gateway.do(gateway.store.spend(None, "model"))}
+            memory = gateway.do(gateway.state.handle.market.memory())
+            money = headline(gateway.do(memory.auction_figures()))
+        assert groups["small"].saved == pytest.approx(0.0)
+        assert groups["small"].dollars > 0.0
+        metrics = Metrics()
+        for line in lines:
+            metrics.request(line)
+        found = {
+            one.name: one.value
+            for family in text_string_to_metric_families(metrics.text().decode())
+            for one in family.samples
+            if one.name == "sale_largest_dollars_total"
+        }
+        spent, largest = sum(line.work_dollars + line.auction_dollars for line in lines), found.popitem()[1]
+        assert groups["sale"].saved == pytest.approx(largest - spent)
+        assert groups["sale"].saved == pytest.approx(money.saved)
+        assert money.auctions == 1

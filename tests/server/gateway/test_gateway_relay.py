@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.stream import ANSWER_CHARACTERS, StreamRelay, StreamUsage, text_alone
+from sale.server.gateway.token_estimate import weigh_embedding_input
 from sale.types import Usage
 
 
@@ -102,7 +103,7 @@ def test_usage_that_cannot_be_is_estimated(usage: Any) -> None:
     assert tally.estimate_usage(100) == Usage(input_tokens=100, output_tokens=10)
 
 
-FIGURES = ("message", "usage", "later", "id", "characters", "pieces", "finished", "begun")
+FIGURES = ("message", "usage", "later", "id", "size", "pieces", "finished", "begun")
 PLAIN = [
     chunk("word"),
     chunk("Grüß 😀"),
@@ -143,9 +144,19 @@ def test_a_plain_chunk_counts_as_any_other(value: dict[str, Any]) -> None:
         assert [getattr(short, name) for name in FIGURES] == [getattr(whole, name) for name in FIGURES]
 
 
+@pytest.mark.parametrize("text", ["word" * 300, "字" * 1200])
+def test_an_answer_without_a_count_is_estimated_by_its_bytes_as_a_question_is(text: str) -> None:
+    came, whole, asked = StreamUsage(), StreamUsage(), weigh_embedding_input(text).as_a_rule
+    came.count_texts([text])
+    whole.count_whole({"choices": [{"message": {"content": text}}]})
+    assert asked == -(-len(text.encode()) // 4)
+    for tally in (came, whole):
+        assert tally.estimate_usage(7) == Usage(input_tokens=7, output_tokens=asked)
+
+
 @pytest.mark.parametrize("size", [1, ANSWER_CHARACTERS // 3, ANSWER_CHARACTERS])
 def test_words_counted_together_are_counted_as_one_by_one(size: int) -> None:
-    texts = [letter * size for letter in "abcd"]
+    texts = [letter * size for letter in "abçd"]
     for usage in (None, Usage(input_tokens=7, output_tokens=2)):
         together, apart = StreamUsage(usage=usage), StreamUsage(usage=usage)
         together.count_texts(texts)

@@ -18,10 +18,11 @@ from sale.server.gateway.conversation import task_of
 from sale.server.gateway.identity import read_thread
 from sale.server.gateway.sessions import FIRST_DIGESTS, LATEST_DIGESTS, MAX_ALIKE, SIDE_BY_SIDE, ActiveSessions
 from sale.server.store.types import Session
-from tests.server.gateway.conftest import Gateway, Opening
+from tests.server.gateway.conftest import Gateway, Opening, Serving
 from tests.support.endpoint import Endpoint
 from tests.support.hang import HANG
 from tests.support.replies import Ask
+from tests.support.wire import Out, Request, Wire, chunk
 
 HELLO: list[Any] = [{"role": "user", "content": "What is 6 × 7?"}]
 SAID: Any = {"role": "assistant", "content": "42"}
@@ -196,11 +197,13 @@ def test_who_gives_up_a_session_leaves_it_to_who_waits(opening: Opening) -> None
 
 
 def test_a_session_that_rests_is_settled_with_all_its_turns(opening: Opening) -> None:
-    with opening({"session_seconds": 1.0}, only="good") as gateway:
+    with opening({"session_seconds": 60.0}, only="good") as gateway:
         first = ask(gateway, HELLO)
         ask(gateway, [*HELLO, SAID, SURE])
         auction = first.headers["x-sale-auction"]
-        until = time.monotonic() + 15
+        assert gateway.state is not None
+        gateway.state.sessions._seconds = 0.0  # from now on it has rested long enough at the next look
+        until = time.monotonic() + HANG
         while (kept := record(gateway, auction)).status != "settled" and time.monotonic() < until:
             time.sleep(0.2)
         assert kept.status == "settled"
@@ -301,32 +304,38 @@ def test_many_sessions_stay_within_bounds(opening: Opening) -> None:
         for number in range(4):
             assert ask(gateway, [{"role": "user", "content": f"Task {number}"}]).status_code == 200
         assert gateway.state is not None
-        until = time.monotonic() + 10
+        until = time.monotonic() + HANG
         while len(gateway.state.sessions) > 2 and time.monotonic() < until:
             time.sleep(0.1)
         assert len(gateway.state.sessions) <= 2
 
 
-def test_reading_the_settings_again_drops_no_stream(opening: Opening, endpoint: Endpoint) -> None:
-    slow, fast = opening(old="slow-1500"), opening(new="good", old="good")
-    with slow as gateway:
-        state = gateway.state
+def test_reading_the_settings_again_drops_no_stream(serving: Serving) -> None:
+    released = asyncio.Event()
+
+    async def held(_: Request, out: Out) -> None:
+        await out.events(chunk({"content": "fi"}), done=False)
+        await released.wait()
+        await out.events(chunk({"content": "ne"}), chunk(finish="stop"), head=False)
+
+    with Wire(old=held) as wire, serving(wire.agent("old")) as gateway:
+        state, later = gateway.state, serving(wire.agent("old"), wire.agent("new"))
         assert state is not None
         first = state.handle
-
-        async def during() -> tuple[httpx2.Response, httpx2.Response]:
-            body = {"model": "old", "messages": HELLO, "stream": True}
-            async with httpx2.AsyncClient(base_url=gateway.base, timeout=HANG) as client:
-                streaming = asyncio.create_task(client.post("/v1/chat/completions", json=body))
-                await asyncio.sleep(0.5)
-                market = await asyncio.to_thread(fast.market, fast.settings)
-                await asyncio.to_thread(gateway.do, state.reload(market, fast.settings.server))
-                other = await client.post("/v1/chat/completions", json={"model": "new", "messages": HELLO})
-                return await streaming, other
-
-        stream, other = asyncio.run(during())
+        body = {"model": "old", "messages": HELLO, "stream": True}
+        with (
+            httpx2.Client(base_url=gateway.base, timeout=HANG) as client,
+            client.stream("POST", "/v1/chat/completions", json=body) as stream,
+        ):
+            pieces = stream.iter_text()
+            begun = next(pieces)
+            gateway.do(state.reload(later.market(later.settings), later.settings.server))
+            other = client.post("/v1/chat/completions", json={"model": "new", "messages": HELLO})
+            wire.call_soon(released.set)
+            text = "".join([begun, *pieces])
         assert other.status_code == 200
-        assert stream.text.endswith("data: [DONE]\n\n")
+        assert "ne" in text.removeprefix(begun)
+        assert text.endswith("data: [DONE]\n\n")
         assert state.handle is not first
 
 
@@ -441,9 +450,30 @@ async def test_sessions_that_have_ended_are_settled_side_by_side(*, closing: boo
     busy.busy = 1
     for held in (*ended, busy):
         held.seen -= 60.0
-    await (sessions.aclose() if closing else sessions._rest())
+    await (sessions.aclose() if closing else sessions.settle_rested())
     assert len(settled) == len(ended)
     assert len(sessions) == (0 if closing else 1), "one with a request under way stays, unless all must go"
+
+
+async def test_a_session_that_cannot_be_settled_holds_no_other_back(caplog: pytest.LogCaptureFixture) -> None:
+    settled: list[str] = []
+
+    async def settle(auction: Any, *_: object) -> None:
+        if auction.id == "0":
+            raise KeyError("no such agent")
+        await asyncio.sleep(0)
+        settled.append(auction.id)
+
+    async def none(*_: object, **__: object) -> list[Any]:
+        return []
+
+    store: Any = SimpleNamespace(put_session=[].append, recent_requests=none)
+    sessions = ActiveSessions(store, seconds=60.0, most=10, settle=settle)
+    for number in range(3):
+        begun(sessions, number, SimpleNamespace(id=str(number)))
+    await sessions.aclose()
+    assert settled == ["1", "2"]
+    assert "no such agent" in caplog.text
 
 
 def test_digests_are_bounded_and_go_with_their_session() -> None:

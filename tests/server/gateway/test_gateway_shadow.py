@@ -54,7 +54,8 @@ def rows(gateway: Gateway, done: int | None = None) -> dict[str, ShadowConversat
     state, store = gateway.state, gateway.store
 
     async def settled() -> tuple[ShadowConversation, ...]:
-        await state.shadow.until_idle()
+        while under_way := tuple(state.shadow._tasks):
+            await asyncio.wait(under_way)
         return await store.shadow.conversations()
 
     found = {one.session_id: one for one in gateway.do(settled())}

@@ -185,6 +185,7 @@ class TestAnswers:
         [
             said(" The  answer\nis 42. "),
             said("<think>six times seven</think>\n\nThe answer is 42."),
+            said("<THINK>six times seven</THINK>\n\nThe answer is 42."),
             {
                 "role": "assistant",
                 "content": [{"type": "text", "text": "The answer "}, {"type": "text", "text": "is 42."}],
@@ -196,7 +197,7 @@ class TestAnswers:
                 "refusal": None,
             },
         ],
-        ids=["blanks", "thoughts", "parts", "fields"],
+        ids=["blanks", "thoughts", "capitals", "parts", "fields"],
     )
     def test_other_ways_to_write_an_answer_are_that_answer(self, shown: Json) -> None:
         kept = Kept()

@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sale.errors import BudgetError, StoreError
-from sale.server.store import store as store_module
 from sale.server.store.periods import ALWAYS, end_of, nano, start_of
-from sale.server.store.store import ServerStore
+from sale.server.store.store import ABANDONED_SECONDS, ServerStore
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path(__file__).with_name("store_worker.py")
@@ -174,13 +173,13 @@ async def test_what_a_killed_process_had_reserved_comes_back(opened, place: str)
 
 async def test_a_process_that_lives_keeps_what_it_has_reserved(opened, monkeypatch: pytest.MonkeyPatch):
     """However long its request takes: it says that it lives, by its own clock."""
-    monkeypatch.setattr("sale.server.store.budgets.ALIVE_SECONDS", 0.1)
     clock = Clock()
     one, two = await opened(clock=clock), await opened(clock=clock)
     secret, _ = await one.create_key("ci", budget=1.0)
     long = await one.reserve(await one.admit(secret), 0.9, 1)
     clock.ahead += timedelta(seconds=29)
-    await asyncio.sleep(1)
+    monkeypatch.setattr("sale.server.store.budgets.ALIVE_SECONDS", 0.0)
+    await one._budgets.tick()
     clock.ahead += timedelta(seconds=29)
     with pytest.raises(BudgetError):
         await two.reserve(await two.admit(secret), 0.5, 1)
@@ -235,13 +234,12 @@ async def test_a_new_period_is_a_new_budget(opened):
     assert await spent(store, info.id) == 0.75
 
 
-async def test_a_reservation_nobody_settles_is_released(opened, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store_module, "ABANDONED_SECONDS", 0.5)
-    store = await opened()
+async def test_a_reservation_nobody_settles_is_released(store: ServerStore):
     secret, info = await store.create_key("ci", budget=1.0)
     holder = await store.admit(secret)
     forgotten = await store.reserve(holder, 0.9, 1)
-    await asyncio.sleep(0.7)
+    store._open[forgotten.id].at -= ABANDONED_SECONDS + 1.0
+    await store._give_up()
     await store.reserve(holder, 0.8, 1)
     await store.settle(forgotten, dollars=0.1, tokens=1)
     assert await spent(store, info.id) == 0.1

@@ -144,7 +144,7 @@ async def test_gateways_spend_one_allowance(opened: Opener) -> None:
 
     async def beat() -> None:
         for one in (*sharing, *sharing):
-            await one._beat()
+            await one.exchange()
 
     first, second = (market.allowance for market in markets)
     first.count(10.0, 10.0)
@@ -158,5 +158,5 @@ async def test_gateways_spend_one_allowance(opened: Opener) -> None:
     await beat()
     assert first.balance == second.balance == pytest.approx(2.5)
     await sharing[1].close()
-    await sharing[0]._beat()
+    await sharing[0].exchange()
     assert first.balance == pytest.approx(2.5), "what one has spent stays spent when it has ended"

@@ -1,6 +1,6 @@
 """Two async functions as an agent.
 
-A function knows nothing of tokens, so unless it says otherwise its texts are counted at four characters a token: bids
+A function knows nothing of tokens, so unless it says otherwise its texts are counted at four bytes a token: bids
 need a length to be costed (equation 2), and settlements a usage. Log-probabilities it has none, so its bids go without
 the entropy term.
 """

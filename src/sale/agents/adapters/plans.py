@@ -15,8 +15,7 @@ from sale.auction.protocols import BidRequest
 from sale.errors import BadReplyError, SaleError
 from sale.models.errors import FOREIGN, MESSAGE_LENGTH, to_call_error
 from sale.types import Prompt, Reply, Task, Usage
-
-CHARACTERS_PER_TOKEN = 4
+from sale.types.calls import USUAL_BYTES_PER_TOKEN, byte_length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +119,7 @@ def estimate_usage(read: str, written: str) -> Usage:
 
 def tokens_in(text: str) -> int:
     """About how many tokens a text has."""
-    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
+    return math.ceil(byte_length(text) / USUAL_BYTES_PER_TOKEN)
 
 
 def describe_error(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from smolagents.models import ChatMessage, MessageRole
 
 from sale.agents.adapters.adapted import AdaptedAgent, AdapterLog, Terms, carry_out, json_of, text_of
 from sale.agents.adapters.plans import OwnModel, PlanSource, estimate_usage
-from sale.errors import ExecutionError
+from sale.errors import ExecutionError, retrieve_error
 from sale.types import Execution, Prompt, Reply, Task, Usage
 from sale.wording import quantity
 
@@ -140,5 +140,5 @@ async def _in_thread(work: Callable[[], T]) -> T:
     """Do it in a thread that is left to itself if the wait is cancelled."""
     context = contextvars.copy_context()
     future = asyncio.get_running_loop().run_in_executor(None, lambda: context.run(work))
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may be there to see it
+    future.add_done_callback(retrieve_error)  # nobody else may be there to see it
     return await asyncio.shield(future)

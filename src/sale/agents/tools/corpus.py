@@ -148,7 +148,7 @@ def read_passages(path: Path) -> list[Passage]:
         try:
             row = json.loads(line)
             passages.append(Passage(id=str(row["id"]), title=str(row["title"]), text=str(row["text"])))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"no passage: {error!r}", where=f"{path}:{number}", hint="A line has id, title and text."
             ) from error

@@ -21,7 +21,7 @@ from typing import Any
 from sale.bench.recording.ballots import question_of
 from sale.bench.recording.lines import CallLine, StoredReply, call_line, read_lines
 from sale.bench.recording.log import RecordWriter
-from sale.errors import BadReplyError, CallError
+from sale.errors import BadReplyError, CallError, retrieve_error
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper, ToolModel
 from sale.types import Reply, TokenLogprobs, Usage
 
@@ -139,7 +139,7 @@ class CallLog:
         if key not in self._pending:
             self._pending[key] = made = asyncio.create_task(self._make(key, line, model, call))
             # Whoever asked may have been cancelled, with the run: then nobody awaits its error, which is no news.
-            made.add_done_callback(lambda done: done.cancelled() or done.exception())
+            made.add_done_callback(retrieve_error)
         return await asyncio.shield(self._pending[key])
 
     async def _make(self, key: str, line: Mapping[str, Any], model: str, call: Ask) -> Reply:

@@ -56,7 +56,7 @@ from sale.errors import InputError, NoBidsError
 from sale.market import Market
 from sale.memory.open import open_memory
 from sale.models.protocol import Model
-from sale.types import Auction, AuctionRules, Execution, Outcome, Task
+from sale.types import BROKE_OFF, Auction, AuctionRules, Execution, Outcome, Task
 
 T = TypeVar("T")
 
@@ -327,7 +327,7 @@ class Recorder:
         if (known := self._outcomes.get((task.id, answer))) is not None:
             return known
         if not answer.strip():
-            return Outcome(verdict="failure", judged_by="execution", detail="no answer")
+            return Outcome(verdict="failure", judged_by=BROKE_OFF, detail="no answer")
         return await verifier_of(task, sandbox=self._sandbox, limits=limits_of(self._settings.sandbox)).verify(
             task.task, answer
         )

@@ -18,9 +18,10 @@ from sale.bench.routers.features import Embeddings
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
 from sale.files.writing import explain_output, write_bytes
-from sale.learning.break_even import RULES, BreakEvenMap, Interval, Rule, break_even_map
+from sale.learning.break_even import RULES, BreakEvenMap, Rule, break_even_map
 from sale.learning.giving_up import GivingUpMap, giving_up
 from sale.learning.health import JurorHealth, jury_health
+from sale.learning.intervals import Interval
 
 TOP = 1.0
 """The largest cost of an auction over cost of the work that is drawn; a pool beyond it is marked at the edge."""

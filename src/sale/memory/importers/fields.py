@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from sale.memory.importers.past_work import MAX_ID, RowError, clean, shorten
 from sale.memory.importers.strict_json import parse
 
+N = TypeVar("N", int, float)
 Object = Mapping[str, Any]
 _EMPTY: Final[Object] = MappingProxyType({})
 _MILLISECONDS: Final = 1e11
@@ -80,6 +81,12 @@ def whole_number(of: Object, *keys: str) -> int | None:
     if found is not None and not found.is_integer():
         raise RowError(f"{keys[0]}: {shorten(found)} is no whole number")
     return None if found is None else int(found)
+
+
+def total(values: Iterable[N | None]) -> N | None:
+    """The sum of those numbers that are there; `None` where none is."""
+    known = [one for one in values if one is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def time(of: Object, *keys: str) -> datetime | None:

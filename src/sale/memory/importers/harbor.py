@@ -13,6 +13,7 @@ from typing import Any
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, shorten, verdict_of
+from sale.types import NO_JUDGE
 
 
 class HarborResult:
@@ -62,7 +63,7 @@ def _terminal_bench(trial: Mapping[str, Any], options: ReadOptions) -> PastWork:
         task=fields.describe_value(trial.get("instruction")) or task,
         task_id=task,
         verdict=verdict_of(resolved, options),
-        judged_by="nobody" if resolved is None else "tests",
+        judged_by=NO_JUDGE if resolved is None else "tests",
         at=start,
         input_tokens=fields.whole_number(trial, "total_input_tokens"),
         output_tokens=fields.whole_number(trial, "total_output_tokens"),
@@ -76,7 +77,6 @@ def _harbor(trial: Mapping[str, Any], options: ReadOptions) -> PastWork:
     model = fields.text(fields.inner(agent, "model_info"), "name")
     steps = [fields.inner(step, "agent_result") for step in fields.items(trial, "step_results")]
     contexts = [one for one in (fields.inner(trial, "agent_result"), *steps) if one]
-    costs = [cost for one in contexts if (cost := fields.number(one, "cost_usd")) is not None]
     timing = fields.inner(trial, "agent_execution") or trial
     start = fields.time(timing, "started_at")
     reward = _reward(fields.inner(fields.inner(trial, "verifier_result"), "rewards"), options)
@@ -87,11 +87,11 @@ def _harbor(trial: Mapping[str, Any], options: ReadOptions) -> PastWork:
         task=task,
         task_id=task,
         verdict=verdict_of(reward, options),
-        judged_by="nobody" if reward is None else "tests",
+        judged_by=NO_JUDGE if reward is None else "tests",
         at=start,
-        input_tokens=_sum(contexts, "n_input_tokens"),
-        output_tokens=_sum(contexts, "n_output_tokens"),
-        dollars=sum(costs) if costs else None,
+        input_tokens=fields.total(fields.whole_number(one, "n_input_tokens") for one in contexts),
+        output_tokens=fields.total(fields.whole_number(one, "n_output_tokens") for one in contexts),
+        dollars=fields.total(fields.number(one, "cost_usd") for one in contexts),
         seconds=fields.seconds_between(start, fields.time(timing, "finished_at")),
         error=fields.text(fields.inner(trial, "exception_info"), "exception_type") or None,
     )
@@ -109,8 +109,3 @@ def _reward(rewards: Mapping[str, Any], options: ReadOptions) -> object:
     if chosen not in rewards:
         raise RowError(f"rewards: there is none of {shorten(chosen)}; there are {shorten(', '.join(rewards))}")
     return fields.number(rewards, chosen)
-
-
-def _sum(contexts: list[Mapping[str, Any]], key: str) -> int | None:
-    counts = [count for one in contexts if (count := fields.whole_number(one, key)) is not None]
-    return sum(counts) if counts else None

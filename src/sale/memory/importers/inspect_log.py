@@ -13,9 +13,11 @@ from sale.errors import InputError
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, shorten, verdict_of
+from sale.types import NO_JUDGE
 
 _HEADERS: Final = ("header.json", "_journal/start.json")
 """The second is there while the evaluation runs, or after it was killed."""
+_INPUT: Final = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write")
 _ATTACHMENT: Final = "attachment://"
 
 
@@ -60,7 +62,6 @@ class InspectLog:
         used = [
             fields.inner(fields.inner(sample, "model_usage"), model) for model in fields.inner(sample, "model_usage")
         ]
-        costs = [fields.number(one, "total_cost") for one in used]
         yield PastWork(
             row=f"{run} {task} {sample_id} {epoch}",
             agent=agent_name(fields.text(evaluation, "model"), options=options),
@@ -69,9 +70,9 @@ class InspectLog:
             verdict=verdict,
             judged_by=judge,
             at=fields.time(sample, "started_at") or fields.time(evaluation, "created"),
-            input_tokens=_sum(used, "input_tokens", "input_tokens_cache_read", "input_tokens_cache_write"),
-            output_tokens=_sum(used, "output_tokens"),
-            dollars=sum(cost or 0.0 for cost in costs) if any(cost is not None for cost in costs) else None,
+            input_tokens=fields.total(fields.whole_number(one, key) for one in used for key in _INPUT),
+            output_tokens=fields.total(fields.whole_number(one, "output_tokens") for one in used),
+            dollars=fields.total(fields.number(one, "total_cost") for one in used),
             seconds=fields.number(sample, "working_time", "total_time") or 0.0,
             answer=fields.describe_value(_attached(fields.inner(sample, "output").get("completion"), sample)),
             error=fields.text(fields.inner(sample, "error"), "message") or None,
@@ -100,7 +101,7 @@ def _header(content: Content) -> Mapping[str, Any]:
 def _judged(sample: Mapping[str, Any], options: ReadOptions) -> tuple[Any, str]:
     scores = fields.inner(sample, "scores")
     if not scores:
-        return "unknown", "nobody"
+        return "unknown", NO_JUDGE
     scorer = options.score or next(iter(scores))
     if scorer not in scores:
         raise RowError(f"scores: there is none of {shorten(scorer)}; there are {shorten(', '.join(scores))}")
@@ -108,11 +109,6 @@ def _judged(sample: Mapping[str, Any], options: ReadOptions) -> tuple[Any, str]:
     if isinstance(value, list | Mapping):
         raise RowError(f"scores: {shorten(scorer)} gives several values; name a scorer with one by --score")
     return verdict_of(value, options), fields.clean(scorer)[:100]
-
-
-def _sum(used: list[Mapping[str, Any]], *keys: str) -> int | None:
-    counts = [count for one in used for key in keys if (count := fields.whole_number(one, key)) is not None]
-    return sum(counts) if counts else None
 
 
 def _attached(value: object, sample: Mapping[str, Any]) -> object:

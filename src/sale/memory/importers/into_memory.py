@@ -11,25 +11,30 @@ task. The embedding can then not be made again for another embedder.
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import ColumnElement, exists, select
+
 from sale.memory.database import MemoryDatabase
 from sale.memory.export import BATCH, SCHEMA, ExportedEmbedding, ExportedRecord, add_lines
 from sale.memory.importers.past_work import PastWork, digest
 from sale.memory.index_sync import TextEncoder
 from sale.memory.plausible import MAX_DOLLARS, find_implausible
-from sale.memory.records import ImportReport, Judgement, Record
-from sale.types import Auction, Bid, Call, Execution, Outcome, Price, Settlement, Strategy, Task, Usage, Weights
+from sale.memory.records import IMPORTED, ImportReport, Judgement, Record
+from sale.memory.schema import evidence
+from sale.types import MICRO, Auction, Bid, Call, Execution, Outcome, Price, Settlement, Strategy, Task, Usage, Weights
 
 if TYPE_CHECKING:
     from sale.memory.importers.read import ReadFile
 
+log = logging.getLogger("sale.memory")
+
 LEFT_OUT: Final = "(text left out)"
-MODE: Final = "imported"
 _NO_WEIGHTS: Final = Weights(cost=0.0, entropy=0.0, jurors={}, source="imported")
 
 
@@ -46,6 +51,7 @@ async def import_works(
     paid = with_prices(file.works, prices)
     added = present = 0
     works = iter(paid)
+    compacted = await database.read(lambda connection: connection.execute(select(_kept_of(source))).scalar())
     now = datetime.now(UTC)
     rates = observed_prices(paid, prices)
     while batch := list(islice(works, BATCH)):
@@ -56,7 +62,20 @@ async def import_works(
         new = await add_lines(database, encoder, lines, source)
         added += new
         present += len(batch) - new
+    if compacted and added:
+        # Compaction keeps sums, and not the rows they are of.
+        log.warning(
+            "%s: work from %s was compacted before. Of what was added now, that work counts a second time; forget this "
+            "source, and import it again, to have all count once.",
+            database.where,
+            source,
+        )
     return ImportReport(added=added, present=present, bad=file.bad)
+
+
+def _kept_of(source: str) -> ColumnElement[bool]:
+    """Return the condition that compaction has added up work of a source."""
+    return exists().where(evidence.c.source == source)
 
 
 def with_prices(works: Sequence[PastWork], prices: Mapping[str, Price]) -> tuple[PastWork, ...]:
@@ -78,7 +97,7 @@ def observed_prices(works: Sequence[PastWork], prices: Mapping[str, Price]) -> M
         known = [(work.dollars, work.tokens) for work in works if work.agent == agent]
         paid = [(dollars, tokens) for dollars, tokens in known if dollars is not None and tokens]
         if paid:
-            found[agent] = 1e6 * sum(dollars for dollars, _ in paid) / sum(tokens for _, tokens in paid)
+            found[agent] = MICRO * sum(dollars for dollars, _ in paid) / sum(tokens for _, tokens in paid)
     return found
 
 
@@ -139,7 +158,7 @@ def _execution(work: PastWork) -> Execution:
     return Execution(
         agent=work.agent,
         answer=work.answer,
-        mode=MODE,
+        mode=IMPORTED,
         followed_strategy=False,
         calls=(call,) if call else (),
         seconds=work.seconds,

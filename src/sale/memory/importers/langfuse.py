@@ -13,7 +13,7 @@ from typing import Any, Final
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, verdict_of
-from sale.types import Verdict
+from sale.types import NO_JUDGE, Verdict
 
 Object = Mapping[str, Any]
 _TRACE_KEYS: Final = frozenset({"observations", "scores", "totalCost", "sessionId", "htmlPath", "userId"})
@@ -55,7 +55,7 @@ class LangfuseExport:
         )
         calls = [one for one in parts if _is_call(one)]
         verdict, judge = _judged(trace, options)
-        costs = [cost for one in calls if (cost := _cost(one)) is not None]
+        cost = fields.total(_cost(one) for one in calls)
         start = fields.time(trace, "timestamp") or fields.time(parts[0] if parts else {}, "startTime")
         end = max((when for one in parts if (when := fields.time(one, "endTime"))), default=None)
         metadata = fields.inner(trace, "metadata")
@@ -74,9 +74,7 @@ class LangfuseExport:
             at=start,
             input_tokens=_tokens(calls, "input", "promptTokens", "inputUsage"),
             output_tokens=_tokens(calls, "output", "completionTokens", "outputUsage"),
-            dollars=fields.number(trace, "totalCost")
-            if trace.get("totalCost") is not None
-            else (sum(costs) if costs else None),
+            dollars=fields.number(trace, "totalCost") if trace.get("totalCost") is not None else cost,
             seconds=fields.number(trace, "latency") or fields.seconds_between(start, end),
             answer=next(filter(None, answered), ""),
             error=next(
@@ -102,7 +100,7 @@ def _judged(trace: Object, options: ReadOptions) -> tuple[Verdict, str]:
             # A category without a verdict, `language: English` say, is no fault unless it was asked for.
             if options.score is not None or fields.text(score, "dataType") != "CATEGORICAL":
                 raise
-    return "unknown", "nobody"
+    return "unknown", NO_JUDGE
 
 
 def _value(score: Object) -> object:
@@ -127,12 +125,10 @@ def _cost(one: Object) -> float | None:
 
 
 def _tokens(calls: Sequence[Object], key: str, *older: str) -> int | None:
-    counts: list[int] = []
-    for one in calls:
-        details, usage = fields.inner(one, "usageDetails"), fields.inner(one, "usage")
-        found = fields.whole_number(details, key)
-        found = fields.whole_number(usage, key) if found is None else found
-        found = fields.whole_number(one, *older) if found is None else found
-        if found is not None:
-            counts.append(found)
-    return sum(counts) if counts else None
+    def counted(one: Object) -> int | None:
+        for place in (fields.inner(one, "usageDetails"), fields.inner(one, "usage")):
+            if (found := fields.whole_number(place, key)) is not None:
+                return found
+        return fields.whole_number(one, *older)
+
+    return fields.total(map(counted, calls))

@@ -13,7 +13,7 @@ from typing import Any
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, verdict_of
-from sale.types import Verdict
+from sale.types import BROKE_OFF, NO_JUDGE, Verdict
 
 Object = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ class LangSmithRuns:
         start = fields.time(root, "start_time")
         error = fields.text(root, "error")
         if verdict == "unknown" and error:
-            verdict, judge = "failure", "execution"
+            verdict, judge = "failure", BROKE_OFF
         yield PastWork(
             row=identity,
             agent=agent_name(_model([root, *calls]) or options.agent or fields.text(root, "name"), options=options),
@@ -95,7 +95,7 @@ def _judged(root: Object, options: ReadOptions) -> tuple[Verdict, str]:
     stats = fields.inner(root, "feedback_stats")
     key = options.score or next(iter(stats), None)
     if key is None or key not in stats:
-        return "unknown", "nobody"
+        return "unknown", NO_JUDGE
     return verdict_of(fields.number(fields.inner(stats, key), "avg"), options), key[:100]
 
 
@@ -103,13 +103,11 @@ def _sum(root: Object, calls: Sequence[Object], key: str) -> int | None:
     own = fields.whole_number(root, key)
     if own is not None:
         return own
-    counts = [count for run in calls if (count := fields.whole_number(run, key)) is not None]
-    return sum(counts) if counts else None
+    return fields.total(fields.whole_number(run, key) for run in calls)
 
 
 def _cost(root: Object, calls: Sequence[Object]) -> float | None:
     own = fields.number(root, "total_cost")
     if own is not None:
         return own
-    costs = [cost for run in calls if (cost := fields.number(run, "total_cost")) is not None]
-    return sum(costs) if costs else None
+    return fields.total(fields.number(run, "total_cost") for run in calls)

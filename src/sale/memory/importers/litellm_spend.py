@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name
+from sale.types import BROKE_OFF, NO_JUDGE
 
 _KEYS = {"request_id", "spend", "model"}
 _FAILED = "failure"
@@ -49,7 +50,7 @@ class LiteLLMSpend:
             task=next(filter(None, asked), f"(no text) {request}"),
             task_id=request,
             verdict="failure" if failed else "unknown",
-            judged_by="execution" if failed else "nobody",
+            judged_by=BROKE_OFF if failed else NO_JUDGE,
             at=start,
             input_tokens=fields.whole_number(row, "prompt_tokens"),
             output_tokens=fields.whole_number(row, "completion_tokens"),

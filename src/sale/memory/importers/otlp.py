@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, verdict_of
-from sale.types import Verdict
+from sale.types import BROKE_OFF, NO_JUDGE, Verdict
 
 Span = Mapping[str, Any]
 _CALLS: Final = frozenset({"chat", "text_completion", "generate_content"})
@@ -84,8 +84,8 @@ def _work(
         verdict=verdict,
         judged_by=judge,
         at=_time(start),
-        input_tokens=_sum(calls, "gen_ai.usage.input_tokens"),
-        output_tokens=_sum(calls, "gen_ai.usage.output_tokens"),
+        input_tokens=fields.total(fields.whole_number(given, "gen_ai.usage.input_tokens") for given in calls),
+        output_tokens=fields.total(fields.whole_number(given, "gen_ai.usage.output_tokens") for given in calls),
         seconds=max(0.0, (end - start) / _NANOSECONDS),
         answer=fields.describe_value(_first(answered[-1], "gen_ai.output.messages", "gen_ai.completion"))
         if answered
@@ -106,8 +106,8 @@ def _judged(spans: Sequence[Span], options: ReadOptions) -> tuple[Verdict, str, 
                 return verdict_of(score, options), name[:100] or "evaluation", None
     status = fields.inner(spans[0], "status")
     if fields.text(status, "code") in _ERROR:
-        return "failure", "execution", fields.text(status, "message") or "the trace ended in an error"
-    return "unknown", "nobody", None
+        return "failure", BROKE_OFF, fields.text(status, "message") or "the trace ended in an error"
+    return "unknown", NO_JUDGE, None
 
 
 def _spans(export: Mapping[str, Any]) -> Iterator[Span]:
@@ -141,11 +141,6 @@ def _plain(value: object, depth: int = 0) -> Any:  # noqa: ANN401
 
 def _first(given: Mapping[str, Any], *keys: str) -> object:
     return next((given[key] for key in keys if given.get(key) not in (None, "", [])), None)
-
-
-def _sum(calls: Sequence[Mapping[str, Any]], key: str) -> int | None:
-    counts = [count for given in calls if (count := fields.whole_number(given, key)) is not None]
-    return sum(counts) if counts else None
 
 
 def _start(span: Span) -> int:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sale.memory.plausible import EARLIEST, LATEST, MAX_DOLLARS, MAX_SECONDS, MAX_TOKENS
-from sale.types import Verdict
+from sale.types import MICRO, NO_JUDGE, Verdict
 
 if TYPE_CHECKING:
     from sale.memory.importers.content import Content
@@ -57,7 +57,7 @@ class PastWork:
     task_id: str = ""
     """The source's own id of the task; work of several agents on one task shares it."""
     verdict: Verdict = "unknown"
-    judged_by: str = "nobody"
+    judged_by: str = NO_JUDGE
     """Name of the scorer that gave the verdict; the default stands for none."""
     at: datetime | None = None
     """When the work began."""
@@ -80,7 +80,7 @@ class PastWork:
         for name, (value, most) in bounds.items():
             if value is not None and not 0 <= value <= most:
                 raise RowError(f"{name}: {shorten(value)} is not between 0 and {most:g}")
-        if self.dollars and self.tokens and (rate := 1e6 * self.dollars / self.tokens) > MAX_DOLLARS:
+        if self.dollars and self.tokens and (rate := MICRO * self.dollars / self.tokens) > MAX_DOLLARS:
             raise RowError(f"dollars: {shorten(rate)} per million tokens is more than {MAX_DOLLARS:g}")
         if self.at is not None and not EARLIEST <= self.at < LATEST:
             raise RowError(f"time: {self.at.year} is no year of past work")

@@ -15,6 +15,7 @@ from sale.errors import InputError
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, digest, verdict_of
+from sale.types import NO_JUDGE
 
 _COUNTS = ("dollars", "tokens", "input_tokens", "output_tokens", "seconds")
 _COLUMNS = frozenset({"task", "text", "agent", "success", "at", "answer", "domain", "id", *_COUNTS})
@@ -69,7 +70,7 @@ class PlainTable:
             task=fields.text(row, "text") or fields.text(unit.shared, "text") or task,
             task_id=task,
             verdict=verdict,
-            judged_by="nobody" if verdict == "unknown" else "the table",
+            judged_by=NO_JUDGE if verdict == "unknown" else "the table",
             at=fields.time(row, "at"),
             input_tokens=fields.whole_number(row, "input_tokens") if tokens is None else tokens - (written or 0),
             output_tokens=written,

@@ -8,6 +8,7 @@ from typing import Any
 from sale.memory.importers import fields
 from sale.memory.importers.content import Content
 from sale.memory.importers.past_work import PastWork, ReadOptions, RowError, Unit, agent_name, digest, verdict_of
+from sale.types import NO_JUDGE
 
 
 class TrialRecord:
@@ -44,7 +45,7 @@ class TrialRecord:
             task=fields.text(unit.shared, "text") or task,
             task_id=task,
             verdict=verdict_of(None if verdict == "unknown" else verdict, options),
-            judged_by=fields.text(outcome, "judged_by")[:100] or "nobody",
+            judged_by=fields.text(outcome, "judged_by")[:100] or NO_JUDGE,
             input_tokens=sum(fields.whole_number(usage, "input_tokens") or 0 for usage in usages),
             output_tokens=sum(fields.whole_number(usage, "output_tokens") or 0 for usage in usages),
             dollars=sum(fields.number(call, "dollars") or 0.0 for call in calls),

@@ -15,6 +15,7 @@ from sale.auction.events import (
     Event,
     Judged,
     LeaderFound,
+    StandingReason,
     StrategyArrived,
     VoteArrived,
     WorkFinished,
@@ -89,8 +90,9 @@ class LiveAuction:
     def _later(self, event: Event) -> None:
         """From the provisional winner on."""
         match event:
-            case LeaderFound(leader=leader, bids=bids, refining=refining):
+            case LeaderFound(leader=leader, bids=bids, refining=refining, standing=standing):
                 self.leader = leader.agent
+                self._tell_standing(standing)
                 for bid in bids:
                     self._of(bid.agent).net_cost = bid.net_cost
                 for agent in refining:
@@ -114,6 +116,15 @@ class LiveAuction:
                 self.said = f"The work of {self.winner} is judged: {outcome.verdict}."
             case _:
                 pass
+
+    def _tell_standing(self, reason: StandingReason | None) -> None:
+        """Say why there are no bids, where there are none."""
+        if reason == "no-bids":
+            self.said = "No agent made a bid."
+        elif reason is not None:
+            self.said = "No agent is asked for a bid."
+            for one in self.bids.values():
+                one.state = "was not asked for a bid"
 
     def _of(self, agent: str) -> LiveBidder:
         return self.bids.setdefault(agent, LiveBidder(agent=agent))

@@ -104,8 +104,8 @@ class LiveSharing:
         if not self._pages:
             self._watch_at = 0.0
         self._pages.add(take)
-        for lot in tuple(self._others.values()):
-            take(lot)
+        for auction in tuple(self._others.values()):
+            take(auction)
         try:
             yield
         finally:
@@ -118,7 +118,10 @@ class LiveSharing:
         async for auction_id, event in self._hub.listen():
             if auction_id not in self._own and not isinstance(event, AuctionOpened):
                 continue
-            self._own.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
+            try:
+                self._own.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
+            except Exception:  # the next auction is to be shown all the same
+                LOG.exception("the live page misses an event of auction %s", auction_id)
             self._changed[auction_id] = None
             while len(self._own) > MAX_AUCTIONS:
                 self._own.pop(next(iter(self._own)))
@@ -134,6 +137,8 @@ class LiveSharing:
                 if not failed:
                     LOG.warning("the live page shows this gateway alone: %s", error)
                 failed = True
+            except Exception:
+                LOG.exception("the live page shows this gateway alone")
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _tell(self) -> AsyncGenerator[None]:
@@ -150,7 +155,7 @@ class LiveSharing:
             if messages:
                 try:
                     await self._channel.tell(messages)
-                except StoreError:
+                except Exception:
                     self._watch_at = 0.0  # the others may not know that a page is open
                     raise
             for one in changed:
@@ -172,37 +177,37 @@ class LiveSharing:
             if message.begins or monotonic() >= self._watched_until:
                 self._changed |= dict.fromkeys(self._own)
             self._watched_until = monotonic() + WATCHED_SECONDS
-        for lot in message.auctions if self._pages else ():
-            self._others.pop(lot.id, None)
-            if lot.phase != "done":
-                self._others[lot.id] = lot
+        for auction in message.auctions if self._pages else ():
+            self._others.pop(auction.id, None)
+            if auction.phase != "done":
+                self._others[auction.id] = auction
             while len(self._others) > MAX_AUCTIONS:
                 self._others.pop(next(iter(self._others)))
             for take in tuple(self._pages):
-                take(replace(lot))
+                take(replace(auction))
 
 
-def pack_messages(owner: str, lots: Iterable[LiveAuction]) -> list[str]:
+def pack_messages(owner: str, auctions: Iterable[LiveAuction]) -> list[str]:
     """Messages with these auctions, as few as there is room in."""
     made: list[str] = []
     waiting: list[LiveAuction] = []
-    for lot in map(_shorten, lots):
+    for auction in map(_shorten, auctions):
         if (
             waiting
-            and len(_write_message(LiveMessage(owner=owner, auctions=[*waiting, lot])).encode()) > MAX_MESSAGE_BYTES
+            and len(_write_message(LiveMessage(owner=owner, auctions=[*waiting, auction])).encode()) > MAX_MESSAGE_BYTES
         ):
             made.append(_write_message(LiveMessage(owner=owner, auctions=waiting)))
             waiting = []
-        waiting.append(lot)
+        waiting.append(auction)
     return [*made, _write_message(LiveMessage(owner=owner, auctions=waiting))] if waiting else made
 
 
-def _shorten(lot: LiveAuction) -> LiveAuction:
+def _shorten(auction: LiveAuction) -> LiveAuction:
     """Without texts, and with as many bidders as a message takes: leader and winner, then in their order."""
-    bids = [replace(one, state=one.state[:MAX_STATE_CHARACTERS]) for one in lot.bids.values()]
-    bids.sort(key=lambda one: one.agent not in {lot.leader, lot.winner})
+    bids = [replace(one, state=one.state[:MAX_STATE_CHARACTERS]) for one in auction.bids.values()]
+    bids.sort(key=lambda one: one.agent not in {auction.leader, auction.winner})
     while True:
-        short = replace(lot, task="", bids={one.agent: one for one in bids})
+        short = replace(auction, task="", bids={one.agent: one for one in bids})
         if (
             not bids
             or len(_write_message(LiveMessage(owner=uuid.UUID(int=0).hex, auctions=[short])).encode())

@@ -11,7 +11,7 @@ from sale.auction import scoring
 from sale.auction.terms import AuctionTerms
 from sale.server.gateway.identity import KnownConversation, Place, ServedTurn
 from sale.server.store.types import Session
-from sale.types import Attempt, Auction, Bid, Call, Execution, Outcome, Task
+from sale.types import BROKE_OFF, Attempt, Auction, Bid, Call, Execution, Outcome, Task
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 
@@ -123,7 +123,7 @@ class ActiveSession:
 
     def pass_on(self, bid: Bid, reason: str) -> Outcome:
         """The present agent failed, which is returned; another takes over with its own plan."""
-        failure = Outcome(verdict="failure", judged_by="execution", detail=reason)
+        failure = Outcome(verdict="failure", judged_by=BROKE_OFF, detail=reason)
         self.earlier.append(Attempt(execution=self.execution(reason), outcome=failure))
         self.calls, self.answer, self.followed = [], "", False
         self.session = replace(self.session, agent=bid.agent, plan=bid.strategy.text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Callable
@@ -55,17 +54,18 @@ class AllowanceSharing:
         except StoreError as error:
             LOG.warning("the allowance of auctions could not be shared: %s", error.code)
 
-    async def run(self) -> None:
-        """Tell and hear, until cancelled."""
-        while True:
-            market = self._market()
-            try:
-                await self._beat()
-            except SaleError as error:
-                if market is not self._market():  # another took its place, and its memory was closed
-                    continue
-                LOG.warning("the allowance of auctions could not be shared: %s", error.code)
-            await asyncio.sleep(BEAT_SECONDS)
+    async def exchange(self) -> None:
+        """Tell and hear once.
+
+        Raises:
+            SaleError: The store, or the memory, cannot be read or written.
+        """
+        market = self._market()
+        try:
+            await self._exchange()
+        except SaleError:
+            if market is self._market():  # else another took its place, and its memory was closed
+                raise
 
     async def close(self) -> None:
         """Tell the last of it."""
@@ -77,7 +77,7 @@ class AllowanceSharing:
             except StoreError as error:
                 LOG.warning("the allowance of auctions could not be shared: %s", error.code)
 
-    async def _beat(self) -> None:
+    async def _exchange(self) -> None:
         if (allowance := await self._join()) is None:
             return
         if not allowance.begun and (memory := await self._market().memory()):

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 
-from sale.auction.events import CallSettled, Event
+from sale.auction.events import CallSettled, Event, LeaderFound, StandingReason
 from sale.server.gateway.exchange import Headers
 from sale.server.gateway.sink import Sink
 from sale.server.progress import describe_event
@@ -29,11 +29,15 @@ class AuctionWatch:
         """Nothing has happened."""
         self.dollars = 0.0
         self.tokens = 0
+        self.standing: StandingReason | None = None
+        """Why the award is made without bids."""
         self._late = late
         self._lines: list[str] = []
 
     def __call__(self, event: Event) -> None:
         """One event."""
+        if isinstance(event, LeaderFound):
+            self.standing = event.standing
         if isinstance(event, CallSettled):
             self.dollars += event.call.dollars
             self.tokens += event.call.usage.total

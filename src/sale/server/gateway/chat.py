@@ -21,11 +21,12 @@ from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.identity import NO_CONVERSATION, ConversationThread, read_thread
 from sale.server.gateway.market_handle import MARKET
 from sale.server.gateway.opencode import note_session
+from sale.server.gateway.replays import send_again
 from sale.server.gateway.sink import ChatSink, Sink
 from sale.server.gateway.state import GatewayState
 from sale.server.gateway.turn import Turn
 from sale.server.store.types import Holder, LedgerEntry, new_id
-from sale.types import Usage
+from sale.types import Price, Usage
 from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 MEGABYTE = 1024 * 1024
@@ -97,6 +98,13 @@ async def commit_line(state: GatewayState, noted: RequestRecord, holder: Holder)
             await state.store.note(line, committed=True)
 
 
+async def say_last_word(saying: Awaitable[None]) -> None:
+    """Tell a client that its time is up, as far as it can be told at once: one that does not read holds nothing up."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORD_SECONDS):
+            await saying
+
+
 class TurnEndpoint:
     """An ASGI application that answers one kind of turn."""
 
@@ -126,25 +134,36 @@ class TurnEndpoint:
         try:
             holder = await self._state.store.admit(exchange.secret)
             body = await exchange.body(self._state.settings.body_mb * MEGABYTE)
+            claim = await self._state.replays.claim(exchange, holder, body)
         except SaleError as error:
             await _refuse(exchange, as_api_error(error))
+            return
+        if claim is not None and claim.replay is not None:
+            await send_again(exchange, claim.replay)
+            noted.status, noted.error, noted.model = 200, None, claim.model
+            await self._state.store.note(noted.line(holder, lambda _: 0.0))
             return
         handle = self._state.handle
         handle.enter()
         try:
-            await self._answer(exchange, body, holder, noted)
+            # Work under a key goes on where its client has left: the client will ask for it again.
+            await self._answer(exchange, body, holder, noted, watched=claim is None)
         finally:
+            if claim is not None:
+                model = noted.turn.asked.model if noted.turn else ""
+                self._state.replays.settle(claim, model, whole=noted.error is None)
             await handle.leave()
-            # Of the floor it began on: a new one may know other agents.
+            # Of the market it began on: a new one may know other agents.
             price = handle.incumbent.price
-            await self._state.store.note(noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached)))
+            await self._state.store.note(noted.line(holder, lambda turn: _largest_dollars(turn, price)))
 
     def _committing(self, noted: RequestRecord, holder: Holder) -> Commit:
         """A function that puts a request on the ledger whose answer is whole, before the client sees its end."""
         price = self._state.handle.incumbent.price
 
         async def commit(usage: Usage, cached: int, dollars: float) -> None:
-            line = noted.line(holder, lambda turn: price.dollars(turn.usage, cached=turn.cached))
+            line = noted.line(holder, lambda turn: _largest_dollars(turn, price))
+            largest = dollars if noted.turn is None or not noted.turn.awarded else price.dollars(usage, cached=cached)
             more = Usage(input_tokens=line.input_tokens, output_tokens=line.output_tokens) + usage
             whole = replace(
                 line,
@@ -154,14 +173,16 @@ class TurnEndpoint:
                 output_tokens=more.output_tokens,
                 cached_tokens=line.cached_tokens + cached,
                 work_dollars=line.work_dollars + dollars,
-                largest_dollars=line.largest_dollars + price.dollars(usage, cached=cached),
+                largest_dollars=line.largest_dollars + largest,
             )
             with contextlib.suppress(StoreError):  # it is noted once more when the request has ended
                 await self._state.store.note(whole, committed=True)
 
         return commit
 
-    async def _answer(self, exchange: Exchange, body: bytes, holder: Holder, noted: RequestRecord) -> None:
+    async def _answer(
+        self, exchange: Exchange, body: bytes, holder: Holder, noted: RequestRecord, *, watched: bool
+    ) -> None:
         sink: Sink | None = None
         try:
             asked, sink = await self._reading(exchange, document(body), len(body), holder)
@@ -176,7 +197,7 @@ class TurnEndpoint:
                 require=holder.require | asked.require | required_by_header(exchange),
             )
             turn.commit = self._committing(noted, holder)
-            async with exchange.watch_connection():
+            async with exchange.watch_connection() if watched else contextlib.nullcontext():
                 await turn.run()
             noted.status, noted.error = 200, None
         except SaleError as error:
@@ -184,10 +205,12 @@ class TurnEndpoint:
         except asyncio.CancelledError:
             if not self._state.draining:
                 raise
-            # Its time is up: the client is told so, as far as it can be at once, and what was spent is noted.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORD_SECONDS):
-                    await _tell(exchange, sink, stopping_error(), noted)
+            await say_last_word(_tell(exchange, sink, stopping_error(), noted))
+
+
+def _largest_dollars(turn: Turn, price: Price) -> float:
+    """Return what a turn's tokens cost at the incumbent's price; its own cost where the market had no say in it."""
+    return price.dollars(turn.usage, cached=turn.cached) if turn.awarded else turn.work_dollars
 
 
 async def _tell(exchange: Exchange, sink: Sink | None, error: ApiError, noted: RequestRecord) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import orjson
 
 from sale.server.gateway.token_estimate import SOME_MORE, TokenEstimate, weigh
+from sale.types.calls import byte_length
 
 Json = dict[str, Any]
 
@@ -106,7 +107,7 @@ def _length(value: object) -> int:
 
 
 def _text_size(value: object) -> int:
-    return len(value.encode(errors="replace")) if isinstance(value, str) else _size(value)
+    return byte_length(value) if isinstance(value, str) else _size(value)
 
 
 def _size(value: object) -> int:

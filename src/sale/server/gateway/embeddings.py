@@ -19,7 +19,7 @@ from sale.errors import RequirementError, SaleError
 from sale.models.address import Address
 from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import listed_embedding_price
-from sale.server.gateway.chat import MEGABYTE, RequestRecord, commit_line, required_by_header
+from sale.server.gateway.chat import MEGABYTE, RequestRecord, commit_line, required_by_header, say_last_word
 from sale.server.gateway.chat_request import refuse_other_models, remove_own_fields, required_by_body
 from sale.server.gateway.direct_estimate import weigh_embedding
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
@@ -74,7 +74,7 @@ class EmbeddingsEndpoint:
             told = stopping_error()
             noted.status, noted.error = told.status, told.name
             if not exchange.started:
-                await exchange.reply(told.status, told.document(), told.headers)
+                await say_last_word(exchange.reply(told.status, told.document(), told.headers))
         finally:
             if holder is not None:
                 await self._state.store.note(noted.line(holder, lambda _: 0.0))

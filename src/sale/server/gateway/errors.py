@@ -13,7 +13,6 @@ from sale.errors import (
     BudgetError,
     CapError,
     InputError,
-    NoBidsError,
     RateLimitError,
     RequirementError,
     SaleError,
@@ -111,8 +110,6 @@ def as_api_error(error: SaleError) -> ApiError:
             return ApiError(
                 "an auction of this request could exceed the market's caps", status=400, name="auction_cap_exceeded"
             )
-        case NoBidsError():
-            return ApiError("no agent made a bid; the reasons are on record", status=502, name="no_bids")
         case InputError():
             unmet = isinstance(error, RequirementError)
             return ApiError(str(error), status=400, name="requirement_unmet" if unmet else error.code)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, cast
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sale.server.gateway.depth import DEEPEST, is_deep
 from sale.server.gateway.errors import ApiError
@@ -111,6 +111,22 @@ class Exchange:
             pass
         self.left = self.left or not self._ended
         return self.left
+
+    def record(self, take: Callable[[Message], None]) -> None:
+        """Give each message of the response to `take`, too, before it is sent."""
+        send = self._send
+
+        async def recorded(message: Message) -> None:
+            take(message)
+            await send(message)
+
+        self._send = recorded
+
+    async def resend(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole response that was sent before, of whatever kind."""
+        self.started = self._ended = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def reply(self, status: int, document: bytes, headers: Headers = ()) -> None:
         """A whole JSON response."""

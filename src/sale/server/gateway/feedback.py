@@ -16,7 +16,7 @@ from sale.server.gateway.errors import ApiError, as_api_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.state import GatewayState
 from sale.server.store.types import Holder, Session
-from sale.types import Outcome, Verdict
+from sale.types import USER, Outcome, Verdict
 
 MAX_BODY_BYTES = 64 * 1024
 DETAIL_CHARACTERS = 4000
@@ -130,8 +130,8 @@ def _outcome(body: Json) -> Outcome:
     if verdict is not None and score is None:
         if verdict not in {"success", "failure", "unknown"}:
             raise ApiError("verdict must be success, failure or unknown", name="invalid_value", param="verdict")
-        return Outcome(verdict=cast("Verdict", verdict), judged_by="user", detail=said)
+        return Outcome(verdict=cast("Verdict", verdict), judged_by=USER, detail=said)
     if verdict is not None or not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
         raise ApiError("a verdict, or a score from 0 to 1, is needed", name="invalid_value", param="score")
     counted = f"score {score:g}" + (f": {said}" if said else "")
-    return Outcome(verdict="success" if score >= GOOD else "failure", judged_by="user", detail=counted)
+    return Outcome(verdict="success" if score >= GOOD else "failure", judged_by=USER, detail=counted)

@@ -38,6 +38,8 @@ from typing import Any, Final, cast
 
 import orjson
 
+from sale.types.thoughts import text_after_thoughts
+
 Message = Mapping[str, Any]
 Place = tuple[str, str]
 """A session's key, empty for none, and its name there: each key names its own sessions."""
@@ -55,7 +57,6 @@ MAX_DIGESTS: Final = 128
 """Digests of one request that a database is asked for, the longest prefixes and the latest exchanges first."""
 CALLS: Final = b"\x1f"
 """Before each call of an answer."""
-THOUGHTS_END: Final = "</think>"
 NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 
 
@@ -280,7 +281,7 @@ def _words(content: object) -> str:
         content = "".join(text for text in texts if isinstance(text, str))
     if not isinstance(content, str):
         return ""
-    return "".join(content.rpartition(THOUGHTS_END)[2].split())
+    return "".join(text_after_thoughts(content).split())
 
 
 def _call(call: Message) -> str:

@@ -207,8 +207,10 @@ TOLD: Json = {
     "x-sale-session": "The session's id.",
     "x-sale-auction": "The auction's record.",
     "x-sale-agent": "Who answers.",
+    "x-sale-reason": "Why that agent answers, in a word.",
     "x-sale-cost": "Dollars this request has cost so far, its auction with it.",
     "x-sale-cost-basis": "`counted` by the endpoint, or an `estimate`.",
+    "idempotent-replayed": "`true` where the answer was given before.",
     "x-sale-lost": "Fields of the request that the endpoint was not told.",
 }
 
@@ -295,5 +297,11 @@ def _operation(
                 "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
             },
             {"name": "x-sale-require", "in": "header", "description": REQUIRE, "schema": LABELS},
+            {
+                "name": "idempotency-key",
+                "in": "header",
+                "description": "The same request under the same key is worked on once.",
+                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            },
         ]
     return operation

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from sale.agents.protocol import Agent, DirectEndpoint
 from sale.errors import CallError, SaleError
 from sale.models.address import Address
-from sale.server.gateway.chat import MEGABYTE, RequestRecord, commit_line, required_by_header
+from sale.server.gateway.chat import MEGABYTE, RequestRecord, commit_line, required_by_header, say_last_word
 from sale.server.gateway.chat_request import (
     check_choices_asked,
     read_model,
@@ -105,7 +105,8 @@ class _Passing:
         basis = b"counted" if self.tally.counted else b"estimate"
         cost = f"{self.dollars:.9f}".encode()
         name = self.agent.name.encode("latin-1", errors="replace")
-        return [(b"x-sale-agent", name), (b"x-sale-cost", cost), (b"x-sale-cost-basis", basis)]
+        named = (b"x-sale-reason", b"named")
+        return [(b"x-sale-agent", name), named, (b"x-sale-cost", cost), (b"x-sale-cost-basis", basis)]
 
 
 class PassThroughEndpoint:
@@ -156,7 +157,7 @@ class PassThroughEndpoint:
                 raise
             told = stopping_error()
             noted.status, noted.error = told.status, told.name
-            await _tell(exchange, sink, told)
+            await say_last_word(_tell(exchange, sink, told))
         finally:
             await handle.leave()
             await self._state.store.note(noted.line(holder, lambda _: 0.0))

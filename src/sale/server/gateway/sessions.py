@@ -278,13 +278,12 @@ class ActiveSessions:
         held.calls, held.earlier = [], []
         return True
 
-    async def run(self) -> None:
-        """Settle what has rested for long; until cancelled."""
-        while True:
-            await asyncio.sleep(min(self._seconds / LOOKS, LOOKS))
-            await self._rest()
+    @property
+    def look_seconds(self) -> float:
+        """Seconds after which `settle_rested` is due again."""
+        return min(self._seconds / LOOKS, LOOKS)
 
-    async def _rest(self) -> None:
+    async def settle_rested(self) -> None:
         """Let go of what has rested for long, and of what is too much."""
         limit = time.monotonic() - self._seconds
         resting = [held for held in self._held.values() if held.seen < limit and not held.busy]
@@ -307,7 +306,10 @@ class ActiveSessions:
             if limit is not None and (held.busy or (held.seen < limit and await self._goes_on(held)) or held.busy):
                 return
             self._forget(held)
-            await self.settle(held)
+            try:
+                await self.settle(held)
+            except Exception:  # those beside it are forgotten already: each must come to its own end
+                LOG.exception("the record of session %s could not be settled", held.session.auction_id)
 
         for start in range(0, len(ended), SIDE_BY_SIDE):
             async with asyncio.TaskGroup() as group:

@@ -76,11 +76,6 @@ class Shadow:
         """Conversations whose auction is under way, or waits."""
         return len(self._tasks)
 
-    async def until_idle(self) -> None:
-        """Wait until no auction is under way."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
-
     def begin(self, handle: MarketHandle, held: ActiveSession, arm: Arm, among: Collection[str]) -> None:
         """Add the row of a conversation, or of a task that it was auctioned again for.
 
@@ -118,21 +113,6 @@ class Shadow:
         task = asyncio.create_task(self._run(handle, held, job, crowded=crowded))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def watch(self, market: Callable[[], Market], settings: Callable[[], config.ServerSettings]) -> None:
-        """Look every now and then whether the market does worse than the incumbent; until cancelled.
-
-        Args:
-            market: In force.
-            settings: In force.
-        """
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            try:
-                if settings().mode == "shadow":
-                    await self.look(market())
-            except SaleError as error:
-                LOG.warning("the shadow's figures cannot be read: %s", error.code)
 
     async def look(self, market: Market) -> ShadowReport:
         """Sum up the last days, and say in the log which alarms are raised now, and which no longer."""

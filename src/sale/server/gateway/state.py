@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,22 +15,23 @@ from sale.market import Market
 from sale.server.events import EventHub
 from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.agent_minutes import AgentMinutes
-from sale.server.gateway.allowance_sharing import AllowanceSharing
+from sale.server.gateway.allowance_sharing import BEAT_SECONDS, AllowanceSharing
 from sale.server.gateway.dialect import Dialects
 from sale.server.gateway.market_handle import MarketHandle
+from sale.server.gateway.replays import Replays
 from sale.server.gateway.session_record import execution_of, ledger_calls
 from sale.server.gateway.sessions import NOBODY, ActiveSessions
-from sale.server.gateway.shadow import Shadow
+from sale.server.gateway.shadow import WATCH_SECONDS, Shadow
 from sale.server.gateway.store_protocol import GatewayStore
 from sale.server.gateway.upstream import Upstream
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.types import Session
 from sale.types import Attempt, Auction, Outcome
 
-LOG = logging.getLogger("sale.server")
 LOOKED_AT = 1000
 """Number of the latest sessions and unfinished auctions that are looked at when the server starts."""
 LAST_SECONDS = 10.0
-"""Seconds that requests told to end may take to be settled and noted."""
+"""Seconds that requests told to end may take to be settled and noted, and then what is under way in the background."""
 OTHERS_SECONDS = 0.5
 """Seconds after which lines that other processes have put on the ledger are to be found there."""
 RECOVER_SECONDS = 60.0
@@ -68,7 +68,7 @@ class GatewayState:
         """Nothing is opened.
 
         Args:
-            market: What is auctioned in. It is the desk's to close.
+            market: What is auctioned in. It is closed with this state.
             store: Keys, sessions, the ledger. Closing it is the caller's.
             hub: Told what happens.
             settings: `[server]`.
@@ -78,6 +78,7 @@ class GatewayState:
         self.hub = hub
         self.handle = MarketHandle(market)
         self.dialects = Dialects()
+        self.replays = Replays()
         self.minutes = AgentMinutes(store.rates)
         self.leaving = False
         """True where the server takes new work no longer than a balancer needs to notice."""
@@ -89,7 +90,8 @@ class GatewayState:
         self.shadow = Shadow(store, hub)
         self._sharing = AllowanceSharing(store.allowance, lambda: self.handle.market)
         self._upstream: Upstream | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._looked_back = False
+        self._tasks: list[PeriodicTask] = []
 
     @property
     def upstream(self) -> Upstream:
@@ -100,23 +102,30 @@ class GatewayState:
 
     async def __aenter__(self) -> GatewayState:
         await self._sharing.start()
-        watch = self.shadow.watch(lambda: self.handle.market, lambda: self.settings)
-        works = (self.sessions.run(), self._recover(), watch, self._sharing.run())
-        self._tasks = [asyncio.create_task(work) for work in works]
+        left, watched = "settling what an earlier process left", "reading the shadow's figures"
+        recovery = PeriodicTask(RECOVER_SECONDS, self._recover, left, again_seconds=RECOVER_SECONDS)
+        recovery.wake()
+        self._tasks = [
+            recovery,
+            PeriodicTask(self.sessions.look_seconds, self.sessions.settle_rested, "settling sessions that rest"),
+            PeriodicTask(WATCH_SECONDS, self._watch_shadow, watched, again_seconds=WATCH_SECONDS),
+            PeriodicTask(BEAT_SECONDS, self._sharing.exchange, "sharing the allowance of auctions"),
+        ]
         return self
 
     def track_request(self) -> RequestCount:
-        """A request is answered, settled and noted within: the desk is not closed under it."""
+        """A request is answered, settled and noted within: until then the state is not closed."""
         return self._requests
 
     async def __aexit__(self, *_: object) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
                 await self._requests.idle.wait()
-        for task in self._tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait(self._tasks)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                async with asyncio.TaskGroup() as group:
+                    for task in self._tasks:
+                        group.create_task(task.close())
         await self.shadow.aclose()
         await self.sessions.aclose()
         await self._sharing.close()
@@ -175,17 +184,21 @@ class GatewayState:
 
     async def _recover(self) -> None:
         """Settle what processes that died have left: the auctions that their sessions were held for."""
-        rested = timedelta(0)  # at first all of it: nobody else may be there to do so
+        # At first all of it: no other process may be there to do so.
+        rested = timedelta(seconds=self.settings.session_seconds if self._looked_back else 0.0)
+        self._looked_back = True
         while True:
             market = self.handle.market
             try:
-                await self._settle_abandoned(market, rested)
-            except SaleError as error:
-                if market is not self.handle.market:  # another took its place, and its memory was closed
-                    continue
-                LOG.warning("what an earlier process left could not be settled: %s", error.code)
-            await asyncio.sleep(RECOVER_SECONDS)
-            rested = timedelta(seconds=self.settings.session_seconds)
+                return await self._settle_abandoned(market, rested)
+            except SaleError:
+                if market is self.handle.market:  # else another took its place, and its memory was closed
+                    raise
+
+    async def _watch_shadow(self) -> None:
+        """See whether the market does worse than the incumbent."""
+        if self.settings.mode == "shadow":
+            await self.shadow.look(self.handle.market)
 
     async def _settle_abandoned(self, market: Market, rested: timedelta) -> None:
         """Settle the records of dead processes whose sessions have rested for so long, by what is on the ledger."""

@@ -29,6 +29,7 @@ from sale.server.gateway.upstream_json import (
     reported_error,
 )
 from sale.types import Usage
+from sale.types.calls import byte_length
 
 ANSWER_CHARACTERS = 100_000
 """Characters of an answer that are kept for the record."""
@@ -53,8 +54,8 @@ class StreamUsage:
     """Tokens written since, as an estimate: a stream that is left may have been counted at its beginning."""
     id: str = ""
     """Of the response, as the endpoint calls it."""
-    characters: int = 0
-    """Written, thoughts and tool calls included."""
+    size: int = 0
+    """Bytes written, thoughts and tool calls included."""
     pieces: int = 0
     """Chunks that held some of it."""
     finished: set[int] = field(default_factory=set[int])
@@ -83,7 +84,7 @@ class StreamUsage:
         """The usage as counted, else as estimated from what was sent (`asked` tokens) and what came."""
         if self.usage is not None:
             return self.usage + Usage(output_tokens=self.later) if self.later else self.usage
-        return Usage(input_tokens=asked, output_tokens=estimate_output(self.pieces, self.characters))
+        return Usage(input_tokens=asked, output_tokens=estimate_output(self.pieces, self.size))
 
     def count_whole(self, value: Json) -> None:
         """Count a response that came in one piece."""
@@ -108,14 +109,14 @@ class StreamUsage:
     def count_texts(self, texts: Sequence[str]) -> None:
         """Count words of the first choice, each of a chunk that holds nothing else."""
         self.begun.add(0)
-        size = sum(map(len, texts))
-        self.characters += size
+        whole = "".join(texts)
+        self.size += byte_length(whole)
         self.pieces += len(texts)
         if self.usage is not None:
-            self.later += sum(estimate_output(1, len(text)) for text in texts)
-        if self._kept + size <= ANSWER_CHARACTERS:
+            self.later += sum(estimate_output(1, byte_length(text)) for text in texts)
+        if self._kept + len(whole) <= ANSWER_CHARACTERS:
             self._answer += texts
-            self._kept += size
+            self._kept += len(whole)
         else:
             for text in texts:
                 self._keep(text)
@@ -131,12 +132,12 @@ class StreamUsage:
             said = {"content": choice.get("text")}
         fields = cast("Json", said)
         content: object = fields.get("content")
-        size = len(content) if isinstance(content, str) else 0
+        size = byte_length(content) if isinstance(content, str) else 0
         thought: object = fields.get("reasoning_content") or fields.get("reasoning")
-        size += len(thought) if isinstance(thought, str) else 0
+        size += byte_length(thought) if isinstance(thought, str) else 0
         calls: object = fields.get("tool_calls")
         for call in cast("list[Any]", calls) if isinstance(calls, list) else []:
-            size += len(str(call.get("function"))) if isinstance(call, dict) else 0  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            size += byte_length(str(call.get("function"))) if isinstance(call, dict) else 0  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         if isinstance(calls, list) and index == 0:
             self._calls.add(cast("list[object]", calls), whole=where == "message")
         if size:
@@ -145,7 +146,7 @@ class StreamUsage:
             self._keep(content)
 
     def _count_size(self, size: int) -> None:
-        self.characters += size
+        self.size += size
         self.pieces += 1
         if self.usage is not None:
             self.later += estimate_output(1, size)

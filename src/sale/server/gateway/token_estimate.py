@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 
 import orjson
 
+from sale.types.calls import USUAL_BYTES_PER_TOKEN, byte_length
+
 Json = dict[str, Any]
 
-MAX_BYTES_PER_TOKEN: Final = 4
-"""Of prose, for estimates where there is no count."""
 WORST_BYTES_PER_TOKEN: Final = 3
 """Of what is sent, for money set aside beforehand: prose has more."""
 IMAGE: Final = (5_000, 1_200)
@@ -69,13 +69,13 @@ class TokenEstimate:
 
     def max_tokens(self, plan: str = "") -> int:
         """Input tokens, at most, with a plan put before them."""
-        words = self.words + len(plan.encode(errors="replace"))
+        words = self.words + byte_length(plan)
         return -(-words // WORST_BYTES_PER_TOKEN) + self.most + SOME_MORE
 
     @property
     def as_a_rule(self) -> int:
         """Input tokens, as an estimate."""
-        return -(-self.words // MAX_BYTES_PER_TOKEN) + self.usual
+        return -(-self.words // USUAL_BYTES_PER_TOKEN) + self.usual
 
 
 def weigh(body: Json, messages: Sequence[Json], size: int) -> TokenEstimate:
@@ -117,9 +117,9 @@ def choices(body: Mapping[str, object]) -> int:
     return max((found for name in CHOICES if (found := _positive(body.get(name))) is not None), default=1)
 
 
-def estimate_output(pieces: int, characters: int) -> int:
-    """An estimate of the tokens of an answer: at least one for each piece it came in."""
-    return max(pieces, -(-characters // MAX_BYTES_PER_TOKEN))
+def estimate_output(pieces: int, size: int) -> int:
+    """Estimate the tokens of an answer by its bytes: at least one for each piece it came in."""
+    return max(pieces, -(-size // USUAL_BYTES_PER_TOKEN))
 
 
 def _parts(content: object) -> Iterator[Json]:
@@ -195,7 +195,7 @@ def _predicted(given: object) -> int:
     content: object = cast("Json", given).get("content") if isinstance(given, dict) else None
     if isinstance(content, list):
         content = "".join(str(part.get("text") or "") for part in _parts(cast("object", content)))
-    return -(-len(content.encode(errors="replace")) // WORST_BYTES_PER_TOKEN) if isinstance(content, str) else 0
+    return -(-byte_length(content) // WORST_BYTES_PER_TOKEN) if isinstance(content, str) else 0
 
 
 def _limit(value: object, otherwise: int) -> int | None:

@@ -12,7 +12,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sale.agents.protocol import Agent
@@ -23,55 +23,36 @@ from sale.errors import BudgetError
 from sale.server.gateway.active_session import ActiveSession, SessionWork, ShadowAuction
 from sale.server.gateway.auction_wait import AuctionWatch, Late
 from sale.server.gateway.call import Commit, UpstreamCall
-from sale.server.gateway.chat_request import ChatRequest
 from sale.server.gateway.conversation import task_of
 from sale.server.gateway.errors import ApiError
-from sale.server.gateway.exchange import header_value
 from sale.server.gateway.identity import ConversationThread
 from sale.server.gateway.market_handle import MARKET, MarketHandle
 from sale.server.gateway.shadow import arm_of, incumbent_among
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
+from sale.server.gateway.turn_record import TurnRecord
 from sale.server.store.shadow import Arm
-from sale.server.store.types import Holder, Session, new_id
-from sale.types import Auction, Call, Task, Usage
+from sale.server.store.types import Holder, Session
+from sale.types import Auction, Call, Task
 from sale.types.labels import Requirements
 
-LOST_CHARACTERS = 1000
-"""Of the header that names what of a request was lost."""
 UNABLE = ApiError("the agent does not take such a request", name="unsupported")
 Adjust = Callable[[scoring.ScoringRule], scoring.ScoringRule]
 
 
 @dataclass(kw_only=True, slots=True)
-class Turn:
+class Turn(TurnRecord):
     """A request being answered."""
 
     state: GatewayState
     handle: MarketHandle
-    asked: ChatRequest
     holder: Holder
     sink: Sink
     thread: ConversationThread
-    session_id: str | None
-    """As the client names it."""
     require: Requirements
     """Labels of all agents that may see it, as the request, its key and its conversation so far require."""
-    began: float = field(default_factory=time.monotonic)
     commit: Commit | None = None
     """Puts its line on the ledger and waits until it is there."""
-    line_id: str = field(default_factory=new_id)
-    """Of its line on the ledger."""
-    agent: str | None = None
-    auction_id: str | None = None
-    usage: Usage = field(default_factory=Usage)
-    cached: int = 0
-    work_dollars: float = 0.0
-    auction_dollars: float = 0.0
-    counted: bool = True
-    """True where the endpoints counted what was spent."""
-    first_seconds: float | None = None
-    wait_seconds: float = 0.0
 
     async def run(self) -> None:
         """Answer it.
@@ -84,11 +65,13 @@ class Turn:
         elif self.asked.model == MARKET:
             await self._market()
         else:
+            self.reason = "named"
             agent = self.handle.find_agent(self.asked.model, self.holder.agents, self.require)
             await self._ask(agent, "", None)
 
     async def _aside(self) -> None:
         """Answer a request that is not a turn: by the session's agent, the incumbent, or, not in the shadow, others."""
+        self.reason = "aside"
         held, able = await self._find() if self.session_id else None, self._eligible()
         first = held.session.agent if held is not None and self._fits(held) else None
         if arm_of(self.state.settings, self.holder.key_id, self.session_id or "") == "shadow":
@@ -107,6 +90,7 @@ class Turn:
     async def _market(self) -> None:
         async with self.state.sessions.lock_session(self.session_id, self.holder, self._still_waiting):
             held = await self._found_or_begun()
+        self.reason = self.reason or "session"
         self.state.sessions.restrict(held, self.require)
         self.session_id, self.auction_id = held.session.id, held.session.auction_id
         self.wait_seconds = time.monotonic() - self.began
@@ -204,10 +188,12 @@ class Turn:
             return False
         able = self._eligible()
         if asked and held.session.agent not in asked and held.session.agent in able:
+            self.reason = "failover"
             return True  # another turn has passed it on meanwhile
         bid = held.next_bid([bid for bid in auction.contenders if bid.agent in able], asked)
         if bid is None:
             return False
+        self.reason = "failover"
         failure = held.pass_on(bid, f"{error.name}: {error.message}")
         self.state.hub.publish(auction.id, AwardedAgain(failed=failure, bid=bid))
         return True
@@ -218,6 +204,7 @@ class Turn:
         self.session_id = self.session_id or uuid.uuid4().hex
         arm = arm_of(self.state.settings, self.holder.key_id, self.session_id)
         if arm == "shadow":
+            self.reason = "shadow"
             incumbent = incumbent_among(self.handle, self._eligible())
             job = ShadowAuction(task=self._task(), terms=self._terms())
             return self._begin(incumbent.name, uuid.uuid4().hex, began, arm, job=job)
@@ -298,10 +285,12 @@ class Turn:
             terms = replace(terms, affordable=False)
         try:
             award = market.award(task, terms)
-            return await watch.until_awarded(award, self.sink, self.headers())
+            auction = await watch.until_awarded(award, self.sink, self.headers())
         finally:
             self.auction_dollars += watch.dollars
             await store.settle(reservation, dollars=watch.dollars, tokens=watch.tokens)
+        self.reason = watch.standing or "auction"
+        return auction
 
     def _task(self) -> Task:
         return task_of(self.asked.messages, self.asked.body.get("tools"))
@@ -311,7 +300,8 @@ class Turn:
         among = self._eligible()
         if self.state.settings.effort == "request":
             among = self.handle.at_effort(among, self.asked.effort)
-        return AuctionTerms(among=among, looping=self.asked.tools, require=self.require, tenant=self.holder.tenant)
+        tools, tenant = self.asked.tools, self.holder.tenant
+        return AuctionTerms(among=among, looping=tools, require=self.require, tenant=tenant, must_award=True)
 
     async def _ask(self, agent: Agent, plan: str, held: ActiveSession | None) -> None:
         """Have one agent answer; settle it, however it ends."""
@@ -358,9 +348,7 @@ class Turn:
         """
         self.state.hub.publish(self.auction_id or "", CallSettled(call=done))
         self.handle.record_work(done, self.asked.needs)
-        self.usage, self.cached = self.usage + done.usage, self.cached + call.tally.cached
-        self.work_dollars += done.dollars
-        self.counted = self.counted and call.counted
+        self.add(call, done)
         if held is None:
             return
         market, end = self.handle.market, "answered" if done.error is None else "broke off"
@@ -383,18 +371,3 @@ class Turn:
             dollars=done.dollars,
             prompt_tokens=done.usage.total,
         )
-
-    def headers(self, call: UpstreamCall | None = None) -> list[tuple[bytes, bytes]]:
-        """Return the headers about the market; `call` is the one under way."""
-        found = [
-            (b"x-sale-session", self.session_id),
-            (b"x-sale-auction", self.auction_id),
-            (b"x-sale-agent", self.agent),
-        ]
-        if self.agent is not None:  # before that, an auction is still spending
-            cost = self.auction_dollars + self.work_dollars + (call.dollars if call else 0.0)
-            counted = self.counted and (call is None or call.counted)
-            found += [(b"x-sale-cost", f"{cost:.9f}"), (b"x-sale-cost-basis", "counted" if counted else "estimate")]
-        lost = self.asked.lost | (call.left_out if call else frozenset[str]())
-        found.append((b"x-sale-lost", ", ".join(sorted(lost))[:LOST_CHARACTERS]))
-        return [(name, header_value(value)) for name, value in found if value]

@@ -35,6 +35,7 @@ from yarl import URL
 from sale.config.proxies import Proxy, proxy_for
 from sale.errors import ConfigError
 from sale.models.address import Address, RequestShape
+from sale.models.hops import hop_headers
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.upstream_json import (
     CODE_CHARACTERS,
@@ -204,11 +205,13 @@ class UpstreamRequest:
     async def __aenter__(self) -> UpstreamResponse:
         """Send it, and wait for the head of its answer."""
         route, body = self._route, self._body
+        headers = route.headers.copy()
+        headers.update(hop_headers())
         try:
             response = await route.session.post(
                 route.url,
                 data=body if len(body) < LARGE else BytesIO(body),
-                headers=route.headers,
+                headers=headers,
                 timeout=self._limits,
                 allow_redirects=False,
                 proxy=route.proxy,

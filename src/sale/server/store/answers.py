@@ -15,8 +15,8 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import answers
 from sale.storage.writing import Upsert
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, delete, or_, select, tuple_, update
 
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import beginnings
 from sale.storage.writing import dialect_insert
 

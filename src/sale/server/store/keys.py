@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, delete, exists, literal, select, update
 
-from sale.errors import AuthenticationError, InputError, RateLimitError, StoreError
+from sale.errors import AuthenticationError, InputError, RateLimitError, StoreError, retrieve_error
 from sale.server.store import secrets
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import answers, keys, responses, sessions, state
@@ -302,7 +302,7 @@ class Keyring:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self.look())
             # All who wait may have been cancelled: the next to come looks again, and hears what is wrong.
-            self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._looking.add_done_callback(retrieve_error)
         await asyncio.shield(self._looking)
 
     def _learn(self, found: KeyringState, known: int) -> None:

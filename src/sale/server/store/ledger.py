@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Integer, case, cast, func, select
 
 from sale.errors import InputError, MissingExtraError, StoreError
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import archives, keys, requests
 from sale.server.store.types import Grouping, LedgerEntry, Spending
 from sale.storage.writing import Upsert
@@ -39,6 +39,7 @@ GROUPS: Final[dict[Grouping, tuple[Column[str], ...]]] = {
     "key": (requests.c.key_id,),
     "session": (requests.c.session_id, requests.c.key_id),  # each key names its sessions itself
     "path": (requests.c.path,),
+    "model": (requests.c.model,),
 }
 ERROR: Final = 400
 PUT_REQUESTS: Final = Upsert(requests)

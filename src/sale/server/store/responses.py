@@ -19,8 +19,8 @@ import orjson
 from sqlalchemy import Connection, delete, func, select
 
 from sale.errors import InputError
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import responses
 from sale.storage.writing import add
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Boolean, Connection, Double, RowMapping, Select, bindparam, case, or_, select
 
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.answers import AnswerIds
 from sale.server.store.answers import write as write_answers
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import sessions
 from sale.server.store.types import Session
 from sale.storage.writing import Upsert

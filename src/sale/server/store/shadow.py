@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, select, update
 
 from sale.errors import StoreError
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.schema import shadow
 from sale.storage.writing import add
 from sale.types import Price, Usage
@@ -153,7 +153,7 @@ class ShadowLedger:
         self._put(row, {"note": note, "auction_dollars": dollars})
 
     def _put(self, row: str, change: Mapping[str, Any]) -> None:
-        if len(self._changes) >= QUEUE:
+        while len(self._changes) >= QUEUE:
             self._changes.popleft()
             log.warning("the shadow's ledger cannot be written as fast as it grows: its report is not whole")
         self._changes.append((row, change))
@@ -168,7 +168,7 @@ class ShadowLedger:
             try:
                 if batch:
                     await self._database.write(lambda connection: _apply(connection, batch))
-            except StoreError:
+            except BaseException:  # whatever it was: only what is written may be forgotten
                 self._changes.extendleft(reversed(batch))
                 raise
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
+from sale.server.periodic_task import PeriodicTask
 from sale.server.store import keys, ledger
 from sale.server.store.accounts import Account
 from sale.server.store.allowances import SharedAllowance
@@ -27,7 +28,6 @@ from sale.server.store.key_creation import KeyLimits, KeyOptions, create_key
 from sale.server.store.key_state import describe_keys
 from sale.server.store.keys import Keyring, KeyRow
 from sale.server.store.ledger import RequestLedger
-from sale.server.store.periodic_task import PeriodicTask
 from sale.server.store.periods import nano
 from sale.server.store.rates import RateLimits
 from sale.server.store.responses import ResponseHistory

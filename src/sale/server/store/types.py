@@ -12,7 +12,7 @@ from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 Period = Literal["day", "week", "month"]
 """The period of a budget: a calendar day, a week from Monday, or a calendar month, all in UTC."""
-Grouping = Literal["day", "agent", "key", "session", "path"]
+Grouping = Literal["day", "agent", "key", "session", "path", "model"]
 """The groups that `ServerStore.spend` sums by."""
 _IDS: Final = random.Random()  # noqa: S311  ids are no secrets
 """A generator of its own, seeded by the system: no other code can seed it again."""
@@ -129,7 +129,8 @@ class LedgerEntry:
     work_dollars: float
     auction_dollars: float
     largest_dollars: float
-    """The cost of the same tokens at the dearest agent's price: an estimate."""
+    """The cost of the same tokens at the dearest agent's price: an estimate. Where the market awarded nothing, the
+    request's own cost of work."""
     seconds: float
     first_token_seconds: float | None
     wait_seconds: float
@@ -146,7 +147,7 @@ def new_id() -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spending:
-    """The sums of the requests of one group: a day, an agent, a key, a session or a path."""
+    """The sums of the requests of one group: a day, an agent, a key, a session, a path or a model."""
 
     label: str
     """The day as 2026-11-21, or the name; `(none)` for lines without."""

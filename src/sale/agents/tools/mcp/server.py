@@ -6,7 +6,6 @@ A server that hangs, dies or floods costs the call it does so in. The agent is t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import shlex
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from pydantic_core import to_json
 
 from sale.agents.tools.mcp.transports import StderrTail, over_http, over_streams
 from sale.agents.tools.python import clip
-from sale.errors import CallTimeoutError, ExecutionError, SaleError, UnreachableError
+from sale.errors import CallTimeoutError, ExecutionError, SaleError, UnreachableError, first_error
 from sale.models.connection import MIN_SECRET_CHARACTERS
 from sale.models.errors import redact
 from sale.types import ToolInfo
@@ -32,6 +31,8 @@ from sale.types.tools import Fee
 MIN_LIMIT_BYTES = 2**20
 BYTES_PER_CHARACTER = 8
 """Room for escapes and for what surrounds the text."""
+GOODBYE_SECONDS = 2.0
+"""Seconds that a server may take to end its connection."""
 MAX_TOOLS = 64
 MAX_PAGES = 8
 SCHEMA_CHARACTERS = 10_000
@@ -225,7 +226,7 @@ class McpServer:
                     await over.wait()
         except Exception as error:  # noqa: BLE001  whoever waits is told; a connection that breaks later is seen by its call
             if not ready.done():
-                ready.set_exception(_first(error))
+                ready.set_exception(first_error(error))
 
     def _transport(self) -> Any:  # noqa: ANN401  a context manager of the package's stream pair
         longest = max(MIN_LIMIT_BYTES, BYTES_PER_CHARACTER * self._rules.max_result_chars)
@@ -242,10 +243,11 @@ class McpServer:
             return
         self._over.set()
         # An orderly goodbye waits for the server; one that does not answer is left.
-        await asyncio.wait([keeper], timeout=self._rules.timeout_seconds if keeper.done() else 2.0)
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([keeper])
+        try:
+            await asyncio.wait([keeper], timeout=GOODBYE_SECONDS)
+        finally:
+            keeper.cancel()
+        await asyncio.wait([keeper])
 
 
 def _offer(server: str, tool: Listed) -> ListedTool | None:
@@ -285,13 +287,6 @@ def _closed(error: MCPError) -> bool:
     return "closed" in str(error).lower()
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return the first exception within the groups that task groups make."""
-    if isinstance(error, BaseExceptionGroup):
-        return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
-    return error
-
-
 def _line(error: BaseException) -> str:
-    found = _first(error)
+    found = first_error(error)
     return clip(" ".join(f"{type(found).__name__}: {found}".split()), 300)

@@ -21,8 +21,8 @@ TITLE_CHARACTERS = 120
 ADDRESS_CHARACTERS = 300
 SOURCES_ROLE = "sources"
 """The role of the trace's last entry, which says what was read and cited."""
-_REFERENCE = re.compile(r"\s*\[?(\d{1,3})\]?\s*(?:[,;]?\s*part\s*(\d{1,4}))?\s*", re.IGNORECASE)
-_ADDRESS = re.compile(r"\s*<?(\S+?)>?\s*(?:[,;]?\s+part\s*(\d{1,4}))?\s*", re.IGNORECASE)
+_REFERENCE = re.compile(r"\s*+\[?(\d{1,3})\]?(?:\s*+[,;]?\s*+part\s*+(\d{1,4}))?\s*+", re.IGNORECASE)
+_ADDRESS = re.compile(r"\s*+<?(\S+?)>?(?:(?:\s*+[,;])?\s++part\s*+(\d{1,4}))?\s*+", re.IGNORECASE)
 _CITE = "Cite what you use by its number in your answer, like [1]."
 
 

@@ -72,7 +72,7 @@ class SearchToolset:
 
 
 def toolset_of(rules: SearchRules) -> SearchToolset:
-    """The desk that the settings describe.
+    """The tools for research that the settings describe.
 
     Raises:
         ConfigError: The key is not in the environment, the passages are not there, or an entry of `allow` is invalid.

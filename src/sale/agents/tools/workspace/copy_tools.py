@@ -196,16 +196,6 @@ def number_lines(lines: Sequence[str], first: int, last: int) -> str:
     return "\n".join(line for line in kept if line) + more
 
 
-def replace_piece(text: str, old: str, new: str, path: str) -> str:
-    """Return the text with one piece replaced, with the line ends it has.
-
-    Raises:
-        InputError: The piece is not there, or more than once; it says what is nearest.
-    """
-    found = FileText(text)
-    return found.with_spans([piece_in(found.plain, old, new, path)]).raw
-
-
 def piece_in(text: str, old: str, new: str, path: str) -> TextEdit:
     """Return where a piece is in a text whose lines end in line feeds, and what takes its place.
 

@@ -11,8 +11,8 @@ from sale.agents.tools.workspace.tree import Tree
 LISTED = 40
 LISTING_CHARACTERS = 1600
 OUTPUT_CHARACTERS = 1500
-_NAMED = re.compile(r"[\w./+-]+\.\w+")
-_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\b|import\s+([\w., ]+))", re.MULTILINE)
+_NAMED = re.compile(r"(?<![\w./+-])[\w./+-]+\.\w+")
+_IMPORT = re.compile(r"^[^\S\n]*+(?:from[^\S\n]++([\w.]+)[^\S\n]++import\b|import[^\S\n]++([\w., ]+))", re.MULTILINE)
 _TEST = re.compile(r"(^|/)(tests?/|conftest\.py$|test_[^/]*$|[^/]*[._](test|spec)\.\w+$|[^/]*_test\.\w+$)")
 
 

@@ -20,7 +20,7 @@ from sale.agents.tools.workspace.removals import find_removals
 from sale.agents.tools.workspace.tree import MEGABYTE, CopyLimits, Tree, WorkingCopy, changes, parents
 from sale.config import WorkspaceSettings, virtual_environment
 from sale.errors import InputError, SandboxError
-from sale.types import Outcome, Task
+from sale.types import NO_JUDGE, PATCH, Outcome, Task
 
 DOMAIN = "repository"
 """The domain of tasks in a workspace."""
@@ -130,9 +130,9 @@ class Workspace:
         try:
             tree = await asyncio.to_thread(apply_patch, self.tree, answer, prefix=self.prefix)
         except InputError as error:
-            return Outcome(verdict="failure", judged_by="patch", detail=str(error))
+            return Outcome(verdict="failure", judged_by=PATCH, detail=str(error))
         if self.command is None:
-            return Outcome(verdict="unknown", judged_by="nobody")
+            return Outcome(verdict="unknown", judged_by=NO_JUDGE)
         try:
             report, _ = await self.box.run(tree, self.command, keep=False)
         except SandboxError as error:

@@ -15,7 +15,7 @@ from sale.memory.records import Record
 from sale.server.dashboard.formatting import micro, money
 from sale.server.dashboard.request_context import RequestContext
 from sale.server.dashboard.worddiff import DiffRun, changes
-from sale.types import Auction, Bid, Call, Refinement, Score, Stage, Verdict
+from sale.types import USER, Auction, Bid, Call, Refinement, Score, Stage, Verdict
 
 STAGES: dict[Stage, str] = {
     "bid": "bids",
@@ -102,7 +102,7 @@ async def judge(context: RequestContext) -> Response:
     memory = await context.memory()
     record = await memory.load(context.request.path_params["id"])
     detail = fields.get("detail", "").strip()[:MAX_DETAIL_CHARACTERS]
-    await memory.feedback(record.id, cast("Verdict", verdict), judged_by="user", detail=detail)
+    await memory.feedback(record.id, cast("Verdict", verdict), judged_by=USER, detail=detail)
     return context.redirect(f"/auctions/{record.id}", done="judged")
 
 

@@ -58,7 +58,7 @@ class LiveFeed:
         self._context = context
         self._memory = memory
         self._palette = palette
-        self._lots: dict[str, LiveAuction] = {}
+        self._auctions: dict[str, LiveAuction] = {}
         self._changed: dict[str, None] = {}
         self._sent: dict[str, AuctionSummary] = {}
         self._revision = -1
@@ -99,8 +99,8 @@ class LiveFeed:
         """Send the auctions that are under way already."""
         for auction_id, event in hub.recent:
             self._take(auction_id, event)
-        for lot in [lot for lot in self._lots.values() if lot.phase == "done" or not lot.task]:
-            del self._lots[lot.id]
+        for auction in [auction for auction in self._auctions.values() if auction.phase == "done" or not auction.task]:
+            del self._auctions[auction.id]
 
     async def _listen(self, events: AsyncIterator[Told]) -> None:
         async for auction_id, event in events:
@@ -109,24 +109,24 @@ class LiveFeed:
 
     def _take(self, auction_id: str, event: Event) -> None:
         # Calls of a session go on after its auction is off the page, and those to one agent have none.
-        if auction_id not in self._lots and not isinstance(event, AuctionOpened):
+        if auction_id not in self._auctions and not isinstance(event, AuctionOpened):
             return
-        self._lots.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
+        self._auctions.setdefault(auction_id, LiveAuction(id=auction_id)).take(event)
         self._changed[auction_id] = None
-        while len(self._lots) > MAX_AUCTIONS:
-            self._lots.pop(next(iter(self._lots)))
+        while len(self._auctions) > MAX_AUCTIONS:
+            self._auctions.pop(next(iter(self._auctions)))
 
-    def _take_other(self, lot: LiveAuction) -> None:
+    def _take_other(self, auction: LiveAuction) -> None:
         """An auction at another gateway, whose task the memory knows."""
-        known, summary = self._lots.get(lot.id), self._sent.get(lot.id)
+        known, summary = self._auctions.get(auction.id), self._sent.get(auction.id)
         if summary is not None and summary.status not in UNDER_WAY:
             return
         if known is not None and known.task:
-            lot.task, lot.domain = known.task, known.domain
+            auction.task, auction.domain = known.task, known.domain
         elif summary is not None:
-            lot.task, lot.domain = summary.task, summary.domain
-        self._lots[lot.id] = lot
-        self._changed[lot.id] = None
+            auction.task, auction.domain = summary.task, summary.domain
+        self._auctions[auction.id] = auction
+        self._changed[auction.id] = None
         self._news.set()
 
     async def _wait(self) -> None:
@@ -141,8 +141,8 @@ class LiveFeed:
     def _of_hub(self) -> list[str]:
         """Auctions that events were about."""
         changed, self._changed = self._changed, {}
-        lots = [self._lots[auction_id] for auction_id in changed if auction_id in self._lots]
-        return [self._told("lot", lot=lot) for lot in lots if lot.task]
+        auctions = [self._auctions[auction_id] for auction_id in changed if auction_id in self._auctions]
+        return [self._told("live", auction=auction) for auction in auctions if auction.task]
 
     async def _of_memory(self) -> list[str]:
         """Auctions whose record has changed, the oldest first; all of them at the beginning, quietly."""
@@ -155,18 +155,19 @@ class LiveFeed:
         for summary in reversed(latest):
             if self._sent.get(summary.id) == summary or self._still_live(summary):
                 continue
-            self._lots.pop(summary.id, None)
+            self._auctions.pop(summary.id, None)
             cards.append(self._told("summary", auction=summary, quiet=first))
-        self._sent = {summary.id: summary for summary in latest if summary.id not in self._lots}
+        self._sent = {summary.id: summary for summary in latest if summary.id not in self._auctions}
         return cards
 
     def _still_live(self, summary: AuctionSummary) -> bool:
         """Events know more than the record, until the record is closed."""
-        lot = self._lots.get(summary.id)
-        if lot is not None and not lot.task:  # its beginning was before this window
-            lot.task, lot.domain, lot.winner = summary.task, summary.domain, lot.winner or summary.winner
-            self._changed[lot.id] = None
-        return lot is not None and summary.status in UNDER_WAY
+        auction = self._auctions.get(summary.id)
+        if auction is not None and not auction.task:  # its beginning was before this window
+            auction.task, auction.domain = summary.task, summary.domain
+            auction.winner = auction.winner or summary.winner
+            self._changed[auction.id] = None
+        return auction is not None and summary.status in UNDER_WAY
 
     def _told(self, name: str, **values: object) -> str:
         html = self._context.site.render(

@@ -21,7 +21,7 @@ from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.error_forms import error_response
 from sale.server.gateway.errors import ApiError, internal_error, no_route_error
 from sale.server.gateway.feedback import FeedbackEndpoint
-from sale.server.gateway.messages.endpoint import CountTokensEndpoint, read_messages
+from sale.server.gateway.messages.endpoint import CountTokensEndpoint, MessagesReader
 from sale.server.gateway.models import ModelsEndpoint
 from sale.server.gateway.openapi import openapi
 from sale.server.gateway.passthrough import PassThroughEndpoint
@@ -117,6 +117,7 @@ def _tells_faults(route: Route) -> bool:
 def gateway_routes(state: GatewayState) -> list[BaseRoute]:
     """The APIs of OpenAI and Anthropic, and feedback."""
     models = ModelsEndpoint(state)
+    messages = MessagesReader(lambda: state.settings.body_mb * MEGABYTE)
     responses = ResponseReader(state.store, lambda: state.settings.body_mb * MEGABYTE)
     # Before the others: `/v1/responses/compact` is not a response's address.
     unserved = [
@@ -131,7 +132,7 @@ def gateway_routes(state: GatewayState) -> list[BaseRoute]:
         Route("/v1/responses", TurnEndpoint(state, responses.read), methods=["POST"]),
         Route("/v1/responses/{response_id}", StoredResponseEndpoint(state), methods=["GET", "DELETE"]),
         Route("/v1/responses/{response_id}/input_items", InputItemsEndpoint(state), methods=["GET"]),
-        Route("/v1/messages", TurnEndpoint(state, read_messages), methods=["POST"]),
+        Route("/v1/messages", TurnEndpoint(state, messages.read), methods=["POST"]),
         Route("/v1/messages/count_tokens", CountTokensEndpoint(state), methods=["POST"]),
         Route("/v1/embeddings", EmbeddingsEndpoint(state), methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),

@@ -15,6 +15,8 @@ import httpx2
 import pytest
 
 from sale import config
+from sale.server.gateway.piece_limit import MAX_PIECES
+from sale.server.gateway.reasoning import Reasoning
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.server.gateway.test_gateway_money import ask, new_key
 from tests.support.hang import HANG
@@ -167,6 +169,112 @@ class TestResponses:
             less = {"model": "only", "input": "x" * 300_000}
             assert ask(gateway, path="/responses", **less, previous_response_id=first.json()["id"]).status_code == 200
             assert len(wire.work()) == 2
+
+
+class TestTranslations:
+    """A request as it is sent on is no larger than a request may be, and what makes it larger has bounds of its own."""
+
+    def test_the_name_of_a_namespace_is_short(self, odd: Gateway) -> None:
+        tools = [{"type": "function", "name": f"f{place}"} for place in range(400)]
+
+        def named(length: int) -> Any:
+            space = {"type": "namespace", "name": "n" * length, "tools": tools}
+            body = {"model": "well", "input": "Hi", "tools": [space]}
+            return post(odd, "/responses", json.dumps(body).encode(), new_key(odd))
+
+        assert named(128).status_code == 200
+        refused = named(200_000)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_value"), refused.text
+
+    def test_fields_of_a_call_are_given_to_one_call(self, serving: Serving) -> None:
+        state = Reasoning(calls={"t": {"extra": "A" * 10_000}}).take(text=True)
+        uses = [{"type": "tool_use", "id": "t", "name": "f", "input": {}}] * 50
+        said = [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [{"type": "redacted_thinking", "data": state}, *uses]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]},
+        ]
+        body = json.dumps({"model": "only", "max_tokens": 9, "messages": said}).encode()
+        with Wire() as wire, serving(wire.agent("only")) as gateway:
+            assert post(gateway, "/messages", body, new_key(gateway)).status_code == 200
+            (sent,) = wire.work()
+        calls = sent.body["messages"][1]["tool_calls"]
+        assert [("extra" in call) for call in calls] == [True] + [False] * 49
+
+    @pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens", "/responses"])
+    def test_a_translation_is_no_larger_than_a_request(self, serving: Serving, path: str) -> None:
+        state = Reasoning(names=["reasoning", "reasoning_content"], text="x" * 600_000).take(text=True)
+        if path == "/responses":
+            thought: Any = {"type": "reasoning", "summary": [], "encrypted_content": state}
+            body: Any = {"input": [thought, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]}
+        else:
+            blocks = [{"type": "redacted_thinking", "data": state}, {"type": "text", "text": "a"}]
+            said = [{"role": "assistant", "content": blocks}, {"role": "user", "content": "b"}]
+            body = {"max_tokens": 9, "messages": said} if path == "/messages" else {"messages": said}
+        with Wire() as wire, serving(wire.agent("only"), server={"body_mb": 1}) as gateway:
+            refused = post(gateway, path, json.dumps({"model": "only", **body}).encode(), new_key(gateway))
+            assert refused.status_code == 413, refused.text
+            assert "as a chat completion" in refused.text
+            assert not wire.work()
+
+
+HI: Any = {"role": "user", "content": "Hi"}
+TEXT: Any = {"type": "text", "text": "x"}
+MANY = MAX_PIECES + 1
+
+
+class TestPieces:
+    """A request has a limited number of messages, parts and tools, however few bytes they have."""
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/chat/completions", {"messages": [HI] * MANY}),
+            ("/chat/completions", {"messages": [{"role": "user", "content": [TEXT] * MANY}]}),
+            ("/chat/completions", {"messages": [{"role": "user", "content": [TEXT] * 99}] * (MANY // 99)}),
+            ("/chat/completions", {"messages": [HI], "tools": [{}] * MANY}),
+            ("/chat/completions", {"messages": [HI], **{f"f{place}": 1 for place in range(MANY)}}),
+            ("/messages", {"messages": [HI] * MANY, "max_tokens": 9}),
+            ("/messages", {"messages": [1] * MANY, "max_tokens": 9}),
+            ("/messages", {"messages": [HI], "stop_sequences": [1] * MANY, "max_tokens": 9}),
+            ("/messages/count_tokens", {"messages": [HI], "system": [TEXT] * MANY}),
+            (
+                "/messages",
+                {
+                    "max_tokens": 9,
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [{"type": "tool_result", "tool_use_id": "a", "content": [TEXT] * MANY}],
+                        }
+                    ],
+                },
+            ),
+            ("/responses", {"input": [HI] * MANY}),
+            ("/responses", {"input": [{"type": "function_call_output", "call_id": "a", "output": [TEXT] * MANY}]}),
+            ("/responses", {"input": "Hi", "tools": [{"type": "namespace", "name": "n", "tools": [{}] * MANY}]}),
+        ],
+    )
+    def test_too_many(self, odd: Gateway, path: str, body: dict[str, Any]) -> None:
+        refused = post(odd, path, json.dumps({"model": "well", **body}).encode(), new_key(odd))
+        assert refused.status_code == 413, refused.text
+        assert "more than 20,000 messages" in refused.text
+
+    @pytest.mark.parametrize("path", ["/chat/completions", "/messages", "/responses"])
+    def test_what_a_long_conversation_has_is_taken(self, odd: Gateway, path: str) -> None:
+        said = [HI, {"role": "assistant", "content": "x"}] * (MAX_PIECES // 3) + [HI]
+        body: dict[str, Any] = {"input": said} if path == "/responses" else {"messages": said, "max_tokens": 9}
+        taken = post(odd, path, json.dumps({"model": "well", **body}).encode(), new_key(odd))
+        assert taken.status_code == 200, taken.text
+
+    def test_with_what_it_goes_on_with(self, odd: Gateway) -> None:
+        body: dict[str, Any] = {"model": "well", "input": [HI] * (MAX_PIECES // 3)}
+        key = new_key(odd)
+        for status in (200, 200, 413):
+            told = post(odd, "/responses", json.dumps(body).encode(), key)
+            assert told.status_code == status, told.text
+            body["previous_response_id"] = told.json().get("id")
+        assert told.json()["error"]["param"] == "previous_response_id"
 
 
 def raw(gateway: Gateway, line: str, *heads: str) -> bytes:

@@ -22,6 +22,7 @@ from sale.agents.adapters.plans import FixedPlan, Work
 from sale.market import Market
 from sale.memory.open import open_memory
 from sale.server.dashboard.headline import headline
+from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.token_estimate import TokenEstimate
 from sale.server.observing.metrics import Metrics
 from sale.types import Call, Execution, Price, Task, Usage
@@ -200,6 +201,24 @@ class TestSetAside:
             more = {"input": "And?", "previous_response_id": first, "max_output_tokens": 1}
             assert ask(gateway, "only", rich, "/responses", **more).status_code == 200
             assert seen[-1] > 0.1, "half a million bytes were sent along"
+
+    @pytest.mark.parametrize("path", ["/messages", "/responses"])
+    def test_a_translated_request_is_weighed_as_it_is_sent(self, serving: Serving, wire: Wire, path: str) -> None:
+        """Reasoning is sent on in two fields, and a request that says little of them is as long as both."""
+        state = Reasoning(names=["reasoning", "reasoning_content"], text="x" * 150_000).take(text=True)
+        if path == "/responses":
+            thought: Any = {"type": "reasoning", "summary": [], "encrypted_content": state}
+            said: Any = [thought, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]
+            body: Json = {"input": said, "max_output_tokens": 1}
+        else:
+            blocks = [{"type": "redacted_thinking", "data": state}, {"type": "text", "text": "a"}]
+            said = [{"role": "assistant", "content": blocks}, {"role": "user", "content": "b"}]
+            body = {"messages": said, "max_tokens": 1}
+        with serving(wire.agent("only", price=PRICE)) as gateway:
+            for budget, status in ((0.09, 429), (0.2, 200)):  # 300,000 bytes are 100,000 tokens
+                headers = {"authorization": f"Bearer {new_key(gateway, budget=budget)}"}
+                told = httpx2.post(f"{gateway.url}{path}", json={"model": "only", **body}, headers=headers, timeout=60)
+                assert told.status_code == status, told.text
 
     def test_the_plan_is_read_too(self) -> None:
         weight = TokenEstimate(words=30)

@@ -13,6 +13,7 @@ import pytest
 from sale import config
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.stream import StreamRelay, StreamUsage
+from sale.server.gateway.upstream_json import UpstreamComplaint, format_reason
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.support.replies import Json
 from tests.support.wire import Out, Play, Request, Wire, chunk, usage, whole
@@ -214,6 +215,25 @@ class TestBeforeTheFirstWord:
                     assert "at ‹hidden›" in message
                     for secret in ("10.1.2.3", "very-secret", "abcdefgh"):
                         assert secret not in message
+
+    @pytest.mark.parametrize("status", [200, 500])
+    def test_a_reason_that_repeats_a_long_request_is_cut(self, serving: Serving, status: int) -> None:
+        """Of a text without an end the beginning is looked at: all of this one would take hours."""
+        error = {"error": {"message": "a-" * (2_000_000 if status == 200 else 30_000), "code": "x-" * 500_000}}
+        if status != 200:
+            del error["error"]["code"]
+        with Wire(small=says(error, status)) as wire, serving(wire.agent("small")) as gateway:
+            message = ask(gateway, "small").json()["error"]["message"]
+            assert message.endswith("a-a-")
+            assert len(message) < 2_100
+
+    def test_no_half_of_a_secret_is_at_the_end_of_what_is_looked_at(self) -> None:
+        for place in range(7_970, 8_001):
+            text = "a://b " * (place // 6) + "very-secret-key-1 " * 9_000
+            said = format_reason(UpstreamComplaint(message=text), ["very-secret-key-1"])
+            assert "very" not in said
+        for told in ("x.-https://h.test", "9https://h.test", f"{'a' * 99}https://h.test", "HTTPS://h.test"):
+            assert "h.test" not in format_reason(UpstreamComplaint(message=told), [])
 
     def test_a_whole_answer_for_a_stream_is_made_one(self, odd: Gateway) -> None:
         wanted = {"include_usage": True}

@@ -92,6 +92,50 @@ def test_the_tokens_of_one_prompt_are_not_as_many_prompts(serving: Serving) -> N
         assert many.status_code == 429
 
 
+WORDS = "word " * 2_000
+"""At least 2,000 tokens, and 3,334 of those that are set aside for them."""
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "least", "most"),
+    [
+        ("/rerank", {"query": WORDS, "documents": ["x"] * 1000}, 2_000_000, 4_000_000),
+        ("/rerank", {"query": WORDS, "texts": ["x"] * 1000}, 2_000_000, 4_000_000),
+        ("/rerank", {"query": WORDS, "candidates": ["x"] * 1000}, 2_000_000, 4_000_000),
+        ("/rerank", {"query": WORDS, "documents": {"content": [{"type": "text", "text": "x"}] * 1000}}, 2e6, 4e6),
+        ("/rerank", {"query": "x", "instruct": WORDS, "documents": ["x"] * 1000}, 2_000_000, 4_000_000),
+        ("/rerank", {"query": "x", "documents": [WORDS] * 100}, 200_000, 400_000),
+        ("/completions", {"prompt": [1] * 100_000}, 100_000, 101_000),
+        ("/completions", {"prompt": [[1] * 1000] * 100}, 100_000, 130_000),
+        ("/completions", {"prompt_embeds": ["e"] * 1000, "max_tokens": 1000}, 1_000_000, 1_100_000),
+        ("/completions", {"prompt": "x", "prompt_embeds": ["e"] * 1000, "max_tokens": 1000}, 1_001_000, 1_100_000),
+        ("/embeddings", {"input": [{"text": WORDS}] * 100}, 200_000, 400_000),
+        ("/embeddings", {"input": [[WORDS] * 10] * 10}, 200_000, 400_000),
+        ("/embeddings", {"messages": [{"role": "user", "content": WORDS}] * 100}, 200_000, 400_000),
+        ("/embeddings", {"input": "x", "instruction": WORDS}, 2_000, 4_000),
+        ("/embeddings", {"input": "x", "user": WORDS, "dimensions": 8}, 1, 100),
+    ],
+)
+def test_as_many_tokens_are_set_aside_as_an_endpoint_reads(
+    serving: Serving, path: str, asked: Json, least: float, most: float
+) -> None:
+    with Wire(only=counting) as wire:
+        there = {"endpoint": wire.base_url, "model": "only", "price": 1.0}
+        with serving(wire.agent("only"), server={"embeddings": there}) as gateway:
+            assert gateway.store is not None
+            seen: list[int] = []
+            reserve = gateway.store.reserve
+
+            async def watched(holder: Any, dollars: float, tokens: int) -> Any:
+                seen.append(tokens)
+                return await reserve(holder, dollars, tokens)
+
+            gateway.store.reserve = watched
+            given: Json = {"max_tokens": 1, **asked} if path == "/completions" else asked
+            assert post(gateway, path, **given).status_code == 200
+    assert least <= seen[0] <= most
+
+
 @pytest.mark.parametrize("number", ["128", 128.0, 129, True])
 @pytest.mark.parametrize("name", ["n", "best_of"])
 def test_a_number_of_answers_that_no_money_is_set_aside_for(serving: Serving, name: str, number: Any) -> None:

@@ -368,6 +368,30 @@ def test_pieces_of_one_detail_are_joined() -> None:
     reasoning = Reasoning()
     for part in ({"text": "I "}, {"text": "must"}, {"signature": "xyz"}):
         reasoning.add({"reasoning_details": [{"type": "reasoning.text", "index": 0, **part}]})
-    assert reasoning.fields["reasoning_details"] == [
+    message: Json = {"role": "assistant"}
+    reasoning.put_back(message)
+    assert message["reasoning_details"] == [
         {"type": "reasoning.text", "index": 0, "text": "I must", "signature": "xyz"}
     ]
+
+
+def test_what_comes_in_many_pieces_is_joined_once() -> None:
+    """Each piece would be joined to all before it: ten thousand to ten megabytes."""
+
+    def detail(index: int, text: str, **more: object) -> Json:
+        return {"type": "reasoning.text", "index": index, "text": text, **more}
+
+    long, count = "x" * 10_000_000, 10_000
+    reasoning = Reasoning()
+    for place in range(count):
+        text = long if place == 0 else "y"
+        opaque = Reasoning(names=["reasoning"], text=text, fields={"reasoning_details": [detail(0, text)]}).take(
+            text=True
+        )
+        assert reasoning.restore(str(opaque))
+    reasoning.add({"reasoning_details": [detail(1, "a"), detail(1, "b", data="c"), detail(2, "d"), detail(2, "e")]})
+    message: Json = {"role": "assistant"}
+    reasoning.put_back(message)
+    whole = long + "y" * (count - 1)
+    assert message["reasoning"] == whole
+    assert message["reasoning_details"] == [detail(0, whole), detail(1, "ab", data="c"), detail(2, "de")]

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from openai import OpenAI
 
+from sale.server.gateway.responses import messages_of
 from tests.server.gateway.conftest import Gateway, Serving
 from tests.support.replies import Json
 from tests.support.wire import Out, Request, Wire, chunk, usage, whole
@@ -233,3 +234,12 @@ def test_an_end_of_an_unknown_kind_is_an_end(serving: Serving, finish: Any, stre
     with Wire(only=odd) as wire, serving(wire.agent("only")) as gateway:
         found = asked(gateway, "Hi.", stream=stream)
         assert (found[-1].response if stream else found).status == "completed"
+
+
+def test_words_beside_a_call_are_joined_once() -> None:
+    """Each piece would be joined to all before it: ten thousand to ten megabytes."""
+    call = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}
+    said = [{"role": "assistant", "content": text} for text in ("x" * 10_000_000, *("y" * 10_000))]
+    (message,) = messages_of([call, *said])
+    assert message["content"] == "x" * 10_000_000 + "y" * 10_000
+    assert [one["id"] for one in message["tool_calls"]] == ["a"]

@@ -145,7 +145,9 @@ async def test_a_store_of_the_release_before_gets_the_table(opened):
     def take_back(connection: Connection) -> None:
         connection.exec_driver_sql("DROP TABLE server_answers")
         connection.exec_driver_sql("DROP INDEX ix_server_sessions_auction_id")
-        connection.exec_driver_sql("DROP INDEX ix_server_responses_bytes")
+        connection.exec_driver_sql("DROP INDEX ix_server_responses_held")
+        connection.exec_driver_sql("CREATE INDEX ix_server_responses_root ON server_responses (key_id, root)")
+        connection.exec_driver_sql("CREATE INDEX ix_server_responses_seen ON server_responses (seen)")
         connection.exec_driver_sql("UPDATE server_version SET version_num = '0007'")
 
     await before.aclose()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import pyarrow
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
@@ -218,7 +219,7 @@ async def test_after_a_fault_it_is_seen_whether_the_lines_were_moved(
     assert len(files(tmp_path)) == moved
 
 
-async def test_a_file_that_is_not_there_is_named(store: ServerStore, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there_or_is_another_one_is_named(store: ServerStore, tmp_path: Path) -> None:
     for line in lines():
         await store.note(line)
     assert len(await store.recent_requests(100)) == 60, "all are written"
@@ -226,9 +227,14 @@ async def test_a_file_that_is_not_there_is_named(store: ServerStore, tmp_path: P
     assert made is not None
     (file,) = files(tmp_path)
     content = read(file)
-    for broken in (None, b"", content[: len(content) // 2]):
+    table = read_table(file)
+    cheaper = table.set_column(
+        table.schema.get_field_index("work_dollars"), "work_dollars", pyarrow.array([0.0] * table.num_rows)
+    )
+    pyarrow.parquet.write_table(cheaper, tmp_path / "cheaper")
+    for broken in (None, b"", content[: len(content) // 2], read(tmp_path / "cheaper")):
         put(file, broken)
-        with pytest.raises(StoreError, match="cannot be read") as caught:
+        with pytest.raises(StoreError, match="cannot be read" if broken is None else "not the one that") as caught:
             await store.spend()
         assert made.place in str(caught.value)
         assert await store.spend(NOON) != (), "what is in the database alone needs no file"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection
 
-from sale.server.store.responses import TOTAL, ResponseHistory
+from sale.errors import InputError
+from sale.server.store import responses as history
+from sale.server.store.responses import HELD, ResponseHistory
 from sale.server.store.store import ServerStore
 from tests.server.store.conftest import Opener
 
@@ -26,6 +31,45 @@ async def test_a_response_is_found_with_all_it_goes_on_from(store: ServerStore):
     assert await store.responses.chain("r2", "k") == [HI, HO]
     assert await store.responses.chain("r3", "k") == [HI, ON]
     assert await store.responses.chain("r4", "k") is None
+
+
+async def test_no_others_of_its_conversation_are_read(store: ServerStore):
+    """A hundred go on from the first one; each is gone on with at the cost of two."""
+    words = {"input": "x" * 1_000}
+    with _opened_at_most(2_100):
+        await store.responses.keep("r", "k", None, words)
+        for number in range(100):
+            await store.responses.keep(f"r{number}", "k", "r", words)
+            if number == 50:
+                await store.responses._write()
+        for number in (0, 50, 51, 99):
+            assert await store.responses.chain(f"r{number}", "k") == [words, words]
+        await store.responses.keep("s", "k", "r7", words)
+        for _ in ("waiting", "written"):
+            with pytest.raises(InputError, match="2,100 bytes"):
+                await store.responses.chain("s", "k")
+            await store.responses._write()
+
+
+async def test_a_long_chain_is_walked(store: ServerStore):
+    """Some of it is written, and some is not yet; what was shown is not read again."""
+    for number in range(300):
+        before = f"r{number - 1}" if number else None
+        await store.responses.keep(f"r{number}", "k", before, {"input": number, "response": {"id": f"r{number}"}})
+        if number == 200:
+            await store.responses._write()
+    assert await store.responses.chain("r299", "k") == [{"input": number} for number in range(300)]
+    assert await store.responses.find("r7", "k") == {"input": 7, "response": {"id": "r7"}}
+    assert await store.responses.chain("r150", "k") == [{"input": number} for number in range(151)]
+    assert await store.responses.delete("r3", "k")
+    assert await store.responses.chain("r150", "k") is None
+
+
+@contextmanager
+def _opened_at_most(count: int) -> Generator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "OPENED_BYTES", count)
+        yield
 
 
 async def test_a_response_is_shown_and_deleted_by_its_key_alone(opened):
@@ -60,9 +104,9 @@ async def test_another_process_goes_on(opened):
 
 async def test_sizes_are_added_up_without_a_look_at_the_documents(tmp_path: Path) -> None:
     store = await ServerStore.open(str(tmp_path / "server.sqlite3"))
-    plan = await store.database.read(lambda connection: _explain(connection, str(TOTAL)))
+    plan = await store.database.read(lambda connection: _explain(connection, str(HELD)))
     await store.aclose()
-    assert "USING COVERING INDEX ix_server_responses_bytes" in plan
+    assert "USING COVERING INDEX ix_server_responses_held" in plan
 
 
 def _explain(connection: Connection, statement: str) -> str:
@@ -120,3 +164,22 @@ async def test_the_conversation_that_has_rested_longest_goes_whole(store: Server
     finally:
         await history.close()
     assert found == {"a": True, "a2": True, "b": False, "c": True, "d": True}
+
+
+async def test_a_key_that_has_most_makes_no_other_one_lose_any(store: ServerStore):
+    chance = random.Random(7)
+    history = ResponseHistory(store._database, kept_bytes=12_000)
+    try:
+        await history.keep("old", "small", None, {"input": "Hi."})
+        await history._write()
+        for number in range(9):
+            words = "".join(chance.choices(string.printable, k=3000))
+            await history.keep(f"r{number}", "large" if number < 8 else "middle", None, {"input": words})
+            await history._write()
+        kept = {number for number in range(8) if await history.find(f"r{number}", "large")}
+        assert await history.find("old", "small") is not None
+        assert await history.find("r8", "middle") is not None
+    finally:
+        await history.close()
+    assert kept
+    assert kept == set(range(min(kept), 8)), "of its own the oldest ones went"

@@ -184,6 +184,26 @@ def read_request(body: Json, size: int) -> ChatRequest:
     )
 
 
+def read_translated(chat: Json, most: int, param: str | None = None) -> ChatRequest:
+    """A request of another protocol, in terms of chat completions, weighed as it is sent.
+
+    Args:
+        chat: The translation.
+        most: The bytes it may have.
+        param: The field that made it large, for the error.
+
+    Raises:
+        ApiError: It is larger, or something of it is wrong.
+    """
+    size = len(orjson.dumps(chat))
+    if size > most:
+        what = "with what it goes on with" if param else "as a chat completion"
+        raise ApiError(
+            f"{what}, the request is larger than {most:,} bytes", status=413, name="request_too_large", param=param
+        )
+    return read_request(chat, size)
+
+
 def check_choices_asked(body: Mapping[str, Any]) -> None:
     """See that the number of answers is one: money is set aside for so many.
 

@@ -21,10 +21,11 @@ from sale.models.embedding import MiniLMEmbedder
 from sale.models.prices import listed_embedding_price
 from sale.server.gateway.chat import MEGABYTE, RequestRecord, commit_line, required_by_header, say_last_word
 from sale.server.gateway.chat_request import refuse_other_models, remove_own_fields, required_by_body
+from sale.server.gateway.direct_estimate import weigh_embedding
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, document
 from sale.server.gateway.state import GatewayState
-from sale.server.gateway.token_estimate import TokenEstimate, weigh_embedding_input
+from sale.server.gateway.token_estimate import TokenEstimate
 from sale.server.gateway.upstream_json import error_in, protocol_error, read_json, reported_error
 from sale.server.store.types import Holder
 from sale.types import Usage
@@ -92,7 +93,7 @@ class EmbeddingsEndpoint:
         """The answer, with money and tokens set aside before and settled after, however it ends."""
         refuse_other_models(body)
         settings = self._state.settings.embeddings
-        weight = weigh_embedding_input(body.get("input"))
+        weight = weigh_embedding(body)
         noted.model = self._embedder.name if settings is None else settings.model or str(body.get("model"))
         price = _price(settings, noted.model)
         most = weight.max_tokens()

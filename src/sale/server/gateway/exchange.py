@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sale.server.gateway.depth import DEEPEST, is_deep
 from sale.server.gateway.errors import ApiError
+from sale.server.gateway.piece_limit import check_pieces
 
 Headers = Sequence[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
@@ -198,7 +199,7 @@ def document(raw: bytes) -> dict[str, Any]:
     """A body as a JSON object.
 
     Raises:
-        ApiError: It is none, or too deep.
+        ApiError: It is none, too deep, or has too many pieces.
     """
     try:
         value: object = orjson.loads(raw)
@@ -209,4 +210,5 @@ def document(raw: bytes) -> dict[str, Any]:
     found = cast("dict[str, Any]", value)
     if is_deep(raw, found):
         raise ApiError(f"the body has more than {DEEPEST} levels of lists and objects", name="invalid_json")
+    check_pieces(found)
     return found

@@ -27,6 +27,7 @@ from sale.server.gateway.chat_request import (
     required_by_body,
 )
 from sale.server.gateway.dialect import USAGE_IN_STREAMS, refused_fields
+from sale.server.gateway.direct_estimate import count_prompts, weigh_prompts, weigh_ranking
 from sale.server.gateway.errors import CLIENT_LEFT, ApiError, as_api_error, stopping_error
 from sale.server.gateway.exchange import Exchange, Headers, document
 from sale.server.gateway.market_handle import MARKET, MarketHandle
@@ -53,7 +54,8 @@ class _Passing:
     """A request under way."""
 
     body: Json
-    size: int
+    estimate: TokenEstimate
+    """Its tokens, before any are counted."""
     agent: Agent
     reach: DirectEndpoint
     holder: Holder
@@ -84,11 +86,6 @@ class _Passing:
             options: object = self.body.get(USAGE_IN_STREAMS)
             body[USAGE_IN_STREAMS] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         return orjson.dumps(body)
-
-    @property
-    def estimate(self) -> TokenEstimate:
-        """Everything it holds counts as words."""
-        return TokenEstimate(words=self.size)
 
     @property
     def usage(self) -> Usage:
@@ -146,7 +143,8 @@ class PassThroughEndpoint:
             require = holder.require | required_by_header(exchange)
             agent, reach, body = self._read(document(raw), handle, holder, require)
             noted.model = noted.agent = agent.name
-            passing = _Passing(body=body, size=len(raw), agent=agent, reach=reach, holder=holder, noted=noted)
+            weight = (weigh_prompts if self._kind == "completions" else weigh_ranking)(body, len(raw))
+            passing = _Passing(body=body, estimate=weight, agent=agent, reach=reach, holder=holder, noted=noted)
             noted.streamed = passing.stream
             async with exchange.watch_connection():
                 await self._paid(passing, exchange, sink)
@@ -192,7 +190,7 @@ class PassThroughEndpoint:
 
     async def _paid(self, passing: _Passing, exchange: Exchange, sink: ChatSink) -> None:
         """The answer, with money and tokens set aside before and settled after, however it ends."""
-        written = max_output_tokens(passing.body, passing.reach.answer_tokens) * _prompts(passing.body.get("prompt"))
+        written = max_output_tokens(passing.body, passing.reach.answer_tokens) * count_prompts(passing.body)
         most = Usage(
             input_tokens=passing.estimate.max_tokens(), output_tokens=written if self._kind == "completions" else 0
         )
@@ -290,12 +288,6 @@ class PassThroughEndpoint:
         """The answer is whole: its line comes before its end, where the settings say so."""
         passing.note_usage()
         await commit_line(self._state, passing.noted, passing.holder)
-
-
-def _prompts(given: object) -> int:
-    """The number of prompts: a list holds several, unless it holds the tokens of one."""
-    found = cast("list[object]", given) if isinstance(given, list) else []
-    return max(1, sum(not isinstance(one, int | float) for one in found))
 
 
 async def _tell(exchange: Exchange, sink: ChatSink | None, error: ApiError) -> None:

@@ -44,9 +44,13 @@ class Reasoning:
     """Lists and objects, by field."""
     calls: dict[str, Json] = field(default_factory=dict[str, Json])
     """Further fields of tool calls, by the call's id."""
+    _words: list[str] = field(default_factory=list[str], init=False)
+    """Pieces that follow the text: joined once, as there may be thousands."""
+    _tails: dict[str, dict[str, list[str]]] = field(default_factory=dict[str, dict[str, list[str]]], init=False)
+    """The same for the last entry of each list, by the list and the entry's field; the first piece is what it has."""
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.fields or self.calls)
+        return bool(self.text or self._words or self.fields or self.calls)
 
     def add(self, said: Mapping[str, Any]) -> str:
         """Collect what a message or a delta holds, tool calls aside; returns its reasoning text."""
@@ -55,20 +59,21 @@ class Reasoning:
             if name not in self.names:
                 self.names.append(name)
         text: str = next(iter(found.values()), "")
-        self.text += text
+        if text:
+            self._words.append(text)
         for name in LISTS:
             if isinstance(said.get(name), list):
                 self._append(name, cast("list[object]", said[name]))
         for name in OBJECTS:
             if isinstance(said.get(name), dict) and said[name]:
-                self.fields[name] = self.fields.get(name, {}) | said[name]
+                self.fields.setdefault(name, {}).update(said[name])
         return text
 
     def add_call(self, call_id: str, call: Mapping[str, Any]) -> None:
         """Collect the further fields of a tool call."""
         extra = {name: value for name, value in call.items() if name not in PLAIN and value is not None}
         if extra:
-            self.calls[call_id] = self.calls.get(call_id, {}) | extra
+            self.calls.setdefault(call_id, {}).update(extra)
 
     def take(self, *, text: bool) -> str | None:
         """Return what was collected since the last call of this method, as an opaque text; `None` where nothing was.
@@ -78,6 +83,7 @@ class Reasoning:
         """
         if not self:
             return None
+        self._join()
         value: Json = {"names": self.names, "fields": self.fields, "calls": self.calls}
         if text:
             value["text"] = self.text
@@ -95,7 +101,8 @@ class Reasoning:
         if value is None:
             return False
         told: object = value.get("text")
-        self.text += told if isinstance(told, str) and not text else text or ""
+        if words := told if isinstance(told, str) and not text else text:
+            self._words.append(words)
         names: object = value.get("names")
         for name in cast("list[object]", names) if isinstance(names, list) else []:
             if name in TEXTS and name not in self.names:
@@ -106,30 +113,55 @@ class Reasoning:
                 self._append(name, fields[name])
         for name in OBJECTS:
             if isinstance(fields.get(name), dict):
-                self.fields[name] = self.fields.get(name, {}) | fields[name]
+                self.fields.setdefault(name, {}).update(fields[name])
         for call_id, extra in calls.items():
             kept = {name: one for name, one in _object(extra).items() if name not in PLAIN}
-            self.calls[call_id] = self.calls.get(call_id, {}) | kept
+            self.calls.setdefault(call_id, {}).update(kept)
         return True
 
     def put_back(self, message: Json) -> None:
-        """Give an assistant's message the fields that its endpoint sent with it."""
+        """Give an assistant's message the fields that its endpoint sent with it.
+
+        Of several tool calls with one id the first gets the fields of that id.
+        """
+        self._join()
         if self.text:
             message.update(dict.fromkeys(self.names or TEXTS[:1], self.text))
         message.update(self.fields)
+        left = dict(self.calls)
         for call in cast("list[Json]", message.get("tool_calls") or []):
-            call.update(self.calls.get(str(call.get("id")), {}))
+            call.update(left.pop(str(call.get("id")), {}))
 
     def _append(self, name: str, entries: list[object]) -> None:
         """Add entries of a list; one that goes on with the last one, as streams cut them, is joined to it."""
         kept: list[object] = self.fields.setdefault(name, [])
+        tail = self._tails.setdefault(name, {})
         for entry in entries:
-            if not (kept and _joined(kept[-1], entry)):
+            if not (kept and _joined(kept[-1], entry, tail)):
+                _close(kept, tail)
                 kept.append(dict(cast("Json", entry)) if isinstance(entry, dict) else entry)
 
+    def _join(self) -> None:
+        """Put all pieces in their places."""
+        self.text += "".join(self._words)
+        self._words.clear()
+        for name, tail in self._tails.items():
+            _close(self.fields[name], tail)
+        self._tails.clear()
 
-def _joined(last: object, entry: object) -> bool:
-    """Join an entry to the last one, in place; returns whether they belong together: same `index`, same `type`."""
+
+def _close(entries: list[object], tail: dict[str, list[str]]) -> None:
+    """Give the last entry its texts whole."""
+    for name, pieces in tail.items():
+        cast("Json", entries[-1])[name] = "".join(pieces)
+    tail.clear()
+
+
+def _joined(last: object, entry: object, tail: dict[str, list[str]]) -> bool:
+    """Join an entry to the last one, in place; returns whether they belong together: same `index`, same `type`.
+
+    Texts go to `tail`.
+    """
     if not isinstance(last, dict) or not isinstance(entry, dict):
         return False
     kept, added = cast("Json", last), cast("Json", entry)
@@ -137,8 +169,12 @@ def _joined(last: object, entry: object) -> bool:
         return False
     for name, value in added.items():
         if name in {"text", "summary", "data", "thinking"} and isinstance(value, str):
-            kept[name] = (kept.get(name) or "") + value
+            if name not in tail:
+                before: object = kept.get(name)
+                tail[name] = [before if isinstance(before, str) else ""]
+            tail[name].append(value)
         elif value is not None:
+            tail.pop(name, None)
             kept[name] = value
     return True
 

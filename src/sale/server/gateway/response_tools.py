@@ -18,6 +18,8 @@ Json = dict[str, Any]
 
 PROVIDED: Final = frozenset({"web_search", "web_search_preview", "image_generation"})
 """Tools that coding agents offer beside their own, and that are done without where they are not to be had."""
+MAX_NAMESPACE_CHARACTERS: Final = 128
+"""Longest name of a namespace: each of its functions is called by it."""
 TEXT_INPUT: Final = "input"
 """The argument of the function that stands for a custom tool."""
 CUSTOM_PARAMETERS: Final[Json] = {
@@ -77,6 +79,12 @@ class ResponseTools:
         if kind in PROVIDED:
             self.lost.add(f"tools.{kind}")
         elif kind == "namespace" and namespace is None and isinstance(name, str):
+            if len(name) > MAX_NAMESPACE_CHARACTERS:
+                raise ApiError(
+                    f"the name of a namespace has at most {MAX_NAMESPACE_CHARACTERS} characters",
+                    name="invalid_value",
+                    param="tools",
+                )
             inner: object = tool.get("tools")
             for one in cast("list[object]", inner) if isinstance(inner, list) else []:
                 self._read(cast("Json", one) if isinstance(one, dict) else {}, name)

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import orjson
 
-from sale.server.gateway.chat_request import SESSION_FIELD, ChatRequest, read_request
+from sale.server.gateway.chat_request import SESSION_FIELD, ChatRequest, read_translated
 from sale.server.gateway.dialect import SIGNS
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.exchange import Exchange
+from sale.server.gateway.piece_limit import check_pieces
 from sale.server.gateway.prompts import tool_returned_text
 from sale.server.gateway.reasoning import Reasoning
 from sale.server.gateway.response_fields import LOGPROBS, SAME, check_fields, read_include
@@ -30,6 +31,8 @@ CALLS = frozenset({"function_call", "custom_tool_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 REASONING = "\0reasoning"
 """Where a message being read holds its reasoning; no field of a client's is called so."""
+WORDS = "\0words"
+"""Where it holds what it says beside calls, piece by piece: joined once, as there may be thousands."""
 SHOWN = "\0shown"
 """Where the result of a tool being read holds its images."""
 
@@ -42,12 +45,12 @@ class ResponseReader:
 
         Args:
             store: Keeps what later requests may go on with.
-            most: The bytes a request may have, what it goes on with included.
+            most: The bytes a request may have as it is sent on, what it goes on with included.
         """
         self._store = store
         self._most = most
 
-    async def read(self, exchange: Exchange, body: Json, size: int, holder: Holder) -> tuple[ChatRequest, Sink]:
+    async def read(self, exchange: Exchange, body: Json, _: int, holder: Holder) -> tuple[ChatRequest, Sink]:
         """A request as chat completions, and who translates the answer back.
 
         Raises:
@@ -63,18 +66,9 @@ class ResponseReader:
         told = [{"role": "system", "content": instructions}] if instructions else []
         tools = ResponseTools.read(_listed(body.get("tools") or [], "tools"))
         chat = chat_body(body, tools) | {"messages": [*told, *before, *new]}
-        # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
-        if before:
-            size = len(orjson.dumps(chat))
-            if size > (most := self._most()):
-                raise ApiError(
-                    f"with what it goes on with, the request is larger than {most:,} bytes",
-                    status=413,
-                    name="request_too_large",
-                    param="previous_response_id",
-                )
         optional = frozenset(SIGNS.keys() & chat.keys())
-        asked = read_request(chat, size)
+        # What is gone on with is sent along, so the endpoint reads, and charges for, more than has come.
+        asked = read_translated(chat, self._most(), "previous_response_id" if before else None)
         session = next((found for name in SESSION_HEADERS if (found := exchange.header(name))), None)
         asked = replace(
             asked,
@@ -101,6 +95,7 @@ class ResponseReader:
                 name="previous_response_not_found",
                 param="previous_response_id",
             )
+        check_pieces({"input": [item for one in found for item in one["input"]]}, "previous_response_id")
         return [message for one in found for message in [*messages_of(one["input"]), one["said"]]]
 
 
@@ -182,7 +177,7 @@ def _add(messages: list[Json], item: Json, where: str) -> None:
         content = _content(item.get("content"), role, where)
         if role == "assistant" and messages and (REASONING in messages[-1] or messages[-1].get("tool_calls")):
             # Words beside a call, or after a thought, are of one message: what tools gave must follow the calls.
-            messages[-1]["content"] = f"{messages[-1]['content'] or ''}{content}"
+            messages[-1].setdefault(WORDS, [messages[-1]["content"] or ""]).append(content)
         else:
             messages.append({"role": role, "content": content})
     elif kind in CALLS:
@@ -233,6 +228,8 @@ def _settled(messages: list[Json]) -> list[Json]:
         if message["role"] != "tool" and shown:
             found.append({"role": "user", "content": shown})
             shown = []
+        if words := cast("list[str] | None", message.pop(WORDS, None)):
+            message["content"] = "".join(words)
         reasoning = cast("Reasoning | None", message.pop(REASONING, None))
         if parts := message.pop(SHOWN, None):
             shown += [{"type": "text", "text": tool_returned_text(message["tool_call_id"])}, *parts]

@@ -27,7 +27,11 @@ class ResponseStore(Protocol):
         ...
 
     async def chain(self, response_id: str, key_id: str | None) -> list[dict[str, Any]] | None:
-        """The documents up to a response, the first one first; `None` where one of them is not there."""
+        """The documents up to a response, the first one first; `None` where one of them is not there.
+
+        Raises:
+            InputError: They have too many bytes together.
+        """
         ...
 
     async def delete(self, response_id: str, key_id: str | None) -> bool:

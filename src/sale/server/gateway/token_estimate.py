@@ -122,19 +122,6 @@ def estimate_output(pieces: int, size: int) -> int:
     return max(pieces, -(-size // USUAL_BYTES_PER_TOKEN))
 
 
-def weigh_embedding_input(given: object) -> TokenEstimate:
-    """Estimate the input of an embedding: texts, or lists of tokens."""
-    if isinstance(given, str):
-        return TokenEstimate(words=byte_length(given))
-    if not isinstance(given, list):
-        return TokenEstimate()
-    found = cast("list[object]", given)
-    texts = sum(byte_length(one) for one in found if isinstance(one, str))
-    lists = sum(len(cast("list[object]", one)) for one in found if isinstance(one, list))
-    numbers = sum(isinstance(one, int | float) for one in found)
-    return TokenEstimate(words=texts, most=lists + numbers, usual=lists + numbers)
-
-
 def _parts(content: object) -> Iterator[Json]:
     if isinstance(content, list):
         for part in cast("list[object]", content):

@@ -24,6 +24,8 @@ from sale.server.key_forms import KEY_BEGINNING
 Json = dict[str, Any]
 
 MESSAGE_CHARACTERS: Final = 2000
+READ_CHARACTERS: Final = 4 * MESSAGE_CHARACTERS
+"""Characters of a reason that are looked at: it may repeat a request of any length."""
 CODE_CHARACTERS: Final = 100
 LENIENT_BYTES: Final = 16 * 1024 * 1024
 """Bytes above which a text that is not JSON is not read leniently."""
@@ -37,7 +39,7 @@ STATUSES: Final = ("code", "status", "status_code")
 REFUSED: Final = frozenset({400, 409, 413, 415, 422, 451})
 """The request itself is at fault: another agent's endpoint may well say the same, so the client is told."""
 _KEYS = re.compile(rf"{KEY_BEGINNING}[A-Za-z0-9_-]{{8,}}|(?<=Bearer )\S{{8,}}")
-_PLACES = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>)]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", re.IGNORECASE)
+_PLACES = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^\s'\"<>)]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,12 +253,20 @@ def format_reason(error: UpstreamComplaint, hide: Sequence[str]) -> str:
     """The endpoint's reason as the end of a sentence; nothing where it gives none, or speaks of its key."""
     if not error.message or error.status in {401, 403}:
         return ""
-    return f": {clean(_PLACES.sub(HIDDEN, error.message), hide)[:MESSAGE_CHARACTERS]}"
+    return f": {clean(_PLACES.sub(HIDDEN, _beginning(error.message, hide)), hide)[:MESSAGE_CHARACTERS]}"
 
 
 def clean(text: str, hide: Sequence[str]) -> str:
-    """A text of the endpoint's in one line, without its key, its address, and whatever looks like a key."""
-    return " ".join(_KEYS.sub(HIDDEN, redact(mend_text(text, "text"), hide)).split())
+    """A text of the endpoint's in one line, without its key, its address, and whatever looks like a key.
+
+    Of a long one the beginning.
+    """
+    return " ".join(_KEYS.sub(HIDDEN, redact(mend_text(_beginning(text, hide), "text"), hide)).split())
+
+
+def _beginning(text: str, hide: Sequence[str]) -> str:
+    """The beginning of a text, where no half of a key or an address is at its end."""
+    return text if len(text) <= READ_CHARACTERS else redact(text, hide)[:READ_CHARACTERS]
 
 
 def protocol_error(what: str) -> ApiError:

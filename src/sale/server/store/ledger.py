@@ -209,9 +209,9 @@ def _sums(connection: Connection, columns: Sequence[Column[str]], since: datetim
 
 def _archived(connection: Connection, since: datetime | None, by: Grouping) -> Iterable[Sums]:
     """The sums of archived lines; what reads them is loaded only where there are some."""
-    asked = select(archives.c.place, archives.c.requests)
+    asked = select(archives.c.place, archives.c.digest)
     asked = asked if since is None else asked.where(archives.c.last_at >= since)
-    places = {row.place: row.requests for row in connection.execute(asked)}
+    places = {row.place: row.digest for row in connection.execute(asked)}
     if not places:
         return ()
     try:

@@ -1,21 +1,24 @@
 """Database store of responses, to be shown again, and for later requests that go on by `previous_response_id`.
 
 A response's document holds what it adds to the one it goes on from. All responses of one conversation are forgotten
-together, the conversation that has rested longest first, once all of them have more bytes than are kept.
+together once all of them have more bytes than are kept: of the key that has most of these, the conversation that has
+rested longest. So no key makes another one lose more than it has itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select
 
+from sale.errors import InputError
 from sale.server.periodic_task import PeriodicTask
 from sale.server.store.database import StoreDatabase
 from sale.server.store.schema import responses
@@ -27,11 +30,15 @@ KEPT_BYTES: Final = 256 * 1024 * 1024
 """Of all responses, compressed."""
 WAITING_BYTES: Final = 16 * 1024 * 1024
 """Of those that wait to be written. Who makes them more waits, too."""
+OPENED_BYTES: Final = 128 * 1024 * 1024
+"""Of one conversation that is gone on with, no longer compressed: a short request is to read no more."""
+OPENED_ROWS: Final = 8
+"""Responses that are read at one time."""
 LATEST_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 0.02
 """Soon, so that the next turn may come to another process."""
-TOTAL: Final = select(func.sum(responses.c.bytes))
-"""The bytes of all: an index has them, so that no document is read."""
+HELD: Final = select(responses.c.key_id, func.sum(responses.c.bytes)).group_by(responses.c.key_id)
+"""The bytes of each key: an index has them, so that no document is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,12 +84,12 @@ class ResponseHistory:
             previous: The response it goes on from.
             document: Its own, with what it adds to that.
         """
-        before = await self._found(previous, key_id) if previous is not None else []
+        root = await self._root(previous, key_id) if previous is not None else None
         response = StoredResponse(
             key_id=key_id or "",
             id=response_id,
             previous=previous,
-            root=before[0].root if before else response_id,
+            root=root or response_id,
             document=zlib.compress(orjson.dumps(document), 1),
             seen=datetime.now(UTC),
         )
@@ -108,22 +115,22 @@ class ResponseHistory:
         return None if found is None else _opened(found)
 
     async def chain(self, response_id: str, key_id: str | None) -> list[Json] | None:
-        """The documents of the conversation up to a response; `None` where the key has none of that id.
+        """The documents of the conversation up to a response, without the responses as they were shown.
 
-        `None`, too, where one of them has been deleted.
+        `None` where the key has none of that id, or where one of them has been deleted.
 
         Raises:
+            InputError: They have too many bytes together.
             StoreError: The database cannot be read.
         """
-        known = {one.id: one for one in await self._found(response_id, key_id)}
-        found: list[Json] = []
+        owner = key_id or ""
+        # As they are before the database is read: what is written meanwhile is in one of the two.
+        waiting: list[bytes] = []
         at: str | None = response_id
-        while at is not None:
-            if at not in known:
-                return None
-            found.append(_opened(known[at].document))
-            at = known[at].previous
-        return found[::-1]
+        while at is not None and (one := self._waiting.get((owner, at))) is not None:
+            waiting.append(one.document)
+            at = one.previous
+        return await self._database.read(lambda connection: _read_chain(connection, owner, waiting, at))
 
     async def delete(self, response_id: str, key_id: str | None) -> bool:
         """Delete a response; True where the key had one of that id. What goes on from it can no longer be gone on with.
@@ -151,17 +158,13 @@ class ResponseHistory:
         async with self._writing:  # a write under way may have some of them
             pass
 
-    async def _found(self, response_id: str, key_id: str | None) -> list[StoredResponse]:
-        """The responses of a response's conversation; none where it is not known."""
+    async def _root(self, response_id: str, key_id: str | None) -> str | None:
+        """The first response of a response's conversation; `None` where it is not known."""
         owner = key_id or ""
-        # As it is before the database is read: what is written meanwhile is in one of the two.
-        unwritten = [one for one in self._waiting.values() if one.key_id == owner]
-        waiting = next((one for one in unwritten if one.id == response_id), None)
-        stored = await self._database.read(
-            lambda connection: _conversation(connection, owner, response_id, waiting.root if waiting else None)
-        )
-        root = waiting.root if waiting else stored[0].root if stored else None
-        return [*stored, *(one for one in unwritten if one.root == root)]
+        if (waiting := self._waiting.get((owner, response_id))) is not None:
+            return waiting.root
+        asked = select(responses.c.root).where(responses.c.key_id == owner, responses.c.id == response_id)
+        return await self._database.read(lambda connection: connection.execute(asked).scalar())
 
     async def _write(self) -> None:
         """Write what waits, to the end even if the caller leaves: what is written again may have been deleted since."""
@@ -182,32 +185,79 @@ def _opened(document: bytes) -> Json:
     return orjson.loads(zlib.decompress(document))
 
 
-def _conversation(connection: Connection, owner: str, response_id: str, root: str | None) -> list[StoredResponse]:
-    table = responses.c
-    if root is None:
-        asked = select(table.root).where(table.key_id == owner, table.id == response_id)
-        root = connection.execute(asked).scalar()
-    if root is None:
-        return []
-    rows = connection.execute(select(responses).where(table.key_id == owner, table.root == root)).mappings()
-    return [StoredResponse(**{name: row[name] for name in StoredResponse.__dataclass_fields__}) for row in rows]
+def _opened_within(document: bytes, left: int) -> tuple[Json, int]:
+    """A document without the response as it was shown, and how many more bytes may be opened."""
+    text = zlib.decompressobj().decompress(document, left + 1)
+    if len(text) > left:
+        raise InputError(
+            f"the conversation of this response has more than {OPENED_BYTES:,} bytes", hint="Begin a new one."
+        )
+    value: Json = orjson.loads(text)
+    value.pop("response", None)
+    return value, left - len(text)
+
+
+def _read_chain(connection: Connection, owner: str, waiting: Sequence[bytes], at: str | None) -> list[Json] | None:
+    """The documents up to a response, the first one first.
+
+    Args:
+        connection: To the database.
+        owner: The key.
+        waiting: Documents that are not written yet, the latest one first.
+        at: The response from which on they are in the database.
+    """
+    found: list[Json] = []
+    left = OPENED_BYTES
+    for document in waiting:
+        value, left = _opened_within(document, left)
+        found.append(value)
+    stored: dict[str, tuple[str | None, Json]] = {}
+    if at is not None:  # others of the conversation, which go on from the same ones, are not looked at
+        table = responses.c
+        chain = select(table.id, table.previous).where(table.key_id == owner, table.id == at).cte(recursive=True)
+        chain = chain.union(select(table.id, table.previous).where(table.key_id == owner, table.id == chain.c.previous))
+        asked = select(table.id, table.previous, table.document).join(chain, table.id == chain.c.id)
+        asked = asked.where(table.key_id == owner).execution_options(yield_per=OPENED_ROWS)
+        with connection.execute(asked) as rows:
+            for row in rows:
+                value, left = _opened_within(row.document, left)
+                stored[row.id] = row.previous, value
+    while at is not None:
+        if at not in stored:
+            return None
+        at, value = stored.pop(at)
+        found.append(value)
+    return found[::-1]
 
 
 def _put(connection: Connection, batch: Sequence[StoredResponse], kept_bytes: int) -> None:
-    """Insert responses, and forget the conversations that have rested longest while all are too large."""
-    table = responses.c
+    """Insert responses, and forget conversations of the keys that have most while all are too large."""
     fields = StoredResponse.__dataclass_fields__
     add(
         connection,
         responses,
         [{name: getattr(one, name) for name in fields} | {"bytes": len(one.document)} for one in batch],
     )
-    for one in batch:
-        own = (table.key_id == one.key_id, table.root == one.root)
-        connection.execute(update(responses).where(*own).values(seen=one.seen))
-    total = connection.execute(TOTAL).scalar() or 0
+    held = [(-int(size), owner) for owner, size in connection.execute(HELD).all()]
+    total = -sum(size for size, _ in held)
+    if total <= kept_bytes:
+        return
+    heapq.heapify(held)
+    table = responses.c
+    oldest: dict[str, Iterator[tuple[str, int]]] = {}
     while total > kept_bytes:
-        oldest = connection.execute(select(table.key_id, table.root).order_by(table.seen).limit(1)).one()
-        own = (table.key_id == oldest[0], table.root == oldest[1])
-        total -= connection.execute(select(func.sum(table.bytes)).where(*own)).scalar() or 0
-        connection.execute(delete(responses).where(*own))
+        size, owner = held[0]
+        if owner not in oldest:
+            oldest[owner] = iter(_list_conversations(connection, owner))
+        root, freed = next(oldest[owner])
+        connection.execute(delete(responses).where(table.key_id == owner, table.root == root))
+        heapq.heapreplace(held, (size + freed, owner))
+        total -= freed
+
+
+def _list_conversations(connection: Connection, owner: str) -> list[tuple[str, int]]:
+    """The conversations of a key and their bytes, the one first that has rested longest."""
+    table = responses.c
+    asked = select(table.root, func.sum(table.bytes)).where(table.key_id == owner).group_by(table.root)
+    rows = connection.execute(asked.order_by(func.max(table.seen), table.root)).all()
+    return [(root, int(size)) for root, size in rows]

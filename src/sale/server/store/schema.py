@@ -195,10 +195,8 @@ responses = Table(
     Column("root", ExactText, nullable=False),  # the conversation's first
     Column("document", LargeBinary, nullable=False),  # what it adds to the one before; JSON, compressed
     Column("bytes", BigInteger, nullable=False),
-    Column("seen", UtcTime, nullable=False),  # of the conversation
-    Index("ix_server_responses_root", "key_id", "root"),
-    Index("ix_server_responses_seen", "seen"),
-    Index("ix_server_responses_bytes", "bytes"),  # to add them up without reading what they hold
+    Column("seen", UtcTime, nullable=False),
+    Index("ix_server_responses_held", "key_id", "root", "seen", "bytes"),  # to add up without reading what they hold
 )
 
 beginnings = Table(
@@ -235,7 +233,7 @@ SCHEMA = Schema(
     key="server",
     name="the server's store",
     metadata=metadata,
-    head="0009",
+    head="0010",
     revisions=Path(__file__).with_name("revisions"),
     file_setting="server.database in sale.toml",
     url_setting="server.database",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -11,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from sale.errors import SaleError
 from sale.server.gateway.chat import MEGABYTE
-from sale.server.gateway.chat_request import REQUIRE_FIELD, ChatRequest, read_request, read_requirements
+from sale.server.gateway.chat_request import REQUIRE_FIELD, ChatRequest, read_requirements, read_translated
 from sale.server.gateway.error_forms import error_response, new_request_id
 from sale.server.gateway.errors import ApiError, as_api_error, unknown_model
 from sale.server.gateway.exchange import Exchange, document
@@ -20,7 +21,6 @@ from sale.server.gateway.messages.to_chat import to_chat
 from sale.server.gateway.messages.wire import MessagesRequest, read_conversation, read_messages_request
 from sale.server.gateway.sink import Sink
 from sale.server.gateway.state import GatewayState
-from sale.server.gateway.token_estimate import weigh
 from sale.server.store.types import Holder
 
 Json = dict[str, Any]
@@ -38,26 +38,37 @@ PROBE_TOKENS: Final = 1
 """Answers so short are asked for to see whether a key works."""
 
 
-async def read_messages(exchange: Exchange, body: Json, size: int, _: Holder) -> tuple[ChatRequest, Sink]:
-    """A request of the Messages API as chat completions, and who translates the answer back.
+class MessagesReader:
+    """Reads requests of the Messages API."""
 
-    Raises:
-        ApiError: It is wrong, or asks for what cannot be translated.
-    """
-    check_version(exchange)
-    request = read_messages_request(body)
-    chat = to_chat(request)
-    asked = read_request(chat.body, size)
-    named, claude_code = session_of(exchange, request)
-    asked = replace(
-        asked,
-        optional=chat.optional,
-        lost=frozenset(chat.lost),
-        session=named,
-        require=read_requirements((request.metadata or {}).get(REQUIRE_FIELD), f"metadata.{REQUIRE_FIELD}"),
-        aside=is_aside(request, claude_code=claude_code),
-    )
-    return asked, MessageSink(exchange, request, asked.weight.as_a_rule)
+    def __init__(self, most: Callable[[], int]) -> None:
+        """Nothing is read.
+
+        Args:
+            most: The bytes a request may have as it is sent on.
+        """
+        self._most = most
+
+    async def read(self, exchange: Exchange, body: Json, _: int, __: Holder) -> tuple[ChatRequest, Sink]:
+        """A request of the Messages API as chat completions, and who translates the answer back.
+
+        Raises:
+            ApiError: It is wrong, is too large, or asks for what cannot be translated.
+        """
+        check_version(exchange)
+        request = read_messages_request(body)
+        chat = to_chat(request)
+        asked = read_translated(chat.body, self._most())
+        named, claude_code = session_of(exchange, request)
+        asked = replace(
+            asked,
+            optional=chat.optional,
+            lost=frozenset(chat.lost),
+            session=named,
+            require=read_requirements((request.metadata or {}).get(REQUIRE_FIELD), f"metadata.{REQUIRE_FIELD}"),
+            aside=is_aside(request, claude_code=claude_code),
+        )
+        return asked, MessageSink(exchange, request, asked.weight.as_a_rule)
 
 
 def check_version(exchange: Exchange) -> None:
@@ -128,14 +139,15 @@ class CountTokensEndpoint:
         exchange = Exchange(scope, receive, send)
         try:
             holder = await self._state.store.admit(exchange.secret)
-            raw = await exchange.body(self._state.settings.body_mb * MEGABYTE)
+            most = self._state.settings.body_mb * MEGABYTE
+            raw = await exchange.body(most)
             check_version(exchange)
             request = read_conversation(document(raw))
             names = self._state.handle.list_models(holder.agents)
             if request.model not in names:
                 raise unknown_model(request.model, names)
             chat = to_chat(request).body
-            count = weigh(chat, chat["messages"], len(raw)).as_a_rule
+            count = read_translated(chat, most).weight.as_a_rule
         except SaleError as error:
             told = as_api_error(error)
             if not exchange.left:

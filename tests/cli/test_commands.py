@@ -223,6 +223,12 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
     assert "sk-canary" not in text
     hosted = [agent for agent in config.load(tmp_path / "sale.toml").agents if agent.api_key_env == "OPENAI_API_KEY"]
     assert [agent.effort for agent in hosted] == ["minimal"] * 3  # else thoughts leave nothing of bids and ballots
+    assert all(agent.judge for agent in hosted)
+    written = config.load(tmp_path / "sale.toml")
+    local = [agent for agent in written.agents if agent.local is not None]
+    # As was measured of the small models: they judge badly, and their plans hurt their work.
+    assert [(one.judge, one.follow_strategy, one.answer_tokens) for one in local] == [(False, False, 512)] * 3
+    assert (written.auction.attempts, written.auction.judge_seconds, written.auction.caps.seconds) == (3, 120, 300)
     again = shell("init")
     assert again.code == 2
     assert "--force" in again.err

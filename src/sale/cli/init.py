@@ -23,6 +23,18 @@ ANSWER_SECONDS = 1.0
 # What stands for the computing of a model nobody bills for; the embedded pool's rate.
 DOLLARS_PER_BILLION = 0.06
 MAX_OLLAMA = 4
+MANUAL = "docs/configuration.md"
+_SMALL_AGENT = """follow_strategy = false  # measured: plans of models this small hurt their work
+judge = false            # and their scores tell little of who will succeed"""
+_SMALL_RULES = """# As the pool of the small models alone has them, but for `strategy_tokens`: the other agents need room to plan.
+[auction]
+attempts = 3
+judge_seconds = 120
+
+[auction.caps]
+seconds = 300
+"""
+"""Rules of a pool that has the small models among others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,8 @@ def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool
     if len(found["local"]) == len(sections):
         text = config.shipped_text()  # nobody else bids: the pool with the rules that were measured to suit it
     else:
-        text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
+        rules = [_SMALL_RULES] if found["local"] else []
+        text = f"# Written by `sale init`. {MANUAL} explains every key.\n\n" + "\n".join([*sections, *rules])
     config.parse(text, origin=str(target))
     write_text(target, text)
     if target != STANDARD:
@@ -115,7 +128,11 @@ def _local() -> list[str]:
     if find_spec("xllamacpp") is None:
         return []
     return [
-        _agent(agent.name, f'local = "{agent.local}"', f"price = {agent.price.input:g}")
+        _agent(
+            agent.name,
+            f'local = "{agent.local}"',
+            f"price = {agent.price.input:g}\nanswer_tokens = {agent.answer_tokens}\n{_SMALL_AGENT}",
+        )
         for agent in config.parse(config.shipped_text()).agents
         if agent.price is not None
     ]

@@ -208,8 +208,28 @@ def test_doctor_says_what_is_missing_and_what_it_costs(tmp_path: Path, endpoint:
     assert [one["reachable"] for one in checkups] == [True, True, True, False]
     assert [one["logprobs"] for one in checkups] == [True, False, True, False]
     assert [one["json_schema"] for one in checkups] == [True, True, False, False]
+    assert [one["plan"] for one in checkups] == [True, True, True, None]
+    assert [one["ballot"] for one in checkups] == [True, True, False, None]
     assert "entropy" in checkups[1]["lacks"][0]["costs"]
-    assert "entropy" in Shell(tmp_path)("doctor").out
+    said = " ".join(Shell(tmp_path)("doctor").out.split())
+    assert "entropy" in said
+    assert "judge = false in its table keeps it off the jury" in said
+    assert "On the jury: agent-1, agent-2, agent-3, agent-4." in said
+
+
+def test_doctor_says_that_agents_which_write_no_plan_cannot_bid(tmp_path: Path) -> None:
+    jurors = '[[jurors]]\nname = "fair"\nkind = "question"\nagent = "agent-1"\n'
+    with Endpoint(say=lambda ask: "42") as endpoint:
+        (tmp_path / "sale.toml").write_text(settings(endpoint, "good@a", "good@b") + jurors, encoding="utf-8")
+        done = Shell(tmp_path)("doctor")
+        quick = Shell(tmp_path)("doctor", "--quick", "--json")
+    said = " ".join(done.out.split())
+    assert done.code == 1
+    assert "no plan of a small task: the strategy has no steps; it wrote: 42" in said
+    assert "No agent can bid" in said
+    assert "On the jury: fair; with [[jurors]] an agent judges only where its table has judge = true." in said
+    assert quick.code == 0
+    assert [one["plan"] for one in json.loads(quick.out)["doctor"]] == [None, None]
 
 
 def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) -> None:

@@ -104,6 +104,15 @@ def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> St
     )
 
 
+def reply_fault(reply: Reply, rules: AuctionRules) -> str | None:
+    """Return the reason for refusing a reply as a plan, or `None`; it is read as a bid is."""
+    try:
+        _read("", reply, rules, refined=False)
+    except BadReplyError as error:
+        return error.message
+    return None
+
+
 def plan_fault(text: str) -> str | None:
     """Return the reason for refusing a text as a plan, or `None`: a plan needs a step, and must not be mostly code."""
     if not text:

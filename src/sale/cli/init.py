@@ -25,8 +25,8 @@ DOLLARS_PER_BILLION = 0.06
 MAX_OLLAMA = 4
 MANUAL = "docs/configuration.md"
 _SMALL_AGENT = """follow_strategy = false  # measured: plans of models this small hurt their work
-judge = false            # and their scores tell little of who will succeed"""
-_SMALL_RULES = """# As the pool of the small models alone has them, but for `strategy_tokens`: the other agents need room to plan.
+judge = false            # too small to judge the plans of larger ones"""
+_SMALL_RULES = """# As the pool of the small models alone has them, but with room for plans of the others.
 [auction]
 attempts = 3
 judge_seconds = 120

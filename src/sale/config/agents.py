@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -201,7 +202,11 @@ class AgentSettings(Section):
     @field_validator("price", mode="before")
     @classmethod
     def _one_number(cls, value: object) -> object:
-        return {"input": value, "output": value, "blended": value} if isinstance(value, int | float) else value
+        if value is None or isinstance(value, Mapping | PriceSettings):
+            return cast("object", value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ValueError("must be a number, 0 or more, or { input = …, output = … }")
+        return {"input": value, "output": value, "blended": value}
 
     @property
     def has_model(self) -> bool:

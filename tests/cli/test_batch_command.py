@@ -106,7 +106,7 @@ def test_lines_that_are_not_tasks_are_all_named_before_anything_is_spent(tmp_pat
     assert "line 5: the line: Invalid JSON" in said
     assert "line 6: the id 't1' is that of line 2" in said
     assert "line 7: the text is empty" in said
-    assert "Correct or remove these lines. Nothing was done or spent." in said
+    assert "Correct or remove these lines; nothing was done or spent." in said
     assert served.requests() == []
     assert not (tmp_path / "out.jsonl").exists()
 

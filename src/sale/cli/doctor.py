@@ -127,7 +127,8 @@ async def _examine(
 def _table(checkups: list[Checkup]) -> Table:
     figures = ("$/Mt", "seconds", "cost")
     found = ("there", "log-\nprobs", "schema", "plan", "ballot")
-    table = make_table("agent", "$/Mt", *found, "seconds", "cost", right=figures)
+    spare = ("cost", "seconds", "$/Mt")
+    table = make_table("agent", "$/Mt", *found, "seconds", "cost", right=figures, whole=("agent",), spare=spare)
     for one in checkups:
         table.add_row(
             one.agent,

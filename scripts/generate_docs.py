@@ -76,6 +76,8 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[server.embeddings]", config.EmbeddingSettings, "An endpoint for `/v1/embeddings`."),
 )
 
+DEPENDENT = {(config.AgentSettings, "judge"): "`true`; `false` where there is `[[jurors]]`"}
+"""Defaults that hang on other tables."""
 CONFIGURATION = """# Configuration
 
 `sale.toml` says everything; the first of these that exists is read, and files are not merged: `--config FILE`,
@@ -164,6 +166,8 @@ def _keys(kind: type) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _default(kind: type, name: str) -> str:
+    if (kind, name) in DEPENDENT:
+        return DEPENDENT[kind, name]
     if issubclass(kind, BaseModel):
         value = kind.model_fields[name].get_default(call_default_factory=True)
     else:

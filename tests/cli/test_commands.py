@@ -56,6 +56,35 @@ def shell(tmp_path: Path, endpoint: Endpoint) -> Shell:
     return Shell(tmp_path)
 
 
+def test_an_answer_that_nothing_checks_is_called_so(shell: Shell) -> None:
+    done = shell("run", "Say hello.")
+    assert "Outcome  not checked" in done.out
+    assert "nobody" not in done.out
+    outcome = json.loads(shell("run", "Say hello.", "--json").out)["result"]["outcome"]
+    assert (outcome["verdict"], outcome["judged_by"]) == ("unknown", "nobody")
+
+
+def test_a_program_without_log_probabilities_is_not_called_an_endpoint(tmp_path: Path) -> None:
+    agent = '[[agents]]\nname = "p"\ncommand = ["/bin/echo", "done"]\nprice = 1.0\n'
+    text = f'{agent}plan = "1. Do it."\nprice_per_task = 0.001\n'
+    (tmp_path / "sale.toml").write_text(text, encoding="utf-8")
+    done = Shell(tmp_path)("bid", "Say hello.")
+    assert "its plan came without log-probabilities" in " ".join(done.out.split())
+    assert "endpoint" not in done.out
+
+
+def test_a_key_that_no_agent_satisfies_is_warned_of(shell: Shell) -> None:
+    done = shell("keys", "create", "x", "--require", "region=eu")
+    assert done.code == 0
+    said = " ".join(done.err.split())
+    assert "no agent of sale.toml has region=eu: requests with this key are refused until one has" in said
+    assert "no agent" not in shell("keys", "create", "y").err
+    text = (shell.folder / "sale.toml").read_text(encoding="utf-8")
+    labelled = text.replace("price = 0.1", 'price = 0.1\nlabels = { region = "eu" }', 1)
+    (shell.folder / "sale.toml").write_text(labelled, encoding="utf-8")
+    assert "no agent" not in shell("keys", "create", "z", "--require", "region=eu").err
+
+
 def test_run_shows_board_answer_outcome_and_money(shell: Shell) -> None:
     done = shell("run", "Say hello.", "--expect", "something else")
     assert done.code == 0, done.err

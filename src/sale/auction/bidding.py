@@ -92,7 +92,7 @@ def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> St
     if fault is not None:
         raise BadReplyError(fault, where=agent)
     entropy = strategy_entropy(reply.logprobs) if reply.logprobs else None
-    unknown = "the endpoint gives no log-probabilities" if not reply.logprobs else "its log-probabilities are unusable"
+    unknown = "its plan came without log-probabilities" if not reply.logprobs else "its log-probabilities are unusable"
     return Strategy(
         agent=agent,
         text=text,

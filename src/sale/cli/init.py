@@ -23,7 +23,7 @@ ANSWER_SECONDS = 1.0
 # What stands for the computing of a model nobody bills for; the embedded pool's rate.
 DOLLARS_PER_BILLION = 0.06
 MAX_OLLAMA = 4
-MANUAL = "docs/configuration.md"
+_HEADING = '# Written by `sale init`. The page "Configuration" of the documentation explains every key.\n\n'
 _SMALL_AGENT = """follow_strategy = false  # measured: plans of models this small hurt their work
 judge = false            # too small to judge the plans of larger ones"""
 _SMALL_RULES = """# As the pool of the small models alone has them, but with room for plans of the others.
@@ -84,7 +84,7 @@ def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool
         text = config.shipped_text()  # nobody else bids: the pool with the rules that were measured to suit it
     else:
         rules = [_SMALL_RULES] if found["local"] else []
-        text = f"# Written by `sale init`. {MANUAL} explains every key.\n\n" + "\n".join([*sections, *rules])
+        text = _HEADING + "\n".join([*sections, *rules])
     config.parse(text, origin=str(target))
     write_text(target, text)
     if target != STANDARD:

@@ -133,7 +133,7 @@ class AgentSettings(Section):
     follow_strategy: bool = True
     """With `true`, it is shown its winning strategy while it works."""
     judge: bool = True
-    """With `true`, it sits on the jury."""
+    """With `true`, it sits on the jury. Where there is a table `[[jurors]]`, an agent that does not say so does not."""
     logprobs: Annotated[int, Field(ge=0, le=20, strict=True)] = 20
     """Number of alternatives per token to ask for; 0 where the endpoint offers none (entropy is then left out)."""
     json_schema: bool = True

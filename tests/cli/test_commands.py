@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sale import config
+from sale.models.prices import listed_price
 from sale.shipped import knowledge_of
 from tests.support.command import Done, run_sale
 from tests.support.endpoint import Endpoint
@@ -281,6 +282,35 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
     again = shell("init")
     assert again.code == 2
     assert "--force" in again.err
+
+
+KEYS = ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "DEEPSEEK", "GROQ", "OPENROUTER")
+
+
+def test_init_uses_every_key_or_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sale.cli.init.find_spec", lambda name: None if name == "google.genai" else object())
+    done = Shell(tmp_path)(
+        "init", "--ollama", "http://127.0.0.1:9", env={f"{name}_API_KEY": "sk-canary-4711" for name in KEYS}
+    )
+    assert done.code == 0, done.err
+    assert "GEMINI_API_KEY is set, and not used: pip install 'sale[google]'" in " ".join(done.err.split())
+    agents = config.load(tmp_path / "sale.toml").agents
+    assert {one.api_key_env for one in agents} == {None, *(f"{name}_API_KEY" for name in KEYS if name != "GEMINI")}
+    assert {one.provider for one in agents} == {None, "anthropic"}
+    for one in agents:
+        if one.price is None:
+            listed_price(one.name, one.model or "", one.endpoint or "", provider=one.provider or "")
+
+
+def test_init_reaches_gemini_by_its_own_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sale.cli.init.find_spec", lambda name: object() if name == "google.genai" else None)
+    env = {"GEMINI_API_KEY": "sk-canary-4711"}
+    assert Shell(tmp_path)("init", "--ollama", "http://127.0.0.1:9", env=env).code == 0
+    agents = config.load(tmp_path / "sale.toml").agents
+    assert [(one.provider, one.model, one.effort) for one in agents] == [
+        ("google", "gemini-2.5-flash-lite", "none"),
+        ("google", "gemini-2.5-flash", "none"),
+    ]
 
 
 def test_init_writes_to_standard_output_what_settings_can_be_read_from(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[server.embeddings]", config.EmbeddingSettings, "An endpoint for `/v1/embeddings`."),
 )
 
-DEPENDENT = {(config.AgentSettings, "judge"): "`true`; `false` where there is `[[jurors]]`"}
+DEPENDENT = {"AgentSettings.judge": "`true`; `false` where there is `[[jurors]]`"}
 """Defaults that hang on other tables."""
 CONFIGURATION = """# Configuration
 
@@ -166,8 +166,8 @@ def _keys(kind: type) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _default(kind: type, name: str) -> str:
-    if (kind, name) in DEPENDENT:
-        return DEPENDENT[kind, name]
+    if (said := DEPENDENT.get(f"{kind.__name__}.{name}")) is not None:
+        return said
     if issubclass(kind, BaseModel):
         value = kind.model_fields[name].get_default(call_default_factory=True)
     else:

@@ -287,8 +287,15 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
 KEYS = ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "DEEPSEEK", "GROQ", "OPENROUTER")
 
 
+def _have_only(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    def find(name: str) -> object:
+        return object() if name in modules else None
+
+    monkeypatch.setattr("sale.cli.init.find_spec", find)
+
+
 def test_init_uses_every_key_or_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sale.cli.init.find_spec", lambda name: None if name == "google.genai" else object())
+    _have_only(monkeypatch, "xllamacpp", "anthropic")
     done = Shell(tmp_path)(
         "init", "--ollama", "http://127.0.0.1:9", env={f"{name}_API_KEY": "sk-canary-4711" for name in KEYS}
     )
@@ -303,7 +310,7 @@ def test_init_uses_every_key_or_says_what_it_lacks(tmp_path: Path, monkeypatch: 
 
 
 def test_init_reaches_gemini_by_its_own_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sale.cli.init.find_spec", lambda name: object() if name == "google.genai" else None)
+    _have_only(monkeypatch, "google.genai")
     env = {"GEMINI_API_KEY": "sk-canary-4711"}
     assert Shell(tmp_path)("init", "--ollama", "http://127.0.0.1:9", env=env).code == 0
     agents = config.load(tmp_path / "sale.toml").agents

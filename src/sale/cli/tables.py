@@ -101,7 +101,7 @@ class FittedTable(Table):
         for number, row in enumerate(self.rows):
             table.add_row(*(column[number] for column in cells), style=row.style, end_section=row.end_section)
         if left_out:
-            table.caption = f"Left out: {', '.join(left_out)}. A wider terminal shows them, and --json."
+            table.caption = f"Left out: {', '.join(left_out)}. A wider terminal shows all, and so does --json."
             table.caption_justify = "left"
         return table
 

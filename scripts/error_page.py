@@ -65,7 +65,7 @@ CURES: Mapping[str, str] = {
     "auction.cap": (
         "Use fewer agents, the panel jury, a `shortlist` or a shorter task, or raise the cap under `[auction.caps]`."
     ),
-    "auction.no_bids": "`sale doctor` checks every agent. The message says why each one dropped out.",
+    "auction.no_bids": "`sale doctor` asks every agent for a plan. The message says why each one dropped out.",
     "execution": "Read the message; the trace of the work is shown by `sale memory show`.",
     "execution.sandbox": (
         "Install `bubblewrap`, which runs code of models apart from your files. See [security](security.md)."

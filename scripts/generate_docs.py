@@ -76,6 +76,8 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("[server.embeddings]", config.EmbeddingSettings, "An endpoint for `/v1/embeddings`."),
 )
 
+DEPENDENT = {"AgentSettings.judge": "`true`; `false` where there is `[[jurors]]`"}
+"""Defaults that hang on other tables."""
 CONFIGURATION = """# Configuration
 
 `sale.toml` says everything; the first of these that exists is read, and files are not merged: `--config FILE`,
@@ -166,6 +168,8 @@ def _keys(kind: type) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _default(kind: type, name: str) -> str:
+    if (said := DEPENDENT.get(f"{kind.__name__}.{name}")) is not None:
+        return said
     if issubclass(kind, BaseModel):
         value = kind.model_fields[name].get_default(call_default_factory=True)
     else:

@@ -274,14 +274,14 @@ class TestAgents:
             ('name = "a"\nfunction = "m:f"\nprice = 1\nbudget = { calls = 2 }', "budget cannot be said of a function"),
             ('name = "a b"\nlocal = "x"\nprice = 1', "agents.1.name: "),
             ('name = ""\nlocal = "x"\nprice = 1', "agents.1.name: "),
-            ('local = "x"\nprice = 1', "agents.1.name: Field required"),
+            ('local = "x"\nprice = 1', "agents.1.name is missing"),
         ],
     )
     def test_what_does_not_go_together(self, text: str, message: str) -> None:
         assert message in fault("[[agents]]\n" + text)
 
     def test_the_pool_has_somebody_and_everybody_a_name_of_their_own(self) -> None:
-        assert "agents: Field required" in fault("")
+        assert "agents is missing: write [[agents]]" in fault("")
         assert "the pool is empty" in fault("agents = []")
         assert "agents share a name: a" in fault((AGENT + "price = 1\n") * 2)
 

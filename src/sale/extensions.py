@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from sale.errors import ConfigError, SaleError
+from sale.wording import FAULT_WORDS
 
 T = TypeVar("T")
 Group = Literal["agents", "tools", "jurors", "objectives", "routers", "providers", "verifiers", "models"]
@@ -43,18 +44,8 @@ NOUNS: Mapping[Group, str] = {
 PYDANTIC_AI = (
     *("alibaba", "anthropic", "azure", "azure-responses", "bedrock", "cerebras", "cohere", "deepseek", "fireworks"),
     *("github", "google", "google-cloud", "groq", "heroku", "huggingface", "litellm", "meta", "mistral"),
-    *(
-        "moonshotai",
-        "nebius",
-        "ollama",
-        "openai",
-        "openai-chat",
-        "openai-responses",
-        "openrouter",
-        "ovhcloud",
-        "sambanova",
-    ),
-    *("snowflake", "together", "vercel", "vllm", "xai", "zai"),
+    *("moonshotai", "nebius", "ollama", "openai", "openai-chat", "openai-responses", "openrouter", "ovhcloud"),
+    *("sambanova", "snowflake", "together", "vercel", "vllm", "xai", "zai"),
 )
 """Providers of models that are reached through Pydantic AI, as they are called there."""
 BUILT_IN: Mapping[Group, Mapping[str, str]] = {
@@ -298,7 +289,9 @@ def fault_text(fault: ErrorDetails, keys: Collection[str], whole: str = "the fil
     if fault["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
         if any(step.endswith("_env") for step in steps):  # most likely the key itself, which must not end up in a log
             return f"{where}: must be the name of an environment variable, not the key"
-        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "missing":
+            return f"{where} is missing"
+        message = FAULT_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         if fault["type"] == "string_pattern_mismatch":
             message = FORMS.get(fault.get("ctx", {}).get("pattern", ""), message)
         value: object = fault["input"]

@@ -247,7 +247,7 @@ class TestDeterminism:
     async def test_unknown_entropy_is_noted_on_the_bid(self) -> None:
         held = await hold([contractor("a")])
         assert held.auction.winner.notes == (
-            "entropy unknown (the endpoint gives no log-probabilities): left out, "
+            "entropy unknown (its plan came without log-probabilities): left out, "
             "and the jury counts 1.11 times as much",
         )
 

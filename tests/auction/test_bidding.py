@@ -43,7 +43,7 @@ class TestStrategy:
             text=PLAN,
             tokens=17,
             entropy=None,
-            entropy_note="the endpoint gives no log-probabilities",
+            entropy_note="its plan came without log-probabilities",
             refined=False,
             truncated=False,
         )

@@ -100,11 +100,13 @@ def test_lines_that_are_not_tasks_are_all_named_before_anything_is_spent(tmp_pat
     done = batch(tmp_path)
     assert done.code == 2
     said = " ".join(done.err.split())
-    assert "line 4: text: Field required" in said
+    assert "line 4: text is missing" in said
+    assert "A line has id and text" in said
+    assert "docs/tasks.md" in said
     assert "line 5: the line: Invalid JSON" in said
     assert "line 6: the id 't1' is that of line 2" in said
     assert "line 7: the text is empty" in said
-    assert "Correct or remove these lines. Nothing was done or spent." in said
+    assert "Correct or remove these lines; nothing was done or spent." in said
     assert served.requests() == []
     assert not (tmp_path / "out.jsonl").exists()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sale import config
+from sale.models.prices import listed_price
 from sale.shipped import knowledge_of
 from tests.support.command import Done, run_sale
 from tests.support.endpoint import Endpoint
@@ -54,6 +55,35 @@ def settings(endpoint: Endpoint, *models: str, more: str = COMMON) -> str:
 def shell(tmp_path: Path, endpoint: Endpoint) -> Shell:
     (tmp_path / "sale.toml").write_text(settings(endpoint, "good@a", "good@b", "good@c"), encoding="utf-8")
     return Shell(tmp_path)
+
+
+def test_an_answer_that_nothing_checks_is_called_so(shell: Shell) -> None:
+    done = shell("run", "Say hello.")
+    assert "Outcome  not checked" in done.out
+    assert "nobody" not in done.out
+    outcome = json.loads(shell("run", "Say hello.", "--json").out)["result"]["outcome"]
+    assert (outcome["verdict"], outcome["judged_by"]) == ("unknown", "nobody")
+
+
+def test_a_program_without_log_probabilities_is_not_called_an_endpoint(tmp_path: Path) -> None:
+    agent = '[[agents]]\nname = "p"\ncommand = ["/bin/echo", "done"]\nprice = 1.0\n'
+    text = f'{agent}plan = "1. Do it."\nprice_per_task = 0.001\n'
+    (tmp_path / "sale.toml").write_text(text, encoding="utf-8")
+    done = Shell(tmp_path)("bid", "Say hello.")
+    assert "its plan came without log-probabilities" in " ".join(done.out.split())
+    assert "endpoint" not in done.out
+
+
+def test_a_key_that_no_agent_satisfies_is_warned_of(shell: Shell) -> None:
+    done = shell("keys", "create", "x", "--require", "region=eu")
+    assert done.code == 0
+    said = " ".join(done.err.split())
+    assert "no agent of sale.toml has region=eu: requests with this key are refused until one has" in said
+    assert "no agent" not in shell("keys", "create", "y").err
+    text = (shell.folder / "sale.toml").read_text(encoding="utf-8")
+    labelled = text.replace("price = 0.1", 'price = 0.1\nlabels = { region = "eu" }', 1)
+    (shell.folder / "sale.toml").write_text(labelled, encoding="utf-8")
+    assert "no agent" not in shell("keys", "create", "z", "--require", "region=eu").err
 
 
 def test_run_shows_board_answer_outcome_and_money(shell: Shell) -> None:
@@ -208,8 +238,28 @@ def test_doctor_says_what_is_missing_and_what_it_costs(tmp_path: Path, endpoint:
     assert [one["reachable"] for one in checkups] == [True, True, True, False]
     assert [one["logprobs"] for one in checkups] == [True, False, True, False]
     assert [one["json_schema"] for one in checkups] == [True, True, False, False]
+    assert [one["plan"] for one in checkups] == [True, True, True, None]
+    assert [one["ballot"] for one in checkups] == [True, True, False, None]
     assert "entropy" in checkups[1]["lacks"][0]["costs"]
-    assert "entropy" in Shell(tmp_path)("doctor").out
+    said = " ".join(Shell(tmp_path)("doctor").out.split())
+    assert "entropy" in said
+    assert "judge = false in its table keeps it off the jury" in said
+    assert "On the jury: agent-1, agent-2, agent-3, agent-4." in said
+
+
+def test_doctor_says_that_agents_which_write_no_plan_cannot_bid(tmp_path: Path) -> None:
+    jurors = '[[jurors]]\nname = "fair"\nkind = "question"\nagent = "agent-1"\n'
+    with Endpoint(say=lambda ask: "42") as endpoint:
+        (tmp_path / "sale.toml").write_text(settings(endpoint, "good@a", "good@b") + jurors, encoding="utf-8")
+        done = Shell(tmp_path)("doctor")
+        quick = Shell(tmp_path)("doctor", "--quick", "--json")
+    said = " ".join(done.out.split())
+    assert done.code == 1
+    assert "no plan of a small task: the strategy has no steps; it wrote: 42" in said
+    assert "No agent can bid" in said
+    assert "On the jury: fair; with [[jurors]] an agent judges only where its table has judge = true." in said
+    assert quick.code == 0
+    assert [one["plan"] for one in json.loads(quick.out)["doctor"]] == [None, None]
 
 
 def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) -> None:
@@ -223,9 +273,51 @@ def test_init_finds_keys_and_ollama_and_writes_valid_settings(tmp_path: Path) ->
     assert "sk-canary" not in text
     hosted = [agent for agent in config.load(tmp_path / "sale.toml").agents if agent.api_key_env == "OPENAI_API_KEY"]
     assert [agent.effort for agent in hosted] == ["minimal"] * 3  # else thoughts leave nothing of bids and ballots
+    assert all(agent.judge for agent in hosted)
+    written = config.load(tmp_path / "sale.toml")
+    local = [agent for agent in written.agents if agent.local is not None]
+    # As was measured of the small models: they judge badly, and their plans hurt their work.
+    assert [(one.judge, one.follow_strategy, one.answer_tokens) for one in local] == [(False, False, 512)] * 3
+    assert (written.auction.attempts, written.auction.judge_seconds, written.auction.caps.seconds) == (3, 120, 300)
     again = shell("init")
     assert again.code == 2
     assert "--force" in again.err
+
+
+KEYS = ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "DEEPSEEK", "GROQ", "OPENROUTER")
+
+
+def _have_only(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    def find(name: str) -> object:
+        return object() if name in modules else None
+
+    monkeypatch.setattr("sale.cli.init.find_spec", find)
+
+
+def test_init_uses_every_key_or_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _have_only(monkeypatch, "xllamacpp", "anthropic")
+    done = Shell(tmp_path)(
+        "init", "--ollama", "http://127.0.0.1:9", env={f"{name}_API_KEY": "sk-canary-4711" for name in KEYS}
+    )
+    assert done.code == 0, done.err
+    assert "GEMINI_API_KEY is set, and not used: pip install 'sale[google]'" in " ".join(done.err.split())
+    agents = config.load(tmp_path / "sale.toml").agents
+    assert {one.api_key_env for one in agents} == {None, *(f"{name}_API_KEY" for name in KEYS if name != "GEMINI")}
+    assert {one.provider for one in agents} == {None, "anthropic"}
+    for one in agents:
+        if one.price is None:
+            listed_price(one.name, one.model or "", one.endpoint or "", provider=one.provider or "")
+
+
+def test_init_reaches_gemini_by_its_own_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _have_only(monkeypatch, "google.genai")
+    env = {"GEMINI_API_KEY": "sk-canary-4711"}
+    assert Shell(tmp_path)("init", "--ollama", "http://127.0.0.1:9", env=env).code == 0
+    agents = config.load(tmp_path / "sale.toml").agents
+    assert [(one.provider, one.model, one.effort) for one in agents] == [
+        ("google", "gemini-2.5-flash-lite", "none"),
+        ("google", "gemini-2.5-flash", "none"),
+    ]
 
 
 def test_init_writes_to_standard_output_what_settings_can_be_read_from(tmp_path: Path) -> None:

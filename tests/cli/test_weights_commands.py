@@ -228,6 +228,7 @@ def test_without_a_version_the_weights_in_use_are_shown(shell: Shell, tmp_path: 
     assert "Weights default: a stated prior" in prior.out
     assert "2 plans of 200 tokens" in " ".join(prior.out.split())
     assert prior.out == shell("weights", "show", "default").out
+    assert "per juror's point" in prior.out
     assert json.loads(shell("weights", "show", "--json").out)["weights"] is None
     own = f"{SETTINGS}\n[weights]\nentropy = 1.0\n[weights.jurors]\n"
     (tmp_path / "own.toml").write_text(own, encoding="utf-8")

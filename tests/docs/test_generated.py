@@ -85,3 +85,9 @@ def test_the_tables_of_private_knowledge_are_made_again(tmp_path: Path) -> None:
 def _without_networks(path: Path) -> list[str]:
     """The rows of a table that no neural network had a part in: its last digits hang on the processor."""
     return [line for line in path.read_text("utf-8").splitlines() if not line.startswith(("WTP MLP", "TO-Router MLP"))]
+
+
+def test_the_default_of_judge_says_what_dismisses_the_agents_jury() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| `judge` |"))
+    assert row.split(" | ")[2] == "`true`; `false` where there is `[[jurors]]`"

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 
 import pytest
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 
 from sale.auction.ballots import ballot_schema
 from sale.auction.entropy import strategy_entropy
@@ -23,6 +24,7 @@ from sale.errors import (
     UnreachableError,
 )
 from sale.models.endpoint import Address, EndpointModel, SamplingOptions, fixed_address
+from sale.models.errors import to_call_error
 from sale.models.protocol import GenerationRequest
 from sale.types import Reply
 from tests.support.endpoint import Endpoint
@@ -398,3 +400,25 @@ def test_closed_in_time_it_leaves_nothing_open(endpoint: Endpoint) -> None:
         asyncio.run(once())
         gc.collect()
     assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []
+
+
+async def test_an_error_of_the_address_names_it(endpoint: Endpoint) -> None:
+    bare = endpoint.base_url.removesuffix("/v1")
+    cases = [
+        (
+            "html",
+            endpoint.base_url,
+            f"{endpoint.base_url} answers with a text, most likely a web page, in place of JSON",
+        ),
+        ("401", endpoint.base_url, f"(asked: {endpoint.base_url})"),
+        ("404-model", endpoint.base_url, f"(asked: {endpoint.base_url})"),
+        ("good", bare, f"(asked: {bare}; the URL usually ends in /v1)"),
+        ("good", "http://127.0.0.1:1/v1", "(asked: http://127.0.0.1:1/v1)"),
+    ]
+    for name, url, said in cases:
+        with pytest.raises(CallError) as caught:
+            await ask(model(endpoint, name, base_url=url))
+        assert caught.value.message.endswith(said), caught.value.message
+        assert "endpoint chat completions endpoint" not in caught.value.message
+    page = UnexpectedModelBehavior("Invalid response from endpoint, expected JSON data")
+    assert to_call_error(page, "alice", url=bare).message.endswith("; the URL usually ends in /v1")

@@ -197,9 +197,9 @@ def test_the_command_asks_on_demand(tmp_path: Path) -> None:
     with serving(strict) as origin:
         settings = f'[[agents]]\nname = "a"\nendpoint = "{origin}"\nmodel = "m"\nprice = 1.0\n'
         (tmp_path / "sale.toml").write_text(settings, encoding="utf-8")
-        plain = run_sale(tmp_path, "doctor", "--quiet")
+        plain = run_sale(tmp_path, "doctor", "--quiet", "--quick")
         assert len(strict.bodies) == 1
         assert "refuses" not in plain.out
-        told = run_sale(tmp_path, "doctor", "--quiet", "--abilities")
+        told = run_sale(tmp_path, "doctor", "--quiet", "--quick", "--abilities")
         assert 'refuses = ["images"]' in told.out
         assert len(strict.bodies) == 1 + 1 + 1 + len(PROBES)

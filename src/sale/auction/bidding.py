@@ -91,7 +91,7 @@ def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> St
     if fault is not None:
         raise BadReplyError(fault, where=agent)
     entropy = strategy_entropy(reply.logprobs) if reply.logprobs else None
-    unknown = "the endpoint gives no log-probabilities" if not reply.logprobs else "its log-probabilities are unusable"
+    unknown = "its plan came without log-probabilities" if not reply.logprobs else "its log-probabilities are unusable"
     return Strategy(
         agent=agent,
         text=text,
@@ -101,6 +101,15 @@ def _read(agent: str, reply: Reply, rules: AuctionRules, *, refined: bool) -> St
         refined=refined,
         truncated=reply.truncated or len(text) < len(whole),
     )
+
+
+def reply_fault(reply: Reply, rules: AuctionRules) -> str | None:
+    """Return the reason for refusing a reply as a plan, or `None`; it is read as a bid is."""
+    try:
+        _read("", reply, rules, refined=False)
+    except BadReplyError as error:
+        return error.message
+    return None
 
 
 def plan_fault(text: str) -> str | None:

@@ -15,7 +15,7 @@ import click
 
 from sale import config
 from sale.cli.encode import document
-from sale.cli.examples import TaskLine, numbered_lines, parse_task
+from sale.cli.examples import TASK_LINE, TaskLine, numbered_lines, parse_task
 from sale.cli.options import FILE, KEPT_FILE, FiniteRange, config_option, json_option, output
 from sale.cli.statuses import DONE, FAILED
 from sale.cli.streams import finish
@@ -129,7 +129,7 @@ def read_batch(path: Path) -> Mapping[str, TaskLine]:
         raise InputError(
             "; ".join(faults[:MAX_NAMED]) + more,
             where=str(path),
-            hint="Correct or remove these lines. Nothing was done or spent.",
+            hint=f"Correct or remove these lines; nothing was done or spent. {TASK_LINE}",
         )
     if not found:
         raise InputError("there are no tasks in it", where=str(path))

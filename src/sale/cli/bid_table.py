@@ -11,14 +11,13 @@ from rich.text import Text
 from sale.auction.jury_words import list_jurors
 from sale.auction.lead import measure_lead
 from sale.auction.scoring import PRIOR_PLAN_TOKENS
-from sale.cli.tables import make_table
+from sale.cli.tables import UNBOUNDED, make_table
 from sale.types import Auction, Bid, Score
 
 WON, LED, REFINED = "★", "☆", "↻"
 """Marks of the bid that is awarded, of the one that led before the award, and of a refined plan."""
 MEANINGS = {WON: "gets the task", LED: "led before the award", REFINED: "plan refined from memory"}
 UNKNOWN = "–"
-UNBOUNDED = 10_000
 """Columns of a terminal that any table fits in."""
 JURY = "jury"
 """The one column of figures that may be continued on the next line: it grows with the jury."""

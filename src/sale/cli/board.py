@@ -19,6 +19,8 @@ from sale.types import Attempt, Auction, Outcome, Result
 from sale.wording import quantity
 
 VERDICT_STYLE = {"success": "bold green", "failure": "bold red", "unknown": "yellow"}
+NOT_CHECKED = "not checked"
+"""The outcome of an answer that nothing has checked."""
 TASK_LENGTH = 400
 QUOTE_LENGTH = 160
 TOLERANCE = 5e-10
@@ -107,7 +109,12 @@ def outcome_line(outcome: Outcome) -> Text:
     """`Outcome: success, by tests`."""
     detail = f": {plain(outcome.detail)}" if outcome.detail else ""
     style = VERDICT_STYLE[outcome.verdict]
-    return Text.assemble(("Outcome  ", "bold"), (outcome.verdict, style), f", by {outcome.judged_by}{detail}")
+    return Text.assemble(("Outcome  ", "bold"), (outcome_words(outcome), style), detail)
+
+
+def outcome_words(outcome: Outcome) -> str:
+    """`success, by tests`, or `not checked` where nothing has checked the answer."""
+    return NOT_CHECKED if outcome.judged_by == "nobody" else f"{outcome.verdict}, by {outcome.judged_by}"
 
 
 def money_part(result: Result) -> RenderableType:

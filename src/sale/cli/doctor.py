@@ -36,26 +36,29 @@ NOTHING_TO_READ = (
 @click.option(
     "--abilities", is_flag=True, help="Also ask each endpoint what it takes: a dozen small requests, a few tokens each."
 )
-def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: bool) -> None:
-    """Check every agent with one tiny call: is it there, and what does the auction miss?
+@click.option("--quick", is_flag=True, help="Ask for no plans and no ballots: one tiny call for each agent.")
+def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: bool, quick: bool) -> None:
+    """Check every agent: is it there, can it bid, and what does the auction miss?
 
-    Jurors that sale.toml names are made, and asked nothing.
+    One tiny call shows whether an agent is there. Then it is asked for a plan of a small task, and if it judges for the
+    scores of one; --quick leaves that out. Programs and functions, and jurors that sale.toml names, are asked nothing.
 
     Where an endpoint refuses that call, a dozen small requests find out which fields and contents it does not take
     (`max_tokens`, a temperature, schemas, tools, images, …), and what to write into sale.toml is shown. --abilities
     asks every endpoint so.
 
-    Ends with code 1 if an agent cannot be reached or a juror cannot be made.
+    Ends with code 1 if an agent cannot be reached, no agent can bid, or a juror cannot be made.
     """
     settings = config.load(config_file)
     for place, url in own_endpoints(settings).items():
         tell(f"{place}: at {url} `sale serve` itself would listen with these settings, so it refuses to start")
-    checkups, jurors = asyncio.run(_examine(settings, quiet=quiet, abilities=abilities))
+    checkups, jurors = asyncio.run(_examine(settings, quiet=quiet, abilities=abilities, quick=quick))
     if as_json:
         click.echo(document("doctor", checkups, jurors=jurors))
     else:
         output().print(f"Settings: {settings.origin}")
         output().print(_table(checkups))
+        output().print(f"{plain(_jury(settings))}\n")
         for checkup in checkups:
             for lack in checkup.lacks:
                 output().print(Text.assemble((f"{checkup.agent}: ", "bold"), plain(lack.what)))
@@ -68,8 +71,25 @@ def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: b
                     output().print(Text(f"  {line}"))
         for juror in jurors:
             _print_juror(juror)
-    if not all(checkup.reachable for checkup in checkups) or any(juror.fault for juror in jurors):
+    if not as_json and not any(_can_bid(one) for one in checkups):
+        output().print(Text("No agent can bid, so no auction can be held.", style="red"))
+    sound = all(one.reachable for one in checkups) and any(_can_bid(one) for one in checkups)
+    if not sound or any(juror.fault for juror in jurors):
         raise click.exceptions.Exit(1)
+
+
+def _can_bid(checkup: Checkup) -> bool:
+    return checkup.reachable and checkup.plan is not False
+
+
+def _jury(settings: config.Settings) -> str:
+    """The line that says who judges bids."""
+    agents = [agent.name for agent in settings.agents if settings.judges(agent)]
+    jurors = [juror.name for juror in settings.jurors]
+    named = ", ".join([*jurors, *agents]) or "none"
+    left_out = bool(jurors) and any(agent.juror and not settings.judges(agent) for agent in settings.agents)
+    why = "; with [[jurors]] an agent judges only where its table has judge = true" if left_out else ""
+    return f"On the jury: {named}{why}."
 
 
 def _print_juror(juror: JurorCheckup) -> None:
@@ -83,7 +103,7 @@ def _print_juror(juror: JurorCheckup) -> None:
 
 
 async def _examine(
-    settings: config.Settings, *, quiet: bool, abilities: bool
+    settings: config.Settings, *, quiet: bool, abilities: bool, quick: bool
 ) -> tuple[list[Checkup], list[JurorCheckup]]:
     """One agent after the other: small machines answer several at once slowly, and the times would mislead."""
     from sale.agents.checkup import examine
@@ -98,7 +118,10 @@ async def _examine(
             row = report.row("checking", total=len(contractors), unit="agent", every=0.0)
             for done, contractor in enumerate(contractors):
                 row.update(done, note=f"{contractor.name} …")
-                checkups.append(await examine(contractor, tables[contractor.name], abilities=abilities))
+                table = tables[contractor.name]
+                rules = None if quick else settings.auction
+                judges = settings.judges(table)
+                checkups.append(await examine(contractor, table, abilities=abilities, rules=rules, judges=judges))
         return checkups, examine_jurors(settings, contractors)
     finally:
         for contractor in contractors:
@@ -106,20 +129,22 @@ async def _examine(
 
 
 def _table(checkups: list[Checkup]) -> Table:
-    figures = ("$/Mtok", "seconds", "cost")
-    table = make_table("agent", "$/Mtok", "reachable", "log-probabilities", "JSON schema", *figures[1:], right=figures)
+    figures = ("$/Mt", "seconds", "cost")
+    found = ("there", "log-\nprobs", "schema", "plan", "ballot")
+    spare = ("cost", "seconds", "$/Mt")
+    table = make_table("agent", "$/Mt", *found, "seconds", "cost", right=figures, whole=("agent",), spare=spare)
     for one in checkups:
         table.add_row(
             one.agent,
             f"{one.price.blended:g}",
-            _tick(good=one.reachable),
-            _tick(good=one.logprobs),
-            _tick(good=one.json_schema),
+            *map(_tick, (one.reachable, one.logprobs, one.json_schema, one.plan, one.ballot)),
             "–" if one.seconds is None else f"{one.seconds:.2f}",
             "–" if one.dollars is None else money(one.dollars),
         )
     return table
 
 
-def _tick(*, good: bool) -> Text:
+def _tick(good: bool | None) -> Text:
+    if good is None:
+        return Text("–")
     return Text("yes", style="green") if good else Text("no", style="red")

@@ -21,6 +21,9 @@ from sale.wording import quantity
 FIRST = "humaneval/18"
 """The example `sale run` shows when it is given nothing to do."""
 
+TASK_LINE = "A line has id and text, and tests or reference where the answer can be checked: docs/tasks.md."
+"""The hint where a line is not a task."""
+
 
 class TaskLine(BaseModel):
     """One line of a task file."""
@@ -83,11 +86,10 @@ def parse_task(line: str, where: str) -> TaskLine:
     try:
         return TaskLine.model_validate_json(line)
     except ValidationError as error:
-        raise InputError(
-            fault_text(error.errors()[0], TaskLine.model_fields, "the line"),
-            where=where,
-            hint="A line has id and text, and tests or reference where the answer can be checked: docs/tasks.md.",
-        ) from error
+        # An unknown key first: most likely it is one that is missing, under another name.
+        faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        told = dict.fromkeys(fault_text(fault, TaskLine.model_fields, "the line") for fault in faults)
+        raise InputError("; ".join(told), where=where, hint=TASK_LINE) from error
 
 
 def pick(tasks: list[TaskLine], task_id: str | None, origin: str) -> TaskLine:

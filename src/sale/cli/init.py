@@ -13,6 +13,7 @@ import click
 
 from sale import config
 from sale.cli.options import FILE, json_option, output
+from sale.cli.streams import tell
 from sale.config.proxies import open_url
 from sale.errors import InputError
 from sale.files.reading import STANDARD
@@ -23,25 +24,75 @@ ANSWER_SECONDS = 1.0
 # What stands for the computing of a model nobody bills for; the embedded pool's rate.
 DOLLARS_PER_BILLION = 0.06
 MAX_OLLAMA = 4
+_HEADING = '# Written by `sale init`. The page "Configuration" of the documentation explains every key.\n\n'
+_SMALL_AGENT = """follow_strategy = false  # measured: plans of models this small hurt their work
+judge = false            # too small to judge the plans of larger ones"""
+_SMALL_RULES = """# As the pool of the small models alone has them, but with room for plans of the others.
+[auction]
+attempts = 3
+judge_seconds = 120
+
+[auction.caps]
+seconds = 300
+"""
+"""Rules of a pool that has the small models among others."""
 
 
 @dataclass(frozen=True, slots=True)
-class HostedEndpoint:
-    """A hosted endpoint, offered where its key is in the environment. Prices come from the public list."""
+class HostedModels:
+    """Hosted models, offered where their key is in the environment. Prices come from the public list."""
 
     key: str
-    endpoint: str
     models: tuple[str, ...]
+    endpoint: str | None = None
+    """An address of the OpenAI protocol; without one the models are reached by the protocol of `provider`."""
+    provider: str = ""
+    client: str = ""
+    """The module that the provider's protocol needs."""
     effort: str | None = None
     """For models that think first: with long thoughts nothing would be left of the few tokens of a bid or a ballot."""
 
+    @property
+    def lacks(self) -> str:
+        """The command that installs what is missing here; empty where nothing is."""
+        try:
+            here = not self.client or find_spec(self.client) is not None
+        except ModuleNotFoundError:  # a package around it
+            here = False
+        return "" if here else f"pip install 'sale[{self.provider}]'"
+
+    def table(self, model: str) -> str:
+        """The table of one of its models."""
+        named = (
+            f'endpoint = "{self.endpoint}"\nmodel = "{model}"'
+            if self.endpoint
+            else f'model = "{self.provider}:{model}"'
+        )
+        effort = f'\neffort = "{self.effort}"' if self.effort else ""
+        return _agent(model, f'{named}\napi_key_env = "{self.key}"', f'execution = "tools"{effort}')
+
 
 HOSTS = (
-    HostedEndpoint("OPENAI_API_KEY", "https://api.openai.com/v1", ("gpt-5-nano", "gpt-5-mini", "gpt-5"), "minimal"),
-    HostedEndpoint("MISTRAL_API_KEY", "https://api.mistral.ai/v1", ("mistral-small-latest", "mistral-large-latest")),
-    HostedEndpoint("DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", ("deepseek-chat",)),
-    HostedEndpoint(
-        "GROQ_API_KEY", "https://api.groq.com/openai/v1", ("llama-3.1-8b-instant", "llama-3.3-70b-versatile")
+    HostedModels(
+        "OPENAI_API_KEY", ("gpt-5-nano", "gpt-5-mini", "gpt-5"), "https://api.openai.com/v1", effort="minimal"
+    ),
+    HostedModels(
+        "ANTHROPIC_API_KEY", ("claude-haiku-4-5", "claude-sonnet-4-5"), provider="anthropic", client="anthropic"
+    ),
+    HostedModels(
+        "GEMINI_API_KEY",
+        ("gemini-2.5-flash-lite", "gemini-2.5-flash"),
+        provider="google",
+        client="google.genai",
+        effort="none",
+    ),
+    HostedModels("MISTRAL_API_KEY", ("mistral-small-latest", "mistral-large-latest"), "https://api.mistral.ai/v1"),
+    HostedModels("DEEPSEEK_API_KEY", ("deepseek-chat",), "https://api.deepseek.com/v1"),
+    HostedModels("GROQ_API_KEY", ("llama-3.1-8b-instant", "llama-3.3-70b-versatile"), "https://api.groq.com/openai/v1"),
+    HostedModels(
+        "OPENROUTER_API_KEY",
+        ("google/gemini-2.5-flash-lite", "anthropic/claude-haiku-4.5", "anthropic/claude-sonnet-4.5"),
+        "https://openrouter.ai/api/v1",
     ),
 )
 
@@ -61,7 +112,10 @@ def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool
         return
     if target != STANDARD:
         _must_be_new(target, force=force)
-    found = {"local": _local(), "ollama": _ollama(ollama), "hosted": _hosted()}
+    hosted, unused = _hosted()
+    for key, command in unused.items():
+        tell(f"{key} is set, and not used: {command}, then again with --force")
+    found = {"local": _local(), "ollama": _ollama(ollama), "hosted": hosted}
     sections = [section for sections in found.values() for section in sections]
     if not sections:
         raise InputError(
@@ -71,7 +125,8 @@ def init(target: Path, ollama: str, *, example: bool, force: bool, as_json: bool
     if len(found["local"]) == len(sections):
         text = config.shipped_text()  # nobody else bids: the pool with the rules that were measured to suit it
     else:
-        text = "# Written by `sale init`. docs/configuration.md explains every key.\n\n" + "\n".join(sections)
+        rules = [_SMALL_RULES] if found["local"] else []
+        text = _HEADING + "\n".join([*sections, *rules])
     config.parse(text, origin=str(target))
     write_text(target, text)
     if target != STANDARD:
@@ -115,7 +170,11 @@ def _local() -> list[str]:
     if find_spec("xllamacpp") is None:
         return []
     return [
-        _agent(agent.name, f'local = "{agent.local}"', f"price = {agent.price.input:g}")
+        _agent(
+            agent.name,
+            f'local = "{agent.local}"',
+            f"price = {agent.price.input:g}\nanswer_tokens = {agent.answer_tokens}\n{_SMALL_AGENT}",
+        )
         for agent in config.parse(config.shipped_text()).agents
         if agent.price is not None
     ]
@@ -152,17 +211,11 @@ def _sized(model: object) -> tuple[str, float]:
         return "", 0.0
 
 
-def _hosted() -> list[str]:
-    return [
-        _agent(
-            model,
-            f'endpoint = "{host.endpoint}"\nmodel = "{model}"\napi_key_env = "{host.key}"',
-            'execution = "tools"' + (f'\neffort = "{host.effort}"' if host.effort else ""),
-        )
-        for host in HOSTS
-        if config.is_set(host.key)
-        for model in host.models
-    ]
+def _hosted() -> tuple[list[str], dict[str, str]]:
+    """The tables of hosted models whose key is set, and the keys that lack a client, each with what installs it."""
+    there = [host for host in HOSTS if config.is_set(host.key)]
+    tables = [host.table(model) for host in there if not host.lacks for model in host.models]
+    return tables, {host.key: host.lacks for host in there if host.lacks}
 
 
 def _agent(name: str, reach: str, rest: str) -> str:

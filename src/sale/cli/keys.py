@@ -14,10 +14,11 @@ from sale import config
 from sale.cli.board import money, plain
 from sale.cli.encode import document, encode
 from sale.cli.options import config_option, json_option, output
-from sale.cli.streams import require_consent
+from sale.cli.streams import require_consent, tell
 from sale.cli.tables import make_table
 from sale.server.store.store import ServerStore
 from sale.server.store.types import KeyInfo, Period
+from sale.types.labels import NOTHING_REQUIRED, Requirements, read_labels
 
 T = TypeVar("T")
 DAY = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -90,6 +91,7 @@ def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpac
     """
     agents, expires = asked["agents"], asked["expires"]
     _check_agents(config_file, agents)
+    unmet = _unmet(config.load(config_file), asked["require"], agents)
     secret, key = with_store(
         config_file,
         lambda store: store.create_key(
@@ -104,6 +106,8 @@ def create(name: str, config_file: Path | None, *, as_json: bool, **asked: Unpac
             require=asked["require"],
         ),
     )
+    if unmet:
+        tell(f"{plain(unmet)}: requests with this key are refused until one has")
     if as_json:
         click.echo(_document("key", {**_told(key), "secret": secret}))
         return
@@ -119,6 +123,18 @@ def _check_agents(config_file: Path | None, agents: tuple[str, ...]) -> None:
         raise click.BadParameter(
             f"no agent is called {unknown[0]!r}; there are {', '.join(known)}", param_hint="--agent"
         )
+
+
+def _unmet(settings: config.Settings, require: str | None, agents: tuple[str, ...]) -> str:
+    """Say that no agent that a key may use has the labels it requires; empty where one has, or it names none."""
+    try:
+        needs = Requirements.parse(require) if require else NOTHING_REQUIRED
+    except ValueError:
+        return ""  # the store refuses them
+    pool = [read_labels(agent.labels) for agent in settings.agents if not agents or agent.name in agents]
+    if not needs or any(needs.met_by(labels) for labels in pool):
+        return ""
+    return needs.explain_unmet(pool).replace("no agent", f"no agent of {settings.origin}", 1)
 
 
 @keys.command("list")

@@ -30,7 +30,7 @@ from sale.auction.events import (
     WorkStarted,
     ignore,
 )
-from sale.cli.board import money, plain
+from sale.cli.board import money, outcome_words, plain
 from sale.cli.consoles import PlainConsole
 from sale.cli.tables import make_list
 from sale.types import Evidence
@@ -119,7 +119,7 @@ class AuctionProgress:
                 return f"{execution.agent} is done in {execution.seconds:.1f} s"
             case Judged(outcome=outcome):
                 self._stage = "done"
-                return f"outcome: {outcome.verdict}, by {outcome.judged_by}"
+                return f"outcome: {outcome_words(outcome)}"
             case _:
                 return None
 

@@ -15,7 +15,7 @@ from sale import config
 from sale.cli.board import VERDICT_STYLE, auction_board, clip, failed_attempt, money, outcome_line, plain
 from sale.cli.encode import document
 from sale.cli.options import FILE, LISTED, config_option, json_option, output
-from sale.cli.store import with_memory
+from sale.cli.store import refuse_memory_off, with_memory
 from sale.cli.streams import require_consent
 from sale.cli.tables import make_table
 from sale.errors import InputError
@@ -23,7 +23,7 @@ from sale.files.reading import STANDARD
 from sale.files.writing import writing_text
 from sale.memory.export import refuse_itself
 from sale.memory.open import retention_of
-from sale.memory.records import AuctionSummary, MemoryStats, Record
+from sale.memory.records import AuctionSummary, ForgetReport, MemoryStats, Record
 from sale.memory.retention import describe
 from sale.memory.store import AuctionMemory
 from sale.types import Verdict
@@ -97,7 +97,9 @@ def export_records(target: Path, config_file: Path | None) -> None:
 
     A new file is for its owner alone: records hold tasks, plans and answers.
     """
-    refuse_itself(target, config.memory_place(config.load(config_file)))
+    settings = config.load(config_file)
+    refuse_memory_off(settings)  # before the file is made
+    refuse_itself(target, config.memory_place(settings))
     # Opened here, and not where the memory is read: a pipe nobody reads can then be left by Ctrl-C.
     with writing_text(target, private=True) as stream:
         count = with_memory(config_file, lambda store: store.export(stream))
@@ -147,8 +149,11 @@ def forget(
             raise InputError(f"{option} is empty", hint="`sale memory list --json` shows sources and tenants.")
     day = before.replace(tzinfo=UTC) if before is not None else None
     if not yes and any(given is not None for given in (day, source, tenant)):
-        besides = f", and {quantity(len(auctions), 'auction')} named," if auctions else ""
-        require_consent(f"Delete all that are so{besides} for good?")
+        found = with_memory(
+            config_file, lambda store: store.preview_forget(*auctions, before=day, source=source, tenant=tenant)
+        )
+        if found.auctions or found.evidence:
+            require_consent(_question(found, named=bool(auctions), day=day, source=source, tenant=tenant))
     gone = with_memory(config_file, lambda store: store.forget(*auctions, before=day, source=source, tenant=tenant))
     output().print(
         f"{quantity(gone.auctions, 'auction')} forgotten, and {quantity(gone.tasks, 'task')} of which nothing is left"
@@ -205,6 +210,18 @@ def stats(config_file: Path | None, *, as_json: bool) -> None:
     if found.evidence:
         output().print(f"Compacted: {quantity(found.evidence, 'line')} of what agents' work came to")
     output().print(f"Spent: {money(found.dollars)}\n{found.file_bytes / 1e6:.1f} MB: {where}\nRecall: {found.recall}")
+
+
+def _question(found: ForgetReport, *, named: bool, day: datetime | None, source: str | None, tenant: str | None) -> str:
+    """The question before auctions are deleted: how many, and which."""
+    conditions = (
+        f"begun before {day:%Y-%m-%d}" if day else "",
+        f"from the source {source}" if source else "",
+        f"of the tenant {tenant}" if tenant else "",
+    )
+    which = " and ".join(filter(None, conditions))
+    kept = f", and {quantity(found.evidence, 'line')} kept of compacted ones," if found.evidence else ""
+    return plain(f"Delete {quantity(found.auctions, 'auction')} {'named or ' if named else ''}{which}{kept} for good?")
 
 
 def _table(found: Sequence[tuple[AuctionSummary, float | None]]) -> Table | str:

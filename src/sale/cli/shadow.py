@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from rich import box
-from rich.table import Table
 
 from sale import config
 from sale.cli.board import money, plain
 from sale.cli.encode import document
 from sale.cli.options import DAYS, config_option, json_option, output
 from sale.cli.store import enter_memory
+from sale.cli.tables import make_table
 from sale.server.shadow_report import ALARMS, ArmReport, Estimate, ShadowReport, read_report
 from sale.server.store.store import ServerStore
 
@@ -60,9 +59,7 @@ async def _read(config_file: Path | None, since: datetime | None) -> ShadowRepor
 
 
 def _print(found: ShadowReport) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "shadow", "canary"):
-        table.add_column(heading, justify="right" if heading else "left")
+    table = make_table("", "shadow", "canary", right=("shadow", "canary"))
     for cells in zip(ROWS, _cells(found.shadow), _cells(found.canary), strict=True):
         table.add_row(*cells)
     output().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from sale.cli.keys import with_store
 from sale.cli.options import DAYS, config_option, json_option, output
 from sale.cli.tables import make_table
 from sale.server.store.types import Grouping, Spending
+
+SHOWN_OF_AN_ID = 8
+"""Characters; --json has all."""
+_DRAWN = re.compile(r"[0-9a-fA-F-]{32,36}")
 
 
 @click.command()
@@ -51,13 +56,19 @@ def spend(by: Grouping, since: datetime | None, days: int | None, config_file: P
 
 def _table(found: tuple[Spending, ...], by: Grouping) -> Table:
     headings = (by, "requests", "failed", "tokens in", "out", "work", "auctions", "total", "always largest", "saved")
-    table = make_table(*headings, right=headings[1:])
+    table = make_table(*headings, right=headings[1:], spare=("out", "tokens in", "failed", "auctions", "work"))
     table.show_footer = len(found) > 1
     for column, footer in zip(table.columns, _cells(_total(found)), strict=True):
         column.footer = footer
     for one in found:
-        table.add_row(*_cells(one))
+        name, *figures = _cells(one)
+        table.add_row(_short(name) if by == "session" else name, *figures)
     return table
+
+
+def _short(session: str) -> str:
+    """The beginning of an id that was drawn at random; another name of a session as it is."""
+    return f"{session[:SHOWN_OF_AN_ID]}…" if _DRAWN.fullmatch(session) else session
 
 
 def _cells(one: Spending) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from sale import config
 from sale.config import Settings
+from sale.errors import ConfigError
 from sale.memory.open import open_memory
 from sale.memory.store import AuctionMemory
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 
 def with_memory(config_file: Path | None, act: Callable[[AuctionMemory], Awaitable[T]]) -> T:
-    """Open the memory, do one thing, close it."""
+    """Open the memory, do one thing, close it; see `enter_memory`."""
 
     async def go() -> T:
         async with enter_memory(config.load(config_file)) as memory:
@@ -28,9 +29,29 @@ def with_memory(config_file: Path | None, act: Callable[[AuctionMemory], Awaitab
 
 @asynccontextmanager
 async def enter_memory(settings: Settings) -> AsyncGenerator[AuctionMemory]:
-    """Open the memory the settings name, and close it after."""
+    """Open the memory the settings name, and close it after.
+
+    Raises:
+        ConfigError: The settings have it off; then none is made.
+        StoreError: It cannot be opened.
+    """
+    refuse_memory_off(settings)
     memory = await open_memory(settings)()
     try:
         yield memory
     finally:
         await memory.aclose()
+
+
+def refuse_memory_off(settings: Settings) -> None:
+    """Refuse to go on where the settings have the memory off.
+
+    Raises:
+        ConfigError: They have.
+    """
+    if not settings.memory.enabled:
+        raise ConfigError(
+            "the auction memory is off (memory.enabled)",
+            where=settings.origin,
+            hint="Set memory.enabled = true, or name other settings with --config.",
+        )

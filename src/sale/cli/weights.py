@@ -25,7 +25,7 @@ from sale.cli.encode import document
 from sale.cli.options import config_option, json_option, output
 from sale.cli.store import with_memory
 from sale.cli.tables import make_table
-from sale.cli.weights_in_force import explain_given, in_force
+from sale.cli.weights_in_force import explain_given, in_force, prior_of
 from sale.errors import InputError
 from sale.learning.drift import DriftFinding, drift
 from sale.learning.verdicts import weigh_verdicts
@@ -33,7 +33,7 @@ from sale.learning.weight_terms import explain_decision, list_terms
 from sale.memory.records import WeightUse
 from sale.memory.store import AuctionMemory
 from sale.shipped import SOURCE, knowledge_of
-from sale.types import CheckedAnswer, Example, Training, WeightSet
+from sale.types import CheckedAnswer, Example, Training, Weights, WeightSet
 from sale.wording import quantity
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def show(version: str | None, config_file: Path | None, *, as_json: bool) -> Non
         if (given := explain_given(settings)) and not as_json:
             output().print(given)
     if version == DEFAULT:
-        click.echo(document("weights", None)) if as_json else output().print(DEFAULT_SAYS)
+        click.echo(document("weights", None)) if as_json else output().print(describe_default(config_file))
         return
     if version == SOURCE:
         found = _shipped(config.load(config_file))
@@ -138,6 +138,12 @@ def show(version: str | None, config_file: Path | None, *, as_json: bool) -> Non
         click.echo(document("weights", found))
     else:
         output().print(describe_version(found))
+
+
+def describe_default(config_file: Path | None) -> Group:
+    """The default weights in words, and in the numbers of the pool where it can be made."""
+    prior = prior_of(config.load(config_file))
+    return Group(Text(DEFAULT_SAYS), *([] if prior is None else [Text(), *_term_tables(prior)]))
 
 
 @weights.command()
@@ -300,13 +306,13 @@ def describe_version(found: WeightSet) -> Group:
     decided = Text(explain_decision(found.weights))
     measured = [] if not training.held_out else [Text("How weights fitted the same way did:"), held]
     fitted = [Text(f"Settings of the fit: {settings}")] if settings else []
-    return Group(heading, Text(made), *fitted, Text(), decided, Text(), *_term_tables(found), *measured, *notes)
+    return Group(heading, Text(made), *fitted, Text(), decided, Text(), *_term_tables(found.weights), *measured, *notes)
 
 
-def _term_tables(found: WeightSet) -> list[RenderableType]:
+def _term_tables(found: Weights) -> list[RenderableType]:
     """Return the terms of weights, each group under a sentence that says what it is."""
     parts: list[RenderableType] = []
-    for group, terms in groupby(list_terms(found.weights), key=lambda term: term.group):
+    for group, terms in groupby(list_terms(found), key=lambda term: term.group):
         listed = tuple(terms)
         table = make_table(group, "value", right=("value",))
         for term in listed:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sale.config import Settings
+from sale.errors import SaleError
 from sale.memory.store import AuctionMemory
 from sale.shipped import knowledge_of
-from sale.types import Example, WeightSet
+from sale.types import Example, Weights, WeightSet
 
 
 async def in_force(memory: AuctionMemory, settings: Settings) -> tuple[WeightSet | None, Sequence[Example]]:
@@ -26,6 +27,19 @@ async def in_force(memory: AuctionMemory, settings: Settings) -> tuple[WeightSet
     if used is None:
         return None, ()
     return used, await memory.examples(datetime.fromisoformat(used.made_at) if used.made_at else None)
+
+
+def prior_of(settings: Settings) -> Weights | None:
+    """Return the default weights of a pool, or `None` where it cannot be made here: a key is not set, say."""
+    from sale.agents.jury_seats import seat_jurors
+    from sale.agents.pool import build_agents
+    from sale.market import Market
+
+    try:
+        agents = build_agents(settings)
+        return Market(agents, seats=seat_jurors(settings, agents), rules=settings.auction).prior
+    except SaleError:
+        return None
 
 
 def explain_given(settings: Settings) -> str:

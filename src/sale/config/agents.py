@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,7 +133,7 @@ class AgentSettings(Section):
     follow_strategy: bool = True
     """With `true`, it is shown its winning strategy while it works."""
     judge: bool = True
-    """With `true`, it sits on the jury."""
+    """With `true`, it sits on the jury. Where there is a table `[[jurors]]`, an agent that does not say so does not."""
     logprobs: Annotated[int, Field(ge=0, le=20, strict=True)] = 20
     """Number of alternatives per token to ask for; 0 where the endpoint offers none (entropy is then left out)."""
     json_schema: bool = True
@@ -201,7 +202,11 @@ class AgentSettings(Section):
     @field_validator("price", mode="before")
     @classmethod
     def _one_number(cls, value: object) -> object:
-        return {"input": value, "output": value, "blended": value} if isinstance(value, int | float) else value
+        if value is None or isinstance(value, Mapping | PriceSettings):
+            return cast("object", value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ValueError("must be a number, 0 or more, or { input = …, output = … }")
+        return {"input": value, "output": value, "blended": value}
 
     @property
     def has_model(self) -> bool:

@@ -22,6 +22,7 @@ from sale.types import AuctionRules, Caps, CheckErrors
 from sale.types.mcp import McpRules
 from sale.types.search import SearchRules
 from sale.types.tools import Budget
+from sale.wording import LIST_FAULTS, TABLE_FAULTS
 
 
 def all_faults(error: ValidationError) -> str:
@@ -33,6 +34,8 @@ def all_faults(error: ValidationError) -> str:
 def _told(fault: ErrorDetails) -> str:
     """One fault. An unknown key that another table has is led there; else the nearest one of its own table is named."""
     steps = [part for part in fault["loc"] if isinstance(part, str)]
+    if (brackets := _brackets(fault, ".".join(steps))) is not None:
+        return brackets
     key, table = steps[-1] if steps else "", ".".join(steps[:-1])
     told = fault_text(fault, _TABLES.get(table.removeprefix("agents.") if "tools" in steps else table, _HOMES))
     where, unknown, advice = told.partition(": unknown key")
@@ -42,6 +45,18 @@ def _told(fault: ErrorDetails) -> str:
         return f"{where}: unknown key; it belongs {_HOMES[key]}"
     near = difflib.get_close_matches(key, _HOMES, n=1, cutoff=LIKENESS)
     return f"{where}: unknown key; did you mean {near[0]!r} {_HOMES[near[0]]}?" if near and not advice else told
+
+
+def _brackets(fault: ErrorDetails, table: str) -> str | None:
+    """The fault of a table that stands in the wrong brackets, or in none; `None` where it is another one."""
+    missing = fault["type"] == "missing"
+    if table in _LISTS and (missing or fault["type"] in LIST_FAULTS | TABLE_FAULTS):
+        wrong = "is missing" if missing else "is not a list of tables"
+        return f"{table} {wrong}: write [[{table}]], in two brackets, once for each {_LISTS[table]}"
+    if table in _TABLES and table and fault["type"] in TABLE_FAULTS:
+        where = ".".join(str(part + 1) if isinstance(part, int) else part for part in fault["loc"])
+        return f"{where} is not a table: write [{table}], in single brackets"
+    return None
 
 
 def _keys_of(table: type) -> tuple[str, ...]:
@@ -75,7 +90,14 @@ _TABLES: Mapping[str, tuple[str, ...]] = {
     "server.embeddings": _keys_of(EmbeddingSettings),
 }
 """The keys of each table."""
-_LISTS = frozenset({"agents", "jurors", "tools.mcp", "tools.own", "bench.routers"})
+_LISTS: Mapping[str, str] = {
+    "agents": "agent",
+    "jurors": "juror",
+    "tools.mcp": "server",
+    "tools.own": "tool",
+    "bench.routers": "router",
+}
+"""Tables of which there may be several, with the word for one."""
 
 
 def _homes() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
@@ -66,6 +66,13 @@ class MemorySettings(Section):
     archive: Path | None = None
     """The folder for records that are compacted, in the format of `sale memory export`; `archive` beside the memory's
     file by default, or where that would be."""
+
+    @field_validator("share", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        if not isinstance(value, bool | list | tuple):
+            raise ValueError('must be true, false or a list of tenants, ["team", "lab"]')
+        return cast("object", value)
 
 
 class SandboxSettings(Section):

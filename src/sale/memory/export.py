@@ -199,14 +199,23 @@ async def _add_evidence(
 
 def _check(stream: BinaryIO, name: str, faults: list[str], *, skip_bad: bool) -> None:
     """Read the whole file once, keeping nothing but the faults."""
+    good = 0
     try:
         for _ in _lines(stream, name, faults):
-            pass
+            good += 1
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=name) from error
     if faults and not skip_bad:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(faults[0] + more, hint="Nothing was imported. To leave out bad lines, ask to skip them.")
+        if not good:
+            raise InputError(
+                f"it holds no records of `sale memory export`: {faults[0]}{more}",
+                where=name,
+                hint="Nothing was imported. `sale import` reads records of other programs.",
+            )
+        raise InputError(
+            faults[0] + more, hint="Nothing was imported. --skip-bad leaves out bad lines (in Python skip_bad=True)."
+        )
 
 
 def _lines(stream: BinaryIO, name: str, faults: list[str] | None) -> Generator[ExportedLine]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, select, update
 
 from sale.errors import InputError
 from sale.memory import queries, vector_table
@@ -57,6 +57,18 @@ def forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
     return ForgetReport(auctions=len(keys), tasks=gone, pairs=quoted, evidence=lines)
 
 
+def preview_forget(connection: Connection, chosen: ForgetFilter) -> ForgetReport:
+    """Count the auctions, and the lines kept of compacted ones, that `forget` would delete by its conditions.
+
+    Raises:
+        InputError: As for `forget`.
+    """
+    conditions = _evidence_conditions(chosen)
+    kept = select(func.count()).select_from(evidence).where(and_(*conditions))
+    lines = connection.execute(kept).scalar_one() if conditions else 0
+    return ForgetReport(auctions=len(_doomed(connection, chosen)), tasks=0, pairs=0, evidence=lines)
+
+
 def delete_orphans(connection: Connection) -> int:
     """Delete tasks that no auction has any more, and what hangs on them; gives back how many tasks."""
     none_left = ~exists(select(1).where(auctions.c.task == tasks.c.key).correlate(tasks))
@@ -84,6 +96,13 @@ def _delete_evidence(connection: Connection, chosen: ForgetFilter) -> int:
         auctions.c.source == evidence.c.source,
     )
     gone = connection.execute(delete(evidence).where(~exists(select(1).where(own).correlate(evidence)))).rowcount
+    if conditions := _evidence_conditions(chosen):
+        gone += connection.execute(delete(evidence).where(and_(*conditions))).rowcount
+    return gone
+
+
+def _evidence_conditions(chosen: ForgetFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions for what compaction kept; none where only ids are named."""
     conditions: list[ColumnElement[bool]] = []
     if chosen.before is not None:
         conditions.append(evidence.c.first_at < chosen.before)
@@ -91,9 +110,7 @@ def _delete_evidence(connection: Connection, chosen: ForgetFilter) -> int:
         conditions.append(evidence.c.source == chosen.source)
     if chosen.tenant is not None:
         conditions.append(evidence.c.tenant == chosen.tenant)
-    if conditions:
-        gone += connection.execute(delete(evidence).where(and_(*conditions))).rowcount
-    return gone
+    return conditions
 
 
 def _used_in(table: Table) -> ColumnElement[bool]:

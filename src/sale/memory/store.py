@@ -328,6 +328,22 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries,
         chosen = forgetting.ForgetFilter(ids=auction_ids, before=before, source=source, tenant=tenant)
         return await self._database.erase(lambda connection: forgetting.forget(connection, chosen))
 
+    async def preview_forget(
+        self,
+        *auction_ids: str,
+        before: datetime | None = None,
+        source: str | None = None,
+        tenant: str | None = None,
+    ) -> ForgetReport:
+        """Count the auctions, and the lines kept of compacted ones, that `forget` would delete; nothing is deleted.
+
+        Raises:
+            InputError: As for `forget`.
+            StoreError: The memory cannot be read.
+        """
+        chosen = forgetting.ForgetFilter(ids=auction_ids, before=before, source=source, tenant=tenant)
+        return await self._database.read(lambda connection: forgetting.preview_forget(connection, chosen))
+
     async def stats(self) -> MemoryStats:
         """Count records, and the bytes they take.
 

@@ -70,7 +70,7 @@ class ChatModel(OpenAIChatModel):
             CallError: No usable answer, or one that does not say what it took: without usage nothing can be settled,
                 and unknown is not zero.
         """
-        with map_errors(self._agent, self.hide, reading=True):
+        with map_errors(self._agent, self.hide, reading=True, url=str(self.client.base_url).rstrip("/")):
             response = await super().request(messages, model_settings, model_request_parameters)
             if response.usage.unmeasured_requests or (response.parts and response.usage.output_tokens == 0):
                 raise UnexpectedModelBehavior("the endpoint reports no token usage: it must send `usage`")

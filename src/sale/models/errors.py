@@ -91,18 +91,28 @@ _UNSENT_ELSEWHERE = frozenset(
     }
 )
 
+# What the wrong address, or the right one with the wrong key, comes to.
+_OF_ADDRESS = (
+    theirs.ModelAuthenticationError,
+    theirs.ModelConnectionError,
+    httpx2.HTTPError,
+    openai.APIConnectionError,
+)
+_NOT_JSON = "expected JSON data"
+"""As Pydantic AI says of an answer in another format."""
 MESSAGE_LENGTH = 300
 FAULTS_SHOWN = 3
 HIDDEN = "‹hidden›"
 
 
-def to_call_error(error: Exception, where: str, hide: Sequence[str] = ()) -> CallError:
+def to_call_error(error: Exception, where: str, hide: Sequence[str] = (), url: str = "") -> CallError:
     """Our error for one of theirs.
 
     Args:
         error: What was raised.
         where: Names the agent.
         hide: Keys that must not be in the message, whoever put them there.
+        url: The address of the endpoint, which the message names where it may be the wrong one.
     """
     kind, hint = next(
         ((ours, hint) for foreign, ours, hint in MAP if isinstance(error, foreign)), (BadReplyError, _ODD)
@@ -113,9 +123,21 @@ def to_call_error(error: Exception, where: str, hide: Sequence[str] = ()) -> Cal
         kind, hint = ServerError, _FAILED
     text = " ".join(redact(_message(error), hide).split())
     short = text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"
+    if url:
+        short = _with_address(error, short, redact(url, hide))
     ours = kind(short, where=where, hint=hint)
     ours.unsent = _is_unsent(error)
     return ours
+
+
+def _with_address(error: Exception, message: str, url: str) -> str:
+    """The message with the endpoint's address, where that may be the wrong one."""
+    advice = "" if url.endswith("/v1") else "; the URL usually ends in /v1"
+    if isinstance(error, theirs.UnexpectedModelBehavior) and _NOT_JSON in str(error):
+        return f"{url} answers with a text, most likely a web page, in place of JSON{advice}"
+    if isinstance(error, theirs.ModelNotFoundError):
+        return f"{message} (asked: {url}{advice})"
+    return f"{message} (asked: {url})" if isinstance(error, _OF_ADDRESS) else message
 
 
 def redact(text: str, hide: Sequence[str]) -> str:
@@ -126,7 +148,7 @@ def redact(text: str, hide: Sequence[str]) -> str:
 
 
 @contextmanager
-def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -> Generator[None]:
+def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False, url: str = "") -> Generator[None]:
     """Raise our errors in place of theirs.
 
     Args:
@@ -134,6 +156,7 @@ def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -
         hide: As for `to_call_error`.
         reading: Whether nothing but a foreign library's request and reading of the answer happens inside, so that
             even a `KeyError` can only mean an answer that cannot be read.
+        url: As for `to_call_error`.
 
     Raises:
         CallError: In place of theirs. The cause is kept for debugging, unless it repeats a key.
@@ -143,7 +166,7 @@ def map_errors(where: str, hide: Sequence[str] = (), *, reading: bool = False) -
         yield
     except foreign as error:
         repeats_key = any(secret in _chain(error) for secret in hide if secret)
-        raise to_call_error(error, where, hide) from (None if repeats_key else error)
+        raise to_call_error(error, where, hide, url) from (None if repeats_key else error)
 
 
 def _is_unsent(error: Exception) -> bool:

@@ -72,7 +72,7 @@ class Strategy:
     tokens: int
     """|s|, as counted by the endpoint that wrote it."""
     entropy: Entropy | None
-    """`None` where the endpoint gives no log-probabilities; `entropy_note` then says so."""
+    """`None` where there are no log-probabilities; `entropy_note` then says so."""
     entropy_note: str | None = None
     refined: bool = False
     truncated: bool = False

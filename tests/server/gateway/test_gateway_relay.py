@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sale.server.gateway.direct_estimate import weigh_embedding
 from sale.server.gateway.errors import ApiError
 from sale.server.gateway.stream import ANSWER_CHARACTERS, StreamRelay, StreamUsage, text_alone
-from sale.server.gateway.token_estimate import weigh_embedding_input
 from sale.types import Usage
 
 
@@ -146,7 +146,7 @@ def test_a_plain_chunk_counts_as_any_other(value: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["word" * 300, "字" * 1200])
 def test_an_answer_without_a_count_is_estimated_by_its_bytes_as_a_question_is(text: str) -> None:
-    came, whole, asked = StreamUsage(), StreamUsage(), weigh_embedding_input(text).as_a_rule
+    came, whole, asked = StreamUsage(), StreamUsage(), weigh_embedding({"input": text}).as_a_rule
     came.count_texts([text])
     whole.count_whole({"choices": [{"message": {"content": text}}]})
     assert asked == -(-len(text.encode()) // 4)

@@ -60,15 +60,7 @@ def doctor(config_file: Path | None, *, as_json: bool, quiet: bool, abilities: b
         output().print(_table(checkups))
         output().print(f"{plain(_jury(settings))}\n")
         for checkup in checkups:
-            for lack in checkup.lacks:
-                output().print(Text.assemble((f"{checkup.agent}: ", "bold"), plain(lack.what)))
-                output().print(f"  It costs the auction: {lack.costs}. {plain(lack.remedy)}")
-            for name, why in checkup.unknown.items():
-                output().print(Text.assemble((f"{checkup.agent}: ", "bold"), plain(f"{name} is not known: {why}")))
-            if checkup.write:
-                output().print(f"Write into the table of {checkup.agent} in sale.toml:")
-                for line in checkup.write:
-                    output().print(Text(f"  {line}"))
+            _print_checkup(checkup)
         for juror in jurors:
             _print_juror(juror)
     if not as_json and not any(_can_bid(one) for one in checkups):
@@ -90,6 +82,18 @@ def _jury(settings: config.Settings) -> str:
     left_out = bool(jurors) and any(agent.juror and not settings.judges(agent) for agent in settings.agents)
     why = "; with [[jurors]] an agent judges only where its table has judge = true" if left_out else ""
     return f"On the jury: {named}{why}."
+
+
+def _print_checkup(checkup: Checkup) -> None:
+    for lack in checkup.lacks:
+        output().print(Text.assemble((f"{checkup.agent}: ", "bold"), plain(lack.what)))
+        output().print(f"  It costs the auction: {lack.costs}. {plain(lack.remedy)}")
+    for name, why in checkup.unknown.items():
+        output().print(Text.assemble((f"{checkup.agent}: ", "bold"), plain(f"{name} is not known: {why}")))
+    if checkup.write:
+        output().print(f"Write into the table of {checkup.agent} in sale.toml:")
+        for line in checkup.write:
+            output().print(Text(f"  {line}"))
 
 
 def _print_juror(juror: JurorCheckup) -> None:

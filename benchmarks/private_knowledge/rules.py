@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.private_knowledge.pasts import Decide
 from sale.agents.respondents import MATCH_MIDDLE
-from sale.agents.verify import normalise
+from sale.agents.samples import keys_of, most_agreed
 from sale.auction import scoring
 from sale.bench.online import Embed, OnlinePolicy
 from sale.bench.online import run as run_market
@@ -24,7 +24,7 @@ from sale.bench.tasks.schema import Kind
 from sale.errors import InputError
 from sale.learning.spending import BEYOND, MatchBestAgent
 from sale.learning.utility import Utility
-from sale.types import Bid, Price, Score, Weights
+from sale.types import Bid, Price, Score, Task, Weights
 
 CODER, GENERALIST = "coder", "generalist"
 MATCH_JUROR, SMALL_READER, READER = "match", "reader-0.5b", "reader-1.5b"
@@ -275,13 +275,10 @@ def _first_good(table: OutcomeTable, row: int) -> int:
     if (checks > 0).any():
         return int(np.argmax(checks > 0))
     answers = () if table.answers is None else table.answers[row]
-    said = [(normalise(answer), place) for place, answer in enumerate(answers) if answer.strip()]
-    able = [(text, place) for text, place in said if checks[place] >= 0]
+    able = [place for place, answer in enumerate(answers) if answer.strip() and checks[place] >= 0]
     if not able:
         return 0
-    counts = Counter(text for text, _ in able)
-    most = max(counts.values())
-    return next(place for text, place in able if counts[text] == most)
+    return able[most_agreed(keys_of(Task(text=table.texts[row]), [answers[place] for place in able]))]
 
 
 def ways(

@@ -46,6 +46,8 @@ class RecordedExecution:
     seconds: float
     answer: str
     error: str | None
+    model_calls: int = 0
+    """Calls that took tokens: those of tools take none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,15 +190,14 @@ def load_recorded(
     found.agents = tuple(sorted(prices, key=lambda name: (prices[name], name)))
     found.prices = tuple(prices[name] for name in found.agents)
     found.tasks = [task for task in tasks if _whole(found, task.id, planned=planned)]
-    if checked:
-        _require_checks(found, path)
+    _require_checks(found, found.tasks if checked else (), path)
     return found
 
 
-def _require_checks(found: RecordedTasks, path: Path) -> None:
-    """Raise where the examples in the tasks' texts were tried on some answers to whole tasks and not on others."""
-    kinds = {task.id for task in found.tasks if task.kind == "tests"}
-    answers = {(task, work.answer) for (task, _, _), work in found.works.items() if task in kinds}
+def _require_checks(found: RecordedTasks, tasks: Iterable[BenchTask], path: Path) -> None:
+    """Raise where the examples in the texts of these tasks were tried on some answers on record and not on others."""
+    programs = {task.id for task in tasks if task.kind == "tests"}
+    answers = {(task, work.answer) for (task, _, _), work in found.works.items() if task in programs}
     missing = {(task, answer) for task, answer in answers if answer.strip()} - found.checks.keys()
     if found.checks and missing:
         raise InputError(
@@ -247,6 +248,7 @@ def execution_of(line: ExecutionLine) -> RecordedExecution:
         seconds=line.seconds,
         answer=line.answer,
         error=line.error,
+        model_calls=sum(call.usage.total > 0 for call in line.calls),
     )
 
 

@@ -154,8 +154,8 @@ def alike(found: CrossedTasks) -> str:
     same = sum(one.answer == other.answer for one, other in pairs)
     return (
         f"On the {quantity(len(pairs), 'task')} with a plan the executor calls its model {with_plan:.2f} times with it "
-        f"and {without:.2f} times without, as often both ways on {as_often}; on {same} both answers are the same to the "
-        "letter."
+        f"and {without:.2f} times without, as often both ways on {as_often}; on {same} both answers are the same to "
+        "the letter."
     )
 
 

@@ -344,4 +344,5 @@ def report(tasks: Sequence[BenchTask], samples: Samples) -> str:
     learn, held = known.of(slice(None, LEARNING)), known.of(slice(LEARNING, None))
     ours, rivals, singles = ways(learn, held)
     said = verdicts(ours, rivals, area_of(foretold(learn, held), held))
-    return f"{table(ours, rivals, singles, held).markdown()}\n\n{said}\n\n{chosen(learn, held)}\n\n{why(learn, held).markdown()}"
+    parts = table(ours, rivals, singles, held).markdown(), said, chosen(learn, held), why(learn, held).markdown()
+    return "\n\n".join(parts)
